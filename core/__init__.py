@@ -1,0 +1,1 @@
+"""Pure rules: integers in, integers out. No I/O, clock, randomness or floats below this folder."""

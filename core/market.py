@@ -1,0 +1,125 @@
+"""A market's fixed parameters and the products that have a unit."""
+
+from decimal import Decimal
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+from core.quantities import MILLION, Lots, MarketId, MicroUsdc, Ppm, Ticks
+
+
+class MarketStatus(IntEnum):
+    """What a market lets agents do."""
+
+    OPEN = 1
+    REDUCE_ONLY = 2
+    PAUSED = 3
+
+
+class Side(IntEnum):
+    """The trader's direction; the value is the sign of its position change."""
+
+    BUY = 1
+    SELL = -1
+
+
+class Market(msgspec.Struct, frozen=True, array_like=True):
+    """Parameters of one perpetual market.
+
+    `value_per_tick_lot` is the micro-USDC that one lot is worth per tick of price, so every notional is an exact integer.
+    Rates are parts per million. Caps are lots: of one owner's net position and of the market's open interest.
+    """
+
+    id: MarketId
+    symbol: str
+    tick: str
+    lot: str
+    value_per_tick_lot: int
+    max_leverage: int
+    taker_fee: Ppm
+    oracle_band: Ppm
+    position_cap: Lots
+    open_interest_cap: Lots
+    index_max_age: int
+    feed: str
+
+    @property
+    def initial_fraction(self) -> Ppm:
+        """Initial requirement as a share of notional: the inverse of the highest leverage, rounded up."""
+        return Ppm(-(-MILLION // self.max_leverage))
+
+    def notional(self, price: Ticks | int, size: Lots | int) -> MicroUsdc:
+        """Signed value of `size` lots at `price`; exact."""
+        return MicroUsdc(price * size * self.value_per_tick_lot)
+
+
+def market(
+    id: int,
+    symbol: str,
+    tick: str,
+    lot: str,
+    *,
+    max_leverage: int,
+    position_cap: str,
+    open_interest_cap: str,
+    feed: str,
+    taker_fee: int = 500,
+    oracle_band: int = 10_000,
+    index_max_age: int = 60_000_000_000,
+) -> Market:
+    """A market from decimal strings.
+
+    Raises `ValueError` when a tick times a lot is not a whole number of micro-USDC: such a market could not be exact.
+    """
+    value = Decimal(tick) * Decimal(lot) * MILLION
+    if value != value.to_integral_value() or value < 1:
+        raise ValueError(f"{symbol}: one tick of one lot must be a whole number of micro-USDC, not {value}")
+    return Market(
+        id=MarketId(id),
+        symbol=symbol,
+        tick=tick,
+        lot=lot,
+        value_per_tick_lot=int(value),
+        max_leverage=max_leverage,
+        taker_fee=Ppm(taker_fee),
+        oracle_band=Ppm(oracle_band),
+        position_cap=Lots(int(Decimal(position_cap) / Decimal(lot))),
+        open_interest_cap=Lots(int(Decimal(open_interest_cap) / Decimal(lot))),
+        index_max_age=index_max_age,
+        feed=feed,
+    )
+
+
+DEFAULT_MARKETS: Final = (
+    market(
+        1,
+        "BTC-PERP",
+        "0.1",
+        "0.0001",
+        max_leverage=50,
+        position_cap="500",
+        open_interest_cap="10000",
+        feed="e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43",
+    ),
+    market(
+        2,
+        "ETH-PERP",
+        "0.01",
+        "0.001",
+        max_leverage=50,
+        position_cap="10000",
+        open_interest_cap="200000",
+        feed="ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace",
+    ),
+    market(
+        3,
+        "SOL-PERP",
+        "0.001",
+        "0.01",
+        max_leverage=20,
+        position_cap="200000",
+        open_interest_cap="4000000",
+        feed="ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d",
+    ),
+)

@@ -1,0 +1,1 @@
+"""The in-memory exchange: commands in, events out, one writer, a durable journal."""

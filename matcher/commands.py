@@ -1,0 +1,218 @@
+"""What can be asked of the exchange. Units: ticks, lots, micro-USDC, nanoseconds; `side` is +1 buy, -1 sell.
+
+Commands that carry a `key` are idempotent under it, per account: the same key and payload return the first answer, the same
+key with another payload is a conflict.
+"""
+
+import msgspec
+
+from core.market import Market, MarketStatus
+
+
+class Command(msgspec.Struct, frozen=True, tag=True):
+    """Base of all commands: only so that one union can be typed."""
+
+
+# --- operator side -------------------------------------------------------------------------------------------------
+
+
+class StartEpoch(Command, frozen=True):
+    """The engine started: open requests and quotes of the last run are gone; new ids cannot meet old ones."""
+
+
+class ListMarket(Command, frozen=True):
+    """List `market`, or replace its parameters while nobody holds a position in it."""
+
+    market: Market
+
+
+class SetMarketStatus(Command, frozen=True):
+    market: int
+    status: MarketStatus
+
+
+class UpdateIndex(Command, frozen=True):
+    """A new index price. `published` never goes back; `source` is shown wherever the price is."""
+
+    market: int
+    price: int
+    confidence: int
+    published: int
+    source: str
+
+
+class RegisterAgent(Command, frozen=True):
+    """Create the account of (`owner`, `name`), or return it when it exists. `owner` is a base58 Solana key."""
+
+    owner: str
+    name: str
+
+
+class SetTier(Command, frozen=True):
+    account: int
+    tier: int
+
+
+class BindSlot(Command, frozen=True):
+    """The escrow opened (`page`, `slot`) for `account`."""
+
+    account: int
+    page: int
+    slot: int
+
+
+class CreditDeposit(Command, frozen=True):
+    """A finalized deposit on chain; `key` is its transaction signature and instruction index: credited once."""
+
+    account: int
+    amount: int
+    key: str
+
+
+class ReserveWithdrawal(Command, frozen=True):
+    """Take `amount` out of the account until the chain paid it or the withdrawal is released."""
+
+    account: int
+    amount: int
+    key: str
+
+
+class FinishWithdrawal(Command, frozen=True):
+    """The chain paid (`paid`) or provably never will: close the reservation either way, once."""
+
+    withdrawal: int
+    paid: bool
+    signature: str
+
+
+class CutSettlement(Command, frozen=True):
+    """Cut batch `batch`: must be the last cut's number plus one; the last number again returns the same cut."""
+
+    batch: int
+
+
+class AdvanceBatch(Command, frozen=True):
+    """Public status of a batch, only forward: see `core.batches`."""
+
+    batch: int
+    status: int
+    signatures: tuple[str, ...] = ()
+
+
+class Advance(Command, frozen=True):
+    """Time passed: expire requests and quotes, fire dead-man switches."""
+
+
+# --- agent side ----------------------------------------------------------------------------------------------------
+
+
+class OpenRequest(Command, frozen=True):
+    """Ask for `size` lots at `limit` or better.
+
+    `ttl` is one of `matcher.limits.TTL_CLASSES`. `auto` fills the best quote at once when all asked makers answered or the
+    time is up; otherwise the trader accepts a quote by id. `all_or_none` refuses partial fills. `show_side` lets makers see
+    the direction. `expires_after` (0 = never) refuses the command when it arrives later than that instant.
+    """
+
+    account: int
+    key: str
+    market: int
+    side: int
+    size: int
+    limit: int
+    ttl: int
+    auto: bool = True
+    all_or_none: bool = False
+    reduce_only: bool = False
+    show_side: bool = False
+    expires_after: int = 0
+
+
+class AnswerRequest(Command, frozen=True):
+    """A maker's firm two-sided answer; 0 price means no quote on that side. Replaces the maker's earlier answer.
+
+    `min_fill` is the least size it will trade; `expires` the instant until which it is firm.
+    """
+
+    account: int
+    request: int
+    bid: int
+    ask: int
+    size: int
+    min_fill: int
+    expires: int
+    key: str = ""
+    expires_after: int = 0
+
+
+class PassRequest(Command, frozen=True):
+    """The maker will not quote: the request need not wait for it."""
+
+    account: int
+    request: int
+
+
+class AcceptQuote(Command, frozen=True):
+    """The trader takes `quote` for its request."""
+
+    account: int
+    key: str
+    request: int
+    quote: int
+    expires_after: int = 0
+
+
+class SetQuotes(Command, frozen=True):
+    """Replace all standing quotes of the account in a market. Levels are (price, size); empty sides pull them."""
+
+    account: int
+    market: int
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+    expires: int
+    expires_after: int = 0
+
+
+class CancelRequest(Command, frozen=True):
+    account: int
+    request: int
+
+
+class CancelQuote(Command, frozen=True):
+    """Withdraw a quote given to a request."""
+
+    account: int
+    request: int
+
+
+class CancelAll(Command, frozen=True):
+    """Pull every request, answer and standing quote of the account; also what a lost connection means."""
+
+    account: int
+    why: str = "cancelled"
+
+
+class CancelAfter(Command, frozen=True):
+    """Dead-man switch: pull everything at `deadline` unless moved again; 0 switches it off."""
+
+    account: int
+    deadline: int
+
+
+class Subscribe(Command, frozen=True):
+    """Be asked as a maker in these markets (replaces the earlier set)."""
+
+    account: int
+    markets: tuple[int, ...]
+
+
+class SetProtection(Command, frozen=True):
+    """Maker protection: within `window`, at most `size` lots filled and `net` lots net; then quotes are pulled and the maker is
+    frozen in that market for `freeze`. Zero size switches it off."""
+
+    account: int
+    market: int
+    window: int
+    size: int
+    net: int
+    freeze: int

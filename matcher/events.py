@@ -1,0 +1,257 @@
+"""What happened. Events carry every amount, so applying one decides nothing.
+
+Durable events (`DURABLE_TAGS`) are journal records and make up the replayable state; the others describe requests and quotes, which
+die with the process (every agent's connection dies with it, and quotes are pulled on disconnect). Journal layout: array-like
+msgpack with a numeric tag; fields may only be appended, with defaults, so every older journal stays readable.
+"""
+
+from typing import Final
+
+import msgspec
+
+from core.market import Market
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of all events; `at` is the engine's time of the command, in nanoseconds."""
+
+    at: int
+
+
+# --- durable: tags 1-99 --------------------------------------------------------------------------------------------
+
+
+class EpochStarted(Event, frozen=True, array_like=True, tag=1):
+    epoch: int
+
+
+class MarketListed(Event, frozen=True, array_like=True, tag=2):
+    market: Market
+
+
+class MarketStatusSet(Event, frozen=True, array_like=True, tag=3):
+    market: int
+    status: int
+
+
+class IndexUpdated(Event, frozen=True, array_like=True, tag=4):
+    market: int
+    price: int
+    confidence: int
+    published: int
+    source: str
+
+
+class AgentRegistered(Event, frozen=True, array_like=True, tag=5):
+    account: int
+    owner: str
+    name: str
+
+
+class TierSet(Event, frozen=True, array_like=True, tag=6):
+    account: int
+    tier: int
+
+
+class SlotBound(Event, frozen=True, array_like=True, tag=7):
+    account: int
+    page: int
+    slot: int
+
+
+class DepositCredited(Event, frozen=True, array_like=True, tag=8):
+    account: int
+    amount: int
+    key: str
+
+
+class WithdrawalReserved(Event, frozen=True, array_like=True, tag=9):
+    withdrawal: int
+    account: int
+    amount: int
+    key: str
+
+
+class WithdrawalFinished(Event, frozen=True, array_like=True, tag=10):
+    withdrawal: int
+    account: int
+    amount: int
+    paid: bool
+    signature: str
+
+
+class Filled(Event, frozen=True, array_like=True, tag=11):
+    """One trade. `side` is the taker's; realized PnL is before fees; the taker pays `fee` to the treasury.
+
+    `*_cost` are the micro-USDC cost changes of the positions (size changes are `side * size` and its opposite).
+    `received` is when the maker was asked (markout and hold time are measured from it).
+    """
+
+    fill: int
+    request: int
+    quote: int
+    market: int
+    taker: int
+    maker: int
+    side: int
+    size: int
+    price: int
+    fee: int
+    taker_realized: int
+    maker_realized: int
+    taker_cost: int
+    maker_cost: int
+    index: int
+
+
+class RequestClosed(Event, frozen=True, array_like=True, tag=12):
+    """The final answer to a request: what a repeat of its key returns."""
+
+    request: int
+    account: int
+    key: str
+    digest: int
+    market: int
+    side: int
+    size: int
+    filled: int
+    value: int
+    outcome: str
+    fills: tuple[int, ...]
+
+
+class SettlementCut(Event, frozen=True, array_like=True, tag=13):
+    """Everything before this record belongs to batch `batch` or an earlier one. `marks` are (market, price)."""
+
+    batch: int
+    marks: tuple[tuple[int, int], ...]
+
+
+class BatchAdvanced(Event, frozen=True, array_like=True, tag=14):
+    batch: int
+    status: int
+    signatures: tuple[str, ...]
+
+
+# --- volatile: tags from 100 ---------------------------------------------------------------------------------------
+
+
+class RequestOpened(Event, frozen=True, array_like=True, tag=100):
+    request: int
+    account: int
+    key: str
+    digest: int
+    market: int
+    side: int
+    size: int
+    limit: int
+    expires: int
+    auto: bool
+    all_or_none: bool
+    reduce_only: bool
+    show_side: bool
+    makers: tuple[int, ...]
+
+
+class QuoteGiven(Event, frozen=True, array_like=True, tag=101):
+    quote: int
+    request: int
+    account: int
+    bid: int
+    ask: int
+    size: int
+    min_fill: int
+    expires: int
+    index: int
+    key: str
+
+
+class MakerPassed(Event, frozen=True, array_like=True, tag=102):
+    request: int
+    account: int
+
+
+class QuoteWithdrawn(Event, frozen=True, array_like=True, tag=103):
+    request: int
+    account: int
+    why: str
+
+
+class QuotesSet(Event, frozen=True, array_like=True, tag=104):
+    account: int
+    market: int
+    first: int
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+    expires: int
+    index: int
+
+
+class QuotesPulled(Event, frozen=True, array_like=True, tag=105):
+    account: int
+    market: int
+    why: str
+
+
+class Subscribed(Event, frozen=True, array_like=True, tag=106):
+    account: int
+    markets: tuple[int, ...]
+
+
+class DeadlineSet(Event, frozen=True, array_like=True, tag=107):
+    account: int
+    deadline: int
+
+
+class ProtectionSet(Event, frozen=True, array_like=True, tag=108):
+    account: int
+    market: int
+    window: int
+    size: int
+    net: int
+    freeze: int
+
+
+class MakerFrozen(Event, frozen=True, array_like=True, tag=109):
+    account: int
+    market: int
+    until: int
+
+
+class QuoteRejected(Event, frozen=True, array_like=True, tag=110):
+    """A firm quote that could not be honoured at the fill: for the maker's public statistics, and told to the maker."""
+
+    account: int
+    request: int
+    quote: int
+    market: int
+    code: str
+
+
+class StandingReduced(Event, frozen=True, array_like=True, tag=111):
+    """A standing level shrank by a fill; it disappears at zero."""
+
+    account: int
+    market: int
+    side: int
+    quote: int
+    left: int
+
+
+DURABLE: Final = (
+    EpochStarted
+    | MarketListed
+    | MarketStatusSet
+    | IndexUpdated
+    | AgentRegistered
+    | TierSet
+    | SlotBound
+    | DepositCredited
+    | WithdrawalReserved
+    | WithdrawalFinished
+    | Filled
+    | RequestClosed
+    | SettlementCut
+    | BatchAdvanced
+)
+"""Union of the event types that are journal records."""

@@ -1,0 +1,23 @@
+"""Limits of the exchange, in one place. All are tested at their edge and described to clients by the API."""
+
+from typing import Final
+
+from core.quantities import MILLISECOND, SECOND
+
+TTL_CLASSES: Final = (250 * MILLISECOND, 1 * SECOND, 5 * SECOND)
+QUOTE_LIFE_MAX: Final = 60 * SECOND
+STANDING_LEVELS_MAX: Final = 20
+REQUESTS_OPEN_MAX: Final = 100
+KEY_LENGTH_MAX: Final = 64
+NAME_LENGTH_MAX: Final = 64
+KEYS_KEPT: Final = 24 * 3_600 * SECOND
+SIZE_MAX: Final = 10**12
+PRICE_MAX: Final = 10**12
+DEPOSIT_MAX: Final = 10**15
+PROTECTION_WINDOW_MAX: Final = 60 * SECOND
+FILLS_PER_REQUEST_MAX: Final = 50
+
+TREASURY: Final = 1
+INSURANCE: Final = 2
+CLEARING: Final = 3
+FIRST_AGENT: Final = 16
