@@ -255,3 +255,25 @@ DURABLE: Final = (
     | BatchAdvanced
 )
 """Union of the event types that are journal records."""
+
+
+def concerns(event: Event) -> tuple[int, ...]:
+    """Accounts whose numbered private stream carries this durable event, in order, each once.
+
+    The engine's counters and the ledger's must agree for ever, so both ask here.
+    """
+    match event:
+        case Filled(taker=taker, maker=maker):
+            return (taker, maker) if taker != maker else (taker,)
+        case (
+            AgentRegistered(account=account)
+            | TierSet(account=account)
+            | SlotBound(account=account)
+            | DepositCredited(account=account)
+            | WithdrawalReserved(account=account)
+            | WithdrawalFinished(account=account)
+            | RequestClosed(account=account)
+        ):
+            return (account,)
+        case _:
+            return ()

@@ -1,0 +1,52 @@
+"""Double-entry postings of each event: every event moves money between accounts and never makes or loses any."""
+
+from enum import StrEnum
+
+import msgspec
+
+from core.accounts import CLEARING, TREASURY
+from core.events import DepositCredited, Event, Filled, WithdrawalFinished, WithdrawalReserved
+
+OUTSIDE = 0
+"""Pseudo-account of the world outside: its balance is withdrawals minus deposits, so all balances sum to zero."""
+RESERVED = 4
+"""Withdrawals taken from an agent and not yet paid by the chain."""
+
+
+class Why(StrEnum):
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    RELEASE = "release"
+    REALIZED = "realized"
+    FEE = "fee"
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """`amount` micro-USDC move from account `debit` to account `credit`; a negative amount moves the other way."""
+
+    debit: int
+    credit: int
+    amount: int
+    why: Why
+
+
+def postings(event: Event) -> list[Posting]:
+    """Money movements of `event`, exact; empty for events that move none."""
+    match event:
+        case DepositCredited(account=account, amount=amount):
+            return [Posting(OUTSIDE, account, amount, Why.DEPOSIT)]
+        case WithdrawalReserved(account=account, amount=amount):
+            return [Posting(account, RESERVED, amount, Why.WITHDRAWAL)]
+        case WithdrawalFinished(amount=amount, paid=True):
+            return [Posting(RESERVED, OUTSIDE, amount, Why.WITHDRAWAL)]
+        case WithdrawalFinished(account=account, amount=amount):
+            return [Posting(RESERVED, account, amount, Why.RELEASE)]
+        case Filled() as fill:
+            moved = [
+                Posting(CLEARING, fill.taker, fill.taker_realized, Why.REALIZED),
+                Posting(CLEARING, fill.maker, fill.maker_realized, Why.REALIZED),
+                Posting(fill.taker, TREASURY, fill.fee, Why.FEE),
+            ]
+            return [posting for posting in moved if posting.amount]
+        case _:
+            return []
