@@ -83,8 +83,8 @@ class WithdrawalFinished(Event, frozen=True, array_like=True, tag=10):
 class Filled(Event, frozen=True, array_like=True, tag=11):
     """One trade. `side` is the taker's; realized PnL is before fees; the taker pays `fee` to the treasury.
 
-    `*_cost` are the micro-USDC cost changes of the positions (size changes are `side * size` and its opposite).
-    `received` is when the maker was asked (markout and hold time are measured from it).
+    `*_cost` are the micro-USDC costs of the two positions after it (sizes change by `side * size` and its opposite).
+    `index` is the index price at the fill.
     """
 
     fill: int
@@ -105,12 +105,16 @@ class Filled(Event, frozen=True, array_like=True, tag=11):
 
 
 class RequestClosed(Event, frozen=True, array_like=True, tag=12):
-    """The final answer to a request: what a repeat of its key returns."""
+    """The final answer to a request: what a repeat of its key returns.
+
+    `value` is the summed notional of its fills (average price = value / filled). `terms` packs the request's other terms
+    into one integer, exactly, so that a repeat with another payload is seen.
+    """
 
     request: int
     account: int
     key: str
-    digest: int
+    terms: int
     market: int
     side: int
     size: int
@@ -140,7 +144,7 @@ class RequestOpened(Event, frozen=True, array_like=True, tag=100):
     request: int
     account: int
     key: str
-    digest: int
+    terms: int
     market: int
     side: int
     size: int
@@ -163,7 +167,6 @@ class QuoteGiven(Event, frozen=True, array_like=True, tag=101):
     min_fill: int
     expires: int
     index: int
-    key: str
 
 
 class MakerPassed(Event, frozen=True, array_like=True, tag=102):
@@ -236,6 +239,10 @@ class StandingReduced(Event, frozen=True, array_like=True, tag=111):
     side: int
     quote: int
     left: int
+
+
+class TimePassed(Event, frozen=True, array_like=True, tag=112):
+    """All deadlines up to `at` have been dealt with."""
 
 
 DURABLE: Final = (

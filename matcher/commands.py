@@ -141,7 +141,6 @@ class AnswerRequest(Command, frozen=True):
     size: int
     min_fill: int
     expires: int
-    key: str = ""
     expires_after: int = 0
 
 
@@ -156,7 +155,6 @@ class AcceptQuote(Command, frozen=True):
     """The trader takes `quote` for its request."""
 
     account: int
-    key: str
     request: int
     quote: int
     expires_after: int = 0

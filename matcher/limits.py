@@ -17,3 +17,9 @@ DEPOSIT_MAX: Final = 10**15
 PROTECTION_WINDOW_MAX: Final = 60 * SECOND
 FILLS_PER_REQUEST_MAX: Final = 50
 
+ANSWERS_KEPT: Final = 100_000
+"""Final answers kept per account for repeats of their key, besides `KEYS_KEPT`."""
+BATCHES_KEPT: Final = 10_000
+CONFIDENCE_MAX: Final = 20_000
+"""Widest index confidence (ppm of the price) at which fills go on."""
+SWITCH_MAX: Final = 3_600 * SECOND

@@ -1,0 +1,172 @@
+"""Volatile events into the book of requests and quotes."""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any, Final
+
+from core import events as e
+from matcher.book import (
+    REQUEST_DEADLINE,
+    STANDING_DEADLINE,
+    SWITCH_DEADLINE,
+    Answer,
+    Level,
+    Protection,
+    Request,
+)
+from matcher.state import Exchange
+
+
+def _request_opened(state: Exchange, event: e.RequestOpened) -> None:
+    book = state.book
+    book.requests[event.request] = Request(
+        event.request,
+        event.account,
+        event.key,
+        event.terms,
+        event.market,
+        event.side,
+        event.size,
+        event.limit,
+        event.expires,
+        event.auto,
+        event.all_or_none,
+        event.reduce_only,
+        event.show_side,
+        event.makers,
+        event.at,
+    )
+    book.requests_of.setdefault(event.account, set()).add(event.request)
+    book.open_keys[event.account, event.key] = event.request
+    book.next_id = event.request + 1
+    heappush(book.deadlines, (event.expires, REQUEST_DEADLINE, event.request, 0))
+
+
+def _quote_given(state: Exchange, event: e.QuoteGiven) -> None:
+    book = state.book
+    request = book.requests[event.request]
+    request.waiting.discard(event.account)
+    request.answers[event.account] = Answer(
+        event.quote,
+        event.account,
+        event.bid,
+        event.ask,
+        event.size,
+        event.min_fill,
+        event.expires,
+        event.index,
+        event.at,
+    )
+    book.answered_by.setdefault(event.account, set()).add(event.request)
+    book.next_id = event.quote + 1
+
+
+def _maker_passed(state: Exchange, event: e.MakerPassed) -> None:
+    request = state.book.requests[event.request]
+    request.waiting.discard(event.account)
+    if request.answers.pop(event.account, None) is not None:
+        state.book.answered_by[event.account].discard(event.request)
+
+
+def _quote_withdrawn(state: Exchange, event: e.QuoteWithdrawn) -> None:
+    state.book.requests[event.request].answers.pop(event.account, None)
+    state.book.answered_by[event.account].discard(event.request)
+
+
+def _quotes_set(state: Exchange, event: e.QuotesSet) -> None:
+    _pull(state, event.account, event.market)
+    book = state.book
+    tier = state.accounts[event.account].tier
+    id = event.first
+    entries = []
+    for ladder, levels in ((book.bids[event.market], event.bids), (book.asks[event.market], event.asks)):
+        for price, size in levels:
+            ladder.add(Level(id, event.account, price, size, event.expires, event.index), tier)
+            entries.append((ladder, id))
+            id += 1
+    book.next_id = id
+    book.standing[event.account, event.market] = entries
+    book.standing_expires[event.account, event.market] = event.expires
+    heappush(book.deadlines, (event.expires, STANDING_DEADLINE, event.account, event.market))
+
+
+def _quotes_pulled(state: Exchange, event: e.QuotesPulled) -> None:
+    _pull(state, event.account, event.market)
+
+
+def _pull(state: Exchange, account: int, market: int) -> None:
+    for ladder, id in state.book.standing.pop((account, market), ()):
+        if ladder.get(id) is not None:
+            ladder.remove(id)
+    state.book.standing_expires.pop((account, market), None)
+
+
+def _standing_reduced(state: Exchange, event: e.StandingReduced) -> None:
+    ladder = state.book.ladder(event.market, event.side)
+    if event.left:
+        level = ladder.get(event.quote)
+        assert level is not None
+        level.size = event.left
+    else:
+        ladder.remove(event.quote)
+
+
+def _subscribed(state: Exchange, event: e.Subscribed) -> None:
+    for id, makers in state.book.makers.items():
+        if id in event.markets:
+            makers.add(event.account)
+        else:
+            makers.discard(event.account)
+
+
+def _deadline_set(state: Exchange, event: e.DeadlineSet) -> None:
+    if event.deadline:
+        state.book.switches[event.account] = event.deadline
+        heappush(state.book.deadlines, (event.deadline, SWITCH_DEADLINE, event.account, 0))
+    else:
+        state.book.switches.pop(event.account, None)
+
+
+def _protection_set(state: Exchange, event: e.ProtectionSet) -> None:
+    where = (event.account, event.market)
+    if event.size:
+        state.book.protections[where] = Protection(event.window, event.size, event.net, event.freeze)
+    else:
+        state.book.protections.pop(where, None)
+
+
+def _maker_frozen(state: Exchange, event: e.MakerFrozen) -> None:
+    where = (event.account, event.market)
+    state.book.frozen[where] = event.until
+    state.book.protections[where].fills.clear()
+
+
+def _quote_rejected(state: Exchange, event: e.QuoteRejected) -> None:
+    request = state.book.requests.get(event.request)
+    answer = request.answers.get(event.account) if request is not None else None
+    if request is not None and answer is not None and answer.id == event.quote:
+        del request.answers[event.account]
+        state.book.answered_by[event.account].discard(event.request)
+
+
+def _time_passed(state: Exchange, event: e.TimePassed) -> None:
+    deadlines = state.book.deadlines
+    while deadlines and deadlines[0][0] <= event.at:
+        heappop(deadlines)
+
+
+BOOK_APPLIERS: Final[dict[type[e.Event], Callable[[Exchange, Any], None]]] = {
+    e.RequestOpened: _request_opened,
+    e.QuoteGiven: _quote_given,
+    e.MakerPassed: _maker_passed,
+    e.QuoteWithdrawn: _quote_withdrawn,
+    e.QuotesSet: _quotes_set,
+    e.QuotesPulled: _quotes_pulled,
+    e.StandingReduced: _standing_reduced,
+    e.Subscribed: _subscribed,
+    e.DeadlineSet: _deadline_set,
+    e.ProtectionSet: _protection_set,
+    e.MakerFrozen: _maker_frozen,
+    e.QuoteRejected: _quote_rejected,
+    e.TimePassed: _time_passed,
+}

@@ -1,0 +1,76 @@
+"""Expected refusals: values with stable codes. The first that applies, in the order of the checks, is the answer."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from core.events import Event
+
+
+class Code(StrEnum):
+    """Why a command was refused. The text is the sentence an agent reads."""
+
+    OVERLOADED = "overloaded"
+    EXPIRED_COMMAND = "expired_command"
+    ACCOUNT_UNKNOWN = "account_unknown"
+    MARKET_UNKNOWN = "market_unknown"
+    MARKET_IN_USE = "market_in_use"
+    MARKET_PAUSED = "market_paused"
+    MARKET_REDUCE_ONLY = "market_reduce_only"
+    INDEX_UNAVAILABLE = "index_unavailable"
+    INDEX_GOES_BACK = "index_goes_back"
+    BAD_VALUE = "bad_value"
+    KEY_CONFLICT = "key_conflict"
+    TOO_MANY_REQUESTS_OPEN = "too_many_requests_open"
+    REDUCE_ONLY_WOULD_INCREASE = "reduce_only_would_increase"
+    INSUFFICIENT_MARGIN = "insufficient_margin"
+    POSITION_CAP = "position_cap"
+    OPEN_INTEREST_CAP = "open_interest_cap"
+    REQUEST_UNKNOWN = "request_unknown"
+    NOT_ASKED = "not_asked"
+    NOT_YOURS = "not_yours"
+    QUOTE_UNKNOWN = "quote_unknown"
+    QUOTE_EXPIRED = "quote_expired"
+    QUOTE_OUT_OF_BAND = "quote_out_of_band"
+    QUOTE_BEYOND_LIMIT = "quote_beyond_limit"
+    MAKER_CANNOT_PAY = "maker_cannot_pay"
+    MAKER_FROZEN = "maker_frozen"
+    SELF_TRADE = "self_trade"
+    SLOT_TAKEN = "slot_taken"
+    WITHDRAWAL_TOO_LARGE = "withdrawal_too_large"
+    WITHDRAWAL_UNKNOWN = "withdrawal_unknown"
+    BATCH_OUT_OF_ORDER = "batch_out_of_order"
+
+
+RETRYABLE = frozenset(
+    {
+        Code.OVERLOADED,
+        Code.INDEX_UNAVAILABLE,
+        Code.MARKET_PAUSED,
+        Code.MARKET_REDUCE_ONLY,
+        Code.TOO_MANY_REQUESTS_OPEN,
+        Code.OPEN_INTEREST_CAP,
+        Code.MAKER_FROZEN,
+    }
+)
+"""Codes for which the same command may succeed later without being changed."""
+
+
+class Rejection(NamedTuple):
+    """A refusal; nothing changed."""
+
+    code: Code
+    message: str
+
+    @property
+    def retryable(self) -> bool:
+        return self.code in RETRYABLE
+
+
+class Repeated(NamedTuple):
+    """The command's key was used before with the same payload: its first answer, applied again to nothing."""
+
+    events: tuple[Event, ...]
+
+
+Outcome = list[Event] | Rejection | Repeated
+"""What a command leads to."""
