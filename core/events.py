@@ -5,11 +5,22 @@ die with the process (every agent's connection dies with it, and quotes are pull
 msgpack with a numeric tag; fields may only be appended, with defaults, so every older journal stays readable.
 """
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from core.market import Market
+
+
+class RequestOutcome(StrEnum):
+    """How a request ended. A request that could not fill may also end with a rejection code."""
+
+    FILLED = "filled"
+    PARTIAL = "partial"
+    UNFILLED = "unfilled"
+    """Its time was up, or every maker had answered, and nothing within its limit could fill it."""
+    CANCELLED = "cancelled"
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -241,8 +252,13 @@ class StandingReduced(Event, frozen=True, array_like=True, tag=111):
     left: int
 
 
-class TimePassed(Event, frozen=True, array_like=True, tag=112):
-    """All deadlines up to `at` have been dealt with."""
+class DeadlinePassed(Event, frozen=True, array_like=True, tag=112):
+    """The earliest deadline has been dealt with."""
+
+    due: int
+    kind: int
+    id: int
+    market: int
 
 
 DURABLE: Final = (

@@ -29,7 +29,11 @@ def net(settled: Mapping[int, int], equity: Mapping[int, int]) -> dict[int, int]
 
 
 def _defer_gains(settled: Mapping[int, int], target: dict[int, int], shortfall: int) -> None:
-    gains = {account: target[account] - settled[account] for account in target if target[account] > settled[account]}
+    gains = {
+        account: target[account] - settled[account]
+        for account in target
+        if target[account] > settled[account]
+    }
     total = sum(gains.values())
     left = shortfall
     for account, gain in gains.items():

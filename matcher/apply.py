@@ -53,6 +53,7 @@ def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
 def _agent_registered(state: Exchange, event: e.AgentRegistered) -> None:
     state.accounts[event.account] = Account(event.account, event.owner, event.name)
     state.owners.setdefault(event.owner, []).append(event.account)
+    state.owned.add(event.account)
     state.names[event.owner, event.name] = event.account
     state.next_account = event.account + 1
 
@@ -89,6 +90,7 @@ def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:
 def _withdrawal_finished(state: Exchange, event: e.WithdrawalFinished) -> None:
     state.reserved -= event.amount
     del state.withdrawals[event.withdrawal]
+    state.finished_withdrawals[event.withdrawal] = event
     if event.paid:
         state.paid_out += event.amount
     else:
@@ -140,6 +142,7 @@ def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
         if account.keys.get(old.key) == old.request:
             del account.keys[old.key]
     book = state.book
+    book.next_id = max(book.next_id, event.request + 1)
     request = book.requests.pop(event.request, None)
     if request is not None:
         book.requests_of[event.account].discard(event.request)

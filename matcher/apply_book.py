@@ -149,10 +149,8 @@ def _quote_rejected(state: Exchange, event: e.QuoteRejected) -> None:
         state.book.answered_by[event.account].discard(event.request)
 
 
-def _time_passed(state: Exchange, event: e.TimePassed) -> None:
-    deadlines = state.book.deadlines
-    while deadlines and deadlines[0][0] <= event.at:
-        heappop(deadlines)
+def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
+    heappop(state.book.deadlines)
 
 
 BOOK_APPLIERS: Final[dict[type[e.Event], Callable[[Exchange, Any], None]]] = {
@@ -168,5 +166,5 @@ BOOK_APPLIERS: Final[dict[type[e.Event], Callable[[Exchange, Any], None]]] = {
     e.ProtectionSet: _protection_set,
     e.MakerFrozen: _maker_frozen,
     e.QuoteRejected: _quote_rejected,
-    e.TimePassed: _time_passed,
+    e.DeadlinePassed: _deadline_passed,
 }

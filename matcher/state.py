@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
-from core.events import IndexUpdated, RequestClosed, WithdrawalReserved
+from core.events import IndexUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
 from core.margin import Held, Margin, margin
 from core.market import Market, MarketStatus
 from matcher.book import Book
@@ -107,11 +107,13 @@ class Exchange:
         self.accounts[TREASURY].page, self.accounts[TREASURY].slot = 0, 0
         self.accounts[INSURANCE].page, self.accounts[INSURANCE].slot = 0, 1
         self.owners: dict[str, list[int]] = {}
+        self.owned: set[int] = set()
         self.names: dict[tuple[str, str], int] = {}
         self.slots: dict[tuple[int, int], int] = {(0, 0): TREASURY, (0, 1): INSURANCE}
         self.deposits: dict[str, int] = {}
         self.withdrawals: dict[int, WithdrawalReserved] = {}
         self.withdrawal_keys: dict[tuple[int, str], WithdrawalReserved] = {}
+        self.finished_withdrawals: dict[int, WithdrawalFinished] = {}
         self.deposited = 0
         self.paid_out = 0
         self.reserved = 0
@@ -151,7 +153,9 @@ class Exchange:
 def conserved(state: Exchange) -> bool:
     """Whether balances, reserved withdrawals and clearing add up to what came in less what went out, to the micro-unit."""
     balances = sum(account.balance for account in state.accounts.values())
-    costs = sum(position.cost for account in state.accounts.values() for position in account.positions.values())
+    costs = sum(
+        position.cost for account in state.accounts.values() for position in account.positions.values()
+    )
     return (
         balances + state.reserved == state.deposited - state.paid_out
         and state.accounts[CLEARING].balance == -costs
@@ -165,5 +169,3 @@ def positions_zero_sum(state: Exchange) -> bool:
         for market, position in account.positions.items():
             sums[market] = sums.get(market, 0) + position.size
     return not any(sums.values())
-
-

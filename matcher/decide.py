@@ -1,0 +1,67 @@
+"""What a command leads to, without changing anything."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from matcher import commands as c
+from matcher import decide_operator, decide_quotes, decide_requests
+from matcher.rejections import Code, Outcome, Rejection
+from matcher.state import Exchange
+
+DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] = {
+    c.OpenRequest: decide_requests.open_request,
+    c.AnswerRequest: decide_requests.answer_request,
+    c.PassRequest: decide_requests.pass_request,
+    c.AcceptQuote: decide_requests.accept_quote,
+    c.CancelRequest: decide_requests.cancel_request,
+    c.CancelQuote: decide_requests.cancel_quote,
+    c.SetQuotes: decide_quotes.set_quotes,
+    c.CancelAll: decide_quotes.cancel_all,
+    c.CancelAfter: decide_quotes.cancel_after,
+    c.Subscribe: decide_quotes.subscribe,
+    c.SetProtection: decide_quotes.set_protection,
+    c.Advance: decide_quotes.advance,
+    c.StartEpoch: decide_operator.start_epoch,
+    c.ListMarket: decide_operator.list_market,
+    c.SetMarketStatus: decide_operator.set_market_status,
+    c.UpdateIndex: decide_operator.update_index,
+    c.RegisterAgent: decide_operator.register_agent,
+    c.SetTier: decide_operator.set_tier,
+    c.BindSlot: decide_operator.bind_slot,
+    c.CreditDeposit: decide_operator.credit_deposit,
+    c.ReserveWithdrawal: decide_operator.reserve_withdrawal,
+    c.FinishWithdrawal: decide_operator.finish_withdrawal,
+    c.CutSettlement: decide_operator.cut_settlement,
+    c.AdvanceBatch: decide_operator.advance_batch,
+}
+
+ANYWHERE: Final = frozenset(
+    {
+        c.Advance,
+        c.StartEpoch,
+        c.ListMarket,
+        c.SetMarketStatus,
+        c.UpdateIndex,
+        c.RegisterAgent,
+        c.FinishWithdrawal,
+        c.CutSettlement,
+        c.AdvanceBatch,
+    }
+)
+"""Commands that name no account."""
+
+EXPIRING: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.AcceptQuote, c.SetQuotes})
+"""Commands that carry `expires_after`."""
+
+
+def decide(state: Exchange, command: c.Command, at: int) -> Outcome:
+    """Events that `command` leads to at the instant `at`, or why it is refused, or the first answer to a repeated one.
+
+    Pure: reads `state`, changes nothing. The events are to be applied in order.
+    """
+    kind = type(command)
+    if kind not in ANYWHERE and command.account not in state.owned:  # type: ignore[attr-defined]
+        return Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")
+    if kind in EXPIRING and 0 < command.expires_after <= at:  # type: ignore[attr-defined]
+        return Rejection(Code.EXPIRED_COMMAND, "The command arrived after its expires_after.")
+    return DECIDERS[kind](state, command, at)

@@ -1,0 +1,156 @@
+"""Commands of the operator's side: markets, prices, registration, deposits, withdrawals and settlement."""
+
+import base58
+
+from core import events as e
+from core.batches import BatchStatus
+from core.market import MarketStatus
+from core.quantities import MONEY_MAX
+from matcher import commands as c
+from matcher.limits import DEPOSIT_MAX, KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
+from matcher.rejections import Code, Outcome, Rejection, Repeated
+from matcher.state import Exchange
+
+
+def start_epoch(state: Exchange, command: c.StartEpoch, at: int) -> Outcome:
+    return [e.EpochStarted(at, state.epoch + 1)]
+
+
+def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
+    known = state.markets.get(command.market.id)
+    if known == command.market:
+        return []
+    if known is not None and any(known.id in account.positions for account in state.accounts.values()):
+        return Rejection(Code.MARKET_IN_USE, "Positions are open in that market: its parameters stay.")
+    return [e.MarketListed(at, command.market)]
+
+
+def set_market_status(state: Exchange, command: c.SetMarketStatus, at: int) -> Outcome:
+    if command.market not in state.markets:
+        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    if state.statuses[command.market] == command.status:
+        return []
+    return [e.MarketStatusSet(at, command.market, MarketStatus(command.status))]
+
+
+def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
+    """Take a new index price; one that is older than the last, or from the future by more than a second, is refused."""
+    if command.market not in state.markets:
+        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    if not 0 < command.price <= PRICE_MAX or command.confidence < 0 or command.published > at + 1_000_000_000:
+        return Rejection(Code.BAD_VALUE, "An index price is positive and not from the future.")
+    last = state.indexes.get(command.market)
+    if last is not None and command.published < last.published:
+        return Rejection(Code.INDEX_GOES_BACK, "The market already has a newer index price.")
+    return [
+        e.IndexUpdated(
+            at, command.market, command.price, command.confidence, command.published, command.source
+        )
+    ]
+
+
+def register_agent(state: Exchange, command: c.RegisterAgent, at: int) -> Outcome:
+    """Create an account for (owner, name); the same pair again returns it."""
+    known = state.names.get((command.owner, command.name))
+    if known is not None:
+        return Repeated((e.AgentRegistered(at, known, command.owner, command.name),))
+    if not 0 < len(command.name) <= NAME_LENGTH_MAX or not command.name.isprintable():
+        return Rejection(Code.BAD_VALUE, f"A name has 1 to {NAME_LENGTH_MAX} printable characters.")
+    if not _is_key(command.owner):
+        return Rejection(Code.BAD_VALUE, "An owner is a Solana public key in base58.")
+    return [e.AgentRegistered(at, state.next_account, command.owner, command.name)]
+
+
+def _is_key(text: str) -> bool:
+    if not 32 <= len(text) <= 44 or not text.isascii():
+        return False
+    try:
+        return len(base58.b58decode(text)) == 32
+    except ValueError:
+        return False
+
+
+def set_tier(state: Exchange, command: c.SetTier, at: int) -> Outcome:
+    if not 0 <= command.tier <= 1:
+        return Rejection(Code.BAD_VALUE, "A tier is 0 (standard) or 1 (premium).")
+    return [e.TierSet(at, command.account, command.tier)]
+
+
+def bind_slot(state: Exchange, command: c.BindSlot, at: int) -> Outcome:
+    """Bind an account to its slot on chain; once bound it stays."""
+    account = state.accounts[command.account]
+    if (account.page, account.slot) == (command.page, command.slot):
+        return Repeated((e.SlotBound(at, account.id, command.page, command.slot),))
+    if account.page >= 0 or (command.page, command.slot) in state.slots:
+        return Rejection(Code.SLOT_TAKEN, "The account has another slot, or the slot has another account.")
+    if command.page < 0 or not 0 <= command.slot <= 255:
+        return Rejection(Code.BAD_VALUE, "A slot is a page and an index in it.")
+    return [e.SlotBound(at, account.id, command.page, command.slot)]
+
+
+def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcome:
+    """Credit a finalized deposit once per key."""
+    if command.key in state.deposits:
+        return Repeated((e.DepositCredited(at, state.deposits[command.key], command.amount, command.key),))
+    if not 0 < command.amount <= DEPOSIT_MAX or state.deposited + command.amount > MONEY_MAX:
+        return Rejection(Code.BAD_VALUE, "A deposit is positive and within the exchange's range.")
+    if state.accounts[command.account].page < 0:
+        return Rejection(Code.ACCOUNT_UNKNOWN, "The account has no slot on chain: a deposit cannot be its.")
+    return [e.DepositCredited(at, command.account, command.amount, command.key)]
+
+
+def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -> Outcome:
+    """Take an amount out of the account when its margin and what the chain holds for it allow."""
+    known = state.withdrawal_keys.get((command.account, command.key))
+    if known is not None:
+        if known.amount != command.amount:
+            return Rejection(Code.KEY_CONFLICT, "That withdrawal id was used with another amount.")
+        return Repeated((known,))
+    if command.amount <= 0 or not 0 < len(command.key) <= KEY_LENGTH_MAX:
+        return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
+    account = state.accounts[command.account]
+    if command.amount > min(state.margin_of(account).withdrawable, account.settled):
+        return Rejection(
+            Code.WITHDRAWAL_TOO_LARGE,
+            "More than the margin leaves free, or than the chain holds for the account yet.",
+        )
+    return [e.WithdrawalReserved(at, state.last_withdrawal + 1, command.account, command.amount, command.key)]
+
+
+def finish_withdrawal(state: Exchange, command: c.FinishWithdrawal, at: int) -> Outcome:
+    reserved = state.withdrawals.get(command.withdrawal)
+    if reserved is None:
+        finished = state.finished_withdrawals.get(command.withdrawal)
+        if finished is not None and finished.paid == command.paid:
+            return Repeated((finished,))
+        return Rejection(Code.WITHDRAWAL_UNKNOWN, "No such withdrawal is reserved.")
+    return [
+        e.WithdrawalFinished(
+            at, command.withdrawal, reserved.account, reserved.amount, command.paid, command.signature
+        )
+    ]
+
+
+def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcome:
+    """Cut the next batch; the number of the last cut returns that cut again."""
+    last = state.cut.batch if state.cut is not None else 0
+    if command.batch == last and state.cut is not None:
+        return Repeated((e.SettlementCut(state.cut.at, last, state.cut.marks),))
+    if command.batch != last + 1:
+        return Rejection(Code.BATCH_OUT_OF_ORDER, f"The next batch is {last + 1}.")
+    if state.batches.get(last, BatchStatus.FINAL) != BatchStatus.FINAL:
+        return Rejection(Code.BATCH_OUT_OF_ORDER, f"Batch {last} is not final yet.")
+    marks = tuple(sorted((id, index.price) for id, index in state.indexes.items()))
+    return [e.SettlementCut(at, command.batch, marks)]
+
+
+def advance_batch(state: Exchange, command: c.AdvanceBatch, at: int) -> Outcome:
+    """Publish a batch's status. A status it already has or has passed changes nothing."""
+    status = state.batches.get(command.batch)
+    if status is None:
+        return Rejection(Code.BATCH_OUT_OF_ORDER, "No such batch was cut, or it is long final.")
+    if command.status <= status:
+        return Repeated((e.BatchAdvanced(at, command.batch, status, command.signatures),))
+    if command.status > BatchStatus.FINAL:
+        return Rejection(Code.BAD_VALUE, "No such status.")
+    return [e.BatchAdvanced(at, command.batch, command.status, command.signatures)]

@@ -1,0 +1,133 @@
+"""Standing quotes, maker settings, and everything that pulls quotes: cancels, switches and time."""
+
+from core import events as e
+from core.events import Event
+from matcher import commands as c
+from matcher.book import REQUEST_DEADLINE, STANDING_DEADLINE
+from matcher.decide_requests import cancelled, close_request, tradable
+from matcher.limits import (
+    PRICE_MAX,
+    PROTECTION_WINDOW_MAX,
+    QUOTE_LIFE_MAX,
+    SIZE_MAX,
+    STANDING_LEVELS_MAX,
+    SWITCH_MAX,
+)
+from matcher.rejections import Code, Outcome, Rejection
+from matcher.state import Exchange
+
+
+def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
+    """Replace the account's standing quotes in a market; both sides empty pull them."""
+    if command.market not in state.markets:
+        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    if not command.bids and not command.asks:
+        return [e.QuotesPulled(at, command.account, command.market, "cancelled")]
+    bad = _bad_levels(command, at)
+    if bad is not None:
+        return bad
+    if state.book.frozen.get((command.account, command.market), 0) > at:
+        return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
+    refused = tradable(state, command.market, at)
+    if refused is not None:
+        return refused
+    return [
+        e.QuotesSet(
+            at,
+            command.account,
+            command.market,
+            state.book.next_id,
+            command.bids,
+            command.asks,
+            command.expires,
+            state.indexes[command.market].price,
+        )
+    ]
+
+
+def _bad_levels(command: c.SetQuotes, at: int) -> Rejection | None:
+    levels = (*command.bids, *command.asks)
+    if len(command.bids) > STANDING_LEVELS_MAX or len(command.asks) > STANDING_LEVELS_MAX:
+        return Rejection(Code.BAD_VALUE, f"At most {STANDING_LEVELS_MAX} levels a side.")
+    if not all(0 < price <= PRICE_MAX and 0 < size <= SIZE_MAX for price, size in levels):
+        return Rejection(Code.BAD_VALUE, "Every level has a positive price and size.")
+    if command.bids and command.asks and max(command.bids)[0] >= min(command.asks)[0]:
+        return Rejection(Code.BAD_VALUE, "The best bid must be below the best ask.")
+    if not at < command.expires <= at + QUOTE_LIFE_MAX:
+        return Rejection(Code.BAD_VALUE, "A quote's expiry lies ahead, at most a minute.")
+    return None
+
+
+def cancel_all(state: Exchange, command: c.CancelAll, at: int) -> Outcome:
+    return pull_everything(state, command.account, command.why, at)
+
+
+def pull_everything(state: Exchange, account: int, why: str, at: int) -> list[Event]:
+    """Withdraw every request, answer and standing quote of an account."""
+    book = state.book
+    pulled: list[Event] = [
+        cancelled(book.requests[id], at) for id in sorted(book.requests_of.get(account, ()))
+    ]
+    pulled += [e.QuoteWithdrawn(at, id, account, why) for id in sorted(book.answered_by.get(account, ()))]
+    pulled += [
+        e.QuotesPulled(at, account, market, why)
+        for market in state.markets
+        if (account, market) in book.standing
+    ]
+    return pulled
+
+
+def cancel_after(state: Exchange, command: c.CancelAfter, at: int) -> Outcome:
+    if command.deadline and not at < command.deadline <= at + SWITCH_MAX:
+        return Rejection(Code.BAD_VALUE, "The switch's deadline lies ahead, at most an hour.")
+    return [e.DeadlineSet(at, command.account, command.deadline)]
+
+
+def subscribe(state: Exchange, command: c.Subscribe, at: int) -> Outcome:
+    if not all(market in state.markets for market in command.markets):
+        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    return [e.Subscribed(at, command.account, command.markets)]
+
+
+def set_protection(state: Exchange, command: c.SetProtection, at: int) -> Outcome:
+    if command.market not in state.markets:
+        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    valid = (
+        0 < command.window <= PROTECTION_WINDOW_MAX
+        and 0 <= command.size <= SIZE_MAX
+        and 0 <= command.net <= SIZE_MAX
+        and 0 < command.freeze <= PROTECTION_WINDOW_MAX
+    )
+    if not valid:
+        return Rejection(
+            Code.BAD_VALUE, "Protection needs a window and a freeze of at most a minute, and sizes in range."
+        )
+    return [
+        e.ProtectionSet(
+            at, command.account, command.market, command.window, command.size, command.net, command.freeze
+        )
+    ]
+
+
+def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
+    """Deal with the one earliest deadline that has come; later ones follow in later commands, each seeing the state after it.
+
+    A request's deadline closes it, a standing quote's pulls it, a dead-man switch pulls everything of its account.
+    """
+    book = state.book
+    if not book.deadlines or book.deadlines[0][0] > at:
+        return []
+    due, kind, id, market = book.deadlines[0]
+    done = e.DeadlinePassed(at, due, kind, id, market)
+    if kind == REQUEST_DEADLINE:
+        request = book.requests.get(id)
+        return [
+            *(close_request(state, request, at, request.answers.values()) if request is not None else ()),
+            done,
+        ]
+    if kind == STANDING_DEADLINE:
+        stale = book.standing_expires.get((id, market)) != due
+        return [done] if stale else [e.QuotesPulled(at, id, market, "expired"), done]
+    if book.switches.get(id) != due:
+        return [done]
+    return [*pull_everything(state, id, "switch", at), e.DeadlineSet(at, id, 0), done]

@@ -1,0 +1,196 @@
+"""The durable state as bytes: for snapshots, and for the hash by which two states are known to be equal."""
+
+import hashlib
+
+import msgspec
+
+from core.events import IndexUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
+from core.market import Market, MarketStatus
+from matcher.book import Ladder
+from matcher.state import Account, Cut, Exchange, Position
+
+IMAGE_VERSION = 1
+
+
+class AccountImage(msgspec.Struct, array_like=True):
+    id: int
+    owner: str
+    name: str
+    tier: int
+    page: int
+    slot: int
+    balance: int
+    settled: int
+    deposited: int
+    number: int
+    positions: list[tuple[int, int, int]]
+    closed: list[RequestClosed]
+
+
+class CutImage(msgspec.Struct, array_like=True):
+    batch: int
+    at: int
+    seq: int
+    previous_seq: int
+    marks: tuple[tuple[int, int], ...]
+    deltas: list[tuple[int, int]]
+    balances: list[tuple[int, int]]
+    equities: list[tuple[int, int]]
+
+
+class Image(msgspec.Struct, array_like=True):
+    """Everything durable, in a canonical order. Fields may only be appended, with defaults."""
+
+    version: int
+    seq: int
+    epoch: int
+    last_fill: int
+    last_withdrawal: int
+    next_account: int
+    markets: list[tuple[Market, int]]
+    indexes: list[IndexUpdated]
+    accounts: list[AccountImage]
+    deposits: list[tuple[str, int]]
+    withdrawals: list[WithdrawalReserved]
+    finished_withdrawals: list[WithdrawalFinished]
+    withdrawal_keys: list[WithdrawalReserved]
+    deposited: int
+    paid_out: int
+    reserved: int
+    cut: CutImage | None
+    batches: list[tuple[int, int]]
+
+
+def dump(state: Exchange) -> bytes:
+    """Canonical bytes of the durable part: equal states give equal bytes."""
+    return msgspec.msgpack.encode(_image(state))
+
+
+def state_hash(state: Exchange) -> str:
+    """SHA-256 of the durable part, in hex."""
+    return hashlib.sha256(dump(state)).hexdigest()
+
+
+def load(data: bytes) -> Exchange:
+    """The exchange that `dump` wrote, with an empty book. Raises `msgspec.DecodeError` or `ValueError` for anything else."""
+    image = msgspec.msgpack.decode(data, type=Image)
+    if image.version != IMAGE_VERSION:
+        raise ValueError(f"snapshot version {image.version} is not {IMAGE_VERSION}")
+    state = Exchange()
+    for name in (
+        "seq",
+        "epoch",
+        "last_fill",
+        "last_withdrawal",
+        "next_account",
+        "deposited",
+        "paid_out",
+        "reserved",
+    ):
+        setattr(state, name, getattr(image, name))
+    for market, status in image.markets:
+        _load_market(state, market, status)
+    state.indexes = {index.market: index for index in image.indexes}
+    for account in image.accounts:
+        _load_account(state, account)
+    state.deposits = dict(image.deposits)
+    state.withdrawals = {event.withdrawal: event for event in image.withdrawals}
+    state.finished_withdrawals = {event.withdrawal: event for event in image.finished_withdrawals}
+    state.withdrawal_keys = {(event.account, event.key): event for event in image.withdrawal_keys}
+    state.batches = dict(image.batches)
+    if image.cut is not None:
+        cut = image.cut
+        state.cut = Cut(
+            cut.batch,
+            cut.at,
+            cut.seq,
+            cut.previous_seq,
+            cut.marks,
+            dict(cut.deltas),
+            dict(cut.balances),
+            dict(cut.equities),
+        )
+    state.book.next_id = (state.epoch << 32) + 1
+    return state
+
+
+def _image(state: Exchange) -> Image:
+    cut = state.cut
+    return Image(
+        version=IMAGE_VERSION,
+        seq=state.seq,
+        epoch=state.epoch,
+        last_fill=state.last_fill,
+        last_withdrawal=state.last_withdrawal,
+        next_account=state.next_account,
+        markets=[(state.markets[id], int(state.statuses[id])) for id in sorted(state.markets)],
+        indexes=[state.indexes[id] for id in sorted(state.indexes)],
+        accounts=[_account_image(state.accounts[id]) for id in sorted(state.accounts)],
+        deposits=sorted(state.deposits.items()),
+        withdrawals=[state.withdrawals[id] for id in sorted(state.withdrawals)],
+        finished_withdrawals=[state.finished_withdrawals[id] for id in sorted(state.finished_withdrawals)],
+        withdrawal_keys=[state.withdrawal_keys[key] for key in sorted(state.withdrawal_keys)],
+        deposited=state.deposited,
+        paid_out=state.paid_out,
+        reserved=state.reserved,
+        cut=None
+        if cut is None
+        else CutImage(
+            cut.batch,
+            cut.at,
+            cut.seq,
+            cut.previous_seq,
+            cut.marks,
+            sorted(cut.deltas.items()),
+            sorted(cut.balances.items()),
+            sorted(cut.equities.items()),
+        ),
+        batches=sorted(state.batches.items()),
+    )
+
+
+def _account_image(account: Account) -> AccountImage:
+    return AccountImage(
+        account.id,
+        account.owner,
+        account.name,
+        account.tier,
+        account.page,
+        account.slot,
+        account.balance,
+        account.settled,
+        account.deposited,
+        account.number,
+        [(id, held.size, held.cost) for id, held in sorted(account.positions.items())],
+        list(account.closed.values()),
+    )
+
+
+def _load_market(state: Exchange, market: Market, status: int) -> None:
+    state.markets[market.id] = market
+    state.statuses[market.id] = MarketStatus(status)
+    state.open_interest[market.id] = 0
+    state.book.asks[market.id] = Ladder(1)
+    state.book.bids[market.id] = Ladder(-1)
+    state.book.makers[market.id] = set()
+
+
+def _load_account(state: Exchange, image: AccountImage) -> None:
+    account = Account(image.id, image.owner, image.name)
+    account.tier = image.tier
+    account.page, account.slot = image.page, image.slot
+    account.balance, account.settled = image.balance, image.settled
+    account.deposited, account.number = image.deposited, image.number
+    account.positions = {id: Position(size, cost) for id, size, cost in image.positions}
+    for id, size, _ in image.positions:
+        state.open_interest[id] += max(0, size)
+    for closed in image.closed:
+        account.closed[closed.request] = closed
+        account.keys[closed.key] = closed.request
+    state.accounts[account.id] = account
+    if account.page >= 0:
+        state.slots[account.page, account.slot] = account.id
+    if account.owner:
+        state.owned.add(account.id)
+        state.owners.setdefault(account.owner, []).append(account.id)
+        state.names[account.owner, account.name] = account.id
