@@ -1,0 +1,130 @@
+"""A small exchange to play commands on, checking after each that money and positions add up."""
+
+import base58
+import msgspec
+import pytest
+
+from core.accounts import TREASURY
+from core.events import DURABLE, Event
+from core.market import market
+from core.quantities import SECOND
+from matcher import commands as c
+from matcher.apply import apply
+from matcher.decide import decide
+from matcher.rejections import Outcome, Rejection, Repeated
+from matcher.state import Exchange, conserved, positions_zero_sum
+
+START = 1_700_000_000 * SECOND
+BTC = market(
+    1, "BTC-PERP", "0.1", "0.0001", max_leverage=50, position_cap="500", open_interest_cap="1000", feed=""
+)
+ETH = market(
+    2, "ETH-PERP", "0.01", "0.001", max_leverage=20, position_cap="5000", open_interest_cap="9000", feed=""
+)
+
+
+def owner_key(number: int) -> str:
+    return base58.b58encode(number.to_bytes(32, "big")).decode()
+
+
+class World:
+    """Plays commands at a clock of its own; keeps the journal of durable events."""
+
+    def __init__(self) -> None:
+        self.state = Exchange()
+        self.now = START
+        self.journal: list[Event] = []
+        self.do(c.StartEpoch())
+        for listed in (BTC, ETH):
+            self.do(c.ListMarket(listed))
+        self.index(1, 600_000)
+        self.index(2, 300_000)
+
+    def do(self, command: c.Command) -> Outcome:
+        """Decide and apply; raises on anything that makes or loses money or positions."""
+        outcome = decide(self.state, command, self.now)
+        if isinstance(outcome, Rejection | Repeated):
+            return outcome
+        for event in outcome:
+            apply(self.state, event)
+            if isinstance(event, DURABLE):
+                self.journal.append(event)
+                assert self.state.seq == len(self.journal)
+        assert conserved(self.state)
+        assert positions_zero_sum(self.state)
+        return outcome
+
+    def play(self, command: c.Command) -> list[Event]:
+        outcome = self.do(command)
+        assert isinstance(outcome, list), outcome
+        return outcome
+
+    def refuse(self, command: c.Command) -> str:
+        before = self.state.seq
+        outcome = self.do(command)
+        assert isinstance(outcome, Rejection), outcome
+        assert self.state.seq == before
+        return outcome.code.value
+
+    def index(self, market: int, price: int, confidence: int = 0) -> None:
+        self.do(c.UpdateIndex(market, price, confidence, self.now, "test"))
+
+    def agent(self, owner: int, deposit: int = 100_000_000_000, name: str = "a") -> int:
+        """A funded agent with a slot; deposit in micro-USDC."""
+        account = self.play(c.RegisterAgent(owner_key(owner), name))[0].account  # type: ignore[attr-defined]
+        self.play(c.BindSlot(account, 0, account - 14))
+        if deposit:
+            self.play(c.CreditDeposit(account, deposit, f"deposit-{account}"))
+        return int(account)
+
+    def pass_time(self, nanos: int) -> list[Event]:
+        """Advance the clock and deal with everything that falls due."""
+        self.now += nanos
+        events: list[Event] = []
+        while step := self.play(c.Advance()):
+            events += step
+        return events
+
+    def quotes(
+        self, account: int, bids: list[tuple[int, int]], asks: list[tuple[int, int]], market: int = 1
+    ) -> None:
+        self.play(c.SetQuotes(account, market, tuple(bids), tuple(asks), self.now + 60 * SECOND))
+
+    def request(self, account: int, key: str, side: int, size: int, limit: int, **more: object) -> Outcome:
+        fields = {"market": 1, "ttl": SECOND, **more}
+        return self.do(c.OpenRequest(account=account, key=key, side=side, size=size, limit=limit, **fields))  # type: ignore[arg-type]
+
+    def held(self, account: int, market: int = 1) -> tuple[int, int]:
+        position = self.state.accounts[account].positions.get(market)
+        return (position.size, position.cost) if position else (0, 0)
+
+    def balance(self, account: int) -> int:
+        return self.state.accounts[account].balance
+
+    @property
+    def treasury(self) -> int:
+        return self.state.accounts[TREASURY].balance
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def new_world() -> type[World]:
+    return World
+
+
+@pytest.fixture
+def replayed() -> object:
+    """Plays a journal into a fresh exchange, through the journal's own encoding."""
+
+    def replay(journal: list[Event]) -> Exchange:
+        encoder, decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(DURABLE)
+        state = Exchange()
+        for event in journal:
+            apply(state, decoder.decode(encoder.encode(event)))
+        return state
+
+    return replay

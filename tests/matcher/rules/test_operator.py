@@ -1,0 +1,159 @@
+"""Registration, deposits, withdrawals, cuts: each happens once, and never makes money."""
+
+from core import events as e
+from core.accounts import INSURANCE, TREASURY
+from core.batches import BatchStatus
+from core.market import market
+from matcher import commands as c
+from matcher.rejections import Repeated
+
+
+def test_registering_twice_returns_the_same_account(world):
+    first = world.agent(1)
+    owner = world.state.accounts[first].owner
+    again = world.do(c.RegisterAgent(owner, "a"))
+    assert isinstance(again, Repeated)
+    assert again.events[0].account == first
+    assert world.play(c.RegisterAgent(owner, "b"))[0].account == first + 1
+
+
+def test_bad_owners_and_names_are_refused(world):
+    good = world.state.accounts[world.agent(1)].owner
+    for owner, name in (
+        (good, ""),
+        (good, "x" * 65),
+        (good, "a\n"),
+        ("", "a"),
+        ("0" * 40, "a"),
+        ("é" * 32, "a"),
+        (good[:-9], "a"),
+    ):
+        assert world.refuse(c.RegisterAgent(owner, name)) == "bad_value"
+
+
+def test_a_deposit_is_credited_once_per_key(world):
+    agent = world.agent(1, deposit=0)
+    world.play(c.CreditDeposit(agent, 5, "signature:0"))
+    assert isinstance(world.do(c.CreditDeposit(agent, 5, "signature:0")), Repeated)
+    assert world.balance(agent) == 5
+    for amount in (0, -1, 10**14 + 1):
+        assert world.refuse(c.CreditDeposit(agent, amount, f"other:{amount}")) == "bad_value"
+
+
+def test_a_deposit_needs_a_slot(world):
+    account = world.play(c.RegisterAgent(world.state.accounts[world.agent(1)].owner, "new"))[0].account
+    assert world.refuse(c.CreditDeposit(account, 5, "k")) == "account_unknown"
+
+
+def test_slots_are_bound_once(world):
+    first, second = world.agent(1), world.agent(2)
+    page, slot = world.state.accounts[first].page, world.state.accounts[first].slot
+    assert isinstance(world.do(c.BindSlot(first, page, slot)), Repeated)
+    assert world.refuse(c.BindSlot(first, page, slot + 50)) == "slot_taken"
+    third = world.play(c.RegisterAgent(world.state.accounts[second].owner, "new"))[0].account
+    assert world.refuse(c.BindSlot(third, page, slot)) == "slot_taken"
+    assert world.refuse(c.BindSlot(third, 0, 0)) == "slot_taken"
+
+
+def test_a_withdrawal_is_reserved_then_paid_or_released_once(world):
+    agent = world.agent(1, deposit=100)
+    first = world.play(c.ReserveWithdrawal(agent, 60, "w1"))[0]
+    assert isinstance(world.do(c.ReserveWithdrawal(agent, 60, "w1")), Repeated)
+    assert world.refuse(c.ReserveWithdrawal(agent, 61, "w1")) == "key_conflict"
+    assert world.refuse(c.ReserveWithdrawal(agent, 41, "w2")) == "withdrawal_too_large"
+    second = world.play(c.ReserveWithdrawal(agent, 40, "w2"))[0]
+    world.play(c.FinishWithdrawal(first.withdrawal, True, "sig"))
+    world.play(c.FinishWithdrawal(second.withdrawal, False, ""))
+    assert isinstance(world.do(c.FinishWithdrawal(first.withdrawal, True, "sig")), Repeated)
+    assert world.refuse(c.FinishWithdrawal(first.withdrawal, False, "")) == "withdrawal_unknown"
+    assert (world.balance(agent), world.state.reserved, world.state.paid_out) == (40, 0, 60)
+
+
+def test_profit_cannot_be_drawn_out_against_itself(world):
+    maker, trader = world.agent(1, deposit=10**13), world.agent(2, deposit=1_300_000_000)
+    world.quotes(maker, [], [(600_000, 10**6)])
+    world.request(trader, "k", 1, 10_000, 600_000)
+    world.index(1, 605_000)
+    margin = world.state.margin_of(world.state.accounts[trader])
+    tenth = 605_000 * 10_000 * 10 // 10
+    assert margin.withdrawable == max(0, margin.equity - tenth)
+    assert world.refuse(c.ReserveWithdrawal(trader, margin.withdrawable + 1, "w")) == "withdrawal_too_large"
+
+
+def test_a_cut_settles_every_account_to_its_equity_and_sums_to_zero(world):
+    maker, trader = world.agent(1), world.agent(2)
+    world.quotes(maker, [(599_900, 500)], [(600_100, 500)])
+    world.request(trader, "a", 1, 100, 601_000)
+    world.index(1, 601_000)
+    cut = world.play(c.CutSettlement(1))[0]
+    assert isinstance(cut, e.SettlementCut)
+    fee = -(-600_100 * 100 * 10 * 500 // 1_000_000)
+    gain = (601_000 - 600_100) * 100 * 10
+    assert world.state.cut.deltas == {TREASURY: fee, maker: -gain, trader: gain - fee}
+    assert world.do(c.CutSettlement(1)) == Repeated((cut,))
+    assert world.refuse(c.CutSettlement(2)) == "batch_out_of_order"
+    assert world.refuse(c.CutSettlement(3)) == "batch_out_of_order"
+    world.play(c.AdvanceBatch(1, BatchStatus.FINAL, ("s",)))
+    assert isinstance(world.do(c.AdvanceBatch(1, BatchStatus.SUBMITTED)), Repeated)
+    world.play(c.CutSettlement(2))
+    assert world.state.cut.deltas == {}
+    assert world.state.accounts[trader].settled == 100_000_000_000 + gain - fee
+
+
+def test_a_withdrawal_between_cuts_does_not_disturb_the_next_one(world):
+    maker, trader = world.agent(1), world.agent(2)
+    world.quotes(maker, [(599_900, 500)], [(600_100, 500)])
+    world.request(trader, "a", 1, 100, 601_000)
+    world.play(c.ReserveWithdrawal(trader, 1_000_000, "w"))
+    world.play(c.CutSettlement(1))
+    assert sum(world.state.cut.deltas.values()) == 0
+    world.play(c.FinishWithdrawal(1, False, ""))
+    world.play(c.AdvanceBatch(1, BatchStatus.FINAL))
+    world.play(c.CutSettlement(2))
+    assert world.state.cut.deltas == {}
+
+
+def test_a_bankrupt_account_settles_to_zero_and_the_insurance_fund_pays_first(world):
+    maker, trader = world.agent(1, deposit=10**13), world.agent(2, deposit=1_300_000_000)
+    world.play(c.CreditDeposit(trader, 1, "x"))
+    world.quotes(maker, [], [(600_000, 10**6)])
+    world.request(trader, "k", 1, 10_000, 600_000)
+    world.index(1, 580_000)
+    equity = world.state.margin_of(world.state.accounts[trader]).equity
+    assert equity < 0
+    world.play(c.CutSettlement(1))
+    accounts = world.state.accounts
+    assert accounts[trader].settled == 0
+    assert accounts[INSURANCE].settled == 0
+    winners = (maker, TREASURY)
+    owed = sum(world.state.margin_of(accounts[id]).equity for id in winners)
+    assert sum(accounts[id].settled for id in winners) == owed + equity
+    world.index(1, 600_000)
+    world.play(c.AdvanceBatch(1, BatchStatus.FINAL))
+    world.play(c.CutSettlement(2))
+    assert accounts[maker].settled == world.state.margin_of(accounts[maker]).equity
+
+
+def test_an_index_never_goes_back_or_comes_from_the_future(world):
+    now = world.now
+    assert world.refuse(c.UpdateIndex(1, 1, 0, now - 1, "t")) == "index_goes_back"
+    assert world.refuse(c.UpdateIndex(1, 1, 0, now + 1_000_000_001, "t")) == "bad_value"
+    assert world.refuse(c.UpdateIndex(1, 0, 0, now, "t")) == "bad_value"
+    assert world.refuse(c.UpdateIndex(9, 1, 0, now, "t")) == "market_unknown"
+
+
+def test_a_market_in_use_keeps_its_parameters(world):
+    maker, trader = world.agent(1), world.agent(2)
+    other = market(
+        1, "BTC-PERP", "1", "0.0001", max_leverage=50, position_cap="1", open_interest_cap="1", feed=""
+    )
+    world.quotes(maker, [], [(600_100, 500)])
+    world.request(trader, "a", 1, 100, 601_000)
+    assert world.refuse(c.ListMarket(other)) == "market_in_use"
+    assert world.play(c.ListMarket(world.state.markets[1])) == []
+
+
+def test_commands_of_unknown_or_system_accounts_are_refused(world):
+    for account in (0, TREASURY, INSURANCE, 3, 4_000):
+        assert world.refuse(c.CancelAll(account)) == "account_unknown"
+        assert world.refuse(c.OpenRequest(account, "k", 1, 1, 1, 1, 10**9)) == "account_unknown"
