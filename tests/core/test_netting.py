@@ -1,0 +1,56 @@
+"""Netting: deltas sum to zero, nobody goes below zero, and what is deferred is paid by the next cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.accounts import INSURANCE
+from core.netting import net
+
+
+@st.composite
+def books(draw):
+    count = draw(st.integers(2, 12))
+    settled = draw(st.lists(st.integers(0, 10**6), min_size=count, max_size=count))
+    moves = draw(st.lists(st.integers(-(10**6), 10**6), min_size=count - 1, max_size=count - 1))
+    equity = [value + move for value, move in zip(settled, [*moves, -sum(moves)], strict=True)]
+    accounts = [INSURANCE, *range(16, 15 + count)]
+    return dict(zip(accounts, settled, strict=True)), dict(zip(accounts, equity, strict=True))
+
+
+@given(books())
+def test_a_batch_makes_no_money_and_leaves_nobody_below_zero(book):
+    settled, equity = book
+    deltas = net(settled, equity)
+    assert sum(deltas.values()) == 0
+    after = {account: settled[account] + deltas.get(account, 0) for account in settled}
+    assert min(after.values()) >= 0
+    if min(equity.values()) >= 0:
+        assert after == equity
+    for account, value in equity.items():
+        assert account == INSURANCE or after[account] <= max(0, value)
+        assert account == INSURANCE or after[account] >= min(settled[account], max(0, value))
+
+
+@given(books())
+def test_what_was_deferred_is_paid_once_the_shortfall_is_gone(book):
+    settled, equity = book
+    deltas = net(settled, equity)
+    after = {account: settled[account] + deltas.get(account, 0) for account in settled}
+    healthy = {account: value + 10**7 for account, value in equity.items()}
+    topped_up = {account: value + 10**7 for account, value in after.items()}
+    again = net(topped_up, healthy)
+    assert {account: topped_up[account] + again.get(account, 0) for account in healthy} == healthy
+
+
+def test_the_insurance_fund_pays_before_winners_wait():
+    settled = {INSURANCE: 50, 16: 100, 17: 100}
+    assert net(settled, {INSURANCE: 50, 16: -30, 17: 230}) == {INSURANCE: -30, 16: -100, 17: 130}
+    assert net(settled, {INSURANCE: 50, 16: -80, 17: 280}) == {INSURANCE: -50, 16: -100, 17: 150}
+
+
+def test_totals_that_differ_are_refused():
+    with pytest.raises(ValueError, match="same total"):
+        net({16: 1}, {16: 2})
+    with pytest.raises(ValueError, match="same accounts"):
+        net({16: 1}, {17: 1})
