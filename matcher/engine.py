@@ -1,0 +1,185 @@
+"""The engine: the one writer. Commands come in on the event loop; answers leave once what they promise is on disk."""
+
+import asyncio
+import gc
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from core.events import DURABLE, Event
+from matcher import commands as c
+from matcher.apply import apply
+from matcher.decide import decide
+from matcher.journal import Journal
+from matcher.recovery import replay
+from matcher.rejections import Code, Outcome, Rejection, Repeated
+from matcher.segments import SEGMENT_BYTES, lock
+from matcher.snapshot import load_newest, save
+
+WAITING_MAX: Final = 10_000
+"""Answers that may wait for the disk before new requests and quotes are refused."""
+SNAPSHOT_AFTER: Final = 200_000
+"""Replayed records after which a start writes a snapshot of its own."""
+SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent})
+"""Commands refused under overload; cancels, accepts and the operator's commands always pass."""
+
+Reply = Callable[[Outcome], None]
+Listener = Callable[[int, Event], None]
+
+
+class Engine:
+    """Runs commands one at a time against the exchange it owns.
+
+    `submit` decides and applies at once, so memory runs ahead of the disk; the reply, and what listeners hear of durable events,
+    waits until the journal has synced them. Listeners hear events in order with their sequence, volatile ones with 0.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        clock: Callable[[], int],
+        *,
+        waiting_max: int = WAITING_MAX,
+        segment_bytes: int = SEGMENT_BYTES,
+        snapshot_after: int = SNAPSHOT_AFTER,
+    ) -> None:
+        """Open the journal in `directory` and bring its state back; must be called on a running event loop.
+
+        `clock` gives nanoseconds since the epoch. Raises `JournalInUse`, `JournalCorrupt`.
+        """
+        self._lock = lock(directory)
+        self._directory = directory
+        self._clock = clock
+        self._waiting_max = waiting_max
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[int, Reply | None, Outcome]] = deque()
+        self._listeners: list[Listener] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self.last_at = 0
+        self.state = load_newest(directory)
+        before = self.state.seq
+        end = replay(directory, self.state.seq, self._replayed)
+        self.replayed = end.sequence - before
+        if self.replayed >= snapshot_after:
+            save(directory, self.state)
+        self._journal = Journal(directory, end, self._loop, self._synced, segment_bytes)
+        self.submit(c.StartEpoch(), None)
+        gc.collect()
+        gc.freeze()
+
+    @property
+    def synced(self) -> int:
+        """Last sequence known to be on disk."""
+        return self._journal.synced
+
+    @property
+    def waiting(self) -> int:
+        """Answers waiting for the disk."""
+        return len(self._waiting)
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener(sequence, event)` called for every event; a listener must not submit from within the call."""
+        self._listeners.append(listener)
+
+    def submit(self, command: c.Command, reply: Reply | None) -> None:
+        """Run `command`; `reply` is called once, at once for refusals and volatile events, else after the sync."""
+        if len(self._waiting) >= self._waiting_max and type(command) in SHEDDABLE:
+            if reply is not None:
+                reply(Rejection(Code.OVERLOADED, "The exchange is busy: try again shortly."))
+            return
+        at = self.last_at = max(self._clock(), self.last_at)
+        outcome = decide(self.state, command, at)
+        if isinstance(outcome, Rejection):
+            if reply is not None:
+                reply(outcome)
+            return
+        if isinstance(outcome, Repeated):
+            self._answer(self._journal.sequence, reply, outcome)
+            return
+        self._run(outcome, reply)
+
+    async def ask(self, command: c.Command) -> Outcome:
+        """`submit` as a coroutine."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self.submit(command, lambda outcome: None if future.done() else future.set_result(outcome))
+        return await future
+
+    def close(self) -> None:
+        """Sync, answer what waits, and write a snapshot."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._journal.close()
+        self._synced(self._journal.synced)
+        save(self._directory, self.state)
+        os.close(self._lock)
+        gc.unfreeze()
+
+    def _replayed(self, sequence: int, event: Event) -> None:
+        apply(self.state, event)
+        self.last_at = event.at
+
+    def _run(self, events: list[Event], reply: Reply | None) -> None:
+        durable = False
+        for event in events:
+            apply(self.state, event)
+            if isinstance(event, DURABLE):
+                durable = True
+                sequence = self._journal.append(event)
+                if sequence != self.state.seq:
+                    raise AssertionError(f"journal at {sequence}, state at {self.state.seq}")
+        if durable:
+            self._answer(self._journal.sequence, reply, events)
+        else:
+            for event in events:
+                self._tell(0, event)
+            if reply is not None:
+                reply(events)
+        self._set_timer()
+
+    def _answer(self, sequence: int, reply: Reply | None, outcome: Outcome) -> None:
+        if sequence <= self._journal.synced and not self._waiting:
+            if reply is not None:
+                reply(outcome)
+            return
+        self._waiting.append((sequence, reply, outcome))
+
+    def _synced(self, sequence: int) -> None:
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= sequence:
+            through, reply, outcome = waiting.popleft()
+            if isinstance(outcome, list):
+                number = through - sum(isinstance(event, DURABLE) for event in outcome)
+                for event in outcome:
+                    if isinstance(event, DURABLE):
+                        number += 1
+                        self._tell(number, event)
+                    else:
+                        self._tell(0, event)
+            if reply is not None:
+                reply(outcome)
+
+    def _tell(self, sequence: int, event: Event) -> None:
+        for listener in self._listeners:
+            listener(sequence, event)
+
+    def _set_timer(self) -> None:
+        due = self.state.next_deadline()
+        if due == self._timer_at and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = due
+        if due:
+            delay = max(0.0, (due - self._clock()) / 1e9)
+            self._timer = self._loop.call_later(delay, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        now = self._clock()
+        while 0 < self.state.next_deadline() <= now:
+            self.submit(c.Advance(), None)
+        self._set_timer()

@@ -1,0 +1,127 @@
+"""The journal's writer: group commit without a batching window.
+
+Records appended during a sync go together into the next one, so a lone record waits for one sync and a crowd shares it. A write or
+sync that fails ends the process: after it, nobody knows what the disk holds, and nothing may be acknowledged.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from core.events import Event
+from matcher.records import encode
+from matcher.recovery import End
+from matcher.segments import SEGMENT_BYTES, Watermark, create_segment, sync
+
+
+class Journal:
+    """Appends on the event loop, writes on a thread of its own, tells `on_synced` the last safe sequence on the loop again."""
+
+    def __init__(
+        self,
+        directory: Path,
+        end: End,
+        loop: asyncio.AbstractEventLoop,
+        on_synced: Callable[[int], None],
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self._directory = directory
+        self._loop = loop
+        self._on_synced = on_synced
+        self._segment_bytes = segment_bytes
+        self.sequence = self.synced = end.sequence
+        self._descriptor = os.open(end.path, os.O_RDWR) if end.path is not None else -1
+        self._offset = end.offset
+        self._room = os.fstat(self._descriptor).st_size - end.offset if end.path is not None else 0
+        self._buffer: list[bytes] = []
+        self._writing: tuple[list[bytes], int] = ([], end.sequence)
+        self._scheduled = self._busy = self._closed = False
+        self._wake = threading.Event()
+        self._watermark = Watermark(directory)
+        self._watermark.publish(end.sequence)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def append(self, event: Event) -> int:
+        """Queue one record; returns its sequence. It is safe once `on_synced` names it or a later one."""
+        self.sequence += 1
+        self._buffer.append(encode(self.sequence, self.sequence - 1 - self.synced, event))
+        if not self._scheduled and not self._busy:
+            self._scheduled = True
+            self._loop.call_soon(self._hand_over)
+        return self.sequence
+
+    def close(self) -> None:
+        """Write what is queued and stop. Callbacks of this last sync are not made: the caller reads `synced`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+        if self._busy:
+            self.synced = self._writing[1]
+        if self._buffer:
+            self._write(self._buffer, self.sequence)
+            self._buffer = []
+            self.synced = self.sequence
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._watermark.close()
+
+    def _hand_over(self) -> None:
+        self._scheduled = False
+        if self._closed or not self._buffer:
+            return
+        self._writing = (self._buffer, self.sequence)
+        self._buffer = []
+        self._busy = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._busy:
+                records, sequence = self._writing
+                self._write(records, sequence)
+                if not self._closed:
+                    self._loop.call_soon_threadsafe(self._done, sequence)
+            if self._closed:
+                return
+
+    def _write(self, records: list[bytes], sequence: int) -> None:
+        try:
+            data = b"".join(records)
+            if len(data) > self._room:
+                self._next_segment(sequence - len(records) + 1, len(data))
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._descriptor, data[written:], self._offset + written)
+            sync(self._descriptor)
+        except OSError as error:
+            print(
+                f"the journal in {self._directory} cannot be written ({error}): stopping",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(74)
+        self._offset += len(data)
+        self._room -= len(data)
+        self._watermark.publish(sequence)
+
+    def _next_segment(self, first: int, needed: int) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        size = max(self._segment_bytes, needed)
+        self._descriptor = create_segment(self._directory, first, size)
+        self._offset, self._room = 0, size
+
+    def _done(self, sequence: int) -> None:
+        self._busy = False
+        self.synced = sequence
+        if self._buffer:
+            self._hand_over()
+        self._on_synced(sequence)

@@ -1,0 +1,62 @@
+"""Journal records: how one durable event lies on disk.
+
+A record is a header and a msgpack payload. Header, little-endian: payload length (u32), CRC-32 of everything after itself (u32),
+sequence (u64), how many records before this one were not known to be synced when it was written (u32), version (u8). A header of
+zeros is space not yet written.
+"""
+
+import struct
+from typing import Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from core.events import DURABLE, Event
+
+VERSION: Final = 1
+HEADER: Final = struct.Struct("<IIQIB")
+CHECKED: Final = struct.Struct("<QIB")
+PAYLOAD_MAX: Final = 16 * 1024 * 1024
+_CHECK_AT: Final = 8
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(DURABLE)
+
+
+class Stored(NamedTuple):
+    """A record found on disk; `end` is the offset after it, `unsynced` as in the header."""
+
+    sequence: int
+    unsynced: int
+    version: int
+    payload: memoryview
+    end: int
+
+
+def encode(sequence: int, unsynced: int, event: Event) -> bytes:
+    """Bytes of the record of `event`."""
+    checked = CHECKED.pack(sequence, unsynced, VERSION) + _encode(event)
+    return struct.pack("<II", len(checked) - CHECKED.size, crc32(checked)) + checked
+
+
+def decode(stored: Stored) -> Event:
+    """The event in a record. Raises `ValueError` for a version that this program does not know."""
+    if stored.version != VERSION:
+        raise ValueError(
+            f"journal record {stored.sequence} has version {stored.version}; this program reads {VERSION}"
+        )
+    return _decoder.decode(stored.payload)
+
+
+def record_at(data: memoryview, offset: int) -> Stored | None:
+    """The record at `offset`, or None when no whole record with a right checksum lies there."""
+    start = offset + HEADER.size
+    if start > len(data):
+        return None
+    length, checksum, sequence, unsynced, version = HEADER.unpack_from(data, offset)
+    end = start + length
+    if length == 0 or length > PAYLOAD_MAX or end > len(data):
+        return None
+    if crc32(data[offset + _CHECK_AT : end]) != checksum:
+        return None
+    return Stored(sequence, unsynced, version, data[start:end], end)

@@ -1,0 +1,116 @@
+"""Reading a journal at start: every synced record comes back, a torn tail is cut, anything else stops the start."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from core.events import Event
+from matcher.records import HEADER, PAYLOAD_MAX, Stored, decode, record_at
+from matcher.segments import segments, sync
+
+
+class JournalCorrupt(Exception):
+    """A record that was synced cannot be read. The sentence says where; the journal is left as it is."""
+
+
+class End(NamedTuple):
+    """Where the journal ends: the last sequence, and the file and offset at which the next record goes (path None: no file)."""
+
+    sequence: int
+    path: Path | None
+    offset: int
+
+
+def replay(directory: Path, after: int, visit: Callable[[int, Event], None]) -> End:
+    """Call `visit` with every record after sequence `after`, in order, then cut a torn tail and say where the journal ends.
+
+    A record that cannot be read is a torn tail when no later record is readable that knew it to be synced; it was never
+    acknowledged then. Otherwise the journal is damaged, and `JournalCorrupt` is raised before anything is changed.
+    """
+    files = segments(directory)
+    starts = [index for index, (first, _) in enumerate(files) if first <= after + 1]
+    if files and not starts:
+        raise JournalCorrupt(
+            f"the journal in {directory} begins at record {files[0][0]}, but records from {after + 1} on are needed"
+        )
+    end = End(after, None, 0)
+    remaining = files[starts[-1] :] if starts else []
+    for index, (first, path) in enumerate(remaining):
+        if index and first != end.sequence + 1:
+            raise JournalCorrupt(f"{path} should begin at record {end.sequence + 1}")
+        end = _read_segment(path, first, after, visit, remaining[index + 1 :])
+    return end
+
+
+def _read_segment(
+    path: Path, first: int, after: int, visit: Callable[[int, Event], None], later: list[tuple[int, Path]]
+) -> End:
+    data = memoryview(path.read_bytes())
+    expected, offset = first, 0
+    while (stored := record_at(data, offset)) is not None:
+        if stored.sequence != expected:
+            raise JournalCorrupt(
+                f"{path} at byte {offset}: record {stored.sequence} where {expected} belongs"
+            )
+        if expected > after:
+            visit(expected, decode(stored))
+        offset = stored.end
+        expected += 1
+    written = _last_written(data, offset)
+    if written > offset:
+        _refuse_if_synced(path, data, offset, written, expected)
+    if later and (later[0][0] != expected or written > offset):
+        raise JournalCorrupt(
+            f"{path} at byte {offset}: record {expected} cannot be read, but later files follow"
+        )
+    if written > offset:
+        _cut(path, offset, written)
+    return End(expected - 1, path, offset)
+
+
+def _last_written(data: memoryview, offset: int) -> int:
+    """Offset after the last byte that is not zero, at or after `offset`."""
+    block = 1 << 20
+    end = len(data)
+    while end > offset:
+        start = max(offset, end - block)
+        kept = bytes(data[start:end]).rstrip(b"\0")
+        if kept:
+            return start + len(kept)
+        end = start
+    return offset
+
+
+def _refuse_if_synced(path: Path, data: memoryview, offset: int, written: int, expected: int) -> None:
+    found = _later_record(data, offset + 1, written, expected)
+    if found is not None and found.sequence - 1 - found.unsynced >= expected:
+        raise JournalCorrupt(
+            f"{path} at byte {offset}: record {expected} is damaged, though record {found.sequence} after it shows "
+            "that it had been written safely. Restore the file from a copy; nothing was changed."
+        )
+
+
+def _later_record(data: memoryview, start: int, written: int, expected: int) -> Stored | None:
+    """The last readable record between two offsets with a sequence after `expected`."""
+    last = None
+    offset = start
+    while offset + HEADER.size <= written:
+        length, _, sequence, _, _ = HEADER.unpack_from(data, offset)
+        plausible = 0 < length <= PAYLOAD_MAX and expected < sequence <= expected + written
+        found = record_at(data, offset) if plausible else None
+        if found is None:
+            offset += 1
+        else:
+            last = found
+            offset = found.end
+    return last
+
+
+def _cut(path: Path, offset: int, written: int) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.pwrite(descriptor, bytes(written - offset), offset)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)

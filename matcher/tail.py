@@ -1,0 +1,87 @@
+"""Following a journal from another process, never past what its writer has synced."""
+
+import os
+from pathlib import Path
+
+from core.events import Event
+from matcher.records import HEADER, decode, record_at
+from matcher.recovery import JournalCorrupt
+from matcher.segments import Watermark, segment_path, segments
+
+_BLOCK = 4 * 1024 * 1024
+
+
+class Tail:
+    """Reads synced records after a sequence, in order, as they come."""
+
+    def __init__(self, directory: Path, after: int) -> None:
+        self._directory = directory
+        self._watermark = Watermark(directory)
+        self.sequence = after
+        self._descriptor = -1
+        self._offset = 0
+        self._skip_until = after
+
+    @property
+    def synced(self) -> int:
+        """The writer's last synced sequence."""
+        return self._watermark.sequence
+
+    def read(self, limit: int = 10_000) -> list[tuple[int, Event]]:
+        """Up to `limit` next records; empty when none is synced yet. Raises `JournalCorrupt` for one that cannot be read."""
+        found: list[tuple[int, Event]] = []
+        synced = self.synced
+        while len(found) < limit and self.sequence < synced:
+            if self._descriptor < 0:
+                self._open()
+            if not self._read_block(found, min(synced, self.sequence + limit - len(found))):
+                self._next_segment()
+        return found
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._watermark.close()
+
+    def _open(self) -> None:
+        starts = [(first, path) for first, path in segments(self._directory) if first <= self.sequence + 1]
+        if not starts:
+            raise JournalCorrupt(f"record {self.sequence + 1} is no longer in the journal {self._directory}")
+        first, path = starts[-1]
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self._offset = 0
+        self._skip_until, self.sequence = self.sequence, first - 1
+
+    def _next_segment(self) -> None:
+        path = segment_path(self._directory, self.sequence + 1)
+        if not path.exists():
+            raise JournalCorrupt(
+                f"record {self.sequence + 1} is synced but neither in its file nor in {path}"
+            )
+        os.close(self._descriptor)
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self._offset = 0
+
+    def _read_block(self, found: list[tuple[int, Event]], until: int) -> bool:
+        """Read on in this segment; False when it holds no next record."""
+        data = memoryview(os.pread(self._descriptor, _BLOCK, self._offset))
+        offset, progressed = 0, False
+        while self.sequence < until or self.sequence < self._skip_until:
+            stored = record_at(data, offset)
+            if stored is None:
+                break
+            if stored.sequence != self.sequence + 1:
+                raise JournalCorrupt(f"record {stored.sequence} where {self.sequence + 1} belongs")
+            self.sequence = stored.sequence
+            if self.sequence > self._skip_until:
+                found.append((self.sequence, decode(stored)))
+            offset, progressed = stored.end, True
+        if not progressed and self._longer_record_at():
+            raise JournalCorrupt(f"record {self.sequence + 1} cannot be read")
+        self._offset += offset
+        return progressed
+
+    def _longer_record_at(self) -> bool:
+        header = os.pread(self._descriptor, HEADER.size, self._offset)
+        return len(header) == HEADER.size and any(header)

@@ -1,0 +1,188 @@
+"""The engine over a real journal: answers wait for the disk, restarts bring everything back, overload sheds the right commands."""
+
+import asyncio
+import os
+from itertools import count
+
+import base58
+import pytest
+
+from core import events as e
+from core.market import DEFAULT_MARKETS
+from core.quantities import SECOND
+from matcher import commands as c
+from matcher.engine import Engine
+from matcher.image import state_hash
+from matcher.rejections import Rejection, Repeated
+from matcher.segments import JournalInUse
+from matcher.snapshot import load_newest, prune, save
+from matcher.state import conserved
+
+START = 1_700_000_000 * SECOND
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def owner(number: int) -> str:
+    return base58.b58encode(number.to_bytes(32, "big")).decode()
+
+
+async def populate(engine: Engine, clock: Clock, agents: int = 2) -> list[int]:
+    for market in DEFAULT_MARKETS:
+        await engine.ask(c.ListMarket(market))
+        await engine.ask(c.UpdateIndex(market.id, 600_000, 0, clock.now, "test"))
+    accounts = []
+    for number in range(1, agents + 1):
+        registered = await engine.ask(c.RegisterAgent(owner(number), "a"))
+        account = registered[0].account  # type: ignore[union-attr]
+        await engine.ask(c.BindSlot(account, 0, account))
+        await engine.ask(c.CreditDeposit(account, 10**12, f"d{account}"))
+        accounts.append(account)
+    return accounts
+
+
+async def stop(engine: Engine) -> None:
+    """End the journal without the farewell of `close`, as a crash does once its records are synced."""
+    while engine.synced < engine.state.seq and engine.waiting:
+        await asyncio.sleep(0.001)
+    engine._journal.close()
+    os.close(engine._lock)
+
+
+def request(account: int, key: str, **more: object) -> c.OpenRequest:
+    fields = {"market": 1, "side": 1, "size": 10, "limit": 601_000, "ttl": SECOND, **more}
+    return c.OpenRequest(account=account, key=key, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def test_a_fill_is_answered_only_after_its_records_are_synced(tmp_path, clock):
+    engine = Engine(tmp_path, clock)
+    maker, trader = await populate(engine, clock)
+    await engine.ask(c.SetQuotes(maker, 1, (), ((600_100, 1_000),), clock.now + SECOND))
+    told: list[tuple[int, str]] = []
+    engine.listen(lambda sequence, event: told.append((sequence, type(event).__name__)))
+    answers: list[int] = []
+    engine.submit(request(trader, "k"), lambda outcome: answers.append(engine.synced))
+    assert engine.state.accounts[trader].positions[1].size == 10
+    assert not answers
+    assert not told
+    sequence = engine.state.seq
+    while not answers:
+        await asyncio.sleep(0.001)
+    assert answers == [sequence]
+    assert told == [(sequence - 1, "Filled"), (0, "StandingReduced"), (sequence, "RequestClosed")]
+    engine.close()
+
+
+async def test_a_repeat_of_an_unsynced_answer_waits_for_it_too(tmp_path, clock):
+    engine = Engine(tmp_path, clock)
+    maker, trader = await populate(engine, clock)
+    await engine.ask(c.SetQuotes(maker, 1, (), ((600_100, 1_000),), clock.now + SECOND))
+    answers: list[object] = []
+    engine.submit(request(trader, "k"), answers.append)
+    engine.submit(request(trader, "k"), answers.append)
+    assert not answers
+    while len(answers) < 2:
+        await asyncio.sleep(0.001)
+    assert isinstance(answers[1], Repeated)
+    assert answers[1].events[0] in answers[0]
+    engine.close()
+
+
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_restart_brings_the_same_state_back(tmp_path, clock, clean):
+    engine = Engine(tmp_path, clock, segment_bytes=4_096)
+    maker, trader = await populate(engine, clock)
+    for number in range(50):
+        await engine.ask(c.SetQuotes(maker, 1, ((599_000, 100),), ((600_100, 1_000),), clock.now + SECOND))
+        await engine.ask(
+            request(
+                trader, f"k{number}", side=1 if number % 3 else -1, limit=600_100 if number % 3 else 599_000
+            )
+        )
+    before = state_hash(engine.state)
+    epoch = engine.state.epoch
+    if clean:
+        engine.close()
+    else:
+        await stop(engine)
+    again = Engine(tmp_path, clock)
+    assert again.state.epoch == epoch + 1
+    assert conserved(again.state)
+    again.state.epoch, again.state.seq = epoch, again.state.seq - 1
+    assert state_hash(again.state) == before
+    assert again.replayed == (0 if clean else engine.state.seq)
+    await stop(again)
+
+
+async def test_a_second_engine_on_the_same_journal_is_refused(tmp_path, clock):
+    engine = Engine(tmp_path, clock)
+    with pytest.raises(JournalInUse):
+        Engine(tmp_path, clock)
+    engine.close()
+
+
+async def test_overload_sheds_requests_and_lets_cancels_and_operators_pass(tmp_path, clock):
+    engine = Engine(tmp_path, clock, waiting_max=3)
+    maker, trader = await populate(engine, clock)
+    await engine.ask(c.SetQuotes(maker, 1, (), ((600_100, 1_000),), clock.now + SECOND))
+    refused: list[object] = []
+    for number in count():
+        engine.submit(request(trader, f"k{number}"), None)
+        if engine.waiting == 3:
+            break
+    engine.submit(request(trader, "more"), refused.append)
+    assert isinstance(refused[0], Rejection)
+    assert (refused[0].code, refused[0].retryable) == ("overloaded", True)
+    passed: list[object] = []
+    engine.submit(c.CancelAll(maker), passed.append)
+    engine.submit(c.UpdateIndex(1, 600_001, 0, clock.now, "t"), passed.append)
+    while len(passed) < 2:
+        await asyncio.sleep(0.001)
+    assert isinstance(await engine.ask(request(trader, "later")), list)
+    engine.close()
+
+
+async def test_deadlines_fire_by_themselves(tmp_path, clock):
+    engine = Engine(tmp_path, clock)
+    maker, trader = await populate(engine, clock)
+    await engine.ask(c.Subscribe(maker, (1,)))
+    ended: list[e.RequestClosed] = []
+    engine.listen(lambda _, event: ended.append(event) if isinstance(event, e.RequestClosed) else None)
+    await engine.ask(request(trader, "k", ttl=SECOND // 4))
+    clock.now += SECOND // 4
+    for _ in range(100):
+        if ended:
+            break
+        await asyncio.sleep(0.01)
+    assert ended[0].outcome == "unfilled"
+    engine.close()
+
+
+async def test_damaged_snapshots_are_passed_over_and_old_segments_pruned(tmp_path, clock):
+    engine = Engine(tmp_path, clock, segment_bytes=1_024)
+    await populate(engine, clock, agents=6)
+    save(tmp_path, engine.state)
+    older = engine.state.seq
+    await engine.ask(c.UpdateIndex(1, 600_001, 0, clock.now, "t"))
+    newest = save(tmp_path, engine.state)
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert load_newest(tmp_path).seq == older
+    assert prune(tmp_path, needed_after=0) == []
+    assert prune(tmp_path, needed_after=10**9)
+    before = state_hash(engine.state)
+    await stop(engine)
+    again = Engine(tmp_path, clock)
+    again.state.epoch, again.state.seq = 1, again.state.seq - 1
+    assert state_hash(again.state) == before
+    await stop(again)

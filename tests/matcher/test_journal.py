@@ -1,0 +1,239 @@
+"""The journal on a real disk: nothing synced is lost, nothing unsynced is shown, damage is named."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.events import DURABLE, DepositCredited
+from matcher.journal import Journal
+from matcher.records import decode, encode, record_at
+from matcher.recovery import End, JournalCorrupt, replay
+from matcher.segments import JournalInUse, lock, segments
+from matcher.tail import Tail
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def event(number: int) -> DepositCredited:
+    return DepositCredited(number, 16, number, f"key-{number}")
+
+
+async def write(directory: Path, count: int, *, start: int = 1, segment_bytes: int = 1 << 16) -> None:
+    """Append `count` records to the journal in `directory` and wait until they are synced."""
+    directory.mkdir(exist_ok=True)
+    end = replay(directory, 0, lambda *_: None)
+    done = asyncio.Event()
+    journal = Journal(
+        directory,
+        end,
+        asyncio.get_running_loop(),
+        lambda sequence: done.set() if sequence == start + count - 1 else None,
+        segment_bytes,
+    )
+    for number in range(start, start + count):
+        journal.append(event(number))
+    await done.wait()
+    journal.close()
+
+
+def read(directory: Path, after: int = 0) -> tuple[list[int], End]:
+    found: list[int] = []
+
+    def visit(sequence: int, read_event: object) -> None:
+        assert read_event == event(sequence)
+        found.append(sequence)
+
+    return found, replay(directory, after, visit)
+
+
+async def test_what_was_synced_comes_back_and_goes_on(tmp_path):
+    await write(tmp_path / "j", 50)
+    await write(tmp_path / "j", 50, start=51)
+    assert read(tmp_path / "j")[0] == list(range(1, 101))
+    assert read(tmp_path / "j", after=60)[0] == list(range(61, 101))
+
+
+async def test_segments_follow_each_other(tmp_path):
+    await write(tmp_path / "j", 200, segment_bytes=1_000)
+    for start in range(201, 211):
+        await write(tmp_path / "j", 1, start=start, segment_bytes=100)
+    assert len(segments(tmp_path / "j")) > 3
+    assert read(tmp_path / "j")[0] == list(range(1, 211))
+    assert read(tmp_path / "j", after=205)[0] == list(range(206, 211))
+
+
+async def test_a_missing_segment_stops_the_start(tmp_path):
+    for start in range(1, 6):
+        await write(tmp_path / "j", 1, start=start, segment_bytes=60)
+    files = [path for _, path in segments(tmp_path / "j")]
+    assert len(files) == 5
+    files[2].unlink()
+    with pytest.raises(JournalCorrupt, match="record 3"):
+        read(tmp_path / "j")
+    files[0].unlink()
+    with pytest.raises(JournalCorrupt, match="begins at record 2"):
+        read(tmp_path / "j")
+
+
+def test_one_writer_at_a_time(tmp_path):
+    held = lock(tmp_path)
+    with pytest.raises(JournalInUse, match="another process"):
+        lock(tmp_path)
+    os.close(held)
+    os.close(lock(tmp_path))
+
+
+def raw_journal(directory: Path, unsynced: list[int]) -> tuple[Path, list[int]]:
+    """A segment of records with the given `unsynced` counts; returns it and the offset at which each record ends."""
+    directory.mkdir(exist_ok=True)
+    data = b""
+    ends = []
+    for number, count in enumerate(unsynced, 1):
+        data += encode(number, count, event(number))
+        ends.append(len(data))
+    path = directory / f"{1:020d}.journal"
+    path.write_bytes(data + bytes(500))
+    return path, ends
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_tail_cut_anywhere_loses_only_what_was_cut(tmp_path, data):
+    path, ends = raw_journal(tmp_path / "j", [0, 0, 1, 2, 0])
+    at = data.draw(st.integers(0, ends[-1]))
+    content = bytearray(path.read_bytes())
+    content[at:] = bytes(len(content) - at)
+    path.write_bytes(content)
+    found, end = read(tmp_path / "j")
+    whole = sum(stop <= at for stop in ends)
+    assert len(found) in (whole, whole + 1)
+    assert end.sequence == len(found)
+    assert read(tmp_path / "j") == (found, end)
+    assert not any(path.read_bytes()[end.offset :])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_flipped_bit_in_a_synced_record_is_named_and_changes_nothing(tmp_path, at, bit):
+    path, ends = raw_journal(tmp_path / "j", [0, 0, 0, 0])
+    at %= ends[2]
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1 << bit
+    path.write_bytes(content)
+    damaged = next(number for number, stop in enumerate(ends, 1) if at < stop)
+    with pytest.raises(JournalCorrupt, match=f"record {damaged} is damaged"):
+        read(tmp_path / "j")
+    assert path.read_bytes() == content
+
+
+def test_a_hole_among_records_that_were_never_synced_is_a_torn_tail(tmp_path):
+    path, ends = raw_journal(tmp_path / "j", [0, 0, 1, 2, 3])
+    content = bytearray(path.read_bytes())
+    content[ends[2] + 4] ^= 1
+    path.write_bytes(content)
+    assert read(tmp_path / "j")[0] == [1, 2, 3]
+
+
+def test_a_record_from_a_later_program_is_not_guessed_at(tmp_path):
+    path, _ends = raw_journal(tmp_path / "j", [0])
+    stored = record_at(memoryview(path.read_bytes()), 0)
+    assert stored is not None
+    with pytest.raises(ValueError, match="version 9"):
+        decode(stored._replace(version=9))
+
+
+@pytest.mark.parametrize("version", [1])
+def test_golden_journals_stay_readable(version):
+    events = []
+    data = memoryview((FIXTURES / f"golden-v{version}.journal").read_bytes())
+    offset = 0
+    while (stored := record_at(data, offset)) is not None:
+        events.append(decode(stored))
+        offset = stored.end
+    assert len(events) == 14
+    assert {type(found) for found in events} == set(golden_types())
+
+
+def golden_types() -> list[type]:
+    return list(get_args(DURABLE))
+
+
+async def test_a_follower_sees_synced_records_only_and_in_order(tmp_path):
+    directory = tmp_path / "j"
+    directory.mkdir()
+    loop = asyncio.get_running_loop()
+    synced: list[int] = []
+    journal = Journal(directory, End(0, None, 0), loop, synced.append, 2_000)
+    tail = Tail(directory, 0)
+    seen: list[int] = []
+    written = 0
+    while len(seen) < 300:
+        for _ in range(random.Random(written).randint(0, 20)):
+            if written < 300:
+                written += 1
+                journal.append(event(written))
+        await asyncio.sleep(0)
+        batch = tail.read(limit=7)
+        assert all(sequence <= tail.synced for sequence, _ in batch)
+        seen += [sequence for sequence, _ in batch]
+    assert seen == list(range(1, 301))
+    late = Tail(directory, 250)
+    assert [sequence for sequence, _ in late.read()] == list(range(251, 301))
+    for follower in (tail, late):
+        follower.close()
+    journal.close()
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from core.events import DepositCredited
+from matcher.journal import Journal
+from matcher.recovery import replay
+async def main():
+    directory = Path(sys.argv[1]); directory.mkdir(exist_ok=True)
+    end = replay(directory, 0, lambda *_: None)
+    def synced(sequence):
+        print(sequence, flush=True)
+    journal = Journal(directory, end, asyncio.get_running_loop(), synced, 1 << 14)
+    number = end.sequence
+    while True:
+        for _ in range(3):
+            number += 1
+            journal.append(DepositCredited(number, 16, number, f"key-{number}"))
+        await asyncio.sleep(0)
+asyncio.run(main())
+"""
+
+
+def test_killed_at_random_instants_no_acknowledged_record_is_lost(tmp_path):
+    rng = random.Random(7)
+    acknowledged = 0
+    for _ in range(15):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / "j")],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline()
+            time.sleep(rng.random() * 0.1)
+            child.send_signal(signal.SIGKILL)
+            lines = child.stdout.read().split("\n")
+        whole = [int(line) for line in lines[:-1] if line]
+        acknowledged = max([acknowledged, *whole])
+        found, end = read(tmp_path / "j")
+        assert found == list(range(1, end.sequence + 1))
+        assert end.sequence >= acknowledged
+    assert acknowledged > 100
