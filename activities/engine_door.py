@@ -1,0 +1,139 @@
+"""Client of the engine's operator door: commands and reads over HTTP, with the answers typed.
+
+What is not answered is unknown, never refused: a timeout or a broken connection raises a retryable error, and the repeat is harmless
+because every command is idempotent under its key. A refusal that will not change raises a non-retryable error whose type is the code.
+"""
+
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+import msgspec
+from temporalio.exceptions import ApplicationError
+
+from matcher.commands import Command
+
+UNREACHABLE: Final = "engine_unreachable"
+"""Error type of a question that was not answered: whether it took effect is unknown."""
+DOOR: Final = "/api/v1/operator"
+RETRY_LATER: Final = timedelta(seconds=1)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a command led to: the journal sequence after it and its events, each a mapping with its name under ``type``."""
+
+    seq: int
+    events: list[dict[str, Any]]
+
+    def event(self, kind: str) -> dict[str, Any]:
+        """The only event of that kind. Raises `LookupError` when there is none: the command and its answer do not match."""
+        for event in self.events:
+            if event["type"] == kind:
+                return event
+        raise LookupError(f"no {kind} in the engine's answer {self.events!r}")
+
+
+class CutAccount(msgspec.Struct, frozen=True):
+    """A bound account at a cut. Money in micro-USDC; `delta` may be zero."""
+
+    account: int
+    owner: str
+    page: int
+    slot: int
+    delta: int
+    balance: int
+    equity: int
+
+
+class CutView(msgspec.Struct, frozen=True):
+    """A settlement cut: covers the records after `previous_seq` up to `seq`; `marks` are (market, price in ticks)."""
+
+    batch: int
+    seq: int
+    previous_seq: int
+    at: int
+    marks: list[tuple[int, int]]
+    accounts: list[CutAccount]
+
+
+class Unbound(msgspec.Struct, frozen=True):
+    """An account that has no slot on chain yet."""
+
+    account: int
+    owner: str
+
+
+class EngineState(msgspec.Struct, frozen=True):
+    """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
+
+    seq: int
+    state_hash: str
+    balances_total: int
+    deposits: int
+    withdrawals: int
+    reserved: int
+    conserved: bool
+    positions_zero_sum: bool
+    vault_expected: int
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+    retryable: bool
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    error: _Error
+
+
+class EngineDoor:
+    """The operator's way into the engine. `url` is the API's base address, `token` the operator's bearer token."""
+
+    def __init__(self, url: str, token: str, timeout_s: float = 10.0) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def command(self, command: Command) -> Answer:
+        """Have `command` decided and, when it changed something durable, journaled."""
+        body = await self._ask("POST", f"{DOOR}/commands", msgspec.json.encode(command))
+        return msgspec.json.decode(body, type=Answer)
+
+    async def cut(self, batch: int) -> CutView:
+        """The cut of `batch`; the engine keeps the last one only."""
+        return msgspec.json.decode(await self._ask("GET", f"{DOOR}/settlement/cuts/{batch}"), type=CutView)
+
+    async def unbound(self) -> list[Unbound]:
+        return msgspec.json.decode(await self._ask("GET", f"{DOOR}/accounts/unbound"), type=list[Unbound])
+
+    async def state(self) -> EngineState:
+        return msgspec.json.decode(await self._ask("GET", f"{DOOR}/state"), type=EngineState)
+
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        try:
+            response = await self._http.request(
+                method, path, content=body, headers={"Content-Type": "application/json"} if body else None
+            )
+        except httpx.TransportError as error:
+            raise ApplicationError(
+                f"{method} {path}: {type(error).__name__}: {error}", type=UNREACHABLE
+            ) from error
+        if response.is_success:
+            return response.content
+        raise _failure(response)
+
+
+def _failure(response: httpx.Response) -> ApplicationError:
+    """The error a failed answer stands for. Only a refusal with a code that says so is final."""
+    where = f"{response.request.method} {response.request.url.path}"
+    try:
+        error = msgspec.json.decode(response.content, type=_Refusal).error
+    except msgspec.DecodeError:
+        return ApplicationError(f"{where}: HTTP {response.status_code} without a code", type=UNREACHABLE)
+    if response.is_server_error or error.retryable:
+        return ApplicationError(f"{where}: {error.message}", type=error.code, next_retry_delay=RETRY_LATER)
+    return ApplicationError(f"{where}: {error.message}", type=error.code, non_retryable=True)

@@ -1,0 +1,34 @@
+"""Everything that can be set from outside, with the values `make run` uses. Read by `wiring`, `worker` and `cli` only.
+
+Each field is an environment variable of the same name in capitals (`PERPDEX_DATA`, `DATABASE_URL`, ...).
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of every process. Empty addresses mean "start the part yourself" to the supervisor."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    perpdex_data: Path = Field(Path(".perpdex"), description="Directory of the journal, keys and databases.")
+    database_url: str = Field("", description="PostgreSQL, as a SQLAlchemy or libpq URL.")
+    temporal_address: str = Field("", description="host:port of the Temporal frontend.")
+    temporal_namespace: str = Field("default", description="Temporal namespace of all workflows.")
+    solana_rpc_url: str = Field("", description="JSON-RPC of the Solana cluster.")
+    api_url: str = Field("http://127.0.0.1:8080", description="Base address of the API, for the worker.")
+    operator_token: str = Field("", description="Bearer token of the operator door; made at first start.")
+    operator_key: Path | None = Field(None, description="Operator's key file; default keys/operator.json.")
+    task_queue: str = Field("perpdex", description="Temporal task queue of the worker.")
+    settlement_interval_s: int = Field(10, ge=1, description="Seconds between two settlement cuts.")
+    priority_fee: int = Field(
+        0, ge=0, description="Micro-lamports per compute unit of a first attempt; doubled for each expired one."
+    )
+    worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
+
+    @property
+    def operator_key_path(self) -> Path:
+        return self.operator_key or self.perpdex_data / "keys" / "operator.json"
