@@ -1,0 +1,112 @@
+"""Catalogue of error codes: HTTP status, sentence and whether the same call may succeed later unchanged.
+
+Every error that leaves this process has a code from here, over HTTP as ``{"error": {...}}`` and over the WebSocket as an
+`error` event. Codes are stable; sentences may improve.
+"""
+
+from typing import Final, NamedTuple
+
+from matcher.rejections import RETRYABLE, Code, Rejection
+
+
+class Entry(NamedTuple):
+    """`status` is the HTTP status; over the WebSocket only the code is sent."""
+
+    status: int
+    sentence: str
+    retryable: bool = False
+
+
+RULES: Final[dict[Code, tuple[int, str]]] = {
+    Code.OVERLOADED: (
+        503,
+        "Too many answers wait for the disk: new requests and quotes are refused, cancels pass.",
+    ),
+    Code.EXPIRED_COMMAND: (409, "The command arrived after its expires_after."),
+    Code.ACCOUNT_UNKNOWN: (404, "No agent has that account, or it has no slot on chain yet."),
+    Code.MARKET_UNKNOWN: (404, "No market has that symbol."),
+    Code.MARKET_IN_USE: (409, "Positions are open in that market: its parameters stay."),
+    Code.MARKET_PAUSED: (409, "The market is paused."),
+    Code.MARKET_REDUCE_ONLY: (409, "The market only takes requests that reduce a position."),
+    Code.INDEX_UNAVAILABLE: (503, "The market has no fresh and certain index price."),
+    Code.INDEX_GOES_BACK: (409, "The market already has a newer index price."),
+    Code.BAD_VALUE: (422, "A value is outside its range; the message says which."),
+    Code.KEY_CONFLICT: (409, "That client id was used before with another payload."),
+    Code.TOO_MANY_REQUESTS_OPEN: (429, "The account has as many open requests as are allowed."),
+    Code.REDUCE_ONLY_WOULD_INCREASE: (409, "Reduce-only: the request is larger than the position."),
+    Code.INSUFFICIENT_MARGIN: (409, "The account's equity would not cover the initial requirement."),
+    Code.POSITION_CAP: (409, "The owner's position would exceed the market's cap."),
+    Code.OPEN_INTEREST_CAP: (409, "The market's open interest would exceed its cap."),
+    Code.REQUEST_UNKNOWN: (404, "No such request is open for this account."),
+    Code.NOT_ASKED: (403, "This account was not asked for a quote."),
+    Code.NOT_YOURS: (403, "That belongs to another account."),
+    Code.QUOTE_UNKNOWN: (404, "No such quote stands for that request."),
+    Code.QUOTE_EXPIRED: (409, "The quote has expired."),
+    Code.QUOTE_OUT_OF_BAND: (
+        409,
+        "The index moved further than the market's band since the quote was given.",
+    ),
+    Code.QUOTE_BEYOND_LIMIT: (409, "The quote is beyond the request's limit."),
+    Code.MAKER_CANNOT_PAY: (409, "The maker's equity would not cover the initial requirement."),
+    Code.MAKER_FROZEN: (409, "Maker protection froze this account in the market for a while."),
+    Code.SELF_TRADE: (409, "Accounts of one owner do not trade with each other."),
+    Code.SLOT_TAKEN: (409, "The account has another slot, or the slot has another account."),
+    Code.WITHDRAWAL_TOO_LARGE: (
+        409,
+        "More than the margin leaves free, or than the chain holds for the account yet.",
+    ),
+    Code.WITHDRAWAL_UNKNOWN: (404, "No such withdrawal."),
+    Code.BATCH_OUT_OF_ORDER: (409, "Batches are cut and advanced one after another."),
+}
+"""HTTP status and sentence of each refusal by the exchange's rules; `RETRYABLE` there says which may be repeated."""
+
+EDGE: Final[dict[str, Entry]] = {
+    "bad_message": Entry(400, "The message is not JSON, or not one of the documented messages."),
+    "validation_failed": Entry(422, "A field is missing, unknown, or not what its description asks for."),
+    "not_found": Entry(404, "Nothing is at that address."),
+    "method_not_allowed": Entry(405, "That address does not take that method."),
+    "body_too_large": Entry(413, "The request body is larger than 64 KiB."),
+    "unsupported_media_type": Entry(415, "The request body must be application/json."),
+    "not_authenticated": Entry(401, "A valid session token is needed."),
+    "already_authenticated": Entry(409, "This connection is authenticated already."),
+    "session_expired": Entry(401, "The session token has expired: sign a new challenge."),
+    "challenge_invalid": Entry(
+        401, "The challenge was not issued here for this owner, was used, or has expired."
+    ),
+    "signature_invalid": Entry(401, "The signature is not the owner's over the challenge text."),
+    "operator_only": Entry(403, "Only the operator's token opens this door."),
+    "rate_limited": Entry(429, "Too many messages on this connection; cancels are never limited.", True),
+    "too_many_connections": Entry(429, "The account has as many connections as are allowed.", True),
+    "resume_invalid": Entry(409, "resume_from is beyond the head of the account's stream."),
+    "history_unavailable": Entry(503, "The read side has not caught up, or cannot be reached.", True),
+    "fill_unknown": Entry(404, "No fill has that number."),
+    "batch_unknown": Entry(404, "No such batch, or its accounts are no longer in memory."),
+    "withdrawals_unavailable": Entry(
+        503, "The withdrawal process cannot be reached; what became of the call is unknown.", True
+    ),
+    "answer_pending": Entry(504, "No answer in time; the same client id returns it later.", True),
+    "internal_error": Entry(500, "Something unexpected happened here; it was recorded.", True),
+}
+"""Errors of the edge itself."""
+
+CATALOGUE: Final[dict[str, Entry]] = {
+    **{code.value: Entry(status, text, code in RETRYABLE) for code, (status, text) in RULES.items()},
+    **EDGE,
+}
+
+
+class ApiError(Exception):
+    """An expected refusal on its way out; `message` says more than the catalogue's sentence when given."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        entry = CATALOGUE[code]
+        super().__init__(code)
+        self.code = code
+        self.status = entry.status
+        self.message = message or entry.sentence
+        self.retryable = entry.retryable
+
+
+def refused(rejection: Rejection) -> ApiError:
+    """A refusal by the rules as an error of the edge."""
+    return ApiError(rejection.code.value, rejection.message)

@@ -1,0 +1,214 @@
+"""Who hears what: each event of the exchange, encoded once, to the connections that it concerns."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from api import outgoing as out
+from api.outbound import Outbound, account_hash, micros
+from api.streams import Item, Streams
+from api.units import Markets
+from core import events as e
+from core.events import Event, concerns
+from matcher import commands as c
+from matcher.engine import Engine
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+def frame(message: out.Ev) -> bytes:
+    """A whole unmasked WebSocket text frame, ready for any number of connections."""
+    payload = encode(message)
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+class Receiver(Protocol):
+    """An authenticated connection."""
+
+    cancel_on_disconnect: bool
+
+    def send(self, data: bytes) -> None:
+        """Send a frame, in order."""
+
+    def send_numbered(self, number: int, data: bytes) -> None:
+        """Send a frame of the private stream, unless the connection is still catching up."""
+
+
+class Hub:
+    """Connections by account, and the routing of events to them. Everything runs on the engine's loop."""
+
+    def __init__(self, engine: Engine, streams: Streams, markets: Markets) -> None:
+        self._engine = engine
+        self._streams = streams
+        self.markets = markets
+        self.outbound = Outbound(markets, streams.fee)
+        self._connections: dict[int, list[Receiver]] = {}
+        self._open: dict[int, e.RequestOpened] = {}
+        self._answers: dict[int, list[asyncio.Future[e.RequestClosed]]] = {}
+        self._synced: list[tuple[int, asyncio.Future[None]]] = []
+        engine.listen(self._hear)
+
+    # --- connections ---
+
+    def connections_of(self, account: int) -> list[Receiver]:
+        return self._connections.get(account, [])
+
+    def connection_count(self) -> int:
+        return sum(map(len, self._connections.values()))
+
+    def join(self, account: int, connection: Receiver) -> None:
+        self._connections.setdefault(account, []).append(connection)
+
+    def leave(self, account: int, connection: Receiver) -> None:
+        """A connection is gone: with the last one the account is asked no more, and what it asked to be pulled is pulled."""
+        left = self._connections[account]
+        left.remove(connection)
+        if connection.cancel_on_disconnect and not any(other.cancel_on_disconnect for other in left):
+            self._engine.submit(c.CancelAll(account, "disconnected"), None)
+        if not left:
+            del self._connections[account]
+            self._engine.submit(c.Subscribe(account, ()), None)
+
+    def ready(self, account: int, now: int) -> bytes:
+        head, hash = self._head(account)
+        return frame(out.Ready(account, head, hash, micros(now)))
+
+    def heartbeat(self, account: int, now: int) -> bytes:
+        head, hash = self._head(account)
+        return frame(out.Heartbeat(micros(now), head, hash))
+
+    def numbered(self, account: int, item: Item) -> bytes:
+        return frame(self.outbound.private(account, *item))
+
+    def _head(self, account: int) -> tuple[int, str | None]:
+        """Head of the stream, and the account's hash unless memory is ahead of the disk for it."""
+        head = self._streams.head(account)
+        held = self._engine.state.accounts[account]
+        return head, account_hash(self._engine.state, held) if held.number == head else None
+
+    # --- waiting ---
+
+    async def on_disk(self) -> None:
+        """Return once everything that memory shows now is on disk: nothing may be told that a crash could take back."""
+        target = self._engine.state.seq
+        if self._engine.synced < target:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._synced.append((target, future))
+            await future
+
+    def answer(self, request: int) -> asyncio.Future[e.RequestClosed]:
+        """Resolves with the final answer to an open request."""
+        future: asyncio.Future[e.RequestClosed] = asyncio.get_running_loop().create_future()
+        self._answers.setdefault(request, []).append(future)
+        future.add_done_callback(lambda done: self._forget(request, done))
+        return future
+
+    def _forget(self, request: int, future: asyncio.Future[e.RequestClosed]) -> None:
+        waiting = self._answers.get(request)
+        if waiting is not None and future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                del self._answers[request]
+
+    # --- events ---
+
+    def _hear(self, seq: int, event: Event) -> None:
+        if seq:
+            self._tell_stream(seq, event)
+            while self._synced and self._synced[0][0] <= seq:
+                future = self._synced.pop(0)[1]
+                if not future.done():
+                    future.set_result(None)
+        handler = HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, seq, event)
+
+    def _tell_stream(self, seq: int, event: Event) -> None:
+        for account in concerns(event):
+            connections = self._connections.get(account)
+            if connections:
+                number = self._streams.head(account)
+                data = frame(self.outbound.private(account, number, seq, event))
+                for connection in connections:
+                    connection.send_numbered(number, data)
+
+    def _send(self, account: int, message: out.Ev) -> None:
+        connections = self._connections.get(account)
+        if connections:
+            data = frame(message)
+            for connection in connections:
+                connection.send(data)
+
+    def _broadcast(self, message: out.Ev) -> None:
+        data = frame(message)
+        for connections in self._connections.values():
+            for connection in connections:
+                connection.send(data)
+
+    def _request_opened(self, seq: int, event: e.RequestOpened) -> None:
+        self._open[event.request] = event
+        self._send(event.account, self.outbound.opened(event))
+        data = frame(self.outbound.rfq(event))
+        for maker in event.makers:
+            for connection in self._connections.get(maker, ()):
+                connection.send(data)
+
+    def _request_closed(self, seq: int, event: e.RequestClosed) -> None:
+        self._open.pop(event.request, None)
+        for future in self._answers.pop(event.request, ()):
+            if not future.done():
+                future.set_result(event)
+
+    def _quote_given(self, seq: int, event: e.QuoteGiven) -> None:
+        opened = self._open.get(event.request)
+        if opened is not None and not opened.auto:
+            shown = self.outbound.quote(event, opened)
+            if shown is not None:
+                self._send(opened.account, shown)
+
+    def _quote_withdrawn(self, seq: int, event: e.QuoteWithdrawn) -> None:
+        gone = out.QuoteGone(event.request, event.why)
+        self._send(event.account, gone)
+        opened = self._open.get(event.request)
+        if opened is not None and not opened.auto:
+            self._send(opened.account, gone)
+
+    def _quotes_pulled(self, seq: int, event: e.QuotesPulled) -> None:
+        self._send(event.account, self.outbound.pulled(event))
+
+    def _frozen(self, seq: int, event: e.MakerFrozen) -> None:
+        self._send(event.account, self.outbound.frozen(event))
+
+    def _quote_rejected(self, seq: int, event: e.QuoteRejected) -> None:
+        self._send(event.account, self.outbound.quote_rejected(event))
+
+    def _cut(self, seq: int, event: e.SettlementCut) -> None:
+        cut = self._engine.state.cut
+        after = cut.previous_seq if cut is not None and cut.batch == event.batch else 0
+        self._broadcast(self.outbound.batch(event.batch, 1, after, seq, ()))
+
+    def _batch_advanced(self, seq: int, event: e.BatchAdvanced) -> None:
+        cut = self._engine.state.cut
+        known = cut is not None and cut.batch == event.batch
+        after, through = (cut.previous_seq, cut.seq) if known and cut is not None else (0, 0)
+        self._broadcast(self.outbound.batch(event.batch, event.status, after, through, event.signatures))
+
+
+HANDLERS: Final[dict[type[Event], Callable[[Hub, int, Any], None]]] = {
+    e.RequestOpened: Hub._request_opened,
+    e.RequestClosed: Hub._request_closed,
+    e.QuoteGiven: Hub._quote_given,
+    e.QuoteWithdrawn: Hub._quote_withdrawn,
+    e.QuotesPulled: Hub._quotes_pulled,
+    e.MakerFrozen: Hub._frozen,
+    e.QuoteRejected: Hub._quote_rejected,
+    e.SettlementCut: Hub._cut,
+    e.BatchAdvanced: Hub._batch_advanced,
+}

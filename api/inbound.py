@@ -1,0 +1,132 @@
+"""Messages of agents as commands of the exchange: symbols to ids, decimals to ticks and lots, durations to instants."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from api import wire
+from api.errors import ApiError
+from api.units import SIDES, Markets, MarketUnits
+from core.quantities import MILLISECOND
+from matcher import commands as c
+from matcher.state import Exchange
+
+MICROSECOND: Final = 1_000
+
+
+class Inbound:
+    """Translates against the exchange's markets and open requests; reads them, changes nothing."""
+
+    def __init__(self, state: Exchange, markets: Markets, clock: Callable[[], int]) -> None:
+        self._state = state
+        self._markets = markets
+        self._clock = clock
+
+    def command(self, account: int, op: wire.Op) -> c.Command:
+        """The command that `op` means. Raises `ApiError` for what cannot be one."""
+        return TRANSLATIONS[type(op)](self, account, op)
+
+    def request(self, account: int, op: wire.Request) -> c.OpenRequest:
+        units = self._markets.named(op.market)
+        return c.OpenRequest(
+            account=account,
+            key=op.id,
+            market=units.id,
+            side=SIDES[op.side],
+            size=units.lots(op.size),
+            limit=units.ticks(op.limit),
+            ttl=op.ttl_ms * MILLISECOND,
+            auto=op.auto,
+            all_or_none=op.all_or_none,
+            reduce_only=op.reduce_only,
+            show_side=op.show_side,
+            expires_after=op.expires_after * MICROSECOND,
+        )
+
+    def _accept(self, account: int, op: wire.Accept) -> c.Command:
+        return c.AcceptQuote(account, op.request, op.quote, op.expires_after * MICROSECOND)
+
+    def _cancel(self, account: int, op: wire.Cancel) -> c.Command:
+        if op.key is None:
+            return c.CancelRequest(account, op.request)
+        # A key whose request is closed already is looked up too: the answer to the cancel is then that final answer.
+        open_id = self._state.book.open_keys.get((account, op.key))
+        return c.CancelRequest(account, open_id or self._state.accounts[account].keys.get(op.key, 0))
+
+    def _cancel_all(self, account: int, op: wire.CancelAll) -> c.Command:
+        return c.CancelAll(account)
+
+    def _cancel_after(self, account: int, op: wire.CancelAfter) -> c.Command:
+        return c.CancelAfter(account, self._clock() + op.in_ms * MILLISECOND if op.in_ms else 0)
+
+    def _subscribe(self, account: int, op: wire.Subscribe) -> c.Command:
+        return c.Subscribe(account, tuple(sorted({self._markets.named(symbol).id for symbol in op.markets})))
+
+    def _quote(self, account: int, op: wire.Quote) -> c.Command:
+        request = self._state.book.requests.get(op.request)
+        if request is None:
+            raise ApiError("request_unknown")
+        units = self._markets[request.market]
+        return c.AnswerRequest(
+            account,
+            op.request,
+            bid=0 if op.bid is None else positive(units.ticks(op.bid), "bid"),
+            ask=0 if op.ask is None else positive(units.ticks(op.ask), "ask"),
+            size=units.lots(op.size),
+            min_fill=1 if op.min_fill is None else units.lots(op.min_fill),
+            expires=self._clock() + op.life_ms * MILLISECOND,
+            expires_after=op.expires_after * MICROSECOND,
+        )
+
+    def _withdraw(self, account: int, op: wire.Withdraw) -> c.Command:
+        return c.CancelQuote(account, op.request)
+
+    def _pass(self, account: int, op: wire.Pass) -> c.Command:
+        return c.PassRequest(account, op.request)
+
+    def _quotes(self, account: int, op: wire.Quotes) -> c.Command:
+        units = self._markets.named(op.market)
+        return c.SetQuotes(
+            account,
+            units.id,
+            bids=levels(units, op.bids),
+            asks=levels(units, op.asks),
+            expires=self._clock() + op.life_ms * MILLISECOND,
+            expires_after=op.expires_after * MICROSECOND,
+        )
+
+    def _protect(self, account: int, op: wire.Protect) -> c.Command:
+        units = self._markets.named(op.market)
+        return c.SetProtection(
+            account,
+            units.id,
+            window=op.window_ms * MILLISECOND,
+            size=units.lots(op.size),
+            net=units.lots(op.net),
+            freeze=op.freeze_ms * MILLISECOND,
+        )
+
+
+def levels(units: MarketUnits, given: tuple[tuple[str, str], ...]) -> tuple[tuple[int, int], ...]:
+    return tuple((units.ticks(price), units.lots(size)) for price, size in given)
+
+
+def positive(ticks: int, what: str) -> int:
+    """A price that was given must be one: zero would mean "no quote on that side" to the rules."""
+    if ticks == 0:
+        raise ApiError("bad_value", f"{what}: a price is positive; leave it out to quote one side only.")
+    return ticks
+
+
+TRANSLATIONS: Final[dict[type[wire.Op], Callable[[Inbound, int, Any], c.Command]]] = {
+    wire.Request: Inbound.request,
+    wire.Accept: Inbound._accept,
+    wire.Cancel: Inbound._cancel,
+    wire.CancelAll: Inbound._cancel_all,
+    wire.CancelAfter: Inbound._cancel_after,
+    wire.Subscribe: Inbound._subscribe,
+    wire.Quote: Inbound._quote,
+    wire.Withdraw: Inbound._withdraw,
+    wire.Pass: Inbound._pass,
+    wire.Quotes: Inbound._quotes,
+    wire.Protect: Inbound._protect,
+}

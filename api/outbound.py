@@ -1,0 +1,157 @@
+"""Events of the exchange as messages to agents."""
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import Any, Final
+
+from api import outgoing as out
+from api.units import SIDE_NAMES, Markets, usdc
+from core import events as e
+from core.batches import BatchStatus
+from core.events import Event
+from matcher.state import Account, Exchange
+
+MICROSECOND: Final = 1_000
+
+
+def micros(nanos: int) -> int:
+    """Microseconds since the epoch, rounded down: exact in every JSON reader, which nanoseconds are not."""
+    return nanos // MICROSECOND
+
+
+def account_hash(state: Exchange, account: Account) -> str:
+    """First 16 hex digits of SHA-256 over the account's head, balance and positions, as `outgoing.Heartbeat` describes."""
+    held = sorted(
+        (state.markets[id].symbol, position.size, position.cost) for id, position in account.positions.items()
+    )
+    positions = ",".join(f"{symbol}={size}/{cost}" for symbol, size, cost in held)
+    return sha256(f"{account.number}:{account.balance}:{positions}".encode()).hexdigest()[:16]
+
+
+class Outbound:
+    """Translates with the exchange's markets; `fee_of` finds the fees of recent fills by their numbers."""
+
+    def __init__(self, markets: Markets, fee_of: Callable[[int], int | None]) -> None:
+        self._markets = markets
+        self._fee_of = fee_of
+
+    def private(self, account: int, n: int, seq: int, event: Event) -> out.Numbered:
+        """A durable event that concerns `account`, as event `n` of its stream."""
+        return PRIVATE[type(event)](self, account, (n, seq, micros(event.at)), event)
+
+    def closed(self, event: e.RequestClosed, head: tuple[int, int, int], *, repeated: bool = False) -> out.Closed:
+        units = self._markets[event.market]
+        return out.Closed(
+            *head,
+            key=event.key,
+            request=event.request,
+            market=units.symbol,
+            side=SIDE_NAMES[event.side],
+            size=units.size(event.size),
+            filled=units.size(event.filled),
+            average_price=units.average(event.value, event.filled),
+            value=usdc(event.value),
+            fee=self._fees(event.fills),
+            outcome=event.outcome,
+            fills=event.fills,
+            repeated=repeated,
+        )
+
+    def _fees(self, fills: Iterable[int]) -> str | None:
+        total = 0
+        for fill in fills:
+            fee = self._fee_of(fill)
+            if fee is None:
+                return None
+            total += fee
+        return usdc(total)
+
+    def opened(self, event: e.RequestOpened) -> out.RequestOpened:
+        symbol = self._markets[event.market].symbol
+        return out.RequestOpened(event.key, event.request, symbol, len(event.makers), micros(event.expires))
+
+    def rfq(self, event: e.RequestOpened) -> out.Rfq:
+        units = self._markets[event.market]
+        side = SIDE_NAMES[event.side] if event.show_side else None
+        return out.Rfq(event.request, units.symbol, side, units.size(event.size), micros(event.expires))
+
+    def quote(self, event: e.QuoteGiven, opened: e.RequestOpened) -> out.QuoteShown | None:
+        """A maker's answer as its trader sees it; None when it has no price for the trader's side."""
+        price = event.ask if opened.side > 0 else event.bid
+        if price == 0:
+            return None
+        units = self._markets[opened.market]
+        return out.QuoteShown(
+            event.request,
+            event.quote,
+            units.price(price),
+            units.size(event.size),
+            units.size(event.min_fill),
+            micros(event.expires),
+        )
+
+    def batch(self, batch: int, status: int, after: int, seq: int, signatures: tuple[str, ...]) -> out.Batch:
+        return out.Batch(batch, BatchStatus(status).name.lower(), after, seq, signatures)
+
+    def pulled(self, event: e.QuotesPulled) -> out.QuotesPulled:
+        return out.QuotesPulled(self._markets[event.market].symbol, event.why)
+
+    def frozen(self, event: e.MakerFrozen) -> out.Frozen:
+        return out.Frozen(self._markets[event.market].symbol, micros(event.until))
+
+    def quote_rejected(self, event: e.QuoteRejected) -> out.QuoteRejected:
+        return out.QuoteRejected(event.request, event.quote, self._markets[event.market].symbol, event.code)
+
+    def _registered(self, account: int, head: tuple[int, int, int], event: e.AgentRegistered) -> out.Numbered:
+        return out.Registered(*head, owner=event.owner, name=event.name)
+
+    def _tier(self, account: int, head: tuple[int, int, int], event: e.TierSet) -> out.Numbered:
+        return out.Tier(*head, tier=event.tier)
+
+    def _slot(self, account: int, head: tuple[int, int, int], event: e.SlotBound) -> out.Numbered:
+        return out.Slot(*head, page=event.page, slot=event.slot)
+
+    def _deposit(self, account: int, head: tuple[int, int, int], event: e.DepositCredited) -> out.Numbered:
+        return out.Deposit(*head, amount=usdc(event.amount), key=event.key)
+
+    def _reserved(self, account: int, head: tuple[int, int, int], event: e.WithdrawalReserved) -> out.Numbered:
+        amount = usdc(event.amount)
+        return out.Withdrawal(*head, event.withdrawal, amount, "reserved", event.key, "")
+
+    def _finished(self, account: int, head: tuple[int, int, int], event: e.WithdrawalFinished) -> out.Numbered:
+        status: out.WithdrawalStatus = "paid" if event.paid else "released"
+        return out.Withdrawal(*head, event.withdrawal, usdc(event.amount), status, "", event.signature)
+
+    def _filled(self, account: int, head: tuple[int, int, int], event: e.Filled) -> out.Numbered:
+        units = self._markets[event.market]
+        taker = account == event.taker
+        return out.Fill(
+            *head,
+            fill=event.fill,
+            request=event.request,
+            quote=event.quote,
+            market=units.symbol,
+            role="taker" if taker else "maker",
+            side=SIDE_NAMES[event.side if taker else -event.side],
+            size=units.size(event.size),
+            price=units.price(event.price),
+            fee=usdc(event.fee if taker else 0),
+            realized=usdc(event.taker_realized if taker else event.maker_realized),
+            cost=usdc(event.taker_cost if taker else event.maker_cost),
+        )
+
+    def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> out.Numbered:
+        return self.closed(event, head)
+
+
+PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], Any], out.Numbered]]] = {
+    e.AgentRegistered: Outbound._registered,
+    e.TierSet: Outbound._tier,
+    e.SlotBound: Outbound._slot,
+    e.DepositCredited: Outbound._deposit,
+    e.WithdrawalReserved: Outbound._reserved,
+    e.WithdrawalFinished: Outbound._finished,
+    e.Filled: Outbound._filled,
+    e.RequestClosed: Outbound._closed,
+}
+"""Every durable event that `core.events.concerns` gives to an account."""

@@ -1,0 +1,207 @@
+"""What the exchange sends over the WebSocket: structs tagged `ev`. Units as in `api.wire`.
+
+Events with `n` belong to the account's numbered private stream: no gaps, no repeats, replayed from `resume_from`. `seq` is
+the journal sequence of the record behind it, by which a fill is found in its batch.
+"""
+
+from typing import Literal
+
+import msgspec
+
+SideName = Literal["buy", "sell"]
+WithdrawalStatus = Literal["reserved", "paid", "released"]
+
+
+class Ev(msgspec.Struct, frozen=True, tag_field="ev", gc=False):
+    """Base of what an agent receives."""
+
+
+class Ready(Ev, frozen=True, tag="ready"):
+    """Authenticated. `head` is the newest number of the private stream; missed events follow this message.
+
+    `hash` is the account's state hash at `head` (see `heartbeat`).
+    """
+
+    account: int
+    head: int
+    hash: str | None
+    now: int
+
+
+class Ack(Ev, frozen=True, tag="ack"):
+    """The message `id` took effect; what it led to is told by its own events."""
+
+    id: str
+
+
+class Pong(Ev, frozen=True, tag="pong"):
+    id: str
+    now: int
+
+
+class Error(Ev, frozen=True, tag="error"):
+    """The message `id` (null when it could not be read) was refused and changed nothing."""
+
+    id: str | None
+    code: str
+    message: str
+    retryable: bool
+
+
+class Heartbeat(Ev, frozen=True, tag="heartbeat"):
+    """Every five seconds. `hash` is the first 16 hex digits of SHA-256 over the account's state at `head`, or null while later
+    records are still on their way to the disk: ``head:balance:SYMBOL=size/cost,...`` in micro-USDC and lots, symbols sorted.
+    """
+
+    now: int
+    head: int
+    hash: str | None
+
+
+class RequestOpened(Ev, frozen=True, tag="request_opened"):
+    """Makers are asked; `closed` follows by `expires` at the latest. `key` is the id it was sent with."""
+
+    key: str
+    request: int
+    market: str
+    makers: int
+    expires: int
+
+
+class Rfq(Ev, frozen=True, tag="rfq"):
+    """To a maker: quote this by `expires`. `side` is what the trader does, null when it keeps it to itself."""
+
+    request: int
+    market: str
+    side: SideName | None
+    size: str
+    expires: int
+
+
+class QuoteShown(Ev, frozen=True, tag="quote"):
+    """To the trader of a request with ``auto: false``: a firm price for its side."""
+
+    request: int
+    quote: int
+    price: str
+    size: str
+    min_fill: str
+    expires: int
+
+
+class QuoteGone(Ev, frozen=True, tag="quote_withdrawn"):
+    """An answer no longer stands: told to the maker, and to the trader of a request with ``auto: false``."""
+
+    request: int
+    why: str
+
+
+class QuotesPulled(Ev, frozen=True, tag="quotes_pulled"):
+    """To a maker: its standing quotes in the market are gone, and why (cancelled, expired, protection, switch, ...)."""
+
+    market: str
+    why: str
+
+
+class QuoteRejected(Ev, frozen=True, tag="quote_rejected"):
+    """To a maker: its firm quote could not be honoured at the fill. `request` is 0 for a standing quote."""
+
+    request: int
+    quote: int
+    market: str
+    code: str
+
+
+class Frozen(Ev, frozen=True, tag="frozen"):
+    """To a maker: protection froze it in the market."""
+
+    market: str
+    until: int
+
+
+class Batch(Ev, frozen=True, tag="batch"):
+    """Public: a settlement batch moved on. It covers the records after `after_seq` up to `seq`; zero when not known here."""
+
+    batch: int
+    status: str
+    after_seq: int
+    seq: int
+    signatures: tuple[str, ...]
+
+
+class Numbered(Ev, frozen=True):
+    """Base of the private stream's events: `n` its number, `seq` the journal's, `at` the exchange's instant."""
+
+    n: int
+    seq: int
+    at: int
+
+
+class Registered(Numbered, frozen=True, tag="registered"):
+    owner: str
+    name: str
+
+
+class Tier(Numbered, frozen=True, tag="tier"):
+    tier: int
+
+
+class Slot(Numbered, frozen=True, tag="slot"):
+    """The account has its slot in the escrow: deposits are possible."""
+
+    page: int
+    slot: int
+
+
+class Deposit(Numbered, frozen=True, tag="deposit"):
+    amount: str
+    key: str
+
+
+class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
+    """`reserved` takes the amount out of the balance; then it is `paid`, or `released` back into it."""
+
+    withdrawal: int
+    amount: str
+    status: WithdrawalStatus
+    key: str
+    signature: str
+
+
+class Fill(Numbered, frozen=True, tag="fill"):
+    """A trade of this account. `side` and `realized` are its own; only the taker pays `fee`; `cost` is that of its position
+    after the trade."""
+
+    fill: int
+    request: int
+    quote: int
+    market: str
+    role: Literal["taker", "maker"]
+    side: SideName
+    size: str
+    price: str
+    fee: str
+    realized: str
+    cost: str
+
+
+class Closed(Numbered, frozen=True, tag="closed"):
+    """The final answer to a request.
+
+    `outcome` is filled, partial, unfilled, cancelled or an error code. `average_price` is `value / filled`, rounded half to even at nine
+    decimals, null when nothing filled. `fee` is null when a repeat is answered after its fills left memory: the `fill` events have
+    it. `repeated` marks the answer to a repeated message: then `n` and `seq` are 0 and it is not part of the stream.
+    """
+
+    key: str
+    request: int
+    market: str
+    side: SideName
+    size: str
+    filled: str
+    average_price: str | None
+    value: str
+    fee: str | None
+    outcome: str
+    fills: tuple[int, ...]
+    repeated: bool = False

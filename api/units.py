@@ -1,0 +1,94 @@
+"""Decimal strings of each market to ticks and lots and back."""
+
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import Final, Literal
+
+from api.errors import ApiError
+from core.market import Market, Side
+from core.quantities import USDC_UNIT, NotAQuantity, decimal_from_units, units_from_decimal
+
+SideName = Literal["buy", "sell"]
+SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
+SIDE_NAMES: Final[dict[int, SideName]] = {1: "buy", -1: "sell"}
+AVERAGE_UNIT: Final = Decimal("0.000000001")
+
+
+def usdc(amount: int) -> str:
+    """Micro-USDC as an exact decimal string."""
+    return decimal_from_units(amount, USDC_UNIT)
+
+
+def micro_usdc(text: str) -> int:
+    """Exact micro-USDC of a decimal string. Raises `ApiError` bad_value."""
+    return _units(text, USDC_UNIT, "amount")
+
+
+class MarketUnits:
+    """A market with its tick and lot as decimals, made once."""
+
+    __slots__ = ("_lot", "_tick", "id", "market", "symbol")
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.id = int(market.id)
+        self.symbol = market.symbol
+        self._tick = Decimal(market.tick)
+        self._lot = Decimal(market.lot)
+
+    def ticks(self, text: str) -> int:
+        """Raises `ApiError` bad_value when the price is no whole number of ticks."""
+        return _units(text, self._tick, "price")
+
+    def lots(self, text: str) -> int:
+        """Raises `ApiError` bad_value when the size is no whole number of lots."""
+        return _units(text, self._lot, "size")
+
+    def price(self, ticks: int) -> str:
+        return decimal_from_units(ticks, self._tick)
+
+    def size(self, lots: int) -> str:
+        return decimal_from_units(lots, self._lot)
+
+    def average(self, value: int, lots: int) -> str | None:
+        """Average price of fills worth `value` micro-USDC, rounded half to even at nine decimals; None for no lots.
+
+        For display: the exact amounts are `value` and the size.
+        """
+        if lots == 0:
+            return None
+        with localcontext(prec=60):
+            exact = Decimal(value) / (lots * self.market.value_per_tick_lot) * self._tick
+            return format(exact.quantize(AVERAGE_UNIT, ROUND_HALF_EVEN), "f")
+
+
+def _units(text: str, unit: Decimal, what: str) -> int:
+    try:
+        return units_from_decimal(text, unit)
+    except NotAQuantity as error:
+        raise ApiError("bad_value", f"{what}: {error}") from None
+
+
+class Markets:
+    """Units of the listed markets by symbol and by id; `engine_markets` is the exchange's own table, which may grow."""
+
+    def __init__(self, engine_markets: dict[int, Market]) -> None:
+        self._listed = engine_markets
+        self._by_id: dict[int, MarketUnits] = {}
+        self._by_symbol: dict[str, MarketUnits] = {}
+
+    def __getitem__(self, id: int) -> MarketUnits:
+        units = self._by_id.get(id)
+        market = self._listed[id]
+        if units is None or units.market is not market:
+            units = self._by_id[id] = self._by_symbol[market.symbol] = MarketUnits(market)
+        return units
+
+    def named(self, symbol: str) -> MarketUnits:
+        """Raises `ApiError` market_unknown."""
+        units = self._by_symbol.get(symbol)
+        if units is not None and self._listed[units.id] is units.market:
+            return units
+        for id, market in self._listed.items():
+            if market.symbol == symbol:
+                return self[id]
+        raise ApiError("market_unknown")

@@ -1,0 +1,166 @@
+"""Messages of the WebSocket protocol: JSON text frames, tagged `op` towards the exchange and `ev` towards the agent.
+
+Prices, sizes and USDC are decimal strings, exact; instants are integers in microseconds since the Unix epoch (rounded down),
+durations are milliseconds. Unknown fields are refused, so a misspelt option is never silently ignored.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+DECIMAL_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,9})?$"
+"""Plain decimals of at most 24 digits: exact in every later division by a tick or lot."""
+KEY_PATTERN: Final = r"^[!-~]{1,64}$"
+
+Decimals = Annotated[str, Meta(pattern=DECIMAL_PATTERN, max_length=25)]
+Key = Annotated[str, Meta(pattern=KEY_PATTERN, max_length=64)]
+Symbol = Annotated[str, Meta(min_length=1, max_length=32)]
+Number = Annotated[int, Meta(ge=0, le=(1 << 62) - 1)]
+Instant = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+LifeMs = Annotated[int, Meta(ge=1, le=60_000)]
+Levels = Annotated[tuple[tuple[Decimals, Decimals], ...], Meta(max_length=20)]
+SideName = Literal["buy", "sell"]
+
+
+class Op(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", gc=False):
+    """Base of what an agent sends. `id` names the message in its `ack` or `error`."""
+
+    id: Key
+
+
+class Auth(Op, frozen=True, tag="auth"):
+    """First message. With `resume_from`, everything after that number of the private stream is sent again, in order.
+
+    `cancel_on_disconnect`: when the account's last connection that asked for it is gone, everything it has open is pulled.
+    """
+
+    token: Annotated[str, Meta(max_length=4096)]
+    resume_from: Number | None = None
+    cancel_on_disconnect: bool = True
+
+
+class Request(Op, frozen=True, tag="request"):
+    """Ask for a price and trade on it. `id` is the idempotency key: the same again returns the first answer.
+
+    Answered by `closed`, or by `request_opened` first when makers are asked. `expires_after` refuses it when it arrives later.
+    """
+
+    market: Symbol
+    side: SideName
+    size: Decimals
+    limit: Decimals
+    ttl_ms: Literal[250, 1000, 5000] = 1000
+    auto: bool = True
+    all_or_none: bool = False
+    reduce_only: bool = False
+    show_side: bool = False
+    expires_after: Instant = 0
+
+
+class Accept(Op, frozen=True, tag="accept"):
+    """Take one quote of a request that was opened with `auto: false`. Answered by `closed` or `error`."""
+
+    request: Number
+    quote: Number
+    expires_after: Instant = 0
+
+
+class Cancel(Op, frozen=True, tag="cancel"):
+    """End an open request, named by its number or by the `key` it was opened with."""
+
+    request: Number = 0
+    key: Key | None = None
+
+
+class CancelAll(Op, frozen=True, tag="cancel_all"):
+    """Pull every open request, answer and standing quote."""
+
+
+class CancelAfter(Op, frozen=True, tag="cancel_after"):
+    """Dead-man switch: pull everything in `in_ms` unless sent again; 0 switches it off."""
+
+    in_ms: Annotated[int, Meta(ge=0, le=3_600_000)]
+
+
+class Subscribe(Op, frozen=True, tag="subscribe"):
+    """Be asked for quotes in these markets, instead of those before; ends with the account's last connection."""
+
+    markets: Annotated[tuple[Symbol, ...], Meta(max_length=64)]
+
+
+class Quote(Op, frozen=True, tag="quote"):
+    """Firm answer to an `rfq`; at least one of `bid` and `ask`. Replaces the account's earlier answer.
+
+    `min_fill` is the least size it trades (default: any).
+    """
+
+    request: Number
+    size: Decimals
+    bid: Decimals | None = None
+    ask: Decimals | None = None
+    min_fill: Decimals | None = None
+    life_ms: LifeMs = 5_000
+    expires_after: Instant = 0
+
+
+class Withdraw(Op, frozen=True, tag="withdraw"):
+    """Take back the answer given to a request."""
+
+    request: Number
+
+
+class Pass(Op, frozen=True, tag="pass"):
+    """No quote for this request: it need not wait."""
+
+    request: Number
+
+
+class Quotes(Op, frozen=True, tag="quotes"):
+    """Standing firm quotes of one market, replacing all before; levels are [price, size]. Empty sides pull them."""
+
+    market: Symbol
+    bids: Levels = ()
+    asks: Levels = ()
+    life_ms: LifeMs = 10_000
+    expires_after: Instant = 0
+
+
+class Protect(Op, frozen=True, tag="protect"):
+    """Maker protection: after `size` filled or `net` one-sided within the window, quotes are pulled for `freeze_ms`."""
+
+    market: Symbol
+    window_ms: LifeMs
+    size: Decimals
+    net: Decimals = "0"
+    freeze_ms: LifeMs = 1_000
+
+
+class Ping(Op, frozen=True, tag="ping"):
+    """Answered by `pong`."""
+
+
+Incoming = (
+    Auth
+    | Request
+    | Accept
+    | Cancel
+    | CancelAll
+    | CancelAfter
+    | Subscribe
+    | Quote
+    | Withdraw
+    | Pass
+    | Quotes
+    | Protect
+    | Ping
+)
+
+NEVER_LIMITED: Final = (Cancel, CancelAll, CancelAfter, Withdraw, Pass)
+"""Taking risk off must always be possible."""
+
+
+class Named(msgspec.Struct, gc=False):
+    """Just the id of a message that is otherwise wrong, so that its sender can tell which one."""
+
+    id: Annotated[str, Meta(max_length=64)] | None = None
