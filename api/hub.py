@@ -14,6 +14,7 @@ from core import events as e
 from core.events import Event, concerns
 from matcher import commands as c
 from matcher.engine import Engine
+from matcher.rejections import Outcome, Rejection, Repeated
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -51,7 +52,7 @@ class Hub:
         self.outbound = Outbound(markets, streams.fee)
         self._connections: dict[int, list[Receiver]] = {}
         self._open: dict[int, e.RequestOpened] = {}
-        self._answers: dict[int, list[asyncio.Future[e.RequestClosed]]] = {}
+        self._answers: dict[int, list[asyncio.Future[Outcome | e.RequestClosed]]] = {}
         self._synced: list[tuple[int, asyncio.Future[None]]] = []
         engine.listen(self._hear)
 
@@ -103,19 +104,33 @@ class Hub:
             self._synced.append((target, future))
             await future
 
-    def answer(self, request: int) -> asyncio.Future[e.RequestClosed]:
-        """Resolves with the final answer to an open request."""
-        future: asyncio.Future[e.RequestClosed] = asyncio.get_running_loop().create_future()
-        self._answers.setdefault(request, []).append(future)
-        future.add_done_callback(lambda done: self._forget(request, done))
-        return future
+    async def request(self, command: c.OpenRequest) -> Outcome | e.RequestClosed:
+        """Open a request and wait for its final answer; a refusal comes back as it is. Never returns for a request that is
+        left open without `auto`, before its time is up."""
+        future: asyncio.Future[Outcome | e.RequestClosed] = asyncio.get_running_loop().create_future()
 
-    def _forget(self, request: int, future: asyncio.Future[e.RequestClosed]) -> None:
-        waiting = self._answers.get(request)
-        if waiting is not None and future in waiting:
-            waiting.remove(future)
-            if not waiting:
-                del self._answers[request]
+        def reply(outcome: Outcome) -> None:
+            # Done here and not after an await: the request could close in between.
+            opened = self._reply_to_request(outcome, future)
+            if opened is not None:
+                self._answers.setdefault(opened.request, []).append(future)
+
+        self._engine.submit(command, reply)
+        return await future
+
+    def _reply_to_request(
+        self, outcome: Outcome, future: "asyncio.Future[Outcome | e.RequestClosed]"
+    ) -> e.RequestOpened | None:
+        if isinstance(outcome, Rejection):
+            future.set_result(outcome)
+            return None
+        events = outcome.events if isinstance(outcome, Repeated) else outcome
+        for event in events:
+            if isinstance(event, e.RequestOpened):
+                return event
+            if isinstance(event, e.RequestClosed) and not future.done():
+                future.set_result(event)
+        return None
 
     # --- events ---
 

@@ -1,0 +1,123 @@
+"""What the edge is given by whoever starts it. The wiring builds the real ones; nothing here knows how."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from api.hub import Hub
+from api.inbound import Inbound
+from api.metrics import Metrics
+from api.sessions import Sessions
+from api.statistics import MakerStatistics
+from api.streams import Item, Streams
+from matcher.engine import Engine
+
+WithdrawalStatus = Literal["starting", "awaiting_signature", "paying", "paid", "released", "refused"]
+
+
+class EscrowInfo(NamedTuple):
+    """Addresses in base58 that an agent needs to deposit by itself."""
+
+    program: str
+    escrow: str
+    vault: str
+    mint: str
+    rpc_url: str
+
+
+class FillRow(NamedTuple):
+    """A fill as the ledger has it; money in micro-USDC, `at` in nanoseconds, `batch` 0 while in none, `status` as in `core.batches`."""
+
+    fill: int
+    seq: int
+    at: int
+    market: int
+    taker: int
+    maker: int
+    side: int
+    size: int
+    price: int
+    fee: int
+    taker_realized: int
+    maker_realized: int
+    batch: int
+    status: int
+
+
+class BatchRow(NamedTuple):
+    """A settlement batch as the ledger has it. `after_seq` exclusive, `seq` inclusive."""
+
+    batch: int
+    after_seq: int
+    seq: int
+    at: int
+    status: int
+    root: str
+    pages: int
+    deltas: int
+    lamports: int
+    signatures: tuple[str, ...]
+
+
+class Reads(Protocol):
+    """The read side. Each call raises `api.streams.HistoryUnavailable` when it cannot be reached."""
+
+    async def stream(self, account: int, after: int, limit: int) -> list[Item]: ...
+
+    async def fill(self, number: int) -> FillRow | None: ...
+
+    async def fills(self, account: int, before: int, limit: int) -> list[FillRow]: ...
+
+    async def batch(self, number: int) -> BatchRow | None: ...
+
+    async def batches(self, before: int, limit: int) -> list[BatchRow]: ...
+
+    async def projected(self) -> int:
+        """Journal sequence up to which the read side has got."""
+
+
+class WithdrawalView(NamedTuple):
+    """A withdrawal process. `message` (base64) waits for the owner's signature; `code` says why it was refused."""
+
+    id: str
+    account: int
+    amount: int
+    destination: str
+    status: WithdrawalStatus
+    message: str | None
+    signature: str | None
+    code: str | None
+
+
+class WithdrawalsUnavailable(Exception):
+    """The process host cannot be reached: what became of the call is unknown, and repeating it is safe."""
+
+
+class Withdrawals(Protocol):
+    """Starts and asks the durable withdrawal processes. Each call raises `WithdrawalsUnavailable` when unsure."""
+
+    async def start(self, account: int, owner: str, amount: int, key: str, destination: str) -> WithdrawalView:
+        """Start the withdrawal `key` of `account`, or return it when it exists; `destination` "" is the owner's own token account."""
+
+    async def read(self, id: str) -> WithdrawalView | None: ...
+
+    async def sign(self, id: str, signature: str) -> WithdrawalView | None:
+        """Hand in the owner's signature (base58) over `message`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Everything that routes and connections work with."""
+
+    engine: Engine
+    clock: Callable[[], int]
+    streams: Streams
+    hub: Hub
+    inbound: Inbound
+    sessions: Sessions
+    statistics: MakerStatistics
+    metrics: Metrics
+    reads: Reads
+    withdrawals: Withdrawals
+    escrow: EscrowInfo
+    websocket_url: Callable[[], str]

@@ -1,0 +1,219 @@
+"""Bodies of the HTTP interface. USDC, prices and sizes are exact decimal strings; instants are microseconds since the epoch."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api.wire import DECIMAL_PATTERN, KEY_PATTERN
+
+Decimals = Annotated[str, StringConstraints(pattern=DECIMAL_PATTERN, max_length=25)]
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, max_length=64)]
+Base58 = Annotated[str, StringConstraints(pattern=r"^[1-9A-HJ-NP-Za-km-z]{32,88}$", max_length=88)]
+SideName = Literal["buy", "sell"]
+FillStatus = Literal["matched", "batched", "submitted", "confirmed", "final"]
+Positive = Annotated[int, Field(ge=1, le=(1 << 62) - 1)]
+
+
+class Body(BaseModel):
+    """What is sent to the exchange: unknown fields are refused, nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Answer(BaseModel):
+    """What the exchange answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ErrorDetail(Answer):
+    code: str = Field(description="Stable code; the catalogue is docs/reference/errors.md.")
+    message: str = Field(description="A sentence for people; may improve.")
+    retryable: bool = Field(description="Whether the same call may succeed later unchanged.")
+
+
+class ErrorBody(Answer):
+    """Every answer of status 400 and above."""
+
+    error: ErrorDetail
+
+
+# --- registration ---
+
+
+class ChallengeBody(Body):
+    owner: Base58 = Field(description="Solana public key of the owner, base58.")
+
+
+class ChallengeAnswer(Answer):
+    challenge: str = Field(description="Text to sign, exactly these UTF-8 bytes, with the owner's ed25519 key.")
+    expires: int = Field(description="Instant after which it is no longer accepted.")
+
+
+class AgentBody(Body):
+    owner: Base58 = Field(description="Solana public key of the owner, base58.")
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
+        description="Name of this agent among the owner's; the same pair always gives the same account."
+    )
+    challenge: Annotated[str, StringConstraints(max_length=1024)] = Field(description="The challenge, unchanged.")
+    signature: Base58 = Field(description="Signature over the challenge, base58.")
+
+
+class SessionAnswer(Answer):
+    account: int = Field(description="Account number of this owner and name.")
+    token: str = Field(description="Bearer token for HTTP and for `auth` on the WebSocket.")
+    expires_at: int = Field(description="Instant at which the token expires.")
+    websocket: str = Field(description="Address of the WebSocket.")
+
+
+# --- account ---
+
+
+class PositionAnswer(Answer):
+    market: str
+    size: str = Field(description="Signed: positive is long.")
+    cost: str = Field(description="Signed cost in USDC: the sum of size times price.")
+    mark: str = Field(description="Price at which it is valued.")
+    unrealized: str = Field(description="Profit or loss at the mark, in USDC.")
+
+
+class SlotAnswer(Answer):
+    page: int
+    slot: int
+
+
+class AccountAnswer(Answer):
+    """An account as of `head` of its private stream; all of it is on disk."""
+
+    account: int
+    owner: str
+    name: str
+    tier: int = Field(description="0 standard, 1 premium.")
+    balance: str = Field(description="Collateral with realized profit and loss.")
+    equity: str = Field(description="Balance and unrealized profit or loss.")
+    requirement: str = Field(description="Initial requirement of the positions.")
+    available: str = Field(description="Equity that nothing requires; negative when more is required than there is.")
+    withdrawable: str = Field(description="What a withdrawal may take now at most.")
+    settled: str = Field(description="What the chain holds once all batches cut so far have landed.")
+    positions: list[PositionAnswer]
+    escrow: SlotAnswer | None = Field(description="The account's place in the escrow; null until it is opened.")
+    head: int = Field(description="Newest number of the private stream.")
+    hash: str = Field(description="State hash at `head`, as in the WebSocket's heartbeat.")
+
+
+class FillAnswer(Answer):
+    """A fill, seen by one of its accounts."""
+
+    fill: int
+    seq: int
+    at: int
+    market: str
+    role: Literal["taker", "maker"]
+    side: SideName = Field(description="This account's side.")
+    size: str
+    price: str
+    fee: str = Field(description="Paid by this account: zero for the maker.")
+    realized: str
+    batch: int | None
+    status: FillStatus
+
+
+class FillsAnswer(Answer):
+    fills: list[FillAnswer] = Field(description="Newest first.")
+
+
+class FillStatusAnswer(Answer):
+    """Public status of a fill; who traded is not told."""
+
+    fill: int
+    seq: int
+    at: int
+    market: str
+    size: str
+    price: str
+    batch: int | None = Field(description="Settlement batch that carries it; null while none does.")
+    status: FillStatus
+
+
+class EventsAnswer(Answer):
+    events: list[dict[str, object]] = Field(description="As on the WebSocket, ascending by `n`.")
+    head: int = Field(description="Newest number of the stream.")
+
+
+# --- requests ---
+
+
+class RequestBody(Body):
+    """The WebSocket's `request`, always with automatic acceptance of the best quote."""
+
+    id: Key = Field(description="Idempotency key: the same again returns the first answer.")
+    market: Annotated[str, StringConstraints(min_length=1, max_length=32)] = Field(examples=["BTC-PERP"])
+    side: SideName
+    size: Decimals = Field(examples=["0.5"])
+    limit: Decimals = Field(description="Worst price that is acceptable.", examples=["60000.5"])
+    ttl_ms: Literal[250, 1000, 5000] = 1000
+    all_or_none: bool = False
+    reduce_only: bool = False
+    show_side: bool = False
+    expires_after: Annotated[int, Field(ge=0, le=(1 << 53) - 1)] = Field(
+        default=0, description="Refuse the request when it arrives later than this instant; 0 never."
+    )
+
+
+class ClosedAnswer(Answer):
+    """The final answer to a request."""
+
+    id: str
+    request: int
+    market: str
+    side: SideName
+    size: str
+    filled: str
+    average_price: str | None = Field(description="`value / filled`, rounded half to even at nine decimals.")
+    value: str
+    fee: str | None = Field(description="Null when a repeat is answered after its fills left memory.")
+    outcome: str = Field(description="filled, partial, unfilled, cancelled, or an error code.")
+    fills: list[int]
+    repeated: bool = Field(description="Whether this is the answer that the id had got before.")
+
+
+class OpenRequestAnswer(Answer):
+    id: str
+    request: int
+    market: str
+    side: SideName
+    size: str
+    limit: str
+    expires: int
+
+
+class OpenRequestsAnswer(Answer):
+    requests: list[OpenRequestAnswer]
+
+
+class CancelledAnswer(Answer):
+    cancelled: list[int] = Field(description="Numbers of the requests that this call ended.")
+
+
+# --- withdrawals ---
+
+
+class WithdrawalBody(Body):
+    amount: Decimals = Field(description="USDC to pay out.", examples=["25.5"])
+    key: Key = Field(description="Idempotency key: the same again returns the same withdrawal.")
+    destination: Base58 | None = Field(
+        default=None, description="Token account of the owner; by default its associated token account."
+    )
+
+
+class WithdrawalSignatureBody(Body):
+    signature: Base58 = Field(description="The owner's signature over `message`, base58.")
+
+
+class WithdrawalAnswer(Answer):
+    id: str
+    amount: str
+    status: Literal["starting", "awaiting_signature", "paying", "paid", "released", "refused"]
+    message: str | None = Field(description="Base64 of the transaction message that waits for the owner's signature.")
+    signature: str | None = Field(description="Signature of the payment on chain.")
+    code: str | None = Field(description="Why it was refused.")

@@ -1,0 +1,168 @@
+"""Bodies that anyone may read: markets, quotes, makers, batches, escrow, status. Units as in `api.schemas`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from api.schemas import Answer, FillStatus
+
+
+class MarketAnswer(Answer):
+    symbol: str
+    status: Literal["open", "reduce_only", "paused"]
+    tick: str = Field(description="Prices are multiples of it.")
+    lot: str = Field(description="Sizes are multiples of it.")
+    max_leverage: int
+    taker_fee_ppm: int = Field(description="Parts per million of the notional, rounded up.")
+    oracle_band_ppm: int = Field(description="A quote is void once the index has moved further since it was given.")
+    position_cap: str
+    open_interest_cap: str
+    open_interest: str
+    index: str | None = Field(description="Null before the first price.")
+    confidence: str | None
+    published: int | None = Field(description="Instant of the index price.")
+    source: str | None
+
+
+class MarketsAnswer(Answer):
+    markets: list[MarketAnswer]
+    ttl_ms: list[int] = Field(description="Lifetimes that a request may choose from.")
+
+
+class LevelAnswer(Answer):
+    price: str
+    size: str = Field(description="Summed over the makers at that price.")
+
+
+class QuotesAnswer(Answer):
+    """The best standing levels, best first."""
+
+    market: str
+    bids: list[LevelAnswer]
+    asks: list[LevelAnswer]
+    index: str | None
+
+
+class MakerAnswer(Answer):
+    """What a maker did since the process started."""
+
+    account: int
+    name: str
+    asked: int
+    answered: int
+    passed: int
+    answer_ms: str | None = Field(description="Mean time to answer, rounded down to the microsecond.")
+    fills: int
+    volume: str = Field(description="USDC.")
+    rejected: int = Field(description="Firm quotes that could not be honoured at the fill.")
+    frozen: int = Field(description="Times that its own protection froze it.")
+    markout_ppm: int | None = Field(
+        description="Mean move of the index in the maker's favour 5 s after its fills, in ppm, rounded down."
+    )
+
+
+class MakersAnswer(Answer):
+    makers: list[MakerAnswer] = Field(description="Largest volume first.")
+
+
+class BatchAnswer(Answer):
+    batch: int
+    after_seq: int = Field(description="The batch covers the journal records after this one ...")
+    seq: int = Field(description="... up to this one.")
+    at: int
+    status: FillStatus
+    root: str = Field(description="Merkle root that the chain stores for the batch.")
+    pages: int
+    deltas: int
+    lamports: int
+    signatures: list[str]
+
+
+class BatchesAnswer(Answer):
+    batches: list[BatchAnswer] = Field(description="Newest first.")
+
+
+class EscrowAnswer(Answer):
+    program: str
+    escrow: str
+    vault: str
+    mint: str
+    rpc_url: str
+
+
+class StatusAnswer(Answer):
+    """The exchange at a glance. `conserved` and `positions_zero_sum` are computed for this answer."""
+
+    now: int
+    seq: int = Field(description="Journal records on disk.")
+    epoch: int = Field(description="Times that the engine has started.")
+    fills: int
+    agents: int
+    connections: int
+    open_requests: int
+    markets: list[str]
+    last_batch: int | None
+    last_batch_status: FillStatus | None
+    conserved: bool
+    positions_zero_sum: bool
+    websocket: str
+
+
+class HealthAnswer(Answer):
+    status: Literal["ok"]
+
+
+class ReadyAnswer(Answer):
+    status: Literal["ready"]
+    seq: int
+    projected: int = Field(description="Records that the read side has.")
+
+
+class UnboundAnswer(Answer):
+    account: int
+    owner: str
+
+
+class CutAccountAnswer(Answer):
+    """Micro-USDC as integers: this door is for programs of the operator."""
+
+    account: int
+    owner: str
+    page: int
+    slot: int
+    delta: int
+    balance: int
+    equity: int
+
+
+class CutAnswer(Answer):
+    """A settlement cut: covers the records after `previous_seq` up to `seq`. `marks` are (market id, ticks)."""
+
+    batch: int
+    seq: int
+    previous_seq: int
+    at: int = Field(description="Nanoseconds since the epoch.")
+    marks: list[tuple[int, int]]
+    accounts: list[CutAccountAnswer]
+
+
+class OperatorStateAnswer(Answer):
+    """Totals in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
+
+    seq: int
+    state_hash: str
+    balances_total: int
+    deposits: int
+    withdrawals: int
+    reserved: int
+    conserved: bool
+    positions_zero_sum: bool
+    vault_expected: int
+
+
+class OutcomeAnswer(Answer):
+    """What a command led to; each event is its fields with its name under `type`, in the engine's units."""
+
+    seq: int
+    repeated: bool
+    events: list[dict[str, object]]

@@ -1,0 +1,126 @@
+"""Who is calling: challenges that an owner signs with its Solana key, and the session tokens that follow.
+
+Challenges carry their own proof (an HMAC), so asking for one costs no memory; only used ones are remembered, until they expire.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import base58
+import jwt
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from api.errors import ApiError
+from core.quantities import SECOND
+
+CHALLENGE_LIFE: Final = 300
+"""Seconds."""
+SESSION_LIFE: Final = 24 * 3_600
+"""Seconds."""
+SECRET_BYTES_MIN: Final = 32
+AUDIENCE: Final = "agents"
+TITLE: Final = "Sign in to the agent exchange. This signs no transaction and moves no funds."
+
+
+class Challenge(NamedTuple):
+    """`expires` is in seconds since the epoch."""
+
+    text: str
+    expires: int
+
+
+class Session(NamedTuple):
+    """A verified token. `expires_at` is in seconds since the epoch."""
+
+    account: int
+    expires_at: int
+
+
+class Sessions:
+    """Issues and verifies, with one secret of at least 32 bytes; `clock` gives nanoseconds."""
+
+    def __init__(self, secret: bytes, operator_token: str, clock: Callable[[], int]) -> None:
+        if len(secret) < SECRET_BYTES_MIN or len(operator_token) < SECRET_BYTES_MIN:
+            raise ValueError(f"the session secret and the operator token need at least {SECRET_BYTES_MIN} bytes")
+        # Two keys from one secret: a challenge's proof can never be taken for a token's.
+        self._token_key = hashlib.sha256(b"token" + secret).digest()
+        self._challenge_key = hashlib.sha256(b"challenge" + secret).digest()
+        self._operator_token = operator_token.encode()
+        self._clock = clock
+        self._used: dict[str, int] = {}
+
+    def challenge(self, owner: str) -> Challenge:
+        """A text for `owner` to sign. Raises `ApiError` bad_value when it is no Solana key."""
+        public_key(owner)
+        expires = self._now() + CHALLENGE_LIFE
+        text = f"{TITLE}\nowner: {owner}\nexpires: {expires}\nnonce: {secrets.token_hex(16)}"
+        return Challenge(f"{text}\nproof: {self._proof(text)}", expires)
+
+    def redeem(self, owner: str, challenge: str, signature: str) -> None:
+        """Accept a signed challenge, once. Raises `ApiError`."""
+        text, mark, proof = challenge.rpartition("\nproof: ")
+        lines = text.split("\n")
+        genuine = mark and hmac.compare_digest(proof.encode(), self._proof(text).encode())
+        if not genuine or lines[1] != f"owner: {owner}":
+            raise ApiError("challenge_invalid")
+        now = self._now()
+        expires = int(lines[2].removeprefix("expires: "))
+        if expires <= now or proof in self._used:
+            raise ApiError("challenge_invalid")
+        if not _signed(owner, challenge, signature):
+            raise ApiError("signature_invalid")
+        self._used = {used: until for used, until in self._used.items() if until > now}
+        self._used[proof] = expires
+
+    def issue(self, account: int) -> tuple[str, int]:
+        """A token for `account` and when it expires, in seconds since the epoch."""
+        expires = self._now() + SESSION_LIFE
+        claims = {"sub": str(account), "aud": AUDIENCE, "exp": expires}
+        return jwt.encode(claims, self._token_key, algorithm="HS256"), expires
+
+    def verify(self, token: str) -> Session:
+        """Raises `ApiError` not_authenticated or session_expired."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._token_key,
+                algorithms=["HS256"],
+                audience=AUDIENCE,
+                options={"require": ["sub", "aud", "exp"], "verify_exp": False},
+            )
+        except (jwt.InvalidTokenError, ValueError):
+            raise ApiError("not_authenticated") from None
+        if claims["exp"] <= self._now():
+            raise ApiError("session_expired")
+        return Session(int(claims["sub"]), claims["exp"])
+
+    def verify_operator(self, token: str) -> None:
+        """Raises `ApiError` operator_only."""
+        if not hmac.compare_digest(token.encode(), self._operator_token):
+            raise ApiError("operator_only")
+
+    def _proof(self, text: str) -> str:
+        return hmac.new(self._challenge_key, text.encode(), hashlib.sha256).hexdigest()
+
+    def _now(self) -> int:
+        return self._clock() // SECOND
+
+
+def public_key(owner: str) -> Pubkey:
+    """Raises `ApiError` bad_value when `owner` is no base58 key of 32 bytes."""
+    try:
+        return Pubkey.from_string(owner)
+    except ValueError:
+        raise ApiError("bad_value", "owner: not a Solana public key in base58.") from None
+
+
+def _signed(owner: str, text: str, signature: str) -> bool:
+    try:
+        signed = Signature.from_bytes(base58.b58decode(signature))
+    except ValueError:
+        return False
+    return signed.verify(public_key(owner), text.encode())

@@ -1,0 +1,329 @@
+"""The WebSocket server: one connection per agent process, on the engine's loop.
+
+Outgoing frames of one turn of the loop leave in one write per connection. A connection that does not read what it is sent is
+closed once `OUTGOING_MAX` bytes wait for it; frames and rates are bounded, cancels are never refused.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Any, Final
+
+import msgspec
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+from picows.picows import WSCloseCode
+
+from api import outgoing as out
+from api import wire
+from api.bucket import Bucket, Rate
+from api.closing import CloseCode, close_frame
+from api.collaborators import Edge
+from api.errors import ApiError, refused
+from api.hub import frame
+from api.outbound import micros
+from api.streams import HistoryUnavailable
+from core import events as e
+from matcher import commands as c
+from matcher.rejections import Outcome, Rejection, Repeated
+
+log = logging.getLogger("perpdex.socket")
+
+PATH: Final = b"/ws"
+FRAME_MAX: Final = 64 * 1024
+OUTGOING_MAX: Final = 1024 * 1024
+AUTH_TIMEOUT: Final = 5.0
+HEARTBEAT: Final = 5.0
+CLOSE_TIMEOUT: Final = 2.0
+CONNECTIONS_PER_ACCOUNT: Final = 16
+BAD_MESSAGES_MAX: Final = 20
+RESUME_PAGE: Final = 500
+
+decode: Final = msgspec.json.Decoder(wire.Incoming).decode
+OP_NAMES: Final = {op: str(op.__struct_config__.tag) for op in wire.Op.__subclasses__()}
+decode_name: Final = msgspec.json.Decoder(wire.Named).decode
+
+
+class Connection(WSListener):
+    """One agent's connection: authentication, resume, its messages in, frames out."""
+
+    def __init__(self, server: "SocketServer") -> None:
+        self._server = server
+        self._edge = server.edge
+        self._out: list[bytes] = []
+        self._closing = False
+        self._bad_messages = 0
+        self._partial = bytearray()
+        self._bucket = Bucket(server.rate, time.monotonic_ns())
+        self._next_number = 0
+        self._live = False
+        self._catching_up: asyncio.Task[None] | None = None
+        self.account = 0
+        self.expires_at = 0
+        self.cancel_on_disconnect = False
+
+    # --- picows ---
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._server.connections.add(self)
+        self._deadline = asyncio.get_running_loop().call_later(self._server.auth_timeout, self._not_in_time)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
+            self._text(frame)
+        elif kind is WSMsgType.CLOSE:
+            if not self._closing:
+                transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif kind is WSMsgType.BINARY:
+            self.close(CloseCode.UNSUPPORTED_DATA, "text frames only")
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._closing = True
+        self._deadline.cancel()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        self._server.connections.discard(self)
+        if self.account:
+            self._edge.hub.leave(self.account, self)
+
+    # --- out ---
+
+    def send(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if not self._out:
+            self._server.write_soon(self)
+        self._out.append(data)
+
+    def send_numbered(self, number: int, data: bytes) -> None:
+        """While the connection catches up, later events are left to that: they are read from where it got to."""
+        if self._live:
+            self._next_number = number + 1
+            self.send(data)
+
+    def write(self) -> None:
+        """Hand everything queued in this turn of the loop to the socket, at once."""
+        queued, self._out = self._out, []
+        underlying = self._transport.underlying_transport
+        if not queued or underlying.is_closing():
+            return
+        if underlying.get_write_buffer_size() > OUTGOING_MAX:
+            self.close(CloseCode.SLOW_READER, "what was sent is not being read")
+            return
+        underlying.write(queued[0] if len(queued) == 1 else b"".join(queued))
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Say why after what is queued already, then hang up: at the latest after `CLOSE_TIMEOUT`, read or not."""
+        if self._closing:
+            return
+        self._closing = True
+        underlying = self._transport.underlying_transport
+        queued, self._out = self._out, []
+        if not underlying.is_closing():
+            underlying.write(b"".join((*queued, close_frame(code, reason))))
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.disconnect, False)
+
+    def error(self, id: str | None, error: ApiError) -> None:
+        self._edge.metrics.refused(error.code)
+        self.send(frame(out.Error(id, error.code, error.message, error.retryable)))
+
+    # --- in ---
+
+    def _text(self, frame: WSFrame) -> None:
+        if self._closing:
+            return
+        payload: Any = frame.get_payload_as_memoryview()
+        if not frame.fin or self._partial:
+            self._partial += payload
+            if len(self._partial) > FRAME_MAX:
+                self.close(CloseCode.TOO_BIG, "messages are at most 64 KiB")
+                return
+            if not frame.fin:
+                return
+            payload, self._partial = self._partial, bytearray()
+        self._message(payload)
+
+    def _message(self, payload: Any) -> None:
+        try:
+            op = decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._bad(payload, error)
+            return
+        self._bad_messages = 0
+        self._edge.metrics.message(OP_NAMES[type(op)])
+        if not isinstance(op, wire.NEVER_LIMITED) and not self._bucket.take(time.monotonic_ns()):
+            self.error(op.id, ApiError("rate_limited"))
+            return
+        try:
+            self._op(op)
+        except ApiError as error:
+            self.error(op.id, error)
+            if not self.account:
+                self.close(CloseCode.NOT_AUTHENTICATED, error.code)
+
+    def _bad(self, payload: Any, error: Exception) -> None:
+        """Answer with the reader's own words, which name the field; hang up on a peer that speaks something else."""
+        try:
+            id = decode_name(payload).id
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            id = None
+        self.error(id, ApiError("bad_message", str(error)[:300]))
+        self._bad_messages += 1
+        if not self.account:
+            self.close(CloseCode.NOT_AUTHENTICATED, "auth comes first")
+        elif self._bad_messages >= BAD_MESSAGES_MAX:
+            self.close(CloseCode.BAD_MESSAGES, "that is another protocol")
+
+    def _op(self, op: wire.Op) -> None:
+        if isinstance(op, wire.Auth):
+            self._auth(op)
+            return
+        if not self.account:
+            raise ApiError("not_authenticated", "auth comes first.")
+        if isinstance(op, wire.Ping):
+            self.send(frame(out.Pong(op.id, micros(self._edge.clock()))))
+            return
+        command = self._edge.inbound.command(self.account, op)
+        self._edge.engine.submit(command, lambda outcome: self._reply(op, outcome))
+
+    def _auth(self, op: wire.Auth) -> None:
+        if self.account:
+            raise ApiError("already_authenticated")
+        session = self._edge.sessions.verify(op.token)
+        hub = self._edge.hub
+        if session.account not in self._edge.engine.state.owned:
+            raise ApiError("account_unknown")
+        if len(hub.connections_of(session.account)) >= CONNECTIONS_PER_ACCOUNT:
+            raise ApiError("too_many_connections")
+        head = self._edge.streams.head(session.account)
+        if op.resume_from is not None and op.resume_from > head:
+            raise ApiError("resume_invalid", f"The stream's head is {head}.")
+        self._deadline.cancel()
+        self.account = session.account
+        self.expires_at = session.expires_at
+        self.cancel_on_disconnect = op.cancel_on_disconnect
+        hub.join(self.account, self)
+        self.send(hub.ready(self.account, self._edge.clock()))
+        self._next_number = (head if op.resume_from is None else op.resume_from) + 1
+        if self._caught_up():
+            return
+        self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
+
+    def _reply(self, op: wire.Op, outcome: Outcome) -> None:
+        if isinstance(outcome, Rejection):
+            self.error(op.id, refused(outcome))
+            return
+        if isinstance(outcome, Repeated):
+            for event in outcome.events:
+                self._repeat(event)
+        elif isinstance(op, wire.Accept):
+            rejected = next((event for event in outcome if isinstance(event, e.QuoteRejected)), None)
+            if rejected is not None and not any(isinstance(event, e.RequestClosed) for event in outcome):
+                self.error(op.id, ApiError(rejected.code))
+                return
+        if not isinstance(op, wire.Request):
+            self.send(frame(out.Ack(op.id)))
+
+    def _repeat(self, event: e.Event) -> None:
+        """Tell this connection alone what was told when it happened."""
+        outbound = self._edge.hub.outbound
+        if isinstance(event, e.RequestClosed):
+            self.send(frame(outbound.closed(event, (0, 0, micros(event.at)), repeated=True)))
+        elif isinstance(event, e.RequestOpened):
+            self.send(frame(outbound.opened(event)))
+
+    # --- resume ---
+
+    def _caught_up(self) -> bool:
+        """Send what memory still holds; true, and live from here on, when that reaches the head."""
+        items = self._edge.streams.recent(self.account, self._next_number - 1)
+        if items is None or len(items) > RESUME_PAGE:
+            return False
+        for item in items:
+            self.send(self._edge.hub.numbered(self.account, item))
+            self._next_number = item.number + 1
+        self._live = True
+        return True
+
+    async def _catch_up(self) -> None:
+        """Send page after page until memory reaches the head, letting the socket drain in between."""
+        underlying = self._transport.underlying_transport
+        try:
+            while not self._closing and not self._caught_up():
+                items = await self._edge.streams.after(
+                    self.account, self._next_number - 1, RESUME_PAGE, self._edge.reads
+                )
+                for item in items:
+                    self.send(self._edge.hub.numbered(self.account, item))
+                    self._next_number = item.number + 1
+                await asyncio.sleep(0)
+                while underlying.get_write_buffer_size() > OUTGOING_MAX // 2 and not self._closing:
+                    await asyncio.sleep(0.01)
+        except HistoryUnavailable:
+            self.close(CloseCode.HISTORY_UNAVAILABLE, "resume again later")
+
+    def _not_in_time(self) -> None:
+        self.error(None, ApiError("not_authenticated", "auth did not come in time."))
+        self.close(CloseCode.NOT_AUTHENTICATED, "auth did not come in time")
+
+
+class SocketServer:
+    """All connections, their common writes and the heartbeat."""
+
+    def __init__(self, edge: Edge, rate: Rate, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT) -> None:
+        self.edge = edge
+        self.rate = rate
+        self.auth_timeout = auth_timeout
+        self.connections: set[Connection] = set()
+        self._heartbeat = heartbeat
+        self._to_write: list[Connection] = []
+        self._beat: asyncio.TimerHandle | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port, which the system chooses when 0 is asked for."""
+        self._loop = asyncio.get_running_loop()
+        self._listening = await ws_create_server(
+            self._accept, host, port, max_frame_size=FRAME_MAX, backlog=1024
+        )
+        self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and tell every agent to come back."""
+        self._listening.close()
+        if self._beat is not None:
+            self._beat.cancel()
+        for connection in list(self.connections):
+            connection.close(CloseCode.GOING_AWAY, "the exchange stops")
+        until = self._loop.time() + 2 * CLOSE_TIMEOUT
+        while self.connections and self._loop.time() < until:
+            await asyncio.sleep(0.01)
+
+    def write_soon(self, connection: Connection) -> None:
+        if not self._to_write:
+            self._loop.call_soon(self._write_all)
+        self._to_write.append(connection)
+
+    def _write_all(self) -> None:
+        waiting, self._to_write = self._to_write, []
+        for connection in waiting:
+            connection.write()
+
+    def _accept(self, request: WSUpgradeRequest) -> Connection | None:
+        return Connection(self) if request.path.split(b"?")[0] == PATH else None
+
+    def _send_heartbeats(self) -> None:
+        self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
+        now = self.edge.clock()
+        for connection in list(self.connections):
+            if not connection.account:
+                continue
+            if connection.expires_at * 1_000_000_000 <= now:
+                connection.error(None, ApiError("session_expired"))
+                connection.close(CloseCode.SESSION_EXPIRED, "sign a new challenge")
+            else:
+                connection.send(self.edge.hub.heartbeat(connection.account, now))
+
+

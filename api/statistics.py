@@ -1,0 +1,101 @@
+"""Public statistics of makers since this process started: how they answer, what they fill, what they refuse, and markout."""
+
+from collections import deque
+from typing import Final
+
+from core import events as e
+from core.events import Event
+from core.market import Market
+from core.quantities import MILLION, SECOND
+
+MARKOUT_AFTER: Final = 5 * SECOND
+PENDING_MAX: Final = 10_000
+"""Fills of one market that wait for their markout; beyond it the oldest go unmeasured."""
+
+
+class Maker:
+    """Counters of one account. Times in nanoseconds, values in micro-USDC, markouts in parts per million, summed."""
+
+    __slots__ = (
+        "answer_time",
+        "answered",
+        "asked",
+        "fills",
+        "frozen",
+        "markout",
+        "markouts",
+        "passed",
+        "rejected",
+        "volume",
+    )
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answered = 0
+        self.passed = 0
+        self.answer_time = 0
+        self.fills = 0
+        self.volume = 0
+        self.rejected = 0
+        self.frozen = 0
+        self.markout = 0
+        self.markouts = 0
+
+
+class MakerStatistics:
+    """Listens to the exchange. Markout: how far the index had moved in the maker's favour five seconds after a fill."""
+
+    def __init__(self, markets: dict[int, Market]) -> None:
+        """`markets` is the exchange's own table, which may grow."""
+        self.makers: dict[int, Maker] = {}
+        self._opened: dict[int, int] = {}
+        self._pending: dict[int, deque[tuple[int, int, int, int]]] = {}
+        self._markets = markets
+
+    def hear(self, seq: int, event: Event) -> None:
+        """Listener."""
+        match event:
+            case e.RequestOpened():
+                self._opened[event.request] = event.at
+                for maker in event.makers:
+                    self._maker(maker).asked += 1
+            case e.QuoteGiven():
+                self._answered(event)
+            case e.MakerPassed():
+                self._maker(event.account).passed += 1
+            case e.RequestClosed():
+                self._opened.pop(event.request, None)
+            case e.Filled():
+                self._filled(event)
+            case e.QuoteRejected():
+                self._maker(event.account).rejected += 1
+            case e.MakerFrozen():
+                self._maker(event.account).frozen += 1
+            case e.IndexUpdated():
+                self._mark_out(event)
+
+    def _maker(self, account: int) -> Maker:
+        maker = self.makers.get(account)
+        if maker is None:
+            maker = self.makers[account] = Maker()
+        return maker
+
+    def _answered(self, event: e.QuoteGiven) -> None:
+        maker = self._maker(event.account)
+        maker.answered += 1
+        maker.answer_time += event.at - self._opened.get(event.request, event.at)
+
+    def _filled(self, event: e.Filled) -> None:
+        maker = self._maker(event.maker)
+        maker.fills += 1
+        maker.volume += self._markets[event.market].notional(event.price, event.size)
+        pending = self._pending.setdefault(event.market, deque(maxlen=PENDING_MAX))
+        pending.append((event.at + MARKOUT_AFTER, event.maker, -event.side, event.price))
+
+    def _mark_out(self, event: e.IndexUpdated) -> None:
+        pending = self._pending.get(event.market)
+        while pending and pending[0][0] <= event.at:
+            _, account, side, price = pending.popleft()
+            maker = self._maker(account)
+            maker.markout += (event.price - price) * side * MILLION // price  # rounded down: against the maker
+            maker.markouts += 1
