@@ -1,0 +1,38 @@
+"""What workflows ask of Temporal itself: wake the settlement entity, pause its Schedule."""
+
+from typing import Final
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+
+SETTLEMENT_SCHEDULE: Final = "settlement-interval"
+"""Id of the Schedule that wakes the settlement."""
+SETTLEMENT_WORKFLOW: Final = "SettlementWorkflow"
+SETTLEMENT_ID: Final = "settlement"
+"""Workflow id of the settlement entity: there is one."""
+WAKE_SIGNAL: Final = "cut_now"
+
+
+class ScheduleActivities:
+    """Over the worker's own client and task queue."""
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    @activity.defn
+    async def wake_settlement(self) -> None:
+        """Signal the settlement entity; start it when it is not there, for what it has to do is in the ledger, not in its history."""
+        await self._client.start_workflow(
+            SETTLEMENT_WORKFLOW,
+            id=SETTLEMENT_ID,
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=WAKE_SIGNAL,
+        )
+
+    @activity.defn
+    async def pause_settlement(self, why: str) -> None:
+        """Pause the Schedule with a note that says why."""
+        await self._client.get_schedule_handle(SETTLEMENT_SCHEDULE).pause(note=why)

@@ -1,0 +1,125 @@
+"""One settlement batch, from the cut to finality on chain."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.settlement import BatchPlan, BatchReceipt, PageOf, SettlementActivities, StatusOf
+    from core.batches import BatchStatus
+    from workflows.steps import BATCH, Result, must_happen
+
+WINDOW: Final = 16
+"""Pages on their way to the chain at one time."""
+LANDING: Final = timedelta(minutes=5)
+"""Longest that one try of a step on chain may take: several blockhash lifetimes."""
+
+
+@dataclass
+class BatchProgress:
+    """What the Temporal UI shows of a batch. `trouble` says why the current step is being tried again."""
+
+    batch: int
+    status: str = BatchStatus.MATCHED.name.lower()
+    step: str = "cut"
+    pages: int = 0
+    confirmed: int = 0
+    settling: list[int] = field(default_factory=list)
+    deltas: int = 0
+    fills: int = 0
+    root: str = ""
+    trouble: str = ""
+
+    def text(self) -> str:
+        """Markdown for the workflow's current details."""
+        lines = [
+            f"**Batch {self.batch}** is {self.status}, at step *{self.step}*",
+            f"- pages confirmed: {self.confirmed} of {self.pages}",
+            f"- accounts that move: {self.deltas}; fills: {self.fills}",
+            f"- root: `{self.root}`",
+        ]
+        if self.settling:
+            lines.append(f"- pages on their way: {', '.join(map(str, self.settling))}")
+        if self.trouble:
+            lines.append(f"- **trouble**: {self.trouble}")
+        return "\n".join(lines)
+
+
+@workflow.defn
+class BatchWorkflow:
+    """Cut, open, settle every page exactly once, seal, wait for finality.
+
+    It never fails and never gives up: a step that cannot be done is reported and tried again, which holds up later batches and
+    nothing else. Every step is idempotent, so a run that has grown long starts over from the first one.
+    """
+
+    @workflow.init
+    def __init__(self, batch: int) -> None:
+        self._progress = BatchProgress(batch)
+
+    @workflow.run
+    async def run(self, batch: int) -> BatchReceipt:
+        workflow.upsert_search_attributes([BATCH.value_set(str(batch))])
+        self._planned(await self._step("cut", SettlementActivities.cut_batch, batch))
+        if self._progress.pages:
+            await self._land(batch)
+        await self._reached(BatchStatus.FINAL)
+        return await self._step("receipt", SettlementActivities.batch_receipt, batch)
+
+    @workflow.query
+    def progress(self) -> BatchProgress:
+        return self._progress
+
+    async def _land(self, batch: int) -> None:
+        await self._step("open", SettlementActivities.open_batch, batch)
+        await self._reached(BatchStatus.SUBMITTED)
+        # Net-debit pages fill the clearing balance that the others draw on: it may never go below zero.
+        await self._settle(self._plan.debit_pages)
+        await self._settle(self._plan.credit_pages)
+        await self._reached(BatchStatus.CONFIRMED)
+        await self._step("seal", SettlementActivities.seal_batch, batch)
+
+    async def _settle(self, pages: list[int]) -> None:
+        progress = self._progress
+        window = asyncio.Semaphore(WINDOW)
+
+        async def settle(page: int) -> None:
+            async with window:
+                progress.settling.append(page)
+                await self._step("settle", SettlementActivities.settle_page, PageOf(progress.batch, page))
+                progress.settling.remove(page)
+                progress.confirmed += 1
+
+        await asyncio.gather(*(settle(page) for page in pages))
+
+    async def _reached(self, status: BatchStatus) -> None:
+        """Make a status public before going on: what agents hear is never ahead of the chain."""
+        of = StatusOf(self._progress.batch, int(status))
+        await self._step("publish", SettlementActivities.publish_status, of)
+        self._progress.status = status.name.lower()
+        self._show()
+
+    async def _step(self, name: str, step: Callable[..., Awaitable[Result]], argument: Any) -> Result:
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(self._progress.batch)
+        self._progress.step = name
+        self._show()
+        return await must_happen(step, argument, on_trouble=self._trouble, within=LANDING)
+
+    def _planned(self, plan: BatchPlan) -> None:
+        self._plan = plan
+        self._progress.pages = len(plan.debit_pages) + len(plan.credit_pages)
+        self._progress.deltas, self._progress.fills, self._progress.root = plan.deltas, plan.fills, plan.root
+
+    def _trouble(self, sentence: str) -> None:
+        if sentence and workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(self._progress.batch)
+        self._progress.trouble = sentence
+        self._show()
+
+    def _show(self) -> None:
+        workflow.set_current_details(self._progress.text())

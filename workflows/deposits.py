@@ -1,0 +1,100 @@
+"""Money in: slots on chain for new accounts, and finalized deposits credited to the engine, each once."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.deposits import DepositActivities, DepositCursor
+    from activities.slots import SlotActivities
+    from workflows.steps import must_happen
+
+DEPOSITS_ID: Final = "deposits"
+"""Workflow id: there is one."""
+ROUNDS_PER_RUN: Final = 200
+WATCH: Final = timedelta(seconds=60)
+"""How long one activity watches before it hands its cursor back."""
+PATIENCE: Final = WATCH + timedelta(minutes=3)
+
+
+@dataclass
+class DepositsState:
+    """All that one run hands to the next."""
+
+    cursor: DepositCursor = field(default_factory=DepositCursor)
+    opened: int = 0
+    deposits_trouble: str = ""
+    slots_trouble: str = ""
+
+    def text(self) -> str:
+        """Markdown for the workflow's current details."""
+        cursor = self.cursor
+        lines = [
+            f"- deposits credited: {cursor.credited}, {cursor.amount} micro-USDC",
+            f"- read up to signature: `{cursor.signature or 'none'}`",
+            f"- slots opened: {self.opened}",
+        ]
+        if cursor.refused:
+            lines.append(f"- **refused by the engine**: {cursor.refused}, last `{cursor.last_refused}`")
+        lines += [
+            f"- **trouble**: {sentence}" for sentence in (self.deposits_trouble, self.slots_trouble) if sentence
+        ]
+        return "\n".join(lines)
+
+
+@workflow.defn
+class DepositsWorkflow:
+    """Runs for ever. Two watches side by side, so that opening slots never delays a credit.
+
+    The cursor is only a place to go on from: the engine credits each `signature:index` once, so reading the chain again from any
+    earlier place, or from the start, changes nothing.
+    """
+
+    @workflow.init
+    def __init__(self, state: DepositsState | None = None) -> None:
+        self._state = state or DepositsState()
+
+    @workflow.run
+    async def run(self, state: DepositsState | None = None) -> None:
+        for _ in range(ROUNDS_PER_RUN):
+            self._show()
+            await asyncio.gather(self._credit(), self._open())
+            if workflow.info().is_continue_as_new_suggested():
+                break
+        workflow.continue_as_new(self._state)
+
+    @workflow.query
+    def state(self) -> DepositsState:
+        return self._state
+
+    async def _credit(self) -> None:
+        state = self._state
+        state.cursor = await must_happen(
+            DepositActivities.watch_deposits,
+            state.cursor,
+            WATCH.total_seconds(),
+            on_trouble=self._deposits_trouble,
+            within=PATIENCE,
+        )
+
+    async def _open(self) -> None:
+        self._state.opened += await must_happen(
+            SlotActivities.watch_unbound,
+            WATCH.total_seconds(),
+            on_trouble=self._slots_trouble,
+            within=PATIENCE,
+        )
+
+    def _deposits_trouble(self, sentence: str) -> None:
+        self._state.deposits_trouble = sentence
+        self._show()
+
+    def _slots_trouble(self, sentence: str) -> None:
+        self._state.slots_trouble = sentence
+        self._show()
+
+    def _show(self) -> None:
+        workflow.set_current_details(self._state.text())

@@ -1,0 +1,177 @@
+"""The settlement entity: one batch after another, each reconciled with the chain before the next may begin."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, ChildWorkflowError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.reconciliation import Reconciliation, ReconciliationActivities
+    from activities.schedules import SETTLEMENT_ID, ScheduleActivities
+    from activities.settlement import BatchReceipt, SettlementActivities
+    from workflows.batch import BatchWorkflow
+    from workflows.steps import BATCH, Result, must_happen
+
+ROUNDS_PER_RUN: Final = 500
+"""Rounds after which the workflow starts over with its state, to keep its history short."""
+
+
+def batch_workflow_id(batch: int) -> str:
+    return f"batch-{batch}"
+
+
+@dataclass
+class SettlementState:
+    """All that one run hands to the next. `halted` says why no batch may be cut until an operator resumes.
+
+    `started` numbers rounds, `finished` is the last whole one; a round is one look at whether there is something to settle.
+    """
+
+    due: bool = True
+    halted: str = ""
+    started: int = 0
+    finished: int = 0
+    batch: int = 0
+    settled: int = 0
+    last: BatchReceipt | None = None
+    reconciliation: Reconciliation | None = None
+    trouble: str = ""
+
+    def text(self) -> str:
+        """Markdown for the workflow's current details."""
+        doing = f"settling batch {self.batch}" if self.batch else "waiting for the next cut"
+        lines = [f"**{'Halted: ' + self.halted if self.halted else doing}**"]
+        if self.last is not None:
+            lines.append(
+                f"- last final batch: {self.last.batch} ({self.last.pages} pages, {self.last.deltas} accounts, "
+                f"{self.last.fills} fills, {self.last.lamports} lamports)"
+            )
+        if self.reconciliation is not None:
+            lines.append(f"- {self.reconciliation.sentence()}")
+        lines.append(f"- batches settled: {self.settled}")
+        if self.trouble:
+            lines.append(f"- **trouble**: {self.trouble}")
+        return "\n".join(lines)
+
+
+@workflow.defn
+class SettlementWorkflow:
+    """Runs for ever: woken by a Schedule, it finishes what is unfinished, else cuts when there is something to settle.
+
+    After every round vault, pages and engine are compared. A difference halts settlement and pauses the Schedule until an operator
+    sends `resume`; trading goes on.
+    """
+
+    @workflow.init
+    def __init__(self, state: SettlementState | None = None) -> None:
+        self._state = state or SettlementState()
+
+    @workflow.run
+    async def run(self, state: SettlementState | None = None) -> None:
+        state, rounds = self._state, 0
+        while True:
+            self._show()
+            await workflow.wait_condition(lambda: state.due and not state.halted)
+            state.due = False
+            state.started += 1
+            if await self._round():
+                state.finished = state.started
+            rounds += 1
+            # A caller of `settle_now` waits for a round of this run: only without one may the run end.
+            if workflow.all_handlers_finished() and (
+                rounds >= ROUNDS_PER_RUN or workflow.info().is_continue_as_new_suggested()
+            ):
+                workflow.continue_as_new(state)
+
+    @workflow.signal
+    def cut_now(self) -> None:
+        """There may be something to settle: what the Schedule sends. Any number before a round counts once."""
+        self._state.due = True
+
+    @workflow.signal
+    def resume(self) -> None:
+        """An operator has explained the difference: compare again and go on."""
+        self._state.halted = ""
+        self._state.due = True
+
+    @workflow.update
+    async def settle_now(self) -> BatchReceipt | None:
+        """Have a whole round begin and end after this call; its caller then knows that everything before it is final.
+
+        Returns the last final batch. Fails with type `settlement_halted` while settlement is halted.
+        """
+        state = self._state
+        state.due = True
+        wanted = state.started + 1
+        await workflow.wait_condition(lambda: state.finished >= wanted or bool(state.halted))
+        if state.halted:
+            raise ApplicationError(state.halted, type="settlement_halted", non_retryable=True)
+        return state.last
+
+    @workflow.query
+    def state(self) -> SettlementState:
+        return self._state
+
+    async def _round(self) -> bool:
+        """Finish what an earlier run left, then cut if there is something to settle. Whether all of that is final and balanced."""
+        work = await self._step(SettlementActivities.next_batch)
+        if work.unfinished:
+            if not await self._settle(work.unfinished):
+                return False
+            work = await self._step(SettlementActivities.next_batch)
+        if work.due and not await self._settle(work.due):
+            return False
+        return await self._reconcile()
+
+    async def _reconcile(self) -> bool:
+        last = self._state.last
+        result = await self._step(ReconciliationActivities.reconcile, last.batch if last else 0)
+        self._state.reconciliation = result
+        if not result.balanced:
+            self._state.halted = result.sentence()
+            await self._step(ScheduleActivities.pause_settlement, result.sentence())
+        return result.balanced
+
+    async def _settle(self, batch: int) -> bool:
+        """Run the batch's own workflow; whether it reached finality. One that an operator ended is taken up at the next round."""
+        state = self._state
+        state.batch = batch
+        workflow.upsert_search_attributes([BATCH.value_set(str(batch))])
+        self._show()
+        try:
+            state.last = await workflow.execute_child_workflow(
+                BatchWorkflow.run,
+                batch,
+                id=batch_workflow_id(batch),
+                memo={"batch": batch},
+                static_summary=f"Settlement batch {batch}",
+            )
+        except ChildWorkflowError as error:
+            self._trouble(f"{batch_workflow_id(batch)}: {error.cause or error}")
+            return False
+        finally:
+            state.batch = 0
+        state.settled += 1
+        self._trouble("")
+        return True
+
+    async def _step(self, step: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
+        return await must_happen(step, *arguments, on_trouble=self._trouble)
+
+    def _trouble(self, sentence: str) -> None:
+        self._state.trouble = sentence
+        self._show()
+
+    def _show(self) -> None:
+        workflow.set_current_details(self._state.text())
+
+
+@workflow.defn
+class SettlementTickWorkflow:
+    """What the Schedule starts: wakes the settlement entity, or starts it when it is not there."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await must_happen(ScheduleActivities.wake_settlement, on_trouble=workflow.set_current_details)
