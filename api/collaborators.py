@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from api.checks import Checks
 from api.hub import Hub
 from api.inbound import Inbound
 from api.metrics import Metrics
@@ -26,7 +27,7 @@ class EscrowInfo(NamedTuple):
 
 
 class FillRow(NamedTuple):
-    """A fill as the ledger has it; money in micro-USDC, `at` in nanoseconds, `batch` 0 while in none, `status` as in `core.batches`."""
+    """A fill as the ledger has it: micro-USDC, ticks, lots, nanoseconds; `batch` 0 while in none, `status` of `core.batches`."""
 
     fill: int
     seq: int
@@ -96,7 +97,9 @@ class WithdrawalsUnavailable(Exception):
 class Withdrawals(Protocol):
     """Starts and asks the durable withdrawal processes. Each call raises `WithdrawalsUnavailable` when unsure."""
 
-    async def start(self, account: int, owner: str, amount: int, key: str, destination: str) -> WithdrawalView:
+    async def start(
+        self, account: int, owner: str, amount: int, key: str, destination: str
+    ) -> WithdrawalView:
         """Start the withdrawal `key` of `account`, or return it when it exists; `destination` "" is the owner's own token account."""
 
     async def read(self, id: str) -> WithdrawalView | None: ...
@@ -116,6 +119,7 @@ class Edge:
     inbound: Inbound
     sessions: Sessions
     statistics: MakerStatistics
+    checks: Checks
     metrics: Metrics
     reads: Reads
     withdrawals: Withdrawals

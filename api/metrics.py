@@ -18,9 +18,15 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._fills = Counter("perpdex_fills", "Fills on disk", registry=self.registry)
-        self._closed = Counter("perpdex_requests_closed", "Final answers", ["outcome"], registry=self.registry)
-        self._refused = Counter("perpdex_refused", "Refused messages and calls", ["code"], registry=self.registry)
-        self._messages = Counter("perpdex_messages", "WebSocket messages read", ["op"], registry=self.registry)
+        self._closed = Counter(
+            "perpdex_requests_closed", "Final answers", ["outcome"], registry=self.registry
+        )
+        self._refused = Counter(
+            "perpdex_refused", "Refused messages and calls", ["code"], registry=self.registry
+        )
+        self._messages = Counter(
+            "perpdex_messages", "WebSocket messages read", ["op"], registry=self.registry
+        )
         self._commit = Histogram(
             "perpdex_commit_seconds",
             "From the decision that answers a request until it is on disk and told",

@@ -39,7 +39,9 @@ class Outbound:
         """A durable event that concerns `account`, as event `n` of its stream."""
         return PRIVATE[type(event)](self, account, (n, seq, micros(event.at)), event)
 
-    def closed(self, event: e.RequestClosed, head: tuple[int, int, int], *, repeated: bool = False) -> out.Closed:
+    def closed(
+        self, event: e.RequestClosed, head: tuple[int, int, int], *, repeated: bool = False
+    ) -> out.Closed:
         units = self._markets[event.market]
         return out.Closed(
             *head,
@@ -51,13 +53,13 @@ class Outbound:
             filled=units.size(event.filled),
             average_price=units.average(event.value, event.filled),
             value=usdc(event.value),
-            fee=self._fees(event.fills),
+            fee=self.fees(event.fills),
             outcome=event.outcome,
             fills=event.fills,
             repeated=repeated,
         )
 
-    def _fees(self, fills: Iterable[int]) -> str | None:
+    def fees(self, fills: Iterable[int]) -> str | None:
         total = 0
         for fill in fills:
             fee = self._fee_of(fill)
@@ -114,11 +116,15 @@ class Outbound:
     def _deposit(self, account: int, head: tuple[int, int, int], event: e.DepositCredited) -> out.Numbered:
         return out.Deposit(*head, amount=usdc(event.amount), key=event.key)
 
-    def _reserved(self, account: int, head: tuple[int, int, int], event: e.WithdrawalReserved) -> out.Numbered:
+    def _reserved(
+        self, account: int, head: tuple[int, int, int], event: e.WithdrawalReserved
+    ) -> out.Numbered:
         amount = usdc(event.amount)
         return out.Withdrawal(*head, event.withdrawal, amount, "reserved", event.key, "")
 
-    def _finished(self, account: int, head: tuple[int, int, int], event: e.WithdrawalFinished) -> out.Numbered:
+    def _finished(
+        self, account: int, head: tuple[int, int, int], event: e.WithdrawalFinished
+    ) -> out.Numbered:
         status: out.WithdrawalStatus = "paid" if event.paid else "released"
         return out.Withdrawal(*head, event.withdrawal, usdc(event.amount), status, "", event.signature)
 

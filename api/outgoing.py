@@ -188,9 +188,9 @@ class Fill(Numbered, frozen=True, tag="fill"):
 class Closed(Numbered, frozen=True, tag="closed"):
     """The final answer to a request.
 
-    `outcome` is filled, partial, unfilled, cancelled or an error code. `average_price` is `value / filled`, rounded half to even at nine
-    decimals, null when nothing filled. `fee` is null when a repeat is answered after its fills left memory: the `fill` events have
-    it. `repeated` marks the answer to a repeated message: then `n` and `seq` are 0 and it is not part of the stream.
+    `outcome` is filled, partial, unfilled, cancelled or an error code. `average_price` is `value / filled`, rounded half to
+    even at nine decimals, null when nothing filled. `fee` is null when a repeat is answered after its fills left memory: the
+    `fill` events have it. `repeated` marks the answer to a repeated message: `n` and `seq` are then 0, it is not in the stream.
     """
 
     key: str

@@ -46,7 +46,9 @@ class ChallengeBody(Body):
 
 
 class ChallengeAnswer(Answer):
-    challenge: str = Field(description="Text to sign, exactly these UTF-8 bytes, with the owner's ed25519 key.")
+    challenge: str = Field(
+        description="Text to sign, exactly these UTF-8 bytes, with the owner's ed25519 key."
+    )
     expires: int = Field(description="Instant after which it is no longer accepted.")
 
 
@@ -55,7 +57,9 @@ class AgentBody(Body):
     name: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
         description="Name of this agent among the owner's; the same pair always gives the same account."
     )
-    challenge: Annotated[str, StringConstraints(max_length=1024)] = Field(description="The challenge, unchanged.")
+    challenge: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        description="The challenge, unchanged."
+    )
     signature: Base58 = Field(description="Signature over the challenge, base58.")
 
 
@@ -92,11 +96,15 @@ class AccountAnswer(Answer):
     balance: str = Field(description="Collateral with realized profit and loss.")
     equity: str = Field(description="Balance and unrealized profit or loss.")
     requirement: str = Field(description="Initial requirement of the positions.")
-    available: str = Field(description="Equity that nothing requires; negative when more is required than there is.")
+    available: str = Field(
+        description="Equity that nothing requires; negative when more is required than there is."
+    )
     withdrawable: str = Field(description="What a withdrawal may take now at most.")
     settled: str = Field(description="What the chain holds once all batches cut so far have landed.")
     positions: list[PositionAnswer]
-    escrow: SlotAnswer | None = Field(description="The account's place in the escrow; null until it is opened.")
+    escrow: SlotAnswer | None = Field(
+        description="The account's place in the escrow; null until it is opened."
+    )
     head: int = Field(description="Newest number of the private stream.")
     hash: str = Field(description="State hash at `head`, as in the WebSocket's heartbeat.")
 
@@ -214,6 +222,8 @@ class WithdrawalAnswer(Answer):
     id: str
     amount: str
     status: Literal["starting", "awaiting_signature", "paying", "paid", "released", "refused"]
-    message: str | None = Field(description="Base64 of the transaction message that waits for the owner's signature.")
+    message: str | None = Field(
+        description="Base64 of the transaction message that waits for the owner's signature."
+    )
     signature: str | None = Field(description="Signature of the payment on chain.")
     code: str | None = Field(description="Why it was refused.")

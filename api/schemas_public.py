@@ -6,15 +6,19 @@ from pydantic import Field
 
 from api.schemas import Answer, FillStatus
 
+MarketStatusName = Literal["open", "reduce_only", "paused"]
+
 
 class MarketAnswer(Answer):
     symbol: str
-    status: Literal["open", "reduce_only", "paused"]
+    status: MarketStatusName
     tick: str = Field(description="Prices are multiples of it.")
     lot: str = Field(description="Sizes are multiples of it.")
     max_leverage: int
     taker_fee_ppm: int = Field(description="Parts per million of the notional, rounded up.")
-    oracle_band_ppm: int = Field(description="A quote is void once the index has moved further since it was given.")
+    oracle_band_ppm: int = Field(
+        description="A quote is void once the index has moved further since it was given."
+    )
     position_cap: str
     open_interest_cap: str
     open_interest: str
@@ -91,7 +95,7 @@ class EscrowAnswer(Answer):
 
 
 class StatusAnswer(Answer):
-    """The exchange at a glance. `conserved` and `positions_zero_sum` are computed for this answer."""
+    """The exchange at a glance. The two checks are at most a second old."""
 
     now: int
     seq: int = Field(description="Journal records on disk.")

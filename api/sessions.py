@@ -45,7 +45,9 @@ class Sessions:
 
     def __init__(self, secret: bytes, operator_token: str, clock: Callable[[], int]) -> None:
         if len(secret) < SECRET_BYTES_MIN or len(operator_token) < SECRET_BYTES_MIN:
-            raise ValueError(f"the session secret and the operator token need at least {SECRET_BYTES_MIN} bytes")
+            raise ValueError(
+                f"the session secret and the operator token need at least {SECRET_BYTES_MIN} bytes"
+            )
         # Two keys from one secret: a challenge's proof can never be taken for a token's.
         self._token_key = hashlib.sha256(b"token" + secret).digest()
         self._challenge_key = hashlib.sha256(b"challenge" + secret).digest()

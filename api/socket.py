@@ -23,7 +23,6 @@ from api.hub import frame
 from api.outbound import micros
 from api.streams import HistoryUnavailable
 from core import events as e
-from matcher import commands as c
 from matcher.rejections import Outcome, Rejection, Repeated
 
 log = logging.getLogger("perpdex.socket")
@@ -57,6 +56,8 @@ class Connection(WSListener):
         self._next_number = 0
         self._live = False
         self._catching_up: asyncio.Task[None] | None = None
+        self._drained = asyncio.Event()
+        self._drained.set()
         self.account = 0
         self.expires_at = 0
         self.cancel_on_disconnect = False
@@ -81,12 +82,19 @@ class Connection(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._closing = True
+        self._drained.set()
         self._deadline.cancel()
         if self._catching_up is not None:
             self._catching_up.cancel()
-        self._server.connections.discard(self)
+        self._server.gone(self)
         if self.account:
             self._edge.hub.leave(self.account, self)
+
+    def pause_writing(self) -> None:
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        self._drained.set()
 
     # --- out ---
 
@@ -210,6 +218,7 @@ class Connection(WSListener):
         if self._caught_up():
             return
         self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
+        self._catching_up.add_done_callback(self._caught_up_or_broken)
 
     def _reply(self, op: wire.Op, outcome: Outcome) -> None:
         if isinstance(outcome, Rejection):
@@ -249,7 +258,6 @@ class Connection(WSListener):
 
     async def _catch_up(self) -> None:
         """Send page after page until memory reaches the head, letting the socket drain in between."""
-        underlying = self._transport.underlying_transport
         try:
             while not self._closing and not self._caught_up():
                 items = await self._edge.streams.after(
@@ -259,10 +267,14 @@ class Connection(WSListener):
                     self.send(self._edge.hub.numbered(self.account, item))
                     self._next_number = item.number + 1
                 await asyncio.sleep(0)
-                while underlying.get_write_buffer_size() > OUTGOING_MAX // 2 and not self._closing:
-                    await asyncio.sleep(0.01)
+                await self._drained.wait()
         except HistoryUnavailable:
             self.close(CloseCode.HISTORY_UNAVAILABLE, "resume again later")
+
+    def _caught_up_or_broken(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("resume of account %d broke", self.account, exc_info=task.exception())
+            self.close(CloseCode.INTERNAL_ERROR, "resume again")
 
     def _not_in_time(self) -> None:
         self.error(None, ApiError("not_authenticated", "auth did not come in time."))
@@ -272,11 +284,14 @@ class Connection(WSListener):
 class SocketServer:
     """All connections, their common writes and the heartbeat."""
 
-    def __init__(self, edge: Edge, rate: Rate, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT) -> None:
+    def __init__(
+        self, edge: Edge, rate: Rate, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT
+    ) -> None:
         self.edge = edge
         self.rate = rate
         self.auth_timeout = auth_timeout
         self.connections: set[Connection] = set()
+        self._all_gone = asyncio.Event()
         self._heartbeat = heartbeat
         self._to_write: list[Connection] = []
         self._beat: asyncio.TimerHandle | None = None
@@ -291,15 +306,20 @@ class SocketServer:
         return int(self._listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening and tell every agent to come back."""
+        """Stop listening and tell every agent to come back; each hangs up, or is hung up on."""
         self._listening.close()
         if self._beat is not None:
             self._beat.cancel()
+        self._all_gone.clear()
         for connection in list(self.connections):
             connection.close(CloseCode.GOING_AWAY, "the exchange stops")
-        until = self._loop.time() + 2 * CLOSE_TIMEOUT
-        while self.connections and self._loop.time() < until:
-            await asyncio.sleep(0.01)
+        if self.connections:
+            await self._all_gone.wait()
+
+    def gone(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._all_gone.set()
 
     def write_soon(self, connection: Connection) -> None:
         if not self._to_write:
@@ -325,5 +345,3 @@ class SocketServer:
                 connection.close(CloseCode.SESSION_EXPIRED, "sign a new challenge")
             else:
                 connection.send(self.edge.hub.heartbeat(connection.account, now))
-
-

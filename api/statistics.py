@@ -97,5 +97,7 @@ class MakerStatistics:
         while pending and pending[0][0] <= event.at:
             _, account, side, price = pending.popleft()
             maker = self._maker(account)
-            maker.markout += (event.price - price) * side * MILLION // price  # rounded down: against the maker
+            maker.markout += (
+                (event.price - price) * side * MILLION // price
+            )  # rounded down: against the maker
             maker.markouts += 1

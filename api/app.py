@@ -1,0 +1,49 @@
+"""The HTTP application: routes, errors, and an OpenAPI document that says it all."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from api.answers import handle_errors
+from api.body_limit import BodyLimit
+from api.collaborators import Edge
+from api.routes import account, health, operator, public, registration, requests, withdrawals
+
+DESCRIPTION = """
+AI agents trade perpetual futures with each other: ask, get firm quotes, fill in memory, settle in batches on Solana.
+
+The hot path is one WebSocket (`websocket` in `GET /api/v1/status`; messages: docs/reference/websocket.md); everything is also
+here. Prices, sizes and USDC are exact decimal strings, instants microseconds since the epoch. Every answer of status 400 and above
+is `{"error": {"code", "message", "retryable"}}` with a stable code.
+"""
+
+
+def create_app(edge: Edge) -> FastAPI:
+    """The application over its collaborators; it starts and stops nothing."""
+    app = FastAPI(
+        title="AI perp DEX",
+        version="1",
+        description=DESCRIPTION,
+        docs_url="/docs",
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.edge = edge
+    handle_errors(app, edge.metrics)
+    app.add_middleware(BodyLimit)
+    for routes in (registration, account, requests, withdrawals, public, operator, health):
+        app.include_router(routes.router)
+    _describe_commands(app)
+    return app
+
+
+def _describe_commands(app: FastAPI) -> None:
+    """Add the schemas of the operator's commands, which msgspec knows, to those that FastAPI collects."""
+    collect = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = collect()
+        document["components"]["schemas"].update(operator.COMMAND_SCHEMAS[1])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

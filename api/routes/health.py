@@ -1,0 +1,37 @@
+"""For supervisors and monitoring."""
+
+from fastapi import APIRouter, Response
+
+from api.access import EdgeGiven, errors
+from api.errors import ApiError
+from api.schemas_public import HealthAnswer, ReadyAnswer
+from api.streams import HistoryUnavailable
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", responses=errors())
+async def health() -> HealthAnswer:
+    """The process runs and its loop turns."""
+    return HealthAnswer(status="ok")
+
+
+@router.get("/ready", responses=errors("history_unavailable"))
+async def ready(edge: EdgeGiven) -> ReadyAnswer:
+    """The journal accepts records and the read side answers."""
+    await edge.hub.on_disk()
+    try:
+        projected = await edge.reads.projected()
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
+    return ReadyAnswer(status="ready", seq=edge.engine.synced, projected=projected)
+
+
+@router.get(
+    "/metrics",
+    responses={**errors(), 200: {"content": {"text/plain": {}}, "description": "Prometheus text."}},
+    response_class=Response,
+)
+async def metrics(edge: EdgeGiven) -> Response:
+    """Prometheus metrics."""
+    return Response(edge.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,158 @@
+"""The operator's door: commands of its side and the reads that settlement needs, for programs that hold its token."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Path, Request
+
+from api import views
+from api.access import EdgeGiven, OperatorOnly, errors
+from api.errors import RULES, ApiError, refused
+from api.schemas_public import CutAnswer, OperatorStateAnswer, OutcomeAnswer, UnboundAnswer
+from core.market import Market
+from core.quantities import MILLION
+from matcher import commands as c
+from matcher.image import state_hash
+from matcher.rejections import Rejection, Repeated
+from matcher.state import conserved, positions_zero_sum
+
+router = APIRouter(prefix="/api/v1/operator", tags=["operator"], dependencies=[OperatorOnly])
+OPERATOR_ERRORS: Final = ("not_authenticated", "operator_only")
+INTEGER_MAX: Final = (1 << 62) - 1
+"""Records and columns are signed 64-bit; a command with anything larger is refused before it reaches the rules."""
+TEXT_MAX: Final = 256
+
+OperatorCommand = (
+    c.ListMarket
+    | c.SetMarketStatus
+    | c.UpdateIndex
+    | c.RegisterAgent
+    | c.SetTier
+    | c.BindSlot
+    | c.CreditDeposit
+    | c.ReserveWithdrawal
+    | c.FinishWithdrawal
+    | c.CutSettlement
+    | c.AdvanceBatch
+)
+decode: Final = msgspec.json.Decoder(OperatorCommand).decode
+COMMAND_SCHEMAS: Final = msgspec.json.schema_components(
+    (OperatorCommand,), ref_template="#/components/schemas/{name}"
+)
+
+
+@router.post(
+    "/commands",
+    responses=errors(*OPERATOR_ERRORS, "bad_message", *(code.value for code in RULES)),
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": COMMAND_SCHEMAS[0][0]}}}
+    },
+)
+async def command(request: Request, edge: EdgeGiven) -> OutcomeAnswer:
+    """Run one command; answers when what it led to is on disk."""
+    given = read_command(await request.body())
+    outcome = await edge.engine.ask(given)
+    if isinstance(outcome, Rejection):
+        raise refused(outcome)
+    repeated = isinstance(outcome, Repeated)
+    events = outcome.events if isinstance(outcome, Repeated) else outcome
+    return OutcomeAnswer(seq=edge.engine.synced, repeated=repeated, events=views.event_fields(events))
+
+
+def read_command(body: bytes) -> c.Command:
+    """Raises `ApiError` bad_message or bad_value."""
+    try:
+        given: c.Command = decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError("bad_message", str(error)[:300]) from None
+    check_ranges(given)
+    if isinstance(given, c.ListMarket):
+        check_market(given.market)
+    return given
+
+
+def check_ranges(value: Any) -> None:
+    """Raises `ApiError` bad_value for integers and texts that no record could hold."""
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            check_ranges(getattr(value, name))
+    elif isinstance(value, tuple):
+        for part in value:
+            check_ranges(part)
+    elif isinstance(value, int):
+        if abs(value) > INTEGER_MAX:
+            raise ApiError("bad_value", "An integer is larger than 62 bits.")
+    elif isinstance(value, str) and len(value) > TEXT_MAX:
+        raise ApiError("bad_value", f"A text is longer than {TEXT_MAX} characters.")
+
+
+def check_market(market: Market) -> None:
+    """Raises `ApiError` bad_value for parameters with which the rules could not compute."""
+    whole = (
+        market.id,
+        market.value_per_tick_lot,
+        market.max_leverage,
+        market.position_cap,
+        market.open_interest_cap,
+        market.index_max_age,
+    )
+    rates = (market.taker_fee, market.oracle_band)
+    if min(whole) < 1 or market.max_leverage > 1_000 or not all(0 <= rate <= 1_000_000 for rate in rates):
+        raise ApiError(
+            "bad_value", "A market's parameters are positive, its leverage at most 1000, its rates at most 1."
+        )
+    if not 0 < len(market.symbol) <= 32 or not market.symbol.isprintable():
+        raise ApiError("bad_value", "A market's symbol has 1 to 32 printable characters.")
+    if not units_fit(market):
+        raise ApiError(
+            "bad_value", "One tick of one lot must be worth exactly value_per_tick_lot micro-USDC."
+        )
+
+
+def units_fit(market: Market) -> bool:
+    """Whether tick and lot are decimals whose product is the market's exact value of one tick of one lot."""
+    try:
+        tick, lot = Decimal(market.tick), Decimal(market.lot)
+    except InvalidOperation:
+        return False
+    sensible = all(unit.is_finite() and unit > 0 and -12 <= unit.adjusted() <= 6 for unit in (tick, lot))
+    return sensible and tick * lot * MILLION == market.value_per_tick_lot
+
+
+@router.get("/settlement/cuts/{batch}", responses=errors(*OPERATOR_ERRORS, "batch_unknown"))
+async def cut(batch: Annotated[int, Path(ge=1, le=INTEGER_MAX)], edge: EdgeGiven) -> CutAnswer:
+    """The cut of the last batch, with every account that has a slot."""
+    answer = views.cut(edge.engine.state)
+    if answer is None or answer.batch != batch:
+        raise ApiError("batch_unknown")
+    await edge.hub.on_disk()
+    return answer
+
+
+@router.get("/accounts/unbound", responses=errors(*OPERATOR_ERRORS))
+async def unbound(edge: EdgeGiven) -> list[UnboundAnswer]:
+    """Agents that have no slot on chain yet, in the order of their registration."""
+    state = edge.engine.state
+    waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].page < 0]
+    await edge.hub.on_disk()
+    return [UnboundAnswer(account=account.id, owner=account.owner) for account in waiting]
+
+
+@router.get("/state", responses=errors(*OPERATOR_ERRORS))
+async def state(edge: EdgeGiven) -> OperatorStateAnswer:
+    """Totals and the state hash. The hash takes time in proportion to the state: not for polling many times a second."""
+    exchange = edge.engine.state
+    answer = OperatorStateAnswer(
+        seq=exchange.seq,
+        state_hash=state_hash(exchange),
+        balances_total=sum(account.balance for account in exchange.accounts.values()),
+        deposits=exchange.deposited,
+        withdrawals=exchange.paid_out,
+        reserved=exchange.reserved,
+        conserved=conserved(exchange),
+        positions_zero_sum=positions_zero_sum(exchange),
+        vault_expected=exchange.deposited - exchange.paid_out,
+    )
+    await edge.hub.on_disk()
+    return answer

@@ -1,0 +1,128 @@
+"""What anyone may read."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from api import views
+from api.access import EdgeGiven, errors
+from api.errors import ApiError
+from api.outbound import micros
+from api.schemas import FillStatusAnswer
+from api.schemas_public import (
+    BatchAnswer,
+    BatchesAnswer,
+    EscrowAnswer,
+    MakersAnswer,
+    MarketsAnswer,
+    QuotesAnswer,
+    StatusAnswer,
+)
+from api.streams import HistoryUnavailable
+from core.quantities import MILLISECOND
+from matcher.limits import TTL_CLASSES
+
+router = APIRouter(prefix="/api/v1", tags=["public"])
+Number = Annotated[int, Path(ge=1, le=(1 << 62) - 1)]
+Symbol = Annotated[str, Path(min_length=1, max_length=32)]
+
+
+@router.get("/markets", responses=errors())
+async def markets(edge: EdgeGiven) -> MarketsAnswer:
+    """Listed markets with their parameters and index prices."""
+    state = edge.engine.state
+    answer = MarketsAnswer(
+        markets=[views.market(state, edge.hub.markets[id]) for id in sorted(state.markets)],
+        ttl_ms=[ttl // MILLISECOND for ttl in TTL_CLASSES],
+    )
+    await edge.hub.on_disk()
+    return answer
+
+
+@router.get("/markets/{symbol}/quotes", responses=errors("market_unknown"))
+async def quotes(
+    symbol: Symbol, edge: EdgeGiven, depth: Annotated[int, Query(ge=1, le=50)] = 10
+) -> QuotesAnswer:
+    """Best standing quotes; requests may find better ones by asking."""
+    return views.quotes(edge.engine.state, edge.hub.markets.named(symbol), depth)
+
+
+@router.get("/makers", responses=errors())
+async def makers(edge: EdgeGiven) -> MakersAnswer:
+    """How makers answer and fill."""
+    made = sorted(edge.statistics.makers.items(), key=lambda item: (-item[1].volume, item[0]))
+    return MakersAnswer(makers=[views.maker(edge.engine.state, id, maker) for id, maker in made])
+
+
+@router.get("/fills/{number}", responses=errors("fill_unknown", "history_unavailable"))
+async def fill(number: Number, edge: EdgeGiven) -> FillStatusAnswer:
+    """Settlement status of a fill: matched, batched, submitted, confirmed, final."""
+    recent = edge.streams.fill(number)
+    row = views.recent_fill(edge.engine.state, *recent) if recent is not None else None
+    if row is None:
+        try:
+            row = await edge.reads.fill(number)
+        except HistoryUnavailable:
+            raise ApiError("history_unavailable") from None
+    if row is None:
+        raise ApiError("fill_unknown")
+    answer = views.fill_status(row, edge.hub.markets)
+    await edge.hub.on_disk()
+    return answer
+
+
+@router.get("/batches", responses=errors("history_unavailable"))
+async def batches(
+    edge: EdgeGiven,
+    before: Annotated[int, Query(ge=1, le=(1 << 62) - 1)] = (1 << 62) - 1,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> BatchesAnswer:
+    """Settlement batches, newest first."""
+    try:
+        rows = await edge.reads.batches(before, limit)
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
+    return BatchesAnswer(batches=[views.batch(row) for row in rows])
+
+
+@router.get("/batches/{number}", responses=errors("batch_unknown", "history_unavailable"))
+async def batch(number: Number, edge: EdgeGiven) -> BatchAnswer:
+    """One batch with the signatures of its transactions."""
+    try:
+        row = await edge.reads.batch(number)
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
+    if row is None:
+        raise ApiError("batch_unknown")
+    return views.batch(row)
+
+
+@router.get("/escrow", responses=errors())
+async def escrow(edge: EdgeGiven) -> EscrowAnswer:
+    """Addresses that an agent needs to deposit by itself."""
+    return EscrowAnswer(**edge.escrow._asdict())
+
+
+@router.get("/status", responses=errors())
+async def status(edge: EdgeGiven) -> StatusAnswer:
+    """The exchange at a glance, with conservation checks at most a second old."""
+    state = edge.engine.state
+    conserved, zero_sum = edge.checks.result()
+    last = state.cut.batch if state.cut is not None else None
+    answer = StatusAnswer(
+        now=micros(edge.clock()),
+        seq=state.seq,
+        epoch=state.epoch,
+        fills=state.last_fill,
+        agents=len(state.owned),
+        connections=edge.hub.connection_count(),
+        open_requests=len(state.book.requests),
+        markets=[state.markets[id].symbol for id in sorted(state.markets)],
+        last_batch=last,
+        last_batch_status=views.STATUS_NAMES[state.batches[last]] if last is not None else None,
+        conserved=conserved,
+        positions_zero_sum=zero_sum,
+        websocket=edge.websocket_url(),
+    )
+    await edge.hub.on_disk()
+    return answer

@@ -1,0 +1,58 @@
+"""Withdrawals are durable processes: started here, co-signed by the owner, paid by the chain."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from api import views
+from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
+from api.collaborators import WithdrawalsUnavailable, WithdrawalView
+from api.errors import ApiError
+from api.schemas import WithdrawalAnswer, WithdrawalBody, WithdrawalSignatureBody
+from api.units import micro_usdc
+
+router = APIRouter(prefix="/api/v1/withdrawals", tags=["withdrawals"])
+Id = Annotated[str, Path(pattern=r"^[!-.0-~]{1,128}$", max_length=128)]
+ERRORS = errors(*SESSION_ERRORS, "withdrawal_unknown", "withdrawals_unavailable")
+
+
+@router.post("", responses=errors(*SESSION_ERRORS, "bad_value", "key_conflict", "withdrawals_unavailable"))
+async def start(body: WithdrawalBody, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
+    """Start a withdrawal. Its `message` then waits for the owner's signature."""
+    amount = micro_usdc(body.amount)
+    if amount == 0:
+        raise ApiError("bad_value", "amount: must be positive.")
+    owner = edge.engine.state.accounts[caller].owner
+    try:
+        view = await edge.withdrawals.start(caller, owner, amount, body.key, body.destination or "")
+    except WithdrawalsUnavailable:
+        raise ApiError("withdrawals_unavailable") from None
+    if (view.amount, view.destination) != (amount, body.destination or ""):
+        raise ApiError("key_conflict")
+    return views.withdrawal(view)
+
+
+@router.get("/{id}", responses=ERRORS)
+async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
+    """Where a withdrawal stands."""
+    try:
+        return views.withdrawal(_own(await edge.withdrawals.read(id), caller))
+    except WithdrawalsUnavailable:
+        raise ApiError("withdrawals_unavailable") from None
+
+
+@router.post("/{id}/signature", responses=ERRORS)
+async def sign(id: Id, body: WithdrawalSignatureBody, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
+    """Hand in the owner's signature over `message`; the payment is sent at once."""
+    try:
+        _own(await edge.withdrawals.read(id), caller)
+        return views.withdrawal(_own(await edge.withdrawals.sign(id, body.signature), caller))
+    except WithdrawalsUnavailable:
+        raise ApiError("withdrawals_unavailable") from None
+
+
+def _own(view: WithdrawalView | None, caller: int) -> WithdrawalView:
+    """Another account's withdrawal is as unknown as one that does not exist."""
+    if view is None or view.account != caller:
+        raise ApiError("withdrawal_unknown")
+    return view

@@ -1,0 +1,150 @@
+"""HTTP and WebSocket in one loop, beside the engine whose loop it is."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from api.app import create_app
+from api.bucket import Rate
+from api.checks import Checks
+from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
+from api.hub import Hub
+from api.inbound import Inbound
+from api.metrics import Metrics
+from api.sessions import Sessions
+from api.socket import SocketServer
+from api.statistics import MakerStatistics
+from api.streams import Streams
+from api.units import Markets
+from matcher.engine import Engine
+
+RATE: Final = Rate(per_second=5_000, burst=10_000)
+STOP_TIMEOUT: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the wiring gives the server. `public_host` is the name under which agents reach the WebSocket."""
+
+    engine: Engine
+    journal: Path
+    sessions: Sessions
+    reads: Reads
+    withdrawals: Withdrawals
+    escrow: EscrowInfo
+    clock: Callable[[], int] = time.time_ns
+    host: str = "127.0.0.1"
+    public_host: str = "127.0.0.1"
+    http_port: int = 0
+    websocket_port: int = 0
+    rate: Rate = RATE
+
+
+class Server:
+    """Both doors. `start` returns when they are open; ports asked for as 0 are then known."""
+
+    def __init__(self, given: Given, edge: Edge, sockets: SocketServer) -> None:
+        self._given = given
+        self.edge = edge
+        self.sockets = sockets
+        self.http_port = 0
+        self.websocket_port = 0
+
+    @classmethod
+    async def start(cls, given: Given) -> "Server":
+        """Raises `OSError` when a port is taken."""
+        streams = await Streams.start(given.engine, given.journal)
+        server: Server
+        edge = build_edge(given, streams, lambda: server.websocket_url)
+        server = cls(given, edge, SocketServer(edge, given.rate))
+        await server._open()
+        return server
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{self._given.public_host}:{self.http_port}"
+
+    @property
+    def websocket_url(self) -> str:
+        return f"ws://{self._given.public_host}:{self.websocket_port}/ws"
+
+    async def _open(self) -> None:
+        given = self._given
+        listening = socket.create_server((given.host, given.http_port), backlog=1024)
+        self.http_port = listening.getsockname()[1]
+        self.websocket_port = await self.sockets.start(given.host, given.websocket_port)
+        config = uvicorn.Config(
+            create_app(self.edge),
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=STOP_TIMEOUT,
+        )
+        self._http = _Http(config)
+        self._serving = asyncio.get_running_loop().create_task(self._http.serve([listening]))
+        opened = asyncio.get_running_loop().create_task(self._http.opened.wait())
+        await asyncio.wait({opened, self._serving}, return_when=asyncio.FIRST_COMPLETED)
+        opened.cancel()
+
+    async def stop(self) -> None:
+        """Close both doors; the engine is left to its owner."""
+        await self.sockets.stop()
+        self._http.should_exit = True
+        await self._serving
+
+    async def serve_until(self, stopped: asyncio.Event) -> None:
+        """Serve until `stopped` is set, or raise what ended the HTTP server."""
+        waiting = asyncio.get_running_loop().create_task(stopped.wait())
+        await asyncio.wait({waiting, self._serving}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await self.stop()
+
+
+class _Http(uvicorn.Server):
+    """uvicorn that says when it is open and leaves signals alone: the process belongs to whoever started it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.opened = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.opened.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str]) -> Edge:
+    """Listeners in their order: streams number an event before the hub sends it."""
+    state = given.engine.state
+    markets = Markets(state.markets)
+    statistics = MakerStatistics(state.markets)
+    given.engine.listen(statistics.hear)
+    metrics = Metrics(given.engine, given.clock)
+    hub = Hub(given.engine, streams, markets)
+    metrics.gauge("perpdex_connections", "Authenticated WebSocket connections", hub.connection_count)
+    return Edge(
+        engine=given.engine,
+        clock=given.clock,
+        streams=streams,
+        hub=hub,
+        inbound=Inbound(state, markets, given.clock),
+        sessions=given.sessions,
+        statistics=statistics,
+        checks=Checks(state, given.clock),
+        metrics=metrics,
+        reads=given.reads,
+        withdrawals=given.withdrawals,
+        escrow=given.escrow,
+        websocket_url=websocket_url,
+    )

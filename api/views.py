@@ -1,0 +1,269 @@
+"""State of the exchange as answers: pure reads."""
+
+from collections.abc import Iterable
+from itertools import groupby, islice
+from typing import get_args
+
+from api import schemas as s
+from api import schemas_public as p
+from api.collaborators import BatchRow, FillRow, WithdrawalView
+from api.outbound import account_hash, micros
+from api.statistics import Maker
+from api.units import SIDE_NAMES, Markets, MarketUnits, usdc
+from core import events as e
+from core.batches import BatchStatus
+from core.market import MarketStatus
+from matcher.book import Ladder, Request
+from matcher.state import Account, Exchange
+
+STATUS_NAMES: dict[int, s.FillStatus] = dict(enumerate(get_args(s.FillStatus)))
+MARKET_STATUSES: dict[int, p.MarketStatusName] = {
+    MarketStatus.OPEN: "open",
+    MarketStatus.REDUCE_ONLY: "reduce_only",
+    MarketStatus.PAUSED: "paused",
+}
+
+
+def account(state: Exchange, markets: Markets, held: Account) -> s.AccountAnswer:
+    margin = state.margin_of(held)
+    return s.AccountAnswer(
+        account=held.id,
+        owner=held.owner,
+        name=held.name,
+        tier=held.tier,
+        balance=usdc(held.balance),
+        equity=usdc(margin.equity),
+        requirement=usdc(margin.requirement),
+        available=usdc(margin.available),
+        withdrawable=usdc(min(margin.withdrawable, max(0, held.settled))),
+        settled=usdc(held.settled),
+        positions=_positions(state, markets, held),
+        escrow=s.SlotAnswer(page=held.page, slot=held.slot) if held.page >= 0 else None,
+        head=held.number,
+        hash=account_hash(state, held),
+    )
+
+
+def _positions(state: Exchange, markets: Markets, held: Account) -> list[s.PositionAnswer]:
+    answers = []
+    for id, position in sorted(held.positions.items()):
+        units, mark = markets[id], state.indexes[id].price
+        unrealized = units.market.notional(mark, position.size) - position.cost
+        answers.append(
+            s.PositionAnswer(
+                market=units.symbol,
+                size=units.size(position.size),
+                cost=usdc(position.cost),
+                mark=units.price(mark),
+                unrealized=usdc(unrealized),
+            )
+        )
+    return answers
+
+
+def fill(row: FillRow, markets: Markets, account: int) -> s.FillAnswer:
+    units, taker = markets[row.market], account == row.taker
+    return s.FillAnswer(
+        fill=row.fill,
+        seq=row.seq,
+        at=micros(row.at),
+        market=units.symbol,
+        role="taker" if taker else "maker",
+        side=SIDE_NAMES[row.side if taker else -row.side],
+        size=units.size(row.size),
+        price=units.price(row.price),
+        fee=usdc(row.fee if taker else 0),
+        realized=usdc(row.taker_realized if taker else row.maker_realized),
+        batch=row.batch or None,
+        status=STATUS_NAMES[row.status],
+    )
+
+
+def fill_status(row: FillRow, markets: Markets) -> s.FillStatusAnswer:
+    units = markets[row.market]
+    return s.FillStatusAnswer(
+        fill=row.fill,
+        seq=row.seq,
+        at=micros(row.at),
+        market=units.symbol,
+        size=units.size(row.size),
+        price=units.price(row.price),
+        batch=row.batch or None,
+        status=STATUS_NAMES[row.status],
+    )
+
+
+def recent_fill(state: Exchange, seq: int, event: e.Filled) -> FillRow | None:
+    """A fill in memory with its status, or None when it is in a batch before the last cut: the ledger knows that one."""
+    cut = state.cut
+    if cut is None or seq > cut.seq:
+        batch, status = 0, int(BatchStatus.MATCHED)
+    elif seq > cut.previous_seq:
+        batch, status = cut.batch, state.batches[cut.batch]
+    else:
+        return None
+    return FillRow(
+        fill=event.fill,
+        seq=seq,
+        at=event.at,
+        market=event.market,
+        taker=event.taker,
+        maker=event.maker,
+        side=event.side,
+        size=event.size,
+        price=event.price,
+        fee=event.fee,
+        taker_realized=event.taker_realized,
+        maker_realized=event.maker_realized,
+        batch=batch,
+        status=status,
+    )
+
+
+def market(state: Exchange, units: MarketUnits) -> p.MarketAnswer:
+    listed, index = units.market, state.indexes.get(units.id)
+    return p.MarketAnswer(
+        symbol=units.symbol,
+        status=MARKET_STATUSES[state.statuses[units.id]],
+        tick=listed.tick,
+        lot=listed.lot,
+        max_leverage=listed.max_leverage,
+        taker_fee_ppm=listed.taker_fee,
+        oracle_band_ppm=listed.oracle_band,
+        position_cap=units.size(listed.position_cap),
+        open_interest_cap=units.size(listed.open_interest_cap),
+        open_interest=units.size(state.open_interest[units.id]),
+        index=units.price(index.price) if index else None,
+        confidence=units.price(index.confidence) if index else None,
+        published=micros(index.published) if index else None,
+        source=index.source if index else None,
+    )
+
+
+def quotes(state: Exchange, units: MarketUnits, depth: int) -> p.QuotesAnswer:
+    index = state.indexes.get(units.id)
+    return p.QuotesAnswer(
+        market=units.symbol,
+        bids=_levels(state.book.bids[units.id], units, depth),
+        asks=_levels(state.book.asks[units.id], units, depth),
+        index=units.price(index.price) if index else None,
+    )
+
+
+def _levels(ladder: Ladder, units: MarketUnits, depth: int) -> list[p.LevelAnswer]:
+    by_price = groupby(ladder, key=lambda level: level.price)
+    return [
+        p.LevelAnswer(price=units.price(price), size=units.size(sum(level.size for level in levels)))
+        for price, levels in islice(by_price, depth)
+    ]
+
+
+def maker(state: Exchange, account: int, made: Maker) -> p.MakerAnswer:
+    micros_to_answer = made.answer_time // made.answered // 1_000 if made.answered else None
+    return p.MakerAnswer(
+        account=account,
+        name=state.accounts[account].name,
+        asked=made.asked,
+        answered=made.answered,
+        passed=made.passed,
+        answer_ms=None
+        if micros_to_answer is None
+        else f"{micros_to_answer // 1000}.{micros_to_answer % 1000:03d}",
+        fills=made.fills,
+        volume=usdc(made.volume),
+        rejected=made.rejected,
+        frozen=made.frozen,
+        markout_ppm=made.markout // made.markouts if made.markouts else None,
+    )
+
+
+def batch(row: BatchRow) -> p.BatchAnswer:
+    return p.BatchAnswer(
+        batch=row.batch,
+        after_seq=row.after_seq,
+        seq=row.seq,
+        at=micros(row.at),
+        status=STATUS_NAMES[row.status],
+        root=row.root,
+        pages=row.pages,
+        deltas=row.deltas,
+        lamports=row.lamports,
+        signatures=list(row.signatures),
+    )
+
+
+def closed(event: e.RequestClosed, markets: Markets, fee: str | None, repeated: bool) -> s.ClosedAnswer:
+    units = markets[event.market]
+    return s.ClosedAnswer(
+        id=event.key,
+        request=event.request,
+        market=units.symbol,
+        side=SIDE_NAMES[event.side],
+        size=units.size(event.size),
+        filled=units.size(event.filled),
+        average_price=units.average(event.value, event.filled),
+        value=usdc(event.value),
+        fee=fee,
+        outcome=event.outcome,
+        fills=list(event.fills),
+        repeated=repeated,
+    )
+
+
+def open_request(request: Request, markets: Markets) -> s.OpenRequestAnswer:
+    units = markets[request.market]
+    return s.OpenRequestAnswer(
+        id=request.key,
+        request=request.id,
+        market=units.symbol,
+        side=SIDE_NAMES[request.side],
+        size=units.size(request.size),
+        limit=units.price(request.limit),
+        expires=micros(request.expires),
+    )
+
+
+def withdrawal(view: WithdrawalView) -> s.WithdrawalAnswer:
+    return s.WithdrawalAnswer(
+        id=view.id,
+        amount=usdc(view.amount),
+        status=view.status,
+        message=view.message,
+        signature=view.signature,
+        code=view.code,
+    )
+
+
+def cut(state: Exchange) -> p.CutAnswer | None:
+    """The last settlement cut with every bound account, or None before the first."""
+    last = state.cut
+    if last is None:
+        return None
+    accounts = [
+        p.CutAccountAnswer(
+            account=id,
+            owner=state.accounts[id].owner,
+            page=state.accounts[id].page,
+            slot=state.accounts[id].slot,
+            delta=last.deltas.get(id, 0),
+            balance=balance,
+            equity=last.equities[id],
+        )
+        for id, balance in sorted(last.balances.items())
+    ]
+    return p.CutAnswer(
+        batch=last.batch,
+        seq=last.seq,
+        previous_seq=last.previous_seq,
+        at=last.at,
+        marks=list(last.marks),
+        accounts=accounts,
+    )
+
+
+def event_fields(events: Iterable[e.Event]) -> list[dict[str, object]]:
+    """Events with their fields by name, in the engine's units, for the operator's programs."""
+    return [
+        {"type": type(event).__name__, **{name: getattr(event, name) for name in event.__struct_fields__}}
+        for event in events
+    ]
