@@ -26,5 +26,8 @@ lint: setup
 test: lint
 	$(VENV)/bin/pytest
 
+contracts:
+	contracts/solana/build.sh
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

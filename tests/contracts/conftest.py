@@ -1,0 +1,196 @@
+"""The compiled escrow program in the real SVM, driven through its IDL."""
+
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anchorpy import Context, Idl, Program, Provider, Wallet
+from solders.account import Account
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.litesvm import LiteSVM
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.system_program import ID as SYSTEM
+from solders.system_program import CreateAccountParams, create_account
+from solders.transaction import Transaction
+from solders.transaction_metadata import FailedTransactionMetadata
+from spl.token import instructions as spl
+from spl.token.constants import MINT_LEN
+from spl.token.constants import TOKEN_PROGRAM_ID as TOKEN
+
+FOLDER = Path(__file__).parents[2] / "contracts" / "solana"
+IDL = Idl.from_json((FOLDER / "escrow" / "idl.json").read_text())
+SLOT = struct.Struct("<32s6Q2I")
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class Escrow:
+    """One escrow with a mint, an operator, and owners that hold USDC."""
+
+    def __init__(self) -> None:
+        self.svm = LiteSVM()
+        self.id = Pubkey.from_bytes(b"escrow program of the test suite")
+        self.svm.add_program_from_file(self.id, FOLDER / "escrow.so")
+        self.admin, self.operator, self.mint_key = (Keypair.from_seed(bytes([n]) * 32) for n in (1, 2, 3))
+        self.owners = [Keypair.from_seed(bytes([10 + n]) * 32) for n in range(4)]
+        self.treasury, self.insurance = (Keypair.from_seed(bytes([n]) * 32).pubkey() for n in (4, 5))
+        for key in (self.admin, self.operator, *self.owners):
+            self.svm.airdrop(key.pubkey(), 100_000_000_000)
+        self.mint = self.make_mint(self.mint_key)
+        self.program = Program(IDL, self.id, Provider(None, Wallet(self.admin)))  # type: ignore[arg-type]
+        self.address = self.derive(b"escrow", bytes(self.admin.pubkey()))
+        self.vault = self.derive(b"vault", bytes(self.address))
+        self.units = 0
+        self.logs: list[str] = []
+
+    def derive(self, *seeds: bytes) -> Pubkey:
+        return Pubkey.find_program_address(list(seeds), self.id)[0]
+
+    def page(self, index: int) -> Pubkey:
+        return self.derive(b"page", bytes(self.address), struct.pack("<I", index))
+
+    def make_mint(self, key: Keypair) -> Pubkey:
+        size = self.svm.minimum_balance_for_rent_exemption(MINT_LEN)
+        created = create_account(
+            CreateAccountParams(
+                from_pubkey=self.admin.pubkey(),
+                to_pubkey=key.pubkey(),
+                lamports=size,
+                space=MINT_LEN,
+                owner=TOKEN,
+            )
+        )
+        initialized = spl.initialize_mint(
+            spl.InitializeMintParams(6, TOKEN, key.pubkey(), self.admin.pubkey())
+        )
+        assert self.send([created, initialized], self.admin, key) is None
+        return key.pubkey()
+
+    def wallet(self, owner: Keypair, amount: int, mint: Pubkey | None = None) -> Pubkey:
+        """The owner's token account, holding `amount` more than before."""
+        mint = mint or self.mint
+        address = spl.get_associated_token_address(owner.pubkey(), mint)
+        steps = []
+        if self.svm.get_account(address) is None:
+            steps.append(spl.create_associated_token_account(self.admin.pubkey(), owner.pubkey(), mint))
+        steps.append(spl.mint_to(spl.MintToParams(TOKEN, mint, address, self.admin.pubkey(), amount)))
+        assert self.send(steps, self.admin) is None
+        return address
+
+    def send(self, instructions: list[Instruction], payer: Keypair, *signers: Keypair) -> int | str | None:
+        """None when it landed, the program's error code, or the cluster's error."""
+        self.svm.expire_blockhash()
+        blockhash = self.svm.latest_blockhash()
+        message = Message.new_with_blockhash(instructions, payer.pubkey(), blockhash)
+        transaction = Transaction([payer, *signers], message, blockhash)
+        self.size = len(bytes(transaction))
+        result = self.svm.send_transaction(transaction)
+        if isinstance(result, FailedTransactionMetadata):
+            self.logs = result.meta().logs()
+            inner = getattr(result.err(), "err", None)
+            return getattr(inner, "code", None) or str(inner or result.err())
+        self.units, self.logs = result.compute_units_consumed(), result.logs()
+        return None
+
+    def accounts(self, name: str, **changes: Any) -> dict[str, Pubkey]:
+        """The right accounts of an instruction, with some replaced."""
+        owner = changes.pop("owner", self.owners[0].pubkey())
+        right = {
+            "escrow": self.address,
+            "vault": self.vault,
+            "page": self.page(changes.pop("index", 0)),
+            "mint": self.mint,
+            "admin": self.admin.pubkey(),
+            "operator": self.operator.pubkey(),
+            "owner": owner,
+            "source": spl.get_associated_token_address(owner, self.mint),
+            "target": spl.get_associated_token_address(owner, self.mint),
+            "system_program": SYSTEM,
+            "token_program": TOKEN,
+        }
+        idl = next(one for one in IDL.instructions if snake(one.name) == name)
+        names = [snake(account.name) for account in idl.accounts]
+        return {name: changes.get(name, right[name]) for name in names}
+
+    def build(self, name: str, *args: Any, **changes: Any) -> Instruction:
+        return self.program.instruction[name](*args, ctx=Context(accounts=self.accounts(name, **changes)))
+
+    def initialize(self, **changes: Any) -> int | str | None:
+        args = (self.operator.pubkey(), self.operator.pubkey(), self.treasury, self.insurance)
+        budget = set_compute_unit_limit(400_000)
+        return self.send([budget, self.build("initialize", *args, **changes)], self.admin)
+
+    def open(self, number: int, account: int, **changes: Any) -> int | str | None:
+        built = self.build("open_account", self.owners[number].pubkey(), account, **changes)
+        return self.send([built], self.operator)
+
+    def deposit(self, number: int, slot: int, amount: int, **changes: Any) -> int | str | None:
+        owner = self.owners[number]
+        built = self.build("deposit", slot, amount, **{"owner": owner.pubkey(), **changes})
+        return self.send([built], owner)
+
+    def withdraw(
+        self, number: int, slot: int, amount: int, withdrawal: int, **changes: Any
+    ) -> int | str | None:
+        owner = self.owners[number]
+        built = self.build("withdraw", slot, amount, withdrawal, **{"owner": owner.pubkey(), **changes})
+        return self.send([built], owner, self.operator)
+
+    def open_batch(self, id: int, pages: int, root: bytes = bytes(32)) -> int | str | None:
+        return self.send([self.build("open_batch", id, list(root), pages)], self.operator)
+
+    def settle(self, id: int, data: bytes, **changes: Any) -> int | str | None:
+        budget = [set_compute_unit_limit(100_000), set_compute_unit_price(1)]
+        return self.send([*budget, self.build("settle_page", id, data, **changes)], self.operator)
+
+    def seal(self, id: int) -> int | str | None:
+        return self.send([self.build("seal_batch", id)], self.operator)
+
+    def state(self) -> Any:
+        account = self.svm.get_account(self.address)
+        assert account is not None
+        return self.program.coder.accounts.decode(account.data)
+
+    def slots(self, index: int = 0) -> list[tuple[Any, ...]]:
+        """(owner, account, balance, pending, loss limit, loss used, last withdrawal, pending since, loss window) of each used slot."""
+        account = self.svm.get_account(self.page(index))
+        assert account is not None
+        (used,) = struct.unpack_from("<I", account.data, 52)
+        return [SLOT.unpack_from(account.data, 72 + 88 * slot) for slot in range(used)]
+
+    def balances(self, index: int = 0) -> list[int]:
+        return [slot[2] for slot in self.slots(index)]
+
+    def tokens(self, address: Pubkey) -> int:
+        account = self.svm.get_account(address)
+        assert account is not None
+        return int(struct.unpack_from("<Q", account.data, 64)[0])
+
+    def put(self, address: Pubkey, data: bytes, owner: Pubkey | None = None) -> Pubkey:
+        """Forge an account."""
+        self.svm.set_account(address, Account(10**9, data, owner or self.id))
+        return address
+
+
+@pytest.fixture
+def bare() -> Escrow:
+    """Deployed, not initialized."""
+    return Escrow()
+
+
+@pytest.fixture
+def escrow(bare: Escrow) -> Escrow:
+    """Two owners in slots 2 and 3 of page 0 with 1,000 micro-USDC each."""
+    assert bare.initialize() is None, bare.logs
+    for number in (0, 1):
+        bare.wallet(bare.owners[number], 10_000)
+        assert bare.open(number, 16 + number) is None, bare.logs
+        assert bare.deposit(number, 2 + number, 1_000) is None, bare.logs
+    return bare
