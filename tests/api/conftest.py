@@ -1,0 +1,247 @@
+"""A real exchange on a temporary journal behind its real doors on free ports, and agents that speak the raw protocol."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+from solders.keypair import Keypair
+
+from api.collaborators import BatchRow, EscrowInfo, FillRow, WithdrawalView
+from api.server import Given, Server
+from api.sessions import Sessions
+from api.streams import Item
+from core.batches import BatchStatus
+from core.events import BatchAdvanced, Filled, SettlementCut, concerns
+from core.market import DEFAULT_MARKETS
+from matcher import commands as c
+from matcher.engine import Engine
+from matcher.tail import Tail
+
+OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
+ESCROW = EscrowInfo("11111111111111111111111111111112", "escrow", "vault", "mint", "http://127.0.0.1:1")
+BTC_INDEX = 600_000  # 60,000.0
+
+
+class JournalReads:
+    """The read side computed from the journal itself, for tests that need no database."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+
+    def _records(self) -> list[tuple[int, Any]]:
+        tail = Tail(self._journal, 0)
+        try:
+            records = []
+            while found := tail.read():
+                records += found
+            return records
+        finally:
+            tail.close()
+
+    async def stream(self, account: int, after: int, limit: int) -> list[Item]:
+        mine = [(seq, event) for seq, event in self._records() if account in concerns(event)]
+        items = [Item(number, seq, event) for number, (seq, event) in enumerate(mine, 1)]
+        return [item for item in items if item.number > after][:limit]
+
+    async def _fills(self) -> list[FillRow]:
+        records = self._records()
+        return [await self._row(seq, event) for seq, event in records if isinstance(event, Filled)]
+
+    async def _row(self, seq: int, f: Filled) -> FillRow:
+        batch = next((row for row in await self.batches(1 << 60, 1000) if row.after_seq < seq <= row.seq), None)
+        number, status = (batch.batch, batch.status) if batch else (0, int(BatchStatus.MATCHED))
+        sides = (f.taker, f.maker, f.side, f.size, f.price, f.fee, f.taker_realized, f.maker_realized)
+        return FillRow(f.fill, seq, f.at, f.market, *sides, number, status)
+
+    async def fill(self, number: int) -> FillRow | None:
+        return next((row for row in await self._fills() if row.fill == number), None)
+
+    async def fills(self, account: int, before: int, limit: int) -> list[FillRow]:
+        mine = [row for row in await self._fills() if account in (row.taker, row.maker) and row.fill < before]
+        return mine[::-1][:limit]
+
+    async def batch(self, number: int) -> BatchRow | None:
+        return next((row for row in await self.batches(1 << 60, 1000) if row.batch == number), None)
+
+    async def batches(self, before: int, limit: int) -> list[BatchRow]:
+        rows: dict[int, BatchRow] = {}
+        last = 0
+        for seq, event in self._records():
+            if isinstance(event, SettlementCut):
+                rows[event.batch] = BatchRow(event.batch, last, seq, event.at, 1, "", 0, 0, 0, ())
+                last = seq
+            elif isinstance(event, BatchAdvanced):
+                row = rows[event.batch]
+                rows[event.batch] = row._replace(status=event.status, signatures=event.signatures)
+        return [row for row in reversed(rows.values()) if row.batch < before][:limit]
+
+    async def projected(self) -> int:
+        records = self._records()
+        return records[-1][0] if records else 0
+
+
+class WithdrawalsInMemory:
+    """Keeps withdrawals as the process host would show them; pays nothing."""
+
+    def __init__(self) -> None:
+        self.views: dict[str, WithdrawalView] = {}
+
+    async def start(self, account: int, owner: str, amount: int, key: str, destination: str) -> WithdrawalView:
+        id = f"withdrawal-{account}-{key}"
+        view = WithdrawalView(id, account, amount, destination, "awaiting_signature", "AQ==", None, None)
+        return self.views.setdefault(id, view)
+
+    async def read(self, id: str) -> WithdrawalView | None:
+        return self.views.get(id)
+
+    async def sign(self, id: str, signature: str) -> WithdrawalView | None:
+        if id in self.views:
+            self.views[id] = self.views[id]._replace(status="paid", message=None, signature=signature)
+        return self.views.get(id)
+
+
+class Agent:
+    """One agent: its key, session, and a raw WebSocket."""
+
+    def __init__(self, exchange: "Exchange", keypair: Keypair, account: int, token: str) -> None:
+        self.exchange = exchange
+        self.keypair = keypair
+        self.account = account
+        self.token = token
+        self.socket: Any = None
+        self.ready: dict[str, Any] = {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    async def open(self, **auth: Any) -> dict[str, Any]:
+        """Connect and authenticate; the first answer."""
+        self.socket = await websockets.connect(self.exchange.server.websocket_url, max_size=None)
+        self.exchange.sockets.append(self.socket)
+        await self.send(op="auth", id="auth", token=self.token, **auth)
+        self.ready = await self.receive()
+        return self.ready
+
+    async def send(self, **message: Any) -> None:
+        await self.socket.send(json.dumps(message))
+
+    async def receive(self) -> dict[str, Any]:
+        return dict(json.loads(await self.socket.recv()))
+
+    async def until(self, ev: str, **fields: Any) -> dict[str, Any]:
+        """The next event of that kind and with those fields, skipping others."""
+        while True:
+            event = await self.receive()
+            if event["ev"] == ev and all(event[name] == value for name, value in fields.items()):
+                return event
+
+    async def ask(self, **message: Any) -> dict[str, Any]:
+        """Send a message and return its `ack` or `error`."""
+        await self.send(**message)
+        while True:
+            event = await self.receive()
+            if event["ev"] in ("ack", "error", "pong") and event["id"] == message["id"]:
+                return event
+
+
+class Exchange:
+    """A running exchange and its agents."""
+
+    def __init__(self, journal: Path, options: dict[str, Any]) -> None:
+        self.journal = journal
+        self.options = options
+        self.sockets: list[Any] = []
+        self.withdrawals = WithdrawalsInMemory()
+
+    async def start(self) -> None:
+        self.engine = Engine(self.journal, time.time_ns, segment_bytes=4 * 1024 * 1024)
+        for market in DEFAULT_MARKETS:
+            self.engine.submit(c.ListMarket(market), None)
+        for market in DEFAULT_MARKETS:
+            self.index(market.id, BTC_INDEX)
+        given = Given(
+            engine=self.engine,
+            journal=self.journal,
+            sessions=Sessions(b"s" * 32, OPERATOR_TOKEN, time.time_ns),
+            reads=JournalReads(self.journal),
+            withdrawals=self.withdrawals,
+            escrow=ESCROW,
+        )
+        self.server = await Server.start(replace(given, **self.options))
+        self.http = httpx.AsyncClient(base_url=self.server.http_url, timeout=20)
+
+    async def stop(self) -> None:
+        for socket in self.sockets:
+            await socket.close()
+        self.sockets.clear()
+        await self.http.aclose()
+        await self.server.stop()
+        self.engine.close()
+
+    def index(self, market: int, price: int) -> None:
+        self.engine.submit(c.UpdateIndex(market, price, 0, time.time_ns(), "test"), None)
+
+    async def agent(self, name: str = "agent", deposit: int = 1_000_000 * 1_000_000, owner: Keypair | None = None) -> Agent:
+        """Register over HTTP with a real signature, bind a slot, and fund it (micro-USDC)."""
+        keypair = owner or Keypair()
+        challenge = await self.http.post("/api/v1/auth/challenge", json={"owner": str(keypair.pubkey())})
+        text = challenge.json()["challenge"]
+        body = {
+            "owner": str(keypair.pubkey()),
+            "name": name,
+            "challenge": text,
+            "signature": str(keypair.sign_message(text.encode())),
+        }
+        answer = await self.http.post("/api/v1/agents", json=body)
+        assert answer.status_code == 200, answer.text
+        account = answer.json()["account"]
+        if self.engine.state.accounts[account].page < 0:
+            await self.engine.ask(c.BindSlot(account, 0, account - 14))
+        if deposit:
+            await self.engine.ask(c.CreditDeposit(account, deposit, f"deposit-{account}-{time.time_ns()}"))
+        return Agent(self, keypair, account, answer.json()["token"])
+
+    async def maker(self, name: str = "maker", bid: str = "59990.0", ask: str = "60010.0", size: str = "100") -> Agent:
+        """A connected maker with standing BTC quotes."""
+        maker = await self.agent(name)
+        await maker.open()
+        answer = await maker.ask(op="quotes", id="q", market="BTC-PERP", bids=[[bid, size]], asks=[[ask, size]], life_ms=60000)
+        assert answer["ev"] == "ack", answer
+        return maker
+
+    async def operator(self, body: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+        return await self.http.post("/api/v1/operator/commands", json=body, headers=headers)
+
+
+NewExchange = Callable[..., Awaitable[Exchange]]
+
+
+@pytest.fixture
+async def new_exchange(tmp_path: Path) -> AsyncIterator[NewExchange]:
+    """Starts exchanges; options are those of `Given`."""
+    running: list[Exchange] = []
+
+    async def start(journal: Path | None = None, **options: Any) -> Exchange:
+        exchange = Exchange(journal or tmp_path / "journal", options)
+        await exchange.start()
+        running.append(exchange)
+        return exchange
+
+    yield start
+    for exchange in running:
+        await exchange.stop()
+
+
+@pytest.fixture
+async def exchange(new_exchange: NewExchange) -> Exchange:
+    return await new_exchange()
+
+
