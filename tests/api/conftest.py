@@ -54,7 +54,9 @@ class JournalReads:
         return [await self._row(seq, event) for seq, event in records if isinstance(event, Filled)]
 
     async def _row(self, seq: int, f: Filled) -> FillRow:
-        batch = next((row for row in await self.batches(1 << 60, 1000) if row.after_seq < seq <= row.seq), None)
+        batch = next(
+            (row for row in await self.batches(1 << 60, 1000) if row.after_seq < seq <= row.seq), None
+        )
         number, status = (batch.batch, batch.status) if batch else (0, int(BatchStatus.MATCHED))
         sides = (f.taker, f.maker, f.side, f.size, f.price, f.fee, f.taker_realized, f.maker_realized)
         return FillRow(f.fill, seq, f.at, f.market, *sides, number, status)
@@ -92,7 +94,9 @@ class WithdrawalsInMemory:
     def __init__(self) -> None:
         self.views: dict[str, WithdrawalView] = {}
 
-    async def start(self, account: int, owner: str, amount: int, key: str, destination: str) -> WithdrawalView:
+    async def start(
+        self, account: int, owner: str, amount: int, key: str, destination: str
+    ) -> WithdrawalView:
         id = f"withdrawal-{account}-{key}"
         view = WithdrawalView(id, account, amount, destination, "awaiting_signature", "AQ==", None, None)
         return self.views.setdefault(id, view)
@@ -188,7 +192,9 @@ class Exchange:
     def index(self, market: int, price: int) -> None:
         self.engine.submit(c.UpdateIndex(market, price, 0, time.time_ns(), "test"), None)
 
-    async def agent(self, name: str = "agent", deposit: int = 1_000_000 * 1_000_000, owner: Keypair | None = None) -> Agent:
+    async def agent(
+        self, name: str = "agent", deposit: int = 1_000_000 * 1_000_000, owner: Keypair | None = None
+    ) -> Agent:
         """Register over HTTP with a real signature, bind a slot, and fund it (micro-USDC)."""
         keypair = owner or Keypair()
         challenge = await self.http.post("/api/v1/auth/challenge", json={"owner": str(keypair.pubkey())})
@@ -208,11 +214,15 @@ class Exchange:
             await self.engine.ask(c.CreditDeposit(account, deposit, f"deposit-{account}-{time.time_ns()}"))
         return Agent(self, keypair, account, answer.json()["token"])
 
-    async def maker(self, name: str = "maker", bid: str = "59990.0", ask: str = "60010.0", size: str = "100") -> Agent:
+    async def maker(
+        self, name: str = "maker", bid: str = "59990.0", ask: str = "60010.0", size: str = "100"
+    ) -> Agent:
         """A connected maker with standing BTC quotes."""
         maker = await self.agent(name)
         await maker.open()
-        answer = await maker.ask(op="quotes", id="q", market="BTC-PERP", bids=[[bid, size]], asks=[[ask, size]], life_ms=60000)
+        answer = await maker.ask(
+            op="quotes", id="q", market="BTC-PERP", bids=[[bid, size]], asks=[[ask, size]], life_ms=60000
+        )
         assert answer["ev"] == "ack", answer
         return maker
 
@@ -243,5 +253,3 @@ async def new_exchange(tmp_path: Path) -> AsyncIterator[NewExchange]:
 @pytest.fixture
 async def exchange(new_exchange: NewExchange) -> Exchange:
     return await new_exchange()
-
-

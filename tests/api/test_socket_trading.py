@@ -3,7 +3,9 @@
 from typing import Any
 
 
-async def request(agent: Any, key: str, side: str = "buy", size: str = "0.5", limit: str = "60010.0", **more: Any) -> None:
+async def request(
+    agent: Any, key: str, side: str = "buy", size: str = "0.5", limit: str = "60010.0", **more: Any
+) -> None:
     await agent.send(op="request", id=key, market="BTC-PERP", side=side, size=size, limit=limit, **more)
 
 
@@ -16,14 +18,24 @@ async def test_a_request_fills_on_standing_quotes_at_once(exchange: Any) -> None
     fill = await trader.receive()
     closed = await trader.receive()
     assert (fill["ev"], fill["n"], fill["role"], fill["side"]) == ("fill", 4, "taker", "buy")
-    assert (fill["price"], fill["size"], fill["fee"], fill["realized"]) == ("60010.0", "0.5000", "15.002500", "0.000000")
+    assert (fill["price"], fill["size"], fill["fee"], fill["realized"]) == (
+        "60010.0",
+        "0.5000",
+        "15.002500",
+        "0.000000",
+    )
     assert (closed["ev"], closed["n"], closed["outcome"], closed["key"]) == ("closed", 5, "filled", "r1")
     assert closed["average_price"] == "60010.000000000"
     assert closed["value"] == "30005.000000"
     assert closed["fee"] == "15.002500"
     assert closed["fills"] == [fill["fill"]]
     made = await maker.until("fill")
-    assert (made["role"], made["side"], made["fee"], made["cost"]) == ("maker", "sell", "0.000000", "-30005.000000")
+    assert (made["role"], made["side"], made["fee"], made["cost"]) == (
+        "maker",
+        "sell",
+        "0.000000",
+        "-30005.000000",
+    )
 
 
 async def test_makers_are_asked_and_the_best_answer_fills(exchange: Any) -> None:
@@ -43,7 +55,9 @@ async def test_makers_are_asked_and_the_best_answer_fills(exchange: Any) -> None
         if number == 1:
             await maker.send(op="pass", id="p", request=rfq["request"])
         else:
-            await maker.send(op="quote", id="q", request=rfq["request"], bid="59000.0", ask=f"6000{number}.0", size="1")
+            await maker.send(
+                op="quote", id="q", request=rfq["request"], bid="59000.0", ask=f"6000{number}.0", size="1"
+            )
     closed = await trader.until("closed")
     assert (closed["outcome"], closed["average_price"]) == ("filled", "60000.000000000")
     await makers[0].until("fill")
@@ -121,7 +135,14 @@ async def test_cancel_by_number_and_by_key(exchange: Any) -> None:
 
 async def test_protection_freezes_a_maker_and_tells_it(exchange: Any) -> None:
     maker, trader = await exchange.maker(), await exchange.agent("trader")
-    protect = {"op": "protect", "id": "p", "market": "BTC-PERP", "window_ms": 1000, "size": "0.4", "freeze_ms": 5000}
+    protect = {
+        "op": "protect",
+        "id": "p",
+        "market": "BTC-PERP",
+        "window_ms": 1000,
+        "size": "0.4",
+        "freeze_ms": 5000,
+    }
     assert (await maker.ask(**protect))["ev"] == "ack"
     await trader.open()
     await request(trader, "r1")
@@ -160,9 +181,13 @@ async def test_deposits_and_withdrawals_are_in_the_stream(exchange: Any) -> None
     assert (await exchange.operator(credit)).json()["repeated"] is True
     deposit = await trader.until("deposit")
     assert (deposit["amount"], deposit["key"]) == ("5.000000", "sig:0")
-    await exchange.operator({"type": "ReserveWithdrawal", "account": trader.account, "amount": 1_000_000, "key": "w"})
+    await exchange.operator(
+        {"type": "ReserveWithdrawal", "account": trader.account, "amount": 1_000_000, "key": "w"}
+    )
     reserved = await trader.until("withdrawal")
     assert (reserved["status"], reserved["amount"]) == ("reserved", "1.000000")
     number = reserved["withdrawal"]
-    await exchange.operator({"type": "FinishWithdrawal", "withdrawal": number, "paid": False, "signature": ""})
+    await exchange.operator(
+        {"type": "FinishWithdrawal", "withdrawal": number, "paid": False, "signature": ""}
+    )
     assert (await trader.until("withdrawal"))["status"] == "released"

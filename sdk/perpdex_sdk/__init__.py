@@ -1,0 +1,16 @@
+"""Client of the AI perp DEX for agents."""
+
+from perpdex_sdk.agent import Agent
+from perpdex_sdk.errors import AnswerUnknown, Closed, DepositFailed, ExchangeError, Refused, Unreachable
+from perpdex_sdk.orders import OpenRequest
+
+__all__ = [
+    "Agent",
+    "AnswerUnknown",
+    "Closed",
+    "DepositFailed",
+    "ExchangeError",
+    "OpenRequest",
+    "Refused",
+    "Unreachable",
+]

@@ -1,0 +1,396 @@
+"""The agent: one account, one connection that survives breaks, and everything an agent can do."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+from solders.keypair import Keypair
+
+from perpdex_sdk import messages as m
+from perpdex_sdk.books import Books
+from perpdex_sdk.errors import AnswerUnknown, Closed, Refused
+from perpdex_sdk.funds import send_deposit, signed_withdrawal
+from perpdex_sdk.link import Link
+from perpdex_sdk.orders import OpenRequest
+from perpdex_sdk.rest import Account, FillStatus, Market, Rest, Session, Withdrawal
+
+log = logging.getLogger("perpdex_sdk")
+
+PATIENCE = 30.0
+"""Seconds for which an unanswered message is repeated over reconnections before it counts as unknown."""
+SESSION_GONE = frozenset({4001, 4002})
+"""Close codes after which a new session is signed."""
+
+M = TypeVar("M", bound=m.Message)
+Level = tuple[Decimal | str, Decimal | str]
+Handler = Callable[[Any], None]
+
+
+class Agent:
+    """Made by `Agent.connect`. Prices and sizes are decimal strings or `Decimal`s, never floats.
+
+    `balance` and `position()` are kept from the private stream and checked against the exchange's hash at each heartbeat.
+    """
+
+    def __init__(self, rest: Rest, keypair: Keypair, name: str, cancel_on_disconnect: bool) -> None:
+        self.rest = rest
+        self.keypair = keypair
+        self.name = name
+        self.markets: dict[str, Market] = {}
+        self.mismatches = 0
+        self._cancel_on_disconnect = cancel_on_disconnect
+        self._session: Session | None = None
+        self._books: Books | None = None
+        self._link = Link(self._address, self._authenticate, self._receive)
+        self._running: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._handlers: dict[type[m.Message], list[Handler]] = {}
+        self._pending: dict[str, tuple[bytes, asyncio.Future[None]]] = {}
+        self._open: dict[str, tuple[bytes, OpenRequest]] = {}
+        self._numbers: dict[int, OpenRequest] = {}
+        self._standing: dict[str, bytes] = {}
+        # Ids must differ from those of earlier runs: the exchange remembers keys for a day.
+        self._prefix = secrets.token_hex(4)
+        self._count = 0
+
+    @classmethod
+    async def connect(
+        cls, url: str, keypair: Keypair, name: str, *, cancel_on_disconnect: bool = True
+    ) -> "Agent":
+        """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`."""
+        agent = cls(Rest(url), keypair, name, cancel_on_disconnect)
+        try:
+            agent._session = await agent.rest.sign_in(keypair, name)
+            agent.markets = {market.symbol: market for market in await agent.rest.markets()}
+            agent._books = Books(agent.markets, await agent.rest.account())
+            agent._running = asyncio.get_running_loop().create_task(agent._link.run())
+            async with asyncio.timeout(PATIENCE):
+                await agent._ready.wait()
+        except BaseException:
+            await agent.close()
+            raise
+        return agent
+
+    async def close(self) -> None:
+        """Disconnect; what waits for an answer ends with `Closed`."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+        for _, future in self._pending.values():
+            if not future.done():
+                future.set_exception(Closed("the agent was closed"))
+        for _, request in self._open.values():
+            request.refused(Closed("the agent was closed"))
+        await self.rest.close()
+
+    # --- books ---
+
+    @property
+    def account(self) -> int:
+        return self._signed_in().account
+
+    @property
+    def balance(self) -> Decimal:
+        """Collateral with realized profit and loss, in USDC."""
+        return Decimal(self._own_books().balance).scaleb(-6)
+
+    @property
+    def head(self) -> int:
+        """Number of the last event of the private stream that was taken in."""
+        return self._own_books().head
+
+    def position(self, market: str) -> Decimal:
+        """Signed size."""
+        return self._own_books().position(market)
+
+    async def snapshot(self) -> Account:
+        """Margin and positions as the exchange values them now."""
+        return await self.rest.account()
+
+    # --- trader ---
+
+    async def request(
+        self, market: str, side: str, size: Decimal | str, limit: Decimal | str, **terms: Any
+    ) -> m.RequestClosed:
+        """Ask, fill at the best firm price, and return the final answer once it is durable.
+
+        `terms` are those of `ask`. Raises `Refused`, or `AnswerUnknown` (then repeat with the same `key`).
+        """
+        opened = self.ask(market, side, size, limit, **terms)
+        return await self.answer_to(opened)
+
+    def ask(
+        self,
+        market: str,
+        side: str,
+        size: Decimal | str,
+        limit: Decimal | str,
+        *,
+        key: str | None = None,
+        ttl_ms: int = 1000,
+        auto: bool = True,
+        all_or_none: bool = False,
+        reduce_only: bool = False,
+        show_side: bool = False,
+    ) -> OpenRequest:
+        """Open a request. With ``auto=False`` choose among its `quotes()`, else the best one fills."""
+        key = key or self._next_id()
+        opened = OpenRequest(key, self._accept)
+        terms = {
+            "market": market,
+            "side": side,
+            "size": _text(size),
+            "limit": _text(limit),
+            "ttl_ms": ttl_ms,
+            "auto": auto,
+            "all_or_none": all_or_none,
+            "reduce_only": reduce_only,
+            "show_side": show_side,
+        }
+        payload = _encoded("request", key, terms)
+        self._open[key] = (payload, opened)
+        self._post(payload)
+        return opened
+
+    async def answer_to(self, opened: OpenRequest) -> m.RequestClosed:
+        """Wait for a request's final answer."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.shield(opened.closed)
+        except TimeoutError:
+            raise AnswerUnknown(opened.key) from None
+        finally:
+            self._open.pop(opened.key, None)
+            self._numbers.pop(opened.number, None)
+
+    async def cancel(self, opened: OpenRequest) -> None:
+        await self._tell("cancel", key=opened.key)
+
+    async def cancel_all(self) -> None:
+        """Pull every request, answer and standing quote."""
+        await self._tell("cancel_all")
+
+    async def cancel_after(self, in_ms: int) -> None:
+        """Dead-man switch: everything is pulled in `in_ms` unless this is called again; 0 switches it off."""
+        await self._tell("cancel_after", in_ms=in_ms)
+
+    # --- maker ---
+
+    async def subscribe(self, markets: Sequence[str]) -> None:
+        """Be asked for quotes in these markets; holds over reconnections."""
+        self._standing["subscribe"] = await self._tell("subscribe", markets=list(markets))
+
+    async def protect(
+        self, market: str, window_ms: int, size: Decimal | str, freeze_ms: int, net: Decimal | str = "0"
+    ) -> None:
+        """Maker protection, see the exchange's documentation; holds over reconnections."""
+        fields = {
+            "market": market,
+            "window_ms": window_ms,
+            "size": _text(size),
+            "net": _text(net),
+            "freeze_ms": freeze_ms,
+        }
+        self._standing[f"protect {market}"] = await self._tell("protect", **fields)
+
+    async def quotes(
+        self, market: str, bids: Sequence[Level], asks: Sequence[Level], life_ms: int = 10_000
+    ) -> None:
+        """Replace the standing quotes of a market; they live `life_ms` and end with the connection."""
+        await self._tell("quotes", market=market, bids=_levels(bids), asks=_levels(asks), life_ms=life_ms)
+
+    async def answer(
+        self,
+        rfq: m.Rfq,
+        *,
+        bid: Decimal | str | None = None,
+        ask: Decimal | str | None = None,
+        size: Decimal | str | None = None,
+        min_fill: Decimal | str | None = None,
+        life_ms: int = 5_000,
+    ) -> None:
+        """A firm answer; `size` is by default what was asked for."""
+        given = {"bid": bid, "ask": ask, "size": rfq.size if size is None else size, "min_fill": min_fill}
+        fields = {name: _text(value) for name, value in given.items() if value is not None}
+        await self._tell("quote", request=rfq.request, life_ms=life_ms, **fields)
+
+    async def withdraw_answer(self, request: int) -> None:
+        await self._tell("withdraw", request=request)
+
+    async def pass_on(self, rfq: m.Rfq) -> None:
+        """No quote from here: the request need not wait."""
+        await self._tell("pass", request=rfq.request)
+
+    def on(self, kind: type[M], handler: Callable[[M], None]) -> None:
+        """Have `handler` called for every message of that kind, in order. It must not block."""
+        self._handlers.setdefault(kind, []).append(handler)
+
+    # --- money ---
+
+    async def deposit(self, amount: Decimal | str, rpc_url: str | None = None) -> str:
+        """Send USDC from the owner's token account into the escrow; the signature, once the chain confirmed it.
+
+        The balance follows when the exchange has seen it finalized. Raises `DepositFailed`, `Unreachable`.
+        """
+        return await send_deposit(self.rest, self.keypair, Decimal(amount), rpc_url)
+
+    async def withdraw(
+        self, amount: Decimal | str, destination: str | None = None, key: str | None = None
+    ) -> Withdrawal:
+        """Start a withdrawal and co-sign it; returns where it stands then. Ask `rest.withdrawal(id)` later."""
+        return await signed_withdrawal(
+            self.rest, self.keypair, _text(amount), destination, key or self._next_id()
+        )
+
+    async def fill_status(self, fill: int) -> FillStatus:
+        """Settlement status of a fill."""
+        return await self.rest.fill_status(fill)
+
+    # --- the connection ---
+
+    def _signed_in(self) -> Session:
+        if self._session is None:
+            raise Closed("not connected yet")
+        return self._session
+
+    def _own_books(self) -> Books:
+        if self._books is None:
+            raise Closed("not connected yet")
+        return self._books
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"{self._prefix}-{self._count}"
+
+    async def _address(self, close_code: int) -> str:
+        if close_code in SESSION_GONE:
+            self._session = await self.rest.sign_in(self.keypair, self.name)
+        return self._signed_in().websocket
+
+    def _authenticate(self) -> None:
+        fields = {
+            "token": self._signed_in().token,
+            "resume_from": self._own_books().head,
+            "cancel_on_disconnect": self._cancel_on_disconnect,
+        }
+        self._ready.clear()
+        self._link.send(_encoded("auth", "auth", fields))
+
+    def _post(self, payload: bytes) -> None:
+        """Send when signed in; otherwise `ready` sends everything that waits for an answer."""
+        if self._ready.is_set():
+            self._link.send(payload)
+
+    async def _tell(self, op: str, **fields: Any) -> bytes:
+        """Send a message, again after each reconnection, until it is answered; the message itself."""
+        id = self._next_id()
+        payload = _encoded(op, id, fields)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending[id] = (payload, future)
+        self._post(payload)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await future
+        except TimeoutError:
+            raise AnswerUnknown(id) from None
+        finally:
+            self._pending.pop(id, None)
+        return payload
+
+    async def _accept(self, opened: OpenRequest, quote: m.Quote) -> None:
+        await self._tell("accept", request=quote.request, quote=quote.quote)
+
+    def _receive(self, payload: bytes) -> None:
+        message = m.read(payload)
+        if message is None:
+            return
+        if isinstance(message, m.Numbered) and message.n and not self._taken(message):
+            return
+        reaction = REACTIONS.get(type(message))
+        if reaction is not None:
+            reaction(self, message)
+        for handler in self._handlers.get(type(message), ()):
+            handler(message)
+
+    def _taken(self, event: m.Numbered) -> bool:
+        """Whether the event is new; a gap breaks the connection, and the resume closes it."""
+        try:
+            return self._own_books().take(event)
+        except ValueError as gap:
+            log.warning("%s: %s", self.name, gap)
+            self._link.drop()
+            return False
+
+    def _heard_ready(self, message: m.Ready) -> None:
+        self._ready.set()
+        for payload in self._standing.values():
+            self._post(payload)
+        for payload, _ in (*self._open.values(), *self._pending.values()):
+            self._post(payload)
+
+    def _heard_heartbeat(self, message: m.Heartbeat) -> None:
+        books = self._own_books()
+        if message.hash is not None and message.head == books.head and message.hash != books.hash():
+            self.mismatches += 1
+            log.error("%s: own books differ from the exchange's at event %d", self.name, message.head)
+
+    def _heard_ack(self, message: m.Ack) -> None:
+        pending = self._pending.get(message.id)
+        if pending is not None and not pending[1].done():
+            pending[1].set_result(None)
+
+    def _heard_error(self, message: m.Error) -> None:
+        refused = Refused(message.code, message.message, message.retryable)
+        pending = self._pending.get(message.id or "")
+        opened = self._open.pop(message.id or "", None)
+        if pending is not None and not pending[1].done():
+            pending[1].set_exception(refused)
+        elif opened is not None:
+            opened[1].refused(refused)
+        elif message.id is None:
+            log.warning("%s: %s", self.name, refused)
+
+    def _heard_opened(self, message: m.RequestOpened) -> None:
+        opened = self._open.get(message.key)
+        if opened is not None:
+            opened[1].heard_opened(message)
+            self._numbers[message.request] = opened[1]
+
+    def _heard_quote(self, message: m.Quote) -> None:
+        opened = self._numbers.get(message.request)
+        if opened is not None:
+            opened.heard_quote(message)
+
+    def _heard_closed(self, message: m.RequestClosed) -> None:
+        self._numbers.pop(message.request, None)
+        opened = self._open.pop(message.key, None)
+        if opened is not None:
+            opened[1].heard_closed(message)
+
+
+REACTIONS: dict[type[m.Message], Callable[[Agent, Any], None]] = {
+    m.Ready: Agent._heard_ready,
+    m.Heartbeat: Agent._heard_heartbeat,
+    m.Ack: Agent._heard_ack,
+    m.Error: Agent._heard_error,
+    m.RequestOpened: Agent._heard_opened,
+    m.Quote: Agent._heard_quote,
+    m.RequestClosed: Agent._heard_closed,
+}
+
+
+def _encoded(op: str, id: str, fields: dict[str, Any]) -> bytes:
+    return msgspec.json.encode({"op": op, "id": id, **fields})
+
+
+def _text(value: Decimal | str) -> str:
+    """A plain decimal, without the exponent that `str` may give a `Decimal`."""
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def _levels(levels: Sequence[Level]) -> list[list[str]]:
+    return [[_text(price), _text(size)] for price, size in levels]

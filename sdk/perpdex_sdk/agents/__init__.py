@@ -1,0 +1,1 @@
+"""Two complete small agents, to run and to learn from."""

@@ -1,0 +1,80 @@
+"""The agent's own books, kept from the private stream alone and checked against the exchange's hash."""
+
+from decimal import Decimal
+from hashlib import sha256
+
+from perpdex_sdk import messages as m
+from perpdex_sdk.rest import Account, Market
+
+MILLION = 1_000_000
+
+
+class Held:
+    """Signed lots and their signed cost in micro-USDC."""
+
+    __slots__ = ("cost", "lots")
+
+    def __init__(self, lots: int, cost: int) -> None:
+        self.lots = lots
+        self.cost = cost
+
+
+class Books:
+    """Balance (micro-USDC) and positions as of event `head`; integers, so they equal the exchange's to the unit."""
+
+    def __init__(self, markets: dict[str, Market], snapshot: Account) -> None:
+        self._lots = {symbol: Decimal(market.lot) for symbol, market in markets.items()}
+        self.start_from(snapshot)
+
+    def start_from(self, snapshot: Account) -> None:
+        self.head = snapshot.head
+        self.balance = micro(snapshot.balance)
+        self.held = {
+            position.market: Held(self._in_lots(position.market, position.size), micro(position.cost))
+            for position in snapshot.positions
+        }
+
+    def take(self, event: m.Numbered) -> bool:
+        """Apply the next event; False for one that was applied before. Raises `ValueError` for a gap."""
+        if event.n <= self.head:
+            return False
+        if event.n != self.head + 1:
+            raise ValueError(f"event {event.n} came after {self.head}")
+        self.head = event.n
+        if isinstance(event, m.Fill):
+            self._fill(event)
+        elif isinstance(event, m.Deposit):
+            self.balance += micro(event.amount)
+        elif isinstance(event, m.Withdrawal) and event.status != "paid":
+            self.balance += micro(event.amount) * (-1 if event.status == "reserved" else 1)
+        return True
+
+    def hash(self) -> str:
+        """As the exchange computes it: see its `heartbeat`."""
+        positions = ",".join(
+            f"{symbol}={held.lots}/{held.cost}" for symbol, held in sorted(self.held.items())
+        )
+        return sha256(f"{self.head}:{self.balance}:{positions}".encode()).hexdigest()[:16]
+
+    def position(self, market: str) -> Decimal:
+        """Signed size; zero when there is none."""
+        held = self.held.get(market)
+        return held.lots * self._lots[market] if held is not None else Decimal(0)
+
+    def _fill(self, fill: m.Fill) -> None:
+        lots = self._in_lots(fill.market, fill.size) * (1 if fill.side == "buy" else -1)
+        before = self.held.get(fill.market)
+        after = lots + (before.lots if before is not None else 0)
+        self.balance += micro(fill.realized) - micro(fill.fee)
+        if after:
+            self.held[fill.market] = Held(after, micro(fill.cost))
+        else:
+            del self.held[fill.market]
+
+    def _in_lots(self, market: str, size: str) -> int:
+        return int(Decimal(size) / self._lots[market])
+
+
+def micro(text: str) -> int:
+    """Exact micro-USDC of a decimal string from the exchange."""
+    return int(Decimal(text) * MILLION)

@@ -1,0 +1,35 @@
+"""What can go wrong for an agent, as far as it can be expected."""
+
+
+class ExchangeError(Exception):
+    """Base of this package's errors."""
+
+
+class Refused(ExchangeError):
+    """The exchange said no and nothing changed. `code` is stable; `retryable` says the same may succeed later."""
+
+    def __init__(self, code: str, message: str, retryable: bool) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+
+
+class AnswerUnknown(ExchangeError):
+    """No answer in time: it may have taken effect. Repeat it with the same `key` to learn what became of it."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no answer to {key} in time")
+        self.key = key
+
+
+class Unreachable(ExchangeError):
+    """The exchange or the chain could not be reached, or answered with something that is not its protocol."""
+
+
+class DepositFailed(ExchangeError):
+    """The chain refused the deposit, or let it expire; nothing moved."""
+
+
+class Closed(ExchangeError):
+    """This agent was closed."""

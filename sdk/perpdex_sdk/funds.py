@@ -1,0 +1,100 @@
+"""Deposits and withdrawals: what the owner signs with its own key, built here and not by the exchange.
+
+Layout of the escrow program's `deposit` instruction: eight bytes of SHA-256("global:deposit"), slot u16, amount u64, little-endian;
+accounts escrow (w), page (w), owner (signer), source token account (w), vault (w), token program.
+"""
+
+import asyncio
+import base64
+import hashlib
+import struct
+from decimal import Decimal
+
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.transaction import Transaction
+
+from perpdex_sdk.errors import DepositFailed, ExchangeError
+from perpdex_sdk.rest import Escrow, Place, Rest, Withdrawal
+from perpdex_sdk.rpc import Rpc
+
+TOKEN_PROGRAM = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
+ASSOCIATED_TOKEN_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
+DEPOSIT = hashlib.sha256(b"global:deposit").digest()[:8]
+MICRO = Decimal(1_000_000)
+SLOT_TRIES, SLOT_PAUSE = 150, 0.2
+SIGN_TRIES, SIGN_PAUSE = 150, 0.2
+
+
+def token_account(owner: Pubkey, mint: Pubkey) -> Pubkey:
+    """The owner's associated token account."""
+    seeds = [bytes(owner), bytes(TOKEN_PROGRAM), bytes(mint)]
+    return Pubkey.find_program_address(seeds, ASSOCIATED_TOKEN_PROGRAM)[0]
+
+
+def page_address(escrow: Escrow, page: int) -> Pubkey:
+    seeds = [b"page", bytes(Pubkey.from_string(escrow.escrow)), page.to_bytes(4, "little")]
+    return Pubkey.find_program_address(seeds, Pubkey.from_string(escrow.program))[0]
+
+
+def deposit_instruction(escrow: Escrow, place: Place, owner: Pubkey, micro_usdc: int) -> Instruction:
+    """Move `micro_usdc` from the owner's associated token account into its slot."""
+    accounts = [
+        AccountMeta(Pubkey.from_string(escrow.escrow), is_signer=False, is_writable=True),
+        AccountMeta(page_address(escrow, place.page), is_signer=False, is_writable=True),
+        AccountMeta(owner, is_signer=True, is_writable=False),
+        AccountMeta(token_account(owner, Pubkey.from_string(escrow.mint)), is_signer=False, is_writable=True),
+        AccountMeta(Pubkey.from_string(escrow.vault), is_signer=False, is_writable=True),
+        AccountMeta(TOKEN_PROGRAM, is_signer=False, is_writable=False),
+    ]
+    data = DEPOSIT + struct.pack("<HQ", place.slot, micro_usdc)
+    return Instruction(Pubkey.from_string(escrow.program), data, accounts)
+
+
+async def send_deposit(rest: Rest, keypair: Keypair, amount: Decimal, rpc_url: str | None) -> str:
+    """Build, sign and send a deposit; its signature, once confirmed."""
+    micro_usdc = amount * MICRO
+    if micro_usdc != int(micro_usdc) or micro_usdc <= 0:
+        raise DepositFailed(f"{amount} is not a positive multiple of 0.000001 USDC")
+    escrow = await rest.escrow()
+    place = await _own_place(rest)
+    rpc = Rpc(rpc_url or escrow.rpc_url)
+    try:
+        blockhash, last_height = await rpc.latest_blockhash()
+        instruction = deposit_instruction(escrow, place, keypair.pubkey(), int(micro_usdc))
+        message = Message.new_with_blockhash([instruction], keypair.pubkey(), Hash.from_string(blockhash))
+        transaction = Transaction([keypair], message, Hash.from_string(blockhash))
+        signature = str(transaction.signatures[0])
+        await rpc.send_until_confirmed(bytes(transaction), signature, last_height)
+        return signature
+    finally:
+        await rpc.close()
+
+
+async def _own_place(rest: Rest) -> Place:
+    """The account's slot; the exchange opens it moments after registration."""
+    for _ in range(SLOT_TRIES):
+        place = (await rest.account()).escrow
+        if place is not None:
+            return place
+        await asyncio.sleep(SLOT_PAUSE)
+    raise DepositFailed("the exchange has not opened a slot in the escrow for this account")
+
+
+async def signed_withdrawal(
+    rest: Rest, keypair: Keypair, amount: str, destination: str | None, key: str
+) -> Withdrawal:
+    """Start a withdrawal, wait for the message to sign, sign it and hand it in."""
+    view = await rest.start_withdrawal(amount, key, destination)
+    for _ in range(SIGN_TRIES):
+        if view.status == "awaiting_signature" and view.message is not None:
+            signature = keypair.sign_message(base64.b64decode(view.message))
+            return await rest.sign_withdrawal(view.id, str(signature))
+        if view.status != "starting":
+            return view
+        await asyncio.sleep(SIGN_PAUSE)
+        view = await rest.withdrawal(view.id)
+    raise ExchangeError(f"withdrawal {view.id} has not got a message to sign yet")

@@ -1,0 +1,212 @@
+"""What the exchange sends, as types. Fields it may add later are ignored, kinds it may add later too.
+
+Prices, sizes and USDC are exact decimal strings; instants are microseconds since the Unix epoch.
+"""
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="ev", gc=False):
+    """Base of all messages."""
+
+
+class Ready(Message, frozen=True, tag="ready"):
+    account: int
+    head: int
+    now: int
+    hash: str | None = None
+
+
+class Ack(Message, frozen=True, tag="ack"):
+    id: str
+
+
+class Pong(Message, frozen=True, tag="pong"):
+    id: str
+    now: int
+
+
+class Error(Message, frozen=True, tag="error"):
+    id: str | None
+    code: str
+    message: str
+    retryable: bool
+
+
+class Heartbeat(Message, frozen=True, tag="heartbeat"):
+    now: int
+    head: int
+    hash: str | None = None
+
+
+class RequestOpened(Message, frozen=True, tag="request_opened"):
+    key: str
+    request: int
+    market: str
+    makers: int
+    expires: int
+
+
+class Rfq(Message, frozen=True, tag="rfq"):
+    """Somebody wants a price for `size`; `side` is what the trader does, when it says so."""
+
+    request: int
+    market: str
+    size: str
+    expires: int
+    side: str | None = None
+
+
+class Quote(Message, frozen=True, tag="quote"):
+    """A firm price for a request of ours."""
+
+    request: int
+    quote: int
+    price: str
+    size: str
+    min_fill: str
+    expires: int
+
+
+class QuoteWithdrawn(Message, frozen=True, tag="quote_withdrawn"):
+    request: int
+    why: str
+
+
+class QuotesPulled(Message, frozen=True, tag="quotes_pulled"):
+    market: str
+    why: str
+
+
+class QuoteRejected(Message, frozen=True, tag="quote_rejected"):
+    request: int
+    quote: int
+    market: str
+    code: str
+
+
+class Frozen(Message, frozen=True, tag="frozen"):
+    market: str
+    until: int
+
+
+class Batch(Message, frozen=True, tag="batch"):
+    batch: int
+    status: str
+    after_seq: int
+    seq: int
+    signatures: tuple[str, ...] = ()
+
+
+class Numbered(Message, frozen=True):
+    """An event of the private stream."""
+
+    n: int
+    seq: int
+    at: int
+
+
+class Registered(Numbered, frozen=True, tag="registered"):
+    owner: str
+    name: str
+
+
+class Tier(Numbered, frozen=True, tag="tier"):
+    tier: int
+
+
+class Slot(Numbered, frozen=True, tag="slot"):
+    page: int
+    slot: int
+
+
+class Deposit(Numbered, frozen=True, tag="deposit"):
+    amount: str
+    key: str
+
+
+class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
+    withdrawal: int
+    amount: str
+    status: str
+    key: str
+    signature: str
+
+
+class Fill(Numbered, frozen=True, tag="fill"):
+    fill: int
+    request: int
+    quote: int
+    market: str
+    role: str
+    side: str
+    size: str
+    price: str
+    fee: str
+    realized: str
+    cost: str
+
+
+class RequestClosed(Numbered, frozen=True, tag="closed"):
+    """The final answer to a request."""
+
+    key: str
+    request: int
+    market: str
+    side: str
+    size: str
+    filled: str
+    value: str
+    outcome: str
+    fills: tuple[int, ...]
+    average_price: str | None = None
+    fee: str | None = None
+    repeated: bool = False
+
+
+Incoming = (
+    Ready
+    | Ack
+    | Pong
+    | Error
+    | Heartbeat
+    | RequestOpened
+    | Rfq
+    | Quote
+    | QuoteWithdrawn
+    | QuotesPulled
+    | QuoteRejected
+    | Frozen
+    | Batch
+    | Registered
+    | Tier
+    | Slot
+    | Deposit
+    | Withdrawal
+    | Fill
+    | RequestClosed
+)
+
+
+class Kind(msgspec.Struct):
+    """Just the kind of a message, to tell one of the future from a broken one."""
+
+    ev: str
+
+
+KINDS = frozenset(
+    str(kind.__struct_config__.tag) for kind in (*Message.__subclasses__(), *Numbered.__subclasses__())
+)
+_decode = msgspec.json.Decoder(Incoming).decode
+_decode_kind = msgspec.json.Decoder(Kind).decode
+
+
+def read(payload: bytes) -> Incoming | None:
+    """The message in a frame, or None for a kind that this version does not know. Raises `msgspec.DecodeError`."""
+    try:
+        message: Incoming = _decode(payload)
+    except msgspec.ValidationError:
+        if _decode_kind(payload).ev in KINDS:
+            raise
+        return None
+    return message

@@ -1,0 +1,186 @@
+"""The HTTP interface, as far as an agent needs it beside the WebSocket."""
+
+import asyncio
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+from solders.keypair import Keypair
+
+from perpdex_sdk.errors import Refused, Unreachable
+
+T = TypeVar("T")
+TRIES = 5
+PAUSE = 0.2
+
+
+class Session(msgspec.Struct, frozen=True):
+    account: int
+    token: str
+    expires_at: int
+    websocket: str
+
+
+class Market(msgspec.Struct, frozen=True):
+    """`tick` and `lot` are the units of prices and sizes."""
+
+    symbol: str
+    status: str
+    tick: str
+    lot: str
+    max_leverage: int
+    taker_fee_ppm: int
+    index: str | None
+
+
+class Position(msgspec.Struct, frozen=True):
+    market: str
+    size: str
+    cost: str
+    mark: str
+    unrealized: str
+
+
+class Place(msgspec.Struct, frozen=True):
+    page: int
+    slot: int
+
+
+class Account(msgspec.Struct, frozen=True):
+    account: int
+    balance: str
+    equity: str
+    requirement: str
+    available: str
+    withdrawable: str
+    settled: str
+    positions: list[Position]
+    head: int
+    hash: str
+    escrow: Place | None
+
+
+class Escrow(msgspec.Struct, frozen=True):
+    program: str
+    escrow: str
+    vault: str
+    mint: str
+    rpc_url: str
+
+
+class FillStatus(msgspec.Struct, frozen=True):
+    fill: int
+    seq: int
+    market: str
+    size: str
+    price: str
+    batch: int | None
+    status: str
+
+
+class Withdrawal(msgspec.Struct, frozen=True):
+    id: str
+    amount: str
+    status: str
+    message: str | None
+    signature: str | None
+    code: str | None
+
+
+class _Detail(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+    retryable: bool
+
+
+class _Error(msgspec.Struct, frozen=True):
+    error: _Detail
+
+
+class _Challenge(msgspec.Struct, frozen=True):
+    challenge: str
+
+
+class _Markets(msgspec.Struct, frozen=True):
+    markets: list[Market]
+
+
+class Rest:
+    """Typed calls. Reads and idempotent calls are repeated a few times when the exchange cannot be reached."""
+
+    def __init__(self, url: str, timeout: float = 10.0) -> None:
+        self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
+        self._token = ""
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def sign_in(self, keypair: Keypair, name: str) -> Session:
+        """Register the agent `name` of this key, or find it, and open a session."""
+        owner = str(keypair.pubkey())
+        for attempt in range(TRIES):
+            made = await self._call("POST", "/api/v1/auth/challenge", _Challenge, {"owner": owner})
+            signature = str(keypair.sign_message(made.challenge.encode()))
+            body = {"owner": owner, "name": name, "challenge": made.challenge, "signature": signature}
+            try:
+                session = await self._call("POST", "/api/v1/agents", Session, body, tries=1)
+            except Unreachable:
+                # A challenge is good once, and this one may have been used: sign a new one.
+                if attempt == TRIES - 1:
+                    raise
+                await asyncio.sleep(PAUSE * 2**attempt)
+                continue
+            self._token = session.token
+            return session
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def account(self) -> Account:
+        return await self._call("GET", "/api/v1/account", Account)
+
+    async def markets(self) -> list[Market]:
+        return (await self._call("GET", "/api/v1/markets", _Markets)).markets
+
+    async def escrow(self) -> Escrow:
+        return await self._call("GET", "/api/v1/escrow", Escrow)
+
+    async def fill_status(self, fill: int) -> FillStatus:
+        return await self._call("GET", f"/api/v1/fills/{fill}", FillStatus)
+
+    async def start_withdrawal(self, amount: str, key: str, destination: str | None) -> Withdrawal:
+        body = {"amount": amount, "key": key, "destination": destination}
+        return await self._call("POST", "/api/v1/withdrawals", Withdrawal, body)
+
+    async def withdrawal(self, id: str) -> Withdrawal:
+        return await self._call("GET", f"/api/v1/withdrawals/{id}", Withdrawal)
+
+    async def sign_withdrawal(self, id: str, signature: str) -> Withdrawal:
+        return await self._call(
+            "POST", f"/api/v1/withdrawals/{id}/signature", Withdrawal, {"signature": signature}
+        )
+
+    async def _call(
+        self, method: str, path: str, kind: type[T], body: dict[str, Any] | None = None, tries: int = TRIES
+    ) -> T:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        for attempt in range(tries):
+            try:
+                response = await self._http.request(method, path, json=body, headers=headers)
+            except httpx.TransportError as error:
+                if attempt == tries - 1:
+                    raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
+                await asyncio.sleep(PAUSE * 2**attempt)
+                continue
+            return _read(response, kind)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _read(response: httpx.Response, kind: type[T]) -> T:
+    try:
+        if response.is_success:
+            return msgspec.json.decode(response.content, type=kind)
+        error = msgspec.json.decode(response.content, type=_Error).error
+    except msgspec.DecodeError as wrong:
+        raise Unreachable(
+            f"HTTP {response.status_code} that is not the exchange's protocol: {wrong}"
+        ) from wrong
+    raise Refused(error.code, error.message, error.retryable)

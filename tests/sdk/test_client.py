@@ -1,0 +1,183 @@
+"""The client against a running exchange: trading, breaks of the connection, restarts, and its own books."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from solders.keypair import Keypair
+
+from matcher import commands as c
+from perpdex_sdk import Agent, AnswerUnknown, Refused
+from perpdex_sdk import messages as m
+
+Connect = Callable[..., Awaitable[Agent]]
+
+
+@pytest.fixture
+async def connect(exchange: Any) -> AsyncIterator[Connect]:
+    """Connects funded agents; closes them at the end."""
+    agents: list[Agent] = []
+
+    async def connect(name: str, deposit: int = 1_000_000_000_000, **options: Any) -> Agent:
+        agent = await Agent.connect(exchange.server.http_url, Keypair(), name, **options)
+        agents.append(agent)
+        if deposit:
+            credited = asyncio.Event()
+            agent.on(m.Deposit, lambda _: credited.set())
+            await exchange.engine.ask(c.BindSlot(agent.account, 0, agent.account - 14))
+            await exchange.engine.ask(c.CreditDeposit(agent.account, deposit, f"deposit-{agent.account}"))
+            await credited.wait()
+        return agent
+
+    yield connect
+    for agent in agents:
+        await agent.close()
+
+
+async def quoting(connect: Connect) -> Agent:
+    maker = await connect("maker")
+    await maker.quotes("BTC-PERP", [("59990.0", "50")], [(Decimal("60010.0"), Decimal(50))], 60_000)
+    return maker
+
+
+async def test_trade_and_books(exchange: Any, connect: Connect) -> None:
+    maker, trader = await quoting(connect), await connect("trader")
+    closed = await trader.request("BTC-PERP", "buy", "0.5", "60010.0")
+    assert (closed.outcome, closed.fee) == ("filled", "15.002500")
+    assert trader.balance == Decimal("999984.997500")
+    assert trader.position("BTC-PERP") == Decimal("0.5")
+    await trader.request("BTC-PERP", "sell", "0.5", "59990.0")
+    assert trader.position("BTC-PERP") == 0
+    snapshot = await trader.snapshot()
+    assert Decimal(snapshot.balance) == trader.balance
+    assert (snapshot.head, snapshot.hash) == (trader.head, trader._own_books().hash())
+    assert maker.position("BTC-PERP") == 0
+
+
+async def test_answers_to_requests(connect: Connect) -> None:
+    maker, trader = await connect("maker"), await connect("trader")
+    await maker.subscribe(["BTC-PERP"])
+    tasks = []
+
+    def asked(rfq: m.Rfq) -> None:
+        tasks.append(asyncio.create_task(maker.answer(rfq, bid="59990.0", ask="60005.0")))
+
+    maker.on(m.Rfq, asked)
+    closed = await trader.request("BTC-PERP", "buy", "0.5", "60010.0")
+    assert (closed.outcome, closed.average_price) == ("filled", "60005.000000000")
+    await asyncio.gather(*tasks)
+
+
+async def test_choosing_among_quotes(connect: Connect) -> None:
+    maker, trader = await connect("maker"), await connect("trader")
+    await maker.subscribe(["BTC-PERP"])
+    asked: asyncio.Queue[m.Rfq] = asyncio.Queue()
+    maker.on(m.Rfq, asked.put_nowait)
+    opened = trader.ask("BTC-PERP", "buy", "0.5", "60010.0", auto=False, ttl_ms=5000)
+    await maker.answer(await asked.get(), ask="60001.0")
+    async for quote in opened.quotes():
+        assert quote.price == "60001.0"
+        await opened.accept(quote)
+    assert (await trader.answer_to(opened)).outcome == "filled"
+
+
+async def test_refusals_have_codes(connect: Connect) -> None:
+    trader = await connect("poor", deposit=1_000_000)
+    with pytest.raises(Refused) as refused:
+        await trader.request("BTC-PERP", "buy", "1", "60010.0")
+    assert (refused.value.code, refused.value.retryable) == ("insufficient_margin", False)
+    with pytest.raises(Refused) as refused:
+        await trader.request("BTC-PERP", "buy", "0.00001", "60010.0")
+    assert refused.value.code == "bad_value"
+
+
+async def test_a_broken_connection_resumes_without_gap_or_repeat(exchange: Any, connect: Connect) -> None:
+    await quoting(connect)
+    trader = await connect("trader", cancel_on_disconnect=False)
+    numbers: list[int] = []
+    for kind in (m.Fill, m.RequestClosed, m.Deposit):
+        trader.on(kind, lambda event: numbers.append(event.n) if event.n else None)
+    first = trader.head
+    for round in range(10):
+        trader._link.drop()
+        await exchange.engine.ask(c.CreditDeposit(trader.account, 1_000_000, f"more-{round}"))
+        assert (await trader.request("BTC-PERP", "buy", "0.01", "60010.0")).outcome == "filled"
+    assert numbers == list(range(first + 1, first + 31))
+    assert exchange.engine.state.last_fill == 10
+    assert Decimal((await trader.snapshot()).balance) == trader.balance
+
+
+async def test_a_request_sent_into_a_break_is_answered_once(exchange: Any, connect: Connect) -> None:
+    await quoting(connect)
+    trader = await connect("trader")
+    opened = trader.ask("BTC-PERP", "buy", "0.01", "60010.0")
+    trader._link.drop()
+    assert (await trader.answer_to(opened)).outcome == "filled"
+    again = await trader.request("BTC-PERP", "buy", "0.01", "60010.0", key=opened.key)
+    assert again.repeated
+    assert exchange.engine.state.last_fill == 1
+
+
+async def test_subscriptions_hold_over_breaks(exchange: Any, connect: Connect) -> None:
+    maker, trader = await connect("maker"), await connect("trader")
+    await maker.subscribe(["BTC-PERP"])
+    asked: asyncio.Queue[m.Rfq] = asyncio.Queue()
+    maker.on(m.Rfq, asked.put_nowait)
+    maker._link.drop()
+    while maker._link.breaks == 0 or not maker._ready.is_set():
+        await asyncio.sleep(0.01)
+    await maker.cancel_after(0)  # answered: so what was sent before it has been read
+    opened = trader.ask("BTC-PERP", "buy", "0.5", "60010.0", ttl_ms=250)
+    assert (await asyncio.wait_for(asked.get(), 5)).market == "BTC-PERP"
+    assert (await trader.answer_to(opened)).outcome == "unfilled"
+
+
+async def test_no_answer_is_unknown_and_the_key_tells(
+    exchange: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await quoting(connect)
+    trader = await connect("trader")
+    monkeypatch.setattr("perpdex_sdk.agent.PATIENCE", 0.0)
+    with pytest.raises(AnswerUnknown) as unknown:
+        await trader.request("BTC-PERP", "buy", "0.01", "60010.0")
+    monkeypatch.undo()
+    closed = await trader.request("BTC-PERP", "buy", "0.01", "60010.0", key=unknown.value.key)
+    assert closed.outcome == "filled"
+    assert exchange.engine.state.last_fill == 1
+
+
+async def test_the_heartbeat_finds_wrong_books(exchange: Any, connect: Connect) -> None:
+    trader = await connect("trader")
+    trader._receive(exchange.server.edge.hub.heartbeat(trader.account, 0)[2:])
+    assert trader.mismatches == 0
+    trader._own_books().balance += 1
+    trader._receive(exchange.server.edge.hub.heartbeat(trader.account, 0)[2:])
+    assert trader.mismatches == 1
+
+
+async def test_withdrawals_are_started_and_signed(exchange: Any, connect: Connect) -> None:
+    trader = await connect("trader")
+    view = await trader.withdraw("25.5")
+    assert (view.status, view.amount) == ("paid", "25.500000")
+    assert view.signature == str(trader.keypair.sign_message(b"\x01"))
+
+
+async def test_the_exchange_restarts_under_its_agents(new_exchange: Any, tmp_path: Any) -> None:
+    first = await new_exchange(http_port=0)
+    agent = await Agent.connect(first.server.http_url, Keypair(), "survivor")
+    ports = {"http_port": first.server.http_port, "websocket_port": first.server.websocket_port}
+    try:
+        await first.stop()
+        first.options = ports
+        await first.start()
+        await first.engine.ask(c.BindSlot(agent.account, 0, agent.account - 14))
+        await first.engine.ask(c.CreditDeposit(agent.account, 5_000_000, "after"))
+        for _ in range(500):
+            if agent.balance == 5:
+                break
+            await asyncio.sleep(0.01)
+        assert agent.balance == 5
+    finally:
+        await agent.close()
