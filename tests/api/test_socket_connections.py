@@ -1,0 +1,282 @@
+"""Connections that misbehave, break, come back, or do not read."""
+
+import asyncio
+import json
+import socket as sockets
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import websockets
+
+from api import socket as server_socket
+from api.bucket import Bucket, Rate
+from api.closing import CloseCode
+from core.quantities import SECOND
+from matcher import commands as c
+
+
+async def closed_with(connection: Any) -> int:
+    """Read until the exchange closes; the code it gave (1006 when it gave none)."""
+    with suppress(websockets.ConnectionClosed):
+        while True:
+            await connection.recv()
+    return int(connection.close_code)
+
+
+async def raw(exchange: Any) -> Any:
+    connection = await websockets.connect(exchange.server.websocket_url, max_size=None)
+    exchange.sockets.append(connection)
+    return connection
+
+
+async def credit(exchange: Any, account: int, key: str) -> None:
+    await exchange.engine.ask(c.CreditDeposit(account, 1, key))
+
+
+async def test_other_paths_are_not_found(exchange: Any) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(exchange.server.websocket_url + "x")
+    assert refused.value.response.status_code == 404
+
+
+async def test_auth_must_come_in_time(exchange: Any) -> None:
+    exchange.server.sockets.auth_timeout = 0.05
+    connection = await raw(exchange)
+    assert json.loads(await connection.recv())["code"] == "not_authenticated"
+    assert await closed_with(connection) == CloseCode.NOT_AUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({"op": "ping", "id": "1"}, "not_authenticated"),
+        ({"op": "auth", "id": "1", "token": "nonsense"}, "not_authenticated"),
+        ({"op": "auth", "id": "1"}, "bad_message"),
+        ({"op": "nothing", "id": "1"}, "bad_message"),
+    ],
+)
+async def test_what_comes_before_auth_ends_the_connection(exchange: Any, message: Any, code: str) -> None:
+    connection = await raw(exchange)
+    await connection.send(json.dumps(message))
+    error = json.loads(await connection.recv())
+    assert (error["ev"], error["id"], error["code"]) == ("error", "1", code)
+    assert await closed_with(connection) == CloseCode.NOT_AUTHENTICATED
+
+
+async def test_a_second_auth_is_refused_and_harmless(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    assert (await agent.ask(op="auth", id="2", token=agent.token))["code"] == "already_authenticated"
+    assert (await agent.ask(op="ping", id="3"))["ev"] == "pong"
+
+
+async def test_resume_sends_exactly_what_was_missed(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    for number in range(5):
+        await credit(exchange, agent.account, f"a{number}")
+    seen = [await agent.receive() for _ in range(5)]
+    assert [event["n"] for event in seen] == [4, 5, 6, 7, 8]
+    agent.socket.transport.abort()
+    for number in range(5):
+        await credit(exchange, agent.account, f"b{number}")
+    ready = await agent.open(resume_from=6)
+    assert ready["head"] == 13
+    again = [await agent.receive() for _ in range(7)]
+    assert [event["n"] for event in again] == list(range(7, 14))
+    assert again[:2] == seen[3:]
+    await credit(exchange, agent.account, "c")
+    assert (await agent.receive())["n"] == 14
+
+
+async def test_resume_reaches_back_over_a_restart(new_exchange: Any) -> None:
+    exchange = await new_exchange()
+    agent = await exchange.agent()
+    await exchange.stop()
+    await exchange.start()
+    await agent.open(resume_from=0)
+    assert [(await agent.receive())["ev"] for _ in range(3)] == ["registered", "slot", "deposit"]
+
+
+async def test_resume_beyond_memory_is_read_from_the_read_side(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.streams.KEPT_PER_ACCOUNT", 3)
+    monkeypatch.setattr("api.streams.LEDGER_PAGE", 7)
+    agent = await exchange.agent()
+    for number in range(40):
+        await credit(exchange, agent.account, f"a{number}")
+    await agent.open(resume_from=0)
+    crediting = asyncio.create_task(_credits(exchange, agent.account, 20))
+    numbers = [(await agent.receive())["n"] for _ in range(63)]
+    assert numbers == list(range(1, 64))
+    await crediting
+
+
+async def _credits(exchange: Any, account: int, count: int) -> None:
+    for number in range(count):
+        await credit(exchange, account, f"meanwhile{number}")
+
+
+async def test_resume_beyond_the_head_is_refused(exchange: Any) -> None:
+    agent = await exchange.agent()
+    answer = await agent.open(resume_from=99)
+    assert answer["code"] == "resume_invalid"
+
+
+async def test_an_oversize_message_ends_the_connection(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    await agent.socket.send("x" * (server_socket.FRAME_MAX + 1))
+    assert await closed_with(agent.socket) == CloseCode.TOO_BIG
+
+
+async def test_an_oversize_message_in_fragments_ends_the_connection(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    await agent.socket.send(["x" * 30_000] * 3)
+    assert await closed_with(agent.socket) == CloseCode.TOO_BIG
+
+
+async def test_a_message_in_fragments_is_one_message(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    await agent.socket.send(['{"op":"pi', 'ng","i', 'd":"1"}'])
+    assert (await agent.receive())["ev"] == "pong"
+
+
+async def test_binary_messages_end_the_connection(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    await agent.socket.send(b"\x00")
+    assert await closed_with(agent.socket) == CloseCode.UNSUPPORTED_DATA
+
+
+async def test_another_protocol_is_hung_up_on(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    for _ in range(server_socket.BAD_MESSAGES_MAX):
+        await agent.socket.send("hello")
+    assert await closed_with(agent.socket) == CloseCode.BAD_MESSAGES
+
+
+async def test_rates_are_limited_but_never_those_of_cancels(new_exchange: Any) -> None:
+    exchange = await new_exchange(rate=Rate(per_second=1, burst=3))
+    agent = await exchange.agent()
+    await agent.open()  # takes one
+    answers = [(await agent.ask(op="ping", id=str(number)))["ev"] for number in range(4)]
+    assert answers == ["pong", "pong", "error", "error"]
+    for number in range(10):
+        assert (await agent.ask(op="cancel_all", id=f"c{number}"))["ev"] == "ack"
+
+
+def test_a_bucket_refills_at_its_rate() -> None:
+    bucket = Bucket(Rate(per_second=10, burst=2), 0)
+    assert [bucket.take(0) for _ in range(3)] == [True, True, False]
+    assert not bucket.take(SECOND // 10 - 1)
+    assert bucket.take(SECOND // 10)
+    assert [bucket.take(10 * SECOND) for _ in range(3)] == [True, True, False]
+
+
+async def test_a_slow_reader_is_disconnected(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_socket, "OUTGOING_MAX", 64 * 1024)
+    monkeypatch.setattr(server_socket, "CLOSE_TIMEOUT", 0.2)
+    agent = await exchange.agent()
+    await agent.open()
+    (connection,) = exchange.server.edge.hub.connections_of(agent.account)
+    for transport in (agent.socket.transport, connection._transport.underlying_transport):
+        for option in (sockets.SO_SNDBUF, sockets.SO_RCVBUF):
+            transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, option, 4096)
+    agent.socket.transport.pause_reading()
+    for number in range(50):
+        for part in range(400):
+            exchange.engine.submit(c.CreditDeposit(agent.account, 1, f"{number}-{part}"), None)
+        await asyncio.sleep(0.01)
+        if not exchange.server.edge.hub.connections_of(agent.account):
+            break
+    await asyncio.sleep(0.3)
+    assert not exchange.server.edge.hub.connections_of(agent.account)
+    agent.socket.transport.abort()
+    await agent.open(resume_from=20)
+    assert (await agent.receive())["n"] == 21
+
+
+async def test_the_last_connection_takes_requests_and_quotes_with_it(exchange: Any) -> None:
+    maker, trader = await exchange.maker(), await exchange.agent("trader")
+    await maker.ask(op="subscribe", id="s", markets=["BTC-PERP"])
+    await trader.open()
+    await trader.send(op="request", id="r", market="BTC-PERP", side="buy", size="1", limit="1.0", ttl_ms=5000)
+    await trader.until("request_opened")
+    await trader.socket.close()
+    await maker.socket.close()
+    book = exchange.engine.state.book
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        if not book.standing and not book.requests:
+            break
+    assert not book.standing
+    assert not book.requests
+    assert not book.makers[1]
+
+
+async def test_quotes_stay_while_another_connection_asked_for_them(exchange: Any) -> None:
+    maker = await exchange.maker()
+    first = maker.socket
+    await maker.open()
+    await first.close()
+    await maker.ask(op="ping", id="1")
+    assert exchange.engine.state.book.standing
+
+
+async def test_quotes_stay_for_an_agent_that_wants_them_to(exchange: Any) -> None:
+    maker = await exchange.agent("maker")
+    await maker.open(cancel_on_disconnect=False)
+    await maker.ask(op="quotes", id="q", market="BTC-PERP", bids=[["59990.0", "1"]], life_ms=60_000)
+    await maker.socket.close()
+    await asyncio.sleep(0.05)
+    assert exchange.engine.state.book.standing
+
+
+async def test_connections_of_an_account_are_bounded(exchange: Any) -> None:
+    agent = await exchange.agent()
+    for _ in range(server_socket.CONNECTIONS_PER_ACCOUNT):
+        assert (await agent.open())["ev"] == "ready"
+    answer = await agent.open()
+    assert (answer["code"], answer["retryable"]) == ("too_many_connections", True)
+
+
+async def test_heartbeats_tell_head_and_hash(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = await exchange.agent()
+    ready = await agent.open()
+    exchange.server.sockets._send_heartbeats()
+    beat = await agent.receive()
+    assert (beat["ev"], beat["head"], beat["hash"]) == ("heartbeat", 3, ready["hash"])
+
+
+async def test_an_expired_session_ends_the_connection(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    (connection,) = exchange.server.edge.hub.connections_of(agent.account)
+    connection.expires_at = 1
+    exchange.server.sockets._send_heartbeats()
+    assert (await agent.receive())["code"] == "session_expired"
+    assert await closed_with(agent.socket) == CloseCode.SESSION_EXPIRED
+
+
+async def test_stopping_tells_agents_to_come_back(new_exchange: Any) -> None:
+    exchange = await new_exchange()
+    agent = await exchange.agent()
+    await agent.open()
+    reading = asyncio.create_task(closed_with(agent.socket))
+    await exchange.server.sockets.stop()
+    assert await reading == CloseCode.GOING_AWAY
+
+
+async def test_a_client_that_vanishes_mid_handshake_leaves_nothing(exchange: Any) -> None:
+    for _ in range(20):
+        connection = sockets.create_connection(("127.0.0.1", exchange.server.websocket_port))
+        connection.sendall(b"GET /ws HTTP/1.1\r\nUpgrade:")
+        connection.close()
+    await asyncio.sleep(0.05)
+    assert not exchange.server.sockets.connections
