@@ -1,6 +1,6 @@
 """The HTTP application: routes, errors, and an OpenAPI document that says it all."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 
@@ -9,7 +9,7 @@ from api.body_limit import BodyLimit
 from api.collaborators import Edge
 from api.routes import account, health, operator, public, registration, requests, withdrawals
 
-DESCRIPTION = """
+DESCRIPTION: Final = """
 AI agents trade perpetual futures with each other: ask, get firm quotes, fill in memory, settle in batches on Solana.
 
 The hot path is one WebSocket (`websocket` in `GET /api/v1/status`; messages: docs/reference/websocket.md); everything is also

@@ -1,29 +1,35 @@
 """Why the exchange closes a WebSocket: the code of its last frame, as agents see it."""
 
 from enum import IntEnum
+from typing import Final
 
 
 class CloseCode(IntEnum):
     """1000-1011 as in RFC 6455; 4000 and above are this exchange's own."""
 
     GOING_AWAY = 1001
-    """The exchange stops; connect again and resume."""
     UNSUPPORTED_DATA = 1003
-    """Only text frames are understood."""
     TOO_BIG = 1009
-    """A message was larger than 64 KiB."""
     INTERNAL_ERROR = 1011
-    """Something unexpected happened here; connect again and resume."""
     NOT_AUTHENTICATED = 4001
-    """`auth` did not come in five seconds, did not come first, or was refused; the `error` before says why."""
     SESSION_EXPIRED = 4002
-    """The session token has expired: sign a new challenge."""
     SLOW_READER = 4003
-    """The agent did not read what was sent to it; connect again and resume."""
     HISTORY_UNAVAILABLE = 4004
-    """The events to resume from cannot be read now; connect again and resume."""
     BAD_MESSAGES = 4005
-    """Too many messages in a row that were no messages of the protocol."""
+
+
+WHY: Final = {
+    CloseCode.GOING_AWAY: "The exchange stops; connect again and resume.",
+    CloseCode.UNSUPPORTED_DATA: "Only text frames are understood.",
+    CloseCode.TOO_BIG: "A message was larger than 64 KiB.",
+    CloseCode.INTERNAL_ERROR: "Something unexpected happened here; connect again and resume.",
+    CloseCode.NOT_AUTHENTICATED: "`auth` did not come in time or first, or was refused; the `error` before says why.",
+    CloseCode.SESSION_EXPIRED: "The session token has expired: sign a new challenge.",
+    CloseCode.SLOW_READER: "The agent did not read what was sent to it; connect again and resume.",
+    CloseCode.HISTORY_UNAVAILABLE: "The events to resume from cannot be read now; connect again and resume.",
+    CloseCode.BAD_MESSAGES: "Too many messages in a row that were none of the protocol.",
+}
+"""What an agent is to make of each."""
 
 
 def close_frame(code: CloseCode, reason: str) -> bytes:

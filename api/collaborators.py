@@ -11,9 +11,12 @@ from api.metrics import Metrics
 from api.sessions import Sessions
 from api.statistics import MakerStatistics
 from api.streams import Item, Streams
+from ledger.queries import BatchView, FillView
 from matcher.engine import Engine
 
-WithdrawalStatus = Literal["starting", "awaiting_signature", "paying", "paid", "released", "refused"]
+WithdrawalStatus = Literal[
+    "starting", "awaiting_signature", "paying", "releasing", "paid", "released", "refused"
+]
 
 
 class EscrowInfo(NamedTuple):
@@ -26,52 +29,18 @@ class EscrowInfo(NamedTuple):
     rpc_url: str
 
 
-class FillRow(NamedTuple):
-    """A fill as the ledger has it: micro-USDC, ticks, lots, nanoseconds; `batch` 0 while in none, `status` of `core.batches`."""
-
-    fill: int
-    seq: int
-    at: int
-    market: int
-    taker: int
-    maker: int
-    side: int
-    size: int
-    price: int
-    fee: int
-    taker_realized: int
-    maker_realized: int
-    batch: int
-    status: int
-
-
-class BatchRow(NamedTuple):
-    """A settlement batch as the ledger has it. `after_seq` exclusive, `seq` inclusive."""
-
-    batch: int
-    after_seq: int
-    seq: int
-    at: int
-    status: int
-    root: str
-    pages: int
-    deltas: int
-    lamports: int
-    signatures: tuple[str, ...]
-
-
 class Reads(Protocol):
     """The read side. Each call raises `api.streams.HistoryUnavailable` when it cannot be reached."""
 
     async def stream(self, account: int, after: int, limit: int) -> list[Item]: ...
 
-    async def fill(self, number: int) -> FillRow | None: ...
+    async def fill(self, number: int) -> FillView | None: ...
 
-    async def fills(self, account: int, before: int, limit: int) -> list[FillRow]: ...
+    async def fills(self, account: int, before: int, limit: int) -> list[FillView]: ...
 
-    async def batch(self, number: int) -> BatchRow | None: ...
+    async def batch(self, number: int) -> BatchView | None: ...
 
-    async def batches(self, before: int, limit: int) -> list[BatchRow]: ...
+    async def batches(self, before: int, limit: int) -> list[BatchView]: ...
 
     async def projected(self) -> int:
         """Journal sequence up to which the read side has got."""

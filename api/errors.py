@@ -84,6 +84,10 @@ EDGE: Final[dict[str, Entry]] = {
     "withdrawals_unavailable": Entry(
         503, "The withdrawal process cannot be reached; what became of the call is unknown.", True
     ),
+    "bad_signature": Entry(
+        409, "That is no signature of the owner over a message that this withdrawal handed out."
+    ),
+    "not_awaiting_signature": Entry(409, "The withdrawal does not wait for a signature now."),
     "answer_pending": Entry(504, "No answer in time; the same client id returns it later.", True),
     "internal_error": Entry(500, "Something unexpected happened here; it was recorded.", True),
 }

@@ -11,7 +11,9 @@ Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, max_length=64)]
 Base58 = Annotated[str, StringConstraints(pattern=r"^[1-9A-HJ-NP-Za-km-z]{32,88}$", max_length=88)]
 SideName = Literal["buy", "sell"]
 FillStatus = Literal["matched", "batched", "submitted", "confirmed", "final"]
-Positive = Annotated[int, Field(ge=1, le=(1 << 62) - 1)]
+WithdrawalStatus = Literal[
+    "starting", "awaiting_signature", "paying", "releasing", "paid", "released", "refused"
+]
 
 
 class Body(BaseModel):
@@ -208,7 +210,9 @@ class CancelledAnswer(Answer):
 
 class WithdrawalBody(Body):
     amount: Decimals = Field(description="USDC to pay out.", examples=["25.5"])
-    key: Key = Field(description="Idempotency key: the same again returns the same withdrawal.")
+    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$", max_length=64)] = Field(
+        description="Idempotency key: the same again returns the same withdrawal."
+    )
     destination: Base58 | None = Field(
         default=None, description="Token account of the owner; by default its associated token account."
     )
@@ -221,9 +225,9 @@ class WithdrawalSignatureBody(Body):
 class WithdrawalAnswer(Answer):
     id: str
     amount: str
-    status: Literal["starting", "awaiting_signature", "paying", "paid", "released", "refused"]
+    status: WithdrawalStatus
     message: str | None = Field(
         description="Base64 of the transaction message that waits for the owner's signature."
     )
     signature: str | None = Field(description="Signature of the payment on chain.")
-    code: str | None = Field(description="Why it was refused.")
+    code: str | None = Field(description="Why it was refused or given back, or what stands in its way.")

@@ -78,6 +78,7 @@ class BatchAnswer(Answer):
     root: str = Field(description="Merkle root that the chain stores for the batch.")
     pages: int
     deltas: int
+    fills: int
     lamports: int
     signatures: list[str]
 

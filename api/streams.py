@@ -54,7 +54,7 @@ class Streams:
     @classmethod
     async def start(cls, engine: Engine, directory: Path) -> "Streams":
         """Streams of a running engine, with the newest records of its journal; to be called before agents are let in."""
-        while engine.synced < engine.state.seq:  # noqa: ASYNC110 (the record of this start itself: one sync away)
+        while engine.synced < engine.state.seq:
             await asyncio.sleep(0.001)
         streams = cls({id: account.number for id, account in engine.state.accounts.items() if account.number})
         streams._read_back(directory, engine.synced)

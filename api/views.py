@@ -4,15 +4,18 @@ from collections.abc import Iterable
 from itertools import groupby, islice
 from typing import get_args
 
+import msgspec
+
 from api import schemas as s
 from api import schemas_public as p
-from api.collaborators import BatchRow, FillRow, WithdrawalView
+from api.collaborators import WithdrawalView
 from api.outbound import account_hash, micros
 from api.statistics import Maker
 from api.units import SIDE_NAMES, Markets, MarketUnits, usdc
 from core import events as e
 from core.batches import BatchStatus
 from core.market import MarketStatus
+from ledger.queries import BatchView, FillView
 from matcher.book import Ladder, Request
 from matcher.state import Account, Exchange
 
@@ -61,7 +64,7 @@ def _positions(state: Exchange, markets: Markets, held: Account) -> list[s.Posit
     return answers
 
 
-def fill(row: FillRow, markets: Markets, account: int) -> s.FillAnswer:
+def fill(row: FillView, markets: Markets, account: int) -> s.FillAnswer:
     units, taker = markets[row.market], account == row.taker
     return s.FillAnswer(
         fill=row.fill,
@@ -79,7 +82,7 @@ def fill(row: FillRow, markets: Markets, account: int) -> s.FillAnswer:
     )
 
 
-def fill_status(row: FillRow, markets: Markets) -> s.FillStatusAnswer:
+def fill_status(row: FillView, markets: Markets) -> s.FillStatusAnswer:
     units = markets[row.market]
     return s.FillStatusAnswer(
         fill=row.fill,
@@ -93,7 +96,7 @@ def fill_status(row: FillRow, markets: Markets) -> s.FillStatusAnswer:
     )
 
 
-def recent_fill(state: Exchange, seq: int, event: e.Filled) -> FillRow | None:
+def recent_fill(state: Exchange, seq: int, event: e.Filled) -> FillView | None:
     """A fill in memory with its status, or None when it is in a batch before the last cut: the ledger knows that one."""
     cut = state.cut
     if cut is None or seq > cut.seq:
@@ -102,7 +105,7 @@ def recent_fill(state: Exchange, seq: int, event: e.Filled) -> FillRow | None:
         batch, status = cut.batch, state.batches[cut.batch]
     else:
         return None
-    return FillRow(
+    return FillView(
         fill=event.fill,
         seq=seq,
         at=event.at,
@@ -177,7 +180,7 @@ def maker(state: Exchange, account: int, made: Maker) -> p.MakerAnswer:
     )
 
 
-def batch(row: BatchRow) -> p.BatchAnswer:
+def batch(row: BatchView) -> p.BatchAnswer:
     return p.BatchAnswer(
         batch=row.batch,
         after_seq=row.after_seq,
@@ -187,6 +190,7 @@ def batch(row: BatchRow) -> p.BatchAnswer:
         root=row.root,
         pages=row.pages,
         deltas=row.deltas,
+        fills=row.fills,
         lamports=row.lamports,
         signatures=list(row.signatures),
     )
@@ -264,6 +268,9 @@ def cut(state: Exchange) -> p.CutAnswer | None:
 def event_fields(events: Iterable[e.Event]) -> list[dict[str, object]]:
     """Events with their fields by name, in the engine's units, for the operator's programs."""
     return [
-        {"type": type(event).__name__, **{name: getattr(event, name) for name in event.__struct_fields__}}
+        {
+            "type": type(event).__name__,
+            **{name: msgspec.to_builtins(getattr(event, name)) for name in event.__struct_fields__},
+        }
         for event in events
     ]

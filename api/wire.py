@@ -59,7 +59,7 @@ class Request(Op, frozen=True, tag="request"):
 
 
 class Accept(Op, frozen=True, tag="accept"):
-    """Take one quote of a request that was opened with `auto: false`. Answered by `closed` or `error`."""
+    """Take one quote of a request that was opened with `auto: false`: it closes."""
 
     request: Number
     quote: Number

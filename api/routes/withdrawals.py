@@ -12,7 +12,7 @@ from api.schemas import WithdrawalAnswer, WithdrawalBody, WithdrawalSignatureBod
 from api.units import micro_usdc
 
 router = APIRouter(prefix="/api/v1/withdrawals", tags=["withdrawals"])
-Id = Annotated[str, Path(pattern=r"^[!-.0-~]{1,128}$", max_length=128)]
+Id = Annotated[str, Path(pattern=r"^withdrawal-[0-9]{1,19}-[A-Za-z0-9._~-]{1,64}$", max_length=128)]
 ERRORS = errors(*SESSION_ERRORS, "withdrawal_unknown", "withdrawals_unavailable")
 
 
@@ -41,7 +41,16 @@ async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
         raise ApiError("withdrawals_unavailable") from None
 
 
-@router.post("/{id}/signature", responses=ERRORS)
+@router.post(
+    "/{id}/signature",
+    responses=errors(
+        *SESSION_ERRORS,
+        "withdrawal_unknown",
+        "bad_signature",
+        "not_awaiting_signature",
+        "withdrawals_unavailable",
+    ),
+)
 async def sign(id: Id, body: WithdrawalSignatureBody, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Hand in the owner's signature over `message`; the payment is sent at once."""
     try:

@@ -12,13 +12,14 @@ import pytest
 import websockets
 from solders.keypair import Keypair
 
-from api.collaborators import BatchRow, EscrowInfo, FillRow, WithdrawalView
+from api.collaborators import EscrowInfo, WithdrawalView
 from api.server import Given, Server
 from api.sessions import Sessions
 from api.streams import Item
 from core.batches import BatchStatus
 from core.events import BatchAdvanced, Filled, SettlementCut, concerns
 from core.market import DEFAULT_MARKETS
+from ledger.queries import BatchView, FillView
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.tail import Tail
@@ -49,34 +50,34 @@ class JournalReads:
         items = [Item(number, seq, event) for number, (seq, event) in enumerate(mine, 1)]
         return [item for item in items if item.number > after][:limit]
 
-    async def _fills(self) -> list[FillRow]:
+    async def _fills(self) -> list[FillView]:
         records = self._records()
         return [await self._row(seq, event) for seq, event in records if isinstance(event, Filled)]
 
-    async def _row(self, seq: int, f: Filled) -> FillRow:
+    async def _row(self, seq: int, f: Filled) -> FillView:
         batch = next(
             (row for row in await self.batches(1 << 60, 1000) if row.after_seq < seq <= row.seq), None
         )
         number, status = (batch.batch, batch.status) if batch else (0, int(BatchStatus.MATCHED))
         sides = (f.taker, f.maker, f.side, f.size, f.price, f.fee, f.taker_realized, f.maker_realized)
-        return FillRow(f.fill, seq, f.at, f.market, *sides, number, status)
+        return FillView(f.fill, seq, f.at, f.market, *sides, number, status)
 
-    async def fill(self, number: int) -> FillRow | None:
+    async def fill(self, number: int) -> FillView | None:
         return next((row for row in await self._fills() if row.fill == number), None)
 
-    async def fills(self, account: int, before: int, limit: int) -> list[FillRow]:
+    async def fills(self, account: int, before: int, limit: int) -> list[FillView]:
         mine = [row for row in await self._fills() if account in (row.taker, row.maker) and row.fill < before]
         return mine[::-1][:limit]
 
-    async def batch(self, number: int) -> BatchRow | None:
+    async def batch(self, number: int) -> BatchView | None:
         return next((row for row in await self.batches(1 << 60, 1000) if row.batch == number), None)
 
-    async def batches(self, before: int, limit: int) -> list[BatchRow]:
-        rows: dict[int, BatchRow] = {}
+    async def batches(self, before: int, limit: int) -> list[BatchView]:
+        rows: dict[int, BatchView] = {}
         last = 0
         for seq, event in self._records():
             if isinstance(event, SettlementCut):
-                rows[event.batch] = BatchRow(event.batch, last, seq, event.at, 1, "", 0, 0, 0, ())
+                rows[event.batch] = BatchView(event.batch, last, seq, event.at, 1, "", 0, 0, 0, 0, ())
                 last = seq
             elif isinstance(event, BatchAdvanced):
                 row = rows[event.batch]
@@ -127,7 +128,9 @@ class Agent:
 
     async def open(self, **auth: Any) -> dict[str, Any]:
         """Connect and authenticate; the first answer."""
-        self.socket = await websockets.connect(self.exchange.server.websocket_url, max_size=None)
+        self.socket = await websockets.connect(
+            self.exchange.server.websocket_url, max_size=None, close_timeout=0.5
+        )
         self.exchange.sockets.append(self.socket)
         await self.send(op="auth", id="auth", token=self.token, **auth)
         self.ready = await self.receive()

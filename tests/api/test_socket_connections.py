@@ -25,7 +25,7 @@ async def closed_with(connection: Any) -> int:
 
 
 async def raw(exchange: Any) -> Any:
-    connection = await websockets.connect(exchange.server.websocket_url, max_size=None)
+    connection = await websockets.connect(exchange.server.websocket_url, max_size=None, close_timeout=0.5)
     exchange.sockets.append(connection)
     return connection
 

@@ -1,0 +1,45 @@
+"""The read side over PostgreSQL: the ledger's queries, with its absence as an expected error."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from api.streams import HistoryUnavailable, Item
+from ledger.queries import BatchView, FillView, Queries
+
+T = TypeVar("T")
+
+
+class History:
+    """`api.collaborators.Reads` over the ledger."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def stream(self, account: int, after: int, limit: int) -> list[Item]:
+        return [Item(*event) for event in await _read(self._queries.stream(account, after, limit))]
+
+    async def fill(self, number: int) -> FillView | None:
+        return await _read(self._queries.fill(number))
+
+    async def fills(self, account: int, before: int, limit: int) -> list[FillView]:
+        return await _read(self._queries.fills(account, before, limit))
+
+    async def batch(self, number: int) -> BatchView | None:
+        return await _read(self._queries.batch(number))
+
+    async def batches(self, before: int, limit: int) -> list[BatchView]:
+        return await _read(self._queries.batches(before, limit))
+
+    async def projected(self) -> int:
+        return await _read(self._queries.projected())
+
+
+async def _read(answer: Awaitable[T]) -> T:
+    """Raises `HistoryUnavailable` when the database cannot be reached; anything else wrong is a surprise."""
+    try:
+        return await answer
+    except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
+        raise HistoryUnavailable(type(error).__name__) from error

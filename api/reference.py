@@ -1,0 +1,122 @@
+"""Reference pages made from the code that they describe: ``python -m api.reference`` writes them, a test compares them."""
+
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import msgspec
+
+from api import outgoing, wire
+from api.closing import WHY, CloseCode
+from api.errors import CATALOGUE
+
+FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
+MADE: Final = "<!-- Made by `python -m api.reference`; change the code and run it. -->"
+
+
+def errors_page() -> str:
+    """The catalogue of error codes."""
+    lines = [
+        "# Errors",
+        "",
+        MADE,
+        "",
+        'Over HTTP every answer of status 400 and above is `{"error": {"code", "message", "retryable"}}`; over the WebSocket the same '
+        "three come in an `error` event with the `id` of the message. Codes are stable, sentences may improve. *Retryable* means that "
+        "the same call may succeed later unchanged.",
+        "",
+        "| Code | HTTP | Retryable | Meaning |",
+        "|---|---|---|---|",
+    ]
+    for code, entry in sorted(CATALOGUE.items()):
+        lines.append(
+            f"| `{code}` | {entry.status} | {'yes' if entry.retryable else 'no'} | {entry.sentence} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def websocket_page() -> str:
+    """Every message of the WebSocket, and why it is closed."""
+    lines = [
+        "# WebSocket",
+        "",
+        MADE,
+        "",
+        "One JSON object a text frame, at most 64 KiB. The address is `websocket` in `GET /api/v1/status` and in the answer to "
+        "`POST /api/v1/agents`. The first message must be `auth`, within five seconds. Prices, sizes and USDC are plain decimal "
+        "strings; instants are microseconds since the Unix epoch; unknown fields are refused.",
+        "",
+        "Every message but `request` and `ping` is answered by `ack` or `error` with its `id`. A `request` is answered by `closed`, "
+        "by `request_opened` and later `closed`, or by `error`; its `id` is the idempotency key, so it may be repeated after a break.",
+        "",
+        "## From the agent",
+        "",
+    ]
+    for op in wire.Op.__subclasses__():
+        lines += _message("op", op)
+    lines += ["## From the exchange", ""]
+    for event in _leaves(outgoing.Ev):
+        lines += _message("ev", event)
+    lines += ["## Close codes", "", "| Code | Name | Why |", "|---|---|---|"]
+    lines += [f"| {int(code)} | {code.name} | {WHY[code]} |" for code in CloseCode]
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(kind: type[Any]) -> list[type[Any]]:
+    below = kind.__subclasses__()
+    return [leaf for child in below for leaf in _leaves(child)] if below else [kind]
+
+
+def _message(tag: str, kind: type[Any]) -> list[str]:
+    lines = [
+        f"### `{kind.__struct_config__.tag}`",
+        "",
+        *(kind.__doc__ or "").replace("\n    ", "\n").strip().split("\n"),
+        "",
+    ]
+    rows = [
+        f"| `{field.encode_name}` | {_type(field.type)} | {_default(field)} |"
+        for field in msgspec.structs.fields(kind)
+    ]
+    if rows:
+        lines += ["| Field | Type | Default |", "|---|---|---|", *rows, ""]
+    return lines
+
+
+def _default(field: Any) -> str:
+    if field.default is msgspec.NODEFAULT:
+        return ""
+    return f"`{msgspec.json.encode(field.default).decode()}`"
+
+
+def _type(kind: Any) -> str:
+    """A type as a reader of JSON knows it."""
+    if isinstance(kind, type):
+        return {int: "integer", str: "string", bool: "boolean", type(None): "null"}[kind]
+    name = _NAMES.get(str(kind))
+    if name is not None:
+        return name
+    parts = [part for part in get_args(kind) if part is not Ellipsis and not isinstance(part, msgspec.Meta)]
+    if str(kind).startswith("typing.Literal"):
+        return ", ".join(f"`{part}`" for part in parts)
+    if getattr(kind, "__origin__", None) is tuple:
+        return "list of " + _type(parts[0])
+    return " or ".join(_type(part) for part in parts)
+
+
+_NAMES: Final = {
+    str(wire.Decimals): "decimal string",
+    str(wire.Key): "id: 1 to 64 printable ASCII characters without spaces",
+    str(wire.Levels): "list of at most 20 [price, size]",
+    str(wire.LifeMs): "integer, 1 to 60000",
+}
+
+
+def pages() -> dict[str, str]:
+    """Contents by file name."""
+    return {"errors.md": errors_page(), "websocket.md": websocket_page()}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)
