@@ -20,9 +20,13 @@ RETRY_LATER: Final = timedelta(seconds=1)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a command led to: the journal sequence after it and its events, each a mapping with its name under ``type``."""
+    """What a command led to: the journal sequence after it and its events, each a mapping with its name under ``type``.
+
+    `repeated`: the command had been carried out before; the events are those of the first time.
+    """
 
     seq: int
+    repeated: bool
     events: list[dict[str, Any]]
 
     def event(self, kind: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Whether the chain, its pages and the engine hold the same money, to the micro-unit."""
 
 from dataclasses import dataclass
+from time import time_ns
 from typing import Final, NamedTuple
 
 from temporalio import activity
@@ -8,6 +9,9 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor, EngineState
 from activities.heartbeats import pause
+from chain.escrow import EscrowClient
+from chain.rpc import FINALIZED
+from ledger.settlement import Settlement
 
 READS: Final = 5
 """A difference is one only when it stands in so many reads in a row: nodes answer for slightly different moments."""
@@ -105,3 +109,53 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         engine_withdrawals=engine.withdrawals,
         reserved=engine.reserved,
     )
+
+
+class ReconciliationActivities:
+    def __init__(self, door: EngineDoor, ledger: Settlement, escrow: EscrowClient) -> None:
+        self._door = door
+        self._ledger = ledger
+        self._escrow = escrow
+
+    @activity.defn
+    async def reconcile(self, batch: int) -> Reconciliation:
+        """Compare until everything agrees or a difference has stood for `READS` reads; the outcome is kept in the ledger.
+
+        Deposits that were final at the first read and are not credited after `CREDIT_PATIENCE` reads raise ``deposits_pending``: that
+        is trouble to wait out, not a difference.
+        """
+        different = pending = wanted = 0
+        while True:
+            engine = await self._door.state()
+            result = compare(batch, await self._totals(), engine)
+            if result.why == "deposits_pending":
+                wanted = wanted or result.deposits
+                if engine.deposits >= wanted:
+                    # What came in since the first read is on its way; everything before is accounted for.
+                    result.why = ""
+            if result.balanced:
+                break
+            if result.why == "deposits_pending":
+                pending += 1
+                if pending >= CREDIT_PATIENCE:
+                    raise ApplicationError(result.sentence(), type=result.why)
+            else:
+                different += 1
+                if different >= READS:
+                    break
+            if not await pause(BETWEEN_READS_S):
+                raise ApplicationError("the worker is shutting down", type="worker_shutdown")
+        await self._ledger.record_reconciliation(batch, time_ns(), result.why, result.sentence())
+        if not result.balanced:
+            activity.logger.error("chain and engine differ: %s", result.sentence())
+        return result
+
+    async def _totals(self) -> ChainTotals:
+        snapshot = await self._escrow.view.snapshot(FINALIZED)
+        return ChainTotals(
+            vault=snapshot.vault,
+            pages_total=sum(page.total for page in snapshot.pages),
+            clearing=snapshot.state.clearing,
+            deposits=snapshot.state.deposits,
+            withdrawals=snapshot.state.withdrawals,
+        )

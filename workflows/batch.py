@@ -1,7 +1,7 @@
 """One settlement batch, from the cut to finality on chain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -9,7 +9,14 @@ from typing import Any, Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.settlement import BatchPlan, BatchReceipt, PageOf, SettlementActivities, StatusOf
+    from activities.settlement import (
+        BatchPlan,
+        BatchReceipt,
+        PageOf,
+        SealOf,
+        SettlementActivities,
+        StatusOf,
+    )
     from core.batches import BatchStatus
     from workflows.steps import BATCH, Result, must_happen
 
@@ -24,6 +31,7 @@ class BatchProgress:
     """What the Temporal UI shows of a batch. `trouble` says why the current step is being tried again."""
 
     batch: int
+    chain_batch: int = 0
     status: str = BatchStatus.MATCHED.name.lower()
     step: str = "cut"
     pages: int = 0
@@ -38,6 +46,7 @@ class BatchProgress:
         """Markdown for the workflow's current details."""
         lines = [
             f"**Batch {self.batch}** is {self.status}, at step *{self.step}*",
+            f"- number on chain: {self.chain_batch or 'none yet'}",
             f"- pages confirmed: {self.confirmed} of {self.pages}",
             f"- accounts that move: {self.deltas}; fills: {self.fills}",
             f"- root: `{self.root}`",
@@ -64,9 +73,10 @@ class BatchWorkflow:
     @workflow.run
     async def run(self, batch: int) -> BatchReceipt:
         workflow.upsert_search_attributes([BATCH.value_set(str(batch))])
-        self._planned(await self._step("cut", SettlementActivities.cut_batch, batch))
+        plan = await self._step("cut", SettlementActivities.cut_batch, batch)
+        self._planned(plan)
         if self._progress.pages:
-            await self._land(batch)
+            await self._land(batch, plan)
         await self._reached(BatchStatus.FINAL)
         return await self._step("receipt", SettlementActivities.batch_receipt, batch)
 
@@ -74,27 +84,28 @@ class BatchWorkflow:
     def progress(self) -> BatchProgress:
         return self._progress
 
-    async def _land(self, batch: int) -> None:
-        await self._step("open", SettlementActivities.open_batch, batch)
+    async def _land(self, batch: int, plan: BatchPlan) -> None:
+        number = await self._step("open", SettlementActivities.open_batch, batch)
+        self._progress.chain_batch = number
         await self._reached(BatchStatus.SUBMITTED)
         # Net-debit pages fill the clearing balance that the others draw on: it may never go below zero.
-        await self._settle(self._plan.debit_pages)
-        await self._settle(self._plan.credit_pages)
+        await self._settle(PageOf(batch, number, page) for page in plan.debit_pages)
+        await self._settle(PageOf(batch, number, page) for page in plan.credit_pages)
         await self._reached(BatchStatus.CONFIRMED)
-        await self._step("seal", SettlementActivities.seal_batch, batch)
+        await self._step("seal", SettlementActivities.seal_batch, SealOf(batch, number))
 
-    async def _settle(self, pages: list[int]) -> None:
+    async def _settle(self, pages: Iterable[PageOf]) -> None:
         progress = self._progress
         window = asyncio.Semaphore(WINDOW)
 
-        async def settle(page: int) -> None:
+        async def settle(of: PageOf) -> None:
             async with window:
-                progress.settling.append(page)
-                await self._step("settle", SettlementActivities.settle_page, PageOf(progress.batch, page))
-                progress.settling.remove(page)
+                progress.settling.append(of.page)
+                await self._step("settle", SettlementActivities.settle_page, of)
+                progress.settling.remove(of.page)
                 progress.confirmed += 1
 
-        await asyncio.gather(*(settle(page) for page in pages))
+        await asyncio.gather(*(settle(of) for of in pages))
 
     async def _reached(self, status: BatchStatus) -> None:
         """Make a status public before going on: what agents hear is never ahead of the chain."""
@@ -111,7 +122,6 @@ class BatchWorkflow:
         return await must_happen(step, argument, on_trouble=self._trouble, within=LANDING)
 
     def _planned(self, plan: BatchPlan) -> None:
-        self._plan = plan
         self._progress.pages = len(plan.debit_pages) + len(plan.credit_pages)
         self._progress.deltas, self._progress.fills, self._progress.root = plan.deltas, plan.fills, plan.root
 

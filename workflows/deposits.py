@@ -40,7 +40,9 @@ class DepositsState:
         if cursor.refused:
             lines.append(f"- **refused by the engine**: {cursor.refused}, last `{cursor.last_refused}`")
         lines += [
-            f"- **trouble**: {sentence}" for sentence in (self.deposits_trouble, self.slots_trouble) if sentence
+            f"- **trouble**: {sentence}"
+            for sentence in (self.deposits_trouble, self.slots_trouble)
+            if sentence
         ]
         return "\n".join(lines)
 

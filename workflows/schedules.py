@@ -67,7 +67,10 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
     """
     wanted = Schedule(
         action=ScheduleActionStartWorkflow(
-            SettlementTickWorkflow.run, id="settlement-tick", task_queue=task_queue, execution_timeout=TICK_LIFE
+            SettlementTickWorkflow.run,
+            id="settlement-tick",
+            task_queue=task_queue,
+            execution_timeout=TICK_LIFE,
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),

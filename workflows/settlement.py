@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
     from activities.reconciliation import Reconciliation, ReconciliationActivities
-    from activities.schedules import SETTLEMENT_ID, ScheduleActivities
+    from activities.schedules import ScheduleActivities
     from activities.settlement import BatchReceipt, SettlementActivities
     from workflows.batch import BatchWorkflow
     from workflows.steps import BATCH, Result, must_happen

@@ -33,8 +33,8 @@ async def must_happen(
     """Result of the activity method `step`, however long it takes.
 
     Every round of tries that fails is told to `on_trouble` as a sentence and followed by a longer pause and a longer round; success
-    after trouble is told as an empty sentence. Only for steps that are idempotent and that nobody may give up: whatever is wrong is repaired
-    from outside while this waits.
+    after trouble is told as an empty sentence. Only for steps that are idempotent and that nobody may give up: whatever is wrong is
+    repaired from outside while this waits.
     """
     pause, tries, troubled = FIRST_PAUSE, FIRST_TRIES, False
     while True:

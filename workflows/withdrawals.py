@@ -1,5 +1,6 @@
 """One withdrawal: reserved in the engine, signed by owner and operator, paid by the chain, closed either way exactly once."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
         WithdrawalActivities,
         signature_is_owners,
     )
-    from workflows.steps import AGENT, HEARTBEAT, code, must_happen, reason
+    from workflows.steps import AGENT, code, must_happen, reason
 
 OWNER_PATIENCE: Final = timedelta(minutes=15)
 """How long the reservation waits for the owner's signature before it is released."""
@@ -33,7 +34,6 @@ class WithdrawalStatus(StrEnum):
     STARTING = "starting"
     AWAITING_SIGNATURE = "awaiting_signature"
     PAYING = "paying"
-    RELEASING = "releasing"
     PAID = "paid"
     RELEASED = "released"
     REFUSED = "refused"
@@ -100,6 +100,7 @@ class WithdrawalWorkflow:
         self._state = WithdrawalState(request)
         self._messages: list[tuple[datetime, MessageToSign]] = []
         self._signed: tuple[MessageToSign, str] | None = None
+        self._too_late = False
 
     @workflow.run
     async def run(self, request: WithdrawalRequest) -> WithdrawalState:
@@ -123,7 +124,7 @@ class WithdrawalWorkflow:
 
     @workflow.update
     async def message_to_sign(self) -> MessageToSign:
-        """A message for the owner to sign, at most `MESSAGE_FRESH` old; it can land for about a minute. Ask again when it was too late.
+        """A message for the owner to sign, at most `MESSAGE_FRESH` old; it can land for about a minute, so ask again when late.
 
         Fails with type `not_awaiting_signature` in any other state.
         """
@@ -134,8 +135,8 @@ class WithdrawalWorkflow:
         message = await workflow.execute_activity_method(
             WithdrawalActivities.build_message,
             self._payment(),
-            start_to_close_timeout=timedelta(seconds=30),
-            schedule_to_close_timeout=timedelta(minutes=2),
+            start_to_close_timeout=timedelta(seconds=5),
+            schedule_to_close_timeout=timedelta(seconds=8),
         )
         self._must_await_signature()
         self._messages = [*self._messages[1 - MESSAGES_KEPT :], (workflow.now(), message)]
@@ -167,7 +168,7 @@ class WithdrawalWorkflow:
 
     def _must_await_signature(self) -> None:
         status = self._state.status
-        if status != WithdrawalStatus.AWAITING_SIGNATURE:
+        if status != WithdrawalStatus.AWAITING_SIGNATURE or self._too_late:
             raise ApplicationError(f"The withdrawal is {status}.", type="not_awaiting_signature")
 
     async def _reserve(self) -> bool:
@@ -215,16 +216,12 @@ class WithdrawalWorkflow:
         return False
 
     async def _owner_signs_before(self, deadline: datetime) -> bool:
-        try:
-            await workflow.wait_condition(
-                lambda: self._signed is not None, timeout=max(deadline - workflow.now(), timedelta(0))
-            )
-        except TimeoutError:
-            pass
-        if self._signed is None:
-            # From here on no signature is accepted: the amount goes back.
-            self._to(WithdrawalStatus.RELEASING)
-        return self._signed is not None
+        patience = max(deadline - workflow.now(), timedelta(0))
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._signed is not None, timeout=patience)
+        # From here on no signature is accepted: the amount goes back.
+        self._too_late = self._signed is None
+        return not self._too_late
 
     def _payment(self) -> Payment:
         asked = self._state.request

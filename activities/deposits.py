@@ -1,0 +1,70 @@
+"""Finalized deposits from the chain into the engine, each once."""
+
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Final
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.engine_door import EngineDoor
+from activities.heartbeats import pause
+from chain.deposits import FoundDeposit
+from chain.escrow import EscrowClient
+from matcher.commands import BindSlot, CreditDeposit
+
+POLL_S: Final = 1.0
+
+
+@dataclass
+class DepositCursor:
+    """How far the chain's deposits have been read. `signature` is the last transaction dealt with, empty at the beginning.
+
+    `amount` is micro-USDC. `refused` counts deposits that the engine would not take: reconciliation shows them as a difference.
+    """
+
+    signature: str = ""
+    credited: int = 0
+    amount: int = 0
+    refused: int = 0
+    last_refused: str = ""
+
+
+class DepositActivities:
+    def __init__(self, door: EngineDoor, escrow: EscrowClient) -> None:
+        self._door = door
+        self._escrow = escrow
+
+    @activity.defn
+    async def watch_deposits(self, cursor: DepositCursor, seconds: float) -> DepositCursor:
+        """Credit what comes in for some seconds; returns the cursor to go on from.
+
+        A repeat goes on from the last heartbeat, or from `cursor`: what is credited again changes nothing.
+        """
+        details = activity.info().heartbeat_details
+        if details:
+            cursor = DepositCursor(**details[0]) if isinstance(details[0], dict) else details[0]
+        until = monotonic() + seconds
+        while True:
+            scan = await self._escrow.view.deposits_since(cursor.signature or None)
+            for found in scan.deposits:
+                cursor = await self._credit(cursor, found)
+                activity.heartbeat(cursor)
+            cursor = replace(cursor, signature=scan.cursor or "")
+            if monotonic() >= until:
+                return cursor
+            if not await pause(POLL_S if scan.complete else 0.0, cursor):
+                return cursor
+
+    async def _credit(self, cursor: DepositCursor, found: FoundDeposit) -> DepositCursor:
+        deposit, key = found.deposit, f"{found.signature}:{found.index}"
+        try:
+            # The slot may have been opened and paid into before its binding was told to the engine.
+            await self._door.command(BindSlot(deposit.account, deposit.page, deposit.slot))
+            await self._door.command(CreditDeposit(deposit.account, deposit.amount, key))
+        except ApplicationError as error:
+            if not error.non_retryable:
+                raise
+            activity.logger.error("the engine refuses deposit %s: %s", key, error.message)
+            return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} {error.type}")
+        return replace(cursor, credited=cursor.credited + 1, amount=cursor.amount + deposit.amount)

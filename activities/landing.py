@@ -1,0 +1,106 @@
+"""Getting one step onto the chain exactly once: signed bytes are stored before they are sent, and what the chain says decides.
+
+The order for every reference ("batch/3/page/0"): send what is stored and not decided yet; when all that was stored is decided, ask
+the chain whether the step is done; only when it is not, sign and store anew. Whatever dies in between, the next run finds either
+nothing stored (nothing was sent) or stored bytes (which land at most once), and the program refuses a step that it has taken.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from temporalio.exceptions import ApplicationError
+
+from chain.escrow import EscrowClient
+from chain.rpc import CONFIRMED
+from chain.send import Expired, Failed, Fate, Landed, Refused, send_until
+from chain.transactions import SignedTransaction
+from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submission
+
+PRIORITY_FEE_FIRST: Final = 1_000
+PRIORITY_FEE_MAX: Final = 1_000_000
+"""Micro-lamports per compute unit: at most one lamport a unit, so 47,500 lamports for the largest page."""
+
+Build = Callable[[int], Awaitable[SignedTransaction]]
+Done = Callable[[], Awaitable[bool]]
+
+
+class Lander:
+    """Lands steps of one escrow. `first_fee` is the priority fee of a first try, in micro-lamports per compute unit."""
+
+    def __init__(self, ledger: Settlement, escrow: EscrowClient, first_fee: int = 0) -> None:
+        self._ledger = ledger
+        self._escrow = escrow
+        self._first_fee = first_fee
+
+    async def land(self, reference: str, build: Build, done: Done, commitment: str = CONFIRMED) -> None:
+        """Return once the step is on chain at `commitment`, by a transaction of this or an earlier run.
+
+        `build` signs with a priority fee, which doubles with every transaction of this reference that expired; `done` asks the chain
+        whether it has the step. Raises a retryable `ApplicationError` of type ``escrow_<name>`` when the program refuses a step
+        that is not done.
+        """
+        while True:
+            tried = await self._ledger.submissions(reference)
+            pending = next((one for one in tried if one.status == SIGNED), None)
+            sent_before = pending is not None
+            if pending is None:
+                if tried and await done():
+                    await self.find_landed(tried)
+                    return
+                pending = await self.keep(reference, await build(self._fee(tried)))
+            fate = await self.decide(pending, commitment, sent_before=sent_before)
+            if isinstance(fate, Landed):
+                return
+            if isinstance(fate, Failed | Refused) and not await done():
+                raise ApplicationError(f"{reference}: {fate.logs}", type=f"escrow_{fate.code}")
+
+    async def decide(self, pending: Submission, commitment: str, *, sent_before: bool) -> Fate:
+        """Send stored bytes until the chain decides; keep the decision and the fee it cost."""
+        transaction = SignedTransaction(pending.raw, pending.signature, pending.last_valid_block_height)
+        fate = await send_until(self._escrow.client, transaction, commitment, sent_before=sent_before)
+        match fate:
+            case Landed():
+                await self._close(pending.signature, LANDED)
+            case Failed():
+                await self._close(pending.signature, FAILED)
+            case Refused():
+                await self._ledger.close_submission(pending.signature, FAILED)
+            case Expired():
+                await self._ledger.close_submission(pending.signature, EXPIRED)
+        return fate
+
+    async def keep(self, reference: str, signed: SignedTransaction) -> Submission:
+        """Store signed bytes; they may be sent once this returns."""
+        height = signed.last_valid_block_height
+        await self._ledger.add_submission(signed.signature, reference, signed.raw, height)
+        return Submission(signed.signature, reference, signed.raw, height, SIGNED, lamports=0)
+
+    async def find_landed(self, tried: list[Submission]) -> str:
+        """Signature of the one that did the step: the program's state outranks a node that called landed bytes expired.
+
+        Empty when the node knows none of them any more.
+        """
+        for one in reversed(tried):
+            if one.status == LANDED:
+                return one.signature
+            receipt = await self._escrow.view.receipt(one.signature)
+            if receipt is not None and receipt.succeeded:
+                await self._close(one.signature, LANDED)
+                return one.signature
+        return ""
+
+    async def missing_fees(self, submissions: list[Submission]) -> None:
+        """Ask again for the fees of landed transactions that the node had not shown yet."""
+        for one in submissions:
+            if one.status == LANDED and not one.lamports:
+                await self._close(one.signature, LANDED)
+
+    def _fee(self, tried: list[Submission]) -> int:
+        expired = sum(one.status == EXPIRED for one in tried)
+        if not expired:
+            return self._first_fee
+        return min(max(self._first_fee, PRIORITY_FEE_FIRST) << (expired - 1), PRIORITY_FEE_MAX)
+
+    async def _close(self, signature: str, status: str) -> None:
+        receipt = await self._escrow.view.receipt(signature)
+        await self._ledger.close_submission(signature, status, receipt.fee if receipt is not None else 0)

@@ -1,0 +1,283 @@
+"""Steps of a settlement batch: cut, open, settle its pages, seal. Each may be repeated at any time by any worker."""
+
+import asyncio
+from dataclasses import dataclass
+from time import time_ns
+from typing import Final
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.engine_door import EngineDoor
+from activities.heartbeats import heartbeats
+from activities.landing import Lander
+from chain.deltas import decode_deltas, encode_deltas
+from chain.escrow import EscrowClient
+from chain.keys import Signer
+from chain.layout import ROOTS_KEPT, EscrowState
+from chain.rpc import FINALIZED
+from chain.transactions import SignedTransaction
+from core.batches import BatchStatus
+from core.pages import plan_pages
+from core.quantities import SECOND
+from ledger.queries import Queries
+from ledger.settlement import LANDED, AccountAtCut, Settlement, StoredBatch
+from matcher.commands import AdvanceBatch, CutSettlement
+
+LEDGER_PATIENCE_S: Final = 60.0
+"""How long one try waits for the projection of the journal."""
+IDLE_CUT: Final = 300 * SECOND
+"""When a cut moved nothing and no fill followed, the next one waits this long: an idle exchange makes no records."""
+
+
+@dataclass
+class Work:
+    """What a round has to do: batches by number, 0 for none. `unfinished` was cut before, `due` is to be cut now."""
+
+    unfinished: int
+    due: int
+
+
+@dataclass
+class BatchPlan:
+    """A cut batch: its pages by index, net debits first; how many accounts move and fills it covers; its root in hex."""
+
+    batch: int
+    debit_pages: list[int]
+    credit_pages: list[int]
+    deltas: int
+    fills: int
+    root: str
+
+
+@dataclass
+class PageOf:
+    """A page of a batch; `chain_batch` is the number under which the program has the batch."""
+
+    batch: int
+    chain_batch: int
+    page: int
+
+
+@dataclass
+class SealOf:
+    batch: int
+    chain_batch: int
+
+
+@dataclass
+class StatusOf:
+    """A public status (`core.batches.BatchStatus`) that a batch has reached."""
+
+    batch: int
+    status: int
+
+
+@dataclass
+class BatchReceipt:
+    """What became of a final batch: `lamports` are all fees paid for it."""
+
+    batch: int
+    pages: int
+    deltas: int
+    fills: int
+    lamports: int
+    root: str
+    seal_signature: str
+
+
+class SettlementActivities:
+    """Over the engine's door, the ledger and the chain; `operator` signs."""
+
+    def __init__(
+        self,
+        door: EngineDoor,
+        ledger: Settlement,
+        queries: Queries,
+        escrow: EscrowClient,
+        lander: Lander,
+        operator: Signer,
+    ) -> None:
+        self._door = door
+        self._ledger = ledger
+        self._queries = queries
+        self._escrow = escrow
+        self._lander = lander
+        self._operator = operator
+
+    @activity.defn
+    async def next_batch(self) -> Work:
+        """What there is to do now, counting every fill that was on disk when this was asked."""
+        async with heartbeats():
+            await self._projected((await self._door.state()).seq)
+            last = await self._ledger.last_batch()
+            if last is not None and last.status < BatchStatus.FINAL:
+                return Work(unfinished=last.batch, due=0)
+            number = last.batch + 1 if last is not None else 1
+            if await self._is_cut(number):
+                return Work(unfinished=number, due=0)
+            return Work(unfinished=0, due=number if await self._is_due(last) else 0)
+
+    @activity.defn
+    async def cut_batch(self, batch: int) -> BatchPlan:
+        """Have the engine cut, then store deltas by page, and the root over the batch's fills and accounts, in one transaction."""
+        async with heartbeats():
+            stored = await self._ledger.load_batch(batch)
+            if stored is None:
+                await self._door.command(CutSettlement(batch))
+                cut = await self._door.cut(batch)
+                await self._projected(cut.seq)
+                plans = plan_pages((one.page, one.slot, one.delta) for one in cut.accounts)
+                stored = await self._ledger.store_batch(
+                    batch,
+                    cut.at,
+                    cut.previous_seq,
+                    cut.seq,
+                    [AccountAtCut(one.account, one.balance, one.equity) for one in cut.accounts],
+                    [(plan, encode_deltas(plan.deltas)) for plan in plans],
+                )
+            return _plan(stored)
+
+    @activity.defn
+    async def open_batch(self, batch: int) -> int:
+        """Open the batch on chain; returns its number there, which lags behind when batches had nothing to land.
+
+        The root tells batches apart: it covers the batch's own number.
+        """
+        async with heartbeats():
+            stored = await self._stored(batch)
+            if number := await self._number_on_chain(stored.root):
+                return number
+
+            async def build(fee: int) -> SignedTransaction:
+                state = await self._state()
+                if state.open_batch:
+                    raise ApplicationError(
+                        f"batch {state.open_batch} is open on chain with another root",
+                        type="other_batch_open",
+                    )
+                pages = len(stored.pages)
+                return await self._escrow.build_open_batch(
+                    self._operator, state.sealed_batch + 1, stored.root, pages, price=fee
+                )
+
+            async def done() -> bool:
+                return await self._number_on_chain(stored.root) > 0
+
+            await self._lander.land(f"batch/{batch}/open", build, done)
+            if number := await self._number_on_chain(stored.root):
+                return number
+            raise ApplicationError("the node does not show the open batch yet", type="node_behind")
+
+    @activity.defn
+    async def settle_page(self, of: PageOf) -> None:
+        """Land one page's deltas; the page itself remembers the last batch that it took."""
+        async with heartbeats():
+            stored = await self._stored(of.batch)
+            deltas = decode_deltas(next(page.deltas for page in stored.pages if page.page == of.page))
+
+            async def build(fee: int) -> SignedTransaction:
+                return await self._escrow.build_settle_page(
+                    self._operator, of.chain_batch, of.page, deltas, price=fee
+                )
+
+            async def done() -> bool:
+                page = await self._escrow.view.page(of.page)
+                return page is not None and page.last_batch >= of.chain_batch
+
+            await self._lander.land(f"batch/{of.batch}/page/{of.page}", build, done)
+
+    @activity.defn
+    async def seal_batch(self, of: SealOf) -> None:
+        """Seal, and return once that is final: whatever the batch did before then is final too."""
+        async with heartbeats():
+
+            async def build(fee: int) -> SignedTransaction:
+                return await self._escrow.build_seal_batch(self._operator, of.chain_batch, price=fee)
+
+            async def done() -> bool:
+                state = await self._escrow.view.escrow_state(FINALIZED)
+                return state is not None and state.sealed_batch >= of.chain_batch
+
+            await self._lander.land(f"batch/{of.batch}/seal", build, done, FINALIZED)
+
+    @activity.defn
+    async def publish_status(self, of: StatusOf) -> None:
+        """Tell engine and ledger, and through them the agents, how far the batch is; with it the fees paid so far."""
+        sent = await self._ledger.submissions_of_batch(of.batch)
+        await self._lander.missing_fees(sent)
+        await self._ledger.record_lamports(of.batch)
+        landed = tuple(one.signature for one in sent if one.status == LANDED)
+        await self._door.command(AdvanceBatch(of.batch, of.status, landed))
+        await self._ledger.advance(of.batch, BatchStatus(of.status))
+
+    @activity.defn
+    async def batch_receipt(self, batch: int) -> BatchReceipt:
+        stored = await self._stored(batch)
+        seals = await self._ledger.submissions(f"batch/{batch}/seal")
+        return BatchReceipt(
+            batch=batch,
+            pages=len(stored.pages),
+            deltas=stored.deltas,
+            fills=stored.fills,
+            lamports=stored.lamports,
+            root=stored.root.hex(),
+            seal_signature=next((one.signature for one in seals if one.status == LANDED), ""),
+        )
+
+    async def _projected(self, sequence: int) -> None:
+        try:
+            async with asyncio.timeout(LEDGER_PATIENCE_S):
+                await self._ledger.wait_projected(sequence)
+        except TimeoutError:
+            raise ApplicationError(
+                f"the ledger has not got to journal sequence {sequence}", type="ledger_behind"
+            ) from None
+
+    async def _is_cut(self, batch: int) -> bool:
+        """Whether the engine has cut a batch that the ledger does not know: its step was interrupted in between."""
+        try:
+            await self._door.cut(batch)
+        except ApplicationError as error:
+            if error.type == "batch_unknown":
+                return False
+            raise
+        return True
+
+    async def _is_due(self, last: StoredBatch | None) -> bool:
+        totals = await self._queries.totals()
+        if totals.fills > totals.final_fills:
+            return True
+        return last is not None and (bool(last.pages) or last.at + IDLE_CUT <= time_ns())
+
+    async def _stored(self, batch: int) -> StoredBatch:
+        stored = await self._ledger.load_batch(batch)
+        if stored is None:
+            raise ApplicationError(f"batch {batch} is not in the ledger", type="batch_not_stored")
+        return stored
+
+    async def _state(self) -> EscrowState:
+        state = await self._escrow.view.escrow_state()
+        if state is None:
+            raise ApplicationError("the escrow is not initialized", type="escrow_missing")
+        return state
+
+    async def _number_on_chain(self, root: bytes) -> int:
+        """The chain's number of the open or recently sealed batch with that root, or 0."""
+        state = await self._state()
+        if state.open_batch and state.root == root:
+            return state.open_batch
+        newest = state.sealed_batch
+        kept = range(newest, max(0, newest - ROOTS_KEPT), -1)
+        return next((number for number in kept if state.sealed_root(number) == root), 0)
+
+
+def _plan(stored: StoredBatch) -> BatchPlan:
+    return BatchPlan(
+        batch=stored.batch,
+        debit_pages=[page.page for page in stored.pages if page.net < 0],
+        credit_pages=[page.page for page in stored.pages if page.net >= 0],
+        deltas=stored.deltas,
+        fills=stored.fills,
+        root=stored.root.hex(),
+    )

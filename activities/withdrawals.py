@@ -1,0 +1,212 @@
+"""Steps of a withdrawal: reserve in the engine, build what the owner signs, pay on chain once, close the reservation."""
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.engine_door import EngineDoor
+from activities.heartbeats import heartbeats
+from activities.landing import Lander
+from chain.escrow import EscrowClient
+from chain.keys import Signer
+from chain.rpc import FINALIZED
+from chain.send import Expired, Failed, Fate, Landed, Refused
+from chain.transactions import SignedTransaction, UnsignedTransaction
+from core.events import WithdrawalFinished
+from ledger.queries import Queries
+from ledger.settlement import SIGNED, Settlement
+from matcher.commands import FinishWithdrawal, ReserveWithdrawal
+
+LEDGER_PATIENCE_S: Final = 20.0
+STREAM_PIECE: Final = 1_000
+
+
+@dataclass
+class Reservation:
+    """Micro-USDC to take out of an account; `key` is the owner's id of the withdrawal."""
+
+    account: int
+    amount: int
+    key: str
+
+
+@dataclass
+class Payment:
+    """What the chain is to pay: micro-USDC, once per engine withdrawal number. Empty `destination`: the owner's own token account."""
+
+    account: int
+    owner: str
+    amount: int
+    destination: str
+    withdrawal: int
+
+
+@dataclass
+class MessageToSign:
+    """Bytes of a transaction message in base64, which cannot land after `last_valid_block_height`."""
+
+    message: str
+    last_valid_block_height: int
+
+
+class PaymentStatus(StrEnum):
+    PAID = "paid"
+    EXPIRED = "expired"
+    """It provably did not land and never will: another message may be signed."""
+    REFUSED = "refused"
+    """The program refused it, and would refuse it again."""
+
+
+@dataclass
+class PaymentOutcome:
+    status: PaymentStatus
+    signature: str = ""
+    code: str = ""
+    message: str = ""
+
+
+@dataclass
+class Closing:
+    withdrawal: int
+    paid: bool
+    signature: str
+
+
+def signature_is_owners(owner: str, message: str, signature: str) -> bool:
+    """Whether `signature` (base58) is `owner`'s (base58) over the bytes of `message` (base64). Pure."""
+    try:
+        return Signature.from_string(signature).verify(Pubkey.from_string(owner), base64.b64decode(message))
+    except ValueError:
+        return False
+
+
+class WithdrawalActivities:
+    """`operator` signs only what the owner has signed, one transaction of a withdrawal at a time."""
+
+    def __init__(
+        self,
+        door: EngineDoor,
+        ledger: Settlement,
+        queries: Queries,
+        escrow: EscrowClient,
+        lander: Lander,
+        operator: Signer,
+    ) -> None:
+        self._door = door
+        self._ledger = ledger
+        self._queries = queries
+        self._escrow = escrow
+        self._lander = lander
+        self._operator = operator
+
+    @activity.defn
+    async def reserve(self, reservation: Reservation) -> int:
+        """The engine's number of the withdrawal. Its refusals are final and keep their codes.
+
+        ``withdrawal_closed`` refuses a key that was paid or released before: nothing is reserved for it any more.
+        """
+        answer = await self._door.command(
+            ReserveWithdrawal(reservation.account, reservation.amount, reservation.key)
+        )
+        number = int(answer.event("WithdrawalReserved")["withdrawal"])
+        if answer.repeated and await self._is_finished(reservation.account, number, answer.seq):
+            raise ApplicationError(
+                "that withdrawal was closed before", type="withdrawal_closed", non_retryable=True
+            )
+        return number
+
+    @activity.defn
+    async def build_message(self, payment: Payment) -> MessageToSign:
+        """The message that owner and operator both sign. ``funds_not_landed`` while a batch that pays into the slot is on its way."""
+        place = await self._escrow.view.slot_of(payment.account)
+        if place is None or str(place.slot.owner) != payment.owner:
+            raise ApplicationError(
+                "that owner has no such account on chain", type="account_unknown", non_retryable=True
+            )
+        if place.slot.balance < payment.amount:
+            raise ApplicationError(
+                f"the chain holds {place.slot.balance} micro-USDC for the account so far",
+                type="funds_not_landed",
+                non_retryable=True,
+            )
+        try:
+            target = Pubkey.from_string(payment.destination) if payment.destination else None
+        except ValueError as error:
+            raise ApplicationError(str(error), type="bad_destination", non_retryable=True) from None
+        unsigned = await self._escrow.withdraw_message(
+            self._operator.pubkey,
+            place.slot.owner,
+            place.page,
+            place.slot.index,
+            payment.amount,
+            payment.withdrawal,
+            target=target,
+        )
+        return MessageToSign(base64.b64encode(unsigned.message).decode(), unsigned.last_valid_block_height)
+
+    @activity.defn
+    async def pay(self, payment: Payment, message: MessageToSign, signature: str) -> PaymentOutcome:
+        """Land the owner's message, or say for certain that it will not; paid means final."""
+        async with heartbeats():
+            tried = await self._ledger.submissions(f"withdrawal/{payment.withdrawal}")
+            if await self._is_paid(payment):
+                return PaymentOutcome(PaymentStatus.PAID, await self._lander.find_landed(tried))
+            pending = next((one for one in tried if one.status == SIGNED), None)
+            sent_before = pending is not None
+            if pending is None:
+                signed = self._signed(payment, message, signature)
+                if any(one.signature == signed.signature for one in tried):
+                    return PaymentOutcome(PaymentStatus.EXPIRED)
+                pending = await self._lander.keep(f"withdrawal/{payment.withdrawal}", signed)
+            fate = await self._lander.decide(pending, FINALIZED, sent_before=sent_before)
+            return await self._outcome(payment, fate)
+
+    @activity.defn
+    async def finish(self, closing: Closing) -> None:
+        """Close the reservation in the engine, paid or given back."""
+        await self._door.command(FinishWithdrawal(closing.withdrawal, closing.paid, closing.signature))
+
+    def _signed(self, payment: Payment, message: MessageToSign, signature: str) -> SignedTransaction:
+        unsigned = UnsignedTransaction(base64.b64decode(message.message), message.last_valid_block_height)
+        return self._escrow.combine_withdraw(
+            unsigned, self._operator, Pubkey.from_string(payment.owner), Signature.from_string(signature)
+        )
+
+    async def _outcome(self, payment: Payment, fate: Fate) -> PaymentOutcome:
+        match fate:
+            case Landed():
+                return PaymentOutcome(PaymentStatus.PAID, fate.signature)
+            case Failed() | Refused():
+                if await self._is_paid(payment):
+                    return PaymentOutcome(PaymentStatus.PAID)
+                return PaymentOutcome(
+                    PaymentStatus.REFUSED, fate.signature, fate.code, "The escrow refused it."
+                )
+            case Expired():
+                return PaymentOutcome(PaymentStatus.EXPIRED, fate.signature)
+
+    async def _is_paid(self, payment: Payment) -> bool:
+        """Whether the slot's last withdrawal, in the final state, is this one: nothing else sets it to this number."""
+        place = await self._escrow.view.slot_of(payment.account, FINALIZED)
+        return place is not None and place.slot.last_withdrawal == payment.withdrawal
+
+    async def _is_finished(self, account: int, withdrawal: int, sequence: int) -> bool:
+        """Whether the journal up to `sequence` has closed the withdrawal: read from the account's own stream."""
+        async with asyncio.timeout(LEDGER_PATIENCE_S):
+            await self._ledger.wait_projected(sequence)
+        after = 0
+        while events := await self._queries.stream(account, after, STREAM_PIECE):
+            if any(
+                isinstance(one.event, WithdrawalFinished) and one.event.withdrawal == withdrawal
+                for one in events
+            ):
+                return True
+            after = events[-1].number
+        return False

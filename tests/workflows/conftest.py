@@ -1,0 +1,125 @@
+"""A Temporal test server that skips time, and a worker whose activities answer from a script."""
+
+import asyncio
+import functools
+import os
+import sysconfig
+import types
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.deposits import DepositActivities
+from activities.reconciliation import ReconciliationActivities
+from activities.schedules import ScheduleActivities
+from activities.settlement import SettlementActivities
+from activities.slots import SlotActivities
+from activities.withdrawals import WithdrawalActivities
+from workflows.batch import BatchWorkflow
+from workflows.deposits import DepositsWorkflow
+from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
+from workflows.steps import AGENT, BATCH
+from workflows.withdrawals import WithdrawalWorkflow
+
+TASK_QUEUE = "test"
+TEST_LIFE_S = 20
+WORKFLOWS = [
+    BatchWorkflow,
+    DepositsWorkflow,
+    SettlementTickWorkflow,
+    SettlementWorkflow,
+    WithdrawalWorkflow,
+]
+
+
+class Script:
+    """Answers activities by name: a value, an exception to raise, or a list of them in turn (the last one stays).
+
+    `calls` is every (name, arguments) in the order they began. Functions are called with the arguments.
+    """
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {
+            name: answer if isinstance(answer, list) else [answer] for name, answer in answers.items()
+        }
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    def activities(self, methods: list[Callable[..., Any]]) -> list[Callable[..., Any]]:
+        return [self._stand_in(method) for method in methods]
+
+    def _stand_in(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        name = method.__name__
+
+        @functools.wraps(method, updated=())
+        async def answer(_: object, *arguments: Any) -> Any:
+            self.calls.append((name, arguments))
+            script = self.answers[name]
+            result = script.pop(0) if len(script) > 1 else script[0]
+            if isinstance(result, BaseException):
+                raise result
+            if callable(result):
+                result = result(*arguments)
+            return await result if asyncio.iscoroutine(result) else result
+
+        return types.MethodType(activity.defn(name=name)(answer), self)
+
+
+METHODS: list[Callable[..., Any]] = [
+    getattr(owner, name)
+    for owner in (
+        SettlementActivities,
+        ReconciliationActivities,
+        ScheduleActivities,
+        DepositActivities,
+        SlotActivities,
+        WithdrawalActivities,
+    )
+    for name, member in vars(owner).items()
+    if hasattr(member, "__temporal_activity_definition")
+]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """Client of a server that skips time whenever all workflows only wait."""
+    server = os.path.join(sysconfig.get_path("scripts"), "temporal-test-server")
+    async with await WorkflowEnvironment.start_time_skipping(test_server_existing_path=server) as environment:
+        keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+        await environment.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(search_attributes={key.name: keyword for key in (BATCH, AGENT)})
+        )
+        async with asyncio.timeout(TEST_LIFE_S):
+            yield environment.client
+
+
+@asynccontextmanager
+async def worker(client: Client, script: Script) -> AsyncIterator[None]:
+    async with Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=WORKFLOWS,
+        activities=script.activities(METHODS),
+        workflow_failure_exception_types=[Exception],
+    ):
+        yield
+
+
+@pytest.fixture
+def script_of() -> type[Script]:
+    return Script
+
+
+@pytest.fixture
+def working(client: Client) -> Callable[[Script], AbstractAsyncContextManager[None]]:
+    return functools.partial(worker, client)

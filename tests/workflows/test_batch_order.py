@@ -1,0 +1,106 @@
+"""The batch workflow: order of its steps, net debits first, and that trouble is reported and outlived."""
+
+import asyncio
+
+import pytest
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from activities.settlement import BatchPlan, BatchReceipt, PageOf, StatusOf
+from core.batches import BatchStatus
+from workflows.batch import WINDOW, BatchWorkflow
+
+PLAN = BatchPlan(batch=7, debit_pages=[2, 0], credit_pages=[1], deltas=9, fills=4, root="ab")
+RECEIPT = BatchReceipt(batch=7, pages=3, deltas=9, fills=4, lamports=25_000, root="ab", seal_signature="seal")
+DONE = {
+    "open_batch": 5,
+    "settle_page": None,
+    "seal_batch": None,
+    "publish_status": None,
+    "batch_receipt": RECEIPT,
+}
+
+
+async def settled(client: Client) -> BatchReceipt:
+    return await client.execute_workflow(BatchWorkflow.run, 7, id="batch-7", task_queue="test")
+
+
+async def test_a_batch_goes_through_its_steps_in_order(client, script_of, working):
+    script = script_of(cut_batch=PLAN, **DONE)
+    async with working(script):
+        assert await settled(client) == RECEIPT
+    assert script.names() == [
+        "cut_batch",
+        "open_batch",
+        "publish_status",
+        "settle_page",
+        "settle_page",
+        "settle_page",
+        "publish_status",
+        "seal_batch",
+        "publish_status",
+        "batch_receipt",
+    ]
+    assert sorted(call[0].page for name, call in script.calls if name == "settle_page") == [0, 1, 2]
+    assert [call[0].status for name, call in script.calls if name == "publish_status"] == [
+        BatchStatus.SUBMITTED,
+        BatchStatus.CONFIRMED,
+        BatchStatus.FINAL,
+    ]
+
+
+async def test_credits_wait_for_every_debit_and_the_window_is_kept(client, script_of, working):
+    debits, credits = list(range(40)), list(range(40, 60))
+    flying, most, landed = set(), 0, []
+
+    async def settle(of: PageOf) -> None:
+        nonlocal most
+        if of.page in credits:
+            assert set(debits) <= set(landed)
+        flying.add(of.page)
+        most = max(most, len(flying))
+        await asyncio.sleep(0.01)
+        flying.discard(of.page)
+        landed.append(of.page)
+
+    plan = BatchPlan(batch=7, debit_pages=debits, credit_pages=credits, deltas=99, fills=1, root="ab")
+    script = script_of(cut_batch=plan, **{**DONE, "settle_page": settle})
+    async with working(script):
+        await settled(client)
+    assert sorted(landed) == debits + credits
+    assert most <= WINDOW
+
+
+async def test_a_batch_without_pages_is_final_without_a_transaction(client, script_of, working):
+    plan = BatchPlan(batch=7, debit_pages=[], credit_pages=[], deltas=0, fills=0, root="ab")
+    script = script_of(cut_batch=plan, **DONE)
+    async with working(script):
+        await settled(client)
+    assert script.names() == ["cut_batch", "publish_status", "batch_receipt"]
+
+
+async def test_trouble_is_shown_and_the_batch_goes_on_when_it_is_over(client, script_of, working):
+    refusal = ApplicationError("no", type="rpc_unreachable", non_retryable=True)
+    shown: list[str] = []
+
+    async def look() -> None:
+        progress = await client.get_workflow_handle_for(BatchWorkflow.run, "batch-7").query(
+            BatchWorkflow.progress
+        )
+        shown.append(progress.trouble)
+
+    script = script_of(cut_batch=PLAN, **{**DONE, "open_batch": [refusal, refusal, look, None]})
+    async with working(script):
+        assert await settled(client) == RECEIPT
+        await look()
+    assert script.names().count("open_batch") == 3
+    assert shown == ["open_batch: rpc_unreachable: no", ""]
+
+
+@pytest.mark.parametrize("failure", [ApplicationError("lost", type="rpc_unreachable"), RuntimeError("bug")])
+async def test_failures_that_may_pass_are_tried_again_at_once(client, script_of, working, failure):
+    script = script_of(cut_batch=PLAN, **{**DONE, "seal_batch": [failure, failure, None]})
+    async with working(script):
+        assert await settled(client) == RECEIPT
+    assert script.names().count("seal_batch") == 3
+    assert StatusOf(7, BatchStatus.FINAL) in [call[0] for _, call in script.calls]
