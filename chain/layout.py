@@ -1,6 +1,6 @@
 """What the escrow program's accounts hold, read from their bytes.
 
-The layouts are fixed and plain, so one `struct` call reads a whole page: a hundred times faster than a generic decoder, which matters
+The layouts are fixed and plain, so one `struct` call reads a slot: a hundred times faster than a generic decoder, which matters
 when ten thousand slots are compared with the ledger. The tests hold this file against the IDL.
 """
 
@@ -16,9 +16,9 @@ from chain.deltas import SLOTS_PER_PAGE
 ROOTS_KEPT: Final = 128
 ESCROW_BYTES: Final = 4880
 PAGE_BYTES: Final = 9752
-_ESCROW: Final = struct.Struct("<8s32s32s32s32s32sQQQQQQQIIIBBBB32s512s4096s")
+_ESCROW: Final = struct.Struct("<8s32s32s32s32s32s7Q3I4B32s512s4096s")
 _PAGE_HEAD: Final = struct.Struct("<8s32sQII16s")
-_SLOT: Final = struct.Struct("<32sQQQQQQII")
+_SLOT: Final = struct.Struct("<32s6Q2I")
 _TOKEN_AMOUNT_AT: Final = 64
 _TOKEN_ACCOUNT_BYTES: Final = 165
 
@@ -31,7 +31,11 @@ class LayoutMismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EscrowState:
-    """The escrow account. Amounts in micro-USDC; `deposits` and `withdrawals` are running totals."""
+    """The escrow account. Money in micro-USDC; `deposits` and `withdrawals` are running totals.
+
+    `open_batch` is the batch being settled, 0 for none; `clearing` what it took and has not given yet; `root` its root. The root of
+    sealed batch n is `roots[n % 128]`, for the last 128.
+    """
 
     admin: Pubkey
     operator: Pubkey
@@ -40,9 +44,7 @@ class EscrowState:
     vault: Pubkey
     sealed_batch: int
     open_batch: int
-    """The batch being settled, 0 for none."""
     clearing: int
-    """What the open batch took and has not given yet."""
     gross: int
     deposits: int
     withdrawals: int
@@ -51,34 +53,28 @@ class EscrowState:
     pages_total: int
     pages_settled: int
     root: bytes
-    roots: bytes
-
-    def sealed_root(self, batch: int) -> bytes | None:
-        """Root that was sealed with `batch`, or None when it was not sealed or is no longer kept."""
-        if not max(0, self.sealed_batch - ROOTS_KEPT) < batch <= self.sealed_batch:
-            return None
-        at = batch % ROOTS_KEPT * 32
-        return self.roots[at : at + 32]
+    roots: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One account's place on chain. `balance` in micro-USDC; `last_withdrawal` is the number of the last co-signed one."""
+class SlotView:
+    """One used slot. `balance` in micro-USDC; `last_withdrawal` is the number of the last co-signed one."""
 
-    index: int
-    owner: Pubkey
+    page: int
+    slot: int
+    owner: str
     account: int
     balance: int
     last_withdrawal: int
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """The used slots of one page, in order."""
+class PageView:
+    """The used slots of one page, in order, and the last batch that the page took."""
 
     index: int
     last_batch: int
-    slots: tuple[Slot, ...]
+    slots: tuple[SlotView, ...]
 
     @property
     def full(self) -> bool:
@@ -98,28 +94,50 @@ _ESCROW_MARK: Final = _discriminator("Escrow")
 _PAGE_MARK: Final = _discriminator("Page")
 
 
-def decode_escrow(data: bytes) -> EscrowState:
+def parse_escrow(data: bytes) -> EscrowState:
     if len(data) != ESCROW_BYTES or data[:8] != _ESCROW_MARK:
         raise LayoutMismatch("not an escrow account of this version")
     fields = _ESCROW.unpack(data)
-    keys = (Pubkey(key) for key in fields[1:6])
-    return EscrowState(*keys, *fields[6:16], root=fields[20], roots=fields[22])
+    admin, operator, guardian, mint, vault = map(Pubkey, fields[1:6])
+    sealed, opened, clearing, gross, deposits, withdrawals, deposit_count = fields[6:13]
+    pages, pages_total, pages_settled = fields[13:16]
+    ring = fields[22]
+    return EscrowState(
+        admin=admin,
+        operator=operator,
+        guardian=guardian,
+        mint=mint,
+        vault=vault,
+        sealed_batch=sealed,
+        open_batch=opened,
+        clearing=clearing,
+        gross=gross,
+        deposits=deposits,
+        withdrawals=withdrawals,
+        deposit_count=deposit_count,
+        pages=pages,
+        pages_total=pages_total,
+        pages_settled=pages_settled,
+        root=fields[20],
+        roots=tuple(ring[at : at + 32] for at in range(0, 32 * ROOTS_KEPT, 32)),
+    )
 
 
-def decode_page(data: bytes) -> Page:
+def parse_page(data: bytes) -> PageView:
     if len(data) != PAGE_BYTES or data[:8] != _PAGE_MARK:
         raise LayoutMismatch("not a page account of this version")
     _, _, last_batch, index, used, _ = _PAGE_HEAD.unpack_from(data)
+    if used > SLOTS_PER_PAGE:
+        raise LayoutMismatch("a page says it uses more slots than it has")
     slots = []
     for number in range(used):
-        owner, account, balance, _, _, _, last_withdrawal, _, _ = _SLOT.unpack_from(
-            data, _PAGE_HEAD.size + number * _SLOT.size
-        )
-        slots.append(Slot(number, Pubkey(owner), account, balance, last_withdrawal))
-    return Page(index, last_batch, tuple(slots))
+        fields = _SLOT.unpack_from(data, _PAGE_HEAD.size + number * _SLOT.size)
+        owner, account, balance, _, _, _, last_withdrawal, _, _ = fields
+        slots.append(SlotView(index, number, str(Pubkey(owner)), account, balance, last_withdrawal))
+    return PageView(index, last_batch, tuple(slots))
 
 
-def decode_token_amount(data: bytes) -> int:
+def parse_token_amount(data: bytes) -> int:
     """Tokens in an SPL token account, in its smallest unit."""
     if len(data) != _TOKEN_ACCOUNT_BYTES:
         raise LayoutMismatch("not a token account")

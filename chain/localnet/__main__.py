@@ -1,7 +1,7 @@
 """`python -m chain.localnet --port P --data DIR`: run the local chain until SIGTERM or Ctrl-C.
 
-Says on stderr what it is, and on stdout one line, its URL, once it takes calls. Slots do not catch up: when the machine stalls, so does the
-chain, and blockhashes live as many blocks as ever.
+Says on stderr what it is, and on stdout one line, its URL, once it takes calls. Slots do not catch up: when the machine stalls, so
+does the chain, and blockhashes live as many blocks as ever.
 """
 
 import argparse
@@ -21,7 +21,9 @@ from chain.localnet.server import RpcServer
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m chain.localnet", description="A local development chain.")
+    parser = argparse.ArgumentParser(
+        prog="python -m chain.localnet", description="A local development chain."
+    )
     parser.add_argument("--port", type=int, default=8899, help="TCP port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--data", type=Path, required=True, help="directory that keeps the chain")
     parser.add_argument("--slot-ms", type=int, default=400, help="milliseconds per slot (default: 400)")

@@ -1,7 +1,7 @@
 """The state of the chain: slots, blockhashes, commitment levels, and the landing of transactions.
 
-There are no forks: a transaction is processed in the slot it arrives in, confirmed one slot later, and final after `finality` slots. Reads
-at a commitment see the state as of that slot, as on a cluster. Durable nonces are not supported: only recent blockhashes count.
+There are no forks: a transaction is processed in the slot it arrives in, confirmed one slot later, and final after `finality` slots.
+Reads at a commitment see the state as of that slot, as on a cluster. Durable nonces are not supported: only recent blockhashes count.
 """
 
 import hashlib
@@ -96,7 +96,9 @@ class Bank:
 
     def _hash_of(self, slot: int) -> Hash:
         """Blockhashes follow from the genesis hash: they stay known over a restart, and no two chains share one."""
-        return Hash(hashlib.sha256(bytes(self.genesis_hash) + slot.to_bytes(8, "little", signed=True)).digest())
+        return Hash(
+            hashlib.sha256(bytes(self.genesis_hash) + slot.to_bytes(8, "little", signed=True)).digest()
+        )
 
     def slot_at(self, commitment: str) -> int:
         depth = {"processed": 0, "confirmed": 1}.get(commitment, self.finality)

@@ -127,7 +127,9 @@ class History:
         return number
 
     def landed(self, signature: str) -> Landed | None:
-        row = self._db.execute(f"SELECT {_LANDED} FROM transactions WHERE signature = ?", (signature,)).fetchone()
+        row = self._db.execute(
+            f"SELECT {_LANDED} FROM transactions WHERE signature = ?", (signature,)
+        ).fetchone()
         return _landed(row) if row else None
 
     def record(self, signature: str) -> Record | None:

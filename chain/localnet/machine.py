@@ -155,12 +155,12 @@ def _execution(
     )
 
 
-def _return_data(meta: TransactionMetadata) -> dict[str, Any] | None:
+def _return_data(meta: Any) -> dict[str, Any] | None:
     returned = meta.return_data()
-    data = returned.data()
+    data = returned.data
     if not data:
         return None
-    return {"programId": str(returned.program_id()), "data": [base64.b64encode(data).decode(), "base64"]}
+    return {"programId": str(returned.program_id), "data": [base64.b64encode(data).decode(), "base64"]}
 
 
 def _inner(call: Any) -> dict[str, Any]:

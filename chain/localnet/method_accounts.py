@@ -86,7 +86,7 @@ def get_program_accounts(bank: Bank, params: Params) -> Any:
 
 def _matches(account: Account, condition: Any) -> bool:
     if isinstance(condition, dict) and isinstance(condition.get("dataSize"), int):
-        return len(account.data) == condition["dataSize"]
+        return bool(len(account.data) == condition["dataSize"])
     memcmp = condition.get("memcmp") if isinstance(condition, dict) else None
     if not isinstance(memcmp, dict) or not isinstance(memcmp.get("offset"), int):
         raise invalid_params("Invalid params: a filter is a `dataSize` or a `memcmp`")

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from solders.message import from_bytes_versioned
-from solders.transaction import VersionedTransaction
 from solders.signature import Signature
+from solders.transaction import VersionedTransaction
 
 from chain.localnet.bank import BLOCKHASH_BLOCKS, Bank
 from chain.localnet.errors import invalid_params

@@ -67,7 +67,7 @@ class Options:
         return value
 
     def optional(self, name: str, kind: type[_T]) -> _T | None:
-        return self.get(name, kind, None) if self._values.get(name) is not None else None  # type: ignore[arg-type]
+        return self.get(name, kind, None) if self._values.get(name) is not None else None
 
     @property
     def commitment(self) -> str:
@@ -81,7 +81,9 @@ class Options:
         slot = bank.slot_at(self.commitment)
         least = self.get("minContextSlot", int, 0)
         if slot < least:
-            raise RpcError(MIN_CONTEXT_SLOT, "Minimum context slot has not been reached", {"contextSlot": slot})
+            raise RpcError(
+                MIN_CONTEXT_SLOT, "Minimum context slot has not been reached", {"contextSlot": slot}
+            )
         return slot
 
 

@@ -32,10 +32,22 @@ class LocalnetProcess:
     def start(self) -> str:
         """Start and wait until it takes calls; its URL."""
         self.data.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "chain.localnet", "--port", str(self._port), "--data", str(self.data)]
+        command = [
+            sys.executable,
+            "-m",
+            "chain.localnet",
+            "--port",
+            str(self._port),
+            "--data",
+            str(self.data),
+        ]
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
-                [*command, *self._options], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+                [*command, *self._options],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
             )
         assert self._child.stdout is not None
         line = self._child.stdout.readline().decode().strip()

@@ -11,7 +11,7 @@ from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from chain.localnet.errors import invalid_params
+from chain.localnet.errors import INVALID_REQUEST, RpcError, invalid_params
 from chain.localnet.machine import Execution
 from chain.localnet.wire import WireTransaction
 
@@ -26,9 +26,8 @@ def encode_data(data: bytes, encoding: str) -> Any:
         return [base64.b64encode(data).decode(), "base64"]
     if encoding in ("base58", "binary"):
         if len(data) > 128:
-            raise invalid_params(
-                "Encoded binary (base 58) data should be less than 128 bytes, please use Base64 encoding."
-            )
+            hint = "Encoded binary (base 58) data should be less than 128 bytes, please use Base64 encoding."
+            raise RpcError(INVALID_REQUEST, hint)
         text = base58.b58encode(data).decode()
         return text if encoding == "binary" else [text, "base58"]
     raise invalid_params(f"the encoding {encoding} is not supported")
@@ -52,7 +51,11 @@ def account_json(
 
 
 def token_amount(raw: int, decimals: int) -> dict[str, Any]:
-    text = f"{raw // 10**decimals}.{raw % 10**decimals:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(raw)
+    text = (
+        f"{raw // 10**decimals}.{raw % 10**decimals:0{decimals}d}".rstrip("0").rstrip(".")
+        if decimals
+        else str(raw)
+    )
     return {"amount": str(raw), "decimals": decimals, "uiAmount": float(text), "uiAmountString": text}
 
 
@@ -150,7 +153,9 @@ def transaction_json(raw: bytes, encoding: str) -> Any:
         ],
     }
     if isinstance(message, MessageV0):
-        body["addressTableLookups"] = [json.loads(lookup.to_json()) for lookup in message.address_table_lookups]
+        body["addressTableLookups"] = [
+            json.loads(lookup.to_json()) for lookup in message.address_table_lookups
+        ]
     return {"signatures": [str(signature) for signature in transaction.signatures], "message": body}
 
 

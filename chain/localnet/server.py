@@ -69,7 +69,11 @@ class RpcServer:
 
     def _answer(self, call: Any) -> dict[str, Any] | None:
         """The answer to one call; None to a notification, which has no id."""
-        if not isinstance(call, dict) or call.get("jsonrpc") != "2.0" or not isinstance(call.get("method"), str):
+        if (
+            not isinstance(call, dict)
+            or call.get("jsonrpc") != "2.0"
+            or not isinstance(call.get("method"), str)
+        ):
             return _failure(None, RpcError(INVALID_REQUEST, "Invalid request"))
         try:
             answer = {"jsonrpc": "2.0", "result": self._call(call), "id": call.get("id")}

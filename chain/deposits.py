@@ -1,0 +1,81 @@
+"""Finding deposits in a landed transaction."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+import base58
+from solders.pubkey import Pubkey
+
+from chain.addresses import EscrowAddresses
+from chain.events import Deposited, LogsTruncated, parse_events
+from chain.layout import SlotView
+
+_DEPOSIT: Final = sha256(b"global:deposit").digest()[:8]
+_DEPOSIT_BYTES: Final = 18
+SlotReader = Callable[[Pubkey, int], Awaitable[SlotView]]
+"""Gives a slot by its page's address and its number in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """A deposit of `amount` micro-USDC.
+
+    Its name for ever is its transaction's signature and its `index` among that transaction's deposits, from 0.
+    `number` counts the escrow's deposits from 1; it is 0 when the transaction's logs were cut.
+    """
+
+    signature: str
+    index: int
+    page: int
+    slot: int
+    owner: str
+    account: int
+    amount: int
+    number: int
+
+
+async def deposits_of(
+    transaction: Any, signature: str, at: EscrowAddresses, slot_of: SlotReader
+) -> list[Deposit]:
+    """Deposits of a successful transaction, as the node's client parses it from base64.
+
+    Read from the events; where the cluster cut the logs, from the instructions, so that nobody hides a deposit behind noise.
+    """
+    meta = transaction.transaction.meta
+    try:
+        events = [
+            event
+            for event in parse_events(meta.log_messages or (), at.program)
+            if isinstance(event, Deposited)
+        ]
+    except LogsTruncated:
+        events = [
+            await _from_instruction(page, data, slot_of) for page, data in _instructions(transaction, at)
+        ]
+    return [
+        Deposit(signature, index, one.page, one.slot, str(one.owner), one.account, one.amount, one.number)
+        for index, one in enumerate(events)
+    ]
+
+
+async def _from_instruction(page: Pubkey, data: bytes, slot_of: SlotReader) -> Deposited:
+    slot = await slot_of(page, int.from_bytes(data[8:10], "little"))
+    amount = int.from_bytes(data[10:18], "little")
+    return Deposited(slot.page, slot.slot, Pubkey.from_string(slot.owner), slot.account, amount, 0)
+
+
+def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubkey, bytes]]:
+    """Page and data of every deposit instruction on our escrow, called directly or by another program, in the order they ran."""
+    meta = transaction.transaction.meta
+    message = transaction.transaction.transaction.message
+    loaded = meta.loaded_addresses
+    keys = [*message.account_keys, *(loaded.writable if loaded else ()), *(loaded.readonly if loaded else ())]
+    inner = {each.index: each.instructions for each in meta.inner_instructions or ()}
+    for index, outer in enumerate(message.instructions):
+        for call in (outer, *inner.get(index, ())):
+            data = call.data if isinstance(call.data, bytes) else base58.b58decode(call.data)
+            ours = keys[call.program_id_index] == at.program and data[:8] == _DEPOSIT
+            if ours and len(data) == _DEPOSIT_BYTES and keys[call.accounts[0]] == at.escrow:
+                yield keys[call.accounts[1]], data
