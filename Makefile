@@ -4,18 +4,24 @@ VENV := .venv
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys,venv,ensurepip; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,12)))' >/dev/null 2>&1 \
   && echo $$p && break; done)
-.PHONY: setup test lint contracts clean
+.PHONY: setup run test lint bench contracts clean
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: requirements/dev.txt pyproject.toml
+$(VENV)/.installed: requirements/dev.txt pyproject.toml sdk/pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or 3.12 with venv is needed (Debian: apt-get install python3 python3-venv); none was found." >&2; exit 1; fi
 	@echo "setting up $(VENV) with $(PYTHON): about a minute"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sdk
 	@touch $@
 	@echo "ready"
+
+run: setup
+	$(VENV)/bin/perpdex up
+
+bench: setup
+	PYTHONPATH=. $(VENV)/bin/python bench/engine.py
 
 lint: setup
 	$(VENV)/bin/ruff format --check .
