@@ -25,8 +25,18 @@ class Settings(BaseSettings):
     task_queue: str = Field("perpdex", description="Temporal task queue of the worker.")
     settlement_interval_s: int = Field(10, ge=1, description="Seconds between two settlement cuts.")
     priority_fee: int = Field(
-        0, ge=0, description="Micro-lamports per compute unit of a first attempt; doubled for each expired one."
+        0,
+        ge=0,
+        description="Micro-lamports per compute unit of a first attempt; doubled for each expired one.",
     )
+    api_port: int = Field(8080, ge=0, le=65_535, description="Port of the HTTP interface on 127.0.0.1.")
+    websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket on 127.0.0.1.")
+    temporal_port: int = Field(7233, ge=1, le=65_535, description="Port of the embedded Temporal server.")
+    temporal_ui_port: int = Field(8233, ge=1, le=65_535, description="Port of its Web UI.")
+    rpc_port: int = Field(8899, ge=1, le=65_535, description="Port of the local chain.")
+    escrow_program: str = Field("", description="Program id in base58; the local chain's when empty.")
+    escrow_mint: str = Field("", description="USDC mint in base58; the local chain's when empty.")
+    price_seed: int = Field(1, description="Seed of generated prices.")
     worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
 
     @property

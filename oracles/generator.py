@@ -1,0 +1,32 @@
+"""Made-up prices: a seeded random walk, the same for the same seed, symbol and step. Whatever shows one says "generated"."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+SOURCE: Final = "generated"
+STARTS: Final[Mapping[str, int]] = {
+    "BTC-PERP": 60_000_000_000,
+    "ETH-PERP": 3_000_000_000,
+    "SOL-PERP": 150_000_000,
+}
+"""First price of each symbol, in micro-USD."""
+STEP_PPM_MAX: Final = 200
+"""Largest change from one step to the next, in parts per million of the price."""
+
+
+def prices(seed: int, symbol: str) -> Iterator[int]:
+    """Endless prices of a symbol in micro-USD, one a step, never below one. Changes are rounded towards zero."""
+    price, step = STARTS[symbol], 0
+    while True:
+        yield price
+        step += 1
+        digest = hashlib.sha256(f"{seed}/{symbol}/{step}".encode()).digest()
+        change = int.from_bytes(digest[:4], "big") % (2 * STEP_PPM_MAX + 1) - STEP_PPM_MAX
+        moved = abs(price * change) // 1_000_000
+        price = max(1, price + (moved if change > 0 else -moved))
+
+
+def to_ticks(micro_usd: int, tick_micro_usd: int) -> int:
+    """The nearest number of ticks, halves up, at least one."""
+    return max(1, (2 * micro_usd + tick_micro_usd) // (2 * tick_micro_usd))

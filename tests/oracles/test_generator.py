@@ -1,0 +1,24 @@
+"""Generated prices: the same for the same seed, bounded steps, never zero."""
+
+from itertools import islice, pairwise
+
+import pytest
+
+from oracles.generator import STARTS, STEP_PPM_MAX, prices, to_ticks
+
+
+@pytest.mark.parametrize("symbol", sorted(STARTS))
+def test_a_walk_is_its_seeds_and_its_steps_are_bounded(symbol):
+    walk = list(islice(prices(7, symbol), 2_000))
+    assert walk == list(islice(prices(7, symbol), 2_000))
+    assert walk != list(islice(prices(8, symbol), 2_000))
+    assert walk[0] == STARTS[symbol]
+    for before, after in pairwise(walk):
+        assert abs(after - before) * 1_000_000 <= STEP_PPM_MAX * before
+    assert len(set(walk)) > 1_000
+
+
+def test_ticks_round_halves_up():
+    assert to_ticks(149, 100) == 1
+    assert to_ticks(150, 100) == 2
+    assert to_ticks(1, 100) == 1
