@@ -11,7 +11,7 @@ TOKEN_PROGRAM: Final[Pubkey] = TOKEN_PROGRAM_ID
 
 class EscrowAddresses:
     def __init__(self, program: Pubkey, admin: Pubkey) -> None:
-        self.program = program
+        self.program_id = program
         self.escrow = self._derive(b"escrow", bytes(admin))
         self.vault = self._derive(b"vault", bytes(self.escrow))
         self._pages: dict[int, Pubkey] = {}
@@ -23,7 +23,7 @@ class EscrowAddresses:
         return self._pages[index]
 
     def _derive(self, *seeds: bytes) -> Pubkey:
-        return Pubkey.find_program_address(seeds, self.program)[0]
+        return Pubkey.find_program_address(seeds, self.program_id)[0]
 
 
 def wallet_of(owner: Pubkey, mint: Pubkey) -> Pubkey:

@@ -10,35 +10,31 @@ from solders.pubkey import Pubkey
 
 from chain.addresses import EscrowAddresses
 from chain.events import Deposited, LogsTruncated, parse_events
-from chain.layout import SlotView
+from chain.layout import Slot
 
 _DEPOSIT: Final = sha256(b"global:deposit").digest()[:8]
 _DEPOSIT_BYTES: Final = 18
-SlotReader = Callable[[Pubkey, int], Awaitable[SlotView]]
-"""Gives a slot by its page's address and its number in it."""
+SlotReader = Callable[[Pubkey, int], Awaitable[tuple[int, Slot]]]
+"""Gives a page's index and a slot of it, by the page's address and the slot's number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Deposit:
-    """A deposit of `amount` micro-USDC.
+class FoundDeposit:
+    """A deposit in its transaction, which landed in chain slot `slot`.
 
-    Its name for ever is its transaction's signature and its `index` among that transaction's deposits, from 0.
-    `number` counts the escrow's deposits from 1; it is 0 when the transaction's logs were cut.
+    Its name for ever is the transaction's signature (base58) and its `index` among that transaction's deposits, from 0.
+    `deposit.number` is 0 when the transaction's logs were cut.
     """
 
     signature: str
     index: int
-    page: int
     slot: int
-    owner: str
-    account: int
-    amount: int
-    number: int
+    deposit: Deposited
 
 
 async def deposits_of(
     transaction: Any, signature: str, at: EscrowAddresses, slot_of: SlotReader
-) -> list[Deposit]:
+) -> list[FoundDeposit]:
     """Deposits of a successful transaction, as the node's client parses it from base64.
 
     Read from the events; where the cluster cut the logs, from the instructions, so that nobody hides a deposit behind noise.
@@ -47,23 +43,20 @@ async def deposits_of(
     try:
         events = [
             event
-            for event in parse_events(meta.log_messages or (), at.program)
+            for event in parse_events(meta.log_messages or (), at.program_id)
             if isinstance(event, Deposited)
         ]
     except LogsTruncated:
         events = [
             await _from_instruction(page, data, slot_of) for page, data in _instructions(transaction, at)
         ]
-    return [
-        Deposit(signature, index, one.page, one.slot, str(one.owner), one.account, one.amount, one.number)
-        for index, one in enumerate(events)
-    ]
+    return [FoundDeposit(signature, index, transaction.slot, event) for index, event in enumerate(events)]
 
 
 async def _from_instruction(page: Pubkey, data: bytes, slot_of: SlotReader) -> Deposited:
-    slot = await slot_of(page, int.from_bytes(data[8:10], "little"))
+    index, slot = await slot_of(page, int.from_bytes(data[8:10], "little"))
     amount = int.from_bytes(data[10:18], "little")
-    return Deposited(slot.page, slot.slot, Pubkey.from_string(slot.owner), slot.account, amount, 0)
+    return Deposited(index, slot.index, slot.owner, slot.account, amount, 0)
 
 
 def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubkey, bytes]]:
@@ -76,6 +69,6 @@ def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubke
     for index, outer in enumerate(message.instructions):
         for call in (outer, *inner.get(index, ())):
             data = call.data if isinstance(call.data, bytes) else base58.b58decode(call.data)
-            ours = keys[call.program_id_index] == at.program and data[:8] == _DEPOSIT
+            ours = keys[call.program_id_index] == at.program_id and data[:8] == _DEPOSIT
             if ours and len(data) == _DEPOSIT_BYTES and keys[call.accounts[0]] == at.escrow:
                 yield keys[call.accounts[1]], data

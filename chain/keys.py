@@ -1,7 +1,4 @@
-"""Signing keys in files, in the format of the Solana command line tools: a JSON array of 64 numbers.
-
-A `Keypair` prints its secret: never log one, log its `pubkey()`.
-"""
+"""Signing keys kept in files, in the format of the Solana command line tools (a JSON array of 64 numbers)."""
 
 import json
 import os
@@ -9,6 +6,8 @@ import stat
 from pathlib import Path
 
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 
 class KeyFileRefused(Exception):
@@ -17,26 +16,40 @@ class KeyFileRefused(Exception):
     code = "key_file_refused"
 
 
-def load(path: Path) -> Keypair:
-    """The key in a file that nobody but its owner may read or write (else `KeyFileRefused`)."""
-    # Opened before it is checked: what was checked is then what is read.
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
-            raise KeyFileRefused(f"{path} is open to others (mode {mode:o}); run: chmod 600 {path}")
-        text = file.read()
-    try:
-        return Keypair.from_bytes(bytes(json.loads(text)))
-    except (ValueError, TypeError) as error:
-        raise KeyFileRefused(f"{path} does not hold a key: {error}") from error
+class Signer:
+    """A private key that signs. Prints as its public key only."""
 
+    def __init__(self, keypair: Keypair) -> None:
+        self._keypair = keypair
+        self.pubkey: Pubkey = keypair.pubkey()
 
-def load_or_create(path: Path) -> Keypair:
-    """The key in a file, made when there is none. Of two processes that make it at once, one wins and both get its key."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create(path, Keypair())
-    return load(path)
+    def __repr__(self) -> str:
+        return f"Signer({self.pubkey})"
+
+    def sign(self, message: bytes) -> Signature:
+        return self._keypair.sign_message(message)
+
+    @staticmethod
+    def load(path: Path) -> "Signer":
+        """Read a key file that nobody but its owner may read or write (else `KeyFileRefused`)."""
+        # Opened before it is checked: what was checked is then what is read.
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise KeyFileRefused(f"{path} is open to others (mode {mode:o}); run: chmod 600 {path}")
+            text = file.read()
+        try:
+            return Signer(Keypair.from_bytes(bytes(json.loads(text))))
+        except (ValueError, TypeError) as error:
+            raise KeyFileRefused(f"{path} does not hold a key: {error}") from error
+
+    @staticmethod
+    def load_or_create(path: Path) -> "Signer":
+        """Read a key file, or make one with a new key. Of two processes that make it at once, one wins and both use its key."""
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _create(path, Keypair())
+        return Signer.load(path)
 
 
 def _create(path: Path, keypair: Keypair) -> None:

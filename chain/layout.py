@@ -33,8 +33,7 @@ class LayoutMismatch(Exception):
 class EscrowState:
     """The escrow account. Money in micro-USDC; `deposits` and `withdrawals` are running totals.
 
-    `open_batch` is the batch being settled, 0 for none; `clearing` what it took and has not given yet; `root` its root. The root of
-    sealed batch n is `roots[n % 128]`, for the last 128.
+    `open_batch` is the batch being settled, 0 for none; `clearing` what it took and has not given yet; `root` its root.
     """
 
     admin: Pubkey
@@ -53,28 +52,35 @@ class EscrowState:
     pages_total: int
     pages_settled: int
     root: bytes
-    roots: tuple[bytes, ...]
+    roots: bytes
+    """The ring of the last sealed roots; read it with `sealed_root`."""
+
+    def sealed_root(self, batch: int) -> bytes | None:
+        """Root that was sealed with `batch`, or None when it was not sealed or is no longer kept."""
+        if not max(0, self.sealed_batch - ROOTS_KEPT) < batch <= self.sealed_batch:
+            return None
+        at = batch % ROOTS_KEPT * 32
+        return self.roots[at : at + 32]
 
 
 @dataclass(frozen=True, slots=True)
-class SlotView:
-    """One used slot. `balance` in micro-USDC; `last_withdrawal` is the number of the last co-signed one."""
+class Slot:
+    """One account's place in a page. `balance` in micro-USDC; `last_withdrawal` is the number of the last co-signed one."""
 
-    page: int
-    slot: int
-    owner: str
+    index: int
+    owner: Pubkey
     account: int
     balance: int
     last_withdrawal: int
 
 
 @dataclass(frozen=True, slots=True)
-class PageView:
+class Page:
     """The used slots of one page, in order, and the last batch that the page took."""
 
     index: int
     last_batch: int
-    slots: tuple[SlotView, ...]
+    slots: tuple[Slot, ...]
 
     @property
     def full(self) -> bool:
@@ -94,14 +100,13 @@ _ESCROW_MARK: Final = _discriminator("Escrow")
 _PAGE_MARK: Final = _discriminator("Page")
 
 
-def parse_escrow(data: bytes) -> EscrowState:
+def decode_escrow(data: bytes) -> EscrowState:
     if len(data) != ESCROW_BYTES or data[:8] != _ESCROW_MARK:
         raise LayoutMismatch("not an escrow account of this version")
     fields = _ESCROW.unpack(data)
     admin, operator, guardian, mint, vault = map(Pubkey, fields[1:6])
     sealed, opened, clearing, gross, deposits, withdrawals, deposit_count = fields[6:13]
     pages, pages_total, pages_settled = fields[13:16]
-    ring = fields[22]
     return EscrowState(
         admin=admin,
         operator=operator,
@@ -119,11 +124,11 @@ def parse_escrow(data: bytes) -> EscrowState:
         pages_total=pages_total,
         pages_settled=pages_settled,
         root=fields[20],
-        roots=tuple(ring[at : at + 32] for at in range(0, 32 * ROOTS_KEPT, 32)),
+        roots=fields[22],
     )
 
 
-def parse_page(data: bytes) -> PageView:
+def decode_page(data: bytes) -> Page:
     if len(data) != PAGE_BYTES or data[:8] != _PAGE_MARK:
         raise LayoutMismatch("not a page account of this version")
     _, _, last_batch, index, used, _ = _PAGE_HEAD.unpack_from(data)
@@ -133,11 +138,11 @@ def parse_page(data: bytes) -> PageView:
     for number in range(used):
         fields = _SLOT.unpack_from(data, _PAGE_HEAD.size + number * _SLOT.size)
         owner, account, balance, _, _, _, last_withdrawal, _, _ = fields
-        slots.append(SlotView(index, number, str(Pubkey(owner)), account, balance, last_withdrawal))
-    return PageView(index, last_batch, tuple(slots))
+        slots.append(Slot(number, Pubkey(owner), account, balance, last_withdrawal))
+    return Page(index, last_batch, tuple(slots))
 
 
-def parse_token_amount(data: bytes) -> int:
+def decode_token_amount(data: bytes) -> int:
     """Tokens in an SPL token account, in its smallest unit."""
     if len(data) != _TOKEN_ACCOUNT_BYTES:
         raise LayoutMismatch("not a token account")

@@ -1,8 +1,7 @@
 """Calls to a node: every way in which one can go wrong becomes one error that means "not known", never "no"."""
 
 from collections.abc import Awaitable
-from enum import IntEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from solana.exceptions import SolanaRpcException
 from solana.rpc.core import RPCException
@@ -11,17 +10,11 @@ from solders.errors import SerdeJSONError
 _T = TypeVar("_T")
 
 
-class Level(IntEnum):
-    """How sure the cluster is of a block: commitment levels, from the weakest."""
-
-    PROCESSED = 0
-    CONFIRMED = 1
-    FINALIZED = 2
-
-    @property
-    def commitment(self) -> str:
-        """The level as calls to a node name it."""
-        return self.name.lower()
+PROCESSED: Final = "processed"
+CONFIRMED: Final = "confirmed"
+FINALIZED: Final = "finalized"
+LEVELS: Final = {PROCESSED: 0, CONFIRMED: 1, FINALIZED: 2}
+"""Commitments, from the weakest."""
 
 
 class ChainUnavailable(Exception):

@@ -5,7 +5,7 @@ decided by asking the chain, and "they never will" only once a finalized block i
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -18,9 +18,8 @@ from solders.rpc.errors import InvalidParamsMessage, SendTransactionPreflightFai
 from solders.signature import Signature
 
 from chain.idl import error_name
-from chain.rpc import ChainUnavailable, Level, ask
-
-__all__ = ["Expired", "Failed", "Landed", "Level", "Result", "send_until", "status_of"]
+from chain.rpc import CONFIRMED, FINALIZED, LEVELS, PROCESSED, ChainUnavailable, ask
+from chain.transactions import SignedTransaction
 
 _log = structlog.get_logger("send")
 POLL_S: Final = 0.2
@@ -32,66 +31,78 @@ _SAYS_NOTHING: Final = ("BlockhashNotFound", "AlreadyProcessed", "AccountInUse",
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """It succeeded, in `slot`, and lies at the level that was asked for."""
+    """It succeeded, in `slot`, and lies at the commitment that was asked for."""
 
+    signature: str
     slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It landed and failed: its fee is paid, nothing else happened, and it cannot land again.
+
+    `code` is the program's name of the error (`InsufficientBalance`), `Custom(n)` for one of another program, else the cluster's name.
+    """
+
+    signature: str
+    slot: int
+    code: str
+    logs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The node's trial run failed, so it was not handed on, at no cost; nobody else has the bytes, or they have expired.
+
+    `code` as in `Failed`.
+    """
+
+    signature: str
+    code: str
+    logs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
     """It did not land and never will: signing anew is safe."""
 
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It changed nothing and never will: it landed and failed (its fee is paid), or the node's trial run refused it (it cost nothing).
-
-    `code` is the program's error, None for the cluster's own; `message` names the error; `landed` tells the two cases apart.
-    """
-
-    code: int | None
-    message: str
-    landed: bool
-    logs: tuple[str, ...] = ()
+    signature: str
 
 
-Result = Landed | Expired | Failed
+Fate = Landed | Failed | Refused | Expired
 
 
 async def send_until(
-    rpc: AsyncClient,
-    raw: bytes,
-    signature: str,
-    last_valid_block_height: int,
-    level: Level = Level.CONFIRMED,
+    client: AsyncClient,
+    transaction: SignedTransaction,
+    commitment: str = CONFIRMED,
     *,
-    fresh: bool = False,
+    sent_before: bool = False,
     poll_s: float = POLL_S,
-) -> Result:
-    """Send the same bytes until they lie at `level`, failed, or provably cannot land any more.
+) -> Fate:
+    """Send the same bytes until they lie at `commitment`, failed, or provably cannot land any more.
 
-    Errors, timeouts and lost answers are unknown, and asked about again; bound the wait from outside. A refusal by the node's
-    trial run is final at once only for `fresh` bytes, which were never sent before this call; otherwise an earlier copy may
-    still land, so the refusal is told (instead of `Expired`) once the bytes have expired.
+    Errors, timeouts and lost answers are unknown, and asked about again; bound the wait from outside. A refusal is final at once
+    only for bytes that nobody has sent before; with `sent_before` (after a crash, say) an earlier copy may still land, so the
+    refusal is told once the bytes have expired.
     """
+    signature = transaction.signature
     loop = asyncio.get_running_loop()
-    due, handed_on = loop.time(), not fresh
-    refusal: Failed | None = None
+    due, handed_on = loop.time(), sent_before
+    refusal: Refused | None = None
     while True:
         try:
             # Height first, status after: what is missing from a view newer than that height cannot appear later.
-            past = await _slot_past(rpc, last_valid_block_height) if handed_on else 0
-            status = await _status(rpc, signature, newer_than=past)
+            past = await _slot_past(client, transaction.last_valid_block_height) if handed_on else 0
+            status = await _status(client, signature, newer_than=past)
             if status is not None:
-                if status.failed is not None and status.level >= min(level, Level.CONFIRMED):
-                    return replace(status.failed, logs=await _logs(rpc, signature))
-                if status.failed is None and status.level >= level:
-                    return Landed(status.slot)
+                if LEVELS[_commitment_of(status)] >= LEVELS[commitment]:
+                    return await _landed(client, signature, status)
             elif past:
-                return refusal or Expired()
+                return refusal or Expired(signature)
             elif loop.time() >= due:
                 due = loop.time() + RESEND_S
-                answer = await _submit(rpc, raw)
+                answer = await _submit(client, transaction)
                 if answer is not None and not handed_on:
                     return answer
                 handed_on, refusal = True, answer or refusal
@@ -101,78 +112,61 @@ async def send_until(
         await asyncio.sleep(poll_s)
 
 
-async def status_of(rpc: AsyncClient, signature: str) -> tuple[int, Level] | Failed | None:
-    """(slot, level) of a transaction that succeeded, how it failed, or None when this node does not know it. Asks once."""
-    status = await _status(rpc, signature)
-    if status is None:
-        return None
-    return status.failed or (status.slot, status.level)
-
-
-@dataclass(frozen=True, slots=True)
-class _Status:
-    slot: int
-    level: Level
-    failed: Failed | None
-
-
-async def _status(rpc: AsyncClient, signature: str, newer_than: int = 0) -> _Status | None:
+async def _status(client: AsyncClient, signature: str, newer_than: int) -> Any | None:
     """What the node knows of a signature. Only a view beyond the slot `newer_than` may say "nothing"; an older one is no answer."""
     wanted = [Signature.from_string(signature)]
-    answer = await ask(rpc.get_signature_statuses(wanted, search_transaction_history=True))
-    found = answer.value[0]
-    if found is None:
-        if answer.context.slot < newer_than:
-            raise ChainUnavailable("the node that was asked for the status is behind")
-        return None
-    if found.confirmation_status is not None:
-        level = Level[str(found.confirmation_status).rsplit(".", 1)[-1].upper()]
-    else:
-        level = Level.FINALIZED if found.confirmations is None else Level.PROCESSED
-    failed = None if found.err is None else _failure(found.err, landed=True)
-    return _Status(found.slot, level, failed)
+    answer = await ask(client.get_signature_statuses(wanted, search_transaction_history=True))
+    if answer.value[0] is None and answer.context.slot < newer_than:
+        raise ChainUnavailable("the node that was asked for the status is behind")
+    return answer.value[0]
 
 
-async def _slot_past(rpc: AsyncClient, block_height: int) -> int:
+def _commitment_of(status: Any) -> str:
+    if status.confirmation_status is None:
+        return FINALIZED if status.confirmations is None else PROCESSED
+    return str(status.confirmation_status).rsplit(".", 1)[-1].lower()
+
+
+async def _landed(client: AsyncClient, signature: str, status: Any) -> Landed | Failed:
+    if status.err is None:
+        return Landed(signature, status.slot)
+    call = client.get_transaction(
+        Signature.from_string(signature), "base64", CONFIRMED, max_supported_transaction_version=0
+    )
+    found: Any = (await ask(call)).value
+    logs = tuple(found.transaction.meta.log_messages or ()) if found else ()
+    return Failed(signature, status.slot, _code(status.err), logs)
+
+
+async def _slot_past(client: AsyncClient, block_height: int) -> int:
     """The finalized slot when it is past `block_height`, else 0."""
-    info = (await ask(rpc.get_epoch_info(Level.FINALIZED.commitment))).value
+    info = (await ask(client.get_epoch_info(FINALIZED))).value
     return int(info.absolute_slot) if info.block_height > block_height else 0
 
 
-async def _submit(rpc: AsyncClient, raw: bytes) -> Failed | None:
+async def _submit(client: AsyncClient, transaction: SignedTransaction) -> Refused | None:
     """Hand the bytes to the node. A refusal that says something about them, or None: it took them, or nobody knows."""
-    options = TxOpts(skip_confirmation=True, preflight_commitment=Level.CONFIRMED.commitment, max_retries=0)
+    signature = transaction.signature
+    options = TxOpts(skip_confirmation=True, preflight_commitment=CONFIRMED, max_retries=0)
     try:
-        await rpc.send_raw_transaction(raw, options)
+        await client.send_raw_transaction(transaction.raw, options)
     except RPCException as error:
         answer = error.args[0] if error.args else None
         if isinstance(answer, SendTransactionPreflightFailureMessage):
-            refusal = _failure(answer.data.err, landed=False, logs=tuple(answer.data.logs or ()))
-            return None if refusal.message in _SAYS_NOTHING else refusal
+            code = _code(answer.data.err)
+            return None if code in _SAYS_NOTHING else Refused(signature, code, tuple(answer.data.logs or ()))
         if isinstance(answer, InvalidParamsMessage):
-            return Failed(None, f"InvalidTransaction: {answer.message}", landed=False)
-        _log.info("the node did not take a transaction", error=str(error))
+            return Refused(signature, "InvalidTransaction", (answer.message,))
+        _log.info("the node did not take a transaction", signature=signature, error=str(error))
     except (SolanaRpcException, SerdeJSONError, ValueError) as error:
-        _log.info("the answer to a submission is lost", error=repr(error.__cause__ or error))
+        _log.info(
+            "the answer to a submission is lost", signature=signature, error=repr(error.__cause__ or error)
+        )
     return None
 
 
-async def _logs(rpc: AsyncClient, signature: str) -> tuple[str, ...]:
-    """Logs of a landed transaction, empty while the node does not show it."""
-    call = rpc.get_transaction(
-        Signature.from_string(signature),
-        "base64",
-        Level.CONFIRMED.commitment,
-        max_supported_transaction_version=0,
-    )
-    found: Any = (await ask(call)).value
-    return tuple(found.transaction.meta.log_messages or ()) if found else ()
-
-
-def _failure(error: Any, *, landed: bool, logs: tuple[str, ...] = ()) -> Failed:
-    """From a transaction error as the node's client parses it: `InsufficientBalance`, `Custom(1)`, `InsufficientFundsForFee`."""
+def _code(error: Any) -> str:
+    """A stable name of a transaction error as the node's client parses it."""
     cause = getattr(error, "err", error)
-    code = getattr(cause, "code", None)
-    if code is not None:
-        return Failed(int(code), error_name(int(code)), landed, logs)
-    return Failed(None, str(cause).rsplit(".", 1)[-1], landed, logs)
+    number = getattr(cause, "code", None)
+    return str(cause).rsplit(".", 1)[-1] if number is None else error_name(number)
