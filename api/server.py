@@ -78,6 +78,8 @@ class Server:
     async def _open(self) -> None:
         given = self._given
         listening = socket.create_server((given.host, given.http_port), backlog=1024)
+        # Inherited by what it accepts: asyncio leaves sockets made by others with Nagle's 40 ms.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.http_port = listening.getsockname()[1]
         self.websocket_port = await self.sockets.start(given.host, given.websocket_port)
         config = uvicorn.Config(

@@ -13,8 +13,14 @@ DECIMAL_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,9})?$"
 """Plain decimals of at most 24 digits: exact in every later division by a tick or lot."""
 KEY_PATTERN: Final = r"^[!-~]{1,64}$"
 
-Decimals = Annotated[str, Meta(pattern=DECIMAL_PATTERN, max_length=25)]
-Key = Annotated[str, Meta(pattern=KEY_PATTERN, max_length=64)]
+
+def whole(pattern: str) -> str:
+    """The pattern as Python must read it to mean the same: its `$` would also match before a last line break."""
+    return pattern.removesuffix("$") + r"\Z"
+
+
+Decimals = Annotated[str, Meta(pattern=whole(DECIMAL_PATTERN), max_length=25)]
+Key = Annotated[str, Meta(pattern=whole(KEY_PATTERN), max_length=64)]
 Symbol = Annotated[str, Meta(min_length=1, max_length=32)]
 Number = Annotated[int, Meta(ge=0, le=(1 << 62) - 1)]
 Instant = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]

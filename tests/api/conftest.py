@@ -1,5 +1,6 @@
 """A real exchange on a temporary journal behind its real doors on free ports, and agents that speak the raw protocol."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -140,7 +141,7 @@ class Agent:
         await self.socket.send(json.dumps(message))
 
     async def receive(self) -> dict[str, Any]:
-        return dict(json.loads(await self.socket.recv()))
+        return dict(json.loads(await asyncio.wait_for(self.socket.recv(), 10)))
 
     async def until(self, ev: str, **fields: Any) -> dict[str, Any]:
         """The next event of that kind and with those fields, skipping others."""
