@@ -19,15 +19,16 @@ from chain.rpc import CONFIRMED, ask
 from chain.transactions import Blockhash, Budget, SignedTransaction, UnsignedTransaction, signed, unsigned
 
 UNITS: Final = {
-    "initialize": 60_000,
-    "create_page": 30_000,
+    "initialize": 120_000,
+    "create_page": 80_000,
     "open_account": 30_000,
     "deposit": 30_000,
     "withdraw": 40_000,
     "open_batch": 20_000,
     "seal_batch": 20_000,
 }
-"""Compute unit limits: above what each was measured to use, because the search for an address varies."""
+"""Compute unit limits. The first two search for addresses, 1,500 units a try and a fixed number of tries for each address: an unlucky
+one must not make a page impossible."""
 SETTLE_UNITS: Final = 20_000
 SETTLE_UNITS_PER_DELTA: Final = 250
 

@@ -1,0 +1,126 @@
+"""A JSON-RPC proxy that breaks calls on purpose: what networks and nodes do to a client, on demand and by the call."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import httpx
+import uvicorn
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Fault(Enum):
+    """What happens to a call."""
+
+    LOSE_ANSWER = "the node does it, the answer is lost"
+    REFUSE = "the connection breaks before the node hears of it"
+    SERVER_ERROR = "HTTP 500, and the node does not hear of it"
+    BUSY = "the node says that it is behind (-32005)"
+    GARBAGE = "the answer is no JSON, and the node does not hear of it"
+    TWICE = "the node gets it twice, the client the second answer"
+    SWALLOW = "the node never hears of it, the client is told that all is well"
+
+
+@dataclass
+class _Order:
+    fault: Fault | None
+    seconds: float
+    left: int
+
+
+class FaultProxy:
+    """`async with FaultProxy(node_url) as proxy:` then `proxy.fail("sendTransaction", Fault.LOSE_ANSWER)`; clients use `proxy.url`.
+
+    `calls` counts what clients asked for, by method.
+    """
+
+    def __init__(self, node_url: str) -> None:
+        self.url = ""
+        self.calls: Counter[str] = Counter()
+        self._node = node_url
+        self._orders: dict[str, list[_Order]] = {}
+        self._http = httpx.AsyncClient(timeout=30)
+        config = uvicorn.Config(self._answer, port=0, log_level="critical", lifespan="off", access_log=False)
+        self._server = uvicorn.Server(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    def fail(self, method: str, fault: Fault | None, *, times: int = 1, seconds: float = 0.0) -> None:
+        """Apply `fault` to the next `times` calls of `method` that no earlier order takes. `seconds` delays the answer; without a
+        fault, that is all."""
+        self._orders.setdefault(method, []).append(_Order(fault, seconds, times))
+
+    def heal(self) -> None:
+        """Forget what was ordered."""
+        self._orders.clear()
+
+    async def __aenter__(self) -> "FaultProxy":
+        self._serving = asyncio.create_task(self._server.serve())
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.should_exit = self._server.force_exit = True
+        if self._serving is not None:
+            await self._serving
+        await self._http.aclose()
+
+    async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            piece = await receive()
+            body += piece.get("body", b"")
+            if not piece.get("more_body"):
+                break
+        call = json.loads(body)
+        method = call["method"] if isinstance(call, dict) else "batch"
+        self.calls[method] += 1
+        order = self._take(method)
+        fault = order.fault if order else None
+        answer = await self._outcome(fault, call, body)
+        if order:
+            await asyncio.sleep(order.seconds)
+        status = 500 if fault is Fault.SERVER_ERROR else 200
+        # A length without a body that long: the server then drops the connection, as a dying one does.
+        length = len(answer) if answer is not None else 1
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(length).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if answer is not None:
+            await send({"type": "http.response.body", "body": answer})
+
+    async def _outcome(self, fault: Fault | None, call: Any, body: bytes) -> bytes | None:
+        """The answer to give, None for none."""
+        match fault:
+            case Fault.REFUSE:
+                return None
+            case Fault.SERVER_ERROR:
+                return b"internal server error"
+            case Fault.GARBAGE:
+                return b"<html>maintenance</html>"
+            case Fault.BUSY:
+                error = {"code": -32005, "message": "Node is unhealthy", "data": {"numSlotsBehind": 99}}
+                return json.dumps({"jsonrpc": "2.0", "error": error, "id": call["id"]}).encode()
+            case Fault.SWALLOW:
+                return json.dumps({"jsonrpc": "2.0", "result": "1" * 64, "id": call["id"]}).encode()
+            case Fault.TWICE:
+                await self._forward(body)
+        answer = await self._forward(body)
+        return None if fault is Fault.LOSE_ANSWER else answer
+
+    async def _forward(self, body: bytes) -> bytes:
+        headers = {"content-type": "application/json"}
+        return (await self._http.post(self._node, content=body, headers=headers)).content
+
+    def _take(self, method: str) -> _Order | None:
+        for order in self._orders.get(method, ()):
+            if order.left:
+                order.left -= 1
+                return order
+        return None

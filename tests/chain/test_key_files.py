@@ -1,0 +1,63 @@
+"""Key files: made once, private, and never replaced."""
+
+import json
+import multiprocessing
+import stat
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+
+from chain.keys import KeyFileRefused, Signer
+
+
+def _make(path: Path) -> str:
+    return str(Signer.load_or_create(path).pubkey)
+
+
+def test_a_missing_key_is_made_private_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "operator.json"
+    made = Signer.load_or_create(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert Signer.load_or_create(path).pubkey == made.pubkey
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_command_line_tools_format_is_read(tmp_path: Path) -> None:
+    keypair = Keypair()
+    path = tmp_path / "id.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(list(bytes(keypair))))
+    signer = Signer.load(path)
+    assert signer.pubkey == keypair.pubkey()
+    assert signer.sign(b"message").verify(keypair.pubkey(), b"message")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_key_that_others_can_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "id.json"
+    Signer.load_or_create(path)
+    path.chmod(mode)
+    with pytest.raises(KeyFileRefused, match="chmod 600"):
+        Signer.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1,2,3]", "[999]", "null", json.dumps([7] * 64)])
+def test_a_file_that_holds_no_key_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "id.json"
+    path.touch(mode=0o600)
+    path.write_text(text)
+    with pytest.raises(KeyFileRefused):
+        Signer.load(path)
+
+
+def test_a_signer_does_not_print_its_secret(tmp_path: Path) -> None:
+    keypair = Keypair()
+    assert str(keypair) not in repr(Signer(keypair))
+    assert str(keypair.pubkey()) in repr(Signer(keypair))
+
+
+def test_processes_that_make_the_same_key_at_once_agree(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        keys = pool.map(_make, [tmp_path / "key.json"] * 8)
+    assert len(set(keys)) == 1
