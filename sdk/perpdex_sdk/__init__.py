@@ -1,12 +1,21 @@
 """Client of the AI perp DEX for agents."""
 
 from perpdex_sdk.agent import Agent
-from perpdex_sdk.errors import AnswerUnknown, Closed, DepositFailed, ExchangeError, Refused, Unreachable
+from perpdex_sdk.errors import (
+    AnswerUnknown,
+    ChainRefused,
+    Closed,
+    DepositFailed,
+    ExchangeError,
+    Refused,
+    Unreachable,
+)
 from perpdex_sdk.orders import OpenRequest
 
 __all__ = [
     "Agent",
     "AnswerUnknown",
+    "ChainRefused",
     "Closed",
     "DepositFailed",
     "ExchangeError",

@@ -27,6 +27,10 @@ class Unreachable(ExchangeError):
     """The exchange or the chain could not be reached, or answered with something that is not its protocol."""
 
 
+class ChainRefused(ExchangeError):
+    """The Solana cluster answered a call with an error."""
+
+
 class DepositFailed(ExchangeError):
     """The chain refused the deposit, or let it expire; nothing moved."""
 

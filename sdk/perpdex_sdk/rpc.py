@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from perpdex_sdk.errors import DepositFailed, Unreachable
+from perpdex_sdk.errors import ChainRefused, DepositFailed, Unreachable
 
 POLL = 0.2
 
@@ -21,14 +21,14 @@ class Rpc:
         await self._http.aclose()
 
     async def call(self, method: str, *params: Any) -> Any:
-        """The result of a call. Raises `Unreachable`, or `DepositFailed` with the cluster's own words."""
+        """The result of a call. Raises `Unreachable`, or `ChainRefused` with the cluster's own words."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         try:
             answer = (await self._http.post("", json=body)).json()
         except (httpx.TransportError, ValueError) as error:
             raise Unreachable(f"{method}: {error!r}") from error
         if "error" in answer:
-            raise DepositFailed(f"{method}: {answer['error'].get('message', answer['error'])}")
+            raise ChainRefused(f"{method}: {answer['error'].get('message', answer['error'])}")
         return answer["result"]
 
     async def latest_blockhash(self) -> tuple[str, int]:
@@ -39,7 +39,7 @@ class Rpc:
     async def send_until_confirmed(self, raw: bytes, signature: str, last_height: int) -> None:
         """Send the same bytes until the cluster confirmed them. Raises `DepositFailed` when they failed or can land no more."""
         encoded = base64.b64encode(raw).decode()
-        first = True
+        sent = False
         while True:
             expired = await self._expired(last_height)
             status = await self._status(signature)
@@ -50,17 +50,20 @@ class Rpc:
             if expired and status is None:
                 raise DepositFailed("it expired before it landed")
             if not expired and status is None:
-                options = {
-                    "encoding": "base64",
-                    "skipPreflight": not first,
-                    "preflightCommitment": "confirmed",
-                }
-                try:
-                    await self.call("sendTransaction", encoded, options)
-                    first = False
-                except Unreachable:
-                    pass  # unknown: the status decides
+                await self._send(encoded, sent)
+                sent = True
             await asyncio.sleep(POLL)
+
+    async def _send(self, encoded: str, again: bool) -> None:
+        """Send once. Only the first refusal means that nothing moved: later ones may be about what has landed meanwhile."""
+        options = {"encoding": "base64", "skipPreflight": again, "preflightCommitment": "confirmed"}
+        try:
+            await self.call("sendTransaction", encoded, options)
+        except Unreachable:
+            return  # it may have arrived: its status decides
+        except ChainRefused as refused:
+            if not again:
+                raise DepositFailed(str(refused)) from refused
 
     async def _expired(self, last_height: int) -> bool:
         """Asked before the status, so that a transaction that landed in its last block is still seen."""
@@ -77,5 +80,5 @@ class Rpc:
         while True:
             try:
                 return await self.call(method, *params)
-            except Unreachable:
+            except (Unreachable, ChainRefused):
                 await asyncio.sleep(POLL)

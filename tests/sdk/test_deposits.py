@@ -1,0 +1,116 @@
+"""An agent's own deposit against the real program on a local chain: the client's copy of the layout is right."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from solana.rpc.async_api import AsyncClient
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from api.collaborators import EscrowInfo
+from chain.escrow import EscrowClient
+from chain.keys import Signer
+from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
+from chain.localnet.process import LocalnetProcess
+from chain.send import Landed, send_until
+from matcher import commands as c
+from perpdex_sdk import Agent, DepositFailed, Unreachable
+from perpdex_sdk.agents.population import fund, key_at
+from perpdex_sdk.funds import deposit_instruction
+from perpdex_sdk.rest import Escrow, Place
+from perpdex_sdk.rpc import Rpc
+
+POLL_S = 0.01
+
+
+@pytest.fixture
+async def escrow(tmp_path: Path) -> AsyncIterator[Any]:
+    """An initialized escrow on a quick chain, and its operator."""
+    if not PROGRAM_FILE.is_file():
+        pytest.skip(f"the compiled escrow program is missing: {PROGRAM_FILE}")
+    process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=2)
+    process.start()
+    client = AsyncClient(process.url)
+    operator = Signer(Keypair())
+    rpc = Rpc(process.url)
+    await rpc.call("requestAirdrop", str(operator.pubkey), 10**12)
+    escrow = EscrowClient(client, PROGRAM_ID, operator.pubkey, USDC_MINT)
+    key = operator.pubkey
+    others = {"treasury": Pubkey.new_unique(), "insurance": Pubkey.new_unique()}
+    built = await escrow.build_initialize(operator, operator=key, guardian=key, **others)
+    assert isinstance(await send_until(client, built, "confirmed", poll_s=POLL_S), Landed)
+    yield escrow, operator, process.url
+    await rpc.close()
+    await client.close()
+    process.stop()
+
+
+def info(escrow: EscrowClient, url: str) -> EscrowInfo:
+    at = escrow.addresses
+    return EscrowInfo(str(PROGRAM_ID), str(at.escrow), str(at.vault), str(escrow.mint), url)
+
+
+async def test_the_clients_instruction_is_the_programs(escrow: Any) -> None:
+    client, _, url = escrow
+    owner = Signer(Keypair())
+    built = await client.build_deposit(owner, 3, 7, 123_456)
+    own = deposit_instruction(Escrow(**info(client, url)._asdict()), Place(3, 7), owner.pubkey, 123_456)
+    assert own.data in built.raw
+    for account in own.accounts:
+        assert bytes(account.pubkey) in built.raw
+
+
+async def test_a_funded_agent_deposits_and_is_credited(new_exchange: Any, escrow: Any) -> None:
+    client, operator, url = escrow
+    exchange = await new_exchange(escrow=info(client, url))
+    agent = await Agent.connect(exchange.server.http_url, Keypair(), "depositor")
+    try:
+        funding = asyncio.create_task(fund(agent, Decimal("250.5")))
+        opened = await client.build_open_account(operator, 0, agent.keypair.pubkey(), agent.account)
+        assert isinstance(await send_until(client.client, opened, "confirmed", poll_s=POLL_S), Landed)
+        await exchange.engine.ask(c.BindSlot(agent.account, 0, 2))
+        while await client.view.vault_amount() == 0:
+            await asyncio.sleep(0.02)
+        assert await client.view.vault_amount() == 250_500_000
+        await exchange.engine.ask(c.CreditDeposit(agent.account, 250_500_000, "seen-on-chain"))
+        await funding
+        assert agent.balance == Decimal("250.5")
+        await fund(agent, Decimal("250.5"))  # has it already
+        with pytest.raises(DepositFailed):
+            await agent.deposit("1000000")  # more than its token account holds
+        with pytest.raises(DepositFailed, match="multiple"):
+            await agent.deposit("0.0000001")
+        assert await client.view.vault_amount() == 250_500_000
+    finally:
+        await agent.close()
+
+
+async def test_no_chain_is_unreachable() -> None:
+    rpc = Rpc("http://127.0.0.1:9")
+    with pytest.raises(Unreachable):
+        await rpc.latest_blockhash()
+    await rpc.close()
+
+
+def test_key_files_are_private_and_stay(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "agent.json"
+    made = key_at(path)
+    assert path.stat().st_mode & 0o077 == 0
+    assert key_at(path) == made
+
+
+def test_the_client_needs_nothing_of_the_exchange() -> None:
+    spec = find_spec("perpdex_sdk")
+    assert spec is not None
+    assert spec.origin is not None
+    ours = ("core", "matcher", "ledger", "chain", "oracles", "api", "workflows", "activities")
+    for source in Path(spec.origin).parent.rglob("*.py"):
+        for line in source.read_text().splitlines():
+            words = line.split()
+            if words[:1] in (["import"], ["from"]):
+                assert words[1].split(".")[0] not in ours, (source, line)
