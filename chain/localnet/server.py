@@ -57,7 +57,7 @@ class RpcServer:
                 return PlainTextResponse("Provided body is too large", status_code=413)
         try:
             calls = msgspec.json.decode(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return _json(_failure(None, RpcError(PARSE_ERROR, "Parse error")))
         if not isinstance(calls, list):
             answer = self._answer(calls)
