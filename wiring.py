@@ -4,31 +4,43 @@ import asyncio
 import secrets
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import structlog
 from solana.rpc.async_api import AsyncClient
-from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
+from activities.deposits import DepositActivities
 from activities.engine_door import EngineDoor
+from activities.landing import Lander
+from activities.reconciliation import ReconciliationActivities
+from activities.schedules import ScheduleActivities
+from activities.settlement import SettlementActivities
+from activities.slots import SlotActivities
+from activities.withdrawals import WithdrawalActivities
 from api.collaborators import EscrowInfo
 from api.history import History
 from api.server import Given, Server
 from api.sessions import Sessions
 from api.withdrawals import TemporalWithdrawals
 from chain.escrow import EscrowClient
-from chain.keys import load_or_create
+from chain.keys import Signer
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS, Market
 from core.quantities import USDC_UNIT
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
+from ledger.settlement import Settlement
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.tail import Tail
@@ -62,19 +74,31 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or (settings.perpdex_data / "postgres.url").read_text().strip()
 
 
-async def temporal_client(settings: Settings) -> Client:
-    address = settings.temporal_address or f"127.0.0.1:{settings.temporal_port}"
-    return await Client.connect(
-        address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
-    )
+async def temporal_client(settings: Settings, runtime: Runtime | None = None) -> Client:
+    """A client of the configured Temporal, or of the one that the supervisor started.
+
+    TEMPORAL_API_KEY, TEMPORAL_TLS and the like mean what they mean to every Temporal tool.
+    """
+    connect = ClientConfig.load_client_connect_config()
+    connect["target_host"] = settings.temporal_address or f"127.0.0.1:{settings.temporal_port}"
+    connect["namespace"] = settings.temporal_namespace
+    return await Client.connect(**connect, data_converter=pydantic_data_converter, runtime=runtime)
+
+
+def metrics_runtime(settings: Settings) -> Runtime | None:
+    """The worker's own metrics for Prometheus, where an address is set."""
+    address = settings.worker_metrics_address
+    if not address:
+        return None
+    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
 
 
 def engine_door(settings: Settings) -> EngineDoor:
     return EngineDoor(settings.api_url, operator_token(settings))
 
 
-def operator_key(settings: Settings) -> Keypair:
-    return load_or_create(settings.operator_key_path)
+def operator_key(settings: Settings) -> Signer:
+    return Signer.load_or_create(settings.operator_key_path)
 
 
 def escrow_client(settings: Settings) -> EscrowClient:
@@ -82,7 +106,41 @@ def escrow_client(settings: Settings) -> EscrowClient:
     operator = operator_key(settings)
     program = Pubkey.from_string(settings.escrow_program) if settings.escrow_program else PROGRAM_ID
     mint = Pubkey.from_string(settings.escrow_mint) if settings.escrow_mint else USDC_MINT
-    return EscrowClient(AsyncClient(rpc_url(settings), timeout=10), program, operator.pubkey(), mint)
+    return EscrowClient(AsyncClient(rpc_url(settings), timeout=10), program, operator.pubkey, mint)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The worker's activities, over the real engine, ledger and chain."""
+
+    settlement: SettlementActivities
+    reconciliation: ReconciliationActivities
+    deposits: DepositActivities
+    slots: SlotActivities
+    withdrawals: WithdrawalActivities
+    schedules: ScheduleActivities
+
+
+@asynccontextmanager
+async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Steps]:
+    """Build the activities; what they hold is closed at the end."""
+    door, operator, escrow = engine_door(settings), operator_key(settings), escrow_client(settings)
+    pool = open_pool(database_url(settings), size=10)
+    ledger, queries = Settlement(pool), Queries(pool)
+    lander = Lander(ledger, escrow, settings.priority_fee)
+    try:
+        yield Steps(
+            settlement=SettlementActivities(door, ledger, queries, escrow, lander, operator),
+            reconciliation=ReconciliationActivities(door, ledger, escrow),
+            deposits=DepositActivities(door, escrow),
+            slots=SlotActivities(door, escrow, lander, operator),
+            withdrawals=WithdrawalActivities(door, ledger, queries, escrow, lander, operator),
+            schedules=ScheduleActivities(client, settings.task_queue),
+        )
+    finally:
+        await door.close()
+        await escrow.client.close()
+        await pool.dispose()
 
 
 def tick_micro_usd(market: Market) -> int:
@@ -124,9 +182,9 @@ async def serve_api(settings: Settings) -> None:
             reads=History(Queries(pool)),
             withdrawals=TemporalWithdrawals(await temporal_client(settings), settings.task_queue),
             escrow=EscrowInfo(
-                program=str(escrow.addresses.program),
-                escrow=str(escrow.address),
-                vault=str(escrow.vault),
+                program=str(escrow.addresses.program_id),
+                escrow=str(escrow.addresses.escrow),
+                vault=str(escrow.addresses.vault),
                 mint=str(escrow.mint),
                 rpc_url=rpc_url(settings),
             ),

@@ -1,0 +1,82 @@
+"""The Temporal worker: registers workflows and activities, nothing else. Run it as often as the load asks for."""
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from settings import Settings
+from wiring import Steps, metrics_runtime, temporal_client, worker_steps
+from workflows.batch import BatchWorkflow
+from workflows.deposits import DepositsWorkflow
+from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
+from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
+from workflows.withdrawals import WithdrawalWorkflow
+
+WORKFLOWS: Final = [
+    BatchWorkflow,
+    DepositsWorkflow,
+    SettlementTickWorkflow,
+    SettlementWorkflow,
+    WithdrawalWorkflow,
+]
+STICKY: Final = timedelta(seconds=2)
+"""How long a workflow waits for a worker that is gone before another one takes it up."""
+GRACE: Final = timedelta(seconds=5)
+
+
+def build(client: Client, task_queue: str, steps: Steps) -> Worker:
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=WORKFLOWS,
+        activities=[
+            steps.settlement.next_batch,
+            steps.settlement.cut_batch,
+            steps.settlement.open_batch,
+            steps.settlement.settle_page,
+            steps.settlement.seal_batch,
+            steps.settlement.publish_status,
+            steps.settlement.batch_receipt,
+            steps.reconciliation.reconcile,
+            steps.deposits.watch_deposits,
+            steps.slots.watch_unbound,
+            steps.withdrawals.reserve,
+            steps.withdrawals.build_message,
+            steps.withdrawals.pay,
+            steps.withdrawals.finish,
+            steps.schedules.wake_settlement,
+            steps.schedules.pause_settlement,
+        ],
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        graceful_shutdown_timeout=GRACE,
+        # A bug fails the workflow, where it is seen, and does not retry its task for ever.
+        workflow_failure_exception_types=[Exception],
+    )
+
+
+async def main() -> None:
+    settings = Settings()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    client = await temporal_client(settings, metrics_runtime(settings))
+    await ensure_search_attributes(client)
+    async with worker_steps(settings, client) as steps, build(client, settings.task_queue, steps):
+        await ensure_entities(client, settings.task_queue)
+        interval = timedelta(seconds=settings.settlement_interval_s)
+        await ensure_schedules(client, settings.task_queue, interval)
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    # The runtime under the workflow sandbox sometimes crashes while the interpreter takes it down: nothing is left to do there.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
