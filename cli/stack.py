@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from chain.keys import load_or_create
+from chain.keys import Signer
 from chain.send import Landed, send_until
 from cli.processes import Child, StackFailed, must_be_free, wait_until
 from ledger.embedded import EmbeddedPostgres, PostgresFailed
@@ -157,22 +157,22 @@ class Stack:
         operator = operator_key(self.settings)
         escrow = escrow_client(self.settings)
         try:
-            if await escrow.state() is not None:
+            if await escrow.view.escrow_state() is not None:
                 return
             self._say("creating the escrow on chain")
             if not self.settings.solana_rpc_url:
-                _rpc(rpc_url(self.settings), "requestAirdrop", str(operator.pubkey()), 10**12)
-            treasury = load_or_create(self._data / "keys" / "treasury.json").pubkey()
-            insurance = load_or_create(self._data / "keys" / "insurance.json").pubkey()
-            key = operator.pubkey()
-            signed = await escrow.build_initialize(operator, key, key, treasury, insurance)
-            result = await send_until(
-                escrow.rpc, signed.raw, signed.signature, signed.last_valid_block_height
+                _rpc(rpc_url(self.settings), "requestAirdrop", str(operator.pubkey), 10**12)
+            treasury = Signer.load_or_create(self._data / "keys" / "treasury.json").pubkey
+            insurance = Signer.load_or_create(self._data / "keys" / "insurance.json").pubkey
+            key = operator.pubkey
+            signed = await escrow.build_initialize(
+                operator, operator=key, guardian=key, treasury=treasury, insurance=insurance
             )
+            result = await send_until(escrow.client, signed)
             if not isinstance(result, Landed):
                 raise StackFailed(f"The escrow could not be created on chain: {result}")
         finally:
-            await escrow.rpc.close()
+            await escrow.client.close()
 
 
 def _connects(port: int) -> bool:
