@@ -27,6 +27,8 @@ class Metrics:
         self._messages = Counter(
             "perpdex_messages", "WebSocket messages read", ["op"], registry=self.registry
         )
+        self._by_op: dict[str, Counter] = {}
+        self._by_outcome: dict[str, Counter] = {}
         self._commit = Histogram(
             "perpdex_commit_seconds",
             "From the decision that answers a request until it is on disk and told",
@@ -46,7 +48,10 @@ class Metrics:
         self._refused.labels(code).inc()
 
     def message(self, op: str) -> None:
-        self._messages.labels(op).inc()
+        counter = self._by_op.get(op)
+        if counter is None:  # looking a label up costs more than counting
+            counter = self._by_op[op] = self._messages.labels(op)
+        counter.inc()
 
     def text(self) -> bytes:
         """The exposition format."""
@@ -57,5 +62,8 @@ class Metrics:
         if kind is e.Filled:
             self._fills.inc()
         elif isinstance(event, e.RequestClosed):
-            self._closed.labels(event.outcome).inc()
+            counter = self._by_outcome.get(event.outcome)
+            if counter is None:
+                counter = self._by_outcome[event.outcome] = self._closed.labels(event.outcome)
+            counter.inc()
             self._commit.observe((self._clock() - event.at) / 1e9)

@@ -1,7 +1,8 @@
 """Public statistics of makers since this process started: how they answer, what they fill, what they refuse, and markout."""
 
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from core import events as e
 from core.events import Event
@@ -54,25 +55,26 @@ class MakerStatistics:
 
     def hear(self, seq: int, event: Event) -> None:
         """Listener."""
-        match event:
-            case e.RequestOpened():
-                self._opened[event.request] = event.at
-                for maker in event.makers:
-                    self._maker(maker).asked += 1
-            case e.QuoteGiven():
-                self._answered(event)
-            case e.MakerPassed():
-                self._maker(event.account).passed += 1
-            case e.RequestClosed():
-                self._opened.pop(event.request, None)
-            case e.Filled():
-                self._filled(event)
-            case e.QuoteRejected():
-                self._maker(event.account).rejected += 1
-            case e.MakerFrozen():
-                self._maker(event.account).frozen += 1
-            case e.IndexUpdated():
-                self._mark_out(event)
+        counted = COUNTED.get(type(event))
+        if counted is not None:
+            counted(self, event)
+
+    def _opened_request(self, event: e.RequestOpened) -> None:
+        self._opened[event.request] = event.at
+        for maker in event.makers:
+            self._maker(maker).asked += 1
+
+    def _passed(self, event: e.MakerPassed) -> None:
+        self._maker(event.account).passed += 1
+
+    def _closed(self, event: e.RequestClosed) -> None:
+        self._opened.pop(event.request, None)
+
+    def _rejected(self, event: e.QuoteRejected) -> None:
+        self._maker(event.account).rejected += 1
+
+    def _frozen(self, event: e.MakerFrozen) -> None:
+        self._maker(event.account).frozen += 1
 
     def _maker(self, account: int) -> Maker:
         maker = self.makers.get(account)
@@ -101,3 +103,15 @@ class MakerStatistics:
                 (event.price - price) * side * MILLION // price
             )  # rounded down: against the maker
             maker.markouts += 1
+
+
+COUNTED: Final[dict[type[Event], Callable[[MakerStatistics, Any], None]]] = {
+    e.RequestOpened: MakerStatistics._opened_request,
+    e.QuoteGiven: MakerStatistics._answered,
+    e.MakerPassed: MakerStatistics._passed,
+    e.RequestClosed: MakerStatistics._closed,
+    e.Filled: MakerStatistics._filled,
+    e.QuoteRejected: MakerStatistics._rejected,
+    e.MakerFrozen: MakerStatistics._frozen,
+    e.IndexUpdated: MakerStatistics._mark_out,
+}
