@@ -69,7 +69,9 @@ def round_trips(run: Run, cycles: int) -> float:
         assert isinstance(opened, RequestOpened)
         for step, maker in enumerate(makers):
             answered = run.do(
-                c.AnswerRequest(maker, opened.request, 599_900 - step, 600_100 + step, 10, 1, run.now + SECOND)
+                c.AnswerRequest(
+                    maker, opened.request, 599_900 - step, 600_100 + step, 10, 1, run.now + SECOND
+                )
             )
             assert isinstance(answered[0], QuoteGiven)
     return time.perf_counter() - started

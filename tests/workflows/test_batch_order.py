@@ -79,24 +79,6 @@ async def test_a_batch_without_pages_is_final_without_a_transaction(client, scri
     assert script.names() == ["cut_batch", "publish_status", "batch_receipt"]
 
 
-async def test_trouble_is_shown_and_the_batch_goes_on_when_it_is_over(client, script_of, working):
-    refusal = ApplicationError("no", type="rpc_unreachable", non_retryable=True)
-    shown: list[str] = []
-
-    async def look() -> None:
-        progress = await client.get_workflow_handle_for(BatchWorkflow.run, "batch-7").query(
-            BatchWorkflow.progress
-        )
-        shown.append(progress.trouble)
-
-    script = script_of(cut_batch=PLAN, **{**DONE, "open_batch": [refusal, refusal, look, None]})
-    async with working(script):
-        assert await settled(client) == RECEIPT
-        await look()
-    assert script.names().count("open_batch") == 3
-    assert shown == ["open_batch: rpc_unreachable: no", ""]
-
-
 @pytest.mark.parametrize("failure", [ApplicationError("lost", type="rpc_unreachable"), RuntimeError("bug")])
 async def test_failures_that_may_pass_are_tried_again_at_once(client, script_of, working, failure):
     script = script_of(cut_batch=PLAN, **{**DONE, "seal_batch": [failure, failure, None]})
