@@ -46,6 +46,21 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+def batch_root(fills: Sequence[bytes], accounts: Sequence[bytes]) -> bytes:
+    """Root of a settlement batch: the node over the root of its fills on the left and that of its accounts on the right."""
+    return _node(root(fills), root(accounts))
+
+
+def fill_proof(fills: Sequence[bytes], accounts_root: bytes, index: int) -> list[tuple[bool, bytes]]:
+    """Path from fill `index` to the batch's root. Raises `IndexError`."""
+    return [*proof(fills, index), (False, accounts_root)]
+
+
+def account_proof(fills_root: bytes, accounts: Sequence[bytes], index: int) -> list[tuple[bool, bytes]]:
+    """Path from account `index` to the batch's root. Raises `IndexError`."""
+    return [*proof(accounts, index), (True, fills_root)]
+
+
 def proof(leaves: Sequence[bytes], index: int) -> list[tuple[bool, bytes]]:
     """Path from leaf `index` to the root, as (the sibling stands on the left, the sibling). Raises `IndexError`."""
     if not 0 <= index < len(leaves):

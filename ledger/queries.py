@@ -1,69 +1,39 @@
-"""Reads of the projections, for the API, the screens and the proofs that money adds up."""
+"""Reads of the ledger, for the API, the screens and the proofs that money adds up."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-from sqlalchemy import Row, Select, and_, func, or_, select
+from sqlalchemy import Select, func, select, union
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.accounts import CLEARING
 from core.batches import BatchStatus
-from core.events import DURABLE, Event
-from ledger.tables import account_events, balances, batch_pages, batches, cursor, fills, submissions
-
-_decoder: "msgspec.msgpack.Decoder[Event]" = msgspec.msgpack.Decoder(DURABLE)
-
-
-class StreamEvent(NamedTuple):
-    """One event of an account's numbered private stream."""
-
-    number: int
-    seq: int
-    event: Event
-
-
-class FillView(NamedTuple):
-    """A fill with the batch that settles it (0: none yet) and its public status."""
-
-    fill: int
-    seq: int
-    at: int
-    market: int
-    taker: int
-    maker: int
-    side: int
-    size: int
-    price: int
-    fee: int
-    taker_realized: int
-    maker_realized: int
-    batch: int
-    status: int
-
-
-class BatchView(NamedTuple):
-    """A batch for screens; `after_seq` exclusive, `seq` inclusive; signatures of what landed for it, in order."""
-
-    batch: int
-    after_seq: int
-    seq: int
-    at: int
-    status: int
-    root: str
-    pages: int
-    deltas: int
-    fills: int
-    lamports: int
-    signatures: tuple[str, ...]
-
-
-class Totals(NamedTuple):
-    """Proof that the books balance: `total` is the sum of all accounts, the outside included, and must be zero."""
-
-    total: int
-    outside: int
-    accounts: int
-    fills: int
-    final_fills: int
+from core.postings import OUTSIDE
+from ledger.batch_roots import Proof, prove_account, prove_fill
+from ledger.statements import StatementLine, statement
+from ledger.tables import (
+    account_events,
+    balances,
+    batch_pages,
+    cursor,
+    cuts,
+    fills,
+    positions,
+    reconciliations,
+    submissions,
+)
+from ledger.views import BatchView as BatchView
+from ledger.views import FillView as FillView
+from ledger.views import (
+    PageView,
+    Reconciled,
+    StreamEvent,
+    Totals,
+    batch_view,
+    batches_with_signatures,
+    event_of,
+    fills_with_batch,
+    page_views,
+)
 
 
 class Queries:
@@ -73,6 +43,7 @@ class Queries:
         self._engine = engine
 
     async def projected(self) -> int:
+        """Journal sequence up to which the ledger has got."""
         async with self._engine.connect() as connection:
             return int(
                 (await connection.execute(select(func.coalesce(func.max(cursor.c.sequence), 0)))).scalar_one()
@@ -88,98 +59,113 @@ class Queries:
         )
         async with self._engine.connect() as connection:
             rows = await connection.execute(wanted)
-            return [StreamEvent(row.number, row.seq, _decoder.decode(bytes(row.event))) for row in rows]
+            return [StreamEvent(row.number, row.seq, event_of(row.kind, row.payload)) for row in rows]
 
     async def fill(self, number: int) -> FillView | None:
-        found = await self._fills(_fills_with_batch().where(fills.c.fill == number))
+        found = await self._fills(fills_with_batch().where(fills.c.fill == number))
         return found[0] if found else None
 
     async def fills(self, account: int, before: int, limit: int) -> list[FillView]:
         """Up to `limit` fills of an account with numbers below `before` (0: from the newest), newest first."""
-        wanted = _fills_with_batch().where(or_(fills.c.taker == account, fills.c.maker == account))
-        if before:
-            wanted = wanted.where(fills.c.fill < before)
+        # The newest of each side by its own index: asking for either side at once would sort all fills of a busy maker.
+        sides = []
+        for side in (fills.c.taker, fills.c.maker):
+            mine = select(fills.c.fill).where(side == account).order_by(fills.c.fill.desc()).limit(limit)
+            sides.append(mine.where(fills.c.fill < before) if before else mine)
+        wanted = fills_with_batch().where(fills.c.fill.in_(union(*sides)))
         return await self._fills(wanted.order_by(fills.c.fill.desc()).limit(limit))
 
+    async def fills_of_batch(self, batch: int, after: int, limit: int) -> list[FillView]:
+        """Up to `limit` fills of a batch with numbers above `after`, ascending."""
+        cut = cuts.alias()
+        start, end = (
+            select(column).where(cut.c.batch == batch).scalar_subquery()
+            for column in (cut.c.after_seq, cut.c.seq)
+        )
+        wanted = fills_with_batch().where(fills.c.fill > after, fills.c.seq > start, fills.c.seq <= end)
+        return await self._fills(wanted.order_by(fills.c.fill).limit(limit))
+
+    async def statement(
+        self, account: int, before: tuple[int, int] | None, limit: int
+    ) -> list[StatementLine]:
+        """Up to `limit` money movements of an account older than (seq, line) `before`, newest first."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            return await statement(connection, account, before, limit)
+
     async def batch(self, number: int) -> BatchView | None:
-        found = await self._batches(select(batches).where(batches.c.batch == number))
+        found = await self._batches(batches_with_signatures().where(cuts.c.batch == number))
         return found[0] if found else None
 
     async def batches(self, before: int, limit: int) -> list[BatchView]:
         """Up to `limit` batches with numbers below `before` (0: from the newest), newest first."""
-        wanted = select(batches).order_by(batches.c.batch.desc()).limit(limit)
-        return await self._batches(wanted.where(batches.c.batch < before) if before else wanted)
+        wanted = batches_with_signatures().order_by(cuts.c.batch.desc()).limit(limit)
+        return await self._batches(wanted.where(cuts.c.batch < before) if before else wanted)
+
+    async def pages(self, batch: int) -> list[PageView]:
+        """The pages of a batch in sending order, with what became of each."""
+        pages = select(batch_pages).where(batch_pages.c.batch == batch).order_by(batch_pages.c.position)
+        sent = select(submissions).where(submissions.c.batch == batch).order_by(submissions.c.number)
+        status = select(cuts.c.status).where(cuts.c.batch == batch)
+        async with self._engine.connect() as connection:
+            found = (await connection.execute(status)).scalar()
+            if found is None:
+                return []
+            rows = (await connection.execute(pages)).all()
+            return page_views(BatchStatus(found), rows, await connection.execute(sent))
+
+    async def prove_fill(self, fill: int) -> Proof | None:
+        """Proof of a fill; None when there is no such fill or no stored batch has it."""
+        async with self._engine.connect() as connection:
+            return await prove_fill(connection, fill)
+
+    async def prove_account(self, batch: int, account: int) -> Proof | None:
+        """Proof of an account's balance and equity at a batch's cut; None when it is not in that batch."""
+        async with self._engine.connect() as connection:
+            return await prove_account(connection, batch, account)
+
+    async def reconciliations(self, limit: int) -> list[Reconciled]:
+        """The latest comparisons of chain and engine, newest first."""
+        wanted = select(reconciliations).order_by(reconciliations.c.at.desc()).limit(limit)
+        async with self._engine.connect() as connection:
+            return [Reconciled(*row) for row in await connection.execute(wanted)]
 
     async def totals(self) -> Totals:
+        """Sums over the whole ledger, of one moment."""
+        amount = func.coalesce(func.sum(balances.c.amount), 0)
+        unmatched = (
+            select(positions.c.market).group_by(positions.c.market).having(func.sum(positions.c.size) != 0)
+        )
+        columns = (
+            select(amount).scalar_subquery(),
+            select(amount).where(balances.c.account == OUTSIDE).scalar_subquery(),
+            select(func.coalesce(func.max(cursor.c.fills), 0)).scalar_subquery(),
+            select(func.coalesce(func.sum(cuts.c.fills), 0))
+            .where(cuts.c.status == int(BatchStatus.FINAL))
+            .scalar_subquery(),
+            ~unmatched.exists(),
+            select(amount).where(balances.c.account == CLEARING).scalar_subquery(),
+            select(func.coalesce(func.sum(positions.c.cost), 0)).scalar_subquery(),
+        )
         async with self._engine.connect() as connection:
-            total = (
-                await connection.execute(select(func.coalesce(func.sum(balances.c.amount), 0)))
-            ).scalar_one()
-            outside = (
-                await connection.execute(select(balances.c.amount).where(balances.c.account == 0))
-            ).scalar() or 0
-            count = (await connection.execute(select(func.count()).select_from(fills))).scalar_one()
-            final = select(func.coalesce(func.sum(batches.c.fills), 0)).where(
-                batches.c.status == int(BatchStatus.FINAL)
-            )
-            final_fills = (await connection.execute(final)).scalar_one()
-            return Totals(int(total), int(outside), int(total) - int(outside), int(count), int(final_fills))
+            total, outside, count, final, matched, clearing, cost = (
+                await connection.execute(select(*columns))
+            ).one()
+        return Totals(
+            total=int(total),
+            outside=int(outside),
+            accounts=int(total - outside),
+            fills=int(count),
+            final_fills=int(final),
+            positions_zero_sum=matched,
+            clearing_matches=clearing == -cost,
+        )
 
     async def _fills(self, wanted: "Select[Any]") -> list[FillView]:
         async with self._engine.connect() as connection:
-            return [
-                FillView(*(int(row._mapping[name]) for name in FillView._fields))
-                for row in await connection.execute(wanted)
-            ]
+            rows = await connection.execute(wanted)
+            return [FillView(*(row._mapping[name] for name in FillView._fields)) for row in rows]
 
     async def _batches(self, wanted: "Select[Any]") -> list[BatchView]:
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(wanted)).all()
-            return [
-                _batch_view(
-                    row,
-                    (
-                        await connection.execute(
-                            select(func.count())
-                            .select_from(batch_pages)
-                            .where(batch_pages.c.batch == row.batch)
-                        )
-                    ).scalar_one(),
-                    (
-                        await connection.execute(
-                            select(submissions.c.signature)
-                            .where(
-                                submissions.c.reference.startswith(f"batch/{row.batch}/", autoescape=True),
-                                submissions.c.status == "landed",
-                            )
-                            .order_by(submissions.c.number)
-                        )
-                    ).scalars(),
-                )
-                for row in rows
-            ]
-
-
-def _fills_with_batch() -> "Select[Any]":
-    joined = fills.outerjoin(batches, and_(fills.c.seq > batches.c.after_seq, fills.c.seq <= batches.c.seq))
-    return select(
-        fills,
-        func.coalesce(batches.c.batch, 0).label("batch"),
-        func.coalesce(batches.c.status, int(BatchStatus.MATCHED)).label("status"),
-    ).select_from(joined)
-
-
-def _batch_view(row: "Row[Any]", pages: int, signatures: Any) -> BatchView:
-    return BatchView(
-        row.batch,
-        row.after_seq,
-        row.seq,
-        row.at,
-        row.status,
-        bytes(row.root).hex(),
-        pages,
-        row.deltas,
-        row.fills,
-        row.lamports,
-        tuple(signatures),
-    )
+            return [batch_view(row) for row in await connection.execute(wanted)]

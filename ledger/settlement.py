@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.batches import BatchStatus
-from core.merkle import account_leaf, fill_leaf, root
 from core.pages import PagePlan
-from ledger.tables import batch_pages, batches, cursor, fills, reconciliations, submissions
+from ledger.batch_roots import AccountAtCut as AccountAtCut
+from ledger.batch_roots import pack, root_of
+from ledger.tables import batch_pages, batches, cursor, cuts, reconciliations, submissions
 
 SIGNED: Final = "signed"
 LANDED: Final = "landed"
@@ -19,12 +20,8 @@ FAILED: Final = "failed"
 EXPIRED: Final = "expired"
 
 
-class AccountAtCut(NamedTuple):
-    """An account's state at a cut, in micro-USDC."""
-
-    account: int
-    balance: int
-    equity: int
+class LedgerBehind(Exception):
+    """The projections have not got to the batch's cut."""
 
 
 class StoredPage(NamedTuple):
@@ -37,7 +34,7 @@ class StoredPage(NamedTuple):
 
 
 class StoredBatch(NamedTuple):
-    """A stored batch with its pages in sending order."""
+    """A stored batch with its pages in sending order. It covers the records after `after_seq` up to `seq`."""
 
     batch: int
     at: int
@@ -71,9 +68,7 @@ class Settlement:
     async def projected(self) -> int:
         """Journal sequence up to which the ledger has got."""
         async with self._engine.connect() as connection:
-            return int(
-                (await connection.execute(select(func.coalesce(func.max(cursor.c.sequence), 0)))).scalar_one()
-            )
+            return await _projected(connection)
 
     async def wait_projected(self, sequence: int, poll_s: float = 0.05) -> None:
         """Return once the ledger has got to `sequence`. The caller bounds the wait."""
@@ -91,61 +86,28 @@ class Settlement:
     ) -> StoredBatch:
         """Store a cut batch with its root and pages, or return it when it is stored already.
 
-        The root is over the batch's fills in order, then the accounts by number. The ledger must have got to `seq`.
+        The root is over the batch's fills in order, and the accounts by number. Raises `LedgerBehind` when the projections have
+        not got to the cut, and `ValueError` when they know it with another time or range.
         """
         async with self._engine.begin() as connection:
             known = await _load(connection, batch)
             if known is not None:
                 return known
-            rows = (
-                await connection.execute(
-                    select(fills).where(fills.c.seq > after_seq, fills.c.seq <= seq).order_by(fills.c.seq)
-                )
-            ).all()
-            leaves = [
-                fill_leaf(
-                    row.fill,
-                    row.at,
-                    row.market,
-                    row.taker,
-                    row.maker,
-                    row.side,
-                    row.size,
-                    row.price,
-                    row.fee,
-                    (row.taker_realized, row.maker_realized),
-                )
-                for row in rows
-            ]
-            leaves += [account_leaf(batch, *one) for one in sorted(accounts)]
-            await connection.execute(
+            await _check_cut(connection, batch, at, after_seq, seq)
+            added = await connection.execute(
                 insert(batches)
                 .values(
                     batch=batch,
-                    at=at,
-                    after_seq=after_seq,
-                    seq=seq,
-                    root=root(leaves),
-                    fills=len(rows),
+                    root=await root_of(connection, batch, after_seq, seq, accounts),
+                    accounts=pack(accounts),
                     deltas=sum(len(plan.deltas) for plan, _ in pages),
-                    status=BatchStatus.BATCHED,
                     lamports=0,
                 )
                 .on_conflict_do_nothing()
+                .returning(batches.c.batch)
             )
-            for position, (plan, data) in enumerate(pages):
-                await connection.execute(
-                    insert(batch_pages)
-                    .values(
-                        batch=batch,
-                        page=plan.page,
-                        position=position,
-                        net=plan.net,
-                        moves=len(plan.deltas),
-                        deltas=data,
-                    )
-                    .on_conflict_do_nothing()
-                )
+            if added.first() is not None and pages:
+                await connection.execute(insert(batch_pages), _page_rows(batch, pages))
             stored = await _load(connection, batch)
             assert stored is not None
             return stored
@@ -161,11 +123,11 @@ class Settlement:
             return await _load(connection, newest) if newest is not None else None
 
     async def advance(self, batch: int, status: BatchStatus) -> None:
-        """Record a batch's status; it never goes back."""
+        """Record a batch's public status once the engine has journaled it, ahead of the projector; it never goes back."""
         async with self._engine.begin() as connection:
             await connection.execute(
-                update(batches)
-                .where(batches.c.batch == batch, batches.c.status < int(status))
+                update(cuts)
+                .where(cuts.c.batch == batch, cuts.c.status < int(status))
                 .values(status=int(status))
             )
 
@@ -179,6 +141,7 @@ class Settlement:
                 .values(
                     signature=signature,
                     reference=reference,
+                    batch=_batch_of(reference),
                     raw=raw,
                     last_valid_block_height=last_valid_block_height,
                     status=SIGNED,
@@ -189,46 +152,32 @@ class Settlement:
 
     async def submissions(self, reference: str) -> list[Submission]:
         """Everything signed for `reference`, oldest first."""
-        async with self._engine.connect() as connection:
-            rows = await connection.execute(
-                select(submissions).where(submissions.c.reference == reference).order_by(submissions.c.number)
-            )
-            return [_submission(row) for row in rows]
+        return await self._submissions(select(submissions).where(submissions.c.reference == reference))
 
     async def submissions_of_batch(self, batch: int) -> list[Submission]:
-        async with self._engine.connect() as connection:
-            rows = await connection.execute(
-                select(submissions)
-                .where(submissions.c.reference.startswith(f"batch/{batch}/", autoescape=True))
-                .order_by(submissions.c.number)
-            )
-            return [_submission(row) for row in rows]
+        """Everything signed for a batch, oldest first."""
+        return await self._submissions(select(submissions).where(submissions.c.batch == batch))
 
     async def close_submission(self, signature: str, status: str, lamports: int = 0) -> None:
-        """What became of signed bytes, and the fee paid."""
+        """What became of signed bytes, and the fee paid. What has landed stays so, and a fee once known stays known."""
         async with self._engine.begin() as connection:
             await connection.execute(
                 update(submissions)
                 .where(submissions.c.signature == signature)
-                .values(status=status, lamports=lamports)
+                .where((submissions.c.status != LANDED) | (status == LANDED))
+                .values(status=status, lamports=func.greatest(submissions.c.lamports, lamports))
             )
 
     async def record_lamports(self, batch: int) -> int:
         """Sum the fees of everything sent for a batch into it; returns the sum."""
         async with self._engine.begin() as connection:
-            total = (
-                await connection.execute(
-                    select(func.coalesce(func.sum(submissions.c.lamports), 0)).where(
-                        submissions.c.reference.startswith(f"batch/{batch}/", autoescape=True)
-                    )
-                )
-            ).scalar_one()
-            await connection.execute(
-                update(batches).where(batches.c.batch == batch).values(lamports=int(total))
-            )
-            return int(total)
+            paid = select(func.coalesce(func.sum(submissions.c.lamports), 0))
+            total = int((await connection.execute(paid.where(submissions.c.batch == batch))).scalar_one())
+            await connection.execute(update(batches).where(batches.c.batch == batch).values(lamports=total))
+            return total
 
     async def record_reconciliation(self, batch: int, at: int, why: str, sentence: str) -> None:
+        """Keep a comparison's result: `why` is empty when all agreed, else a stable code."""
         async with self._engine.begin() as connection:
             await connection.execute(
                 insert(reconciliations)
@@ -236,9 +185,47 @@ class Settlement:
                 .on_conflict_do_nothing()
             )
 
+    async def _submissions(self, wanted: "Select[Any]") -> list[Submission]:
+        async with self._engine.connect() as connection:
+            return [
+                _submission(row) for row in await connection.execute(wanted.order_by(submissions.c.number))
+            ]
+
+
+async def _projected(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(func.coalesce(func.max(cursor.c.sequence), 0)))).scalar_one())
+
+
+async def _check_cut(connection: AsyncConnection, batch: int, at: int, after_seq: int, seq: int) -> None:
+    cut = (await connection.execute(select(cuts).where(cuts.c.batch == batch))).one_or_none()
+    if cut is None:
+        raise LedgerBehind(f"the ledger is at record {await _projected(connection)} and has no cut {batch}")
+    if (cut.at, cut.after_seq, cut.seq) != (at, after_seq, seq):
+        raise ValueError(f"cut {batch} covers records {cut.after_seq} to {cut.seq} in the ledger")
+
+
+def _page_rows(batch: int, pages: Sequence[tuple[PagePlan, bytes]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "batch": batch,
+            "page": plan.page,
+            "position": position,
+            "net": plan.net,
+            "moves": len(plan.deltas),
+            "deltas": data,
+        }
+        for position, (plan, data) in enumerate(pages)
+    ]
+
+
+def _batch_of(reference: str) -> int | None:
+    kind, _, rest = reference.partition("/")
+    return int(rest.partition("/")[0]) if kind == "batch" else None
+
 
 async def _load(connection: AsyncConnection, batch: int) -> StoredBatch | None:
-    row = (await connection.execute(select(batches).where(batches.c.batch == batch))).one_or_none()
+    wanted = select(cuts, batches.c.root, batches.c.deltas, batches.c.lamports).join(batches)
+    row = (await connection.execute(wanted.where(cuts.c.batch == batch))).one_or_none()
     if row is None:
         return None
     pages = await connection.execute(
@@ -249,21 +236,16 @@ async def _load(connection: AsyncConnection, batch: int) -> StoredBatch | None:
         row.at,
         row.after_seq,
         row.seq,
-        bytes(row.root),
+        row.root,
         row.fills,
         row.deltas,
         BatchStatus(row.status),
         row.lamports,
-        tuple(StoredPage(page.page, page.net, page.moves, bytes(page.deltas)) for page in pages),
+        tuple(StoredPage(page.page, page.net, page.moves, page.deltas) for page in pages),
     )
 
 
-def _submission(row: Row[Any]) -> Submission:
+def _submission(row: "Row[Any]") -> Submission:
     return Submission(
-        row.signature,
-        row.reference,
-        bytes(row.raw),
-        row.last_valid_block_height,
-        row.status,
-        row.lamports,
+        row.signature, row.reference, row.raw, row.last_valid_block_height, row.status, row.lamports
     )

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.merkle import EMPTY, account_leaf, fill_leaf, proof, root, verify
+from core.merkle import (
+    EMPTY,
+    account_leaf,
+    account_proof,
+    batch_root,
+    fill_leaf,
+    fill_proof,
+    proof,
+    root,
+    verify,
+)
 
 LEAVES = st.lists(st.binary(max_size=40), min_size=1, max_size=40)
 
@@ -26,6 +36,17 @@ def test_changing_or_dropping_a_leaf_changes_the_root(leaves, data):
     changed = [*leaves[:index], leaves[index] + b"x", *leaves[index + 1 :]]
     assert root(changed) != root(leaves)
     assert root(leaves[:-1]) != root(leaves)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=20), LEAVES, st.data())
+def test_fills_and_accounts_are_proven_to_the_root_of_their_batch(fills, accounts, data):
+    whole = batch_root(fills, accounts)
+    index = data.draw(st.integers(0, len(accounts) - 1))
+    assert verify(accounts[index], account_proof(root(fills), accounts, index), whole)
+    for place, fill in enumerate(fills):
+        path = fill_proof(fills, root(accounts), place)
+        assert verify(fill, path, whole)
+        assert not verify(fill + b"x", path, whole)
 
 
 def test_a_node_cannot_pass_for_a_leaf():

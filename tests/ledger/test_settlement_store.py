@@ -1,63 +1,157 @@
-"""Batches and submissions in the ledger: each function may be repeated."""
+"""Batches and submissions in the ledger: each function may be repeated, and what is read back is what agents are shown."""
+
+import asyncio
+
+import psycopg
+import pytest
 
 from core import events as e
-from core.batches import BatchStatus
-from core.merkle import account_leaf, root
+from core.batches import BatchStatus, PageStatus
+from core.merkle import verify
 from core.pages import plan_pages
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
-from ledger.settlement import EXPIRED, LANDED, AccountAtCut, Settlement
+from ledger.settlement import EXPIRED, FAILED, LANDED, AccountAtCut, LedgerBehind, Settlement
+
+FILLED = e.Filled(1, 1, 1, 1, 1, 16, 17, 1, 5, 600_000, 7, 3, -3, 10, -10, 1)
+LATER = e.Filled(3, 2, 1, 1, 1, 16, 18, 1, 5, 600_000, 7, 0, 0, 1, 1, 1)
+CUT = e.SettlementCut(2, 1, ((1, 600_000),))
+ACCOUNTS = [AccountAtCut(17, 5, 5), AccountAtCut(16, -2, 9), AccountAtCut(1, 0, 0)]
+PLANS = [(plan, bytes([plan.page])) for plan in plan_pages([(0, 2, -7), (1, 0, 7)])]
 
 
-async def test_a_batch_is_stored_once_and_its_fills_follow_its_status(postgres_url):
-    projector = Projector(postgres_url)
-    filled = e.Filled(1, 1, 1, 1, 1, 16, 17, 1, 5, 600_000, 7, 0, 0, 1, 1, 1)
-    later = e.Filled(3, 2, 1, 1, 1, 16, 17, 1, 5, 600_000, 7, 0, 0, 1, 1, 1)
-    projector.apply([(1, filled), (2, e.SettlementCut(2, 1, ((1, 600_000),))), (3, later)])
+@pytest.fixture
+async def pool(postgres_url):
     pool = open_pool(postgres_url)
-    settlement, queries = Settlement(pool), Queries(pool)
-    assert await settlement.last_batch() is None
-    await settlement.wait_projected(3)
-    plans = [(plan, bytes([plan.page])) for plan in plan_pages([(0, 2, -7), (1, 0, 7)])]
-    accounts = [AccountAtCut(17, 5, 5), AccountAtCut(16, -2, 9)]
-    stored = await settlement.store_batch(1, 2, 0, 2, accounts, plans)
-    assert [page.page for page in stored.pages] == [0, 1]
-    assert (stored.fills, stored.deltas, stored.status) == (1, 2, BatchStatus.BATCHED)
-    assert stored.root != root([account_leaf(1, *one) for one in sorted(accounts)])
-    assert await settlement.store_batch(1, 99, 0, 2, [], []) == stored
-    assert await settlement.last_batch() == stored
-    await settlement.advance(1, BatchStatus.CONFIRMED)
-    await settlement.advance(1, BatchStatus.SUBMITTED)
-    first, second = await queries.fill(1), await queries.fill(2)
-    assert first is not None
-    assert second is not None
-    assert (first.batch, first.status) == (1, BatchStatus.CONFIRMED)
-    assert (second.batch, second.status) == (0, BatchStatus.MATCHED)
+    yield pool
     await pool.dispose()
 
 
-async def test_submissions_are_kept_in_order_and_their_fees_are_the_batchs(postgres_url):
-    pool = open_pool(postgres_url)
+@pytest.fixture
+def journal(postgres_url):
+    """A projector that has a fill, the cut of batch 1, and a later fill."""
+    projector = Projector(postgres_url)
+    projector.apply([(1, FILLED), (2, CUT), (3, LATER)])
+    yield projector
+    projector.close()
+
+
+async def test_a_batch_is_stored_once_and_its_fills_follow_its_status(pool, journal):
     settlement, queries = Settlement(pool), Queries(pool)
-    await settlement.store_batch(1, 2, 0, 2, [], [])
+    assert await settlement.last_batch() is None
+    await settlement.wait_projected(3)
+    stored = await asyncio.gather(*(settlement.store_batch(1, 2, 0, 2, ACCOUNTS, PLANS) for _ in range(3)))
+    assert stored[0] == stored[1] == stored[2]
+    assert [(page.page, page.net, page.moves, page.deltas) for page in stored[0].pages] == [
+        (0, -7, 1, b"\0"),
+        (1, 7, 1, b"\1"),
+    ]
+    assert (stored[0].fills, stored[0].deltas, stored[0].status) == (1, 2, BatchStatus.BATCHED)
+    assert await settlement.store_batch(1, 2, 0, 2, [], []) == stored[0]
+    assert await settlement.last_batch() == await settlement.load_batch(1) == stored[0]
+    await settlement.advance(1, BatchStatus.CONFIRMED)
+    journal.apply([(4, e.BatchAdvanced(5, 1, BatchStatus.SUBMITTED, ()))])
+    first, second = await queries.fill(1), await queries.fill(2)
+    assert (first.batch, first.status) == (1, BatchStatus.CONFIRMED)
+    assert (second.batch, second.status) == (0, BatchStatus.MATCHED)
+    journal.apply([(5, e.BatchAdvanced(9, 1, BatchStatus.FINAL, ("sig",)))])
+    view = await queries.batch(1)
+    assert (view.status, view.final_at, view.after_seq, view.seq) == (BatchStatus.FINAL, 9, 0, 2)
+    assert (await queries.totals()).final_fills == 1
+
+
+async def test_a_batch_waits_for_the_ledger_and_must_agree_with_it(pool, journal):
+    settlement, queries = Settlement(pool), Queries(pool)
+    with pytest.raises(LedgerBehind, match="at record 3 and has no cut 2"):
+        await settlement.store_batch(2, 9, 2, 9, ACCOUNTS, PLANS)
+    with pytest.raises(ValueError, match="cut 1 covers records 0 to 2"):
+        await settlement.store_batch(1, 2, 0, 3, ACCOUNTS, PLANS)
+    assert await settlement.last_batch() is None
+    waiting = asyncio.create_task(settlement.wait_projected(4, poll_s=0.01))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    journal.apply([(4, e.SettlementCut(4, 2, ()))])
+    await asyncio.wait_for(waiting, 5)
+    assert [(row.batch, row.root, row.pages) for row in await queries.batches(0, 10)] == [
+        (2, "", 0),
+        (1, "", 0),
+    ]
+    assert (await settlement.store_batch(2, 4, 2, 4, ACCOUNTS, [])).fills == 1
+
+
+async def test_fills_and_accounts_are_proven_to_the_stored_root(pool, journal):
+    settlement, queries = Settlement(pool), Queries(pool)
+    assert await queries.prove_fill(1) is None
+    stored = await settlement.store_batch(1, 2, 0, 2, ACCOUNTS, PLANS)
+    for proof in (await queries.prove_fill(1), *[await queries.prove_account(1, one[0]) for one in ACCOUNTS]):
+        assert (proof.batch, proof.root) == (1, stored.root)
+        assert verify(proof.leaf, proof.path, proof.root)
+    assert await queries.prove_fill(2) is None
+    assert await queries.prove_fill(99) is None
+    assert await queries.prove_account(1, 99) is None
+    assert await queries.prove_account(2, 16) is None
+
+
+async def test_submissions_are_kept_in_order_and_their_fees_are_the_batchs(pool, journal):
+    settlement, queries = Settlement(pool), Queries(pool)
+    await settlement.store_batch(1, 2, 0, 2, ACCOUNTS, PLANS)
     for _ in range(2):
         await settlement.add_submission("sig1", "batch/1/page/0", b"raw1", 10)
     await settlement.add_submission("sig2", "batch/1/page/0", b"raw2", 20)
     await settlement.add_submission("sig3", "batch/10/page/0", b"raw3", 20)
+    await settlement.add_submission("sig4", "withdrawal/1", b"raw4", 20)
+    assert [page.status for page in await queries.pages(1)] == [PageStatus.SIGNED, PageStatus.PLANNED]
     await settlement.close_submission("sig1", EXPIRED)
     await settlement.close_submission("sig2", LANDED, 5_000)
+    await settlement.close_submission("sig2", LANDED)
+    await settlement.close_submission("sig2", FAILED)
     await settlement.close_submission("sig3", LANDED, 9_000)
     found = await settlement.submissions("batch/1/page/0")
-    assert [(one.signature, one.raw, one.status) for one in found] == [
-        ("sig1", b"raw1", EXPIRED),
-        ("sig2", b"raw2", LANDED),
+    assert [(one.signature, one.raw, one.status, one.lamports) for one in found] == [
+        ("sig1", b"raw1", EXPIRED, 0),
+        ("sig2", b"raw2", LANDED, 5_000),
     ]
+    assert await settlement.submissions_of_batch(1) == found
     assert await settlement.record_lamports(1) == 5_000
     view = await queries.batch(1)
-    assert view is not None
-    assert (view.lamports, view.signatures) == (5_000, ("sig2",))
+    assert (view.lamports, view.signatures, view.pages, view.deltas) == (5_000, ("sig2",), 2, 2)
     assert await queries.batches(0, 10) == [view]
     assert await queries.batches(1, 10) == []
-    await settlement.record_reconciliation(1, 5, "", "everything agrees")
-    await pool.dispose()
+    assert [(page.status, page.signature) for page in await queries.pages(1)] == [
+        (PageStatus.CONFIRMED, "sig2"),
+        (PageStatus.PLANNED, ""),
+    ]
+    await settlement.advance(1, BatchStatus.FINAL)
+    assert (await queries.pages(1))[0].status == PageStatus.FINALIZED
+    assert await queries.pages(7) == []
+
+
+async def test_what_may_never_be_is_refused_by_the_tables(pool, journal, postgres_url):
+    await Settlement(pool).store_batch(1, 2, 0, 2, ACCOUNTS, PLANS)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for statement in (
+            "insert into postings values (9, 0, 16, 16, 5, 'fee')",
+            "insert into postings values (9, 0, 16, 17, 0, 'fee')",
+            "update fills set side = 0",
+            "update fills set size = -1",
+            "update batches set root = 'short'",
+            "update cuts set status = 5",
+            "insert into cursor values (2, 0, 0, 0)",
+            "insert into deposits values ('key', 9, 9, 16, -1)",
+        ):
+            with pytest.raises(psycopg.errors.CheckViolation):
+                connection.execute(statement)
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connection.execute("insert into batch_pages values (77, 0, 0, 0, 1, '')")
+
+
+async def test_reconciliations_are_kept(pool):
+    settlement, queries = Settlement(pool), Queries(pool)
+    for _ in range(2):
+        await settlement.record_reconciliation(1, 5, "", "everything agrees")
+    await settlement.record_reconciliation(1, 6, "vault_short", "the vault holds less")
+    assert [(one.batch, one.at, one.why) for one in await queries.reconciliations(5)] == [
+        (1, 6, "vault_short"),
+        (1, 5, ""),
+    ]

@@ -1,0 +1,61 @@
+"""The projector's statements that merge the latest state of something into its table."""
+
+from typing import Final
+
+MERGES: Final = {
+    "markets": (
+        "insert into markets (market, symbol, tick, lot, value_per_tick_lot, status) values (%s, %s, %s, %s, %s, %s)"
+        " on conflict (market) do update set symbol = excluded.symbol, tick = excluded.tick, lot = excluded.lot,"
+        " value_per_tick_lot = excluded.value_per_tick_lot"
+    ),
+    "market_statuses": "update markets set status = %s where market = %s",
+    "agents": (
+        "insert into agents (account, seq, at, owner, name, tier, page, slot)"
+        " values (%s, %s, %s, %s, %s, 0, -1, -1)"
+    ),
+    "tiers": "update agents set tier = %s where account = %s",
+    "slots": "update agents set page = %s, slot = %s where account = %s",
+    "withdrawals": (
+        "insert into withdrawals (withdrawal, seq, at, account, amount, key, status, finished_at, signature)"
+        " values (%s, %s, %s, %s, %s, %s, 'reserved', 0, '')"
+    ),
+    "finished": "update withdrawals set status = %s, finished_at = %s, signature = %s where withdrawal = %s",
+    "cuts": (
+        "insert into cuts (batch, at, after_seq, seq, fills, fills_through, marks, status,"
+        " submitted_at, confirmed_at, final_at)"
+        " select %(batch)s, %(at)s, coalesce(max(seq), 0), %(seq)s,"
+        " %(fills)s - coalesce(max(fills_through), 0), %(fills)s, %(marks)s, 1, 0, 0, 0"
+        " from (select seq, fills_through from cuts order by batch desc limit 1) previous"
+    ),
+    "advances": (
+        "update cuts set status = greatest(status, %(status)s),"
+        " submitted_at = case when %(status)s = 2 then %(at)s else submitted_at end,"
+        " confirmed_at = case when %(status)s = 3 then %(at)s else confirmed_at end,"
+        " final_at = case when %(status)s = 4 then %(at)s else final_at end"
+        " where batch = %(batch)s"
+    ),
+    "index_history": (
+        "insert into index_history (market, second, price, confidence) values (%s, %s, %s, %s)"
+        " on conflict do nothing"
+    ),
+    "index_prices": (
+        "insert into index_prices (market, seq, at, price, confidence, published, source)"
+        " values (%s, %s, %s, %s, %s, %s, %s)"
+        " on conflict (market) do update set seq = excluded.seq, at = excluded.at, price = excluded.price,"
+        " confidence = excluded.confidence, published = excluded.published, source = excluded.source"
+    ),
+    "balances": (
+        "insert into balances (account, amount) values (%s, %s)"
+        " on conflict (account) do update set amount = balances.amount + excluded.amount"
+    ),
+    "positions": (
+        "insert into positions (account, market, size, cost) values (%s, %s, %s, %s)"
+        " on conflict (account, market)"
+        " do update set size = positions.size + excluded.size, cost = excluded.cost"
+    ),
+    "streams": (
+        "insert into streams (account, head) values (%s, %s)"
+        " on conflict (account) do update set head = excluded.head"
+    ),
+}
+"""Table or kind of change to its statement, in the order in which they run: an update may change what the same run inserts."""

@@ -1,0 +1,87 @@
+"""Histories for the projector: any sequence of events whose money adds up, numbered as in a journal."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from core import events as e
+from core.market import DEFAULT_MARKETS
+from core.quantities import SECOND
+
+History = list[tuple[int, e.Event]]
+AGENTS = range(16, 24)
+
+
+def _setup() -> list[e.Event]:
+    listed: list[e.Event] = [e.MarketListed(0, market) for market in DEFAULT_MARKETS[:2]]
+    registered = [e.AgentRegistered(n, 16 + n, f"owner{n // 2}", f"agent{n}") for n in range(8)]
+    return listed + registered + [e.SlotBound(n, 16 + n, 0, 2 + n) for n in range(8)]
+
+
+def _filled(rng: random.Random, at: int, fill: int, positions: dict[tuple[int, int], int]) -> list[e.Event]:
+    """A fill and the end of its request. Costs are whatever keeps the clearing account equal to minus their sum."""
+    taker, maker = rng.sample(AGENTS, 2)
+    market, side, gains = (
+        rng.randrange(1, 3),
+        rng.choice((1, -1)),
+        (rng.randrange(-99, 99), rng.randrange(-99, 99)),
+    )
+    costs = []
+    for account, gain in zip((taker, maker), gains, strict=True):
+        positions[account, market] = positions.get((account, market), 0) + gain
+        costs.append(positions[account, market])
+    size = rng.randrange(1, 9)
+    return [
+        e.Filled(at, fill, fill, fill, market, taker, maker, side, size, 600_000, rng.randrange(50), *gains, *costs, 600_001),
+        e.RequestClosed(at, fill, taker, f"key{fill}", 5, market, side, size, size, 10**9, "filled", (fill,)),
+    ]  # fmt: skip
+
+
+def _withdrawn(rng: random.Random, at: int, number: int) -> list[e.Event]:
+    account, amount, paid = rng.choice(AGENTS), rng.randrange(1, 10**6), rng.random() < 0.5
+    return [
+        e.WithdrawalReserved(at, number, account, amount, f"withdrawal{number}"),
+        e.WithdrawalFinished(at, number, account, amount, paid, "signature" if paid else ""),
+    ]
+
+
+def _settled(at: int, batch: int) -> list[e.Event]:
+    return [
+        e.SettlementCut(at, batch, ((1, 600_000), (2, 300_000))),
+        *(e.BatchAdvanced(at + status, batch, status, ()) for status in (2, 3, 4)),
+    ]
+
+
+def history(seed: int, length: int) -> History:
+    """Deposits, fills, withdrawals, prices, settled batches and more among eight agents, numbered from 1."""
+    rng = random.Random(seed)
+    events = _setup()
+    positions: dict[tuple[int, int], int] = {}
+    fills = withdrawals = batches = 0
+    for step in range(length):
+        at = step * SECOND // 3
+        match rng.randrange(12):
+            case 0 | 1:
+                account, amount = rng.choice(AGENTS), rng.randrange(1, 10**9)
+                events.append(e.DepositCredited(at, account, amount, f"signature:{step}"))
+            case 2:
+                withdrawals += 1
+                events += _withdrawn(rng, at, withdrawals)
+            case 3 | 4:
+                events.append(e.IndexUpdated(at, rng.randrange(1, 3), 600_000 + step, 5, at, "test"))
+            case 5:
+                batches += 1
+                events += _settled(at, batches)
+            case 6:
+                events.append(e.TierSet(at, rng.choice(AGENTS), rng.randrange(2)))
+                events.append(e.MarketStatusSet(at, rng.randrange(1, 3), rng.randrange(1, 4)))
+            case _:
+                fills += 1
+                events += _filled(rng, at, fills, positions)
+    return list(enumerate(events, 1))
+
+
+@pytest.fixture
+def history_of() -> Callable[[int, int], History]:
+    return history

@@ -1,0 +1,141 @@
+"""PostgreSQL as our own child: survives kills of itself and of us, and leaves other processes alone."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ledger.embedded import SOCKET_PATH_MAX, EmbeddedPostgres, PostgresFailed
+from ledger.migrate import upgrade
+from ledger.projector import Projector
+
+
+@pytest.fixture
+def place():
+    directory = Path(tempfile.mkdtemp(prefix="perpdex-embedded-", dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory / "pg"
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def numbers(url):
+    with psycopg.connect(url) as connection:
+        return connection.execute("select n from kept order by n").fetchall()
+
+
+def keep(url, number):
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create table if not exists kept (n bigint primary key)")
+        connection.execute("insert into kept values (%s)", (number,))
+
+
+def test_a_killed_server_comes_back_with_everything_committed(place, history_of):
+    records = history_of(5, 200)
+    server = EmbeddedPostgres(place)
+    server.start()
+    upgrade(server.url)
+    keep(server.url, 1)
+    projector = Projector(server.url)
+    projector.apply(records[:150])
+    os.kill(server.pid, signal.SIGKILL)
+    os.waitpid(server.pid, 0)
+    server.stop()
+    with pytest.raises(psycopg.OperationalError):
+        projector.apply(records[150:])
+    again = EmbeddedPostgres(place)
+    again.start()
+    assert numbers(again.url) == [(1,)]
+    projector = Projector(again.url)
+    assert projector.sequence in (0, 150)
+    projector.apply(records)
+    assert projector.sequence == len(records)
+    projector.close()
+    again.stop()
+
+
+def test_a_server_whose_starter_was_killed_is_taken_over(place):
+    script = (
+        "import sys, time; from pathlib import Path; from ledger.embedded import EmbeddedPostgres;"
+        "print(EmbeddedPostgres(Path(sys.argv[1])).start(), flush=True); time.sleep(60)"
+    )
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(place)], stdout=subprocess.PIPE, text=True, cwd=root
+    ) as starter:
+        assert starter.stdout is not None
+        keep(starter.stdout.readline().strip(), 7)
+        with pytest.raises(PostgresFailed, match="another process runs the PostgreSQL in"):
+            EmbeddedPostgres(place).start()
+        starter.kill()
+    server = EmbeddedPostgres(place)
+    assert numbers(server.start()) == [(7,)]
+    server.stop()
+
+
+def test_a_stale_pid_that_is_somebody_elses_is_left_alone(place):
+    server = EmbeddedPostgres(place)
+    server.start()
+    keep(server.url, 3)
+    pid_file = place / "data" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    server.stop()
+    bystander = subprocess.Popen(["sleep", "60"])
+    pid_file.write_text("\n".join([str(bystander.pid), *lines[1:]]) + "\n")
+    if os.geteuid() == 0:
+        shutil.chown(pid_file, "nobody")
+        assert numbers(EmbeddedPostgres(place).start()) == [(3,)]
+    else:
+        # PostgreSQL itself cannot tell, and says so rather than risk two servers on the same files.
+        with pytest.raises(PostgresFailed, match="lock file"):
+            EmbeddedPostgres(place).start()
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+
+
+def test_a_long_path_gets_its_socket_elsewhere(place):
+    deep = place / ("d" * SOCKET_PATH_MAX)
+    place.mkdir(mode=0o755)
+    server = EmbeddedPostgres(deep)
+    keep(server.start(), 4)
+    sockets = Path(server.url.partition("host=")[2].partition("&")[0])
+    assert len(str(sockets)) < SOCKET_PATH_MAX
+    server.stop()
+    assert not sockets.exists()
+    again = EmbeddedPostgres(deep)
+    assert numbers(again.start()) == [(4,)]
+    again.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+def test_where_only_root_may_go_the_files_live_elsewhere(place):
+    closed = place.parent / "closed"
+    closed.mkdir(mode=0o700)
+    server = EmbeddedPostgres(closed / "pg")
+    keep(server.start(), 5)
+    server.stop()
+    elsewhere = (closed / "pg" / "elsewhere").resolve()
+    assert (elsewhere / "data" / "PG_VERSION").exists()
+    again = EmbeddedPostgres(closed / "pg")
+    assert numbers(again.start()) == [(5,)]
+    again.stop()
+    shutil.rmtree(elsewhere)
+
+
+def test_why_it_cannot_start_is_one_sentence(place):
+    server = EmbeddedPostgres(place)
+    server.start()
+    server.stop()
+    (place / "data" / "PG_VERSION").write_text("9.6\n")
+    with pytest.raises(PostgresFailed, match=r"does not start .*FATAL.*postgres\.log"):
+        EmbeddedPostgres(place).start()
+    (place / "data" / "PG_VERSION").write_text("18\n")
+    again = EmbeddedPostgres(place)
+    again.start()
+    again.stop()

@@ -1,0 +1,93 @@
+"""Reads over a projected history, page by page."""
+
+import pytest
+
+from core import events as e
+from core.batches import BatchStatus
+from core.postings import postings
+from ledger.database import open_pool
+from ledger.projector import Projector
+from ledger.queries import Queries
+from ledger.statements import StatementLine
+from ledger.views import event_of
+
+SEED, LENGTH = 11, 300
+
+
+@pytest.fixture
+def records(history_of):
+    return history_of(SEED, LENGTH)
+
+
+@pytest.fixture
+async def queries(postgres_url, records):
+    projector = Projector(postgres_url)
+    projector.apply(records)
+    projector.close()
+    pool = open_pool(postgres_url)
+    yield Queries(pool)
+    await pool.dispose()
+
+
+def batch_of(records, seq):
+    return next(
+        ((event.batch, 4) for at, event in records if at > seq and isinstance(event, e.SettlementCut)), (0, 0)
+    )
+
+
+async def test_fills_of_an_account_come_newest_first_with_their_batch(queries, records):
+    expected = [
+        (event.fill, seq, *batch_of(records, seq))
+        for seq, event in records
+        if isinstance(event, e.Filled) and 16 in (event.taker, event.maker)
+    ]
+    found, before = [], 0
+    while page := await queries.fills(16, before, 4):
+        found += page
+        before = page[-1].fill
+    assert [(fill.fill, fill.seq, fill.batch, fill.status) for fill in found] == expected[::-1]
+    assert await queries.fill(found[0].fill) == found[0]
+    assert await queries.fill(10**9) is None
+    assert await queries.fills(999, 0, 5) == []
+
+
+async def test_fills_of_a_batch(queries, records):
+    batches = await queries.batches(0, 1000)
+    assert [batch.batch for batch in batches] == list(range(len(batches), 0, -1))
+    for batch in batches:
+        assert batch.status == BatchStatus.FINAL
+        expected = [
+            event.fill
+            for seq, event in records
+            if isinstance(event, e.Filled) and batch.after_seq < seq <= batch.seq
+        ]
+        assert [fill.fill for fill in await queries.fills_of_batch(batch.batch, 0, 1000)] == expected
+        assert batch.fills == len(expected)
+    fills = await queries.fills_of_batch(1, 0, 1000)
+    assert await queries.fills_of_batch(1, fills[0].fill, 2) == fills[1:3]
+    assert await queries.fills_of_batch(999, 0, 5) == []
+
+
+async def test_a_statement_explains_the_balance(queries, records):
+    for account in range(0, 24):
+        expected, balance = [], 0
+        for seq, event in records:
+            for line, posting in enumerate(postings(event)):
+                if account in (posting.debit, posting.credit):
+                    came = account == posting.credit
+                    amount = posting.amount if came else -posting.amount
+                    other = posting.debit if came else posting.credit
+                    balance += amount
+                    expected.append(StatementLine(seq, line, posting.why, other, amount, balance))
+        found, before = [], None
+        while page := await queries.statement(account, before, 7):
+            found += page
+            before = page[-1].seq, page[-1].line
+        assert found == expected[::-1]
+
+
+def test_fields_that_came_later_take_their_defaults():
+    payload = {"at": 1, "account": 16, "tier": 1}
+    assert event_of("TierSet", payload) == e.TierSet(1, 16, 1)
+    with pytest.raises(KeyError):
+        event_of("Unheard", payload)
