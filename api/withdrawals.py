@@ -1,11 +1,12 @@
 """Withdrawals as Temporal workflows: one each, named after the account and the client's key, so a repeat finds the first."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.collaborators import WithdrawalsUnavailable, WithdrawalView
@@ -79,7 +80,8 @@ class TemporalWithdrawals:
         try:
             message = await handle.execute_update(WithdrawalWorkflow.message_to_sign, rpc_timeout=RPC_TIMEOUT)
         except WorkflowUpdateFailedError as error:
-            raise WithdrawalsUnavailable(str(error.cause)) from error
+            # The withdrawal goes on waiting; the code says what the message waits for, such as a batch on its way to the chain.
+            return _view(handle.id, replace(state, code=_code(error)), None)
         except RPCError as error:
             raise WithdrawalsUnavailable(str(error)) from error
         return _view(handle.id, state, message.message)
@@ -89,10 +91,15 @@ class TemporalWithdrawals:
 
 
 def _refusal(error: WorkflowUpdateFailedError) -> Exception:
+    code = _code(error)
+    return ApiError(code) if code in REFUSALS else WithdrawalsUnavailable(str(error.cause))
+
+
+def _code(error: WorkflowUpdateFailedError) -> str:
+    """Code of what stopped an update, be it the workflow itself or one of its steps."""
     cause = error.cause
-    if isinstance(cause, ApplicationError) and cause.type in REFUSALS:
-        return ApiError(cause.type, cause.message)
-    return WithdrawalsUnavailable(str(cause))
+    inner = cause.cause if isinstance(cause, ActivityError) else cause
+    return inner.type or "" if isinstance(inner, ApplicationError) else ""
 
 
 def _view(id: str, state: WithdrawalState, message: str | None) -> WithdrawalView:

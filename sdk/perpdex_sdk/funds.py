@@ -93,7 +93,7 @@ async def signed_withdrawal(
         if view.status == "awaiting_signature" and view.message is not None:
             signature = keypair.sign_message(base64.b64decode(view.message))
             return await rest.sign_withdrawal(view.id, str(signature))
-        if view.status != "starting":
+        if view.status not in ("starting", "awaiting_signature"):
             return view
         await asyncio.sleep(SIGN_PAUSE)
         view = await rest.withdrawal(view.id)

@@ -1,0 +1,140 @@
+"""Withdrawals through the real workflow: what an agent sees from the call to the payment. Only the steps' outer edge is a stand-in."""
+
+import base64
+import os
+import sysconfig
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from solders.keypair import Keypair
+from temporalio import activity
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.withdrawals import (
+    Closing,
+    MessageToSign,
+    Payment,
+    PaymentOutcome,
+    PaymentStatus,
+    Reservation,
+)
+from api.collaborators import WithdrawalsUnavailable
+from api.withdrawals import TemporalWithdrawals
+from workflows.steps import AGENT
+from workflows.withdrawals import WithdrawalWorkflow
+
+QUEUE = "withdrawals-test"
+MESSAGE = b"transfer 25.5 USDC"
+TOO_MUCH = 10**15
+NOT_LANDED_YET = 3_000_000
+
+
+@activity.defn(name="reserve")
+async def reserve(reservation: Reservation) -> int:
+    if reservation.amount == TOO_MUCH:
+        raise ApplicationError("too much", type="withdrawal_too_large", non_retryable=True)
+    return 7
+
+
+@activity.defn(name="build_message")
+async def build_message(payment: Payment) -> MessageToSign:
+    if payment.amount == NOT_LANDED_YET:
+        raise ApplicationError("a batch is on its way", type="funds_not_landed", non_retryable=True)
+    return MessageToSign(base64.b64encode(MESSAGE).decode(), 100)
+
+
+@activity.defn(name="pay")
+async def pay(payment: Payment, message: MessageToSign, signature: str) -> PaymentOutcome:
+    return PaymentOutcome(PaymentStatus.PAID, "landed")
+
+
+@activity.defn(name="finish")
+async def finish(closing: Closing) -> None:
+    return None
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    server = os.path.join(sysconfig.get_path("scripts"), "temporal-test-server")
+    environment = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=server, data_converter=pydantic_data_converter
+    )
+    async with environment:
+        keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+        request = AddSearchAttributesRequest(search_attributes={AGENT.name: keyword})
+        await environment.client.operator_service.add_search_attributes(request)
+        yield environment.client
+
+
+@pytest.fixture
+async def process(client: Client) -> AsyncIterator[TemporalWithdrawals]:
+    steps = [reserve, build_message, pay, finish]
+    async with Worker(client, task_queue=QUEUE, workflows=[WithdrawalWorkflow], activities=steps):
+        yield TemporalWithdrawals(client, QUEUE)
+
+
+async def eventually(exchange: Any, agent: Any, id: str, status: str) -> dict[str, Any]:
+    for _ in range(200):
+        view = (await exchange.http.get(f"/api/v1/withdrawals/{id}", headers=agent.headers)).json()
+        if view["status"] == status:
+            return dict(view)
+    raise AssertionError(view)
+
+
+async def test_from_the_call_to_the_payment(new_exchange: Any, process: TemporalWithdrawals) -> None:
+    exchange = await new_exchange(withdrawals=process)
+    agent = await exchange.agent()
+    body = {"amount": "25.5", "key": "w1"}
+    started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    view = await eventually(exchange, agent, started["id"], "awaiting_signature")
+    assert base64.b64decode(view["message"]) == MESSAGE
+    path = f"/api/v1/withdrawals/{started['id']}/signature"
+    wrong = {"signature": str(Keypair().sign_message(MESSAGE))}
+    refused = await exchange.http.post(path, json=wrong, headers=agent.headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "bad_signature")
+    right = {"signature": str(agent.keypair.sign_message(MESSAGE))}
+    assert (await exchange.http.post(path, json=right, headers=agent.headers)).json()["status"] == "paying"
+    assert (await eventually(exchange, agent, started["id"], "paid"))["signature"] == "landed"
+    late = await exchange.http.post(path, json=right, headers=agent.headers)
+    assert late.json()["error"]["code"] == "not_awaiting_signature"
+    again = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    assert (again["id"], again["status"]) == (started["id"], "paid")
+
+
+async def test_a_refused_reservation_says_why(new_exchange: Any, process: TemporalWithdrawals) -> None:
+    exchange = await new_exchange(withdrawals=process)
+    agent = await exchange.agent()
+    body = {"amount": "1000000000", "key": "w1"}
+    started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    view = await eventually(exchange, agent, started["id"], "refused")
+    assert view["code"] == "withdrawal_too_large"
+
+
+async def test_a_message_that_cannot_be_built_yet_says_why(
+    new_exchange: Any, process: TemporalWithdrawals
+) -> None:
+    exchange = await new_exchange(withdrawals=process)
+    agent = await exchange.agent()
+    body = {"amount": "3", "key": "w1"}
+    started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    view = await eventually(exchange, agent, started["id"], "awaiting_signature")
+    assert (view["message"], view["code"]) == (None, "funds_not_landed")
+
+
+async def test_without_a_worker_the_outcome_is_unknown(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import timedelta
+
+    monkeypatch.setattr("api.withdrawals.RPC_TIMEOUT", timedelta(seconds=0.5))
+    process = TemporalWithdrawals(client, QUEUE)
+    with pytest.raises(WithdrawalsUnavailable):
+        await process.start(16, str(Keypair().pubkey()), 1, "w1", "")
+    assert await process.read("withdrawal-16-other") is None
