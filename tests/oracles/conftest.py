@@ -1,14 +1,18 @@
-"""Recorded data, where this checkout has it."""
+"""Recorded data, where this checkout has it, and a real HTTP server to play it from."""
 
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from aiohttp import web
 
 from oracles.signers import GUARDIANS_EMITTER, PYTHNET, named_in, two_thirds
 from oracles.vaa import SignerSet
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -49,3 +53,37 @@ def guardians(hand_overs) -> tuple[SignerSet, ...]:
         quorum = two_thirds(len(addresses))
         sets.append(SignerSet(f"guardians {index}", index, addresses, quorum, PYTHNET, GUARDIANS_EMITTER))
     return tuple(sets)
+
+
+class Site:
+    """A real HTTP server on a free port: `routes` are handlers by path, `asked` what came."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, Handler] = {}
+        self.asked: list[web.Request] = []
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request)
+        return await self.routes[request.path](request)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    serving = Site()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", serving.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    listening = web.TCPSite(runner, "127.0.0.1", 0)
+    await listening.start()
+    host, port = runner.addresses[0][:2]
+    serving.url = f"http://{host}:{port}"
+    yield serving
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient() as client:
+        yield client

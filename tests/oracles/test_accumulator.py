@@ -180,9 +180,9 @@ def test_noise_is_refused_not_an_accident(noise):
             verify(data, [FIVE])
 
 
-def hand_over(installs: int, keys, **how) -> bytes:
-    payload = b"Core".rjust(32, b"\0") + b"\2\0\0" + installs.to_bytes(4, "big") + bytes([len(keys)])
-    return signed(body(payload + b"".join(map(address, keys)), chain=1, emitter=bytes(31) + b"\4"), **how)
+def hand_over(installs: int, to, **how) -> bytes:
+    payload = b"Core".rjust(32, b"\0") + b"\2\0\0" + installs.to_bytes(4, "big") + bytes([len(to)])
+    return signed(body(payload + b"".join(map(address, to)), chain=1, emitter=bytes(31) + b"\4"), **how)
 
 
 def test_guardians_hand_over_as_recorded(guardians, hand_overs):

@@ -1,0 +1,179 @@
+"""Pyth's price service Hermes over HTTP: asked again and again, or as a stream of events that reconnects.
+
+Only the signed bytes are asked for and only what they prove is used: the server's own decoding is neither needed nor believed.
+"""
+
+import base64
+import binascii
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Final
+
+import httpx
+import msgspec
+import structlog
+
+from oracles.accumulator import to_price, verify
+from oracles.price import Price
+from oracles.refusal import Reason, Refused
+from oracles.sse import EventStream
+from oracles.vaa import SignerSet
+
+SOURCE: Final = "pyth hermes"
+PUBLIC_URL: Final = "https://hermes.pyth.network"
+_LATEST: Final = "/v2/updates/price/latest"
+_STREAM: Final = "/v2/updates/price/stream"
+BODY_BYTES_MAX: Final = 1 << 20
+CONNECT_S: Final = 5.0
+QUIET_S: Final = 10.0
+"""A stream that says nothing for this long is dead: prices come several times a second."""
+BACKOFF_S: Final = (0.25, 30.0)
+"""First and longest wait before asking again; each wait doubles, halved at random so that clients spread."""
+RATE_LIMITED_S: Final = 60.0
+"""How long the public service refuses who asked too often."""
+
+Sleep = Callable[[float], Awaitable[None]]
+_log = structlog.get_logger("hermes")
+
+
+class HermesFailed(Exception):
+    """No answer, or one that is no prices. `code` is stable; `wait_s` is the least time before asking again is of use."""
+
+    def __init__(self, code: str, sentence: str, wait_s: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.wait_s = wait_s
+
+
+class _Binary(msgspec.Struct, frozen=True):
+    encoding: str
+    data: list[str]
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    binary: _Binary
+
+
+class Hermes:
+    """Prices of `feeds` (symbol to feed id in hexadecimal) from one server.
+
+    The client is the caller's and keeps its own connections; `trusted` are the signer sets to believe. `api_key` is sent as a
+    bearer token: the public service answers 401 without one.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        feeds: Mapping[str, str],
+        trusted: Sequence[SignerSet],
+        url: str = PUBLIC_URL,
+        api_key: str = "",
+    ) -> None:
+        self._client = client
+        self._symbols = {feed.removeprefix("0x").lower(): symbol for symbol, feed in feeds.items()}
+        self._trusted = tuple(trusted)
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+    async def latest(self, timeout_s: float = 5.0) -> tuple[Price, ...]:
+        """The newest price of every feed, once. Raises `HermesFailed` or `Refused`."""
+        async with aclosing(self._received(_LATEST, httpx.Timeout(timeout_s))) as received:
+            body = bytearray()
+            async for piece in received:
+                body += piece
+                if len(body) > BODY_BYTES_MAX:
+                    raise Refused(Reason.WRONG_ENCODING, f"an answer of more than {BODY_BYTES_MAX} bytes")
+        return self.proven(bytes(body))
+
+    async def updates(self, quiet_s: float = QUIET_S) -> AsyncGenerator[tuple[Price, ...], None]:
+        """Prices as they are published, over one connection, until it ends. Raises `HermesFailed` or `Refused`."""
+        events = EventStream()
+        limits = httpx.Timeout(CONNECT_S, read=quiet_s)
+        async with aclosing(self._received(_STREAM, limits)) as received:
+            async for piece in received:
+                for event in events.feed(piece):
+                    yield self.proven(event)
+
+    async def stream(
+        self, sleep: Sleep, *, quiet_s: float = QUIET_S, backoff_s: tuple[float, float] = BACKOFF_S
+    ) -> AsyncGenerator[tuple[Price, ...], None]:
+        """Prices for ever: whenever the connection ends or lies, waits a little longer than the last time and connects again."""
+        first, longest = backoff_s
+        wait = first
+        while True:
+            least = 0.0
+            try:
+                async with aclosing(self.updates(quiet_s)) as updates:
+                    async for prices in updates:
+                        wait = first
+                        yield prices
+                _log.info("stream ended", url=self._url)
+            except HermesFailed as error:
+                least = error.wait_s
+                _log.warning("stream failed", url=self._url, code=error.code, why=str(error))
+            except Refused as error:
+                _log.error("update refused", url=self._url, code=error.reason, why=error.found)
+            await sleep(max(least, wait * random.uniform(0.5, 1.0)))
+            wait = min(longest, wait * 2)
+
+    def proven(self, answer: bytes) -> tuple[Price, ...]:
+        """What an answer of the server proves about our feeds. Raises `Refused`; one bad update spoils the whole answer."""
+        prices = []
+        for update in _updates(answer):
+            for message in verify(update, self._trusted).prices:
+                if message.feed in self._symbols:
+                    prices.append(to_price(self._symbols[message.feed], message, SOURCE))
+        return tuple(prices)
+
+    async def _received(self, path: str, limits: httpx.Timeout) -> AsyncGenerator[bytes, None]:
+        """The body of one answer, piece by piece."""
+        query = {"ids[]": list(self._symbols), "encoding": "hex", "parsed": "false"}
+        try:
+            async with self._client.stream(
+                "GET",
+                self._url + path,
+                params=query,
+                headers=self._headers,
+                timeout=limits,
+                follow_redirects=True,
+            ) as response:
+                _must_be_good(response)
+                async for piece in response.aiter_bytes():
+                    yield piece
+        except httpx.TimeoutException as error:
+            raise HermesFailed("timeout", f"Hermes was silent: {type(error).__name__}.") from error
+        except httpx.HTTPError as error:
+            raise HermesFailed("unreachable", f"Hermes can not be reached: {error!r}.") from error
+
+
+def _must_be_good(response: httpx.Response) -> None:
+    status = response.status_code
+    if status in (401, 403):
+        raise HermesFailed("unauthorized", f"Hermes wants an API key (HTTP {status}).", RATE_LIMITED_S)
+    if status == 429:
+        raise HermesFailed("rate_limited", "Hermes was asked too often (HTTP 429).", _retry_after(response))
+    if status == 404:
+        raise HermesFailed(
+            "unknown_feed", "Hermes does not know one of the feeds (HTTP 404).", RATE_LIMITED_S
+        )
+    if status != 200:
+        raise HermesFailed("failing", f"Hermes answered HTTP {status}.")
+
+
+def _retry_after(response: httpx.Response) -> float:
+    stated = response.headers.get("Retry-After", "")
+    return min(float(stated), 600.0) if stated.isdecimal() else RATE_LIMITED_S
+
+
+def _updates(answer: bytes) -> list[bytes]:
+    """The binary updates in an answer of either encoding."""
+    try:
+        binary = msgspec.json.decode(answer, type=_Answer).binary
+        if binary.encoding == "hex":
+            return [bytes.fromhex(text) for text in binary.data]
+        if binary.encoding == "base64":
+            return [base64.b64decode(text, validate=True) for text in binary.data]
+    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError) as error:
+        raise Refused(Reason.WRONG_ENCODING, str(error)) from None
+    raise Refused(Reason.WRONG_ENCODING, f"encoding {binary.encoding!r}")

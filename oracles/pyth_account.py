@@ -1,0 +1,178 @@
+"""Pyth prices as they lie in Solana accounts: updates that Pyth's receiver program verified, and the older price accounts.
+
+Who owns an account decides who can have written it, so the owner is checked before a byte is read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from struct import Struct
+from struct import error as StructError
+from typing import Final
+
+from pythclient.pythaccounts import PythPriceAccount, PythPriceStatus
+from pythclient.solana import SolanaPublicKey
+from solana.exceptions import SolanaRpcException
+from solana.rpc.async_api import AsyncClient
+from solana.rpc.commitment import Confirmed
+from solana.rpc.core import RPCException
+from solders.account import Account
+from solders.errors import SerdeJSONError
+from solders.pubkey import Pubkey
+
+from oracles.accumulator import PriceMessage, to_price
+from oracles.price import EXPONENT_LIMIT, Price
+from oracles.refusal import Reason, Refused
+
+SOURCE: Final = "pyth account"
+LEGACY_SOURCE: Final = "pyth price account"
+RECEIVER: Final = Pubkey.from_string("rec5EKMGg6MxZYaMdyBfgwp4d5rB9T1VQH5pJv5LtFJ")
+"""Pyth's receiver program: checks signatures and proofs, then writes the update."""
+PUSH_ORACLE: Final = Pubkey.from_string("pythWSnswVUd12oZpeFP8e9CVaEqJg25g1Vtc2biRsT")
+LEGACY_ORACLE: Final = Pubkey.from_string("FsJ3A3u2vn5cTVofAjvy6y5kwABJAqYWpe4975bi2epH")
+DISCRIMINATOR: Final = sha256(b"account:PriceUpdateV2").digest()[:8]
+_FULL: Final = 1
+_MESSAGE: Final = Struct("<32sqQiqqqQQ")
+_LEGACY_HEADER: Final = Struct("<IIII")
+_LEGACY_MAGIC: Final = 0xA1B2C3D4
+_LEGACY_VERSION: Final = 2
+_LEGACY_PRICE: Final = 3
+_LEGACY_EXPONENT: Final = slice(20, 24)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceUpdate:
+    """A `PriceUpdateV2` account: the signed message, and the slot in which it was posted."""
+
+    message: PriceMessage
+    posted_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAt:
+    """Where a feed's updates are posted."""
+
+    address: Pubkey
+    feed: str
+    owner: Pubkey = RECEIVER
+
+
+@dataclass(frozen=True, slots=True)
+class PriceAccountAt:
+    """An older price account. It does not name its feed, so the address stands for it."""
+
+    address: Pubkey
+    owner: Pubkey = LEGACY_ORACLE
+
+
+def sponsored_address(feed: str, shard: int = 0, program: Pubkey = PUSH_ORACLE) -> Pubkey:
+    """The address where sponsors keep a feed (hexadecimal id) up to date."""
+    return Pubkey.find_program_address([shard.to_bytes(2, "little"), bytes.fromhex(feed)], program)[0]
+
+
+def parse_price_update(data: bytes) -> PriceUpdate:
+    """Read a `PriceUpdateV2` account. Raises `Refused`, also when fewer than a quorum of signatures had been checked."""
+    if data[:8] != DISCRIMINATOR:
+        raise Refused(Reason.WRONG_ACCOUNT, f"discriminator {data[:8].hex()}")
+    if len(data) < 41:
+        raise Refused(Reason.TRUNCATED, f"{len(data)} bytes")
+    if data[40] != _FULL:
+        raise Refused(Reason.NOT_FULLY_VERIFIED, f"verification level {data[40]}")
+    try:
+        feed, *numbers, slot = _MESSAGE.unpack_from(data, 41)
+    except StructError as error:
+        raise Refused(Reason.TRUNCATED, str(error)) from None
+    price, confidence, exponent, published, previous, ema, ema_confidence = numbers
+    message = PriceMessage(feed.hex(), price, confidence, exponent, published, previous, ema, ema_confidence)
+    return PriceUpdate(message, slot)
+
+
+def parse_price_account(symbol: str, data: bytes, slot: int) -> Price:
+    """Read an older price account as of `slot`. Raises `Refused`, also when its price is not trading or too many slots old."""
+    if len(data) < _LEGACY_HEADER.size:
+        raise Refused(Reason.TRUNCATED, f"{len(data)} bytes")
+    magic, version, kind, size = _LEGACY_HEADER.unpack_from(data)
+    if (magic, version, kind) != (_LEGACY_MAGIC, _LEGACY_VERSION, _LEGACY_PRICE):
+        raise Refused(Reason.WRONG_ACCOUNT, f"magic {magic:08x}, version {version}, type {kind}")
+    if not _LEGACY_HEADER.size + 8 <= size <= len(data):
+        raise Refused(Reason.TRUNCATED, f"{len(data)} of {size} bytes")
+    exponent = int.from_bytes(data[_LEGACY_EXPONENT], "little", signed=True)
+    if abs(exponent) > EXPONENT_LIMIT:  # before the parser computes powers of it
+        raise Refused(Reason.OUT_OF_RANGE, f"exponent {exponent}")
+    account = PythPriceAccount(SolanaPublicKey(str(Pubkey.default())), None)
+    try:
+        account.update_from(data[:size], version=version, offset=_LEGACY_HEADER.size)
+    except (StructError, ValueError, OverflowError) as error:
+        raise Refused(Reason.WRONG_ACCOUNT, str(error)) from None
+    status = account.get_aggregate_price_status_with_slot(slot)
+    if status is not PythPriceStatus.TRADING:
+        raise Refused(Reason.NOT_TRADING, f"status {status} at slot {slot}")
+    info = account.aggregate_price_info
+    return to_price(
+        symbol,
+        PriceMessage(
+            feed="",
+            price=info.raw_price,
+            confidence=info.raw_confidence_interval,
+            exponent=account.exponent,
+            publish_time=account.timestamp,
+            previous_publish_time=account.prev_timestamp,
+            ema_price=0,
+            ema_confidence=0,
+        ),
+        LEGACY_SOURCE,
+    )
+
+
+class AccountsUnavailable(Exception):
+    """The node did not answer, or with nonsense: nothing is known."""
+
+    code = "accounts_unavailable"
+
+
+class PythAccounts:
+    """Prices of `places` (by symbol), all read in one call of one slot."""
+
+    def __init__(self, client: AsyncClient, places: Mapping[str, UpdateAt | PriceAccountAt]) -> None:
+        self._client = client
+        self._places = dict(places)
+
+    @classmethod
+    def sponsored(cls, client: AsyncClient, feeds: Mapping[str, str]) -> "PythAccounts":
+        """The accounts that sponsors keep for `feeds` (symbol to feed id)."""
+        return cls(
+            client, {symbol: UpdateAt(sponsored_address(feed), feed) for symbol, feed in feeds.items()}
+        )
+
+    async def latest(self) -> dict[str, Price | Refused]:
+        """A price or the reason against it, for every symbol. Raises `AccountsUnavailable`."""
+        addresses = [place.address for place in self._places.values()]
+        try:
+            answer = await self._client.get_multiple_accounts(addresses, Confirmed)
+        except (RPCException, SolanaRpcException, SerdeJSONError, ValueError) as error:
+            raise AccountsUnavailable(
+                f"no usable answer from the node: {error.__cause__ or error}"
+            ) from error
+        slot = answer.context.slot
+        return {
+            symbol: _read(symbol, place, account, slot)
+            for (symbol, place), account in zip(self._places.items(), answer.value, strict=True)
+        }
+
+
+def _read(
+    symbol: str, place: UpdateAt | PriceAccountAt, account: Account | None, slot: int
+) -> Price | Refused:
+    try:
+        if account is None:
+            raise Refused(Reason.WRONG_ACCOUNT, f"there is no account {place.address}")
+        if account.owner != place.owner:
+            raise Refused(Reason.WRONG_OWNER, f"{place.address} belongs to {account.owner}")
+        if isinstance(place, PriceAccountAt):
+            return parse_price_account(symbol, account.data, slot)
+        message = parse_price_update(account.data).message
+        if message.feed != place.feed:
+            raise Refused(Reason.WRONG_FEED, f"{place.address} holds feed {message.feed}")
+        return to_price(symbol, message, SOURCE)
+    except Refused as error:
+        return error
