@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from api.bucket import Bucket
 from api.checks import Checks
 from api.hub import Hub
 from api.inbound import Inbound
@@ -87,6 +88,7 @@ class Edge:
     hub: Hub
     inbound: Inbound
     sessions: Sessions
+    registrations: Bucket
     statistics: MakerStatistics
     checks: Checks
     metrics: Metrics

@@ -75,7 +75,9 @@ EDGE: Final[dict[str, Entry]] = {
     ),
     "signature_invalid": Entry(401, "The signature is not the owner's over the challenge text."),
     "operator_only": Entry(403, "Only the operator's token opens this door."),
-    "rate_limited": Entry(429, "Too many messages on this connection; cancels are never limited.", True),
+    "rate_limited": Entry(
+        429, "Too many messages on this connection, or new agents at once; cancels are never limited.", True
+    ),
     "too_many_connections": Entry(429, "The account has as many connections as are allowed.", True),
     "resume_invalid": Entry(409, "resume_from is beyond the head of the account's stream."),
     "history_unavailable": Entry(503, "The read side has not caught up, or cannot be reached.", True),

@@ -12,7 +12,7 @@ from typing import Final
 import uvicorn
 
 from api.app import create_app
-from api.bucket import Rate
+from api.bucket import Bucket, Rate
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
 from api.hub import Hub
@@ -26,6 +26,9 @@ from api.units import Markets
 from matcher.engine import Engine
 
 RATE: Final = Rate(per_second=5_000, burst=10_000)
+"""Messages of one connection."""
+REGISTRATIONS: Final = Rate(per_second=50, burst=2_000)
+"""New agents: each gets a slot on chain that the operator pays for."""
 STOP_TIMEOUT: Final = 3
 
 
@@ -45,6 +48,7 @@ class Given:
     http_port: int = 0
     websocket_port: int = 0
     rate: Rate = RATE
+    registrations: Rate = REGISTRATIONS
 
 
 class Server:
@@ -142,6 +146,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         hub=hub,
         inbound=Inbound(state, markets, given.clock),
         sessions=given.sessions,
+        registrations=Bucket(given.registrations, time.monotonic_ns()),
         statistics=statistics,
         checks=Checks(state, given.clock),
         metrics=metrics,

@@ -1,5 +1,7 @@
 """An owner signs a challenge with its Solana key; the agent gets an account and a session."""
 
+import time
+
 from fastapi import APIRouter
 
 from api.access import EdgeGiven, errors
@@ -20,10 +22,16 @@ async def challenge(body: ChallengeBody, edge: EdgeGiven) -> ChallengeAnswer:
     return ChallengeAnswer(challenge=made.text, expires=made.expires * MICROS)
 
 
-@router.post("/agents", responses=errors("bad_value", "challenge_invalid", "signature_invalid", "overloaded"))
+@router.post(
+    "/agents",
+    responses=errors("bad_value", "challenge_invalid", "signature_invalid", "overloaded", "rate_limited"),
+)
 async def register(body: AgentBody, edge: EdgeGiven) -> SessionAnswer:
     """Register an agent, or return it when it exists, with a new session."""
     edge.sessions.redeem(body.owner, body.challenge, body.signature)
+    is_new = (body.owner, body.name) not in edge.engine.state.names
+    if is_new and not edge.registrations.take(time.monotonic_ns()):
+        raise ApiError("rate_limited")
     outcome = await edge.engine.ask(c.RegisterAgent(body.owner, body.name))
     if isinstance(outcome, Rejection):
         raise refused(outcome)

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from solders.keypair import Keypair
 
+from api.bucket import Rate
 from api.sessions import CHALLENGE_LIFE, SESSION_LIFE, Sessions
 from core.quantities import SECOND
 from matcher import commands as c
@@ -40,6 +41,15 @@ async def test_a_challenge_is_good_once_for_its_owner_and_its_text(exchange: Any
     assert await register(owner, "I made this up", owner) == "challenge_invalid"
     assert await register(owner, text, owner) == "ok"
     assert await register(owner, text, owner) == "challenge_invalid"
+
+
+async def test_new_agents_are_limited_and_known_ones_are_not(new_exchange: Any) -> None:
+    exchange = await new_exchange(registrations=Rate(per_second=1, burst=1))
+    owner = Keypair()
+    first = await exchange.agent("a", owner=owner)
+    assert (await exchange.agent("a", owner=owner)).account == first.account
+    with pytest.raises(AssertionError, match="rate_limited"):
+        await exchange.agent("b", owner=owner)
 
 
 def test_challenges_and_sessions_expire() -> None:
