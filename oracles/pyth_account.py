@@ -3,6 +3,8 @@
 Who owns an account decides who can have written it, so the owner is checked before a byte is read.
 """
 
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,14 +12,10 @@ from struct import Struct
 from struct import error as StructError
 from typing import Final
 
+import httpx
+import msgspec
 from pythclient.pythaccounts import PythPriceAccount, PythPriceStatus
 from pythclient.solana import SolanaPublicKey
-from solana.exceptions import SolanaRpcException
-from solana.rpc.async_api import AsyncClient
-from solana.rpc.commitment import Confirmed
-from solana.rpc.core import RPCException
-from solders.account import Account
-from solders.errors import SerdeJSONError
 from solders.pubkey import Pubkey
 
 from oracles.accumulator import PriceMessage, to_price
@@ -130,49 +128,94 @@ class AccountsUnavailable(Exception):
     code = "accounts_unavailable"
 
 
-class PythAccounts:
-    """Prices of `places` (by symbol), all read in one call of one slot."""
+class _Account(msgspec.Struct, frozen=True):
+    owner: str
+    data: tuple[str, str]
 
-    def __init__(self, client: AsyncClient, places: Mapping[str, UpdateAt | PriceAccountAt]) -> None:
+
+class _Context(msgspec.Struct, frozen=True):
+    slot: int
+
+
+class _Result(msgspec.Struct, frozen=True):
+    context: _Context
+    value: list[_Account | None]
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    result: _Result
+
+
+class PythAccounts:
+    """Prices of `places` (by symbol), all read in one call of one slot from the node at `url`."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, places: Mapping[str, UpdateAt | PriceAccountAt]
+    ) -> None:
         self._client = client
+        self._url = url
         self._places = dict(places)
 
     @classmethod
-    def sponsored(cls, client: AsyncClient, feeds: Mapping[str, str]) -> "PythAccounts":
+    def sponsored(cls, client: httpx.AsyncClient, url: str, feeds: Mapping[str, str]) -> "PythAccounts":
         """The accounts that sponsors keep for `feeds` (symbol to feed id)."""
         return cls(
-            client, {symbol: UpdateAt(sponsored_address(feed), feed) for symbol, feed in feeds.items()}
+            client, url, {symbol: UpdateAt(sponsored_address(feed), feed) for symbol, feed in feeds.items()}
         )
 
-    async def latest(self) -> dict[str, Price | Refused]:
+    async def latest(self, timeout_s: float = 5.0) -> dict[str, Price | Refused]:
         """A price or the reason against it, for every symbol. Raises `AccountsUnavailable`."""
-        addresses = [place.address for place in self._places.values()]
-        try:
-            answer = await self._client.get_multiple_accounts(addresses, Confirmed)
-        except (RPCException, SolanaRpcException, SerdeJSONError, ValueError) as error:
-            raise AccountsUnavailable(
-                f"no usable answer from the node: {error.__cause__ or error}"
-            ) from error
-        slot = answer.context.slot
+        result = await self._ask(timeout_s)
+        if len(result.value) != len(self._places):
+            raise AccountsUnavailable(f"{len(result.value)} accounts for {len(self._places)} addresses")
         return {
-            symbol: _read(symbol, place, account, slot)
-            for (symbol, place), account in zip(self._places.items(), answer.value, strict=True)
+            symbol: _read(symbol, place, account, result.context.slot)
+            for (symbol, place), account in zip(self._places.items(), result.value, strict=True)
         }
+
+    async def _ask(self, timeout_s: float) -> _Result:
+        addresses = [str(place.address) for place in self._places.values()]
+        options = {"encoding": "base64", "commitment": "confirmed"}
+        request = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "getMultipleAccounts",
+            "params": [addresses, options],
+        }
+        try:
+            response = await self._client.post(self._url, json=request, timeout=timeout_s)
+            return msgspec.json.decode(response.content, type=_Answer).result
+        except httpx.HTTPError as error:
+            raise AccountsUnavailable(f"the node can not be reached: {error!r}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            text = response.text[:200]
+            raise AccountsUnavailable(f"the node answered HTTP {response.status_code}: {text}") from error
 
 
 def _read(
-    symbol: str, place: UpdateAt | PriceAccountAt, account: Account | None, slot: int
+    symbol: str, place: UpdateAt | PriceAccountAt, account: _Account | None, slot: int
 ) -> Price | Refused:
     try:
         if account is None:
             raise Refused(Reason.WRONG_ACCOUNT, f"there is no account {place.address}")
-        if account.owner != place.owner:
+        if account.owner != str(place.owner):
             raise Refused(Reason.WRONG_OWNER, f"{place.address} belongs to {account.owner}")
+        data = _bytes_of(account)
         if isinstance(place, PriceAccountAt):
-            return parse_price_account(symbol, account.data, slot)
-        message = parse_price_update(account.data).message
+            return parse_price_account(symbol, data, slot)
+        message = parse_price_update(data).message
         if message.feed != place.feed:
             raise Refused(Reason.WRONG_FEED, f"{place.address} holds feed {message.feed}")
         return to_price(symbol, message, SOURCE)
     except Refused as error:
         return error
+
+
+def _bytes_of(account: _Account) -> bytes:
+    text, encoding = account.data
+    if encoding != "base64":
+        raise Refused(Reason.WRONG_ENCODING, f"encoding {encoding!r}")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused(Reason.WRONG_ENCODING, str(error)) from None

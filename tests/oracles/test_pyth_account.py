@@ -7,7 +7,6 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
-from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
 
 from core.market import DEFAULT_MARKETS
@@ -141,7 +140,7 @@ def node(site, slot: int, accounts) -> None:
     site.routes["/"] = handle
 
 
-async def test_all_places_are_read_at_once_each_with_its_price_or_reason(site, updates, legacy):
+async def test_all_places_are_read_at_once_each_with_its_price_or_reason(site, http, updates, legacy):
     good, aapl = bytes_of(updates[0]), bytes_of(legacy)
     keys = {name: Pubkey.new_unique() for name in ("aapl", "stranger", "other", "gone")}
     accounts = {
@@ -151,8 +150,7 @@ async def test_all_places_are_read_at_once_each_with_its_price_or_reason(site, u
         str(keys["other"]): (RECEIVER, good),
     }
     node(site, legacy["expected"]["aggregate"]["pub_slot"], accounts)
-    client = AsyncClient(site.url)
-    sponsored = PythAccounts.sponsored(client, {"SOL-PERP": SOL})
+    sponsored = PythAccounts.sponsored(http, site.url, {"SOL-PERP": SOL})
     expected = updates[0]["decoded_here"]
     assert await sponsored.latest() == {
         "SOL-PERP": Price(
@@ -165,7 +163,8 @@ async def test_all_places_are_read_at_once_each_with_its_price_or_reason(site, u
         )
     }
     read = await PythAccounts(
-        client,
+        http,
+        site.url,
         {
             "AAPL": PriceAccountAt(keys["aapl"]),
             "STRANGER": UpdateAt(keys["stranger"], SOL),
@@ -181,34 +180,30 @@ async def test_all_places_are_read_at_once_each_with_its_price_or_reason(site, u
         "GONE": Reason.WRONG_ACCOUNT,
         "OLD": Reason.WRONG_OWNER,
     }
-    await client.close()
 
 
-async def test_the_recorded_stale_price_account_is_no_price(site, pyth):
+async def test_the_recorded_stale_price_account_is_no_price(site, http, pyth):
     stale = next(
         one for one in pyth("solana-price-accounts")["accounts"] if one["layout"].startswith("legacy")
     )
     address, owner = Pubkey.from_string(stale["pubkey"]), Pubkey.from_string(stale["owner"])
     node(site, 299_058_500, {stale["pubkey"]: (owner, bytes_of(stale))})
-    client = AsyncClient(site.url)
-    read = await PythAccounts(client, {"SOL-PERP": PriceAccountAt(address, owner)}).latest()
+    read = await PythAccounts(http, site.url, {"SOL-PERP": PriceAccountAt(address, owner)}).latest()
     assert read["SOL-PERP"].reason is Reason.NOT_TRADING
-    await client.close()
 
 
 @pytest.mark.parametrize(
-    "body", ["", "{}", '{"jsonrpc":"2.0","id":0,"error":{"code":-32005,"message":"behind"}}']
+    "body",
+    [
+        *("", "{}", "\xff", '{"jsonrpc":"2.0","id":0,"error":{"code":-32005,"message":"behind"}}'),
+        '{"result":{"context":{"slot":1},"value":[null]}}',
+    ],
 )
-async def test_a_node_that_makes_no_sense_is_unavailable(site, body):
+async def test_a_node_that_makes_no_sense_is_unavailable(site, http, body):
     async def handle(_: web.Request) -> web.Response:
-        return web.Response(text=body, content_type="application/json")
+        return web.Response(body=body.encode("latin-1"), content_type="application/json")
 
     site.routes["/"] = handle
-    client = AsyncClient(site.url)
-    with pytest.raises(AccountsUnavailable):
-        await PythAccounts.sponsored(client, FEEDS).latest()
-    await client.close()
-    client = AsyncClient("http://127.0.0.1:1")
-    with pytest.raises(AccountsUnavailable):
-        await PythAccounts.sponsored(client, FEEDS).latest()
-    await client.close()
+    for url in (site.url, "http://127.0.0.1:1"):
+        with pytest.raises(AccountsUnavailable):
+            await PythAccounts.sponsored(http, url, FEEDS).latest()
