@@ -6,6 +6,7 @@ decided by asking the chain, and "they never will" only once a finalized block i
 
 import asyncio
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final
 
 import structlog
@@ -24,7 +25,8 @@ from chain.transactions import SignedTransaction
 _log = structlog.get_logger("send")
 POLL_S: Final = 0.2
 """Half a slot: asking more often learns nothing new."""
-RESEND_S: Final = 2.0
+RESEND_POLLS: Final = 10
+"""Polls between two submissions of bytes that the node took: leaders forget."""
 _SAYS_NOTHING: Final = ("BlockhashNotFound", "AlreadyProcessed", "AccountInUse", "ClusterMaintenance")
 """Refusals that are about the node or the moment, not about the transaction."""
 
@@ -90,25 +92,32 @@ async def send_until(
     loop = asyncio.get_running_loop()
     due, handed_on = loop.time(), sent_before
     refusal: Refused | None = None
+    silence = ""
     while True:
         try:
             # Height first, status after: what is missing from a view newer than that height cannot appear later.
-            past = await _slot_past(client, transaction.last_valid_block_height) if handed_on else 0
+            again = loop.time() >= due
+            past = await _slot_past(client, transaction.last_valid_block_height) if again and handed_on else 0
             status = await _status(client, signature, newer_than=past)
             if status is not None:
                 if LEVELS[_commitment_of(status)] >= LEVELS[commitment]:
                     return await _landed(client, signature, status)
             elif past:
                 return refusal or Expired(signature)
-            elif loop.time() >= due:
-                due = loop.time() + RESEND_S
+            elif again:
                 answer = await _submit(client, transaction)
-                if answer is not None and not handed_on:
-                    return answer
-                handed_on, refusal = True, answer or refusal
+                if isinstance(answer, Refused):
+                    if not handed_on:
+                        return answer
+                    refusal = answer
+                due = loop.time() + (0.0 if answer is _Submission.UNKNOWN else RESEND_POLLS * poll_s)
+                handed_on = True
+            silence = ""
         except ChainUnavailable as error:
             # Not known is not failed: the next round asks again.
-            _log.info("the node gave no answer, asking again", signature=signature, error=str(error))
+            if str(error) != silence:
+                silence = str(error)
+                _log.info("the node gave no answer, asking again", signature=signature, error=silence)
         await asyncio.sleep(poll_s)
 
 
@@ -144,17 +153,25 @@ async def _slot_past(client: AsyncClient, block_height: int) -> int:
     return int(info.absolute_slot) if info.block_height > block_height else 0
 
 
-async def _submit(client: AsyncClient, transaction: SignedTransaction) -> Refused | None:
-    """Hand the bytes to the node. A refusal that says something about them, or None: it took them, or nobody knows."""
+class _Submission(Enum):
+    TAKEN = auto()
+    UNKNOWN = auto()
+
+
+async def _submit(client: AsyncClient, transaction: SignedTransaction) -> Refused | _Submission:
+    """Hand the bytes to the node, once."""
     signature = transaction.signature
     options = TxOpts(skip_confirmation=True, preflight_commitment=CONFIRMED, max_retries=0)
     try:
         await client.send_raw_transaction(transaction.raw, options)
+        return _Submission.TAKEN
     except RPCException as error:
         answer = error.args[0] if error.args else None
         if isinstance(answer, SendTransactionPreflightFailureMessage):
             code = _code(answer.data.err)
-            return None if code in _SAYS_NOTHING else Refused(signature, code, tuple(answer.data.logs or ()))
+            if code in _SAYS_NOTHING:
+                return _Submission.UNKNOWN
+            return Refused(signature, code, tuple(answer.data.logs or ()))
         if isinstance(answer, InvalidParamsMessage):
             return Refused(signature, "InvalidTransaction", (answer.message,))
         _log.info("the node did not take a transaction", signature=signature, error=str(error))
@@ -162,7 +179,7 @@ async def _submit(client: AsyncClient, transaction: SignedTransaction) -> Refuse
         _log.info(
             "the answer to a submission is lost", signature=signature, error=repr(error.__cause__ or error)
         )
-    return None
+    return _Submission.UNKNOWN
 
 
 def _code(error: Any) -> str:

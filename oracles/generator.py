@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 SOURCE: Final = "generated"
+EXPONENT: Final = -6
+"""Generated prices are in micro-USD."""
 STARTS: Final[Mapping[str, int]] = {
     "BTC-PERP": 60_000_000_000,
     "ETH-PERP": 3_000_000_000,
@@ -15,9 +17,17 @@ STEP_PPM_MAX: Final = 200
 """Largest change from one step to the next, in parts per million of the price."""
 
 
-def prices(seed: int, symbol: str) -> Iterator[int]:
-    """Endless prices of a symbol in micro-USD, one a step, never below one. Changes are rounded towards zero."""
-    price, step = STARTS[symbol], 0
+def prices(seed: int, symbol: str, start: int | None = None) -> Iterator[int]:
+    """Endless prices of a symbol in micro-USD, one a step, never below one. Changes are rounded towards zero.
+
+    `start` is the first price, for a walk that goes on where an earlier one was left. Raises `KeyError` for a symbol that has no
+    first price.
+    """
+    return _walk(seed, symbol, STARTS[symbol] if start is None else max(1, start))
+
+
+def _walk(seed: int, symbol: str, price: int) -> Iterator[int]:
+    step = 0
     while True:
         yield price
         step += 1

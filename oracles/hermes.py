@@ -76,6 +76,11 @@ class Hermes:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
+    @property
+    def host(self) -> str:
+        """The server, for people."""
+        return httpx.URL(self._url).host
+
     async def latest(self, timeout_s: float = 5.0) -> tuple[Price, ...]:
         """The newest price of every feed, once. Raises `HermesFailed` or `Refused`."""
         async with aclosing(self._received(_LATEST, httpx.Timeout(timeout_s))) as received:

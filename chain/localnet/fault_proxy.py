@@ -46,7 +46,9 @@ class FaultProxy:
         self._node = node_url
         self._orders: dict[str, list[_Order]] = {}
         self._http = httpx.AsyncClient(timeout=30)
-        config = uvicorn.Config(self._answer, port=0, log_level="critical", lifespan="off", access_log=False)
+        config = uvicorn.Config(
+            self._answer, port=0, interface="asgi3", lifespan="off", log_level="critical", access_log=False
+        )
         self._server = uvicorn.Server(config)
         self._serving: asyncio.Task[None] | None = None
 

@@ -1,6 +1,7 @@
 """A real exchange on a temporary journal behind its real doors on free ports, and agents that speak the raw protocol."""
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -239,8 +240,10 @@ NewExchange = Callable[..., Awaitable[Exchange]]
 
 
 @pytest.fixture
-async def new_exchange(tmp_path: Path) -> AsyncIterator[NewExchange]:
+async def new_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NewExchange]:
     """Starts exchanges; options are those of `Given`."""
+    # An engine collects garbage as it starts; over the heap of a whole test run that takes longer than the tests.
+    monkeypatch.setattr(gc, "collect", lambda: 0)
     running: list[Exchange] = []
 
     async def start(journal: Path | None = None, **options: Any) -> Exchange:

@@ -1,0 +1,186 @@
+"""What the feed picks, and what it reports when, from a real server, from recordings and made up."""
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import web
+
+from core.market import DEFAULT_MARKETS
+from core.quantities import MILLISECOND, SECOND, Nanos
+from oracles.feed import PriceFeed, pick
+from oracles.generator import STARTS, prices
+from oracles.hermes import Hermes
+from oracles.pyth_account import PythAccounts
+from oracles.recording import RecordingFailed
+from oracles.router import Fault
+from oracles.sources import Live, Played
+
+FEEDS = {market.symbol: market.feed for market in DEFAULT_MARKETS}
+MARKETS = tuple(FEEDS)
+LATEST, STREAM = "/v2/updates/price/latest", "/v2/updates/price/stream"
+SIGNED_AT = Nanos(1_754_339_204 * SECOND)
+"""When the recorded update of eleven feeds was signed."""
+
+
+class Time:
+    """A clock that stands where it is put, and waits that pass quickly."""
+
+    def __init__(self, now: int = SIGNED_AT) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def answer(pyth) -> str:
+    items = pyth("hermes-accumulator-updates")["items"]
+    data = next(item["data"] for item in items if item["id"] == "ton:HERMES_UPDATE_10_PRICE_FEEDS")
+    return json.dumps({"binary": {"encoding": "hex", "data": [data]}})
+
+
+@pytest.fixture
+def hermes(site, http, guardians) -> Hermes:
+    return Hermes(http, FEEDS, guardians, site.url)
+
+
+def says(text: str, status: int = 200):
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(text=text, status=status)
+
+    return handle
+
+
+async def until(true) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def test_live_when_it_proves_a_price_of_every_market(site, hermes, answer, time):
+    site.routes[LATEST] = says(answer)
+    site.routes[STREAM] = says("", 503)
+    source = await pick(MARKETS, clock=time, sleep=time.sleep, hermes=hermes)
+    assert isinstance(source, Live)
+    seen = []
+    feed = PriceFeed(source, lambda symbol, price: seen.append((symbol, price)), clock=time, sleep=time.sleep)
+    assert feed.source_label == "live Pyth (127.0.0.1)"
+    feed.step(Nanos(time()))
+    assert {symbol: price.value for symbol, price in seen} == {
+        "BTC-PERP": 11_472_160_022_545,
+        "ETH-PERP": 368_355_000_000,
+        "SOL-PERP": 16_609_503_154,
+    }
+    feed.step(Nanos(time()))
+    assert len(seen) == 3  # the same prices are not reported twice
+    feed.step(Nanos(time() + 11 * SECOND))
+    assert {one.faults for one in feed.unavailable.values()} == {(("pyth hermes", Fault.STALE),)}
+
+
+@pytest.mark.parametrize("how", ["down", "key", "silent", "stale", "spoiled", "some"])
+async def test_made_up_prices_when_live_ones_can_not_be_used(site, http, guardians, answer, time, how):
+    feeds = FEEDS | {"DOGE-PERP": "00" * 32} if how == "some" else FEEDS
+    hermes = Hermes(http, feeds, guardians, "http://127.0.0.1:1" if how == "down" else site.url)
+    site.routes[LATEST] = {
+        "key": says("", 401),
+        "spoiled": says(answer.replace("3b801000000040d", "3b801000000030d")),
+    }.get(how, says(answer))
+    if how == "silent":
+
+        async def silent(_: web.Request) -> web.Response:
+            await asyncio.sleep(10)
+            return web.Response()
+
+        site.routes[LATEST] = silent
+    time.now += 60 * SECOND if how == "stale" else 0
+    symbols = MARKETS if how != "some" else (*MARKETS, "DOGE-PERP")
+    if how == "some":
+        with pytest.raises(KeyError):  # no first price: the generator knows the network's markets only
+            await pick(symbols, clock=time, sleep=time.sleep, hermes=hermes)
+        return
+    began = asyncio.get_running_loop().time()
+    source = await pick(symbols, clock=time, sleep=time.sleep, hermes=hermes, seed=7)
+    assert asyncio.get_running_loop().time() - began < 3
+    assert source.label == "generated, seed 7"
+
+
+async def test_the_stream_the_accounts_and_asking_all_feed_it(site, http, hermes, answer, time):
+    asked = []
+
+    async def latest(_: web.Request) -> web.Response:
+        asked.append(time.now)
+        return web.Response(text=answer)
+
+    async def node(request: web.Request) -> web.Response:
+        asked.append("accounts")
+        return web.Response(text='{"result":{"context":{"slot":1},"value":[null,null,null]}}')
+
+    site.routes |= {LATEST: latest, STREAM: says(f"data:{answer}\n\n"), "/": node}
+    accounts = PythAccounts.sponsored(http, site.url, FEEDS)
+    source = await pick(MARKETS, clock=time, sleep=time.sleep, hermes=hermes, accounts=accounts)
+    seen = []
+    feed = PriceFeed(source, lambda symbol, _: seen.append(symbol), clock=time, sleep=time.sleep)
+    running = asyncio.get_running_loop().create_task(feed.run())
+    await until(lambda: len(seen) == 3 and "accounts" in asked)
+    site.routes[STREAM] = says("", 503)
+    await asyncio.sleep(0.05)
+    time.now += 4 * SECOND
+    await until(lambda: time.now in asked)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_recording_plays_and_the_other_markets_are_made_up(data, time):
+    path = data("market/binance-usdm-BTCUSDT-2023-04-05-markprice.csv.gz")
+    source = await pick(MARKETS, clock=time, sleep=time.sleep, path=path, seed=3)
+    assert source.label == (
+        "recording binance-usdm-BTCUSDT-2023-04-05-markprice.csv.gz (BTC-PERP), generated, seed 3 (ETH-PERP, SOL-PERP)"
+    )
+    seen: dict[str, list] = {symbol: [] for symbol in MARKETS}
+    feed = PriceFeed(source, lambda symbol, price: seen[symbol].append(price), clock=time)
+    for _ in range(4_000):
+        feed.step(Nanos(time()))
+        time.now += 500 * MILLISECOND
+    assert not feed.unavailable
+    assert len(seen["BTC-PERP"]) > 1_900  # past the end of the file and round again
+    assert [price.value for price in seen["ETH-PERP"][:100]] == [
+        value for value, _ in zip(prices(3, "ETH-PERP"), range(100), strict=False)
+    ]
+    for reported in seen.values():
+        times = [price.published_at for price in reported]
+        assert times == sorted(set(times))
+
+
+async def test_a_recording_that_can_not_be_played_is_said_at_once(tmp_path, time):
+    with pytest.raises(RecordingFailed, match="no file"):
+        await pick(MARKETS, clock=time, path=tmp_path / "BTC.csv")
+
+
+async def test_made_up_prices_go_on_where_they_were_left(time):
+    source = await pick(MARKETS, clock=time, last={"BTC-PERP": 77_000_000_000})
+    assert isinstance(source, Played)
+    first = {price.symbol: price.value for price in source.due(Nanos(time()))}
+    assert first == {**STARTS, "BTC-PERP": 77_000_000_000}
+
+
+async def test_an_accident_in_a_source_ends_the_feed(time):
+    class Broken(Played):
+        async def run(self) -> None:
+            raise RuntimeError("accident")
+
+    feed = PriceFeed(
+        Broken({}, MARKETS, start=SIGNED_AT, seed=1), lambda *_: None, clock=time, sleep=time.sleep
+    )
+    with pytest.raises(ExceptionGroup) as error:
+        await feed.run()
+    assert error.group_contains(RuntimeError, match="accident")
