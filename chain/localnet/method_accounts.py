@@ -1,8 +1,8 @@
 """RPC methods that read accounts."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from solders.account import Account
 from solders.pubkey import Pubkey
 
 from chain.localnet.bank import Bank
@@ -74,31 +74,36 @@ def get_program_accounts(bank: Bank, params: Params) -> Any:
     filters = options.get("filters", list, [])
     if len(filters) > FILTERS_MAX:
         raise invalid_params(f"Too many filters provided; max {FILTERS_MAX}")
+    conditions = [_condition(each) for each in filters]
     slot = options.slot(bank)
     encoding, cut = _encoding(options), _cut(options)
     found = [
         {"pubkey": str(key), "account": account_json(account, encoding, cut)}
         for key, account in bank.owned_by(program, slot)
-        if all(_matches(account, each) for each in filters)
+        if all(holds(account.data) for holds in conditions)
     ]
     return with_context(slot, found) if options.get("withContext", bool, False) else found
 
 
-def _matches(account: Account, condition: Any) -> bool:
-    if isinstance(condition, dict) and isinstance(condition.get("dataSize"), int):
-        return bool(len(account.data) == condition["dataSize"])
-    memcmp = condition.get("memcmp") if isinstance(condition, dict) else None
+def _condition(given: Any) -> Callable[[bytes], bool]:
+    """A filter, read once: it is refused also where there is no account to try it on."""
+    if isinstance(given, dict) and isinstance(given.get("dataSize"), int):
+        size = given["dataSize"]
+        return lambda data: len(data) == size
+    memcmp = given.get("memcmp") if isinstance(given, dict) else None
     if not isinstance(memcmp, dict) or not isinstance(memcmp.get("offset"), int):
         raise invalid_params("Invalid params: a filter is a `dataSize` or a `memcmp`")
     wanted = memcmp.get("bytes")
     if isinstance(wanted, list):
+        if not all(isinstance(byte, int) and 0 <= byte < 256 for byte in wanted):
+            raise invalid_params("Invalid params: `memcmp` needs bytes of 0 to 255")
         expected = bytes(wanted)
     elif isinstance(wanted, str):
         expected = binary(wanted, memcmp.get("encoding") or "base58")
     else:
         raise invalid_params("Invalid params: `memcmp` needs bytes")
     offset = memcmp["offset"]
-    return account.data[offset : offset + len(expected)] == expected
+    return lambda data: data[offset : offset + len(expected)] == expected
 
 
 def get_token_accounts_by_owner(bank: Bank, params: Params) -> Any:
