@@ -34,9 +34,25 @@ class Settings(BaseSettings):
     temporal_port: int = Field(7233, ge=1, le=65_535, description="Port of the embedded Temporal server.")
     temporal_ui_port: int = Field(8233, ge=1, le=65_535, description="Port of its Web UI.")
     rpc_port: int = Field(8899, ge=1, le=65_535, description="Port of the local chain.")
+    localnet_slot_ms: int = Field(
+        400, ge=10, description="Length of a slot of the local chain in milliseconds."
+    )
+    localnet_finality_slots: int = Field(
+        4, ge=1, description="Slots until a block of the local chain is final."
+    )
     escrow_program: str = Field("", description="Program id in base58; the local chain's when empty.")
     escrow_mint: str = Field("", description="USDC mint in base58; the local chain's when empty.")
-    price_seed: int = Field(1, description="Seed of generated prices.")
+    pyth_url: str = Field(
+        "https://hermes.pyth.network", description="Pyth's Hermes for live prices; empty for none."
+    )
+    pyth_api_key: str = Field("", description="Bearer token for Hermes; the public service asks for one.")
+    pyth_rpc_url: str = Field(
+        "", description="Solana RPC where Pyth's accounts are read as a second source of live prices."
+    )
+    price_recording: Path | None = Field(
+        None, description="File or directory of recorded prices, played when live ones cannot be had."
+    )
+    price_seed: int = Field(1, description="Seed of generated prices, used when there are no others.")
     worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
 
     @property

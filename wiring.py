@@ -5,15 +5,17 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+import httpx
+import psycopg
 import structlog
 from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
@@ -35,20 +37,23 @@ from api.withdrawals import TemporalWithdrawals
 from chain.escrow import EscrowClient
 from chain.keys import Signer
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
-from core.market import DEFAULT_MARKETS, Market
-from core.quantities import USDC_UNIT
+from core.market import DEFAULT_MARKETS
 from ledger.database import open_pool
-from ledger.projector import Projector
+from ledger.projector import JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
 from ledger.settlement import Settlement
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.tail import Tail
-from oracles.generator import SOURCE, prices, to_ticks
+from oracles.feed import PriceFeed, pick
+from oracles.hermes import Hermes
+from oracles.price import Price, confidence_ticks, micro_usd, to_ticks
+from oracles.pyth_account import PythAccounts
+from oracles.signers import ROUTERS
 from settings import Settings
 
-PRICE_EVERY_S: Final = 0.5
 PROJECT_EVERY_S: Final = 0.05
+PROJECT_AGAIN_S: Final = 1.0
 _log = structlog.get_logger("wiring")
 
 
@@ -143,79 +148,130 @@ async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Step
         await pool.dispose()
 
 
-def tick_micro_usd(market: Market) -> int:
-    """A market's tick in micro-USD: exact, because `core.market.market` refuses anything else."""
-    return int(Decimal(market.tick) / USDC_UNIT)
+async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient) -> PriceFeed:
+    """The feed of every market's index, live where Pyth can be reached. Raises `RecordingFailed`."""
+    markets = {market.symbol: market for market in DEFAULT_MARKETS}
+    feeds = {symbol: market.feed for symbol, market in markets.items()}
+    source = await pick(
+        feeds,
+        clock=time.time_ns,
+        hermes=Hermes(http, feeds, [ROUTERS], settings.pyth_url, settings.pyth_api_key)
+        if settings.pyth_url
+        else None,
+        accounts=PythAccounts.sponsored(http, settings.pyth_rpc_url, feeds)
+        if settings.pyth_rpc_url
+        else None,
+        path=settings.price_recording,
+        seed=settings.price_seed,
+        last={
+            symbol: micro_usd(index.price, market.tick)
+            for symbol, market in markets.items()
+            if (index := engine.state.indexes.get(market.id)) is not None
+        },
+    )
+
+    def on_price(symbol: str, price: Price) -> None:
+        market = markets[symbol]
+        engine.submit(
+            c.UpdateIndex(
+                market.id,
+                to_ticks(price, market.tick),
+                confidence_ticks(price, market.tick),
+                price.published_at,
+                price.source,
+            ),
+            None,
+        )
+
+    return PriceFeed(source, on_price, clock=time.time_ns)
 
 
-async def feed_prices(engine: Engine, seed: int) -> None:
-    """Give the engine an index price for every market, twice a second."""
-    walks = {market.id: prices(seed, market.symbol) for market in DEFAULT_MARKETS}
-    while True:
-        for market in DEFAULT_MARKETS:
-            price = to_ticks(next(walks[market.id]), tick_micro_usd(market))
-            engine.submit(c.UpdateIndex(market.id, price, 0, time.time_ns(), SOURCE), None)
-        await asyncio.sleep(PRICE_EVERY_S)
-
-
-async def serve_api(settings: Settings) -> None:
-    """Run engine, HTTP and WebSocket until told to stop."""
+def _told_to_stop() -> asyncio.Event:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    escrow = escrow_client(settings)
-    journal = settings.perpdex_data / "journal"
-    engine = Engine(journal, time.time_ns)
+    return stopped
+
+
+async def serve_api(settings: Settings) -> None:
+    """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
+    stopped = _told_to_stop()
+    engine = Engine(settings.perpdex_data / "journal", time.time_ns)
     for market in DEFAULT_MARKETS:
         await engine.ask(c.ListMarket(market))
-    feeding = asyncio.get_running_loop().create_task(feed_prices(engine, settings.price_seed))
     pool = open_pool(database_url(settings))
-    server = await Server.start(
-        Given(
-            engine=engine,
-            journal=journal,
-            sessions=Sessions(
-                secret(settings.perpdex_data / "keys" / "sessions.secret").encode(),
-                operator_token(settings),
-                time.time_ns,
-            ),
-            reads=History(Queries(pool)),
-            withdrawals=TemporalWithdrawals(await temporal_client(settings), settings.task_queue),
-            escrow=EscrowInfo(
-                program=str(escrow.addresses.program_id),
-                escrow=str(escrow.addresses.escrow),
-                vault=str(escrow.addresses.vault),
-                mint=str(escrow.mint),
-                rpc_url=rpc_url(settings),
-            ),
-            http_port=settings.api_port,
-            websocket_port=settings.websocket_port,
-        )
-    )
-    _log.info("serving", http=server.http_url, websocket=server.websocket_url)
     try:
-        await server.serve_until(stopped)
+        async with httpx.AsyncClient() as http:
+            feed = await price_feed(settings, engine, http)
+            async with asyncio.TaskGroup() as tasks:
+                feeding = tasks.create_task(feed.run())
+                server = await Server.start(await _given(settings, engine, pool))
+                urls = {"http": server.http_url, "websocket": server.websocket_url}
+                _log.info("serving", **urls, prices=feed.source_label)
+                await server.serve_until(stopped)
+                feeding.cancel()
     finally:
-        feeding.cancel()
         engine.close()
         await pool.dispose()
 
 
+async def _given(settings: Settings, engine: Engine, pool: AsyncEngine) -> Given:
+    """What the API works with."""
+    escrow = escrow_client(settings)
+    await escrow.client.close()
+    return Given(
+        engine=engine,
+        journal=settings.perpdex_data / "journal",
+        sessions=Sessions(
+            secret(settings.perpdex_data / "keys" / "sessions.secret").encode(),
+            operator_token(settings),
+            time.time_ns,
+        ),
+        reads=History(Queries(pool)),
+        withdrawals=TemporalWithdrawals(await temporal_client(settings), settings.task_queue),
+        escrow=EscrowInfo(
+            program=str(escrow.addresses.program_id),
+            escrow=str(escrow.addresses.escrow),
+            vault=str(escrow.addresses.vault),
+            mint=str(escrow.mint),
+            rpc_url=rpc_url(settings),
+        ),
+        http_port=settings.api_port,
+        websocket_port=settings.websocket_port,
+    )
+
+
 async def serve_projector(settings: Settings) -> None:
-    """Follow the journal into PostgreSQL until told to stop."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    projector = Projector(database_url(settings))
+    """Follow the journal into PostgreSQL until told to stop, whatever happens to the database meanwhile.
+
+    Raises `JournalDiffers` when the database has projected another journal, `JournalCorrupt` when the journal cannot be read.
+    """
+    stopped = _told_to_stop()
+    while not stopped.is_set():
+        try:
+            await _project(settings, stopped)
+        except (psycopg.OperationalError, ProjectorBusy, JournalGap) as error:
+            _log.warning("projecting again soon", why=str(error).strip())
+            await _pause(stopped, PROJECT_AGAIN_S)
+
+
+async def _project(settings: Settings, stopped: asyncio.Event) -> None:
+    """One connection's life. The last projected record is handed in again, as the proof that it is the same journal."""
     journal = settings.perpdex_data / "journal"
     journal.mkdir(parents=True, exist_ok=True)
-    tail = Tail(journal, projector.sequence)
-    _log.info("projecting", after=projector.sequence)
-    while not stopped.is_set():
-        records = tail.read()
-        if records:
-            projector.apply(records)
-        else:
-            await asyncio.sleep(PROJECT_EVERY_S)
-    tail.close()
-    projector.close()
+    with closing(Projector(database_url(settings))) as projector:
+        _log.info("projecting", after=projector.sequence)
+        with closing(Tail(journal, max(0, projector.sequence - 1))) as tail:
+            while not stopped.is_set():
+                records = tail.read()
+                if records:
+                    projector.apply(records)
+                else:
+                    await _pause(stopped, PROJECT_EVERY_S)
+
+
+async def _pause(stopped: asyncio.Event, seconds: float) -> None:
+    """Wait, but not longer than until told to stop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopped.wait()

@@ -1,15 +1,17 @@
-"""The processes that the supervisor starts, each in a group of its own, each with a log of its own."""
+"""The processes that the supervisor starts: each in a group of its own, each with a log of its own."""
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Final
 
-STOP_S = 15.0
+STOP_S: Final = 15.0
+"""How long a part may take to stop in order before it is made to."""
+LINES_TOLD: Final = 8
 
 
 class StackFailed(Exception):
@@ -17,71 +19,79 @@ class StackFailed(Exception):
 
 
 class Child:
-    """One started process."""
+    """One started process.
 
-    def __init__(self, name: str, command: list[str], log: Path, environment: dict[str, str]) -> None:
+    With `on_line`, what it prints goes there line by line, from a thread, and its errors to the log; otherwise both go to the log.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with log.open("ab") as errors:
+            self._log_start = errors.tell()
             self.process = subprocess.Popen(
                 command,
-                stdout=output,
-                stderr=output,
                 stdin=subprocess.DEVNULL,
+                stdout=errors if on_line is None else subprocess.PIPE,
+                stderr=errors,
                 env={**os.environ, **environment},
+                # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops its parts in order.
                 start_new_session=True,
             )
+        self._reader: threading.Thread | None = None
+        if on_line is not None and self.process.stdout is not None:
+            self._reader = threading.Thread(target=_read, args=(self.process.stdout, on_line), daemon=True)
+            self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Also the number of its group."""
+        return self.process.pid
 
     def alive(self) -> bool:
         return self.process.poll() is None
 
     def must_live(self) -> None:
         """Raises `StackFailed` with the end of the log when the process is gone."""
-        if self.alive():
-            return
-        lines = self.log.read_text(errors="replace").strip().splitlines()[-8:]
-        raise StackFailed(
-            f"{self.name} stopped with exit code {self.process.returncode}; the end of {self.log}:\n  "
-            + "\n  ".join(lines)
-        )
+        if not self.alive():
+            code = self.process.returncode
+            how = f"was ended by signal {-code}" if code < 0 else f"stopped with exit code {code}"
+            raise StackFailed(f"{self.name} {how}; {self._said()}")
 
     def stop(self) -> None:
-        """Ask the whole group to stop, then make it."""
-        if self.alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGTERM)
-            try:
-                self.process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
-
-
-def must_be_free(port: int, what: str, setting: str) -> None:
-    """Raises `StackFailed` when something listens on a port already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        """Ask the group to stop, then make it; returns when what it printed has been read."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGTERM)
         try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise StackFailed(
-                f"Port {port} for {what} is taken: stop what uses it, or set {setting} to another."
-            ) from None
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            # Also what the process started and left behind in its group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        if self._reader is not None:
+            self._reader.join(STOP_S)
+
+    def _said(self) -> str:
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode(errors="replace").strip().splitlines()[-LINES_TOLD:]
+        if not lines:
+            return f"it said nothing in {self.log}"
+        return "\n  ".join([f"the end of {self.log}:", *lines])
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(ready: Callable[[], bool], child: Child, seconds: float) -> None:
-    """Poll until `ready()`; raises `StackFailed` when the child dies or the time is up."""
-    deadline = time.monotonic() + seconds
-    while not ready():
-        child.must_live()
-        if time.monotonic() > deadline:
-            raise StackFailed(f"{child.name} is not ready after {seconds:.0f} s; see {child.log}")
-        time.sleep(0.1)
+def _read(stream: IO[bytes], on_line: Callable[[str], None]) -> None:
+    with stream:
+        for line in stream:
+            on_line(line.decode(errors="replace"))

@@ -2,76 +2,107 @@
 
 import asyncio
 import fcntl
-import json
 import os
-import socket
 import sys
 import sysconfig
-import urllib.request
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
-from chain.keys import Signer
-from chain.send import Landed, send_until
-from cli.processes import Child, StackFailed, must_be_free, wait_until
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.service import RPCError
+
+from cli.escrow import create_escrow
+from cli.leftovers import end_leftovers, started_at, write_down
+from cli.ports import must_be_free
+from cli.probes import answers, connects, rpc
+from cli.processes import Child, StackFailed
 from ledger.embedded import EmbeddedPostgres, PostgresFailed
 from ledger.migrate import upgrade
 from settings import Settings
-from wiring import escrow_client, operator_key, rpc_url
+from wiring import rpc_url, temporal_client
 
-SEARCH_ATTRIBUTES = ("Batch=Keyword", "Agent=Keyword")
+ROOT: Final = Path(__file__).resolve().parents[1]
+SEARCH_ATTRIBUTES: Final = ("Batch=Keyword", "Agent=Keyword")
+START_S: Final = 90.0
+"""How long one part may take until it answers."""
+AGENTS: Final = ("makers", "traders")
+
+
+class Stopped(Exception):
+    """Somebody asked to stop while the parts were still starting."""
 
 
 class Stack:
-    """The parts of one data directory. `say` gets a line for each step."""
+    """The parts of one data directory. `say` gets a line for each step; `stopped` ends a start that is under way."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None], stopped: threading.Event | None = None
+    ) -> None:
+        data = settings.perpdex_data.resolve()
+        self.settings = settings.model_copy(update={"perpdex_data": data})
         self._say = say
-        self._data = settings.perpdex_data.resolve()
-        self._logs = self._data / "logs"
+        self._stopped = stopped or threading.Event()
+        self._data = data
         self._children: list[Child] = []
         self._postgres: EmbeddedPostgres | None = None
         self._lock = -1
 
     def start(self) -> None:
-        """Start everything that is not configured to be elsewhere. Raises `StackFailed`; the caller stops what runs."""
+        """Start what is not configured to be elsewhere. Raises `StackFailed` or `Stopped`; the caller then calls `stop`."""
         self._hold()
-        settings = self.settings
+        end_leftovers(self._data / "processes.json", self._say)
         self._check_ports()
-        if not settings.database_url:
-            self._start_postgres()
-        else:
-            upgrade(settings.database_url)
+        settings = self.settings
+        self._start_database()
         if not settings.temporal_address:
             self._start_temporal()
         if not settings.solana_rpc_url:
             self._start_localnet()
-        asyncio.run(self._initialize_escrow())
-        self._start_api()
-        self._start("projector", [sys.executable, "-m", "cli.main", "serve", "projector"])
-        self._start("worker", [sys.executable, str(Path(__file__).parents[1] / "worker.py")])
-        self._say("worker and projector run")
+        asyncio.run(create_escrow(settings, self._say))
+        self.start_api()
+        self._start("projector", _python("-m", "cli.main", "serve", "projector"))
+        self._start_worker()
 
-    def start_agents(self, role: str, count: int, *more: str) -> None:
-        """Demonstration agents in a process of their own, talking over the network only."""
-        keys = self._data / "agents"
-        command = [sys.executable, "-m", f"perpdex_sdk.agents.{role}", "--url", self.settings.api_url]
-        self._start(f"{role}s", [*command, "--keys", str(keys), "--count", str(count), *more])
-        self._say(f"{count} {role} agents run")
+    def start_api(self) -> None:
+        """Also to start it again after it was ended on purpose."""
+        self._say("starting the matcher and its API")
+        child = self._start("api", _python("-m", "cli.main", "serve", "api"))
+        self._wait_for(child, lambda: answers(f"{self.settings.api_url}/ready"))
+
+    def start_agents(
+        self, name: str, count: int, on_line: Callable[[str], None], options: Sequence[str] = ()
+    ) -> None:
+        """Demonstration agents ("makers" or "traders") in a process of their own, talking over the network only."""
+        self._say(f"starting {count} {name}: each gets a slot on chain and deposits test USDC")
+        module = f"perpdex_sdk.agents.{name.removesuffix('s')}"
+        given = ["--url", self.settings.api_url, "--keys", str(self._data / "agents"), "--count", str(count)]
+        self._start(name, _python("-m", module, *given, *options), on_line)
+
+    def stop_agents(self) -> None:
+        """Let them finish what they do and report the rest."""
+        for child in [one for one in reversed(self._children) if one.name in AGENTS]:
+            child.stop()
+            self._children.remove(child)
+
+    def child(self, name: str) -> Child:
+        """Raises `LookupError` when no such part runs."""
+        for child in self._children:
+            if child.name == name:
+                return child
+        raise LookupError(f"no part {name} was started")
 
     def watch(self) -> None:
         """Raises `StackFailed` when a part has stopped."""
         for child in self._children:
             child.must_live()
-
-    def log_of(self, name: str) -> Path:
-        return self._logs / f"{name}.log"
-
-    def stop_agents(self) -> None:
-        for child in [one for one in self._children if one.name in ("traders", "makers")]:
-            child.stop()
-            self._children.remove(child)
+        if self._postgres is not None and not started_at(self._postgres.pid):
+            raise StackFailed(f"PostgreSQL stopped; see {self._data / 'postgres' / 'postgres.log'}")
 
     def stop(self) -> None:
         """Stop what was started, last first."""
@@ -81,20 +112,25 @@ class Stack:
             self._postgres.stop()
             self._postgres = None
         if self._lock >= 0:
+            (self._data / "processes.json").unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = -1
 
     def _hold(self) -> None:
+        """Take the directory: one run at a time. The lock dies with this process, however it ends."""
         self._data.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._data / "running", os.O_CREAT | os.O_RDWR, 0o600)
+        lock = os.open(self._data / "running", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
-            self._lock = -1
+            holder = os.pread(lock, 20, 0).decode() or "unknown"
+            os.close(lock)
             raise StackFailed(
-                f"Another run uses {self._data}: stop it, or set PERPDEX_DATA to another directory."
+                f"Another run (process {holder}) uses {self._data}: stop it, or set PERPDEX_DATA to another directory."
             ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        self._lock = lock
 
     def _check_ports(self) -> None:
         settings = self.settings
@@ -106,24 +142,40 @@ class Stack:
         if not settings.solana_rpc_url:
             must_be_free(settings.rpc_port, "the local chain", "RPC_PORT")
 
-    def _start(self, name: str, command: list[str]) -> Child:
-        dumped = self.settings.model_dump(mode="json", exclude_none=True)
-        environment = {key.upper(): str(value) for key, value in dumped.items()}
-        environment["PERPDEX_DATA"] = str(self._data)
-        environment["PYTHONPATH"] = str(Path(__file__).parents[1])
-        child = Child(name, command, self.log_of(name), environment)
+    def _start(
+        self, name: str, command: Sequence[str], on_line: Callable[[str], None] | None = None
+    ) -> Child:
+        given = self.settings.model_dump(mode="json", exclude_none=True)
+        environment = {key.upper(): str(value) for key, value in given.items()}
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "sdk")])
+        self._children = [child for child in self._children if child.name != name]
+        child = Child(name, command, self._data / "logs" / f"{name}.log", environment, on_line)
         self._children.append(child)
+        write_down(self._data / "processes.json", [(one.name, one.pid) for one in self._children])
         return child
 
-    def _start_postgres(self) -> None:
-        self._say("starting PostgreSQL")
-        self._postgres = EmbeddedPostgres(self._data / "postgres")
+    def _wait_for(self, child: Child, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_S
+        while not ready():
+            child.must_live()
+            if time.monotonic() > deadline:
+                raise StackFailed(f"{child.name} is not ready after {START_S:.0f} s; see {child.log}")
+            if self._stopped.wait(0.1):
+                raise Stopped
+
+    def _start_database(self) -> None:
+        url = self.settings.database_url
         try:
-            url = self._postgres.start()
+            if not url:
+                self._say("starting PostgreSQL")
+                self._postgres = EmbeddedPostgres(self._data / "postgres")
+                url = self._postgres.start()
+                (self._data / "postgres.url").write_text(url)
+            upgrade(url)
         except PostgresFailed as error:
             raise StackFailed(str(error)) from error
-        (self._data / "postgres.url").write_text(url)
-        upgrade(url)
+        except SQLAlchemyError as error:
+            raise StackFailed(f"The database cannot be used: {str(error).splitlines()[0]}") from error
 
     def _start_temporal(self) -> None:
         self._say("starting the Temporal server")
@@ -132,70 +184,44 @@ class Stack:
             os.path.join(sysconfig.get_path("scripts"), "temporal"),
             *("server", "start-dev", "--db-filename", str(self._data / "temporal.db"), "--ip", "127.0.0.1"),
             *("--port", str(settings.temporal_port), "--ui-port", str(settings.temporal_ui_port)),
+            # Nothing here calls home: neither for a newer version nor for news.
             *("--log-level", "error", "--ui-disable-news-fetch"),
             *("--dynamic-config-value", "frontend.enableServerVersionCheck=false"),
             *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
         ]
         for attribute in SEARCH_ATTRIBUTES:
             command += ["--search-attribute", attribute]
-        child = self._start("temporal", command)
-        wait_until(lambda: _connects(settings.temporal_port), child, 60)
+        self._wait_for(self._start("temporal", command), lambda: connects(settings.temporal_port))
 
     def _start_localnet(self) -> None:
         self._say("starting the local Solana chain")
-        command = [sys.executable, "-m", "chain.localnet", "--port", str(self.settings.rpc_port)]
-        child = self._start("localnet", [*command, "--data", str(self._data / "localnet")])
-        wait_until(lambda: _rpc(rpc_url(self.settings), "getHealth") == "ok", child, 60)
+        settings = self.settings
+        command = _python("-m", "chain.localnet", "--port", str(settings.rpc_port))
+        command += ["--data", str(self._data / "localnet"), "--slot-ms", str(settings.localnet_slot_ms)]
+        command += ["--finality-slots", str(settings.localnet_finality_slots)]
+        self._wait_for(self._start("localnet", command), lambda: rpc(rpc_url(settings), "getHealth") == "ok")
 
-    def _start_api(self) -> None:
-        self._say("starting the matcher and its API")
-        child = self._start("api", [sys.executable, "-m", "cli.main", "serve", "api"])
-        wait_until(lambda: _answers(f"{self.settings.api_url}/health"), child, 60)
+    def _start_worker(self) -> None:
+        self._say("starting the Temporal worker")
+        child = self._start("worker", _python(str(ROOT / "worker.py")))
+        self._wait_for(child, lambda: asyncio.run(_polled(self.settings)))
 
-    async def _initialize_escrow(self) -> None:
-        """Create the escrow with its vault and first page, once."""
-        operator = operator_key(self.settings)
-        escrow = escrow_client(self.settings)
-        try:
-            if await escrow.view.escrow_state() is not None:
-                return
-            self._say("creating the escrow on chain")
-            if not self.settings.solana_rpc_url:
-                _rpc(rpc_url(self.settings), "requestAirdrop", str(operator.pubkey), 10**12)
-            treasury = Signer.load_or_create(self._data / "keys" / "treasury.json").pubkey
-            insurance = Signer.load_or_create(self._data / "keys" / "insurance.json").pubkey
-            key = operator.pubkey
-            signed = await escrow.build_initialize(
-                operator, operator=key, guardian=key, treasury=treasury, insurance=insurance
+
+def _python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+async def _polled(settings: Settings) -> bool:
+    """Whether a worker asks Temporal for work."""
+    try:
+        client = await temporal_client(settings)
+        answer = await client.workflow_service.describe_task_queue(
+            DescribeTaskQueueRequest(
+                namespace=client.namespace,
+                task_queue=TaskQueue(name=settings.task_queue),
+                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
             )
-            result = await send_until(escrow.client, signed)
-            if not isinstance(result, Landed):
-                raise StackFailed(f"The escrow could not be created on chain: {result}")
-        finally:
-            await escrow.client.close()
-
-
-def _connects(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 0.5).close()
-    except OSError:
+        )
+    except (RPCError, RuntimeError):
         return False
-    return True
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
-def _rpc(url: str, method: str, *params: object) -> object:
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=5) as response:
-            return json.load(response).get("result")
-    except OSError:
-        return None
+    return len(answer.pollers) > 0

@@ -35,8 +35,3 @@ def _walk(seed: int, symbol: str, price: int) -> Iterator[int]:
         change = int.from_bytes(digest[:4], "big") % (2 * STEP_PPM_MAX + 1) - STEP_PPM_MAX
         moved = abs(price * change) // 1_000_000
         price = max(1, price + (moved if change > 0 else -moved))
-
-
-def to_ticks(micro_usd: int, tick_micro_usd: int) -> int:
-    """The nearest number of ticks, halves up, at least one."""
-    return max(1, (2 * micro_usd + tick_micro_usd) // (2 * tick_micro_usd))

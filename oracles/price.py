@@ -55,3 +55,9 @@ def confidence_ticks(price: Price, tick: str) -> Ticks:
     """The confidence in ticks, rounded up: a doubt is never made smaller."""
     up, down = _ratio(price.exponent, tick)
     return Ticks(divide_up(price.confidence * up, down))
+
+
+def micro_usd(ticks: int, tick: str) -> int:
+    """A number of ticks in micro-USD, rounded down, at least one."""
+    up, down = _ratio(-6, tick)
+    return max(1, ticks * down // up)

@@ -4,7 +4,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from oracles.generator import STARTS, STEP_PPM_MAX, prices, to_ticks
+from oracles.generator import STARTS, STEP_PPM_MAX, prices
 
 
 @pytest.mark.parametrize("symbol", sorted(STARTS))
@@ -16,9 +16,3 @@ def test_a_walk_is_its_seeds_and_its_steps_are_bounded(symbol):
     for before, after in pairwise(walk):
         assert abs(after - before) * 1_000_000 <= STEP_PPM_MAX * before
     assert len(set(walk)) > 1_000
-
-
-def test_ticks_round_halves_up():
-    assert to_ticks(149, 100) == 1
-    assert to_ticks(150, 100) == 2
-    assert to_ticks(1, 100) == 1

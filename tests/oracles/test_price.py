@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracles.price import Price, confidence_ticks, to_ticks
+from oracles.price import Price, confidence_ticks, micro_usd, to_ticks
 
 TICKS = st.sampled_from(["0.1", "0.01", "0.001", "0.25", "1", "5", "1e-6", "10"])
 
@@ -54,3 +54,8 @@ def test_what_is_no_price_cannot_be_made():
             price(1, exponent, confidence)
     with pytest.raises(ValueError, match="tick"):
         to_ticks(price(1), "0")
+
+
+@given(st.integers(1, 2**40), TICKS)
+def test_ticks_in_micro_usd_are_rounded_down(ticks, tick):
+    assert micro_usd(ticks, tick) == max(1, floor(ticks * Fraction(tick) * 1_000_000))

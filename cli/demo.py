@@ -1,0 +1,140 @@
+"""A bounded run: agents trade for some seconds, everything settles, and what it came to is checked and reported."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.service import RPCError
+
+from activities.schedules import SETTLEMENT_ID
+from chain.rpc import ChainUnavailable
+from cli.figures import Reader
+from cli.population import look, start_population
+from cli.ports import free_ports
+from cli.processes import StackFailed
+from cli.report import ChainReport, LedgerReport, Report, batch_report
+from cli.screen import Screen
+from cli.stack import Stack, Stopped
+from cli.tally import Tally
+from ledger.database import open_pool
+from ledger.queries import Queries
+from ledger.views import Totals
+from settings import Settings
+from wiring import database_url, engine_door, escrow_client, temporal_client
+from workflows.settlement import SettlementWorkflow
+
+LOOK_EVERY_S: Final = 1.0
+SETTLE_S: Final = 240.0
+"""How long it may take until everything that was traded is final."""
+PORTS: Final = ("api_port", "websocket_port", "temporal_port", "temporal_ui_port", "rpc_port")
+
+
+def on_free_ports(settings: Settings) -> Settings:
+    """Settings whose ports, where nobody chose them, are free ones: a demonstration never stands in the way of another run."""
+    open_choices = [name for name in PORTS if name not in settings.model_fields_set]
+    chosen = settings.model_copy(update=dict(zip(open_choices, free_ports(len(open_choices)), strict=True)))
+    return chosen.model_copy(update={"api_url": f"http://127.0.0.1:{chosen.api_port}"})
+
+
+class Demo:
+    """One demonstration on a stack that has started."""
+
+    def __init__(self, stack: Stack, screen: Screen, reader: Reader, stopped: threading.Event) -> None:
+        self._stack = stack
+        self._settings = stack.settings
+        self._screen = screen
+        self._reader = reader
+        self._stopped = stopped
+        self._tally = Tally()
+
+    def run(self, seconds: float, makers: int, traders: int) -> Report:
+        """Trade, settle, compare. Raises `StackFailed` or `Stopped`."""
+        before = self._reader.status()
+        start_population(self._stack, self._tally, {"makers": makers, "traders": traders}, self._stopped)
+        traded_s = self._trade(seconds)
+        self._stack.stop_agents()
+        last = asyncio.run(self._settle())
+        chain, ledger, state_hash = asyncio.run(self._proofs())
+        after = self._reader.status()
+        tallied = self._tally.so_far()
+        return Report(
+            seconds=round(traded_s, 3),
+            makers=makers,
+            traders=traders,
+            prices=self._reader.prices(),
+            fills=after.fills - before.fills,
+            final_fills=ledger.final_fills - before.fills,
+            fills_per_second=round((after.fills - before.fills) / traded_s, 3),
+            requests=tallied.requests,
+            answers=tallied.outcomes,
+            rejected=tallied.rejected,
+            unknown=tallied.unknown,
+            ack_ms=tallied.latency,
+            batches=tuple(
+                batch_report(one) for one in self._reader.batches_after(before.seq) if one.id <= last
+            ),
+            chain=chain,
+            ledger=LedgerReport(total=-ledger.outside, imbalance=ledger.total),
+            conserved=after.conserved and ledger.clearing_matches,
+            positions_zero_sum=after.positions_zero_sum and ledger.positions_zero_sum,
+            book_mismatches=sum(self._tally.mismatches.values()),
+            state_hash=state_hash,
+        )
+
+    def _trade(self, seconds: float) -> float:
+        """Watch the agents trade; for how long they did."""
+        started = time.monotonic()
+        while (left := started + seconds - time.monotonic()) > 0:
+            look(self._stack, self._tally, self._reader, self._screen, f"trading, {left:.0f} s left")
+            if self._stopped.wait(min(left, LOOK_EVERY_S)):
+                raise Stopped
+        return time.monotonic() - started
+
+    async def _settle(self) -> int:
+        """Have everything that was traded settled; the last batch of it."""
+        client = await temporal_client(self._settings)
+        handle = client.get_workflow_handle_for(SettlementWorkflow.run, SETTLEMENT_ID)
+        settling = asyncio.create_task(handle.execute_update(SettlementWorkflow.settle_now))
+        try:
+            await self._watch_until(settling.done, "settling what was traded")
+            receipt = settling.result()
+        except WorkflowUpdateFailedError as error:
+            raise StackFailed(f"Settlement has halted: {error.cause}") from error
+        except RPCError as error:
+            raise StackFailed(f"Temporal does not answer: {error}") from error
+        finally:
+            settling.cancel()
+        return receipt.batch if receipt is not None else 0
+
+    async def _proofs(self) -> tuple[ChainReport, Totals, str]:
+        """What chain, ledger and engine hold, once the ledger has caught up with the engine."""
+        pool, escrow = open_pool(database_url(self._settings)), escrow_client(self._settings)
+        door = engine_door(self._settings)
+        try:
+            state, queries = await door.state(), Queries(pool)
+            await self._watch_until(
+                lambda: self._reader.projected() >= state.seq, "waiting for the ledger to catch up"
+            )
+            snapshot = await escrow.view.snapshot()
+            return ChainReport(snapshot.vault, snapshot.promised), await queries.totals(), state.state_hash
+        except ChainUnavailable as error:
+            raise StackFailed(f"The chain does not answer: {error}") from error
+        finally:
+            await door.close()
+            await escrow.client.close()
+            await pool.dispose()
+
+    async def _watch_until(self, done: Callable[[], bool], note: str) -> None:
+        deadline = time.monotonic() + SETTLE_S
+        while not done():
+            look(self._stack, self._tally, self._reader, self._screen, note)
+            if self._stopped.is_set():
+                raise Stopped
+            if time.monotonic() > deadline:
+                raise StackFailed(
+                    f"Not done after {SETTLE_S:.0f} s: {note}; see the Temporal UI and {self._settings.perpdex_data}/logs"
+                )
+            await asyncio.sleep(LOOK_EVERY_S / 4)

@@ -1,0 +1,37 @@
+"""Whether a part answers yet."""
+
+import json
+import socket
+import urllib.request
+from typing import Any, Final
+
+TIMEOUT_S: Final = 3.0
+
+
+def connects(port: int) -> bool:
+    """Whether something accepts connections on a port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def answers(url: str) -> bool:
+    """Whether a page answers with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def rpc(url: str, method: str, *params: object) -> Any:
+    """Result of a JSON-RPC call; None when there is none, whatever the reason."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            return json.load(response).get("result")
+    except (OSError, ValueError):
+        return None
