@@ -32,20 +32,26 @@ class Child:
         environment: Mapping[str, str],
         on_line: Callable[[str], None] | None = None,
     ) -> None:
+        """Start it. Raises `StackFailed` when that is impossible."""
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as errors:
             self._log_start = errors.tell()
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=errors if on_line is None else subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, **environment},
-                # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops its parts in order.
-                start_new_session=True,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors if on_line is None else subprocess.PIPE,
+                    stderr=errors,
+                    env={**os.environ, **environment},
+                    # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops its parts in order.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StackFailed(
+                    f"{name} cannot be started ({command[0]}: {error.strerror}): run `make setup` again."
+                ) from error
         self._reader: threading.Thread | None = None
         if on_line is not None and self.process.stdout is not None:
             self._reader = threading.Thread(target=_read, args=(self.process.stdout, on_line), daemon=True)

@@ -14,7 +14,6 @@ from rich.text import Text
 from cli.figures import Figures
 
 LINE_EVERY_S: Final = 5.0
-SIGNATURES_SHOWN: Final = 2
 
 
 class Screen:
@@ -112,10 +111,10 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _batches(figures: Figures) -> Table:
     table = Table(title="last batches", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("batch", "status", "fills", "accounts", "pages", "lamports", "last transactions"):
-        table.add_column(name, overflow="fold" if name == "last transactions" else "ellipsis")
+    for name in ("batch", "status", "fills", "accounts", "pages", "lamports", "last transaction"):
+        table.add_column(name, overflow="fold" if name == "last transaction" else "ellipsis")
     for batch in figures.batches:
-        signatures = "\n".join(batch.signatures[-SIGNATURES_SHOWN:])
         counts = (batch.fills, batch.deltas, batch.pages, batch.lamports)
-        table.add_row(str(batch.id), batch.status, *map(str, counts), signatures or "-")
+        newest = batch.signatures[-1] if batch.signatures else "-"
+        table.add_row(str(batch.id), batch.status, *map(str, counts), newest)
     return table

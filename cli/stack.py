@@ -118,8 +118,13 @@ class Stack:
 
     def _hold(self) -> None:
         """Take the directory: one run at a time. The lock dies with this process, however it ends."""
-        self._data.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self._data / "running", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            self._data.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._data / "running", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise StackFailed(
+                f"{self._data} cannot be used ({error.strerror}): set PERPDEX_DATA to a directory of yours."
+            ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,0 +1,105 @@
+"""Children, what is left of them, and ports: with real processes and real sockets."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cli.leftovers import end_leftovers, started_at, write_down
+from cli.ports import free_ports, must_be_free
+from cli.processes import Child, StackFailed
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_a_program_that_is_missing_is_a_sentence(tmp_path):
+    with pytest.raises(StackFailed, match="temporal cannot be started .*No such file.*make setup"):
+        Child("temporal", ["/nowhere/temporal"], tmp_path / "t.log", {})
+
+
+def test_a_child_that_ends_says_how_and_its_last_words(tmp_path):
+    command = [sys.executable, "-c", "import sys; print('last words', file=sys.stderr); sys.exit(3)"]
+    child = Child("api", command, tmp_path / "logs" / "api.log", {})
+    child.process.wait(20)
+    with pytest.raises(
+        StackFailed, match="api stopped with exit code 3; the end of .*api.log:\n  last words"
+    ):
+        child.must_live()
+    child.stop()
+
+
+def test_a_child_that_was_killed_says_so(tmp_path):
+    child = Child("worker", SLEEP, tmp_path / "w.log", {})
+    child.must_live()
+    os.kill(child.pid, signal.SIGKILL)
+    child.process.wait(20)
+    with pytest.raises(StackFailed, match="worker was ended by signal 9; it said nothing"):
+        child.must_live()
+
+
+def test_lines_are_heard_and_the_environment_is_given(tmp_path):
+    heard = []
+    command = [sys.executable, "-c", "import os; print(os.environ['TOLD']); print('two')"]
+    child = Child("makers", command, tmp_path / "m.log", {"TOLD": "one"}, heard.append)
+    child.process.wait(20)
+    child.stop()
+    assert heard == ["one\n", "two\n"]
+
+
+def test_stopping_ends_the_whole_group(tmp_path):
+    script = (
+        "import subprocess, sys, time\n"
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    heard: list[str] = []
+    child = Child("api", [sys.executable, "-c", script], tmp_path / "a.log", {}, heard.append)
+    deadline = time.monotonic() + 20
+    while not heard and time.monotonic() < deadline:
+        time.sleep(0.02)
+    grandchild = int(heard[0])
+    child.stop()
+    while started_at(grandchild) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert (started_at(child.pid), started_at(grandchild)) == ("", "")
+
+
+def test_leftovers_are_ended_and_strangers_with_their_numbers_are_not(tmp_path):
+    ours = subprocess.Popen(SLEEP, start_new_session=True)
+    stranger = subprocess.Popen(SLEEP, start_new_session=True)
+    file, said = tmp_path / "processes.json", []
+    write_down(file, [("api", ours.pid), ("worker", stranger.pid)])
+    rows = json.loads(file.read_text())
+    rows[1]["started"] = "long ago"
+    file.write_text(json.dumps(rows))
+    try:
+        end_leftovers(file, said.append)
+        assert ours.wait(20) == -signal.SIGTERM
+        assert stranger.poll() is None
+        assert said == ["stopping api, left over from a run that was killed"]
+        assert not file.exists()
+    finally:
+        stranger.kill()
+        stranger.wait()
+    end_leftovers(file, said.append)
+    assert len(said) == 1
+
+
+def test_a_taken_port_names_what_wants_it_and_how_to_choose_another():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StackFailed, match=f"Port {port} for the API cannot be used .*set API_PORT"):
+            must_be_free(port, "the API", "API_PORT")
+    must_be_free(port, "the API", "API_PORT")
+
+
+def test_free_ports_differ_and_can_be_used():
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    for port in ports:
+        must_be_free(port, "a test", "PORT")

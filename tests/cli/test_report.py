@@ -1,0 +1,63 @@
+"""Each invariant that does not hold is said, and makes the report a broken one."""
+
+import json
+
+import msgspec
+import pytest
+
+from cli.figures import Batch
+from cli.report import ChainReport, LedgerReport, Report, batch_report
+from cli.tally import Latency
+
+BATCH = Batch(3, 90, "final", 1, 8, 5, 15_000, ("a", "b", "c"))
+GOOD = Report(
+    seconds=10.0,
+    makers=1,
+    traders=2,
+    prices="generated",
+    fills=5,
+    final_fills=5,
+    fills_per_second=0.5,
+    requests=6,
+    answers={"filled": 5},
+    rejected={"margin": 1},
+    unknown=0,
+    ack_ms=Latency(1.0, 2.0, 3.0),
+    batches=(batch_report(BATCH),),
+    chain=ChainReport(vault=7, pages_total=7),
+    ledger=LedgerReport(total=7, imbalance=0),
+    conserved=True,
+    positions_zero_sum=True,
+    book_mismatches=0,
+    state_hash="00",
+)
+
+
+def test_a_good_report_has_nothing_broken(tmp_path):
+    assert GOOD.broken() == []
+    assert "every invariant held" in GOOD.summary()
+    GOOD.write(tmp_path / "report.json")
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["batches"][0]["signatures"] == ["a", "b", "c"]
+    assert written["ack_ms"] == {"p50": 1.0, "p99": 2.0, "max": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"conserved": False}, "do not add up to deposits"),
+        ({"positions_zero_sum": False}, "positions"),
+        ({"chain": ChainReport(vault=6, pages_total=7)}, "vault 6, pages 7 and ledger 7 differ"),
+        ({"chain": ChainReport(vault=7, pages_total=6)}, "vault 7, pages 6"),
+        ({"ledger": LedgerReport(total=8, imbalance=0)}, "ledger 8"),
+        ({"ledger": LedgerReport(total=7, imbalance=1)}, "off by 1"),
+        ({"final_fills": 4}, "1 fills are not final"),
+        ({"batches": (msgspec.structs.replace(GOOD.batches[0], status="confirmed"),)}, "is final"),
+        ({"book_mismatches": 2}, "2 times"),
+    ],
+)
+def test_each_invariant_counts(changes, says):
+    report = msgspec.structs.replace(GOOD, **changes)
+    (sentence,) = report.broken()
+    assert says in sentence
+    assert "NOT every invariant held" in report.summary()
