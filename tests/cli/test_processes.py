@@ -18,7 +18,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 def test_a_program_that_is_missing_is_a_sentence(tmp_path):
-    with pytest.raises(StackFailed, match="temporal cannot be started .*No such file.*make setup"):
+    with pytest.raises(StackFailed, match=r"temporal cannot be started .*No such file.*make setup"):
         Child("temporal", ["/nowhere/temporal"], tmp_path / "t.log", {})
 
 
@@ -27,7 +27,7 @@ def test_a_child_that_ends_says_how_and_its_last_words(tmp_path):
     child = Child("api", command, tmp_path / "logs" / "api.log", {})
     child.process.wait(20)
     with pytest.raises(
-        StackFailed, match="api stopped with exit code 3; the end of .*api.log:\n  last words"
+        StackFailed, match=r"api stopped with exit code 3; the end of .*api.log:\n  last words"
     ):
         child.must_live()
     child.stop()
