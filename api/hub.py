@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, get_args
 
 import msgspec
 
 from api import outgoing as out
+from api.listening import Listening
 from api.outbound import Outbound, account_hash, micros
 from api.streams import Item, Streams
 from api.units import Markets
 from core import events as e
-from core.events import Event, concerns
+from core.events import DURABLE, Event
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.rejections import Outcome, Rejection, Repeated
@@ -19,12 +21,15 @@ from matcher.rejections import Outcome, Rejection, Repeated
 encode: Final = msgspec.json.Encoder().encode
 
 
+SHORT_HEADS: Final = tuple(bytes((0x81, size)) for size in range(126))
+
+
 def frame(message: out.Ev) -> bytes:
     """A whole unmasked WebSocket text frame, ready for any number of connections."""
     payload = encode(message)
     size = len(payload)
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return SHORT_HEADS[size] + payload
     if size < 65_536:
         return b"\x81\x7e" + size.to_bytes(2, "big") + payload
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
@@ -45,7 +50,7 @@ class Receiver(Protocol):
 class Hub:
     """Connections by account, and the routing of events to them. Everything runs on the engine's loop."""
 
-    def __init__(self, engine: Engine, streams: Streams, markets: Markets) -> None:
+    def __init__(self, engine: Engine, streams: Streams, markets: Markets, listening: Listening) -> None:
         self._engine = engine
         self._streams = streams
         self.markets = markets
@@ -54,7 +59,9 @@ class Hub:
         self._open: dict[int, e.RequestOpened] = {}
         self._answers: dict[int, list[asyncio.Future[Outcome | e.RequestClosed]]] = {}
         self._synced: list[tuple[int, asyncio.Future[None]]] = []
-        engine.listen(self._hear)
+        listening.to(get_args(DURABLE), self._durable)
+        for kind, handler in HANDLERS.items():
+            listening.to((kind,), partial(handler, self))
 
     # --- connections ---
 
@@ -134,25 +141,19 @@ class Hub:
 
     # --- events ---
 
-    def _hear(self, seq: int, event: Event) -> None:
-        if seq:
-            self._tell_stream(seq, event)
-            while self._synced and self._synced[0][0] <= seq:
-                future = self._synced.pop(0)[1]
-                if not future.done():
-                    future.set_result(None)
-        handler = HANDLERS.get(type(event))
-        if handler is not None:
-            handler(self, seq, event)
-
-    def _tell_stream(self, seq: int, event: Event) -> None:
-        for account in concerns(event):
+    def _durable(self, seq: int, event: Event) -> None:
+        """Number the event in the streams of the accounts that it concerns, and tell them."""
+        for account in self._streams.take(seq, event):
             connections = self._connections.get(account)
             if connections:
                 number = self._streams.head(account)
                 data = frame(self.outbound.private(account, number, seq, event))
                 for connection in connections:
                     connection.send_numbered(number, data)
+        while self._synced and self._synced[0][0] <= seq:
+            future = self._synced.pop(0)[1]
+            if not future.done():
+                future.set_result(None)
 
     def _send(self, account: int, message: out.Ev) -> None:
         connections = self._connections.get(account)

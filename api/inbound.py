@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from api import wire
 from api.errors import ApiError
-from api.units import SIDES, Markets, MarketUnits
+from api.units import SIDES, Markets, MarketUnits, billionths
 from core.quantities import MILLISECOND
 from matcher import commands as c
 from matcher.state import Exchange
@@ -64,17 +64,21 @@ class Inbound:
     def _quote(self, account: int, op: wire.Quote) -> c.Command:
         request = self._state.book.requests.get(op.request)
         if request is None:
+            # Its market is unknown with it, but nonsense is called that whatever it answers.
+            for text in (op.bid, op.ask, op.size, op.min_fill):
+                if text is not None:
+                    billionths(text, "quote")
             raise ApiError("request_unknown")
         units = self._markets[request.market]
         return c.AnswerRequest(
             account,
             op.request,
-            bid=0 if op.bid is None else positive(units.ticks(op.bid), "bid"),
-            ask=0 if op.ask is None else positive(units.ticks(op.ask), "ask"),
-            size=units.lots(op.size),
-            min_fill=1 if op.min_fill is None else units.lots(op.min_fill),
-            expires=self._clock() + op.life_ms * MILLISECOND,
-            expires_after=op.expires_after * MICROSECOND,
+            0 if op.bid is None else positive(units.ticks(op.bid), "bid"),
+            0 if op.ask is None else positive(units.ticks(op.ask), "ask"),
+            units.lots(op.size),
+            1 if op.min_fill is None else units.lots(op.min_fill),
+            self._clock() + op.life_ms * MILLISECOND,
+            op.expires_after * MICROSECOND,
         )
 
     def _withdraw(self, account: int, op: wire.Withdraw) -> c.Command:

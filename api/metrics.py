@@ -1,34 +1,52 @@
 """Prometheus metrics of the edge and of the engine behind it."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+from api.listening import Listening
 from core import events as e
-from core.events import Event
 from matcher.engine import Engine
 
 SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0)
 
 
+class Tally(Collector):
+    """A counter with one label that belongs to one thread: a library's own takes a lock each time."""
+
+    def __init__(self, name: str, text: str, label: str, registry: CollectorRegistry) -> None:
+        self.counts: defaultdict[str, int] = defaultdict(int)
+        self._described = (name, text, label)
+        registry.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        name, text, label = self._described
+        family = CounterMetricFamily(name, text, labels=[label])
+        for value, count in self.counts.items():
+            family.add_metric([value], count)
+        yield family
+
+
 class Metrics:
     """Counts from the engine's events and the edge's calls; gauges are read when they are asked for."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, listening: Listening, clock: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._fills = Counter("perpdex_fills", "Fills on disk", registry=self.registry)
-        self._closed = Counter(
-            "perpdex_requests_closed", "Final answers", ["outcome"], registry=self.registry
-        )
+        closed = Tally("perpdex_requests_closed", "Final answers", "outcome", self.registry)
+        self._by_outcome = closed.counts
         self._refused = Counter(
             "perpdex_refused", "Refused messages and calls", ["code"], registry=self.registry
         )
-        self._messages = Counter(
-            "perpdex_messages", "WebSocket messages read", ["op"], registry=self.registry
-        )
-        self._by_op: dict[str, Counter] = {}
-        self._by_outcome: dict[str, Counter] = {}
+        self.messages: Final = Tally(
+            "perpdex_messages", "WebSocket messages read", "op", self.registry
+        ).counts
+        """By `op`; whoever reads a message counts it."""
         self._commit = Histogram(
             "perpdex_commit_seconds",
             "From the decision that answers a request until it is on disk and told",
@@ -38,7 +56,8 @@ class Metrics:
         self.gauge("perpdex_journal_sequence", "Last decided record", lambda: engine.state.seq)
         self.gauge("perpdex_synced_sequence", "Last record on disk", lambda: engine.synced)
         self.gauge("perpdex_answers_waiting", "Answers waiting for the disk", lambda: engine.waiting)
-        engine.listen(self._hear)
+        listening.to((e.Filled,), self._filled)
+        listening.to((e.RequestClosed,), self._request_closed)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Publish a value that is read when it is asked for."""
@@ -47,23 +66,13 @@ class Metrics:
     def refused(self, code: str) -> None:
         self._refused.labels(code).inc()
 
-    def message(self, op: str) -> None:
-        counter = self._by_op.get(op)
-        if counter is None:  # looking a label up costs more than counting
-            counter = self._by_op[op] = self._messages.labels(op)
-        counter.inc()
-
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.registry)
 
-    def _hear(self, seq: int, event: Event) -> None:
-        kind = type(event)
-        if kind is e.Filled:
-            self._fills.inc()
-        elif isinstance(event, e.RequestClosed):
-            counter = self._by_outcome.get(event.outcome)
-            if counter is None:
-                counter = self._by_outcome[event.outcome] = self._closed.labels(event.outcome)
-            counter.inc()
-            self._commit.observe((self._clock() - event.at) / 1e9)
+    def _filled(self, seq: int, event: e.Filled) -> None:
+        self._fills.inc()
+
+    def _request_closed(self, seq: int, event: e.RequestClosed) -> None:
+        self._by_outcome[event.outcome] += 1
+        self._commit.observe((self._clock() - event.at) / 1e9)

@@ -105,6 +105,7 @@ def _type(kind: Any) -> str:
 
 _NAMES: Final = {
     str(wire.Decimals): "decimal string",
+    str(wire.Id): "id: 1 to 64 printable ASCII characters without spaces",
     str(wire.Key): "id: 1 to 64 printable ASCII characters without spaces",
     str(wire.Levels): "list of at most 20 [price, size]",
     str(wire.LifeMs): "integer, 1 to 60000",

@@ -1,6 +1,7 @@
 """HTTP and WebSocket in one loop, beside the engine whose loop it is."""
 
 import asyncio
+import gc
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
 from api.hub import Hub
 from api.inbound import Inbound
+from api.listening import Listening
 from api.metrics import Metrics
 from api.sessions import Sessions
 from api.socket import SocketServer
@@ -99,6 +101,9 @@ class Server:
         opened = asyncio.get_running_loop().create_task(self._http.opened.wait())
         await asyncio.wait({opened, self._serving}, return_when=asyncio.FIRST_COMPLETED)
         opened.cancel()
+        # The routes and schemas stay for good: never looking at them again keeps collections short.
+        gc.collect()
+        gc.freeze()
 
     async def stop(self) -> None:
         """Close both doors; the engine is left to its owner."""
@@ -131,13 +136,14 @@ class _Http(uvicorn.Server):
 
 
 def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str]) -> Edge:
-    """Listeners in their order: streams number an event before the hub sends it."""
+    """The edge's parts, all listening to the engine."""
     state = given.engine.state
     markets = Markets(state.markets)
-    statistics = MakerStatistics(state.markets)
-    given.engine.listen(statistics.hear)
-    metrics = Metrics(given.engine, given.clock)
-    hub = Hub(given.engine, streams, markets)
+    listening = Listening()
+    statistics = MakerStatistics(state.markets, listening)
+    metrics = Metrics(given.engine, listening, given.clock)
+    hub = Hub(given.engine, streams, markets, listening)
+    given.engine.listen(listening.hear)
     metrics.gauge("perpdex_connections", "Authenticated WebSocket connections", hub.connection_count)
     return Edge(
         engine=given.engine,

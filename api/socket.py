@@ -20,6 +20,7 @@ from api.closing import CloseCode, close_frame
 from api.collaborators import Edge
 from api.errors import ApiError, refused
 from api.hub import frame
+from api.inbound import TRANSLATIONS
 from api.outbound import micros
 from api.streams import HistoryUnavailable
 from core import events as e
@@ -39,6 +40,8 @@ RESUME_PAGE: Final = 500
 
 decode: Final = msgspec.json.Decoder(wire.Incoming).decode
 OP_NAMES: Final = {op: str(op.__struct_config__.tag) for op in wire.Op.__subclasses__()}
+LIMITED: Final = frozenset(wire.Op.__subclasses__()) - frozenset(wire.NEVER_LIMITED)
+COMMANDS: Final = frozenset(TRANSLATIONS)
 decode_name: Final = msgspec.json.Decoder(wire.Named).decode
 
 
@@ -47,7 +50,10 @@ class Connection(WSListener):
 
     def __init__(self, server: "SocketServer") -> None:
         self._server = server
-        self._edge = server.edge
+        self._edge = edge = server.edge
+        self._submit = edge.engine.submit
+        self._translate = edge.inbound.command
+        self._counts = edge.metrics.messages
         self._out: list[bytes] = []
         self._closing = False
         self._bad_messages = 0
@@ -72,7 +78,12 @@ class Connection(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
-            self._text(frame)
+            if self._closing:
+                return
+            if frame.fin and not self._partial:
+                self._message(frame.get_payload_as_memoryview())
+            else:
+                self._fragment(frame)
         elif kind is WSMsgType.CLOSE:
             if not self._closing:
                 transport.send_close(WSCloseCode.OK)
@@ -139,19 +150,13 @@ class Connection(WSListener):
 
     # --- in ---
 
-    def _text(self, frame: WSFrame) -> None:
-        if self._closing:
-            return
-        payload: Any = frame.get_payload_as_memoryview()
-        if not frame.fin or self._partial:
-            self._partial += payload
-            if len(self._partial) > FRAME_MAX:
-                self.close(CloseCode.TOO_BIG, "messages are at most 64 KiB")
-                return
-            if not frame.fin:
-                return
+    def _fragment(self, frame: WSFrame) -> None:
+        self._partial += frame.get_payload_as_memoryview()
+        if len(self._partial) > FRAME_MAX:
+            self.close(CloseCode.TOO_BIG, "messages are at most 64 KiB")
+        elif frame.fin:
             payload, self._partial = self._partial, bytearray()
-        self._message(payload)
+            self._message(payload)
 
     def _message(self, payload: Any) -> None:
         try:
@@ -159,19 +164,26 @@ class Connection(WSListener):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._bad(payload, error)
             return
+        kind = type(op)
+        if not wire.is_key(op.id):
+            self._bad(payload, "`id` is printable ASCII without spaces")
+            return
         self._bad_messages = 0
-        self._edge.metrics.message(OP_NAMES[type(op)])
-        if not isinstance(op, wire.NEVER_LIMITED) and not self._bucket.take(time.monotonic_ns()):
+        self._counts[OP_NAMES[kind]] += 1
+        if kind in LIMITED and not self._bucket.take(time.monotonic_ns()):
             self.error(op.id, ApiError("rate_limited"))
             return
         try:
-            self._op(op)
+            if self.account and kind in COMMANDS:
+                self._submit(self._translate(self.account, op), lambda outcome: self._reply(op, outcome))
+            else:
+                self._other(op)
         except ApiError as error:
             self.error(op.id, error)
             if not self.account:
                 self.close(CloseCode.NOT_AUTHENTICATED, error.code)
 
-    def _bad(self, payload: Any, error: Exception) -> None:
+    def _bad(self, payload: Any, error: object) -> None:
         """Answer with the reader's own words, which name the field; hang up on a peer that speaks something else."""
         try:
             id = decode_name(payload).id
@@ -184,17 +196,14 @@ class Connection(WSListener):
         elif self._bad_messages >= BAD_MESSAGES_MAX:
             self.close(CloseCode.BAD_MESSAGES, "that is another protocol")
 
-    def _op(self, op: wire.Op) -> None:
+    def _other(self, op: wire.Op) -> None:
+        """What is no command of the exchange, or comes too early."""
         if isinstance(op, wire.Auth):
             self._auth(op)
-            return
-        if not self.account:
+        elif not self.account:
             raise ApiError("not_authenticated", "auth comes first.")
-        if isinstance(op, wire.Ping):
+        else:
             self.send(frame(out.Pong(op.id, micros(self._edge.clock()))))
-            return
-        command = self._edge.inbound.command(self.account, op)
-        self._edge.engine.submit(command, lambda outcome: self._reply(op, outcome))
 
     def _auth(self, op: wire.Auth) -> None:
         if self.account:
@@ -221,18 +230,19 @@ class Connection(WSListener):
         self._catching_up.add_done_callback(self._caught_up_or_broken)
 
     def _reply(self, op: wire.Op, outcome: Outcome) -> None:
+        kind = type(op)
         if isinstance(outcome, Rejection):
             self.error(op.id, refused(outcome))
             return
         if isinstance(outcome, Repeated):
             for event in outcome.events:
                 self._repeat(event)
-        elif isinstance(op, wire.Accept):
+        elif kind is wire.Accept:
             rejected = next((event for event in outcome if isinstance(event, e.QuoteRejected)), None)
             if rejected is not None and not any(isinstance(event, e.RequestClosed) for event in outcome):
                 self.error(op.id, ApiError(rejected.code))
                 return
-        if not isinstance(op, wire.Request):
+        if kind is not wire.Request:
             self.send(frame(out.Ack(op.id)))
 
     def _repeat(self, event: e.Event) -> None:

@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from api.listening import Listening
 from core import events as e
 from core.events import Event
 from core.market import Market
@@ -46,34 +48,30 @@ class Maker:
 class MakerStatistics:
     """Listens to the exchange. Markout: how far the index had moved in the maker's favour five seconds after a fill."""
 
-    def __init__(self, markets: dict[int, Market]) -> None:
+    def __init__(self, markets: dict[int, Market], listening: Listening) -> None:
         """`markets` is the exchange's own table, which may grow."""
         self.makers: dict[int, Maker] = {}
         self._opened: dict[int, int] = {}
         self._pending: dict[int, deque[tuple[int, int, int, int]]] = {}
         self._markets = markets
+        for kind, counted in COUNTED.items():
+            listening.to((kind,), partial(counted, self))
 
-    def hear(self, seq: int, event: Event) -> None:
-        """Listener."""
-        counted = COUNTED.get(type(event))
-        if counted is not None:
-            counted(self, event)
-
-    def _opened_request(self, event: e.RequestOpened) -> None:
+    def _opened_request(self, seq: int, event: e.RequestOpened) -> None:
         self._opened[event.request] = event.at
         for maker in event.makers:
             self._maker(maker).asked += 1
 
-    def _passed(self, event: e.MakerPassed) -> None:
+    def _passed(self, seq: int, event: e.MakerPassed) -> None:
         self._maker(event.account).passed += 1
 
-    def _closed(self, event: e.RequestClosed) -> None:
+    def _closed(self, seq: int, event: e.RequestClosed) -> None:
         self._opened.pop(event.request, None)
 
-    def _rejected(self, event: e.QuoteRejected) -> None:
+    def _rejected(self, seq: int, event: e.QuoteRejected) -> None:
         self._maker(event.account).rejected += 1
 
-    def _frozen(self, event: e.MakerFrozen) -> None:
+    def _frozen(self, seq: int, event: e.MakerFrozen) -> None:
         self._maker(event.account).frozen += 1
 
     def _maker(self, account: int) -> Maker:
@@ -82,19 +80,19 @@ class MakerStatistics:
             maker = self.makers[account] = Maker()
         return maker
 
-    def _answered(self, event: e.QuoteGiven) -> None:
+    def _answered(self, seq: int, event: e.QuoteGiven) -> None:
         maker = self._maker(event.account)
         maker.answered += 1
         maker.answer_time += event.at - self._opened.get(event.request, event.at)
 
-    def _filled(self, event: e.Filled) -> None:
+    def _filled(self, seq: int, event: e.Filled) -> None:
         maker = self._maker(event.maker)
         maker.fills += 1
         maker.volume += self._markets[event.market].notional(event.price, event.size)
         pending = self._pending.setdefault(event.market, deque(maxlen=PENDING_MAX))
         pending.append((event.at + MARKOUT_AFTER, event.maker, -event.side, event.price))
 
-    def _mark_out(self, event: e.IndexUpdated) -> None:
+    def _mark_out(self, seq: int, event: e.IndexUpdated) -> None:
         pending = self._pending.get(event.market)
         while pending and pending[0][0] <= event.at:
             _, account, side, price = pending.popleft()
@@ -105,7 +103,7 @@ class MakerStatistics:
             maker.markouts += 1
 
 
-COUNTED: Final[dict[type[Event], Callable[[MakerStatistics, Any], None]]] = {
+COUNTED: Final[dict[type[Event], Callable[[MakerStatistics, int, Any], None]]] = {
     e.RequestOpened: MakerStatistics._opened_request,
     e.QuoteGiven: MakerStatistics._answered,
     e.MakerPassed: MakerStatistics._passed,

@@ -53,21 +53,24 @@ class Streams:
 
     @classmethod
     async def start(cls, engine: Engine, directory: Path) -> "Streams":
-        """Streams of a running engine, with the newest records of its journal; to be called before agents are let in."""
+        """Streams of a running engine, with the newest records of its journal; to be called before agents are let in.
+
+        Whoever starts them gives each later durable event to `take`, from before the loop turns again.
+        """
         while engine.synced < engine.state.seq:
             await asyncio.sleep(0.001)
         streams = cls({id: account.number for id, account in engine.state.accounts.items() if account.number})
         streams._read_back(directory, engine.synced)
-        engine.listen(streams.take)
         return streams
 
     def head(self, account: int) -> int:
         """Newest number that is on disk."""
         return self._heads.get(account, 0)
 
-    def take(self, seq: int, event: Event) -> None:
-        """Listener: number a durable event."""
-        for account in concerns(event):
+    def take(self, seq: int, event: Event) -> tuple[int, ...]:
+        """Number a durable event; the accounts whose streams have it now, each as its head."""
+        accounts = concerns(event)
+        for account in accounts:
             number = self._heads[account] = self._heads.get(account, 0) + 1
             recent = self._recent.get(account)
             if recent is None:
@@ -75,6 +78,7 @@ class Streams:
             recent.append(Item(number, seq, event))
         if type(event) is Filled:
             self._remember(seq, event)
+        return accounts
 
     def fill(self, number: int) -> tuple[int, Filled] | None:
         """Sequence and event of a recent fill."""

@@ -1,6 +1,7 @@
 """Decimal strings of each market to ticks and lots and back."""
 
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from fractions import Fraction
 from typing import Final, Literal
 
 from api.errors import ApiError
@@ -11,6 +12,9 @@ SideName = Literal["buy", "sell"]
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 SIDE_NAMES: Final[dict[int, SideName]] = {1: "buy", -1: "sell"}
 AVERAGE_UNIT: Final = Decimal("0.000000001")
+WHOLE_DIGITS_MAX: Final = 15
+TO_BILLIONTHS: Final[tuple[int, ...]] = tuple(10 ** (9 - digits) for digits in range(10))
+"""By the number of digits behind the point."""
 
 
 def usdc(amount: int) -> str:
@@ -20,13 +24,48 @@ def usdc(amount: int) -> str:
 
 def micro_usdc(text: str) -> int:
     """Exact micro-USDC of a decimal string. Raises `ApiError` bad_value."""
-    return _units(text, USDC_UNIT, "amount")
+    try:
+        return units_from_decimal(text, USDC_UNIT)
+    except NotAQuantity as error:
+        raise ApiError("bad_value", f"amount: {error}") from None
+
+
+def billionths(text: str, what: str) -> int:
+    """Exact billionths of a plain decimal as `api.wire.DECIMAL_PATTERN` has it. Raises `ApiError` bad_value."""
+    whole, point, part = text.partition(".")
+    digits = whole + part
+    if (
+        not (text.isascii() and digits.isdigit())
+        or not 0 < len(whole) <= WHOLE_DIGITS_MAX
+        or len(part) >= len(TO_BILLIONTHS)
+        or (point and not part)
+    ):
+        raise ApiError("bad_value", f"{what}: not a plain decimal of at most 15 digits, a point and 9 more.")
+    return int(digits) * TO_BILLIONTHS[len(part)]
+
+
+class Divisor:
+    """Exact division by a unit, in whole numbers."""
+
+    __slots__ = ("_by", "_times", "unit")
+
+    def __init__(self, unit: Decimal) -> None:
+        self.unit = unit
+        share = Fraction(unit) * TO_BILLIONTHS[0]
+        self._times, self._by = share.denominator, share.numerator
+
+    def units(self, billionths: int, what: str) -> int:
+        """Raises `ApiError` bad_value when it is no whole number of units."""
+        units, rest = divmod(billionths * self._times, self._by)
+        if rest:
+            raise ApiError("bad_value", f"{what}: not a multiple of {self.unit}.")
+        return units
 
 
 class MarketUnits:
     """A market with its tick and lot as decimals, made once."""
 
-    __slots__ = ("_lot", "_tick", "id", "market", "symbol")
+    __slots__ = ("_lot", "_lots", "_tick", "_ticks", "id", "market", "symbol")
 
     def __init__(self, market: Market) -> None:
         self.market = market
@@ -34,14 +73,16 @@ class MarketUnits:
         self.symbol = market.symbol
         self._tick = Decimal(market.tick)
         self._lot = Decimal(market.lot)
+        self._ticks = Divisor(self._tick)
+        self._lots = Divisor(self._lot)
 
     def ticks(self, text: str) -> int:
         """Raises `ApiError` bad_value when the price is no whole number of ticks."""
-        return _units(text, self._tick, "price")
+        return self._ticks.units(billionths(text, "price"), "price")
 
     def lots(self, text: str) -> int:
         """Raises `ApiError` bad_value when the size is no whole number of lots."""
-        return _units(text, self._lot, "size")
+        return self._lots.units(billionths(text, "size"), "size")
 
     def price(self, ticks: int) -> str:
         return decimal_from_units(ticks, self._tick)
@@ -59,13 +100,6 @@ class MarketUnits:
         with localcontext(prec=60):
             exact = Decimal(value) / (lots * self.market.value_per_tick_lot) * self._tick
             return format(exact.quantize(AVERAGE_UNIT, ROUND_HALF_EVEN), "f")
-
-
-def _units(text: str, unit: Decimal, what: str) -> int:
-    try:
-        return units_from_decimal(text, unit)
-    except NotAQuantity as error:
-        raise ApiError("bad_value", f"{what}: {error}") from None
 
 
 class Markets:

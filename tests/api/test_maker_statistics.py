@@ -1,5 +1,6 @@
 """Public statistics of makers, from the events alone."""
 
+from api.listening import Listening
 from api.statistics import MARKOUT_AFTER, MakerStatistics
 from core import events as e
 from core.market import DEFAULT_MARKETS
@@ -20,13 +21,14 @@ def filled(at: int, side: int, price: int) -> e.Filled:
 
 
 def test_answers_passes_and_rejections_are_counted() -> None:
-    statistics = MakerStatistics({1: BTC})
+    listening = Listening()
+    statistics = MakerStatistics({1: BTC}, listening)
     for number in (1, 2):
-        statistics.hear(0, opened(0, number))
-    statistics.hear(0, e.QuoteGiven(3 * MILLISECOND, 9, 1, MAKER, 0, 10, 5, 1, 100, 10))
-    statistics.hear(0, e.MakerPassed(4 * MILLISECOND, 2, MAKER))
-    statistics.hear(0, e.QuoteRejected(5 * MILLISECOND, MAKER, 1, 9, 1, "quote_out_of_band"))
-    statistics.hear(0, e.MakerFrozen(6 * MILLISECOND, MAKER, 1, 9))
+        listening.hear(0, opened(0, number))
+    listening.hear(0, e.QuoteGiven(3 * MILLISECOND, 9, 1, MAKER, 0, 10, 5, 1, 100, 10))
+    listening.hear(0, e.MakerPassed(4 * MILLISECOND, 2, MAKER))
+    listening.hear(0, e.QuoteRejected(5 * MILLISECOND, MAKER, 1, 9, 1, "quote_out_of_band"))
+    listening.hear(0, e.MakerFrozen(6 * MILLISECOND, MAKER, 1, 9))
     made, other = statistics.makers[MAKER], statistics.makers[OTHER]
     assert (made.asked, made.answered, made.passed, made.rejected, made.frozen) == (2, 1, 1, 1, 1)
     assert made.answer_time == 3 * MILLISECOND
@@ -34,15 +36,16 @@ def test_answers_passes_and_rejections_are_counted() -> None:
 
 
 def test_markout_is_the_indexs_move_in_the_makers_favour() -> None:
-    statistics = MakerStatistics({1: BTC})
-    statistics.hear(1, filled(0, side=1, price=1_000_000))  # the maker sold
-    statistics.hear(2, filled(1, side=-1, price=1_000_000))  # the maker bought
+    listening = Listening()
+    statistics = MakerStatistics({1: BTC}, listening)
+    listening.hear(1, filled(0, side=1, price=1_000_000))  # the maker sold
+    listening.hear(2, filled(1, side=-1, price=1_000_000))  # the maker bought
     early = e.IndexUpdated(MARKOUT_AFTER - 1, 1, 500_000, 0, 0, "x")
-    statistics.hear(3, early)
+    listening.hear(3, early)
     assert statistics.makers[MAKER].markouts == 0
-    statistics.hear(4, e.IndexUpdated(MARKOUT_AFTER, 1, 1_010_000, 0, 0, "x"))
+    listening.hear(4, e.IndexUpdated(MARKOUT_AFTER, 1, 1_010_000, 0, 0, "x"))
     made = statistics.makers[MAKER]
     assert (made.markouts, made.markout, made.fills) == (1, -10_000, 2)
-    statistics.hear(5, e.IndexUpdated(MARKOUT_AFTER + 1, 1, 1_010_000, 0, 0, "x"))
+    listening.hear(5, e.IndexUpdated(MARKOUT_AFTER + 1, 1, 1_010_000, 0, 0, "x"))
     assert (made.markouts, made.markout) == (2, 0)
     assert made.volume == 2 * 5 * 1_000_000 * BTC.value_per_tick_lot

@@ -1,0 +1,75 @@
+"""Agents as anybody gets them: registered over HTTP with a signature, with a slot and a deposit from the operator's door."""
+
+import asyncio
+from typing import Any, Final, NamedTuple
+
+import httpx
+from solders.keypair import Keypair
+
+from bench.gateway.exchange import OPERATOR_TOKEN
+from bench.gateway.links import LIMITS, Maker, Times, Trader
+from perpdex_sdk.rest import Rest
+
+DEPOSIT: Final = 50_000_000 * 1_000_000
+SYMBOLS: Final = tuple(LIMITS)
+MIDDLES: Final = {"BTC-PERP": 60_000, "ETH-PERP": 6_000, "SOL-PERP": 600}
+SLOTS: Final = 110
+KEYS_APART: Final = 10**9
+QUOTES_EVERY_S: Final = 20
+MAKERS_PER_MARKET: Final = 10
+
+
+class Credentials(NamedTuple):
+    account: int
+    token: str
+
+
+async def registered(http_url: str, count: int) -> list[Credentials]:
+    """New agents with money."""
+    headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    async with httpx.AsyncClient(base_url=http_url, headers=headers, timeout=30) as operator:
+
+        async def command(**fields: Any) -> None:
+            (await operator.post("/api/v1/operator/commands", json=fields)).raise_for_status()
+
+        made = []
+        for number in range(count):
+            rest = Rest(http_url)
+            session = await rest.sign_in(Keypair(), f"agent {number}")
+            await rest.close()
+            account = session.account
+            await command(type="BindSlot", account=account, page=account // SLOTS, slot=account % SLOTS)
+            await command(type="CreditDeposit", account=account, amount=DEPOSIT, key=f"deposit {account}")
+            made.append(Credentials(account, session.token))
+        return made
+
+
+async def connected_traders(port: int, agents: list[Credentials], times: Times) -> list[Trader]:
+    traders = []
+    for agent in agents:
+        trader = Trader(times, SYMBOLS, agent.account * KEYS_APART)
+        await trader.open(port, token=agent.token)
+        traders.append(trader)
+    return traders
+
+
+async def connected_makers(port: int, agents: list[Credentials]) -> list[Maker]:
+    """Makers that wait for nothing but what they are asked: ten in each market, a tick apart."""
+    makers = []
+    for number, agent in enumerate(agents):
+        symbol = SYMBOLS[number % len(SYMBOLS)]
+        distance = 1 + number // len(SYMBOLS)
+        maker = Maker(f"{MIDDLES[symbol] - distance}", f"{MIDDLES[symbol] + distance}")
+        await maker.open(port, token=agent.token)
+        await maker.ask({"op": "subscribe", "id": "s", "markets": [symbol]})
+        makers.append(maker)
+    return makers
+
+
+async def keep_quoting(maker: Maker) -> None:
+    """Standing quotes on both sides of every market, renewed before they expire."""
+    while True:
+        for symbol, middle in MIDDLES.items():
+            sides = {"bids": [[f"{middle - 1}", "1000000"]], "asks": [[f"{middle + 1}", "1000000"]]}
+            await maker.ask({"op": "quotes", "id": "q", "market": symbol, **sides, "life_ms": 60_000})
+        await asyncio.sleep(QUOTES_EVERY_S)

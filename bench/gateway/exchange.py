@@ -1,0 +1,80 @@
+"""The exchange as a process of its own, on a journal in the given directory: engine, HTTP and WebSocket as `perpdex serve api`
+runs them. Prices stand still, and the read side and the process host, which no request needs, are away.
+
+    python -m bench.gateway.exchange DIRECTORY [--unsynced]
+
+Prints its addresses as one JSON line and stops when its input ends. `--unsynced` leaves out nothing but the call that forces
+records to the disk.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import uvloop
+
+import matcher.journal
+from api.collaborators import EscrowInfo, WithdrawalsUnavailable
+from api.server import Given, Server
+from api.sessions import Sessions
+from api.streams import HistoryUnavailable
+from core.market import DEFAULT_MARKETS
+from matcher import commands as c
+from matcher.engine import Engine
+
+OPERATOR_TOKEN: Final = "the operator's token of the benchmark"
+INDEX_TICKS: Final = 600_000
+INDEX_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Away:
+    """A collaborator that cannot be reached: every call raises `error`."""
+
+    error: type[Exception]
+
+    def __getattr__(self, name: str) -> Any:
+        async def unreachable(*given: object) -> NoReturn:
+            raise self.error(name)
+
+        return unreachable
+
+
+async def serve(directory: Path) -> None:
+    """Serve until the input ends."""
+    engine = Engine(directory, time.time_ns)
+    for market in DEFAULT_MARKETS:
+        await engine.ask(c.ListMarket(market))
+    server = await Server.start(
+        Given(
+            engine=engine,
+            journal=directory,
+            sessions=Sessions(b"the session secret of the benchmark", OPERATOR_TOKEN, time.time_ns),
+            reads=Away(HistoryUnavailable),
+            withdrawals=Away(WithdrawalsUnavailable),
+            escrow=EscrowInfo("", "", "", "", ""),
+        )
+    )
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    print(json.dumps({"http": server.http_url, "port": server.websocket_port}), flush=True)
+    while not ended.done():
+        for market in DEFAULT_MARKETS:
+            engine.submit(c.UpdateIndex(market.id, INDEX_TICKS, 0, time.time_ns(), "benchmark"), None)
+        await asyncio.wait({ended}, timeout=INDEX_EVERY_S)
+    await server.stop()
+    engine.close()
+
+
+def main() -> None:
+    if "--unsynced" in sys.argv:
+        assert callable(matcher.journal.sync)
+        matcher.journal.sync = lambda descriptor: None
+    uvloop.run(serve(Path(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
