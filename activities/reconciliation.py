@@ -21,7 +21,7 @@ CREDIT_PATIENCE: Final = 30
 
 
 class ChainTotals(NamedTuple):
-    """One finalized view of the escrow, in micro-USDC: `deposits` and `withdrawals` are running totals."""
+    """One finalized view of the escrow, in micro-USDC: `deposits` and `withdrawals` are running totals. All zero before it exists."""
 
     vault: int
     pages_total: int
@@ -151,6 +151,8 @@ class ReconciliationActivities:
         return result
 
     async def _totals(self) -> ChainTotals:
+        if await self._escrow.view.escrow_state(FINALIZED) is None:
+            return ChainTotals(vault=0, pages_total=0, clearing=0, deposits=0, withdrawals=0)
         snapshot = await self._escrow.view.snapshot(FINALIZED)
         return ChainTotals(
             vault=snapshot.vault,
