@@ -12,6 +12,7 @@ from api.metrics import Metrics
 from api.sessions import Sessions
 from api.statistics import MakerStatistics
 from api.streams import Item, Streams
+from ledger.batch_roots import Proof
 from ledger.queries import BatchView, FillView
 from matcher.engine import Engine
 
@@ -42,6 +43,12 @@ class Reads(Protocol):
     async def batch(self, number: int) -> BatchView | None: ...
 
     async def batches(self, before: int, limit: int) -> list[BatchView]: ...
+
+    async def prove_fill(self, number: int) -> Proof | None:
+        """None when there is no such fill, or no stored batch has it yet."""
+
+    async def prove_account(self, batch: int, account: int) -> Proof | None:
+        """None when the account is not in that batch."""
 
     async def projected(self) -> int:
         """Journal sequence up to which the read side has got."""

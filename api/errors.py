@@ -82,6 +82,7 @@ EDGE: Final[dict[str, Entry]] = {
     "resume_invalid": Entry(409, "resume_from is beyond the head of the account's stream."),
     "history_unavailable": Entry(503, "The read side has not caught up, or cannot be reached.", True),
     "fill_unknown": Entry(404, "No fill has that number."),
+    "not_batched": Entry(404, "No stored batch has it yet: ask again after the next settlement.", True),
     "batch_unknown": Entry(404, "No such batch, or its accounts are no longer in memory."),
     "withdrawals_unavailable": Entry(
         503, "The withdrawal process cannot be reached; what became of the call is unknown.", True

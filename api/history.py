@@ -7,6 +7,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.streams import HistoryUnavailable, Item
+from ledger.batch_roots import Proof
 from ledger.queries import BatchView, FillView, Queries
 
 T = TypeVar("T")
@@ -32,6 +33,12 @@ class History:
 
     async def batches(self, before: int, limit: int) -> list[BatchView]:
         return await _read(self._queries.batches(before, limit))
+
+    async def prove_fill(self, number: int) -> Proof | None:
+        return await _read(self._queries.prove_fill(number))
+
+    async def prove_account(self, batch: int, account: int) -> Proof | None:
+        return await _read(self._queries.prove_account(batch, account))
 
     async def projected(self) -> int:
         return await _read(self._queries.projected())

@@ -205,6 +205,25 @@ class CancelledAnswer(Answer):
     cancelled: list[int] = Field(description="Numbers of the requests that this call ended.")
 
 
+# --- proofs ---
+
+
+class ProofStep(Answer):
+    left: bool = Field(description="Whether the sibling stands on the left.")
+    hash: str = Field(description="The sibling's hash, hexadecimal.")
+
+
+class ProofAnswer(Answer):
+    """SHA-256 of 0x00 and the leaf, then for each step of 0x01 and the two children in their order, is the root on chain."""
+
+    batch: int
+    leaf: str = Field(
+        description="The bytes that are proven, hexadecimal; docs/reference/proofs.md names their fields."
+    )
+    path: list[ProofStep] = Field(description="From the leaf up.")
+    root: str = Field(description="The batch's root, hexadecimal: the escrow account keeps the last 128.")
+
+
 # --- withdrawals ---
 
 

@@ -7,6 +7,8 @@ from perpdex_sdk.errors import (
     Closed,
     DepositFailed,
     ExchangeError,
+    MessageRefused,
+    NotProven,
     Refused,
     Unreachable,
 )
@@ -19,6 +21,8 @@ __all__ = [
     "Closed",
     "DepositFailed",
     "ExchangeError",
+    "MessageRefused",
+    "NotProven",
     "OpenRequest",
     "Refused",
     "Unreachable",

@@ -16,6 +16,7 @@ from perpdex_sdk.errors import AnswerUnknown, Closed, Refused
 from perpdex_sdk.funds import send_deposit, signed_withdrawal
 from perpdex_sdk.link import Link
 from perpdex_sdk.orders import OpenRequest
+from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
 from perpdex_sdk.rest import Account, FillStatus, Market, Rest, Session, Withdrawal
 
 log = logging.getLogger("perpdex_sdk")
@@ -249,6 +250,15 @@ class Agent:
     async def fill_status(self, fill: int) -> FillStatus:
         """Settlement status of a fill."""
         return await self.rest.fill_status(fill)
+
+    async def prove_fill(self, fill: int, rpc_url: str | None = None) -> ProvenFill:
+        """Check against the chain that one of this account's fills was settled. Raises `NotProven`, `Refused` (not_batched)."""
+        return await proven_fill(await self.rest.fill_proof(fill), fill, await self.rest.escrow(), rpc_url)
+
+    async def prove_balance(self, batch: int, rpc_url: str | None = None) -> ProvenBalance:
+        """Check against the chain what this account had at a batch's cut. Raises `NotProven`, `Refused` (not_batched)."""
+        proof = await self.rest.balance_proof(batch)
+        return await proven_balance(proof, batch, self.account, await self.rest.escrow(), rpc_url)
 
     # --- the connection ---
 

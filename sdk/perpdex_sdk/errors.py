@@ -35,5 +35,13 @@ class DepositFailed(ExchangeError):
     """The chain refused the deposit, or let it expire; nothing moved."""
 
 
+class NotProven(ExchangeError):
+    """A proof that proves nothing, or a root that the chain does not hold (yet)."""
+
+
+class MessageRefused(ExchangeError):
+    """The exchange asked for a signature over something other than the withdrawal that was asked for. Nothing was signed."""
+
+
 class Closed(ExchangeError):
     """This agent was closed."""

@@ -17,13 +17,15 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
-from perpdex_sdk.errors import DepositFailed, ExchangeError
+from perpdex_sdk.errors import DepositFailed, ExchangeError, MessageRefused
 from perpdex_sdk.rest import Escrow, Place, Rest, Withdrawal
 from perpdex_sdk.rpc import Rpc
 
 TOKEN_PROGRAM = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
 ASSOCIATED_TOKEN_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 DEPOSIT = hashlib.sha256(b"global:deposit").digest()[:8]
+WITHDRAW = hashlib.sha256(b"global:withdraw").digest()[:8]
+BUDGET_PROGRAM = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
 MICRO = Decimal(1_000_000)
 SLOT_TRIES, SLOT_PAUSE = 150, 0.2
 SIGN_TRIES, SIGN_PAUSE = 150, 0.2
@@ -74,6 +76,41 @@ async def send_deposit(rest: Rest, keypair: Keypair, amount: Decimal, rpc_url: s
         await rpc.close()
 
 
+def must_pay_only(
+    raw: bytes, escrow: Escrow, place: Place | None, owner: Pubkey, micro_usdc: int, destination: str | None
+) -> None:
+    """Raises `MessageRefused` unless a message does nothing but pay `micro_usdc` out of the owner's slot to `destination`.
+
+    The owner must not be the one who pays the fee. An owner's signature is good for everything in a message: never sign one unread.
+    """
+    try:
+        message = Message.from_bytes(raw)
+        payments = [
+            one
+            for one in message.instructions
+            if message.account_keys[one.program_id_index] != BUDGET_PROGRAM
+        ]
+    except (ValueError, IndexError) as error:
+        raise MessageRefused(f"that is no message: {error}") from error
+    if len(payments) != 1 or place is None or message.account_keys[0] == owner:
+        raise MessageRefused("the message is not one payment at the exchange's cost")
+    (payment,) = payments
+    keys = [message.account_keys[index] for index in payment.accounts]
+    target = (
+        Pubkey.from_string(destination)
+        if destination
+        else token_account(owner, Pubkey.from_string(escrow.mint))
+    )
+    wanted = [Pubkey.from_string(escrow.escrow), page_address(escrow, place.page), owner, target]
+    if (
+        message.account_keys[payment.program_id_index] != Pubkey.from_string(escrow.program)
+        or len(keys) != 7
+        or [*keys[:3], keys[4]] != wanted
+        or payment.data[:18] != WITHDRAW + struct.pack("<HQ", place.slot, micro_usdc)
+    ):
+        raise MessageRefused("the message pays something else than was asked for")
+
+
 async def _own_place(rest: Rest) -> Place:
     """The account's slot; the exchange opens it moments after registration."""
     for _ in range(SLOT_TRIES):
@@ -87,11 +124,14 @@ async def _own_place(rest: Rest) -> Place:
 async def signed_withdrawal(
     rest: Rest, keypair: Keypair, amount: str, destination: str | None, key: str
 ) -> Withdrawal:
-    """Start a withdrawal, wait for the message to sign, sign it and hand it in."""
+    """Start a withdrawal, wait for the message to sign, check it, sign it and hand it in. Raises `MessageRefused`."""
     view = await rest.start_withdrawal(amount, key, destination)
+    escrow, place = await rest.escrow(), (await rest.account()).escrow
     for _ in range(SIGN_TRIES):
         if view.status == "awaiting_signature" and view.message is not None:
-            signature = keypair.sign_message(base64.b64decode(view.message))
+            message = base64.b64decode(view.message)
+            must_pay_only(message, escrow, place, keypair.pubkey(), int(Decimal(amount) * MICRO), destination)
+            signature = keypair.sign_message(message)
             return await rest.sign_withdrawal(view.id, str(signature))
         if view.status not in ("starting", "awaiting_signature"):
             return view

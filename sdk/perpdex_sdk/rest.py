@@ -78,6 +78,20 @@ class FillStatus(msgspec.Struct, frozen=True):
     status: str
 
 
+class Step(msgspec.Struct, frozen=True):
+    left: bool
+    hash: str
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What `perpdex_sdk.proofs` checks; hashes and bytes are hexadecimal."""
+
+    batch: int
+    leaf: str
+    path: list[Step]
+    root: str
+
+
 class Withdrawal(msgspec.Struct, frozen=True):
     id: str
     amount: str
@@ -145,6 +159,12 @@ class Rest:
 
     async def fill_status(self, fill: int) -> FillStatus:
         return await self._call("GET", f"/api/v1/fills/{fill}", FillStatus)
+
+    async def fill_proof(self, fill: int) -> Proof:
+        return await self._call("GET", f"/api/v1/account/fills/{fill}/proof", Proof)
+
+    async def balance_proof(self, batch: int) -> Proof:
+        return await self._call("GET", f"/api/v1/account/batches/{batch}/proof", Proof)
 
     async def start_withdrawal(self, amount: str, key: str, destination: str | None) -> Withdrawal:
         body = {"amount": amount, "key": key, "destination": destination}

@@ -9,7 +9,7 @@ import pytest
 from solders.keypair import Keypair
 
 from matcher import commands as c
-from perpdex_sdk import Agent, AnswerUnknown, Refused
+from perpdex_sdk import Agent, AnswerUnknown, MessageRefused, Refused
 from perpdex_sdk import messages as m
 
 Connect = Callable[..., Awaitable[Agent]]
@@ -157,11 +157,11 @@ async def test_the_heartbeat_finds_wrong_books(exchange: Any, connect: Connect) 
     assert trader.mismatches == 1
 
 
-async def test_withdrawals_are_started_and_signed(exchange: Any, connect: Connect) -> None:
+async def test_what_is_not_the_withdrawal_is_not_signed(exchange: Any, connect: Connect) -> None:
     trader = await connect("trader")
-    view = await trader.withdraw("25.5")
-    assert (view.status, view.amount) == ("paid", "25.500000")
-    assert view.signature == str(trader.keypair.sign_message(b"\x01"))
+    with pytest.raises(MessageRefused):
+        await trader.withdraw("25.5", key="mine")
+    assert (await trader.rest.withdrawal(f"withdrawal-{trader.account}-mine")).status == "awaiting_signature"
 
 
 async def test_the_exchange_restarts_under_its_agents(new_exchange: Any, tmp_path: Any) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from solana.rpc.async_api import AsyncClient
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
+from solders.message import Message
 from solders.pubkey import Pubkey
+from solders.system_program import TransferParams, transfer
 
 from api.collaborators import EscrowInfo
 from chain.escrow import EscrowClient
@@ -19,9 +22,9 @@ from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
 from chain.send import Landed, send_until
 from matcher import commands as c
-from perpdex_sdk import Agent, DepositFailed, Unreachable
+from perpdex_sdk import Agent, DepositFailed, MessageRefused, Unreachable
 from perpdex_sdk.agents.population import fund, key_at
-from perpdex_sdk.funds import deposit_instruction
+from perpdex_sdk.funds import deposit_instruction, must_pay_only
 from perpdex_sdk.rest import Escrow, Place
 from perpdex_sdk.rpc import Rpc
 
@@ -114,3 +117,50 @@ def test_the_client_needs_nothing_of_the_exchange() -> None:
             words = line.split()
             if words[:1] in (["import"], ["from"]):
                 assert words[1].split(".")[0] not in ours, (source, line)
+
+
+async def test_only_the_withdrawal_that_was_asked_for_is_signed(escrow: Any) -> None:
+    client, operator, url = escrow
+    owner, at, place = Signer(Keypair()), Escrow(**info(client, url)._asdict()), Place(3, 7)
+    other = Pubkey.new_unique()
+
+    def check(message: bytes, place: Place | None = place, amount: int = 123, to: str | None = None) -> None:
+        must_pay_only(message, at, place, owner.pubkey, amount, to)
+
+    built = await client.withdraw_message(operator.pubkey, owner.pubkey, 3, 7, 123, 1)
+    check(built.message)
+    elsewhere = await client.withdraw_message(operator.pubkey, owner.pubkey, 3, 7, 123, 1, target=other)
+    check(elsewhere.message, to=str(other))
+    for message, changes in (
+        (built.message, {"amount": 124}),
+        (built.message, {"to": str(other)}),
+        (built.message, {"place": Place(3, 8)}),
+        (built.message, {"place": Place(2, 7)}),
+        (built.message, {"place": None}),
+        (elsewhere.message, {}),
+        ((await client.withdraw_message(owner.pubkey, owner.pubkey, 3, 7, 123, 1)).message, {}),
+        (with_a_transfer(built.message, owner.pubkey, other), {}),
+        (b"\x01", {}),
+        (b"", {}),
+    ):
+        with pytest.raises(MessageRefused):
+            check(message, **changes)
+
+
+def with_a_transfer(raw: bytes, owner: Pubkey, to: Pubkey) -> bytes:
+    """The same message, which also sends the owner's SOL away."""
+    message = Message.from_bytes(raw)
+    signers = set(message.signer_keys())
+    instructions = [
+        Instruction(
+            message.account_keys[one.program_id_index],
+            one.data,
+            [
+                AccountMeta(message.account_keys[index], message.account_keys[index] in signers, True)
+                for index in one.accounts
+            ],
+        )
+        for one in message.instructions
+    ]
+    stolen = transfer(TransferParams(from_pubkey=owner, to_pubkey=to, lamports=1))
+    return bytes(Message([*instructions, stolen], message.account_keys[0]))
