@@ -1,0 +1,69 @@
+"""The README's tour, as its reader runs it, on the whole network."""
+
+import asyncio
+import os
+import re
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from cli.stack import Stack
+from perpdex_sdk import Agent, Refused
+from perpdex_sdk.agents.population import key_at
+from wiring import escrow_client
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def test_an_agents_first_trade(stack: Stack, tmp_path: Path) -> None:
+    url, key, ready, loop = (
+        stack.settings.api_url,
+        tmp_path / "key.json",
+        asyncio.Event(),
+        asyncio.get_running_loop(),
+    )
+    await asyncio.to_thread(stack.start_agents, "makers", 2, lambda _: loop.call_soon_threadsafe(ready.set))
+    async with asyncio.timeout(60):
+        await ready.wait()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(ROOT / "sdk" / "examples" / "first_trade.py"), "--url", url, "--key", str(key)),
+        env={**os.environ, "PYTHONPATH": str(ROOT / "sdk"), "PYTHONUNBUFFERED": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), 90)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    said = output.decode()
+    assert process.returncode == 0, said
+    assert re.search(r"^2\. balance 1000\.?0* USDC$", said, re.M)
+    assert re.search(r"^3\. filled: 0\.0100 BTC-PERP at \d+\.\d+", said, re.M)
+    assert re.search(r"^4\. fill \d+ is final in batch \d+$", said, re.M)
+    assert re.search(r"^5\. proven on chain: the escrow holds root [0-9a-f]{64}", said, re.M)
+    assert re.search(r"^6\. withdrawal of 25\.0* USDC: paid, transaction \w{80,90}$", said, re.M)
+    await the_money_is_where_it_should_be(stack, url, key, said)
+    await asyncio.to_thread(stack.stop_agents)
+
+
+async def the_money_is_where_it_should_be(stack: Stack, url: str, key: Path, said: str) -> None:
+    """25 USDC in the owner's wallet, the rest in the account; nobody else gets the proof of its fill."""
+    fill = int(re.findall(r"fill (\d+) is final", said)[0])
+    escrow, agent = escrow_client(stack.settings), await Agent.connect(url, key_at(key), "first-trade")
+    stranger = await Agent.connect(url, key_at(key.with_name("stranger.json")), "stranger")
+    try:
+        wallet = escrow.wallet_of(agent.keypair.pubkey())
+        held = (await escrow.client.get_token_account_balance(wallet, "confirmed")).value.amount
+        assert held == "25000000"
+        fee = Decimal(re.findall(r"fee ([\d.]+) USDC", said)[0])
+        assert agent.balance == Decimal(1_000) - fee - 25
+        with pytest.raises(Refused, match="fill_unknown"):
+            await stranger.prove_fill(fill)
+    finally:
+        await stranger.close()
+        await agent.close()
+        await escrow.client.close()
