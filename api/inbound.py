@@ -49,7 +49,7 @@ class Inbound:
         if op.key is None:
             return c.CancelRequest(account, op.request)
         # A key whose request is closed already is looked up too: the answer to the cancel is then that final answer.
-        open_id = self._state.book.open_keys.get((account, op.key))
+        open_id = self._state.book.open_keys.get(account, {}).get(op.key)
         return c.CancelRequest(account, open_id or self._state.accounts[account].keys.get(op.key, 0))
 
     def _cancel_all(self, account: int, op: wire.CancelAll) -> c.Command:
@@ -69,7 +69,7 @@ class Inbound:
                 if text is not None:
                     billionths(text, "quote")
             raise ApiError("request_unknown")
-        units = self._markets[request.market]
+        units = self._markets[request.opened.market]
         return c.AnswerRequest(
             account,
             op.request,

@@ -16,7 +16,7 @@ from core import events as e
 from core.batches import BatchStatus
 from core.market import MarketStatus
 from ledger.queries import BatchView, FillView
-from matcher.book import Ladder, Request
+from matcher.book import Ladder
 from matcher.state import Account, Exchange
 
 STATUS_NAMES: dict[int, s.FillStatus] = dict(enumerate(get_args(s.FillStatus)))
@@ -214,16 +214,16 @@ def closed(event: e.RequestClosed, markets: Markets, fee: str | None, repeated: 
     )
 
 
-def open_request(request: Request, markets: Markets) -> s.OpenRequestAnswer:
-    units = markets[request.market]
+def open_request(opened: e.RequestOpened, markets: Markets) -> s.OpenRequestAnswer:
+    units = markets[opened.market]
     return s.OpenRequestAnswer(
-        id=request.key,
-        request=request.id,
+        id=opened.key,
+        request=opened.request,
         market=units.symbol,
-        side=SIDE_NAMES[request.side],
-        size=units.size(request.size),
-        limit=units.price(request.limit),
-        expires=micros(request.expires),
+        side=SIDE_NAMES[opened.side],
+        size=units.size(opened.size),
+        limit=units.price(opened.limit),
+        expires=micros(opened.expires),
     )
 
 

@@ -1,12 +1,12 @@
 """What happened. Events carry every amount, so applying one decides nothing.
 
-Durable events (`DURABLE_TAGS`) are journal records and make up the replayable state; the others describe requests and quotes, which
+Durable events (`DURABLE`) are journal records and make up the replayable state; the others describe requests and quotes, which
 die with the process (every agent's connection dies with it, and quotes are pulled on disconnect). Journal layout: array-like
 msgpack with a numeric tag; fields may only be appended, with defaults, so every older journal stays readable.
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -280,23 +280,31 @@ DURABLE: Final = (
 """Union of the event types that are journal records."""
 
 
+DURABLE_TYPES: Final[frozenset[type[Event]]] = frozenset(get_args(DURABLE))
+"""The same as a set: whether a type is in it is known at once, where `isinstance` asks the union's members one by one."""
+
+_OF_ONE_ACCOUNT: Final = frozenset(
+    {
+        AgentRegistered,
+        TierSet,
+        SlotBound,
+        DepositCredited,
+        WithdrawalReserved,
+        WithdrawalFinished,
+        RequestClosed,
+    }
+)
+
+
 def concerns(event: Event) -> tuple[int, ...]:
     """Accounts whose numbered private stream carries this durable event, in order, each once.
 
     The engine's counters and the ledger's must agree for ever, so both ask here.
     """
-    match event:
-        case Filled(taker=taker, maker=maker):
-            return (taker, maker) if taker != maker else (taker,)
-        case (
-            AgentRegistered(account=account)
-            | TierSet(account=account)
-            | SlotBound(account=account)
-            | DepositCredited(account=account)
-            | WithdrawalReserved(account=account)
-            | WithdrawalFinished(account=account)
-            | RequestClosed(account=account)
-        ):
-            return (account,)
-        case _:
-            return ()
+    kind = type(event)
+    if kind is Filled:
+        taker, maker = event.taker, event.maker  # type: ignore[attr-defined]
+        return (taker, maker) if taker != maker else (taker,)
+    if kind in _OF_ONE_ACCOUNT:
+        return (event.account,)  # type: ignore[attr-defined]
+    return ()

@@ -1,24 +1,32 @@
 """Simple cross margin: the initial requirement at each market's highest leverage, unrealized profit and loss counted."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Self
 
-from core.quantities import MILLION, divide_up, share_up
+import msgspec
+
+from core.market import Market
+from core.position import Position
+from core.quantities import MILLION, divide_up
 
 WITHDRAWAL_NOTIONAL_SHARE = 10
 """A withdrawal must leave at least a tenth of the notional: unrealized profit cannot be drawn out against itself."""
 
 
-class Held(NamedTuple):
-    """A position with what is needed to value it: micro-USDC per lot at the mark, and its market's initial fraction (ppm)."""
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """A market's mark as positions need it: the micro-USDC that one lot is worth, and the millionths of a micro-USDC it requires."""
 
-    size: int
-    cost: int
     value_per_lot: int
-    initial_fraction: int
+    requirement_per_lot: int
+
+    @classmethod
+    def of(cls, market: Market, price: int) -> Self:
+        """The mark of `market` at `price` ticks; exact."""
+        value = price * market.value_per_tick_lot
+        return cls(value, value * market.initial_fraction)
 
 
-class Margin(NamedTuple):
+class Margin(msgspec.Struct, frozen=True, gc=False):
     """Micro-USDC: `equity` is balance plus unrealized profit and loss; `requirement` is rounded up."""
 
     equity: int
@@ -37,14 +45,22 @@ class Margin(NamedTuple):
         return max(0, self.equity - kept)
 
 
-def margin(balance: int, positions: Iterable[Held]) -> Margin:
-    """Margin of a cross account; each position's requirement is rounded up."""
+def margin(
+    balance: int, positions: Mapping[int, Position], marks: Mapping[int, Mark], leaving_out: int = 0
+) -> Margin:
+    """Margin of a cross account, its positions valued at `marks`; each position's requirement is rounded up.
+
+    The position in the market `leaving_out` is not counted: a trade in it will replace it.
+    """
     equity, requirement, notional = balance, 0, 0
-    for held in positions:
-        value = held.size * held.value_per_lot
-        equity += value - held.cost
-        notional += abs(value)
-        requirement += share_up(abs(value), held.initial_fraction)
+    for market, held in positions.items():
+        if market != leaving_out:
+            mark = marks[market]
+            size = held.size
+            equity += size * mark.value_per_lot - held.cost
+            size = abs(size)
+            notional += size * mark.value_per_lot
+            requirement -= -size * mark.requirement_per_lot // MILLION
     return Margin(equity, requirement, notional)
 
 
@@ -57,8 +73,3 @@ def trade_is_affordable(before: int, after: int, equity: int, requirement: int) 
         return True
     shrinks = abs(after) < abs(before) and before * after >= 0
     return shrinks and equity >= 0
-
-
-def leverage_ppm(margin: Margin) -> int:
-    """Notional over equity in parts per million, rounded up; 0 without equity."""
-    return divide_up(margin.notional * MILLION, margin.equity) if margin.equity > 0 else 0

@@ -1,16 +1,19 @@
 """One position: signed size and the cost it was entered at."""
 
-from typing import NamedTuple
+import msgspec
 
 from core.quantities import divide_up
 
 
-class Trade(NamedTuple):
-    """A position after a trade, and what the trade realized (before fees)."""
+class Position(msgspec.Struct, gc=False):
+    """Signed lots and their signed cost in micro-USDC."""
 
     size: int
     cost: int
-    realized: int
+
+
+Trade = tuple[int, int, int]
+"""Size and cost of a position after a trade, and what the trade realized (before fees)."""
 
 
 def trade(size: int, cost: int, change: int, value_per_lot: int) -> Trade:
@@ -21,9 +24,9 @@ def trade(size: int, cost: int, change: int, value_per_lot: int) -> Trade:
     until it closes. Flipping closes whole, then opens the rest. Nothing is lost: cost + realized balances value exactly.
     """
     if size == 0 or (size > 0) == (change > 0):
-        return Trade(size + change, cost + change * value_per_lot, 0)
+        return size + change, cost + change * value_per_lot, 0
     if abs(change) < abs(size):
         closed = divide_up(cost * abs(change), abs(size))
-        return Trade(size + change, cost - closed, -change * value_per_lot - closed)
+        return size + change, cost - closed, -change * value_per_lot - closed
     rest = size + change
-    return Trade(rest, rest * value_per_lot, size * value_per_lot - cost)
+    return rest, rest * value_per_lot, size * value_per_lot - cost

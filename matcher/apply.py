@@ -8,10 +8,11 @@ from core.accounts import CLEARING, TREASURY
 from core.batches import BatchStatus
 from core.market import MarketStatus
 from core.netting import net
+from core.position import Position
 from matcher.apply_book import BOOK_APPLIERS
 from matcher.book import Ladder
 from matcher.limits import ANSWERS_KEPT, BATCHES_KEPT, KEYS_KEPT
-from matcher.state import Account, Cut, Exchange, Position
+from matcher.state import Account, Cut, Exchange
 
 
 def apply(state: Exchange, event: e.Event) -> None:
@@ -39,20 +40,24 @@ def _market_listed(state: Exchange, event: e.MarketListed) -> None:
     state.open_interest.setdefault(id, 0)
     state.book.asks.setdefault(id, Ladder(1))
     state.book.bids.setdefault(id, Ladder(-1))
-    state.book.makers.setdefault(id, set())
+    state.book.makers.setdefault(id, {})
+    state.follow_index(id)
 
 
 def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
     state.statuses[event.market] = MarketStatus(event.status)
+    state.follow_index(event.market)
 
 
 def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
     state.indexes[event.market] = event
+    state.follow_index(event.market)
 
 
 def _agent_registered(state: Exchange, event: e.AgentRegistered) -> None:
-    state.accounts[event.account] = Account(event.account, event.owner, event.name)
-    state.owners.setdefault(event.owner, []).append(event.account)
+    owned = state.owners.setdefault(event.owner, [])
+    account = state.accounts[event.account] = Account(event.account, event.owner, event.name, owned)
+    owned.append(account)
     state.owned.add(event.account)
     state.names[event.owner, event.name] = event.account
     state.next_account = event.account + 1
@@ -100,59 +105,56 @@ def _withdrawal_finished(state: Exchange, event: e.WithdrawalFinished) -> None:
 
 
 def _filled(state: Exchange, event: e.Filled) -> None:
-    taker, maker = state.accounts[event.taker], state.accounts[event.maker]
-    before = _long(taker, event.market) + _long(maker, event.market)
-    _hold(taker, event.market, event.side * event.size, event.taker_cost)
-    _hold(maker, event.market, -event.side * event.size, event.maker_cost)
-    state.open_interest[event.market] += _long(taker, event.market) + _long(maker, event.market) - before
+    accounts, market, change = state.accounts, event.market, event.side * event.size
+    taker, maker = accounts[event.taker], accounts[event.maker]
+    state.open_interest[market] += _hold(taker, market, change, event.taker_cost) + _hold(
+        maker, market, -change, event.maker_cost
+    )
     taker.balance += event.taker_realized - event.fee
     maker.balance += event.maker_realized
-    state.accounts[TREASURY].balance += event.fee
-    state.accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
+    accounts[TREASURY].balance += event.fee
+    accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
     state.last_fill = event.fill
-    protection = state.book.protections.get((event.maker, event.market))
-    if protection is not None:
-        protection.fills.append((event.at, -event.side * event.size))
-        while protection.fills and protection.fills[0][0] <= event.at - protection.window:
-            protection.fills.popleft()
+    protections = state.book.protections
+    if protections and (event.maker, market) in protections:
+        protections[event.maker, market].record(event.at, -change)
 
 
-def _long(account: Account, market: int) -> int:
-    held = account.positions.get(market)
-    return held.size if held is not None and held.size > 0 else 0
-
-
-def _hold(account: Account, market: int, change: int, cost: int) -> None:
+def _hold(account: Account, market: int, change: int, cost: int) -> int:
+    """Change a position; returns by how many lots it is longer than before (a short counts as none)."""
     held = account.positions.get(market)
     if held is None:
         account.positions[market] = Position(change, cost)
-    elif held.size + change:
-        held.size += change
+        return change if change > 0 else 0
+    before = held.size
+    after = before + change
+    if after:
+        held.size = after
         held.cost = cost
     else:
         del account.positions[market]
+    return (after if after > 0 else 0) - (before if before > 0 else 0)
 
 
 def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
-    account = state.accounts[event.account]
-    account.closed[event.request] = event
-    account.keys[event.key] = event.request
-    while len(account.closed) > ANSWERS_KEPT or _oldest(account).at < event.at - KEYS_KEPT:
-        old = account.closed.pop(_oldest(account).request)
+    account, id = state.accounts[event.account], event.request
+    account.closed[id] = event
+    account.keys[event.key] = id
+    kept = account.kept
+    kept.append(event)
+    while len(kept) > ANSWERS_KEPT or kept[0].at < event.at - KEYS_KEPT:
+        old = kept.popleft()
+        del account.closed[old.request]
         if account.keys.get(old.key) == old.request:
             del account.keys[old.key]
     book = state.book
-    book.next_id = max(book.next_id, event.request + 1)
-    request = book.requests.pop(event.request, None)
+    if id >= book.next_id:
+        book.next_id = id + 1
+    request = book.requests.pop(id, None)
     if request is not None:
-        book.requests_of[event.account].discard(event.request)
-        del book.open_keys[event.account, event.key]
+        del book.open_keys[event.account][event.key]
         for maker in request.answers:
-            book.answered_by[maker].discard(event.request)
-
-
-def _oldest(account: Account) -> e.RequestClosed:
-    return next(iter(account.closed.values()))
+            book.answered_by[maker].discard(id)
 
 
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:

@@ -9,7 +9,6 @@ from matcher.book import (
     REQUEST_DEADLINE,
     STANDING_DEADLINE,
     SWITCH_DEADLINE,
-    Answer,
     Level,
     Protection,
     Request,
@@ -18,46 +17,22 @@ from matcher.state import Exchange
 
 
 def _request_opened(state: Exchange, event: e.RequestOpened) -> None:
-    book = state.book
-    book.requests[event.request] = Request(
-        event.request,
-        event.account,
-        event.key,
-        event.terms,
-        event.market,
-        event.side,
-        event.size,
-        event.limit,
-        event.expires,
-        event.auto,
-        event.all_or_none,
-        event.reduce_only,
-        event.show_side,
-        event.makers,
-        event.at,
-    )
-    book.requests_of.setdefault(event.account, set()).add(event.request)
-    book.open_keys[event.account, event.key] = event.request
-    book.next_id = event.request + 1
-    heappush(book.deadlines, (event.expires, REQUEST_DEADLINE, event.request, 0))
+    book, request, account = state.book, event.request, event.account
+    book.requests[request] = Request(event, set(event.makers), {})
+    keys = book.open_keys.get(account)
+    if keys is None:
+        keys = book.open_keys[account] = {}
+    keys[event.key] = request
+    book.next_id = request + 1
+    heappush(book.deadlines, (event.expires, REQUEST_DEADLINE, request, 0))
 
 
 def _quote_given(state: Exchange, event: e.QuoteGiven) -> None:
-    book = state.book
+    book, account = state.book, event.account
     request = book.requests[event.request]
-    request.waiting.discard(event.account)
-    request.answers[event.account] = Answer(
-        event.quote,
-        event.account,
-        event.bid,
-        event.ask,
-        event.size,
-        event.min_fill,
-        event.expires,
-        event.index,
-        event.at,
-    )
-    book.answered_by.setdefault(event.account, set()).add(event.request)
+    request.waiting.discard(account)
+    request.answers[account] = event
+    book.answered_by[account].add(event.request)
     book.next_id = event.quote + 1
 
 
@@ -112,11 +87,14 @@ def _standing_reduced(state: Exchange, event: e.StandingReduced) -> None:
 
 
 def _subscribed(state: Exchange, event: e.Subscribed) -> None:
-    for id, makers in state.book.makers.items():
-        if id in event.markets:
-            makers.add(event.account)
-        else:
-            makers.discard(event.account)
+    book, account = state.book, event.account
+    book.answered_by.setdefault(account, set())
+    for id, makers in book.makers.items():
+        if id not in event.markets:
+            makers.pop(account, None)
+        elif account not in makers:
+            makers[account] = state.accounts[account].owner
+            book.makers[id] = dict(sorted(makers.items()))
 
 
 def _deadline_set(state: Exchange, event: e.DeadlineSet) -> None:
@@ -144,7 +122,7 @@ def _maker_frozen(state: Exchange, event: e.MakerFrozen) -> None:
 def _quote_rejected(state: Exchange, event: e.QuoteRejected) -> None:
     request = state.book.requests.get(event.request)
     answer = request.answers.get(event.account) if request is not None else None
-    if request is not None and answer is not None and answer.id == event.quote:
+    if request is not None and answer is not None and answer.quote == event.quote:
         del request.answers[event.account]
         state.book.answered_by[event.account].discard(event.request)
 

@@ -4,142 +4,74 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 
+import msgspec
 
-class Answer:
-    """A maker's firm answer to a request; price 0 means no quote on that side. `index` is the index when it was given."""
-
-    __slots__ = ("account", "ask", "at", "bid", "expires", "id", "index", "min_fill", "size")
-
-    def __init__(
-        self,
-        id: int,
-        account: int,
-        bid: int,
-        ask: int,
-        size: int,
-        min_fill: int,
-        expires: int,
-        index: int,
-        at: int,
-    ) -> None:
-        self.id = id
-        self.account = account
-        self.bid = bid
-        self.ask = ask
-        self.size = size
-        self.min_fill = min_fill
-        self.expires = expires
-        self.index = index
-        self.at = at
+from core.events import QuoteGiven, RequestOpened
 
 
-class Request:
-    """An open request. `asked` makers have neither answered nor passed yet."""
+class Request(msgspec.Struct):
+    """An open request. `waiting` makers have neither answered nor passed yet; `answers` are the firm ones, by maker."""
 
-    __slots__ = (
-        "account",
-        "all_or_none",
-        "answers",
-        "asked",
-        "at",
-        "auto",
-        "expires",
-        "id",
-        "key",
-        "limit",
-        "market",
-        "reduce_only",
-        "show_side",
-        "side",
-        "size",
-        "terms",
-        "waiting",
-    )
-
-    def __init__(
-        self,
-        id: int,
-        account: int,
-        key: str,
-        terms: int,
-        market: int,
-        side: int,
-        size: int,
-        limit: int,
-        expires: int,
-        auto: bool,
-        all_or_none: bool,
-        reduce_only: bool,
-        show_side: bool,
-        asked: tuple[int, ...],
-        at: int,
-    ) -> None:
-        self.id = id
-        self.account = account
-        self.key = key
-        self.terms = terms
-        self.market = market
-        self.side = side
-        self.size = size
-        self.limit = limit
-        self.expires = expires
-        self.auto = auto
-        self.all_or_none = all_or_none
-        self.reduce_only = reduce_only
-        self.show_side = show_side
-        self.asked = asked
-        self.at = at
-        self.waiting = set(asked)
-        self.answers: dict[int, Answer] = {}
+    opened: RequestOpened
+    waiting: set[int]
+    answers: dict[int, QuoteGiven]
 
 
-class Level:
-    """One standing level of a maker."""
+class Level(msgspec.Struct, gc=False):
+    """One standing level of a maker. It is named like an answer, so that a taker can trade against either."""
 
-    __slots__ = ("account", "expires", "id", "index", "price", "size")
+    quote: int
+    account: int
+    price: int
+    size: int
+    expires: int
+    index: int
 
-    def __init__(self, id: int, account: int, price: int, size: int, expires: int, index: int) -> None:
-        self.id = id
-        self.account = account
-        self.price = price
-        self.size = size
-        self.expires = expires
-        self.index = index
+    @property
+    def min_fill(self) -> int:
+        return 1
 
 
-Rank = tuple[int, int, int]
-"""Best first: price (negated for bids), premium tier (negated), arrival."""
+Ranked = tuple[int, int, int, Level]
+"""Worst first: price (negated for asks), premium tier, arrival (negated). Arrivals differ, so levels are never compared."""
 
 
 class Ladder:
     """One side of a market's standing quotes, best first. `sign` is +1 for asks, -1 for bids."""
 
-    __slots__ = ("_levels", "_ranks", "sign")
+    __slots__ = ("_ranked", "_where", "sign")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
-        self._ranks: list[Rank] = []
-        self._levels: dict[int, tuple[Rank, Level]] = {}
+        # The best lie at the end: they come and go most, and there little has to move.
+        self._ranked: list[Ranked] = []
+        self._where: dict[int, Ranked] = {}
 
     def __iter__(self) -> Iterator[Level]:
-        levels = self._levels
-        return (levels[rank[2]][1] for rank in self._ranks)
+        for ranked in reversed(self._ranked):
+            yield ranked[3]
 
     def __len__(self) -> int:
-        return len(self._ranks)
+        return len(self._ranked)
 
-    def get(self, id: int) -> Level | None:
-        entry = self._levels.get(id)
-        return entry[1] if entry else None
+    def get(self, quote: int) -> Level | None:
+        ranked = self._where.get(quote)
+        return ranked[3] if ranked is not None else None
+
+    def best(self) -> Level | None:
+        return self._ranked[-1][3] if self._ranked else None
 
     def add(self, level: Level, tier: int) -> None:
-        rank = (level.price * self.sign, -tier, level.id)
-        self._levels[level.id] = (rank, level)
-        insort(self._ranks, rank)
+        ranked = (-level.price * self.sign, tier, -level.quote, level)
+        self._where[level.quote] = ranked
+        insort(self._ranked, ranked)
 
-    def remove(self, id: int) -> None:
-        rank, _ = self._levels.pop(id)
-        del self._ranks[bisect_left(self._ranks, rank)]
+    def remove(self, quote: int) -> None:
+        ranked = self._where.pop(quote)
+        if self._ranked[-1] is ranked:
+            self._ranked.pop()
+        else:
+            del self._ranked[bisect_left(self._ranked, ranked)]
 
 
 class Protection:
@@ -154,24 +86,33 @@ class Protection:
         self.freeze = freeze
         self.fills: deque[tuple[int, int]] = deque()
 
+    def record(self, at: int, lots: int) -> None:
+        """Add a fill of `lots` (signed), and forget those that have left the window."""
+        self.fills.append((at, lots))
+        while self.fills and self.fills[0][0] <= at - self.window:
+            self.fills.popleft()
+
 
 REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE = 0, 1, 2
 
 
 class Book:
-    """Indexes over the volatile state. `deadlines` is a heap of (instant, kind, account or request, market); entries may be stale."""
+    """Indexes over the volatile state. `deadlines` is a heap of (instant, kind, account or request, market); entries may be stale.
+
+    `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
+    order of their ids.
+    """
 
     def __init__(self) -> None:
         self.next_id = 1
         self.requests: dict[int, Request] = {}
-        self.requests_of: dict[int, set[int]] = {}
-        self.open_keys: dict[tuple[int, str], int] = {}
+        self.open_keys: dict[int, dict[str, int]] = {}
         self.answered_by: dict[int, set[int]] = {}
         self.asks: dict[int, Ladder] = {}
         self.bids: dict[int, Ladder] = {}
         self.standing: dict[tuple[int, int], list[tuple[Ladder, int]]] = {}
         self.standing_expires: dict[tuple[int, int], int] = {}
-        self.makers: dict[int, set[int]] = {}
+        self.makers: dict[int, dict[int, str]] = {}
         self.frozen: dict[tuple[int, int], int] = {}
         self.protections: dict[tuple[int, int], Protection] = {}
         self.switches: dict[int, int] = {}

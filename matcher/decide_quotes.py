@@ -4,7 +4,8 @@ from core import events as e
 from core.events import Event
 from matcher import commands as c
 from matcher.book import REQUEST_DEADLINE, STANDING_DEADLINE
-from matcher.decide_requests import cancelled, close_request, tradable
+from matcher.closing import cancelled, close_request
+from matcher.decide_requests import not_tradable
 from matcher.limits import (
     PRICE_MAX,
     PROTECTION_WINDOW_MAX,
@@ -28,7 +29,7 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
         return bad
     if state.book.frozen.get((command.account, command.market), 0) > at:
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
-    refused = tradable(state, command.market, at)
+    refused = not_tradable(state, command.market, at)
     if refused is not None:
         return refused
     return [
@@ -66,7 +67,7 @@ def pull_everything(state: Exchange, account: int, why: str, at: int) -> list[Ev
     """Withdraw every request, answer and standing quote of an account."""
     book = state.book
     pulled: list[Event] = [
-        cancelled(book.requests[id], at) for id in sorted(book.requests_of.get(account, ()))
+        cancelled(book.requests[id], at) for id in sorted(book.open_keys.get(account, {}).values())
     ]
     pulled += [e.QuoteWithdrawn(at, id, account, why) for id in sorted(book.answered_by.get(account, ()))]
     pulled += [

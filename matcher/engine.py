@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from core.events import DURABLE, Event
+from core.events import DURABLE_TYPES, Event
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.decide import decide
@@ -125,7 +125,7 @@ class Engine:
         durable = False
         for event in events:
             apply(self.state, event)
-            if isinstance(event, DURABLE):
+            if type(event) in DURABLE_TYPES:
                 durable = True
                 sequence = self._journal.append(event)
                 if sequence != self.state.seq:
@@ -151,9 +151,9 @@ class Engine:
         while waiting and waiting[0][0] <= sequence:
             through, reply, outcome = waiting.popleft()
             if isinstance(outcome, list):
-                number = through - sum(isinstance(event, DURABLE) for event in outcome)
+                number = through - sum(type(event) in DURABLE_TYPES for event in outcome)
                 for event in outcome:
-                    if isinstance(event, DURABLE):
+                    if type(event) in DURABLE_TYPES:
                         number += 1
                         self._tell(number, event)
                     else:

@@ -6,8 +6,9 @@ import msgspec
 
 from core.events import IndexUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
 from core.market import Market, MarketStatus
+from core.position import Position
 from matcher.book import Ladder
-from matcher.state import Account, Cut, Exchange, Position
+from matcher.state import Account, Cut, Exchange
 
 IMAGE_VERSION = 1
 
@@ -91,6 +92,8 @@ def load(data: bytes) -> Exchange:
     for market, status in image.markets:
         _load_market(state, market, status)
     state.indexes = {index.market: index for index in image.indexes}
+    for id in state.markets:
+        state.follow_index(id)
     for account in image.accounts:
         _load_account(state, account)
     state.deposits = dict(image.deposits)
@@ -162,7 +165,7 @@ def _account_image(account: Account) -> AccountImage:
         account.deposited,
         account.number,
         [(id, held.size, held.cost) for id, held in sorted(account.positions.items())],
-        list(account.closed.values()),
+        list(account.kept),
     )
 
 
@@ -172,11 +175,13 @@ def _load_market(state: Exchange, market: Market, status: int) -> None:
     state.open_interest[market.id] = 0
     state.book.asks[market.id] = Ladder(1)
     state.book.bids[market.id] = Ladder(-1)
-    state.book.makers[market.id] = set()
+    state.book.makers[market.id] = {}
 
 
 def _load_account(state: Exchange, image: AccountImage) -> None:
-    account = Account(image.id, image.owner, image.name)
+    account = Account(
+        image.id, image.owner, image.name, state.owners.setdefault(image.owner, []) if image.owner else []
+    )
     account.tier = image.tier
     account.page, account.slot = image.page, image.slot
     account.balance, account.settled = image.balance, image.settled
@@ -186,11 +191,12 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
         state.open_interest[id] += max(0, size)
     for closed in image.closed:
         account.closed[closed.request] = closed
+        account.kept.append(closed)
         account.keys[closed.key] = closed.request
     state.accounts[account.id] = account
     if account.page >= 0:
         state.slots[account.page, account.slot] = account.id
     if account.owner:
         state.owned.add(account.id)
-        state.owners.setdefault(account.owner, []).append(account.id)
+        account.owned.append(account)
         state.names[account.owner, account.name] = account.id

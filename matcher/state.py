@@ -1,29 +1,26 @@
 """State of the exchange: the durable part, rebuilt by replay, and the book of requests and quotes, which dies with the process."""
 
-from collections.abc import Iterator
+from collections import deque
 
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.events import IndexUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
-from core.margin import Held, Margin, margin
+from core.margin import Margin, Mark, margin
 from core.market import Market, MarketStatus
+from core.position import Position
+from core.quantities import MILLION
 from matcher.book import Book
+from matcher.limits import CONFIDENCE_MAX
 
-
-class Position:
-    """Signed lots and their signed cost in micro-USDC."""
-
-    __slots__ = ("cost", "size")
-
-    def __init__(self, size: int, cost: int) -> None:
-        self.size = size
-        self.cost = cost
+NEVER = -1
+"""An instant before all others."""
 
 
 class Account:
     """One margin account. `settled` is what the chain holds for it once every batch cut so far has landed.
 
-    `closed` keeps recent final answers by request id and `keys` finds them by client key; `number` is the head of its
-    numbered private stream.
+    `closed` keeps recent final answers by request id, `kept` the same in the order in which they were given (a dict that loses
+    its first entry again and again finds the next one ever more slowly), and `keys` finds them by client key. `number` is the
+    head of its numbered private stream. `owned` lists all accounts of its owner, itself among them.
     """
 
     __slots__ = (
@@ -31,9 +28,11 @@ class Account:
         "closed",
         "deposited",
         "id",
+        "kept",
         "keys",
         "name",
         "number",
+        "owned",
         "owner",
         "page",
         "positions",
@@ -42,8 +41,9 @@ class Account:
         "tier",
     )
 
-    def __init__(self, id: int, owner: str, name: str) -> None:
+    def __init__(self, id: int, owner: str, name: str, owned: list["Account"]) -> None:
         self.id = id
+        self.owned = owned
         self.owner = owner
         self.name = name
         self.tier = 0
@@ -56,6 +56,7 @@ class Account:
         self.positions: dict[int, Position] = {}
         self.keys: dict[str, int] = {}
         self.closed: dict[int, RequestClosed] = {}
+        self.kept: deque[RequestClosed] = deque()
 
 
 class Cut:
@@ -87,7 +88,8 @@ class Cut:
 class Exchange:
     """Everything the rules read. Only `matcher.apply` changes it.
 
-    `seq` counts durable events, so it equals the journal's sequence.
+    `seq` counts durable events, so it equals the journal's sequence. `marks` and `fills_until` follow from the markets' parameters,
+    statuses and indexes (`follow_index`), and are kept because every quote and every fill asks for them.
     """
 
     def __init__(self) -> None:
@@ -99,14 +101,16 @@ class Exchange:
         self.markets: dict[int, Market] = {}
         self.statuses: dict[int, MarketStatus] = {}
         self.indexes: dict[int, IndexUpdated] = {}
+        self.marks: dict[int, Mark] = {}
+        self.fills_until: dict[int, int] = {}
         self.open_interest: dict[int, int] = {}
         self.accounts: dict[int, Account] = {
-            id: Account(id, "", name)
+            id: Account(id, "", name, [])
             for id, name in ((TREASURY, "treasury"), (INSURANCE, "insurance fund"), (CLEARING, "clearing"))
         }
         self.accounts[TREASURY].page, self.accounts[TREASURY].slot = 0, 0
         self.accounts[INSURANCE].page, self.accounts[INSURANCE].slot = 0, 1
-        self.owners: dict[str, list[int]] = {}
+        self.owners: dict[str, list[Account]] = {}
         self.owned: set[int] = set()
         self.names: dict[tuple[str, str], int] = {}
         self.slots: dict[tuple[int, int], int] = {(0, 0): TREASURY, (0, 1): INSURANCE}
@@ -121,29 +125,23 @@ class Exchange:
         self.batches: dict[int, int] = {}
         self.book = Book()
 
-    def positions_of_owner(self, owner: str, market: int) -> int:
-        """Net lots that all accounts of one owner hold in a market."""
-        total = 0
-        for id in self.owners[owner]:
-            held = self.accounts[id].positions.get(market)
-            if held is not None:
-                total += held.size
-        return total
+    def follow_index(self, market: int) -> None:
+        """Derive a market's mark (here: the index), and until when it may fill: never while paused or its index is too uncertain."""
+        index = self.indexes.get(market)
+        if index is None:
+            self.fills_until[market] = NEVER
+            return
+        listed = self.markets[market]
+        self.marks[market] = Mark.of(listed, index.price)
+        stopped = (
+            self.statuses[market] == MarketStatus.PAUSED
+            or index.confidence * MILLION > CONFIDENCE_MAX * index.price
+        )
+        self.fills_until[market] = NEVER if stopped else index.published + listed.index_max_age
 
-    def held(self, account: Account, except_market: int = 0) -> Iterator[Held]:
-        """The account's positions valued at the marks (here: the index), leaving one market out."""
-        for id, position in account.positions.items():
-            if id != except_market:
-                market = self.markets[id]
-                yield Held(
-                    position.size,
-                    position.cost,
-                    self.indexes[id].price * market.value_per_tick_lot,
-                    market.initial_fraction,
-                )
-
-    def margin_of(self, account: Account) -> Margin:
-        return margin(account.balance, self.held(account))
+    def margin_of(self, account: Account, leaving_out: int = 0) -> Margin:
+        """Margin of an account at the marks, without its position in the market `leaving_out`."""
+        return margin(account.balance, account.positions, self.marks, leaving_out)
 
     def next_deadline(self) -> int:
         """Instant of the next thing that expires, or 0 when nothing does."""
@@ -169,3 +167,8 @@ def positions_zero_sum(state: Exchange) -> bool:
         for market, position in account.positions.items():
             sums[market] = sums.get(market, 0) + position.size
     return not any(sums.values())
+
+
+def net_of_owner(account: Account, market: int) -> int:
+    """Net lots that all accounts of this one's owner hold in a market."""
+    return sum(owned.positions[market].size for owned in account.owned if market in owned.positions)

@@ -52,9 +52,9 @@ async def request(body: RequestBody, caller: Caller, edge: EdgeGiven) -> ClosedA
 async def open_requests(caller: Caller, edge: EdgeGiven) -> OpenRequestsAnswer:
     """Requests that are still open."""
     book = edge.engine.state.book
-    numbers = sorted(book.requests_of.get(caller, ()))
+    numbers = sorted(book.open_keys.get(caller, {}).values())
     return OpenRequestsAnswer(
-        requests=[views.open_request(book.requests[number], edge.hub.markets) for number in numbers]
+        requests=[views.open_request(book.requests[number].opened, edge.hub.markets) for number in numbers]
     )
 
 

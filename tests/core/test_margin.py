@@ -3,11 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.margin import Held, margin, trade_is_affordable
+from core.margin import Mark, margin, trade_is_affordable
+from core.market import DEFAULT_MARKETS
+from core.position import Position
 
 
 def test_equity_counts_profit_and_loss_and_the_requirement_rounds_up():
-    result = margin(1_000, [Held(3, 250, 100, 20_000), Held(-1, -90, 101, 100_000)])
+    positions = {1: Position(3, 250), 2: Position(-1, -90)}
+    result = margin(1_000, positions, {1: Mark(100, 100 * 20_000), 2: Mark(101, 101 * 100_000)})
     assert result.equity == 1_000 + 50 - 11
     assert result.requirement == 6 + 11
     assert result.notional == 401
@@ -15,9 +18,22 @@ def test_equity_counts_profit_and_loss_and_the_requirement_rounds_up():
 
 
 def test_a_withdrawal_leaves_the_requirement_and_a_tenth_of_the_notional():
-    assert margin(1_000, [Held(10, 1_000, 100, 20_000)]).withdrawable == 900
-    assert margin(1_000, [Held(10, 1_000, 100, 500_000)]).withdrawable == 500
-    assert margin(50, [Held(10, 1_000, 100, 20_000)]).withdrawable == 0
+    positions = {1: Position(10, 1_000)}
+    assert margin(1_000, positions, {1: Mark(100, 100 * 20_000)}).withdrawable == 900
+    assert margin(1_000, positions, {1: Mark(100, 100 * 500_000)}).withdrawable == 500
+    assert margin(50, positions, {1: Mark(100, 100 * 20_000)}).withdrawable == 0
+
+
+def test_the_position_in_a_market_left_out_does_not_count():
+    positions = {1: Position(3, 250), 2: Position(-1, -90)}
+    marks = {1: Mark(100, 100 * 20_000), 2: Mark(101, 101 * 100_000)}
+    assert margin(1_000, positions, marks, leaving_out=2) == margin(1_000, {1: positions[1]}, marks)
+
+
+def test_a_mark_requires_the_inverse_of_the_highest_leverage():
+    sol = DEFAULT_MARKETS[2]
+    mark = Mark.of(sol, 150_000)
+    assert (mark.value_per_lot, mark.requirement_per_lot) == (1_500_000, 1_500_000 * 50_000)
 
 
 def test_what_may_be_held():
@@ -33,8 +49,9 @@ def test_what_may_be_held():
     st.integers(-(10**12), 10**12), st.lists(st.tuples(st.integers(-(10**6), 10**6), st.integers(1, 10**6)))
 )
 def test_withdrawing_all_that_is_withdrawable_leaves_the_requirement(balance, positions):
-    held = [Held(size, size * value, value, 20_000) for size, value in positions]
-    before = margin(balance, held)
-    after = margin(balance - before.withdrawable, held)
+    held = {id: Position(size, size * value) for id, (size, value) in enumerate(positions, 1)}
+    marks = {id: Mark(value, value * 20_000) for id, (_, value) in enumerate(positions, 1)}
+    before = margin(balance, held, marks)
+    after = margin(balance - before.withdrawable, held, marks)
     assert after.available >= 0 or before.withdrawable == 0
     assert before.withdrawable >= 0

@@ -144,7 +144,9 @@ def check_caches(world):
         ranks = [level.price * ladder.sign for level in ladder]
         assert ranks == sorted(ranks)
         assert all(level.size > 0 for level in ladder)
-    assert {request.id for request in state.book.requests.values()} == set(state.book.open_keys.values())
+    assert {request.opened.request for request in state.book.requests.values()} == {
+        id for keys in state.book.open_keys.values() for id in keys.values()
+    }
     assert (
         sum(account.settled for account in state.accounts.values())
         == state.deposited - state.paid_out - state.reserved
