@@ -1,0 +1,63 @@
+"""The repository itself: names that collide with nobody's, documents that lead somewhere, pictures as drawn."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = sorted(
+    {path.stem for path in ROOT.glob("*.py")}
+    | {path.parent.name for path in ROOT.glob("*/__init__.py") if not path.parent.name.startswith(".")}
+)
+DOCUMENTS = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
+
+
+def test_no_dependency_brings_a_module_of_our_names():
+    """Some ship top-level packages such as `tests`: whoever comes first on the path would win."""
+    assert {
+        "core",
+        "matcher",
+        "ledger",
+        "oracles",
+        "chain",
+        "workflows",
+        "activities",
+        "api",
+        "cli",
+        "worker",
+    } <= set(OURS)
+    owners = packages_distributions()
+    taken = {name: owners[name] for name in OURS if set(owners.get(name, [])) - {"ai-perp-dex"}}
+    assert taken == {}
+
+
+def test_nothing_imports_from_tests():
+    for path in ROOT.rglob("*.py"):
+        if ".venv" not in path.parts:
+            assert not re.search(r"^\s*(from|import) tests\b", path.read_text(), re.M), path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_documents_point_to_is_there(document):
+    text = document.read_text()
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text)
+    named = re.findall(r"`((?:docs|sdk|contracts|tests|bench|requirements)/[\w./-]+)`", text)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    missing += [name for name in named if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_pictures_are_as_drawn(tmp_path):
+    script = ROOT / "docs" / "pictures" / "draw.py"
+    (tmp_path / "draw.py").write_text(script.read_text())
+    subprocess.run([sys.executable, str(tmp_path / "draw.py")], check=True)
+    for name in ("parts.svg", "settlement.svg"):
+        assert (tmp_path / name).read_text() == (script.parent / name).read_text()
