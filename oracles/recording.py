@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 from core.quantities import MILLISECOND, SECOND, Nanos
 from oracles.price import Price
 
-SOURCE: Final = "recording"
 SUFFIXES: Final = (".csv", ".csv.gz")
 ROWS_MAX: Final = 5_000_000
 GAP_MAX: Final = Nanos(SECOND)
@@ -67,6 +66,11 @@ class Recording:
     path: Path
     kind: str
     points: tuple[Point, ...]
+
+    @property
+    def source(self) -> str:
+        """What is shown wherever one of its prices is."""
+        return f"recording {self.path.name}"
 
 
 def load(path: Path, symbols: Collection[str]) -> dict[str, Recording]:
@@ -139,7 +143,9 @@ def replay(
         for point in recording.points:
             now += min(gap_max, (point.at - before) // times_as_fast)
             before = point.at
-            yield Price(recording.symbol, point.value, point.exponent, point.confidence, Nanos(now), SOURCE)
+            yield Price(
+                recording.symbol, point.value, point.exponent, point.confidence, Nanos(now), recording.source
+            )
         now += gap_max
 
 

@@ -154,14 +154,14 @@ class Played:
 
     @property
     def label(self) -> str:
-        parts = [f"recording {one.path.name} ({symbol})" for symbol, one in self._recordings.items()]
+        parts = [f"{one.source} ({symbol})" for symbol, one in self._recordings.items()]
         if self._made_up:
             markets = f" ({', '.join(self._made_up)})" if parts else ""
             parts.append(f"{generator.SOURCE}, seed {self._seed}{markets}")
         return ", ".join(parts)
 
     def routes(self) -> tuple[Route, ...]:
-        played = dict.fromkeys(self._recordings, recording.SOURCE)
+        played = {symbol: one.source for symbol, one in self._recordings.items()}
         played |= dict.fromkeys(self._made_up, generator.SOURCE)
         return tuple(
             Route(symbol, (Limits(source, PLAYED_AGE_MAX, PLAYED_CONFIDENCE_MAX),))

@@ -145,7 +145,7 @@ def check(report: dict) -> None:
     assert report["conserved"]
     assert report["positions_zero_sum"]
     assert len(report["state_hash"]) == 64
-    assert report["prices"] == "recording, generated"
+    assert report["prices"] == "recording BTC-PERP.csv, generated"
     assert isinstance(report["rejected"], dict)
 
 

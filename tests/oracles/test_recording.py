@@ -3,6 +3,7 @@
 import gzip
 from fractions import Fraction
 from itertools import islice, pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -152,7 +153,7 @@ def test_paths_without_a_recording(write, tmp_path):
 
 def recording(*seconds: int) -> Recording:
     points = tuple(Point(Nanos((T0 + s) * SECOND), 100 + i, -1, 0) for i, s in enumerate(seconds))
-    return Recording("BTC-PERP", None, "trades", points)
+    return Recording("BTC-PERP", Path("BTC-PERP.csv"), "trades", points)
 
 
 def test_a_replay_starts_now_shortens_gaps_and_goes_round():
