@@ -14,8 +14,10 @@ WITHDRAWAL_NOTIONAL_SHARE = 10
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """A market's mark as positions need it: the micro-USDC that one lot is worth, and the millionths of a micro-USDC it requires."""
+    """A market's mark as positions need it: its ticks, the micro-USDC that one lot is worth, and the millionths of a micro-USDC that
+    one lot requires."""
 
+    price: int
     value_per_lot: int
     requirement_per_lot: int
 
@@ -23,7 +25,11 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     def of(cls, market: Market, price: int) -> Self:
         """The mark of `market` at `price` ticks; exact."""
         value = price * market.value_per_tick_lot
-        return cls(value, value * market.initial_fraction)
+        return cls(price, value, value * market.initial_fraction)
+
+    def requirement(self, size: int) -> int:
+        """Micro-USDC that a position of `size` lots requires, rounded up."""
+        return -(-abs(size) * self.requirement_per_lot // MILLION)
 
 
 class Margin(msgspec.Struct, frozen=True, gc=False):
@@ -45,22 +51,18 @@ class Margin(msgspec.Struct, frozen=True, gc=False):
         return max(0, self.equity - kept)
 
 
-def margin(
-    balance: int, positions: Mapping[int, Position], marks: Mapping[int, Mark], leaving_out: int = 0
-) -> Margin:
-    """Margin of a cross account, its positions valued at `marks`; each position's requirement is rounded up.
-
-    The position in the market `leaving_out` is not counted: a trade in it will replace it.
-    """
+def margin(balance: int, positions: Mapping[int, Position], marks: Mapping[int, Mark]) -> Margin:
+    """Margin of a cross account, its positions valued at `marks`; each position's requirement is rounded up."""
     equity, requirement, notional = balance, 0, 0
     for market, held in positions.items():
-        if market != leaving_out:
-            mark = marks[market]
-            size = held.size
-            equity += size * mark.value_per_lot - held.cost
-            size = abs(size)
-            notional += size * mark.value_per_lot
-            requirement -= -size * mark.requirement_per_lot // MILLION
+        mark, size = marks[market], held.size
+        value = size * mark.value_per_lot
+        equity += value - held.cost
+        if size < 0:
+            size, value = -size, -value
+        notional += value
+        # `Mark.requirement`, written out: this line runs for every position of both sides of every fill.
+        requirement -= -size * mark.requirement_per_lot // MILLION
     return Margin(equity, requirement, notional)
 
 

@@ -1,6 +1,5 @@
 """Events into state. Total: every event that `decide` made applies, and nothing is decided here."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from core import events as e
@@ -9,7 +8,7 @@ from core.batches import BatchStatus
 from core.market import MarketStatus
 from core.netting import net
 from core.position import Position
-from matcher.apply_book import BOOK_APPLIERS
+from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.book import Ladder
 from matcher.limits import ANSWERS_KEPT, BATCHES_KEPT, KEYS_KEPT
 from matcher.state import Account, Cut, Exchange
@@ -17,15 +16,20 @@ from matcher.state import Account, Cut, Exchange
 
 def apply(state: Exchange, event: e.Event) -> None:
     """Change `state` by `event`. Durable events advance `state.seq` and the private streams they concern."""
-    kind = type(event)
-    durable = DURABLE_APPLIERS.get(kind)
-    if durable is None:
-        BOOK_APPLIERS[kind](state, event)
-        return
-    state.seq += 1
-    durable(state, event)
-    for account in e.concerns(event):
-        state.accounts[account].number += 1
+    _APPLIERS[type(event)](state, event)
+
+
+def _numbered(applier: Applier) -> Applier:
+    """An applier of durable events."""
+
+    def apply_durable(state: Exchange, event: Any) -> None:
+        state.seq += 1
+        applier(state, event)
+        accounts = state.accounts
+        for account in e.concerns(event):
+            accounts[account].number += 1
+
+    return apply_durable
 
 
 def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
@@ -107,9 +111,9 @@ def _withdrawal_finished(state: Exchange, event: e.WithdrawalFinished) -> None:
 def _filled(state: Exchange, event: e.Filled) -> None:
     accounts, market, change = state.accounts, event.market, event.side * event.size
     taker, maker = accounts[event.taker], accounts[event.maker]
-    state.open_interest[market] += _hold(taker, market, change, event.taker_cost) + _hold(
-        maker, market, -change, event.maker_cost
-    )
+    longer = _hold(state, taker, market, change, event.taker_cost)
+    longer += _hold(state, maker, market, -change, event.maker_cost)
+    state.open_interest[market] += longer
     taker.balance += event.taker_realized - event.fee
     maker.balance += event.maker_realized
     accounts[TREASURY].balance += event.fee
@@ -120,19 +124,24 @@ def _filled(state: Exchange, event: e.Filled) -> None:
         protections[event.maker, market].record(event.at, -change)
 
 
-def _hold(account: Account, market: int, change: int, cost: int) -> int:
+def _hold(state: Exchange, account: Account, market: int, change: int, cost: int) -> int:
     """Change a position; returns by how many lots it is longer than before (a short counts as none)."""
     held = account.positions.get(market)
     if held is None:
+        before, cost_before, after = 0, 0, change
         account.positions[market] = Position(change, cost)
-        return change if change > 0 else 0
-    before = held.size
-    after = before + change
-    if after:
-        held.size = after
-        held.cost = cost
     else:
-        del account.positions[market]
+        before, cost_before = held.size, held.cost
+        after = before + change
+        if after:
+            held.size = after
+            held.cost = cost
+        else:
+            del account.positions[market]
+    if account.valued == state.marked:
+        mark = state.marks[market]
+        account.gain += change * mark.value_per_lot - cost + cost_before
+        account.required += mark.requirement(after) - mark.requirement(before)
     return (after if after > 0 else 0) - (before if before > 0 else 0)
 
 
@@ -182,7 +191,7 @@ def _batch_advanced(state: Exchange, event: e.BatchAdvanced) -> None:
     state.batches[event.batch] = event.status
 
 
-DURABLE_APPLIERS: Final[dict[type[e.Event], Callable[[Exchange, Any], None]]] = {
+_DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.EpochStarted: _epoch_started,
     e.MarketListed: _market_listed,
     e.MarketStatusSet: _market_status_set,
@@ -198,3 +207,4 @@ DURABLE_APPLIERS: Final[dict[type[e.Event], Callable[[Exchange, Any], None]]] = 
     e.SettlementCut: _settlement_cut,
     e.BatchAdvanced: _batch_advanced,
 }
+_APPLIERS: Final = BOOK_APPLIERS | {kind: _numbered(applier) for kind, applier in _DURABLE_APPLIERS.items()}

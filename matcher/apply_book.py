@@ -15,6 +15,8 @@ from matcher.book import (
 )
 from matcher.state import Exchange
 
+Applier = Callable[[Exchange, Any], None]
+
 
 def _request_opened(state: Exchange, event: e.RequestOpened) -> None:
     book, request, account = state.book, event.request, event.account
@@ -131,7 +133,7 @@ def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
     heappop(state.book.deadlines)
 
 
-BOOK_APPLIERS: Final[dict[type[e.Event], Callable[[Exchange, Any], None]]] = {
+BOOK_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.RequestOpened: _request_opened,
     e.QuoteGiven: _quote_given,
     e.MakerPassed: _maker_passed,

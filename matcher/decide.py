@@ -60,8 +60,14 @@ def decide(state: Exchange, command: c.Command, at: int) -> Outcome:
     Pure: reads `state`, changes nothing. The events are to be applied in order.
     """
     kind = type(command)
-    if kind not in ANYWHERE and command.account not in state.owned:  # type: ignore[attr-defined]
-        return Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")
-    if kind in EXPIRING and 0 < command.expires_after <= at:  # type: ignore[attr-defined]
-        return Rejection(Code.EXPIRED_COMMAND, "The command arrived after its expires_after.")
+    if kind in EXPIRING:
+        if command.account not in state.owned:  # type: ignore[attr-defined]
+            return _UNKNOWN
+        if 0 < command.expires_after <= at:  # type: ignore[attr-defined]
+            return Rejection(Code.EXPIRED_COMMAND, "The command arrived after its expires_after.")
+    elif kind not in ANYWHERE and command.account not in state.owned:  # type: ignore[attr-defined]
+        return _UNKNOWN
     return DECIDERS[kind](state, command, at)
+
+
+_UNKNOWN: Final = Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")

@@ -7,7 +7,7 @@ from core.market import MarketStatus
 from matcher import commands as c
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
-from matcher.fills import Exposure, Planner, reducible, within_band
+from matcher.fills import Planner, exposure, reducible, within_band
 from matcher.limits import KEY_LENGTH_MAX, PRICE_MAX, QUOTE_LIFE_MAX, REQUESTS_OPEN_MAX, SIZE_MAX, TTL_CLASSES
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
@@ -42,11 +42,12 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
 
 
 def _ask_makers(state: Exchange, account: Account, command: c.OpenRequest, at: int) -> Outcome:
-    market, mark = state.markets[command.market], state.marks[command.market]
-    exposure = Exposure(state, account, command.market)
-    after = exposure.trade(command.side * command.size, mark.value_per_lot, market, mark, 0)
-    if isinstance(after, Code):
-        return Rejection(after, _SENTENCES[after])
+    mark = state.marks[command.market]
+    code = exposure(state, account, command.market).refusal(
+        command.side * command.size, mark.value_per_lot, 0, state.markets[command.market], mark
+    )
+    if code is not None:
+        return Rejection(code, _SENTENCES[code])
     frozen, asked, owner = state.book.frozen, state.book.makers[command.market], account.owner
     makers = [maker for maker, other in asked.items() if other != owner]
     if frozen:
@@ -150,52 +151,35 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
     terms, waiting = request.opened, request.waiting
     if account not in waiting and account not in terms.makers:
         return Rejection(Code.NOT_ASKED, "This account was not asked for a quote.")
-    bad = _bad_answer(command, at)
-    if bad is not None:
-        return bad
-    if book.frozen and book.frozen.get((account, terms.market), 0) > at:
+    bid, ask, size, expires = command.bid, command.ask, command.size, command.expires
+    if not 0 <= bid < ask <= PRICE_MAX and not (ask == 0 < bid <= PRICE_MAX):
+        if 0 < ask <= bid <= PRICE_MAX:
+            return Rejection(Code.BAD_VALUE, "The bid must be below the ask.")
+        return Rejection(Code.BAD_VALUE, "A quote names a positive bid, a positive ask, or both.")
+    if not 0 < command.min_fill <= size <= SIZE_MAX:
+        return Rejection(Code.BAD_VALUE, "Sizes must be positive, the minimum fill at most the size.")
+    if not at < expires <= at + QUOTE_LIFE_MAX:
+        return Rejection(Code.BAD_VALUE, "A quote's expiry lies ahead, at most a minute.")
+    market = terms.market
+    if book.frozen and book.frozen.get((account, market), 0) > at:
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
-    refused = not_tradable(state, terms.market, at)
+    refused = not_tradable(state, market, at)
     if refused is not None:
         return refused
-    given = e.QuoteGiven(
-        at,
-        book.next_id,
-        terms.request,
-        account,
-        command.bid,
-        command.ask,
-        command.size,
-        command.min_fill,
-        command.expires,
-        state.indexes[terms.market].price,
-    )
-    if not terms.auto or not _all_spoke(request, account):
+    index, id = state.marks[market].price, book.next_id
+    given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
+    if len(waiting) > 1 or not terms.auto or not _all_spoke(request, account):
         return [given]
     return [given, *close_request(state, request, at, [*_answers_of_others(request, account), given])]
 
 
 def _all_spoke(request: Request, account: int) -> bool:
     """Whether no asked maker but perhaps `account` is still waited for."""
-    waiting = request.waiting
-    return not waiting or (len(waiting) == 1 and account in waiting)
+    return not request.waiting or request.waiting == {account}
 
 
 def _answers_of_others(request: Request, account: int) -> list[e.QuoteGiven]:
     return [answer for id, answer in request.answers.items() if id != account]
-
-
-def _bad_answer(command: c.AnswerRequest, at: int) -> Rejection | None:
-    bid, ask = command.bid, command.ask
-    if not 0 <= bid <= PRICE_MAX or not 0 <= ask <= PRICE_MAX or not (bid or ask):
-        return Rejection(Code.BAD_VALUE, "A quote names a positive bid, a positive ask, or both.")
-    if bid and ask and bid >= ask:
-        return Rejection(Code.BAD_VALUE, "The bid must be below the ask.")
-    if not 0 < command.min_fill <= command.size <= SIZE_MAX:
-        return Rejection(Code.BAD_VALUE, "Sizes must be positive, the minimum fill at most the size.")
-    if not at < command.expires <= at + QUOTE_LIFE_MAX:
-        return Rejection(Code.BAD_VALUE, "A quote's expiry lies ahead, at most a minute.")
-    return None
 
 
 def pass_request(state: Exchange, command: c.PassRequest, at: int) -> Outcome:
@@ -231,7 +215,7 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
     refused = not_tradable(state, terms.market, at)
     if refused is not None:
         return refused
-    if not within_band(state.markets[terms.market], answer.index, state.indexes[terms.market].price):
+    if not within_band(state.markets[terms.market], answer.index, state.marks[terms.market].price):
         return [
             e.QuoteRejected(
                 at, answer.account, terms.request, answer.quote, terms.market, Code.QUOTE_OUT_OF_BAND

@@ -38,36 +38,54 @@ class Plan(msgspec.Struct):
     code: Code | None
 
 
-class Exposure:
-    """An account in one market while a plan is made: its position so far, and the margin of everything else it holds."""
+class Exposure(msgspec.Struct, gc=False):
+    """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
 
-    __slots__ = ("account", "cost", "equity", "owned", "requirement", "size")
+    `elsewhere` is the requirement of its other positions, `owned` the net lots of all accounts of its owner in the market.
+    """
 
-    def __init__(self, state: Exchange, account: Account, market: int) -> None:
-        elsewhere = state.margin_of(account, market)
-        held = account.positions.get(market)
-        self.account = account
-        self.size, self.cost = (held.size, held.cost) if held is not None else (0, 0)
-        self.equity = elsewhere.equity
-        self.requirement = elsewhere.requirement
-        self.owned = self.size if len(account.owned) == 1 else net_of_owner(account, market)
+    account: Account
+    size: int
+    cost: int
+    equity: int
+    elsewhere: int
+    owned: int
 
-    def trade(self, change: int, value_per_lot: int, market: Market, mark: Mark, fee: int) -> Trade | Code:
-        """The position after trading `change` lots at `value_per_lot` micro-USDC, or why the account may not."""
+    def refusal(self, change: int, value_per_lot: int, fee: int, market: Market, mark: Mark) -> Code | None:
+        """Why the account may not trade `change` lots at `value_per_lot` micro-USDC and pay `fee`, or None."""
         owned = abs(self.owned + change)
         if owned > market.position_cap and owned > abs(self.owned):
             return Code.POSITION_CAP
-        after = size, cost, realized = trade(self.size, self.cost, change, value_per_lot)
-        equity = self.equity + realized - fee + size * mark.value_per_lot - cost
-        requirement = self.requirement - (-abs(size) * mark.requirement_per_lot // MILLION)
-        if equity < requirement and not trade_is_affordable(self.size, size, equity, requirement):
+        after = self.size + change
+        # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
+        equity = self.equity + change * (mark.value_per_lot - value_per_lot) - fee
+        requirement = self.elsewhere + mark.requirement(after)
+        if equity < requirement and not trade_is_affordable(self.size, after, equity, requirement):
             return Code.INSUFFICIENT_MARGIN
+        return None
+
+    def take(self, change: int, value_per_lot: int, fee: int, mark: Mark) -> Trade:
+        """Trade without asking."""
+        after = trade(self.size, self.cost, change, value_per_lot)
+        self.size, self.cost, _ = after
+        self.equity += change * (mark.value_per_lot - value_per_lot) - fee
+        self.owned += change
         return after
 
-    def take(self, change: int, after: Trade, fee: int) -> None:
-        self.size, self.cost, realized = after
-        self.equity += realized - fee
-        self.owned += change
+
+def exposure(state: Exchange, account: Account, market: int) -> Exposure:
+    """An account's exposure in a market before anything is traded."""
+    if account.valued != state.marked:
+        state.value(account)
+    owned = account.owned
+    held = account.positions.get(market)
+    if held is None:
+        size, cost, elsewhere = 0, 0, account.required
+    else:
+        size, cost = held.size, held.cost
+        elsewhere = account.required - state.marks[market].requirement(size)
+    net = size if len(owned) == 1 else net_of_owner(account, market)
+    return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net)
 
 
 def within_band(market: Market, given: int, now: int) -> bool:
@@ -85,7 +103,6 @@ class Planner:
 
     __slots__ = (
         "_at",
-        "_index",
         "_left",
         "_makers",
         "_mark",
@@ -107,83 +124,74 @@ class Planner:
         self._at = at
         self._market = state.markets[market]
         self._mark = state.marks[market]
-        self._index = state.indexes[market].price
-        self._taker = Exposure(state, state.accounts[terms.account], market)
+        self._taker = taker = exposure(state, state.accounts[terms.account], market)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
-        self._left = terms.size
-        if terms.reduce_only:
-            self._left = min(terms.size, reducible(self._taker.size, terms.side))
+        self._left = min(terms.size, reducible(taker.size, terms.side)) if terms.reduce_only else terms.size
         self._value = 0
-        self._trades: list[Filled] = []
+        self._trades: list[Event] = []
         self._reduced: list[Event] = []
         self._rejected: list[Event] = []
 
     def plan(self, offers: Iterable[Offer], whole: bool) -> Plan:
         """Fill best first; `whole`: all of the request or nothing."""
-        wanted, trades, code = self._left, self._trades, None
-        for offer in offers:
-            code = self._try(offer[4], offer[0] * self._terms.side)
+        wanted, trades, side = self._left, self._trades, self._terms.side
+        code = None
+        for ranked_price, _, _, _, offer in offers:
+            code = self._try(offer, ranked_price * side)
             if code is not None or self._left == 0 or len(trades) == FILLS_PER_REQUEST_MAX:
                 break
         filled = wanted - self._left
         if whole and filled < self._terms.size:
             return Plan(self._rejected, (), 0, 0, code)
-        events = [*self._rejected, *trades, *self._reduced]
-        return Plan(events, tuple([fill.fill for fill in trades]), filled, self._value, code)
+        first = self._state.last_fill + 1
+        fills = tuple(range(first, first + len(trades)))
+        return Plan(self._rejected + trades + self._reduced, fills, filled, self._value, code)
 
     def _try(self, offer: QuoteGiven | Level, price: int) -> Code | None:
         """Fill against one offer if it holds. Returns a code only when the taker can trade no further."""
         size = self._left if self._left < offer.size else offer.size
         if offer.expires <= self._at or size < offer.min_fill:
             return None
-        maker = self._makers.get(offer.account)
+        state, account, market = self._state, offer.account, self._market
+        maker = self._makers.get(account)
         if maker is None:
-            maker = Exposure(self._state, self._state.accounts[offer.account], self._terms.market)
-            self._makers[offer.account] = maker
+            maker = self._makers[account] = exposure(state, state.accounts[account], market.id)
         if maker.account.owner == self._taker.account.owner:
             return None
-        if offer.index != self._index and not within_band(self._market, offer.index, self._index):
+        index = self._mark.price
+        if offer.index != index and not within_band(market, offer.index, index):
             self._reject(offer, Code.QUOTE_OUT_OF_BAND)
             return None
-        frozen = self._state.book.frozen
-        if frozen and frozen.get((offer.account, self._terms.market), 0) > self._at:
+        frozen = state.book.frozen
+        if frozen and frozen.get((account, market.id), 0) > self._at:
             return None
         return self._fill(offer, price, maker, size)
 
     def _fill(self, offer: QuoteGiven | Level, price: int, maker: Exposure, size: int) -> Code | None:
-        market, mark, taker = self._market, self._mark, self._taker
-        change = self._terms.side * size
+        market, mark, taker, terms = self._market, self._mark, self._taker, self._terms
+        change = terms.side * size
         value_per_lot = price * market.value_per_tick_lot
         value = value_per_lot * size
         fee = share_up(value, market.taker_fee)
-        taken = taker.trade(change, value_per_lot, market, mark, fee)
-        if isinstance(taken, Code):
-            return taken
-        given = maker.trade(-change, value_per_lot, market, mark, 0)
-        if isinstance(given, Code):
-            self._reject(offer, Code.MAKER_CANNOT_PAY if given is Code.INSUFFICIENT_MARGIN else given)
+        code = taker.refusal(change, value_per_lot, fee, market, mark)
+        if code is not None:
+            return code
+        code = maker.refusal(-change, value_per_lot, 0, market, mark)
+        if code is not None:
+            self._reject(offer, Code.MAKER_CANNOT_PAY if code is Code.INSUFFICIENT_MARGIN else code)
             return None
-        longs = _longs(taken[0], given[0]) - _longs(taker.size, maker.size)
-        if longs > 0 and self._open_interest + longs > market.open_interest_cap:
+        longer = _longs(taker.size + change, maker.size - change) - _longs(taker.size, maker.size)
+        if longer > 0 and self._open_interest + longer > market.open_interest_cap:
             return Code.OPEN_INTEREST_CAP
-        self._open_interest += longs
-        taker.take(change, taken, fee)
-        maker.take(-change, given, 0)
+        self._open_interest += longer
         self._left -= size
         self._value += value
-        self._record(offer, price, size, fee, taken, given)
-        return None
-
-    def _record(
-        self, offer: QuoteGiven | Level, price: int, size: int, fee: int, taken: Trade, given: Trade
-    ) -> None:
-        at, terms = self._at, self._terms
-        _, taker_cost, taker_realized = taken
-        _, maker_cost, maker_realized = given
+        _, taker_cost, taker_realized = taker.take(change, value_per_lot, fee, mark)
+        _, maker_cost, maker_realized = maker.take(-change, value_per_lot, 0, mark)
         self._trades.append(
             Filled(
-                at,
+                self._at,
                 self._state.last_fill + len(self._trades) + 1,
                 terms.request,
                 offer.quote,
@@ -198,22 +206,23 @@ class Planner:
                 maker_realized,
                 taker_cost,
                 maker_cost,
-                self._index,
+                mark.price,
             )
         )
         if isinstance(offer, Level):
-            self._reduced.append(
-                StandingReduced(at, offer.account, terms.market, terms.side, offer.quote, offer.size - size)
-            )
+            self._reduce(offer, offer.size - size, self._reduced)
+        return None
 
     def _reject(self, offer: QuoteGiven | Level, code: Code) -> None:
-        at, terms, standing = self._at, self._terms, isinstance(offer, Level)
-        request = 0 if standing else terms.request
-        self._rejected.append(QuoteRejected(at, offer.account, request, offer.quote, terms.market, code))
-        if standing:
-            self._rejected.append(
-                StandingReduced(at, offer.account, terms.market, terms.side, offer.quote, 0)
-            )
+        at, market = self._at, self._terms.market
+        request = self._terms.request if isinstance(offer, QuoteGiven) else 0
+        self._rejected.append(QuoteRejected(at, offer.account, request, offer.quote, market, code))
+        if isinstance(offer, Level):
+            self._reduce(offer, 0, self._rejected)
+
+    def _reduce(self, level: Level, left: int, events: list[Event]) -> None:
+        terms = self._terms
+        events.append(StandingReduced(self._at, level.account, terms.market, terms.side, level.quote, left))
 
 
 def _longs(one: int, other: int) -> int:

@@ -20,13 +20,15 @@ class Account:
 
     `closed` keeps recent final answers by request id, `kept` the same in the order in which they were given (a dict that loses
     its first entry again and again finds the next one ever more slowly), and `keys` finds them by client key. `number` is the
-    head of its numbered private stream. `owned` lists all accounts of its owner, itself among them.
+    head of its numbered private stream. `owned` lists all accounts of its owner, itself among them. `gain` and `required` are
+    the unrealized profit and the requirement at the marks of number `valued` (`Exchange.value`).
     """
 
     __slots__ = (
         "balance",
         "closed",
         "deposited",
+        "gain",
         "id",
         "kept",
         "keys",
@@ -36,9 +38,11 @@ class Account:
         "owner",
         "page",
         "positions",
+        "required",
         "settled",
         "slot",
         "tier",
+        "valued",
     )
 
     def __init__(self, id: int, owner: str, name: str, owned: list["Account"]) -> None:
@@ -57,6 +61,8 @@ class Account:
         self.keys: dict[str, int] = {}
         self.closed: dict[int, RequestClosed] = {}
         self.kept: deque[RequestClosed] = deque()
+        self.gain = self.required = 0
+        self.valued = NEVER
 
 
 class Cut:
@@ -89,7 +95,9 @@ class Exchange:
     """Everything the rules read. Only `matcher.apply` changes it.
 
     `seq` counts durable events, so it equals the journal's sequence. `marks` and `fills_until` follow from the markets' parameters,
-    statuses and indexes (`follow_index`), and are kept because every quote and every fill asks for them.
+    statuses and indexes (`follow_index`), and are kept because every quote and every fill asks for them. `marked` counts the
+    changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same
+    however many positions are open.
     """
 
     def __init__(self) -> None:
@@ -102,6 +110,7 @@ class Exchange:
         self.statuses: dict[int, MarketStatus] = {}
         self.indexes: dict[int, IndexUpdated] = {}
         self.marks: dict[int, Mark] = {}
+        self.marked = 0
         self.fills_until: dict[int, int] = {}
         self.open_interest: dict[int, int] = {}
         self.accounts: dict[int, Account] = {
@@ -133,15 +142,21 @@ class Exchange:
             return
         listed = self.markets[market]
         self.marks[market] = Mark.of(listed, index.price)
+        self.marked += 1
         stopped = (
             self.statuses[market] == MarketStatus.PAUSED
             or index.confidence * MILLION > CONFIDENCE_MAX * index.price
         )
         self.fills_until[market] = NEVER if stopped else index.published + listed.index_max_age
 
-    def margin_of(self, account: Account, leaving_out: int = 0) -> Margin:
-        """Margin of an account at the marks, without its position in the market `leaving_out`."""
-        return margin(account.balance, account.positions, self.marks, leaving_out)
+    def value(self, account: Account) -> None:
+        """Bring an account's `gain` and `required` up to the marks: a memory of `margin`, which changes nothing that can be seen."""
+        whole = margin(0, account.positions, self.marks)
+        account.gain, account.required, account.valued = whole.equity, whole.requirement, self.marked
+
+    def margin_of(self, account: Account) -> Margin:
+        """Margin of an account at the marks."""
+        return margin(account.balance, account.positions, self.marks)
 
     def next_deadline(self) -> int:
         """Instant of the next thing that expires, or 0 when nothing does."""

@@ -140,6 +140,10 @@ def check_caches(world):
             if market in account.positions
         ]
         assert state.open_interest[market] == sum(size for size in longs if size > 0)
+    for account in state.accounts.values():
+        if account.valued == state.marked:
+            margin = state.margin_of(account)
+            assert (account.balance + account.gain, account.required) == (margin.equity, margin.requirement)
     for ladder in (*state.book.asks.values(), *state.book.bids.values()):
         ranks = [level.price * ladder.sign for level in ladder]
         assert ranks == sorted(ranks)
