@@ -1,8 +1,12 @@
 """What a settlement batch changes on chain: one delta per account, summing to zero."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from core.accounts import INSURANCE
+
+DELTA_MAX: Final = (1 << 48) - 1
+"""Largest magnitude of one delta in micro-USDC, about 281 million USDC: what a page of the escrow program takes."""
 
 
 def net(settled: Mapping[int, int], equity: Mapping[int, int]) -> dict[int, int]:
@@ -11,36 +15,41 @@ def net(settled: Mapping[int, int], equity: Mapping[int, int]) -> dict[int, int]
     `settled` is what the chain holds for each account once every earlier batch has landed. Both maps have the same keys and
     the same total. The chain holds no negative balance, so an account with negative equity settles to zero, and its shortfall is
     paid from the insurance fund's balance first, then taken from this batch's gains in proportion to them (each share
-    rounded down, the remainder from the largest gains first); what is taken stays owed, because the next cut starts from
-    what was settled. Raises `ValueError` when the totals differ: that would make or lose money.
+    rounded down, the remainder from the largest gains first). No delta is larger than `DELTA_MAX`: what is beyond waits, and as
+    much of the other side's deltas with it, in the same proportion. What waits stays owed, because the next cut starts
+    from what was settled. Raises `ValueError` when the totals differ: that would make or lose money.
     """
     if settled.keys() != equity.keys() or sum(settled.values()) != sum(equity.values()):
         raise ValueError("settled and equity must cover the same accounts with the same total")
     target = {account: max(0, value) for account, value in equity.items()}
     shortfall = sum(target.values()) - sum(equity.values())
     if shortfall and INSURANCE in target:
-        paid = min(shortfall, target[INSURANCE])
-        target[INSURANCE] -= paid
-        shortfall -= paid
-    if shortfall:
-        _defer_gains(settled, target, shortfall)
-    deltas = {account: value - settled[account] for account, value in target.items()}
-    return {account: delta for account, delta in deltas.items() if delta}
+        target[INSURANCE] -= min(shortfall, target[INSURANCE])
+    credits, debits = {}, {}
+    for account, value in target.items():
+        delta = value - settled[account]
+        if delta > 0:
+            credits[account] = min(delta, DELTA_MAX)
+        elif delta < 0:
+            debits[account] = min(-delta, DELTA_MAX)
+    excess = sum(credits.values()) - sum(debits.values())
+    _defer(credits, max(0, excess))
+    _defer(debits, max(0, -excess))
+    deltas = credits | {account: -debit for account, debit in debits.items()}
+    return {account: deltas[account] for account in target if deltas.get(account)}
 
 
-def _defer_gains(settled: Mapping[int, int], target: dict[int, int], shortfall: int) -> None:
-    gains = {
-        account: target[account] - settled[account]
-        for account in target
-        if target[account] > settled[account]
-    }
-    total = sum(gains.values())
-    left = shortfall
-    for account, gain in gains.items():
-        share = shortfall * gain // total
-        target[account] -= share
+def _defer(amounts: dict[int, int], excess: int) -> None:
+    """Take `excess` out of `amounts` in proportion to them, rounded down, the remainder from the largest first."""
+    if excess == 0:
+        return
+    total, left = sum(amounts.values()), excess
+    largest_first = sorted(amounts.items(), key=lambda item: (-item[1], item[0]))
+    for account, amount in largest_first:
+        share = excess * amount // total
+        amounts[account] -= share
         left -= share
-    for account, _ in sorted(gains.items(), key=lambda item: (-item[1], item[0])):
-        step = min(left, target[account] - settled[account])
-        target[account] -= step
+    for account, _ in largest_first:
+        step = min(left, amounts[account])
+        amounts[account] -= step
         left -= step

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.deltas import MAGNITUDE_MAX, encode_deltas
 from core.accounts import INSURANCE
-from core.netting import net
+from core.netting import DELTA_MAX, net
 
 
 @st.composite
@@ -54,3 +55,44 @@ def test_totals_that_differ_are_refused():
         net({16: 1}, {16: 2})
     with pytest.raises(ValueError, match="same accounts"):
         net({16: 1}, {17: 1})
+
+
+def test_the_largest_delta_is_one_that_a_page_can_hold():
+    assert DELTA_MAX == MAGNITUDE_MAX
+    assert net({16: DELTA_MAX, 17: 0}, {16: 0, 17: DELTA_MAX}) == {16: -DELTA_MAX, 17: DELTA_MAX}
+    encode_deltas([(0, -DELTA_MAX), (1, DELTA_MAX)])
+
+
+def test_what_is_beyond_the_largest_delta_waits_for_the_next_batch():
+    settled, equity = {16: 3 * DELTA_MAX, 17: 0, 18: 5}, {16: 1, 17: 3 * DELTA_MAX - 1, 18: 5}
+    first = net(settled, equity)
+    assert first == {16: -DELTA_MAX, 17: DELTA_MAX}
+    settled = {account: settled[account] + first.get(account, 0) for account in settled}
+    second = net(settled, equity)
+    settled = {account: settled[account] + second.get(account, 0) for account in settled}
+    assert net(settled, equity) == {16: -(DELTA_MAX - 1), 17: DELTA_MAX - 1}
+
+
+def test_one_loser_beyond_the_largest_delta_makes_its_winners_wait_in_proportion():
+    settled = {16: 2 * DELTA_MAX, 17: 0, 18: 0}
+    equity = {16: 0, 17: DELTA_MAX - 2, 18: DELTA_MAX + 2}
+    deltas = net(settled, equity)
+    assert deltas[16] == -DELTA_MAX
+    assert 0 <= deltas[18] - deltas[17] <= 2
+    assert sum(deltas.values()) == 0
+
+
+@given(books(), st.sampled_from([DELTA_MAX // 10**6, DELTA_MAX // 10**5]))
+def test_huge_moves_settle_in_several_batches_none_of_them_too_large(book, scale):
+    settled, equity = ({account: value * scale for account, value in side.items()} for side in book)
+    for _ in range(400):
+        deltas = net(settled, equity)
+        if not deltas:
+            break
+        assert sum(deltas.values()) == 0
+        assert max(map(abs, deltas.values())) <= DELTA_MAX
+        settled = {account: settled[account] + deltas.get(account, 0) for account in settled}
+        assert min(settled.values()) >= 0
+    assert net(settled, equity) == {}
+    if min(equity.values()) >= 0:
+        assert settled == equity
