@@ -1,7 +1,9 @@
 """Decimal strings of each market to ticks and lots and back."""
 
+from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final, Literal
 
 from api.errors import ApiError
@@ -12,6 +14,8 @@ SideName = Literal["buy", "sell"]
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 SIDE_NAMES: Final[dict[int, SideName]] = {1: "buy", -1: "sell"}
 AVERAGE_UNIT: Final = Decimal("0.000000001")
+REMEMBERED: Final = 8_192
+"""Conversions kept per market, unit and direction."""
 WHOLE_DIGITS_MAX: Final = 15
 TO_BILLIONTHS: Final[tuple[int, ...]] = tuple(10 ** (9 - digits) for digits in range(10))
 """By the number of digits behind the point."""
@@ -44,51 +48,44 @@ def billionths(text: str, what: str) -> int:
     return int(digits) * TO_BILLIONTHS[len(part)]
 
 
-class Divisor:
-    """Exact division by a unit, in whole numbers."""
+class Unit:
+    """A tick or a lot. What was converted is remembered: prices and sizes come again and again."""
 
-    __slots__ = ("_by", "_times", "unit")
+    __slots__ = ("_by", "_times", "_unit", "_what", "count", "text")
 
-    def __init__(self, unit: Decimal) -> None:
-        self.unit = unit
-        share = Fraction(unit) * TO_BILLIONTHS[0]
+    def __init__(self, unit: str, what: str) -> None:
+        self._unit = Decimal(unit)
+        self._what = what
+        share = Fraction(self._unit) * TO_BILLIONTHS[0]
         self._times, self._by = share.denominator, share.numerator
+        self.count: Callable[[str], int] = lru_cache(REMEMBERED)(self._count)
+        """Whole number of units in a decimal string. Raises `ApiError` bad_value when there is none."""
+        self.text: Callable[[int], str] = lru_cache(REMEMBERED)(self._text)
+        """The exact decimal string of so many units."""
 
-    def units(self, billionths: int, what: str) -> int:
-        """Raises `ApiError` bad_value when it is no whole number of units."""
-        units, rest = divmod(billionths * self._times, self._by)
+    def _count(self, text: str) -> int:
+        units, rest = divmod(billionths(text, self._what) * self._times, self._by)
         if rest:
-            raise ApiError("bad_value", f"{what}: not a multiple of {self.unit}.")
+            raise ApiError("bad_value", f"{self._what}: not a multiple of {self._unit}.")
         return units
+
+    def _text(self, units: int) -> str:
+        return decimal_from_units(units, self._unit)
 
 
 class MarketUnits:
-    """A market with its tick and lot as decimals, made once."""
+    """A market with the conversions of its prices to and from ticks, of its sizes to and from lots."""
 
-    __slots__ = ("_lot", "_lots", "_tick", "_ticks", "id", "market", "symbol")
+    __slots__ = ("_tick", "id", "lots", "market", "price", "size", "symbol", "ticks")
 
     def __init__(self, market: Market) -> None:
         self.market = market
         self.id = int(market.id)
         self.symbol = market.symbol
         self._tick = Decimal(market.tick)
-        self._lot = Decimal(market.lot)
-        self._ticks = Divisor(self._tick)
-        self._lots = Divisor(self._lot)
-
-    def ticks(self, text: str) -> int:
-        """Raises `ApiError` bad_value when the price is no whole number of ticks."""
-        return self._ticks.units(billionths(text, "price"), "price")
-
-    def lots(self, text: str) -> int:
-        """Raises `ApiError` bad_value when the size is no whole number of lots."""
-        return self._lots.units(billionths(text, "size"), "size")
-
-    def price(self, ticks: int) -> str:
-        return decimal_from_units(ticks, self._tick)
-
-    def size(self, lots: int) -> str:
-        return decimal_from_units(lots, self._lot)
+        tick, lot = Unit(market.tick, "price"), Unit(market.lot, "size")
+        self.ticks, self.price = tick.count, tick.text
+        self.lots, self.size = lot.count, lot.text
 
     def average(self, value: int, lots: int) -> str | None:
         """Average price of fills worth `value` micro-USDC, rounded half to even at nine decimals; None for no lots.
