@@ -159,11 +159,7 @@ def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
     book = state.book
     if id >= book.next_id:
         book.next_id = id + 1
-    request = book.requests.pop(id, None)
-    if request is not None:
-        del book.open_keys[event.account][event.key]
-        for maker in request.answers:
-            book.answered_by[maker].discard(id)
+    book.close(event.account, event.key, id)
 
 
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:

@@ -130,7 +130,10 @@ def _quote_rejected(state: Exchange, event: e.QuoteRejected) -> None:
 
 
 def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
-    heappop(state.book.deadlines)
+    deadlines = state.book.deadlines
+    # What the deadline led to was applied before, and may have removed it.
+    if deadlines and deadlines[0] == (event.due, event.kind, event.id, event.market):
+        heappop(deadlines)
 
 
 BOOK_APPLIERS: Final[dict[type[e.Event], Applier]] = {

@@ -3,6 +3,7 @@
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
+from heapq import heappop
 
 import msgspec
 
@@ -117,6 +118,21 @@ class Book:
         self.protections: dict[tuple[int, int], Protection] = {}
         self.switches: dict[int, int] = {}
         self.deadlines: list[tuple[int, int, int, int]] = []
+
+    def close(self, account: int, key: str, id: int) -> None:
+        """Forget a request, if it is open, and the deadlines at the head of the heap whose requests have closed.
+
+        Requests close about in the order in which they came, so that hardly one deadline is left to fall due for nothing.
+        """
+        requests, deadlines = self.requests, self.deadlines
+        request = requests.pop(id, None)
+        if request is None:
+            return
+        del self.open_keys[account][key]
+        for maker in request.answers:
+            self.answered_by[maker].discard(id)
+        while deadlines and deadlines[0][1] == REQUEST_DEADLINE and deadlines[0][2] not in requests:
+            heappop(deadlines)
 
     def ladder(self, market: int, taker_side: int) -> Ladder:
         """The standing quotes that a taker of `taker_side` trades against."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from core.events import DURABLE_TYPES, Event
+from core.quantities import SECOND
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.decide import decide
@@ -166,16 +167,14 @@ class Engine:
             listener(sequence, event)
 
     def _set_timer(self) -> None:
+        """Wake up at the next deadline or before: a timer that a closed request left behind finds nothing due and is set anew."""
         due = self.state.next_deadline()
-        if due == self._timer_at and self._timer is not None:
+        if not due or (self._timer is not None and self._timer_at <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._timer_at = due
-        if due:
-            delay = max(0.0, (due - self._clock()) / 1e9)
-            self._timer = self._loop.call_later(delay, self._due)
+        self._timer = self._loop.call_later(max(0.0, (due - self._clock()) / SECOND), self._due)
 
     def _due(self) -> None:
         self._timer = None

@@ -169,6 +169,29 @@ async def test_deadlines_fire_by_themselves(tmp_path, clock):
     engine.close()
 
 
+async def test_a_deadline_fires_though_an_earlier_request_closed_before_its_own(tmp_path, clock):
+    engine = Engine(tmp_path, clock)
+    maker, trader = await populate(engine, clock)
+    await engine.ask(c.Subscribe(maker, (1,)))
+    first = await engine.ask(request(trader, "first", ttl=SECOND // 4))
+    await engine.ask(request(trader, "second", ttl=SECOND))
+    await engine.ask(c.CancelRequest(trader, first[0].request))  # type: ignore[union-attr]
+    ended: list[str] = []
+    engine.listen(lambda _, event: ended.append(event.key) if isinstance(event, e.RequestClosed) else None)
+    clock.now += SECOND // 4
+    await asyncio.sleep(0.3)
+    assert not ended
+    assert engine.state.next_deadline() == START + SECOND
+    clock.now = START + SECOND
+    for _ in range(200):
+        if ended:
+            break
+        await asyncio.sleep(0.01)
+    assert ended == ["second"]
+    assert engine.state.next_deadline() == 0
+    engine.close()
+
+
 async def test_damaged_snapshots_are_passed_over_and_old_segments_pruned(tmp_path, clock):
     engine = Engine(tmp_path, clock, segment_bytes=1_024)
     await populate(engine, clock, agents=6)
