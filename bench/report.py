@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 NANOSECONDS_PER_MS: Final = 1_000_000
+NOISE: Final = (
+    "Machines are noisy: compare figures of one run with each other, not with those of another run."
+)
 
 
 class Target(NamedTuple):
