@@ -21,7 +21,7 @@ run: setup
 	$(VENV)/bin/perpdex up
 
 bench: setup
-	PYTHONPATH=. $(VENV)/bin/python bench/engine.py
+	$(VENV)/bin/python -m bench
 
 lint: setup
 	$(VENV)/bin/ruff format --check .

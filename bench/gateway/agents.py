@@ -66,10 +66,15 @@ async def connected_makers(port: int, agents: list[Credentials]) -> list[Maker]:
     return makers
 
 
+async def quote(maker: Maker) -> None:
+    """Stand on both sides of every market, for a minute."""
+    for symbol, middle in MIDDLES.items():
+        sides = {"bids": [[f"{middle - 1}", "1000000"]], "asks": [[f"{middle + 1}", "1000000"]]}
+        await maker.ask({"op": "quotes", "id": "q", "market": symbol, **sides, "life_ms": 60_000})
+
+
 async def keep_quoting(maker: Maker) -> None:
-    """Standing quotes on both sides of every market, renewed before they expire."""
+    """Renew the quotes long before they expire."""
     while True:
-        for symbol, middle in MIDDLES.items():
-            sides = {"bids": [[f"{middle - 1}", "1000000"]], "asks": [[f"{middle + 1}", "1000000"]]}
-            await maker.ask({"op": "quotes", "id": "q", "market": symbol, **sides, "life_ms": 60_000})
         await asyncio.sleep(QUOTES_EVERY_S)
+        await quote(maker)

@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-import uvloop
-
 PLAIN: Final = 0x81
 MASKED: Final = 0x80
 NO_MASK: Final = bytes(4)
@@ -99,6 +97,7 @@ class Link(asyncio.Protocol):
         for waiting in (self.ready, self.broken):
             if not waiting.done():
                 waiting.set_exception(error)
+                waiting.exception()  # seen: whoever waits raises it, and when nobody does that is no news
 
 
 class Times:
@@ -201,5 +200,3 @@ LIMITS: Final = {
     "SOL-PERP": (b"594", b"606"),
 }
 """Least price of a sale and highest of a purchase: a hundredth from the index."""
-
-run = uvloop.run

@@ -1,0 +1,75 @@
+"""Run every benchmark and write `docs/benchmarks.md`: `make bench`, or `python -m bench`.
+
+Each prints one section on its standard output. One that fails leaves its last words in its place, and the exit code is 1.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+BENCHMARKS: Final = ("engine", "order_books", "replay", "gateway", "settlement")
+PACKAGES: Final = ("uvloop", "picows", "msgspec", "fastapi", "uvicorn", "solders", "temporalio")
+
+ABOUT: Final = """\
+Everything here was measured in one run of `make bench` on the machine named below, which was shared with other work and is noisy:
+two runs differ by tens of percent, so compare figures of one run with each other, and ratios rather than absolute values. Targets are
+what this project set itself before it was built; what is missed says so."""
+
+
+def machine() -> Iterator[str]:
+    """What it ran on, one fact a line."""
+    commit = _said("git", "rev-parse", "--short", "HEAD")
+    yield f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, `make bench`"
+    yield f"- {_processor()}, {os.cpu_count()} logical processors, {platform.system()} {platform.release()}"
+    yield f"- Python {platform.python_version()}, " + ", ".join(
+        f"{name} {version(name)}" for name in PACKAGES
+    )
+
+
+def _processor() -> str:
+    try:
+        facts = Path("/proc/cpuinfo").read_text()
+    except FileNotFoundError:
+        return platform.processor() or platform.machine()
+    return next(line.partition(": ")[2] for line in facts.splitlines() if line.startswith("model name"))
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def measured(name: str) -> tuple[str, bool]:
+    """Section of one benchmark, and whether it succeeded."""
+    print(f"bench.{name} ...", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    print(f"bench.{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    if run.returncode == 0:
+        return run.stdout.strip(), True
+    sys.stderr.write(run.stderr)
+    words = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return f"## {name}\n\nThis benchmark failed: {words}", False
+
+
+def main() -> int:
+    sections = [measured(name) for name in BENCHMARKS if find_spec(f"bench.{name}")]
+    texts = [text for text, _ in sections]
+    PAGE.write_text("\n\n".join(["# Benchmarks", ABOUT, "\n".join(machine()), *texts]) + "\n")
+    print(f"written: {PAGE.relative_to(ROOT)}", file=sys.stderr)
+    return 0 if all(succeeded for _, succeeded in sections) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
