@@ -58,7 +58,7 @@ def _quotes_set(state: Exchange, event: e.QuotesSet) -> None:
     entries = []
     for ladder, levels in ((book.bids[event.market], event.bids), (book.asks[event.market], event.asks)):
         for price, size in levels:
-            ladder.add(Level(id, event.account, price, size, event.expires, event.index), tier)
+            ladder.add(Level(id, event.account, tier, price, size, event.expires, event.index))
             entries.append((ladder, id))
             id += 1
     book.next_id = id
@@ -73,8 +73,7 @@ def _quotes_pulled(state: Exchange, event: e.QuotesPulled) -> None:
 
 def _pull(state: Exchange, account: int, market: int) -> None:
     for ladder, id in state.book.standing.pop((account, market), ()):
-        if ladder.get(id) is not None:
-            ladder.remove(id)
+        ladder.remove(id)
     state.book.standing_expires.pop((account, market), None)
 
 

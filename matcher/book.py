@@ -19,10 +19,14 @@ class Request(msgspec.Struct):
 
 
 class Level(msgspec.Struct, gc=False):
-    """One standing level of a maker. It is named like an answer, so that a taker can trade against either."""
+    """One standing level of a maker, with the tier that the maker had when it set it.
+
+    It is named like an answer, so that a taker can trade against either.
+    """
 
     quote: int
     account: int
+    tier: int
     price: int
     size: int
     expires: int
@@ -33,46 +37,59 @@ class Level(msgspec.Struct, gc=False):
         return 1
 
 
-Ranked = tuple[int, int, int, Level]
-"""Worst first: price (negated for asks), premium tier, arrival (negated). Arrivals differ, so levels are never compared."""
-
-
 class Ladder:
-    """One side of a market's standing quotes, best first. `sign` is +1 for asks, -1 for bids."""
+    """One side of a market's standing quotes, best first: price, premium tier, arrival. `sign` is +1 for asks, -1 for bids.
 
-    __slots__ = ("_ranked", "_where", "sign")
+    Levels of one price and tier queue up in a dict, in the order of their arrival; the ranks of the queues are kept sorted.
+    """
+
+    __slots__ = ("_queue_of", "_queues", "_ranks", "sign")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
-        # The best lie at the end: they come and go most, and there little has to move.
-        self._ranked: list[Ranked] = []
-        self._where: dict[int, Ranked] = {}
+        # The best are at the end: they come and go most, and there little has to move.
+        self._ranks: list[int] = []
+        self._queues: dict[int, dict[int, Level]] = {}
+        self._queue_of: dict[int, dict[int, Level]] = {}
 
     def __iter__(self) -> Iterator[Level]:
-        for ranked in reversed(self._ranked):
-            yield ranked[3]
+        for rank in reversed(self._ranks):
+            yield from self._queues[rank].values()
 
     def __len__(self) -> int:
-        return len(self._ranked)
+        return len(self._queue_of)
 
     def get(self, quote: int) -> Level | None:
-        ranked = self._where.get(quote)
-        return ranked[3] if ranked is not None else None
+        queue = self._queue_of.get(quote)
+        return queue[quote] if queue is not None else None
 
     def best(self) -> Level | None:
-        return self._ranked[-1][3] if self._ranked else None
+        ranks = self._ranks
+        if not ranks:
+            return None
+        for level in self._queues[ranks[-1]].values():
+            return level
+        raise AssertionError("a queue without levels")
 
-    def add(self, level: Level, tier: int) -> None:
-        ranked = (-level.price * self.sign, tier, -level.quote, level)
-        self._where[level.quote] = ranked
-        insort(self._ranked, ranked)
+    def add(self, level: Level) -> None:
+        rank = level.tier - 2 * level.price * self.sign
+        queue = self._queues.get(rank)
+        if queue is None:
+            queue = self._queues[rank] = {}
+            insort(self._ranks, rank)
+        queue[level.quote] = level
+        self._queue_of[level.quote] = queue
 
     def remove(self, quote: int) -> None:
-        ranked = self._where.pop(quote)
-        if self._ranked[-1] is ranked:
-            self._ranked.pop()
-        else:
-            del self._ranked[bisect_left(self._ranked, ranked)]
+        """Take a level out, if it still stands."""
+        queue = self._queue_of.pop(quote, None)
+        if queue is None:
+            return
+        level = queue.pop(quote)
+        if not queue:
+            rank = level.tier - 2 * level.price * self.sign
+            del self._queues[rank]
+            del self._ranks[bisect_left(self._ranks, rank)]
 
 
 class Protection:

@@ -22,13 +22,13 @@ _FILLED, _PARTIAL, _UNFILLED, _CANCELLED = (
 
 def standing_offers(state: Exchange, terms: RequestOpened) -> Iterator[Offer]:
     """Standing quotes within the limit, best first, each looked up only when it is its turn."""
-    accounts, side = state.accounts, terms.side
+    side = terms.side
     limit = terms.limit * side
     for level in state.book.ladder(terms.market, side):
         price = level.price * side
         if price > limit:
             return
-        yield price, True, -accounts[level.account].tier, level.quote, level
+        yield price, True, -level.tier, level.quote, level
 
 
 def answered_offers(state: Exchange, terms: RequestOpened, answers: Iterable[e.QuoteGiven]) -> list[Offer]:

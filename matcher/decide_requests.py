@@ -33,7 +33,8 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
     refused = not_tradable(state, command.market, at) or _refused(state, account, command)
     if refused is not None:
         return refused
-    if command.auto and len(state.book.ladder(command.market, command.side)):
+    best = state.book.ladder(command.market, command.side).best()
+    if command.auto and best is not None and (best.price - command.limit) * command.side <= 0:
         terms = _opened(state, command, (), at)
         whole = Planner(state, terms, at).plan(standing_offers(state, terms), whole=True)
         if whole.filled == command.size:
