@@ -6,7 +6,7 @@ zeros is space not yet written.
 """
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 from zlib import crc32
 
 import msgspec
@@ -23,7 +23,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(DURABLE)
 
 
-class Stored(NamedTuple):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """A record found on disk; `end` is the offset after it, `unsynced` as in the header."""
 
     sequence: int

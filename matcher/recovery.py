@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from core.events import Event
 from matcher.records import HEADER, PAYLOAD_MAX, Stored, decode, record_at
 from matcher.segments import segments, sync
+
+_ZEROS: Final = bytes(1 << 16)
 
 
 class JournalCorrupt(Exception):
@@ -71,13 +73,13 @@ def _read_segment(
 
 def _last_written(data: memoryview, offset: int) -> int:
     """Offset after the last byte that is not zero, at or after `offset`."""
-    block = 1 << 20
     end = len(data)
     while end > offset:
-        start = max(offset, end - block)
-        kept = bytes(data[start:end]).rstrip(b"\0")
-        if kept:
-            return start + len(kept)
+        start = max(offset, end - len(_ZEROS))
+        block = bytes(data[start:end])
+        # Most of a segment may be empty: comparing whole blocks costs far less than stripping byte by byte.
+        if block != _ZEROS[: len(block)]:
+            return start + len(block.rstrip(b"\0"))
         end = start
     return offset
 
