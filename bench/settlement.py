@@ -21,6 +21,7 @@ from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
+from solders.system_program import ID as SYSTEM_PROGRAM
 
 from bench.report import Target, table, targets
 from chain.deltas import SLOTS_PER_PAGE
@@ -41,7 +42,8 @@ from workflows.batch import WINDOW
 
 SIZES: Final = (100, 1_000, 10_000)
 OPENED_AT_ONCE: Final = 16
-"""Accounts opened by one transaction of 1,232 bytes."""
+"""Accounts opened by one transaction of 1,232 bytes; the exchange opens each by itself, as agents come."""
+PAGES_AT_ONCE: Final = 8
 HOLDING: Final = 1_000_000_000
 """Micro-USDC of each account before the measured batches."""
 FIRST_ACCOUNT: Final = 16
@@ -89,24 +91,33 @@ class Bench:
         pages: dict[int, list[int]] = {}
         for account, (page, _) in ledger.places.items():
             pages.setdefault(page, []).append(account)
-        for page in range(1, len(pages)):
-            await self._land(escrow.build_create_page(operator, page))
+        for first in range(1, len(pages), PAGES_AT_ONCE):
+            indexes = range(first, min(first + PAGES_AT_ONCE, len(pages)))
+            await self._land(
+                self._of(
+                    [
+                        self._instruction("create_page", page, page, system_program=SYSTEM_PROGRAM)
+                        for page in indexes
+                    ]
+                )
+            )
         await asyncio.gather(*(self._fill(page, accounts) for page, accounts in pages.items()))
         await self._land(escrow.build_deposit(operator, 0, OWN_SLOTS, total), FINALIZED)
         ledger.settled[FIRST_ACCOUNT] = total
 
     async def _fill(self, page: int, accounts: list[int]) -> None:
-        """Open accounts on a page in order, as many in a transaction as fit: the exchange opens each by itself, as agents come."""
-        at = self._escrow.addresses
-        places = {"escrow": at.escrow, "page": at.page(page), "operator": self._operator.pubkey}
+        """Open accounts on a page in order."""
         for first in range(0, len(accounts), OPENED_AT_ONCE):
-            instructions = [
-                self._program.instruction["open_account"](
-                    self._operator.pubkey, account, ctx=Context(accounts=places)
-                )
-                for account in accounts[first : first + OPENED_AT_ONCE]
-            ]
+            opened = accounts[first : first + OPENED_AT_ONCE]
+            key = self._operator.pubkey
+            instructions = [self._instruction("open_account", page, key, account) for account in opened]
             await self._land(self._of(instructions))
+
+    def _instruction(self, name: str, page: int, *arguments: object, **others: Pubkey) -> Instruction:
+        at = self._escrow.addresses
+        accounts = {"escrow": at.escrow, "page": at.page(page), "operator": self._operator.pubkey, **others}
+        built: Instruction = self._program.instruction[name](*arguments, ctx=Context(accounts=accounts))
+        return built
 
     async def _of(self, instructions: list[Instruction]) -> SignedTransaction:
         blockhash = await self._escrow.blockhash()
