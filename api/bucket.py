@@ -11,21 +11,19 @@ class Rate(NamedTuple):
 
 
 class Bucket:
-    """Counts in nanoseconds of allowance, so nothing is rounded away."""
+    """Counts in nanoseconds, so nothing is rounded away, and keeps one: the instant at which the bucket is full again."""
 
-    __slots__ = ("_cost", "_full", "_left", "_seen")
+    __slots__ = ("_cost", "_full_at", "_missing_max")
 
     def __init__(self, rate: Rate, now: int) -> None:
         self._cost = 1_000_000_000 // rate.per_second
-        self._full = rate.burst * self._cost
-        self._left = self._full
-        self._seen = now
+        self._missing_max = (rate.burst - 1) * self._cost
+        self._full_at = now
 
     def take(self, now: int) -> bool:
         """Whether one more message is within the rate at `now` (monotonic nanoseconds)."""
-        self._left = min(self._full, self._left + now - self._seen)
-        self._seen = now
-        if self._left < self._cost:
+        missing = self._full_at - now
+        if missing > self._missing_max:
             return False
-        self._left -= self._cost
+        self._full_at = (self._full_at if missing > 0 else now) + self._cost
         return True

@@ -1,6 +1,7 @@
 """Messages of agents as commands of the exchange: symbols to ids, decimals to ticks and lots, durations to instants."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from api import wire
@@ -11,6 +12,7 @@ from matcher import commands as c
 from matcher.state import Exchange
 
 MICROSECOND: Final = 1_000
+Translation = Callable[[int, Any], c.Command]
 
 
 class Inbound:
@@ -20,10 +22,10 @@ class Inbound:
         self._state = state
         self._markets = markets
         self._clock = clock
-
-    def command(self, account: int, op: wire.Op) -> c.Command:
-        """The command that `op` means. Raises `ApiError` for what cannot be one."""
-        return TRANSLATIONS[type(op)](self, account, op)
+        self.translations: Final[dict[type[wire.Op], Translation]] = {
+            kind: partial(translated, self) for kind, translated in TRANSLATIONS.items()
+        }
+        """By kind of message: what gives the command that it means for an account. Each raises `ApiError` for what cannot be one."""
 
     def request(self, account: int, op: wire.Request) -> c.OpenRequest:
         units = self._markets.named(op.market)

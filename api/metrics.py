@@ -1,18 +1,22 @@
 """Prometheus metrics of the edge and of the engine behind it."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from api.listening import Listening
 from core import events as e
+from core.quantities import MILLISECOND, SECOND
 from matcher.engine import Engine
 
-SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0)
+BOUNDS: Final = tuple(MILLISECOND * 2**power // 2 for power in range(12))
+"""Upper bounds of durations, from half a millisecond to about a second."""
 
 
 class Tally(Collector):
@@ -31,6 +35,25 @@ class Tally(Collector):
         yield family
 
 
+class Durations(Collector):
+    """A histogram of nanoseconds that belongs to one thread, told in seconds."""
+
+    def __init__(self, name: str, text: str, registry: CollectorRegistry) -> None:
+        self._counts = [0] * (len(BOUNDS) + 1)
+        self._total = 0
+        self._described = (name, text)
+        registry.register(self)
+
+    def observe(self, nanoseconds: int) -> None:
+        self._counts[bisect_left(BOUNDS, nanoseconds)] += 1
+        self._total += nanoseconds
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        bounds = [*(str(bound / SECOND) for bound in BOUNDS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(*self._described, buckets=buckets, sum_value=self._total / SECOND)
+
+
 class Metrics:
     """Counts from the engine's events and the edge's calls; gauges are read when they are asked for."""
 
@@ -47,11 +70,10 @@ class Metrics:
             "perpdex_messages", "WebSocket messages read", "op", self.registry
         ).counts
         """By `op`; whoever reads a message counts it."""
-        self._commit = Histogram(
+        self._commit = Durations(
             "perpdex_commit_seconds",
             "From the decision that answers a request until it is on disk and told",
-            buckets=SECONDS,
-            registry=self.registry,
+            self.registry,
         )
         self.gauge("perpdex_journal_sequence", "Last decided record", lambda: engine.state.seq)
         self.gauge("perpdex_synced_sequence", "Last record on disk", lambda: engine.synced)
@@ -75,4 +97,4 @@ class Metrics:
 
     def _request_closed(self, seq: int, event: e.RequestClosed) -> None:
         self._by_outcome[event.outcome] += 1
-        self._commit.observe((self._clock() - event.at) / 1e9)
+        self._commit.observe(self._clock() - event.at)

@@ -7,6 +7,7 @@ closed once `OUTGOING_MAX` bytes wait for it; frames and rates are bounded, canc
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +21,6 @@ from api.closing import CloseCode, close_frame
 from api.collaborators import Edge
 from api.errors import ApiError, refused
 from api.hub import frame
-from api.inbound import TRANSLATIONS
 from api.outbound import micros
 from api.streams import HistoryUnavailable
 from core import events as e
@@ -41,7 +41,6 @@ RESUME_PAGE: Final = 500
 decode: Final = msgspec.json.Decoder(wire.Incoming).decode
 OP_NAMES: Final = {op: str(op.__struct_config__.tag) for op in wire.Op.__subclasses__()}
 LIMITED: Final = frozenset(wire.Op.__subclasses__()) - frozenset(wire.NEVER_LIMITED)
-COMMANDS: Final = frozenset(TRANSLATIONS)
 decode_name: Final = msgspec.json.Decoder(wire.Named).decode
 
 
@@ -52,7 +51,7 @@ class Connection(WSListener):
         self._server = server
         self._edge = edge = server.edge
         self._submit = edge.engine.submit
-        self._translate = edge.inbound.command
+        self._translations = edge.inbound.translations
         self._counts = edge.metrics.messages
         self._out: list[bytes] = []
         self._closing = False
@@ -174,10 +173,11 @@ class Connection(WSListener):
             self.error(op.id, ApiError("rate_limited"))
             return
         try:
-            if self.account and kind in COMMANDS:
-                self._submit(self._translate(self.account, op), lambda outcome: self._reply(op, outcome))
-            else:
+            translation = self._translations.get(kind)
+            if translation is None or not self.account:
                 self._other(op)
+            else:
+                self._submit(translation(self.account, op), partial(self._reply, op))
         except ApiError as error:
             self.error(op.id, error)
             if not self.account:

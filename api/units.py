@@ -1,19 +1,18 @@
 """Decimal strings of each market to ticks and lots and back."""
 
 from collections.abc import Callable
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final, Literal
 
 from api.errors import ApiError
 from core.market import Market, Side
-from core.quantities import USDC_UNIT, NotAQuantity, decimal_from_units, units_from_decimal
+from core.quantities import MILLION, USDC_UNIT, NotAQuantity, decimal_from_units, units_from_decimal
 
 SideName = Literal["buy", "sell"]
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 SIDE_NAMES: Final[dict[int, SideName]] = {1: "buy", -1: "sell"}
-AVERAGE_UNIT: Final = Decimal("0.000000001")
 REMEMBERED: Final = 8_192
 """Conversions kept per market, unit and direction."""
 WHOLE_DIGITS_MAX: Final = 15
@@ -23,7 +22,8 @@ TO_BILLIONTHS: Final[tuple[int, ...]] = tuple(10 ** (9 - digits) for digits in r
 
 def usdc(amount: int) -> str:
     """Micro-USDC as an exact decimal string."""
-    return decimal_from_units(amount, USDC_UNIT)
+    whole, micros = divmod(abs(amount), MILLION)
+    return f"{'-' if amount < 0 else ''}{whole}.{micros:06d}"
 
 
 def micro_usdc(text: str) -> int:
@@ -76,13 +76,14 @@ class Unit:
 class MarketUnits:
     """A market with the conversions of its prices to and from ticks, of its sizes to and from lots."""
 
-    __slots__ = ("_tick", "id", "lots", "market", "price", "size", "symbol", "ticks")
+    __slots__ = ("_average_by", "_average_times", "id", "lots", "market", "price", "size", "symbol", "ticks")
 
     def __init__(self, market: Market) -> None:
         self.market = market
         self.id = int(market.id)
         self.symbol = market.symbol
-        self._tick = Decimal(market.tick)
+        price = Fraction(market.tick) * TO_BILLIONTHS[0] / market.value_per_tick_lot
+        self._average_times, self._average_by = price.numerator, price.denominator
         tick, lot = Unit(market.tick, "price"), Unit(market.lot, "size")
         self.ticks, self.price = tick.count, tick.text
         self.lots, self.size = lot.count, lot.text
@@ -94,9 +95,12 @@ class MarketUnits:
         """
         if lots == 0:
             return None
-        with localcontext(prec=60):
-            exact = Decimal(value) / (lots * self.market.value_per_tick_lot) * self._tick
-            return format(exact.quantize(AVERAGE_UNIT, ROUND_HALF_EVEN), "f")
+        divisor = lots * self._average_by
+        billionths, rest = divmod(value * self._average_times, divisor)
+        if 2 * rest > divisor or (2 * rest == divisor and billionths % 2):
+            billionths += 1
+        whole, part = divmod(billionths, TO_BILLIONTHS[0])
+        return f"{whole}.{part:09d}"
 
 
 class Markets:

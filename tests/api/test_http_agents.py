@@ -238,6 +238,8 @@ async def test_health_readiness_metrics_and_status(exchange: Any) -> None:
     metrics = (await exchange.http.get("/metrics")).text
     assert "perpdex_fills_total 1.0" in metrics
     assert 'perpdex_requests_closed_total{outcome="filled"} 1.0' in metrics
+    assert 'perpdex_commit_seconds_bucket{le="+Inf"} 1.0' in metrics
+    assert "perpdex_commit_seconds_count 1.0" in metrics
     status = (await exchange.http.get("/api/v1/status")).json()
     assert (status["fills"], status["agents"], status["conserved"], status["positions_zero_sum"]) == (
         1,
