@@ -55,14 +55,11 @@ def margin(balance: int, positions: Mapping[int, Position], marks: Mapping[int, 
     """Margin of a cross account, its positions valued at `marks`; each position's requirement is rounded up."""
     equity, requirement, notional = balance, 0, 0
     for market, held in positions.items():
-        mark, size = marks[market], held.size
-        value = size * mark.value_per_lot
+        mark = marks[market]
+        value = held.size * mark.value_per_lot
         equity += value - held.cost
-        if size < 0:
-            size, value = -size, -value
-        notional += value
-        # `Mark.requirement`, written out: this line runs for every position of both sides of every fill.
-        requirement -= -size * mark.requirement_per_lot // MILLION
+        notional += abs(value)
+        requirement += mark.requirement(held.size)
     return Margin(equity, requirement, notional)
 
 

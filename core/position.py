@@ -6,10 +6,11 @@ from core.quantities import divide_up
 
 
 class Position(msgspec.Struct, gc=False):
-    """Signed lots and their signed cost in micro-USDC."""
+    """Signed lots and their signed cost in micro-USDC; `required` is the margin that they required when last valued."""
 
     size: int
     cost: int
+    required: int = 0
 
 
 Trade = tuple[int, int, int]

@@ -128,20 +128,19 @@ def _hold(state: Exchange, account: Account, market: int, change: int, cost: int
     """Change a position; returns by how many lots it is longer than before (a short counts as none)."""
     held = account.positions.get(market)
     if held is None:
-        before, cost_before, after = 0, 0, change
-        account.positions[market] = Position(change, cost)
-    else:
-        before, cost_before = held.size, held.cost
-        after = before + change
-        if after:
-            held.size = after
-            held.cost = cost
-        else:
-            del account.positions[market]
+        held = account.positions[market] = Position(0, 0)
+    before = held.size
+    after = before + change
     if account.valued == state.marked:
         mark = state.marks[market]
-        account.gain += change * mark.value_per_lot - cost + cost_before
-        account.required += mark.requirement(after) - mark.requirement(before)
+        required = mark.requirement(after)
+        account.gain += change * mark.value_per_lot - cost + held.cost
+        account.required += required - held.required
+        held.required = required
+    if after:
+        held.size, held.cost = after, cost
+    else:
+        del account.positions[market]
     return (after if after > 0 else 0) - (before if before > 0 else 0)
 
 

@@ -33,14 +33,20 @@ def standing_offers(state: Exchange, terms: RequestOpened) -> Iterator[Offer]:
 
 def answered_offers(state: Exchange, terms: RequestOpened, answers: Iterable[e.QuoteGiven]) -> list[Offer]:
     """The answers that quote the request's side within its limit, best first. All-or-none outranks partial."""
-    accounts, side = state.accounts, terms.side
-    limit = terms.limit * side
-    offers: list[Offer] = []
-    for answer in answers:
-        price = answer.ask if side > 0 else -answer.bid
-        if price and price <= limit:
-            partial = answer.min_fill < answer.size
-            offers.append((price, partial, -accounts[answer.account].tier, answer.quote, answer))
+    accounts, limit = state.accounts, terms.limit
+    offers: list[Offer]
+    if terms.side > 0:
+        offers = [
+            (one.ask, one.min_fill < one.size, -accounts[one.account].tier, one.quote, one)
+            for one in answers
+            if 0 < one.ask <= limit
+        ]
+    else:
+        offers = [
+            (-one.bid, one.min_fill < one.size, -accounts[one.account].tier, one.quote, one)
+            for one in answers
+            if one.bid >= limit
+        ]
     offers.sort()
     return offers
 

@@ -114,9 +114,12 @@ def _repeated(state: Exchange, account: Account, command: c.OpenRequest) -> Repe
 
 
 def not_tradable(state: Exchange, market: int, at: int) -> Rejection | None:
-    """Why nothing may fill in a market now: it is paused, or its index is missing, old or uncertain."""
-    if at <= state.fills_until[market]:
-        return None
+    """Why nothing may fill in a market now, or None."""
+    return _why_not_tradable(state, market, at) if at > state.fills_until[market] else None
+
+
+def _why_not_tradable(state: Exchange, market: int, at: int) -> Rejection:
+    """The first reason that applies: the market is paused, or its index is missing, old or uncertain."""
     if state.statuses[market] == MarketStatus.PAUSED:
         return Rejection(Code.MARKET_PAUSED, "The market is paused.")
     index = state.indexes.get(market)
@@ -164,9 +167,8 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
     market = terms.market
     if book.frozen and book.frozen.get((account, market), 0) > at:
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
-    refused = not_tradable(state, market, at)
-    if refused is not None:
-        return refused
+    if at > state.fills_until[market]:
+        return _why_not_tradable(state, market, at)
     index, id = state.marks[market].price, book.next_id
     given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
     if len(waiting) > 1 or not terms.auto or not _all_spoke(request, account):

@@ -83,7 +83,7 @@ def exposure(state: Exchange, account: Account, market: int) -> Exposure:
         size, cost, elsewhere = 0, 0, account.required
     else:
         size, cost = held.size, held.cost
-        elsewhere = account.required - state.marks[market].requirement(size)
+        elsewhere = account.required - held.required
     net = size if len(owned) == 1 else net_of_owner(account, market)
     return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net)
 
