@@ -63,8 +63,7 @@ def _quotes_set(state: Exchange, event: e.QuotesSet) -> None:
             id += 1
     book.next_id = id
     book.standing[event.account, event.market] = entries
-    book.standing_expires[event.account, event.market] = event.expires
-    heappush(book.deadlines, (event.expires, STANDING_DEADLINE, event.account, event.market))
+    book.stand(event.account, event.market, event.expires)
 
 
 def _quotes_pulled(state: Exchange, event: e.QuotesPulled) -> None:
@@ -133,6 +132,8 @@ def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
     # What the deadline led to was applied before, and may have removed it.
     if deadlines and deadlines[0] == (event.due, event.kind, event.id, event.market):
         heappop(deadlines)
+        if event.kind == STANDING_DEADLINE:
+            state.book.stood(event.id, event.market, event.due)
 
 
 BOOK_APPLIERS: Final[dict[type[e.Event], Applier]] = {

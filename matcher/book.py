@@ -3,7 +3,7 @@
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
-from heapq import heappop
+from heapq import heappop, heappush
 
 import msgspec
 
@@ -117,6 +117,7 @@ REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE = 0, 1, 2
 class Book:
     """Indexes over the volatile state. `deadlines` is a heap of (instant, kind, account or request, market); entries may be stale.
 
+    `standing_due` is the next deadline in the heap for an account's quotes in a market; it may come before they expire.
     `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
     order of their ids.
     """
@@ -130,6 +131,7 @@ class Book:
         self.bids: dict[int, Ladder] = {}
         self.standing: dict[tuple[int, int], list[tuple[Ladder, int]]] = {}
         self.standing_expires: dict[tuple[int, int], int] = {}
+        self.standing_due: dict[tuple[int, int], int] = {}
         self.makers: dict[int, dict[int, str]] = {}
         self.frozen: dict[tuple[int, int], int] = {}
         self.protections: dict[tuple[int, int], Protection] = {}
@@ -150,6 +152,23 @@ class Book:
             self.answered_by[maker].discard(id)
         while deadlines and deadlines[0][1] == REQUEST_DEADLINE and deadlines[0][2] not in requests:
             heappop(deadlines)
+
+    def stand(self, account: int, market: int, expires: int) -> None:
+        """Have a deadline at or before `expires`: makers replace their quotes so often that each cannot have one of its own."""
+        where = account, market
+        self.standing_expires[where] = expires
+        due = self.standing_due.get(where)
+        if due is None or expires < due:
+            self.standing_due[where] = expires
+            heappush(self.deadlines, (expires, STANDING_DEADLINE, account, market))
+
+    def stood(self, account: int, market: int, due: int) -> None:
+        """A deadline of standing quotes has passed: quotes that replaced those it was for need the next one."""
+        where = account, market
+        if self.standing_due.get(where) == due:
+            del self.standing_due[where]
+            if where in self.standing_expires:
+                self.stand(account, market, self.standing_expires[where])
 
     def ladder(self, market: int, taker_side: int) -> Ladder:
         """The standing quotes that a taker of `taker_side` trades against."""

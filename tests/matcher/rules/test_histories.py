@@ -128,6 +128,7 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
     loaded = load(dump(world.state))
     assert dump(loaded) == dump(world.state)
     assert loaded.open_interest == world.state.open_interest
+    assert (loaded.marks, loaded.fills_until) == (world.state.marks, world.state.fills_until)
 
 
 def check_caches(world):
@@ -144,6 +145,8 @@ def check_caches(world):
         if account.valued == state.marked:
             margin = state.margin_of(account)
             assert (account.balance + account.gain, account.required) == (margin.equity, margin.requirement)
+    assert set(state.book.standing_expires) <= set(state.book.standing_due)
+    assert all(state.book.standing_due[of] <= until for of, until in state.book.standing_expires.items())
     for ladder in (*state.book.asks.values(), *state.book.bids.values()):
         ranks = [level.price * ladder.sign for level in ladder]
         assert ranks == sorted(ranks)

@@ -313,6 +313,21 @@ def test_the_dead_mans_switch_pulls_everything_unless_moved(world):
     assert len(world.state.book.bids[1]) == 0
 
 
+def test_quotes_replaced_again_and_again_share_a_deadline_and_expire_at_the_last(world):
+    maker = world.agent(1)
+    for step in range(1, 101):
+        world.play(c.SetQuotes(maker, 1, ((599_900, 5),), (), world.now + step * SECOND // 2))
+    assert len(world.state.book.deadlines) == 1
+    world.pass_time(49 * SECOND)
+    assert (maker, 1) in world.state.book.standing
+    world.play(c.SetQuotes(maker, 1, ((599_900, 5),), (), world.now + SECOND // 4))
+    world.pass_time(SECOND // 4)
+    assert (maker, 1) not in world.state.book.standing
+    world.pass_time(60 * SECOND)
+    assert world.state.book.deadlines == []
+    assert world.state.book.standing_due == {}
+
+
 def test_standing_quotes_expire(world):
     maker = world.agent(1)
     world.play(c.SetQuotes(maker, 1, ((590_000, 10),), (), world.now + SECOND))
