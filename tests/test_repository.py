@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from settings import Settings
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS = sorted(
     {path.stem for path in ROOT.glob("*.py")}
@@ -61,3 +63,10 @@ def test_pictures_are_as_drawn(tmp_path):
     subprocess.run([sys.executable, str(tmp_path / "draw.py")], check=True)
     for name in ("parts.svg", "settlement.svg"):
         assert (tmp_path / name).read_text() == (script.parent / name).read_text()
+
+
+def test_every_setting_is_documented():
+    table = (ROOT / "docs" / "operating" / "running.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert f"| `{name.upper()}` |" in table
+        assert str(field.description) in table
