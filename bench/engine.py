@@ -50,6 +50,11 @@ MARKETS: Final = (
 )
 
 
+ABOUT: Final = """\
+The rules alone, without journal, network or clock. A cycle is six commands decided and eight events applied: a request, five answers,
+the fill, the final answer; everyone holds a position in each of five markets, and both sides' margin over all five is checked."""
+
+
 @dataclass
 class Run:
     """An exchange and, when `journal` is wanted, the durable events it has made."""
@@ -182,7 +187,8 @@ def main() -> None:
         median, best = cycles / statistics.median(taken), cycles / min(taken)
         rows.append((what, f"{1e6 / median:.1f}", f"{median:,.0f}", f"{best:,.0f}"))
         reached = reached or median
-    print(f"Engine alone, {cycles:,} cycles, median and best of {REPETITIONS} repetitions. {NOISE}\n")
+    print("## Engine\n")
+    print(f"{ABOUT} {cycles:,} cycles, median and best of {REPETITIONS} repetitions. {NOISE}\n")
     print(table(["what", "us each", "per second", "best per second"], rows), end="\n\n")
     ratio = f"{reached:,.0f} ({reached / TARGET:.2f} x)"
     print(targets([Target("cycles per second, plain CPython", f"{TARGET:,}", ratio, reached >= TARGET)]))

@@ -1,8 +1,8 @@
 """Plays a stream of orders through one order-book package from PyPI; run by `bench.order_books` in that package's environment.
 
-    python bench/order_book_peers.py PACKAGE STREAM REPETITIONS
+    python bench/order_book_peers.py PACKAGE STREAM
 
-Imports nothing of this project. Prints JSON: seconds of each repetition, and the volumes that show whether packages made the same
+Imports nothing of this project. Prints JSON: seconds, and the volumes that show whether packages made the same
 trades.
 """
 
@@ -68,24 +68,20 @@ PEERS: dict[str, Play] = {
 }
 
 
-def timed(play: Play, orders: list[Order], repetitions: int) -> dict[str, Any]:
-    """Play the stream into a new book again and again, after a tenth of it to warm up."""
+def timed(play: Play, orders: list[Order]) -> dict[str, Any]:
+    """Play the stream into a new book, after a tenth of it to warm up."""
     play(orders[: len(orders) // 10])
-    taken: list[float] = []
-    traded = resting = None
-    for _ in range(repetitions):
-        gc.collect()
-        gc.freeze()
-        started = time.perf_counter()
-        traded, resting = play(orders)
-        taken.append(time.perf_counter() - started)
-    return {"seconds": taken, "traded": traded, "resting": resting}
+    gc.collect()
+    gc.freeze()
+    started = time.perf_counter()
+    traded, resting = play(orders)
+    return {"seconds": time.perf_counter() - started, "traded": traded, "resting": resting}
 
 
 def main() -> None:
-    package, stream, repetitions = sys.argv[1:]
+    package, stream = sys.argv[1:]
     orders = [tuple(order) for order in json.loads(Path(stream).read_text())]
-    print(json.dumps(timed(PEERS[package], orders, int(repetitions))))
+    print(json.dumps(timed(PEERS[package], orders)))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ from matcher.book import Ladder, Level
 from matcher.limits import QUOTE_LIFE_MAX
 
 EVENTS: Final = 200_000
-REPETITIONS: Final = 5
+ROUNDS: Final = 5
 SEED: Final = 11
 TARGET: Final = 1.5
+OURS: Final = "our ladders"
 MIDDLE: Final = 100_000
 AGENTS: Final = 500
 FIRST_AGENT: Final = 16
@@ -123,27 +124,35 @@ def _with_agents() -> Run:
     return run
 
 
-def peers(orders: list[Order]) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    """Each peer's name with its figures, or the sentence why there are none."""
+def rounds(orders: list[Order]) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """Figures of each book, one a round, and a sentence on each peer that is missing.
+
+    All play in every round, so that other work on the machine slows one about as much as another.
+    """
+    pythons = {package: _environment(package) for package in PEERS}
+    missing = [_MISSING.format(package) for package, python in pythons.items() if python is None]
+    found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "orders.json"
         path.write_text(json.dumps(orders))
-        for package in PEERS:
-            python = _environment(package)
-            if python is None:
-                yield (
-                    package,
-                    f"{package} could not be installed here, neither on this Python nor on Python 3.12: left out.",
-                )
-                continue
-            script = Path(__file__).parent / "order_book_peers.py"
-            done = _run([str(python), str(script), package, str(path), str(REPETITIONS)])
-            yield (
-                package,
-                json.loads(done)
-                if done is not None
-                else f"{package} was installed but does not run: left out.",
-            )
+        for _ in range(ROUNDS):
+            found.setdefault(OURS, []).append(timed(ladders, orders))
+            for package, python in pythons.items():
+                if python is not None:
+                    found.setdefault(package, []).append(_played(python, package, path))
+            found.setdefault("our exchange", []).append(timed(exchange, orders))
+    return found, missing
+
+
+_MISSING: Final = "{} could not be installed here, neither on this Python nor on Python 3.12: left out."
+
+
+def _played(python: Path, package: str, stream: Path) -> dict[str, Any]:
+    script = Path(__file__).parent / "order_book_peers.py"
+    command = [str(python), str(script), package, str(stream)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
 
 
 def _environment(package: str) -> Path | None:
@@ -183,36 +192,25 @@ def _run(command: list[str]) -> str | None:
 def main() -> None:
     events = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
     orders = stream(events)
-    ours = {"our ladders": timed(ladders, orders, REPETITIONS), "our exchange": timed(exchange, orders, 2)}
-    rates, rows, missing = {}, [], []
-    for name, figures in (*ours.items(), *peers(orders)):
-        if isinstance(figures, str):
-            missing.append(figures)
-            continue
-        rates[name] = events / statistics.median(figures["seconds"])
-        best = events / min(figures["seconds"])
-        told = [figures[what] if figures[what] is not None else "-" for what in ("traded", "resting")]
-        rows.append((name, f"{rates[name]:,.0f}", f"{best:,.0f}", *told))
-    print(f"{events:,} limit orders and cancels, seed {SEED}, median and best of {REPETITIONS}. {NOISE}\n")
+    found, missing = rounds(orders)
+    rates = {name: [events / figures["seconds"] for figures in one] for name, one in found.items()}
+    rows = []
+    for name, one in found.items():
+        told = [one[0][what] if one[0][what] is not None else "-" for what in ("traded", "resting")]
+        rows.append((name, f"{statistics.median(rates[name]):,.0f}", f"{max(rates[name]):,.0f}", *told))
+    print("## Order books\n")
+    print(f"{events:,} limit orders and cancels, seed {SEED}, median and best of {ROUNDS} rounds. {NOISE}\n")
     print(table(["book", "events per second", "best", "traded", "resting"], rows), end="\n\n")
     for sentence in missing:
         print(f"{sentence}\n")
     print(DIFFERENCES, end="\n\n")
-    fastest = max((name for name in rates if name not in ours), key=lambda name: rates[name], default=None)
-    if fastest is not None:
-        ratio = rates["our ladders"] / rates[fastest]
-        print(
-            targets(
-                [
-                    Target(
-                        f"our ladders against the fastest peer, {fastest}",
-                        f"{TARGET} x",
-                        f"{ratio:.2f} x",
-                        ratio >= TARGET,
-                    )
-                ]
-            )
-        )
+    print(targets(against(rates, name) for name in PEERS if name in rates))
+
+
+def against(rates: dict[str, list[float]], peer: str) -> Target:
+    """Our ladders against a peer: the median of the rounds' ratios."""
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(rates[OURS], rates[peer], strict=True))
+    return Target(f"our ladders against {peer}", f"{TARGET} x", f"{ratio:.2f} x", ratio >= TARGET)
 
 
 if __name__ == "__main__":

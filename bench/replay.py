@@ -141,6 +141,7 @@ def main() -> None:
         ("price tick, median", f"{positions:,} positions", f"{taken * 1e3:.1f} us")
         for positions, taken in ticks.items()
     ]
+    print("## Start, memory, price ticks\n")
     print(f"Median of {REPETITIONS} repetitions, of {TICKS:,} ticks. {NOISE}\n")
     print(table(["what", "of", "measured"], rows), end="\n\n")
     print(
