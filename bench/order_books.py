@@ -73,11 +73,10 @@ def ladders(orders: list[Order]) -> tuple[int, int]:
     """Both sides of our book: match against the one, stand in the other."""
     asks, bids, traded = Ladder(1), Ladder(-1), 0
     for cancels, id, side, price, size in orders:
-        own, other = (bids, asks) if side > 0 else (asks, bids)
         if cancels:
-            own.remove(id)
+            (bids if side > 0 else asks).remove(id)
             continue
-        left = size
+        left, other = size, asks if side > 0 else bids
         while left and (best := other.best()) is not None and (best.price - price) * side <= 0:
             if best.size > left:
                 best.size -= left
@@ -86,7 +85,7 @@ def ladders(orders: list[Order]) -> tuple[int, int]:
                 left -= best.size
                 other.remove(best.quote)
         if left:
-            own.add(Level(id, 0, 0, price, left, 0, 0))
+            (bids if side > 0 else asks).add(Level(id, 0, 0, price, left, 0, 0))
         traded += size - left
     return traded, sum(level.size for ladder in (asks, bids) for level in ladder)
 

@@ -43,10 +43,11 @@ class Ladder:
     Levels of one price and tier queue up in a dict, in the order of their arrival; the ranks of the queues are kept sorted.
     """
 
-    __slots__ = ("_queue_of", "_queues", "_ranks", "sign")
+    __slots__ = ("_queue_of", "_queues", "_rank_per_tick", "_ranks")
 
     def __init__(self, sign: int) -> None:
-        self.sign = sign
+        # Two ranks to a tick: the tier decides between levels of one price and never between prices.
+        self._rank_per_tick = -2 * sign
         # The best are at the end: they come and go most, and there little has to move.
         self._ranks: list[int] = []
         self._queues: dict[int, dict[int, Level]] = {}
@@ -65,14 +66,10 @@ class Ladder:
 
     def best(self) -> Level | None:
         ranks = self._ranks
-        if not ranks:
-            return None
-        for level in self._queues[ranks[-1]].values():
-            return level
-        raise AssertionError("a queue without levels")
+        return next(iter(self._queues[ranks[-1]].values())) if ranks else None
 
     def add(self, level: Level) -> None:
-        rank = level.tier - 2 * level.price * self.sign
+        rank = level.price * self._rank_per_tick + level.tier
         queue = self._queues.get(rank)
         if queue is None:
             queue = self._queues[rank] = {}
@@ -87,9 +84,12 @@ class Ladder:
             return
         level = queue.pop(quote)
         if not queue:
-            rank = level.tier - 2 * level.price * self.sign
+            ranks, rank = self._ranks, level.price * self._rank_per_tick + level.tier
             del self._queues[rank]
-            del self._ranks[bisect_left(self._ranks, rank)]
+            if ranks[-1] == rank:
+                ranks.pop()
+            else:
+                del ranks[bisect_left(ranks, rank)]
 
 
 class Protection:

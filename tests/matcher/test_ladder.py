@@ -27,7 +27,7 @@ def test_levels_come_by_price_then_tier_then_arrival(steps, sign):
             naive.pop(step, None)
         ranked = sorted(naive.values(), key=lambda level: (level.price * sign, -level.tier, level.quote))
         assert list(ladder) == ranked
-        assert ladder.best() == (ranked[0] if ranked else None)
+        assert ladder.best() is (ranked[0] if ranked else None)
         assert len(ladder) == len(naive)
     for number in range(len(steps)):
         assert ladder.get(number) is naive.get(number)

@@ -147,10 +147,11 @@ def check_caches(world):
             assert (account.balance + account.gain, account.required) == (margin.equity, margin.requirement)
     assert set(state.book.standing_expires) <= set(state.book.standing_due)
     assert all(state.book.standing_due[of] <= until for of, until in state.book.standing_expires.items())
-    for ladder in (*state.book.asks.values(), *state.book.bids.values()):
-        ranks = [level.price * ladder.sign for level in ladder]
-        assert ranks == sorted(ranks)
-        assert all(level.size > 0 for level in ladder)
+    for sign, ladders in ((1, state.book.asks), (-1, state.book.bids)):
+        for ladder in ladders.values():
+            ranks = [level.price * sign for level in ladder]
+            assert ranks == sorted(ranks)
+            assert all(level.size > 0 for level in ladder)
     assert {request.opened.request for request in state.book.requests.values()} == {
         id for keys in state.book.open_keys.values() for id in keys.values()
     }
