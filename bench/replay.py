@@ -26,7 +26,7 @@ from matcher.recovery import End, replay
 from matcher.snapshot import load_newest, save
 from matcher.state import Exchange
 
-CYCLES: Final = 40_000
+CYCLES: Final = 100_000
 REPETITIONS: Final = 5
 REPLAY_TARGET: Final = 200_000
 TICK_TARGET_MS: Final = 1.0

@@ -146,10 +146,7 @@ def _hold(state: Exchange, account: Account, market: int, change: int, cost: int
 
 def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
     account, id = state.accounts[event.account], event.request
-    account.closed[id] = event
-    account.keys[event.key] = id
-    kept = account.kept
-    kept.append(event)
+    kept = account.keep(event)
     while len(kept) > ANSWERS_KEPT or kept[0].at < event.at - KEYS_KEPT:
         old = kept.popleft()
         del account.closed[old.request]

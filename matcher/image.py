@@ -165,7 +165,7 @@ def _account_image(account: Account) -> AccountImage:
         account.deposited,
         account.number,
         [(id, held.size, held.cost) for id, held in sorted(account.positions.items())],
-        list(account.kept),
+        list(account.kept or ()),
     )
 
 
@@ -190,9 +190,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
     for id, size, _ in image.positions:
         state.open_interest[id] += max(0, size)
     for closed in image.closed:
-        account.closed[closed.request] = closed
-        account.kept.append(closed)
-        account.keys[closed.key] = closed.request
+        account.keep(closed)
     state.accounts[account.id] = account
     if account.page >= 0:
         state.slots[account.page, account.slot] = account.id

@@ -18,10 +18,11 @@ NEVER = -1
 class Account:
     """One margin account. `settled` is what the chain holds for it once every batch cut so far has landed.
 
-    `closed` keeps recent final answers by request id, `kept` the same in the order in which they were given (a dict that loses
-    its first entry again and again finds the next one ever more slowly), and `keys` finds them by client key. `number` is the
-    head of its numbered private stream. `owned` lists all accounts of its owner, itself among them. `gain` and `required` are
-    the unrealized profit and the requirement at the marks of number `valued` (`Exchange.value`).
+    `closed` keeps recent final answers by request id, and `keys` finds them by client key. `kept` has the same in the order in
+    which they were given (a dict that loses its first entry again and again finds the next one ever more slowly), and is None
+    until there is one. `number` is the head of its numbered private stream. `owned` lists all accounts of its owner, itself
+    among them. `gain` and `required` are the unrealized profit and the requirement at the marks of number `valued`
+    (`Exchange.value`).
     """
 
     __slots__ = (
@@ -60,9 +61,18 @@ class Account:
         self.positions: dict[int, Position] = {}
         self.keys: dict[str, int] = {}
         self.closed: dict[int, RequestClosed] = {}
-        self.kept: deque[RequestClosed] = deque()
+        self.kept: deque[RequestClosed] | None = None
         self.gain = self.required = 0
         self.valued = NEVER
+
+    def keep(self, final: RequestClosed) -> deque[RequestClosed]:
+        """Keep the newest final answer; returns all kept, oldest first."""
+        if self.kept is None:
+            self.kept = deque()
+        self.kept.append(final)
+        self.closed[final.request] = final
+        self.keys[final.key] = final.request
+        return self.kept
 
 
 class Cut:
