@@ -52,7 +52,8 @@ MARKETS: Final = (
 
 ABOUT: Final = """\
 The rules alone, without journal, network or clock. A cycle is six commands decided and eight events applied: a request, five answers,
-the fill, the final answer; everyone holds a position in each of five markets, and both sides' margin over all five is checked."""
+the fill, the final answer; everyone holds a position in each of five markets, and both sides' margin over all five is checked. The
+target was set by a prototype that changed its state in place: without events, client keys, position caps or an oracle band."""
 
 
 @dataclass
