@@ -28,6 +28,8 @@ WORKFLOWS: Final = [
 STICKY: Final = timedelta(seconds=2)
 """How long a workflow waits for a worker that is gone before another one takes it up."""
 GRACE: Final = timedelta(seconds=5)
+BEAT: Final = timedelta(seconds=1)
+"""Heartbeats go out as they are made: a busy machine must not look like a dead one."""
 
 
 def build(client: Client, task_queue: str, steps: Steps) -> Worker:
@@ -55,8 +57,9 @@ def build(client: Client, task_queue: str, steps: Steps) -> Worker:
         ],
         sticky_queue_schedule_to_start_timeout=STICKY,
         graceful_shutdown_timeout=GRACE,
-        # A bug fails the workflow, where it is seen, and does not retry its task for ever.
-        workflow_failure_exception_types=[Exception],
+        max_heartbeat_throttle_interval=BEAT,
+        # No `workflow_failure_exception_types`: a bug, or code that does not fit a running history, holds a workflow up, visibly, until
+        # the code is mended. Failing it instead would leave a reservation that nobody closes.
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from temporalio import activity
 
-EVERY_S: Final = 2.0
+EVERY_S: Final = 1.0
 """Well inside every heartbeat timeout in `workflows`."""
 
 

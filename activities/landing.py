@@ -5,6 +5,7 @@ the chain whether the step is done; only when it is not, sign and store anew. Wh
 nothing stored (nothing was sent) or stored bytes (which land at most once), and the program refuses a step that it has taken.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -19,6 +20,8 @@ from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submi
 PRIORITY_FEE_FIRST: Final = 1_000
 PRIORITY_FEE_MAX: Final = 1_000_000
 """Micro-lamports per compute unit: at most one lamport a unit, so 47,500 lamports for the largest page."""
+PATIENCE_S: Final = 20.0
+"""How long one try waits for the chain to decide on bytes; the next try goes on with the same ones."""
 
 Build = Callable[[int], Awaitable[SignedTransaction]]
 Done = Callable[[], Awaitable[bool]]
@@ -37,7 +40,7 @@ class Lander:
 
         `build` signs with a priority fee, which doubles with every transaction of this reference that expired; `done` asks the chain
         whether it has the step. Raises a retryable `ApplicationError` of type ``escrow_<name>`` when the program refuses a step
-        that is not done.
+        that is not done, and of type ``not_landed`` when the chain takes its time: so that whoever waits is told.
         """
         while True:
             tried = await self._ledger.submissions(reference)
@@ -48,7 +51,14 @@ class Lander:
                     await self.find_landed(tried)
                     return
                 pending = await self.keep(reference, await build(self._fee(tried)))
-            fate = await self.decide(pending, commitment, sent_before=sent_before)
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    fate = await self.decide(pending, commitment, sent_before=sent_before)
+            except TimeoutError:
+                raise ApplicationError(
+                    f"{reference}: {pending.signature} is not {commitment} yet; sent for the {len(tried) or 1}. time",
+                    type="not_landed",
+                ) from None
             if isinstance(fate, Landed):
                 return
             if isinstance(fate, Failed | Refused) and not await done():

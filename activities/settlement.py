@@ -107,16 +107,17 @@ class SettlementActivities:
 
     @activity.defn
     async def next_batch(self) -> Work:
-        """What there is to do now, counting every fill that was on disk when this was asked."""
+        """What there is to do now, counting every fill that was on disk when this was asked.
+
+        The journal's cuts number the batches. What is stored of a batch may be missing: its step was interrupted, or the database is
+        new or an old copy; a batch that is not final yet is then stored again, the same to the byte.
+        """
         async with heartbeats():
             await self._projected((await self._door.state()).seq)
-            last = await self._ledger.last_batch()
-            if last is not None and last.status < BatchStatus.FINAL:
-                return Work(unfinished=last.batch, due=0)
-            number = last.batch + 1 if last is not None else 1
-            if await self._is_cut(number):
-                return Work(unfinished=number, due=0)
-            return Work(unfinished=0, due=number if await self._is_due(last) else 0)
+            newest, status = await self._ledger.last_cut() or (0, BatchStatus.FINAL)
+            if status < BatchStatus.FINAL:
+                return Work(unfinished=newest, due=0)
+            return Work(unfinished=0, due=newest + 1 if await self._is_due() else 0)
 
     @activity.defn
     async def cut_batch(self, batch: int) -> BatchPlan:
@@ -234,20 +235,11 @@ class SettlementActivities:
                 f"the ledger has not got to journal sequence {sequence}", type="ledger_behind"
             ) from None
 
-    async def _is_cut(self, batch: int) -> bool:
-        """Whether the engine has cut a batch that the ledger does not know: its step was interrupted in between."""
-        try:
-            await self._door.cut(batch)
-        except ApplicationError as error:
-            if error.type == "batch_unknown":
-                return False
-            raise
-        return True
-
-    async def _is_due(self, last: StoredBatch | None) -> bool:
+    async def _is_due(self) -> bool:
         totals = await self._queries.totals()
         if totals.fills > totals.final_fills:
             return True
+        last = await self._ledger.last_batch()
         return last is not None and (bool(last.pages) or last.at + IDLE_CUT <= time_ns())
 
     async def _stored(self, batch: int) -> StoredBatch:

@@ -122,6 +122,13 @@ class Settlement:
             newest = (await connection.execute(select(func.max(batches.c.batch)))).scalar_one()
             return await _load(connection, newest) if newest is not None else None
 
+    async def last_cut(self) -> tuple[int, BatchStatus] | None:
+        """Number and status of the newest cut in the journal as projected, whether its batch is stored or was lost."""
+        newest = select(cuts.c.batch, cuts.c.status).order_by(cuts.c.batch.desc()).limit(1)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(newest)).one_or_none()
+            return (row.batch, BatchStatus(row.status)) if row is not None else None
+
     async def advance(self, batch: int, status: BatchStatus) -> None:
         """Record a batch's public status once the engine has journaled it, ahead of the projector; it never goes back."""
         async with self._engine.begin() as connection:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
@@ -22,39 +21,36 @@ with workflow.unsafe.imports_passed_through():
 
 WINDOW: Final = 16
 """Pages on their way to the chain at one time."""
-LANDING: Final = timedelta(minutes=5)
-"""Longest that one try of a step on chain may take: several blockhash lifetimes."""
 
 
 @dataclass
 class BatchProgress:
-    """What the Temporal UI shows of a batch. `trouble` says why the current step is being tried again."""
+    """What the Temporal UI shows of a batch. `trouble` says of every step that is being tried again why, and since when."""
 
     batch: int
     chain_batch: int = 0
     status: str = BatchStatus.MATCHED.name.lower()
     step: str = "cut"
     pages: int = 0
-    confirmed: int = 0
+    confirmed: list[int] = field(default_factory=list)
     settling: list[int] = field(default_factory=list)
     deltas: int = 0
     fills: int = 0
     root: str = ""
-    trouble: str = ""
+    trouble: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """Markdown for the workflow's current details."""
         lines = [
             f"**Batch {self.batch}** is {self.status}, at step *{self.step}*",
             f"- number on chain: {self.chain_batch or 'none yet'}",
-            f"- pages confirmed: {self.confirmed} of {self.pages}",
+            f"- pages confirmed: {len(self.confirmed)} of {self.pages}",
             f"- accounts that move: {self.deltas}; fills: {self.fills}",
             f"- root: `{self.root}`",
         ]
         if self.settling:
             lines.append(f"- pages on their way: {', '.join(map(str, self.settling))}")
-        if self.trouble:
-            lines.append(f"- **trouble**: {self.trouble}")
+        lines += [f"- **trouble**: {sentence}" for sentence in self.trouble.values()]
         return "\n".join(lines)
 
 
@@ -63,15 +59,16 @@ class BatchWorkflow:
     """Cut, open, settle every page exactly once, seal, wait for finality.
 
     It never fails and never gives up: a step that cannot be done is reported and tried again, which holds up later batches and
-    nothing else. Every step is idempotent, so a run that has grown long starts over from the first one.
+    nothing else. Every step is idempotent, so a run that has grown long starts over from the first one, and skips the pages that
+    the run before it saw `confirmed`.
     """
 
     @workflow.init
-    def __init__(self, batch: int) -> None:
-        self._progress = BatchProgress(batch)
+    def __init__(self, batch: int, confirmed: list[int] | None = None) -> None:
+        self._progress = BatchProgress(batch, confirmed=confirmed or [])
 
     @workflow.run
-    async def run(self, batch: int) -> BatchReceipt:
+    async def run(self, batch: int, confirmed: list[int] | None = None) -> BatchReceipt:
         workflow.upsert_search_attributes([BATCH.value_set(str(batch))])
         plan = await self._step("cut", SettlementActivities.cut_batch, batch)
         self._planned(plan)
@@ -101,11 +98,11 @@ class BatchWorkflow:
         async def settle(of: PageOf) -> None:
             async with window:
                 progress.settling.append(of.page)
-                await self._step("settle", SettlementActivities.settle_page, of)
+                await self._step(f"settle page {of.page}", SettlementActivities.settle_page, of)
                 progress.settling.remove(of.page)
-                progress.confirmed += 1
+                progress.confirmed.append(of.page)
 
-        await asyncio.gather(*(settle(of) for of in pages))
+        await asyncio.gather(*(settle(of) for of in pages if of.page not in progress.confirmed))
 
     async def _reached(self, status: BatchStatus) -> None:
         """Make a status public before going on: what agents hear is never ahead of the chain."""
@@ -115,21 +112,26 @@ class BatchWorkflow:
         self._show()
 
     async def _step(self, name: str, step: Callable[..., Awaitable[Result]], argument: Any) -> Result:
-        if workflow.info().is_continue_as_new_suggested():
-            workflow.continue_as_new(self._progress.batch)
+        def on_trouble(sentence: str) -> None:
+            if sentence:
+                self._renew_when_long()
+                self._progress.trouble[name] = sentence
+            else:
+                self._progress.trouble.pop(name, None)
+            self._show()
+
+        self._renew_when_long()
         self._progress.step = name
         self._show()
-        return await must_happen(step, argument, on_trouble=self._trouble, within=LANDING)
+        return await must_happen(step, argument, on_trouble=on_trouble)
 
     def _planned(self, plan: BatchPlan) -> None:
         self._progress.pages = len(plan.debit_pages) + len(plan.credit_pages)
         self._progress.deltas, self._progress.fills, self._progress.root = plan.deltas, plan.fills, plan.root
 
-    def _trouble(self, sentence: str) -> None:
-        if sentence and workflow.info().is_continue_as_new_suggested():
-            workflow.continue_as_new(self._progress.batch)
-        self._progress.trouble = sentence
-        self._show()
+    def _renew_when_long(self) -> None:
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(args=[self._progress.batch, self._progress.confirmed])
 
     def _show(self) -> None:
         workflow.set_current_details(self._progress.text())

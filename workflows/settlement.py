@@ -71,6 +71,9 @@ class SettlementWorkflow:
     @workflow.run
     async def run(self, state: SettlementState | None = None) -> None:
         state, rounds = self._state, 0
+        if state.halted:
+            # A run starts with the memo of the first one.
+            self._halt(state.halted)
         while True:
             self._show()
             await workflow.wait_condition(lambda: state.due and not state.halted)
@@ -93,7 +96,7 @@ class SettlementWorkflow:
     @workflow.signal
     def resume(self) -> None:
         """An operator has explained the difference: compare again and go on."""
-        self._state.halted = ""
+        self._halt("")
         self._state.due = True
 
     @workflow.update
@@ -130,7 +133,7 @@ class SettlementWorkflow:
         result = await self._step(ReconciliationActivities.reconcile, last.batch if last else 0)
         self._state.reconciliation = result
         if not result.balanced:
-            self._state.halted = result.sentence()
+            self._halt(result.sentence())
             await self._step(ScheduleActivities.pause_settlement, result.sentence())
         return result.balanced
 
@@ -156,6 +159,12 @@ class SettlementWorkflow:
         state.settled += 1
         self._trouble("")
         return True
+
+    def _halt(self, why: str) -> None:
+        """Halt, or go on when `why` is empty; the memo says so in every list of workflows, even while no worker runs."""
+        self._state.halted = why
+        workflow.upsert_memo({"halted": why or None})
+        self._show()
 
     async def _step(self, step: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
         return await must_happen(step, *arguments, on_trouble=self._trouble)

@@ -15,7 +15,7 @@ BATCH: Final = SearchAttributeKey.for_keyword("Batch")
 AGENT: Final = SearchAttributeKey.for_keyword("Agent")
 """Search attribute: engine account of the agent a workflow works for."""
 
-HEARTBEAT: Final = timedelta(seconds=10)
+HEARTBEAT: Final = timedelta(seconds=5)
 """An activity that says nothing for so long is tried again elsewhere: its worker is gone."""
 FIRST_TRIES: Final = 3
 LAST_TRIES: Final = 96
@@ -32,11 +32,12 @@ async def must_happen(
 ) -> Result:
     """Result of the activity method `step`, however long it takes.
 
-    Every round of tries that fails is told to `on_trouble` as a sentence and followed by a longer pause and a longer round; success
-    after trouble is told as an empty sentence. Only for steps that are idempotent and that nobody may give up: whatever is wrong is
-    repaired from outside while this waits.
+    Every round of tries that fails is told to `on_trouble` as a sentence, with the time of the first try, and followed by a longer
+    pause and a longer round; success after trouble is told as an empty sentence. Only for steps that are idempotent and that nobody
+    may give up: whatever is wrong is repaired from outside while this waits.
     """
     pause, tries, troubled = FIRST_PAUSE, FIRST_TRIES, False
+    since = workflow.now().isoformat(timespec="seconds")
     while True:
         try:
             result: Result = await workflow.execute_activity_method(
@@ -51,7 +52,7 @@ async def must_happen(
                 ),
             )
         except ActivityError as error:
-            on_trouble(f"{error.activity_type}: {reason(error)}")
+            on_trouble(f"{error.activity_type} since {since}: {reason(error)}")
             troubled = True
             await workflow.sleep(pause)
             pause, tries = min(pause * 2, LAST_PAUSE), min(tries * 2, LAST_TRIES)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import uvicorn
@@ -21,10 +21,14 @@ class Fault(Enum):
     LOSE_ANSWER = "the node does it, the answer is lost"
     REFUSE = "the connection breaks before the node hears of it"
     SERVER_ERROR = "HTTP 500, and the node does not hear of it"
+    LIMITED = "HTTP 429, and the node does not hear of it"
     BUSY = "the node says that it is behind (-32005)"
     GARBAGE = "the answer is no JSON, and the node does not hear of it"
     TWICE = "the node gets it twice, the client the second answer"
     SWALLOW = "the node never hears of it, the client is told that all is well"
+
+
+STATUS: Final[dict[Fault | None, int]] = {Fault.SERVER_ERROR: 500, Fault.LIMITED: 429}
 
 
 @dataclass
@@ -56,6 +60,10 @@ class FaultProxy:
         """Apply `fault` to the next `times` calls of `method` that no earlier order takes. `seconds` delays the answer; without a
         fault, that is all."""
         self._orders.setdefault(method, []).append(_Order(fault, seconds, times))
+
+    def waiting(self) -> int:
+        """Calls that will still be broken."""
+        return sum(order.left for orders in self._orders.values() for order in orders)
 
     def heal(self) -> None:
         """Forget what was ordered."""
@@ -89,7 +97,7 @@ class FaultProxy:
         answer = await self._outcome(fault, call, body)
         if order:
             await asyncio.sleep(order.seconds)
-        status = 500 if fault is Fault.SERVER_ERROR else 200
+        status = STATUS.get(fault, 200)
         # A length without a body that long: the server then drops the connection, as a dying one does.
         length = len(answer) if answer is not None else 1
         headers = [(b"content-type", b"application/json"), (b"content-length", str(length).encode())]
@@ -104,6 +112,8 @@ class FaultProxy:
                 return None
             case Fault.SERVER_ERROR:
                 return b"internal server error"
+            case Fault.LIMITED:
+                return b"too many requests"
             case Fault.GARBAGE:
                 return b"<html>maintenance</html>"
             case Fault.BUSY:

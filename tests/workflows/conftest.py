@@ -1,12 +1,18 @@
-"""A Temporal test server that skips time, and a worker whose activities answer from a script."""
+"""A Temporal test server that skips time, a worker whose activities answer from a script, and the histories kept for replay.
+
+`pytest tests/workflows --record-histories` writes `histories/` anew, from the runs of these tests: do so when a workflow changed in a
+way that its running instances need not survive.
+"""
 
 import asyncio
 import functools
+import json
 import os
 import sysconfig
 import types
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +36,9 @@ from workflows.steps import AGENT, BATCH
 from workflows.withdrawals import WithdrawalWorkflow
 
 TASK_QUEUE = "test"
-TEST_LIFE_S = 20
+TEST_LIFE_S = 60
+"""Longest that a test may take on a busy machine."""
+HISTORIES = Path(__file__).with_name("histories")
 WORKFLOWS = [
     BatchWorkflow,
     DepositsWorkflow,
@@ -38,6 +46,10 @@ WORKFLOWS = [
     SettlementWorkflow,
     WithdrawalWorkflow,
 ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-histories", action="store_true", help="write tests/workflows/histories anew")
 
 
 class Script:
@@ -91,26 +103,33 @@ METHODS: list[Callable[..., Any]] = [
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    """Client of a server that skips time whenever all workflows only wait."""
+async def environment() -> AsyncIterator[WorkflowEnvironment]:
+    """A server that skips time while a test waits for a workflow's result, or sleeps by `environment.sleep`."""
     server = os.path.join(sysconfig.get_path("scripts"), "temporal-test-server")
     async with await WorkflowEnvironment.start_time_skipping(test_server_existing_path=server) as environment:
         keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(search_attributes={key.name: keyword for key in (BATCH, AGENT)})
         )
-        async with asyncio.timeout(TEST_LIFE_S):
-            yield environment.client
+        yield environment
+
+
+@pytest.fixture
+def client(environment: WorkflowEnvironment) -> Client:
+    return environment.client
 
 
 @asynccontextmanager
 async def worker(client: Client, script: Script) -> AsyncIterator[None]:
-    async with Worker(
-        client,
-        task_queue=TASK_QUEUE,
-        workflows=WORKFLOWS,
-        activities=script.activities(METHODS),
-        workflow_failure_exception_types=[Exception],
+    # The bound is here and not in a fixture, for a fixture's setup is a task of its own, which is over when the time is.
+    async with (
+        asyncio.timeout(TEST_LIFE_S),
+        Worker(
+            client,
+            task_queue=TASK_QUEUE,
+            workflows=WORKFLOWS,
+            activities=script.activities(METHODS),
+        ),
     ):
         yield
 
@@ -123,3 +142,21 @@ def script_of() -> type[Script]:
 @pytest.fixture
 def working(client: Client) -> Callable[[Script], AbstractAsyncContextManager[None]]:
     return functools.partial(worker, client)
+
+
+@pytest.fixture
+def keep_history(request: pytest.FixtureRequest) -> Callable[..., Awaitable[None]]:
+    """Have a workflow's history kept as `histories/<name>.json` when histories are recorded."""
+
+    async def keep(client: Client, name: str, workflow_id: str, run_id: str | None = None) -> None:
+        if request.config.getoption("--record-histories", default=False):
+            history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+            kept = {"workflow_id": workflow_id, **history.to_json_dict()}
+            (HISTORIES / f"{name}.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+    return keep
+
+
+@pytest.fixture
+def workflows() -> list[type]:
+    return WORKFLOWS

@@ -1,0 +1,96 @@
+"""Settlement while the way to the chain breaks: whatever becomes of calls and answers, every page lands exactly once."""
+
+import asyncio
+import signal
+
+import pytest
+
+from chain.localnet.fault_proxy import Fault
+from ledger.settlement import EXPIRED, LANDED
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+CALLS = (
+    "sendTransaction",
+    "getSignatureStatuses",
+    "getMultipleAccounts",
+    "getLatestBlockhash",
+    "getTransaction",
+    "getSignaturesForAddress",
+)
+BROKEN = (
+    Fault.LOSE_ANSWER,
+    Fault.REFUSE,
+    Fault.SERVER_ERROR,
+    Fault.LIMITED,
+    Fault.BUSY,
+    Fault.GARBAGE,
+    Fault.TWICE,
+)
+CLIENT_PATIENCE_S = 10
+"""How long the worker waits for an answer."""
+
+
+async def test_agents_trade_and_everything_is_settled(network, agree):
+    await network.settled(2)
+    await agree()
+    assert any(len(batch.pages) > 1 for batch in network.batches.values())
+
+
+async def test_every_call_breaks_in_every_way(network, agree, until):
+    for method in CALLS:
+        for fault in BROKEN:
+            network.proxy.fail(method, fault)
+
+    async def all_broken() -> bool:
+        return network.proxy.waiting() == 0
+
+    await until(all_broken)
+    await agree()
+
+
+async def test_answers_come_after_the_client_has_given_up(network, agree):
+    for method in ("sendTransaction", "getMultipleAccounts"):
+        network.proxy.fail(method, None, seconds=CLIENT_PATIENCE_S + 1)
+    await network.settled(2)
+    await agree()
+
+
+async def test_blockhashes_expire_and_new_bytes_pay_more(network, agree, until):
+    network.proxy.fail("sendTransaction", Fault.SWALLOW, times=10**6)
+    for fault in BROKEN:
+        network.proxy.fail("getEpochInfo", fault)
+
+    async def expired_twice() -> bool:
+        batch, _ = await network.newest()
+        tried = await network.ledger.submissions_of_batch(batch)
+        return [one.status for one in tried].count(EXPIRED) >= 2
+
+    await until(expired_twice)
+    batch, _ = await network.newest()
+    network.proxy.heal()
+    await agree()
+    tried = await network.ledger.submissions_of_batch(batch)
+    assert [one.status for one in tried].count(LANDED) == len(network.batches[batch].pages) + 2
+    assert max(one.lamports for one in tried) > min(one.lamports for one in tried if one.lamports)
+
+
+async def test_a_worker_freezes_while_it_sends_and_wakes_up_when_another_has_done_its_work(
+    network, agree, until
+):
+    network.proxy.fail("sendTransaction", Fault.REFUSE, seconds=2)
+    sent = network.proxy.calls["sendTransaction"]
+
+    async def holds() -> bool:
+        return network.proxy.calls["sendTransaction"] > sent
+
+    await until(holds)
+    network.worker.send(signal.SIGSTOP)
+    second = network.another_worker("second")
+    second.start()
+    try:
+        await network.settled(2)
+        network.worker.send(signal.SIGCONT)
+        await network.settled(2)
+        await agree()
+    finally:
+        await asyncio.to_thread(second.end)

@@ -1,0 +1,108 @@
+"""Settlement while its processes die: whatever is killed, and when, every page lands exactly once."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from chain.localnet.fault_proxy import Fault
+from ledger.settlement import EXPIRED, LANDED, SIGNED
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+WORKER_KILLS = 10
+CALLS_OF_A_BATCH = 40
+TEMPORAL_KILLS = 3
+
+
+async def held(network: Any, until: Any, fault: Fault, after: int) -> str:
+    """Have the proxy hold the `after`th submission from now; the signature that was stored before it was sent."""
+    network.proxy.fail("sendTransaction", None, times=after)
+    network.proxy.fail("sendTransaction", fault, seconds=60)
+
+    async def holds() -> bool:
+        return network.proxy.waiting() == 0
+
+    await until(holds)
+    batch, _ = await network.newest()
+    stored = await network.ledger.submissions_of_batch(batch)
+    return next(one.signature for one in stored if one.status == SIGNED)
+
+
+async def fate(network: Any, signature: str) -> str:
+    """What the ledger knows of a submission in the end."""
+    newest, _ = await network.newest()
+    submissions = [
+        one for batch in range(1, newest + 1) for one in await network.ledger.submissions_of_batch(batch)
+    ]
+    return next(one.status for one in submissions if one.signature == signature)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, agree, until, after):
+    signature = await held(network, until, Fault.REFUSE, after)
+    network.worker.kill()
+    assert await network.escrow.view.receipt(signature) is None
+    network.worker.start()
+    await agree()
+    # Sent by the next worker, or expired before that one was up; not left open in either case.
+    assert await fate(network, signature) in (LANDED, EXPIRED)
+
+
+async def test_the_worker_dies_between_landing_and_hearing_of_it(network, agree, until):
+    signature = await held(network, until, Fault.LOSE_ANSWER, 1)
+
+    async def on_chain() -> bool:
+        return await network.escrow.view.receipt(signature) is not None
+
+    await until(on_chain)
+    network.worker.kill()
+    network.worker.start()
+    await agree()
+    assert await fate(network, signature) == LANDED
+
+
+async def test_the_worker_dies_at_any_instant(network, agree, until):
+    calls = network.proxy.calls
+
+    def made() -> int:
+        return sum(calls.values()) - calls["getSignaturesForAddress"]
+
+    for _ in range(WORKER_KILLS):
+        wanted = made() + random.randrange(CALLS_OF_A_BATCH)
+
+        async def enough(wanted: int = wanted) -> bool:
+            return made() >= wanted
+
+        await until(enough)
+        network.worker.kill()
+        network.worker.start()
+    await agree()
+
+
+async def test_temporal_dies_while_a_batch_is_on_its_way(network, agree):
+    for _ in range(TEMPORAL_KILLS):
+        await network.settled()
+        await asyncio.sleep(random.random())
+        network.temporal.kill()
+        network.temporal.start()
+    await agree()
+
+
+async def test_the_chain_dies_while_a_batch_is_on_its_way(network, agree):
+    for _ in range(2):
+        await network.settled()
+        await asyncio.sleep(random.random())
+        await asyncio.to_thread(network.chain.kill)
+        await asyncio.to_thread(network.chain.start)
+    await agree()
+
+
+async def test_projector_and_api_die_while_a_batch_is_on_its_way(network, agree):
+    for process in (network.projector, network.api):
+        await network.settled()
+        await asyncio.sleep(random.random())
+        process.kill()
+        process.start()
+    await network.serves()
+    await agree()

@@ -1,0 +1,60 @@
+"""The deposits entity: two watches side by side, a cursor that is handed on, and trouble that is shown."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from activities.deposits import DepositCursor
+from workflows.deposits import DepositsWorkflow
+
+ROUNDS = 3
+
+
+async def test_each_round_goes_on_from_the_cursor_of_the_last(
+    client: Client, script_of, working, keep_history
+):
+    done, seen = asyncio.Event(), []
+
+    async def watch(cursor: DepositCursor, seconds: float) -> DepositCursor:
+        seen.append(cursor)
+        if len(seen) > ROUNDS:
+            done.set()
+            await asyncio.Event().wait()
+        return replace(
+            cursor, signature=f"s{len(seen)}", credited=cursor.credited + 1, amount=cursor.amount + 5
+        )
+
+    script = script_of(watch_deposits=watch, watch_unbound=1)
+    async with working(script):
+        handle = await client.start_workflow(DepositsWorkflow.run, id="deposits", task_queue="test")
+        await done.wait()
+        state = await handle.query(DepositsWorkflow.state)
+        await keep_history(client, "deposits", handle.id)
+    assert [cursor.signature for cursor in seen] == ["", "s1", "s2", "s3"]
+    assert state.cursor == DepositCursor("s3", ROUNDS, 5 * ROUNDS)
+    assert state.opened in (ROUNDS, ROUNDS + 1)
+
+
+@pytest.mark.parametrize("watch", ["watch_deposits", "watch_unbound"])
+async def test_trouble_of_one_watch_is_shown_and_does_not_hold_up_the_other(
+    client, script_of, working, watch
+):
+    refusal = ApplicationError("no answer", type="chain_unavailable", non_retryable=True)
+    other = {"watch_deposits": "watch_unbound", "watch_unbound": "watch_deposits"}[watch]
+    done = asyncio.Event()
+
+    async def works(*_: object) -> object:
+        done.set()
+        return await asyncio.Event().wait()
+
+    async with working(script_of(**{watch: refusal, other: works})):
+        handle = await client.start_workflow(DepositsWorkflow.run, id="deposits", task_queue="test")
+        await done.wait()
+        state = await handle.query(DepositsWorkflow.state)
+        while not (sentence := state.deposits_trouble + state.slots_trouble):
+            state = await handle.query(DepositsWorkflow.state)
+    assert sentence.startswith(f"{watch} since ")
+    assert sentence.endswith("chain_unavailable: no answer")

@@ -1,0 +1,87 @@
+"""The settlement entity: what a round does, and that a difference halts it."""
+
+import pytest
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from activities.reconciliation import Reconciliation
+from activities.settlement import BatchPlan, BatchReceipt, Work
+from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
+
+SUMS = {
+    "vault": 10,
+    "pages_total": 10,
+    "clearing": 0,
+    "deposits": 10,
+    "withdrawals": 0,
+    "engine_deposits": 10,
+    "engine_withdrawals": 0,
+    "reserved": 0,
+}
+AGREES = Reconciliation(batch=0, why="", **SUMS)
+SHORT = Reconciliation(batch=0, why="vault_short", **{**SUMS, "vault": 9})
+NOTHING = Work(unfinished=0, due=0)
+Handle = WorkflowHandle[SettlementWorkflow, None]
+
+
+def answers(*works: Work, reconcile: object = AGREES) -> dict[str, object]:
+    """For a script in which every batch is empty: final with its cut."""
+    return {
+        "next_batch": [*works, NOTHING],
+        "cut_batch": lambda batch: BatchPlan(batch, [], [], deltas=0, fills=0, root="ab"),
+        "publish_status": None,
+        "batch_receipt": lambda batch: BatchReceipt(batch, 0, 0, 0, 0, "ab", ""),
+        "reconcile": reconcile,
+        "pause_settlement": None,
+    }
+
+
+async def started(client: Client) -> Handle:
+    return await client.start_workflow(SettlementWorkflow.run, id="settlement", task_queue="test")
+
+
+async def settle_now(handle: Handle) -> BatchReceipt | None:
+    return await handle.execute_update(SettlementWorkflow.settle_now)
+
+
+async def test_what_is_unfinished_comes_before_what_is_due(client, script_of, working):
+    script = script_of(**answers(Work(unfinished=3, due=0), Work(unfinished=0, due=4)))
+    async with working(script):
+        handle = await started(client)
+        receipt = await settle_now(handle)
+        state = await handle.query(SettlementWorkflow.state)
+    assert receipt is not None
+    assert (receipt.batch, state.settled, state.trouble) == (4, 2, "")
+    assert [arguments[0] for name, arguments in script.calls if name == "cut_batch"] == [3, 4]
+    assert next(arguments[0] for name, arguments in script.calls if name == "reconcile") == 4
+
+
+async def test_a_difference_halts_until_somebody_resumes(client, script_of, working, keep_history):
+    script = script_of(
+        **answers(Work(unfinished=0, due=1), NOTHING, Work(unfinished=0, due=2), reconcile=[SHORT, AGREES])
+    )
+    async with working(script):
+        handle = await started(client)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await settle_now(handle)
+        assert isinstance(refused.value.cause, ApplicationError)
+        assert refused.value.cause.type == "settlement_halted"
+        await handle.signal(SettlementWorkflow.cut_now)
+        state = await handle.query(SettlementWorkflow.state)
+        assert state.halted == SHORT.sentence()
+        assert await (await handle.describe()).memo_value("halted") == SHORT.sentence()
+        assert ("pause_settlement", (SHORT.sentence(),)) in script.calls
+        assert script.names().count("reconcile") == 1
+        await handle.signal(SettlementWorkflow.resume)
+        await settle_now(handle)
+        assert (await handle.query(SettlementWorkflow.state)).halted == ""
+        assert "halted" not in await (await handle.describe()).memo()
+        await keep_history(client, "settlement-halted", handle.id)
+
+
+async def test_the_tick_wakes_the_settlement(client, script_of, working, keep_history):
+    script = script_of(wake_settlement=[ApplicationError("temporal is busy"), None])
+    async with working(script):
+        await client.execute_workflow(SettlementTickWorkflow.run, id="tick", task_queue="test")
+        await keep_history(client, "tick", "tick")
+    assert script.names() == ["wake_settlement", "wake_settlement"]

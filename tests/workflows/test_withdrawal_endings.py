@@ -1,0 +1,131 @@
+"""Every way a withdrawal can end, and that the owner is only ever asked, answered and closed once."""
+
+import base64
+from typing import Any
+
+import pytest
+from solders.keypair import Keypair
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from activities.withdrawals import Closing, MessageToSign, PaymentOutcome, PaymentStatus
+from workflows.withdrawals import WithdrawalRequest, WithdrawalState, WithdrawalStatus, WithdrawalWorkflow
+
+OWNER = Keypair.from_seed(bytes(32))
+REQUEST = WithdrawalRequest(16, str(OWNER.pubkey()), 5_000_000, "rent")
+FIRST, SECOND = (MessageToSign(base64.b64encode(text).decode(), 150) for text in (b"first", b"second"))
+PAID = PaymentOutcome(PaymentStatus.PAID, "signature")
+EXPIRED = PaymentOutcome(PaymentStatus.EXPIRED, "signature")
+REFUSED = PaymentOutcome(PaymentStatus.REFUSED, "signature", "WithdrawalOrder", "The escrow refused it.")
+
+Handle = WorkflowHandle[WithdrawalWorkflow, WithdrawalState]
+
+
+async def started(client: Client, name: str) -> Handle:
+    return await client.start_workflow(
+        WithdrawalWorkflow.run, REQUEST, id=f"withdrawal-{name}", task_queue="test"
+    )
+
+
+async def sign(handle: Handle) -> WithdrawalState:
+    """What the owner does: fetch the message, sign it, hand the signature in."""
+    message = await handle.execute_update(WithdrawalWorkflow.message_to_sign)
+    signature = OWNER.sign_message(base64.b64decode(message.message))
+    return await handle.execute_update(WithdrawalWorkflow.signed, str(signature))
+
+
+def closings(script: Any) -> list[Closing]:
+    return [arguments[0] for name, arguments in script.calls if name == "finish"]
+
+
+async def test_it_is_paid(client, script_of, working, keep_history):
+    script = script_of(reserve=7, build_message=FIRST, pay=PAID, finish=None)
+    async with working(script):
+        handle = await started(client, "paid")
+        assert (await handle.execute_update(WithdrawalWorkflow.reserved)).withdrawal == 7
+        assert (await sign(handle)).status == WithdrawalStatus.PAYING
+        ended = await handle.result()
+        await keep_history(client, "withdrawal-paid", handle.id)
+    assert (ended.status, ended.signature, ended.code) == (WithdrawalStatus.PAID, "signature", "")
+    assert closings(script) == [Closing(7, True, "signature")]
+
+
+async def test_the_owner_never_signs(client, script_of, working, keep_history):
+    script = script_of(reserve=7, finish=None)
+    async with working(script):
+        handle = await started(client, "never-signed")
+        ended = await handle.result()
+        await keep_history(client, "withdrawal-never-signed", handle.id)
+    assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "owner_never_signed")
+    assert closings(script) == [Closing(7, False, "")]
+
+
+async def test_the_chain_refuses(client, script_of, working, keep_history):
+    script = script_of(reserve=7, build_message=FIRST, pay=REFUSED, finish=None)
+    async with working(script):
+        handle = await started(client, "refused-by-chain")
+        await sign(handle)
+        ended = await handle.result()
+        await keep_history(client, "withdrawal-refused-by-chain", handle.id)
+    assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "WithdrawalOrder")
+    assert closings(script) == [Closing(7, False, "")]
+
+
+async def test_the_engine_refuses(client, script_of, working, keep_history):
+    refusal = ApplicationError("too large", type="withdrawal_too_large", non_retryable=True)
+    script = script_of(reserve=refusal)
+    async with working(script):
+        handle = await started(client, "refused-by-engine")
+        ended = await handle.result()
+        await keep_history(client, "withdrawal-refused-by-engine", handle.id)
+    assert (ended.status, ended.code, ended.withdrawal) == (
+        WithdrawalStatus.REFUSED,
+        "withdrawal_too_large",
+        0,
+    )
+    assert script.names() == ["reserve"]
+
+
+async def test_it_comes_too_late_and_is_signed_again(environment, client, script_of, working, keep_history):
+    script = script_of(reserve=7, build_message=[FIRST, SECOND], pay=[EXPIRED, PAID], finish=None)
+    async with working(script):
+        handle = await started(client, "signed-twice")
+        await sign(handle)
+        while (await handle.query(WithdrawalWorkflow.state)).code != "transaction_expired":
+            pass
+        # The second message is built only when the first is no longer fresh: time has to pass.
+        await environment.sleep(20)
+        await sign(handle)
+        ended = await handle.result()
+        await keep_history(client, "withdrawal-signed-twice", handle.id)
+    assert ended.status == WithdrawalStatus.PAID
+    assert [arguments[1] for name, arguments in script.calls if name == "pay"] == [FIRST, SECOND]
+    assert closings(script) == [Closing(7, True, "signature")]
+
+
+async def test_it_comes_too_late_and_is_not_signed_again(client, script_of, working, keep_history):
+    script = script_of(reserve=7, build_message=FIRST, pay=EXPIRED, finish=None)
+    async with working(script):
+        handle = await started(client, "expired")
+        await sign(handle)
+        ended = await handle.result()
+        await keep_history(client, "withdrawal-expired", handle.id)
+    assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "owner_never_signed")
+    assert closings(script) == [Closing(7, False, "")]
+
+
+async def test_nobody_but_the_owner_signs_and_nothing_but_what_was_handed_out(client, script_of, working):
+    script = script_of(reserve=7, build_message=FIRST, pay=PAID, finish=None)
+    async with working(script):
+        handle = await started(client, "forged")
+        message = await handle.execute_update(WithdrawalWorkflow.message_to_sign)
+        stranger = Keypair().sign_message(base64.b64decode(message.message))
+        for signature in (str(stranger), str(OWNER.sign_message(b"second")), "nonsense", ""):
+            with pytest.raises(WorkflowUpdateFailedError) as refused:
+                await handle.execute_update(WithdrawalWorkflow.signed, signature)
+            assert refused.value.cause.type == "bad_signature"
+        await sign(handle)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await sign(handle)
+        assert (await handle.result()).status == WithdrawalStatus.PAID
+    assert script.names().count("pay") == 1
