@@ -1,6 +1,7 @@
 """Agents as anybody gets them: registered over HTTP with a signature, with a slot and a deposit from the operator's door."""
 
 import asyncio
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import httpx
@@ -8,13 +9,18 @@ from solders.keypair import Keypair
 
 from bench.gateway.exchange import OPERATOR_TOKEN
 from bench.gateway.links import LIMITS, Maker, Times, Trader
+from chain.deltas import SLOTS_PER_PAGE
+from core.market import DEFAULT_MARKETS
 from perpdex_sdk.rest import Rest
 
 DEPOSIT: Final = 50_000_000 * 1_000_000
 SYMBOLS: Final = tuple(LIMITS)
 MIDDLES: Final = {"BTC-PERP": 60_000, "ETH-PERP": 6_000, "SOL-PERP": 600}
-SLOTS: Final = 110
+TICKS: Final = {market.symbol: Decimal(market.tick) for market in DEFAULT_MARKETS}
+PRICES: Final = 20
+"""Different prices of each maker on each side."""
 KEYS_APART: Final = 10**9
+"""Requests that an agent may send before its keys meet another's; the clients tell them apart by key alone."""
 QUOTES_EVERY_S: Final = 20
 MAKERS_PER_MARKET: Final = 10
 
@@ -38,7 +44,12 @@ async def registered(http_url: str, count: int) -> list[Credentials]:
             session = await rest.sign_in(Keypair(), f"agent {number}")
             await rest.close()
             account = session.account
-            await command(type="BindSlot", account=account, page=account // SLOTS, slot=account % SLOTS)
+            await command(
+                type="BindSlot",
+                account=account,
+                page=account // SLOTS_PER_PAGE,
+                slot=account % SLOTS_PER_PAGE,
+            )
             await command(type="CreditDeposit", account=account, amount=DEPOSIT, key=f"deposit {account}")
             made.append(Credentials(account, session.token))
         return made
@@ -53,13 +64,19 @@ async def connected_traders(port: int, agents: list[Credentials], times: Times) 
     return traders
 
 
+def prices(symbol: str, place: int) -> list[tuple[str, str]]:
+    """Prices that move by ticks from quote to quote, those of a higher place always worse."""
+    middle, tick = MIDDLES[symbol], TICKS[symbol]
+    distances = (tick * (PRICES * place + step) for step in range(PRICES))
+    return [(f"{middle - distance}", f"{middle + distance}") for distance in distances]
+
+
 async def connected_makers(port: int, agents: list[Credentials]) -> list[Maker]:
-    """Makers that wait for nothing but what they are asked: ten in each market, a tick apart."""
+    """Makers that wait for nothing but what they are asked, ten in each market."""
     makers = []
     for number, agent in enumerate(agents):
         symbol = SYMBOLS[number % len(SYMBOLS)]
-        distance = 1 + number // len(SYMBOLS)
-        maker = Maker(f"{MIDDLES[symbol] - distance}", f"{MIDDLES[symbol] + distance}")
+        maker = Maker(prices(symbol, 1 + number // len(SYMBOLS)))
         await maker.open(port, token=agent.token)
         await maker.ask({"op": "subscribe", "id": "s", "markets": [symbol]})
         makers.append(maker)

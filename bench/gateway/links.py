@@ -9,7 +9,8 @@ import re
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any, Final
 
 PLAIN: Final = 0x81
@@ -152,11 +153,11 @@ class Trader(Link):
 
 
 class Maker(Link):
-    """Answers each request for quotes at once, with prices of its own."""
+    """Answers each request for quotes at once, with its prices in turn, as (bid, ask)."""
 
-    def __init__(self, bid: str, ask: str) -> None:
+    def __init__(self, prices: Sequence[tuple[str, str]]) -> None:
         super().__init__()
-        self._tail = f',"bid":"{bid}","ask":"{ask}","size":"0.01"}}'.encode()
+        self._tails = cycle(f',"bid":"{bid}","ask":"{ask}","size":"0.01"}}'.encode() for bid, ask in prices)
 
     def received(self) -> None:
         end = 0
@@ -164,7 +165,8 @@ class Maker(Link):
         for found in RFQ.finditer(self.data):
             end = found.end()
             number = found[1]
-            answers.append(framed(b'{"op":"quote","id":"%s","request":%s%s' % (number, number, self._tail)))
+            tail = next(self._tails)
+            answers.append(framed(b'{"op":"quote","id":"%s","request":%s%s' % (number, number, tail)))
         self.data = self.data[max(end, len(self.data) - PARTIAL_MAX) :]
         if answers:
             self.transport.write(b"".join(answers))
@@ -173,7 +175,7 @@ class Maker(Link):
 class Echoed(Link):
     """Sends a message as long as a request and times it until it is back."""
 
-    MESSAGE: Final = framed(b"x" * 88)
+    MESSAGE: Final = framed(b"x" * 112)
     BACK: Final = len(MESSAGE) - len(NO_MASK)
 
     def __init__(self, times: Times) -> None:

@@ -99,7 +99,7 @@ async def _exchange(http_url: str, port: int) -> Exchange:
     makers = MAKERS_PER_MARKET * len(SYMBOLS)
     agents = await registered(http_url, CONNECTIONS[-1] + makers + 1)
     traders = await connected_traders(port, agents[: CONNECTIONS[-1]], times)
-    quoting = Maker("1", "2")
+    quoting = Maker([])
     await quoting.open(port, token=agents[-1].token)
     await quote(quoting)
     renewing = asyncio.create_task(keep_quoting(quoting))
