@@ -10,30 +10,28 @@ from core.margin_terms import Step
 from core.position import Position, trade
 from core.quantities import MILLION, divide_up
 
-NO_FURTHER_TIER: Final = 1 << 62
+NO_FURTHER_TIER: Final = 1 << 100
 
 
 class RiskMark(msgspec.Struct, frozen=True, gc=False):
     """A market's mark as margin needs it.
 
-    `value_per_lot` is micro-USDC; the two requirements per lot are millionths of a micro-USDC and hold up to `first_tier_lots`;
-    larger positions go through `steps`.
+    `value_per_lot` is micro-USDC. `initial` and `maintenance` are the first tier's fractions in parts per million; they hold up to the
+    notional whose negative (micro-USDC) is `first_tier`, and larger positions go through `steps`.
     """
 
     value_per_lot: int
-    initial_per_lot: int
-    maintenance_per_lot: int
-    first_tier_lots: int
+    initial: int
+    maintenance: int
+    first_tier: int
     steps: tuple[Step, ...]
 
     @classmethod
     def of(cls, steps: tuple[Step, ...], value_per_lot: int) -> Self:
-        """The mark at which one lot is worth `value_per_lot` micro-USDC (positive); exact."""
+        """The mark at which one lot is worth `value_per_lot` micro-USDC (positive)."""
         first = steps[0]
-        lots = steps[1].above // value_per_lot if len(steps) > 1 else NO_FURTHER_TIER
-        return cls(
-            value_per_lot, value_per_lot * first.initial, value_per_lot * first.maintenance, lots, steps
-        )
+        above = steps[1].above if len(steps) > 1 else NO_FURTHER_TIER
+        return cls(value_per_lot, first.initial, first.maintenance, -above, steps)
 
     def step_of(self, notional: int) -> Step:
         """The tier in which a position of this notional ends."""
@@ -108,18 +106,19 @@ def account_risk(
     for market, held in positions.items():
         if market != leaving_out:
             mark = marks[market]
-            size = held.size
-            value = mark.value_per_lot
-            equity += size * value - held.cost
-            size = abs(size)
-            notional += size * value
-            if size <= mark.first_tier_lots:
-                initial -= -size * mark.initial_per_lot // MILLION
-                maintenance -= -size * mark.maintenance_per_lot // MILLION
+            worth = held.size * mark.value_per_lot
+            equity += worth - held.cost
+            # From here on minus the notional: dividing a negative number down rounds what is required up.
+            if worth > 0:
+                worth = -worth
+            notional -= worth
+            if worth >= mark.first_tier:
+                initial -= worth * mark.initial // MILLION
+                maintenance -= worth * mark.maintenance // MILLION
             else:
-                step = mark.step_of(size * value)
-                initial += step.initial_of(size * value)
-                maintenance += step.maintenance_of(size * value)
+                step = mark.step_of(-worth)
+                initial += step.initial_of(-worth)
+                maintenance += step.maintenance_of(-worth)
     return AccountRisk(equity, initial, maintenance, notional)
 
 

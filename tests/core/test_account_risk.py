@@ -82,6 +82,14 @@ def test_an_account_adds_its_positions_up_whatever_their_tiers():
     assert account_risk(500_000, {}, {}).withdrawable == 500_000
 
 
+def test_an_account_at_its_maintenance_is_not_liquidated_and_one_that_holds_nothing_never_is():
+    assert not AccountRisk(100, 200, 100, 0).liquidatable
+    assert AccountRisk(99, 200, 100, 0).liquidatable
+    assert not AccountRisk(-1, 0, 0, 0).liquidatable
+    assert AccountRisk(200, 200, 100, 0).may_open
+    assert not AccountRisk(199, 200, 100, 0).may_open
+
+
 def test_a_withdrawal_leaves_the_initial_requirement_and_a_tenth_of_the_notional():
     assert AccountRisk(1_000, 20, 10, 1_001).withdrawable == 899
     assert AccountRisk(1_000, 500, 250, 1_001).withdrawable == 500

@@ -69,27 +69,27 @@ def test_bankruptcy_is_the_last_tick_without_debt_and_lies_beyond_liquidation(si
 
 @st.composite
 def portfolios(draw):
+    """Positions, their marks, and a balance that leaves anything from nothing to all of the notional above maintenance."""
     positions, marks = {}, {}
     for market in range(1, draw(st.integers(1, 5)) + 1):
         positions[market] = Position(draw(sizes), draw(st.integers(-(10**8), 10**8)))
         marks[market] = RiskMark.of(TIERED, draw(st.integers(1, 10**5)))
-    return positions, marks, draw(st.integers(-(10**8), 10**11))
+    bare = account_risk(0, positions, marks)
+    above = draw(st.integers(0, 20) | st.integers(0, bare.notional))
+    return positions, marks, bare.maintenance + above - bare.equity
 
 
 @given(portfolios(), st.data())
 def test_no_mark_within_its_watch_price_can_liquidate(portfolio, data):
     positions, marks, balance = portfolio
     risk = account_risk(balance, positions, marks)
-    assume(not risk.liquidatable)
-    ticks = dict.fromkeys(positions, 1)
-    watched = watch_prices(risk, positions, marks, ticks)
+    watched = watch_prices(risk, positions, marks, dict.fromkeys(positions, 1))
     moved = {}
     for market, position in positions.items():
-        assert (marks[market].value_per_lot - watched[market]) * position.size >= 0
-        if position.size > 0:
-            at = data.draw(st.integers(watched[market], watched[market] + 10**6))
-        else:
-            at = data.draw(st.integers(1, watched[market]))
+        edge = watched[market]
+        assert (marks[market].value_per_lot - edge) * position.size >= 0
+        within = st.integers(edge, edge + 10**6) if position.size > 0 else st.integers(1, edge)
+        at = data.draw(st.just(edge) | within)
         moved[market] = RiskMark.of(TIERED, max(1, at))
     assert not account_risk(balance, positions, moved).liquidatable
 
@@ -99,3 +99,25 @@ def test_a_watch_price_uses_all_the_room_there_is():
     positions, marks = {1: Position(100, 97_000)}, {1: RiskMark.of(TIERED, 1_000)}
     risk = account_risk(0, positions, marks)
     assert watch_prices(risk, positions, marks, {1: 1}) == {1: 980}
+    assert watch_prices(risk, positions, marks, {1: 7}) == {1: 140}
+
+
+def test_a_short_is_watched_as_if_it_had_reached_the_steepest_tier():
+    """Worth just under the edge of the highest tier, it pays that tier's 10 % of every further rise."""
+    positions, marks = {1: Position(-100_000, -(10**10))}, {1: RiskMark.of(TIERED, 99_999)}
+    maintenance = marks[1].maintenance_of(100_000)
+    balance = maintenance + 10**8 - account_risk(0, positions, marks).equity
+    risk = account_risk(balance, positions, marks)
+    edge = watch_prices(risk, positions, marks, {1: 1})[1]
+    assert edge == 99_999 + (10**8 - 1) * 10 // (100_000 * 11)
+    assert not account_risk(balance, positions, {1: RiskMark.of(TIERED, edge)}).liquidatable
+    assert account_risk(balance, positions, {1: RiskMark.of(TIERED, edge + 1)}).liquidatable
+
+
+def test_rounding_up_of_many_requirements_is_room_that_cannot_be_used():
+    """Two longs whose maintenance of 4.95 and 4.95 is 5 and 5: what lies between belongs to nobody."""
+    positions = {1: Position(1, 0), 2: Position(1, 0)}
+    marks = {1: RiskMark.of(TIERED, 495), 2: RiskMark.of(TIERED, 495)}
+    risk = account_risk(12 - 990, positions, marks)
+    assert risk.equity - risk.maintenance == 2
+    assert watch_prices(risk, positions, marks, {1: 1, 2: 1}) == {1: 495, 2: 495}

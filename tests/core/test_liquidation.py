@@ -142,6 +142,15 @@ def test_an_account_closed_at_its_bankruptcy_values_ends_at_exactly_zero(account
     assert balance == 0
 
 
+def test_the_fee_is_a_share_of_the_value_or_of_what_came_in_above_the_bankruptcy_value():
+    part = Closing(10, 100_000, 1_000, 800, 1_000)
+    assert part.bankruptcy_value == 99_200
+    assert part.insurance_delta(100_000, TERMS.fee, TERMS.surplus_share) == 760
+    assert part.insurance_delta(102_001, TERMS.fee, TERMS.surplus_share) == 1_531
+    assert part.insurance_delta(99_200, TERMS.fee, TERMS.surplus_share) == 0
+    assert part.insurance_delta(99_199, TERMS.fee, TERMS.surplus_share) == -1
+
+
 @given(sizes, values, st.integers(-(10**9), -1))
 def test_an_account_in_debt_closes_where_the_debt_is_paid(size, value, equity):
     mark = RiskMark.of(STEPS, value)
