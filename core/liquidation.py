@@ -4,11 +4,15 @@ Closing values are signed like the position: what a long receives is positive, w
 """
 
 from enum import IntEnum
+from typing import Final
 
 import msgspec
 
 from core.account_risk import RiskMark
 from core.quantities import MILLION, Lots, MicroUsdc, Ppm, Ticks, divide_up, share_down, share_up
+
+WARNINGS: Final = (Ppm(500_000), Ppm(800_000), Ppm(900_000))
+"""Shares of an account's equity that maintenance takes up when its agent is warned; at 100 % liquidation starts."""
 
 
 class LiquidationTerms(msgspec.Struct, frozen=True, array_like=True):
@@ -42,6 +46,14 @@ def stage(equity: int, maintenance: int) -> Stage:
     if equity >= maintenance or maintenance == 0:
         return Stage.NONE
     return Stage.TAKEOVER if 3 * equity < 2 * maintenance else Stage.AUCTION
+
+
+def warning_level(equity: int, maintenance: int) -> Ppm:
+    """The highest of `WARNINGS` that maintenance has reached as a share of equity, exactly compared; 0 when none."""
+    return max(
+        (level for level in WARNINGS if maintenance * MILLION >= equity * level and maintenance),
+        default=Ppm(0),
+    )
 
 
 def compare_risk(equity: int, maintenance: int, other_equity: int, other_maintenance: int) -> int:

@@ -62,6 +62,12 @@ def test_the_greedy_queue_takes_the_first_whole():
     assert deleverage(20, 2_000, holders, 100, greedy).closed == [(2, 20, 2_000)]
 
 
+def test_equal_ranks_go_by_account_number_however_they_are_listed():
+    holders = [Holder(9, -10, -1_500, 900), Holder(3, -10, -1_500, 900)]
+    assert deleverage(5, 500, holders, 100).closed == [(3, 3, 300), (9, 2, 200)]
+    assert deleverage(5, 500, holders, 100, greedy).closed == [(3, 5, 500)]
+
+
 def test_positions_on_the_same_side_are_left_alone():
     shared = deleverage(-5, -500, [Holder(1, -10, -1_500, 900), Holder(2, 2, 100, 900)], 100)
     assert shared.closed == [(2, 2, -200)]

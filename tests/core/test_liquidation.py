@@ -15,6 +15,7 @@ from core.liquidation import (
     lots_to_cover,
     slice_to_close,
     stage,
+    warning_level,
 )
 from core.margin_terms import MarginTerms, Tier, steps
 from core.position import Position, trade
@@ -33,6 +34,16 @@ def test_stages_begin_strictly_below_maintenance_and_below_two_thirds_of_it():
     assert stage(199, 300) is Stage.TAKEOVER
     assert stage(-1, 300) is Stage.TAKEOVER
     assert stage(-1, 0) is Stage.NONE
+
+
+def test_warnings_come_before_liquidation():
+    assert warning_level(201, 100) == 0
+    assert warning_level(200, 100) == 500_000
+    assert warning_level(126, 100) == 500_000
+    assert warning_level(125, 100) == 800_000
+    assert warning_level(100, 100) == 900_000
+    assert warning_level(-5, 100) == 900_000
+    assert warning_level(-5, 0) == 0
 
 
 @given(

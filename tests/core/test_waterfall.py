@@ -123,11 +123,11 @@ def crashes(draw):
     accounts = []
     for positions in held:
         least = account_risk(0, positions, opening).initial
-        accounts.append((least + draw(st.integers(0, least) | st.integers(0, 10**10)), positions))
-    after = {
-        market: RiskMark.of(STEPS, draw(st.integers(300, 1_700) | st.integers(970, 1_030)))
-        for market in prices
-    }
+        above = st.integers(0, least // 20) | st.integers(0, least) | st.integers(0, 10**10)
+        accounts.append((least + draw(above), positions))
+    # A fall by 1.0 to 1.3 % is what takes fully leveraged accounts to the auction and not beyond it.
+    moves = st.sampled_from([987, 988, 989, 990, 1_010, 1_011, 1_012, 1_013]) | st.integers(300, 1_700)
+    after = {market: RiskMark.of(STEPS, draw(moves)) for market in prices}
     return accounts, after
 
 
