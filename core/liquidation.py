@@ -19,15 +19,15 @@ class LiquidationTerms(msgspec.Struct, frozen=True, array_like=True):
     """Liquidation parameters of one market; rates in parts per million.
 
     `slice_share` of a position is auctioned at a time, all of it once it is worth no more than `whole_up_to` micro-USDC (Hyperliquid:
-    20 %, 100,000 USDC). `fee` of the value goes to the insurance fund (dYdX v4: 1.5 %) as far as `surplus_share` of what the auction
-    brought above the bankruptcy value allows (Drift: 95 %). The price bound leaves the mark by up to `spread` of the maintenance
-    fraction, reached when maintenance is short by one part in `urgency` / 10**6: with these numbers at two thirds of maintenance,
-    where the fund takes over, and never beyond the bankruptcy price before.
+    20 %, 100,000 USDC). `fee` of the value goes to the insurance fund (0.5 %; GMX has 0.3, Lighter up to 1, dYdX v4 1.5) as far as
+    `surplus_share` of what the auction brought above the bankruptcy value allows (Drift: 95 %). The price bound leaves the mark by
+    up to `spread` of the maintenance fraction, reached when maintenance is short by one part in `urgency` / 10**6: with these numbers
+    at two thirds of maintenance, where the fund takes over, and never beyond the bankruptcy price before.
     """
 
     slice_share: Ppm = Ppm(200_000)
     whole_up_to: MicroUsdc = MicroUsdc(100_000_000_000)
-    fee: Ppm = Ppm(15_000)
+    fee: Ppm = Ppm(5_000)
     surplus_share: Ppm = Ppm(950_000)
     spread: Ppm = Ppm(666_666)
     urgency: Ppm = Ppm(3_000_000)
@@ -65,26 +65,12 @@ def compare_risk(equity: int, maintenance: int, other_equity: int, other_mainten
     return _sign(ratio) or _sign(maintenance - other_maintenance) or _sign(other_equity - equity)
 
 
-def lots_to_cover(shortage: int, value_per_lot: int, fraction: int, loss: int) -> Lots | None:
-    """Lots to close until `shortage` micro-USDC of a requirement are covered, rounded up.
-
-    A closed lot worth `value_per_lot` frees `fraction` (ppm) of its value and loses `loss` (ppm: spread and fee). `None` when closing
-    covers nothing. Source: Drift, shortage / (price * (margin ratio - fees)).
-    """
-    if loss >= fraction:
-        return None
-    return Lots(divide_up(shortage * MILLION, value_per_lot * (fraction - loss)))
-
-
-def slice_to_close(terms: LiquidationTerms, size: int, value_per_lot: int, needed: int | None) -> Lots:
-    """Lots of a position of `size` (signed, not zero) to auction next, rounded up: at least one, at most all.
-
-    `needed` lots (see `lots_to_cover`, against the initial requirement) are never exceeded: nobody loses more than safety costs.
-    """
+def slice_to_close(terms: LiquidationTerms, size: int, value_per_lot: int) -> Lots:
+    """Lots of a position of `size` (signed, not zero) to auction next, rounded up: at least one, at most all."""
     lots = abs(size)
     if lots * value_per_lot > terms.whole_up_to:
         lots = share_up(lots, terms.slice_share)
-    return Lots(lots if needed is None else max(1, min(lots, needed)))
+    return Lots(lots)
 
 
 class Closing(msgspec.Struct, frozen=True, gc=False):

@@ -4,18 +4,17 @@ from collections.abc import Mapping
 
 import msgspec
 
-from core.account_risk import AccountRisk, RiskMark, account_risk
+from core.account_risk import RiskMark, account_risk
 from core.liquidation import (
     LiquidationTerms,
     Stage,
     closing,
     fund_may_take,
-    lots_to_cover,
     slice_to_close,
     stage,
 )
 from core.position import Position, Trade
-from core.quantities import MILLION, Lots, MarketId, MicroUsdc, Ticks
+from core.quantities import Lots, MarketId, MicroUsdc, Ticks
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -69,9 +68,7 @@ def next_step(
         case Stage.AUCTION:
             market = heaviest_market(positions, marks)
             size, mark = positions[market].size, marks[market]
-            lots = slice_to_close(
-                terms[market], size, mark.value_per_lot, _needed(risk, size, mark, terms[market])
-            )
+            lots = slice_to_close(terms[market], size, mark.value_per_lot)
             part = closing(mark, size, lots, risk.equity, risk.maintenance)
             worst = part.worst_price(terms[market], tick_values[market])
             return Auction(MarketId(market), Lots(part.size), worst)
@@ -83,16 +80,6 @@ def next_step(
 def heaviest_market(positions: Mapping[int, Position], marks: Mapping[int, RiskMark]) -> int:
     """The market whose position requires the most maintenance, the lowest number first: closing there helps most."""
     return min(positions, key=lambda market: (-marks[market].maintenance_of(positions[market].size), market))
-
-
-def _needed(risk: AccountRisk, size: int, mark: RiskMark, terms: LiquidationTerms) -> int | None:
-    """Lots that bring the account back to its initial requirement even at the worst price and the full fee.
-
-    Spread and fee together never cost more than the maintenance that the closed lots free.
-    """
-    step = mark.step_of(abs(size) * mark.value_per_lot)
-    loss = min(step.maintenance, step.maintenance * terms.spread // MILLION + terms.fee)
-    return lots_to_cover(risk.initial - risk.equity, mark.value_per_lot, step.initial, loss)
 
 
 def bankruptcy_parts(

@@ -12,7 +12,6 @@ from core.liquidation import (
     closing,
     compare_risk,
     fund_may_take,
-    lots_to_cover,
     slice_to_close,
     stage,
     warning_level,
@@ -57,21 +56,12 @@ def test_the_order_of_risk_is_the_same_from_both_sides(equity, maintenance, othe
         assert ratio == 0 or found == (1 if ratio > 0 else -1)
 
 
-def test_slices_are_a_fifth_until_the_rest_is_small_and_never_more_than_needed():
+def test_slices_are_a_fifth_until_the_rest_is_small():
     worth = 1_000_000
-    assert slice_to_close(TERMS, 500_001, worth, None) == 100_001
-    assert slice_to_close(TERMS, -100_001, worth, None) == 20_001
-    assert slice_to_close(TERMS, -100_000, worth, None) == 100_000
-    assert slice_to_close(TERMS, 500_000, worth, 7) == 7
-    assert slice_to_close(TERMS, 5, worth, 7) == 5
-    assert slice_to_close(TERMS, 5, worth, 0) == 1
-
-
-def test_lots_needed_cover_the_shortage_and_one_less_does_not():
-    # Each lot of 1,000 frees 5 % and loses 1 %: 40 a lot.
-    assert lots_to_cover(400, 1_000, 50_000, 10_000) == 10
-    assert lots_to_cover(401, 1_000, 50_000, 10_000) == 11
-    assert lots_to_cover(400, 1_000, 50_000, 50_000) is None
+    assert slice_to_close(TERMS, 500_001, worth) == 100_001
+    assert slice_to_close(TERMS, -100_001, worth) == 20_001
+    assert slice_to_close(TERMS, -100_000, worth) == 100_000
+    assert slice_to_close(TERMS, 1, 10**12) == 1
 
 
 def test_a_closing_is_part_of_a_position():
@@ -124,7 +114,7 @@ def test_a_liquidation_never_makes_the_margin_ratio_worse(account, data):
     before = account_risk(balance, positions, marks)
     market = data.draw(st.sampled_from(sorted(positions)))
     held, mark = positions[market], marks[market]
-    lots = slice_to_close(TERMS, held.size, mark.value_per_lot, None)
+    lots = slice_to_close(TERMS, held.size, mark.value_per_lot)
     lots = data.draw(st.integers(1, lots))
     part = closing(mark, held.size, lots, before.equity, before.maintenance)
     price = part.worst_price(TERMS, 1)
@@ -156,8 +146,8 @@ def test_an_account_closed_at_its_bankruptcy_values_ends_at_exactly_zero(account
 def test_the_fee_is_a_share_of_the_value_or_of_what_came_in_above_the_bankruptcy_value():
     part = Closing(10, 100_000, 1_000, 800, 1_000)
     assert part.bankruptcy_value == 99_200
-    assert part.insurance_delta(100_000, TERMS.fee, TERMS.surplus_share) == 760
-    assert part.insurance_delta(102_001, TERMS.fee, TERMS.surplus_share) == 1_531
+    assert part.insurance_delta(99_300, TERMS.fee, TERMS.surplus_share) == 95
+    assert part.insurance_delta(102_001, TERMS.fee, TERMS.surplus_share) == 511
     assert part.insurance_delta(99_200, TERMS.fee, TERMS.surplus_share) == 0
     assert part.insurance_delta(99_199, TERMS.fee, TERMS.surplus_share) == -1
 

@@ -175,14 +175,12 @@ def test_an_account_that_meets_maintenance_has_no_next_step():
     assert next_step(1_500_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True) is None
 
 
-def test_the_auction_closes_where_most_maintenance_is_freed_and_no_more_than_needed():
+def test_the_auction_closes_a_slice_where_most_maintenance_is_freed():
     assert heaviest_market(BOTH, MARKS) == 1
-    # Short of the initial requirement by 1,650,000: a lot frees 2,000 and costs at most the 1,000 of its maintenance.
     step = next_step(1_350_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True)
     assert step == Auction(1, -1_000, 100_199)
-    rich = {1: LiquidationTerms(), 2: LiquidationTerms()}
-    large = {market: Position(p.size * 1_000, p.cost * 1_000) for market, p in BOTH.items()}
-    assert isinstance(next_step(10**9, large, MARKS, rich, ONE_TICK, True), Takeover)
+    slices = dict.fromkeys(MARKS, LiquidationTerms(whole_up_to=0))
+    assert next_step(1_350_000, BOTH, MARKS, slices, ONE_TICK, True) == Auction(1, -200, 100_199)
 
 
 def test_the_fund_takes_everything_or_the_first_part_is_deleveraged():
