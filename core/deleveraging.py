@@ -1,0 +1,111 @@
+"""Deleveraging: closing a bankrupt account's position against opposite ones when the insurance fund is at its floor."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from core.quantities import AccountId, Lots, MicroUsdc
+
+_RANK_SCALE: Final = 10**12
+
+
+class Holder(msgspec.Struct, frozen=True, gc=False):
+    """An account in the market: its position (signed lots, signed cost in micro-USDC) and the equity of the whole account."""
+
+    account: AccountId
+    size: Lots
+    cost: MicroUsdc
+    equity: MicroUsdc
+
+    def profit(self, value_per_lot: int) -> int:
+        """Unrealized profit of the position at the mark, micro-USDC; exact."""
+        return self.size * value_per_lot - self.cost
+
+
+Policy = Callable[[int, Sequence[int]], list[int]]
+"""Shares a number among holders ranked first to last, each up to its capacity; the capacities hold at least the number."""
+
+
+def pro_rata(total: int, capacities: Sequence[int]) -> list[int]:
+    """Everybody gives the same part of its capacity, rounded down; what is left, one each by the largest remainder, then by rank."""
+    whole = sum(capacities)
+    if whole == 0:
+        return [0] * len(capacities)
+    shares = [total * capacity // whole for capacity in capacities]
+    left = total - sum(shares)
+    by_remainder = sorted(range(len(capacities)), key=lambda i: (-(total * capacities[i] % whole), i))
+    for i in by_remainder[:left]:
+        shares[i] += 1
+    return shares
+
+
+def greedy(total: int, capacities: Sequence[int]) -> list[int]:
+    """The first in rank gives all it can, then the next."""
+    shares = []
+    for capacity in capacities:
+        shares.append(min(capacity, total))
+        total -= shares[-1]
+    return shares
+
+
+def rank(holder: Holder, value_per_lot: int) -> int:
+    """Place in the queue, the highest first: return on cost times effective leverage; losers by return over leverage. Rounded down.
+
+    Source: BitMEX and Bybit's ranking (Hyperliquid's is its first line with mark / entry for the return). In parts of 10**12; for
+    holders whose equity is not negative.
+    """
+    profit = holder.profit(value_per_lot)
+    cost, notional = max(1, abs(holder.cost)), abs(holder.size) * value_per_lot
+    if profit > 0:
+        return profit * notional * _RANK_SCALE // (cost * max(1, holder.equity))
+    return profit * holder.equity * _RANK_SCALE // (cost * notional)
+
+
+def capacity(holder: Holder, lots: int, shortfall: int) -> int:
+    """Lots that `holder` can close when closing `lots` costs the other side `shortfall` micro-USDC against the mark.
+
+    Rounded down so that its equity cannot fall below zero; an account already there is no counterparty.
+    """
+    if holder.equity < 0:
+        return 0
+    held = abs(holder.size)
+    return held if shortfall <= 0 else min(held, holder.equity * lots // shortfall)
+
+
+class Deleveraging(msgspec.Struct, frozen=True):
+    """Who closes how much: (account, lots, micro-USDC the bankrupt side receives for them; negative: pays), and the lots left over."""
+
+    closed: list[tuple[AccountId, Lots, MicroUsdc]]
+    left: Lots
+
+
+def deleverage(
+    size: int,
+    brings: int,
+    holders: Sequence[Holder],
+    value_per_lot: int,
+    policy: Policy = pro_rata,
+) -> Deleveraging:
+    """Close `size` bankrupt lots (signed) for `brings` micro-USDC (signed alike: their bankruptcy value) against `holders`.
+
+    Only opposite positions count: first those in profit at the mark, each up to its capacity, and the others only for what these
+    cannot take. Within either the ranking decides the order, accounts of equal rank by number. The value is shared by lots, each
+    running total rounded down, so nothing is lost, and nobody's equity falls below zero. What `left` holds nobody could pay for.
+    """
+    side, lots = (1, size) if size > 0 else (-1, -size)
+    shortfall = brings - size * value_per_lot
+    able = [(holder, capacity(holder, lots, shortfall)) for holder in holders if holder.size * side < 0]
+    able.sort(key=lambda one: (-rank(one[0], value_per_lot), one[0].account))
+    closed: list[tuple[AccountId, Lots, MicroUsdc]] = []
+    done = paid = 0
+    for winners in (True, False):
+        tier = [one for one in able if (one[0].profit(value_per_lot) > 0) is winners]
+        most = [limit for _, limit in tier]
+        for (holder, _), share in zip(tier, policy(min(lots - done, sum(most)), most), strict=True):
+            if share:
+                done += share
+                value = brings * done // lots - paid
+                paid += value
+                closed.append((holder.account, Lots(share), MicroUsdc(value)))
+    return Deleveraging(closed, Lots(lots - done))

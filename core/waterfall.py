@@ -1,0 +1,132 @@
+"""The liquidation waterfall: what happens next to an account, decided anew after every step from nothing but balances and marks."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from core.account_risk import RiskMark, account_risk
+from core.liquidation import (
+    LiquidationTerms,
+    Stage,
+    closing,
+    fund_may_take,
+    slice_to_close,
+    stage,
+)
+from core.position import Position, Trade
+from core.quantities import Lots, MarketId, MicroUsdc, Ticks
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A position to close: signed lots and the micro-USDC, signed alike, that they must bring."""
+
+    market: MarketId
+    size: Lots
+    value: MicroUsdc
+
+
+class Auction(msgspec.Struct, frozen=True, array_like=True):
+    """Makers are asked for `size` lots (signed: what is closed), at `worst` ticks or better for the account."""
+
+    market: MarketId
+    size: Lots
+    worst: Ticks
+
+
+class Takeover(msgspec.Struct, frozen=True, array_like=True):
+    """The insurance fund trades all parts with the account, which ends at exactly zero."""
+
+    parts: tuple[Part, ...]
+
+
+class Deleverage(msgspec.Struct, frozen=True, array_like=True):
+    """The fund is at its floor: this part goes to `core.deleveraging.deleverage`; what it leaves, the fund must take after all."""
+
+    part: Part
+
+
+Step = Auction | Takeover | Deleverage
+
+
+def next_step(
+    balance: int,
+    positions: Mapping[int, Position],
+    marks: Mapping[int, RiskMark],
+    terms: Mapping[int, LiquidationTerms],
+    tick_values: Mapping[int, int],
+    fund_takes: bool,
+) -> Step | None:
+    """The next step of an account's liquidation, or `None` when it meets its maintenance requirement.
+
+    `tick_values` are the markets' micro-USDC per tick and lot; `fund_takes` says whether the insurance fund could hold the whole
+    account (`fund_can_hold`). Requests and standing quotes are cancelled before the first step.
+    """
+    risk = account_risk(balance, positions, marks)
+    match stage(risk.equity, risk.maintenance):
+        case Stage.NONE:
+            return None
+        case Stage.AUCTION:
+            market = heaviest_market(positions, marks)
+            size, mark = positions[market].size, marks[market]
+            lots = slice_to_close(terms[market], size, mark.value_per_lot)
+            part = closing(mark, size, lots, risk.equity, risk.maintenance)
+            worst = part.worst_price(terms[market], tick_values[market])
+            return Auction(MarketId(market), Lots(part.size), worst)
+        case _:
+            parts = bankruptcy_parts(balance, positions, marks)
+            return Takeover(parts) if fund_takes else Deleverage(parts[0])
+
+
+def heaviest_market(positions: Mapping[int, Position], marks: Mapping[int, RiskMark]) -> int:
+    """The market whose position requires the most maintenance, the lowest number first: closing there helps most."""
+    return min(positions, key=lambda market: (-marks[market].maintenance_of(positions[market].size), market))
+
+
+def bankruptcy_parts(
+    balance: int, positions: Mapping[int, Position], marks: Mapping[int, RiskMark]
+) -> tuple[Part, ...]:
+    """All positions in order of market with the values that leave exactly nothing: each rounded up, the last taking the rest."""
+    risk = account_risk(balance, positions, marks)
+    equity, maintenance = risk.equity, risk.maintenance
+    parts = []
+    for market in sorted(positions):
+        size = positions[market].size
+        whole = closing(marks[market], size, abs(size), equity, maintenance)
+        parts.append(Part(MarketId(market), Lots(size), whole.bankruptcy_value))
+        equity += whole.bankruptcy_value - whole.value
+        maintenance -= whole.freed
+    return tuple(parts)
+
+
+def fund_can_hold(
+    fund_balance: int,
+    fund_positions: Mapping[int, Position],
+    equity: int,
+    positions: Mapping[int, Position],
+    marks: Mapping[int, RiskMark],
+    floor: int,
+) -> bool:
+    """Whether the insurance fund could take these positions over together with the account's `equity` and stay above `floor`."""
+    risk = account_risk(fund_balance, fund_positions, marks)
+    maintenance = risk.maintenance
+    for market, held in positions.items():
+        own = fund_positions[market].size if market in fund_positions else 0
+        mark = marks[market]
+        maintenance += mark.maintenance_of(own + held.size) - mark.maintenance_of(own)
+    return fund_may_take(risk.equity, maintenance, equity, floor)
+
+
+def trade_for_value(size: int, cost: int, change: int, value: int) -> Trade:
+    """Trade `change` lots (signed) for `value` micro-USDC in all (signed alike) on a position of `size` lots that cost `cost`.
+
+    What `core.position.trade` does at a price per lot, for values that are none: cost + realized balances value exactly. The cost
+    that leaves with a closed part is rounded up; a flip opens its rest for its share of the value, rounded up.
+    """
+    if size == 0 or (size > 0) == (change > 0):
+        return size + change, cost + value, 0
+    if abs(change) < abs(size):
+        closed = -(-cost * abs(change) // abs(size))
+        return size + change, cost - closed, -value - closed
+    rest = size + change
+    opened = -(-value * rest // change)
+    return rest, opened, opened - value - cost
