@@ -12,6 +12,8 @@ from oracles.reader import Reader
 from oracles.refusal import Reason, Refused
 from oracles.vaa import ADDRESS_BYTES, SignerSet, check_signatures, parse_vaa
 
+PUBLISHER: Final = "pyth"
+"""Whose word a price is that these signers stand for, on whatever way it comes."""
 PYTHNET: Final = 26
 """Wormhole's number of the chain that Pyth's price roots come from."""
 GUARDIANS_EMITTER: Final = bytes.fromhex("e101faedac5851e32b9b23b5f9411a8c2bac4aae3ed4dd7b811dd1a72ea4aa71")
