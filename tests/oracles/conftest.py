@@ -9,7 +9,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from oracles.signers import GUARDIANS_EMITTER, PYTHNET, named_in, two_thirds
+from oracles.signers import anchored, trusted_now
 from oracles.vaa import SignerSet
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,13 +46,9 @@ def hand_overs(pyth) -> list[bytes]:
 
 @pytest.fixture
 def guardians(hand_overs) -> tuple[SignerSet, ...]:
-    """Guardian sets 3 and 4, as the recorded hand-overs name them."""
-    sets = []
-    for hand_over in hand_overs:
-        index, addresses = named_in(hand_over)
-        quorum = two_thirds(len(addresses))
-        sets.append(SignerSet(f"guardians {index}", index, addresses, quorum, PYTHNET, GUARDIANS_EMITTER))
-    return tuple(sets)
+    """Guardian set 3, as the recorded hand-over names it, and 4, to which it handed over."""
+    three = anchored("guardians", hand_overs[0])
+    return three, trusted_now(hand_overs[1:], three)
 
 
 class Site:
