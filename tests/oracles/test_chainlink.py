@@ -2,14 +2,11 @@
 
 import csv
 import gzip
-import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import pairwise
 
 import pytest
-from aiohttp import web
 from eth_abi.abi import encode
-from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,57 +24,15 @@ AGGREGATORS = {
 }
 NOW = 1_697_327_900
 ROUND = Round(110_680_464_442_257_316_046, 2_686_193_209_395, NOW - 93, NOW - 93, 110_680_464_442_257_316_046)
-SELECTORS = {
-    "0x" + keccak(text=f"{name}()")[:4].hex(): name for name in ("decimals", "description", "latestRoundData")
-}
-
-
-class Node:
-    """What a node knows: feeds by address, its head, and how it breaks."""
-
-    def __init__(self) -> None:
-        self.rounds = {BTC.lower(): ROUND, ETH.lower(): replace(ROUND, answer=155_500_000_000)}
-        self.descriptions = {BTC.lower(): "BTC / USD", ETH.lower(): "ETH / USD"}
-        self.head = {"number": 18_000_000, "timestamp": NOW}
-        self.asked: list[tuple[str, str]] = []
-        self.broken: dict[object, object] = {}
-
-    async def handle(self, request: web.Request) -> web.Response:
-        call = await request.json()
-        method, params = call["method"], call["params"]
-        name, address = method, ""
-        if method == "eth_call":
-            name, address = SELECTORS[params[0]["data"]], params[0]["to"].lower()
-        self.asked.append((name, params[-1] if address else params[0]))
-        broken = self.broken.get((address, name), self.broken.get(name))
-        if isinstance(broken, int):
-            return web.Response(status=broken)
-        if broken is not None:
-            return web.Response(text=broken if isinstance(broken, str) else json.dumps(broken))
-        answers = {"eth_getBlockByNumber": self._block, "eth_getCode": lambda: "0x"}
-        result = answers[name]() if name in answers else self._view(name, address)
-        return web.json_response({"jsonrpc": "2.0", "id": call["id"], "result": result})
-
-    def _block(self) -> dict[str, str]:
-        return {key: hex(value) for key, value in self.head.items()}
-
-    def _view(self, name: str, address: str) -> str:
-        if name == "decimals":
-            data = encode(["uint8"], [8])
-        elif name == "description":
-            data = encode(["string"], [self.descriptions[address]])
-        else:
-            one = self.rounds[address]
-            values = [one.number, one.answer, one.started_at, one.updated_at, one.answered_in]
-            data = encode(["uint80", "int256", "uint256", "uint256", "uint80"], values)
-        return "0x" + data.hex()
 
 
 @pytest.fixture
-def node(site) -> Node:
-    node = Node()
-    site.routes["/"] = node.handle
-    return node
+def node(site, chainlink_node):
+    chainlink_node.head["timestamp"] = NOW
+    chainlink_node.say(BTC, "BTC / USD", astuple(ROUND))
+    chainlink_node.say(ETH, "ETH / USD", astuple(replace(ROUND, answer=155_500_000_000)))
+    site.routes["/"] = chainlink_node.handle
+    return chainlink_node
 
 
 @pytest.fixture
@@ -91,7 +46,7 @@ async def test_all_feeds_are_read_as_of_one_block(node, chainlink):
         "ETH-PERP": Price("ETH-PERP", 155_500_000_000, -8, 0, Nanos(ROUND.updated_at * SECOND), SOURCE),
     }
     assert await chainlink.latest() == prices
-    assert {block for name, block in node.asked if name in SELECTORS.values()} == {hex(18_000_000)}
+    assert {block for name, block in node.asked if not name.startswith("eth_")} == {hex(18_000_000)}
     node.asked.clear()
     assert await chainlink.latest() == prices  # a round said again is the same price
     assert [name for name, _ in node.asked] == ["eth_getBlockByNumber", "latestRoundData", "latestRoundData"]
@@ -112,12 +67,12 @@ async def test_all_feeds_are_read_as_of_one_block(node, chainlink):
 async def test_a_bad_round_is_refused_for_its_reason_and_the_other_feed_counts(
     node, chainlink, change, reason
 ):
-    node.rounds[BTC.lower()] = replace(ROUND, **change)
+    node.say(BTC, "BTC / USD", astuple(replace(ROUND, **change)))
     read = await chainlink.latest()
     assert isinstance(read["BTC-PERP"], Refused)
     assert read["BTC-PERP"].reason is reason
     assert isinstance(read["ETH-PERP"], Price)
-    node.rounds[BTC.lower()] = ROUND
+    node.say(BTC, "BTC / USD", astuple(ROUND))
     assert isinstance((await chainlink.latest())["BTC-PERP"], Price)
 
 
@@ -140,14 +95,14 @@ async def test_a_bad_round_is_refused_for_its_reason_and_the_other_feed_counts(
 )
 async def test_a_node_that_goes_back_or_changes_its_mind_is_refused(node, chainlink, change, reason):
     await chainlink.latest()
-    node.rounds[BTC.lower()] = replace(ROUND, **change)
+    node.say(BTC, "BTC / USD", astuple(replace(ROUND, **change)))
     read = await chainlink.latest()
     assert isinstance(read["BTC-PERP"], Refused)
     assert read["BTC-PERP"].reason is reason
 
 
 async def test_a_feed_of_something_else_is_never_priced(node, chainlink):
-    node.descriptions[BTC.lower()] = "ETH / USD"
+    node.say(BTC, "ETH / USD", astuple(ROUND))
     for _ in range(2):
         read = await chainlink.latest()
         assert isinstance(read["BTC-PERP"], Refused)
