@@ -57,9 +57,10 @@ class HyperliquidMids:
 
     async def latest(self, timeout_s: float = 5.0) -> dict[str, Price | Refused]:
         """The mid of every coin, or the reason against it. Raises `SourceFailed`."""
+        asked = Nanos(self._clock())  # the answer is of later: a mid is never dated newer than it is
         mids = await self._ask(timeout_s)
         if mids != self._last:
-            self._last, self._changed = mids, Nanos(self._clock())
+            self._last, self._changed = mids, asked
         return {symbol: _price(symbol, coin, mids, self._changed) for symbol, coin in self._coins.items()}
 
     async def _ask(self, timeout_s: float) -> dict[str, str]:

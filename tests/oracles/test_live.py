@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from core.quantities import SECOND, Nanos
+from core.quantities import MILLISECOND, SECOND, Nanos
 from core.validity import Action, Validity, allowed
 from oracles.chainlink import Aggregator, Chainlink
 from oracles.feed import PriceFeed, pick
@@ -31,7 +31,7 @@ EARLY, LATE = (
 
 
 class Outside:
-    """Hermes, an EVM node and Hyperliquid on one site, a clock that stands where it is put, and the feed they make."""
+    """Hermes, an EVM node and Hyperliquid on one site, a clock that goes as it is read, and the feed they make."""
 
     def __init__(self, site, http, node, pyth, guardians) -> None:
         self.node, self.site = node, site
@@ -56,6 +56,7 @@ class Outside:
         self.live_at(EARLY)
 
     def clock(self) -> int:
+        self.now += MILLISECOND  # no two answers are of one moment
         return self.now
 
     async def sleep(self, seconds: float) -> None:
@@ -138,9 +139,8 @@ async def until(feed: PriceFeed, true) -> Routed:
     return feed.routed[BTC]
 
 
-def chosen(routed: Routed) -> tuple[str, Validity]:
-    assert routed.chosen is not None
-    return routed.chosen.limits.source, routed.validity
+def chosen(routed: Routed) -> tuple[str | None, Validity]:
+    return (routed.chosen.limits.source if routed.chosen else None), routed.validity
 
 
 async def all_agree(feed: PriceFeed) -> Routed:
