@@ -77,6 +77,13 @@ def test_two_ways_to_one_publisher_are_one_voice():
     assert outvoted.chosen.limits is LINK
 
 
+def test_a_publisher_speaks_with_its_freshest_voice():
+    route = Route("BTC-PERP", (LINK, PYTH, ACCOUNT), RULE)
+    for aged, fresh in (("pyth", "account"), ("account", "pyth")):
+        routed = judged(price("link"), price(aged, 110_000, age_s=11), price(fresh), route=route)
+        assert outcome(routed) == ("link", "valid", {f"{aged} aged"})
+
+
 def test_when_each_says_something_else_nobody_is_believed():
     routed = judged(price("pyth"), price("link", 110_000), price("perp", 120_000))
     assert outcome(routed) == (
