@@ -1,24 +1,31 @@
 """The running price feed: picks the best source there is, and reports each market's price a few times a second."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from core.quantities import MILLISECOND, SECOND, Nanos
+from core.validity import Validity
 from oracles.hermes import Hermes, HermesFailed
+from oracles.index import Fault, Routed, inspect
+from oracles.live import Live
+from oracles.polling import Polled, Sleep
 from oracles.price import Price
 from oracles.pyth_account import PythAccounts
 from oracles.recording import load
 from oracles.refusal import Refused
-from oracles.router import PriceRouter, Unavailable
-from oracles.sources import Clock, Live, Played, Sleep, Source
+from oracles.router import Accepted, PriceRouter
+from oracles.sources import Clock, Played, Source, Troubles
 
 TRY_S: Final = 2.0
 """How long live prices may take to answer before something else is played."""
 EVERY: Final = Nanos(500 * MILLISECOND)
+REPEAT: Final = Nanos(5 * SECOND)
+"""An index that does not change is reported this often: who hears nothing for longer knows that the feed is dead, not quiet."""
 _log = structlog.get_logger("prices")
 
 
@@ -29,6 +36,7 @@ async def pick(
     sleep: Sleep = asyncio.sleep,
     hermes: Hermes | None = None,
     accounts: PythAccounts | None = None,
+    others: Sequence[Polled] = (),
     path: Path | None = None,
     seed: int = 1,
     times_as_fast: int = 1,
@@ -37,10 +45,15 @@ async def pick(
     """Live prices when Hermes proves one that counts for every market within two seconds, else the recording at `path`, else made-up
     prices. `last` are the prices in micro-USD where made-up ones go on.
 
-    Raises `RecordingFailed` when the recording is needed and can not be played.
+    With `others`, which are no one's default, prices are live whatever answers at the start: who names several sources means to wait
+    for them, not to trade on something else. Raises `RecordingFailed` when the recording is needed and can not be played, and
+    `ValueError` when `others` leave a market without an index.
     """
+    polled = ([accounts] if accounts else []) + list(others)
+    if others:
+        return Live(symbols, hermes, polled, clock, sleep)
     if hermes is not None:
-        live = Live(hermes, symbols, accounts, clock, sleep)
+        live = Live(symbols, hermes, polled, clock, sleep)
         why_not = await _try(live, hermes, symbols, clock)
         if why_not is None:
             return live
@@ -61,39 +74,45 @@ async def _try(live: Live, hermes: Hermes, symbols: Collection[str], clock: Cloc
         return f"Hermes did not answer within {TRY_S:g} s."
     except (HermesFailed, Refused) as error:
         return str(error)
-    router = PriceRouter(live.routes())
-    for price in prices:
-        router.accept(price)
+    proven = {price.symbol: price for price in prices}
     now = Nanos(clock())
     for symbol in symbols:
-        routed = router.route(symbol, now)
-        if isinstance(routed, Unavailable):
-            return f"Hermes has no usable price of {symbol}: {routed.faults[0][1]}."
+        validity, fault = inspect(proven.get(symbol), hermes.limits(), now)
+        if validity is not Validity.VALID:
+            return f"Hermes has no usable price of {symbol}: {fault}."
     live.take(prices)
     return None
 
 
 class PriceFeed:
-    """Calls `on_price` with the price of each market that counts, at most once every `every` nanoseconds and only when it is newer."""
+    """Looks at the source every `every` nanoseconds and reports what changed.
+
+    `on_price` hears each market's price when it is newer and good for everything: for one who knows no validity. `on_routed` hears
+    each market's index whenever it changed in price, validity or reasons, and every five seconds.
+    """
 
     def __init__(
         self,
         source: Source,
-        on_price: Callable[[str, Price], None],
+        on_price: Callable[[str, Price], None] | None = None,
         *,
+        on_routed: Callable[[Routed], None] | None = None,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
         every: Nanos = EVERY,
     ) -> None:
         self._source = source
         self._on_price = on_price
+        self._on_routed = on_routed
         self._clock = clock
         self._sleep = sleep
         self._every_s = every / SECOND
         routes = source.routes()
         self._router = PriceRouter(routes)
         self._reported: dict[str, Nanos] = {route.symbol: Nanos(-1) for route in routes}
-        self._missing: dict[str, Unavailable] = {}
+        self._told: dict[str, tuple[Routed, Nanos]] = {}
+        self._routed: dict[str, Routed] = {}
+        self._accepted: Counter[tuple[str, Accepted]] = Counter()
 
     @property
     def source_label(self) -> str:
@@ -101,9 +120,19 @@ class PriceFeed:
         return self._source.label
 
     @property
-    def unavailable(self) -> Mapping[str, Unavailable]:
-        """The markets without a price that counts, as of the last look, and why."""
-        return self._missing
+    def routed(self) -> Mapping[str, Routed]:
+        """Every market's index as of the last look, with its validity, the reasons and every source's own price."""
+        return self._routed
+
+    @property
+    def accepted(self) -> Mapping[tuple[str, Accepted], int]:
+        """How many prices each source gave, by what became of them."""
+        return self._accepted
+
+    @property
+    def troubles(self) -> Troubles:
+        """What keeps sources from answering."""
+        return self._source.troubles
 
     async def run(self) -> None:
         """Report prices until cancelled. An accident in the source ends it with that error."""
@@ -114,20 +143,42 @@ class PriceFeed:
                 await self._sleep(self._every_s)
 
     def step(self, now: Nanos) -> None:
-        """One look at the source: report every market whose price counts and is newer than the last one reported."""
+        """One look at the source, and a report on every market of which there is news."""
         for price in self._source.due(now):
-            self._router.accept(price)
-        for symbol, reported in self._reported.items():
-            routed = self._router.route(symbol, now)
-            if isinstance(routed, Unavailable):
-                self._note(symbol, routed)
-                continue
-            self._missing.pop(symbol, None)
-            if routed.published_at > reported:
-                self._reported[symbol] = routed.published_at
-                self._on_price(symbol, routed)
+            self._accepted[price.source, self._router.accept(price, now)] += 1
+        for symbol in self._reported:
+            before, routed = self._routed.get(symbol), self._router.route(symbol, now)
+            self._routed[symbol] = routed
+            if before is None or _standing(before) != _standing(routed):
+                _say(routed)
+            self._tell(routed, now)
+            self._report(routed)
 
-    def _note(self, symbol: str, missing: Unavailable) -> None:
-        if self._missing.get(symbol) != missing:
-            _log.warning("no price", symbol=symbol, faults=dict(missing.faults))
-        self._missing[symbol] = missing
+    def _tell(self, routed: Routed, now: Nanos) -> None:
+        if self._on_routed is None:
+            return
+        told = self._told.get(routed.symbol)
+        if told is not None and now - told[1] < REPEAT:
+            before = told[0]
+            if before.price == routed.price and _standing(before) == _standing(routed):
+                return
+        self._told[routed.symbol] = routed, now
+        self._on_routed(routed)
+
+    def _report(self, routed: Routed) -> None:
+        price = routed.price
+        if self._on_price is None or price is None or routed.validity is not Validity.VALID:
+            return
+        if price.published_at > self._reported[routed.symbol]:
+            self._reported[routed.symbol] = price.published_at
+            self._on_price(routed.symbol, price)
+
+
+def _standing(routed: Routed) -> tuple[Validity, tuple[tuple[str, Fault], ...]]:
+    """What a reader of the log or of a page would call a change, beside the price itself."""
+    return routed.validity, routed.reasons
+
+
+def _say(routed: Routed) -> None:
+    say = _log.info if routed.validity is Validity.VALID else _log.warning
+    say("index", symbol=routed.symbol, validity=routed.validity.code, reasons=routed.reasons)

@@ -5,8 +5,7 @@ Only the signed bytes are asked for and only what they prove is used: the server
 
 import base64
 import binascii
-import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -15,8 +14,11 @@ import msgspec
 import structlog
 
 from oracles.accumulator import to_price, verify
+from oracles.polling import BACKOFF_S, Backoff, Sleep, SourceFailed
 from oracles.price import Price
 from oracles.refusal import Reason, Refused
+from oracles.route import LIVE_AGES, LIVE_CONFIDENCE_MAX, Limits
+from oracles.signers import PUBLISHER
 from oracles.sse import EventStream
 from oracles.vaa import SignerSet
 
@@ -28,22 +30,14 @@ BODY_BYTES_MAX: Final = 1 << 20
 CONNECT_S: Final = 5.0
 QUIET_S: Final = 10.0
 """A stream that says nothing for this long is dead: prices come several times a second."""
-BACKOFF_S: Final = (0.25, 30.0)
-"""First and longest wait before asking again; each wait doubles, halved at random so that clients spread."""
 RATE_LIMITED_S: Final = 60.0
 """How long the public service refuses who asked too often."""
 
-Sleep = Callable[[float], Awaitable[None]]
 _log = structlog.get_logger("hermes")
 
 
-class HermesFailed(Exception):
-    """No answer, or one that is no prices. `code` is stable; `wait_s` is the least time before asking again is of use."""
-
-    def __init__(self, code: str, sentence: str, wait_s: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.code = code
-        self.wait_s = wait_s
+class HermesFailed(SourceFailed):
+    """No answer, or one that is no prices."""
 
 
 class _Binary(msgspec.Struct, frozen=True):
@@ -81,6 +75,10 @@ class Hermes:
         """The server, for people."""
         return httpx.URL(self._url).host
 
+    def limits(self) -> Limits:
+        """Within what its prices are believed."""
+        return Limits(SOURCE, PUBLISHER, LIVE_AGES, LIVE_CONFIDENCE_MAX)
+
     async def latest(self, timeout_s: float = 5.0) -> tuple[Price, ...]:
         """The newest price of every feed, once. Raises `HermesFailed` or `Refused`."""
         async with aclosing(self._received(_LATEST, httpx.Timeout(timeout_s))) as received:
@@ -104,14 +102,13 @@ class Hermes:
         self, sleep: Sleep, *, quiet_s: float = QUIET_S, backoff_s: tuple[float, float] = BACKOFF_S
     ) -> AsyncGenerator[tuple[Price, ...], None]:
         """Prices for ever: whenever the connection ends or lies, waits a little longer than the last time and connects again."""
-        first, longest = backoff_s
-        wait = first
+        backoff = Backoff(*backoff_s)
         while True:
             least = 0.0
             try:
                 async with aclosing(self.updates(quiet_s)) as updates:
                     async for prices in updates:
-                        wait = first
+                        backoff.reset()
                         yield prices
                 _log.info("stream ended", url=self._url)
             except HermesFailed as error:
@@ -119,8 +116,7 @@ class Hermes:
                 _log.warning("stream failed", url=self._url, code=error.code, why=str(error))
             except Refused as error:
                 _log.error("update refused", url=self._url, code=error.reason, why=error.found)
-            await sleep(max(least, wait * random.uniform(0.5, 1.0)))
-            wait = min(longest, wait * 2)
+            await sleep(backoff.next(least))
 
     def proven(self, answer: bytes) -> tuple[Price, ...]:
         """What an answer of the server proves about our feeds. Raises `Refused`; one bad update spoils the whole answer."""

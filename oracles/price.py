@@ -31,6 +31,11 @@ class Price:
         if abs(self.exponent) > EXPONENT_LIMIT or self.confidence < 0:
             raise ValueError(f"no price: exponent {self.exponent}, confidence {self.confidence}")
 
+    @property
+    def exact(self) -> int:
+        """The price in ``10**-30`` dollars, where any two prices compare without rounding."""
+        return int(self.value * 10 ** (self.exponent + EXPONENT_LIMIT))
+
     def less_certain_than(self, ppm: int) -> bool:
         """Whether the confidence is more than `ppm` millionths of the value. Exact. A price of zero is never certain."""
         return self.value <= 0 or self.confidence * MILLION > ppm * self.value

@@ -19,11 +19,15 @@ from pythclient.solana import SolanaPublicKey
 from solders.pubkey import Pubkey
 
 from oracles.accumulator import PriceMessage, to_price
+from oracles.polling import SourceFailed
 from oracles.price import EXPONENT_LIMIT, Price
 from oracles.refusal import Reason, Refused
+from oracles.route import LIVE_AGES, LIVE_CONFIDENCE_MAX, Limits
+from oracles.signers import PUBLISHER
 
 SOURCE: Final = "pyth account"
 LEGACY_SOURCE: Final = "pyth price account"
+EVERY_S: Final = 2.0
 RECEIVER: Final = Pubkey.from_string("rec5EKMGg6MxZYaMdyBfgwp4d5rB9T1VQH5pJv5LtFJ")
 """Pyth's receiver program: checks signatures and proofs, then writes the update."""
 PUSH_ORACLE: Final = Pubkey.from_string("pythWSnswVUd12oZpeFP8e9CVaEqJg25g1Vtc2biRsT")
@@ -122,10 +126,11 @@ def parse_price_account(symbol: str, data: bytes, slot: int) -> Price:
     )
 
 
-class AccountsUnavailable(Exception):
+class AccountsUnavailable(SourceFailed):
     """The node did not answer, or with nonsense: nothing is known."""
 
-    code = "accounts_unavailable"
+    def __init__(self, sentence: str) -> None:
+        super().__init__("accounts_unavailable", sentence)
 
 
 class _Account(msgspec.Struct, frozen=True):
@@ -162,6 +167,21 @@ class PythAccounts:
         return cls(
             client, url, {symbol: UpdateAt(sponsored_address(feed), feed) for symbol, feed in feeds.items()}
         )
+
+    @property
+    def label(self) -> str:
+        return f"Pyth accounts ({httpx.URL(self._url).host})"
+
+    @property
+    def every_s(self) -> float:
+        return EVERY_S
+
+    def limits(self, symbol: str) -> Limits | None:
+        place = self._places.get(symbol)
+        if place is None:
+            return None
+        source = LEGACY_SOURCE if isinstance(place, PriceAccountAt) else SOURCE
+        return Limits(source, PUBLISHER, LIVE_AGES, LIVE_CONFIDENCE_MAX)
 
     async def latest(self, timeout_s: float = 5.0) -> dict[str, Price | Refused]:
         """A price or the reason against it, for every symbol. Raises `AccountsUnavailable`."""

@@ -32,6 +32,12 @@ class Reason(StrEnum):
     NOT_FULLY_VERIFIED = "not_fully_verified"
     """Posted on chain with fewer signatures than the quorum."""
     NOT_TRADING = "not_trading"
+    ROUND_INCOMPLETE = "round_incomplete"
+    CARRIED_OVER = "carried_over"
+    """A round that repeats an older one's answer."""
+    WENT_BACK = "went_back"
+    CONTRADICTS = "contradicts"
+    """Another answer to what was answered before."""
 
 
 class Refused(Exception):

@@ -1,99 +1,93 @@
-"""Which price counts: for each market an order of sources, each with the limits within which it is believed.
+"""Holds what every source said last, each market's average, and whether its publishers have fallen out; `oracles.index` judges.
 
-`choose` decides and reads nothing; `PriceRouter` keeps the newest price of every source for it.
+Nothing here is believed for its order of arrival: no source goes back in time, and none can run so far ahead that its own later
+prices would look old.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
-from core.quantities import SECOND, Nanos, Ppm
-from oracles.price import Price
+from core.quantities import MILLION, Nanos
+from core.validity import Validity
+from oracles.index import AHEAD_MAX, Routed, judge
+from oracles.price import EXPONENT_LIMIT, Price
+from oracles.route import Route
+from oracles.twap import Twap
 
-AHEAD_MAX: Final = Nanos(5 * SECOND)
-"""How far a source's clock may run ahead of ours."""
+AVERAGE: Final = "average"
+"""The source that an average names."""
 
 
-class Fault(StrEnum):
-    """Why a source's price does not count."""
+class Accepted(StrEnum):
+    """What became of a source's price. Stable codes, counted by source."""
 
-    MISSING = "missing"
-    NOT_POSITIVE = "not_positive"
+    NEWER = "newer"
+    REPEATED = "repeated"
+    """Of the same moment as the one held, which stays."""
+    WENT_BACK = "went_back"
     FROM_THE_FUTURE = "from_the_future"
-    STALE = "stale"
-    UNCERTAIN = "uncertain"
+    """Not held: it would make every honest price after it look old."""
+    UNROUTED = "unrouted"
+    """The market's route has no such source."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """A source, the oldest price believed from it, and the largest share of the price that its confidence may be."""
+class _Market:
+    """What the router knows of one market."""
 
-    source: str
-    max_age: Nanos
-    max_confidence: Ppm
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The sources of one market, best first."""
-
-    symbol: str
-    sources: tuple[Limits, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Unavailable:
-    """No source's price counts; one fault for each, in the route's order."""
-
-    symbol: str
-    faults: tuple[tuple[str, Fault], ...]
-
-
-def fault_of(price: Price | None, limits: Limits, now: Nanos) -> Fault | None:
-    """What is wrong with a price under its source's limits, if anything. A limit itself is still within."""
-    if price is None:
-        return Fault.MISSING
-    if price.value <= 0:
-        return Fault.NOT_POSITIVE
-    if price.published_at > now + AHEAD_MAX:
-        return Fault.FROM_THE_FUTURE
-    if now - price.published_at > limits.max_age:
-        return Fault.STALE
-    if price.less_certain_than(limits.max_confidence):
-        return Fault.UNCERTAIN
-    return None
-
-
-def choose(route: Route, newest: Mapping[str, Price], now: Nanos) -> Price | Unavailable:
-    """The first price in the route's order that counts at `now`. `newest` is by source."""
-    faults = []
-    for limits in route.sources:
-        price = newest.get(limits.source)
-        fault = fault_of(price, limits, now)
-        if price is not None and fault is None:
-            return price
-        faults.append((limits.source, fault or Fault.MISSING))
-    return Unavailable(route.symbol, tuple(faults))
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.sources = frozenset(limits.source for limits in route.sources)
+        self.newest: dict[str, Price] = {}
+        self.average = Twap(route.rule.window)
+        self.contested = False
 
 
 class PriceRouter:
-    """Holds the newest price of every source of every market. No source ever goes back in time."""
+    """The index of every market. No source ever goes back in time."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = {route.symbol: route for route in routes}
-        self._newest: dict[str, dict[str, Price]] = {symbol: {} for symbol in self._routes}
+        self._markets = {route.symbol: _Market(route) for route in routes}
 
-    def accept(self, price: Price) -> bool:
-        """Take a source's price. False, and nothing changes, when it is not newer than the one held. Raises `KeyError` for a
-        market without a route."""
-        newest = self._newest[price.symbol]
-        held = newest.get(price.source)
+    def accept(self, price: Price, now: Nanos) -> Accepted:
+        """Take a source's price; only NEWER changes anything. Raises `KeyError` for a market without a route."""
+        market = self._markets[price.symbol]
+        if price.source not in market.sources:
+            return Accepted.UNROUTED
+        if price.published_at > now + AHEAD_MAX:
+            return Accepted.FROM_THE_FUTURE
+        held = market.newest.get(price.source)
         if held is not None and price.published_at <= held.published_at:
-            return False
-        newest[price.source] = price
-        return True
+            same = price.published_at == held.published_at
+            return Accepted.REPEATED if same else Accepted.WENT_BACK
+        market.newest[price.source] = price
+        return Accepted.NEWER
 
-    def route(self, symbol: str, now: Nanos) -> Price | Unavailable:
-        """The price of a market that counts at `now`, or why there is none."""
-        return choose(self._routes[symbol], self._newest[symbol], now)
+    def route(self, symbol: str, now: Nanos) -> Routed:
+        """The index of a market at `now`. Looking moves its average on, so it is to be looked at in the order of time."""
+        market = self._markets[symbol]
+        mean = market.average.mean(now)
+        average = None if mean is None else Price(symbol, mean, -EXPONENT_LIMIT, 0, now, AVERAGE)
+        routed = judge(market.route, market.newest, average, market.contested, now)
+        market.contested = not routed.confirmed and (market.contested or routed.validity is Validity.DISPUTED)
+        if routed.price is not None and _counts_in_average(routed):
+            market.average.record(_held_in(routed.price.exact, mean, market.route), now)
+        return routed
+
+
+def _counts_in_average(routed: Routed) -> bool:
+    """Whether the price of a moment becomes part of the past that later ones are compared with.
+
+    A far price that several publishers confirm does, so that a real move is believed in time; one that nobody confirms does not,
+    or a liar would only have to wait.
+    """
+    by_itself = routed.chosen is not None and routed.chosen.validity is Validity.VALID
+    return by_itself and (routed.confirmed or routed.validity is Validity.LONE)
+
+
+def _held_in(value: int, mean: int | None, route: Route) -> int:
+    """`value`, no further from the average than the route's rule allows: one spike must not become the past."""
+    most = route.rule.max_deviation
+    if most is None or mean is None:
+        return value
+    return max(mean * MILLION // (MILLION + most), min(value, mean * (MILLION + most) // MILLION))

@@ -4,6 +4,8 @@ Pyth's price roots were signed by Wormhole's guardians until 26 August 2026 and 
 three of which must agree, since then. Only the routers are trusted by default.
 """
 
+import base64
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,6 +14,8 @@ from oracles.reader import Reader
 from oracles.refusal import Reason, Refused
 from oracles.vaa import ADDRESS_BYTES, SignerSet, check_signatures, parse_vaa
 
+PUBLISHER: Final = "pyth"
+"""Whose word a price is that these signers stand for, on whatever way it comes."""
 PYTHNET: Final = 26
 """Wormhole's number of the chain that Pyth's price roots come from."""
 GUARDIANS_EMITTER: Final = bytes.fromhex("e101faedac5851e32b9b23b5f9411a8c2bac4aae3ed4dd7b811dd1a72ea4aa71")
@@ -20,6 +24,7 @@ GOVERNANCE: Final = (1, bytes(31) + b"\x04")
 """Chain and address that hand-overs are emitted from."""
 _MODULE: Final = b"Core".rjust(32, b"\0")
 _HAND_OVER: Final = 2
+_HEXADECIMAL: Final = re.compile(r"[0-9a-fA-F]+").fullmatch
 
 ROUTERS: Final = SignerSet(
     name="Pyth routers",
@@ -85,9 +90,41 @@ def rotated(current: SignerSet, hand_over: bytes) -> SignerSet:
     return replace(current, index=index, addresses=addresses, quorum=share(len(addresses)))
 
 
-def trusted_now(hand_overs: Sequence[bytes]) -> SignerSet:
-    """The routers after the given hand-overs, oldest first: how an operator follows a rotation newer than this code."""
-    signers = ROUTERS
+def read_hand_overs(text: str) -> tuple[bytes, ...]:
+    """Hand-overs as an operator keeps them in a file: one a line, oldest first, in hexadecimal or base64; ``#`` begins a comment.
+
+    Raises `Refused` with the number of a line that is neither.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        stated = line.partition("#")[0].strip().removeprefix("0x")
+        if not stated:
+            continue
+        try:
+            # Messages of a dozen signatures: text of that length in both alphabets is hexadecimal beyond doubt.
+            found.append(
+                bytes.fromhex(stated) if _HEXADECIMAL(stated) else base64.b64decode(stated, validate=True)
+            )
+        except ValueError as error:
+            raise Refused(Reason.WRONG_ENCODING, f"line {number}: {error}") from None
+    return tuple(found)
+
+
+def anchored(name: str, hand_over: bytes, emitter_address: bytes = GUARDIANS_EMITTER) -> SignerSet:
+    """The set that a hand-over installs, trusted because the operator configured it: who signed it is **not** checked.
+
+    More than two thirds must agree, as among guardians. Raises `Refused` when it is no hand-over.
+    """
+    index, addresses = named_in(hand_over)
+    return SignerSet(name, index, addresses, two_thirds(len(addresses)), PYTHNET, emitter_address)
+
+
+def trusted_now(hand_overs: Sequence[bytes], anchor: SignerSet = ROUTERS) -> SignerSet:
+    """The set after the given hand-overs, oldest first: how an operator follows a rotation newer than this code.
+
+    Each must be signed by the set before it, the first by `anchor`. Raises `Refused`.
+    """
+    signers = anchor
     for hand_over in hand_overs:
         signers = rotated(signers, hand_over)
     return signers

@@ -8,13 +8,15 @@ from aiohttp import web
 
 from core.market import DEFAULT_MARKETS
 from core.quantities import MILLISECOND, SECOND, Nanos
+from core.validity import Validity
 from oracles.feed import PriceFeed, pick
 from oracles.generator import STARTS, prices
 from oracles.hermes import Hermes
+from oracles.index import Fault
+from oracles.live import Live
 from oracles.pyth_account import PythAccounts
 from oracles.recording import RecordingFailed
-from oracles.router import Fault
-from oracles.sources import Live, Played
+from oracles.sources import Played
 
 FEEDS = {market.symbol: market.feed for market in DEFAULT_MARKETS}
 MARKETS = tuple(FEEDS)
@@ -83,7 +85,9 @@ async def test_live_when_it_proves_a_price_of_every_market(site, hermes, answer,
     feed.step(Nanos(time()))
     assert len(seen) == 3  # the same prices are not reported twice
     feed.step(Nanos(time() + 11 * SECOND))
-    assert {one.faults for one in feed.unavailable.values()} == {(("pyth hermes", Fault.STALE),)}
+    assert {(one.validity, one.reasons) for one in feed.routed.values()} == {
+        (Validity.AGED, (("pyth hermes", Fault.AGED),))
+    }
 
 
 @pytest.mark.parametrize("how", ["down", "key", "silent", "stale", "spoiled", "some"])
@@ -151,7 +155,7 @@ async def test_a_recording_plays_and_the_other_markets_are_made_up(data, time):
     for _ in range(4_000):
         feed.step(Nanos(time()))
         time.now += 500 * MILLISECOND
-    assert not feed.unavailable
+        assert {one.validity for one in feed.routed.values()} == {Validity.VALID}
     assert len(seen["BTC-PERP"]) > 1_900  # past the end of the file and round again
     assert [price.value for price in seen["ETH-PERP"][:100]] == [
         value for value, _ in zip(prices(3, "ETH-PERP"), range(100), strict=False)

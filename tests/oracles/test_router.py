@@ -1,93 +1,203 @@
-"""The order of sources, their limits to the unit, and time that never goes back."""
+"""What the router holds between looks: the newest of each source, the average, disputes; and the ways sources misbehave over time."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.quantities import SECOND, Nanos, Ppm
+from core.validity import Validity
+from oracles.index import AHEAD_MAX, Fault, Routed
 from oracles.price import Price
-from oracles.router import AHEAD_MAX, Fault, Limits, PriceRouter, Route, Unavailable, choose
+from oracles.route import AGREED, ALONE, LIVE_AGES, PLAYED, Limits, Route
+from oracles.router import Accepted, PriceRouter
 
-FIRST, SECOND_BEST = Limits("a", Nanos(10), Ppm(1_000)), Limits("b", Nanos(1_000), Ppm(50_000))
-ROUTE = Route("BTC-PERP", (FIRST, SECOND_BEST))
-NOW = Nanos(10_000)
-
-
-def price(source: str, at: int = NOW, value: int = 1_000_000, confidence: int = 0) -> Price:
-    return Price("BTC-PERP", value, -8, confidence, Nanos(at), source)
-
-
-def newest(*prices: Price) -> dict[str, Price]:
-    return {one.source: one for one in prices}
+START = 10**18
+PYTH = Limits("pyth", "pyth", LIVE_AGES, Ppm(5_000))
+LINK = Limits("link", "link", LIVE_AGES, Ppm(5_000))
+PERP = Limits("perp", "perp", LIVE_AGES, Ppm(5_000), witness=True)
+THREE = Route("BTC-PERP", (PYTH, LINK, PERP), AGREED)
+SYMBOL = "BTC-PERP"
 
 
-@pytest.mark.parametrize(
-    ("spoiled", "fault"),
-    [
-        (price("a", NOW - 11), Fault.STALE),
-        (price("a", NOW + AHEAD_MAX + 1), Fault.FROM_THE_FUTURE),
-        (price("a", confidence=1_001), Fault.UNCERTAIN),
-        (price("a", value=0), Fault.NOT_POSITIVE),
-        (price("a", value=-5), Fault.NOT_POSITIVE),
-    ],
-)
-def test_the_next_source_counts_when_one_is_beyond_a_limit(spoiled, fault):
-    good = price("b", NOW - 1_000, confidence=50_000)
-    assert choose(ROUTE, newest(spoiled, good), NOW) is good
-    assert choose(ROUTE, newest(spoiled), NOW) == Unavailable(
-        "BTC-PERP", (("a", fault), ("b", Fault.MISSING))
-    )
+def price(source: str, at: int, value: int = 100) -> Price:
+    return Price(SYMBOL, value, 0, 0, Nanos(at), source)
 
 
-def test_a_limit_is_still_within():
-    for one in (price("a", NOW - 10), price("a", NOW + AHEAD_MAX), price("a", confidence=1_000)):
-        assert choose(ROUTE, newest(one, price("b")), NOW) is one
+class World:
+    """A router, told and looked at once a second."""
+
+    def __init__(self, route: Route = THREE) -> None:
+        self.router = PriceRouter([route])
+        self.now = START
+
+    def second(self, **said: int) -> Routed:
+        """One second later every source named says its price."""
+        self.now += SECOND
+        for source, value in said.items():
+            self.router.accept(price(source, self.now, value), Nanos(self.now))
+        return self.router.route(SYMBOL, Nanos(self.now))
+
+    def seconds(self, count: int, **said: int) -> list[str]:
+        """The validities over some time, each change once."""
+        codes: list[str] = []
+        for _ in range(count):
+            code = self.second(**said).validity.code
+            if codes[-1:] != [code]:
+                codes.append(code)
+        return codes
+
+
+def test_a_source_never_goes_back_repeats_or_runs_ahead():
+    router = PriceRouter([THREE])
+    now = Nanos(START)
+    assert router.accept(price("pyth", START), now) is Accepted.NEWER
+    assert router.accept(price("pyth", START - 1, 7), now) is Accepted.WENT_BACK
+    assert router.accept(price("pyth", START, 7), now) is Accepted.REPEATED
+    assert router.accept(price("pyth", START + AHEAD_MAX + 1, 7), now) is Accepted.FROM_THE_FUTURE
+    assert router.accept(price("stranger", START, 7), now) is Accepted.UNROUTED
+    assert router.route(SYMBOL, now).price == price("pyth", START)
+    # What ran ahead left no trace that would make the next honest price look old.
+    assert router.accept(price("pyth", START + 1, 101), now) is Accepted.NEWER
+    assert router.accept(price("link", START - 9), now) is Accepted.NEWER  # others may be older
+    with pytest.raises(KeyError):
+        router.accept(Price("DOGE-PERP", 1, 0, 0, now, "pyth"), now)
 
 
 def test_nothing_known_is_every_source_missing():
-    router = PriceRouter([ROUTE])
-    assert router.route("BTC-PERP", NOW) == Unavailable(
-        "BTC-PERP", (("a", Fault.MISSING), ("b", Fault.MISSING))
-    )
+    routed = PriceRouter([THREE]).route(SYMBOL, Nanos(START))
+    assert routed.reasons == tuple((name, Fault.MISSING) for name in ("pyth", "link", "perp"))
+    assert (routed.validity, routed.price, routed.average) == (Validity.UNAVAILABLE, None, None)
 
 
-def test_a_source_never_goes_back_but_others_may_be_older():
-    router = PriceRouter([ROUTE])
-    assert router.accept(price("a", 100))
-    assert not router.accept(price("a", 99, value=7))
-    assert not router.accept(price("a", 100, value=7))
-    assert router.accept(price("b", 90))
-    assert router.route("BTC-PERP", Nanos(110)) == price("a", 100)
-    assert router.route("BTC-PERP", Nanos(111)) == price("b", 90)
-    assert router.accept(price("a", 101))
-    assert router.route("BTC-PERP", Nanos(111)) == price("a", 101)
-    with pytest.raises(KeyError):
-        router.accept(Price("DOGE-PERP", 1, 0, 0, NOW, "a"))
+def test_sources_drop_one_after_the_other_and_come_back():
+    world = World()
+    assert world.seconds(5, pyth=100, link=100, perp=100) == ["valid"]
+    assert world.seconds(20, link=100, perp=100) == ["valid"]
+    assert world.seconds(100, link=100) == ["valid", "aged", "lone"]
+    assert world.seconds(3_700) == ["lone", "stale", "unavailable"]
+    assert world.seconds(1, pyth=100) == ["lone"]
+    assert world.seconds(1, pyth=100, link=100) == ["valid"]
 
 
-PRICES = st.builds(
-    Price,
-    st.just("BTC-PERP"),
-    st.integers(-10, 10**6),
-    st.just(-2),
-    st.integers(0, 10**5),
-    st.integers(0, 2_000),
-    st.sampled_from(["a", "b", "stranger"]),
+def test_all_sources_silent_goes_down_step_by_step():
+    world = World(Route(SYMBOL, (PYTH,), ALONE))
+    world.second(pyth=100)
+    assert world.seconds(3_700) == ["valid", "aged", "stale", "unavailable"]
+    assert world.seconds(1, pyth=100) == ["valid"]
+
+
+def test_a_liar_among_three_changes_nothing():
+    world = World()
+    world.seconds(5, pyth=100, link=100, perp=100)
+    for _ in range(30):
+        routed = world.second(pyth=150, link=100, perp=100)
+        assert (routed.validity, routed.price and routed.price.value) == (Validity.VALID, 100)
+        assert ("pyth", Fault.DISAGREES) in routed.reasons
+
+
+def test_a_liar_that_outlasts_the_honest_one_is_not_believed_until_confirmed():
+    world = World()
+    world.seconds(5, pyth=100, link=100)
+    assert world.seconds(5, pyth=100, link=110) == ["disputed"]
+    assert world.seconds(120, link=110) == ["disputed"]
+    assert world.seconds(5, link=110, perp=110) == ["valid"]
+    assert world.seconds(100, link=110) == ["valid", "aged", "lone"]  # agreement ended the dispute
+
+
+def test_a_jump_nobody_confirms_waits_for_confirmation_however_long():
+    world = World()
+    world.seconds(400, pyth=100, link=100)
+    assert world.seconds(100, pyth=100) == ["valid", "aged", "lone"]
+    assert world.seconds(1_000, pyth=200) == ["volatile"]
+    assert world.seconds(500, pyth=200, link=200)[-1] == "valid"
+
+
+@pytest.mark.parametrize("value", [200, 40])
+def test_a_jump_that_is_confirmed_is_believed_within_the_window(value):
+    world = World()
+    world.seconds(400, pyth=100, link=100, perp=100)
+    assert world.seconds(360, pyth=value, link=value, perp=value) == ["volatile", "valid"]
+
+
+def test_one_spike_does_not_move_the_average_further_than_the_rule_allows():
+    world = World()
+    world.seconds(400, pyth=100, link=100)
+    world.second(pyth=10**9, link=10**9)
+    world.second(pyth=100, link=100)
+    average = world.second(pyth=100, link=100).average
+    assert average is not None
+    assert 100 * 10**30 <= average.value <= 101 * 10**30
+
+
+def test_a_single_source_is_valid_by_its_routes_rule_whatever_it_plays():
+    world = World(Route(SYMBOL, (PYTH,), PLAYED))
+    for value in (100, 1, 10**9, 5):
+        assert world.seconds(3, pyth=value) == ["valid"]
+
+
+def test_a_lone_publisher_of_a_live_route_is_held_to_its_average():
+    world = World(Route(SYMBOL, (PYTH,), ALONE))
+    assert world.seconds(400, pyth=100) == ["valid"]
+    assert world.seconds(2, pyth=119) == ["valid"]
+    assert world.seconds(2, pyth=130) == ["volatile"]
+    assert world.seconds(2, pyth=100) == ["valid"]
+
+
+SAID = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.one_of(st.integers(98, 102), st.integers(-1, 300)) for name in ("pyth", "link", "perp")
+    },
 )
 
 
-@given(st.lists(PRICES), st.integers(0, 2_000))
-def test_a_routed_price_is_within_its_limits_and_the_newest_of_its_source(prices, now):
-    router = PriceRouter([ROUTE])
-    for one in prices:
-        router.accept(one)
-    routed = router.route("BTC-PERP", Nanos(now))
-    if isinstance(routed, Unavailable):
-        assert [source for source, _ in routed.faults] == ["a", "b"]
-        return
-    limits = {"a": FIRST, "b": SECOND_BEST}[routed.source]
-    assert routed.value > 0
-    assert now - routed.published_at <= limits.max_age
-    assert routed.published_at <= now + 5 * SECOND
-    assert routed.confidence * 1_000_000 <= limits.max_confidence * routed.value
-    assert all(one.published_at <= routed.published_at for one in prices if one.source == routed.source)
+@given(st.lists(SAID, max_size=60))
+def test_whatever_one_publisher_says_over_time_a_valid_index_is_an_honest_one(steps):
+    """Link and perp are honest at 100 whenever they speak; pyth says anything at any time."""
+    world = World()
+    for said in steps:
+        honest = {name: 100 for name in said if name != "pyth"}
+        routed = world.second(**honest, **({"pyth": said["pyth"]} if "pyth" in said else {}))
+        if routed.validity is Validity.VALID:
+            assert routed.price is not None
+            assert 99 <= routed.price.value <= 101
+
+
+MESSY = st.lists(
+    st.tuples(
+        st.sampled_from(["pyth", "link", "perp", "stranger"]),
+        st.integers(-10 * SECOND, 10 * SECOND),
+        st.integers(-5, 300),
+        st.integers(0, 20 * SECOND),
+    ),
+    max_size=60,
+)
+
+
+@given(MESSY)
+def test_the_price_held_is_the_newest_accepted_and_never_older_than_before(steps):
+    router, now, newest = PriceRouter([THREE]), START, {}
+    for source, shift, value, wait in steps:
+        now += wait
+        said = price(source, now + shift, value)
+        held = newest.get(source)
+        if router.accept(said, Nanos(now)) is Accepted.NEWER:
+            assert held is None or said.published_at > held.published_at
+            assert said.published_at <= now + AHEAD_MAX
+            newest[source] = said
+        routed = router.route(SYMBOL, Nanos(now))
+        assert {one.limits.source: one.price for one in routed.inputs if one.price} == newest
+        assert "stranger" not in newest
+
+
+@given(MESSY)
+def test_the_same_history_is_judged_the_same(steps):
+    def played() -> list[Routed]:
+        router, now, seen = PriceRouter([THREE]), START, []
+        for source, shift, value, wait in steps:
+            now += wait
+            router.accept(price(source, now + shift, value), Nanos(now))
+            seen.append(router.route(SYMBOL, Nanos(now)))
+        return seen
+
+    assert played() == played()

@@ -1,0 +1,70 @@
+"""How far a market's index is believed, and what may be done while it is: the one table of it.
+
+The degrees follow Drift's oracle validity, plus two for an index that several publishers must agree on. They are totally ordered,
+so two judgements of the same price combine to the worse one, and a worse index never allows more.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Final
+
+
+class Validity(IntEnum):
+    """Worst first. The numbers are journaled and the names are shown, so both are stable."""
+
+    UNAVAILABLE = 0
+    """No source has a price that could be used for anything."""
+    DISPUTED = 1
+    """Publishers contradict each other and too few agree: nobody knows who is right."""
+    VOLATILE = 2
+    """Too far from its own recent average: a broken source is likelier than such a move."""
+    UNCERTAIN = 3
+    """The source itself says that it hardly knows."""
+    STALE = 4
+    """Too old to value an account."""
+    LONE = 5
+    """Fresh, but nobody is there to confirm it on a route that asks for agreement."""
+    AGED = 6
+    """Too old to trade at, but young enough to value an account."""
+    VALID = 7
+
+    @property
+    def code(self) -> str:
+        """The stable name in messages and metrics."""
+        return self.name.lower()
+
+
+class Action(StrEnum):
+    """What an index is used for."""
+
+    FILL = "fill"
+    """Let agents trade: the band around the index binds quotes."""
+    MARGIN = "margin"
+    """Value accounts for what they may withdraw or open, and warn them."""
+    LIQUIDATE = "liquidate"
+    """Start and continue liquidations and deleveraging."""
+    FUND = "fund"
+    """Pay funding on the notional at the index."""
+    SETTLE = "settle"
+    """Cut a batch: what is settled on chain can be taken out."""
+
+
+ALLOWED: Final[Mapping[Validity, frozenset[Action]]] = {
+    Validity.VALID: frozenset(Action),
+    # A market that moved meanwhile would be traded against; equities are right to within seconds.
+    Validity.AGED: frozenset({Action.MARGIN, Action.LIQUIDATE, Action.FUND, Action.SETTLE}),
+    # One publisher may be wrong, and what has left for the chain can not be called back.
+    Validity.LONE: frozenset({Action.MARGIN, Action.LIQUIDATE, Action.FUND}),
+    # As at Drift: an account that was under water at the last price is not helped by waiting, and funding averages an hour.
+    Validity.STALE: frozenset({Action.LIQUIDATE, Action.FUND}),
+    # As at Drift: doubt is widest in a crash, exactly when bad debt grows by waiting.
+    Validity.UNCERTAIN: frozenset({Action.LIQUIDATE}),
+    Validity.VOLATILE: frozenset(),
+    Validity.DISPUTED: frozenset(),
+    Validity.UNAVAILABLE: frozenset(),
+}
+
+
+def allowed(validity: Validity, action: Action) -> bool:
+    """Whether `action` may be taken at an index of this validity."""
+    return action in ALLOWED[validity]

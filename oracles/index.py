@@ -1,0 +1,216 @@
+"""What the index is and how far it is believed: every source judged by itself, then against the others and its own past.
+
+`judge` decides and keeps nothing; `oracles.router` holds what it is asked with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from core.quantities import MILLION, SECOND, Nanos
+from core.validity import Validity
+from oracles.price import Price
+from oracles.route import Limits, Route
+
+AHEAD_MAX: Final = Nanos(5 * SECOND)
+"""How far a source's clock may run ahead of ours."""
+
+
+class Fault(StrEnum):
+    """Why a source's price does not count in full. Stable codes."""
+
+    MISSING = "missing"
+    NOT_POSITIVE = "not_positive"
+    FROM_THE_FUTURE = "from_the_future"
+    EXPIRED = "expired"
+    """Older than anything is done at."""
+    UNCERTAIN = "uncertain"
+    STALE = "stale"
+    AGED = "aged"
+    DISAGREES = "disagrees"
+    """Beyond the tolerance from the price chosen."""
+    UNCONFIRMED = "unconfirmed"
+    """Chosen, but too few others are there to agree."""
+    LATE_CONFIRMED = "late_confirmed"
+    """Chosen, but an aged price was needed to make up the number that agrees."""
+    CONTESTED = "contested"
+    """Chosen, but what contradicted it went silent without ever agreeing."""
+    DEVIATES = "deviates"
+    """Chosen, but too far from the average."""
+
+
+_ALONE: Final = frozenset({Fault.DISAGREES, Fault.UNCONFIRMED, Fault.CONTESTED})
+
+
+class Input(NamedTuple):
+    """What one source has, and how it stands by itself."""
+
+    limits: Limits
+    price: Price | None
+    validity: Validity
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A market's index, how far it is believed, and why not further.
+
+    `reasons` are (source, fault): first what is wrong with each source in the route's order, then with the choice. `confirmed` says
+    that as many publishers as the rule asks for agree on it. `average` is what it was compared with, where the rule compares.
+    """
+
+    symbol: str
+    at: Nanos
+    """When it was judged. A price may be older and still count: this is what must never be old."""
+    validity: Validity
+    chosen: Input | None
+    confirmed: bool
+    reasons: tuple[tuple[str, Fault], ...]
+    inputs: tuple[Input, ...]
+    average: Price | None
+
+    @property
+    def price(self) -> Price | None:
+        """The index; None only when UNAVAILABLE. Where the validity allows nothing it is there to be shown."""
+        return self.chosen.price if self.chosen else None
+
+    @property
+    def witnesses(self) -> tuple[Price, ...]:
+        """Mids of outside perps that count by themselves: an input of the mark."""
+        return tuple(
+            one.price
+            for one in self.inputs
+            if one.limits.witness and one.price is not None and one.validity is Validity.VALID
+        )
+
+
+def inspect(price: Price | None, limits: Limits, now: Nanos) -> tuple[Validity, Fault | None]:
+    """How one source's price stands by itself at `now`. A limit itself is still within."""
+    if price is None:
+        return Validity.UNAVAILABLE, Fault.MISSING
+    age = now - price.published_at
+    if price.value <= 0:
+        return Validity.UNAVAILABLE, Fault.NOT_POSITIVE
+    if -age > AHEAD_MAX:
+        return Validity.UNAVAILABLE, Fault.FROM_THE_FUTURE
+    if age > limits.ages.last:
+        return Validity.UNAVAILABLE, Fault.EXPIRED
+    if price.less_certain_than(limits.max_confidence):
+        return Validity.UNCERTAIN, Fault.UNCERTAIN
+    if age > limits.ages.margin:
+        return Validity.STALE, Fault.STALE
+    if age > limits.ages.full:
+        return Validity.AGED, Fault.AGED
+    return Validity.VALID, None
+
+
+def apart(one: Price, other: Price, ppm: int) -> bool:
+    """Whether two positive prices differ by more than `ppm` millionths of the lower one. Exact."""
+    low, high = sorted((one.exact, other.exact))
+    return (high - low) * MILLION > ppm * low
+
+
+def judge(
+    route: Route, newest: Mapping[str, Price], average: Price | None, contested: bool, now: Nanos
+) -> Routed:
+    """The best believed price of a route at `now`; of equally believed ones the fresher kind, then the first in the route's order.
+
+    `newest` is by source. `contested` says that publishers contradicted each other and have not agreed since: who was right is
+    not known, so one that is left over is not believed.
+    """
+    inputs = tuple(
+        Input(limits, newest.get(limits.source), *inspect(newest.get(limits.source), limits, now))
+        for limits in route.sources
+    )
+    voices = _voices(inputs)
+    best = None
+    for one in inputs:
+        if one.limits.witness or one.price is None or one.validity is Validity.UNAVAILABLE:
+            continue
+        together, faults = _together(route, one, one.price, voices, average, contested)
+        validity = min(one.validity, together)
+        rank = validity, one.validity
+        if best is None or best.chosen is None or rank > (best.validity, best.chosen.validity):
+            best = Routed(
+                symbol=route.symbol,
+                at=now,
+                validity=validity,
+                chosen=one,
+                confirmed=not _ALONE.intersection(faults),
+                reasons=_own_faults(route, inputs, one) + tuple((one.limits.source, f) for f in faults),
+                inputs=inputs,
+                average=average,
+            )
+    if best is not None:
+        return best
+    return Routed(
+        symbol=route.symbol,
+        at=now,
+        validity=Validity.UNAVAILABLE,
+        chosen=None,
+        confirmed=False,
+        reasons=_own_faults(route, inputs, None),
+        inputs=inputs,
+        average=average,
+    )
+
+
+def _voices(inputs: tuple[Input, ...]) -> dict[str, tuple[Validity, Price]]:
+    """The price that each publisher stands for: its best one that is certain and not too old to value an account."""
+    voices: dict[str, tuple[Validity, Price]] = {}
+    for one in inputs:
+        if one.price is None or one.validity < Validity.AGED:
+            continue
+        held = voices.get(one.limits.publisher)
+        if held is None or one.validity > held[0]:
+            voices[one.limits.publisher] = one.validity, one.price
+    return voices
+
+
+def _together(
+    route: Route,
+    one: Input,
+    price: Price,
+    voices: Mapping[str, tuple[Validity, Price]],
+    average: Price | None,
+    contested: bool,
+) -> tuple[Validity, tuple[Fault, ...]]:
+    """How a price stands against the other publishers and against the average, and what is wrong with it there.
+
+    An aged voice confirms, though not to the full, but never contradicts: the market may have moved since.
+    """
+    rule = route.rule
+    others = [voice for publisher, voice in voices.items() if publisher != one.limits.publisher]
+    agreeing = [validity for validity, voice in others if not apart(price, voice, rule.tolerance)]
+    against = any(
+        validity is Validity.VALID and apart(price, voice, rule.tolerance) for validity, voice in others
+    )
+    found: list[tuple[Validity, Fault]] = []
+    if 1 + len(agreeing) < rule.quorum:
+        if against:
+            found.append((Validity.DISPUTED, Fault.DISAGREES))
+        elif contested:
+            found.append((Validity.DISPUTED, Fault.CONTESTED))
+        else:
+            found.append((Validity.LONE, Fault.UNCONFIRMED))
+    elif 1 + agreeing.count(Validity.VALID) < rule.quorum:
+        found.append((Validity.AGED, Fault.LATE_CONFIRMED))
+    if rule.max_deviation is not None and average is not None and apart(price, average, rule.max_deviation):
+        found.append((Validity.VOLATILE, Fault.DEVIATES))
+    worst = min((validity for validity, _ in found), default=Validity.VALID)
+    return worst, tuple(fault for _, fault in found)
+
+
+def _own_faults(
+    route: Route, inputs: tuple[Input, ...], chosen: Input | None
+) -> tuple[tuple[str, Fault], ...]:
+    """What is wrong with each source by itself or, where nothing is, with one that is far from the choice."""
+    faults = []
+    for one in inputs:
+        fault = one.fault
+        if fault is None and route.rule.quorum > 1 and one.price and chosen and chosen.price:
+            fault = Fault.DISAGREES if apart(one.price, chosen.price, route.rule.tolerance) else None
+        if fault is not None:
+            faults.append((one.limits.source, fault))
+    return tuple(faults)

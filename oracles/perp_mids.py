@@ -1,0 +1,105 @@
+"""Mids of the same perps at an outside venue: Hyperliquid's `allMids`, asked again and again.
+
+The answer states no time, so a mid is dated by when the answer as a whole last changed: a venue stuck on one answer ages like one
+that is silent.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+import httpx
+import msgspec
+
+from core.quantities import Nanos, Ppm
+from oracles.polling import SourceFailed
+from oracles.price import EXPONENT_LIMIT, Price
+from oracles.refusal import Reason, Refused
+from oracles.route import LIVE_AGES, Limits
+
+SOURCE: Final = "hyperliquid mid"
+PUBLIC_URL: Final = "https://api.hyperliquid.xyz"
+PUBLISHER: Final = "hyperliquid"
+EVERY_S: Final = 2.0
+RATE_LIMITED_S: Final = 60.0
+_DIGITS_MAX: Final = 40
+
+
+class HyperliquidMids:
+    """Mids of `coins` (symbol to the venue's name of the coin). The client is the caller's; `clock` dates the answers."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        coins: Mapping[str, str],
+        clock: Callable[[], int],
+        url: str = PUBLIC_URL,
+    ) -> None:
+        self._client = client
+        self._coins = dict(coins)
+        self._clock = clock
+        self._url = url.rstrip("/")
+        self._last: dict[str, str] = {}
+        self._changed = Nanos(0)
+
+    @property
+    def label(self) -> str:
+        return f"Hyperliquid mids ({httpx.URL(self._url).host})"
+
+    @property
+    def every_s(self) -> float:
+        return EVERY_S
+
+    def limits(self, symbol: str) -> Limits | None:
+        if symbol not in self._coins:
+            return None
+        return Limits(SOURCE, PUBLISHER, LIVE_AGES, Ppm(0), witness=True)
+
+    async def latest(self, timeout_s: float = 5.0) -> dict[str, Price | Refused]:
+        """The mid of every coin, or the reason against it. Raises `SourceFailed`."""
+        asked = Nanos(self._clock())  # the answer is of later: a mid is never dated newer than it is
+        mids = await self._ask(timeout_s)
+        if mids != self._last:
+            self._last, self._changed = mids, asked
+        return {symbol: _price(symbol, coin, mids, self._changed) for symbol, coin in self._coins.items()}
+
+    async def _ask(self, timeout_s: float) -> dict[str, str]:
+        try:
+            response = await self._client.post(
+                f"{self._url}/info", json={"type": "allMids"}, timeout=timeout_s
+            )
+        except httpx.TimeoutException as error:
+            raise SourceFailed("timeout", f"Hyperliquid was silent: {type(error).__name__}.") from error
+        except httpx.HTTPError as error:
+            raise SourceFailed("unreachable", f"Hyperliquid can not be reached: {error!r}.") from error
+        if response.status_code == 429:
+            raise SourceFailed("rate_limited", "Hyperliquid was asked too often (HTTP 429).", RATE_LIMITED_S)
+        if response.status_code != 200:
+            raise SourceFailed("failing", f"Hyperliquid answered HTTP {response.status_code}.")
+        try:
+            return msgspec.json.decode(response.content, type=dict[str, str])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SourceFailed("wrong_encoding", f"Hyperliquid answered no mids: {error}") from error
+
+
+def _price(symbol: str, coin: str, mids: Mapping[str, str], at: Nanos) -> Price | Refused:
+    text = mids.get(coin)
+    if text is None:
+        return Refused(Reason.WRONG_FEED, f"no mid of {coin}")
+    try:
+        value, exponent = _parsed(text)
+    except (InvalidOperation, ValueError):
+        return Refused(Reason.WRONG_ENCODING, f"the mid of {coin} is {text[:50]!r}")
+    if value <= 0:
+        return Refused(Reason.OUT_OF_RANGE, f"the mid of {coin} is {text}")
+    return Price(symbol, value, exponent, 0, at, SOURCE)
+
+
+def _parsed(text: str) -> tuple[int, int]:
+    """A decimal string, exactly, as an integer and the power of ten it counts."""
+    number = Decimal(text) if len(text) <= _DIGITS_MAX else Decimal("NaN")
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int) or abs(exponent) > EXPONENT_LIMIT:
+        raise ValueError(text)
+    value = int("".join(map(str, digits)))
+    return (-value if number.is_signed() else value), exponent

@@ -1,0 +1,253 @@
+"""All live sources together over real HTTP: each drops, lies, stands still and comes back by itself, and the index says so."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from core.quantities import MILLISECOND, SECOND, Nanos
+from core.validity import Action, Validity, allowed
+from oracles.chainlink import Aggregator, Chainlink
+from oracles.feed import PriceFeed, pick
+from oracles.hermes import Hermes
+from oracles.index import Fault, Routed
+from oracles.live import Live
+from oracles.perp_mids import HyperliquidMids
+from oracles.pyth_account import PythAccounts
+from oracles.refusal import Reason
+from oracles.route import AGREED, ALONE
+from oracles.router import Accepted
+
+BTC = "BTC-PERP"
+FEED = "e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43"
+AGGREGATOR = "0xF4030086522a5bEEa4988F8cA5B36dbC97BeE88c"
+EARLY, LATE = (
+    ("ton:HERMES_BTC_ETH_UPDATE", 1_724_826_310, 59_240),
+    ("ton:HERMES_UPDATE_10_PRICE_FEEDS", 1_754_339_204, 114_721),
+)
+"""Recorded updates: name, second of their price of BTC, and that price in whole dollars."""
+
+
+class Outside:
+    """Hermes, an EVM node and Hyperliquid on one site, a clock that goes as it is read, and the feed they make."""
+
+    def __init__(self, site, http, node, pyth, guardians) -> None:
+        self.node, self.site = node, site
+        self.updates = {item["id"]: item["data"] for item in pyth("hermes-accumulator-updates")["items"]}
+        self.now = 0
+        self.up = {"hermes": True, "node": True, "venue": True}
+        self.perp = "0"
+        self.answers = 0
+        site.routes |= {
+            "/v2/updates/price/latest": self._hermes,
+            "/v2/updates/price/stream": self._hermes,
+            "/": self._node,
+            "/info": self._venue,
+        }
+        self.hermes = Hermes(http, {BTC: FEED}, guardians, site.url)
+        self.chainlink = Chainlink(
+            http, site.url, {BTC: Aggregator(AGGREGATOR, "BTC / USD", 3_600)}, self.clock
+        )
+        self.mids = HyperliquidMids(http, {BTC: "BTC"}, self.clock, site.url)
+        self.told: list[Routed] = []
+        self.number = 0
+        self.live_at(EARLY)
+
+    def clock(self) -> int:
+        self.now += MILLISECOND  # no two answers are of one moment
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.005))
+
+    def live_at(self, update: tuple[str, int, int]) -> None:
+        """All say what the recorded update proves, a second after it."""
+        self.update, second, dollars = update
+        self.now = second * SECOND
+        self.perp = f"{dollars}.5"
+        self.chain_says(dollars)
+
+    def perp_says(self, dollars: int) -> None:
+        """Another mid, a second later: two prices of one moment would be one."""
+        self.pass_by(1)
+        self.perp = str(dollars)
+
+    def chain_says(self, dollars: int) -> None:
+        """A new round on a new block, a second later."""
+        self.pass_by(1)
+        self.number += 1
+        second = self.now // SECOND
+        self.node.say(AGGREGATOR, "BTC / USD", (self.number, dollars * 10**8, second, second, self.number))
+
+    def pass_by(self, seconds: int) -> None:
+        """Time goes on, and so does the chain, without a new round."""
+        self.now += seconds * SECOND
+        self.node.head |= {"number": self.node.head["number"] + 1, "timestamp": self.now // SECOND}
+
+    async def _hermes(self, request: web.Request) -> web.StreamResponse:
+        if not self.up["hermes"]:
+            return web.Response(status=503)
+        answer = json.dumps({"binary": {"encoding": "hex", "data": [self.updates[self.update]]}})
+        if request.path.endswith("latest"):
+            return web.Response(text=answer)
+        return web.Response(text=f"data:{answer}\n\n")  # a stream that ends: it has to be opened again
+
+    async def _node(self, request: web.Request) -> web.StreamResponse:
+        return await self.node.handle(request) if self.up["node"] else web.Response(status=502)
+
+    async def _venue(self, request: web.Request) -> web.StreamResponse:
+        self.answers += 1
+        mids = {"BTC": self.perp, "DOGE": str(self.answers)}
+        return web.json_response(mids) if self.up["venue"] else web.Response(status=500)
+
+    async def feed(self) -> PriceFeed:
+        source = await pick(
+            [BTC], clock=self.clock, sleep=self.sleep, hermes=self.hermes, others=[self.chainlink, self.mids]
+        )
+        return PriceFeed(source, on_routed=self.told.append, clock=self.clock, sleep=self.sleep)
+
+
+@pytest.fixture
+async def outside(site, http, chainlink_node, pyth, guardians) -> Outside:
+    return Outside(site, http, chainlink_node, pyth, guardians)
+
+
+@asynccontextmanager
+async def running(feed: PriceFeed):
+    task = asyncio.create_task(feed.run())
+    try:
+        yield feed
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+async def feed(outside):
+    async with running(await outside.feed()) as feed:
+        yield feed
+
+
+async def until(feed: PriceFeed, true) -> Routed:
+    """The first index of which `true` holds."""
+    async with asyncio.timeout(10):
+        while BTC not in feed.routed or not true(feed.routed[BTC]):
+            await asyncio.sleep(0.005)
+    return feed.routed[BTC]
+
+
+def chosen(routed: Routed) -> tuple[str | None, Validity]:
+    return (routed.chosen.limits.source if routed.chosen else None), routed.validity
+
+
+async def all_agree(feed: PriceFeed) -> Routed:
+    return await until(feed, lambda routed: routed.validity is Validity.VALID and not routed.reasons)
+
+
+async def test_three_publishers_agree_and_the_first_is_the_index(outside, feed):
+    routed = await all_agree(feed)
+    assert chosen(routed) == ("pyth hermes", Validity.VALID)
+    assert feed.source_label == ("live Pyth (127.0.0.1), Chainlink (127.0.0.1), Hyperliquid mids (127.0.0.1)")
+    assert [one.limits.source for one in routed.inputs] == ["pyth hermes", "chainlink", "hyperliquid mid"]
+    assert [price.value for price in routed.witnesses] == [592_405]
+    assert not feed.troubles
+    assert feed.accepted["pyth hermes", Accepted.NEWER] == 1
+
+
+async def test_every_source_drops_is_named_and_comes_back_by_itself(outside, feed):
+    await all_agree(feed)
+    for part, trouble in (("node", "Chainlink (127.0.0.1)"), ("venue", "Hyperliquid mids (127.0.0.1)")):
+        outside.up[part] = False
+        await until(feed, lambda _, trouble=trouble: (trouble, "") in feed.troubles)
+        assert feed.troubles == {(trouble, ""): "failing"}
+        outside.up[part] = True
+        await until(feed, lambda _: not feed.troubles)
+    outside.up["hermes"] = False
+    outside.pass_by(11)
+    routed = await until(feed, lambda one: chosen(one) == ("chainlink", Validity.VALID))
+    assert ("pyth hermes", Fault.AGED) in routed.reasons
+    await until(feed, lambda _: ("127.0.0.1", "") in feed.troubles)
+    outside.up["hermes"] = True
+    outside.live_at(LATE)
+    # All three are back, but at twice the price from one look to the next: the average has to follow first.
+    await until(feed, lambda one: chosen(one) == ("pyth hermes", Validity.VOLATILE) and one.confirmed)
+    outside.pass_by(4)
+    await until(feed, lambda _: not feed.troubles)
+
+
+async def test_a_lying_venue_or_chain_is_outvoted(outside, feed):
+    await all_agree(feed)
+    outside.perp_says(70000)
+    routed = await until(feed, lambda one: one.reasons)
+    assert chosen(routed) == ("pyth hermes", Validity.VALID)
+    assert routed.reasons == (("hyperliquid mid", Fault.DISAGREES),)
+    outside.perp_says(59240)
+    await all_agree(feed)
+    outside.chain_says(50_000)
+    routed = await until(feed, lambda one: one.reasons)
+    assert (chosen(routed), routed.reasons) == (
+        ("pyth hermes", Validity.VALID),
+        (("chainlink", Fault.DISAGREES),),
+    )
+
+
+async def test_when_all_disagree_everything_stops_and_is_told_once(outside, feed):
+    await all_agree(feed)
+    outside.perp_says(70000)
+    outside.chain_says(50_000)
+    routed = await until(feed, lambda one: one.validity is Validity.DISPUTED)
+    assert not any(allowed(routed.validity, action) for action in Action)
+    assert outside.told[-1].validity is Validity.DISPUTED
+    told = len(outside.told)
+    await asyncio.sleep(0.05)
+    assert len(outside.told) == told
+    outside.perp_says(59240)
+    await until(feed, lambda one: one.validity is Validity.VALID)
+
+
+async def test_a_chain_that_goes_back_in_time_is_refused_and_what_it_said_before_stays(outside, feed):
+    await all_agree(feed)
+    second = outside.now // SECOND
+    outside.node.say(AGGREGATOR, "BTC / USD", (0, 1, second, second, 0))
+    await until(feed, lambda _: feed.troubles)
+    assert feed.troubles == {("Chainlink (127.0.0.1)", BTC): Reason.WENT_BACK}
+    assert not feed.routed[BTC].reasons
+    outside.chain_says(59_241)
+    await until(feed, lambda _: not feed.troubles)
+
+
+async def test_a_quiet_index_is_repeated_so_that_a_dead_feed_is_told_apart(outside):
+    feed = await outside.feed()
+    for second in range(11):
+        feed.step(Nanos(outside.now + second * SECOND))
+    assert [routed.at - outside.now for routed in outside.told] == [0, 5 * SECOND, 10 * SECOND]
+    assert {routed.validity for routed in outside.told} == {Validity.UNAVAILABLE}
+
+
+async def test_who_names_several_sources_waits_for_them(outside):
+    outside.up = dict.fromkeys(outside.up, False)
+    feed = await outside.feed()
+    assert feed.source_label.startswith("live")
+    async with running(feed):
+        outside.pass_by(4)  # long enough for the stream to be helped out by asking
+        await until(feed, lambda _: len(feed.troubles) == 3)
+        assert feed.routed[BTC].validity is Validity.UNAVAILABLE
+        outside.up = dict.fromkeys(outside.up, True)
+        await all_agree(feed)
+
+
+def test_the_rule_follows_from_how_many_publishers_are_configured(outside, http):
+    def rule(*polled, hermes=None):
+        return Live([BTC], hermes, polled, outside.clock, outside.sleep).routes()[0].rule
+
+    accounts = PythAccounts.sponsored(http, outside.site.url, {BTC: FEED})
+    assert rule(hermes=outside.hermes) is ALONE
+    assert rule(accounts, hermes=outside.hermes) is ALONE  # two ways to one publisher
+    assert rule(outside.chainlink) is ALONE
+    assert rule(outside.mids, hermes=outside.hermes) is AGREED
+    assert rule(outside.chainlink, outside.mids) is AGREED
+    with pytest.raises(ValueError, match="could be the index"):
+        rule(outside.mids)
