@@ -49,6 +49,18 @@ class Settings(BaseSettings):
     pyth_rpc_url: str = Field(
         "", description="Solana RPC where Pyth's accounts are read as a second source of live prices."
     )
+    pyth_hand_overs: Path | None = Field(
+        None,
+        description="File of hand-overs to newer Pyth signers, one a line; none: those known to this version.",
+    )
+    chainlink_rpc_url: str = Field(
+        "",
+        description="Ethereum RPC where Chainlink's prices are read; empty for none. Live sources must then agree.",
+    )
+    hyperliquid_url: str = Field(
+        "",
+        description="Hyperliquid's API, whose perp mids confirm an index or contradict it; empty for none.",
+    )
     price_recording: Path | None = Field(
         None, description="File or directory of recorded prices, played when live ones cannot be had."
     )

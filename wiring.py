@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ from chain.escrow import EscrowClient
 from chain.keys import Signer
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS
+from core.validity import Validity
 from ledger.database import open_pool
 from ledger.projector import JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
@@ -47,9 +48,13 @@ from matcher.engine import Engine
 from matcher.tail import Tail
 from oracles.feed import PriceFeed, pick
 from oracles.hermes import Hermes
-from oracles.price import Price, confidence_ticks, micro_usd, to_ticks
+from oracles.index import Routed
+from oracles.perp_mids import HyperliquidMids
+from oracles.polling import Polled
+from oracles.price import confidence_ticks, micro_usd, to_ticks
 from oracles.pyth_account import PythAccounts
-from oracles.signers import ROUTERS
+from oracles.signers import ROUTERS, read_hand_overs, trusted_now
+from oracles.vaa import SignerSet
 from settings import Settings
 
 PROJECT_EVERY_S: Final = 0.05
@@ -155,12 +160,13 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     source = await pick(
         feeds,
         clock=time.time_ns,
-        hermes=Hermes(http, feeds, [ROUTERS], settings.pyth_url, settings.pyth_api_key)
+        hermes=Hermes(http, feeds, [_pyth_signers(settings)], settings.pyth_url, settings.pyth_api_key)
         if settings.pyth_url
         else None,
         accounts=PythAccounts.sponsored(http, settings.pyth_rpc_url, feeds)
         if settings.pyth_rpc_url
         else None,
+        others=_other_prices(settings, http, markets),
         path=settings.price_recording,
         seed=settings.price_seed,
         last={
@@ -170,20 +176,35 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
         },
     )
 
-    def on_price(symbol: str, price: Price) -> None:
-        market = markets[symbol]
-        engine.submit(
-            c.UpdateIndex(
-                market.id,
-                to_ticks(price, market.tick),
-                confidence_ticks(price, market.tick),
-                price.published_at,
-                price.source,
-            ),
-            None,
-        )
+    def on_routed(routed: Routed) -> None:
+        price, market = routed.price, markets[routed.symbol]
+        if price is None or routed.validity is not Validity.VALID:
+            return
+        ticks, doubt = to_ticks(price, market.tick), confidence_ticks(price, market.tick)
+        engine.submit(c.UpdateIndex(market.id, ticks, doubt, routed.at, price.source), None)
 
-    return PriceFeed(source, on_price, clock=time.time_ns)
+    return PriceFeed(source, on_routed, clock=time.time_ns)
+
+
+def _pyth_signers(settings: Settings) -> SignerSet:
+    """Whose signatures prices are believed from. Raises `Refused` for hand-overs that the set before did not sign."""
+    path = settings.pyth_hand_overs
+    return trusted_now(read_hand_overs(path.read_text())) if path is not None else ROUTERS
+
+
+def _other_prices(settings: Settings, http: httpx.AsyncClient, symbols: Collection[str]) -> list[Polled]:
+    """Publishers besides Pyth, where they are configured."""
+    others: list[Polled] = []
+    if settings.chainlink_rpc_url:
+        # Here, because web3 takes most of a second to import, and few need it.
+        from oracles.chainlink import MAINNET, Chainlink
+
+        feeds = {symbol: MAINNET[symbol] for symbol in symbols if symbol in MAINNET}
+        others.append(Chainlink(http, settings.chainlink_rpc_url, feeds, time.time_ns))
+    if settings.hyperliquid_url:
+        coins = {symbol: symbol.removesuffix("-PERP") for symbol in symbols}
+        others.append(HyperliquidMids(http, coins, time.time_ns, settings.hyperliquid_url))
+    return others
 
 
 def _told_to_stop() -> asyncio.Event:

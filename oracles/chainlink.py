@@ -52,6 +52,14 @@ class Aggregator:
     heartbeat_s: int
 
 
+MAINNET: Final = {
+    "BTC-PERP": Aggregator("0xF4030086522a5bEEa4988F8cA5B36dbC97BeE88c", "BTC / USD", 3_600),
+    "ETH-PERP": Aggregator("0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419", "ETH / USD", 3_600),
+    "SOL-PERP": Aggregator("0x4ffC43a60e009B551865A93d232E33Fce9f01507", "SOL / USD", 86_400),
+}
+"""Chainlink's feeds on Ethereum. Each is asked what it prices before it is believed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
     """The answer of `latestRoundData`; times are seconds since the epoch."""

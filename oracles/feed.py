@@ -14,7 +14,6 @@ from oracles.hermes import Hermes, HermesFailed
 from oracles.index import Fault, Routed, inspect
 from oracles.live import Live
 from oracles.polling import Polled, Sleep
-from oracles.price import Price
 from oracles.pyth_account import PythAccounts
 from oracles.recording import load
 from oracles.refusal import Refused
@@ -87,29 +86,26 @@ async def _try(live: Live, hermes: Hermes, symbols: Collection[str], clock: Cloc
 class PriceFeed:
     """Looks at the source every `every` nanoseconds and reports what changed.
 
-    `on_price` hears each market's price when it is newer and good for everything: for one who knows no validity. `on_routed` hears
-    each market's index whenever it changed in price, validity or reasons, and every five seconds.
+    `on_routed` hears each market's index whenever it changed in price, validity or reasons, and every five seconds.
     """
 
     def __init__(
         self,
         source: Source,
-        on_price: Callable[[str, Price], None] | None = None,
+        on_routed: Callable[[Routed], None],
         *,
-        on_routed: Callable[[Routed], None] | None = None,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
         every: Nanos = EVERY,
     ) -> None:
         self._source = source
-        self._on_price = on_price
         self._on_routed = on_routed
         self._clock = clock
         self._sleep = sleep
         self._every_s = every / SECOND
         routes = source.routes()
         self._router = PriceRouter(routes)
-        self._reported: dict[str, Nanos] = {route.symbol: Nanos(-1) for route in routes}
+        self._symbols = tuple(route.symbol for route in routes)
         self._told: dict[str, tuple[Routed, Nanos]] = {}
         self._routed: dict[str, Routed] = {}
         self._accepted: Counter[tuple[str, Accepted]] = Counter()
@@ -146,17 +142,14 @@ class PriceFeed:
         """One look at the source, and a report on every market of which there is news."""
         for price in self._source.due(now):
             self._accepted[price.source, self._router.accept(price, now)] += 1
-        for symbol in self._reported:
+        for symbol in self._symbols:
             before, routed = self._routed.get(symbol), self._router.route(symbol, now)
             self._routed[symbol] = routed
             if before is None or _standing(before) != _standing(routed):
                 _say(routed)
             self._tell(routed, now)
-            self._report(routed)
 
     def _tell(self, routed: Routed, now: Nanos) -> None:
-        if self._on_routed is None:
-            return
         told = self._told.get(routed.symbol)
         if told is not None and now - told[1] < REPEAT:
             before = told[0]
@@ -164,14 +157,6 @@ class PriceFeed:
                 return
         self._told[routed.symbol] = routed, now
         self._on_routed(routed)
-
-    def _report(self, routed: Routed) -> None:
-        price = routed.price
-        if self._on_price is None or price is None or routed.validity is not Validity.VALID:
-            return
-        if price.published_at > self._reported[routed.symbol]:
-            self._reported[routed.symbol] = price.published_at
-            self._on_price(routed.symbol, price)
 
 
 def _standing(routed: Routed) -> tuple[Validity, tuple[tuple[str, Fault], ...]]:

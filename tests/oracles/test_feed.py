@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 from aiohttp import web
@@ -12,8 +13,9 @@ from core.validity import Validity
 from oracles.feed import PriceFeed, pick
 from oracles.generator import STARTS, prices
 from oracles.hermes import Hermes
-from oracles.index import Fault
+from oracles.index import Fault, Routed
 from oracles.live import Live
+from oracles.price import Price
 from oracles.pyth_account import PythAccounts
 from oracles.recording import RecordingFailed
 from oracles.sources import Played
@@ -68,13 +70,32 @@ async def until(true) -> None:
             await asyncio.sleep(0.005)
 
 
+def newer(on_price: Callable[[str, Price], None]) -> Callable[[Routed], None]:
+    """Hears valid prices that are newer than the last one of their market."""
+    last: dict[str, int] = {}
+
+    def on_routed(routed: Routed) -> None:
+        price = routed.price
+        if (
+            routed.validity is Validity.VALID
+            and price is not None
+            and price.published_at > last.get(routed.symbol, 0)
+        ):
+            last[routed.symbol] = price.published_at
+            on_price(routed.symbol, price)
+
+    return on_routed
+
+
 async def test_live_when_it_proves_a_price_of_every_market(site, hermes, answer, time):
     site.routes[LATEST] = says(answer)
     site.routes[STREAM] = says("", 503)
     source = await pick(MARKETS, clock=time, sleep=time.sleep, hermes=hermes)
     assert isinstance(source, Live)
     seen = []
-    feed = PriceFeed(source, lambda symbol, price: seen.append((symbol, price)), clock=time, sleep=time.sleep)
+    feed = PriceFeed(
+        source, newer(lambda symbol, price: seen.append((symbol, price))), clock=time, sleep=time.sleep
+    )
     assert feed.source_label == "live Pyth (127.0.0.1)"
     feed.step(Nanos(time()))
     assert {symbol: price.value for symbol, price in seen} == {
@@ -132,7 +153,7 @@ async def test_the_stream_the_accounts_and_asking_all_feed_it(site, http, hermes
     accounts = PythAccounts.sponsored(http, site.url, FEEDS)
     source = await pick(MARKETS, clock=time, sleep=time.sleep, hermes=hermes, accounts=accounts)
     seen = []
-    feed = PriceFeed(source, lambda symbol, _: seen.append(symbol), clock=time, sleep=time.sleep)
+    feed = PriceFeed(source, newer(lambda symbol, _: seen.append(symbol)), clock=time, sleep=time.sleep)
     running = asyncio.get_running_loop().create_task(feed.run())
     await until(lambda: len(seen) == 3 and "accounts" in asked)
     site.routes[STREAM] = says("", 503)
@@ -151,7 +172,7 @@ async def test_a_recording_plays_and_the_other_markets_are_made_up(data, time):
         "recording binance-usdm-BTCUSDT-2023-04-05-markprice.csv.gz (BTC-PERP), generated, seed 3 (ETH-PERP, SOL-PERP)"
     )
     seen: dict[str, list] = {symbol: [] for symbol in MARKETS}
-    feed = PriceFeed(source, lambda symbol, price: seen[symbol].append(price), clock=time)
+    feed = PriceFeed(source, newer(lambda symbol, price: seen[symbol].append(price)), clock=time)
     for _ in range(4_000):
         feed.step(Nanos(time()))
         time.now += 500 * MILLISECOND

@@ -106,7 +106,7 @@ class Outside:
         source = await pick(
             [BTC], clock=self.clock, sleep=self.sleep, hermes=self.hermes, others=[self.chainlink, self.mids]
         )
-        return PriceFeed(source, on_routed=self.told.append, clock=self.clock, sleep=self.sleep)
+        return PriceFeed(source, self.told.append, clock=self.clock, sleep=self.sleep)
 
 
 @pytest.fixture
