@@ -58,8 +58,8 @@ def build(client: Client, task_queue: str, steps: Steps) -> Worker:
         sticky_queue_schedule_to_start_timeout=STICKY,
         graceful_shutdown_timeout=GRACE,
         max_heartbeat_throttle_interval=BEAT,
-        # No `workflow_failure_exception_types`: a bug, or code that does not fit a running history, holds a workflow up, visibly, until
-        # the code is mended. Failing it instead would leave a reservation that nobody closes.
+        # No `workflow_failure_exception_types`: a bug, or code that does not fit a running history, holds a workflow up, visibly,
+        # until the code is mended. Failing it instead would leave a reservation that nobody closes.
     )
 
 

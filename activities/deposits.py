@@ -8,7 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor
-from activities.heartbeats import pause
+from activities.heartbeats import heartbeats, pause
 from chain.deposits import FoundDeposit
 from chain.escrow import EscrowClient
 from matcher.commands import BindSlot, CreditDeposit
@@ -46,10 +46,12 @@ class DepositActivities:
             cursor = DepositCursor(**details[0]) if isinstance(details[0], dict) else details[0]
         until = monotonic() + seconds
         while True:
-            scan = await self._escrow.view.deposits_since(cursor.signature or None)
+            # A node may take longer over an answer than a dead worker may go unnoticed.
+            async with heartbeats(cursor):
+                scan = await self._escrow.view.deposits_since(cursor.signature or None)
             for found in scan.deposits:
-                cursor = await self._credit(cursor, found)
-                activity.heartbeat(cursor)
+                async with heartbeats(cursor):
+                    cursor = await self._credit(cursor, found)
             cursor = replace(cursor, signature=scan.cursor or "")
             if monotonic() >= until:
                 return cursor

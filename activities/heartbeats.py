@@ -12,12 +12,12 @@ EVERY_S: Final = 1.0
 
 
 @asynccontextmanager
-async def heartbeats() -> AsyncIterator[None]:
-    """Beat in the background until the block ends."""
+async def heartbeats(*details: Any) -> AsyncIterator[None]:
+    """Beat with `details` in the background until the block ends."""
 
     async def beat() -> None:
         while True:
-            activity.heartbeat()
+            activity.heartbeat(*details)
             await asyncio.sleep(EVERY_S)
 
     beating = asyncio.create_task(beat())

@@ -8,7 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor, EngineState
-from activities.heartbeats import pause
+from activities.heartbeats import heartbeats, pause
 from chain.escrow import EscrowClient
 from chain.rpc import FINALIZED
 from ledger.settlement import Settlement
@@ -126,8 +126,9 @@ class ReconciliationActivities:
         """
         different = pending = wanted = 0
         while True:
-            engine = await self._door.state()
-            result = compare(batch, await self._totals(), engine)
+            async with heartbeats():
+                engine = await self._door.state()
+                result = compare(batch, await self._totals(), engine)
             if result.why == "deposits_pending":
                 wanted = wanted or result.deposits
                 if engine.deposits >= wanted:

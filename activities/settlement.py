@@ -123,21 +123,7 @@ class SettlementActivities:
     async def cut_batch(self, batch: int) -> BatchPlan:
         """Have the engine cut, then store deltas by page, and the root over the batch's fills and accounts, in one transaction."""
         async with heartbeats():
-            stored = await self._ledger.load_batch(batch)
-            if stored is None:
-                await self._door.command(CutSettlement(batch))
-                cut = await self._door.cut(batch)
-                await self._projected(cut.seq)
-                plans = plan_pages((one.page, one.slot, one.delta) for one in cut.accounts)
-                stored = await self._ledger.store_batch(
-                    batch,
-                    cut.at,
-                    cut.previous_seq,
-                    cut.seq,
-                    [AccountAtCut(one.account, one.balance, one.equity) for one in cut.accounts],
-                    [(plan, encode_deltas(plan.deltas)) for plan in plans],
-                )
-            return _plan(stored)
+            return _plan(await self._stored(batch))
 
     @activity.defn
     async def open_batch(self, batch: int) -> int:
@@ -205,16 +191,18 @@ class SettlementActivities:
     @activity.defn
     async def publish_status(self, of: StatusOf) -> None:
         """Tell engine and ledger, and through them the agents, how far the batch is; with it the fees paid so far."""
-        sent = await self._ledger.submissions_of_batch(of.batch)
-        await self._lander.missing_fees(sent)
-        await self._ledger.record_lamports(of.batch)
-        landed = tuple(one.signature for one in sent if one.status == LANDED)
-        await self._door.command(AdvanceBatch(of.batch, of.status, landed))
-        await self._ledger.advance(of.batch, BatchStatus(of.status))
+        async with heartbeats():
+            sent = await self._ledger.submissions_of_batch(of.batch)
+            await self._lander.missing_fees(sent)
+            await self._ledger.record_lamports(of.batch)
+            landed = tuple(one.signature for one in sent if one.status == LANDED)
+            await self._door.command(AdvanceBatch(of.batch, of.status, landed))
+            await self._ledger.advance(of.batch, BatchStatus(of.status))
 
     @activity.defn
     async def batch_receipt(self, batch: int) -> BatchReceipt:
-        stored = await self._stored(batch)
+        async with heartbeats():
+            stored = await self._stored(batch)
         seals = await self._ledger.submissions(f"batch/{batch}/seal")
         return BatchReceipt(
             batch=batch,
@@ -243,10 +231,22 @@ class SettlementActivities:
         return last is not None and (bool(last.pages) or last.at + IDLE_CUT <= time_ns())
 
     async def _stored(self, batch: int) -> StoredBatch:
+        """The batch as it was cut, stored again when the ledger has lost it: the engine keeps the last cut."""
         stored = await self._ledger.load_batch(batch)
-        if stored is None:
-            raise ApplicationError(f"batch {batch} is not in the ledger", type="batch_not_stored")
-        return stored
+        if stored is not None:
+            return stored
+        await self._door.command(CutSettlement(batch))
+        cut = await self._door.cut(batch)
+        await self._projected(cut.seq)
+        plans = plan_pages((one.page, one.slot, one.delta) for one in cut.accounts)
+        return await self._ledger.store_batch(
+            batch,
+            cut.at,
+            cut.previous_seq,
+            cut.seq,
+            [AccountAtCut(one.account, one.balance, one.equity) for one in cut.accounts],
+            [(plan, encode_deltas(plan.deltas)) for plan in plans],
+        )
 
     async def _state(self) -> EscrowState:
         state = await self._escrow.view.escrow_state()

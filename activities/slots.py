@@ -36,9 +36,9 @@ class SlotActivities:
         """Give every unbound account a slot, for some seconds; returns how many were bound."""
         until, bound = monotonic() + seconds, 0
         while True:
-            unbound = await self._door.unbound()
-            if unbound:
-                async with heartbeats():
+            async with heartbeats():
+                unbound = await self._door.unbound()
+                if unbound:
                     bound += await self._place(unbound)
             if monotonic() >= until or not await pause(POLL_S):
                 return bound

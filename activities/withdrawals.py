@@ -171,7 +171,8 @@ class WithdrawalActivities:
     @activity.defn
     async def finish(self, closing: Closing) -> None:
         """Close the reservation in the engine, paid or given back."""
-        await self._door.command(FinishWithdrawal(closing.withdrawal, closing.paid, closing.signature))
+        async with heartbeats():
+            await self._door.command(FinishWithdrawal(closing.withdrawal, closing.paid, closing.signature))
 
     def _signed(self, payment: Payment, message: MessageToSign, signature: str) -> SignedTransaction:
         unsigned = UnsignedTransaction(base64.b64decode(message.message), message.last_valid_block_height)

@@ -1,5 +1,6 @@
 """Workflows that run now go on with the code as it is: every kept history replays to the same commands."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 HISTORIES = sorted(Path(__file__).with_name("histories").glob("*.json"))
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -23,7 +25,8 @@ def read(text: str) -> WorkflowHistory:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_kept_history_replays(replayer, path):
-    await replayer.replay_workflow(read(path.read_text()))
+    async with asyncio.timeout(PATIENCE_S):
+        await replayer.replay_workflow(read(path.read_text()))
 
 
 def test_every_workflow_has_a_history(workflows):
@@ -35,4 +38,5 @@ async def test_other_steps_than_those_of_the_history_are_noticed(replayer):
     path = next(path for path in HISTORIES if path.stem == "withdrawal-paid")
     other = path.read_text().replace('"finish"', '"publish_status"')
     with pytest.raises(Exception, match="Nondeterminism"):
-        await replayer.replay_workflow(read(other))
+        async with asyncio.timeout(PATIENCE_S):
+            await replayer.replay_workflow(read(other))

@@ -98,7 +98,9 @@ class Process:
 class Network:
     """Everything but the agents. The proxy stands between the worker and the chain; all others go there directly."""
 
-    def __init__(self, directory: Path, postgres_url: str, chain: LocalnetProcess, proxy: FaultProxy) -> None:
+    def __init__(self, directory: Path, server: str, chain: LocalnetProcess, proxy: FaultProxy) -> None:
+        postgres_url = create_database(server)
+        self._server = server
         self.chain = chain
         self.proxy = proxy
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -221,6 +223,11 @@ class Network:
         assert isinstance(fate, Landed), fate
         return fate
 
+    async def lose_database(self) -> None:
+        """An empty one takes its place."""
+        await self.pool.dispose()
+        create_database(self._server)
+
     async def give(self, owner: Pubkey, amount: int) -> None:
         """SOL and micro-USDC from the local chain's faucet."""
         async with httpx.AsyncClient() as http:
@@ -274,6 +281,14 @@ class Network:
                     await asyncio.sleep(0.1)
 
 
+def create_database(server: str) -> str:
+    """A fresh one; its URL."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("drop database if exists network with (force)")
+        connection.execute("create database network template migrated")
+    return server.replace("/postgres?", "/network?")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -298,18 +313,13 @@ async def network(
     """One network for all tests of a module, with agents that trade."""
     if not PROGRAM_FILE.is_file():
         pytest.skip(f"the compiled escrow program is missing: {PROGRAM_FILE}")
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("create database network template migrated")
     directory = tmp_path_factory.mktemp("network")
-    url = postgres.url.replace("/postgres?", "/network?")
     with LocalnetProcess(directory / "chain", slot_ms=SLOT_MS, finality=2) as chain:
         async with FaultProxy(chain.url) as proxy:
-            network = Network(directory, url, chain, proxy)
+            network = Network(directory, postgres.url, chain, proxy)
             try:
                 await network.start()
                 await network.settled()
                 yield network
             finally:
                 await network.stop()
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("drop database network with (force)")

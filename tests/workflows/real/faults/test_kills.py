@@ -106,3 +106,18 @@ async def test_projector_and_api_die_while_a_batch_is_on_its_way(network, agree)
         process.start()
     await network.serves()
     await agree()
+
+
+async def test_the_database_is_lost_in_the_middle_of_a_batch_and_an_empty_one_takes_its_place(
+    network, agree, until
+):
+    await agree()
+    await held(network, until, Fault.REFUSE, 1)
+    network.worker.kill()
+    network.projector.kill()
+    await network.lose_database()
+    network.projector.start()
+    network.worker.start()
+    await network.settled(2)
+    await agree()
+    assert await network.ledger.load_batch(1) is None
