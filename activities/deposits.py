@@ -11,6 +11,7 @@ from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats, pause
 from chain.deposits import FoundDeposit
 from chain.escrow import EscrowClient
+from core.accounts import FIRST_AGENT
 from matcher.commands import BindSlot, CreditDeposit
 
 POLL_S: Final = 1.0
@@ -62,7 +63,8 @@ class DepositActivities:
         deposit, key = found.deposit, f"{found.signature}:{found.index}"
         try:
             # The slot may have been opened and paid into before its binding was told to the engine.
-            await self._door.command(BindSlot(deposit.account, deposit.page, deposit.slot))
+            if deposit.account >= FIRST_AGENT:
+                await self._door.command(BindSlot(deposit.account, deposit.page, deposit.slot))
             await self._door.command(CreditDeposit(deposit.account, deposit.amount, key))
         except ApplicationError as error:
             if not error.non_retryable:

@@ -16,7 +16,7 @@ from ledger.settlement import Settlement
 READS: Final = 5
 """A difference is one only when it stands in so many reads in a row: nodes answer for slightly different moments."""
 BETWEEN_READS_S: Final = 2.0
-CREDIT_PATIENCE: Final = 30
+CREDIT_PATIENCE: Final = 5
 """Reads that finalized deposits may take to be credited before that is called trouble."""
 
 

@@ -61,10 +61,13 @@ def units_from_decimal(text: str, unit: Decimal) -> int:
         raise NotAQuantity("not a decimal number") from None
     if not value.is_finite() or abs(value.adjusted()) > 30:
         raise NotAQuantity("not a finite decimal number in range")
-    units = value / unit
-    if units != units.to_integral_value():
+    numerator, denominator = value.as_integer_ratio()
+    of, per = unit.as_integer_ratio()
+    # In integers: a quotient of decimals would be rounded to the context's digits.
+    units, rest = divmod(numerator * per, denominator * of)
+    if rest:
         raise NotAQuantity(f"not a multiple of {unit}")
-    return int(units)
+    return units
 
 
 def decimal_from_units(units: int, unit: Decimal) -> str:

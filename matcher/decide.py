@@ -43,12 +43,13 @@ ANYWHERE: Final = frozenset(
         c.SetMarketStatus,
         c.UpdateIndex,
         c.RegisterAgent,
+        c.CreditDeposit,
         c.FinishWithdrawal,
         c.CutSettlement,
         c.AdvanceBatch,
     }
 )
-"""Commands that name no account."""
+"""Commands that name no account, or not only agents'."""
 
 EXPIRING: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.AcceptQuote, c.SetQuotes})
 """Commands that carry `expires_after`."""

@@ -7,7 +7,7 @@ from core.batches import BatchStatus
 from core.market import MarketStatus
 from core.quantities import MONEY_MAX
 from matcher import commands as c
-from matcher.limits import DEPOSIT_MAX, KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
+from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 
@@ -89,12 +89,16 @@ def bind_slot(state: Exchange, command: c.BindSlot, at: int) -> Outcome:
 
 
 def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcome:
-    """Credit a finalized deposit once per key."""
+    """Credit a finalized deposit once per key, to an agent, the treasury or the insurance fund.
+
+    The program takes no more than `MONEY_MAX` in all, so what it took is never refused.
+    """
     if command.key in state.deposits:
         return Repeated((e.DepositCredited(at, state.deposits[command.key], command.amount, command.key),))
-    if not 0 < command.amount <= DEPOSIT_MAX or state.deposited + command.amount > MONEY_MAX:
+    if command.amount <= 0 or state.deposited + command.amount > MONEY_MAX:
         return Rejection(Code.BAD_VALUE, "A deposit is positive and within the exchange's range.")
-    if state.accounts[command.account].page < 0:
+    account = state.accounts.get(command.account)
+    if account is None or account.page < 0:
         return Rejection(Code.ACCOUNT_UNKNOWN, "The account has no slot on chain: a deposit cannot be its.")
     return [e.DepositCredited(at, command.account, command.amount, command.key)]
 

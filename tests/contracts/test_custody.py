@@ -143,6 +143,15 @@ def test_a_deposit_of_more_than_one_has_lands_nowhere(escrow):
     assert escrow.balances() == [0, 0, 1_000, 1_000]
 
 
+def test_all_deposits_ever_stay_below_two_to_the_sixty_second(escrow):
+    left = 2**62 - 1 - escrow.state().deposits
+    escrow.wallet(escrow.owners[0], left + 1)
+    assert escrow.deposit(0, 2, left + 1) == ERRORS["Overflow"]
+    assert escrow.deposit(0, 2, left) is None
+    assert escrow.deposit(0, 2, 1) == ERRORS["Overflow"]
+    assert escrow.state().deposits == 2**62 - 1
+
+
 def test_deposits_refuse_wrong_accounts(escrow):
     other_mint = escrow.make_mint(Keypair.from_seed(bytes([77]) * 32))
     foreign = escrow.wallet(escrow.owners[0], 100, other_mint)

@@ -47,6 +47,20 @@ def test_anything_else_is_refused(text):
         units_from_decimal(text, UNIT)
 
 
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("1.00000000000000000000000000000000001", "0.1"),
+        ("0.1234560000000000000000000000000000001", "0.000001"),
+        ("123456789012345678901234.5000001", "0.000001"),
+        ("1", "0.3"),
+    ],
+)
+def test_nothing_is_rounded_away_however_long_it_is(text, unit):
+    with pytest.raises(NotAQuantity, match="not a multiple"):
+        units_from_decimal(text, Decimal(unit))
+
+
 @given(st.integers(0, 10**18), st.integers(0, 10**6))
 def test_shares_round_apart_by_at_most_one(amount, rate):
     assert share_down(amount, rate) * 1_000_000 <= amount * rate <= share_up(amount, rate) * 1_000_000

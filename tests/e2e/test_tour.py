@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from activities.schedules import SETTLEMENT_ID
+from chain.keys import Signer
+from chain.send import Landed, send_until
 from cli.stack import Stack
 from perpdex_sdk import Agent, Refused
-from perpdex_sdk.agents.population import key_at
-from wiring import escrow_client
+from perpdex_sdk.agents.population import fund, key_at
+from perpdex_sdk.rpc import Rpc
+from wiring import engine_door, escrow_client, rpc_url, temporal_client
+from workflows.settlement import SettlementWorkflow
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +53,33 @@ async def test_an_agents_first_trade(stack: Stack, tmp_path: Path) -> None:
     assert re.search(r"^6\. withdrawal of 25\.0* USDC: paid, transaction \w{80,90}$", said, re.M)
     await the_money_is_where_it_should_be(stack, url, key, said)
     await asyncio.to_thread(stack.stop_agents)
+
+
+async def test_large_deposits_and_the_operators_own_are_credited_too(stack: Stack, tmp_path: Path) -> None:
+    """A whale's 150 million, and 500 for the insurance fund: settlement goes on."""
+    whale = await Agent.connect(stack.settings.api_url, key_at(tmp_path / "whale.json"), "whale")
+    escrow, door = escrow_client(stack.settings), engine_door(stack.settings)
+    rpc = Rpc(rpc_url(stack.settings))
+    try:
+        await fund(whale, Decimal(150_000_000))
+        assert whale.balance == 150_000_000
+        fund_key = Signer.load_or_create(stack.settings.perpdex_data / "keys" / "insurance.json")
+        await rpc.call("requestAirdrop", str(fund_key.pubkey), 10**9)
+        await rpc.call("perpdexMintTestUsdc", str(fund_key.pubkey), 500_000_000)
+        paid = await escrow.build_deposit(fund_key, 0, 1, 500_000_000)
+        assert isinstance(await send_until(escrow.client, paid), Landed)
+        client = await temporal_client(stack.settings)
+        handle = client.get_workflow_handle_for(SettlementWorkflow.run, SETTLEMENT_ID)
+        async with asyncio.timeout(60):
+            while (await door.state()).deposits < (await escrow.view.snapshot("confirmed")).state.deposits:
+                await asyncio.sleep(0.2)
+            await handle.execute_update(SettlementWorkflow.settle_now)
+        assert not (await handle.query(SettlementWorkflow.state)).halted
+    finally:
+        await rpc.close()
+        await door.close()
+        await escrow.client.close()
+        await whale.close()
 
 
 async def the_money_is_where_it_should_be(stack: Stack, url: str, key: Path, said: str) -> None:

@@ -1,9 +1,10 @@
 """Registration, deposits, withdrawals, cuts: each happens once, and never makes money."""
 
 from core import events as e
-from core.accounts import INSURANCE, TREASURY
+from core.accounts import CLEARING, INSURANCE, TREASURY
 from core.batches import BatchStatus
 from core.market import market
+from core.quantities import MONEY_MAX
 from matcher import commands as c
 from matcher.rejections import Repeated
 
@@ -36,8 +37,21 @@ def test_a_deposit_is_credited_once_per_key(world):
     world.play(c.CreditDeposit(agent, 5, "signature:0"))
     assert isinstance(world.do(c.CreditDeposit(agent, 5, "signature:0")), Repeated)
     assert world.balance(agent) == 5
-    for amount in (0, -1, 10**14 + 1):
+    for amount in (0, -1, MONEY_MAX + 1):
         assert world.refuse(c.CreditDeposit(agent, amount, f"other:{amount}")) == "bad_value"
+    left = MONEY_MAX - world.state.deposited
+    assert world.refuse(c.CreditDeposit(agent, left + 1, "too much")) == "bad_value"
+    world.play(c.CreditDeposit(agent, left, "all there may be"))
+    assert world.balance(agent) == 5 + left
+
+
+def test_the_treasury_and_the_insurance_fund_can_be_paid_into_and_clearing_can_not(world):
+    for account in (TREASURY, INSURANCE):
+        before = world.balance(account)
+        world.play(c.CreditDeposit(account, 7, f"signature:{account}"))
+        assert world.balance(account) == before + 7
+    for account in (0, CLEARING, 4_000):
+        assert world.refuse(c.CreditDeposit(account, 7, "no")) == "account_unknown"
 
 
 def test_a_deposit_needs_a_slot(world):

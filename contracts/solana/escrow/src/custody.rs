@@ -6,7 +6,7 @@ use crate::events::{deposited, withdrawn, Movement};
 use crate::programs::{must_be, token_owner, transfer, Transfer, TOKEN};
 use crate::reader::Reader;
 use crate::runtime::{program_address, Context, Seed};
-use crate::state::{Escrow, Page, Slot};
+use crate::state::{Escrow, Page, Slot, DEPOSITS_MAX};
 
 /// Accounts: escrow (w), page (w), owner (s), owner's token account (w), vault (w), token program.
 pub fn deposit(context: &Context, data: &mut Reader) -> Outcome {
@@ -35,6 +35,9 @@ pub fn deposit(context: &Context, data: &mut Reader) -> Outcome {
     }
     slot.balance = slot.balance.checked_add(amount).ok_or(Error::Overflow)?;
     state.deposits = state.deposits.checked_add(amount).ok_or(Error::Overflow)?;
+    if state.deposits > DEPOSITS_MAX {
+        return Err(Error::Overflow);
+    }
     state.deposit_count = state.deposit_count.checked_add(1).ok_or(Error::Overflow)?;
     transfer(&Transfer { from: source, to: vault, authority: owner, amount }, &[])?;
     deposited(&Movement {

@@ -7,6 +7,8 @@ use crate::runtime::Key;
 pub const SLOTS: usize = 110;
 /// Bytes of a delta at most: seven 7-bit groups, so magnitudes stay below 2^48.
 pub const DELTA_BYTES: u32 = 7;
+/// Micro-USDC that the escrow takes in all its life, so that every sum of them fits 63 bits wherever it is kept.
+pub const DEPOSITS_MAX: u64 = (1 << 62) - 1;
 /// Roots of sealed batches kept, at index `id % ROOTS`.
 pub const ROOTS: usize = 128;
 
