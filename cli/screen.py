@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.figures import Figures
+from cli.settling import Settling
 
 LINE_EVERY_S: Final = 5.0
 
@@ -24,6 +25,7 @@ class Screen:
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._last_line = 0.0
+        self._settling = Settling()
 
     def __enter__(self) -> "Screen":
         for what, url in self._links:
@@ -40,6 +42,7 @@ class Screen:
             self._live.stop()
 
     def show(self, figures: Figures, note: str = "") -> None:
+        note = " | ".join(part for part in (note, self._settling.late(figures, time.monotonic())) if part)
         if self._live is not None:
             self._live.update(_whole(figures, note), refresh=True)
         elif time.monotonic() - self._last_line >= LINE_EVERY_S:
