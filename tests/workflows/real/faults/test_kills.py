@@ -11,7 +11,7 @@ from ledger.settlement import EXPIRED, LANDED, SIGNED
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 WORKER_KILLS = 10
-CALLS_OF_A_BATCH = 40
+CALLS_OF_A_BATCH = 20
 TEMPORAL_KILLS = 3
 
 
@@ -38,9 +38,8 @@ async def fate(network: Any, signature: str) -> str:
     return next(one.status for one in submissions if one.signature == signature)
 
 
-@pytest.mark.parametrize("after", [0, 1])
-async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, agree, until, after):
-    signature = await held(network, until, Fault.REFUSE, after)
+async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, agree, until):
+    signature = await held(network, until, Fault.REFUSE, 1)
     network.worker.kill()
     assert await network.escrow.view.receipt(signature) is None
     network.worker.start()
