@@ -58,6 +58,11 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}@/postgres?host={self._sockets}&port={PORT}"
 
     @property
+    def home(self) -> Path:
+        """Where data and programs live once it has started: the given directory, or where `elsewhere` leads."""
+        return self._home
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

@@ -27,6 +27,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     upgrade(server.url.replace("/postgres?", "/migrated?"))
     yield server
     server.stop()
+    shutil.rmtree(server.home, ignore_errors=True)
     shutil.rmtree(directory, ignore_errors=True)
 
 

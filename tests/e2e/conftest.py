@@ -22,6 +22,8 @@ def directory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="perpdex-e2e-", dir="/tmp"))
     path.chmod(0o755)
     yield path
+    for link in path.rglob("elsewhere"):
+        shutil.rmtree(link.resolve())
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -21,6 +21,8 @@ def place():
     directory = Path(tempfile.mkdtemp(prefix="perpdex-embedded-", dir="/tmp"))
     directory.chmod(0o755)
     yield directory / "pg"
+    for link in directory.rglob("elsewhere"):
+        shutil.rmtree(link.resolve())
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -82,7 +84,7 @@ def test_a_stale_pid_that_is_somebody_elses_is_left_alone(place):
     server = EmbeddedPostgres(place)
     server.start()
     keep(server.url, 3)
-    pid_file = place / "data" / "postmaster.pid"
+    pid_file = server.home / "data" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     server.stop()
     bystander = subprocess.Popen(["sleep", "60"])
@@ -107,7 +109,7 @@ def test_a_long_path_gets_its_socket_elsewhere(place):
     sockets = Path(server.url.partition("host=")[2].partition("&")[0])
     assert len(str(sockets)) < SOCKET_PATH_MAX
     server.stop()
-    assert not sockets.exists()
+    assert sockets.exists() == (sockets == server.home)
     again = EmbeddedPostgres(deep)
     assert numbers(again.start()) == [(4,)]
     again.stop()
@@ -120,22 +122,22 @@ def test_where_only_root_may_go_the_files_live_elsewhere(place):
     server = EmbeddedPostgres(closed / "pg")
     keep(server.start(), 5)
     server.stop()
-    elsewhere = (closed / "pg" / "elsewhere").resolve()
-    assert (elsewhere / "data" / "PG_VERSION").exists()
+    assert server.home == (closed / "pg" / "elsewhere").resolve()
+    assert (server.home / "data" / "PG_VERSION").exists()
     again = EmbeddedPostgres(closed / "pg")
     assert numbers(again.start()) == [(5,)]
     again.stop()
-    shutil.rmtree(elsewhere)
 
 
 def test_why_it_cannot_start_is_one_sentence(place):
     server = EmbeddedPostgres(place)
     server.start()
     server.stop()
-    (place / "data" / "PG_VERSION").write_text("9.6\n")
+    version = server.home / "data" / "PG_VERSION"
+    version.write_text("9.6\n")
     with pytest.raises(PostgresFailed, match=r"does not start .*FATAL.*postgres\.log"):
         EmbeddedPostgres(place).start()
-    (place / "data" / "PG_VERSION").write_text("18\n")
+    version.write_text("18\n")
     again = EmbeddedPostgres(place)
     again.start()
     again.stop()
