@@ -250,7 +250,7 @@ def section(sizes: Sequence[int]) -> str:
         f"Local chain with slots of {slot} ms, final after {finality}. Every account moves by another amount; pages hold "
         f"{SLOTS_PER_PAGE} slots and {WINDOW} are on their way at once, as in the workflow. Timed from the equities at the cut over "
         "netting, pages, root, opening, pages and seal until that is final. Left out: reading the cut over HTTP, rows in PostgreSQL, "
-        "Temporal's steps."
+        "Temporal's steps. The target of 15 s from cut to final for 10,000 accounts covers those too, so it is not decided here."
     )
     most = found[-1]
     full = [
@@ -271,12 +271,6 @@ def section(sizes: Sequence[int]) -> str:
             "<= 50",
             f"{most.fees / most.accounts:.1f}",
             most.fees <= 50 * most.accounts,
-        ),
-        Target(
-            f"{most.accounts:,} accounts, cut to final",
-            "<= 15 s (with every step)",
-            f"{most.final:.1f} s without the steps left out",
-            most.final <= 15,
         ),
     ]
     return "\n\n".join(
