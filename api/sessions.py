@@ -78,6 +78,10 @@ class Sessions:
         self._used = {used: until for used, until in self._used.items() if until > now}
         self._used[proof] = expires
 
+    def give_back(self, challenge: str) -> None:
+        """Let a redeemed challenge be redeemed again, when what it was for was put off."""
+        self._used.pop(challenge.rpartition("\nproof: ")[2], None)
+
     def issue(self, account: int) -> tuple[str, int]:
         """A token for `account` and when it expires, in seconds since the epoch."""
         expires = self._now() + SESSION_LIFE
