@@ -17,8 +17,8 @@ MICROS = 1_000_000
 
 @router.post("/auth/challenge", responses=errors("bad_value"))
 async def challenge(body: ChallengeBody, edge: EdgeGiven) -> ChallengeAnswer:
-    """A text to sign, good once and for five minutes."""
-    made = edge.sessions.challenge(body.owner)
+    """A text to sign, good once, for five minutes, and at this exchange only: it names the escrow on chain."""
+    made = edge.sessions.challenge(body.owner, edge.escrow.escrow)
     return ChallengeAnswer(challenge=made.text, expires=made.expires * MICROS)
 
 

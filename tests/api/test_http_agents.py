@@ -57,7 +57,7 @@ def test_challenges_and_sessions_expire() -> None:
     sessions = Sessions(b"x" * 32, "o" * 32, lambda: now)
     owner = Keypair()
     key = str(owner.pubkey())
-    challenge = sessions.challenge(key)
+    challenge = sessions.challenge(key, "escrow")
     token, expires = sessions.issue(16)
     assert (challenge.expires, expires) == (now // SECOND + CHALLENGE_LIFE, now // SECOND + SESSION_LIFE)
     assert sessions.verify(token).account == 16

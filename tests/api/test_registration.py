@@ -1,5 +1,6 @@
 """Who may register: how many new agents, how fast, and what a refusal costs the one who asked."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ from solders.keypair import Keypair
 from api import admission
 from api.admission import ADDRESSES_MAX, AGENTS_PER_OWNER, ALL, PER_ADDRESS, Admission
 from api.bucket import Rate
+from api.collaborators import EscrowInfo
 from api.errors import ApiError
 from core.quantities import SECOND
 from matcher import commands as c
 
 FLEET = 150
 """Agents that the benchmarks and the demonstration bring from one machine, and some more."""
+
+ESCROW = EscrowInfo("program", "escrow", "vault", "mint", "http://127.0.0.1:1")
 
 
 class Registering:
@@ -115,3 +119,29 @@ def test_the_table_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     for address in ("b", "c"):
         with pytest.raises(ApiError, match="rate_limited"):
             gate.check(address, 0, now=0)
+
+
+async def test_a_challenge_does_not_outlive_the_process_that_made_it(new_exchange: Any) -> None:
+    """Used ones are remembered by the process alone, while the secret is kept."""
+    first = await new_exchange()
+    caller = Registering(first)
+    used, unused = await caller.challenge(), await caller.challenge()
+    assert await caller.hand_in(used) == "ok"
+    await first.stop()
+    await first.start()
+    assert await caller.hand_in(used) == "challenge_invalid"
+    assert await caller.hand_in(unused) == "challenge_invalid"
+    assert await caller.register() == "ok"
+
+
+async def test_a_challenge_says_where_it_is_good(new_exchange: Any, tmp_path: Path) -> None:
+    here = Registering(await new_exchange(tmp_path / "here"))
+    text = await here.challenge()
+    assert "\nexchange: AI perp DEX\nescrow: escrow\n" in text
+    elsewhere = ESCROW._replace(escrow="another")
+    there = Registering(await new_exchange(tmp_path / "there", escrow=elsewhere))
+    there.keypair, there.owner = here.keypair, here.owner
+    assert "\nescrow: another\n" in await there.challenge()
+    assert await there.hand_in(text) == "challenge_invalid"
+    assert await there.hand_in(text.replace("escrow: escrow", "escrow: another")) == "challenge_invalid"
+    assert await here.hand_in(text) == "ok"
