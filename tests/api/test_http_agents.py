@@ -1,6 +1,7 @@
 """What an agent does over HTTP: register, look, trade, withdraw."""
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from api.bucket import Rate
 from api.sessions import CHALLENGE_LIFE, SESSION_LIFE, Sessions
 from core.quantities import SECOND
 from matcher import commands as c
+from matcher.segments import sync
 
 ORDER = {"id": "r1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010.0"}
 
@@ -226,6 +228,43 @@ async def test_markets_quotes_makers_and_escrow(exchange: Any) -> None:
         (1, "30005.000000", None)
     ]
     assert (await exchange.http.get("/api/v1/escrow")).json()["mint"] == "mint"
+
+
+async def test_makers_come_in_pages(exchange: Any) -> None:
+    makers = [await exchange.maker(name, size="0.2") for name in ("a", "b", "c")]
+    trader = await exchange.agent("trader")
+    await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
+
+    async def page(**query: int) -> list[int]:
+        answer = (await exchange.http.get("/api/v1/makers", params=query)).json()
+        return [maker["account"] for maker in answer["makers"]]
+
+    everyone = await page()
+    assert sorted(everyone) == [maker.account for maker in makers]
+    assert [await page(offset=offset, limit=2) for offset in (0, 2, 3)] == [everyone[:2], everyone[2:], []]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/markets/BTC-PERP/quotes", "/api/v1/makers"])
+async def test_what_a_crash_could_take_back_waits_for_the_disk(
+    exchange: Any, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await exchange.maker()
+    released = threading.Event()
+
+    def held(descriptor: int) -> None:
+        released.wait()
+        sync(descriptor)
+
+    monkeypatch.setattr("matcher.journal.sync", held)
+    try:
+        exchange.engine.submit(c.RegisterAgent(str(Keypair().pubkey()), "x"), None)
+        asking = asyncio.create_task(exchange.http.get(path))
+        while not exchange.server.edge.hub._synced and not asking.done():
+            await asyncio.sleep(0.001)
+        assert not asking.done()
+    finally:
+        released.set()
+    assert (await asking).status_code == 200
 
 
 async def test_health_readiness_metrics_and_status(exchange: Any) -> None:
