@@ -9,10 +9,12 @@ import jwt
 import pytest
 from solders.keypair import Keypair
 
+from activities.engine_door import EngineDoor
 from api.bucket import Rate
 from api.sessions import CHALLENGE_LIFE, SESSION_LIFE, Sessions
 from core.quantities import SECOND
 from matcher import commands as c
+from matcher.image import state_hash
 from matcher.segments import sync
 
 ORDER = {"id": "r1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010.0"}
@@ -333,6 +335,20 @@ async def test_the_operators_door(exchange: Any) -> None:
     assert (await exchange.http.get("/api/v1/operator/settlement/cuts/2", headers=headers)).status_code == 404
     state = (await exchange.http.get("/api/v1/operator/state", headers=headers)).json()
     assert (state["deposits"], state["vault_expected"], state["conserved"]) == (7_000_000, 7_000_000, True)
+
+
+async def test_the_state_is_hashed_only_when_asked_for(exchange: Any) -> None:
+    await exchange.agent()
+    door = EngineDoor(exchange.server.http_url, "operator-token-of-the-tests-0123456789")
+    try:
+        plain, hashed = await door.state(), await door.hashed_state()
+    finally:
+        await door.close()
+    assert hashed.state_hash == state_hash(exchange.engine.state)
+    assert (hashed.seq, hashed.deposits) == (plain.seq, plain.deposits)
+    headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
+    answer = (await exchange.http.get("/api/v1/operator/state", headers=headers)).json()
+    assert answer["state_hash"] is None
 
 
 async def test_accounts_without_a_slot_are_listed_for_the_operator(exchange: Any) -> None:
