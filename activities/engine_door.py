@@ -71,7 +71,6 @@ class EngineState(msgspec.Struct, frozen=True):
     """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
 
     seq: int
-    state_hash: str
     balances_total: int
     deposits: int
     withdrawals: int
@@ -79,6 +78,12 @@ class EngineState(msgspec.Struct, frozen=True):
     conserved: bool
     positions_zero_sum: bool
     vault_expected: int
+
+
+class HashedState(EngineState, frozen=True):
+    """With the hash of the whole exchange at `seq`, in hexadecimal."""
+
+    state_hash: str
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -116,6 +121,10 @@ class EngineDoor:
 
     async def state(self) -> EngineState:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/state"), type=EngineState)
+
+    async def hashed_state(self) -> HashedState:
+        """`state` with its hash, for which the engine holds up everything else: not for polling."""
+        return msgspec.json.decode(await self._ask("GET", f"{DOOR}/state?hash=true"), type=HashedState)
 
     async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         try:

@@ -1,4 +1,4 @@
-"""A token bucket: how many messages a connection may send."""
+"""A token bucket: how many messages a connection may send, or new agents an address may bring."""
 
 from typing import NamedTuple
 
@@ -22,8 +22,11 @@ class Bucket:
 
     def take(self, now: int) -> bool:
         """Whether one more message is within the rate at `now` (monotonic nanoseconds)."""
-        missing = self._full_at - now
-        if missing > self._missing_max:
+        if not self.has(now):
             return False
-        self._full_at = (self._full_at if missing > 0 else now) + self._cost
+        self._full_at = max(self._full_at, now) + self._cost
         return True
+
+    def has(self, now: int) -> bool:
+        """Whether `take` would say yes at `now`."""
+        return self._full_at - now <= self._missing_max

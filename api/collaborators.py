@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from api.bucket import Bucket
+from api.admission import Admission
 from api.checks import Checks
 from api.hub import Hub
 from api.inbound import Inbound
@@ -95,7 +95,7 @@ class Edge:
     hub: Hub
     inbound: Inbound
     sessions: Sessions
-    registrations: Bucket
+    admission: Admission
     statistics: MakerStatistics
     checks: Checks
     metrics: Metrics

@@ -155,7 +155,7 @@ class OperatorStateAnswer(Answer):
     """Totals in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
 
     seq: int
-    state_hash: str
+    state_hash: str | None = Field(description="Null unless asked for with `hash=true`.")
     balances_total: int
     deposits: int
     withdrawals: int

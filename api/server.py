@@ -12,8 +12,9 @@ from typing import Final
 
 import uvicorn
 
+from api.admission import ALL, PER_ADDRESS, Admission
 from api.app import create_app
-from api.bucket import Bucket, Rate
+from api.bucket import Rate
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
 from api.hub import Hub
@@ -29,8 +30,6 @@ from matcher.engine import Engine
 
 RATE: Final = Rate(per_second=5_000, burst=10_000)
 """Messages of one connection."""
-REGISTRATIONS: Final = Rate(per_second=50, burst=2_000)
-"""New agents: each gets a slot on chain that the operator pays for."""
 STOP_TIMEOUT: Final = 3
 
 
@@ -50,7 +49,8 @@ class Given:
     http_port: int = 0
     websocket_port: int = 0
     rate: Rate = RATE
-    registrations: Rate = REGISTRATIONS
+    registrations: Rate = ALL
+    registrations_per_address: Rate = PER_ADDRESS
 
 
 class Server:
@@ -152,7 +152,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         hub=hub,
         inbound=Inbound(state, markets, given.clock),
         sessions=given.sessions,
-        registrations=Bucket(given.registrations, time.monotonic_ns()),
+        admission=Admission(given.registrations, given.registrations_per_address, time.monotonic_ns()),
         statistics=statistics,
         checks=Checks(state, given.clock),
         metrics=metrics,

@@ -1,6 +1,7 @@
 """Who is calling: challenges that an owner signs with its Solana key, and the session tokens that follow.
 
 Challenges carry their own proof (an HMAC), so asking for one costs no memory; only used ones are remembered, until they expire.
+That memory ends with the process, and so does the key of the proofs: no challenge outlives the knowledge of whether it was used.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ SESSION_LIFE: Final = 24 * 3_600
 SECRET_BYTES_MIN: Final = 32
 AUDIENCE: Final = "agents"
 TITLE: Final = "Sign in to the agent exchange. This signs no transaction and moves no funds."
+EXCHANGE: Final = "AI perp DEX"
 
 
 class Challenge(NamedTuple):
@@ -50,16 +52,22 @@ class Sessions:
             )
         # Two keys from one secret: a challenge's proof can never be taken for a token's.
         self._token_key = hashlib.sha256(b"token" + secret).digest()
-        self._challenge_key = hashlib.sha256(b"challenge" + secret).digest()
+        self._challenge_key = hashlib.sha256(b"challenge" + secrets.token_bytes(32) + secret).digest()
         self._operator_token = operator_token.encode()
         self._clock = clock
         self._used: dict[str, int] = {}
 
-    def challenge(self, owner: str) -> Challenge:
-        """A text for `owner` to sign. Raises `ApiError` bad_value when it is no Solana key."""
+    def challenge(self, owner: str, escrow: str) -> Challenge:
+        """A text for `owner` to sign, good for the exchange whose money is in `escrow` and for no other.
+
+        Raises `ApiError` bad_value when `owner` is no Solana key.
+        """
         public_key(owner)
         expires = self._now() + CHALLENGE_LIFE
-        text = f"{TITLE}\nowner: {owner}\nexpires: {expires}\nnonce: {secrets.token_hex(16)}"
+        text = (
+            f"{TITLE}\nowner: {owner}\nexpires: {expires}\nexchange: {EXCHANGE}\nescrow: {escrow}"
+            f"\nnonce: {secrets.token_hex(16)}"
+        )
         return Challenge(f"{text}\nproof: {self._proof(text)}", expires)
 
     def redeem(self, owner: str, challenge: str, signature: str) -> None:
@@ -77,6 +85,10 @@ class Sessions:
             raise ApiError("signature_invalid")
         self._used = {used: until for used, until in self._used.items() if until > now}
         self._used[proof] = expires
+
+    def give_back(self, challenge: str) -> None:
+        """Let a redeemed challenge be redeemed again, when what it was for was put off."""
+        self._used.pop(challenge.rpartition("\nproof: ")[2], None)
 
     def issue(self, account: int) -> tuple[str, int]:
         """A token for `account` and when it expires, in seconds since the epoch."""

@@ -12,6 +12,8 @@ from core.market import Market
 from core.quantities import MILLION, SECOND
 
 MARKOUT_AFTER: Final = 5 * SECOND
+ORDER_LIFE: Final = SECOND
+"""Sorting all makers is too much for every call of anyone on the engine's loop."""
 PENDING_MAX: Final = 10_000
 """Fills of one market that wait for their markout; beyond it the oldest go unmeasured."""
 
@@ -51,11 +53,20 @@ class MakerStatistics:
     def __init__(self, markets: dict[int, Market], listening: Listening) -> None:
         """`markets` is the exchange's own table, which may grow."""
         self.makers: dict[int, Maker] = {}
+        self._ranked: list[int] = []
+        self._ranked_until: int | None = None
         self._opened: dict[int, int] = {}
         self._pending: dict[int, deque[tuple[int, int, int, int]]] = {}
         self._markets = markets
         for kind, counted in COUNTED.items():
             listening.to((kind,), partial(counted, self))
+
+    def ranked(self, now: int) -> list[int]:
+        """Makers by volume, largest first, as of at most a second before `now` (monotonic nanoseconds)."""
+        if self._ranked_until is None or now >= self._ranked_until:
+            self._ranked = sorted(self.makers, key=lambda id: (-self.makers[id].volume, id))
+            self._ranked_until = now + ORDER_LIFE
+        return self._ranked
 
     def _opened_request(self, seq: int, event: e.RequestOpened) -> None:
         self._opened[event.request] = event.at

@@ -114,7 +114,7 @@ class Demo:
         pool, escrow = open_pool(database_url(self._settings)), escrow_client(self._settings)
         door = engine_door(self._settings)
         try:
-            state, queries = await door.state(), Queries(pool)
+            state, queries = await door.hashed_state(), Queries(pool)
             await self._watch_until(
                 lambda: self._reader.projected() >= state.seq, "waiting for the ledger to catch up"
             )

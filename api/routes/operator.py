@@ -4,7 +4,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 
 from api import views
 from api.access import EdgeGiven, OperatorOnly, errors
@@ -140,12 +140,14 @@ async def unbound(edge: EdgeGiven) -> list[UnboundAnswer]:
 
 
 @router.get("/state", responses=errors(*OPERATOR_ERRORS))
-async def state(edge: EdgeGiven) -> OperatorStateAnswer:
-    """Totals and the state hash. The hash takes time in proportion to the state: not for polling many times a second."""
+async def state(
+    edge: EdgeGiven, with_hash: Annotated[bool, Query(alias="hash")] = False
+) -> OperatorStateAnswer:
+    """Totals, and the state hash when asked for: it holds up the exchange for a time in proportion to its whole state."""
     exchange = edge.engine.state
     answer = OperatorStateAnswer(
         seq=exchange.seq,
-        state_hash=state_hash(exchange),
+        state_hash=state_hash(exchange) if with_hash else None,
         balances_total=sum(account.balance for account in exchange.accounts.values()),
         deposits=exchange.deposited,
         withdrawals=exchange.paid_out,

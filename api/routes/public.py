@@ -1,5 +1,6 @@
 """What anyone may read."""
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -44,14 +45,23 @@ async def quotes(
     symbol: Symbol, edge: EdgeGiven, depth: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> QuotesAnswer:
     """Best standing quotes; requests may find better ones by asking."""
-    return views.quotes(edge.engine.state, edge.hub.markets.named(symbol), depth)
+    answer = views.quotes(edge.engine.state, edge.hub.markets.named(symbol), depth)
+    await edge.hub.on_disk()
+    return answer
 
 
 @router.get("/makers", responses=errors())
-async def makers(edge: EdgeGiven) -> MakersAnswer:
-    """How makers answer and fill."""
-    made = sorted(edge.statistics.makers.items(), key=lambda item: (-item[1].volume, item[0]))
-    return MakersAnswer(makers=[views.maker(edge.engine.state, id, maker) for id, maker in made])
+async def makers(
+    edge: EdgeGiven,
+    offset: Annotated[int, Query(ge=0, le=(1 << 62) - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> MakersAnswer:
+    """How makers answer and fill, a page at a time. The order is at most a second old."""
+    ids = edge.statistics.ranked(time.monotonic_ns())[offset : offset + limit]
+    made = edge.statistics.makers
+    answer = MakersAnswer(makers=[views.maker(edge.engine.state, id, made[id]) for id in ids])
+    await edge.hub.on_disk()
+    return answer
 
 
 @router.get("/fills/{number}", responses=errors("fill_unknown", "history_unavailable"))

@@ -2,14 +2,14 @@
 
 import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from api.access import EdgeGiven, errors
 from api.errors import ApiError, refused
 from api.schemas import AgentBody, ChallengeAnswer, ChallengeBody, SessionAnswer
 from core.events import AgentRegistered
 from matcher import commands as c
-from matcher.rejections import Rejection, Repeated
+from matcher.rejections import RETRYABLE, Rejection, Repeated
 
 router = APIRouter(prefix="/api/v1", tags=["registration"])
 MICROS = 1_000_000
@@ -17,23 +17,34 @@ MICROS = 1_000_000
 
 @router.post("/auth/challenge", responses=errors("bad_value"))
 async def challenge(body: ChallengeBody, edge: EdgeGiven) -> ChallengeAnswer:
-    """A text to sign, good once and for five minutes."""
-    made = edge.sessions.challenge(body.owner)
+    """A text to sign, good once, for five minutes, and at this exchange only: it names the escrow on chain."""
+    made = edge.sessions.challenge(body.owner, edge.escrow.escrow)
     return ChallengeAnswer(challenge=made.text, expires=made.expires * MICROS)
 
 
 @router.post(
     "/agents",
-    responses=errors("bad_value", "challenge_invalid", "signature_invalid", "overloaded", "rate_limited"),
+    responses=errors(
+        "bad_value", "challenge_invalid", "signature_invalid", "overloaded", "rate_limited", "too_many_agents"
+    ),
 )
-async def register(body: AgentBody, edge: EdgeGiven) -> SessionAnswer:
-    """Register an agent, or return it when it exists, with a new session."""
+async def register(body: AgentBody, edge: EdgeGiven, request: Request) -> SessionAnswer:
+    """Register an agent, or return it when it exists, with a new session.
+
+    A challenge is used up only when the answer is not one to retry. New agents are limited for each address and each owner.
+    """
+    address = request.client.host if request.client is not None else ""
+    state, now = edge.engine.state, time.monotonic_ns()
+    is_new = (body.owner, body.name) not in state.names
+    if is_new:
+        edge.admission.check(address, len(state.owners.get(body.owner, ())), now)
     edge.sessions.redeem(body.owner, body.challenge, body.signature)
-    is_new = (body.owner, body.name) not in edge.engine.state.names
-    if is_new and not edge.registrations.take(time.monotonic_ns()):
-        raise ApiError("rate_limited")
+    if is_new:
+        edge.admission.take(address, now)
     outcome = await edge.engine.ask(c.RegisterAgent(body.owner, body.name))
     if isinstance(outcome, Rejection):
+        if outcome.code in RETRYABLE:
+            edge.sessions.give_back(body.challenge)
         raise refused(outcome)
     events = outcome.events if isinstance(outcome, Repeated) else outcome
     registered = events[0]

@@ -11,7 +11,6 @@ from solders.keypair import Keypair
 from api.bucket import Rate
 from api.sessions import CHALLENGE_LIFE, SESSION_LIFE, Sessions
 from core.quantities import SECOND
-from matcher import commands as c
 
 ORDER = {"id": "r1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010.0"}
 
@@ -57,7 +56,7 @@ def test_challenges_and_sessions_expire() -> None:
     sessions = Sessions(b"x" * 32, "o" * 32, lambda: now)
     owner = Keypair()
     key = str(owner.pubkey())
-    challenge = sessions.challenge(key)
+    challenge = sessions.challenge(key, "escrow")
     token, expires = sessions.issue(16)
     assert (challenge.expires, expires) == (now // SECOND + CHALLENGE_LIFE, now // SECOND + SESSION_LIFE)
     assert sessions.verify(token).account == 16
@@ -211,23 +210,6 @@ async def test_withdrawals_belong_to_their_account(exchange: Any) -> None:
     assert conflict.json()["error"]["code"] == "key_conflict"
 
 
-async def test_markets_quotes_makers_and_escrow(exchange: Any) -> None:
-    maker, trader = await exchange.maker(), await exchange.agent("trader")
-    await maker.ask(op="subscribe", id="s", markets=["BTC-PERP"])
-    markets = (await exchange.http.get("/api/v1/markets")).json()
-    assert [market["symbol"] for market in markets["markets"]] == ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
-    assert markets["markets"][0]["index"] == "60000.0"
-    assert markets["ttl_ms"] == [250, 1000, 5000]
-    quotes = (await exchange.http.get("/api/v1/markets/BTC-PERP/quotes")).json()
-    assert quotes["asks"] == [{"price": "60010.0", "size": "100.0000"}]
-    await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
-    made = (await exchange.http.get("/api/v1/makers")).json()["makers"]
-    assert [(maker["fills"], maker["volume"], maker["markout_ppm"]) for maker in made] == [
-        (1, "30005.000000", None)
-    ]
-    assert (await exchange.http.get("/api/v1/escrow")).json()["mint"] == "mint"
-
-
 async def test_health_readiness_metrics_and_status(exchange: Any) -> None:
     await exchange.maker()
     trader = await exchange.agent("trader")
@@ -272,32 +254,3 @@ async def test_the_read_sides_absence_is_an_error_with_a_code(exchange: Any) -> 
         answer = await exchange.http.get(path, headers=agent.headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "history_unavailable"), path
         assert answer.json()["error"]["retryable"]
-
-
-async def test_the_operators_door(exchange: Any) -> None:
-    agent = await exchange.agent(deposit=7_000_000)
-    unbound = await exchange.agent("late", deposit=0)
-    headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
-    waiting = (await exchange.http.get("/api/v1/operator/accounts/unbound", headers=headers)).json()
-    assert waiting == []  # the fixture binds every agent
-    answer = (await exchange.operator({"type": "CutSettlement", "batch": 1})).json()
-    assert (answer["events"][0]["type"], answer["events"][0]["batch"], answer["seq"]) == (
-        "SettlementCut",
-        1,
-        exchange.engine.synced,
-    )
-    again = (await exchange.operator({"type": "CutSettlement", "batch": 1})).json()
-    assert again["repeated"]
-    cut = (await exchange.http.get("/api/v1/operator/settlement/cuts/1", headers=headers)).json()
-    assert {account["account"] for account in cut["accounts"]} == {1, 2, agent.account, unbound.account}
-    assert sum(account["delta"] for account in cut["accounts"]) == 0
-    assert (await exchange.http.get("/api/v1/operator/settlement/cuts/2", headers=headers)).status_code == 404
-    state = (await exchange.http.get("/api/v1/operator/state", headers=headers)).json()
-    assert (state["deposits"], state["vault_expected"], state["conserved"]) == (7_000_000, 7_000_000, True)
-
-
-async def test_accounts_without_a_slot_are_listed_for_the_operator(exchange: Any) -> None:
-    outcome = await exchange.engine.ask(c.RegisterAgent(str(Keypair().pubkey()), "x"))
-    headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
-    waiting = (await exchange.http.get("/api/v1/operator/accounts/unbound", headers=headers)).json()
-    assert waiting == [{"account": outcome[0].account, "owner": outcome[0].owner}]

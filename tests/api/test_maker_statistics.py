@@ -1,7 +1,9 @@
 """Public statistics of makers, from the events alone."""
 
+from msgspec.structs import replace
+
 from api.listening import Listening
-from api.statistics import MARKOUT_AFTER, MakerStatistics
+from api.statistics import MARKOUT_AFTER, ORDER_LIFE, MakerStatistics
 from core import events as e
 from core.market import DEFAULT_MARKETS
 from core.quantities import MILLISECOND
@@ -49,3 +51,13 @@ def test_markout_is_the_indexs_move_in_the_makers_favour() -> None:
     listening.hear(5, e.IndexUpdated(MARKOUT_AFTER + 1, 1, 1_010_000, 0, 0, "x"))
     assert (made.markouts, made.markout) == (2, 0)
     assert made.volume == 2 * 5 * 1_000_000 * BTC.value_per_tick_lot
+
+
+def test_makers_are_ranked_by_volume_once_a_second() -> None:
+    listening = Listening()
+    statistics = MakerStatistics({1: BTC}, listening)
+    listening.hear(1, opened(0, 1))
+    assert statistics.ranked(0) == [MAKER, OTHER]
+    listening.hear(2, replace(filled(1, side=1, price=10), maker=OTHER))
+    assert statistics.ranked(ORDER_LIFE - 1) == [MAKER, OTHER]
+    assert statistics.ranked(ORDER_LIFE) == [OTHER, MAKER]
