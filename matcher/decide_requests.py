@@ -44,7 +44,7 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
 
 def _ask_makers(state: Exchange, account: Account, command: c.OpenRequest, at: int) -> Outcome:
     mark = state.marks[command.market]
-    code = exposure(state, account, command.market).refusal(
+    code = exposure(state, account, command.market, {}).refusal(
         command.side * command.size, mark.value_per_lot, 0, state.markets[command.market], mark
     )
     if code is not None:

@@ -38,10 +38,17 @@ class Plan(msgspec.Struct):
     code: Code | None
 
 
+class Net(msgspec.Struct, gc=False):
+    """Signed lots that all accounts of one owner hold in a market together, as the fills of a plan change them."""
+
+    lots: int
+
+
 class Exposure(msgspec.Struct, gc=False):
     """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
 
-    `elsewhere` is the requirement of its other positions, `owned` the net lots of all accounts of its owner in the market.
+    `elsewhere` is the requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and None for
+    an owner of a single account, whose net is its position.
     """
 
     account: Account
@@ -49,12 +56,13 @@ class Exposure(msgspec.Struct, gc=False):
     cost: int
     equity: int
     elsewhere: int
-    owned: int
+    net: Net | None
 
     def refusal(self, change: int, value_per_lot: int, fee: int, market: Market, mark: Mark) -> Code | None:
         """Why the account may not trade `change` lots at `value_per_lot` micro-USDC and pay `fee`, or None."""
-        owned = abs(self.owned + change)
-        if owned > market.position_cap and owned > abs(self.owned):
+        before = self.size if self.net is None else self.net.lots
+        owned = abs(before + change)
+        if owned > market.position_cap and owned > abs(before):
             return Code.POSITION_CAP
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
@@ -69,22 +77,26 @@ class Exposure(msgspec.Struct, gc=False):
         after = trade(self.size, self.cost, change, value_per_lot)
         self.size, self.cost, _ = after
         self.equity += change * (mark.value_per_lot - value_per_lot) - fee
-        self.owned += change
+        if self.net is not None:
+            self.net.lots += change
         return after
 
 
-def exposure(state: Exchange, account: Account, market: int) -> Exposure:
-    """An account's exposure in a market before anything is traded."""
+def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net]) -> Exposure:
+    """An account's exposure in a market before it trades anything; `nets` has those of the owners already met, and gains its own."""
     if account.valued != state.marked:
         state.value(account)
-    owned = account.owned
     held = account.positions.get(market)
     if held is None:
         size, cost, elsewhere = 0, 0, account.required
     else:
         size, cost = held.size, held.cost
         elsewhere = account.required - held.required
-    net = size if len(owned) == 1 else net_of_owner(account, market)
+    net = None
+    if len(account.owned) > 1:
+        net = nets.get(account.owner)
+        if net is None:
+            net = nets[account.owner] = Net(net_of_owner(account, market))
     return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net)
 
 
@@ -107,6 +119,7 @@ class Planner:
         "_makers",
         "_mark",
         "_market",
+        "_nets",
         "_open_interest",
         "_reduced",
         "_rejected",
@@ -124,7 +137,8 @@ class Planner:
         self._at = at
         self._market = state.markets[market]
         self._mark = state.marks[market]
-        self._taker = taker = exposure(state, state.accounts[terms.account], market)
+        self._nets: dict[str, Net] = {}
+        self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
         self._left = min(terms.size, reducible(taker.size, terms.side)) if terms.reduce_only else terms.size
@@ -156,7 +170,7 @@ class Planner:
         state, account, market = self._state, offer.account, self._market
         maker = self._makers.get(account)
         if maker is None:
-            maker = self._makers[account] = exposure(state, state.accounts[account], market.id)
+            maker = self._makers[account] = exposure(state, state.accounts[account], market.id, self._nets)
         if maker.account.owner == self._taker.account.owner:
             return None
         index = self._mark.price

@@ -1,5 +1,6 @@
 """The flow from request to fill, case by case, to the micro-unit."""
 
+import msgspec
 import pytest
 
 from core import events as e
@@ -256,6 +257,21 @@ def test_a_position_cap_counts_all_accounts_of_an_owner(world):
     world.quotes(maker, [], [(600_000, 10 * cap)])
     assert closed(world.request(trader, "a", 1, cap - 10, 600_000)).outcome == "filled"
     assert world.request(sister, "b", 1, 11, 600_000).code == "position_cap"
+
+
+def test_a_position_cap_holds_while_one_request_fills_against_several_accounts_of_an_owner(world):
+    taker, first, second = world.agent(1), world.agent(2), world.agent(2, name="b")
+    counterparty, cap = world.agent(3), 1_000
+    world.play(c.ListMarket(msgspec.structs.replace(world.state.markets[1], position_cap=cap)))
+    world.quotes(counterparty, [(600_000, cap)], [])
+    assert closed(world.request(taker, "short", -1, cap, 600_000)).outcome == "filled"
+    world.quotes(first, [], [(600_000, cap)])
+    world.quotes(second, [], [(600_001, cap)])
+    answer = closed(outcome := world.request(taker, "k", 1, 2 * cap, 601_000))
+    assert (answer.outcome, answer.filled) == ("partial", cap)
+    assert (world.held(first)[0], world.held(second)[0]) == (-cap, 0)
+    rejected = next(event for event in outcome if isinstance(event, e.QuoteRejected))
+    assert (rejected.account, rejected.code) == (second, "position_cap")
 
 
 def test_open_interest_is_capped(world):
