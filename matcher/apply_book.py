@@ -8,7 +8,6 @@ from core import events as e
 from matcher.book import (
     REQUEST_DEADLINE,
     STANDING_DEADLINE,
-    SWITCH_DEADLINE,
     Level,
     Protection,
     Request,
@@ -98,11 +97,7 @@ def _subscribed(state: Exchange, event: e.Subscribed) -> None:
 
 
 def _deadline_set(state: Exchange, event: e.DeadlineSet) -> None:
-    if event.deadline:
-        state.book.switches[event.account] = event.deadline
-        heappush(state.book.deadlines, (event.deadline, SWITCH_DEADLINE, event.account, 0))
-    else:
-        state.book.switches.pop(event.account, None)
+    state.book.switch(event.account, event.deadline)
 
 
 def _protection_set(state: Exchange, event: e.ProtectionSet) -> None:

@@ -113,10 +113,15 @@ class Protection:
 
 REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE = 0, 1, 2
 
+Deadline = tuple[int, int, int, int]
+"""An instant, the kind, an account or request, and a market: ordered by instant."""
+
 
 class Book:
-    """Indexes over the volatile state. `deadlines` is a heap of (instant, kind, account or request, market); entries may be stale.
+    """Indexes over the volatile state. `deadlines` is a heap, for requests and standing quotes; its entries may be stale.
 
+    `switches` has the deadline of each account's dead-man switch and `switch_deadlines` the same in order, one each, never stale:
+    a switch moves as often as its agent likes and lives for an hour, so what it moved away from may not pile up.
     `standing_due` is the next deadline in the heap for an account's quotes in a market; it may come before they expire.
     `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
     order of their ids.
@@ -136,7 +141,24 @@ class Book:
         self.frozen: dict[tuple[int, int], int] = {}
         self.protections: dict[tuple[int, int], Protection] = {}
         self.switches: dict[int, int] = {}
-        self.deadlines: list[tuple[int, int, int, int]] = []
+        self.switch_deadlines: list[Deadline] = []
+        self.deadlines: list[Deadline] = []
+
+    def earliest(self) -> Deadline | None:
+        """The deadline that falls due first, or None when there is none."""
+        deadlines, switches = self.deadlines, self.switch_deadlines
+        if not switches:
+            return deadlines[0] if deadlines else None
+        return min(deadlines[0], switches[0]) if deadlines else switches[0]
+
+    def switch(self, account: int, deadline: int) -> None:
+        """Move an account's dead-man switch to `deadline`; 0 switches it off."""
+        ordered, before = self.switch_deadlines, self.switches.pop(account, 0)
+        if before:
+            del ordered[bisect_left(ordered, (before, SWITCH_DEADLINE, account, 0))]
+        if deadline:
+            self.switches[account] = deadline
+            insort(ordered, (deadline, SWITCH_DEADLINE, account, 0))
 
     def close(self, account: int, key: str, id: int) -> None:
         """Forget a request, if it is open, and the deadlines at the head of the heap whose requests have closed.

@@ -116,9 +116,10 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     A request's deadline closes it, a standing quote's pulls it, a dead-man switch pulls everything of its account.
     """
     book = state.book
-    if not book.deadlines or book.deadlines[0][0] > at:
+    earliest = book.earliest()
+    if earliest is None or earliest[0] > at:
         return []
-    due, kind, id, market = book.deadlines[0]
+    due, kind, id, market = earliest
     done = e.DeadlinePassed(at, due, kind, id, market)
     if kind == REQUEST_DEADLINE:
         request = book.requests.get(id)
@@ -129,6 +130,4 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     if kind == STANDING_DEADLINE:
         stale = book.standing_expires.get((id, market)) != due
         return [done] if stale else [e.QuotesPulled(at, id, market, "expired"), done]
-    if book.switches.get(id) != due:
-        return [done]
     return [*pull_everything(state, id, "switch", at), e.DeadlineSet(at, id, 0), done]

@@ -178,7 +178,8 @@ class Exchange:
 
     def next_deadline(self) -> int:
         """Instant of the next thing that expires, or 0 when nothing does."""
-        return self.book.deadlines[0][0] if self.book.deadlines else 0
+        earliest = self.book.earliest()
+        return earliest[0] if earliest is not None else 0
 
 
 def conserved(state: Exchange) -> bool:

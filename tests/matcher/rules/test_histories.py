@@ -189,6 +189,9 @@ def check_caches(world):
         if account.valued == state.marked:
             margin = state.margin_of(account)
             assert (account.balance + account.gain, account.required) == (margin.equity, margin.requirement)
+    assert [(due, account) for due, _, account, _ in state.book.switch_deadlines] == sorted(
+        (due, account) for account, due in state.book.switches.items()
+    )
     assert set(state.book.standing_expires) <= set(state.book.standing_due)
     assert all(state.book.standing_due[of] <= until for of, until in state.book.standing_expires.items())
     for sign, ladders in ((1, state.book.asks), (-1, state.book.bids)):

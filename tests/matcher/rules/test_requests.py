@@ -329,6 +329,29 @@ def test_the_dead_mans_switch_pulls_everything_unless_moved(world):
     assert len(world.state.book.bids[1]) == 0
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_switch_moved_again_and_again_has_one_deadline_and_fires_at_the_last(world, step):
+    maker, other = world.agent(1), world.agent(2)
+    world.quotes(maker, [(590_000, 10)], [])
+    start = world.now
+    world.play(c.CancelAfter(other, start + 30 * SECOND))
+    for number in range(500):
+        world.play(c.CancelAfter(maker, start + (1_000 + step * number) * SECOND // 50))
+    book = world.state.book
+    assert len(book.deadlines) + len(book.switch_deadlines) == 3
+    last = start + (1_000 + step * 499) * SECOND // 50
+    assert world.state.next_deadline() == min(last, start + 30 * SECOND)
+    world.pass_time(last - start - 1)
+    assert len(book.bids[1]) == 1
+    world.pass_time(1)
+    assert len(book.bids[1]) == 0
+    world.play(c.CancelAfter(maker, world.now + SECOND))
+    world.play(c.CancelAfter(maker, 0))
+    assert maker not in book.switches
+    world.pass_time(60 * SECOND)
+    assert book.switch_deadlines == []
+
+
 def test_quotes_replaced_again_and_again_share_a_deadline_and_expire_at_the_last(world):
     maker = world.agent(1)
     for step in range(1, 101):
