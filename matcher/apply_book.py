@@ -19,7 +19,7 @@ Applier = Callable[[Exchange, Any], None]
 
 def _request_opened(state: Exchange, event: e.RequestOpened) -> None:
     book, request, account = state.book, event.request, event.account
-    book.requests[request] = Request(event, set(event.makers), {})
+    book.requests[request] = Request(event, book.waited_for(event.makers, event.market), {})
     keys = book.open_keys.get(account)
     if keys is None:
         keys = book.open_keys[account] = {}
@@ -32,6 +32,7 @@ def _quote_given(state: Exchange, event: e.QuoteGiven) -> None:
     book, account = state.book, event.account
     request = book.requests[event.request]
     request.waiting.discard(account)
+    book.spoke(account, request.opened.market)
     request.answers[account] = event
     book.answered_by[account].add(event.request)
     book.next_id = event.quote + 1
@@ -40,6 +41,7 @@ def _quote_given(state: Exchange, event: e.QuoteGiven) -> None:
 def _maker_passed(state: Exchange, event: e.MakerPassed) -> None:
     request = state.book.requests[event.request]
     request.waiting.discard(event.account)
+    state.book.spoke(event.account, request.opened.market)
     if request.answers.pop(event.account, None) is not None:
         state.book.answered_by[event.account].discard(event.request)
 
@@ -89,6 +91,7 @@ def _subscribed(state: Exchange, event: e.Subscribed) -> None:
     book, account = state.book, event.account
     book.answered_by.setdefault(account, set())
     for id, makers in book.makers.items():
+        book.spoke(account, id)
         if id not in event.markets:
             makers.pop(account, None)
         elif account not in makers:

@@ -8,7 +8,15 @@ from matcher import commands as c
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
 from matcher.fills import Planner, exposure, reducible, within_band
-from matcher.limits import KEY_LENGTH_MAX, PRICE_MAX, QUOTE_LIFE_MAX, REQUESTS_OPEN_MAX, SIZE_MAX, TTL_CLASSES
+from matcher.limits import (
+    KEY_LENGTH_MAX,
+    MAKERS_ASKED_MAX,
+    PRICE_MAX,
+    QUOTE_LIFE_MAX,
+    REQUESTS_OPEN_MAX,
+    SIZE_MAX,
+    TTL_CLASSES,
+)
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
 
@@ -49,15 +57,31 @@ def _ask_makers(state: Exchange, account: Account, command: c.OpenRequest, at: i
     )
     if code is not None:
         return Rejection(code, _SENTENCES[code])
-    frozen, asked, owner = state.book.frozen, state.book.makers[command.market], account.owner
-    makers = [maker for maker, other in asked.items() if other != owner]
-    if frozen:
-        makers = [maker for maker in makers if frozen.get((maker, command.market), 0) <= at]
+    makers = _makers(state, account.owner, command.market, at)
     terms = _opened(state, command, tuple(makers), at)
     if not makers and command.auto:
         plan = Planner(state, terms, at).plan(standing_offers(state, terms), command.all_or_none)
         return closed(state, terms, plan, at)
     return [terms]
+
+
+def _makers(state: Exchange, owner: str, market: int, at: int) -> list[int]:
+    """Who is asked: subscribed makers of other owners that have money and are not frozen, at most `MAKERS_ASKED_MAX`."""
+    book, accounts = state.book, state.accounts
+    frozen = book.frozen
+    makers = [
+        maker
+        for maker, other in book.makers[market].items()
+        if other != owner
+        and state.equity(accounts[maker]) > 0
+        and (not frozen or frozen.get((maker, market), 0) <= at)
+    ]
+    if len(makers) > MAKERS_ASKED_MAX:
+        turn = book.next_id % len(makers)
+        makers = makers[turn:] + makers[:turn]
+        makers.sort(key=lambda maker: book.silent(maker, market))
+        del makers[MAKERS_ASKED_MAX:]
+    return makers
 
 
 def _opened(state: Exchange, command: c.OpenRequest, makers: tuple[int, ...], at: int) -> e.RequestOpened:
