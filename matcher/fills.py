@@ -1,6 +1,6 @@
 """Planning the fills of one request: who trades how much at which price, and why the others do not. Changes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -28,10 +28,14 @@ Offer = tuple[int, bool, int, int, QuoteGiven | Level]
 tier (negated), arrival, and what it comes from. Arrivals differ, so the last is never compared."""
 
 
+Firm = tuple[int, int]
+"""Price in ticks and lots of one side of a firm quote; no lots when it does not quote that side."""
+
+
 class Plan(msgspec.Struct):
     """The fills and the events around them; `code` says why the taker got no more, when it was the taker's doing."""
 
-    events: list[Event]
+    events: Sequence[Event]
     fills: tuple[int, ...]
     filled: int
     value: int
@@ -64,13 +68,15 @@ class Exposure(msgspec.Struct, gc=False):
         owned = abs(before + change)
         if owned > market.position_cap and owned > abs(before):
             return Code.POSITION_CAP
+        return None if self.affords(change, value_per_lot, fee, mark) else Code.INSUFFICIENT_MARGIN
+
+    def affords(self, change: int, value_per_lot: int, fee: int, mark: Mark) -> bool:
+        """Whether the account's margin allows it to trade `change` lots at `value_per_lot` micro-USDC and pay `fee`."""
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
         equity = self.equity + change * (mark.value_per_lot - value_per_lot) - fee
         requirement = self.elsewhere + mark.requirement(after)
-        if equity < requirement and not trade_is_affordable(self.size, after, equity, requirement):
-            return Code.INSUFFICIENT_MARGIN
-        return None
+        return equity >= requirement or trade_is_affordable(self.size, after, equity, requirement)
 
     def take(self, change: int, value_per_lot: int, fee: int, mark: Mark) -> Trade:
         """Trade without asking."""
@@ -98,6 +104,25 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
         if net is None:
             net = nets[account.owner] = Net(net_of_owner(account, market))
     return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net)
+
+
+def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm) -> bool:
+    """Whether the account could honour a firm bid, and a firm ask, each by itself; what only reduces its position it always can."""
+    mark = state.marks[market]
+    (bid_price, bought), (ask_price, sold) = bid, ask
+    value_per_tick = state.markets[market].value_per_tick_lot
+    bid_loss = (bid_price - mark.price) * bought * value_per_tick
+    ask_loss = (mark.price - ask_price) * sold * value_per_tick
+    # The rule itself costs as much as half an answer. No requirement grows by more than that of what is traded, so an account
+    # with this much to spare passes it without being asked.
+    free = state.equity(account) - account.required - mark.requirement(bought if bought > sold else sold)
+    if free >= 0 and free >= bid_loss and free >= ask_loss:
+        return True
+    exposed = exposure(state, account, market, {})
+    return all(
+        lots <= reducible(exposed.size, side) or exposed.affords(side * lots, price * value_per_tick, 0, mark)
+        for side, (price, lots) in ((1, bid), (-1, ask))
+    )
 
 
 def within_band(market: Market, given: int, now: int) -> bool:
@@ -143,9 +168,9 @@ class Planner:
         self._open_interest = state.open_interest[market]
         self._left = min(terms.size, reducible(taker.size, terms.side)) if terms.reduce_only else terms.size
         self._value = 0
-        self._trades: list[Event] = []
-        self._reduced: list[Event] = []
-        self._rejected: list[Event] = []
+        self._trades: list[Filled] = []
+        self._reduced: list[StandingReduced] = []
+        self._rejected: list[QuoteRejected | StandingReduced] = []
 
     def plan(self, offers: Iterable[Offer], whole: bool) -> Plan:
         """Fill best first; `whole`: all of the request or nothing."""
@@ -157,10 +182,18 @@ class Planner:
                 break
         filled = wanted - self._left
         if whole and filled < self._terms.size:
-            return Plan(self._rejected, (), 0, 0, code)
+            return Plan(self._hollow(), (), 0, 0, code)
         first = self._state.last_fill + 1
         fills = tuple(range(first, first + len(trades)))
-        return Plan(self._rejected + trades + self._reduced, fills, filled, self._value, code)
+        return Plan([*self._rejected, *trades, *self._reduced], fills, filled, self._value, code)
+
+    def _hollow(self) -> Sequence[Event]:
+        """Rejections that hold although nothing of the plan is filled: those of owners that trade nothing in it."""
+        if not self._rejected or not self._trades:
+            return self._rejected
+        accounts = self._state.accounts
+        traded = {accounts[fill.maker].owner for fill in self._trades}
+        return [event for event in self._rejected if accounts[event.account].owner not in traded]
 
     def _try(self, offer: QuoteGiven | Level, price: int) -> Code | None:
         """Fill against one offer if it holds. Returns a code only when the taker can trade no further."""
@@ -224,7 +257,7 @@ class Planner:
             )
         )
         if isinstance(offer, Level):
-            self._reduce(offer, offer.size - size, self._reduced)
+            self._reduced.append(self._reduction(offer, offer.size - size))
         return None
 
     def _reject(self, offer: QuoteGiven | Level, code: Code) -> None:
@@ -232,11 +265,11 @@ class Planner:
         request = self._terms.request if isinstance(offer, QuoteGiven) else 0
         self._rejected.append(QuoteRejected(at, offer.account, request, offer.quote, market, code))
         if isinstance(offer, Level):
-            self._reduce(offer, 0, self._rejected)
+            self._rejected.append(self._reduction(offer, 0))
 
-    def _reduce(self, level: Level, left: int, events: list[Event]) -> None:
+    def _reduction(self, level: Level, left: int) -> StandingReduced:
         terms = self._terms
-        events.append(StandingReduced(self._at, level.account, terms.market, terms.side, level.quote, left))
+        return StandingReduced(self._at, level.account, terms.market, terms.side, level.quote, left)
 
 
 def _longs(one: int, other: int) -> int:
@@ -244,7 +277,7 @@ def _longs(one: int, other: int) -> int:
     return (one if one > 0 else 0) + (other if other > 0 else 0)
 
 
-def protect_makers(state: Exchange, events: list[Event], at: int) -> list[Event]:
+def protect_makers(state: Exchange, events: Sequence[Event], at: int) -> list[Event]:
     """What maker protection does after the fills among `events`: the maker's quotes go and it is frozen for a while."""
     caused: list[Event] = []
     if not state.book.protections:

@@ -285,14 +285,73 @@ def test_a_quote_is_void_once_the_index_left_the_band(world, moved, filled):
 
 
 def test_a_maker_that_cannot_pay_is_passed_over_and_recorded(world):
-    poor, rich, trader = world.agent(1, deposit=1_000_000), world.agent(2), world.agent(3)
+    poor, rich, trader = world.agent(1, deposit=1_000_000_000), world.agent(2), world.agent(3)
     world.quotes(poor, [], [(600_000, 5_000)])
+    world.play(c.ReserveWithdrawal(poor, 900_000_000, "w"))
     world.quotes(rich, [], [(600_100, 5_000)])
     outcome = world.request(trader, "k", 1, 1_000, 601_000)
     assert closed(outcome).fills
     assert world.held(rich)[0] == -1_000
     rejected = next(event for event in outcome if isinstance(event, e.QuoteRejected))
     assert (rejected.account, rejected.code) == (poor, "maker_cannot_pay")
+
+
+def test_quotes_are_backed_by_their_largest_level_to_the_micro_unit(world):
+    asker, index, lots = world.agent(9), 600_000, 5_000
+    required = index * lots * 10 // 50
+    for number, (bid, ask, loss) in enumerate(
+        [(index, 0, 0), (0, index, 0), (index + 7, 0, 7), (0, index - 7, 7), (index - 5, index + 7, -5)]
+    ):
+        needed = required + loss * lots * 10
+        exact = world.agent(2 * number + 10, deposit=needed)
+        short = world.agent(2 * number + 11, deposit=needed - 1)
+        bids = ((bid, lots), (bid - 1, 10)) if bid else ()
+        asks = ((ask + 1, 10), (ask, lots)) if ask else ()
+        expires = world.now + SECOND
+        assert world.refuse(c.SetQuotes(short, 1, bids, asks, expires)) == "insufficient_margin"
+        world.play(c.SetQuotes(exact, 1, bids, asks, expires))
+        world.play(c.CancelAll(exact))
+        for maker in (exact, short):
+            world.play(c.Subscribe(maker, (1,)))
+        request = opened(world.request(asker, f"k{number}", 1, 10, 601_000, auto=False)).request
+        answer = c.AnswerRequest(short, request, bid, ask, lots, 1, expires)
+        assert world.refuse(answer) == "insufficient_margin"
+        world.play(c.AnswerRequest(exact, request, bid, ask, lots, 1, expires))
+
+
+def test_a_quote_that_only_reduces_needs_no_margin(world):
+    rich, maker = world.agent(1, deposit=10**13), world.agent(2, deposit=1_300_000_000)
+    world.quotes(rich, [], [(600_000, 10**6)])
+    assert closed(world.request(maker, "k", 1, 10_000, 600_000)).outcome == "filled"
+    world.play(c.CancelAll(rich))
+    world.index(1, 595_000)
+    world.quotes(maker, [], [(595_000, 10_000)])
+    expires = world.now + SECOND
+    assert world.refuse(c.SetQuotes(maker, 1, (), ((595_000, 20_001),), expires)) == "insufficient_margin"
+    assert world.refuse(c.SetQuotes(maker, 1, ((594_000, 1),), (), expires)) == "insufficient_margin"
+    assert [level.size for level in world.state.book.asks[1]] == [10_000]
+
+
+def test_hollow_levels_disappear_when_a_request_goes_on_to_the_makers(world):
+    hollow, sound, trader = world.agent(1, deposit=1_000_000_000), world.agent(2), world.agent(3)
+    world.quotes(hollow, [], [(600_000, 5_000)])
+    world.quotes(sound, [], [(600_100, 500)])
+    world.play(c.Subscribe(sound, (1,)))
+    world.play(c.ReserveWithdrawal(hollow, 999_000_000, "w"))
+    outcome = world.request(trader, "k", 1, 1_000, 601_000)
+    opened(outcome)
+    rejected = [event for event in outcome if isinstance(event, e.QuoteRejected)]
+    assert [(event.account, event.code) for event in rejected] == [(hollow, "maker_cannot_pay")]
+    assert [level.account for level in world.state.book.asks[1]] == [sound]
+
+
+def test_a_level_that_only_fails_after_fills_that_do_not_happen_stays(world):
+    maker, trader = world.agent(1, deposit=1_000_000_000), world.agent(3)
+    world.quotes(maker, [], [(600_000, 5_000), (600_001, 5_000)])
+    world.play(c.Subscribe(maker, (1,)))
+    outcome = world.request(trader, "k", 1, 10_000, 601_000)
+    assert outcome == [opened(outcome)]
+    assert len(world.state.book.asks[1]) == 2
 
 
 def test_margin_is_checked_at_its_edge(world):
