@@ -169,7 +169,11 @@ class Connection(WSListener):
             return
         self._bad_messages = 0
         self._counts[OP_NAMES[kind]] += 1
-        if kind in LIMITED and not self._bucket.take(time.monotonic_ns()):
+        if (
+            kind in LIMITED
+            and (kind is not wire.CancelAfter or op.in_ms)
+            and not self._bucket.take(time.monotonic_ns())
+        ):
             self.error(op.id, ApiError("rate_limited"))
             return
         try:

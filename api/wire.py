@@ -171,8 +171,8 @@ Incoming = (
     | Ping
 )
 
-NEVER_LIMITED: Final = (Cancel, CancelAll, CancelAfter, Withdraw, Pass)
-"""Taking risk off must always be possible."""
+NEVER_LIMITED: Final = (Cancel, CancelAll, Withdraw, Pass)
+"""Taking risk off must always be possible; so must switching a dead-man switch off, while setting one is limited."""
 
 
 class Named(msgspec.Struct, gc=False):

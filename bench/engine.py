@@ -143,7 +143,7 @@ def accepted_trips(run: Run, cycles: int, name: str) -> None:
 def standing_fills(run: Run, cycles: int, name: str) -> None:
     """Requests that a standing quote fills at once."""
     for one in MARKETS:
-        run.do(c.SetQuotes(16, one.id, ((INDEX - 100, 10**9),), ((INDEX + 100, 10**9),), run.now + SECOND))
+        run.do(c.SetQuotes(16, one.id, ((INDEX - 100, 10**6),), ((INDEX + 100, 10**6),), run.now + SECOND))
     for cycle in range(cycles):
         one, side = cycle % len(MARKETS) + 1, 1 if cycle // 50 % 2 else -1
         trader = TRADERS[cycle % len(TRADERS)]

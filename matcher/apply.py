@@ -155,7 +155,7 @@ def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
     book = state.book
     if id >= book.next_id:
         book.next_id = id + 1
-    book.close(event.account, event.key, id)
+    book.close(event.account, event.key, id, event.at)
 
 
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:

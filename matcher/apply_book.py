@@ -8,7 +8,6 @@ from core import events as e
 from matcher.book import (
     REQUEST_DEADLINE,
     STANDING_DEADLINE,
-    SWITCH_DEADLINE,
     Level,
     Protection,
     Request,
@@ -20,7 +19,7 @@ Applier = Callable[[Exchange, Any], None]
 
 def _request_opened(state: Exchange, event: e.RequestOpened) -> None:
     book, request, account = state.book, event.request, event.account
-    book.requests[request] = Request(event, set(event.makers), {})
+    book.requests[request] = Request(event, book.waited_for(event.makers, event.market), {})
     keys = book.open_keys.get(account)
     if keys is None:
         keys = book.open_keys[account] = {}
@@ -33,6 +32,7 @@ def _quote_given(state: Exchange, event: e.QuoteGiven) -> None:
     book, account = state.book, event.account
     request = book.requests[event.request]
     request.waiting.discard(account)
+    book.spoke(account, request.opened.market)
     request.answers[account] = event
     book.answered_by[account].add(event.request)
     book.next_id = event.quote + 1
@@ -41,6 +41,7 @@ def _quote_given(state: Exchange, event: e.QuoteGiven) -> None:
 def _maker_passed(state: Exchange, event: e.MakerPassed) -> None:
     request = state.book.requests[event.request]
     request.waiting.discard(event.account)
+    state.book.spoke(event.account, request.opened.market)
     if request.answers.pop(event.account, None) is not None:
         state.book.answered_by[event.account].discard(event.request)
 
@@ -90,6 +91,7 @@ def _subscribed(state: Exchange, event: e.Subscribed) -> None:
     book, account = state.book, event.account
     book.answered_by.setdefault(account, set())
     for id, makers in book.makers.items():
+        book.spoke(account, id)
         if id not in event.markets:
             makers.pop(account, None)
         elif account not in makers:
@@ -98,11 +100,7 @@ def _subscribed(state: Exchange, event: e.Subscribed) -> None:
 
 
 def _deadline_set(state: Exchange, event: e.DeadlineSet) -> None:
-    if event.deadline:
-        state.book.switches[event.account] = event.deadline
-        heappush(state.book.deadlines, (event.deadline, SWITCH_DEADLINE, event.account, 0))
-    else:
-        state.book.switches.pop(event.account, None)
+    state.book.switch(event.account, event.deadline)
 
 
 def _protection_set(state: Exchange, event: e.ProtectionSet) -> None:

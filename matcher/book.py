@@ -8,10 +8,12 @@ from heapq import heappop, heappush
 import msgspec
 
 from core.events import QuoteGiven, RequestOpened
+from matcher.limits import SILENCES_MAX
 
 
 class Request(msgspec.Struct):
-    """An open request. `waiting` makers have neither answered nor passed yet; `answers` are the firm ones, by maker."""
+    """An open request. `waiting` makers are those it waits for: asked, and neither answered nor passed yet; `answers` are the firm
+    ones, by maker."""
 
     opened: RequestOpened
     waiting: set[int]
@@ -113,11 +115,17 @@ class Protection:
 
 REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE = 0, 1, 2
 
+Deadline = tuple[int, int, int, int]
+"""An instant, the kind, an account or request, and a market: ordered by instant."""
+
 
 class Book:
-    """Indexes over the volatile state. `deadlines` is a heap of (instant, kind, account or request, market); entries may be stale.
+    """Indexes over the volatile state. `deadlines` is a heap, for requests and standing quotes; its entries may be stale.
 
+    `switches` has the deadline of each account's dead-man switch and `switch_deadlines` the same in order, one each, never stale:
+    a switch moves as often as its agent likes and lives for an hour, so what it moved away from may not pile up.
     `standing_due` is the next deadline in the heap for an account's quotes in a market; it may come before they expire.
+    `silences` counts, for an account in a market, the requests in a row that waited for it until their time was up.
     `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
     order of their ids.
     """
@@ -133,21 +141,60 @@ class Book:
         self.standing_expires: dict[tuple[int, int], int] = {}
         self.standing_due: dict[tuple[int, int], int] = {}
         self.makers: dict[int, dict[int, str]] = {}
+        self.silences: dict[tuple[int, int], int] = {}
         self.frozen: dict[tuple[int, int], int] = {}
         self.protections: dict[tuple[int, int], Protection] = {}
         self.switches: dict[int, int] = {}
-        self.deadlines: list[tuple[int, int, int, int]] = []
+        self.switch_deadlines: list[Deadline] = []
+        self.deadlines: list[Deadline] = []
 
-    def close(self, account: int, key: str, id: int) -> None:
+    def earliest(self) -> Deadline | None:
+        """The deadline that falls due first, or None when there is none."""
+        deadlines, switches = self.deadlines, self.switch_deadlines
+        if not switches:
+            return deadlines[0] if deadlines else None
+        return min(deadlines[0], switches[0]) if deadlines else switches[0]
+
+    def switch(self, account: int, deadline: int) -> None:
+        """Move an account's dead-man switch to `deadline`; 0 switches it off."""
+        ordered, before = self.switch_deadlines, self.switches.pop(account, 0)
+        if before:
+            del ordered[bisect_left(ordered, (before, SWITCH_DEADLINE, account, 0))]
+        if deadline:
+            self.switches[account] = deadline
+            insort(ordered, (deadline, SWITCH_DEADLINE, account, 0))
+
+    def silent(self, account: int, market: int) -> bool:
+        """Whether a maker has let so many requests pass in silence that they no longer wait for it."""
+        return self.silences.get((account, market), 0) >= SILENCES_MAX
+
+    def waited_for(self, makers: tuple[int, ...], market: int) -> set[int]:
+        """Which of the asked makers a request waits for: those who speak, or all when none does, so that the only maker of a market
+        is heard again after a pause."""
+        if not self.silences:
+            return set(makers)
+        return {maker for maker in makers if not self.silent(maker, market)} or set(makers)
+
+    def spoke(self, account: int, market: int) -> None:
+        """The maker answered, passed or subscribed: its silences are forgotten."""
+        if self.silences:
+            self.silences.pop((account, market), None)
+
+    def close(self, account: int, key: str, id: int, at: int) -> None:
         """Forget a request, if it is open, and the deadlines at the head of the heap whose requests have closed.
 
-        Requests close about in the order in which they came, so that hardly one deadline is left to fall due for nothing.
+        Whoever it still waited for when its time was up was silent. Requests close about in the order in which they came, so that
+        hardly one deadline is left to fall due for nothing.
         """
         requests, deadlines = self.requests, self.deadlines
         request = requests.pop(id, None)
         if request is None:
             return
         del self.open_keys[account][key]
+        if request.waiting and at >= request.opened.expires:
+            for maker in request.waiting:
+                where = maker, request.opened.market
+                self.silences[where] = self.silences.get(where, 0) + 1
         for maker in request.answers:
             self.answered_by[maker].discard(id)
         while deadlines and deadlines[0][1] == REQUEST_DEADLINE and deadlines[0][2] not in requests:

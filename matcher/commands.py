@@ -109,8 +109,8 @@ class Advance(Command, frozen=True):
 class OpenRequest(Command, frozen=True):
     """Ask for `size` lots at `limit` or better.
 
-    `ttl` is one of `matcher.limits.TTL_CLASSES`. `auto` fills the best quote at once when all asked makers answered or the
-    time is up; otherwise the trader accepts a quote by id. `all_or_none` refuses partial fills. `show_side` lets makers see
+    `ttl` is one of `matcher.limits.TTL_CLASSES`. `auto` fills the best quote at once when all makers it waits for answered or
+    the time is up; otherwise the trader accepts a quote by id. `all_or_none` refuses partial fills. `show_side` lets makers see
     the direction. `expires_after` (0 = never) refuses the command when it arrives later than that instant.
     """
 

@@ -104,7 +104,10 @@ def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcom
 
 
 def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -> Outcome:
-    """Take an amount out of the account when its margin and what the chain holds for it allow."""
+    """Take an amount out of the account when its margin and what the chain holds for it allow.
+
+    Margin is only as good as its marks: while the index of a market that the account holds is too old, nothing leaves.
+    """
     known = state.withdrawal_keys.get((command.account, command.key))
     if known is not None:
         if known.amount != command.amount:
@@ -113,6 +116,11 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     if command.amount <= 0 or not 0 < len(command.key) <= KEY_LENGTH_MAX:
         return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
     account = state.accounts[command.account]
+    for market in account.positions:
+        if at - state.indexes[market].published > state.markets[market].index_max_age:
+            return Rejection(
+                Code.INDEX_UNAVAILABLE, "A market that the account holds has no fresh index price: try again."
+            )
     if command.amount > min(state.margin_of(account).withdrawable, account.settled):
         return Rejection(
             Code.WITHDRAWAL_TOO_LARGE,

@@ -1,11 +1,14 @@
 """Standing quotes, maker settings, and everything that pulls quotes: cancels, switches and time."""
 
+from typing import Final
+
 from core import events as e
 from core.events import Event
 from matcher import commands as c
 from matcher.book import REQUEST_DEADLINE, STANDING_DEADLINE
 from matcher.closing import cancelled, close_request
 from matcher.decide_requests import not_tradable
+from matcher.fills import Firm, backed
 from matcher.limits import (
     PRICE_MAX,
     PROTECTION_WINDOW_MAX,
@@ -17,6 +20,8 @@ from matcher.limits import (
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
 
+_BAD_LEVEL: Final = Rejection(Code.BAD_VALUE, "Every level has a positive price and size.")
+
 
 def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
     """Replace the account's standing quotes in a market; both sides empty pull them."""
@@ -24,14 +29,18 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     if not command.bids and not command.asks:
         return [e.QuotesPulled(at, command.account, command.market, "cancelled")]
-    bad = _bad_levels(command, at)
-    if bad is not None:
-        return bad
+    largest = _largest(command, at)
+    if isinstance(largest, Rejection):
+        return largest
     if state.book.frozen.get((command.account, command.market), 0) > at:
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
     refused = not_tradable(state, command.market, at)
     if refused is not None:
         return refused
+    if not backed(state, state.accounts[command.account], command.market, *largest):
+        return Rejection(
+            Code.INSUFFICIENT_MARGIN, "The account's equity would not cover its largest level if it filled."
+        )
     return [
         e.QuotesSet(
             at,
@@ -46,17 +55,29 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
     ]
 
 
-def _bad_levels(command: c.SetQuotes, at: int) -> Rejection | None:
-    levels = (*command.bids, *command.asks)
-    if len(command.bids) > STANDING_LEVELS_MAX or len(command.asks) > STANDING_LEVELS_MAX:
+def _largest(command: c.SetQuotes, at: int) -> tuple[Firm, Firm] | Rejection:
+    """The bid and the ask of most lots, of several the one that costs the maker most; or what is wrong with the levels."""
+    bids, asks = command.bids, command.asks
+    if len(bids) > STANDING_LEVELS_MAX or len(asks) > STANDING_LEVELS_MAX:
         return Rejection(Code.BAD_VALUE, f"At most {STANDING_LEVELS_MAX} levels a side.")
-    if not all(0 < price <= PRICE_MAX and 0 < size <= SIZE_MAX for price, size in levels):
-        return Rejection(Code.BAD_VALUE, "Every level has a positive price and size.")
-    if command.bids and command.asks and max(command.bids)[0] >= min(command.asks)[0]:
+    bid = ask = (0, 0)
+    for level in bids:
+        price, size = level
+        if not (0 < price <= PRICE_MAX and 0 < size <= SIZE_MAX):
+            return _BAD_LEVEL
+        if size > bid[1] or (size == bid[1] and price > bid[0]):
+            bid = level
+    for level in asks:
+        price, size = level
+        if not (0 < price <= PRICE_MAX and 0 < size <= SIZE_MAX):
+            return _BAD_LEVEL
+        if size > ask[1] or (size == ask[1] and price < ask[0]):
+            ask = level
+    if bids and asks and max(bids)[0] >= min(asks)[0]:
         return Rejection(Code.BAD_VALUE, "The best bid must be below the best ask.")
     if not at < command.expires <= at + QUOTE_LIFE_MAX:
         return Rejection(Code.BAD_VALUE, "A quote's expiry lies ahead, at most a minute.")
-    return None
+    return bid, ask
 
 
 def cancel_all(state: Exchange, command: c.CancelAll, at: int) -> Outcome:
@@ -116,9 +137,10 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     A request's deadline closes it, a standing quote's pulls it, a dead-man switch pulls everything of its account.
     """
     book = state.book
-    if not book.deadlines or book.deadlines[0][0] > at:
+    earliest = book.earliest()
+    if earliest is None or earliest[0] > at:
         return []
-    due, kind, id, market = book.deadlines[0]
+    due, kind, id, market = earliest
     done = e.DeadlinePassed(at, due, kind, id, market)
     if kind == REQUEST_DEADLINE:
         request = book.requests.get(id)
@@ -129,6 +151,4 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     if kind == STANDING_DEADLINE:
         stale = book.standing_expires.get((id, market)) != due
         return [done] if stale else [e.QuotesPulled(at, id, market, "expired"), done]
-    if book.switches.get(id) != due:
-        return [done]
     return [*pull_everything(state, id, "switch", at), e.DeadlineSet(at, id, 0), done]

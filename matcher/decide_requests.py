@@ -1,5 +1,6 @@
 """Requests, answers, accepts and cancels: what each leads to."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from core import events as e
@@ -7,8 +8,16 @@ from core.market import MarketStatus
 from matcher import commands as c
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
-from matcher.fills import Planner, exposure, reducible, within_band
-from matcher.limits import KEY_LENGTH_MAX, PRICE_MAX, QUOTE_LIFE_MAX, REQUESTS_OPEN_MAX, SIZE_MAX, TTL_CLASSES
+from matcher.fills import Planner, backed, exposure, reducible, within_band
+from matcher.limits import (
+    KEY_LENGTH_MAX,
+    MAKERS_ASKED_MAX,
+    PRICE_MAX,
+    QUOTE_LIFE_MAX,
+    REQUESTS_OPEN_MAX,
+    SIZE_MAX,
+    TTL_CLASSES,
+)
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
 
@@ -39,25 +48,45 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
         whole = Planner(state, terms, at).plan(standing_offers(state, terms), whole=True)
         if whole.filled == command.size:
             return closed(state, terms, whole, at)
-    return _ask_makers(state, account, command, at)
+        return _ask_makers(state, account, command, whole.events, at)
+    return _ask_makers(state, account, command, (), at)
 
 
-def _ask_makers(state: Exchange, account: Account, command: c.OpenRequest, at: int) -> Outcome:
+def _ask_makers(
+    state: Exchange, account: Account, command: c.OpenRequest, hollow: Sequence[e.Event], at: int
+) -> Outcome:
+    """Open the request; `hollow` takes away the standing levels that were found not to hold."""
     mark = state.marks[command.market]
-    code = exposure(state, account, command.market).refusal(
+    code = exposure(state, account, command.market, {}).refusal(
         command.side * command.size, mark.value_per_lot, 0, state.markets[command.market], mark
     )
     if code is not None:
         return Rejection(code, _SENTENCES[code])
-    frozen, asked, owner = state.book.frozen, state.book.makers[command.market], account.owner
-    makers = [maker for maker, other in asked.items() if other != owner]
-    if frozen:
-        makers = [maker for maker in makers if frozen.get((maker, command.market), 0) <= at]
+    makers = _makers(state, account.owner, command.market, at)
     terms = _opened(state, command, tuple(makers), at)
     if not makers and command.auto:
         plan = Planner(state, terms, at).plan(standing_offers(state, terms), command.all_or_none)
         return closed(state, terms, plan, at)
-    return [terms]
+    return [terms, *hollow]
+
+
+def _makers(state: Exchange, owner: str, market: int, at: int) -> list[int]:
+    """Who is asked: subscribed makers of other owners that have money and are not frozen, at most `MAKERS_ASKED_MAX`."""
+    book, accounts = state.book, state.accounts
+    frozen = book.frozen
+    makers = [
+        maker
+        for maker, other in book.makers[market].items()
+        if other != owner
+        and state.equity(accounts[maker]) > 0
+        and (not frozen or frozen.get((maker, market), 0) <= at)
+    ]
+    if len(makers) > MAKERS_ASKED_MAX:
+        turn = book.next_id % len(makers)
+        makers = makers[turn:] + makers[:turn]
+        makers.sort(key=lambda maker: book.silent(maker, market))
+        del makers[MAKERS_ASKED_MAX:]
+    return makers
 
 
 def _opened(state: Exchange, command: c.OpenRequest, makers: tuple[int, ...], at: int) -> e.RequestOpened:
@@ -169,6 +198,10 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
     if at > state.fills_until[market]:
         return _why_not_tradable(state, market, at)
+    if not backed(
+        state, state.accounts[account], market, (bid, size if bid else 0), (ask, size if ask else 0)
+    ):
+        return Rejection(Code.INSUFFICIENT_MARGIN, _SENTENCES[Code.INSUFFICIENT_MARGIN])
     index, id = state.marks[market].price, book.next_id
     given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
     if len(waiting) > 1 or not terms.auto or not _all_spoke(request, account):
@@ -228,7 +261,9 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
     if plan.code is not None:
         return Rejection(plan.code, _SENTENCES[plan.code])
     if not plan.filled:
-        return plan.events or Rejection(Code.QUOTE_UNKNOWN, "The quote does not fit the request's size.")
+        return list(plan.events) or Rejection(
+            Code.QUOTE_UNKNOWN, "The quote does not fit the request's size."
+        )
     return closed(state, terms, plan, at)
 
 

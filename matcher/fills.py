@@ -1,6 +1,6 @@
 """Planning the fills of one request: who trades how much at which price, and why the others do not. Changes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -28,20 +28,31 @@ Offer = tuple[int, bool, int, int, QuoteGiven | Level]
 tier (negated), arrival, and what it comes from. Arrivals differ, so the last is never compared."""
 
 
+Firm = tuple[int, int]
+"""Price in ticks and lots of one side of a firm quote; no lots when it does not quote that side."""
+
+
 class Plan(msgspec.Struct):
     """The fills and the events around them; `code` says why the taker got no more, when it was the taker's doing."""
 
-    events: list[Event]
+    events: Sequence[Event]
     fills: tuple[int, ...]
     filled: int
     value: int
     code: Code | None
 
 
+class Net(msgspec.Struct, gc=False):
+    """Signed lots that all accounts of one owner hold in a market together, as the fills of a plan change them."""
+
+    lots: int
+
+
 class Exposure(msgspec.Struct, gc=False):
     """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
 
-    `elsewhere` is the requirement of its other positions, `owned` the net lots of all accounts of its owner in the market.
+    `elsewhere` is the requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and None for
+    an owner of a single account, whose net is its position.
     """
 
     account: Account
@@ -49,43 +60,69 @@ class Exposure(msgspec.Struct, gc=False):
     cost: int
     equity: int
     elsewhere: int
-    owned: int
+    net: Net | None
 
     def refusal(self, change: int, value_per_lot: int, fee: int, market: Market, mark: Mark) -> Code | None:
         """Why the account may not trade `change` lots at `value_per_lot` micro-USDC and pay `fee`, or None."""
-        owned = abs(self.owned + change)
-        if owned > market.position_cap and owned > abs(self.owned):
+        before = self.size if self.net is None else self.net.lots
+        owned = abs(before + change)
+        if owned > market.position_cap and owned > abs(before):
             return Code.POSITION_CAP
+        return None if self.affords(change, value_per_lot, fee, mark) else Code.INSUFFICIENT_MARGIN
+
+    def affords(self, change: int, value_per_lot: int, fee: int, mark: Mark) -> bool:
+        """Whether the account's margin allows it to trade `change` lots at `value_per_lot` micro-USDC and pay `fee`."""
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
         equity = self.equity + change * (mark.value_per_lot - value_per_lot) - fee
         requirement = self.elsewhere + mark.requirement(after)
-        if equity < requirement and not trade_is_affordable(self.size, after, equity, requirement):
-            return Code.INSUFFICIENT_MARGIN
-        return None
+        return equity >= requirement or trade_is_affordable(self.size, after, equity, requirement)
 
     def take(self, change: int, value_per_lot: int, fee: int, mark: Mark) -> Trade:
         """Trade without asking."""
         after = trade(self.size, self.cost, change, value_per_lot)
         self.size, self.cost, _ = after
         self.equity += change * (mark.value_per_lot - value_per_lot) - fee
-        self.owned += change
+        if self.net is not None:
+            self.net.lots += change
         return after
 
 
-def exposure(state: Exchange, account: Account, market: int) -> Exposure:
-    """An account's exposure in a market before anything is traded."""
+def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net]) -> Exposure:
+    """An account's exposure in a market before it trades anything; `nets` has those of the owners already met, and gains its own."""
     if account.valued != state.marked:
         state.value(account)
-    owned = account.owned
     held = account.positions.get(market)
     if held is None:
         size, cost, elsewhere = 0, 0, account.required
     else:
         size, cost = held.size, held.cost
         elsewhere = account.required - held.required
-    net = size if len(owned) == 1 else net_of_owner(account, market)
+    net = None
+    if len(account.owned) > 1:
+        net = nets.get(account.owner)
+        if net is None:
+            net = nets[account.owner] = Net(net_of_owner(account, market))
     return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net)
+
+
+def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm) -> bool:
+    """Whether the account could honour a firm bid, and a firm ask, each by itself; what only reduces its position it always can."""
+    mark = state.marks[market]
+    (bid_price, bought), (ask_price, sold) = bid, ask
+    value_per_tick = state.markets[market].value_per_tick_lot
+    bid_loss = (bid_price - mark.price) * bought * value_per_tick
+    ask_loss = (mark.price - ask_price) * sold * value_per_tick
+    # The rule itself costs as much as half an answer. No requirement grows by more than that of what is traded, so an account
+    # with this much to spare passes it without being asked.
+    free = state.equity(account) - account.required - mark.requirement(bought if bought > sold else sold)
+    if free >= 0 and free >= bid_loss and free >= ask_loss:
+        return True
+    exposed = exposure(state, account, market, {})
+    return all(
+        lots <= reducible(exposed.size, side) or exposed.affords(side * lots, price * value_per_tick, 0, mark)
+        for side, (price, lots) in ((1, bid), (-1, ask))
+    )
 
 
 def within_band(market: Market, given: int, now: int) -> bool:
@@ -107,6 +144,7 @@ class Planner:
         "_makers",
         "_mark",
         "_market",
+        "_nets",
         "_open_interest",
         "_reduced",
         "_rejected",
@@ -124,14 +162,15 @@ class Planner:
         self._at = at
         self._market = state.markets[market]
         self._mark = state.marks[market]
-        self._taker = taker = exposure(state, state.accounts[terms.account], market)
+        self._nets: dict[str, Net] = {}
+        self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
         self._left = min(terms.size, reducible(taker.size, terms.side)) if terms.reduce_only else terms.size
         self._value = 0
-        self._trades: list[Event] = []
-        self._reduced: list[Event] = []
-        self._rejected: list[Event] = []
+        self._trades: list[Filled] = []
+        self._reduced: list[StandingReduced] = []
+        self._rejected: list[QuoteRejected | StandingReduced] = []
 
     def plan(self, offers: Iterable[Offer], whole: bool) -> Plan:
         """Fill best first; `whole`: all of the request or nothing."""
@@ -143,10 +182,18 @@ class Planner:
                 break
         filled = wanted - self._left
         if whole and filled < self._terms.size:
-            return Plan(self._rejected, (), 0, 0, code)
+            return Plan(self._hollow(), (), 0, 0, code)
         first = self._state.last_fill + 1
         fills = tuple(range(first, first + len(trades)))
-        return Plan(self._rejected + trades + self._reduced, fills, filled, self._value, code)
+        return Plan([*self._rejected, *trades, *self._reduced], fills, filled, self._value, code)
+
+    def _hollow(self) -> Sequence[Event]:
+        """Rejections that hold although nothing of the plan is filled: those of owners that trade nothing in it."""
+        if not self._rejected or not self._trades:
+            return self._rejected
+        accounts = self._state.accounts
+        traded = {accounts[fill.maker].owner for fill in self._trades}
+        return [event for event in self._rejected if accounts[event.account].owner not in traded]
 
     def _try(self, offer: QuoteGiven | Level, price: int) -> Code | None:
         """Fill against one offer if it holds. Returns a code only when the taker can trade no further."""
@@ -156,7 +203,7 @@ class Planner:
         state, account, market = self._state, offer.account, self._market
         maker = self._makers.get(account)
         if maker is None:
-            maker = self._makers[account] = exposure(state, state.accounts[account], market.id)
+            maker = self._makers[account] = exposure(state, state.accounts[account], market.id, self._nets)
         if maker.account.owner == self._taker.account.owner:
             return None
         index = self._mark.price
@@ -210,7 +257,7 @@ class Planner:
             )
         )
         if isinstance(offer, Level):
-            self._reduce(offer, offer.size - size, self._reduced)
+            self._reduced.append(self._reduction(offer, offer.size - size))
         return None
 
     def _reject(self, offer: QuoteGiven | Level, code: Code) -> None:
@@ -218,11 +265,11 @@ class Planner:
         request = self._terms.request if isinstance(offer, QuoteGiven) else 0
         self._rejected.append(QuoteRejected(at, offer.account, request, offer.quote, market, code))
         if isinstance(offer, Level):
-            self._reduce(offer, 0, self._rejected)
+            self._rejected.append(self._reduction(offer, 0))
 
-    def _reduce(self, level: Level, left: int, events: list[Event]) -> None:
+    def _reduction(self, level: Level, left: int) -> StandingReduced:
         terms = self._terms
-        events.append(StandingReduced(self._at, level.account, terms.market, terms.side, level.quote, left))
+        return StandingReduced(self._at, level.account, terms.market, terms.side, level.quote, left)
 
 
 def _longs(one: int, other: int) -> int:
@@ -230,7 +277,7 @@ def _longs(one: int, other: int) -> int:
     return (one if one > 0 else 0) + (other if other > 0 else 0)
 
 
-def protect_makers(state: Exchange, events: list[Event], at: int) -> list[Event]:
+def protect_makers(state: Exchange, events: Sequence[Event], at: int) -> list[Event]:
     """What maker protection does after the fills among `events`: the maker's quotes go and it is frozen for a while."""
     caused: list[Event] = []
     if not state.book.protections:

@@ -16,6 +16,11 @@ PRICE_MAX: Final = 10**12
 PROTECTION_WINDOW_MAX: Final = 60 * SECOND
 FILLS_PER_REQUEST_MAX: Final = 50
 
+MAKERS_ASKED_MAX: Final = 64
+"""Makers that one request asks; when more may be asked, requests take turns through them, those who speak first."""
+SILENCES_MAX: Final = 3
+"""Requests in a row that a maker may let pass in silence before requests no longer wait for it."""
+
 ANSWERS_KEPT: Final = 100_000
 """Final answers kept per account for repeats of their key, besides `KEYS_KEPT`."""
 BATCHES_KEPT: Final = 10_000

@@ -172,13 +172,20 @@ class Exchange:
             required += held.required
         account.gain, account.required, account.valued = gain, required, self.marked
 
+    def equity(self, account: Account) -> int:
+        """Balance and unrealized profit of an account at the marks, from memory when they have not changed."""
+        if account.valued != self.marked:
+            self.value(account)
+        return account.balance + account.gain
+
     def margin_of(self, account: Account) -> Margin:
         """Margin of an account at the marks."""
         return margin(account.balance, account.positions, self.marks)
 
     def next_deadline(self) -> int:
         """Instant of the next thing that expires, or 0 when nothing does."""
-        return self.book.deadlines[0][0] if self.book.deadlines else 0
+        earliest = self.book.earliest()
+        return earliest[0] if earliest is not None else 0
 
 
 def conserved(state: Exchange) -> bool:

@@ -171,6 +171,16 @@ async def test_rates_are_limited_but_never_those_of_cancels(new_exchange: Any) -
         assert (await agent.ask(op="cancel_all", id=f"c{number}"))["ev"] == "ack"
 
 
+async def test_setting_the_dead_mans_switch_is_limited_but_never_switching_it_off(new_exchange: Any) -> None:
+    exchange = await new_exchange(rate=Rate(per_second=1, burst=3))
+    agent = await exchange.agent()
+    await agent.open()
+    answers = [await agent.ask(op="cancel_after", id=f"on-{n}", in_ms=60_000) for n in range(5)]
+    assert answers[-1]["code"] == "rate_limited"
+    answers = [await agent.ask(op="cancel_after", id=f"off-{n}", in_ms=0) for n in range(5)]
+    assert {answer["ev"] for answer in answers} == {"ack"}
+
+
 def test_a_bucket_refills_at_its_rate() -> None:
     bucket = Bucket(Rate(per_second=10, burst=2), 0)
     assert [bucket.take(0) for _ in range(3)] == [True, True, False]

@@ -2,12 +2,14 @@
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from core.batches import BatchStatus
 from core.quantities import SECOND
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
 from matcher.limits import TTL_CLASSES
+from matcher.state import net_of_owner
 
 AGENTS = st.integers(16, 23)
 MARKETS = st.sampled_from([1, 1, 1, 2, 7])
@@ -18,6 +20,8 @@ SIZES = st.one_of(st.integers(1, 200_000), st.sampled_from([-5, 0, 10**12, 10**1
 KEYS = st.sampled_from([f"k{number}" for number in range(40)] + ["", "x" * 65])
 SIDES = st.sampled_from([1, -1, 1, -1, 0])
 REQUESTS = st.integers(0, 60)
+POSITION_CAP = 50_000
+"""Of market 1, in lots: low enough for the agents' money to reach it."""
 LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=3).map(tuple)
 
 
@@ -45,9 +49,19 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
             c.SetQuotes,
             account=AGENTS,
             market=st.just(1),
-            bids=st.just(((599_900, 50_000),)),
-            asks=st.just(((600_100, 50_000),)),
+            bids=st.just(((599_900, 30_000),)),
+            asks=st.just(((600_100, 30_000),)),
             expires=st.just(now + SECOND),
+        ),
+        st.builds(
+            c.OpenRequest,
+            account=AGENTS,
+            key=KEYS,
+            market=st.just(1),
+            side=st.sampled_from([1, -1]),
+            size=st.just(POSITION_CAP),
+            limit=st.sampled_from([590_000, 610_000]),
+            ttl=st.just(SECOND),
         ),
         st.builds(
             c.AnswerRequest,
@@ -114,7 +128,8 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
     for owner in range(1, 7):
         world.agent(owner, deposit=10**11)
     for name in ("b", "c"):
-        world.agent(1, deposit=10**9, name=name)
+        world.agent(1, deposit=10**11, name=name)
+    world.play(c.ListMarket(replace(world.state.markets[1], position_cap=POSITION_CAP)))
     for _ in range(length):
         world.now += data.draw(st.sampled_from([0, 1, SECOND // 10, SECOND]))
         before = state_hash(world.state) if data.draw(st.integers(0, 20)) == 0 else None
@@ -124,11 +139,40 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
         if before is not None and not isinstance(outcome, list):
             assert state_hash(world.state) == before
         check_caches(world)
+        check_position_caps(world)
     assert state_hash(replayed(world.journal)) == state_hash(world.state)
     loaded = load(dump(world.state))
     assert dump(loaded) == dump(world.state)
     assert loaded.open_interest == world.state.open_interest
     assert (loaded.marks, loaded.fills_until) == (world.state.marks, world.state.fills_until)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    trades=st.lists(
+        st.tuples(st.integers(0, 4), st.sampled_from([1, -1]), st.integers(1, POSITION_CAP)),
+        min_size=10,
+        max_size=40,
+    )
+)
+def test_no_history_takes_an_owner_beyond_a_position_cap(new_world, trades):
+    world = new_world()
+    world.play(c.ListMarket(replace(world.state.markets[1], position_cap=POSITION_CAP)))
+    accounts = [world.agent(1, 10**12, name=name) for name in "abc"]
+    accounts += [world.agent(owner, 10**12) for owner in (2, 3)]
+    for number, (account, side, size) in enumerate(trades):
+        for maker in accounts:
+            world.quotes(maker, [(599_900, 20_000)], [(600_100, 20_000)])
+        world.request(accounts[account], f"k{number}", side, size, 600_000 + side * 1_000)
+        check_position_caps(world)
+
+
+def check_position_caps(world):
+    """No owner's accounts together hold more of a market than its cap."""
+    state = world.state
+    for owned in state.owners.values():
+        for id, market in state.markets.items():
+            assert abs(net_of_owner(owned[0], id)) <= market.position_cap
 
 
 def check_caches(world):
@@ -145,6 +189,9 @@ def check_caches(world):
         if account.valued == state.marked:
             margin = state.margin_of(account)
             assert (account.balance + account.gain, account.required) == (margin.equity, margin.requirement)
+    assert [(due, account) for due, _, account, _ in state.book.switch_deadlines] == sorted(
+        (due, account) for account, due in state.book.switches.items()
+    )
     assert set(state.book.standing_expires) <= set(state.book.standing_due)
     assert all(state.book.standing_due[of] <= until for of, until in state.book.standing_expires.items())
     for sign, ladders in ((1, state.book.asks), (-1, state.book.bids)):

@@ -94,6 +94,24 @@ def test_profit_cannot_be_drawn_out_against_itself(world):
     assert world.refuse(c.ReserveWithdrawal(trader, margin.withdrawable + 1, "w")) == "withdrawal_too_large"
 
 
+def test_nothing_is_withdrawn_on_a_mark_that_is_too_old(world):
+    maker, trader, idle = world.agent(1), world.agent(2), world.agent(3)
+    world.quotes(maker, [(299_900, 500)], [(300_100, 500)], market=2)
+    world.request(trader, "a", 1, 100, 301_000, market=2)
+    age = world.state.markets[2].index_max_age
+    world.now += age
+    world.index(1, 600_000)
+    reserved = world.play(c.ReserveWithdrawal(trader, 1_000, "at its edge"))[0]
+    world.now += 1
+    for account in (maker, trader):
+        refused = world.do(c.ReserveWithdrawal(account, 1_000, "late"))
+        assert (refused.code, refused.retryable) == ("index_unavailable", True)
+    assert world.do(c.ReserveWithdrawal(trader, 1_000, "at its edge")) == Repeated((reserved,))
+    world.play(c.ReserveWithdrawal(idle, 1_000, "holds nothing"))
+    world.index(2, 300_000)
+    world.play(c.ReserveWithdrawal(trader, 1_000, "late"))
+
+
 def test_a_cut_settles_every_account_to_its_equity_and_sums_to_zero(world):
     maker, trader = world.agent(1), world.agent(2)
     world.quotes(maker, [(599_900, 500)], [(600_100, 500)])

@@ -1,12 +1,13 @@
 """The flow from request to fill, case by case, to the micro-unit."""
 
+import msgspec
 import pytest
 
 from core import events as e
 from core.market import MarketStatus
 from core.quantities import MILLISECOND, SECOND
 from matcher import commands as c
-from matcher.limits import TTL_CLASSES
+from matcher.limits import MAKERS_ASKED_MAX, SILENCES_MAX, TTL_CLASSES
 from matcher.rejections import Repeated
 
 
@@ -90,6 +91,82 @@ def test_time_up_fills_what_was_quoted_and_ends_what_was_not(world):
     assert world.pass_time(249 * MILLISECOND) == []
     ended = [event for event in world.pass_time(1 * MILLISECOND) if isinstance(event, e.RequestClosed)]
     assert [(event.outcome, event.filled) for event in ended] == [("partial", 600), ("unfilled", 0)]
+
+
+def test_a_maker_that_keeps_silent_is_asked_but_no_longer_waited_for_until_it_speaks(world):
+    good, silent, trader = world.agent(1), world.agent(2), world.agent(3)
+    for account in (good, silent):
+        world.play(c.Subscribe(account, (1, 2)))
+
+    def close_early(key: str, speaks: bool = False) -> bool:
+        """Whether the request closes as soon as the good maker answered; the other one passes before if it speaks."""
+        asked = opened(world.request(trader, key, 1, 10, 601_000))
+        assert asked.makers == (good, silent)
+        if speaks:
+            world.play(c.PassRequest(silent, asked.request))
+        expires = world.now + SECOND
+        world.play(c.AnswerRequest(good, asked.request, 0, 600_100, 10, 1, expires))
+        early = asked.request not in world.state.book.requests
+        world.pass_time(SECOND)
+        return early
+
+    assert [close_early(f"a{n}") for n in range(SILENCES_MAX + 1)] == [False] * SILENCES_MAX + [True]
+    elsewhere = opened(world.request(trader, "eth", 1, 10, 301_000, market=2)).request
+    assert world.state.book.requests[elsewhere].waiting == {good, silent}
+    late = opened(world.request(trader, "late", 1, 10, 601_000)).request
+    world.play(c.AnswerRequest(silent, late, 0, 600_100, 10, 1, world.now + SECOND))
+    world.play(c.CancelRequest(trader, late))
+    assert [close_early(f"b{n}") for n in range(SILENCES_MAX + 1)] == [False] * SILENCES_MAX + [True]
+    world.play(c.Subscribe(silent, (1,)))
+    assert not close_early("c")
+    assert close_early("d", speaks=True)
+    assert [close_early(f"e{n}") for n in range(SILENCES_MAX + 1)] == [False] * SILENCES_MAX + [True]
+
+
+def test_a_request_that_its_trader_ends_is_nobodys_silence_and_a_lone_silent_maker_is_heard_again(world):
+    maker, trader = world.agent(1), world.agent(2)
+    world.play(c.Subscribe(maker, (1,)))
+    for number in range(SILENCES_MAX + 1):
+        world.play(
+            c.CancelRequest(trader, opened(world.request(trader, f"a{number}", 1, 10, 601_000)).request)
+        )
+    assert world.state.book.silences == {}
+    for number in range(SILENCES_MAX):
+        opened(world.request(trader, f"b{number}", 1, 10, 601_000))
+        world.pass_time(SECOND)
+    assert world.state.book.silent(maker, 1)
+    request = opened(world.request(trader, "c", 1, 10, 601_000)).request
+    answer = world.play(c.AnswerRequest(maker, request, 0, 600_100, 10, 1, world.now + SECOND))
+    assert closed(answer).outcome == "filled"
+    assert not world.state.book.silent(maker, 1)
+
+
+def test_makers_without_money_are_not_asked(world):
+    trader, maker, ruined = world.agent(1, 10**13), world.agent(2), world.agent(3, deposit=1_300_000_000)
+    empty = world.agent(4, deposit=0)
+    world.quotes(trader, [], [(600_000, 10**6)])
+    world.request(ruined, "k", 1, 10_000, 600_000)
+    for account in (maker, ruined, empty):
+        world.play(c.Subscribe(account, (1,)))
+    assert opened(world.request(trader, "before", 1, 10, 601_000)).makers == (maker, ruined)
+    world.index(1, 580_000)
+    assert opened(world.request(trader, "after", 1, 10, 601_000)).makers == (maker,)
+    world.play(c.Subscribe(maker, ()))
+    assert closed(world.request(trader, "nobody", 1, 10, 601_000)).outcome == "unfilled"
+
+
+def test_a_request_asks_so_many_makers_at_most_and_they_take_turns(world):
+    trader, makers = world.agent(1), [world.agent(number) for number in range(2, MAKERS_ASKED_MAX + 6)]
+    for maker in makers:
+        world.play(c.Subscribe(maker, (1,)))
+    silent = makers[:2]
+    world.state.book.silences = {(maker, 1): SILENCES_MAX for maker in silent}
+    asked = [
+        set(opened(world.request(trader, f"k{number}", 1, 10, 601_000)).makers)
+        for number in range(len(makers))
+    ]
+    assert {len(each) for each in asked} == {MAKERS_ASKED_MAX}
+    assert set.union(*asked) == set(makers) - set(silent)
 
 
 def test_ranking_price_then_all_or_none_then_tier_then_arrival(world):
@@ -208,14 +285,73 @@ def test_a_quote_is_void_once_the_index_left_the_band(world, moved, filled):
 
 
 def test_a_maker_that_cannot_pay_is_passed_over_and_recorded(world):
-    poor, rich, trader = world.agent(1, deposit=1_000_000), world.agent(2), world.agent(3)
+    poor, rich, trader = world.agent(1, deposit=1_000_000_000), world.agent(2), world.agent(3)
     world.quotes(poor, [], [(600_000, 5_000)])
+    world.play(c.ReserveWithdrawal(poor, 900_000_000, "w"))
     world.quotes(rich, [], [(600_100, 5_000)])
     outcome = world.request(trader, "k", 1, 1_000, 601_000)
     assert closed(outcome).fills
     assert world.held(rich)[0] == -1_000
     rejected = next(event for event in outcome if isinstance(event, e.QuoteRejected))
     assert (rejected.account, rejected.code) == (poor, "maker_cannot_pay")
+
+
+def test_quotes_are_backed_by_their_largest_level_to_the_micro_unit(world):
+    asker, index, lots = world.agent(9), 600_000, 5_000
+    required = index * lots * 10 // 50
+    for number, (bid, ask, loss) in enumerate(
+        [(index, 0, 0), (0, index, 0), (index + 7, 0, 7), (0, index - 7, 7), (index - 5, index + 7, -5)]
+    ):
+        needed = required + loss * lots * 10
+        exact = world.agent(2 * number + 10, deposit=needed)
+        short = world.agent(2 * number + 11, deposit=needed - 1)
+        bids = ((bid, lots), (bid - 1, 10)) if bid else ()
+        asks = ((ask + 1, 10), (ask, lots)) if ask else ()
+        expires = world.now + SECOND
+        assert world.refuse(c.SetQuotes(short, 1, bids, asks, expires)) == "insufficient_margin"
+        world.play(c.SetQuotes(exact, 1, bids, asks, expires))
+        world.play(c.CancelAll(exact))
+        for maker in (exact, short):
+            world.play(c.Subscribe(maker, (1,)))
+        request = opened(world.request(asker, f"k{number}", 1, 10, 601_000, auto=False)).request
+        answer = c.AnswerRequest(short, request, bid, ask, lots, 1, expires)
+        assert world.refuse(answer) == "insufficient_margin"
+        world.play(c.AnswerRequest(exact, request, bid, ask, lots, 1, expires))
+
+
+def test_a_quote_that_only_reduces_needs_no_margin(world):
+    rich, maker = world.agent(1, deposit=10**13), world.agent(2, deposit=1_300_000_000)
+    world.quotes(rich, [], [(600_000, 10**6)])
+    assert closed(world.request(maker, "k", 1, 10_000, 600_000)).outcome == "filled"
+    world.play(c.CancelAll(rich))
+    world.index(1, 595_000)
+    world.quotes(maker, [], [(595_000, 10_000)])
+    expires = world.now + SECOND
+    assert world.refuse(c.SetQuotes(maker, 1, (), ((595_000, 20_001),), expires)) == "insufficient_margin"
+    assert world.refuse(c.SetQuotes(maker, 1, ((594_000, 1),), (), expires)) == "insufficient_margin"
+    assert [level.size for level in world.state.book.asks[1]] == [10_000]
+
+
+def test_hollow_levels_disappear_when_a_request_goes_on_to_the_makers(world):
+    hollow, sound, trader = world.agent(1, deposit=1_000_000_000), world.agent(2), world.agent(3)
+    world.quotes(hollow, [], [(600_000, 5_000)])
+    world.quotes(sound, [], [(600_100, 500)])
+    world.play(c.Subscribe(sound, (1,)))
+    world.play(c.ReserveWithdrawal(hollow, 999_000_000, "w"))
+    outcome = world.request(trader, "k", 1, 1_000, 601_000)
+    opened(outcome)
+    rejected = [event for event in outcome if isinstance(event, e.QuoteRejected)]
+    assert [(event.account, event.code) for event in rejected] == [(hollow, "maker_cannot_pay")]
+    assert [level.account for level in world.state.book.asks[1]] == [sound]
+
+
+def test_a_level_that_only_fails_after_fills_that_do_not_happen_stays(world):
+    maker, trader = world.agent(1, deposit=1_000_000_000), world.agent(3)
+    world.quotes(maker, [], [(600_000, 5_000), (600_001, 5_000)])
+    world.play(c.Subscribe(maker, (1,)))
+    outcome = world.request(trader, "k", 1, 10_000, 601_000)
+    assert outcome == [opened(outcome)]
+    assert len(world.state.book.asks[1]) == 2
 
 
 def test_margin_is_checked_at_its_edge(world):
@@ -256,6 +392,21 @@ def test_a_position_cap_counts_all_accounts_of_an_owner(world):
     world.quotes(maker, [], [(600_000, 10 * cap)])
     assert closed(world.request(trader, "a", 1, cap - 10, 600_000)).outcome == "filled"
     assert world.request(sister, "b", 1, 11, 600_000).code == "position_cap"
+
+
+def test_a_position_cap_holds_while_one_request_fills_against_several_accounts_of_an_owner(world):
+    taker, first, second = world.agent(1), world.agent(2), world.agent(2, name="b")
+    counterparty, cap = world.agent(3), 1_000
+    world.play(c.ListMarket(msgspec.structs.replace(world.state.markets[1], position_cap=cap)))
+    world.quotes(counterparty, [(600_000, cap)], [])
+    assert closed(world.request(taker, "short", -1, cap, 600_000)).outcome == "filled"
+    world.quotes(first, [], [(600_000, cap)])
+    world.quotes(second, [], [(600_001, cap)])
+    answer = closed(outcome := world.request(taker, "k", 1, 2 * cap, 601_000))
+    assert (answer.outcome, answer.filled) == ("partial", cap)
+    assert (world.held(first)[0], world.held(second)[0]) == (-cap, 0)
+    rejected = next(event for event in outcome if isinstance(event, e.QuoteRejected))
+    assert (rejected.account, rejected.code) == (second, "position_cap")
 
 
 def test_open_interest_is_capped(world):
@@ -311,6 +462,29 @@ def test_the_dead_mans_switch_pulls_everything_unless_moved(world):
     assert len(world.state.book.bids[1]) == 1
     world.pass_time(SECOND)
     assert len(world.state.book.bids[1]) == 0
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_switch_moved_again_and_again_has_one_deadline_and_fires_at_the_last(world, step):
+    maker, other = world.agent(1), world.agent(2)
+    world.quotes(maker, [(590_000, 10)], [])
+    start = world.now
+    world.play(c.CancelAfter(other, start + 30 * SECOND))
+    for number in range(500):
+        world.play(c.CancelAfter(maker, start + (1_000 + step * number) * SECOND // 50))
+    book = world.state.book
+    assert len(book.deadlines) + len(book.switch_deadlines) == 3
+    last = start + (1_000 + step * 499) * SECOND // 50
+    assert world.state.next_deadline() == min(last, start + 30 * SECOND)
+    world.pass_time(last - start - 1)
+    assert len(book.bids[1]) == 1
+    world.pass_time(1)
+    assert len(book.bids[1]) == 0
+    world.play(c.CancelAfter(maker, world.now + SECOND))
+    world.play(c.CancelAfter(maker, 0))
+    assert maker not in book.switches
+    world.pass_time(60 * SECOND)
+    assert book.switch_deadlines == []
 
 
 def test_quotes_replaced_again_and_again_share_a_deadline_and_expire_at_the_last(world):
