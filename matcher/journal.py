@@ -40,6 +40,10 @@ class Journal:
         self._writing: tuple[list[bytes], int] = ([], end.sequence)
         self._scheduled = self._busy = self._closed = False
         self._wake = threading.Event()
+        if self._descriptor >= 0:
+            # A killed writer's last records may have been read back from memory only: they must be on disk before the
+            # watermark and followers are told of them. Earlier segments were synced before this one was made.
+            sync(self._descriptor)
         self._watermark = Watermark(directory)
         self._watermark.publish(end.sequence)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)

@@ -1,4 +1,8 @@
-"""Reading a journal at start: every synced record comes back, a torn tail is cut, anything else stops the start."""
+"""Reading a journal at start: every synced record comes back, a torn tail is cut, anything else stops the start.
+
+Two witnesses tell a torn tail from damage: records after it, which say how much was synced when they were written, and the
+watermark, which says what was synced last and so speaks for the last records too.
+"""
 
 import os
 from collections.abc import Callable
@@ -7,7 +11,7 @@ from typing import Final, NamedTuple
 
 from core.events import Event
 from matcher.records import HEADER, PAYLOAD_MAX, Stored, decode, record_at
-from matcher.segments import segments, sync
+from matcher.segments import WATERMARK, segments, sync, synced_through
 
 _ZEROS: Final = bytes(1 << 16)
 
@@ -27,27 +31,49 @@ class End(NamedTuple):
 def replay(directory: Path, after: int, visit: Callable[[int, Event], None]) -> End:
     """Call `visit` with every record after sequence `after`, in order, then cut a torn tail and say where the journal ends.
 
-    A record that cannot be read is a torn tail when no later record is readable that knew it to be synced; it was never
-    acknowledged then. Otherwise the journal is damaged, and `JournalCorrupt` is raised before anything is changed.
+    A record that cannot be read is a torn tail when neither the watermark nor a later readable record knew it to be synced; it
+    was never acknowledged then. Otherwise the journal is damaged, and `JournalCorrupt` is raised before anything is changed; so
+    it is when the journal ends before `after`, where the caller's snapshot already is.
     """
+    synced = synced_through(directory)
     files = segments(directory)
     starts = [index for index, (first, _) in enumerate(files) if first <= after + 1]
     if files and not starts:
         raise JournalCorrupt(
             f"the journal in {directory} begins at record {files[0][0]}, but records from {after + 1} on are needed"
         )
-    end = End(after, None, 0)
+    end, written = End(after if starts else 0, None, 0), 0
     remaining = files[starts[-1] :] if starts else []
     for index, (first, path) in enumerate(remaining):
         if index and first != end.sequence + 1:
             raise JournalCorrupt(f"{path} should begin at record {end.sequence + 1}")
-        end = _read_segment(path, first, after, visit, remaining[index + 1 :])
+        end, written = _read_segment(path, first, after, visit, remaining[index + 1 :])
+    _refuse_if_short(directory, end, synced, after)
+    if end.path is not None and written > end.offset:
+        _cut(end.path, end.offset, written)
     return end
+
+
+def _refuse_if_short(directory: Path, end: End, synced: int, after: int) -> None:
+    where = directory if end.path is None else f"{end.path} at byte {end.offset}"
+    if end.sequence < synced:
+        raise JournalCorrupt(
+            f"{where}: the journal can be read up to record {end.sequence} only, but record {synced} had been written safely "
+            "and may have been acknowledged. Restore the journal's files from a copy, or delete the file "
+            f"{directory / WATERMARK} to go on without the records after {end.sequence}; nothing was changed."
+        )
+    if end.sequence < after:
+        raise JournalCorrupt(
+            f"{where}: the journal ends at record {end.sequence}, but the snapshot in use is of record {after}. "
+            "Restore the journal's files from a copy, or move newer snapshots away to go on without the records "
+            f"after {end.sequence}; nothing was changed."
+        )
 
 
 def _read_segment(
     path: Path, first: int, after: int, visit: Callable[[int, Event], None], later: list[tuple[int, Path]]
-) -> End:
+) -> tuple[End, int]:
+    """Visit one segment's records; where they end, and the offset after the last byte written."""
     data = memoryview(path.read_bytes())
     expected, offset = first, 0
     while (stored := record_at(data, offset)) is not None:
@@ -66,9 +92,7 @@ def _read_segment(
         raise JournalCorrupt(
             f"{path} at byte {offset}: record {expected} cannot be read, but later files follow"
         )
-    if written > offset:
-        _cut(path, offset, written)
-    return End(expected - 1, path, offset)
+    return End(expected - 1, path, offset), written
 
 
 def _last_written(data: memoryview, offset: int) -> int:

@@ -19,7 +19,7 @@ from core.events import DURABLE, DepositCredited
 from matcher.journal import Journal
 from matcher.records import decode, encode, record_at
 from matcher.recovery import End, JournalCorrupt, replay
-from matcher.segments import JournalInUse, lock, segments
+from matcher.segments import WATERMARK, JournalInUse, lock, segments
 from matcher.tail import Tail
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -167,6 +167,61 @@ def test_golden_journals_stay_readable(version):
 
 def golden_types() -> list[type]:
     return list(get_args(DURABLE))
+
+
+async def test_a_damaged_last_record_that_was_synced_stops_the_start(tmp_path):
+    await write(tmp_path / "j", 6)
+    ((_, path),) = segments(tmp_path / "j")
+    content = bytearray(path.read_bytes())
+    content[read(tmp_path / "j")[1].offset - 1] ^= 1
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(
+            JournalCorrupt, match=r"up to record 5 only, but record 6 had been written safely"
+        ):
+            read(tmp_path / "j")
+    assert path.read_bytes() == content
+    (tmp_path / "j" / WATERMARK).unlink()
+    assert read(tmp_path / "j")[0] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+async def test_missing_last_segments_stop_the_start(tmp_path, kept):
+    for start in range(1, 4):
+        await write(tmp_path / "j", 1, start=start, segment_bytes=60)
+    for _, path in segments(tmp_path / "j")[kept:]:
+        path.unlink()
+    with pytest.raises(
+        JournalCorrupt, match=rf"up to record {kept} only, but record 3 had been written safely"
+    ):
+        read(tmp_path / "j")
+
+
+@pytest.mark.parametrize("empty", [False, True])
+async def test_a_snapshot_ahead_of_the_journal_stops_the_start(tmp_path, empty):
+    await write(tmp_path / "j", 3)
+    (tmp_path / "j" / WATERMARK).unlink()
+    if empty:
+        segments(tmp_path / "j")[0][1].unlink()
+    with pytest.raises(
+        JournalCorrupt, match=rf"ends at record {0 if empty else 3}, but the snapshot in use is of record 4"
+    ):
+        read(tmp_path / "j", after=4)
+
+
+@pytest.mark.parametrize("torn", [1, 10, 30])
+async def test_a_torn_tail_after_the_last_synced_record_is_repaired(tmp_path, torn):
+    await write(tmp_path / "j", 6)
+    end = read(tmp_path / "j")[1]
+    assert end.path is not None
+    content = bytearray(end.path.read_bytes())
+    part = encode(7, 0, event(7))[:torn]
+    content[end.offset : end.offset + torn] = part
+    end.path.write_bytes(content)
+    assert read(tmp_path / "j") == ([1, 2, 3, 4, 5, 6], end)
+    assert not any(end.path.read_bytes()[end.offset :])
+    await write(tmp_path / "j", 1, start=7)
+    assert read(tmp_path / "j")[0] == [1, 2, 3, 4, 5, 6, 7]
 
 
 async def test_a_follower_sees_synced_records_only_and_in_order(tmp_path):
