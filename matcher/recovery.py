@@ -42,7 +42,9 @@ def replay(directory: Path, after: int, visit: Callable[[int, Event], None]) -> 
         raise JournalCorrupt(
             f"the journal in {directory} begins at record {files[0][0]}, but records from {after + 1} on are needed"
         )
-    end, written = End(after if starts else 0, None, 0), 0
+    # Without a single file a snapshot is enough only when the watermark says that no record came after it.
+    complete = bool(starts) or 0 < synced <= after
+    end, written = End(after if complete else 0, None, 0), 0
     remaining = files[starts[-1] :] if starts else []
     for index, (first, path) in enumerate(remaining):
         if index and first != end.sequence + 1:
