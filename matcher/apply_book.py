@@ -32,7 +32,8 @@ def _quote_given(state: Exchange, event: e.QuoteGiven) -> None:
     book, account = state.book, event.account
     request = book.requests[event.request]
     request.waiting.discard(account)
-    book.spoke(account, request.opened.market)
+    if book.silences:
+        book.spoke(account, request.opened.market)
     request.answers[account] = event
     book.answered_by[account].add(event.request)
     book.next_id = event.quote + 1

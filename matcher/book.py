@@ -177,8 +177,7 @@ class Book:
 
     def spoke(self, account: int, market: int) -> None:
         """The maker answered, passed or subscribed: its silences are forgotten."""
-        if self.silences:
-            self.silences.pop((account, market), None)
+        self.silences.pop((account, market), None)
 
     def close(self, account: int, key: str, id: int, at: int) -> None:
         """Forget a request, if it is open, and the deadlines at the head of the heap whose requests have closed.

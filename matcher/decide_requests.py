@@ -5,6 +5,7 @@ from typing import Final
 
 from core import events as e
 from core.market import MarketStatus
+from core.quantities import MILLION
 from matcher import commands as c
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
@@ -72,15 +73,16 @@ def _ask_makers(
 
 def _makers(state: Exchange, owner: str, market: int, at: int) -> list[int]:
     """Who is asked: subscribed makers of other owners that have money and are not frozen, at most `MAKERS_ASKED_MAX`."""
-    book, accounts = state.book, state.accounts
-    frozen = book.frozen
-    makers = [
-        maker
-        for maker, other in book.makers[market].items()
-        if other != owner
-        and state.equity(accounts[maker]) > 0
-        and (not frozen or frozen.get((maker, market), 0) <= at)
-    ]
+    book, accounts, marked = state.book, state.accounts, state.marked
+    makers = []
+    for maker, other in book.makers[market].items():
+        account = accounts[maker]
+        if account.valued != marked:
+            state.value(account)
+        if other != owner and account.balance + account.gain > 0:
+            makers.append(maker)
+    if book.frozen:
+        makers = [maker for maker in makers if book.frozen.get((maker, market), 0) <= at]
     if len(makers) > MAKERS_ASKED_MAX:
         turn = book.next_id % len(makers)
         makers = makers[turn:] + makers[:turn]
@@ -198,11 +200,15 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
     if at > state.fills_until[market]:
         return _why_not_tradable(state, market, at)
-    if not backed(
-        state, state.accounts[account], market, (bid, size if bid else 0), (ask, size if ask else 0)
+    maker, mark = state.accounts[account], state.marks[market]
+    index, id = mark.price, book.next_id
+    # Most makers quote around the index with money to spare; asking `backed` about each would cost half an answer.
+    plain = maker.valued == state.marked and bid <= index and (index <= ask or not ask)
+    spare = maker.balance + maker.gain - maker.required
+    if not (plain and spare * MILLION >= size * mark.requirement_per_lot) and not backed(
+        state, maker, market, (bid, size if bid else 0), (ask, size if ask else 0)
     ):
         return Rejection(Code.INSUFFICIENT_MARGIN, _SENTENCES[Code.INSUFFICIENT_MARGIN])
-    index, id = state.marks[market].price, book.next_id
     given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
     if len(waiting) > 1 or not terms.auto or not _all_spoke(request, account):
         return [given]

@@ -113,9 +113,11 @@ def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm)
     value_per_tick = state.markets[market].value_per_tick_lot
     bid_loss = (bid_price - mark.price) * bought * value_per_tick
     ask_loss = (mark.price - ask_price) * sold * value_per_tick
-    # The rule itself costs as much as half an answer. No requirement grows by more than that of what is traded, so an account
-    # with this much to spare passes it without being asked.
-    free = state.equity(account) - account.required - mark.requirement(bought if bought > sold else sold)
+    if account.valued != state.marked:
+        state.value(account)
+    # No requirement grows by more than that of what is traded: with this much to spare the rule need not be asked.
+    free = account.balance + account.gain - account.required
+    free -= mark.requirement(bought if bought > sold else sold)
     if free >= 0 and free >= bid_loss and free >= ask_loss:
         return True
     exposed = exposure(state, account, market, {})

@@ -172,12 +172,6 @@ class Exchange:
             required += held.required
         account.gain, account.required, account.valued = gain, required, self.marked
 
-    def equity(self, account: Account) -> int:
-        """Balance and unrealized profit of an account at the marks, from memory when they have not changed."""
-        if account.valued != self.marked:
-            self.value(account)
-        return account.balance + account.gain
-
     def margin_of(self, account: Account) -> Margin:
         """Margin of an account at the marks."""
         return margin(account.balance, account.positions, self.marks)
