@@ -17,12 +17,12 @@ from matcher.journal import Journal
 from matcher.recovery import replay
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.segments import SEGMENT_BYTES, lock
-from matcher.snapshot import load_newest, save
+from matcher.snapshot import Snapshots, load_newest, save
 
 WAITING_MAX: Final = 10_000
 """Answers that may wait for the disk before new requests and quotes are refused."""
 SNAPSHOT_AFTER: Final = 200_000
-"""Replayed records after which a start writes a snapshot of its own."""
+"""Records after which a snapshot is taken, whether replayed at start or written since."""
 SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent})
 """Commands refused under overload; cancels, accepts and the operator's commands always pass."""
 
@@ -64,9 +64,8 @@ class Engine:
         before = self.state.seq
         end = replay(directory, self.state.seq, self._replayed)
         self.replayed = end.sequence - before
-        if self.replayed >= snapshot_after:
-            save(directory, self.state)
-        self._journal = Journal(directory, end, self._loop, self._synced, segment_bytes)
+        self._snapshots = Snapshots(directory, self.state, before, snapshot_after)
+        self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
         self.submit(c.StartEpoch(), None)
         gc.collect()
         gc.freeze()
@@ -114,6 +113,7 @@ class Engine:
             self._timer.cancel()
         self._journal.close()
         self._synced(self._journal.synced)
+        self._snapshots.close()
         save(self._directory, self.state)
         os.close(self._lock)
         gc.unfreeze()
@@ -146,6 +146,10 @@ class Engine:
                 reply(outcome)
             return
         self._waiting.append((sequence, reply, outcome))
+
+    def _on_disk(self, sequence: int) -> None:
+        self._synced(sequence)
+        self._snapshots.synced(sequence)
 
     def _synced(self, sequence: int) -> None:
         waiting = self._waiting

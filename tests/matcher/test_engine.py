@@ -2,7 +2,11 @@
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 from itertools import count
+from pathlib import Path
 
 import base58
 import pytest
@@ -209,3 +213,81 @@ async def test_damaged_snapshots_are_passed_over_and_old_segments_pruned(tmp_pat
     again.state.epoch, again.state.seq = 1, again.state.seq - 1
     assert state_hash(again.state) == before
     await stop(again)
+
+
+async def test_a_running_engine_takes_snapshots_that_its_journal_reaches(tmp_path, clock):
+    engine = Engine(tmp_path, clock, segment_bytes=1_024, snapshot_after=10)
+    seen: set[int] = set()
+    for number in range(1, 1_000):
+        await engine.ask(c.RegisterAgent(owner(number), "a"))
+        files = [int(path.stem) for path in tmp_path.glob("*.snapshot")]
+        assert all(sequence <= engine.synced for sequence in files)
+        seen.update(files)
+        if len(seen) >= 4:
+            break
+    assert len(seen) >= 4
+    await stop(engine)
+    # The thread may still have been at work when the engine was cut short.
+    engine._snapshots.close()
+    before = state_hash(engine.state)
+    assert len(list(tmp_path.glob("*.snapshot"))) == 2
+    again = Engine(tmp_path, clock)
+    assert again.replayed == engine.state.seq - max(int(path.stem) for path in tmp_path.glob("*.snapshot"))
+    again.state.epoch, again.state.seq = 1, again.state.seq - 1
+    assert state_hash(again.state) == before
+    await stop(again)
+
+
+async def test_a_long_replay_leads_to_a_snapshot(tmp_path, clock):
+    engine = Engine(tmp_path, clock)
+    await populate(engine, clock, agents=10)
+    await stop(engine)
+    again = Engine(tmp_path, clock, snapshot_after=engine.state.seq)
+    await again.ask(c.UpdateIndex(1, 600_001, 0, clock.now, "t"))
+    again._snapshots.close()
+    assert load_newest(tmp_path).seq > engine.state.seq
+    await stop(again)
+
+
+REGISTERING = """
+import asyncio, sys, time
+from pathlib import Path
+import base58
+from matcher import commands as c
+from matcher.engine import Engine
+async def main():
+    engine = Engine(Path(sys.argv[1]), time.time_ns, segment_bytes=1 << 14, snapshot_after=7)
+    number = len(engine.state.accounts)
+    while True:
+        number += 1
+        await engine.ask(c.RegisterAgent(base58.b58encode(number.to_bytes(32, "big")).decode(), "a" * 20))
+        print(number, flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_killed_while_a_snapshot_is_written_nothing_acknowledged_is_lost(tmp_path):
+    directory = tmp_path / "j"
+    acknowledged = 0
+    for _ in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", REGISTERING, str(directory)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        ) as child:
+            assert child.stdout is not None
+            first = int(child.stdout.readline())
+            assert first > acknowledged
+            while child.poll() is None and not any(directory.glob("*.writing")):
+                pass
+            child.send_signal(signal.SIGKILL)
+            acknowledged = max([first, *(int(line) for line in child.stdout.read().split("\n")[:-1])])
+    # A kill may come just after the rename: a torn file is there in any case.
+    newest = max(directory.glob("*.snapshot"))
+    newest.with_suffix(".writing").write_bytes(newest.read_bytes()[:-1])
+    engine = Engine(directory, Clock())
+    assert len(engine.state.accounts) >= acknowledged
+    assert engine.replayed < engine.state.seq - 1
+    assert not any(directory.glob("*.writing"))
+    await stop(engine)
