@@ -13,7 +13,7 @@ from core.quantities import SECOND
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.decide import decide
-from matcher.journal import Journal
+from matcher.journal import Journal, fail_stop
 from matcher.recovery import replay
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.segments import SEGMENT_BYTES, lock
@@ -34,7 +34,8 @@ class Engine:
     """Runs commands one at a time against the exchange it owns.
 
     `submit` decides and applies at once, so memory runs ahead of the disk; the reply, and what listeners hear of durable events,
-    waits until the journal has synced them. Listeners hear events in order with their sequence, volatile ones with 0.
+    waits until the journal has synced them. An error between applying and journaling ends the process, as a failed sync does.
+    Listeners hear events in order with their sequence, volatile ones with 0.
     """
 
     def __init__(
@@ -123,14 +124,11 @@ class Engine:
         self.last_at = event.at
 
     def _run(self, events: list[Event], reply: Reply | None) -> None:
-        durable = False
-        for event in events:
-            apply(self.state, event)
-            if type(event) in DURABLE_TYPES:
-                durable = True
-                sequence = self._journal.append(event)
-                if sequence != self.state.seq:
-                    raise AssertionError(f"journal at {sequence}, state at {self.state.seq}")
+        try:
+            durable = self._record(events)
+        except BaseException as error:
+            # Memory may now hold what the journal never will: every answer from here on could be taken back by a start.
+            fail_stop("an event was not both applied and journaled", error)
         if durable:
             self._answer(self._journal.sequence, reply, events)
         else:
@@ -139,6 +137,18 @@ class Engine:
             if reply is not None:
                 reply(events)
         self._set_timer()
+
+    def _record(self, events: list[Event]) -> bool:
+        """Apply the events and append the durable ones; whether there were any."""
+        durable = False
+        for event in events:
+            apply(self.state, event)
+            if type(event) in DURABLE_TYPES:
+                durable = True
+                sequence = self._journal.append(event)
+                if sequence != self.state.seq:
+                    raise AssertionError(f"journal at {sequence}, state at {self.state.seq}")
+        return durable
 
     def _answer(self, sequence: int, reply: Reply | None, outcome: Outcome) -> None:
         if sequence <= self._journal.synced and not self._waiting:

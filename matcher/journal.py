@@ -1,20 +1,35 @@
 """The journal's writer: group commit without a batching window.
 
 Records appended during a sync go together into the next one, so a lone record waits for one sync and a crowd shares it. A write or
-sync that fails ends the process: after it, nobody knows what the disk holds, and nothing may be acknowledged.
+sync that fails for whatever reason ends the process: after it, nobody knows what the disk holds, and nothing may be acknowledged.
 """
 
 import asyncio
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final, NoReturn
 
 from core.events import Event
 from matcher.records import encode
 from matcher.recovery import End
 from matcher.segments import SEGMENT_BYTES, Watermark, create_segment, sync
+
+STOPPED: Final = 74
+"""Exit status of a process that stopped because memory and disk may differ: EX_IOERR of sysexits."""
+
+
+def fail_stop(why: str, error: BaseException) -> NoReturn:
+    """End the process at once, without closing anything: what is not on disk was not acknowledged, and a start tells the truth."""
+    # Whatever fails while telling must not keep the process alive.
+    with suppress(BaseException):
+        traceback.print_exception(error, file=sys.stderr)
+        print(f"{why} ({error!r}): stopping", file=sys.stderr, flush=True)
+    os._exit(STOPPED)
 
 
 class Journal:
@@ -105,13 +120,8 @@ class Journal:
             while written < len(data):
                 written += os.pwrite(self._descriptor, data[written:], self._offset + written)
             sync(self._descriptor)
-        except OSError as error:
-            print(
-                f"the journal in {self._directory} cannot be written ({error}): stopping",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(74)
+        except BaseException as error:
+            fail_stop(f"the journal in {self._directory} cannot be written", error)
         self._offset += len(data)
         self._room -= len(data)
         self._watermark.publish(sequence)

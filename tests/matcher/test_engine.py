@@ -17,6 +17,7 @@ from core.quantities import SECOND
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.image import state_hash
+from matcher.journal import STOPPED
 from matcher.rejections import Rejection, Repeated
 from matcher.segments import JournalInUse
 from matcher.snapshot import load_newest, prune, save
@@ -279,7 +280,10 @@ async def test_killed_while_a_snapshot_is_written_nothing_acknowledged_is_lost(t
             assert child.stdout is not None
             first = int(child.stdout.readline())
             assert first > acknowledged
-            while child.poll() is None and not any(directory.glob("*.writing")):
+            # One snapshot is whole, and the next is being written.
+            while child.poll() is None and not (
+                any(directory.glob("*.snapshot")) and any(directory.glob("*.writing"))
+            ):
                 pass
             child.send_signal(signal.SIGKILL)
             acknowledged = max([first, *(int(line) for line in child.stdout.read().split("\n")[:-1])])
@@ -291,3 +295,42 @@ async def test_killed_while_a_snapshot_is_written_nothing_acknowledged_is_lost(t
     assert engine.replayed < engine.state.seq - 1
     assert not any(directory.glob("*.writing"))
     await stop(engine)
+
+
+UNWRITABLE = """
+import asyncio, sys, time
+from pathlib import Path
+from core.market import DEFAULT_MARKETS
+from matcher import commands as c
+from matcher.engine import Engine
+async def main():
+    engine = Engine(Path(sys.argv[1]), time.time_ns)
+    await engine.ask(c.ListMarket(DEFAULT_MARKETS[0]))
+    print(engine.synced, flush=True)
+    try:
+        # Half of a surrogate pair can be held in memory, but not be encoded.
+        engine.submit(c.UpdateIndex(1, 600_000, 0, time.time_ns(), "\\ud800"), None)
+    finally:
+        print("still serving", flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_an_event_applied_but_not_journaled_ends_the_process(tmp_path, clock):
+    directory = tmp_path / "j"
+    ended = subprocess.run(
+        [sys.executable, "-c", UNWRITABLE, str(directory)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == STOPPED
+    assert ended.stdout.split() == ["2"]
+    assert "UnicodeEncodeError" in ended.stderr
+    assert "an event was not both applied and journaled" in ended.stderr
+    again = Engine(directory, clock)
+    assert again.replayed == 2
+    assert not again.state.indexes
+    await stop(again)
