@@ -84,9 +84,9 @@ async def connected_makers(port: int, agents: list[Credentials]) -> list[Maker]:
 
 
 async def quote(maker: Maker) -> None:
-    """Stand on both sides of every market, for a minute."""
+    """Stand on both sides of every market, for a minute, with no more than the deposit backs."""
     for symbol, middle in MIDDLES.items():
-        sides = {"bids": [[f"{middle - 1}", "1000000"]], "asks": [[f"{middle + 1}", "1000000"]]}
+        sides = {"bids": [[f"{middle - 1}", "10000"]], "asks": [[f"{middle + 1}", "10000"]]}
         await maker.ask({"op": "quotes", "id": "q", "market": symbol, **sides, "life_ms": 60_000})
 
 
