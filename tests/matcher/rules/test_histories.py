@@ -1,5 +1,7 @@
 """Random histories: whatever agents and operator do, money and positions add up, and replay gives the same state."""
 
+from random import Random
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -209,3 +211,64 @@ def check_caches(world):
     assert all(account.settled >= 0 for account in state.accounts.values())
     if state.cut is not None:
         assert sum(state.cut.deltas.values()) == 0
+
+
+def trading_command(rng: Random, world, number: int) -> c.Command:
+    """Mostly what agents and operator do all day, sometimes nonsense; prices near the index of market 1."""
+    state, now = world.state, world.now
+    account, index = rng.randrange(16, 24), state.indexes[1].price
+    wild = rng.choice([-1, 0, 10**12 + 1])
+    match rng.choices(range(9), [30, 35, 8, 4, 4, 3, 4, 4, 8])[0]:
+        case 0:
+            bid, ask = index - rng.randrange(1, 200), index + rng.randrange(1, 200)
+            sizes = rng.randrange(1, 5_000), rng.randrange(1, 5_000)
+            return c.SetQuotes(account, 1, ((bid, sizes[0]),), ((ask, sizes[1]),), now + 5 * SECOND)
+        case 1:
+            side = rng.choice((1, -1))
+            size = rng.choice((rng.randrange(1, 8_000), POSITION_CAP))
+            return c.OpenRequest(account, f"t{number}", 1, side, size, index + side * 1_000, TTL_CLASSES[0])
+        case 2:
+            return c.UpdateIndex(1, max(1, index + rng.randrange(-3_000, 3_001)), 0, now, "t")
+        case 3:
+            return c.CreditDeposit(account, rng.choice((1, 10**9, wild)), f"d{rng.randrange(500)}")
+        case 4:
+            return c.ReserveWithdrawal(account, rng.choice((1, 10**8, wild)), f"w{rng.randrange(500)}")
+        case 5:
+            return c.FinishWithdrawal(rng.randrange(-1, state.last_withdrawal + 2), rng.random() < 0.5, "s")
+        case 6:
+            batch = state.cut.batch if state.cut is not None else 0
+            return c.CutSettlement(batch + rng.choice((0, 1, 1, 2)))
+        case 7:
+            batch = state.cut.batch if state.cut is not None else 0
+            return c.AdvanceBatch(batch, rng.choice([*BatchStatus, 9]))
+        case _:
+            return rng.choice(
+                (
+                    c.CancelAll(account),
+                    c.OpenRequest(account, f"h{number}", 1, 1, wild, index, TTL_CLASSES[0]),
+                    c.SetQuotes(account, 1, ((index, wild),), (), now + SECOND),
+                    c.Advance(),
+                )
+            )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_thousands_of_commands_that_trade_neither_make_nor_lose_money(new_world, replayed, seed):
+    """Hypothesis chooses the seed; conservation is checked after every command, and that there was something to conserve."""
+    rng, world = Random(seed), new_world()
+    for owner in range(1, 7):
+        world.agent(owner, deposit=10**11)
+    for name in ("b", "c"):
+        world.agent(1, deposit=10**11, name=name)
+    world.play(c.ListMarket(replace(world.state.markets[1], position_cap=POSITION_CAP)))
+    for number in range(3_000):
+        world.now += rng.choice((0, SECOND // 100, SECOND // 10))
+        world.do(trading_command(rng, world, number))
+        if number % 100 == 0:
+            check_caches(world)
+            check_position_caps(world)
+    assert world.state.last_fill > 300
+    assert world.state.cut is not None
+    assert world.state.paid_out > 0
+    assert state_hash(replayed(world.journal)) == state_hash(world.state)
