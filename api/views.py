@@ -36,7 +36,7 @@ def account(state: Exchange, markets: Markets, held: Account) -> s.AccountAnswer
         tier=held.tier,
         balance=usdc(held.balance),
         equity=usdc(margin.equity),
-        requirement=usdc(margin.requirement),
+        requirement=usdc(margin.initial),
         available=usdc(margin.available),
         withdrawable=usdc(min(margin.withdrawable, max(0, held.settled))),
         settled=usdc(held.settled),

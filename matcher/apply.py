@@ -113,7 +113,8 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     taker, maker = accounts[event.taker], accounts[event.maker]
     longer = _hold(state, taker, market, change, event.taker_cost)
     longer += _hold(state, maker, market, -change, event.maker_cost)
-    state.open_interest[market] += longer
+    if longer:
+        state.change_open_interest(market, longer)
     taker.balance += event.taker_realized - event.fee
     maker.balance += event.maker_realized
     accounts[TREASURY].balance += event.fee
@@ -133,7 +134,7 @@ def _hold(state: Exchange, account: Account, market: int, change: int, cost: int
     after = before + change
     if account.valued == state.marked:
         mark = state.marks[market]
-        required = mark.requirement(after)
+        required = mark.initial_of(after)
         account.gain += change * mark.value_per_lot - cost + held.cost
         account.required += required - held.required
         held.required = required

@@ -169,7 +169,7 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
     if at > state.fills_until[market]:
         return _why_not_tradable(state, market, at)
-    index, id = state.marks[market].price, book.next_id
+    index, id = state.indexes[market].price, book.next_id
     given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
     if len(waiting) > 1 or not terms.auto or not _all_spoke(request, account):
         return [given]
@@ -218,7 +218,7 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
     refused = not_tradable(state, terms.market, at)
     if refused is not None:
         return refused
-    if not within_band(state.markets[terms.market], answer.index, state.marks[terms.market].price):
+    if not within_band(state.markets[terms.market], answer.index, state.indexes[terms.market].price):
         return [
             e.QuoteRejected(
                 at, answer.account, terms.request, answer.quote, terms.market, Code.QUOTE_OUT_OF_BAND

@@ -1,9 +1,10 @@
 """Planning the fills of one request: who trades how much at which price, and why the others do not. Changes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from core.account_risk import AccountRisk, RiskMark, account_risk, trade_is_allowed
 from core.events import (
     Event,
     Filled,
@@ -14,7 +15,6 @@ from core.events import (
     RequestOpened,
     StandingReduced,
 )
-from core.margin import Mark, trade_is_affordable
 from core.market import Market
 from core.position import Trade, trade
 from core.quantities import MILLION, share_up
@@ -41,7 +41,8 @@ class Plan(msgspec.Struct):
 class Exposure(msgspec.Struct, gc=False):
     """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
 
-    `elsewhere` is the requirement of its other positions, `owned` the net lots of all accounts of its owner in the market.
+    `elsewhere` is the initial requirement of its other positions, `owned` the net lots of all accounts of its owner in the market;
+    `marks` are the exchange's.
     """
 
     account: Account
@@ -50,21 +51,43 @@ class Exposure(msgspec.Struct, gc=False):
     equity: int
     elsewhere: int
     owned: int
+    marks: Mapping[int, RiskMark]
 
-    def refusal(self, change: int, value_per_lot: int, fee: int, market: Market, mark: Mark) -> Code | None:
-        """Why the account may not trade `change` lots at `value_per_lot` micro-USDC and pay `fee`, or None."""
+    def refusal(
+        self, change: int, value_per_lot: int, fee: int, market: Market, mark: RiskMark
+    ) -> Code | None:
+        """Why the account may not trade `change` lots at `value_per_lot` micro-USDC and pay `fee`, or None.
+
+        `mark` is the market's at the open interest after the trade.
+        """
         owned = abs(self.owned + change)
         if owned > market.position_cap and owned > abs(self.owned):
             return Code.POSITION_CAP
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
         equity = self.equity + change * (mark.value_per_lot - value_per_lot) - fee
-        requirement = self.elsewhere + mark.requirement(after)
-        if equity < requirement and not trade_is_affordable(self.size, after, equity, requirement):
+        if equity < self.elsewhere + mark.initial_of(after) and not self._gets_out(
+            after, equity, market.id, mark
+        ):
             return Code.INSUFFICIENT_MARGIN
         return None
 
-    def take(self, change: int, value_per_lot: int, fee: int, mark: Mark) -> Trade:
+    def _gets_out(self, after: int, equity: int, market: int, mark: RiskMark) -> bool:
+        """Whether the account may hold `after` lots with `equity` although that is less than its initial requirement."""
+        account = self.account
+        others = account_risk(account.balance, account.positions, self.marks, leaving_out=market)
+        before_it, after_it = (
+            AccountRisk(
+                worth,
+                others.initial + mark.initial_of(size),
+                others.maintenance + mark.maintenance_of(size),
+                others.notional + abs(size) * mark.value_per_lot,
+            )
+            for size, worth in ((self.size, self.equity), (after, equity))
+        )
+        return trade_is_allowed(self.size, after, before_it, after_it)
+
+    def take(self, change: int, value_per_lot: int, fee: int, mark: RiskMark) -> Trade:
         """Trade without asking."""
         after = trade(self.size, self.cost, change, value_per_lot)
         self.size, self.cost, _ = after
@@ -85,7 +108,7 @@ def exposure(state: Exchange, account: Account, market: int) -> Exposure:
         size, cost = held.size, held.cost
         elsewhere = account.required - held.required
     net = size if len(owned) == 1 else net_of_owner(account, market)
-    return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net)
+    return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net, state.marks)
 
 
 def within_band(market: Market, given: int, now: int) -> bool:
@@ -103,6 +126,7 @@ class Planner:
 
     __slots__ = (
         "_at",
+        "_index",
         "_left",
         "_makers",
         "_mark",
@@ -110,6 +134,7 @@ class Planner:
         "_open_interest",
         "_reduced",
         "_rejected",
+        "_rises_above",
         "_state",
         "_taker",
         "_terms",
@@ -123,7 +148,9 @@ class Planner:
         self._terms = terms
         self._at = at
         self._market = state.markets[market]
+        self._index = state.indexes[market].price
         self._mark = state.marks[market]
+        self._rises_above = state.rises_above[market]
         self._taker = taker = exposure(state, state.accounts[terms.account], market)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
@@ -159,7 +186,7 @@ class Planner:
             maker = self._makers[account] = exposure(state, state.accounts[account], market.id)
         if maker.account.owner == self._taker.account.owner:
             return None
-        index = self._mark.price
+        index = self._index
         if offer.index != index and not within_band(market, offer.index, index):
             self._reject(offer, Code.QUOTE_OUT_OF_BAND)
             return None
@@ -171,6 +198,10 @@ class Planner:
     def _fill(self, offer: QuoteGiven | Level, price: int, maker: Exposure, size: int) -> Code | None:
         market, mark, taker, terms = self._market, self._mark, self._taker, self._terms
         change = terms.side * size
+        longer = _longs(taker.size + change, maker.size - change) - _longs(taker.size, maker.size)
+        open_interest = self._open_interest + longer
+        if open_interest > self._rises_above:
+            mark = self._state.mark_at(terms.market, open_interest)
         value_per_lot = price * market.value_per_tick_lot
         value = value_per_lot * size
         fee = share_up(value, market.taker_fee)
@@ -181,10 +212,9 @@ class Planner:
         if code is not None:
             self._reject(offer, Code.MAKER_CANNOT_PAY if code is Code.INSUFFICIENT_MARGIN else code)
             return None
-        longer = _longs(taker.size + change, maker.size - change) - _longs(taker.size, maker.size)
-        if longer > 0 and self._open_interest + longer > market.open_interest_cap:
+        if longer > 0 and open_interest > market.open_interest_cap:
             return Code.OPEN_INTEREST_CAP
-        self._open_interest += longer
+        self._open_interest = open_interest
         self._left -= size
         self._value += value
         _, taker_cost, taker_realized = taker.take(change, value_per_lot, fee, mark)
@@ -206,7 +236,7 @@ class Planner:
                 maker_realized,
                 taker_cost,
                 maker_cost,
-                mark.price,
+                self._index,
             )
         )
         if isinstance(offer, Level):

@@ -92,10 +92,10 @@ def load(data: bytes) -> Exchange:
     for market, status in image.markets:
         _load_market(state, market, status)
     state.indexes = {index.market: index for index in image.indexes}
-    for id in state.markets:
-        state.follow_index(id)
     for account in image.accounts:
         _load_account(state, account)
+    for id in state.markets:
+        state.follow_index(id)
     state.deposits = dict(image.deposits)
     state.withdrawals = {event.withdrawal: event for event in image.withdrawals}
     state.finished_withdrawals = {event.withdrawal: event for event in image.finished_withdrawals}

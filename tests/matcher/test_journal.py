@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.events import DURABLE, DepositCredited
+from core.events import DURABLE, DepositCredited, MarketListed
+from core.margin_terms import MarginTerms, Tier
 from matcher.journal import Journal
 from matcher.records import decode, encode, record_at
 from matcher.recovery import End, JournalCorrupt, replay
@@ -163,6 +164,9 @@ def test_golden_journals_stay_readable(version):
         offset = stored.end
     assert len(events) == 14
     assert {type(found) for found in events} == set(golden_types())
+    listed = next(found.market for found in events if isinstance(found, MarketListed))
+    assert listed.margin is None
+    assert listed.margin_terms == MarginTerms((Tier(0, listed.initial_fraction),))
 
 
 def golden_types() -> list[type]:

@@ -50,6 +50,14 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
             expires=st.just(now + SECOND),
         ),
         st.builds(
+            c.SetQuotes,
+            account=AGENTS,
+            market=st.just(2),
+            bids=st.just(((299_950, 50_000),)),
+            asks=st.just(((300_050, 50_000),)),
+            expires=st.just(now + SECOND),
+        ),
+        st.builds(
             c.AnswerRequest,
             account=AGENTS,
             request=ids,
@@ -141,10 +149,11 @@ def check_caches(world):
             if market in account.positions
         ]
         assert state.open_interest[market] == sum(size for size in longs if size > 0)
+        assert state.marks[market] == state.mark_at(market, state.open_interest[market])
     for account in state.accounts.values():
         if account.valued == state.marked:
             margin = state.margin_of(account)
-            assert (account.balance + account.gain, account.required) == (margin.equity, margin.requirement)
+            assert (account.balance + account.gain, account.required) == (margin.equity, margin.initial)
     assert set(state.book.standing_expires) <= set(state.book.standing_due)
     assert all(state.book.standing_due[of] <= until for of, until in state.book.standing_expires.items())
     for sign, ladders in ((1, state.book.asks), (-1, state.book.bids)):
