@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas import Answer, FillStatus
+from api.schemas_margin import TierAnswer
 
 MarketStatusName = Literal["open", "reduce_only", "paused"]
 
@@ -14,14 +15,16 @@ class MarketAnswer(Answer):
     status: MarketStatusName
     tick: str = Field(description="Prices are multiples of it.")
     lot: str = Field(description="Sizes are multiples of it.")
-    max_leverage: int
+    max_leverage: int = Field(description="Of positions in the first tier at quiet open interest.")
+    tiers: list[TierAnswer]
     taker_fee_ppm: int = Field(description="Parts per million of the notional, rounded up.")
     oracle_band_ppm: int = Field(
         description="A quote is void once the index has moved further since it was given."
     )
     position_cap: str
     open_interest_cap: str
-    open_interest: str
+    open_interest: str = Field(description="Held long; as much is held short.")
+    mark: str | None = Field(description="Price at which positions are valued.")
     index: str | None = Field(description="Null before the first price.")
     confidence: str | None
     published: int | None = Field(description="Instant of the index price.")

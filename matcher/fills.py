@@ -198,7 +198,7 @@ class Planner:
     def _fill(self, offer: QuoteGiven | Level, price: int, maker: Exposure, size: int) -> Code | None:
         market, mark, taker, terms = self._market, self._mark, self._taker, self._terms
         change = terms.side * size
-        longer = _longs(taker.size + change, maker.size - change) - _longs(taker.size, maker.size)
+        longer = longs(taker.size + change, maker.size - change) - longs(taker.size, maker.size)
         open_interest = self._open_interest + longer
         if open_interest > self._rises_above:
             mark = self._state.mark_at(terms.market, open_interest)
@@ -255,7 +255,7 @@ class Planner:
         events.append(StandingReduced(self._at, level.account, terms.market, terms.side, level.quote, left))
 
 
-def _longs(one: int, other: int) -> int:
+def longs(one: int, other: int) -> int:
     """Lots held long by two positions."""
     return (one if one > 0 else 0) + (other if other > 0 else 0)
 

@@ -5,7 +5,7 @@ from collections import deque
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.events import IndexUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
-from core.margin_terms import steps
+from core.margin_terms import Step, steps
 from core.market import Market, MarketStatus
 from core.position import Position
 from core.quantities import MILLION
@@ -185,6 +185,15 @@ class Exchange:
     def mark_at(self, market: int, open_interest: int) -> RiskMark:
         """The market's mark as it would be at an open interest in lots."""
         return self._mark(self.markets[market], self.marks[market].value_per_lot, open_interest)
+
+    def mark_price(self, market: int) -> int:
+        """The market's mark in ticks."""
+        return self.marks[market].value_per_lot // self.markets[market].value_per_tick_lot
+
+    def steps_of(self, market: int) -> tuple[Step, ...]:
+        """The market's margin tiers at its open interest; before its first price, as its terms have them."""
+        mark = self.marks.get(market)
+        return mark.steps if mark is not None else steps(self.markets[market].margin_terms, 0)
 
     def _mark(self, listed: Market, value_per_lot: int, open_interest: int) -> RiskMark:
         return RiskMark.of(steps(listed.margin_terms, open_interest * value_per_lot), value_per_lot)
