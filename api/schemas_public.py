@@ -10,6 +10,13 @@ from api.schemas_margin import TierAnswer
 MarketStatusName = Literal["open", "reduce_only", "paused"]
 
 
+class MarkInputsAnswer(Answer):
+    """The mark is the median of these and the index."""
+
+    index_with_basis: str = Field(description="Index plus the average by which the middle of quotes differs.")
+    quotes: str = Field(description="Median of best bid, best ask and last fill.")
+
+
 class MarketAnswer(Answer):
     symbol: str
     status: MarketStatusName
@@ -24,7 +31,11 @@ class MarketAnswer(Answer):
     position_cap: str
     open_interest_cap: str
     open_interest: str = Field(description="Held long; as much is held short.")
+    only_reduces: bool = Field(description="Whether requests must reduce a position, whatever the reason.")
     mark: str | None = Field(description="Price at which positions are valued.")
+    mark_inputs: MarkInputsAnswer | None = Field(
+        description="Null when nobody stood on both sides at the last index price: the mark is the index then."
+    )
     index: str | None = Field(description="Null before the first price.")
     confidence: str | None
     published: int | None = Field(description="Instant of the index price.")

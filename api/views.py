@@ -18,6 +18,7 @@ from core.batches import BatchStatus
 from core.market import MarketStatus
 from ledger.queries import BatchView, FillView
 from matcher.book import Ladder
+from matcher.marking import only_reduces
 from matcher.state import Exchange
 
 STATUS_NAMES: dict[int, s.FillStatus] = dict(enumerate(get_args(s.FillStatus)))
@@ -89,6 +90,7 @@ def recent_fill(state: Exchange, seq: int, event: e.Filled) -> FillView | None:
 
 def market(state: Exchange, units: MarketUnits) -> p.MarketAnswer:
     listed, index = units.market, state.indexes.get(units.id)
+    record = state.mark_records.get(units.id)
     return p.MarketAnswer(
         symbol=units.symbol,
         status=MARKET_STATUSES[state.statuses[units.id]],
@@ -101,7 +103,13 @@ def market(state: Exchange, units: MarketUnits) -> p.MarketAnswer:
         position_cap=units.size(listed.position_cap),
         open_interest_cap=units.size(listed.open_interest_cap),
         open_interest=units.size(state.open_interest[units.id]),
+        only_reduces=only_reduces(state, units.id),
         mark=units.price(state.mark_price(units.id)) if index else None,
+        mark_inputs=p.MarkInputsAnswer(
+            index_with_basis=units.price(record.with_basis), quotes=units.price(record.of_quotes)
+        )
+        if record
+        else None,
         index=units.price(index.price) if index else None,
         confidence=units.price(index.confidence) if index else None,
         published=micros(index.published) if index else None,

@@ -30,7 +30,8 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
 
     `value_per_tick_lot` is the micro-USDC that one lot is worth per tick of price, so every notional is an exact integer.
     Rates are parts per million. Caps are lots: of one owner's net position and of the market's open interest. `margin` is None in
-    markets that were listed before margin had terms; `margin_terms` says what holds for them.
+    markets that were listed before margin had terms; `margin_terms` says what holds for them. With `thin_only_reduces` nobody opens
+    anything while fewer than two views of the price are known and the mark is the index.
     """
 
     id: MarketId
@@ -46,6 +47,7 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     index_max_age: int
     feed: str
     margin: MarginTerms | None = None
+    thin_only_reduces: bool = False
 
     @property
     def initial_fraction(self) -> Ppm:
@@ -77,6 +79,7 @@ def market(
     oracle_band: int = 10_000,
     index_max_age: int = 60_000_000_000,
     margin: MarginTerms | None = None,
+    thin_only_reduces: bool = False,
 ) -> Market:
     """A market from decimal strings.
 
@@ -99,6 +102,7 @@ def market(
         index_max_age=index_max_age,
         feed=feed,
         margin=margin,
+        thin_only_reduces=thin_only_reduces,
     )
 
 

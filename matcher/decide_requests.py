@@ -9,6 +9,7 @@ from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
 from matcher.fills import Planner, exposure, reducible, within_band
 from matcher.limits import KEY_LENGTH_MAX, PRICE_MAX, QUOTE_LIFE_MAX, REQUESTS_OPEN_MAX, SIZE_MAX, TTL_CLASSES
+from matcher.marking import only_reduces
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
 
@@ -129,8 +130,7 @@ def _why_not_tradable(state: Exchange, market: int, at: int) -> Rejection:
 
 
 def _refused(state: Exchange, account: Account, command: c.OpenRequest) -> Rejection | None:
-    reduce_only_market = state.statuses[command.market] == MarketStatus.REDUCE_ONLY
-    if command.reduce_only or reduce_only_market:
+    if command.reduce_only or only_reduces(state, command.market):
         held = account.positions.get(command.market)
         shrinks = reducible(held.size if held is not None else 0, command.side) >= command.size
         if command.reduce_only and not shrinks:

@@ -4,8 +4,9 @@ from collections import deque
 
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
-from core.events import IndexUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
+from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
 from core.margin_terms import Step, steps
+from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
 from core.quantities import MILLION
@@ -108,10 +109,11 @@ class Exchange:
     """Everything the rules read. Only `matcher.apply` changes it.
 
     `seq` counts durable events, so it equals the journal's sequence. `marks` and `fills_until` follow from the markets' parameters,
-    statuses and indexes (`follow_index`), and are kept because every quote and every fill asks for them. `marked` counts the
-    changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same
-    however many positions are open. `rises_above` are the lots of open interest up to which a market's initial fractions stay as
-    its terms have them: only beyond does a change of open interest change its mark.
+    statuses, indexes and mark records (`follow_index`), and are kept because every quote and every fill asks for them.
+    `mark_records` has the record that came with a market's last index price, if any; `bases` and `last_prices` (of fills) go
+    into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when it next
+    trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to which
+    a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -126,6 +128,9 @@ class Exchange:
         self.markets: dict[int, Market] = {}
         self.statuses: dict[int, MarketStatus] = {}
         self.indexes: dict[int, IndexUpdated] = {}
+        self.mark_records: dict[int, MarkUpdated] = {}
+        self.bases: dict[int, Basis] = {}
+        self.last_prices: dict[int, int] = {}
         self.marks: dict[int, RiskMark] = {}
         self.rises_above: dict[int, int] = {}
         self.marked = 0
@@ -153,16 +158,18 @@ class Exchange:
         self.book = Book()
 
     def follow_index(self, market: int) -> None:
-        """Derive a market's mark (here: the index), and until when it may fill: never while paused or its index is too uncertain.
+        """Derive a market's mark, and until when it may fill: never while paused or its index is too uncertain.
 
-        To be called when the market's parameters, status or index change.
+        To be called when the market's parameters, status, index or mark record change.
         """
         index = self.indexes.get(market)
         if index is None:
             self.fills_until[market] = NEVER
             return
         listed = self.markets[market]
-        terms, value_per_lot = listed.margin_terms, index.price * listed.value_per_tick_lot
+        record = self.mark_records.get(market)
+        price = index.price if record is None else record.price
+        terms, value_per_lot = listed.margin_terms, price * listed.value_per_tick_lot
         rises = terms.open_interest_lower < terms.open_interest_upper
         self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
         self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])

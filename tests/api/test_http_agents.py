@@ -113,6 +113,7 @@ async def test_a_request_waits_for_its_answer_and_repeats_it(exchange: Any) -> N
 async def test_account_positions_and_fills(exchange: Any) -> None:
     maker, trader = await exchange.maker(), await exchange.agent("trader")
     await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
+    await maker.ask(op="cancel_all", id="c")
     exchange.index(1, 610_000)
     account = (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
     assert account["balance"] == "999984.997500"

@@ -33,13 +33,15 @@ async def test_the_account_after_a_trade_is_what_its_preview_said(exchange: Any)
 
 
 async def test_the_liquidation_price_is_the_last_that_meets_maintenance(exchange: Any) -> None:
-    await exchange.maker()
+    maker = await exchange.maker()
     trader = await exchange.agent("trader", deposit=2_000_000_000)
     await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
 
     async def account() -> Any:
         return (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
 
+    # Without quotes the mark is the index.
+    await maker.ask(op="cancel_all", id="c")
     price = (await account())["positions"][0]["liquidation_price"]
     ticks = int(Decimal(price) * 10)
     for mark, safe in ((ticks, True), (ticks - 1, False)):
@@ -89,8 +91,20 @@ async def test_previews_need_a_session_and_a_price(exchange: Any) -> None:
 async def test_markets_show_their_mark_and_their_tiers(exchange: Any) -> None:
     market = (await exchange.http.get("/api/v1/markets")).json()["markets"][0]
     assert (market["mark"], market["index"], market["open_interest"]) == ("60000.0", "60000.0", "0.0000")
+    assert (market["mark_inputs"], market["only_reduces"]) == (None, False)
     assert market["tiers"] == [
         {"above": "0.000000", "initial_ppm": 20_000, "maintenance_ppm": 10_000},
         {"above": "5000000.000000", "initial_ppm": 40_000, "maintenance_ppm": 20_000},
         {"above": "20000000.000000", "initial_ppm": 100_000, "maintenance_ppm": 50_000},
     ]
+
+
+async def test_a_mark_shows_what_it_was_made_of(exchange: Any) -> None:
+    await exchange.maker(bid="60090.0", ask="60110.0")
+    exchange.index(1, 600_000)
+    market = (await exchange.http.get("/api/v1/markets")).json()["markets"][0]
+    inputs = market["mark_inputs"]
+    assert inputs["quotes"] == "60100.0"
+    # A quote that has only just come weighs next to nothing in the average.
+    assert market["mark"] == inputs["index_with_basis"]
+    assert Decimal("60000.0") <= Decimal(market["mark"]) < Decimal("60050.0")
