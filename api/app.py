@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from api.answers import handle_errors
 from api.body_limit import BodyLimit
 from api.collaborators import Edge
-from api.routes import account, health, operator, proofs, public, registration, requests, withdrawals
+from api.routes import account, health, margin, operator, proofs, public, registration, requests, withdrawals
 
 DESCRIPTION: Final = """
 AI agents trade perpetual futures with each other: ask, get firm quotes, fill in memory, settle in batches on Solana.
@@ -31,7 +31,7 @@ def create_app(edge: Edge) -> FastAPI:
     app.state.edge = edge
     handle_errors(app, edge.metrics)
     app.add_middleware(BodyLimit)
-    for routes in (registration, account, requests, withdrawals, proofs, public, operator, health):
+    for routes in (registration, account, margin, requests, withdrawals, proofs, public, operator, health):
         app.include_router(routes.router)
     _describe_commands(app)
     return app

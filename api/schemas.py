@@ -81,6 +81,14 @@ class PositionAnswer(Answer):
     cost: str = Field(description="Signed cost in USDC: the sum of size times price.")
     mark: str = Field(description="Price at which it is valued.")
     unrealized: str = Field(description="Profit or loss at the mark, in USDC.")
+    requirement: str = Field(description="Initial requirement, in USDC.")
+    maintenance: str = Field(description="Maintenance requirement, in USDC.")
+    leverage: str | None = Field(
+        description="Notional over the account's equity, rounded up; null without equity."
+    )
+    liquidation_price: str | None = Field(
+        description="Last mark at which the account meets its maintenance, all others standing still; null when no mark is the edge."
+    )
 
 
 class SlotAnswer(Answer):
@@ -98,10 +106,14 @@ class AccountAnswer(Answer):
     balance: str = Field(description="Collateral with realized profit and loss.")
     equity: str = Field(description="Balance and unrealized profit or loss.")
     requirement: str = Field(description="Initial requirement of the positions.")
+    maintenance: str = Field(description="Equity below which liquidation may start.")
     available: str = Field(
         description="Equity that nothing requires; negative when more is required than there is."
     )
     withdrawable: str = Field(description="What a withdrawal may take now at most.")
+    leverage: str | None = Field(
+        description="Notional of the positions over equity, rounded up; null without equity."
+    )
     settled: str = Field(description="What the chain holds once all batches cut so far have landed.")
     positions: list[PositionAnswer]
     escrow: SlotAnswer | None = Field(

@@ -5,8 +5,16 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas import Answer, FillStatus
+from api.schemas_margin import TierAnswer
 
 MarketStatusName = Literal["open", "reduce_only", "paused"]
+
+
+class MarkInputsAnswer(Answer):
+    """The mark is the median of these and the index."""
+
+    index_with_basis: str = Field(description="Index plus the average by which the middle of quotes differs.")
+    quotes: str = Field(description="Median of best bid, best ask and last fill.")
 
 
 class MarketAnswer(Answer):
@@ -14,14 +22,20 @@ class MarketAnswer(Answer):
     status: MarketStatusName
     tick: str = Field(description="Prices are multiples of it.")
     lot: str = Field(description="Sizes are multiples of it.")
-    max_leverage: int
+    max_leverage: int = Field(description="Of positions in the first tier at quiet open interest.")
+    tiers: list[TierAnswer]
     taker_fee_ppm: int = Field(description="Parts per million of the notional, rounded up.")
     oracle_band_ppm: int = Field(
         description="A quote is void once the index has moved further since it was given."
     )
     position_cap: str
     open_interest_cap: str
-    open_interest: str
+    open_interest: str = Field(description="Held long; as much is held short.")
+    only_reduces: bool = Field(description="Whether requests must reduce a position, whatever the reason.")
+    mark: str | None = Field(description="Price at which positions are valued.")
+    mark_inputs: MarkInputsAnswer | None = Field(
+        description="Null when nobody stood on both sides at the last index price: the mark is the index then."
+    )
     index: str | None = Field(description="Null before the first price.")
     confidence: str | None
     published: int | None = Field(description="Instant of the index price.")

@@ -9,15 +9,17 @@ import msgspec
 from api import schemas as s
 from api import schemas_public as p
 from api.collaborators import WithdrawalView
-from api.outbound import account_hash, micros
+from api.outbound import micros
 from api.statistics import Maker
 from api.units import SIDE_NAMES, Markets, MarketUnits, usdc
+from api.views_margin import tiers
 from core import events as e
 from core.batches import BatchStatus
 from core.market import MarketStatus
 from ledger.queries import BatchView, FillView
 from matcher.book import Ladder
-from matcher.state import Account, Exchange
+from matcher.marking import only_reduces
+from matcher.state import Exchange
 
 STATUS_NAMES: dict[int, s.FillStatus] = dict(enumerate(get_args(s.FillStatus)))
 MARKET_STATUSES: dict[int, p.MarketStatusName] = {
@@ -25,43 +27,6 @@ MARKET_STATUSES: dict[int, p.MarketStatusName] = {
     MarketStatus.REDUCE_ONLY: "reduce_only",
     MarketStatus.PAUSED: "paused",
 }
-
-
-def account(state: Exchange, markets: Markets, held: Account) -> s.AccountAnswer:
-    margin = state.margin_of(held)
-    return s.AccountAnswer(
-        account=held.id,
-        owner=held.owner,
-        name=held.name,
-        tier=held.tier,
-        balance=usdc(held.balance),
-        equity=usdc(margin.equity),
-        requirement=usdc(margin.requirement),
-        available=usdc(margin.available),
-        withdrawable=usdc(min(margin.withdrawable, max(0, held.settled))),
-        settled=usdc(held.settled),
-        positions=_positions(state, markets, held),
-        escrow=s.SlotAnswer(page=held.page, slot=held.slot) if held.page >= 0 else None,
-        head=held.number,
-        hash=account_hash(state, held),
-    )
-
-
-def _positions(state: Exchange, markets: Markets, held: Account) -> list[s.PositionAnswer]:
-    answers = []
-    for id, position in sorted(held.positions.items()):
-        units, mark = markets[id], state.indexes[id].price
-        unrealized = units.market.notional(mark, position.size) - position.cost
-        answers.append(
-            s.PositionAnswer(
-                market=units.symbol,
-                size=units.size(position.size),
-                cost=usdc(position.cost),
-                mark=units.price(mark),
-                unrealized=usdc(unrealized),
-            )
-        )
-    return answers
 
 
 def fill(row: FillView, markets: Markets, account: int) -> s.FillAnswer:
@@ -125,17 +90,26 @@ def recent_fill(state: Exchange, seq: int, event: e.Filled) -> FillView | None:
 
 def market(state: Exchange, units: MarketUnits) -> p.MarketAnswer:
     listed, index = units.market, state.indexes.get(units.id)
+    record = state.mark_records.get(units.id)
     return p.MarketAnswer(
         symbol=units.symbol,
         status=MARKET_STATUSES[state.statuses[units.id]],
         tick=listed.tick,
         lot=listed.lot,
         max_leverage=listed.max_leverage,
+        tiers=tiers(state, units),
         taker_fee_ppm=listed.taker_fee,
         oracle_band_ppm=listed.oracle_band,
         position_cap=units.size(listed.position_cap),
         open_interest_cap=units.size(listed.open_interest_cap),
         open_interest=units.size(state.open_interest[units.id]),
+        only_reduces=only_reduces(state, units.id),
+        mark=units.price(state.mark_price(units.id)) if index else None,
+        mark_inputs=p.MarkInputsAnswer(
+            index_with_basis=units.price(record.with_basis), quotes=units.price(record.of_quotes)
+        )
+        if record
+        else None,
         index=units.price(index.price) if index else None,
         confidence=units.price(index.confidence) if index else None,
         published=micros(index.published) if index else None,

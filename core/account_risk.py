@@ -5,12 +5,13 @@ from typing import Final, Self
 
 import msgspec
 
-from core.margin import WITHDRAWAL_NOTIONAL_SHARE
 from core.margin_terms import Step
 from core.position import Position, trade
 from core.quantities import MILLION, divide_up
 
 NO_FURTHER_TIER: Final = 1 << 100
+WITHDRAWAL_NOTIONAL_SHARE: Final = 10
+"""A withdrawal must leave at least a tenth of the notional: unrealized profit cannot be drawn out against itself."""
 
 
 class RiskMark(msgspec.Struct, frozen=True, gc=False):
@@ -43,8 +44,15 @@ class RiskMark(msgspec.Struct, frozen=True, gc=False):
 
     def initial_of(self, size: int) -> int:
         """Initial requirement of a position of `size` lots, micro-USDC, rounded up."""
-        notional = abs(size) * self.value_per_lot
-        return self.step_of(notional).initial_of(notional)
+        # Minus the notional: dividing a negative number down rounds what is required up. Every fill comes by here twice.
+        owed = -abs(size) * self.value_per_lot
+        if owed >= self.first_tier:
+            return -(owed * self.initial // MILLION)
+        return self.step_of(-owed).initial_of(-owed)
+
+    def most_required(self, size: int) -> int:
+        """What a trade of `size` lots (positive) can at most add to initial requirements, millionths of a micro-USDC."""
+        return size * self.value_per_lot * self.steps[-1].initial
 
     def maintenance_of(self, size: int) -> int:
         """Maintenance requirement of a position of `size` lots, micro-USDC, rounded up; never above the initial one."""

@@ -136,7 +136,7 @@ class RequestClosed(Event, frozen=True, array_like=True, tag=12):
 
 
 class SettlementCut(Event, frozen=True, array_like=True, tag=13):
-    """Everything before this record belongs to batch `batch` or an earlier one. `marks` are (market, price)."""
+    """Everything before this record belongs to batch `batch` or an earlier one. `marks` are (market, mark price in ticks)."""
 
     batch: int
     marks: tuple[tuple[int, int], ...]
@@ -146,6 +146,20 @@ class BatchAdvanced(Event, frozen=True, array_like=True, tag=14):
     batch: int
     status: int
     signatures: tuple[str, ...]
+
+
+class MarkUpdated(Event, frozen=True, array_like=True, tag=15):
+    """A market's mark until its next index price. An index price that none of these follows is the mark itself.
+
+    Prices are ticks: `price` is the median of the index and the two views, `with_basis` the index plus the average basis (`basis`,
+    millionths of a tick), `of_quotes` what the standing quotes and the last fill say.
+    """
+
+    market: int
+    price: int
+    with_basis: int
+    of_quotes: int
+    basis: int
 
 
 # --- volatile: tags from 100 ---------------------------------------------------------------------------------------
@@ -276,6 +290,7 @@ DURABLE: Final = (
     | RequestClosed
     | SettlementCut
     | BatchAdvanced
+    | MarkUpdated
 )
 """Union of the event types that are journal records."""
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from core.margin_terms import MarginTerms, Tier
 from core.quantities import MILLION, Lots, MarketId, MicroUsdc, Ppm, Ticks
 
 
@@ -28,7 +29,9 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     """Parameters of one perpetual market.
 
     `value_per_tick_lot` is the micro-USDC that one lot is worth per tick of price, so every notional is an exact integer.
-    Rates are parts per million. Caps are lots: of one owner's net position and of the market's open interest.
+    Rates are parts per million. Caps are lots: of one owner's net position and of the market's open interest. `margin` is None in
+    markets that were listed before margin had terms; `margin_terms` says what holds for them. With `thin_only_reduces` nobody opens
+    anything while fewer than two views of the price are known and the mark is the index.
     """
 
     id: MarketId
@@ -43,11 +46,19 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     open_interest_cap: Lots
     index_max_age: int
     feed: str
+    margin: MarginTerms | None = None
+    thin_only_reduces: bool = False
 
     @property
     def initial_fraction(self) -> Ppm:
-        """Initial requirement as a share of notional: the inverse of the highest leverage, rounded up."""
+        """Initial requirement as a share of a small position's notional: the inverse of the highest leverage, rounded up."""
         return Ppm(-(-MILLION // self.max_leverage))
+
+    @property
+    def margin_terms(self) -> MarginTerms:
+        """The market's margin parameters; without any, the highest leverage at every size and open interest, and half of its
+        initial fraction as maintenance."""
+        return self.margin or MarginTerms((Tier(MicroUsdc(0), self.initial_fraction),))
 
     def notional(self, price: Ticks | int, size: Lots | int) -> MicroUsdc:
         """Signed value of `size` lots at `price`; exact."""
@@ -67,6 +78,8 @@ def market(
     taker_fee: int = 500,
     oracle_band: int = 10_000,
     index_max_age: int = 60_000_000_000,
+    margin: MarginTerms | None = None,
+    thin_only_reduces: bool = False,
 ) -> Market:
     """A market from decimal strings.
 
@@ -88,7 +101,19 @@ def market(
         open_interest_cap=Lots(int(Decimal(open_interest_cap) / Decimal(lot))),
         index_max_age=index_max_age,
         feed=feed,
+        margin=margin,
+        thin_only_reduces=thin_only_reduces,
     )
+
+
+def millions(leverages: dict[int, int], open_interest: tuple[int, int]) -> MarginTerms:
+    """Margin terms from the highest leverage above each notional, and from open interest's bounds; all in millions of USDC."""
+    tiers = tuple(
+        Tier(MicroUsdc(above * MILLION * MILLION), Ppm(-(-MILLION // leverage)))
+        for above, leverage in leverages.items()
+    )
+    lower, upper = (MicroUsdc(bound * MILLION * MILLION) for bound in open_interest)
+    return MarginTerms(tiers, lower, upper)
 
 
 DEFAULT_MARKETS: Final = (
@@ -101,6 +126,7 @@ DEFAULT_MARKETS: Final = (
         position_cap="500",
         open_interest_cap="10000",
         feed="e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43",
+        margin=millions({0: 50, 5: 25, 20: 10}, open_interest=(200, 600)),
     ),
     market(
         2,
@@ -111,6 +137,7 @@ DEFAULT_MARKETS: Final = (
         position_cap="10000",
         open_interest_cap="200000",
         feed="ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace",
+        margin=millions({0: 50, 5: 25, 20: 10}, open_interest=(150, 500)),
     ),
     market(
         3,
@@ -121,5 +148,6 @@ DEFAULT_MARKETS: Final = (
         position_cap="200000",
         open_interest_cap="4000000",
         feed="ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d",
+        margin=millions({0: 20, 2: 10, 10: 5}, open_interest=(100, 300)),
     ),
 )

@@ -5,9 +5,11 @@ from typing import Any, Final
 from core import events as e
 from core.accounts import CLEARING, TREASURY
 from core.batches import BatchStatus
+from core.mark_price import Basis
 from core.market import MarketStatus
 from core.netting import net
 from core.position import Position
+from core.quantities import Nanos
 from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.book import Ladder
 from matcher.limits import ANSWERS_KEPT, BATCHES_KEPT, KEYS_KEPT
@@ -55,6 +57,13 @@ def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
 
 def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
     state.indexes[event.market] = event
+    state.mark_records.pop(event.market, None)
+    state.follow_index(event.market)
+
+
+def _mark_updated(state: Exchange, event: e.MarkUpdated) -> None:
+    state.mark_records[event.market] = event
+    state.bases[event.market] = Basis(event.basis, Nanos(event.at))
     state.follow_index(event.market)
 
 
@@ -113,12 +122,14 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     taker, maker = accounts[event.taker], accounts[event.maker]
     longer = _hold(state, taker, market, change, event.taker_cost)
     longer += _hold(state, maker, market, -change, event.maker_cost)
-    state.open_interest[market] += longer
+    if longer:
+        state.change_open_interest(market, longer)
     taker.balance += event.taker_realized - event.fee
     maker.balance += event.maker_realized
     accounts[TREASURY].balance += event.fee
     accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
     state.last_fill = event.fill
+    state.last_prices[market] = event.price
     protections = state.book.protections
     if protections and (event.maker, market) in protections:
         protections[event.maker, market].record(event.at, -change)
@@ -133,7 +144,7 @@ def _hold(state: Exchange, account: Account, market: int, change: int, cost: int
     after = before + change
     if account.valued == state.marked:
         mark = state.marks[market]
-        required = mark.requirement(after)
+        required = mark.initial_of(after)
         account.gain += change * mark.value_per_lot - cost + held.cost
         account.required += required - held.required
         held.required = required
@@ -198,5 +209,6 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.RequestClosed: _request_closed,
     e.SettlementCut: _settlement_cut,
     e.BatchAdvanced: _batch_advanced,
+    e.MarkUpdated: _mark_updated,
 }
 _APPLIERS: Final = BOOK_APPLIERS | {kind: _numbered(applier) for kind, applier in _DURABLE_APPLIERS.items()}

@@ -8,6 +8,7 @@ from core.market import MarketStatus
 from core.quantities import MONEY_MAX
 from matcher import commands as c
 from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
+from matcher.marking import mark_updated
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 
@@ -34,7 +35,10 @@ def set_market_status(state: Exchange, command: c.SetMarketStatus, at: int) -> O
 
 
 def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
-    """Take a new index price; one that is older than the last, or from the future by more than a second, is refused."""
+    """Take a new index price, and the mark that it makes.
+
+    A price older than the last, or from the future by more than a second, is refused.
+    """
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     if not 0 < command.price <= PRICE_MAX or command.confidence < 0 or command.published > at + 1_000_000_000:
@@ -42,11 +46,11 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
     last = state.indexes.get(command.market)
     if last is not None and command.published < last.published:
         return Rejection(Code.INDEX_GOES_BACK, "The market already has a newer index price.")
-    return [
-        e.IndexUpdated(
-            at, command.market, command.price, command.confidence, command.published, command.source
-        )
-    ]
+    updated = e.IndexUpdated(
+        at, command.market, command.price, command.confidence, command.published, command.source
+    )
+    mark = mark_updated(state, command.market, command.price, at)
+    return [updated] if mark is None else [updated, mark]
 
 
 def register_agent(state: Exchange, command: c.RegisterAgent, at: int) -> Outcome:
@@ -152,7 +156,7 @@ def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcom
         return Rejection(Code.BATCH_OUT_OF_ORDER, f"The next batch is {last + 1}.")
     if state.batches.get(last, BatchStatus.FINAL) != BatchStatus.FINAL:
         return Rejection(Code.BATCH_OUT_OF_ORDER, f"Batch {last} is not final yet.")
-    marks = tuple(sorted((id, index.price) for id, index in state.indexes.items()))
+    marks = tuple((id, state.mark_price(id)) for id in sorted(state.indexes))
     return [e.SettlementCut(at, command.batch, marks)]
 
 

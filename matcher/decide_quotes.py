@@ -8,7 +8,7 @@ from matcher import commands as c
 from matcher.book import REQUEST_DEADLINE, STANDING_DEADLINE
 from matcher.closing import cancelled, close_request
 from matcher.decide_requests import not_tradable
-from matcher.fills import Firm, backed
+from matcher.exposure import Firm, backed
 from matcher.limits import (
     PRICE_MAX,
     PROTECTION_WINDOW_MAX,

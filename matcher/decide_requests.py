@@ -9,7 +9,8 @@ from core.quantities import MILLION
 from matcher import commands as c
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
-from matcher.fills import Planner, backed, exposure, reducible, within_band
+from matcher.exposure import backed, exposure, reducible
+from matcher.fills import Planner, within_band
 from matcher.limits import (
     KEY_LENGTH_MAX,
     MAKERS_ASKED_MAX,
@@ -19,6 +20,7 @@ from matcher.limits import (
     SIZE_MAX,
     TTL_CLASSES,
 )
+from matcher.marking import only_reduces
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
 
@@ -160,8 +162,7 @@ def _why_not_tradable(state: Exchange, market: int, at: int) -> Rejection:
 
 
 def _refused(state: Exchange, account: Account, command: c.OpenRequest) -> Rejection | None:
-    reduce_only_market = state.statuses[command.market] == MarketStatus.REDUCE_ONLY
-    if command.reduce_only or reduce_only_market:
+    if command.reduce_only or only_reduces(state, command.market):
         held = account.positions.get(command.market)
         shrinks = reducible(held.size if held is not None else 0, command.side) >= command.size
         if command.reduce_only and not shrinks:
@@ -201,11 +202,16 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
     if at > state.fills_until[market]:
         return _why_not_tradable(state, market, at)
     maker, mark = state.accounts[account], state.marks[market]
-    index, id = mark.price, book.next_id
-    # Most makers quote around the index with money to spare; asking `backed` about each would cost half an answer.
-    plain = maker.valued == state.marked and bid <= index and (index <= ask or not ask)
+    index, id = state.indexes[market].price, book.next_id
+    # Most makers quote around the mark with money to spare; asking `backed` about each would cost half an answer.
+    value_per_tick, value_per_lot = state.markets[market].value_per_tick_lot, mark.value_per_lot
+    plain = (
+        maker.valued == state.marked
+        and bid * value_per_tick <= value_per_lot
+        and (value_per_lot <= ask * value_per_tick or not ask)
+    )
     spare = maker.balance + maker.gain - maker.required
-    if not (plain and spare * MILLION >= size * mark.requirement_per_lot) and not backed(
+    if not (plain and spare * MILLION >= mark.most_required(size)) and not backed(
         state, maker, market, (bid, size if bid else 0), (ask, size if ask else 0)
     ):
         return Rejection(Code.INSUFFICIENT_MARGIN, _SENTENCES[Code.INSUFFICIENT_MARGIN])
@@ -257,7 +263,7 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
     refused = not_tradable(state, terms.market, at)
     if refused is not None:
         return refused
-    if not within_band(state.markets[terms.market], answer.index, state.marks[terms.market].price):
+    if not within_band(state.markets[terms.market], answer.index, state.indexes[terms.market].price):
         return [
             e.QuoteRejected(
                 at, answer.account, terms.request, answer.quote, terms.market, Code.QUOTE_OUT_OF_BAND

@@ -14,22 +14,17 @@ from core.events import (
     RequestOpened,
     StandingReduced,
 )
-from core.margin import Mark, trade_is_affordable
 from core.market import Market
-from core.position import Trade, trade
 from core.quantities import MILLION, share_up
 from matcher.book import Level
+from matcher.exposure import Exposure, Net, exposure, reducible
 from matcher.limits import FILLS_PER_REQUEST_MAX
 from matcher.rejections import Code
-from matcher.state import Account, Exchange, net_of_owner
+from matcher.state import Exchange
 
 Offer = tuple[int, bool, int, int, QuoteGiven | Level]
 """A firm price for one side of a request, ordered best first: price (negated for a seller), whether it may fill in part, premium
 tier (negated), arrival, and what it comes from. Arrivals differ, so the last is never compared."""
-
-
-Firm = tuple[int, int]
-"""Price in ticks and lots of one side of a firm quote; no lots when it does not quote that side."""
 
 
 class Plan(msgspec.Struct):
@@ -42,99 +37,9 @@ class Plan(msgspec.Struct):
     code: Code | None
 
 
-class Net(msgspec.Struct, gc=False):
-    """Signed lots that all accounts of one owner hold in a market together, as the fills of a plan change them."""
-
-    lots: int
-
-
-class Exposure(msgspec.Struct, gc=False):
-    """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
-
-    `elsewhere` is the requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and None for
-    an owner of a single account, whose net is its position.
-    """
-
-    account: Account
-    size: int
-    cost: int
-    equity: int
-    elsewhere: int
-    net: Net | None
-
-    def refusal(self, change: int, value_per_lot: int, fee: int, market: Market, mark: Mark) -> Code | None:
-        """Why the account may not trade `change` lots at `value_per_lot` micro-USDC and pay `fee`, or None."""
-        before = self.size if self.net is None else self.net.lots
-        owned = abs(before + change)
-        if owned > market.position_cap and owned > abs(before):
-            return Code.POSITION_CAP
-        return None if self.affords(change, value_per_lot, fee, mark) else Code.INSUFFICIENT_MARGIN
-
-    def affords(self, change: int, value_per_lot: int, fee: int, mark: Mark) -> bool:
-        """Whether the account's margin allows it to trade `change` lots at `value_per_lot` micro-USDC and pay `fee`."""
-        after = self.size + change
-        # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
-        equity = self.equity + change * (mark.value_per_lot - value_per_lot) - fee
-        requirement = self.elsewhere + mark.requirement(after)
-        return equity >= requirement or trade_is_affordable(self.size, after, equity, requirement)
-
-    def take(self, change: int, value_per_lot: int, fee: int, mark: Mark) -> Trade:
-        """Trade without asking."""
-        after = trade(self.size, self.cost, change, value_per_lot)
-        self.size, self.cost, _ = after
-        self.equity += change * (mark.value_per_lot - value_per_lot) - fee
-        if self.net is not None:
-            self.net.lots += change
-        return after
-
-
-def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net]) -> Exposure:
-    """An account's exposure in a market before it trades anything; `nets` has those of the owners already met, and gains its own."""
-    if account.valued != state.marked:
-        state.value(account)
-    held = account.positions.get(market)
-    if held is None:
-        size, cost, elsewhere = 0, 0, account.required
-    else:
-        size, cost = held.size, held.cost
-        elsewhere = account.required - held.required
-    net = None
-    if len(account.owned) > 1:
-        net = nets.get(account.owner)
-        if net is None:
-            net = nets[account.owner] = Net(net_of_owner(account, market))
-    return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net)
-
-
-def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm) -> bool:
-    """Whether the account could honour a firm bid, and a firm ask, each by itself; what only reduces its position it always can."""
-    mark = state.marks[market]
-    (bid_price, bought), (ask_price, sold) = bid, ask
-    value_per_tick = state.markets[market].value_per_tick_lot
-    bid_loss = (bid_price - mark.price) * bought * value_per_tick
-    ask_loss = (mark.price - ask_price) * sold * value_per_tick
-    if account.valued != state.marked:
-        state.value(account)
-    # No requirement grows by more than that of what is traded: with this much to spare the rule need not be asked.
-    free = account.balance + account.gain - account.required
-    free -= mark.requirement(bought if bought > sold else sold)
-    if free >= 0 and free >= bid_loss and free >= ask_loss:
-        return True
-    exposed = exposure(state, account, market, {})
-    return all(
-        lots <= reducible(exposed.size, side) or exposed.affords(side * lots, price * value_per_tick, 0, mark)
-        for side, (price, lots) in ((1, bid), (-1, ask))
-    )
-
-
 def within_band(market: Market, given: int, now: int) -> bool:
     """Whether the index moved no further than the market's band since a quote was given."""
     return abs(now - given) * MILLION <= market.oracle_band * given
-
-
-def reducible(size: int, side: int) -> int:
-    """Lots by which a trade of `side` can shrink a position of `size`."""
-    return abs(size) if size * side < 0 else 0
 
 
 class Planner:
@@ -142,6 +47,7 @@ class Planner:
 
     __slots__ = (
         "_at",
+        "_index",
         "_left",
         "_makers",
         "_mark",
@@ -150,6 +56,7 @@ class Planner:
         "_open_interest",
         "_reduced",
         "_rejected",
+        "_rises_above",
         "_state",
         "_taker",
         "_terms",
@@ -163,7 +70,9 @@ class Planner:
         self._terms = terms
         self._at = at
         self._market = state.markets[market]
+        self._index = state.indexes[market].price
         self._mark = state.marks[market]
+        self._rises_above = state.rises_above[market]
         self._nets: dict[str, Net] = {}
         self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets)
         self._makers: dict[int, Exposure] = {}
@@ -208,7 +117,7 @@ class Planner:
             maker = self._makers[account] = exposure(state, state.accounts[account], market.id, self._nets)
         if maker.account.owner == self._taker.account.owner:
             return None
-        index = self._mark.price
+        index = self._index
         if offer.index != index and not within_band(market, offer.index, index):
             self._reject(offer, Code.QUOTE_OUT_OF_BAND)
             return None
@@ -220,6 +129,10 @@ class Planner:
     def _fill(self, offer: QuoteGiven | Level, price: int, maker: Exposure, size: int) -> Code | None:
         market, mark, taker, terms = self._market, self._mark, self._taker, self._terms
         change = terms.side * size
+        longer = longs(taker.size + change, maker.size - change) - longs(taker.size, maker.size)
+        open_interest = self._open_interest + longer
+        if open_interest > self._rises_above:
+            mark = self._state.mark_at(terms.market, open_interest)
         value_per_lot = price * market.value_per_tick_lot
         value = value_per_lot * size
         fee = share_up(value, market.taker_fee)
@@ -230,10 +143,9 @@ class Planner:
         if code is not None:
             self._reject(offer, Code.MAKER_CANNOT_PAY if code is Code.INSUFFICIENT_MARGIN else code)
             return None
-        longer = _longs(taker.size + change, maker.size - change) - _longs(taker.size, maker.size)
-        if longer > 0 and self._open_interest + longer > market.open_interest_cap:
+        if longer > 0 and open_interest > market.open_interest_cap:
             return Code.OPEN_INTEREST_CAP
-        self._open_interest += longer
+        self._open_interest = open_interest
         self._left -= size
         self._value += value
         _, taker_cost, taker_realized = taker.take(change, value_per_lot, fee, mark)
@@ -255,7 +167,7 @@ class Planner:
                 maker_realized,
                 taker_cost,
                 maker_cost,
-                mark.price,
+                self._index,
             )
         )
         if isinstance(offer, Level):
@@ -274,7 +186,7 @@ class Planner:
         return StandingReduced(self._at, level.account, terms.market, terms.side, level.quote, left)
 
 
-def _longs(one: int, other: int) -> int:
+def longs(one: int, other: int) -> int:
     """Lots held long by two positions."""
     return (one if one > 0 else 0) + (other if other > 0 else 0)
 

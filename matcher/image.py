@@ -4,7 +4,8 @@ import hashlib
 
 import msgspec
 
-from core.events import IndexUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
+from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
+from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
 from matcher.book import Ladder
@@ -60,6 +61,9 @@ class Image(msgspec.Struct, array_like=True):
     reserved: int
     cut: CutImage | None
     batches: list[tuple[int, int]]
+    mark_records: list[MarkUpdated] = []
+    bases: list[tuple[int, Basis]] = []
+    last_prices: list[tuple[int, int]] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -92,10 +96,12 @@ def load(data: bytes) -> Exchange:
     for market, status in image.markets:
         _load_market(state, market, status)
     state.indexes = {index.market: index for index in image.indexes}
-    for id in state.markets:
-        state.follow_index(id)
+    state.mark_records = {record.market: record for record in image.mark_records}
+    state.bases, state.last_prices = dict(image.bases), dict(image.last_prices)
     for account in image.accounts:
         _load_account(state, account)
+    for id in state.markets:
+        state.follow_index(id)
     state.deposits = dict(image.deposits)
     state.withdrawals = {event.withdrawal: event for event in image.withdrawals}
     state.finished_withdrawals = {event.withdrawal: event for event in image.finished_withdrawals}
@@ -149,6 +155,9 @@ def _image(state: Exchange) -> Image:
             sorted(cut.equities.items()),
         ),
         batches=sorted(state.batches.items()),
+        mark_records=[state.mark_records[id] for id in sorted(state.mark_records)],
+        bases=[(id, state.bases[id]) for id in sorted(state.bases)],
+        last_prices=sorted(state.last_prices.items()),
     )
 
 

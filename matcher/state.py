@@ -2,15 +2,19 @@
 
 from collections import deque
 
+from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
-from core.events import IndexUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
-from core.margin import Margin, Mark, margin
+from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
+from core.margin_terms import Step, steps
+from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
 from core.quantities import MILLION
 from matcher.book import Book
 from matcher.limits import CONFIDENCE_MAX
 
+NEVER_RISES = 1 << 100
+"""Lots of open interest that no market reaches."""
 NEVER = -1
 """An instant before all others."""
 
@@ -21,7 +25,7 @@ class Account:
     `closed` keeps recent final answers by request id, and `keys` finds them by client key. `kept` has the same in the order in
     which they were given (a dict that loses its first entry again and again finds the next one ever more slowly), and is None
     until there is one. `number` is the head of its numbered private stream. `owned` lists all accounts of its owner, itself
-    among them. `gain` and `required` are the unrealized profit and the requirement at the marks of number `valued`
+    among them. `gain` and `required` are the unrealized profit and the initial requirement at the marks of number `valued`
     (`Exchange.value`).
     """
 
@@ -105,9 +109,11 @@ class Exchange:
     """Everything the rules read. Only `matcher.apply` changes it.
 
     `seq` counts durable events, so it equals the journal's sequence. `marks` and `fills_until` follow from the markets' parameters,
-    statuses and indexes (`follow_index`), and are kept because every quote and every fill asks for them. `marked` counts the
-    changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same
-    however many positions are open.
+    statuses, indexes and mark records (`follow_index`), and are kept because every quote and every fill asks for them.
+    `mark_records` has the record that came with a market's last index price, if any; `bases` and `last_prices` (of fills) go
+    into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when it next
+    trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to which
+    a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -122,7 +128,11 @@ class Exchange:
         self.markets: dict[int, Market] = {}
         self.statuses: dict[int, MarketStatus] = {}
         self.indexes: dict[int, IndexUpdated] = {}
-        self.marks: dict[int, Mark] = {}
+        self.mark_records: dict[int, MarkUpdated] = {}
+        self.bases: dict[int, Basis] = {}
+        self.last_prices: dict[int, int] = {}
+        self.marks: dict[int, RiskMark] = {}
+        self.rises_above: dict[int, int] = {}
         self.marked = 0
         self.fills_until: dict[int, int] = {}
         self.open_interest: dict[int, int] = {}
@@ -148,13 +158,21 @@ class Exchange:
         self.book = Book()
 
     def follow_index(self, market: int) -> None:
-        """Derive a market's mark (here: the index), and until when it may fill: never while paused or its index is too uncertain."""
+        """Derive a market's mark, and until when it may fill: never while paused or its index is too uncertain.
+
+        To be called when the market's parameters, status, index or mark record change.
+        """
         index = self.indexes.get(market)
         if index is None:
             self.fills_until[market] = NEVER
             return
         listed = self.markets[market]
-        self.marks[market] = Mark.of(listed, index.price)
+        record = self.mark_records.get(market)
+        price = index.price if record is None else record.price
+        terms, value_per_lot = listed.margin_terms, price * listed.value_per_tick_lot
+        rises = terms.open_interest_lower < terms.open_interest_upper
+        self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
+        self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])
         self.marked += 1
         stopped = (
             self.statuses[market] == MarketStatus.PAUSED
@@ -162,19 +180,44 @@ class Exchange:
         )
         self.fills_until[market] = NEVER if stopped else index.published + listed.index_max_age
 
+    def change_open_interest(self, market: int, lots: int) -> None:
+        """Open interest grew by `lots`; its mark follows where initial fractions depend on that."""
+        before = self.open_interest[market]
+        after = self.open_interest[market] = before + lots
+        above = self.rises_above[market]
+        if before > above or after > above:
+            self.marks[market] = self.mark_at(market, after)
+            self.marked += 1
+
+    def mark_at(self, market: int, open_interest: int) -> RiskMark:
+        """The market's mark as it would be at an open interest in lots."""
+        return self._mark(self.markets[market], self.marks[market].value_per_lot, open_interest)
+
+    def mark_price(self, market: int) -> int:
+        """The market's mark in ticks."""
+        return self.marks[market].value_per_lot // self.markets[market].value_per_tick_lot
+
+    def steps_of(self, market: int) -> tuple[Step, ...]:
+        """The market's margin tiers at its open interest; before its first price, as its terms have them."""
+        mark = self.marks.get(market)
+        return mark.steps if mark is not None else steps(self.markets[market].margin_terms, 0)
+
+    def _mark(self, listed: Market, value_per_lot: int, open_interest: int) -> RiskMark:
+        return RiskMark.of(steps(listed.margin_terms, open_interest * value_per_lot), value_per_lot)
+
     def value(self, account: Account) -> None:
-        """Bring an account's `gain` and `required` up to the marks: a memory of `margin`, which changes nothing that can be seen."""
+        """Bring an account's `gain` and `required` up to the marks: a memory of `margin_of`; nothing else changes."""
         gain = required = 0
         for market, held in account.positions.items():
             mark = self.marks[market]
             gain += held.size * mark.value_per_lot - held.cost
-            held.required = mark.requirement(held.size)
+            held.required = mark.initial_of(held.size)
             required += held.required
         account.gain, account.required, account.valued = gain, required, self.marked
 
-    def margin_of(self, account: Account) -> Margin:
-        """Margin of an account at the marks."""
-        return margin(account.balance, account.positions, self.marks)
+    def margin_of(self, account: Account) -> AccountRisk:
+        """Equity and requirements of an account at the marks."""
+        return account_risk(account.balance, account.positions, self.marks)
 
     def next_deadline(self) -> int:
         """Instant of the next thing that expires, or 0 when nothing does."""

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query
 
-from api import views
+from api import views, views_margin
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
 from api.errors import ApiError
 from api.schemas import AccountAnswer, EventsAnswer, FillsAnswer
@@ -19,8 +19,8 @@ After = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only numbers a
 
 @router.get("", responses=errors(*SESSION_ERRORS))
 async def account(caller: Caller, edge: EdgeGiven) -> AccountAnswer:
-    """Balance, margin and positions, valued at the current marks."""
-    answer = views.account(edge.engine.state, edge.hub.markets, edge.engine.state.accounts[caller])
+    """Balance, margin and positions with their liquidation prices, valued at the current marks."""
+    answer = views_margin.account(edge.engine.state, edge.hub.markets, edge.engine.state.accounts[caller])
     await edge.hub.on_disk()
     return answer
 

@@ -102,6 +102,8 @@ def check_market(market: Market) -> None:
         raise ApiError(
             "bad_value", "A market's parameters are positive, its leverage at most 1000, its rates at most 1."
         )
+    if market.margin is not None and market.margin.tiers[0].initial != market.initial_fraction:
+        raise ApiError("bad_value", "The first margin tier requires the inverse of the highest leverage.")
     if not 0 < len(market.symbol) <= 32 or not market.symbol.isprintable():
         raise ApiError("bad_value", "A market's symbol has 1 to 32 printable characters.")
     if not units_fit(market):

@@ -17,7 +17,7 @@ from perpdex_sdk.funds import send_deposit, signed_withdrawal
 from perpdex_sdk.link import Link
 from perpdex_sdk.orders import OpenRequest
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
-from perpdex_sdk.rest import Account, FillStatus, Market, Rest, Session, Withdrawal
+from perpdex_sdk.rest import Account, FillStatus, MarginPreview, Market, Rest, Session, Withdrawal
 
 log = logging.getLogger("perpdex_sdk")
 
@@ -111,6 +111,12 @@ class Agent:
     async def snapshot(self) -> Account:
         """Margin and positions as the exchange values them now."""
         return await self.rest.account()
+
+    async def preview(
+        self, market: str, side: str, size: Decimal | str, price: Decimal | str
+    ) -> MarginPreview:
+        """What taking `size` at `price` would do to the account, and whether margin and caps would allow it."""
+        return await self.rest.margin_preview(market, side, _text(size), _text(price))
 
     # --- trader ---
 

@@ -31,6 +31,7 @@ class Market(msgspec.Struct, frozen=True):
     max_leverage: int
     taker_fee_ppm: int
     index: str | None
+    mark: str | None = None
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -39,6 +40,9 @@ class Position(msgspec.Struct, frozen=True):
     cost: str
     mark: str
     unrealized: str
+    maintenance: str = "0"
+    leverage: str | None = None
+    liquidation_price: str | None = None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -58,6 +62,33 @@ class Account(msgspec.Struct, frozen=True):
     head: int
     hash: str
     escrow: Place | None
+    maintenance: str = "0"
+    leverage: str | None = None
+
+
+class Risk(msgspec.Struct, frozen=True):
+    """An account at the marks, in USDC."""
+
+    equity: str
+    requirement: str
+    maintenance: str
+    available: str
+    leverage: str | None
+
+
+class MarginPreview(msgspec.Struct, frozen=True):
+    """What a hypothetical trade would do; `code` is why margin or caps would refuse it."""
+
+    market: str
+    allowed: bool
+    code: str | None
+    size: str
+    cost: str
+    realized: str
+    fee: str
+    liquidation_price: str | None
+    before: Risk
+    after: Risk
 
 
 class Escrow(msgspec.Struct, frozen=True):
@@ -150,6 +181,10 @@ class Rest:
 
     async def account(self) -> Account:
         return await self._call("GET", "/api/v1/account", Account)
+
+    async def margin_preview(self, market: str, side: str, size: str, price: str) -> MarginPreview:
+        body = {"market": market, "side": side, "size": size, "price": price}
+        return await self._call("POST", "/api/v1/margin/preview", MarginPreview, body)
 
     async def markets(self) -> list[Market]:
         return (await self._call("GET", "/api/v1/markets", _Markets)).markets

@@ -112,6 +112,7 @@ async def test_a_request_waits_for_its_answer_and_repeats_it(exchange: Any) -> N
 async def test_account_positions_and_fills(exchange: Any) -> None:
     maker, trader = await exchange.maker(), await exchange.agent("trader")
     await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
+    await maker.ask(op="cancel_all", id="c")
     exchange.index(1, 610_000)
     account = (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
     assert account["balance"] == "999984.997500"
@@ -122,10 +123,15 @@ async def test_account_positions_and_fills(exchange: Any) -> None:
             "cost": "30005.000000",
             "mark": "61000.0",
             "unrealized": "495.000000",
+            "requirement": "610.000000",
+            "maintenance": "305.000000",
+            "leverage": "0.0305",
+            "liquidation_price": None,
         }
     ]
     assert account["equity"] == "1000479.997500"
-    assert account["requirement"] == "610.000000"
+    assert (account["requirement"], account["maintenance"]) == ("610.000000", "305.000000")
+    assert account["leverage"] == "0.0305"
     assert account["escrow"] == {"page": 0, "slot": trader.account - 14}
     fills = (await exchange.http.get("/api/v1/account/fills", headers=maker.headers)).json()["fills"]
     assert [(fill["role"], fill["side"], fill["status"], fill["batch"]) for fill in fills] == [

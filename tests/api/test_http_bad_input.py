@@ -244,6 +244,18 @@ COMMANDS = [
             (2, "1e99999999"),
         )
     ],
+    *[
+        {"type": "ListMarket", "market": [*MARKET, margin]}
+        for margin in (
+            7,
+            [],
+            [[]],
+            [[[0, 50_000]]],
+            [[[1, 100_000]]],
+            [[[0, 100_000]], 2, 1],
+            [[[0, 1 << 63]]],
+        )
+    ],
 ]
 
 
@@ -259,6 +271,8 @@ async def test_commands_that_the_operator_may_not_give(exchange: Any) -> None:
         assert_refused(answer, command)
     assert exchange.engine.state.seq == before
     assert (await exchange.operator({"type": "ListMarket", "market": MARKET})).status_code == 200
+    tiered = [*MARKET, [[[0, 100_000], [10**12, 200_000]], 10**13, 10**14]]
+    assert (await exchange.operator({"type": "ListMarket", "market": tiered})).status_code == 200
 
 
 async def test_a_surprise_is_a_500_with_a_code(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:

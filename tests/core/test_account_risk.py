@@ -112,28 +112,42 @@ def test_requirements_grow_with_size_and_never_faster_than_notional(mark, size, 
         assert -1 <= grown <= more * mark.value_per_lot + 1
 
 
-trades = st.tuples(
-    st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6).filter(bool), st.integers(1, 10**6)
-)
+LOTS = st.integers(-(10**6), 10**6)
+PERMILLE_OF_MARK = st.one_of(st.integers(995, 1_005), st.integers(1, 2_000))
+MONEY_PERMILLE = st.one_of(st.integers(200, 2_000), st.integers(-10, 200))
+"""Of the notional of what is held and traded."""
+trades = st.tuples(LOTS, LOTS.filter(bool), PERMILLE_OF_MARK, MONEY_PERMILLE)
 
 
-@given(marks(), st.integers(0, 10**12), trades, st.integers(0, 10**6), st.integers(0, 10**9))
-def test_what_was_just_allowed_to_open_cannot_be_liquidated_at_the_same_mark(mark, balance, one, fee, other):
-    held, change, price = one
-    elsewhere = AccountRisk(balance, other, other // 2, other)
-    seen = preview(elsewhere, Position(held, held * mark.value_per_lot), change, price, fee, mark)
-    opens = abs(seen.size) > abs(held) or seen.size * held < 0
-    assume(seen.allowed and opens)
+def priced(mark, permille):
+    """A share of the mark, at least one micro-USDC a lot."""
+    return max(1, mark.value_per_lot * permille // 1_000)
+
+
+def money(mark, held, change, permille):
+    return (abs(held) + abs(change)) * mark.value_per_lot * permille // 1_000
+
+
+@given(marks(), trades, st.integers(0, 10**6), st.integers(0, 10**9))
+def test_what_was_just_allowed_to_open_cannot_be_liquidated_at_the_same_mark(mark, one, fee, other):
+    held, change, permille, share = one
+    if abs(held + change) <= abs(held):
+        change = -change
+    elsewhere = AccountRisk(money(mark, held, change, share), other, other // 2, other)
+    seen = preview(
+        elsewhere, Position(held, held * mark.value_per_lot), change, priced(mark, permille), fee, mark
+    )
+    assume(seen.allowed)
     assert not seen.after.liquidatable
     assert stage(seen.after.equity, seen.after.maintenance) is Stage.NONE
 
 
-@given(marks(), st.integers(-(10**9), 10**12), trades, st.integers(0, 10**6))
-def test_no_allowed_trade_drops_an_account_from_healthy_into_liquidation(mark, balance, one, fee):
-    held, change, price = one
-    seen = preview(
-        AccountRisk(balance, 0, 0, 0), Position(held, held * mark.value_per_lot), change, price, fee, mark
-    )
+@given(marks(), trades, st.integers(0, 10**6))
+def test_no_allowed_trade_drops_an_account_from_healthy_into_liquidation(mark, one, fee):
+    held, change, permille, share = one
+    position = Position(held, held * mark.value_per_lot)
+    elsewhere = AccountRisk(money(mark, held, change, share), 0, 0, 0)
+    seen = preview(elsewhere, position, change, priced(mark, permille), fee, mark)
     assume(seen.allowed and not seen.before.liquidatable)
     assert not seen.after.liquidatable
 

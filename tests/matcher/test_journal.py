@@ -15,11 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.events import DURABLE, DepositCredited
+from core.events import DURABLE, DepositCredited, Event, MarketListed
+from core.margin_terms import MarginTerms, Tier
+from core.mark_price import Basis
+from matcher.apply import apply
 from matcher.journal import Journal
 from matcher.records import decode, encode, record_at
 from matcher.recovery import End, JournalCorrupt, replay
 from matcher.segments import WATERMARK, JournalInUse, lock, segments
+from matcher.state import Exchange
 from matcher.tail import Tail
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -153,20 +157,37 @@ def test_a_record_from_a_later_program_is_not_guessed_at(tmp_path):
         decode(msgspec.structs.replace(stored, version=9))
 
 
-@pytest.mark.parametrize("version", [1])
-def test_golden_journals_stay_readable(version):
+def golden(name: str) -> list[Event]:
+    """The events of a journal that an older program wrote."""
     events = []
-    data = memoryview((FIXTURES / f"golden-v{version}.journal").read_bytes())
+    data = memoryview((FIXTURES / f"{name}.journal").read_bytes())
     offset = 0
     while (stored := record_at(data, offset)) is not None:
         events.append(decode(stored))
         offset = stored.end
-    assert len(events) == 14
-    assert {type(found) for found in events} == set(golden_types())
+    return events
 
 
-def golden_types() -> list[type]:
-    return list(get_args(DURABLE))
+def test_golden_journals_stay_readable():
+    first, with_marks = golden("golden-v1"), golden("golden-v1-marks")
+    assert (len(first), len(with_marks)) == (14, 3)
+    assert {type(found) for found in first + with_marks} == set(get_args(DURABLE))
+
+
+def test_markets_of_journals_without_margin_terms_keep_their_highest_leverage():
+    listed = next(found.market for found in golden("golden-v1") if isinstance(found, MarketListed))
+    assert (listed.margin, listed.thin_only_reduces) == (None, False)
+    assert listed.margin_terms == MarginTerms((Tier(0, listed.initial_fraction),))
+
+
+def test_golden_marks_bring_back_what_they_said():
+    state = Exchange()
+    for found in golden("golden-v1-marks"):
+        apply(state, found)
+    listed, mark = state.markets[1], state.marks[1]
+    assert listed.margin == MarginTerms((Tier(0, 20_000), Tier(10**12, 40_000)), 10**13, 10**14, 500_000)
+    assert (state.mark_price(1), state.bases[1]) == (600_123, Basis(123_456_789, 21))
+    assert (mark.initial_of(1_000_000), mark.maintenance_of(1_000_000)) == (220_049_200_000, 110_024_600_000)
 
 
 async def test_a_damaged_last_record_that_was_synced_stops_the_start(tmp_path):

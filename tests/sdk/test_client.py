@@ -83,6 +83,17 @@ async def test_choosing_among_quotes(connect: Connect) -> None:
     assert (await trader.answer_to(opened)).outcome == "filled"
 
 
+async def test_a_preview_is_what_the_account_then_shows(connect: Connect) -> None:
+    await quoting(connect)
+    trader = await connect("trader")
+    previewed = await trader.preview("BTC-PERP", "buy", Decimal("0.5"), "60010.0")
+    assert previewed.allowed
+    await trader.request("BTC-PERP", "buy", "0.5", "60010.0")
+    snapshot = await trader.snapshot()
+    assert (snapshot.equity, snapshot.maintenance) == (previewed.after.equity, previewed.after.maintenance)
+    assert snapshot.positions[0].liquidation_price == previewed.liquidation_price
+
+
 async def test_refusals_have_codes(connect: Connect) -> None:
     trader = await connect("poor", deposit=1_000_000)
     with pytest.raises(Refused) as refused:

@@ -6,6 +6,7 @@ import pytest
 
 from core.accounts import TREASURY
 from core.events import DURABLE, Event
+from core.margin_terms import MarginTerms, Tier
 from core.market import market
 from core.quantities import SECOND
 from matcher import commands as c
@@ -19,7 +20,15 @@ BTC = market(
     1, "BTC-PERP", "0.1", "0.0001", max_leverage=50, position_cap="500", open_interest_cap="1000", feed=""
 )
 ETH = market(
-    2, "ETH-PERP", "0.01", "0.001", max_leverage=20, position_cap="5000", open_interest_cap="9000", feed=""
+    2,
+    "ETH-PERP",
+    "0.01",
+    "0.001",
+    max_leverage=20,
+    position_cap="5000",
+    open_interest_cap="9000",
+    feed="",
+    margin=MarginTerms((Tier(0, 50_000), Tier(10**11, 100_000), Tier(10**12, 300_000)), 10**10, 10**13),
 )
 
 

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from core import events as e
 from core.batches import BatchStatus
 from core.quantities import SECOND
 from matcher import commands as c
@@ -66,6 +67,14 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
             ttl=st.just(SECOND),
         ),
         st.builds(
+            c.SetQuotes,
+            account=AGENTS,
+            market=st.just(2),
+            bids=st.just(((299_950, 50_000),)),
+            asks=st.just(((300_050, 50_000),)),
+            expires=st.just(now + SECOND),
+        ),
+        st.builds(
             c.AnswerRequest,
             account=AGENTS,
             request=ids,
@@ -115,6 +124,35 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
     )
 
 
+def trading(now: int, number: int, market: int, index: int) -> st.SearchStrategy[c.Command]:
+    """Commands that usually succeed around the market's index, so that positions and marks come about."""
+    away = st.integers(1, 3_000)
+    size = st.one_of(st.integers(1, 2_000), st.integers(1, 300_000))
+    return st.one_of(
+        st.builds(
+            lambda account, bid, ask, lots: c.SetQuotes(
+                account, market, ((index - bid, lots),), ((index + ask, lots),), now + 20 * SECOND
+            ),
+            AGENTS,
+            away,
+            away,
+            size,
+        ),
+        st.builds(
+            lambda account, side, lots: c.OpenRequest(
+                account, f"t{number}", market, side, lots, index + side * 3_000, SECOND
+            ),
+            AGENTS,
+            st.sampled_from([1, -1]),
+            size,
+        ),
+        st.builds(
+            lambda moved: c.UpdateIndex(market, index + moved, 0, now, "t"),
+            st.sampled_from([0, 30, -30, 3_000, -3_000]),
+        ),
+    )
+
+
 @settings(
     max_examples=25,
     deadline=None,
@@ -130,14 +168,20 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
     for owner in range(1, 7):
         world.agent(owner, deposit=10**11)
     for name in ("b", "c"):
-        world.agent(1, deposit=10**11, name=name)
+        world.agent(1, deposit=10**9, name=name)
     world.play(c.ListMarket(replace(world.state.markets[1], position_cap=POSITION_CAP)))
-    for _ in range(length):
+    for number in range(length):
         world.now += data.draw(st.sampled_from([0, 1, SECOND // 10, SECOND]))
         before = state_hash(world.state) if data.draw(st.integers(0, 20)) == 0 else None
         first = (world.state.epoch << 32) + 1
-        command = data.draw(commands(world.now, first + max(0, world.state.book.next_id - first - 30)))
+        if data.draw(st.booleans()):
+            market = data.draw(st.sampled_from([1, 2]))
+            command = data.draw(trading(world.now, number, market, world.state.indexes[market].price))
+        else:
+            command = data.draw(commands(world.now, first + max(0, world.state.book.next_id - first - 30)))
+        held = sizes(world.state)
         outcome = world.do(command)
+        check_openings(world.state, held, outcome)
         if before is not None and not isinstance(outcome, list):
             assert state_hash(world.state) == before
         check_caches(world)
@@ -177,6 +221,26 @@ def check_position_caps(world):
             assert abs(net_of_owner(owned[0], id)) <= market.position_cap
 
 
+def sizes(state):
+    """Lots by account and market."""
+    return {
+        (account.id, market): position.size
+        for account in state.accounts.values()
+        for market, position in account.positions.items()
+    }
+
+
+def check_openings(state, before, outcome):
+    """What was just allowed to grow or to turn around cannot be liquidated at the same mark."""
+    fills = [event for event in outcome if isinstance(event, e.Filled)] if isinstance(outcome, list) else []
+    after = sizes(state)
+    for event in fills:
+        for where in ((event.taker, event.market), (event.maker, event.market)):
+            was, now = before.get(where, 0), after.get(where, 0)
+            if abs(now) > abs(was) or was * now < 0:
+                assert not state.margin_of(state.accounts[where[0]]).liquidatable
+
+
 def check_caches(world):
     """What the state keeps for speed equals what it is derived from."""
     state = world.state
@@ -187,10 +251,11 @@ def check_caches(world):
             if market in account.positions
         ]
         assert state.open_interest[market] == sum(size for size in longs if size > 0)
+        assert state.marks[market] == state.mark_at(market, state.open_interest[market])
     for account in state.accounts.values():
         if account.valued == state.marked:
             margin = state.margin_of(account)
-            assert (account.balance + account.gain, account.required) == (margin.equity, margin.requirement)
+            assert (account.balance + account.gain, account.required) == (margin.equity, margin.initial)
     assert [(due, account) for due, _, account, _ in state.book.switch_deadlines] == sorted(
         (due, account) for account, due in state.book.switches.items()
     )

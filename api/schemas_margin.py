@@ -1,0 +1,57 @@
+"""Bodies about margin: an account's risk, a market's tiers, and what a hypothetical trade would do."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from api.schemas import Answer, Body, Decimals, SideName
+
+
+class RiskAnswer(Answer):
+    """An account at the marks, in USDC."""
+
+    equity: str = Field(description="Balance and unrealized profit or loss.")
+    requirement: str = Field(description="Initial requirement of the positions.")
+    maintenance: str = Field(description="Equity below which liquidation may start.")
+    available: str = Field(
+        description="Equity that nothing requires; negative when more is required than there is."
+    )
+    leverage: str | None = Field(
+        description="Notional of the positions over equity, rounded up; null without equity."
+    )
+
+
+class TierAnswer(Answer):
+    """The part of a position's notional above `above` requires these fractions of itself."""
+
+    above: str = Field(description="USDC.")
+    initial_ppm: int = Field(description="At the present open interest.")
+    maintenance_ppm: int
+
+
+class MarginPreviewBody(Body):
+    """A trade that is only thought of: all of `size` taken at `price`."""
+
+    market: Annotated[str, StringConstraints(min_length=1, max_length=32)] = Field(examples=["BTC-PERP"])
+    side: SideName
+    size: Decimals = Field(examples=["0.5"])
+    price: Decimals = Field(examples=["60000.5"])
+
+
+class MarginPreviewAnswer(Answer):
+    """The same arithmetic as before a fill. It says nothing about whether anybody quotes that price, or the market is open."""
+
+    market: str
+    allowed: bool = Field(description="Whether margin and caps would let the account make this trade now.")
+    code: str | None = Field(
+        description="Why not: `insufficient_margin`, `position_cap`, `open_interest_cap`."
+    )
+    size: str = Field(description="Position after it; positive is long.")
+    cost: str = Field(description="Signed cost of that position in USDC.")
+    realized: str = Field(description="Profit or loss that the trade realizes, before the fee.")
+    fee: str
+    liquidation_price: str | None = Field(
+        description="Last mark at which the account then meets its maintenance; null when no mark is the edge."
+    )
+    before: RiskAnswer
+    after: RiskAnswer

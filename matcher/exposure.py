@@ -1,0 +1,128 @@
+"""What one account may trade in one market: its owner's cap and its margin, before and while a plan of fills is made."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from core.account_risk import AccountRisk, RiskMark, account_risk, trade_is_allowed
+from core.market import Market
+from core.position import Trade, trade
+from core.quantities import MILLION
+from matcher.rejections import Code
+from matcher.state import Account, Exchange, net_of_owner
+
+Firm = tuple[int, int]
+"""Price in ticks and lots of one side of a firm quote; no lots when it does not quote that side."""
+
+
+class Net(msgspec.Struct, gc=False):
+    """Signed lots that all accounts of one owner hold in a market together, as the fills of a plan change them."""
+
+    lots: int
+
+
+class Exposure(msgspec.Struct, gc=False):
+    """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
+
+    `elsewhere` is the initial requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and
+    None for an owner of a single account, whose net is its position; `marks` are the exchange's.
+    """
+
+    account: Account
+    size: int
+    cost: int
+    equity: int
+    elsewhere: int
+    net: Net | None
+    marks: Mapping[int, RiskMark]
+
+    def refusal(
+        self, change: int, value_per_lot: int, fee: int, market: Market, mark: RiskMark
+    ) -> Code | None:
+        """Why the account may not trade `change` lots at `value_per_lot` micro-USDC and pay `fee`, or None.
+
+        `mark` is the market's at the open interest after the trade.
+        """
+        before = self.size if self.net is None else self.net.lots
+        owned = abs(before + change)
+        if owned > market.position_cap and owned > abs(before):
+            return Code.POSITION_CAP
+        return None if self.affords(change, value_per_lot, fee, market.id, mark) else Code.INSUFFICIENT_MARGIN
+
+    def affords(self, change: int, value_per_lot: int, fee: int, market: int, mark: RiskMark) -> bool:
+        """Whether the account's margin allows it to trade `change` lots at `value_per_lot` micro-USDC and pay `fee`."""
+        after = self.size + change
+        # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
+        equity = self.equity + change * (mark.value_per_lot - value_per_lot) - fee
+        return equity >= self.elsewhere + mark.initial_of(after) or self._gets_out(
+            after, equity, market, mark
+        )
+
+    def _gets_out(self, after: int, equity: int, market: int, mark: RiskMark) -> bool:
+        """Whether the account may hold `after` lots with `equity` although that is less than its initial requirement."""
+        account = self.account
+        others = account_risk(account.balance, account.positions, self.marks, leaving_out=market)
+        before_it, after_it = (
+            AccountRisk(
+                worth,
+                others.initial + mark.initial_of(size),
+                others.maintenance + mark.maintenance_of(size),
+                others.notional + abs(size) * mark.value_per_lot,
+            )
+            for size, worth in ((self.size, self.equity), (after, equity))
+        )
+        return trade_is_allowed(self.size, after, before_it, after_it)
+
+    def take(self, change: int, value_per_lot: int, fee: int, mark: RiskMark) -> Trade:
+        """Trade without asking."""
+        after = trade(self.size, self.cost, change, value_per_lot)
+        self.size, self.cost, _ = after
+        self.equity += change * (mark.value_per_lot - value_per_lot) - fee
+        if self.net is not None:
+            self.net.lots += change
+        return after
+
+
+def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net]) -> Exposure:
+    """An account's exposure in a market before it trades anything; `nets` has those of the owners already met, and gains its own."""
+    if account.valued != state.marked:
+        state.value(account)
+    held = account.positions.get(market)
+    if held is None:
+        size, cost, elsewhere = 0, 0, account.required
+    else:
+        size, cost = held.size, held.cost
+        elsewhere = account.required - held.required
+    net = None
+    if len(account.owned) > 1:
+        net = nets.get(account.owner)
+        if net is None:
+            net = nets[account.owner] = Net(net_of_owner(account, market))
+    return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net, state.marks)
+
+
+def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm) -> bool:
+    """Whether the account could honour a firm bid, and a firm ask, each by itself; what only reduces its position it always can."""
+    mark = state.marks[market]
+    (bid_price, bought), (ask_price, sold) = bid, ask
+    value_per_tick = state.markets[market].value_per_tick_lot
+    bid_loss = (bid_price * value_per_tick - mark.value_per_lot) * bought
+    ask_loss = (mark.value_per_lot - ask_price * value_per_tick) * sold
+    if account.valued != state.marked:
+        state.value(account)
+    free = account.balance + account.gain - account.required
+    # With this much to spare the rule need not be asked.
+    spare = free * MILLION - mark.most_required(bought if bought > sold else sold)
+    if spare >= 0 and spare >= bid_loss * MILLION and spare >= ask_loss * MILLION:
+        return True
+    exposed = exposure(state, account, market, {})
+    return all(
+        lots <= reducible(exposed.size, side)
+        or exposed.affords(side * lots, price * value_per_tick, 0, market, mark)
+        for side, (price, lots) in ((1, bid), (-1, ask))
+    )
+
+
+def reducible(size: int, side: int) -> int:
+    """Lots by which a trade of `side` can shrink a position of `size`."""
+    return abs(size) if size * side < 0 else 0

@@ -1,0 +1,39 @@
+"""What a hypothetical trade would do to an account: the engine's own check before a fill, without a counterparty. Changes nothing."""
+
+import msgspec
+
+from core.account_risk import RiskMark, TradePreview, account_risk, preview
+from core.position import Position
+from core.quantities import share_up
+from matcher.exposure import exposure
+from matcher.fills import longs
+from matcher.rejections import Code
+from matcher.state import Account, Exchange
+
+
+class Previewed(msgspec.Struct, frozen=True):
+    """`mark` is the market's at the open interest after the trade, `fee` in micro-USDC; `code` is why it would be refused."""
+
+    trade: TradePreview
+    mark: RiskMark
+    fee: int
+    code: Code | None
+
+
+def preview_trade(state: Exchange, account: Account, market: int, change: int, price: int) -> Previewed:
+    """The account after taking `change` lots (signed, not zero) at `price` ticks, as if against somebody who holds nothing.
+
+    The market must have a mark. Margin and caps are judged; whether anybody quotes that price, and whether the market is open, is not.
+    """
+    listed, held = state.markets[market], account.positions.get(market, Position(0, 0))
+    value_per_lot = price * listed.value_per_tick_lot
+    fee = share_up(abs(change) * value_per_lot, listed.taker_fee)
+    longer = longs(held.size + change, -change) - longs(held.size, 0)
+    open_interest = state.open_interest[market] + longer
+    mark = state.mark_at(market, open_interest)
+    others = account_risk(account.balance, account.positions, state.marks, leaving_out=market)
+    trade = preview(others, held, change, value_per_lot, fee, mark)
+    code = exposure(state, account, market, {}).refusal(change, value_per_lot, fee, listed, mark)
+    if code is None and longer > 0 and open_interest > listed.open_interest_cap:
+        code = Code.OPEN_INTEREST_CAP
+    return Previewed(trade, mark, fee, code)

@@ -1,0 +1,110 @@
+"""Margin over HTTP: requirements, leverage and liquidation prices of an account, and previews of trades."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+ORDER = {"id": "o-1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010"}
+TRADE = {"market": "BTC-PERP", "side": "buy", "size": "0.5", "price": "60010"}
+
+
+async def preview(exchange: Any, agent: Any, **fields: Any) -> Any:
+    return await exchange.http.post("/api/v1/margin/preview", json={**TRADE, **fields}, headers=agent.headers)
+
+
+async def test_the_account_after_a_trade_is_what_its_preview_said(exchange: Any) -> None:
+    await exchange.maker()
+    trader = await exchange.agent("trader", deposit=2_000_000_000)
+    said = (await preview(exchange, trader)).json()
+    assert (said["allowed"], said["code"]) == (True, None)
+    assert (said["size"], said["cost"], said["fee"]) == ("0.5000", "30005.000000", "15.002500")
+    assert said["before"] == {
+        "equity": "2000.000000",
+        "requirement": "0.000000",
+        "maintenance": "0.000000",
+        "available": "2000.000000",
+        "leverage": "0.0000",
+    }
+    await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
+    account = (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
+    assert {name: account[name] for name in said["after"]} == said["after"]
+    assert account["positions"][0]["liquidation_price"] == said["liquidation_price"]
+
+
+async def test_the_liquidation_price_is_the_last_that_meets_maintenance(exchange: Any) -> None:
+    maker = await exchange.maker()
+    trader = await exchange.agent("trader", deposit=2_000_000_000)
+    await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
+
+    async def account() -> Any:
+        return (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
+
+    # Without quotes the mark is the index.
+    await maker.ask(op="cancel_all", id="c")
+    price = (await account())["positions"][0]["liquidation_price"]
+    ticks = int(Decimal(price) * 10)
+    for mark, safe in ((ticks, True), (ticks - 1, False)):
+        exchange.index(1, mark)
+        now = await account()
+        assert (Decimal(now["equity"]) >= Decimal(now["maintenance"])) is safe
+        assert Decimal(now["positions"][0]["mark"]) * 10 == mark
+
+
+async def test_a_preview_names_why_the_trade_would_be_refused(exchange: Any) -> None:
+    poor = await exchange.agent("poor", deposit=100_000_000)
+    said = (await preview(exchange, poor)).json()
+    assert (said["allowed"], said["code"]) == (False, "insufficient_margin")
+    assert Decimal(said["after"]["available"]) < 0
+    rich = await exchange.agent("rich", deposit=10**14)
+    assert (await preview(exchange, rich, size="500.0001")).json()["code"] == "position_cap"
+    assert (await exchange.http.get("/api/v1/account", headers=rich.headers)).json()["positions"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"market": "X-PERP"}, "market_unknown"),
+        ({"size": "0"}, "bad_value"),
+        ({"price": "0"}, "bad_value"),
+        ({"size": "0.00001"}, "bad_value"),
+        ({"price": "100000000000.1"}, "bad_value"),
+        ({"side": "long"}, "validation_failed"),
+        ({"limit": "1"}, "validation_failed"),
+    ],
+)
+async def test_previews_of_nonsense_are_refused(exchange: Any, fields: dict[str, Any], code: str) -> None:
+    agent = await exchange.agent()
+    assert (await preview(exchange, agent, **fields)).json()["error"]["code"] == code
+
+
+async def test_previews_need_a_session_and_a_price(exchange: Any) -> None:
+    agent = await exchange.agent()
+    unknown = await exchange.http.post("/api/v1/margin/preview", json=TRADE)
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (401, "not_authenticated")
+    new = [9, "X-PERP", "0.1", "0.001", 100, 10, 500, 10000, 1000, 1000, 60_000_000_000, ""]
+    assert (await exchange.operator({"type": "ListMarket", "market": new})).status_code == 200
+    early = await preview(exchange, agent, market="X-PERP")
+    assert (early.status_code, early.json()["error"]["code"]) == (503, "index_unavailable")
+
+
+async def test_markets_show_their_mark_and_their_tiers(exchange: Any) -> None:
+    market = (await exchange.http.get("/api/v1/markets")).json()["markets"][0]
+    assert (market["mark"], market["index"], market["open_interest"]) == ("60000.0", "60000.0", "0.0000")
+    assert (market["mark_inputs"], market["only_reduces"]) == (None, False)
+    assert market["tiers"] == [
+        {"above": "0.000000", "initial_ppm": 20_000, "maintenance_ppm": 10_000},
+        {"above": "5000000.000000", "initial_ppm": 40_000, "maintenance_ppm": 20_000},
+        {"above": "20000000.000000", "initial_ppm": 100_000, "maintenance_ppm": 50_000},
+    ]
+
+
+async def test_a_mark_shows_what_it_was_made_of(exchange: Any) -> None:
+    await exchange.maker(bid="60090.0", ask="60110.0")
+    exchange.index(1, 600_000)
+    market = (await exchange.http.get("/api/v1/markets")).json()["markets"][0]
+    inputs = market["mark_inputs"]
+    assert inputs["quotes"] == "60100.0"
+    # A quote that has only just come weighs next to nothing in the average.
+    assert market["mark"] == inputs["index_with_basis"]
+    assert Decimal("60000.0") <= Decimal(market["mark"]) < Decimal("60050.0")
