@@ -8,8 +8,7 @@ msgpack with a numeric tag; fields may only be appended, with defaults, so every
 from enum import StrEnum
 from typing import Final, get_args
 
-import msgspec
-
+from core.event import Event as Event
 from core.market import Market
 
 
@@ -21,12 +20,6 @@ class RequestOutcome(StrEnum):
     UNFILLED = "unfilled"
     """Its time was up, or every maker had answered, and nothing within its limit could fill it."""
     CANCELLED = "cancelled"
-
-
-class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Base of all events; `at` is the engine's time of the command, in nanoseconds."""
-
-    at: int
 
 
 # --- durable: tags 1-99 --------------------------------------------------------------------------------------------
