@@ -45,6 +45,7 @@ from ledger.queries import Queries
 from ledger.settlement import Settlement
 from matcher import commands as c
 from matcher.engine import Engine
+from matcher.rejections import Rejection
 from matcher.tail import Tail
 from oracles.feed import PriceFeed, pick
 from oracles.hermes import Hermes
@@ -219,7 +220,9 @@ async def serve_api(settings: Settings) -> None:
     stopped = _told_to_stop()
     engine = Engine(settings.perpdex_data / "journal", time.time_ns)
     for market in DEFAULT_MARKETS:
-        await engine.ask(c.ListMarket(market))
+        listed = await engine.ask(c.ListMarket(market))
+        if isinstance(listed, Rejection):
+            _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
     pool = open_pool(database_url(settings))
     try:
         async with httpx.AsyncClient() as http:

@@ -9,6 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api.collaborators import Edge
 from api.errors import CATALOGUE, ApiError
 from api.schemas import ErrorBody
+from api.sessions import Session
 
 _agent = HTTPBearer(auto_error=False, scheme_name="session", description="Token from POST /api/v1/agents.")
 _operator = HTTPBearer(auto_error=False, scheme_name="operator", description="The operator's token.")
@@ -22,15 +23,23 @@ def _edge(request: Request) -> Edge:
 EdgeGiven = Annotated[Edge, Depends(_edge)]
 
 
+def holder(edge: Edge, token: str) -> Session:
+    """The session of a token that still counts. Raises `ApiError` with one of `SESSION_ERRORS`."""
+    session = edge.sessions.verify(token)
+    state = edge.engine.state
+    if session.account not in state.owned:
+        raise ApiError("account_unknown")
+    if session.generation != state.accounts[session.account].generation:
+        raise ApiError("session_revoked")
+    return session
+
+
 def _account(
     edge: EdgeGiven, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_agent)]
 ) -> int:
     if credentials is None:
         raise ApiError("not_authenticated")
-    session = edge.sessions.verify(credentials.credentials)
-    if session.account not in edge.engine.state.owned:
-        raise ApiError("account_unknown")
-    return session.account
+    return holder(edge, credentials.credentials).account
 
 
 def _operator_only(
@@ -44,7 +53,7 @@ def _operator_only(
 Caller = Annotated[int, Depends(_account)]
 """Account of a valid session."""
 OperatorOnly = Depends(_operator_only)
-SESSION_ERRORS = ("not_authenticated", "session_expired", "account_unknown")
+SESSION_ERRORS = ("not_authenticated", "session_expired", "session_revoked", "account_unknown")
 
 
 def errors(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -16,6 +16,7 @@ class CloseCode(IntEnum):
     SLOW_READER = 4003
     HISTORY_UNAVAILABLE = 4004
     BAD_MESSAGES = 4005
+    SESSION_REVOKED = 4006
 
 
 WHY: Final = {
@@ -28,6 +29,7 @@ WHY: Final = {
     CloseCode.SLOW_READER: "The agent did not read what was sent to it; connect again and resume.",
     CloseCode.HISTORY_UNAVAILABLE: "The events to resume from cannot be read now; connect again and resume.",
     CloseCode.BAD_MESSAGES: "Too many messages in a row that were none of the protocol.",
+    CloseCode.SESSION_REVOKED: "The account's sessions were revoked: sign a new challenge.",
 }
 """What an agent is to make of each."""
 

@@ -70,6 +70,7 @@ EDGE: Final[dict[str, Entry]] = {
     "not_authenticated": Entry(401, "A valid session token is needed."),
     "already_authenticated": Entry(409, "This connection is authenticated already."),
     "session_expired": Entry(401, "The session token has expired: sign a new challenge."),
+    "session_revoked": Entry(401, "The account's sessions were revoked: sign a new challenge."),
     "challenge_invalid": Entry(
         401, "The challenge was not issued here for this owner, was used, or has expired."
     ),

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, get_args
 import msgspec
 
 from api import outgoing as out
+from api.closing import CloseCode
 from api.listening import Listening
 from api.outbound import Outbound, account_hash, micros
 from api.streams import Item, Streams
@@ -45,6 +46,9 @@ class Receiver(Protocol):
 
     def send_numbered(self, number: int, data: bytes) -> None:
         """Send a frame of the private stream, unless the connection is still catching up."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Say why after what is queued already, then hang up."""
 
 
 class Hub:
@@ -202,6 +206,10 @@ class Hub:
     def _frozen(self, seq: int, event: e.MakerFrozen) -> None:
         self._send(event.account, self.outbound.frozen(event))
 
+    def _revoked(self, seq: int, event: e.SessionsRevoked) -> None:
+        for connection in self.connections_of(event.account):
+            connection.close(CloseCode.SESSION_REVOKED, "sign a new challenge")
+
     def _quote_rejected(self, seq: int, event: e.QuoteRejected) -> None:
         self._send(event.account, self.outbound.quote_rejected(event))
 
@@ -225,6 +233,7 @@ HANDLERS: Final[dict[type[Event], Callable[[Hub, int, Any], None]]] = {
     e.QuotesPulled: Hub._quotes_pulled,
     e.MakerFrozen: Hub._frozen,
     e.QuoteRejected: Hub._quote_rejected,
+    e.SessionsRevoked: Hub._revoked,
     e.SettlementCut: Hub._cut,
     e.BatchAdvanced: Hub._batch_advanced,
 }

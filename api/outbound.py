@@ -107,6 +107,9 @@ class Outbound:
     def _registered(self, account: int, head: tuple[int, int, int], event: e.AgentRegistered) -> out.Numbered:
         return out.Registered(*head, owner=event.owner, name=event.name)
 
+    def _revoked(self, account: int, head: tuple[int, int, int], event: e.SessionsRevoked) -> out.Numbered:
+        return out.SessionsRevoked(*head)
+
     def _tier(self, account: int, head: tuple[int, int, int], event: e.TierSet) -> out.Numbered:
         return out.Tier(*head, tier=event.tier)
 
@@ -153,6 +156,7 @@ class Outbound:
 PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], Any], out.Numbered]]] = {
     e.AgentRegistered: Outbound._registered,
     e.TierSet: Outbound._tier,
+    e.SessionsRevoked: Outbound._revoked,
     e.SlotBound: Outbound._slot,
     e.DepositCredited: Outbound._deposit,
     e.WithdrawalReserved: Outbound._reserved,

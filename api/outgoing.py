@@ -146,6 +146,10 @@ class Tier(Numbered, frozen=True, tag="tier"):
     tier: int
 
 
+class SessionsRevoked(Numbered, frozen=True, tag="sessions_revoked"):
+    """Every session token that the account had is void, and its connections are closed."""
+
+
 class Slot(Numbered, frozen=True, tag="slot"):
     """The account has its slot in the escrow: deposits are possible."""
 

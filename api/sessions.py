@@ -36,9 +36,10 @@ class Challenge(NamedTuple):
 
 
 class Session(NamedTuple):
-    """A verified token. `expires_at` is in seconds since the epoch."""
+    """A verified token. `expires_at` is in seconds since the epoch; `generation` is the account's when it was issued."""
 
     account: int
+    generation: int
     expires_at: int
 
 
@@ -90,27 +91,27 @@ class Sessions:
         """Let a redeemed challenge be redeemed again, when what it was for was put off."""
         self._used.pop(challenge.rpartition("\nproof: ")[2], None)
 
-    def issue(self, account: int) -> tuple[str, int]:
-        """A token for `account` and when it expires, in seconds since the epoch."""
+    def issue(self, account: int, generation: int) -> tuple[str, int]:
+        """A token for `account` at its present generation, and when it expires, in seconds since the epoch."""
         expires = self._now() + SESSION_LIFE
-        claims = {"sub": str(account), "aud": AUDIENCE, "exp": expires}
+        claims = {"sub": str(account), "gen": generation, "aud": AUDIENCE, "exp": expires}
         return jwt.encode(claims, self._token_key, algorithm="HS256"), expires
 
     def verify(self, token: str) -> Session:
-        """Raises `ApiError` not_authenticated or session_expired."""
+        """Raises `ApiError` not_authenticated or session_expired. Whether it was revoked since, the exchange knows."""
         try:
             claims = jwt.decode(
                 token,
                 self._token_key,
                 algorithms=["HS256"],
                 audience=AUDIENCE,
-                options={"require": ["sub", "aud", "exp"], "verify_exp": False},
+                options={"require": ["sub", "gen", "aud", "exp"], "verify_exp": False},
             )
         except (jwt.InvalidTokenError, ValueError):
             raise ApiError("not_authenticated") from None
         if claims["exp"] <= self._now():
             raise ApiError("session_expired")
-        return Session(int(claims["sub"]), claims["exp"])
+        return Session(int(claims["sub"]), int(claims["gen"]), claims["exp"])
 
     def verify_operator(self, token: str) -> None:
         """Raises `ApiError` operator_only."""

@@ -16,6 +16,7 @@ from picows.picows import WSCloseCode
 
 from api import outgoing as out
 from api import wire
+from api.access import holder
 from api.bucket import Bucket, Rate
 from api.closing import CloseCode, close_frame
 from api.collaborators import Edge
@@ -212,10 +213,7 @@ class Connection(WSListener):
     def _auth(self, op: wire.Auth) -> None:
         if self.account:
             raise ApiError("already_authenticated")
-        session = self._edge.sessions.verify(op.token)
-        hub = self._edge.hub
-        if session.account not in self._edge.engine.state.owned:
-            raise ApiError("account_unknown")
+        session, hub = holder(self._edge, op.token), self._edge.hub
         if len(hub.connections_of(session.account)) >= CONNECTIONS_PER_ACCOUNT:
             raise ApiError("too_many_connections")
         head = self._edge.streams.head(session.account)

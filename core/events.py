@@ -155,6 +155,13 @@ class MarkUpdated(Event, frozen=True, array_like=True, tag=15):
     basis: int
 
 
+class SessionsRevoked(Event, frozen=True, array_like=True, tag=32):
+    """Session tokens of the account that name a generation below this one are void."""
+
+    account: int
+    generation: int
+
+
 # --- volatile: tags from 100 ---------------------------------------------------------------------------------------
 
 
@@ -284,6 +291,7 @@ DURABLE: Final = (
     | SettlementCut
     | BatchAdvanced
     | MarkUpdated
+    | SessionsRevoked
 )
 """Union of the event types that are journal records."""
 
@@ -300,6 +308,7 @@ _OF_ONE_ACCOUNT: Final = frozenset(
         WithdrawalReserved,
         WithdrawalFinished,
         RequestClosed,
+        SessionsRevoked,
     }
 )
 

@@ -76,6 +76,10 @@ def _agent_registered(state: Exchange, event: e.AgentRegistered) -> None:
     state.next_account = event.account + 1
 
 
+def _sessions_revoked(state: Exchange, event: e.SessionsRevoked) -> None:
+    state.accounts[event.account].generation = event.generation
+
+
 def _tier_set(state: Exchange, event: e.TierSet) -> None:
     state.accounts[event.account].tier = event.tier
 
@@ -210,5 +214,6 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.SettlementCut: _settlement_cut,
     e.BatchAdvanced: _batch_advanced,
     e.MarkUpdated: _mark_updated,
+    e.SessionsRevoked: _sessions_revoked,
 }
 _APPLIERS: Final = BOOK_APPLIERS | {kind: _numbered(applier) for kind, applier in _DURABLE_APPLIERS.items()}

@@ -48,6 +48,12 @@ class RegisterAgent(Command, frozen=True):
     name: str
 
 
+class RevokeSessions(Command, frozen=True):
+    """Void every session token of the account."""
+
+    account: int
+
+
 class SetTier(Command, frozen=True):
     account: int
     tier: int

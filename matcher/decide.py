@@ -27,6 +27,7 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.UpdateIndex: decide_operator.update_index,
     c.RegisterAgent: decide_operator.register_agent,
     c.SetTier: decide_operator.set_tier,
+    c.RevokeSessions: decide_operator.revoke_sessions,
     c.BindSlot: decide_operator.bind_slot,
     c.CreditDeposit: decide_operator.credit_deposit,
     c.ReserveWithdrawal: decide_operator.reserve_withdrawal,

@@ -74,6 +74,10 @@ def _is_key(text: str) -> bool:
         return False
 
 
+def revoke_sessions(state: Exchange, command: c.RevokeSessions, at: int) -> Outcome:
+    return [e.SessionsRevoked(at, command.account, state.accounts[command.account].generation + 1)]
+
+
 def set_tier(state: Exchange, command: c.SetTier, at: int) -> Outcome:
     if not 0 <= command.tier <= 1:
         return Rejection(Code.BAD_VALUE, "A tier is 0 (standard) or 1 (premium).")

@@ -27,6 +27,7 @@ class AccountImage(msgspec.Struct, array_like=True):
     number: int
     positions: list[tuple[int, int, int]]
     closed: list[RequestClosed]
+    generation: int = 0
 
 
 class CutImage(msgspec.Struct, array_like=True):
@@ -175,6 +176,7 @@ def _account_image(account: Account) -> AccountImage:
         account.number,
         [(id, held.size, held.cost) for id, held in sorted(account.positions.items())],
         list(account.kept or ()),
+        account.generation,
     )
 
 
@@ -195,6 +197,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
     account.page, account.slot = image.page, image.slot
     account.balance, account.settled = image.balance, image.settled
     account.deposited, account.number = image.deposited, image.number
+    account.generation = image.generation
     account.positions = {id: Position(size, cost) for id, size, cost in image.positions}
     for id, size, _ in image.positions:
         state.open_interest[id] += max(0, size)

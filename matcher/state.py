@@ -24,7 +24,8 @@ class Account:
 
     `closed` keeps recent final answers by request id, and `keys` finds them by client key. `kept` has the same in the order in
     which they were given (a dict that loses its first entry again and again finds the next one ever more slowly), and is None
-    until there is one. `number` is the head of its numbered private stream. `owned` lists all accounts of its owner, itself
+    until there is one. `number` is the head of its numbered private stream, `generation` counts how often its sessions were
+    revoked. `owned` lists all accounts of its owner, itself
     among them. `gain` and `required` are the unrealized profit and the initial requirement at the marks of number `valued`
     (`Exchange.value`).
     """
@@ -34,6 +35,7 @@ class Account:
         "closed",
         "deposited",
         "gain",
+        "generation",
         "id",
         "kept",
         "keys",
@@ -62,6 +64,7 @@ class Account:
         self.settled = 0
         self.deposited = 0
         self.number = 0
+        self.generation = 0
         self.positions: dict[int, Position] = {}
         self.keys: dict[str, int] = {}
         self.closed: dict[int, RequestClosed] = {}

@@ -4,7 +4,7 @@ import time
 
 from fastapi import APIRouter, Request
 
-from api.access import EdgeGiven, errors
+from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
 from api.errors import ApiError, refused
 from api.schemas import AgentBody, ChallengeAnswer, ChallengeBody, SessionAnswer
 from core.events import AgentRegistered
@@ -50,7 +50,19 @@ async def register(body: AgentBody, edge: EdgeGiven, request: Request) -> Sessio
     registered = events[0]
     if not isinstance(registered, AgentRegistered):
         raise ApiError("internal_error")
-    token, expires = edge.sessions.issue(registered.account)
+    generation = state.accounts[registered.account].generation
+    token, expires = edge.sessions.issue(registered.account, generation)
     return SessionAnswer(
         account=registered.account, token=token, expires_at=expires * MICROS, websocket=edge.websocket_url()
     )
+
+
+@router.delete("/sessions", status_code=204, responses=errors(*SESSION_ERRORS))
+async def revoke(caller: Caller, edge: EdgeGiven) -> None:
+    """Void every session of the account, this one too, and close its connections.
+
+    For a token that may have been stolen: whoever has the owner's key signs in again, whoever has only the token does not.
+    """
+    outcome = await edge.engine.ask(c.RevokeSessions(caller))
+    if isinstance(outcome, Rejection):
+        raise refused(outcome)

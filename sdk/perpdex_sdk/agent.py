@@ -23,7 +23,7 @@ log = logging.getLogger("perpdex_sdk")
 
 PATIENCE = 30.0
 """Seconds for which an unanswered message is repeated over reconnections before it counts as unknown."""
-SESSION_GONE = frozenset({4001, 4002})
+SESSION_GONE = frozenset({4001, 4002, 4006})
 """Close codes after which a new session is signed."""
 
 M = TypeVar("M", bound=m.Message)

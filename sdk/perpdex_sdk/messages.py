@@ -115,6 +115,10 @@ class Tier(Numbered, frozen=True, tag="tier"):
     tier: int
 
 
+class SessionsRevoked(Numbered, frozen=True, tag="sessions_revoked"):
+    """Every session of the account is void; the client signs in again by itself."""
+
+
 class Slot(Numbered, frozen=True, tag="slot"):
     page: int
     slot: int
@@ -181,6 +185,7 @@ Incoming = (
     | Registered
     | Tier
     | Slot
+    | SessionsRevoked
     | Deposit
     | Withdrawal
     | Fill

@@ -179,6 +179,10 @@ class Rest:
             return session
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    async def revoke_sessions(self) -> None:
+        """Void every session of the account, this one too; sign in again afterwards."""
+        await self._call("DELETE", "/api/v1/sessions", type(None))
+
     async def account(self) -> Account:
         return await self._call("GET", "/api/v1/account", Account)
 
@@ -232,7 +236,7 @@ class Rest:
 def _read(response: httpx.Response, kind: type[T]) -> T:
     try:
         if response.is_success:
-            return msgspec.json.decode(response.content, type=kind)
+            return msgspec.json.decode(response.content or b"null", type=kind)
         error = msgspec.json.decode(response.content, type=_Error).error
     except msgspec.DecodeError as wrong:
         raise Unreachable(

@@ -57,9 +57,9 @@ def test_challenges_and_sessions_expire() -> None:
     owner = Keypair()
     key = str(owner.pubkey())
     challenge = sessions.challenge(key, "escrow")
-    token, expires = sessions.issue(16)
+    token, expires = sessions.issue(16, 3)
     assert (challenge.expires, expires) == (now // SECOND + CHALLENGE_LIFE, now // SECOND + SESSION_LIFE)
-    assert sessions.verify(token).account == 16
+    assert sessions.verify(token)[:2] == (16, 3)
     now += SESSION_LIFE * SECOND
     with pytest.raises(Exception, match="session_expired"):
         sessions.verify(token)
@@ -69,12 +69,15 @@ def test_challenges_and_sessions_expire() -> None:
 
 def test_tokens_of_other_makers_are_refused() -> None:
     sessions = Sessions(b"x" * 32, "o" * 32, time.time_ns)
-    claims = {"sub": "16", "aud": "agents", "exp": time.time() + 60}
+    claims = {"sub": "16", "gen": 0, "aud": "agents", "exp": time.time() + 60}
     forged = (
         jwt.encode(claims, b"y" * 32, algorithm="HS256"),
         jwt.encode(claims, None, algorithm="none"),
         jwt.encode({**claims, "aud": "others"}, sessions._token_key, algorithm="HS256"),
-        jwt.encode({"sub": "16", "aud": "agents"}, sessions._token_key, algorithm="HS256"),
+        jwt.encode({"sub": "16", "gen": 0, "aud": "agents"}, sessions._token_key, algorithm="HS256"),
+        jwt.encode(
+            {"sub": "16", "aud": "agents", "exp": time.time() + 60}, sessions._token_key, algorithm="HS256"
+        ),
         "",
         "a.b.c",
         "é",

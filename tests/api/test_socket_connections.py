@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import websockets
+from solders.keypair import Keypair
 
 from api import socket as server_socket
 from api.bucket import Bucket, Rate
@@ -272,6 +273,27 @@ async def test_an_expired_session_ends_the_connection(exchange: Any) -> None:
     exchange.server.sockets._send_heartbeats()
     assert (await agent.receive())["code"] == "session_expired"
     assert await closed_with(agent.socket) == CloseCode.SESSION_EXPIRED
+
+
+async def test_revoked_sessions_are_void_for_good_and_the_owner_signs_in_again(new_exchange: Any) -> None:
+    exchange = await new_exchange()
+    owner = Keypair()
+    agent, other = await exchange.agent("a", owner=owner), await exchange.agent("b", owner=owner)
+    await agent.open()
+    revoked = await exchange.http.delete("/api/v1/sessions", headers=agent.headers)
+    assert (revoked.status_code, revoked.content) == (204, b"")
+    assert (await agent.receive())["ev"] == "sessions_revoked"
+    assert await closed_with(agent.socket) == CloseCode.SESSION_REVOKED
+    refused = await exchange.http.get("/api/v1/account", headers=agent.headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "session_revoked")
+    assert (await agent.open())["code"] == "session_revoked"
+    await exchange.stop()
+    await exchange.start()
+    refused = await exchange.http.get("/api/v1/account", headers=agent.headers)
+    assert refused.json()["error"]["code"] == "session_revoked"
+    assert (await exchange.http.get("/api/v1/account", headers=other.headers)).status_code == 200
+    again = await exchange.agent("a", owner=owner)
+    assert (await exchange.http.get("/api/v1/account", headers=again.headers)).status_code == 200
 
 
 async def test_stopping_tells_agents_to_come_back(new_exchange: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.events import DURABLE, DepositCredited, Event, MarketListed
+from core.events import DURABLE, DepositCredited, Event, MarketListed, SessionsRevoked
 from core.margin_terms import MarginTerms, Tier
 from core.mark_price import Basis
 from matcher.apply import apply
@@ -169,15 +169,23 @@ def golden(name: str) -> list[Event]:
 
 
 def test_golden_journals_stay_readable():
-    first, with_marks = golden("golden-v1"), golden("golden-v1-marks")
-    assert (len(first), len(with_marks)) == (14, 3)
-    assert {type(found) for found in first + with_marks} == set(get_args(DURABLE))
+    found = {path.stem: golden(path.stem) for path in FIXTURES.glob("golden-*.journal")}
+    assert {name: len(events) for name, events in found.items()} == {
+        "golden-v1": 14,
+        "golden-v1-marks": 3,
+        "golden-v1-sessions": 1,
+    }
+    assert {type(event) for events in found.values() for event in events} == set(get_args(DURABLE))
 
 
 def test_markets_of_journals_without_margin_terms_keep_their_highest_leverage():
     listed = next(found.market for found in golden("golden-v1") if isinstance(found, MarketListed))
     assert (listed.margin, listed.thin_only_reduces) == (None, False)
     assert listed.margin_terms == MarginTerms((Tier(0, listed.initial_fraction),))
+
+
+def test_a_golden_revocation_names_its_account_and_generation():
+    assert golden("golden-v1-sessions") == [SessionsRevoked(1_760_000_000_000_000_000, 17, 2)]
 
 
 def test_golden_marks_bring_back_what_they_said():
