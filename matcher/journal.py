@@ -12,12 +12,13 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final, NoReturn
 
 from core.events import Event
 from matcher.records import encode
 from matcher.recovery import End
-from matcher.segments import SEGMENT_BYTES, Watermark, create_segment, sync
+from matcher.segments import SEGMENT_BYTES, NextSegment, Watermark, sync
 
 STOPPED: Final = 74
 """Exit status of a process that stopped because memory and disk may differ: EX_IOERR of sysexits."""
@@ -47,14 +48,14 @@ class Journal:
         self._loop = loop
         self._on_synced = on_synced
         self._segment_bytes = segment_bytes
+        self._next = NextSegment(directory, segment_bytes)
         self.sequence = self.synced = end.sequence
         self._descriptor = os.open(end.path, os.O_RDWR) if end.path is not None else -1
         self._offset = end.offset
         self._room = os.fstat(self._descriptor).st_size - end.offset if end.path is not None else 0
         self._buffer: list[bytes] = []
-        self._writing: tuple[list[bytes], int] = ([], end.sequence)
         self._scheduled = self._busy = self._closed = False
-        self._wake = threading.Event()
+        self._groups: SimpleQueue[tuple[list[bytes], int] | None] = SimpleQueue()
         if self._descriptor >= 0:
             # A killed writer's last records may have been read back from memory only: they must be on disk before the
             # watermark and followers are told of them. Earlier segments were synced before this one was made.
@@ -78,38 +79,31 @@ class Journal:
         if self._closed:
             return
         self._closed = True
-        self._wake.set()
-        self._thread.join()
-        if self._busy:
-            self.synced = self._writing[1]
         if self._buffer:
-            self._write(self._buffer, self.sequence)
+            self._groups.put((self._buffer, self.sequence))
             self._buffer = []
-            self.synced = self.sequence
+        self._groups.put(None)
+        self._thread.join()
+        self.synced = self.sequence
         if self._descriptor >= 0:
             os.close(self._descriptor)
+        self._next.close()
         self._watermark.close()
 
     def _hand_over(self) -> None:
         self._scheduled = False
         if self._closed or not self._buffer:
             return
-        self._writing = (self._buffer, self.sequence)
+        self._groups.put((self._buffer, self.sequence))
         self._buffer = []
         self._busy = True
-        self._wake.set()
 
     def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            if self._busy:
-                records, sequence = self._writing
-                self._write(records, sequence)
-                if not self._closed:
-                    self._loop.call_soon_threadsafe(self._done, sequence)
-            if self._closed:
-                return
+        while (group := self._groups.get()) is not None:
+            records, sequence = group
+            self._write(records, sequence)
+            if not self._closed:
+                self._loop.call_soon_threadsafe(self._done, sequence)
 
     def _write(self, records: list[bytes], sequence: int) -> None:
         try:
@@ -124,16 +118,20 @@ class Journal:
             fail_stop(f"the journal in {self._directory} cannot be written", error)
         self._offset += len(data)
         self._room -= len(data)
+        if self._room < self._segment_bytes // 2:
+            self._next.prepare()
         self._watermark.publish(sequence)
 
     def _next_segment(self, first: int, needed: int) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         size = max(self._segment_bytes, needed)
-        self._descriptor = create_segment(self._directory, first, size)
+        self._descriptor = self._next.take(first, size)
         self._offset, self._room = 0, size
 
     def _done(self, sequence: int) -> None:
+        if self._closed:
+            return
         self._busy = False
         self.synced = sequence
         if self._buffer:

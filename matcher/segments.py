@@ -4,12 +4,15 @@ import fcntl
 import mmap
 import os
 import struct
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 SUFFIX: Final = ".journal"
 WATERMARK: Final = "synced"
+UNFINISHED: Final = "unfinished.new"
 # Native, not "<": that one copies byte by byte, and a reader or a kill in between would find a number nobody published.
 _U64: Final = struct.Struct("@Q")
 _ZEROS: Final = bytes(1024 * 1024)
@@ -33,16 +36,74 @@ def create_segment(directory: Path, first: int, size: int) -> int:
 
     It appears whole or not at all, and takes the place of one of the same name that holds no record.
     """
-    path = segment_path(directory, first)
-    unfinished = path.with_suffix(".new")
-    descriptor = os.open(unfinished, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)
-    left = size
-    while left:
-        left -= os.write(descriptor, _ZEROS[:left])
-    sync(descriptor)
-    unfinished.rename(path)
-    sync_directory(directory)
+    descriptor = write_zeros(directory / UNFINISHED, size)
+    name_segment(directory, first)
     return descriptor
+
+
+def write_zeros(path: Path, size: int) -> int:
+    """A file of zeros, synced, as an open descriptor."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)
+    try:
+        while size:
+            size -= os.write(descriptor, _ZEROS[:size])
+            # Bit by bit: a sync of the records that has to wait for all of them would be late by a tenth of a second.
+            sync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def name_segment(directory: Path, first: int) -> None:
+    """Make the unfinished file the segment that begins with record `first`."""
+    (directory / UNFINISHED).rename(segment_path(directory, first))
+    sync_directory(directory)
+
+
+class NextSegment:
+    """The next segment's zeros, written by a thread of its own while the present segment fills."""
+
+    def __init__(self, directory: Path, size: int) -> None:
+        self._directory = directory
+        self._size = size
+        self._thread: threading.Thread | None = None
+        self._descriptor = -1
+
+    def prepare(self) -> None:
+        """Begin, unless that was done already."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="next segment", daemon=True)
+            self._thread.start()
+
+    def take(self, first: int, size: int) -> int:
+        """The segment that begins with record `first`, as an open descriptor; made now if none of that size was prepared."""
+        prepared = self._finished()
+        if prepared >= 0 and size == self._size:
+            name_segment(self._directory, first)
+            return prepared
+        if prepared >= 0:
+            os.close(prepared)
+        return create_segment(self._directory, first, size)
+
+    def close(self) -> None:
+        prepared = self._finished()
+        if prepared >= 0:
+            os.close(prepared)
+
+    def _finished(self) -> int:
+        """The prepared file's descriptor, -1 when there is none; waits for it when it is being written."""
+        if self._thread is None:
+            return -1
+        self._thread.join()
+        self._thread = None
+        descriptor, self._descriptor = self._descriptor, -1
+        return descriptor
+
+    def _write(self) -> None:
+        # What fails here fails again in `take`, where it is dealt with.
+        with suppress(OSError):
+            self._descriptor = write_zeros(self._directory / UNFINISHED, self._size)
 
 
 def sync(descriptor: int) -> None:

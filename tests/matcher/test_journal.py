@@ -22,7 +22,7 @@ from matcher.apply import apply
 from matcher.journal import Journal
 from matcher.records import decode, encode, record_at
 from matcher.recovery import End, JournalCorrupt, replay
-from matcher.segments import WATERMARK, JournalInUse, lock, segments
+from matcher.segments import UNFINISHED, WATERMARK, JournalInUse, NextSegment, lock, segments
 from matcher.state import Exchange
 from matcher.tail import Tail
 
@@ -322,3 +322,42 @@ def test_killed_at_random_instants_no_acknowledged_record_is_lost(tmp_path):
         assert found == list(range(1, end.sequence + 1))
         assert end.sequence >= acknowledged
     assert acknowledged > 100
+
+
+async def test_segments_prepared_ahead_hold_every_record_in_order(tmp_path):
+    directory = tmp_path / "j"
+    directory.mkdir()
+    done: asyncio.Queue[int] = asyncio.Queue()
+    end = replay(directory, 0, lambda *_: None)
+    journal = Journal(directory, end, asyncio.get_running_loop(), done.put_nowait, 400)
+    for number in range(1, 41):
+        journal.append(event(number))
+        await done.get()
+    journal.close()
+    assert len(segments(directory)) == 4
+    assert {path.stat().st_size for _, path in segments(directory)} == {400}
+    assert read(directory)[0] == list(range(1, 41))
+
+
+def test_a_next_segment_that_was_prepared_in_another_size_is_not_used(tmp_path):
+    following = NextSegment(tmp_path, 400)
+    following.prepare()
+    os.close(following.take(7, 900))
+    assert [(first, path.stat().st_size) for first, path in segments(tmp_path)] == [(7, 900)]
+    following.prepare()
+    os.close(following.take(9, 400))
+    assert [(first, path.stat().st_size) for first, path in segments(tmp_path)] == [(7, 900), (9, 400)]
+    assert not (tmp_path / UNFINISHED).exists()
+
+
+def test_a_next_segment_that_could_not_be_prepared_is_made_when_it_is_needed(tmp_path):
+    directory = tmp_path / "later"
+    following = NextSegment(directory, 400)
+    following.prepare()
+    following.close()
+    following.prepare()
+    with pytest.raises(FileNotFoundError):
+        following.take(1, 400)
+    directory.mkdir()
+    os.close(following.take(1, 400))
+    assert [first for first, _ in segments(directory)] == [1]
