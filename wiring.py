@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import signal
-import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from ledger.projector import JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
 from ledger.settlement import Settlement
 from matcher import commands as c
+from matcher.clock import SteadyClock
 from matcher.engine import Engine
 from matcher.rejections import Rejection
 from matcher.tail import Tail
@@ -55,6 +55,7 @@ from oracles.polling import Polled
 from oracles.price import confidence_ticks, micro_usd, to_ticks
 from oracles.pyth_account import PythAccounts
 from oracles.signers import ROUTERS, read_hand_overs, trusted_now
+from oracles.sources import Clock
 from oracles.vaa import SignerSet
 from settings import Settings
 
@@ -160,14 +161,14 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     feeds = {symbol: market.feed for symbol, market in markets.items()}
     source = await pick(
         feeds,
-        clock=time.time_ns,
+        clock=engine.clock,
         hermes=Hermes(http, feeds, [_pyth_signers(settings)], settings.pyth_url, settings.pyth_api_key)
         if settings.pyth_url
         else None,
         accounts=PythAccounts.sponsored(http, settings.pyth_rpc_url, feeds)
         if settings.pyth_rpc_url
         else None,
-        others=_other_prices(settings, http, markets),
+        others=_other_prices(settings, http, markets, engine.clock),
         path=settings.price_recording,
         seed=settings.price_seed,
         last={
@@ -184,7 +185,7 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
         ticks, doubt = to_ticks(price, market.tick), confidence_ticks(price, market.tick)
         engine.submit(c.UpdateIndex(market.id, ticks, doubt, routed.at, price.source), None)
 
-    return PriceFeed(source, on_routed, clock=time.time_ns)
+    return PriceFeed(source, on_routed, clock=engine.clock)
 
 
 def _pyth_signers(settings: Settings) -> SignerSet:
@@ -193,7 +194,9 @@ def _pyth_signers(settings: Settings) -> SignerSet:
     return trusted_now(read_hand_overs(path.read_text())) if path is not None else ROUTERS
 
 
-def _other_prices(settings: Settings, http: httpx.AsyncClient, symbols: Collection[str]) -> list[Polled]:
+def _other_prices(
+    settings: Settings, http: httpx.AsyncClient, symbols: Collection[str], clock: Clock
+) -> list[Polled]:
     """Publishers besides Pyth, where they are configured."""
     others: list[Polled] = []
     if settings.chainlink_rpc_url:
@@ -201,10 +204,10 @@ def _other_prices(settings: Settings, http: httpx.AsyncClient, symbols: Collecti
         from oracles.chainlink import MAINNET, Chainlink
 
         feeds = {symbol: MAINNET[symbol] for symbol in symbols if symbol in MAINNET}
-        others.append(Chainlink(http, settings.chainlink_rpc_url, feeds, time.time_ns))
+        others.append(Chainlink(http, settings.chainlink_rpc_url, feeds, clock))
     if settings.hyperliquid_url:
         coins = {symbol: symbol.removesuffix("-PERP") for symbol in symbols}
-        others.append(HyperliquidMids(http, coins, time.time_ns, settings.hyperliquid_url))
+        others.append(HyperliquidMids(http, coins, clock, settings.hyperliquid_url))
     return others
 
 
@@ -218,7 +221,7 @@ def _told_to_stop() -> asyncio.Event:
 async def serve_api(settings: Settings) -> None:
     """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
     stopped = _told_to_stop()
-    engine = Engine(settings.perpdex_data / "journal", time.time_ns)
+    engine = Engine(settings.perpdex_data / "journal", SteadyClock())
     for market in DEFAULT_MARKETS:
         listed = await engine.ask(c.ListMarket(market))
         if isinstance(listed, Rejection):
@@ -249,7 +252,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine) -> Given
         sessions=Sessions(
             secret(settings.perpdex_data / "keys" / "sessions.secret").encode(),
             operator_token(settings),
-            time.time_ns,
+            engine.clock,
         ),
         reads=History(Queries(pool)),
         withdrawals=TemporalWithdrawals(await temporal_client(settings), settings.task_queue),
@@ -262,6 +265,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine) -> Given
         ),
         http_port=settings.api_port,
         websocket_port=settings.websocket_port,
+        clock=engine.clock,
     )
 
 

@@ -135,6 +135,9 @@ class ReadyAnswer(Answer):
     status: Literal["ready"]
     seq: int
     projected: int = Field(description="Records that the read side has.")
+    clock_ahead_ms: int = Field(
+        description="By how much the wall clock is ahead of the exchange's: large only after a step that is not followed."
+    )
 
 
 class UnboundAnswer(Answer):

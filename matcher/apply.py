@@ -12,7 +12,7 @@ from core.position import Position
 from core.quantities import Nanos
 from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.book import Ladder
-from matcher.limits import ANSWERS_KEPT, BATCHES_KEPT, KEYS_KEPT
+from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
 from matcher.state import Account, Cut, Exchange
 
 
@@ -26,6 +26,7 @@ def _numbered(applier: Applier) -> Applier:
 
     def apply_durable(state: Exchange, event: Any) -> None:
         state.seq += 1
+        state.at = event.at
         applier(state, event)
         accounts = state.accounts
         for account in e.concerns(event):
@@ -161,8 +162,8 @@ def _hold(state: Exchange, account: Account, market: int, change: int, cost: int
 
 def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
     account, id = state.accounts[event.account], event.request
-    kept = account.keep(event)
-    while len(kept) > ANSWERS_KEPT or kept[0].at < event.at - KEYS_KEPT:
+    kept, most = account.keep(event), FILLED_KEPT if event.filled else UNFILLED_KEPT
+    while len(kept) > most or kept[0].at < event.at - KEYS_KEPT:
         old = kept.popleft()
         del account.closed[old.request]
         if account.keys.get(old.key) == old.request:

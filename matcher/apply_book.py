@@ -92,7 +92,6 @@ def _subscribed(state: Exchange, event: e.Subscribed) -> None:
     book, account = state.book, event.account
     book.answered_by.setdefault(account, set())
     for id, makers in book.makers.items():
-        book.spoke(account, id)
         if id not in event.markets:
             makers.pop(account, None)
         elif account not in makers:

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from core.events import QuoteGiven, RequestOpened
-from matcher.limits import SILENCES_MAX
+from matcher.limits import SILENCES_MAX, SPEECHES_PER_SILENCE
 
 
 class Request(msgspec.Struct):
@@ -125,7 +125,7 @@ class Book:
     `switches` has the deadline of each account's dead-man switch and `switch_deadlines` the same in order, one each, never stale:
     a switch moves as often as its agent likes and lives for an hour, so what it moved away from may not pile up.
     `standing_due` is the next deadline in the heap for an account's quotes in a market; it may come before they expire.
-    `silences` counts, for an account in a market, the requests in a row that waited for it until their time was up.
+    `silences` has, for an account in a market, what requests that waited for it in vain count, less what it said since.
     `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
     order of their ids.
     """
@@ -166,7 +166,7 @@ class Book:
 
     def silent(self, account: int, market: int) -> bool:
         """Whether a maker has let so many requests pass in silence that they no longer wait for it."""
-        return self.silences.get((account, market), 0) >= SILENCES_MAX
+        return self.silences.get((account, market), 0) >= SILENCES_MAX * SPEECHES_PER_SILENCE
 
     def waited_for(self, makers: tuple[int, ...], market: int) -> set[int]:
         """Which of the asked makers a request waits for: those who speak, or all when none does, so that the only maker of a market
@@ -176,8 +176,13 @@ class Book:
         return {maker for maker in makers if not self.silent(maker, market)} or set(makers)
 
     def spoke(self, account: int, market: int) -> None:
-        """The maker answered, passed or subscribed: its silences are forgotten."""
-        self.silences.pop((account, market), None)
+        """The maker answered or passed: that makes up for a part of a silence."""
+        where = account, market
+        left = self.silences.get(where, 0) - 1
+        if left > 0:
+            self.silences[where] = left
+        else:
+            self.silences.pop(where, None)
 
     def close(self, account: int, key: str, id: int, at: int) -> None:
         """Forget a request, if it is open, and the deadlines at the head of the heap whose requests have closed.
@@ -193,7 +198,8 @@ class Book:
         if request.waiting and at >= request.opened.expires:
             for maker in request.waiting:
                 where = maker, request.opened.market
-                self.silences[where] = self.silences.get(where, 0) + 1
+                before = self.silences.get(where, 0)
+                self.silences[where] = min(before, SILENCES_MAX * SPEECHES_PER_SILENCE) + SPEECHES_PER_SILENCE
         for maker in request.answers:
             self.answered_by[maker].discard(id)
         while deadlines and deadlines[0][1] == REQUEST_DEADLINE and deadlines[0][2] not in requests:

@@ -7,13 +7,13 @@ from core import events as e
 from core.market import MarketStatus
 from core.quantities import MILLION
 from matcher import commands as c
+from matcher.asking import makers_asked
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
 from matcher.exposure import backed, exposure, reducible
 from matcher.fills import Planner, within_band
 from matcher.limits import (
     KEY_LENGTH_MAX,
-    MAKERS_ASKED_MAX,
     PRICE_MAX,
     QUOTE_LIFE_MAX,
     REQUESTS_OPEN_MAX,
@@ -65,32 +65,12 @@ def _ask_makers(
     )
     if code is not None:
         return Rejection(code, _SENTENCES[code])
-    makers = _makers(state, account.owner, command.market, at)
+    makers = makers_asked(state, account.owner, command.market, command.size, at)
     terms = _opened(state, command, tuple(makers), at)
     if not makers and command.auto:
         plan = Planner(state, terms, at).plan(standing_offers(state, terms), command.all_or_none)
         return closed(state, terms, plan, at)
     return [terms, *hollow]
-
-
-def _makers(state: Exchange, owner: str, market: int, at: int) -> list[int]:
-    """Who is asked: subscribed makers of other owners that have money and are not frozen, at most `MAKERS_ASKED_MAX`."""
-    book, accounts, marked = state.book, state.accounts, state.marked
-    makers = []
-    for maker, other in book.makers[market].items():
-        account = accounts[maker]
-        if account.valued != marked:
-            state.value(account)
-        if other != owner and account.balance + account.gain > 0:
-            makers.append(maker)
-    if book.frozen:
-        makers = [maker for maker in makers if book.frozen.get((maker, market), 0) <= at]
-    if len(makers) > MAKERS_ASKED_MAX:
-        turn = book.next_id % len(makers)
-        makers = makers[turn:] + makers[:turn]
-        makers.sort(key=lambda maker: book.silent(maker, market))
-        del makers[MAKERS_ASKED_MAX:]
-    return makers
 
 
 def _opened(state: Exchange, command: c.OpenRequest, makers: tuple[int, ...], at: int) -> e.RequestOpened:

@@ -53,17 +53,17 @@ class Engine:
         """
         self._lock = lock(directory)
         self._directory = directory
-        self._clock = clock
+        self.clock = clock
         self._waiting_max = waiting_max
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[int, Reply | None, Outcome]] = deque()
         self._listeners: list[Listener] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
-        self.last_at = 0
         self.state = load_newest(directory)
         before = self.state.seq
         end = replay(directory, self.state.seq, self._replayed)
+        self.last_at = self.state.at
         self.replayed = end.sequence - before
         self._snapshots = Snapshots(directory, self.state, before, snapshot_after)
         self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
@@ -91,7 +91,7 @@ class Engine:
             if reply is not None:
                 reply(Rejection(Code.OVERLOADED, "The exchange is busy: try again shortly."))
             return
-        at = self.last_at = max(self._clock(), self.last_at)
+        at = self.last_at = max(self.clock(), self.last_at)
         outcome = decide(self.state, command, at)
         if isinstance(outcome, Rejection):
             if reply is not None:
@@ -121,7 +121,6 @@ class Engine:
 
     def _replayed(self, sequence: int, event: Event) -> None:
         apply(self.state, event)
-        self.last_at = event.at
 
     def _run(self, events: list[Event], reply: Reply | None) -> None:
         try:
@@ -188,11 +187,11 @@ class Engine:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = due
-        self._timer = self._loop.call_later(max(0.0, (due - self._clock()) / SECOND), self._due)
+        self._timer = self._loop.call_later(max(0.0, (due - self.clock()) / SECOND), self._due)
 
     def _due(self) -> None:
         self._timer = None
-        now = self._clock()
+        now = self.clock()
         while 0 < self.state.next_deadline() <= now:
             self.submit(c.Advance(), None)
         self._set_timer()

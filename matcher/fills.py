@@ -18,7 +18,8 @@ from core.market import Market
 from core.quantities import MILLION, share_up
 from matcher.book import Level
 from matcher.exposure import Exposure, Net, exposure, reducible
-from matcher.limits import FILLS_PER_REQUEST_MAX
+from matcher.limits import FILLS_BY_PRICE_MAX, FILLS_PER_REQUEST_MAX
+from matcher.marking import only_reduces
 from matcher.rejections import Code
 from matcher.state import Exchange
 
@@ -77,7 +78,8 @@ class Planner:
         self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
-        self._left = min(terms.size, reducible(taker.size, terms.side)) if terms.reduce_only else terms.size
+        reduces = terms.reduce_only or only_reduces(state, market)
+        self._left = min(terms.size, reducible(taker.size, terms.side)) if reduces else terms.size
         self._value = 0
         self._trades: list[Filled] = []
         self._reduced: list[StandingReduced] = []
@@ -109,6 +111,9 @@ class Planner:
     def _try(self, offer: QuoteGiven | Level, price: int) -> Code | None:
         """Fill against one offer if it holds. Returns a code only when the taker can trade no further."""
         size = self._left if self._left < offer.size else offer.size
+        trades = len(self._trades)
+        if trades >= FILLS_BY_PRICE_MAX and offer.size * (FILLS_PER_REQUEST_MAX - trades) < self._left:
+            return None
         if offer.expires <= self._at or size < offer.min_fill:
             return None
         state, account, market = self._state, offer.account, self._market

@@ -65,6 +65,7 @@ class Image(msgspec.Struct, array_like=True):
     mark_records: list[MarkUpdated] = []
     bases: list[tuple[int, Basis]] = []
     last_prices: list[tuple[int, int]] = []
+    at: int = 0
 
 
 def dump(state: Exchange) -> bytes:
@@ -85,6 +86,7 @@ def load(data: bytes) -> Exchange:
     state = Exchange()
     for name in (
         "seq",
+        "at",
         "epoch",
         "last_fill",
         "last_withdrawal",
@@ -159,6 +161,7 @@ def _image(state: Exchange) -> Image:
         mark_records=[state.mark_records[id] for id in sorted(state.mark_records)],
         bases=[(id, state.bases[id]) for id in sorted(state.bases)],
         last_prices=sorted(state.last_prices.items()),
+        at=state.at,
     )
 
 
@@ -175,7 +178,7 @@ def _account_image(account: Account) -> AccountImage:
         account.deposited,
         account.number,
         [(id, held.size, held.cost) for id, held in sorted(account.positions.items())],
-        list(account.kept or ()),
+        [*(account.filled or ()), *(account.unfilled or ())],
         account.generation,
     )
 

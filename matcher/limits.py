@@ -15,14 +15,21 @@ SIZE_MAX: Final = 10**12
 PRICE_MAX: Final = 10**12
 PROTECTION_WINDOW_MAX: Final = 60 * SECOND
 FILLS_PER_REQUEST_MAX: Final = 50
+FILLS_BY_PRICE_MAX: Final = 25
+"""Fills of one request that go by price alone. After these an offer must bring its share of what is left, so that no heap of tiny
+levels at the best prices uses the fills up before the request reaches the levels that could fill it."""
 
 MAKERS_ASKED_MAX: Final = 64
 """Makers that one request asks; when more may be asked, requests take turns through them, those who speak first."""
 SILENCES_MAX: Final = 3
-"""Requests in a row that a maker may let pass in silence before requests no longer wait for it."""
+"""Requests that a maker may let pass in silence before requests no longer wait for it."""
+SPEECHES_PER_SILENCE: Final = 16
+"""Answers or passes in time that make up for one silence."""
 
-ANSWERS_KEPT: Final = 100_000
-"""Final answers kept per account for repeats of their key, besides `KEYS_KEPT`."""
+FILLED_KEPT: Final = 100_000
+"""Final answers with fills, which cost a fee, that are kept per account for repeats of their key, besides `KEYS_KEPT`."""
+UNFILLED_KEPT: Final = 1_000
+"""The same without fills, which cost nothing: a repeat of one that was forgotten is a new request, and can fill only once."""
 BATCHES_KEPT: Final = 10_000
 CONFIDENCE_MAX: Final = 20_000
 """Widest index confidence (ppm of the price) at which fills go on."""

@@ -22,22 +22,21 @@ NEVER = -1
 class Account:
     """One margin account. `settled` is what the chain holds for it once every batch cut so far has landed.
 
-    `closed` keeps recent final answers by request id, and `keys` finds them by client key. `kept` has the same in the order in
-    which they were given (a dict that loses its first entry again and again finds the next one ever more slowly), and is None
-    until there is one. `number` is the head of its numbered private stream, `generation` counts how often its sessions were
-    revoked. `owned` lists all accounts of its owner, itself
-    among them. `gain` and `required` are the unrealized profit and the initial requirement at the marks of number `valued`
-    (`Exchange.value`).
+    `closed` keeps recent final answers by request id, and `keys` finds them by client key. `filled` and `unfilled` have the same by
+    kind in the order in which they were given (a dict that loses its first entry again and again finds the next one ever more
+    slowly), and are None until there is one. `number` is the head of its numbered private stream, `generation` counts how often
+    its sessions were revoked. `owned` lists all accounts of its owner, itself among them. `gain` and `required` are the unrealized
+    profit and the initial requirement at the marks of number `valued` (`Exchange.value`).
     """
 
     __slots__ = (
         "balance",
         "closed",
         "deposited",
+        "filled",
         "gain",
         "generation",
         "id",
-        "kept",
         "keys",
         "name",
         "number",
@@ -49,6 +48,7 @@ class Account:
         "settled",
         "slot",
         "tier",
+        "unfilled",
         "valued",
     )
 
@@ -68,18 +68,21 @@ class Account:
         self.positions: dict[int, Position] = {}
         self.keys: dict[str, int] = {}
         self.closed: dict[int, RequestClosed] = {}
-        self.kept: deque[RequestClosed] | None = None
+        self.filled: deque[RequestClosed] | None = None
+        self.unfilled: deque[RequestClosed] | None = None
         self.gain = self.required = 0
         self.valued = NEVER
 
     def keep(self, final: RequestClosed) -> deque[RequestClosed]:
-        """Keep the newest final answer; returns all kept, oldest first."""
-        if self.kept is None:
-            self.kept = deque()
-        self.kept.append(final)
+        """Keep the newest final answer; returns all kept of its kind, oldest first."""
+        if final.filled:
+            kept = self.filled = self.filled or deque()
+        else:
+            kept = self.unfilled = self.unfilled or deque()
+        kept.append(final)
         self.closed[final.request] = final
         self.keys[final.key] = final.request
-        return self.kept
+        return kept
 
 
 class Cut:
@@ -111,12 +114,12 @@ class Cut:
 class Exchange:
     """Everything the rules read. Only `matcher.apply` changes it.
 
-    `seq` counts durable events, so it equals the journal's sequence. `marks` and `fills_until` follow from the markets' parameters,
-    statuses, indexes and mark records (`follow_index`), and are kept because every quote and every fill asks for them.
-    `mark_records` has the record that came with a market's last index price, if any; `bases` and `last_prices` (of fills) go
-    into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when it next
-    trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to which
-    a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
+    `seq` counts durable events, so it equals the journal's sequence; `at` is the instant of the last. `marks` and `fills_until` follow
+    from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because every quote and every
+    fill asks for them. `mark_records` has the record that came with a market's last index price, if any; `bases` and `last_prices`
+    (of fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when
+    it next trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to
+    which a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -124,6 +127,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self.seq = 0
+        self.at = 0
         self.epoch = 0
         self.last_fill = 0
         self.last_withdrawal = 0

@@ -1,11 +1,14 @@
 """For supervisors and monitoring."""
 
+import time
+
 from fastapi import APIRouter, Response
 
 from api.access import EdgeGiven, errors
 from api.errors import ApiError
 from api.schemas_public import HealthAnswer, ReadyAnswer
 from api.streams import HistoryUnavailable
+from core.quantities import MILLISECOND
 
 router = APIRouter(tags=["health"])
 
@@ -24,7 +27,8 @@ async def ready(edge: EdgeGiven) -> ReadyAnswer:
         projected = await edge.reads.projected()
     except HistoryUnavailable:
         raise ApiError("history_unavailable") from None
-    return ReadyAnswer(status="ready", seq=edge.engine.synced, projected=projected)
+    ahead = (time.time_ns() - edge.engine.clock()) // MILLISECOND
+    return ReadyAnswer(status="ready", seq=edge.engine.synced, projected=projected, clock_ahead_ms=ahead)
 
 
 @router.get(

@@ -7,7 +7,7 @@ from core import events as e
 from core.market import MarketStatus
 from core.quantities import MILLISECOND, SECOND
 from matcher import commands as c
-from matcher.limits import MAKERS_ASKED_MAX, SILENCES_MAX, TTL_CLASSES
+from matcher.limits import TTL_CLASSES
 from matcher.rejections import Repeated
 
 
@@ -91,82 +91,6 @@ def test_time_up_fills_what_was_quoted_and_ends_what_was_not(world):
     assert world.pass_time(249 * MILLISECOND) == []
     ended = [event for event in world.pass_time(1 * MILLISECOND) if isinstance(event, e.RequestClosed)]
     assert [(event.outcome, event.filled) for event in ended] == [("partial", 600), ("unfilled", 0)]
-
-
-def test_a_maker_that_keeps_silent_is_asked_but_no_longer_waited_for_until_it_speaks(world):
-    good, silent, trader = world.agent(1), world.agent(2), world.agent(3)
-    for account in (good, silent):
-        world.play(c.Subscribe(account, (1, 2)))
-
-    def close_early(key: str, speaks: bool = False) -> bool:
-        """Whether the request closes as soon as the good maker answered; the other one passes before if it speaks."""
-        asked = opened(world.request(trader, key, 1, 10, 601_000))
-        assert asked.makers == (good, silent)
-        if speaks:
-            world.play(c.PassRequest(silent, asked.request))
-        expires = world.now + SECOND
-        world.play(c.AnswerRequest(good, asked.request, 0, 600_100, 10, 1, expires))
-        early = asked.request not in world.state.book.requests
-        world.pass_time(SECOND)
-        return early
-
-    assert [close_early(f"a{n}") for n in range(SILENCES_MAX + 1)] == [False] * SILENCES_MAX + [True]
-    elsewhere = opened(world.request(trader, "eth", 1, 10, 301_000, market=2)).request
-    assert world.state.book.requests[elsewhere].waiting == {good, silent}
-    late = opened(world.request(trader, "late", 1, 10, 601_000)).request
-    world.play(c.AnswerRequest(silent, late, 0, 600_100, 10, 1, world.now + SECOND))
-    world.play(c.CancelRequest(trader, late))
-    assert [close_early(f"b{n}") for n in range(SILENCES_MAX + 1)] == [False] * SILENCES_MAX + [True]
-    world.play(c.Subscribe(silent, (1,)))
-    assert not close_early("c")
-    assert close_early("d", speaks=True)
-    assert [close_early(f"e{n}") for n in range(SILENCES_MAX + 1)] == [False] * SILENCES_MAX + [True]
-
-
-def test_a_request_that_its_trader_ends_is_nobodys_silence_and_a_lone_silent_maker_is_heard_again(world):
-    maker, trader = world.agent(1), world.agent(2)
-    world.play(c.Subscribe(maker, (1,)))
-    for number in range(SILENCES_MAX + 1):
-        world.play(
-            c.CancelRequest(trader, opened(world.request(trader, f"a{number}", 1, 10, 601_000)).request)
-        )
-    assert world.state.book.silences == {}
-    for number in range(SILENCES_MAX):
-        opened(world.request(trader, f"b{number}", 1, 10, 601_000))
-        world.pass_time(SECOND)
-    assert world.state.book.silent(maker, 1)
-    request = opened(world.request(trader, "c", 1, 10, 601_000)).request
-    answer = world.play(c.AnswerRequest(maker, request, 0, 600_100, 10, 1, world.now + SECOND))
-    assert closed(answer).outcome == "filled"
-    assert not world.state.book.silent(maker, 1)
-
-
-def test_makers_without_money_are_not_asked(world):
-    trader, maker, ruined = world.agent(1, 10**13), world.agent(2), world.agent(3, deposit=1_300_000_000)
-    empty = world.agent(4, deposit=0)
-    world.quotes(trader, [], [(600_000, 10**6)])
-    world.request(ruined, "k", 1, 10_000, 600_000)
-    for account in (maker, ruined, empty):
-        world.play(c.Subscribe(account, (1,)))
-    assert opened(world.request(trader, "before", 1, 10, 601_000)).makers == (maker, ruined)
-    world.index(1, 580_000)
-    assert opened(world.request(trader, "after", 1, 10, 601_000)).makers == (maker,)
-    world.play(c.Subscribe(maker, ()))
-    assert closed(world.request(trader, "nobody", 1, 10, 601_000)).outcome == "unfilled"
-
-
-def test_a_request_asks_so_many_makers_at_most_and_they_take_turns(world):
-    trader, makers = world.agent(1), [world.agent(number) for number in range(2, MAKERS_ASKED_MAX + 6)]
-    for maker in makers:
-        world.play(c.Subscribe(maker, (1,)))
-    silent = makers[:2]
-    world.state.book.silences = {(maker, 1): SILENCES_MAX for maker in silent}
-    asked = [
-        set(opened(world.request(trader, f"k{number}", 1, 10, 601_000)).makers)
-        for number in range(len(makers))
-    ]
-    assert {len(each) for each in asked} == {MAKERS_ASKED_MAX}
-    assert set.union(*asked) == set(makers) - set(silent)
 
 
 def test_ranking_price_then_all_or_none_then_tier_then_arrival(world):
