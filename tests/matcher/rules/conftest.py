@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from core.accounts import TREASURY
-from core.events import DURABLE, Event
+from core.events import DURABLE, Event, RequestClosed, RequestOpened
 from core.margin_terms import MarginTerms, Tier
 from core.market import market
 from core.quantities import SECOND
@@ -102,6 +102,19 @@ class World:
     def request(self, account: int, key: str, side: int, size: int, limit: int, **more: object) -> Outcome:
         fields = {"market": 1, "ttl": SECOND, **more}
         return self.do(c.OpenRequest(account=account, key=key, side=side, size=size, limit=limit, **fields))  # type: ignore[arg-type]
+
+    @staticmethod
+    def closed(outcome: object) -> RequestClosed:
+        """The final answer among what a command led to."""
+        assert isinstance(outcome, list), outcome
+        return next(event for event in outcome if isinstance(event, RequestClosed))
+
+    @staticmethod
+    def opened(outcome: object) -> RequestOpened:
+        """The request that a command opened."""
+        assert isinstance(outcome, list), outcome
+        assert isinstance(outcome[0], RequestOpened), outcome
+        return outcome[0]
 
     def held(self, account: int, market: int = 1) -> tuple[int, int]:
         position = self.state.accounts[account].positions.get(market)

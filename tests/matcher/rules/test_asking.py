@@ -1,20 +1,8 @@
 """Which makers a request asks, and for whom it waits."""
 
-from core import events as e
 from core.quantities import SECOND
 from matcher import commands as c
 from matcher.limits import MAKERS_ASKED_MAX, REQUESTS_OPEN_MAX, SILENCES_MAX, SPEECHES_PER_SILENCE
-
-
-def closed(outcome: object) -> e.RequestClosed:
-    assert isinstance(outcome, list), outcome
-    return next(event for event in outcome if isinstance(event, e.RequestClosed))
-
-
-def opened(outcome: object) -> e.RequestOpened:
-    assert isinstance(outcome, list), outcome
-    assert isinstance(outcome[0], e.RequestOpened), outcome
-    return outcome[0]
 
 
 def test_a_maker_that_keeps_silent_is_asked_but_no_longer_waited_for_until_it_speaks(world):
@@ -24,7 +12,7 @@ def test_a_maker_that_keeps_silent_is_asked_but_no_longer_waited_for_until_it_sp
 
     def close_early(key: str, speaks: bool = False) -> bool:
         """Whether the request closes as soon as the good maker answered; the other one passes before if it speaks."""
-        asked = opened(world.request(trader, key, 1, 10, 601_000))
+        asked = world.opened(world.request(trader, key, 1, 10, 601_000))
         assert asked.makers == (good, silent)
         if speaks:
             world.play(c.PassRequest(silent, asked.request))
@@ -35,12 +23,12 @@ def test_a_maker_that_keeps_silent_is_asked_but_no_longer_waited_for_until_it_sp
         return early
 
     assert [close_early(f"a{n}") for n in range(SILENCES_MAX + 1)] == [False] * SILENCES_MAX + [True]
-    elsewhere = opened(world.request(trader, "eth", 1, 10, 301_000, market=2)).request
+    elsewhere = world.opened(world.request(trader, "eth", 1, 10, 301_000, market=2)).request
     assert world.state.book.requests[elsewhere].waiting == {good, silent}
     world.play(c.Subscribe(silent, ()))
     world.play(c.Subscribe(silent, (1, 2)))
     assert close_early("again")
-    late = opened(world.request(trader, "late", 1, 10, 601_000)).request
+    late = world.opened(world.request(trader, "late", 1, 10, 601_000)).request
     world.play(c.AnswerRequest(silent, late, 0, 600_100, 10, 1, world.now + SECOND))
     world.play(c.CancelRequest(trader, late))
     assert [close_early(f"b{n}") for n in range(3)] == [False, True, True]
@@ -56,17 +44,17 @@ def test_a_request_that_its_trader_ends_is_nobodys_silence_and_a_lone_silent_mak
     world.play(c.Subscribe(maker, (1,)))
     for number in range(SILENCES_MAX + 1):
         world.play(
-            c.CancelRequest(trader, opened(world.request(trader, f"a{number}", 1, 10, 601_000)).request)
+            c.CancelRequest(trader, world.opened(world.request(trader, f"a{number}", 1, 10, 601_000)).request)
         )
     assert world.state.book.silences == {}
     for number in range(SILENCES_MAX):
-        opened(world.request(trader, f"b{number}", 1, 10, 601_000))
+        world.opened(world.request(trader, f"b{number}", 1, 10, 601_000))
         world.pass_time(SECOND)
     assert world.state.book.silent(maker, 1)
     for number in range(SILENCES_MAX * SPEECHES_PER_SILENCE):
-        request = opened(world.request(trader, f"c{number}", 1, 10, 601_000)).request
+        request = world.opened(world.request(trader, f"c{number}", 1, 10, 601_000)).request
         answer = world.play(c.AnswerRequest(maker, request, 0, 600_100, 10, 1, world.now + SECOND))
-        assert closed(answer).outcome == "filled"
+        assert world.closed(answer).outcome == "filled"
     assert world.state.book.silences == {}
 
 
@@ -77,11 +65,11 @@ def test_makers_without_money_are_not_asked(world):
     world.request(ruined, "k", 1, 10_000, 600_000)
     for account in (maker, ruined, empty):
         world.play(c.Subscribe(account, (1,)))
-    assert opened(world.request(trader, "before", 1, 10, 601_000)).makers == (maker, ruined)
+    assert world.opened(world.request(trader, "before", 1, 10, 601_000)).makers == (maker, ruined)
     world.index(1, 580_000)
-    assert opened(world.request(trader, "after", 1, 10, 601_000)).makers == (maker,)
+    assert world.opened(world.request(trader, "after", 1, 10, 601_000)).makers == (maker,)
     world.play(c.Subscribe(maker, ()))
-    assert closed(world.request(trader, "nobody", 1, 10, 601_000)).outcome == "unfilled"
+    assert world.closed(world.request(trader, "nobody", 1, 10, 601_000)).outcome == "unfilled"
 
 
 def test_a_request_asks_so_many_makers_at_most_and_they_take_turns(world):
@@ -91,7 +79,7 @@ def test_a_request_asks_so_many_makers_at_most_and_they_take_turns(world):
     silent = makers[:2]
     world.state.book.silences = {(maker, 1): SILENCES_MAX * SPEECHES_PER_SILENCE for maker in silent}
     asked = [
-        set(opened(world.request(trader, f"k{number}", 1, 10, 601_000)).makers)
+        set(world.opened(world.request(trader, f"k{number}", 1, 10, 601_000)).makers)
         for number in range(len(makers))
     ]
     assert {len(each) for each in asked} == {MAKERS_ASKED_MAX}
@@ -104,7 +92,7 @@ def test_accounts_of_one_owner_do_not_crowd_out_the_makers_of_others(world):
     for maker in honest + crowd:
         world.play(c.Subscribe(maker, (1,)))
     for number in range(REQUESTS_OPEN_MAX):
-        asked = opened(world.request(trader, f"k{number}", 1, 10, 601_000)).makers
+        asked = world.opened(world.request(trader, f"k{number}", 1, 10, 601_000)).makers
         assert len(asked) == MAKERS_ASKED_MAX
         assert set(honest) < set(asked)
 
@@ -115,8 +103,8 @@ def test_makers_that_could_not_back_a_tenth_of_a_request_are_asked_only_when_the
     poor, rich = world.agent(3, deposit=11_999_999), world.agent(4, deposit=12_000_000)
     for maker in (poor, rich):
         world.play(c.Subscribe(maker, (1,)))
-    assert opened(world.request(trader, "a", 1, 1_000, 601_000)).makers == (rich,)
-    assert opened(world.request(trader, "b", 1, 990, 601_000)).makers == (poor, rich)
+    assert world.opened(world.request(trader, "a", 1, 1_000, 601_000)).makers == (rich,)
+    assert world.opened(world.request(trader, "b", 1, 990, 601_000)).makers == (poor, rich)
     world.quotes(poor, [], [(600_000, 1)])
     world.request(other, "c", 1, 1, 600_000)
-    assert opened(world.request(trader, "d", 1, 1_000, 601_000)).makers == (poor, rich)
+    assert world.opened(world.request(trader, "d", 1, 1_000, 601_000)).makers == (poor, rich)

@@ -1,6 +1,5 @@
 """What bounds the fills of one request: how many there may be, and what a market that only reduces lets through."""
 
-from core import events as e
 from core.market import MarketStatus
 from core.quantities import SECOND
 from matcher import commands as c
@@ -8,23 +7,12 @@ from matcher.limits import FILLED_KEPT, FILLS_BY_PRICE_MAX, FILLS_PER_REQUEST_MA
 from matcher.rejections import Repeated
 
 
-def closed(outcome: object) -> e.RequestClosed:
-    assert isinstance(outcome, list), outcome
-    return next(event for event in outcome if isinstance(event, e.RequestClosed))
-
-
-def opened(outcome: object) -> e.RequestOpened:
-    assert isinstance(outcome, list), outcome
-    assert isinstance(outcome[0], e.RequestOpened), outcome
-    return outcome[0]
-
-
 def test_a_heap_of_tiny_levels_does_not_keep_a_request_from_the_levels_that_fill_it(world):
     deep, trader = world.agent(1), world.agent(2)
     for number in range(3, 7):
         world.quotes(world.agent(number), [], [(600_001 + level, 1) for level in range(20)])
     world.quotes(deep, [], [(600_500, 100_000)])
-    answer = closed(world.request(trader, "k", 1, 1_000, 601_000, all_or_none=True))
+    answer = world.closed(world.request(trader, "k", 1, 1_000, 601_000, all_or_none=True))
     assert (answer.outcome, answer.filled, len(answer.fills)) == ("filled", 1_000, FILLS_BY_PRICE_MAX + 1)
     assert world.held(deep)[0] == FILLS_BY_PRICE_MAX - 1_000
 
@@ -33,14 +21,14 @@ def test_levels_that_bring_their_share_fill_a_request_by_price_until_its_fills_a
     trader = world.agent(2)
     for number in range(3, 7):
         world.quotes(world.agent(number), [], [(600_001 + level, 20) for level in range(20)])
-    answer = closed(world.request(trader, "k", 1, 1_000, 601_000))
+    answer = world.closed(world.request(trader, "k", 1, 1_000, 601_000))
     assert (answer.outcome, answer.filled, len(answer.fills)) == ("filled", 1_000, FILLS_PER_REQUEST_MAX)
 
 
 def long_of_ten(world):
     maker, trader = world.agent(1), world.agent(2)
     world.quotes(maker, [], [(600_000, 10)])
-    assert closed(world.request(trader, "open", 1, 10, 600_000)).filled == 10
+    assert world.closed(world.request(trader, "open", 1, 10, 600_000)).filled == 10
     world.play(c.Subscribe(maker, (1,)))
     return maker, trader
 
@@ -48,7 +36,7 @@ def long_of_ten(world):
 def test_two_requests_that_each_fit_the_position_do_not_turn_it_around_in_a_market_that_only_reduces(world):
     maker, trader = long_of_ten(world)
     world.play(c.SetMarketStatus(1, MarketStatus.REDUCE_ONLY))
-    asked = [opened(world.request(trader, key, -1, 10, 599_000)).request for key in "ab"]
+    asked = [world.opened(world.request(trader, key, -1, 10, 599_000)).request for key in "ab"]
     for request in asked:
         world.play(c.AnswerRequest(maker, request, 599_900, 0, 10, 1, world.now + SECOND))
     assert world.held(trader) == world.held(maker) == (0, 0)
@@ -56,11 +44,11 @@ def test_two_requests_that_each_fit_the_position_do_not_turn_it_around_in_a_mark
 
 def test_what_was_asked_before_a_market_only_reduced_opens_nothing_after(world):
     maker, trader = long_of_ten(world)
-    automatic = opened(world.request(trader, "a", 1, 10, 601_000)).request
-    chosen = opened(world.request(trader, "b", 1, 10, 601_000, auto=False)).request
+    automatic = world.opened(world.request(trader, "a", 1, 10, 601_000)).request
+    chosen = world.opened(world.request(trader, "b", 1, 10, 601_000, auto=False)).request
     quote = world.play(c.AnswerRequest(maker, chosen, 0, 600_100, 10, 1, world.now + SECOND))[0].quote
     world.play(c.SetMarketStatus(1, MarketStatus.REDUCE_ONLY))
-    final = closed(world.play(c.AnswerRequest(maker, automatic, 0, 600_100, 10, 1, world.now + SECOND)))
+    final = world.closed(world.play(c.AnswerRequest(maker, automatic, 0, 600_100, 10, 1, world.now + SECOND)))
     assert (final.outcome, final.filled) == ("unfilled", 0)
     world.refuse(c.AcceptQuote(trader, chosen, quote))
     assert world.held(trader)[0] == 10
@@ -70,11 +58,11 @@ def test_answers_without_fills_are_forgotten_long_before_those_that_cost_a_fee(w
     _, trader = long_of_ten(world)
     for number in range(UNFILLED_KEPT + 1):
         world.play(
-            c.CancelRequest(trader, opened(world.request(trader, f"k{number}", 1, 1, 601_000)).request)
+            c.CancelRequest(trader, world.opened(world.request(trader, f"k{number}", 1, 1, 601_000)).request)
         )
     account = world.state.accounts[trader]
     assert (len(account.closed), len(account.keys)) == (UNFILLED_KEPT + 1, UNFILLED_KEPT + 1)
     assert isinstance(world.request(trader, "open", 1, 10, 600_000), Repeated)
     assert isinstance(world.request(trader, "k1", 1, 1, 601_000), Repeated)
-    assert opened(world.request(trader, "k0", 1, 1, 601_000))
+    assert world.opened(world.request(trader, "k0", 1, 1, 601_000))
     assert UNFILLED_KEPT < FILLED_KEPT

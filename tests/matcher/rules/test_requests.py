@@ -11,22 +11,11 @@ from matcher.limits import TTL_CLASSES
 from matcher.rejections import Repeated
 
 
-def closed(outcome: object) -> e.RequestClosed:
-    assert isinstance(outcome, list), outcome
-    return next(event for event in outcome if isinstance(event, e.RequestClosed))
-
-
-def opened(outcome: object) -> e.RequestOpened:
-    assert isinstance(outcome, list), outcome
-    assert isinstance(outcome[0], e.RequestOpened), outcome
-    return outcome[0]
-
-
 def test_standing_quotes_fill_at_once_best_price_first(world):
     maker, other, trader = world.agent(1), world.agent(2), world.agent(3)
     world.quotes(maker, [(599_900, 5_000)], [(600_200, 5_000)])
     world.quotes(other, [(599_800, 5_000)], [(600_100, 2_000)])
-    answer = closed(world.request(trader, "k1", 1, 3_000, 600_500))
+    answer = world.closed(world.request(trader, "k1", 1, 3_000, 600_500))
     assert (answer.outcome, answer.filled) == ("filled", 3_000)
     assert answer.value == (600_100 * 2_000 + 600_200 * 1_000) * 10
     assert world.held(trader) == (3_000, answer.value)
@@ -60,11 +49,13 @@ def test_makers_are_asked_and_the_best_answer_fills_when_all_have_spoken(world):
     good, bad, trader = world.agent(1), world.agent(2), world.agent(3)
     for maker in (good, bad):
         world.play(c.Subscribe(maker, (1,)))
-    request = opened(world.request(trader, "k", 1, 1_000, 601_000))
+    request = world.opened(world.request(trader, "k", 1, 1_000, 601_000))
     assert request.makers == (good, bad)
     expires = world.now + SECOND
     assert len(world.play(c.AnswerRequest(bad, request.request, 599_000, 600_500, 1_000, 1, expires))) == 1
-    answer = closed(world.do(c.AnswerRequest(good, request.request, 599_500, 600_400, 1_000, 1, expires)))
+    answer = world.closed(
+        world.do(c.AnswerRequest(good, request.request, 599_500, 600_400, 1_000, 1, expires))
+    )
     assert (answer.filled, answer.value) == (1_000, 600_400 * 1_000 * 10)
     assert world.held(bad) == (0, 0)
 
@@ -73,10 +64,10 @@ def test_a_pass_counts_as_having_spoken_and_withdraws_an_answer(world):
     good, bad, trader = world.agent(1), world.agent(2), world.agent(3)
     for maker in (good, bad):
         world.play(c.Subscribe(maker, (1,)))
-    request = opened(world.request(trader, "k", 1, 1_000, 601_000)).request
+    request = world.opened(world.request(trader, "k", 1, 1_000, 601_000)).request
     world.play(c.AnswerRequest(bad, request, 599_000, 600_100, 1_000, 1, world.now + SECOND))
     world.play(c.PassRequest(bad, request))
-    answer = closed(world.do(c.AnswerRequest(good, request, 0, 600_400, 1_000, 1, world.now + SECOND)))
+    answer = world.closed(world.do(c.AnswerRequest(good, request, 0, 600_400, 1_000, 1, world.now + SECOND)))
     assert world.held(good)[0] == -1_000
     assert answer.outcome == "filled"
 
@@ -85,8 +76,8 @@ def test_time_up_fills_what_was_quoted_and_ends_what_was_not(world):
     maker, silent, trader = world.agent(1), world.agent(2), world.agent(3)
     for account in (maker, silent):
         world.play(c.Subscribe(account, (1,)))
-    first = opened(world.request(trader, "a", 1, 1_000, 601_000, ttl=TTL_CLASSES[0])).request
-    opened(world.request(trader, "b", -1, 1_000, 599_000, ttl=TTL_CLASSES[0]))
+    first = world.opened(world.request(trader, "a", 1, 1_000, 601_000, ttl=TTL_CLASSES[0])).request
+    world.opened(world.request(trader, "b", -1, 1_000, 599_000, ttl=TTL_CLASSES[0]))
     world.play(c.AnswerRequest(maker, first, 0, 600_400, 600, 1, world.now + SECOND))
     assert world.pass_time(249 * MILLISECOND) == []
     ended = [event for event in world.pass_time(1 * MILLISECOND) if isinstance(event, e.RequestClosed)]
@@ -101,7 +92,7 @@ def test_ranking_price_then_all_or_none_then_tier_then_arrival(world):
         world.play(c.Subscribe(maker, (1,)))
 
     def winner(key: str, minimums: dict[int, int], prices: dict[int, int]) -> int:
-        request = opened(world.request(trader, key, 1, 100, 601_000)).request
+        request = world.opened(world.request(trader, key, 1, 100, 601_000)).request
         for maker, minimum in minimums.items():
             outcome = world.play(
                 c.AnswerRequest(
@@ -120,33 +111,33 @@ def test_ranking_price_then_all_or_none_then_tier_then_arrival(world):
 def test_all_or_none_fills_whole_or_not_at_all(world):
     maker, trader = world.agent(1), world.agent(2)
     world.quotes(maker, [], [(600_100, 500)])
-    answer = closed(world.request(trader, "k", 1, 501, 601_000, all_or_none=True))
+    answer = world.closed(world.request(trader, "k", 1, 501, 601_000, all_or_none=True))
     assert (answer.outcome, answer.filled) == ("unfilled", 0)
-    assert closed(world.request(trader, "k2", 1, 500, 601_000, all_or_none=True)).filled == 500
+    assert world.closed(world.request(trader, "k2", 1, 500, 601_000, all_or_none=True)).filled == 500
 
 
 def test_partial_takes_what_stands_when_no_maker_can_be_asked(world):
     maker, trader = world.agent(1), world.agent(2)
     world.quotes(maker, [], [(600_100, 500)])
-    assert closed(world.request(trader, "k", 1, 501, 601_000)).outcome == "partial"
+    assert world.closed(world.request(trader, "k", 1, 501, 601_000)).outcome == "partial"
 
 
 def test_a_minimum_fill_is_honoured(world):
     maker, trader = world.agent(1), world.agent(2)
     world.play(c.Subscribe(maker, (1,)))
-    request = opened(world.request(trader, "k", 1, 100, 601_000)).request
-    answer = closed(world.do(c.AnswerRequest(maker, request, 0, 600_100, 200, 101, world.now + SECOND)))
+    request = world.opened(world.request(trader, "k", 1, 100, 601_000)).request
+    answer = world.closed(world.do(c.AnswerRequest(maker, request, 0, 600_100, 200, 101, world.now + SECOND)))
     assert answer.outcome == "unfilled"
 
 
 def test_the_trader_accepts_a_quote_itself(world):
     maker, trader, stranger = world.agent(1), world.agent(2), world.agent(3)
     world.play(c.Subscribe(maker, (1,)))
-    request = opened(world.request(trader, "k", 1, 100, 600_500, auto=False)).request
+    request = world.opened(world.request(trader, "k", 1, 100, 600_500, auto=False)).request
     given = world.play(c.AnswerRequest(maker, request, 599_000, 600_100, 100, 1, world.now + SECOND // 2))[0]
     assert world.refuse(c.AcceptQuote(stranger, request, given.quote)) == "request_unknown"
     assert world.refuse(c.AcceptQuote(trader, request, given.quote + 1)) == "quote_unknown"
-    answer = closed(world.do(c.AcceptQuote(trader, request, given.quote)))
+    answer = world.closed(world.do(c.AcceptQuote(trader, request, given.quote)))
     assert answer.filled == 100
     assert world.do(c.AcceptQuote(trader, request, given.quote)) == Repeated((answer,))
 
@@ -154,7 +145,7 @@ def test_the_trader_accepts_a_quote_itself(world):
 def test_an_expired_or_too_dear_quote_is_not_accepted(world):
     maker, trader = world.agent(1), world.agent(2)
     world.play(c.Subscribe(maker, (1,)))
-    request = opened(world.request(trader, "k", 1, 100, 600_500, auto=False)).request
+    request = world.opened(world.request(trader, "k", 1, 100, 600_500, auto=False)).request
     dear = world.play(c.AnswerRequest(maker, request, 0, 600_501, 100, 1, world.now + SECOND // 2))[0]
     assert world.refuse(c.AcceptQuote(trader, request, dear.quote)) == "quote_beyond_limit"
     fair = world.play(c.AnswerRequest(maker, request, 0, 600_500, 100, 1, world.now + SECOND // 2))[0]
@@ -165,7 +156,7 @@ def test_an_expired_or_too_dear_quote_is_not_accepted(world):
 def test_the_same_key_returns_the_first_answer_and_another_payload_conflicts(world):
     maker, trader = world.agent(1), world.agent(2)
     world.quotes(maker, [], [(600_100, 5_000)])
-    answer = closed(world.request(trader, "k", 1, 100, 601_000))
+    answer = world.closed(world.request(trader, "k", 1, 100, 601_000))
     assert world.request(trader, "k", 1, 100, 601_000) == Repeated((answer,))
     for other in (
         {"size": 101},
@@ -182,7 +173,7 @@ def test_the_same_key_returns_the_first_answer_and_another_payload_conflicts(wor
 def test_an_open_request_repeats_too(world):
     maker, trader = world.agent(1), world.agent(2)
     world.play(c.Subscribe(maker, (1,)))
-    request = opened(world.request(trader, "k", 1, 100, 601_000))
+    request = world.opened(world.request(trader, "k", 1, 100, 601_000))
     assert world.request(trader, "k", 1, 100, 601_000) == Repeated((request,))
     assert world.request(trader, "k", 1, 100, 600_999).code == "key_conflict"
 
@@ -191,7 +182,7 @@ def test_nobody_trades_with_its_own_owner(world):
     trader, sister = world.agent(1), world.agent(1, name="b")
     world.quotes(sister, [], [(600_100, 5_000)])
     world.play(c.Subscribe(sister, (1,)))
-    answer = closed(world.request(trader, "k", 1, 100, 601_000))
+    answer = world.closed(world.request(trader, "k", 1, 100, 601_000))
     assert (answer.outcome, answer.filled) == ("unfilled", 0)
 
 
@@ -203,7 +194,7 @@ def test_a_quote_is_void_once_the_index_left_the_band(world, moved, filled):
     world.quotes(maker, [(600_000, 5_000)], [(600_100, 5_000)])
     world.index(1, moved)
     outcome = world.request(trader, "k", 1, 100, 601_000)
-    assert (closed(outcome).outcome == "filled") is filled
+    assert (world.closed(outcome).outcome == "filled") is filled
     voided = [event for event in outcome if isinstance(event, e.QuoteRejected)]
     assert [event.code for event in voided] == ([] if filled else ["quote_out_of_band"])
 
@@ -214,7 +205,7 @@ def test_a_maker_that_cannot_pay_is_passed_over_and_recorded(world):
     world.play(c.ReserveWithdrawal(poor, 900_000_000, "w"))
     world.quotes(rich, [], [(600_100, 5_000)])
     outcome = world.request(trader, "k", 1, 1_000, 601_000)
-    assert closed(outcome).fills
+    assert world.closed(outcome).fills
     assert world.held(rich)[0] == -1_000
     rejected = next(event for event in outcome if isinstance(event, e.QuoteRejected))
     assert (rejected.account, rejected.code) == (poor, "maker_cannot_pay")
@@ -237,7 +228,7 @@ def test_quotes_are_backed_by_their_largest_level_to_the_micro_unit(world):
         world.play(c.CancelAll(exact))
         for maker in (exact, short):
             world.play(c.Subscribe(maker, (1,)))
-        request = opened(world.request(asker, f"k{number}", 1, 10, 601_000, auto=False)).request
+        request = world.opened(world.request(asker, f"k{number}", 1, 10, 601_000, auto=False)).request
         answer = c.AnswerRequest(short, request, bid, ask, lots, 1, expires)
         assert world.refuse(answer) == "insufficient_margin"
         world.play(c.AnswerRequest(exact, request, bid, ask, lots, 1, expires))
@@ -246,7 +237,7 @@ def test_quotes_are_backed_by_their_largest_level_to_the_micro_unit(world):
 def test_a_quote_that_only_reduces_needs_no_margin(world):
     rich, maker = world.agent(1, deposit=10**13), world.agent(2, deposit=1_300_000_000)
     world.quotes(rich, [], [(600_000, 10**6)])
-    assert closed(world.request(maker, "k", 1, 10_000, 600_000)).outcome == "filled"
+    assert world.closed(world.request(maker, "k", 1, 10_000, 600_000)).outcome == "filled"
     world.play(c.CancelAll(rich))
     world.index(1, 595_000)
     world.quotes(maker, [], [(595_000, 10_000)])
@@ -263,7 +254,7 @@ def test_hollow_levels_disappear_when_a_request_goes_on_to_the_makers(world):
     world.play(c.Subscribe(sound, (1,)))
     world.play(c.ReserveWithdrawal(hollow, 999_000_000, "w"))
     outcome = world.request(trader, "k", 1, 1_000, 601_000)
-    opened(outcome)
+    world.opened(outcome)
     rejected = [event for event in outcome if isinstance(event, e.QuoteRejected)]
     assert [(event.account, event.code) for event in rejected] == [(hollow, "maker_cannot_pay")]
     assert [level.account for level in world.state.book.asks[1]] == [sound]
@@ -274,7 +265,7 @@ def test_a_level_that_only_fails_after_fills_that_do_not_happen_stays(world):
     world.quotes(maker, [], [(600_000, 5_000), (600_001, 5_000)])
     world.play(c.Subscribe(maker, (1,)))
     outcome = world.request(trader, "k", 1, 10_000, 601_000)
-    assert outcome == [opened(outcome)]
+    assert outcome == [world.opened(outcome)]
     assert len(world.state.book.asks[1]) == 2
 
 
@@ -285,18 +276,18 @@ def test_margin_is_checked_at_its_edge(world):
     value, mark = price * size * 10, 600_000 * size * 10
     needed = -(-mark * 20_000 // 1_000_000) + -(-value * 500 // 1_000_000) + (value - mark)
     short, exact = world.agent(2, deposit=needed - 1), world.agent(3, deposit=needed)
-    assert closed(world.request(short, "k", 1, size, 600_001)).outcome == "insufficient_margin"
-    assert closed(world.request(exact, "k", 1, size, 600_001)).outcome == "filled"
+    assert world.closed(world.request(short, "k", 1, size, 600_001)).outcome == "insufficient_margin"
+    assert world.closed(world.request(exact, "k", 1, size, 600_001)).outcome == "filled"
 
 
 def test_reducing_is_allowed_below_the_requirement_but_not_increasing(world):
     maker, trader = world.agent(1, deposit=10**13), world.agent(2, deposit=1_300_000_000)
     world.quotes(maker, [(599_999, 10**6)], [(600_000, 10**6)])
-    assert closed(world.request(trader, "open", 1, 10_000, 600_000)).outcome == "filled"
+    assert world.closed(world.request(trader, "open", 1, 10_000, 600_000)).outcome == "filled"
     world.index(1, 595_000)
     world.quotes(maker, [(594_999, 10**6)], [(595_000, 10**6)])
     assert world.request(trader, "more", 1, 10, 600_000).code == "insufficient_margin"
-    assert closed(world.request(trader, "less", -1, 5_000, 590_000)).outcome == "filled"
+    assert world.closed(world.request(trader, "less", -1, 5_000, 590_000)).outcome == "filled"
 
 
 def test_reduce_only_never_increases(world):
@@ -305,7 +296,7 @@ def test_reduce_only_never_increases(world):
     assert world.request(trader, "a", 1, 10, 601_000, reduce_only=True).code == "reduce_only_would_increase"
     world.request(trader, "b", 1, 10, 601_000)
     assert world.request(trader, "c", -1, 11, 599_000, reduce_only=True).code == "reduce_only_would_increase"
-    assert closed(world.request(trader, "d", -1, 10, 599_000, reduce_only=True)).outcome == "filled"
+    assert world.closed(world.request(trader, "d", -1, 10, 599_000, reduce_only=True)).outcome == "filled"
     assert world.held(trader) == (0, 0)
 
 
@@ -314,7 +305,7 @@ def test_a_position_cap_counts_all_accounts_of_an_owner(world):
     trader, sister = world.agent(2, deposit=10**13), world.agent(2, deposit=10**13, name="b")
     cap = world.state.markets[1].position_cap
     world.quotes(maker, [], [(600_000, 10 * cap)])
-    assert closed(world.request(trader, "a", 1, cap - 10, 600_000)).outcome == "filled"
+    assert world.closed(world.request(trader, "a", 1, cap - 10, 600_000)).outcome == "filled"
     assert world.request(sister, "b", 1, 11, 600_000).code == "position_cap"
 
 
@@ -323,10 +314,10 @@ def test_a_position_cap_holds_while_one_request_fills_against_several_accounts_o
     counterparty, cap = world.agent(3), 1_000
     world.play(c.ListMarket(msgspec.structs.replace(world.state.markets[1], position_cap=cap)))
     world.quotes(counterparty, [(600_000, cap)], [])
-    assert closed(world.request(taker, "short", -1, cap, 600_000)).outcome == "filled"
+    assert world.closed(world.request(taker, "short", -1, cap, 600_000)).outcome == "filled"
     world.quotes(first, [], [(600_000, cap)])
     world.quotes(second, [], [(600_001, cap)])
-    answer = closed(outcome := world.request(taker, "k", 1, 2 * cap, 601_000))
+    answer = world.closed(outcome := world.request(taker, "k", 1, 2 * cap, 601_000))
     assert (answer.outcome, answer.filled) == ("partial", cap)
     assert (world.held(first)[0], world.held(second)[0]) == (-cap, 0)
     rejected = next(event for event in outcome if isinstance(event, e.QuoteRejected))
@@ -342,7 +333,7 @@ def test_open_interest_is_capped(world):
         makers, traders, ("filled", "filled", "open_interest_cap"), strict=True
     ):
         world.quotes(maker, [], [(600_000, half)])
-        assert closed(world.request(trader, "a", 1, half, 600_000)).outcome == expected
+        assert world.closed(world.request(trader, "a", 1, half, 600_000)).outcome == expected
         world.quotes(maker, [], [])
     assert world.state.open_interest[1] == 2 * half
 
@@ -350,9 +341,9 @@ def test_open_interest_is_capped(world):
 def test_cancels(world):
     maker, trader = world.agent(1), world.agent(2)
     world.play(c.Subscribe(maker, (1,)))
-    request = opened(world.request(trader, "k", 1, 100, 601_000)).request
+    request = world.opened(world.request(trader, "k", 1, 100, 601_000)).request
     assert world.refuse(c.CancelRequest(maker, request)) == "request_unknown"
-    ended = closed(world.do(c.CancelRequest(trader, request)))
+    ended = world.closed(world.do(c.CancelRequest(trader, request)))
     assert ended.outcome == "cancelled"
     assert world.do(c.CancelRequest(trader, request)) == Repeated((ended,))
     assert (
@@ -366,9 +357,9 @@ def test_cancel_all_pulls_requests_answers_and_standing_quotes(world):
     for account in (maker, other):
         world.play(c.Subscribe(account, (1,)))
     world.quotes(maker, [(590_000, 10)], [])
-    request = opened(world.request(trader, "k", 1, 100, 601_000)).request
+    request = world.opened(world.request(trader, "k", 1, 100, 601_000)).request
     world.play(c.AnswerRequest(maker, request, 0, 600_100, 100, 1, world.now + SECOND))
-    mine = opened(world.request(maker, "m", 1, 100, 601_000, auto=False)).request
+    mine = world.opened(world.request(maker, "m", 1, 100, 601_000, auto=False)).request
     pulled = world.play(c.CancelAll(maker, "disconnected"))
     assert [type(event).__name__ for event in pulled] == ["RequestClosed", "QuoteWithdrawn", "QuotesPulled"]
     assert mine not in world.state.book.requests
@@ -467,7 +458,7 @@ def test_expires_after_refuses_a_late_command(world):
     maker, trader = world.agent(1), world.agent(2)
     world.quotes(maker, [], [(600_100, 500)])
     assert world.request(trader, "a", 1, 60, 601_000, expires_after=world.now).code == "expired_command"
-    assert closed(world.request(trader, "a", 1, 60, 601_000, expires_after=world.now + 1)).filled == 60
+    assert world.closed(world.request(trader, "a", 1, 60, 601_000, expires_after=world.now + 1)).filled == 60
 
 
 def test_a_stale_or_uncertain_index_stops_fills(world):
@@ -478,7 +469,7 @@ def test_a_stale_or_uncertain_index_stops_fills(world):
     world.index(1, 600_000, confidence=12_000)
     world.now += world.state.markets[1].index_max_age
     world.quotes(maker, [], [(600_100, 500)])
-    assert closed(world.request(trader, "b", 1, 60, 601_000)).outcome == "filled"
+    assert world.closed(world.request(trader, "b", 1, 60, 601_000)).outcome == "filled"
     world.now += 1
     assert world.request(trader, "c", 1, 60, 601_000).code == "index_unavailable"
 
@@ -489,6 +480,6 @@ def test_a_paused_market_takes_nothing_and_a_reduce_only_one_lets_positions_shri
     world.request(trader, "a", 1, 60, 601_000)
     world.play(c.SetMarketStatus(1, MarketStatus.REDUCE_ONLY))
     assert world.request(trader, "b", 1, 1, 601_000).code == "market_reduce_only"
-    assert closed(world.request(trader, "c", -1, 60, 599_000)).outcome == "filled"
+    assert world.closed(world.request(trader, "c", -1, 60, 599_000)).outcome == "filled"
     world.play(c.SetMarketStatus(1, MarketStatus.PAUSED))
     assert world.request(trader, "d", 1, 1, 601_000).code == "market_paused"
