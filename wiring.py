@@ -37,7 +37,6 @@ from chain.escrow import EscrowClient
 from chain.keys import Signer
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS
-from core.validity import Validity
 from ledger.database import open_pool
 from ledger.projector import JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
@@ -180,10 +179,11 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
 
     def on_routed(routed: Routed) -> None:
         price, market = routed.price, markets[routed.symbol]
-        if price is None or routed.validity is not Validity.VALID:
-            return
-        ticks, doubt = to_ticks(price, market.tick), confidence_ticks(price, market.tick)
-        engine.submit(c.UpdateIndex(market.id, ticks, doubt, routed.at, price.source), None)
+        ticks, doubt, source = 0, 0, ""
+        if price is not None:
+            ticks, doubt = to_ticks(price, market.tick), confidence_ticks(price, market.tick)
+            source = price.source
+        engine.submit(c.UpdateIndex(market.id, ticks, doubt, routed.at, source, routed.validity), None)
 
     return PriceFeed(source, on_routed, clock=engine.clock)
 

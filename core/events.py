@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 from core.event import Event as Event
 from core.market import Market
+from core.validity import Validity
 
 
 class RequestOutcome(StrEnum):
@@ -39,11 +40,19 @@ class MarketStatusSet(Event, frozen=True, array_like=True, tag=3):
 
 
 class IndexUpdated(Event, frozen=True, array_like=True, tag=4):
+    """A market's index as the feed judged it at `published`. Prices are ticks.
+
+    With `held` nobody believes the newest price, so price, confidence and source are those of the last one that was believed, and
+    the mark stays as it was.
+    """
+
     market: int
     price: int
     confidence: int
     published: int
     source: str
+    validity: Validity = Validity.VALID
+    held: bool = False
 
 
 class AgentRegistered(Event, frozen=True, array_like=True, tag=5):

@@ -58,7 +58,8 @@ def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
 
 def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
     state.indexes[event.market] = event
-    state.mark_records.pop(event.market, None)
+    if not event.held:
+        state.mark_records.pop(event.market, None)
     state.follow_index(event.market)
 
 
