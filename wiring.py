@@ -36,6 +36,7 @@ from api.withdrawals import TemporalWithdrawals
 from chain.escrow import EscrowClient
 from chain.keys import Signer
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
+from core.mark_price import median
 from core.market import DEFAULT_MARKETS
 from ledger.database import open_pool
 from ledger.projector import JournalGap, Projector, ProjectorBusy
@@ -183,7 +184,11 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
         if price is not None:
             ticks, doubt = to_ticks(price, market.tick), confidence_ticks(price, market.tick)
             source = price.source
-        engine.submit(c.UpdateIndex(market.id, ticks, doubt, routed.at, source, routed.validity), None)
+        mids = [to_ticks(mid, market.tick) for mid in routed.witnesses]
+        outside = median(mids) if mids else 0
+        engine.submit(
+            c.UpdateIndex(market.id, ticks, doubt, routed.at, source, routed.validity, outside), None
+        )
 
     return PriceFeed(source, on_routed, clock=engine.clock)
 

@@ -65,7 +65,8 @@ def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
 
 def _mark_updated(state: Exchange, event: e.MarkUpdated) -> None:
     state.mark_records[event.market] = event
-    state.bases[event.market] = Basis(event.basis, Nanos(event.at))
+    if event.of_quotes:
+        state.bases[event.market] = Basis(event.basis, Nanos(event.at))
     state.follow_index(event.market)
 
 

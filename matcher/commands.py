@@ -36,7 +36,8 @@ class UpdateIndex(Command, frozen=True):
     """The feed's judgement of a market: a price in ticks, and how far it is believed.
 
     `published` is when it was judged and never goes back; `source` is shown wherever the price is. Where `validity` allows nothing the
-    price does not count, and may be 0 when there is none.
+    price does not count, and may be 0 when there is none. `outside` is the median mid of the same perp at other venues, in ticks, 0
+    when none is known.
     """
 
     market: int
@@ -45,6 +46,7 @@ class UpdateIndex(Command, frozen=True):
     published: int
     source: str
     validity: Validity = Validity.VALID
+    outside: int = 0
 
 
 class RegisterAgent(Command, frozen=True):

@@ -47,8 +47,8 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
     counts = believed(command.validity)
     if command.published > at + SECOND or (counts and not 0 < command.price <= PRICE_MAX):
         return Rejection(Code.BAD_VALUE, "An index price is positive and not from the future.")
-    if command.confidence < 0:
-        return Rejection(Code.BAD_VALUE, "A confidence is not negative.")
+    if command.confidence < 0 or not 0 <= command.outside <= PRICE_MAX:
+        return Rejection(Code.BAD_VALUE, "A confidence and a price outside are not negative.")
     last = state.indexes.get(command.market)
     if last is not None and command.published < last.published:
         return Rejection(Code.INDEX_GOES_BACK, "The market already has a newer index price.")
@@ -63,7 +63,7 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
         command.source,
         command.validity,
     )
-    mark = mark_updated(state, command.market, command.price, at)
+    mark = mark_updated(state, command.market, command.price, command.outside, at)
     return [updated] if mark is None else [updated, mark]
 
 
