@@ -37,7 +37,6 @@ from chain.escrow import EscrowClient
 from chain.keys import Signer
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS
-from core.validity import Validity
 from ledger.database import open_pool
 from ledger.projector import JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
@@ -50,12 +49,13 @@ from matcher.tail import Tail
 from oracles.feed import PriceFeed, pick
 from oracles.hermes import Hermes
 from oracles.index import Routed
+from oracles.judgement import judgement
 from oracles.perp_mids import HyperliquidMids
 from oracles.polling import Polled
-from oracles.price import confidence_ticks, micro_usd, to_ticks
+from oracles.price import micro_usd
 from oracles.pyth_account import PythAccounts
 from oracles.signers import ROUTERS, read_hand_overs, trusted_now
-from oracles.sources import Clock
+from oracles.sources import Clock, Source
 from oracles.vaa import SignerSet
 from settings import Settings
 
@@ -177,13 +177,16 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
             if (index := engine.state.indexes.get(market.id)) is not None
         },
     )
+    return feed_into(engine, source)
+
+
+def feed_into(engine: Engine, source: Source) -> PriceFeed:
+    """The feed of `source` that tells `engine` every judgement."""
+    markets = {market.symbol: market for market in DEFAULT_MARKETS}
 
     def on_routed(routed: Routed) -> None:
-        price, market = routed.price, markets[routed.symbol]
-        if price is None or routed.validity is not Validity.VALID:
-            return
-        ticks, doubt = to_ticks(price, market.tick), confidence_ticks(price, market.tick)
-        engine.submit(c.UpdateIndex(market.id, ticks, doubt, routed.at, price.source), None)
+        market = markets[routed.symbol]
+        engine.submit(c.UpdateIndex(market.id, *judgement(routed, market.tick)), None)
 
     return PriceFeed(source, on_routed, clock=engine.clock)
 
@@ -232,7 +235,7 @@ async def serve_api(settings: Settings) -> None:
             feed = await price_feed(settings, engine, http)
             async with asyncio.TaskGroup() as tasks:
                 feeding = tasks.create_task(feed.run())
-                server = await Server.start(await _given(settings, engine, pool))
+                server = await Server.start(await _given(settings, engine, pool, feed))
                 urls = {"http": server.http_url, "websocket": server.websocket_url}
                 _log.info("serving", **urls, prices=feed.source_label)
                 await server.serve_until(stopped)
@@ -242,7 +245,7 @@ async def serve_api(settings: Settings) -> None:
         await pool.dispose()
 
 
-async def _given(settings: Settings, engine: Engine, pool: AsyncEngine) -> Given:
+async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: PriceFeed) -> Given:
     """What the API works with."""
     escrow = escrow_client(settings)
     await escrow.client.close()
@@ -263,6 +266,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine) -> Given
             mint=str(escrow.mint),
             rpc_url=rpc_url(settings),
         ),
+        prices=feed,
         http_port=settings.api_port,
         websocket_port=settings.websocket_port,
         clock=engine.clock,

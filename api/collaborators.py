@@ -15,6 +15,7 @@ from api.streams import Item, Streams
 from ledger.batch_roots import Proof
 from ledger.queries import BatchView, FillView
 from matcher.engine import Engine
+from oracles.feed import PriceFeed
 
 WithdrawalStatus = Literal[
     "starting", "awaiting_signature", "paying", "releasing", "paid", "released", "refused"
@@ -102,4 +103,5 @@ class Edge:
     reads: Reads
     withdrawals: Withdrawals
     escrow: EscrowInfo
+    prices: PriceFeed
     websocket_url: Callable[[], str]

@@ -6,15 +6,19 @@ from pydantic import Field
 
 from api.schemas import Answer, FillStatus
 from api.schemas_margin import TierAnswer
+from api.schemas_prices import ActionName, PricesAnswer, ValidityName
 
 MarketStatusName = Literal["open", "reduce_only", "paused"]
 
 
 class MarkInputsAnswer(Answer):
-    """The mark is the median of these and the index."""
+    """The mark is the median of these; the index stands in for one that is missing."""
 
-    index_with_basis: str = Field(description="Index plus the average by which the middle of quotes differs.")
-    quotes: str = Field(description="Median of best bid, best ask and last fill.")
+    index_with_basis: str | None = Field(
+        description="Index plus the average by which the middle of quotes differs."
+    )
+    quotes: str | None = Field(description="Median of best bid, best ask and last fill.")
+    outside: str | None = Field(description="Median mid of the same perp at other venues.")
 
 
 class MarketAnswer(Answer):
@@ -31,15 +35,18 @@ class MarketAnswer(Answer):
     position_cap: str
     open_interest_cap: str
     open_interest: str = Field(description="Held long; as much is held short.")
+    open_interest_value: str | None = Field(description="The same in USDC at the mark.")
     only_reduces: bool = Field(description="Whether requests must reduce a position, whatever the reason.")
     mark: str | None = Field(description="Price at which positions are valued.")
     mark_inputs: MarkInputsAnswer | None = Field(
-        description="Null when nobody stood on both sides at the last index price: the mark is the index then."
+        description="Null when fewer than two were known at the last index price: the mark is the index then."
     )
-    index: str | None = Field(description="Null before the first price.")
+    index: str | None = Field(description="The last price that was believed. Null before the first.")
     confidence: str | None
-    published: int | None = Field(description="Instant of the index price.")
+    published: int | None = Field(description="When the index was last judged.")
     source: str | None
+    validity: ValidityName = Field(description="How far the index is believed now.")
+    allows: list[ActionName] = Field(description="What may be done at an index of that validity.")
 
 
 class MarketsAnswer(Answer):
@@ -125,6 +132,7 @@ class StatusAnswer(Answer):
     conserved: bool
     positions_zero_sum: bool
     websocket: str
+    prices: PricesAnswer
 
 
 class HealthAnswer(Answer):

@@ -21,12 +21,14 @@ from api.hub import Hub
 from api.inbound import Inbound
 from api.listening import Listening
 from api.metrics import Metrics
+from api.metrics_prices import PriceMetrics
 from api.sessions import Sessions
 from api.socket import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
 from api.units import Markets
 from matcher.engine import Engine
+from oracles.feed import PriceFeed
 
 RATE: Final = Rate(per_second=5_000, burst=10_000)
 """Messages of one connection."""
@@ -43,6 +45,7 @@ class Given:
     reads: Reads
     withdrawals: Withdrawals
     escrow: EscrowInfo
+    prices: PriceFeed
     clock: Callable[[], int] = time.time_ns
     host: str = "127.0.0.1"
     public_host: str = "127.0.0.1"
@@ -142,6 +145,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
     listening = Listening()
     statistics = MakerStatistics(state.markets, listening)
     metrics = Metrics(given.engine, listening, given.clock)
+    PriceMetrics(state, given.prices, given.clock, metrics.registry)
     hub = Hub(given.engine, streams, markets, listening)
     given.engine.listen(listening.hear)
     metrics.gauge("perpdex_connections", "Authenticated WebSocket connections", hub.connection_count)
@@ -159,5 +163,6 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         reads=given.reads,
         withdrawals=given.withdrawals,
         escrow=given.escrow,
+        prices=given.prices,
         websocket_url=websocket_url,
     )

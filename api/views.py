@@ -13,6 +13,7 @@ from api.outbound import micros
 from api.statistics import Maker
 from api.units import SIDE_NAMES, Markets, MarketUnits, usdc
 from api.views_margin import tiers
+from api.views_prices import VALIDITIES, allows
 from core import events as e
 from core.batches import BatchStatus
 from core.market import MarketStatus
@@ -20,6 +21,7 @@ from ledger.queries import BatchView, FillView
 from matcher.book import Ladder
 from matcher.marking import only_reduces
 from matcher.state import Exchange
+from matcher.trust import validity
 
 STATUS_NAMES: dict[int, s.FillStatus] = dict(enumerate(get_args(s.FillStatus)))
 MARKET_STATUSES: dict[int, p.MarketStatusName] = {
@@ -88,9 +90,10 @@ def recent_fill(state: Exchange, seq: int, event: e.Filled) -> FillView | None:
     )
 
 
-def market(state: Exchange, units: MarketUnits) -> p.MarketAnswer:
-    listed, index = units.market, state.indexes.get(units.id)
-    record = state.mark_records.get(units.id)
+def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
+    listed, index, mark = units.market, state.indexes.get(units.id), state.marks.get(units.id)
+    record, found = state.mark_records.get(units.id), validity(state, units.id, now)
+    open_interest = state.open_interest[units.id]
     return p.MarketAnswer(
         symbol=units.symbol,
         status=MARKET_STATUSES[state.statuses[units.id]],
@@ -102,11 +105,14 @@ def market(state: Exchange, units: MarketUnits) -> p.MarketAnswer:
         oracle_band_ppm=listed.oracle_band,
         position_cap=units.size(listed.position_cap),
         open_interest_cap=units.size(listed.open_interest_cap),
-        open_interest=units.size(state.open_interest[units.id]),
+        open_interest=units.size(open_interest),
+        open_interest_value=usdc(open_interest * mark.value_per_lot) if mark else None,
         only_reduces=only_reduces(state, units.id),
         mark=units.price(state.mark_price(units.id)) if index else None,
         mark_inputs=p.MarkInputsAnswer(
-            index_with_basis=units.price(record.with_basis), quotes=units.price(record.of_quotes)
+            index_with_basis=units.price(record.with_basis) if record.with_basis else None,
+            quotes=units.price(record.of_quotes) if record.of_quotes else None,
+            outside=units.price(record.outside) if record.outside else None,
         )
         if record
         else None,
@@ -114,6 +120,8 @@ def market(state: Exchange, units: MarketUnits) -> p.MarketAnswer:
         confidence=units.price(index.confidence) if index else None,
         published=micros(index.published) if index else None,
         source=index.source if index else None,
+        validity=VALIDITIES[found],
+        allows=allows(found),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 from core.event import Event as Event
 from core.market import Market
+from core.validity import Validity
 
 
 class RequestOutcome(StrEnum):
@@ -39,11 +40,19 @@ class MarketStatusSet(Event, frozen=True, array_like=True, tag=3):
 
 
 class IndexUpdated(Event, frozen=True, array_like=True, tag=4):
+    """A market's index as the feed judged it at `published`. Prices are ticks.
+
+    With `held` nobody believes the newest price, so price, confidence and source are those of the last one that was believed, and
+    the mark stays as it was.
+    """
+
     market: int
     price: int
     confidence: int
     published: int
     source: str
+    validity: Validity = Validity.VALID
+    held: bool = False
 
 
 class AgentRegistered(Event, frozen=True, array_like=True, tag=5):
@@ -142,10 +151,11 @@ class BatchAdvanced(Event, frozen=True, array_like=True, tag=14):
 
 
 class MarkUpdated(Event, frozen=True, array_like=True, tag=15):
-    """A market's mark until its next index price. An index price that none of these follows is the mark itself.
+    """A market's mark until its next index price that is believed. Such a price that none of these follows is the mark itself.
 
-    Prices are ticks: `price` is the median of the index and the two views, `with_basis` the index plus the average basis (`basis`,
-    millionths of a tick), `of_quotes` what the standing quotes and the last fill say.
+    Prices are ticks, 0 for a view that there was not: `with_basis` is the index plus the average basis (`basis`, millionths of a
+    tick), `of_quotes` what the standing quotes and the last fill say, `outside` the mids of other venues. `price` is their median,
+    with the index in the place of a missing one. Without `of_quotes` nothing was learned about the basis.
     """
 
     market: int
@@ -153,6 +163,7 @@ class MarkUpdated(Event, frozen=True, array_like=True, tag=15):
     with_basis: int
     of_quotes: int
     basis: int
+    outside: int = 0
 
 
 class SessionsRevoked(Event, frozen=True, array_like=True, tag=32):

@@ -65,6 +65,11 @@ ALLOWED: Final[Mapping[Validity, frozenset[Action]]] = {
 }
 
 
+def believed(validity: Validity) -> bool:
+    """Whether a price of this validity may be used for anything; one that may not replaces no earlier one."""
+    return bool(ALLOWED[validity])
+
+
 def allowed(validity: Validity, action: Action) -> bool:
     """Whether `action` may be taken at an index of this validity."""
     return action in ALLOWED[validity]

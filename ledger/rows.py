@@ -84,7 +84,8 @@ class Rows:
                 self._copied[requests].append((number, seq, at, *terms))
             case e.IndexUpdated(at=at, market=market, price=price, confidence=confidence) as index:
                 self._indexes[market] = (market, seq, at, price, confidence, index.published, index.source)
-                self._index_seconds.setdefault((market, at // SECOND), (price, confidence))
+                if not index.held:
+                    self._index_seconds.setdefault((market, at // SECOND), (price, confidence))
 
     def _move(self, account: int, market: int, change: int, cost: int) -> None:
         size, _ = self._positions.get((account, market), (0, 0))

@@ -58,13 +58,15 @@ def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
 
 def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
     state.indexes[event.market] = event
-    state.mark_records.pop(event.market, None)
+    if not event.held:
+        state.mark_records.pop(event.market, None)
     state.follow_index(event.market)
 
 
 def _mark_updated(state: Exchange, event: e.MarkUpdated) -> None:
     state.mark_records[event.market] = event
-    state.bases[event.market] = Basis(event.basis, Nanos(event.at))
+    if event.of_quotes:
+        state.bases[event.market] = Basis(event.basis, Nanos(event.at))
     state.follow_index(event.market)
 
 

@@ -7,6 +7,7 @@ key with another payload is a conflict.
 import msgspec
 
 from core.market import Market, MarketStatus
+from core.validity import Validity
 
 
 class Command(msgspec.Struct, frozen=True, tag=True):
@@ -32,13 +33,20 @@ class SetMarketStatus(Command, frozen=True):
 
 
 class UpdateIndex(Command, frozen=True):
-    """A new index price. `published` never goes back; `source` is shown wherever the price is."""
+    """The feed's judgement of a market: a price in ticks, and how far it is believed.
+
+    `published` is when it was judged and never goes back; `source` is shown wherever the price is. Where `validity` allows nothing the
+    price does not count, and may be 0 when there is none. `outside` is the median mid of the same perp at other venues, in ticks, 0
+    when none is known.
+    """
 
     market: int
     price: int
     confidence: int
     published: int
     source: str
+    validity: Validity = Validity.VALID
+    outside: int = 0
 
 
 class RegisterAgent(Command, frozen=True):

@@ -5,12 +5,14 @@ import base58
 from core import events as e
 from core.batches import BatchStatus
 from core.market import MarketStatus
-from core.quantities import MONEY_MAX
+from core.quantities import MONEY_MAX, SECOND
+from core.validity import Action, believed
 from matcher import commands as c
 from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
 from matcher.marking import mark_updated
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
+from matcher.trust import untrusted
 
 
 def start_epoch(state: Exchange, command: c.StartEpoch, at: int) -> Outcome:
@@ -35,22 +37,47 @@ def set_market_status(state: Exchange, command: c.SetMarketStatus, at: int) -> O
 
 
 def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
-    """Take a new index price, and the mark that it makes.
+    """Take a new index price, and the mark that it makes; or that nobody believes the newest price, which moves neither.
 
-    A price older than the last, or from the future by more than a second, is refused.
+    A judgement older than the last, or from the future by more than a second, is refused. Before the first price that is believed
+    there is nothing to hold on to, so nothing is recorded.
     """
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
-    if not 0 < command.price <= PRICE_MAX or command.confidence < 0 or command.published > at + 1_000_000_000:
+    counts = believed(command.validity)
+    if command.published > at + SECOND or (counts and not 0 < command.price <= PRICE_MAX):
         return Rejection(Code.BAD_VALUE, "An index price is positive and not from the future.")
+    if command.confidence < 0 or not 0 <= command.outside <= PRICE_MAX:
+        return Rejection(Code.BAD_VALUE, "A confidence and a price outside are not negative.")
     last = state.indexes.get(command.market)
     if last is not None and command.published < last.published:
         return Rejection(Code.INDEX_GOES_BACK, "The market already has a newer index price.")
+    if not counts:
+        return [_held(last, command, at)] if last is not None else []
     updated = e.IndexUpdated(
-        at, command.market, command.price, command.confidence, command.published, command.source
+        at,
+        command.market,
+        command.price,
+        command.confidence,
+        command.published,
+        command.source,
+        command.validity,
     )
-    mark = mark_updated(state, command.market, command.price, at)
+    mark = mark_updated(state, command.market, command.price, command.outside, at)
     return [updated] if mark is None else [updated, mark]
+
+
+def _held(last: e.IndexUpdated, command: c.UpdateIndex, at: int) -> e.IndexUpdated:
+    return e.IndexUpdated(
+        at,
+        last.market,
+        last.price,
+        last.confidence,
+        command.published,
+        last.source,
+        command.validity,
+        held=True,
+    )
 
 
 def register_agent(state: Exchange, command: c.RegisterAgent, at: int) -> Outcome:
@@ -114,7 +141,7 @@ def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcom
 def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -> Outcome:
     """Take an amount out of the account when its margin and what the chain holds for it allow.
 
-    Margin is only as good as its marks: while the index of a market that the account holds is too old, nothing leaves.
+    Margin is only as good as its marks: while the index of a market that the account holds is not believed for it, nothing leaves.
     """
     known = state.withdrawal_keys.get((command.account, command.key))
     if known is not None:
@@ -124,11 +151,9 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     if command.amount <= 0 or not 0 < len(command.key) <= KEY_LENGTH_MAX:
         return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
     account = state.accounts[command.account]
-    for market in account.positions:
-        if at - state.indexes[market].published > state.markets[market].index_max_age:
-            return Rejection(
-                Code.INDEX_UNAVAILABLE, "A market that the account holds has no fresh index price: try again."
-            )
+    refused = untrusted(state, account.positions, Action.MARGIN, at)
+    if refused is not None:
+        return refused
     if command.amount > min(state.margin_of(account).withdrawable, account.settled):
         return Rejection(
             Code.WITHDRAWAL_TOO_LARGE,
@@ -152,7 +177,10 @@ def finish_withdrawal(state: Exchange, command: c.FinishWithdrawal, at: int) -> 
 
 
 def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcome:
-    """Cut the next batch; the number of the last cut returns that cut again."""
+    """Cut the next batch; the number of the last cut returns that cut again.
+
+    What is settled can be taken out, so the cut waits until the index of every market with positions is believed for it.
+    """
     last = state.cut.batch if state.cut is not None else 0
     if command.batch == last and state.cut is not None:
         return Repeated((e.SettlementCut(state.cut.at, last, state.cut.marks),))
@@ -160,6 +188,10 @@ def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcom
         return Rejection(Code.BATCH_OUT_OF_ORDER, f"The next batch is {last + 1}.")
     if state.batches.get(last, BatchStatus.FINAL) != BatchStatus.FINAL:
         return Rejection(Code.BATCH_OUT_OF_ORDER, f"Batch {last} is not final yet.")
+    held = (id for id in sorted(state.open_interest) if state.open_interest[id])
+    refused = untrusted(state, held, Action.SETTLE, at)
+    if refused is not None:
+        return refused
     marks = tuple((id, state.mark_price(id)) for id in sorted(state.indexes))
     return [e.SettlementCut(at, command.batch, marks)]
 

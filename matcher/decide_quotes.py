@@ -7,7 +7,7 @@ from core.events import Event
 from matcher import commands as c
 from matcher.book import REQUEST_DEADLINE, STANDING_DEADLINE
 from matcher.closing import cancelled, close_request
-from matcher.decide_requests import not_tradable
+from matcher.decide_requests import not_affordable, not_tradable
 from matcher.exposure import Firm, backed
 from matcher.limits import (
     PRICE_MAX,
@@ -37,10 +37,10 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
     refused = not_tradable(state, command.market, at)
     if refused is not None:
         return refused
-    if not backed(state, state.accounts[command.account], command.market, *largest):
-        return Rejection(
-            Code.INSUFFICIENT_MARGIN, "The account's equity would not cover its largest level if it filled."
-        )
+    account = state.accounts[command.account]
+    code = backed(state, account, command.market, *largest, at)
+    if code is not None:
+        return not_affordable(state, account, code, at)
     return [
         e.QuotesSet(
             at,

@@ -6,6 +6,7 @@ from typing import Final
 from core import events as e
 from core.market import MarketStatus
 from core.quantities import MILLION
+from core.validity import Action
 from matcher import commands as c
 from matcher.asking import makers_asked
 from matcher.book import Request
@@ -23,6 +24,7 @@ from matcher.limits import (
 from matcher.marking import only_reduces
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
+from matcher.trust import untrusted
 
 _TTL_BITS: Final = {ttl: number << 4 for number, ttl in enumerate(TTL_CLASSES)}
 
@@ -60,11 +62,11 @@ def _ask_makers(
 ) -> Outcome:
     """Open the request; `hollow` takes away the standing levels that were found not to hold."""
     mark = state.marks[command.market]
-    code = exposure(state, account, command.market, {}).refusal(
+    code = exposure(state, account, command.market, {}, at).refusal(
         command.side * command.size, mark.value_per_lot, 0, state.markets[command.market], mark
     )
     if code is not None:
-        return Rejection(code, _SENTENCES[code])
+        return not_affordable(state, account, code, at)
     makers = makers_asked(state, account.owner, command.market, command.size, at)
     terms = _opened(state, command, tuple(makers), at)
     if not makers and command.auto:
@@ -132,13 +134,19 @@ def not_tradable(state: Exchange, market: int, at: int) -> Rejection | None:
 
 
 def _why_not_tradable(state: Exchange, market: int, at: int) -> Rejection:
-    """The first reason that applies: the market is paused, or its index is missing, old or uncertain."""
-    if state.statuses[market] == MarketStatus.PAUSED:
+    """The first reason that applies: the market is paused, or its index is not believed enough to trade at."""
+    refused = untrusted(state, (market,), Action.FILL, at)
+    if refused is None or state.statuses[market] == MarketStatus.PAUSED:
         return Rejection(Code.MARKET_PAUSED, "The market is paused.")
-    index = state.indexes.get(market)
-    if index is None or at - index.published > state.markets[market].index_max_age:
-        return Rejection(Code.INDEX_UNAVAILABLE, "The market has no fresh index price.")
-    return Rejection(Code.INDEX_UNAVAILABLE, "The market's index price is too uncertain.")
+    return refused
+
+
+def not_affordable(state: Exchange, account: Account, code: Code, at: int) -> Rejection:
+    """The refusal of a trade whose `code` is about the account's means; where these are not known, it names what can not be valued."""
+    refused = None
+    if code is Code.INDEX_UNAVAILABLE:
+        refused = untrusted(state, account.positions, Action.MARGIN, at)
+    return refused or Rejection(code, _SENTENCES[code])
 
 
 def _refused(state: Exchange, account: Account, command: c.OpenRequest) -> Rejection | None:
@@ -187,14 +195,15 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
     value_per_tick, value_per_lot = state.markets[market].value_per_tick_lot, mark.value_per_lot
     plain = (
         maker.valued == state.marked
+        and at <= state.values_until
         and bid * value_per_tick <= value_per_lot
         and (value_per_lot <= ask * value_per_tick or not ask)
     )
     spare = maker.balance + maker.gain - maker.required
-    if not (plain and spare * MILLION >= mark.most_required(size)) and not backed(
-        state, maker, market, (bid, size if bid else 0), (ask, size if ask else 0)
-    ):
-        return Rejection(Code.INSUFFICIENT_MARGIN, _SENTENCES[Code.INSUFFICIENT_MARGIN])
+    if not (plain and spare * MILLION >= mark.most_required(size)):
+        code = backed(state, maker, market, (bid, size if bid else 0), (ask, size if ask else 0), at)
+        if code is not None:
+            return not_affordable(state, maker, code, at)
     given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
     if len(waiting) > 1 or not terms.auto or not _all_spoke(request, account):
         return [given]
@@ -251,7 +260,7 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
         ]
     plan = Planner(state, terms, at).plan(answered_offers(state, terms, (answer,)), terms.all_or_none)
     if plan.code is not None:
-        return Rejection(plan.code, _SENTENCES[plan.code])
+        return not_affordable(state, state.accounts[command.account], plan.code, at)
     if not plan.filled:
         return list(plan.events) or Rejection(
             Code.QUOTE_UNKNOWN, "The quote does not fit the request's size."

@@ -10,6 +10,7 @@ from core.position import Trade, trade
 from core.quantities import MILLION
 from matcher.rejections import Code
 from matcher.state import Account, Exchange, net_of_owner
+from matcher.trust import only_gets_out
 
 Firm = tuple[int, int]
 """Price in ticks and lots of one side of a firm quote; no lots when it does not quote that side."""
@@ -25,7 +26,8 @@ class Exposure(msgspec.Struct, gc=False):
     """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
 
     `elsewhere` is the initial requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and
-    None for an owner of a single account, whose net is its position; `marks` are the exchange's.
+    None for an owner of a single account, whose net is its position; `marks` are the exchange's. With `doubted` something else that
+    it holds can not be valued now, so nobody knows what it can afford: its position here may only shrink.
     """
 
     account: Account
@@ -35,6 +37,7 @@ class Exposure(msgspec.Struct, gc=False):
     elsewhere: int
     net: Net | None
     marks: Mapping[int, RiskMark]
+    doubted: bool
 
     def refusal(
         self, change: int, value_per_lot: int, fee: int, market: Market, mark: RiskMark
@@ -47,7 +50,13 @@ class Exposure(msgspec.Struct, gc=False):
         owned = abs(before + change)
         if owned > market.position_cap and owned > abs(before):
             return Code.POSITION_CAP
+        if self.doubted and not self.shrinks(change):
+            return Code.INDEX_UNAVAILABLE
         return None if self.affords(change, value_per_lot, fee, market.id, mark) else Code.INSUFFICIENT_MARGIN
+
+    def shrinks(self, change: int) -> bool:
+        """Whether `change` lots take the position towards nothing and not beyond."""
+        return abs(change) <= reducible(self.size, change)
 
     def affords(self, change: int, value_per_lot: int, fee: int, market: int, mark: RiskMark) -> bool:
         """Whether the account's margin allows it to trade `change` lots at `value_per_lot` micro-USDC and pay `fee`."""
@@ -83,8 +92,11 @@ class Exposure(msgspec.Struct, gc=False):
         return after
 
 
-def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net]) -> Exposure:
-    """An account's exposure in a market before it trades anything; `nets` has those of the owners already met, and gains its own."""
+def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net], at: int) -> Exposure:
+    """An account's exposure in a market before it trades anything at `at`.
+
+    `nets` has those of the owners already met, and gains its own.
+    """
     if account.valued != state.marked:
         state.value(account)
     held = account.positions.get(market)
@@ -98,11 +110,13 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
         net = nets.get(account.owner)
         if net is None:
             net = nets[account.owner] = Net(net_of_owner(account, market))
-    return Exposure(account, size, cost, account.balance + account.gain, elsewhere, net, state.marks)
+    equity = account.balance + account.gain
+    doubted = at > state.values_until and only_gets_out(state, account, market, at)
+    return Exposure(account, size, cost, equity, elsewhere, net, state.marks, doubted)
 
 
-def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm) -> bool:
-    """Whether the account could honour a firm bid, and a firm ask, each by itself; what only reduces its position it always can."""
+def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm, at: int) -> Code | None:
+    """Why the account could not honour a firm bid, or a firm ask, each by itself; what only reduces its position it always can."""
     mark = state.marks[market]
     (bid_price, bought), (ask_price, sold) = bid, ask
     value_per_tick = state.markets[market].value_per_tick_lot
@@ -113,16 +127,20 @@ def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm)
     free = account.balance + account.gain - account.required
     # With this much to spare the rule need not be asked.
     spare = free * MILLION - mark.most_required(bought if bought > sold else sold)
-    if spare >= 0 and spare >= bid_loss * MILLION and spare >= ask_loss * MILLION:
-        return True
-    exposed = exposure(state, account, market, {})
-    return all(
-        lots <= reducible(exposed.size, side)
-        or exposed.affords(side * lots, price * value_per_tick, 0, market, mark)
-        for side, (price, lots) in ((1, bid), (-1, ask))
-    )
+    plenty = spare >= 0 and spare >= bid_loss * MILLION and spare >= ask_loss * MILLION
+    if plenty and at <= state.values_until:
+        return None
+    exposed = exposure(state, account, market, {}, at)
+    for side, (price, lots) in ((1, bid), (-1, ask)):
+        if lots <= reducible(exposed.size, side):
+            continue
+        if exposed.doubted:
+            return Code.INDEX_UNAVAILABLE
+        if not exposed.affords(side * lots, price * value_per_tick, 0, market, mark):
+            return Code.INSUFFICIENT_MARGIN
+    return None
 
 
 def reducible(size: int, side: int) -> int:
-    """Lots by which a trade of `side` can shrink a position of `size`."""
+    """Lots by which a trade in the direction of `side` (its sign counts) can shrink a position of `size`."""
     return abs(size) if size * side < 0 else 0

@@ -75,7 +75,7 @@ class Planner:
         self._mark = state.marks[market]
         self._rises_above = state.rises_above[market]
         self._nets: dict[str, Net] = {}
-        self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets)
+        self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets, at)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
         reduces = terms.reduce_only or only_reduces(state, market)
@@ -119,7 +119,9 @@ class Planner:
         state, account, market = self._state, offer.account, self._market
         maker = self._makers.get(account)
         if maker is None:
-            maker = self._makers[account] = exposure(state, state.accounts[account], market.id, self._nets)
+            maker = self._makers[account] = exposure(
+                state, state.accounts[account], market.id, self._nets, self._at
+            )
         if maker.account.owner == self._taker.account.owner:
             return None
         index = self._index
@@ -145,6 +147,9 @@ class Planner:
         if code is not None:
             return code
         code = maker.refusal(-change, value_per_lot, 0, market, mark)
+        if code is Code.INDEX_UNAVAILABLE:
+            # Not the maker's doing: its quote stands for when it can be valued again.
+            return None
         if code is not None:
             self._reject(offer, Code.MAKER_CANNOT_PAY if code is Code.INSUFFICIENT_MARGIN else code)
             return None

@@ -32,5 +32,5 @@ UNFILLED_KEPT: Final = 1_000
 """The same without fills, which cost nothing: a repeat of one that was forgotten is a new request, and can fill only once."""
 BATCHES_KEPT: Final = 10_000
 CONFIDENCE_MAX: Final = 20_000
-"""Widest index confidence (ppm of the price) at which fills go on."""
+"""Widest index confidence (ppm of the price) at which the index is not uncertain, whoever judged it."""
 SWITCH_MAX: Final = 3_600 * SECOND

@@ -8,22 +8,22 @@ from matcher.book import Ladder
 from matcher.state import Exchange
 
 
-def mark_updated(state: Exchange, market: int, index: int, at: int) -> MarkUpdated | None:
-    """The market's mark at an index price (ticks) that comes now, or None when the mark is the index itself.
+def mark_updated(state: Exchange, market: int, index: int, outside: int, at: int) -> MarkUpdated | None:
+    """The market's mark at an index price that comes now with mids outside (ticks, 0 for none), or None when it is the index itself.
 
-    It is made with every index price and stands until the next, so replay needs no quotes, which are not in the journal. Mids outside
-    of this network are no view yet, so both others must be there.
+    It is made with every index price and stands until the next, so replay needs no quotes, which are not in the journal. Without
+    quotes on both sides the basis that they left behind still counts for a while, and what is outside confirms or contradicts it.
     """
     bid, ask = _best(state.book.bids[market], at), _best(state.book.asks[market], at)
-    if bid is None or ask is None:
-        return None
-    basis = _basis(state, market, bid, ask, index, at)
-    with_basis = index_with_basis(index, basis, at)
     of_quotes = price_of_quotes(bid, ask, state.last_prices.get(market))
-    mark = mark_price(Ticks(index), with_basis, of_quotes, None)
-    if mark.reduce_only or with_basis is None or of_quotes is None:
+    basis = state.bases.get(market)
+    if bid is not None and ask is not None:
+        basis = _basis(state, market, bid, ask, index, at)
+    with_basis = index_with_basis(index, basis, at) if basis is not None else None
+    mark = mark_price(Ticks(index), with_basis, of_quotes, outside or None)
+    if mark.reduce_only or basis is None:
         return None
-    return MarkUpdated(at, market, mark.price, with_basis, of_quotes, basis.average)
+    return MarkUpdated(at, market, mark.price, with_basis or 0, of_quotes or 0, basis.average, outside)
 
 
 def _best(ladder: Ladder, at: int) -> int | None:

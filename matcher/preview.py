@@ -20,7 +20,9 @@ class Previewed(msgspec.Struct, frozen=True):
     code: Code | None
 
 
-def preview_trade(state: Exchange, account: Account, market: int, change: int, price: int) -> Previewed:
+def preview_trade(
+    state: Exchange, account: Account, market: int, change: int, price: int, at: int
+) -> Previewed:
     """The account after taking `change` lots (signed, not zero) at `price` ticks, as if against somebody who holds nothing.
 
     The market must have a mark. Margin and caps are judged; whether anybody quotes that price, and whether the market is open, is not.
@@ -33,7 +35,7 @@ def preview_trade(state: Exchange, account: Account, market: int, change: int, p
     mark = state.mark_at(market, open_interest)
     others = account_risk(account.balance, account.positions, state.marks, leaving_out=market)
     trade = preview(others, held, change, value_per_lot, fee, mark)
-    code = exposure(state, account, market, {}).refusal(change, value_per_lot, fee, listed, mark)
+    code = exposure(state, account, market, {}, at).refusal(change, value_per_lot, fee, listed, mark)
     if code is None and longer > 0 and open_interest > listed.open_interest_cap:
         code = Code.OPEN_INTEREST_CAP
     return Previewed(trade, mark, fee, code)

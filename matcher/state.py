@@ -10,6 +10,7 @@ from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
 from core.quantities import MILLION
+from core.validity import Action, Validity, allowed
 from matcher.book import Book
 from matcher.limits import CONFIDENCE_MAX
 
@@ -17,6 +18,8 @@ NEVER_RISES = 1 << 100
 """Lots of open interest that no market reaches."""
 NEVER = -1
 """An instant before all others."""
+FOR_EVER = 1 << 100
+"""An instant after all others."""
 
 
 class Account:
@@ -114,9 +117,10 @@ class Cut:
 class Exchange:
     """Everything the rules read. Only `matcher.apply` changes it.
 
-    `seq` counts durable events, so it equals the journal's sequence; `at` is the instant of the last. `marks` and `fills_until` follow
-    from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because every quote and every
-    fill asks for them. `mark_records` has the record that came with a market's last index price, if any; `bases` and `last_prices`
+    `seq` counts durable events, so it equals the journal's sequence; `at` is the instant of the last. `marks`, `fills_until` and
+    `values_until` follow from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because
+    every quote and every fill asks for them: the latter are until when each market may fill, and until when all of them value
+    accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices`
     (of fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when
     it next trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to
     which a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
@@ -142,6 +146,8 @@ class Exchange:
         self.rises_above: dict[int, int] = {}
         self.marked = 0
         self.fills_until: dict[int, int] = {}
+        self.values_until = FOR_EVER
+        self._values_until: dict[int, int] = {}
         self.open_interest: dict[int, int] = {}
         self.accounts: dict[int, Account] = {
             id: Account(id, "", name, [])
@@ -165,7 +171,7 @@ class Exchange:
         self.book = Book()
 
     def follow_index(self, market: int) -> None:
-        """Derive a market's mark, and until when it may fill: never while paused or its index is too uncertain.
+        """Derive a market's mark, and until when its index lets it fill and values accounts; a paused market never fills.
 
         To be called when the market's parameters, status, index or mark record change.
         """
@@ -181,11 +187,11 @@ class Exchange:
         self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
         self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])
         self.marked += 1
-        stopped = (
-            self.statuses[market] == MarketStatus.PAUSED
-            or index.confidence * MILLION > CONFIDENCE_MAX * index.price
-        )
-        self.fills_until[market] = NEVER if stopped else index.published + listed.index_max_age
+        validity, until = validity_of(index), index.published + listed.index_max_age
+        fills = allowed(validity, Action.FILL) and self.statuses[market] != MarketStatus.PAUSED
+        self.fills_until[market] = until if fills else NEVER
+        self._values_until[market] = until if allowed(validity, Action.MARGIN) else NEVER
+        self.values_until = min(self._values_until.values())
 
     def change_open_interest(self, market: int, lots: int) -> None:
         """Open interest grew by `lots`; its mark follows where initial fractions depend on that."""
@@ -230,6 +236,13 @@ class Exchange:
         """Instant of the next thing that expires, or 0 when nothing does."""
         earliest = self.book.earliest()
         return earliest[0] if earliest is not None else 0
+
+
+def validity_of(index: IndexUpdated) -> Validity:
+    """How far an index is believed by itself, whatever its age: as it was judged, but never fully at a doubt too wide to trade at."""
+    if index.confidence * MILLION > CONFIDENCE_MAX * index.price:
+        return min(index.validity, Validity.UNCERTAIN)
+    return index.validity
 
 
 def conserved(state: Exchange) -> bool:

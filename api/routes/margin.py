@@ -26,7 +26,7 @@ async def preview(body: MarginPreviewBody, caller: Caller, edge: EdgeGiven) -> M
         raise ApiError("index_unavailable")
     account = state.accounts[caller]
     before = state.margin_of(account)
-    previewed = preview_trade(state, account, units.id, SIDES[body.side] * size, price)
+    previewed = preview_trade(state, account, units.id, SIDES[body.side] * size, price, edge.clock())
     answer = views_margin.preview(units, before, previewed)
     await edge.hub.on_disk()
     return answer

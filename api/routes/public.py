@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api import views
+from api import views, views_prices
 from api.access import EdgeGiven, errors
 from api.errors import ApiError
 from api.outbound import micros
@@ -15,6 +15,7 @@ from api.schemas_public import (
     BatchesAnswer,
     EscrowAnswer,
     MakersAnswer,
+    MarketAnswer,
     MarketsAnswer,
     QuotesAnswer,
     StatusAnswer,
@@ -31,11 +32,19 @@ Symbol = Annotated[str, Path(min_length=1, max_length=32)]
 @router.get("/markets", responses=errors())
 async def markets(edge: EdgeGiven) -> MarketsAnswer:
     """Listed markets with their parameters and index prices."""
-    state = edge.engine.state
+    state, now = edge.engine.state, edge.clock()
     answer = MarketsAnswer(
-        markets=[views.market(state, edge.hub.markets[id]) for id in sorted(state.markets)],
+        markets=[views.market(state, edge.hub.markets[id], now) for id in sorted(state.markets)],
         ttl_ms=[ttl // MILLISECOND for ttl in TTL_CLASSES],
     )
+    await edge.hub.on_disk()
+    return answer
+
+
+@router.get("/markets/{symbol}", responses=errors("market_unknown"))
+async def market(symbol: Symbol, edge: EdgeGiven) -> MarketAnswer:
+    """One market: parameters, mark and what it is made of, index and how far it is believed, open interest and caps."""
+    answer = views.market(edge.engine.state, edge.hub.markets.named(symbol), edge.clock())
     await edge.hub.on_disk()
     return answer
 
@@ -115,7 +124,7 @@ async def escrow(edge: EdgeGiven) -> EscrowAnswer:
 
 @router.get("/status", responses=errors())
 async def status(edge: EdgeGiven) -> StatusAnswer:
-    """The exchange at a glance, with conservation checks at most a second old."""
+    """The exchange at a glance: conservation checks at most a second old, and how far every market's index is believed and why."""
     state = edge.engine.state
     conserved, zero_sum = edge.checks.result()
     last = state.cut.batch if state.cut is not None else None
@@ -133,6 +142,7 @@ async def status(edge: EdgeGiven) -> StatusAnswer:
         conserved=conserved,
         positions_zero_sum=zero_sum,
         websocket=edge.websocket_url(),
+        prices=views_prices.prices(state, edge.hub.markets, edge.prices, edge.clock()),
     )
     await edge.hub.on_disk()
     return answer

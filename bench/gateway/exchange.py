@@ -23,8 +23,11 @@ from api.server import Given, Server
 from api.sessions import Sessions
 from api.streams import HistoryUnavailable
 from core.market import DEFAULT_MARKETS
+from core.quantities import Nanos
 from matcher import commands as c
 from matcher.engine import Engine
+from oracles.feed import PriceFeed
+from oracles.sources import Played
 
 OPERATOR_TOKEN: Final = "the operator's token of the benchmark"
 INDEX_TICKS: Final = 600_000
@@ -57,6 +60,7 @@ async def serve(directory: Path) -> None:
             reads=Away(HistoryUnavailable),
             withdrawals=Away(WithdrawalsUnavailable),
             escrow=EscrowInfo("", "", "", "", ""),
+            prices=PriceFeed(Played({}, (), start=Nanos(0), seed=1), lambda routed: None, clock=time.time_ns),
         )
     )
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

@@ -15,9 +15,10 @@ from perpdex_sdk.books import Books
 from perpdex_sdk.errors import AnswerUnknown, Closed, Refused
 from perpdex_sdk.funds import send_deposit, signed_withdrawal
 from perpdex_sdk.link import Link
+from perpdex_sdk.markets import Market
 from perpdex_sdk.orders import OpenRequest
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
-from perpdex_sdk.rest import Account, FillStatus, MarginPreview, Market, Rest, Session, Withdrawal
+from perpdex_sdk.rest import Account, FillStatus, MarginPreview, Rest, Session, Withdrawal
 
 log = logging.getLogger("perpdex_sdk")
 

@@ -8,6 +8,7 @@ import msgspec
 from solders.keypair import Keypair
 
 from perpdex_sdk.errors import Refused, Unreachable
+from perpdex_sdk.markets import Market, Prices
 
 T = TypeVar("T")
 TRIES = 5
@@ -19,19 +20,6 @@ class Session(msgspec.Struct, frozen=True):
     token: str
     expires_at: int
     websocket: str
-
-
-class Market(msgspec.Struct, frozen=True):
-    """`tick` and `lot` are the units of prices and sizes."""
-
-    symbol: str
-    status: str
-    tick: str
-    lot: str
-    max_leverage: int
-    taker_fee_ppm: int
-    index: str | None
-    mark: str | None = None
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -146,6 +134,10 @@ class _Challenge(msgspec.Struct, frozen=True):
     challenge: str
 
 
+class _Status(msgspec.Struct, frozen=True):
+    prices: Prices
+
+
 class _Markets(msgspec.Struct, frozen=True):
     markets: list[Market]
 
@@ -192,6 +184,13 @@ class Rest:
 
     async def markets(self) -> list[Market]:
         return (await self._call("GET", "/api/v1/markets", _Markets)).markets
+
+    async def market(self, symbol: str) -> Market:
+        return await self._call("GET", f"/api/v1/markets/{symbol}", Market)
+
+    async def prices(self) -> Prices:
+        """How far every market's index is believed, why not further, and what its sources say."""
+        return (await self._call("GET", "/api/v1/status", _Status)).prices
 
     async def escrow(self) -> Escrow:
         return await self._call("GET", "/api/v1/escrow", Escrow)

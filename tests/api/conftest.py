@@ -21,10 +21,14 @@ from api.streams import Item
 from core.batches import BatchStatus
 from core.events import BatchAdvanced, Filled, SettlementCut, concerns
 from core.market import DEFAULT_MARKETS
+from core.quantities import Nanos
 from ledger.queries import BatchView, FillView
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.tail import Tail
+from oracles.generator import STARTS
+from oracles.sources import Played, Source
+from wiring import feed_into
 
 OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
 ESCROW = EscrowInfo("11111111111111111111111111111112", "escrow", "vault", "mint", "http://127.0.0.1:1")
@@ -169,8 +173,9 @@ class Agent:
 class Exchange:
     """A running exchange and its agents."""
 
-    def __init__(self, journal: Path, options: dict[str, Any]) -> None:
+    def __init__(self, journal: Path, source: Source, options: dict[str, Any]) -> None:
         self.journal = journal
+        self.source = source
         self.options = options
         self.sockets: list[Any] = []
         self.withdrawals = WithdrawalsInMemory()
@@ -188,6 +193,7 @@ class Exchange:
             reads=JournalReads(self.journal),
             withdrawals=self.withdrawals,
             escrow=ESCROW,
+            prices=feed_into(self.engine, self.source),
         )
         self.server = await Server.start(replace(given, **self.options))
         self.http = httpx.AsyncClient(base_url=self.server.http_url, timeout=20)
@@ -247,13 +253,14 @@ NewExchange = Callable[..., Awaitable[Exchange]]
 
 @pytest.fixture
 async def new_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NewExchange]:
-    """Starts exchanges; options are those of `Given`."""
+    """Starts exchanges; options are those of `Given`. Whoever wants prices of `source` steps the feed."""
     # An engine collects garbage as it starts; over the heap of a whole test run that takes longer than the tests.
     monkeypatch.setattr(gc, "collect", lambda: 0)
     running: list[Exchange] = []
 
-    async def start(journal: Path | None = None, **options: Any) -> Exchange:
-        exchange = Exchange(journal or tmp_path / "journal", options)
+    async def start(journal: Path | None = None, source: Source | None = None, **options: Any) -> Exchange:
+        played = Played({}, STARTS, start=Nanos(0), seed=1)
+        exchange = Exchange(journal or tmp_path / "journal", source or played, options)
         await exchange.start()
         running.append(exchange)
         return exchange

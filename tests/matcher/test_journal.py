@@ -15,9 +15,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.events import DURABLE, DepositCredited, Event, MarketListed, SessionsRevoked
+from core.events import (
+    DURABLE,
+    DepositCredited,
+    Event,
+    IndexUpdated,
+    MarketListed,
+    MarkUpdated,
+    SessionsRevoked,
+)
 from core.margin_terms import MarginTerms, Tier
 from core.mark_price import Basis
+from core.validity import Validity
 from matcher.apply import apply
 from matcher.journal import Journal
 from matcher.records import decode, encode, record_at
@@ -174,6 +183,7 @@ def test_golden_journals_stay_readable():
         "golden-v1": 14,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
+        "golden-v1-validity": 4,
     }
     assert {type(event) for events in found.values() for event in events} == set(get_args(DURABLE))
 
@@ -196,6 +206,25 @@ def test_golden_marks_bring_back_what_they_said():
     assert listed.margin == MarginTerms((Tier(0, 20_000), Tier(10**12, 40_000)), 10**13, 10**14, 500_000)
     assert (state.mark_price(1), state.bases[1]) == (600_123, Basis(123_456_789, 21))
     assert (mark.initial_of(1_000_000), mark.maintenance_of(1_000_000)) == (220_049_200_000, 110_024_600_000)
+
+
+def test_golden_judgements_keep_the_mark_that_was_made_with_mids_outside():
+    events = golden("golden-v1-validity")
+    state = Exchange()
+    for found in events:
+        apply(state, found)
+    assert [type(found) for found in events] == [MarketListed, IndexUpdated, MarkUpdated, IndexUpdated]
+    assert (events[1].validity, events[1].held) == (Validity.LONE, False)
+    assert events[2] == MarkUpdated(21, 1, 600_123, 600_123, 0, 123_456_789, 600_200)
+    assert state.indexes[1] == IndexUpdated(22, 1, 600_000, 5, 22, "pyth", Validity.DISPUTED, True)
+    assert (state.mark_price(1), state.bases, state.values_until) == (600_123, {}, -1)
+
+
+def test_golden_indexes_from_before_judgements_are_valid():
+    indexes = [found for name in ("golden-v1", "golden-v1-marks") for found in golden(name)]
+    found = [index for index in indexes if isinstance(index, IndexUpdated)]
+    assert found
+    assert {(index.validity, index.held) for index in found} == {(Validity.VALID, False)}
 
 
 async def test_a_damaged_last_record_that_was_synced_stops_the_start(tmp_path):

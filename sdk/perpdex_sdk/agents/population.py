@@ -16,8 +16,9 @@ from solders.keypair import Keypair
 
 from perpdex_sdk.agent import Agent
 from perpdex_sdk.errors import ExchangeError
+from perpdex_sdk.markets import Market
 from perpdex_sdk.messages import Deposit, RequestClosed
-from perpdex_sdk.rest import Market, Rest
+from perpdex_sdk.rest import Rest
 from perpdex_sdk.rpc import Rpc
 
 INDEX_PAUSE = 0.5

@@ -9,6 +9,7 @@ from core.events import DURABLE, Event, RequestClosed, RequestOpened
 from core.margin_terms import MarginTerms, Tier
 from core.market import market
 from core.quantities import SECOND
+from core.validity import Validity
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.decide import decide
@@ -75,8 +76,10 @@ class World:
         assert self.state.seq == before
         return outcome.code.value
 
-    def index(self, market: int, price: int, confidence: int = 0) -> None:
-        self.do(c.UpdateIndex(market, price, confidence, self.now, "test"))
+    def index(
+        self, market: int, price: int, confidence: int = 0, validity: Validity = Validity.VALID
+    ) -> None:
+        self.do(c.UpdateIndex(market, price, confidence, self.now, "test", validity))
 
     def agent(self, owner: int, deposit: int = 100_000_000_000, name: str = "a") -> int:
         """A funded agent with a slot; deposit in micro-USDC."""

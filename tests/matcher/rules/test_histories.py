@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from core import events as e
 from core.batches import BatchStatus
 from core.quantities import SECOND
+from core.validity import Validity
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
 from matcher.limits import TTL_CLASSES
@@ -107,6 +108,7 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
             confidence=st.just(0),
             published=st.just(now),
             source=st.just("t"),
+            validity=st.sampled_from(Validity),
         ),
         st.builds(
             c.CreditDeposit, account=AGENTS, amount=st.sampled_from([-1, 0, 1, 10**9, 10**15]), key=KEYS
@@ -147,8 +149,9 @@ def trading(now: int, number: int, market: int, index: int) -> st.SearchStrategy
             size,
         ),
         st.builds(
-            lambda moved: c.UpdateIndex(market, index + moved, 0, now, "t"),
+            lambda moved, validity: c.UpdateIndex(market, index + moved, 0, now, "t", validity),
             st.sampled_from([0, 30, -30, 3_000, -3_000]),
+            st.one_of(st.just(Validity.VALID), st.sampled_from(Validity)),
         ),
     )
 
@@ -191,6 +194,7 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
     assert dump(loaded) == dump(world.state)
     assert loaded.open_interest == world.state.open_interest
     assert (loaded.marks, loaded.fills_until) == (world.state.marks, world.state.fills_until)
+    assert loaded.values_until == world.state.values_until
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -293,7 +297,8 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
             size = rng.choice((rng.randrange(1, 8_000), POSITION_CAP))
             return c.OpenRequest(account, f"t{number}", 1, side, size, index + side * 1_000, TTL_CLASSES[0])
         case 2:
-            return c.UpdateIndex(1, max(1, index + rng.randrange(-3_000, 3_001)), 0, now, "t")
+            validity = Validity.VALID if rng.random() < 0.8 else rng.choice([*Validity])
+            return c.UpdateIndex(1, max(1, index + rng.randrange(-3_000, 3_001)), 0, now, "t", validity)
         case 3:
             return c.CreditDeposit(account, rng.choice((1, 10**9, wild)), f"d{rng.randrange(500)}")
         case 4:

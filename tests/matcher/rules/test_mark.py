@@ -13,9 +13,9 @@ from matcher.image import dump, load, state_hash
 INDEX = 600_000
 
 
-def indexed(world, price=INDEX, id=1):
+def indexed(world, price=INDEX, id=1, outside=0):
     """What a new index price leads to."""
-    return world.play(c.UpdateIndex(id, price, 0, world.now, "test"))
+    return world.play(c.UpdateIndex(id, price, 0, world.now, "test", outside=outside))
 
 
 def stand(world, maker, middle, seconds, id=1):
@@ -70,6 +70,43 @@ def test_quotes_that_have_expired_are_no_view(world):
     world.play(c.SetQuotes(maker, 1, ((599_990, 5),), ((600_010, 5),), world.now + SECOND))
     world.now += SECOND
     assert [type(event) for event in indexed(world)] == [e.IndexUpdated]
+
+
+def test_mids_outside_are_the_third_view(world):
+    maker = world.agent(1)
+    stand(world, maker, INDEX + 600, 150)
+    for outside, expected in (
+        (INDEX - 900, "with_basis"),
+        (INDEX + 500, "outside"),
+        (INDEX + 900, "of_quotes"),
+    ):
+        world.quotes(maker, [(INDEX + 590, 1_000)], [(INDEX + 610, 1_000)])
+        world.now += SECOND
+        made = indexed(world, outside=outside)[-1]
+        assert made.outside == outside
+        assert INDEX < made.with_basis < INDEX + 500
+        assert made.price == getattr(made, expected)
+
+
+def test_quotes_that_are_gone_leave_a_basis_that_mids_outside_confirm_for_a_while(world):
+    maker = world.agent(1)
+    last = stand(world, maker, INDEX + 600, 300)[-1]
+    world.play(c.CancelAll(maker))
+    for _ in range(15):
+        world.pass_time(10 * SECOND)
+        made = indexed(world, outside=INDEX + 300)[-1]
+        assert (made.with_basis, made.of_quotes, made.basis) == (last.with_basis, 0, last.basis)
+        assert made.price == INDEX + 300
+        assert world.state.bases[1].at == last.at
+    world.pass_time(10 * SECOND)
+    assert [type(event) for event in indexed(world, outside=INDEX + 300)] == [e.IndexUpdated]
+
+
+def test_mids_outside_alone_make_no_mark(world):
+    world.now += SECOND
+    assert [type(event) for event in indexed(world, outside=INDEX + 300)] == [e.IndexUpdated]
+    for outside in (-1, 10**12 + 1):
+        assert world.refuse(c.UpdateIndex(1, INDEX, 0, world.now, "t", outside=outside)) == "bad_value"
 
 
 def test_margin_and_settlement_go_by_the_mark_and_the_band_by_the_index(world):

@@ -27,7 +27,7 @@ def test_the_fill_does_what_its_preview_said(new_world, trades, deposit):
     # Every trade has a maker of its own that holds nothing, as the preview supposes.
     for number, (market, side, size, away) in enumerate(trades):
         price = world.state.indexes[market].price + away
-        previewed = preview_trade(world.state, account, market, side * size, price)
+        previewed = preview_trade(world.state, account, market, side * size, price, world.now)
         assert previewed.trade.before.equity == world.state.margin_of(account).equity
         maker = world.agent(number + 2, deposit=10**14)
         level = [(price, size)]

@@ -1,0 +1,53 @@
+"""How far each market's index is believed at an instant, and what that stops. Reads only; the table is `core.validity`."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from core.validity import Action, Validity, allowed
+from matcher.rejections import Code, Rejection
+from matcher.state import Account, Exchange, validity_of
+
+
+def validity(state: Exchange, market: int, at: int) -> Validity:
+    """How far the market's index is believed at `at`.
+
+    As the feed judged it last, until that is older than the market's `index_max_age`: of a silent feed nothing is known.
+    """
+    index = state.indexes.get(market)
+    if index is None or at - index.published > state.markets[market].index_max_age:
+        return Validity.UNAVAILABLE
+    return validity_of(index)
+
+
+def trusted(state: Exchange, market: int, action: Action, at: int) -> bool:
+    """Whether `action` may be taken at the market's index at `at`."""
+    return allowed(validity(state, market, at), action)
+
+
+def untrusted(state: Exchange, markets: Iterable[int], action: Action, at: int) -> Rejection | None:
+    """The refusal of `action` by the first of `markets` whose index is not believed for it at `at`; None when all are."""
+    for market in markets:
+        found = validity(state, market, at)
+        if not allowed(found, action):
+            symbol = state.markets[market].symbol
+            return Rejection(
+                Code.INDEX_UNAVAILABLE,
+                f"The index of {symbol} is {found.code}: no {_NOUNS[action]} until it is believed again.",
+            )
+    return None
+
+
+def only_gets_out(state: Exchange, account: Account, market: int, at: int) -> bool:
+    """Whether the account may only shrink its position in `market`, because one that it holds elsewhere can not be valued at `at`."""
+    if at <= state.values_until:
+        return False
+    return not all(other == market or trusted(state, other, Action.MARGIN, at) for other in account.positions)
+
+
+_NOUNS: Final = {
+    Action.FILL: "fills",
+    Action.MARGIN: "withdrawals and no new risk for those who hold it",
+    Action.LIQUIDATE: "liquidations",
+    Action.FUND: "funding",
+    Action.SETTLE: "settlement",
+}

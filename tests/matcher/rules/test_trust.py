@@ -1,0 +1,179 @@
+"""What each validity of an index stops in the engine, action by action, and that it goes on when the index is believed again."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from core.batches import BatchStatus
+from core.events import IndexUpdated, MarkUpdated
+from core.quantities import SECOND
+from core.validity import Action, Validity, allowed, believed
+from matcher import commands as c
+from matcher.image import dump, load
+from matcher.rejections import Rejection
+from matcher.trust import trusted, validity
+
+VALIDITIES = st.sampled_from(Validity)
+DOUBTS = [one for one in Validity if one is not Validity.VALID]
+
+
+@pytest.fixture
+def trading(new_world):
+    """A maker and a trader who hold positions in market 2, and somebody who holds nothing."""
+    world = new_world()
+    world.maker, world.trader, world.idle = world.agent(1), world.agent(2), world.agent(3)
+    world.quotes(world.maker, [(299_900, 500)], [(300_100, 500)], market=2)
+    world.request(world.trader, "open", 1, 100, 301_000, market=2)
+    assert world.held(world.trader, 2)[0] == 100
+    return world
+
+
+def fill(world, account: int, key: str, side: int = 1, size: int = 10, market: int = 1) -> str:
+    """Have somebody without positions quote, and trade with it; returns "" or the code of the refusal."""
+    price = world.state.indexes[market].price
+    quoted = world.do(
+        c.SetQuotes(
+            world.idle, market, ((price - 1, 10_000),), ((price + 1, 10_000),), world.now + 5 * SECOND
+        )
+    )
+    if isinstance(quoted, Rejection):
+        return quoted.code.value
+    answer = world.request(account, key, side, size, price + side * 1_000, market=market)
+    return answer.code.value if isinstance(answer, Rejection) else ""
+
+
+def tried(world, doubted: int, tag: str) -> set[Action]:
+    """Actions that the engine takes now at the index of market `doubted`."""
+    taken = set()
+    if not fill(world, world.trader, f"fill {tag}", market=doubted):
+        taken.add(Action.FILL)
+    if not isinstance(world.do(c.ReserveWithdrawal(world.trader, 1, f"withdrawal {tag}")), Rejection):
+        taken.add(Action.MARGIN)
+    batch = world.state.cut.batch + 1 if world.state.cut else 1
+    if not isinstance(world.do(c.CutSettlement(batch)), Rejection):
+        world.play(c.AdvanceBatch(batch, BatchStatus.FINAL))
+        taken.add(Action.SETTLE)
+    # Liquidation and funding ask this and nothing else.
+    taken |= {one for one in (Action.LIQUIDATE, Action.FUND) if trusted(world.state, doubted, one, world.now)}
+    return taken
+
+
+@pytest.mark.parametrize("doubt", Validity, ids=lambda one: one.code)
+def test_each_validity_stops_its_actions_and_no_others_until_it_is_over(trading, doubt):
+    trading.index(2, 300_000, validity=doubt)
+    assert tried(trading, 2, "during") == {action for action in Action if allowed(doubt, action)}
+    trading.now += SECOND
+    trading.index(2, 300_000)
+    assert tried(trading, 2, "after") == set(Action)
+
+
+@pytest.mark.parametrize("doubt", Validity, ids=lambda one: one.code)
+def test_whoever_holds_what_can_not_be_valued_only_gets_out_of_the_rest(trading, doubt):
+    world, known = trading, allowed(doubt, Action.MARGIN)
+    assert fill(world, world.trader, "before") == ""
+    world.index(2, 300_000, validity=doubt)
+    assert fill(world, world.trader, "more") == ("" if known else "index_unavailable")
+    assert fill(world, world.trader, "less", side=-1, size=10) == ""
+    beyond = world.held(world.trader)[0] + 1
+    assert fill(world, world.trader, "over", side=-1, size=beyond) == ("" if known else "index_unavailable")
+    assert fill(world, world.agent(4), "nothing held") == ""
+
+
+@pytest.mark.parametrize("doubt", Validity, ids=lambda one: one.code)
+def test_a_maker_that_can_not_be_valued_neither_quotes_nor_fills_and_keeps_its_record_clean(trading, doubt):
+    world, known, other = trading, allowed(doubt, Action.MARGIN), trading.agent(4)
+    world.quotes(world.maker, [(599_990, 500)], [(600_010, 500)])
+    world.play(c.Subscribe(world.maker, (1,)))
+    opened = world.request(other, "asks", 1, 600, 601_000)[0]
+    world.index(2, 300_000, validity=doubt)
+    answer = world.do(
+        c.AnswerRequest(world.maker, opened.request, 599_990, 600_010, 600, 1, world.now + SECOND)
+    )
+    again = world.do(c.SetQuotes(world.maker, 1, ((599_990, 9),), ((600_010, 9),), world.now + SECOND))
+    for outcome in (answer, again):
+        assert isinstance(outcome, Rejection) is not known
+        if not known:
+            assert doubt.code in outcome.message
+            assert "ETH-PERP" in outcome.message
+    if not known:
+        closed = world.request(other, "takes", 1, 100, 601_000)
+        assert not [event for event in closed if type(event).__name__ in ("Filled", "QuoteRejected")]
+        assert len(world.state.book.ladder(1, 1)) == 1
+
+
+@pytest.mark.parametrize("doubt", DOUBTS, ids=lambda one: one.code)
+def test_refusals_name_the_validity_and_may_be_repeated(trading, doubt):
+    trading.index(2, 300_000, validity=doubt)
+    commands = {
+        Action.FILL: c.OpenRequest(trading.idle, "k", 2, 1, 1, 301_000, SECOND),
+        Action.MARGIN: c.ReserveWithdrawal(trading.trader, 1, "w"),
+        Action.SETTLE: c.CutSettlement(1),
+    }
+    for action, command in commands.items():
+        if not allowed(doubt, action):
+            refused = trading.do(command)
+            assert (refused.code, refused.retryable) == ("index_unavailable", True)
+            assert f"ETH-PERP is {doubt.code}" in refused.message
+
+
+def test_a_silent_feed_is_unavailable_once_its_last_word_is_too_old(trading):
+    world = trading
+    age = world.state.markets[2].index_max_age
+    world.index(2, 300_000, validity=Validity.AGED)
+    world.now += age
+    assert validity(world.state, 2, world.now) is Validity.AGED
+    world.index(1, 600_000)
+    world.now += 1
+    assert validity(world.state, 2, world.now) is Validity.UNAVAILABLE
+    assert tried(world, 2, "silent") == set()
+    assert tried(world, 1, "the other") == {Action.LIQUIDATE, Action.FUND}
+    world.index(2, 300_000)
+    assert tried(world, 2, "again") == set(Action)
+
+
+def test_a_price_that_nobody_believes_moves_neither_index_nor_mark(trading):
+    world = trading
+    world.quotes(world.idle, [(300_000, 10)], [(300_400, 10)], market=2)
+    world.now += SECOND
+    world.index(2, 300_100)
+    mark, index = world.state.mark_price(2), world.state.indexes[2]
+    assert isinstance(world.state.mark_records[2], MarkUpdated)
+    for doubt in (one for one in Validity if not believed(one)):
+        world.now += SECOND
+        (held,) = world.play(c.UpdateIndex(2, 900_000, 7, world.now, "liar", doubt))
+        assert held == IndexUpdated(world.now, 2, 300_100, 0, world.now, "test", doubt, True)
+        assert world.state.mark_price(2) == mark
+        assert load(dump(world.state)).mark_price(2) == mark
+    world.play(c.UpdateIndex(2, 0, 0, world.now, "", Validity.UNAVAILABLE))
+    assert world.state.indexes[2].price == index.price
+
+
+def test_nothing_is_recorded_before_the_first_price_that_is_believed(new_world):
+    world = new_world()
+    world.play(c.ListMarket(replace(world.state.markets[1], id=3, symbol="SOL-PERP")))
+    assert world.play(c.UpdateIndex(3, 600_000, 0, world.now, "t", Validity.DISPUTED)) == []
+    assert validity(world.state, 3, world.now) is Validity.UNAVAILABLE
+    world.play(c.UpdateIndex(3, 600_000, 0, world.now, "t", Validity.LONE))
+    assert validity(world.state, 3, world.now) is Validity.LONE
+
+
+def test_markets_that_nobody_holds_do_not_hold_up_settlement(trading):
+    trading.index(1, 600_000, validity=Validity.DISPUTED)
+    trading.play(c.CutSettlement(1))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(one=VALIDITIES, other=VALIDITIES, confidence=st.sampled_from([0, 5_999, 6_001, 12_000]))
+def test_a_worse_judgement_or_a_wider_doubt_never_allows_more(new_world, one, other, confidence):
+    worse, better = sorted((one, other))
+    taken = []
+    for judged, doubt in ((worse, confidence), (better, confidence), (worse, 0)):
+        world = new_world()
+        world.maker, world.trader, world.idle = world.agent(1), world.agent(2), world.agent(3)
+        world.quotes(world.maker, [(299_900, 500)], [(300_100, 500)], market=2)
+        world.request(world.trader, "open", 1, 100, 301_000, market=2)
+        world.index(2, 300_000, doubt, judged)
+        taken.append(tried(world, 2, "now"))
+    assert taken[0] <= taken[1]
+    assert taken[0] <= taken[2]
