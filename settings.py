@@ -27,7 +27,12 @@ class Settings(BaseSettings):
     priority_fee: int = Field(
         0,
         ge=0,
-        description="Micro-lamports per compute unit of a first attempt; doubled for each expired one.",
+        description="Micro-lamports per compute unit of a first attempt; after one that expired 1,000 at least, then doubled.",
+    )
+    withdrawal_minimum: int = Field(
+        1_000_000,
+        ge=0,
+        description="Smallest withdrawal in micro-USDC; less only by an account that takes all it has.",
     )
     api_port: int = Field(8080, ge=0, le=65_535, description="Port of the HTTP interface on 127.0.0.1.")
     websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket on 127.0.0.1.")

@@ -3,12 +3,12 @@
 import base58
 
 from core import events as e
-from core.batches import BatchStatus
+from core.batches import BatchStatus, may_become
 from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
-from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
+from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, WITHDRAWALS_OPEN_MAX
 from matcher.marking import mark_updated
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -151,6 +151,16 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     if command.amount <= 0 or not 0 < len(command.key) <= KEY_LENGTH_MAX:
         return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
     account = state.accounts[command.account]
+    if command.amount < command.minimum and (account.positions or command.amount != account.balance):
+        return Rejection(
+            Code.WITHDRAWAL_TOO_SMALL,
+            f"A withdrawal is of {command.minimum} micro-USDC at least, or of all that the account has.",
+        )
+    if account.withdrawals_open >= WITHDRAWALS_OPEN_MAX:
+        return Rejection(
+            Code.TOO_MANY_WITHDRAWALS_OPEN,
+            f"The account has {WITHDRAWALS_OPEN_MAX} withdrawals that are not closed yet.",
+        )
     refused = untrusted(state, account.positions, Action.MARGIN, at)
     if refused is not None:
         return refused
@@ -197,7 +207,7 @@ def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcom
 
 
 def advance_batch(state: Exchange, command: c.AdvanceBatch, at: int) -> Outcome:
-    """Publish a batch's status. A status it already has or has passed changes nothing."""
+    """Publish a batch's status, one move at a time. A status it already has or has passed changes nothing."""
     status = state.batches.get(command.batch)
     if status is None:
         return Rejection(Code.BATCH_OUT_OF_ORDER, "No such batch was cut, or it is long final.")
@@ -205,4 +215,9 @@ def advance_batch(state: Exchange, command: c.AdvanceBatch, at: int) -> Outcome:
         return Repeated((e.BatchAdvanced(at, command.batch, status, command.signatures),))
     if command.status > BatchStatus.FINAL:
         return Rejection(Code.BAD_VALUE, "No such status.")
+    # Every batch but the last cut is final.
+    if not may_become(status, command.status, lands=state.cut is not None and bool(state.cut.deltas)):
+        return Rejection(
+            Code.BATCH_OUT_OF_ORDER, f"No move leads from status {int(status)} to {command.status}."
+        )
     return [e.BatchAdvanced(at, command.batch, command.status, command.signatures)]

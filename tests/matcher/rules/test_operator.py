@@ -6,6 +6,9 @@ from core.batches import BatchStatus
 from core.market import market
 from core.quantities import MONEY_MAX
 from matcher import commands as c
+from matcher.decide import decide
+from matcher.image import dump, load
+from matcher.limits import WITHDRAWALS_OPEN_MAX
 from matcher.rejections import Repeated
 
 
@@ -83,6 +86,44 @@ def test_a_withdrawal_is_reserved_then_paid_or_released_once(world):
     assert (world.balance(agent), world.state.reserved, world.state.paid_out) == (40, 0, 60)
 
 
+def test_a_small_withdrawal_is_only_for_who_takes_everything(world):
+    agent = world.agent(1, deposit=2_500_000)
+    small = c.ReserveWithdrawal(agent, 999_999, "small", minimum=1_000_000)
+    assert world.refuse(small) == "withdrawal_too_small"
+    world.play(c.ReserveWithdrawal(agent, 1_000_000, "at its edge", minimum=1_000_000))
+    world.play(c.ReserveWithdrawal(agent, 1_000_000, "the same again", minimum=1_000_000))
+    assert (
+        world.refuse(c.ReserveWithdrawal(agent, 499_999, "most", minimum=1_000_000)) == "withdrawal_too_small"
+    )
+    world.play(c.ReserveWithdrawal(agent, 500_000, "the rest", minimum=1_000_000))
+
+
+def test_an_account_with_a_position_is_not_emptied_by_a_small_withdrawal(world):
+    maker, trader = world.agent(1), world.agent(2)
+    world.quotes(maker, [(599_900, 500)], [(600_100, 500)])
+    world.request(trader, "a", 1, 100, 601_000)
+    all_of_it = c.ReserveWithdrawal(trader, world.balance(trader), "w", minimum=world.balance(trader) + 1)
+    assert world.refuse(all_of_it) == "withdrawal_too_small"
+
+
+def test_an_account_has_few_withdrawals_open(world):
+    agent, other = world.agent(1), world.agent(2)
+    numbers = [
+        world.play(c.ReserveWithdrawal(agent, 10, f"w{number}"))[0].withdrawal
+        for number in range(WITHDRAWALS_OPEN_MAX)
+    ]
+    one_more = c.ReserveWithdrawal(agent, 10, "one more")
+    assert world.refuse(one_more) == "too_many_withdrawals_open"
+    assert isinstance(world.do(c.ReserveWithdrawal(agent, 10, "w0")), Repeated)
+    world.play(c.ReserveWithdrawal(other, 10, "another account's"))
+    # A start from the snapshot counts them too.
+    assert decide(load(dump(world.state)), one_more, world.now).code == "too_many_withdrawals_open"
+    world.play(c.FinishWithdrawal(numbers[0], True, "signature"))
+    world.play(one_more)
+    world.play(c.FinishWithdrawal(numbers[1], False, ""))
+    world.play(c.ReserveWithdrawal(agent, 10, "and another"))
+
+
 def test_profit_cannot_be_drawn_out_against_itself(world):
     maker, trader = world.agent(1, deposit=10**13), world.agent(2, deposit=1_300_000_000)
     world.quotes(maker, [], [(600_000, 10**6)])
@@ -125,10 +166,14 @@ def test_a_cut_settles_every_account_to_its_equity_and_sums_to_zero(world):
     assert world.do(c.CutSettlement(1)) == Repeated((cut,))
     assert world.refuse(c.CutSettlement(2)) == "batch_out_of_order"
     assert world.refuse(c.CutSettlement(3)) == "batch_out_of_order"
-    world.play(c.AdvanceBatch(1, BatchStatus.FINAL, ("s",)))
+    for skipped in (BatchStatus.CONFIRMED, BatchStatus.FINAL):
+        assert world.refuse(c.AdvanceBatch(1, skipped, ("s",))) == "batch_out_of_order"
+    world.finalize(1)
     assert isinstance(world.do(c.AdvanceBatch(1, BatchStatus.SUBMITTED)), Repeated)
     world.play(c.CutSettlement(2))
     assert world.state.cut.deltas == {}
+    assert world.refuse(c.AdvanceBatch(2, BatchStatus.SUBMITTED)) == "batch_out_of_order"
+    world.play(c.AdvanceBatch(2, BatchStatus.FINAL))
     assert world.state.accounts[trader].settled == 100_000_000_000 + gain - fee
 
 
@@ -140,7 +185,7 @@ def test_a_withdrawal_between_cuts_does_not_disturb_the_next_one(world):
     world.play(c.CutSettlement(1))
     assert sum(world.state.cut.deltas.values()) == 0
     world.play(c.FinishWithdrawal(1, False, ""))
-    world.play(c.AdvanceBatch(1, BatchStatus.FINAL))
+    world.finalize(1)
     world.play(c.CutSettlement(2))
     assert world.state.cut.deltas == {}
 
@@ -161,7 +206,7 @@ def test_a_bankrupt_account_settles_to_zero_and_the_insurance_fund_pays_first(wo
     owed = sum(world.state.margin_of(accounts[id]).equity for id in winners)
     assert sum(accounts[id].settled for id in winners) == owed + equity
     world.index(1, 600_000)
-    world.play(c.AdvanceBatch(1, BatchStatus.FINAL))
+    world.finalize(1)
     world.play(c.CutSettlement(2))
     assert accounts[maker].settled == world.state.margin_of(accounts[maker]).equity
 

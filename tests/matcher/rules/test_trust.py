@@ -5,7 +5,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from core.batches import BatchStatus
 from core.events import IndexUpdated, MarkUpdated
 from core.quantities import SECOND
 from core.validity import Action, Validity, allowed, believed
@@ -49,10 +48,11 @@ def tried(world, doubted: int, tag: str) -> set[Action]:
     if not fill(world, world.trader, f"fill {tag}", market=doubted):
         taken.add(Action.FILL)
     if not isinstance(world.do(c.ReserveWithdrawal(world.trader, 1, f"withdrawal {tag}")), Rejection):
+        world.play(c.FinishWithdrawal(world.state.last_withdrawal, False, ""))
         taken.add(Action.MARGIN)
     batch = world.state.cut.batch + 1 if world.state.cut else 1
     if not isinstance(world.do(c.CutSettlement(batch)), Rejection):
-        world.play(c.AdvanceBatch(batch, BatchStatus.FINAL))
+        world.finalize(batch)
         taken.add(Action.SETTLE)
     # Liquidation and funding ask this and nothing else.
     taken |= {one for one in (Action.LIQUIDATE, Action.FUND) if trusted(world.state, doubted, one, world.now)}
