@@ -266,6 +266,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine) -> Given
         ),
         http_port=settings.api_port,
         websocket_port=settings.websocket_port,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

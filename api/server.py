@@ -35,7 +35,10 @@ STOP_TIMEOUT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the wiring gives the server. `public_host` is the name under which agents reach the WebSocket."""
+    """What the wiring gives the server. `public_host` is the name under which agents reach the WebSocket.
+
+    `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
+    """
 
     engine: Engine
     journal: Path
@@ -48,6 +51,7 @@ class Given:
     public_host: str = "127.0.0.1"
     http_port: int = 0
     websocket_port: int = 0
+    trusted_proxies: str = ""
     rate: Rate = RATE
     registrations: Rate = ALL
     registrations_per_address: Rate = PER_ADDRESS
@@ -94,6 +98,9 @@ class Server:
             log_level="warning",
             access_log=False,
             server_header=False,
+            # uvicorn would believe anyone on this machine: each caller could then name an address of its own for every new agent.
+            proxy_headers=bool(given.trusted_proxies),
+            forwarded_allow_ips=given.trusted_proxies,
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
         self._http = _Http(config)
