@@ -13,12 +13,14 @@ from typing import Final
 import uvicorn
 
 from api.admission import ALL, PER_ADDRESS, Admission
+from api.allowance import LIMITS, Allowances, Limits
 from api.app import create_app
 from api.bucket import Rate
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
 from api.hub import Hub
 from api.inbound import Inbound
+from api.lag import LAG_MAX, Lag
 from api.listening import Listening
 from api.metrics import Metrics
 from api.sessions import Sessions
@@ -26,10 +28,9 @@ from api.socket import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
 from api.units import Markets
+from core.quantities import SECOND
 from matcher.engine import Engine
 
-RATE: Final = Rate(per_second=5_000, burst=10_000)
-"""Messages of one connection."""
 STOP_TIMEOUT: Final = 3
 
 
@@ -52,7 +53,8 @@ class Given:
     http_port: int = 0
     websocket_port: int = 0
     trusted_proxies: str = ""
-    rate: Rate = RATE
+    limits: Limits = LIMITS
+    lag_max: int = LAG_MAX
     registrations: Rate = ALL
     registrations_per_address: Rate = PER_ADDRESS
 
@@ -73,7 +75,7 @@ class Server:
         streams = await Streams.start(given.engine, given.journal)
         server: Server
         edge = build_edge(given, streams, lambda: server.websocket_url)
-        server = cls(given, edge, SocketServer(edge, given.rate))
+        server = cls(given, edge, SocketServer(edge))
         await server._open()
         return server
 
@@ -104,6 +106,7 @@ class Server:
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
         self._http = _Http(config)
+        self.edge.lag.start()
         self._serving = asyncio.get_running_loop().create_task(self._http.serve([listening]))
         opened = asyncio.get_running_loop().create_task(self._http.opened.wait())
         await asyncio.wait({opened, self._serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +117,7 @@ class Server:
 
     async def stop(self) -> None:
         """Close both doors; the engine is left to its owner."""
+        self.edge.lag.stop()
         await self.sockets.stop()
         self._http.should_exit = True
         await self._serving
@@ -151,6 +155,8 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
     metrics = Metrics(given.engine, listening, given.clock)
     hub = Hub(given.engine, streams, markets, listening)
     given.engine.listen(listening.hear)
+    lag = Lag(given.lag_max)
+    metrics.gauge("perpdex_loop_lag_seconds", "How late the loop's last timer was", lambda: lag.last / SECOND)
     metrics.gauge("perpdex_connections", "Authenticated WebSocket connections", hub.connection_count)
     return Edge(
         engine=given.engine,
@@ -160,6 +166,9 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         inbound=Inbound(state, markets, given.clock),
         sessions=given.sessions,
         admission=Admission(given.registrations, given.registrations_per_address, time.monotonic_ns()),
+        limits=given.limits,
+        allowances=Allowances(given.limits),
+        lag=lag,
         statistics=statistics,
         checks=Checks(state, given.clock),
         metrics=metrics,

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
-from api import admission
-from api.admission import ADDRESSES_MAX, AGENTS_PER_OWNER, ALL, PER_ADDRESS, Admission
+from api import addresses
+from api.addresses import ADDRESSES_MAX
+from api.admission import AGENTS_PER_OWNER, ALL, PER_ADDRESS, Admission
 from api.bucket import Rate
 from api.collaborators import EscrowInfo
 from api.errors import ApiError
@@ -123,7 +124,7 @@ def test_forgetting_an_address_forgets_no_debt() -> None:
 
 
 def test_the_table_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "ADDRESSES_MAX", 2)
+    monkeypatch.setattr(addresses, "ADDRESSES_MAX", 2)
     gate = Admission(ALL, Rate(per_second=1, burst=1), now=0)
     for address in ("a", "b", "c"):
         gate.take(address, now=0)
