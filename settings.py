@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     )
     api_port: int = Field(8080, ge=0, le=65_535, description="Port of the HTTP interface on 127.0.0.1.")
     websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket on 127.0.0.1.")
+    trusted_proxies: str = Field(
+        "", description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed."
+    )
     temporal_port: int = Field(7233, ge=1, le=65_535, description="Port of the embedded Temporal server.")
     temporal_ui_port: int = Field(8233, ge=1, le=65_535, description="Port of its Web UI.")
     rpc_port: int = Field(8899, ge=1, le=65_535, description="Port of the local chain.")

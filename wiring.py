@@ -87,15 +87,17 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or (settings.perpdex_data / "postgres.url").read_text().strip()
 
 
-async def temporal_client(settings: Settings, runtime: Runtime | None = None) -> Client:
-    """A client of the configured Temporal, or of the one that the supervisor started.
+async def temporal_client(
+    settings: Settings, runtime: Runtime | None = None, *, lazy: bool = False
+) -> Client:
+    """A client of the configured Temporal, or of the one that the supervisor started; a lazy one connects at its first call.
 
     TEMPORAL_API_KEY, TEMPORAL_TLS and the like mean what they mean to every Temporal tool.
     """
     connect = ClientConfig.load_client_connect_config()
     connect["target_host"] = settings.temporal_address or f"127.0.0.1:{settings.temporal_port}"
     connect["namespace"] = settings.temporal_namespace
-    return await Client.connect(**connect, data_converter=pydantic_data_converter, runtime=runtime)
+    return await Client.connect(**connect, data_converter=pydantic_data_converter, runtime=runtime, lazy=lazy)
 
 
 def metrics_runtime(settings: Settings) -> Runtime | None:
@@ -254,6 +256,8 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
     """What the API works with."""
     escrow = escrow_client(settings)
     await escrow.client.close()
+    # Lazy, because trading needs no Temporal: without it only withdrawals wait.
+    temporal = await temporal_client(settings, lazy=True)
     return Given(
         engine=engine,
         journal=settings.perpdex_data / "journal",
@@ -263,7 +267,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
             engine.clock,
         ),
         reads=History(Queries(pool)),
-        withdrawals=TemporalWithdrawals(await temporal_client(settings), settings.task_queue),
+        withdrawals=TemporalWithdrawals(temporal, settings.task_queue),
         escrow=EscrowInfo(
             program=str(escrow.addresses.program_id),
             escrow=str(escrow.addresses.escrow),
@@ -275,6 +279,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
         http_port=settings.api_port,
         websocket_port=settings.websocket_port,
         clock=engine.clock,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

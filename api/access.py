@@ -1,11 +1,13 @@
 """Who may call a route: dependencies that check the bearer token, and the descriptions of errors for OpenAPI."""
 
+import time
 from collections import defaultdict
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.allowance import CALL_COST, Allowance
 from api.collaborators import Edge
 from api.errors import CATALOGUE, ApiError
 from api.schemas import ErrorBody
@@ -34,12 +36,24 @@ def holder(edge: Edge, token: str) -> Session:
     return session
 
 
+def allowance(edge: Edge, account: int, now: int) -> Allowance:
+    """What `account`, which exists, may still send."""
+    return edge.allowances.of(account, edge.engine.state.accounts[account].owner, now)
+
+
 def _account(
-    edge: EdgeGiven, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_agent)]
+    request: Request,
+    edge: EdgeGiven,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_agent)],
 ) -> int:
     if credentials is None:
         raise ApiError("not_authenticated")
-    return holder(edge, credentials.credentials).account
+    account, now = holder(edge, credentials.credentials).account, time.monotonic_ns()
+    given = allowance(edge, account, now)
+    # What is deleted is what stands open: like every cancel it passes, up to what no honest agent needs.
+    if not (given.bear if request.method == "DELETE" else given.take)(now, CALL_COST):
+        raise ApiError("rate_limited")
+    return account
 
 
 def _operator_only(
@@ -55,11 +69,13 @@ Caller = Annotated[int, Depends(_account)]
 OperatorOnly = Depends(_operator_only)
 SESSION_ERRORS = ("not_authenticated", "session_expired", "session_revoked", "account_unknown")
 
+EVERYWHERE = ("validation_failed", "body_too_large", "rate_limited", "overloaded", "internal_error")
+
 
 def errors(*codes: str) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses for these codes, and for those that every route may give."""
     by_status: dict[int, list[str]] = defaultdict(list)
-    for code in (*codes, "validation_failed", "body_too_large", "internal_error"):
+    for code in (*codes, *EVERYWHERE):
         by_status[CATALOGUE[code].status].append(f"`{code}`: {CATALOGUE[code].sentence}")
     return {
         status: {"model": ErrorBody, "description": "\n\n".join(dict.fromkeys(texts))}

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from api.answers import handle_errors
 from api.body_limit import BodyLimit
+from api.call_limit import CallLimit
 from api.collaborators import Edge
 from api.routes import account, health, margin, operator, proofs, public, registration, requests, withdrawals
 
@@ -31,6 +32,9 @@ def create_app(edge: Edge) -> FastAPI:
     app.state.edge = edge
     handle_errors(app, edge.metrics)
     app.add_middleware(BodyLimit)
+    app.add_middleware(
+        CallLimit, limits=edge.limits, lag=edge.lag, sessions=edge.sessions, metrics=edge.metrics
+    )
     for routes in (registration, account, margin, requests, withdrawals, proofs, public, operator, health):
         app.include_router(routes.router)
     _describe_commands(app)

@@ -1,4 +1,4 @@
-"""A token bucket: how many messages a connection may send, or new agents an address may bring."""
+"""A token bucket: how many messages an account may send, calls an address may make, or new agents it may bring."""
 
 from typing import NamedTuple
 
@@ -17,16 +17,16 @@ class Bucket:
 
     def __init__(self, rate: Rate, now: int) -> None:
         self._cost = 1_000_000_000 // rate.per_second
-        self._missing_max = (rate.burst - 1) * self._cost
+        self._missing_max = rate.burst * self._cost
         self._full_at = now
 
-    def take(self, now: int) -> bool:
-        """Whether one more message is within the rate at `now` (monotonic nanoseconds)."""
-        if not self.has(now):
+    def take(self, now: int, count: int = 1) -> bool:
+        """Whether `count` more messages are within the rate at `now` (monotonic nanoseconds); then they are counted."""
+        if not self.has(now, count):
             return False
-        self._full_at = max(self._full_at, now) + self._cost
+        self._full_at = max(self._full_at, now) + count * self._cost
         return True
 
-    def has(self, now: int) -> bool:
+    def has(self, now: int, count: int = 1) -> bool:
         """Whether `take` would say yes at `now`."""
-        return self._full_at - now <= self._missing_max
+        return max(self._full_at - now, 0) + count * self._cost <= self._missing_max

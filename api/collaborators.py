@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from api.admission import Admission
+from api.allowance import Allowances, Limits
 from api.checks import Checks
 from api.hub import Hub
 from api.inbound import Inbound
+from api.lag import Lag
 from api.metrics import Metrics
 from api.sessions import Sessions
 from api.statistics import MakerStatistics
@@ -97,6 +99,9 @@ class Edge:
     inbound: Inbound
     sessions: Sessions
     admission: Admission
+    limits: Limits
+    allowances: Allowances
+    lag: Lag
     statistics: MakerStatistics
     checks: Checks
     metrics: Metrics

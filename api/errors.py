@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.OVERLOADED: (
         503,
-        "Too many answers wait for the disk: new requests and quotes are refused, cancels pass.",
+        "The exchange is busier than it can be: new requests and quotes are refused, cancels pass.",
     ),
     Code.EXPIRED_COMMAND: (409, "The command arrived after its expires_after."),
     Code.ACCOUNT_UNKNOWN: (404, "No agent has that account, or it has no slot on chain yet."),
@@ -79,7 +79,9 @@ EDGE: Final[dict[str, Entry]] = {
     "signature_invalid": Entry(401, "The signature is not the owner's over the challenge text."),
     "operator_only": Entry(403, "Only the operator's token opens this door."),
     "rate_limited": Entry(
-        429, "Too many messages on this connection, or new agents at once; cancels are never limited.", True
+        429,
+        "Too many messages or calls of this account, its owner or this address, or new agents at once; cancels are never limited.",
+        True,
     ),
     "too_many_agents": Entry(409, "The owner has as many agents as are allowed."),
     "too_many_connections": Entry(429, "The account has as many connections as are allowed.", True),

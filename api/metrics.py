@@ -63,9 +63,8 @@ class Metrics:
         self._fills = Counter("perpdex_fills", "Fills on disk", registry=self.registry)
         closed = Tally("perpdex_requests_closed", "Final answers", "outcome", self.registry)
         self._by_outcome = closed.counts
-        self._refused = Counter(
-            "perpdex_refused", "Refused messages and calls", ["code"], registry=self.registry
-        )
+        refused = Tally("perpdex_refused", "Refused messages and calls", "code", self.registry)
+        self._refused = refused.counts
         self.messages: Final = Tally(
             "perpdex_messages", "WebSocket messages read", "op", self.registry
         ).counts
@@ -86,7 +85,7 @@ class Metrics:
         Gauge(name, text, registry=self.registry).set_function(read)
 
     def refused(self, code: str) -> None:
-        self._refused.labels(code).inc()
+        self._refused[code] += 1
 
     def text(self) -> bytes:
         """The exposition format."""

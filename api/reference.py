@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from api import outgoing, wire
+from api.allowance import CALL_COST, LIMITS
 from api.closing import WHY, CloseCode
 from api.errors import CATALOGUE
 
@@ -48,6 +49,8 @@ def websocket_page() -> str:
         "Every message but `request` and `ping` is answered by `ack` or `error` with its `id`. A `request` is answered by `closed`, "
         "by `request_opened` and later `closed`, or by `error`; its `id` is the idempotency key, so it may be repeated after a break.",
         "",
+        *_limits(),
+        "",
         "## From the agent",
         "",
     ]
@@ -59,6 +62,18 @@ def websocket_page() -> str:
     lines += ["## Close codes", "", "| Code | Name | Why |", "|---|---|---|"]
     lines += [f"| {int(code)} | {code.name} | {WHY[code]} |" for code in CloseCode]
     return "\n".join(lines) + "\n"
+
+
+def _limits() -> list[str]:
+    account, owner, flood = LIMITS.account, LIMITS.owner, LIMITS.flood
+    return [
+        f"An account may send {account.per_second:,} messages a second ({account.burst:,} at once after a pause) over all its "
+        f"connections, the accounts of one owner {owner.per_second:,} together; a call over HTTP counts as {CALL_COST}, and an "
+        f"address may make {LIMITS.address.per_second:,} of them a second. Beyond that messages are refused with `rate_limited`. "
+        "Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, `quotes` without levels, and "
+        f"`cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free ones close the connection. "
+        "While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with `overloaded`.",
+    ]
 
 
 def _leaves(kind: type[Any]) -> list[type[Any]]:

@@ -13,12 +13,14 @@ from typing import Final
 import uvicorn
 
 from api.admission import ALL, PER_ADDRESS, Admission
+from api.allowance import LIMITS, Allowances, Limits
 from api.app import create_app
 from api.bucket import Rate
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
 from api.hub import Hub
 from api.inbound import Inbound
+from api.lag import LAG_MAX, Lag
 from api.listening import Listening
 from api.metrics import Metrics
 from api.metrics_prices import PriceMetrics
@@ -27,17 +29,19 @@ from api.socket import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
 from api.units import Markets
+from core.quantities import SECOND
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
 
-RATE: Final = Rate(per_second=5_000, burst=10_000)
-"""Messages of one connection."""
 STOP_TIMEOUT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the wiring gives the server. `public_host` is the name under which agents reach the WebSocket."""
+    """What the wiring gives the server. `public_host` is the name under which agents reach the WebSocket.
+
+    `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
+    """
 
     engine: Engine
     journal: Path
@@ -51,7 +55,9 @@ class Given:
     public_host: str = "127.0.0.1"
     http_port: int = 0
     websocket_port: int = 0
-    rate: Rate = RATE
+    trusted_proxies: str = ""
+    limits: Limits = LIMITS
+    lag_max: int = LAG_MAX
     registrations: Rate = ALL
     registrations_per_address: Rate = PER_ADDRESS
 
@@ -72,7 +78,7 @@ class Server:
         streams = await Streams.start(given.engine, given.journal)
         server: Server
         edge = build_edge(given, streams, lambda: server.websocket_url)
-        server = cls(given, edge, SocketServer(edge, given.rate))
+        server = cls(given, edge, SocketServer(edge))
         await server._open()
         return server
 
@@ -97,9 +103,13 @@ class Server:
             log_level="warning",
             access_log=False,
             server_header=False,
+            # uvicorn would believe anyone on this machine: each caller could then name an address of its own for every new agent.
+            proxy_headers=bool(given.trusted_proxies),
+            forwarded_allow_ips=given.trusted_proxies,
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
         self._http = _Http(config)
+        self.edge.lag.start()
         self._serving = asyncio.get_running_loop().create_task(self._http.serve([listening]))
         opened = asyncio.get_running_loop().create_task(self._http.opened.wait())
         await asyncio.wait({opened, self._serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,6 +120,7 @@ class Server:
 
     async def stop(self) -> None:
         """Close both doors; the engine is left to its owner."""
+        self.edge.lag.stop()
         await self.sockets.stop()
         self._http.should_exit = True
         await self._serving
@@ -148,6 +159,8 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
     PriceMetrics(state, given.prices, given.clock, metrics.registry)
     hub = Hub(given.engine, streams, markets, listening)
     given.engine.listen(listening.hear)
+    lag = Lag(given.lag_max)
+    metrics.gauge("perpdex_loop_lag_seconds", "How late the loop's last timer was", lambda: lag.last / SECOND)
     metrics.gauge("perpdex_connections", "Authenticated WebSocket connections", hub.connection_count)
     return Edge(
         engine=given.engine,
@@ -157,6 +170,9 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         inbound=Inbound(state, markets, given.clock),
         sessions=given.sessions,
         admission=Admission(given.registrations, given.registrations_per_address, time.monotonic_ns()),
+        limits=given.limits,
+        allowances=Allowances(given.limits),
+        lag=lag,
         statistics=statistics,
         checks=Checks(state, given.clock),
         metrics=metrics,

@@ -118,6 +118,11 @@ class Sessions:
         if not hmac.compare_digest(token.encode(), self._operator_token):
             raise ApiError("operator_only")
 
+    def is_operator(self, authorization: bytes) -> bool:
+        """Whether an `Authorization` header carries the operator's token."""
+        scheme, _, token = authorization.partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._operator_token)
+
     def _proof(self, text: str) -> str:
         return hmac.new(self._challenge_key, text.encode(), hashlib.sha256).hexdigest()
 

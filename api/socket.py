@@ -1,7 +1,8 @@
 """The WebSocket server: one connection per agent process, on the engine's loop.
 
 Outgoing frames of one turn of the loop leave in one write per connection. A connection that does not read what it is sent is
-closed once `OUTGOING_MAX` bytes wait for it; frames and rates are bounded, cancels are never refused.
+closed once `OUTGOING_MAX` bytes wait for it; frames and rates are bounded, cancels are never refused. Who goes on sending what is
+refused, or nothing but cancels, faster than anyone needs, is hung up on: that pulls what it has open, and costs the others nothing.
 """
 
 import asyncio
@@ -16,11 +17,12 @@ from picows.picows import WSCloseCode
 
 from api import outgoing as out
 from api import wire
-from api.access import holder
-from api.bucket import Bucket, Rate
+from api.access import allowance, holder
+from api.allowance import Allowance
 from api.closing import CloseCode, close_frame
 from api.collaborators import Edge
 from api.errors import ApiError, refused
+from api.gate import Flooding, admit
 from api.hub import frame
 from api.outbound import micros
 from api.streams import HistoryUnavailable
@@ -41,7 +43,6 @@ RESUME_PAGE: Final = 500
 
 decode: Final = msgspec.json.Decoder(wire.Incoming).decode
 OP_NAMES: Final = {op: str(op.__struct_config__.tag) for op in wire.Op.__subclasses__()}
-LIMITED: Final = frozenset(wire.Op.__subclasses__()) - frozenset(wire.NEVER_LIMITED)
 decode_name: Final = msgspec.json.Decoder(wire.Named).decode
 
 
@@ -58,7 +59,7 @@ class Connection(WSListener):
         self._closing = False
         self._bad_messages = 0
         self._partial = bytearray()
-        self._bucket = Bucket(server.rate, time.monotonic_ns())
+        self._allowance: Allowance | None = None
         self._next_number = 0
         self._live = False
         self._catching_up: asyncio.Task[None] | None = None
@@ -170,14 +171,9 @@ class Connection(WSListener):
             return
         self._bad_messages = 0
         self._counts[OP_NAMES[kind]] += 1
-        if (
-            kind in LIMITED
-            and (kind is not wire.CancelAfter or op.in_ms)
-            and not self._bucket.take(time.monotonic_ns())
-        ):
-            self.error(op.id, ApiError("rate_limited"))
-            return
         try:
+            if self._allowance is not None:
+                admit(self._edge, self.account, self._allowance, op)
             translation = self._translations.get(kind)
             if translation is None or not self.account:
                 self._other(op)
@@ -187,6 +183,8 @@ class Connection(WSListener):
             self.error(op.id, error)
             if not self.account:
                 self.close(CloseCode.NOT_AUTHENTICATED, error.code)
+        except Flooding:
+            self.close(CloseCode.FLOODING, "far more messages than are allowed")
 
     def _bad(self, payload: Any, error: object) -> None:
         """Answer with the reader's own words, which name the field; hang up on a peer that speaks something else."""
@@ -198,6 +196,8 @@ class Connection(WSListener):
         self._bad_messages += 1
         if not self.account:
             self.close(CloseCode.NOT_AUTHENTICATED, "auth comes first")
+        elif self._allowance is not None and not self._allowance.bear(time.monotonic_ns()):
+            self.close(CloseCode.FLOODING, "far more messages than are allowed")
         elif self._bad_messages >= BAD_MESSAGES_MAX:
             self.close(CloseCode.BAD_MESSAGES, "that is another protocol")
 
@@ -216,11 +216,16 @@ class Connection(WSListener):
         session, hub = holder(self._edge, op.token), self._edge.hub
         if len(hub.connections_of(session.account)) >= CONNECTIONS_PER_ACCOUNT:
             raise ApiError("too_many_connections")
+        now = time.monotonic_ns()
+        allowed = allowance(self._edge, session.account, now)
+        if not allowed.take(now):
+            raise ApiError("rate_limited")
         head = self._edge.streams.head(session.account)
         if op.resume_from is not None and op.resume_from > head:
             raise ApiError("resume_invalid", f"The stream's head is {head}.")
         self._deadline.cancel()
         self.account = session.account
+        self._allowance = allowed
         self.expires_at = session.expires_at
         self.cancel_on_disconnect = op.cancel_on_disconnect
         hub.join(self.account, self)
@@ -296,11 +301,8 @@ class Connection(WSListener):
 class SocketServer:
     """All connections, their common writes and the heartbeat."""
 
-    def __init__(
-        self, edge: Edge, rate: Rate, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT
-    ) -> None:
+    def __init__(self, edge: Edge, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT) -> None:
         self.edge = edge
-        self.rate = rate
         self.auth_timeout = auth_timeout
         self.connections: set[Connection] = set()
         self._all_gone = asyncio.Event()

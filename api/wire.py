@@ -171,8 +171,16 @@ Incoming = (
     | Ping
 )
 
-NEVER_LIMITED: Final = (Cancel, CancelAll, Withdraw, Pass)
-"""Taking risk off must always be possible; so must switching a dead-man switch off, while setting one is limited."""
+_CANCELS: Final = frozenset({Cancel, CancelAll, Withdraw, Pass})
+
+
+def takes_risk_off(op: Op) -> bool:
+    """Whether a message must always be possible: a cancel, pulling quotes, or switching a dead-man switch off."""
+    if isinstance(op, Quotes):
+        return not op.bids and not op.asks
+    if isinstance(op, CancelAfter):
+        return not op.in_ms
+    return type(op) in _CANCELS
 
 
 class Named(msgspec.Struct, gc=False):

@@ -1,10 +1,18 @@
 """Withdrawals as Temporal workflows: one each, named after the account and the client's key, so a repeat finds the first."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    RPCTimeoutOrCancelledError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -21,6 +29,19 @@ REFUSALS: Final = frozenset({"bad_signature", "not_awaiting_signature"})
 Handle = WorkflowHandle[WithdrawalWorkflow, WithdrawalState]
 
 
+@asynccontextmanager
+async def _reached() -> AsyncIterator[None]:
+    """Whatever keeps Temporal from answering in time, as the one error that routes know.
+
+    A lazy client connects within its first call, without that call's own limit, and a failure to is a bare RuntimeError.
+    """
+    try:
+        async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
+            yield
+    except (RPCError, RPCTimeoutOrCancelledError, RuntimeError, TimeoutError) as error:
+        raise WithdrawalsUnavailable(str(error)) from error
+
+
 class TemporalWithdrawals:
     """`api.collaborators.Withdrawals` over a Temporal client."""
 
@@ -32,21 +53,19 @@ class TemporalWithdrawals:
         self, account: int, owner: str, amount: int, key: str, destination: str
     ) -> WithdrawalView:
         id = withdrawal_workflow_id(account, key)
-        try:
-            await self._client.start_workflow(
-                WithdrawalWorkflow.run,
-                WithdrawalRequest(account, owner, amount, key, destination),
-                id=id,
-                task_queue=self._task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                rpc_timeout=RPC_TIMEOUT,
-                static_summary=f"Withdrawal of account {account}",
-            )
-        except WorkflowAlreadyStartedError:
-            pass  # finished before: the same key returns what became of it
-        except RPCError as error:
-            raise WithdrawalsUnavailable(str(error)) from error
+        # Already started means finished before: the same key returns what became of it.
+        async with _reached():
+            with suppress(WorkflowAlreadyStartedError):
+                await self._client.start_workflow(
+                    WithdrawalWorkflow.run,
+                    WithdrawalRequest(account, owner, amount, key, destination),
+                    id=id,
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    rpc_timeout=RPC_TIMEOUT,
+                    static_summary=f"Withdrawal of account {account}",
+                )
         view = await self.read(id)
         if view is None:
             raise WithdrawalsUnavailable(f"{id} was started and is not found")
@@ -54,38 +73,41 @@ class TemporalWithdrawals:
 
     async def read(self, id: str) -> WithdrawalView | None:
         handle = self._handle(id)
-        try:
-            state = await handle.query(WithdrawalWorkflow.state, rpc_timeout=RPC_TIMEOUT)
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                return None
-            raise WithdrawalsUnavailable(str(error)) from error
+        async with _reached():
+            try:
+                state = await handle.query(WithdrawalWorkflow.state, rpc_timeout=RPC_TIMEOUT)
+            except RPCError as error:
+                if error.status == RPCStatusCode.NOT_FOUND:
+                    return None
+                raise
         if state.status != WithdrawalStatus.AWAITING_SIGNATURE:
             return _view(id, state, None)
         return await self._with_message(handle, state)
 
     async def sign(self, id: str, signature: str) -> WithdrawalView | None:
-        try:
-            state = await self._handle(id).execute_update(
-                WithdrawalWorkflow.signed, signature, rpc_timeout=RPC_TIMEOUT
-            )
-        except WorkflowUpdateFailedError as error:
-            raise _refusal(error) from error
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                raise ApiError("not_awaiting_signature") from None
-            raise WithdrawalsUnavailable(str(error)) from error
+        async with _reached():
+            try:
+                state = await self._handle(id).execute_update(
+                    WithdrawalWorkflow.signed, signature, rpc_timeout=RPC_TIMEOUT
+                )
+            except WorkflowUpdateFailedError as error:
+                raise _refusal(error) from error
+            except RPCError as error:
+                if error.status == RPCStatusCode.NOT_FOUND:
+                    raise ApiError("not_awaiting_signature") from None
+                raise
         return _view(id, state, None)
 
     async def _with_message(self, handle: Handle, state: WithdrawalState) -> WithdrawalView:
         """A fresh message each time: one that waited long could no longer land."""
         try:
-            message = await handle.execute_update(WithdrawalWorkflow.message_to_sign, rpc_timeout=RPC_TIMEOUT)
+            async with _reached():
+                message = await handle.execute_update(
+                    WithdrawalWorkflow.message_to_sign, rpc_timeout=RPC_TIMEOUT
+                )
         except WorkflowUpdateFailedError as error:
             # The withdrawal goes on waiting; the code says what the message waits for, such as a batch on its way to the chain.
             return _view(handle.id, replace(state, code=_code(error)), None)
-        except RPCError as error:
-            raise WithdrawalsUnavailable(str(error)) from error
         return _view(handle.id, state, message.message)
 
     def _handle(self, id: str) -> Handle:

@@ -79,7 +79,10 @@ def read_command(body: bytes) -> c.Command:
 
 
 def check_ranges(value: Any) -> None:
-    """Raises `ApiError` bad_value for integers and texts that no record could hold."""
+    """Raises `ApiError` bad_value for integers and texts that no record could hold, and for texts that nobody could read.
+
+    A record is for good: PostgreSQL takes no NUL, so one in a record would end the ledger there.
+    """
     if isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             check_ranges(getattr(value, name))
@@ -89,8 +92,8 @@ def check_ranges(value: Any) -> None:
     elif isinstance(value, int):
         if abs(value) > INTEGER_MAX:
             raise ApiError("bad_value", "An integer is larger than 62 bits.")
-    elif isinstance(value, str) and len(value) > TEXT_MAX:
-        raise ApiError("bad_value", f"A text is longer than {TEXT_MAX} characters.")
+    elif isinstance(value, str) and (len(value) > TEXT_MAX or not value.isprintable()):
+        raise ApiError("bad_value", f"A text has at most {TEXT_MAX} characters, all of them printable.")
 
 
 def check_market(market: Market) -> None:

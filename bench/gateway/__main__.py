@@ -21,8 +21,8 @@ ABOUT: Final = f"""\
 Loopback WebSocket, the server in one process and all clients in another, journal on the disk that holds the code. Each of the
 connections has one request open at a time; times are from the send to the final answer, which comes when the fill is on disk. A
 request is answered either by standing quotes, or by a round trip: it is sent to ten makers, all ten quote, the best quote fills. The
-server is the real one, with its limits on: {MOST} traders and thirty makers, ten for each of three markets, because one connection may
-send 5,000 messages a second. Fixed rates are timed from the instant at which a request was due, over {MOST} connections. Where synced
+server is the real one, but for the limits on what one account may send: {MOST} traders and thirty makers, ten for each of three
+markets. Fixed rates are timed from the instant at which a request was due, over {MOST} connections. Where synced
 runs come out near or above unsynced ones, the difference is noise, and the disk is not what limits."""
 
 UNLIKE: Final = """\

@@ -1,5 +1,6 @@
 """The exchange as a process of its own, on a journal in the given directory: engine, HTTP and WebSocket as `perpdex serve api`
-runs them. Prices stand still, and the read side and the process host, which no request needs, are away.
+runs them. Prices stand still, the read side and the process host, which no request needs, are away, and an account may send as much
+as it can: what is measured is the exchange, not how little of it one agent may have.
 
     python -m bench.gateway.exchange DIRECTORY [--unsynced]
 
@@ -18,6 +19,8 @@ from typing import Any, Final, NoReturn
 import uvloop
 
 import matcher.journal
+from api.allowance import Limits
+from api.bucket import Rate
 from api.collaborators import EscrowInfo, WithdrawalsUnavailable
 from api.server import Given, Server
 from api.sessions import Sessions
@@ -32,6 +35,7 @@ from oracles.sources import Played
 OPERATOR_TOKEN: Final = "the operator's token of the benchmark"
 INDEX_TICKS: Final = 600_000
 INDEX_EVERY_S: Final = 1.0
+ANY_NUMBER: Final = Rate(per_second=1_000_000, burst=1_000_000)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ async def serve(directory: Path) -> None:
             withdrawals=Away(WithdrawalsUnavailable),
             escrow=EscrowInfo("", "", "", "", ""),
             prices=PriceFeed(Played({}, (), start=Nanos(0), seed=1), lambda routed: None, clock=time.time_ns),
+            limits=Limits(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER, ANY_NUMBER),
         )
     )
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

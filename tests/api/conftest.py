@@ -21,7 +21,7 @@ from api.streams import Item
 from core.batches import BatchStatus
 from core.events import BatchAdvanced, Filled, SettlementCut, concerns
 from core.market import DEFAULT_MARKETS
-from core.quantities import Nanos
+from core.quantities import SECOND, Nanos
 from ledger.queries import BatchView, FillView
 from matcher import commands as c
 from matcher.engine import Engine
@@ -194,6 +194,7 @@ class Exchange:
             withdrawals=self.withdrawals,
             escrow=ESCROW,
             prices=feed_into(self.engine, self.source),
+            lag_max=60 * SECOND,  # the loop is that of the tests, too, which do as they please with it
         )
         self.server = await Server.start(replace(given, **self.options))
         self.http = httpx.AsyncClient(base_url=self.server.http_url, timeout=20)
@@ -230,6 +231,11 @@ class Exchange:
         if deposit:
             await self.engine.ask(c.CreditDeposit(account, deposit, f"deposit-{account}-{time.time_ns()}"))
         return Agent(self, keypair, account, answer.json()["token"])
+
+    def signed_in(self, owner: Keypair, account: int) -> Agent:
+        """An agent of an account that exists."""
+        token, _ = self.server.edge.sessions.issue(account, self.engine.state.accounts[account].generation)
+        return Agent(self, owner, account, token)
 
     async def maker(
         self, name: str = "maker", bid: str = "59990.0", ask: str = "60010.0", size: str = "100"

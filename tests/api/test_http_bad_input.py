@@ -1,6 +1,7 @@
 """Malformed, oversized, hostile and stale input over HTTP: always a 4xx with a stable code, and never a change."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -273,6 +274,33 @@ async def test_commands_that_the_operator_may_not_give(exchange: Any) -> None:
     assert (await exchange.operator({"type": "ListMarket", "market": MARKET})).status_code == 200
     tiered = [*MARKET, [[[0, 100_000], [10**12, 200_000]], 10**13, 10**14]]
     assert (await exchange.operator({"type": "ListMarket", "market": tiered})).status_code == 200
+
+
+async def test_no_text_that_cannot_be_read_gets_into_the_journal(exchange: Any) -> None:
+    agent = await exchange.agent()
+    reserved = (
+        await exchange.operator(
+            {"type": "ReserveWithdrawal", "account": agent.account, "amount": 1, "key": "k"}
+        )
+    ).json()["events"][0]["withdrawal"]
+    price = {"price": 600_000, "confidence": 0, "published": time.time_ns()}
+    await exchange.operator({"type": "CutSettlement", "batch": 1})
+    before = exchange.engine.state.seq
+    for text in ("a\0b", "a\nb", "\x1b[2J", "a\u2028b", "a\u202eb", "\x7f"):
+        commands = (
+            {"type": "UpdateIndex", "market": 1, **price, "source": text},
+            {"type": "CreditDeposit", "account": agent.account, "amount": 1, "key": text},
+            {"type": "ReserveWithdrawal", "account": agent.account, "amount": 1, "key": text},
+            {"type": "FinishWithdrawal", "withdrawal": reserved, "paid": True, "signature": text},
+            {"type": "AdvanceBatch", "batch": 1, "status": 2, "signatures": [text]},
+            {"type": "RegisterAgent", "owner": str(agent.keypair.pubkey()), "name": text},
+            {"type": "RegisterAgent", "owner": text, "name": "a"},
+            {"type": "ListMarket", "market": [*MARKET[:-1], text]},
+        )
+        for command in commands:
+            answer = await exchange.operator(command)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_value"), command
+    assert exchange.engine.state.seq == before
 
 
 async def test_a_surprise_is_a_500_with_a_code(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
-from api import admission
-from api.admission import ADDRESSES_MAX, AGENTS_PER_OWNER, ALL, PER_ADDRESS, Admission
+from api import addresses
+from api.addresses import ADDRESSES_MAX
+from api.admission import AGENTS_PER_OWNER, ALL, PER_ADDRESS, Admission
 from api.bucket import Rate
 from api.collaborators import EscrowInfo
 from api.errors import ApiError
@@ -16,6 +17,9 @@ from matcher import commands as c
 
 FLEET = 150
 """Agents that the benchmarks and the demonstration bring from one machine, and some more."""
+
+PROXY = {"trusted_proxies": "127.0.0.1"}
+"""The tests' own address is then that of a proxy, which says for whom it calls."""
 
 ESCROW = EscrowInfo("program", "escrow", "vault", "mint", "http://127.0.0.1:1")
 
@@ -45,7 +49,7 @@ class Registering:
 
 
 async def test_one_address_cannot_use_up_the_places_of_the_others(new_exchange: Any) -> None:
-    exchange = await new_exchange(registrations_per_address=Rate(per_second=1, burst=2))
+    exchange = await new_exchange(registrations_per_address=Rate(per_second=1, burst=2), **PROXY)
     greedy = [await Registering(exchange, "203.0.113.7").register() for _ in range(4)]
     assert greedy == ["ok", "ok", "rate_limited", "rate_limited"]
     assert await Registering(exchange, "203.0.113.8").register() == "ok"
@@ -56,10 +60,19 @@ async def test_one_address_cannot_use_up_the_places_of_the_others(new_exchange: 
     ]
 
 
+@pytest.mark.parametrize("trusted", ["", "192.0.2.0/24"])
+async def test_nobody_chooses_the_address_that_it_is_counted_under(new_exchange: Any, trusted: str) -> None:
+    exchange = await new_exchange(
+        registrations_per_address=Rate(per_second=1, burst=2), trusted_proxies=trusted
+    )
+    answers = [await Registering(exchange, f"203.0.113.{host}").register() for host in range(4)]
+    assert answers == ["ok", "ok", "rate_limited", "rate_limited"]
+
+
 async def test_a_challenge_outlives_an_answer_that_says_to_retry(
     new_exchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchange = await new_exchange(registrations_per_address=Rate(per_second=1, burst=1))
+    exchange = await new_exchange(registrations_per_address=Rate(per_second=1, burst=1), **PROXY)
     assert await Registering(exchange).register() == "ok"
     late = Registering(exchange)
     text = await late.challenge()
@@ -111,7 +124,7 @@ def test_forgetting_an_address_forgets_no_debt() -> None:
 
 
 def test_the_table_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "ADDRESSES_MAX", 2)
+    monkeypatch.setattr(addresses, "ADDRESSES_MAX", 2)
     gate = Admission(ALL, Rate(per_second=1, burst=1), now=0)
     for address in ("a", "b", "c"):
         gate.take(address, now=0)

@@ -11,9 +11,7 @@ import websockets
 from solders.keypair import Keypair
 
 from api import socket as server_socket
-from api.bucket import Bucket, Rate
 from api.closing import CloseCode
-from core.quantities import SECOND
 from matcher import commands as c
 
 
@@ -160,34 +158,6 @@ async def test_another_protocol_is_hung_up_on(exchange: Any) -> None:
     for _ in range(server_socket.BAD_MESSAGES_MAX):
         await agent.socket.send("hello")
     assert await closed_with(agent.socket) == CloseCode.BAD_MESSAGES
-
-
-async def test_rates_are_limited_but_never_those_of_cancels(new_exchange: Any) -> None:
-    exchange = await new_exchange(rate=Rate(per_second=1, burst=3))
-    agent = await exchange.agent()
-    await agent.open()  # takes one
-    answers = [(await agent.ask(op="ping", id=str(number)))["ev"] for number in range(4)]
-    assert answers == ["pong", "pong", "error", "error"]
-    for number in range(10):
-        assert (await agent.ask(op="cancel_all", id=f"c{number}"))["ev"] == "ack"
-
-
-async def test_setting_the_dead_mans_switch_is_limited_but_never_switching_it_off(new_exchange: Any) -> None:
-    exchange = await new_exchange(rate=Rate(per_second=1, burst=3))
-    agent = await exchange.agent()
-    await agent.open()
-    answers = [await agent.ask(op="cancel_after", id=f"on-{n}", in_ms=60_000) for n in range(5)]
-    assert answers[-1]["code"] == "rate_limited"
-    answers = [await agent.ask(op="cancel_after", id=f"off-{n}", in_ms=0) for n in range(5)]
-    assert {answer["ev"] for answer in answers} == {"ack"}
-
-
-def test_a_bucket_refills_at_its_rate() -> None:
-    bucket = Bucket(Rate(per_second=10, burst=2), 0)
-    assert [bucket.take(0) for _ in range(3)] == [True, True, False]
-    assert not bucket.take(SECOND // 10 - 1)
-    assert bucket.take(SECOND // 10)
-    assert [bucket.take(10 * SECOND) for _ in range(3)] == [True, True, False]
 
 
 async def test_a_slow_reader_is_disconnected(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:

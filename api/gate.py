@@ -1,0 +1,39 @@
+"""What every message of an authenticated connection passes first: its account's allowance, and the measured load."""
+
+import time
+from typing import Final
+
+from api import wire
+from api.allowance import Allowance
+from api.collaborators import Edge
+from api.errors import ApiError
+
+SHEDDABLE: Final = frozenset({wire.Request, wire.Quote, wire.Quotes})
+"""Refused while the loop lags: what makes work for others."""
+
+
+class Flooding(Exception):
+    """Even refusing so many messages costs the others too much."""
+
+
+def admit(edge: Edge, account: int, allowance: Allowance, op: wire.Op) -> None:
+    """Let `op` through, or raise `ApiError` rate_limited or overloaded, or `Flooding`.
+
+    What takes risk off is refused by neither. The first answer to a request is free: its maker did not choose when to be asked.
+    """
+    now, cancels = time.monotonic_ns(), wire.takes_risk_off(op)
+    if not _awaited(edge, account, op) and (cancels or not allowance.take(now)):
+        if not allowance.bear(now):
+            raise Flooding
+        if not cancels:
+            raise ApiError("rate_limited")
+    if not cancels and type(op) in SHEDDABLE and edge.lag.is_high(now):
+        raise ApiError("overloaded")
+
+
+def _awaited(edge: Edge, account: int, op: wire.Op) -> bool:
+    """Whether a request waits for this message."""
+    if not isinstance(op, wire.Quote | wire.Pass):
+        return False
+    request = edge.engine.state.book.requests.get(op.request)
+    return request is not None and account in request.waiting
