@@ -70,8 +70,9 @@ def _limits() -> list[str]:
         f"An account may send {account.per_second:,} messages a second ({account.burst:,} at once after a pause) over all its "
         f"connections, the accounts of one owner {owner.per_second:,} together; a call over HTTP counts as {CALL_COST}, and an "
         f"address may make {LIMITS.address.per_second:,} of them a second. Beyond that messages are refused with `rate_limited`. "
-        "Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, `quotes` without levels, and "
-        f"`cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free ones close the connection. "
+        "Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, `quotes` without "
+        f"levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free ones close the "
+        "connection. "
         "While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with `overloaded`.",
     ]
 
