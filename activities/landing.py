@@ -74,7 +74,8 @@ class Lander:
             case Failed():
                 await self._close(pending.signature, FAILED)
             case Refused():
-                await self._ledger.close_submission(pending.signature, FAILED)
+                # Expired unheard of is a weaker word than refused unsent: whoever must know that nothing landed, asks for more.
+                await self._ledger.close_submission(pending.signature, EXPIRED if fate.expired else FAILED)
             case Expired():
                 await self._ledger.close_submission(pending.signature, EXPIRED)
         return fate

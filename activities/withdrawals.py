@@ -17,15 +17,17 @@ from activities.landing import Lander
 from chain.escrow import EscrowClient
 from chain.keys import Signer
 from chain.rpc import FINALIZED
-from chain.send import Expired, Failed, Fate, Landed, Refused
+from chain.send import Expired, Failed, Fate, Landed, Refused, slot_past
 from chain.transactions import SignedTransaction, UnsignedTransaction
 from core.events import WithdrawalFinished
 from ledger.queries import Queries
-from ledger.settlement import SIGNED, Settlement
+from ledger.settlement import FAILED, SIGNED, Settlement
 from matcher.commands import FinishWithdrawal, ReserveWithdrawal
 
 LEDGER_PATIENCE_S: Final = 20.0
 STREAM_PIECE: Final = 1_000
+EXPIRY_POLL_S: Final = 1.0
+"""Bytes take about a minute to expire."""
 
 
 @dataclass
@@ -72,11 +74,32 @@ class PaymentOutcome:
     message: str = ""
 
 
+class Ending(StrEnum):
+    PAID = "paid"
+    RELEASED = "released"
+    UNDECIDED = "undecided"
+    """The chain no longer tells whether it was paid: nothing is done until a person says."""
+
+
 @dataclass
 class Closing:
-    withdrawal: int
+    """How a withdrawal is to end: `paid` by `signature`, or given back unless the chain says otherwise.
+
+    `last_height` is the last block at which something that the owner signed can land, 0 when it never signed; the ledger may know
+    of later ones. `decided`: a person has looked, and what is said here is done.
+    """
+
+    payment: Payment
     paid: bool
     signature: str
+    last_height: int = 0
+    decided: bool = False
+
+
+@dataclass
+class Closed:
+    ending: Ending
+    signature: str = ""
 
 
 def signature_is_owners(owner: str, message: str, signature: str) -> bool:
@@ -85,6 +108,10 @@ def signature_is_owners(owner: str, message: str, signature: str) -> bool:
         return Signature.from_string(signature).verify(Pubkey.from_string(owner), base64.b64decode(message))
     except ValueError:
         return False
+
+
+def _reference(payment: Payment) -> str:
+    return f"withdrawal/{payment.withdrawal}"
 
 
 class WithdrawalActivities:
@@ -155,7 +182,7 @@ class WithdrawalActivities:
     async def pay(self, payment: Payment, message: MessageToSign, signature: str) -> PaymentOutcome:
         """Land the owner's message, or say for certain that it will not; paid means final."""
         async with heartbeats():
-            tried = await self._ledger.submissions(f"withdrawal/{payment.withdrawal}")
+            tried = await self._ledger.submissions(_reference(payment))
             if await self._is_paid(payment):
                 return PaymentOutcome(PaymentStatus.PAID, await self._lander.find_landed(tried))
             pending = next((one for one in tried if one.status == SIGNED), None)
@@ -164,15 +191,25 @@ class WithdrawalActivities:
                 signed = self._signed(payment, message, signature)
                 if any(one.signature == signed.signature for one in tried):
                     return PaymentOutcome(PaymentStatus.EXPIRED)
-                pending = await self._lander.keep(f"withdrawal/{payment.withdrawal}", signed)
+                pending = await self._lander.keep(_reference(payment), signed)
             fate = await self._lander.decide(pending, FINALIZED, sent_before=sent_before)
             return await self._outcome(payment, fate)
 
     @activity.defn
-    async def finish(self, closing: Closing) -> None:
-        """Close the reservation in the engine, paid or given back."""
+    async def finish(self, closing: Closing) -> Closed:
+        """Close the reservation in the engine, paid or given back, or leave it when the chain does not tell which.
+
+        Nothing is given back before the chain was asked at a moment when nothing that was signed can land any more.
+        """
         async with heartbeats():
-            await self._door.command(FinishWithdrawal(closing.withdrawal, closing.paid, closing.signature))
+            closed = Closed(Ending.PAID if closing.paid else Ending.RELEASED, closing.signature)
+            if not (closing.paid or closing.decided):
+                closed = await self._last_look(closing)
+            if closed.ending != Ending.UNDECIDED:
+                paid = closed.ending == Ending.PAID
+                number = closing.payment.withdrawal
+                await self._door.command(FinishWithdrawal(number, paid, closed.signature))
+            return closed
 
     def _signed(self, payment: Payment, message: MessageToSign, signature: str) -> SignedTransaction:
         unsigned = UnsignedTransaction(base64.b64decode(message.message), message.last_valid_block_height)
@@ -192,6 +229,35 @@ class WithdrawalActivities:
                 )
             case Expired():
                 return PaymentOutcome(PaymentStatus.EXPIRED, fate.signature)
+
+    async def _last_look(self, closing: Closing) -> Closed:
+        """What became of a withdrawal by the finalized slot, once everything signed for it has expired."""
+        payment = closing.payment
+        tried = await self._ledger.submissions(_reference(payment))
+        heights = (one.last_valid_block_height for one in tried)
+        last = await self._last_withdrawal_after(payment.account, max(closing.last_height, *heights, 0))
+        if last < payment.withdrawal:
+            return Closed(Ending.RELEASED)
+        signature = await self._lander.find_landed(tried)
+        if last == payment.withdrawal or signature:
+            return Closed(Ending.PAID, signature)
+        # A later one was paid, so the slot says nothing about this one. Bytes that failed, or that were refused before anybody had
+        # them, did not pay it. Of expired ones only a node says so, and it may have forgotten them.
+        all_known = bool(tried) or not closing.last_height
+        unpaid = all_known and all(one.status == FAILED for one in tried)
+        return Closed(Ending.RELEASED if unpaid else Ending.UNDECIDED)
+
+    async def _last_withdrawal_after(self, account: int, height: int) -> int:
+        """Number of the account's last paid withdrawal, finalized, as of a slot past the block `height` (0: any)."""
+        while True:
+            past = await slot_past(self._escrow.client, height) if height else 0
+            if past or not height:
+                place = await self._escrow.view.slot_of(account, FINALIZED)
+                if place is None:
+                    raise ApplicationError("the node does not show the account's slot", type="node_behind")
+                if place.seen >= past:
+                    return place.slot.last_withdrawal
+            await asyncio.sleep(EXPIRY_POLL_S)
 
     async def _is_paid(self, payment: Payment) -> bool:
         """Whether the slot's last withdrawal, in the final state, is this one: nothing else sets it to this number."""

@@ -11,7 +11,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.collaborators import WithdrawalsUnavailable, WithdrawalView
 from api.errors import ApiError
-from workflows.withdrawals import WithdrawalRequest, WithdrawalState, WithdrawalStatus, WithdrawalWorkflow
+from workflows.withdrawal_state import WithdrawalRequest, WithdrawalState, WithdrawalStatus
+from workflows.withdrawals import WithdrawalWorkflow
 
 RPC_TIMEOUT: Final = timedelta(seconds=10)
 REFUSALS: Final = frozenset({"bad_signature", "not_awaiting_signature"})

@@ -50,10 +50,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an engine account is on chain."""
+    """Where an engine account is on chain, as of the chain's slot `seen`."""
 
     page: int
     slot: Slot
+    seen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,13 @@ class EscrowView:
 
     async def slot_of(self, account: int, commitment: str = CONFIRMED) -> Place | None:
         """The slot of an engine account, or None when it has none at this commitment. New accounts are in the last page."""
-        for page in reversed(await self.pages(commitment)):
+        snapshot = await self._snapshot(commitment)
+        if snapshot is None:
+            return None
+        for page in reversed(snapshot.pages):
             for slot in page.slots:
                 if slot.account == account:
-                    return Place(page.index, slot)
+                    return Place(page.index, slot, snapshot.slot)
         return None
 
     async def snapshot(self, commitment: str = FINALIZED) -> EscrowSnapshot:

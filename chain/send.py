@@ -5,7 +5,7 @@ decided by asking the chain, and "they never will" only once a finalized block i
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The node's trial run failed, so it was not handed on, at no cost; nobody else has the bytes, or they have expired.
+    """The node's trial run failed, so it was not handed on, at no cost; nobody else has the bytes, or they have `expired`.
 
     `code` as in `Failed`.
     """
@@ -62,6 +62,7 @@ class Refused:
     signature: str
     code: str
     logs: tuple[str, ...]
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,13 @@ async def send_until(
         try:
             # Height first, status after: what is missing from a view newer than that height cannot appear later.
             again = loop.time() >= due
-            past = await _slot_past(client, transaction.last_valid_block_height) if again and handed_on else 0
+            past = await slot_past(client, transaction.last_valid_block_height) if again and handed_on else 0
             status = await _status(client, signature, newer_than=past)
             if status is not None:
                 if LEVELS[_commitment_of(status)] >= LEVELS[commitment]:
                     return await _landed(client, signature, status)
             elif past:
-                return refusal or Expired(signature)
+                return replace(refusal, expired=True) if refusal is not None else Expired(signature)
             elif again:
                 answer = await _submit(client, transaction)
                 if isinstance(answer, Refused):
@@ -147,8 +148,8 @@ async def _landed(client: AsyncClient, signature: str, status: Any) -> Landed | 
     return Failed(signature, status.slot, _code(status.err), logs)
 
 
-async def _slot_past(client: AsyncClient, block_height: int) -> int:
-    """The finalized slot when it is past `block_height`, else 0."""
+async def slot_past(client: AsyncClient, block_height: int) -> int:
+    """The finalized slot when it is past `block_height`, else 0: bytes valid until then land in no later slot."""
     info = (await ask(client.get_epoch_info(FINALIZED))).value
     return int(info.absolute_slot) if info.block_height > block_height else 0
 

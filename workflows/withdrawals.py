@@ -1,9 +1,8 @@
 """One withdrawal: reserved in the engine, signed by owner and operator, paid by the chain, closed either way exactly once."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from temporalio import workflow
@@ -12,7 +11,9 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.withdrawals import (
+        Closed,
         Closing,
+        Ending,
         MessageToSign,
         Payment,
         PaymentStatus,
@@ -21,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         signature_is_owners,
     )
     from workflows.steps import AGENT, code, must_happen, reason
+    from workflows.withdrawal_state import Decision, WithdrawalRequest, WithdrawalState, WithdrawalStatus
 
 OWNER_PATIENCE: Final = timedelta(minutes=15)
 """How long the reservation waits for the owner's signature before it is released."""
@@ -29,62 +31,10 @@ MESSAGES_KEPT: Final = 8
 MESSAGE_FRESH: Final = timedelta(seconds=15)
 """A message younger than this is handed out again: most of its minute is left."""
 
-
-class WithdrawalStatus(StrEnum):
-    STARTING = "starting"
-    AWAITING_SIGNATURE = "awaiting_signature"
-    PAYING = "paying"
-    PAID = "paid"
-    RELEASED = "released"
-    REFUSED = "refused"
-
-
-CLOSED: Final = frozenset({WithdrawalStatus.PAID, WithdrawalStatus.RELEASED, WithdrawalStatus.REFUSED})
-
-
-@dataclass
-class WithdrawalRequest:
-    """What the owner asks for. `amount` is micro-USDC; `key` makes it one withdrawal however often it is sent.
-
-    `destination` is a token account of the owner; empty means the owner's associated token account.
-    """
-
-    account: int
-    owner: str
-    amount: int
-    key: str
-    destination: str = ""
-
-
-@dataclass
-class WithdrawalState:
-    """Where a withdrawal stands: also its result. `withdrawal` is the engine's number, 0 before it is reserved."""
-
-    request: WithdrawalRequest
-    status: WithdrawalStatus = WithdrawalStatus.STARTING
-    withdrawal: int = 0
-    signature: str = ""
-    code: str = ""
-    message: str = ""
-    sign_before: str = ""
-    trouble: str = ""
-
-    def text(self) -> str:
-        """Markdown for the workflow's current details."""
-        asked = self.request
-        lines = [
-            f"**{self.status}**: {asked.amount} micro-USDC of account {asked.account}",
-            f"- engine withdrawal: {self.withdrawal or 'none yet'}",
-        ]
-        if self.status == WithdrawalStatus.AWAITING_SIGNATURE:
-            lines.append(f"- released unless the owner signs before {self.sign_before}")
-        if self.signature:
-            lines.append(f"- transaction: `{self.signature}`")
-        if self.code:
-            lines.append(f"- {self.code}: {self.message}")
-        if self.trouble:
-            lines.append(f"- **trouble**: {self.trouble}")
-        return "\n".join(lines)
+UNDECIDED: Final = (
+    "withdrawal_undecided: a later withdrawal of the account was paid, and no node knows what became of this one; look for it in the "
+    "account's history on chain, then send the update `decide`"
+)
 
 
 @workflow.defn
@@ -100,7 +50,10 @@ class WithdrawalWorkflow:
         self._state = WithdrawalState(request)
         self._messages: list[tuple[datetime, MessageToSign]] = []
         self._signed: tuple[MessageToSign, str] | None = None
+        self._last_height = 0
         self._too_late = False
+        self._undecided = False
+        self._decision: Decision | None = None
 
     @workflow.run
     async def run(self, request: WithdrawalRequest) -> WithdrawalState:
@@ -148,8 +101,22 @@ class WithdrawalWorkflow:
         message = self._message_under(signature)
         assert message is not None
         self._signed = (message, signature)
+        self._last_height = max(self._last_height, message.last_valid_block_height)
         self._to(WithdrawalStatus.PAYING)
         return self._state
+
+    @workflow.update
+    def decide(self, decision: Decision) -> WithdrawalState:
+        """A person says what became of a withdrawal of which the chain no longer tells. Fails with type `decided` otherwise."""
+        self._decision = decision
+        return self._state
+
+    @decide.validator
+    def _check_decide(self, decision: Decision) -> None:
+        if not self._undecided or self._decision is not None:
+            raise ApplicationError("There is nothing to decide.", type="decided")
+        if decision.paid != bool(decision.signature):
+            raise ApplicationError("A payment has a signature, a release has none.", type="bad_value")
 
     @signed.validator
     def _check_signed(self, signature: str) -> None:
@@ -228,9 +195,32 @@ class WithdrawalWorkflow:
         return Payment(asked.account, asked.owner, asked.amount, asked.destination, self._state.withdrawal)
 
     async def _close(self, paid: bool) -> None:
-        closing = Closing(self._state.withdrawal, paid, self._state.signature)
-        await must_happen(WithdrawalActivities.finish, closing, on_trouble=self._trouble)
-        self._to(WithdrawalStatus.PAID if paid else WithdrawalStatus.RELEASED)
+        self._to(WithdrawalStatus.PAYING if paid else WithdrawalStatus.RELEASING)
+        closing = Closing(self._payment(), paid, self._state.signature, self._last_height)
+        closed = await self._finish(closing)
+        if closed.ending == Ending.UNDECIDED:
+            decision = await self._ask_a_person()
+            closed = await self._finish(replace(closing, **asdict(decision), decided=True))
+        self._state.signature = closed.signature
+        if closed.ending == Ending.PAID:
+            self._explain("", "")
+        self._to(WithdrawalStatus.PAID if closed.ending == Ending.PAID else WithdrawalStatus.RELEASED)
+
+    async def _finish(self, closing: Closing) -> Closed:
+        return await must_happen(
+            WithdrawalActivities.finish, closing, on_trouble=self._trouble, within=timedelta(minutes=5)
+        )
+
+    async def _ask_a_person(self) -> Decision:
+        """Wait for `decide`, however long; the memo shows it in every list of workflows."""
+        self._undecided = True
+        workflow.upsert_memo({"undecided": UNDECIDED})
+        self._trouble(UNDECIDED)
+        await workflow.wait_condition(lambda: self._decision is not None)
+        workflow.upsert_memo({"undecided": None})
+        self._trouble("")
+        assert self._decision is not None
+        return self._decision
 
     def _trouble(self, sentence: str) -> None:
         self._state.trouble = sentence

@@ -18,7 +18,9 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.withdrawals import (
+    Closed,
     Closing,
+    Ending,
     MessageToSign,
     Payment,
     PaymentOutcome,
@@ -56,8 +58,8 @@ async def pay(payment: Payment, message: MessageToSign, signature: str) -> Payme
 
 
 @activity.defn(name="finish")
-async def finish(closing: Closing) -> None:
-    return None
+async def finish(closing: Closing) -> Closed:
+    return Closed(Ending.PAID if closing.paid else Ending.RELEASED, closing.signature)
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ async def test_a_refusal_is_final_at_once_only_for_bytes_that_nobody_has(rough: 
     fresh = await rough.deposit(2_000_000)
     refused = await rough.send(fresh)
     assert isinstance(refused, Refused)
-    assert (refused.code, await rough.held()) == ("Custom(1)", 0)
+    assert (refused.code, refused.expired, await rough.held()) == ("Custom(1)", False, 0)
     # The answer to the first submission is lost: the bytes may be on their way, so the second's refusal decides nothing yet.
     unsure = await rough.deposit(2_000_001)
     rough.proxy.fail("sendTransaction", Fault.REFUSE)
@@ -155,7 +155,7 @@ async def test_a_refusal_is_final_at_once_only_for_bytes_that_nobody_has(rough: 
 async def test_a_refusal_that_stands_is_told_when_the_bytes_have_expired(rough: Rough) -> None:
     fate = await rough.send(await rough.deposit(2_000_000), sent_before=True)
     assert isinstance(fate, Refused)
-    assert fate.code == "Custom(1)"
+    assert (fate.code, fate.expired) == ("Custom(1)", True)
 
 
 async def test_a_failure_on_chain_is_final_and_paid_for(rough: Rough) -> None:

@@ -1,5 +1,6 @@
 """Every way a withdrawal can end, and that the owner is only ever asked, answered and closed once."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -8,8 +9,17 @@ from solders.keypair import Keypair
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from activities.withdrawals import Closing, MessageToSign, PaymentOutcome, PaymentStatus
-from workflows.withdrawals import WithdrawalRequest, WithdrawalState, WithdrawalStatus, WithdrawalWorkflow
+from activities.withdrawals import (
+    Closed,
+    Closing,
+    Ending,
+    MessageToSign,
+    Payment,
+    PaymentOutcome,
+    PaymentStatus,
+)
+from workflows.withdrawal_state import Decision, WithdrawalRequest, WithdrawalState, WithdrawalStatus
+from workflows.withdrawals import OWNER_PATIENCE, WithdrawalWorkflow
 
 OWNER = Keypair.from_seed(bytes(32))
 REQUEST = WithdrawalRequest(16, str(OWNER.pubkey()), 5_000_000, "rent")
@@ -18,6 +28,7 @@ PAID = PaymentOutcome(PaymentStatus.PAID, "signature")
 EXPIRED = PaymentOutcome(PaymentStatus.EXPIRED, "signature")
 REFUSED = PaymentOutcome(PaymentStatus.REFUSED, "signature", "WithdrawalOrder", "The escrow refused it.")
 
+PAYMENT = Payment(16, REQUEST.owner, REQUEST.amount, "", 7)
 Handle = WorkflowHandle[WithdrawalWorkflow, WithdrawalState]
 
 
@@ -34,12 +45,17 @@ async def sign(handle: Handle) -> WithdrawalState:
     return await handle.execute_update(WithdrawalWorkflow.signed, str(signature))
 
 
+def as_asked(closing: Closing) -> Closed:
+    """The chain has nothing to add."""
+    return Closed(Ending.PAID if closing.paid else Ending.RELEASED, closing.signature)
+
+
 def closings(script: Any) -> list[Closing]:
     return [arguments[0] for name, arguments in script.calls if name == "finish"]
 
 
 async def test_it_is_paid(client, script_of, working, keep_history):
-    script = script_of(reserve=7, build_message=FIRST, pay=PAID, finish=None)
+    script = script_of(reserve=7, build_message=FIRST, pay=PAID, finish=as_asked)
     async with working(script):
         handle = await started(client, "paid")
         assert (await handle.execute_update(WithdrawalWorkflow.reserved)).withdrawal == 7
@@ -47,28 +63,28 @@ async def test_it_is_paid(client, script_of, working, keep_history):
         ended = await handle.result()
         await keep_history(client, "withdrawal-paid", handle.id)
     assert (ended.status, ended.signature, ended.code) == (WithdrawalStatus.PAID, "signature", "")
-    assert closings(script) == [Closing(7, True, "signature")]
+    assert closings(script) == [Closing(PAYMENT, True, "signature", 150)]
 
 
 async def test_the_owner_never_signs(client, script_of, working, keep_history):
-    script = script_of(reserve=7, finish=None)
+    script = script_of(reserve=7, finish=as_asked)
     async with working(script):
         handle = await started(client, "never-signed")
         ended = await handle.result()
         await keep_history(client, "withdrawal-never-signed", handle.id)
     assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "owner_never_signed")
-    assert closings(script) == [Closing(7, False, "")]
+    assert closings(script) == [Closing(PAYMENT, False, "", 0)]
 
 
 async def test_the_chain_refuses(client, script_of, working, keep_history):
-    script = script_of(reserve=7, build_message=FIRST, pay=REFUSED, finish=None)
+    script = script_of(reserve=7, build_message=FIRST, pay=REFUSED, finish=as_asked)
     async with working(script):
         handle = await started(client, "refused-by-chain")
         await sign(handle)
         ended = await handle.result()
         await keep_history(client, "withdrawal-refused-by-chain", handle.id)
     assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "WithdrawalOrder")
-    assert closings(script) == [Closing(7, False, "")]
+    assert closings(script) == [Closing(PAYMENT, False, "", 150)]
 
 
 async def test_the_engine_refuses(client, script_of, working, keep_history):
@@ -87,7 +103,7 @@ async def test_the_engine_refuses(client, script_of, working, keep_history):
 
 
 async def test_it_comes_too_late_and_is_signed_again(environment, client, script_of, working, keep_history):
-    script = script_of(reserve=7, build_message=[FIRST, SECOND], pay=[EXPIRED, PAID], finish=None)
+    script = script_of(reserve=7, build_message=[FIRST, SECOND], pay=[EXPIRED, PAID], finish=as_asked)
     async with working(script):
         handle = await started(client, "signed-twice")
         await sign(handle)
@@ -100,22 +116,22 @@ async def test_it_comes_too_late_and_is_signed_again(environment, client, script
         await keep_history(client, "withdrawal-signed-twice", handle.id)
     assert ended.status == WithdrawalStatus.PAID
     assert [arguments[1] for name, arguments in script.calls if name == "pay"] == [FIRST, SECOND]
-    assert closings(script) == [Closing(7, True, "signature")]
+    assert closings(script) == [Closing(PAYMENT, True, "signature", 150)]
 
 
 async def test_it_comes_too_late_and_is_not_signed_again(client, script_of, working, keep_history):
-    script = script_of(reserve=7, build_message=FIRST, pay=EXPIRED, finish=None)
+    script = script_of(reserve=7, build_message=FIRST, pay=EXPIRED, finish=as_asked)
     async with working(script):
         handle = await started(client, "expired")
         await sign(handle)
         ended = await handle.result()
         await keep_history(client, "withdrawal-expired", handle.id)
     assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "owner_never_signed")
-    assert closings(script) == [Closing(7, False, "")]
+    assert closings(script) == [Closing(PAYMENT, False, "", 150)]
 
 
 async def test_nobody_but_the_owner_signs_and_nothing_but_what_was_handed_out(client, script_of, working):
-    script = script_of(reserve=7, build_message=FIRST, pay=PAID, finish=None)
+    script = script_of(reserve=7, build_message=FIRST, pay=PAID, finish=as_asked)
     async with working(script):
         handle = await started(client, "forged")
         message = await handle.execute_update(WithdrawalWorkflow.message_to_sign)
@@ -129,3 +145,47 @@ async def test_nobody_but_the_owner_signs_and_nothing_but_what_was_handed_out(cl
             await sign(handle)
         assert (await handle.result()).status == WithdrawalStatus.PAID
     assert script.names().count("pay") == 1
+
+
+async def test_what_the_chain_turns_out_to_have_paid_is_paid(client, script_of, working, keep_history):
+    script = script_of(reserve=7, build_message=FIRST, pay=EXPIRED, finish=Closed(Ending.PAID, "landed"))
+    async with working(script):
+        handle = await started(client, "landed-after-all")
+        await sign(handle)
+        ended = await handle.result()
+        await keep_history(client, "withdrawal-landed-after-all", handle.id)
+    assert (ended.status, ended.signature, ended.code) == (WithdrawalStatus.PAID, "landed", "")
+
+
+@pytest.mark.parametrize(
+    ("decision", "status"),
+    [
+        (Decision(paid=True, signature="found"), WithdrawalStatus.PAID),
+        (Decision(paid=False), WithdrawalStatus.RELEASED),
+    ],
+)
+async def test_what_the_chain_does_not_tell_a_person_decides(
+    environment, client, script_of, working, keep_history, decision, status
+):
+    undecided = [Closed(Ending.UNDECIDED), as_asked]
+    script = script_of(reserve=7, build_message=FIRST, pay=EXPIRED, finish=undecided)
+    async with working(script):
+        handle = await started(client, f"undecided-{status}")
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update(WithdrawalWorkflow.decide, decision)
+        assert refused.value.cause.type == "decided"
+        await sign(handle)
+        while (await handle.query(WithdrawalWorkflow.state)).code != "transaction_expired":
+            pass
+        await environment.sleep(OWNER_PATIENCE)
+        while "withdrawal_undecided" not in (await handle.query(WithdrawalWorkflow.state)).trouble:
+            await asyncio.sleep(0.05)
+        assert "undecided" in await (await handle.describe()).memo()
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update(WithdrawalWorkflow.decide, Decision(paid=True))
+        assert refused.value.cause.type == "bad_value"
+        await handle.execute_update(WithdrawalWorkflow.decide, decision)
+        ended = await handle.result()
+        await keep_history(client, f"withdrawal-undecided-{status}", handle.id)
+    assert (ended.status, ended.signature, ended.trouble) == (status, decision.signature, "")
+    assert [one.decided for one in closings(script)] == [False, True]

@@ -14,13 +14,8 @@ from chain.events import Deposited, Withdrawn
 from chain.keys import Signer
 from chain.localnet.fault_proxy import Fault
 from matcher.commands import RegisterAgent
-from workflows.withdrawals import (
-    CLOSED,
-    WithdrawalRequest,
-    WithdrawalState,
-    WithdrawalStatus,
-    WithdrawalWorkflow,
-)
+from workflows.withdrawal_state import CLOSED, WithdrawalRequest, WithdrawalState, WithdrawalStatus
+from workflows.withdrawals import WithdrawalWorkflow
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 USDC = 1_000_000

@@ -1,0 +1,71 @@
+"""The worker's steps over a real chain and a real ledger; the engine's door is a local server that takes commands and keeps them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+
+from activities.engine_door import EngineDoor
+from activities.landing import Lander
+from activities.withdrawals import WithdrawalActivities
+from ledger.database import open_pool
+from ledger.queries import Queries
+from ledger.settlement import Settlement
+
+
+class DoorServer:
+    """The operator's door over HTTP, which has every command done: `commands` are those it took."""
+
+    def __init__(self) -> None:
+        self.commands: list[dict[str, Any]] = []
+        self.url = ""
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        self.commands.append(json.loads(body))
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"seq":1,"repeated":false,"events":[]}'})
+
+
+@pytest.fixture
+async def door_server() -> AsyncIterator[DoorServer]:
+    door = DoorServer()
+    config = uvicorn.Config(door, port=0, interface="asgi3", lifespan="off", log_level="critical")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    door.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    yield door
+    server.should_exit = server.force_exit = True
+    await serving
+
+
+@pytest.fixture
+async def ledger(postgres_url: str) -> AsyncIterator[Settlement]:
+    pool = open_pool(postgres_url)
+    yield Settlement(pool)
+    await pool.dispose()
+
+
+@pytest.fixture
+async def withdrawals(
+    world: Any, ledger: Settlement, postgres_url: str, door_server: DoorServer
+) -> AsyncIterator[WithdrawalActivities]:
+    door, pool = EngineDoor(door_server.url, "token"), open_pool(postgres_url)
+    lander = Lander(ledger, world.escrow)
+    yield WithdrawalActivities(door, ledger, Queries(pool), world.escrow, lander, world.operator)
+    await door.close()
+    await pool.dispose()

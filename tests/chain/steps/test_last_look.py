@@ -1,0 +1,119 @@
+"""What is given back was not paid: a withdrawal is released only by what the finalized chain says, after everything signed expired."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.withdrawals import Closed, Closing, Ending, Payment
+from chain.transactions import SignedTransaction
+from ledger.settlement import EXPIRED, FAILED, SIGNED
+
+AMOUNT = 5_000_000
+
+
+class Payer:
+    """An account with money in the escrow, and what is signed and told about its withdrawals."""
+
+    def __init__(self, world: Any, ledger: Any, steps: Any, door: Any, owner: Any) -> None:
+        self.world, self.ledger, self.steps, self.door, self.owner = world, ledger, steps, door, owner
+
+    async def signed(self, withdrawal: int, status: str) -> SignedTransaction:
+        """Bytes in the ledger, with what the ledger believes of them."""
+        built: SignedTransaction = await self.world.escrow.build_withdraw(
+            self.world.operator, self.owner, 0, 2, AMOUNT, withdrawal
+        )
+        reference, height = f"withdrawal/{withdrawal}", built.last_valid_block_height
+        await self.ledger.add_submission(built.signature, reference, built.raw, height)
+        if status != SIGNED:
+            await self.ledger.close_submission(built.signature, status)
+        return built
+
+    async def land(self, signed: SignedTransaction) -> None:
+        async def built() -> SignedTransaction:
+            return signed
+
+        await self.world.land(built(), "finalized")
+
+    async def give_back(self, withdrawal: int, last_height: int = 0) -> Closed:
+        payment = Payment(16, str(self.owner.pubkey), AMOUNT, "", withdrawal)
+        closing = Closing(payment, paid=False, signature="", last_height=last_height)
+        closed: Closed = await ActivityEnvironment().run(self.steps.finish, closing)
+        return closed
+
+    def told(self) -> list[tuple[int, bool, str]]:
+        """What the engine was told of withdrawals."""
+        return [(one["withdrawal"], one["paid"], one["signature"]) for one in self.door.commands]
+
+
+@pytest.fixture
+async def payer(world: Any, ledger: Any, withdrawals: Any, door_server: Any) -> Payer:
+    owner = await world.agent(16, 100_000_000)
+    await world.land(world.escrow.build_deposit(owner, 0, 2, 50_000_000), "finalized")
+    return Payer(world, ledger, withdrawals, door_server, owner)
+
+
+async def test_what_landed_though_a_node_called_it_expired_is_paid(payer: Payer) -> None:
+    signed = await payer.signed(7, EXPIRED)
+    await payer.land(signed)
+    assert await payer.give_back(7) == Closed(Ending.PAID, signed.signature)
+    assert payer.told() == [(7, True, signed.signature)]
+
+
+async def test_nothing_is_given_back_while_signed_bytes_may_land(payer: Payer) -> None:
+    signed = await payer.signed(7, SIGNED)
+    giving = asyncio.create_task(payer.give_back(7))
+    await asyncio.sleep(0.5)
+    assert (giving.done(), payer.told()) == (False, [])
+    await payer.land(signed)
+    assert await giving == Closed(Ending.PAID, signed.signature)
+    assert payer.told() == [(7, True, signed.signature)]
+
+
+async def test_what_the_workflow_had_signed_counts_when_the_ledger_lost_it(payer: Payer) -> None:
+    signed = await payer.world.escrow.build_withdraw(
+        payer.world.operator, payer.owner, 0, 2, AMOUNT, withdrawal=7
+    )
+    giving = asyncio.create_task(payer.give_back(7, last_height=signed.last_valid_block_height))
+    await asyncio.sleep(0.5)
+    assert not giving.done()
+    await payer.land(signed)
+    assert (await giving).ending == Ending.PAID
+
+
+async def test_what_expired_unpaid_is_given_back(payer: Payer) -> None:
+    await payer.signed(7, EXPIRED)
+    assert await payer.give_back(7) == Closed(Ending.RELEASED)
+    assert payer.told() == [(7, False, "")]
+
+
+@pytest.mark.parametrize(
+    ("believed", "ending"),
+    [(EXPIRED, Ending.UNDECIDED), (SIGNED, Ending.UNDECIDED), (FAILED, Ending.RELEASED)],
+)
+async def test_after_a_later_payment_only_certainty_gives_back(
+    payer: Payer, believed: str, ending: Ending
+) -> None:
+    await payer.signed(7, believed)
+    await payer.land(await payer.signed(8, SIGNED))
+    assert (await payer.give_back(7)).ending == ending
+    assert payer.told() == ([(7, False, "")] if ending == Ending.RELEASED else [])
+
+
+async def test_after_a_later_payment_a_transaction_that_is_found_decides(payer: Payer) -> None:
+    signed = await payer.signed(7, EXPIRED)
+    await payer.land(signed)
+    await payer.land(await payer.signed(8, SIGNED))
+    assert await payer.give_back(7) == Closed(Ending.PAID, signed.signature)
+
+
+async def test_what_nobody_signed_is_given_back_after_a_later_payment(payer: Payer) -> None:
+    await payer.land(await payer.signed(8, SIGNED))
+    assert await payer.give_back(7) == Closed(Ending.RELEASED)
+
+
+async def test_signed_bytes_that_the_ledger_lost_are_not_taken_for_unsigned(payer: Payer) -> None:
+    await payer.land(await payer.signed(8, SIGNED))
+    assert (await payer.give_back(7, last_height=1)).ending == Ending.UNDECIDED
+    assert payer.told() == []
