@@ -29,6 +29,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Micro-lamports per compute unit of a first attempt; doubled for each expired one.",
     )
+    withdrawal_minimum: int = Field(
+        1_000_000,
+        ge=0,
+        description="Smallest withdrawal in micro-USDC; less only by an account that takes all it has.",
+    )
     api_port: int = Field(8080, ge=0, le=65_535, description="Port of the HTTP interface on 127.0.0.1.")
     websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket on 127.0.0.1.")
     temporal_port: int = Field(7233, ge=1, le=65_535, description="Port of the embedded Temporal server.")

@@ -146,7 +146,9 @@ async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Step
             reconciliation=ReconciliationActivities(door, ledger, escrow),
             deposits=DepositActivities(door, escrow),
             slots=SlotActivities(door, escrow, lander, operator),
-            withdrawals=WithdrawalActivities(door, ledger, queries, escrow, lander, operator),
+            withdrawals=WithdrawalActivities(
+                door, ledger, queries, escrow, lander, operator, settings.withdrawal_minimum
+            ),
             schedules=ScheduleActivities(client, settings.task_queue),
         )
     finally:

@@ -4,8 +4,10 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -16,6 +18,7 @@ from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
+from workflows.steps import PAYMENTS
 from workflows.withdrawals import WithdrawalWorkflow
 
 WORKFLOWS: Final = [
@@ -32,8 +35,15 @@ BEAT: Final = timedelta(seconds=1)
 """Heartbeats go out as they are made: a busy machine must not look like a dead one."""
 
 
-def build(client: Client, task_queue: str, steps: Steps) -> Worker:
-    return Worker(
+PAYMENTS_AT_ONCE: Final = 50
+"""Each takes its place until it is final, about 13 seconds on the public chain."""
+
+
+@asynccontextmanager
+async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterator[None]:
+    """Poll two task queues. Payments have their own: they take long, agents cause them, and settlement must never wait for them."""
+    common: dict[str, Any] = {"graceful_shutdown_timeout": GRACE, "max_heartbeat_throttle_interval": BEAT}
+    settling = Worker(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
@@ -50,17 +60,23 @@ def build(client: Client, task_queue: str, steps: Steps) -> Worker:
             steps.slots.watch_unbound,
             steps.withdrawals.reserve,
             steps.withdrawals.build_message,
-            steps.withdrawals.pay,
-            steps.withdrawals.finish,
             steps.schedules.wake_settlement,
             steps.schedules.pause_settlement,
         ],
         sticky_queue_schedule_to_start_timeout=STICKY,
-        graceful_shutdown_timeout=GRACE,
-        max_heartbeat_throttle_interval=BEAT,
+        **common,
         # No `workflow_failure_exception_types`: a bug, or code that does not fit a running history, holds a workflow up, visibly,
         # until the code is mended. Failing it instead would leave a reservation that nobody closes.
     )
+    paying = Worker(
+        client,
+        task_queue=task_queue + PAYMENTS,
+        activities=[steps.withdrawals.pay, steps.withdrawals.finish],
+        max_concurrent_activities=PAYMENTS_AT_ONCE,
+        **common,
+    )
+    async with settling, paying:
+        yield
 
 
 async def main() -> None:
@@ -70,7 +86,7 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     client = await temporal_client(settings, metrics_runtime(settings))
     await ensure_search_attributes(client)
-    async with worker_steps(settings, client) as steps, build(client, settings.task_queue, steps):
+    async with worker_steps(settings, client) as steps, working(client, settings.task_queue, steps):
         await ensure_entities(client, settings.task_queue)
         interval = timedelta(seconds=settings.settlement_interval_s)
         await ensure_schedules(client, settings.task_queue, interval)

@@ -115,7 +115,10 @@ def _reference(payment: Payment) -> str:
 
 
 class WithdrawalActivities:
-    """`operator` signs only what the owner has signed, one transaction of a withdrawal at a time."""
+    """`operator` signs only what the owner has signed, one transaction of a withdrawal at a time; it pays for each.
+
+    `minimum` is the smallest amount in micro-USDC that it pays out, except to empty an account.
+    """
 
     def __init__(
         self,
@@ -125,6 +128,7 @@ class WithdrawalActivities:
         escrow: EscrowClient,
         lander: Lander,
         operator: Signer,
+        minimum: int,
     ) -> None:
         self._door = door
         self._ledger = ledger
@@ -132,6 +136,7 @@ class WithdrawalActivities:
         self._escrow = escrow
         self._lander = lander
         self._operator = operator
+        self._minimum = minimum
 
     @activity.defn
     async def reserve(self, reservation: Reservation) -> int:
@@ -140,7 +145,7 @@ class WithdrawalActivities:
         ``withdrawal_closed`` refuses a key that was paid or released before: nothing is reserved for it any more.
         """
         answer = await self._door.command(
-            ReserveWithdrawal(reservation.account, reservation.amount, reservation.key)
+            ReserveWithdrawal(reservation.account, reservation.amount, reservation.key, self._minimum)
         )
         number = int(answer.event("WithdrawalReserved")["withdrawal"])
         if answer.repeated and await self._is_finished(reservation.account, number, answer.seq):

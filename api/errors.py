@@ -51,6 +51,8 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.MAKER_FROZEN: (409, "Maker protection froze this account in the market for a while."),
     Code.SELF_TRADE: (409, "Accounts of one owner do not trade with each other."),
     Code.SLOT_TAKEN: (409, "The account has another slot, or the slot has another account."),
+    Code.WITHDRAWAL_TOO_SMALL: (409, "Less than the smallest withdrawal, and not all that the account has."),
+    Code.TOO_MANY_WITHDRAWALS_OPEN: (409, "The account has 4 withdrawals that are not closed yet."),
     Code.WITHDRAWAL_TOO_LARGE: (
         409,
         "More than the margin leaves free, or than the chain holds for the account yet.",

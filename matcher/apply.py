@@ -106,6 +106,7 @@ def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:
     account = state.accounts[event.account]
     account.balance -= event.amount
     account.settled -= event.amount
+    account.withdrawals_open += 1
     state.reserved += event.amount
     state.last_withdrawal = event.withdrawal
     state.withdrawals[event.withdrawal] = event
@@ -114,6 +115,7 @@ def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:
 
 def _withdrawal_finished(state: Exchange, event: e.WithdrawalFinished) -> None:
     state.reserved -= event.amount
+    state.accounts[event.account].withdrawals_open -= 1
     del state.withdrawals[event.withdrawal]
     state.finished_withdrawals[event.withdrawal] = event
     if event.paid:

@@ -84,11 +84,15 @@ class CreditDeposit(Command, frozen=True):
 
 
 class ReserveWithdrawal(Command, frozen=True):
-    """Take `amount` out of the account until the chain paid it or the withdrawal is released."""
+    """Take `amount` out of the account until the chain paid it or the withdrawal is released.
+
+    Less than `minimum` only when that empties the account.
+    """
 
     account: int
     amount: int
     key: str
+    minimum: int = 0
 
 
 class FinishWithdrawal(Command, frozen=True):

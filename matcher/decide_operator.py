@@ -8,7 +8,7 @@ from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
-from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
+from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, WITHDRAWALS_OPEN_MAX
 from matcher.marking import mark_updated
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -151,6 +151,16 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     if command.amount <= 0 or not 0 < len(command.key) <= KEY_LENGTH_MAX:
         return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
     account = state.accounts[command.account]
+    if command.amount < command.minimum and (account.positions or command.amount != account.balance):
+        return Rejection(
+            Code.WITHDRAWAL_TOO_SMALL,
+            f"A withdrawal is of {command.minimum} micro-USDC at least, or of all that the account has.",
+        )
+    if account.withdrawals_open >= WITHDRAWALS_OPEN_MAX:
+        return Rejection(
+            Code.TOO_MANY_WITHDRAWALS_OPEN,
+            f"The account has {WITHDRAWALS_OPEN_MAX} withdrawals that are not closed yet.",
+        )
     refused = untrusted(state, account.positions, Action.MARGIN, at)
     if refused is not None:
         return refused

@@ -107,6 +107,8 @@ def load(data: bytes) -> Exchange:
         state.follow_index(id)
     state.deposits = dict(image.deposits)
     state.withdrawals = {event.withdrawal: event for event in image.withdrawals}
+    for reserved in image.withdrawals:
+        state.accounts[reserved.account].withdrawals_open += 1
     state.finished_withdrawals = {event.withdrawal: event for event in image.finished_withdrawals}
     state.withdrawal_keys = {(event.account, event.key): event for event in image.withdrawal_keys}
     state.batches = dict(image.batches)

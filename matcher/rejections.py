@@ -36,7 +36,9 @@ class Code(StrEnum):
     MAKER_FROZEN = "maker_frozen"
     SELF_TRADE = "self_trade"
     SLOT_TAKEN = "slot_taken"
+    WITHDRAWAL_TOO_SMALL = "withdrawal_too_small"
     WITHDRAWAL_TOO_LARGE = "withdrawal_too_large"
+    TOO_MANY_WITHDRAWALS_OPEN = "too_many_withdrawals_open"
     WITHDRAWAL_UNKNOWN = "withdrawal_unknown"
     BATCH_OUT_OF_ORDER = "batch_out_of_order"
 

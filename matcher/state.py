@@ -53,6 +53,7 @@ class Account:
         "tier",
         "unfilled",
         "valued",
+        "withdrawals_open",
     )
 
     def __init__(self, id: int, owner: str, name: str, owned: list["Account"]) -> None:
@@ -68,6 +69,7 @@ class Account:
         self.deposited = 0
         self.number = 0
         self.generation = 0
+        self.withdrawals_open = 0
         self.positions: dict[int, Position] = {}
         self.keys: dict[str, int] = {}
         self.closed: dict[int, RequestClosed] = {}

@@ -17,6 +17,8 @@ AGENT: Final = SearchAttributeKey.for_keyword("Agent")
 
 HEARTBEAT: Final = timedelta(seconds=5)
 """An activity that says nothing for so long is tried again elsewhere: its worker is gone."""
+PAYMENTS: Final = "-payments"
+"""What the task queue of payments adds to the worker's: they wait for finality, and settlement never waits for them."""
 FIRST_TRIES: Final = 3
 LAST_TRIES: Final = 96
 """Tries do not lengthen the history, rounds of tries do: later rounds have more of them."""
@@ -29,6 +31,7 @@ async def must_happen(
     *args: Any,
     on_trouble: Callable[[str], None],
     within: timedelta = timedelta(minutes=3),
+    task_queue: str | None = None,
 ) -> Result:
     """Result of the activity method `step`, however long it takes.
 
@@ -43,6 +46,7 @@ async def must_happen(
             result: Result = await workflow.execute_activity_method(
                 step,
                 args=args,
+                task_queue=task_queue,
                 start_to_close_timeout=within,
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=RetryPolicy(

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
         WithdrawalActivities,
         signature_is_owners,
     )
-    from workflows.steps import AGENT, code, must_happen, reason
+    from workflows.steps import AGENT, PAYMENTS, code, must_happen, reason
     from workflows.withdrawal_state import Decision, WithdrawalRequest, WithdrawalState, WithdrawalStatus
 
 OWNER_PATIENCE: Final = timedelta(minutes=15)
@@ -166,6 +166,7 @@ class WithdrawalWorkflow:
                 *self._signed,
                 on_trouble=self._trouble,
                 within=timedelta(minutes=5),
+                task_queue=_payments(),
             )
             match outcome.status:
                 case PaymentStatus.PAID:
@@ -208,7 +209,11 @@ class WithdrawalWorkflow:
 
     async def _finish(self, closing: Closing) -> Closed:
         return await must_happen(
-            WithdrawalActivities.finish, closing, on_trouble=self._trouble, within=timedelta(minutes=5)
+            WithdrawalActivities.finish,
+            closing,
+            on_trouble=self._trouble,
+            within=timedelta(minutes=5),
+            task_queue=_payments(),
         )
 
     async def _ask_a_person(self) -> Decision:
@@ -236,3 +241,8 @@ class WithdrawalWorkflow:
 
     def _show(self) -> None:
         workflow.set_current_details(self._state.text())
+
+
+def _payments() -> str:
+    """Where payments run."""
+    return workflow.info().task_queue + PAYMENTS

@@ -29,7 +29,7 @@ from activities.withdrawals import (
 )
 from api.collaborators import WithdrawalsUnavailable
 from api.withdrawals import TemporalWithdrawals
-from workflows.steps import AGENT
+from workflows.steps import AGENT, PAYMENTS
 from workflows.withdrawals import WithdrawalWorkflow
 
 QUEUE = "withdrawals-test"
@@ -77,8 +77,10 @@ async def client() -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def process(client: Client) -> AsyncIterator[TemporalWithdrawals]:
-    steps = [reserve, build_message, pay, finish]
-    async with Worker(client, task_queue=QUEUE, workflows=[WithdrawalWorkflow], activities=steps):
+    async with (
+        Worker(client, task_queue=QUEUE, workflows=[WithdrawalWorkflow], activities=[reserve, build_message]),
+        Worker(client, task_queue=QUEUE + PAYMENTS, activities=[pay, finish]),
+    ):
         yield TemporalWithdrawals(client, QUEUE)
 
 

@@ -12,6 +12,7 @@ import sysconfig
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,18 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+import worker as worker_process
 from activities.deposits import DepositActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
 from activities.withdrawals import WithdrawalActivities
+from wiring import Steps
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
-from workflows.steps import AGENT, BATCH
+from workflows.steps import AGENT, BATCH, PAYMENTS
 from workflows.withdrawals import WithdrawalWorkflow
 
 TASK_QUEUE = "test"
@@ -130,6 +133,7 @@ async def worker(client: Client, script: Script) -> AsyncIterator[None]:
             workflows=WORKFLOWS,
             activities=script.activities(METHODS),
         ),
+        Worker(client, task_queue=TASK_QUEUE + PAYMENTS, activities=script.activities(METHODS)),
     ):
         yield
 
@@ -142,6 +146,21 @@ def script_of() -> type[Script]:
 @pytest.fixture
 def working(client: Client) -> Callable[[Script], AbstractAsyncContextManager[None]]:
     return functools.partial(worker, client)
+
+
+@pytest.fixture
+def real_worker(client: Client) -> Callable[[Script], AbstractAsyncContextManager[None]]:
+    """The worker as it is deployed, with its queues and limits, over scripted steps."""
+
+    def working(script: Script) -> AbstractAsyncContextManager[None]:
+        methods = {
+            method.__name__: stand_in
+            for method, stand_in in zip(METHODS, script.activities(METHODS), strict=True)
+        }
+        every = types.SimpleNamespace(**methods)
+        return worker_process.working(client, TASK_QUEUE, Steps(**{one.name: every for one in fields(Steps)}))
+
+    return working
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from ledger.database import open_pool
 from ledger.queries import Queries
 from ledger.settlement import Settlement
 
+MINIMUM = 1_000_000
+
 
 class DoorServer:
     """The operator's door over HTTP, which has every command done: `commands` are those it took."""
@@ -66,6 +68,6 @@ async def withdrawals(
 ) -> AsyncIterator[WithdrawalActivities]:
     door, pool = EngineDoor(door_server.url, "token"), open_pool(postgres_url)
     lander = Lander(ledger, world.escrow)
-    yield WithdrawalActivities(door, ledger, Queries(pool), world.escrow, lander, world.operator)
+    yield WithdrawalActivities(door, ledger, Queries(pool), world.escrow, lander, world.operator, MINIMUM)
     await door.close()
     await pool.dispose()

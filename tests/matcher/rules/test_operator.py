@@ -6,6 +6,9 @@ from core.batches import BatchStatus
 from core.market import market
 from core.quantities import MONEY_MAX
 from matcher import commands as c
+from matcher.decide import decide
+from matcher.image import dump, load
+from matcher.limits import WITHDRAWALS_OPEN_MAX
 from matcher.rejections import Repeated
 
 
@@ -81,6 +84,44 @@ def test_a_withdrawal_is_reserved_then_paid_or_released_once(world):
     assert isinstance(world.do(c.FinishWithdrawal(first.withdrawal, True, "sig")), Repeated)
     assert world.refuse(c.FinishWithdrawal(first.withdrawal, False, "")) == "withdrawal_unknown"
     assert (world.balance(agent), world.state.reserved, world.state.paid_out) == (40, 0, 60)
+
+
+def test_a_small_withdrawal_is_only_for_who_takes_everything(world):
+    agent = world.agent(1, deposit=2_500_000)
+    small = c.ReserveWithdrawal(agent, 999_999, "small", minimum=1_000_000)
+    assert world.refuse(small) == "withdrawal_too_small"
+    world.play(c.ReserveWithdrawal(agent, 1_000_000, "at its edge", minimum=1_000_000))
+    world.play(c.ReserveWithdrawal(agent, 1_000_000, "the same again", minimum=1_000_000))
+    assert (
+        world.refuse(c.ReserveWithdrawal(agent, 499_999, "most", minimum=1_000_000)) == "withdrawal_too_small"
+    )
+    world.play(c.ReserveWithdrawal(agent, 500_000, "the rest", minimum=1_000_000))
+
+
+def test_an_account_with_a_position_is_not_emptied_by_a_small_withdrawal(world):
+    maker, trader = world.agent(1), world.agent(2)
+    world.quotes(maker, [(599_900, 500)], [(600_100, 500)])
+    world.request(trader, "a", 1, 100, 601_000)
+    all_of_it = c.ReserveWithdrawal(trader, world.balance(trader), "w", minimum=world.balance(trader) + 1)
+    assert world.refuse(all_of_it) == "withdrawal_too_small"
+
+
+def test_an_account_has_few_withdrawals_open(world):
+    agent, other = world.agent(1), world.agent(2)
+    numbers = [
+        world.play(c.ReserveWithdrawal(agent, 10, f"w{number}"))[0].withdrawal
+        for number in range(WITHDRAWALS_OPEN_MAX)
+    ]
+    one_more = c.ReserveWithdrawal(agent, 10, "one more")
+    assert world.refuse(one_more) == "too_many_withdrawals_open"
+    assert isinstance(world.do(c.ReserveWithdrawal(agent, 10, "w0")), Repeated)
+    world.play(c.ReserveWithdrawal(other, 10, "another account's"))
+    # A start from the snapshot counts them too.
+    assert decide(load(dump(world.state)), one_more, world.now).code == "too_many_withdrawals_open"
+    world.play(c.FinishWithdrawal(numbers[0], True, "signature"))
+    world.play(one_more)
+    world.play(c.FinishWithdrawal(numbers[1], False, ""))
+    world.play(c.ReserveWithdrawal(agent, 10, "and another"))
 
 
 def test_profit_cannot_be_drawn_out_against_itself(world):
