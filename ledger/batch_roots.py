@@ -1,10 +1,15 @@
-"""The Merkle root of a batch and the proofs to it, from what the ledger keeps."""
+"""The Merkle root of a batch and the proofs to it, from what the ledger keeps.
 
+A batch has as many fills as were made since the last one, which after an outage of settlement may be a million. So rows come in pieces
+and hashing is done beside the event loop: whoever waits here can still say that it is alive.
+"""
+
+import asyncio
 import struct
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.merkle import account_leaf, account_proof, batch_root, fill_leaf, fill_proof, root
@@ -12,6 +17,8 @@ from ledger.tables import batches, cuts, fills
 
 _PACKED: Final = struct.Struct(">Qqq")
 """An account at a cut as stored: number, balance, equity; by ascending number."""
+PIECE: Final = 5_000
+"""Rows read at one time: some ten milliseconds of work."""
 
 
 class AccountAtCut(NamedTuple):
@@ -43,8 +50,12 @@ async def root_of(
     connection: AsyncConnection, batch: int, after_seq: int, seq: int, accounts: Sequence[AccountAtCut]
 ) -> bytes:
     """Root over the fills after `after_seq` up to `seq`, in order, and the accounts by number."""
-    leaves = [leaf for _, leaf in await _fill_leaves(connection, after_seq, seq)]
-    return batch_root(leaves, _account_leaves(batch, sorted(accounts)))
+    leaves = await _fill_leaves(connection, after_seq, seq)
+
+    def whole() -> bytes:
+        return batch_root(leaves, _account_leaves(batch, sorted(accounts)))
+
+    return await asyncio.to_thread(whole)
 
 
 async def prove_fill(connection: AsyncConnection, fill: int) -> Proof | None:
@@ -56,11 +67,14 @@ async def prove_fill(connection: AsyncConnection, fill: int) -> Proof | None:
     batch = (await connection.execute(wanted)).one_or_none()
     if batch is None or batch.after_seq >= found:
         return None
+    before = select(func.count()).where(fills.c.seq > batch.after_seq, fills.c.seq < found)
+    index = (await connection.execute(before)).scalar_one()
     leaves = await _fill_leaves(connection, batch.after_seq, batch.seq)
-    index = [number for number, _ in leaves].index(fill)
-    accounts_root = root(_account_leaves(batch.batch, unpack(batch.accounts)))
-    path = fill_proof([leaf for _, leaf in leaves], accounts_root, index)
-    return Proof(batch.batch, leaves[index][1], path, batch.root)
+
+    def path() -> list[tuple[bool, bytes]]:
+        return fill_proof(leaves, root(_account_leaves(batch.batch, unpack(batch.accounts))), index)
+
+    return Proof(batch.batch, leaves[index], await asyncio.to_thread(path), batch.root)
 
 
 async def prove_account(connection: AsyncConnection, batch: int, account: int) -> Proof | None:
@@ -73,8 +87,12 @@ async def prove_account(connection: AsyncConnection, batch: int, account: int) -
     if index is None:
         return None
     leaves = _account_leaves(batch, accounts)
-    fill_leaves = [leaf for _, leaf in await _fill_leaves(connection, found.after_seq, found.seq)]
-    return Proof(batch, leaves[index], account_proof(root(fill_leaves), leaves, index), found.root)
+    fill_leaves = await _fill_leaves(connection, found.after_seq, found.seq)
+
+    def path() -> list[tuple[bool, bytes]]:
+        return account_proof(root(fill_leaves), leaves, index)
+
+    return Proof(batch, leaves[index], await asyncio.to_thread(path), found.root)
 
 
 def _stored() -> Any:
@@ -86,11 +104,17 @@ def _account_leaves(batch: int, accounts: Sequence[AccountAtCut]) -> list[bytes]
     return [account_leaf(batch, *one) for one in accounts]
 
 
-async def _fill_leaves(connection: AsyncConnection, after_seq: int, seq: int) -> list[tuple[int, bytes]]:
-    rows = await connection.execute(
-        select(fills).where(fills.c.seq > after_seq, fills.c.seq <= seq).order_by(fills.c.seq)
-    )
-    return [(row.fill, _fill_leaf(row)) for row in rows]
+async def _fill_leaves(connection: AsyncConnection, after_seq: int, seq: int) -> list[bytes]:
+    wanted = select(fills).where(fills.c.seq > after_seq, fills.c.seq <= seq).order_by(fills.c.seq)
+    leaves: list[bytes] = []
+    async with connection.stream(wanted) as rows:
+        async for piece in rows.partitions(PIECE):
+            leaves += await asyncio.to_thread(_leaves, piece)
+    return leaves
+
+
+def _leaves(rows: "Sequence[Row[Any]]") -> list[bytes]:
+    return [_fill_leaf(row) for row in rows]
 
 
 def _fill_leaf(row: "Row[Any]") -> bytes:

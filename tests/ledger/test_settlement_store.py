@@ -1,9 +1,13 @@
 """Batches and submissions in the ledger: each function may be repeated, and what is read back is what agents are shown."""
 
 import asyncio
+import sys
+from threading import get_ident
+from traceback import walk_stack
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from core import events as e
 from core.batches import BatchStatus, PageStatus
@@ -18,6 +22,7 @@ FILLED = e.Filled(1, 1, 1, 1, 1, 16, 17, 1, 5, 600_000, 7, 3, -3, 10, -10, 1)
 LATER = e.Filled(3, 2, 1, 1, 1, 16, 18, 1, 5, 600_000, 7, 0, 0, 1, 1, 1)
 CUT = e.SettlementCut(2, 1, ((1, 600_000),))
 ACCOUNTS = [AccountAtCut(17, 5, 5), AccountAtCut(16, -2, 9), AccountAtCut(1, 0, 0)]
+FILLS = 30_000
 PLANS = [(plan, bytes([plan.page])) for plan in plan_pages([(0, 2, -7), (1, 0, 7)])]
 
 
@@ -91,6 +96,27 @@ async def test_fills_and_accounts_are_proven_to_the_stored_root(pool, journal):
     assert await queries.prove_fill(99) is None
     assert await queries.prove_account(1, 99) is None
     assert await queries.prove_account(2, 16) is None
+
+
+async def test_the_root_of_a_large_batch_is_hashed_beside_the_loop(pool, journal):
+    """A worker that could not say for seconds that it is alive would be taken for dead, at every try anew."""
+    journal.apply([(4 + n, replace(LATER, fill=3 + n)) for n in range(FILLS)])
+    journal.apply([(4 + FILLS, e.SettlementCut(4, 2, ()))])
+    seen = set()
+    storing = asyncio.create_task(Settlement(pool).store_batch(2, 4, 2, 4 + FILLS, ACCOUNTS, PLANS))
+    while not storing.done():
+        seen |= {
+            frame.f_code.co_name
+            for thread, top in sys._current_frames().items()
+            if thread != get_ident()
+            for frame, _ in walk_stack(top)
+        }
+        await asyncio.sleep(0)
+    stored = await storing
+    assert {"_leaves", "batch_root"} <= seen
+    for fill in (2, FILLS // 2, FILLS + 2):
+        proof = await Queries(pool).prove_fill(fill)
+        assert verify(proof.leaf, proof.path, stored.root)
 
 
 async def test_submissions_are_kept_in_order_and_their_fees_are_the_batchs(pool, journal):
