@@ -50,7 +50,7 @@ class Lander:
                 if tried and await done():
                     await self.find_landed(tried)
                     return
-                pending = await self.keep(reference, await build(self._fee(tried)))
+                pending = await self.keep(reference, await build(self.fee(tried)))
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     fate = await self.decide(pending, commitment, sent_before=sent_before)
@@ -106,7 +106,8 @@ class Lander:
             if one.status == LANDED and not one.lamports:
                 await self._close(one.signature, LANDED)
 
-    def _fee(self, tried: list[Submission]) -> int:
+    def fee(self, tried: list[Submission]) -> int:
+        """Priority fee of the next transaction of a step, after those that were `tried`, in micro-lamports per compute unit."""
         expired = sum(one.status == EXPIRED for one in tried)
         if not expired:
             return self._first_fee

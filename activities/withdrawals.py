@@ -156,7 +156,9 @@ class WithdrawalActivities:
 
     @activity.defn
     async def build_message(self, payment: Payment) -> MessageToSign:
-        """The message that owner and operator both sign. ``funds_not_landed`` while a batch that pays into the slot is on its way."""
+        """The message that owner and operator both sign, with a higher priority fee after each one that expired.
+
+        ``funds_not_landed`` while a batch that pays into the slot is on its way."""
         place = await self._escrow.view.slot_of(payment.account)
         if place is None or str(place.slot.owner) != payment.owner:
             raise ApplicationError(
@@ -172,6 +174,7 @@ class WithdrawalActivities:
             target = Pubkey.from_string(payment.destination) if payment.destination else None
         except ValueError as error:
             raise ApplicationError(str(error), type="bad_destination", non_retryable=True) from None
+        tried = await self._ledger.submissions(_reference(payment))
         unsigned = await self._escrow.withdraw_message(
             self._operator.pubkey,
             place.slot.owner,
@@ -180,6 +183,7 @@ class WithdrawalActivities:
             payment.amount,
             payment.withdrawal,
             target=target,
+            price=self._lander.fee(tried),
         )
         return MessageToSign(base64.b64encode(unsigned.message).decode(), unsigned.last_valid_block_height)
 

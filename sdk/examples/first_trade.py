@@ -16,7 +16,6 @@ from perpdex_sdk.agents.population import fund, key_at
 MARKET = "BTC-PERP"
 SIZE = Decimal("0.01")
 DEPOSIT, BACK = Decimal(1_000), Decimal(25)
-ENDED = ("paid", "released", "refused")
 
 
 async def trade(agent: Agent) -> int:
@@ -47,9 +46,6 @@ async def watch(agent: Agent, fill: int) -> int:
 
 async def withdraw(agent: Agent) -> None:
     view = await agent.withdraw(BACK)
-    while view.status not in ENDED:
-        await asyncio.sleep(0.2)
-        view = await agent.rest.withdrawal(view.id)
     print(f"6. withdrawal of {view.amount} USDC: {view.status}, transaction {view.signature}")
 
 

@@ -23,6 +23,8 @@ from perpdex_sdk.rest import Account, FillStatus, MarginPreview, Rest, Session, 
 log = logging.getLogger("perpdex_sdk")
 
 PATIENCE = 30.0
+WITHDRAWAL_PATIENCE = 1200.0
+"""Longer than the owner may take to sign, and a payment to become final."""
 """Seconds for which an unanswered message is repeated over reconnections before it counts as unknown."""
 SESSION_GONE = frozenset({4001, 4002, 4006})
 """Close codes after which a new session is signed."""
@@ -247,11 +249,18 @@ class Agent:
         return await send_deposit(self.rest, self.keypair, Decimal(amount), rpc_url)
 
     async def withdraw(
-        self, amount: Decimal | str, destination: str | None = None, key: str | None = None
+        self,
+        amount: Decimal | str,
+        destination: str | None = None,
+        key: str | None = None,
+        patience_s: float = WITHDRAWAL_PATIENCE,
     ) -> Withdrawal:
-        """Start a withdrawal and co-sign it; returns where it stands then. Ask `rest.withdrawal(id)` later."""
+        """Start a withdrawal and co-sign it, again when a signed message came too late; returns once it is paid, released or refused.
+
+        Also when that takes longer than `patience_s` seconds: then the same call with the same `key` goes on with it.
+        """
         return await signed_withdrawal(
-            self.rest, self.keypair, _text(amount), destination, key or self._next_id()
+            self.rest, self.keypair, _text(amount), destination, key or self._next_id(), patience_s
         )
 
     async def fill_status(self, fill: int) -> FillStatus:

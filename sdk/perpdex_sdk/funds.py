@@ -17,7 +17,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
-from perpdex_sdk.errors import DepositFailed, ExchangeError, MessageRefused
+from perpdex_sdk.errors import DepositFailed, MessageRefused, Refused
 from perpdex_sdk.rest import Escrow, Place, Rest, Withdrawal
 from perpdex_sdk.rpc import Rpc
 
@@ -28,7 +28,8 @@ WITHDRAW = hashlib.sha256(b"global:withdraw").digest()[:8]
 BUDGET_PROGRAM = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
 MICRO = Decimal(1_000_000)
 SLOT_TRIES, SLOT_PAUSE = 150, 0.2
-SIGN_TRIES, SIGN_PAUSE = 150, 0.2
+WITHDRAWAL_PAUSE = 0.2
+WITHDRAWAL_OVER = ("paid", "released", "refused")
 
 
 def token_account(owner: Pubkey, mint: Pubkey) -> Pubkey:
@@ -122,19 +123,28 @@ async def _own_place(rest: Rest) -> Place:
 
 
 async def signed_withdrawal(
-    rest: Rest, keypair: Keypair, amount: str, destination: str | None, key: str
+    rest: Rest, keypair: Keypair, amount: str, destination: str | None, key: str, patience_s: float
 ) -> Withdrawal:
-    """Start a withdrawal, wait for the message to sign, check it, sign it and hand it in. Raises `MessageRefused`."""
+    """Start a withdrawal and see it through: each message to sign is checked and signed once. Raises `MessageRefused`.
+
+    The chain may take no transaction in time, and then there is another message to sign.
+    """
     view = await rest.start_withdrawal(amount, key, destination)
     escrow, place = await rest.escrow(), (await rest.account()).escrow
-    for _ in range(SIGN_TRIES):
-        if view.status == "awaiting_signature" and view.message is not None:
+    signed: str | None = None
+    until = asyncio.get_running_loop().time() + patience_s
+    while view.status not in WITHDRAWAL_OVER and asyncio.get_running_loop().time() < until:
+        if view.status == "awaiting_signature" and view.message not in (None, signed):
             message = base64.b64decode(view.message)
             must_pay_only(message, escrow, place, keypair.pubkey(), int(Decimal(amount) * MICRO), destination)
-            signature = keypair.sign_message(message)
-            return await rest.sign_withdrawal(view.id, str(signature))
-        if view.status not in ("starting", "awaiting_signature"):
-            return view
-        await asyncio.sleep(SIGN_PAUSE)
+            signed = view.message
+            try:
+                view = await rest.sign_withdrawal(view.id, str(keypair.sign_message(message)))
+                continue
+            except Refused as error:
+                # It was given back in the meantime, or another copy of this agent signed first.
+                if error.code != "not_awaiting_signature":
+                    raise
+        await asyncio.sleep(WITHDRAWAL_PAUSE)
         view = await rest.withdrawal(view.id)
-    raise ExchangeError(f"withdrawal {view.id} has not got a message to sign yet")
+    return view

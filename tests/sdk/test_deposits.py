@@ -1,6 +1,7 @@
 """An agent's own deposit against the real program on a local chain: the client's copy of the layout is right."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
-from api.collaborators import EscrowInfo
+from api.collaborators import EscrowInfo, WithdrawalView
 from chain.escrow import EscrowClient
 from chain.keys import Signer
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
@@ -145,6 +146,57 @@ async def test_only_the_withdrawal_that_was_asked_for_is_signed(escrow: Any) -> 
     ):
         with pytest.raises(MessageRefused):
             check(message, **changes)
+
+
+class LatePayments:
+    """A process host whose first two messages come too late; the third one is paid. `signed` are the signatures handed in."""
+
+    def __init__(self, messages: list[bytes]) -> None:
+        self._messages = messages
+        self.signed: list[str] = []
+
+    async def start(
+        self, account: int, owner: str, amount: int, key: str, destination: str
+    ) -> WithdrawalView:
+        self._asked = WithdrawalView(
+            f"withdrawal-{account}-{key}", account, amount, destination, "starting", None, None, None
+        )
+        return self._asked
+
+    async def read(self, id: str) -> WithdrawalView | None:
+        if len(self.signed) == len(self._messages):
+            return self._asked._replace(status="paid", signature="landed")
+        message = base64.b64encode(self._messages[len(self.signed)]).decode()
+        return self._asked._replace(status="awaiting_signature", message=message)
+
+    async def sign(self, id: str, signature: str) -> WithdrawalView | None:
+        self.signed.append(signature)
+        return self._asked._replace(status="paying")
+
+
+async def test_a_withdrawal_is_signed_as_often_as_it_takes(new_exchange: Any, escrow: Any) -> None:
+    client, operator, url = escrow
+    owner = Keypair()
+    # Prices differ, as they do after a transaction that expired: a higher fee of the operator's is no other payment.
+    messages = [
+        (
+            await client.withdraw_message(operator.pubkey, owner.pubkey(), 0, 2, 25_500_000, 1, price=fee)
+        ).message
+        for fee in (0, 1_000, 2_000)
+    ]
+    late = LatePayments(messages)
+    exchange = await new_exchange(escrow=info(client, url), withdrawals=late)
+    agent = await Agent.connect(exchange.server.http_url, owner, "withdrawer")
+    try:
+        await exchange.engine.ask(c.BindSlot(agent.account, 0, 2))
+        view = await agent.withdraw("25.5")
+        assert (view.status, view.signature) == ("paid", "landed")
+        assert late.signed == [str(owner.sign_message(message)) for message in messages]
+        late.signed.clear()
+        assert (await agent.withdraw("25.5", patience_s=0)).status == "starting"
+        assert late.signed == []
+    finally:
+        await agent.close()
 
 
 def with_a_transfer(raw: bytes, owner: Pubkey, to: Pubkey) -> bytes:
