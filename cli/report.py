@@ -56,8 +56,10 @@ class Report(msgspec.Struct, frozen=True):
     state_hash: str
 
     def broken(self) -> list[str]:
-        """A sentence for each invariant that did not hold; empty when all did."""
+        """A sentence for each invariant that did not hold; empty when all did. What nobody traded shows nothing, so it is one of them."""
         checks = (
+            (self.fills > 0, "nothing was traded"),
+            (self.unknown == 0, f"{self.unknown} requests got no answer: what became of them is unknown"),
             (self.conserved, "the engine's balances do not add up to deposits less withdrawals"),
             (self.positions_zero_sum, "positions of a market do not add up to zero"),
             (

@@ -45,6 +45,8 @@ def test_a_good_report_has_nothing_broken(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        ({"fills": 0, "final_fills": 0}, "nothing was traded"),
+        ({"unknown": 2}, "2 requests got no answer"),
         ({"conserved": False}, "do not add up to deposits"),
         ({"positions_zero_sum": False}, "positions"),
         ({"chain": ChainReport(vault=6, pages_total=7)}, "vault 6, pages 7 and ledger 7 differ"),
