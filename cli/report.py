@@ -56,7 +56,7 @@ class Report(msgspec.Struct, frozen=True):
     state_hash: str
 
     def broken(self) -> list[str]:
-        """A sentence for each invariant that did not hold; empty when all did. What nobody traded shows nothing, so it is one of them."""
+        """A sentence for each invariant that did not hold; empty when all did. A run without trades shows nothing, and has failed."""
         checks = (
             (self.fills > 0, "nothing was traded"),
             (self.unknown == 0, f"{self.unknown} requests got no answer: what became of them is unknown"),
