@@ -21,6 +21,8 @@ class BatchMove(IntEnum):
     SEND = 2
     ALL_PAGES_CONFIRMED = 3
     SEAL_FINALIZED = 4
+    NOTHING_TO_LAND = 5
+    """No account moves, so there is no transaction to wait for."""
 
 
 TRANSITIONS: Final = {
@@ -28,12 +30,16 @@ TRANSITIONS: Final = {
     (BatchStatus.BATCHED, BatchMove.SEND): BatchStatus.SUBMITTED,
     (BatchStatus.SUBMITTED, BatchMove.ALL_PAGES_CONFIRMED): BatchStatus.CONFIRMED,
     (BatchStatus.CONFIRMED, BatchMove.SEAL_FINALIZED): BatchStatus.FINAL,
+    (BatchStatus.BATCHED, BatchMove.NOTHING_TO_LAND): BatchStatus.FINAL,
 }
 
 
-def moved(status: BatchStatus, move: BatchMove) -> BatchStatus | None:
-    """Status after `move`, or None when the move is not allowed from `status`."""
-    return TRANSITIONS.get((status, move))
+def may_become(before: int, after: int, *, lands: bool) -> bool:
+    """Whether one move leads from status `before` to `after`; `lands` says whether the batch moves any account on chain."""
+    return any(
+        (status, become) == (before, after) and lands == (move is not BatchMove.NOTHING_TO_LAND)
+        for (status, move), become in TRANSITIONS.items()
+    )
 
 
 class PageStatus(IntEnum):

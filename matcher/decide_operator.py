@@ -3,7 +3,7 @@
 import base58
 
 from core import events as e
-from core.batches import BatchStatus
+from core.batches import BatchStatus, may_become
 from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
@@ -207,7 +207,7 @@ def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcom
 
 
 def advance_batch(state: Exchange, command: c.AdvanceBatch, at: int) -> Outcome:
-    """Publish a batch's status. A status it already has or has passed changes nothing."""
+    """Publish a batch's status, one move at a time. A status it already has or has passed changes nothing."""
     status = state.batches.get(command.batch)
     if status is None:
         return Rejection(Code.BATCH_OUT_OF_ORDER, "No such batch was cut, or it is long final.")
@@ -215,4 +215,9 @@ def advance_batch(state: Exchange, command: c.AdvanceBatch, at: int) -> Outcome:
         return Repeated((e.BatchAdvanced(at, command.batch, status, command.signatures),))
     if command.status > BatchStatus.FINAL:
         return Rejection(Code.BAD_VALUE, "No such status.")
+    # Every batch but the last cut is final.
+    if not may_become(status, command.status, lands=state.cut is not None and bool(state.cut.deltas)):
+        return Rejection(
+            Code.BATCH_OUT_OF_ORDER, f"No move leads from status {int(status)} to {command.status}."
+        )
     return [e.BatchAdvanced(at, command.batch, command.status, command.signatures)]

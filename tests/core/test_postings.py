@@ -1,7 +1,6 @@
 """Postings of each event follow what the exchange does with it."""
 
 from core.accounts import CLEARING, TREASURY
-from core.batches import TRANSITIONS, BatchMove, BatchStatus, moved
 from core.events import DepositCredited, Filled, IndexUpdated, WithdrawalFinished, WithdrawalReserved
 from core.postings import OUTSIDE, RESERVED, postings
 
@@ -28,9 +27,3 @@ def test_every_event_moves_money_and_makes_none():
     total = balances(history)
     assert total == {OUTSIDE: -1_440, 16: 963, 17: 480, TREASURY: 7, CLEARING: -10, RESERVED: 0}
     assert sum(total.values()) == 0
-
-
-def test_batches_only_move_forward():
-    assert all(after == status + 1 for (status, _), after in TRANSITIONS.items())
-    assert moved(BatchStatus.BATCHED, BatchMove.SEAL_FINALIZED) is None
-    assert moved(BatchStatus.CONFIRMED, BatchMove.SEAL_FINALIZED) == BatchStatus.FINAL

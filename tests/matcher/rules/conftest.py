@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from core.accounts import TREASURY
+from core.batches import BatchStatus
 from core.events import DURABLE, Event, RequestClosed, RequestOpened
 from core.margin_terms import MarginTerms, Tier
 from core.market import market
@@ -96,6 +97,11 @@ class World:
         while step := self.play(c.Advance()):
             events += step
         return events
+
+    def finalize(self, batch: int) -> None:
+        """Publish every status of a batch that lands."""
+        for status in (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED, BatchStatus.FINAL):
+            self.play(c.AdvanceBatch(batch, status, ("signature",)))
 
     def quotes(
         self, account: int, bids: list[tuple[int, int]], asks: list[tuple[int, int]], market: int = 1

@@ -310,7 +310,8 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
             return c.CutSettlement(batch + rng.choice((0, 1, 1, 2)))
         case 7:
             batch = state.cut.batch if state.cut is not None else 0
-            return c.AdvanceBatch(batch, rng.choice([*BatchStatus, 9]))
+            reached = state.batches.get(batch, 0)
+            return c.AdvanceBatch(batch, rng.choice([*BatchStatus, 9, *(reached + 1,) * 6]))
         case _:
             return rng.choice(
                 (

@@ -166,10 +166,14 @@ def test_a_cut_settles_every_account_to_its_equity_and_sums_to_zero(world):
     assert world.do(c.CutSettlement(1)) == Repeated((cut,))
     assert world.refuse(c.CutSettlement(2)) == "batch_out_of_order"
     assert world.refuse(c.CutSettlement(3)) == "batch_out_of_order"
-    world.play(c.AdvanceBatch(1, BatchStatus.FINAL, ("s",)))
+    for skipped in (BatchStatus.CONFIRMED, BatchStatus.FINAL):
+        assert world.refuse(c.AdvanceBatch(1, skipped, ("s",))) == "batch_out_of_order"
+    world.finalize(1)
     assert isinstance(world.do(c.AdvanceBatch(1, BatchStatus.SUBMITTED)), Repeated)
     world.play(c.CutSettlement(2))
     assert world.state.cut.deltas == {}
+    assert world.refuse(c.AdvanceBatch(2, BatchStatus.SUBMITTED)) == "batch_out_of_order"
+    world.play(c.AdvanceBatch(2, BatchStatus.FINAL))
     assert world.state.accounts[trader].settled == 100_000_000_000 + gain - fee
 
 
@@ -181,7 +185,7 @@ def test_a_withdrawal_between_cuts_does_not_disturb_the_next_one(world):
     world.play(c.CutSettlement(1))
     assert sum(world.state.cut.deltas.values()) == 0
     world.play(c.FinishWithdrawal(1, False, ""))
-    world.play(c.AdvanceBatch(1, BatchStatus.FINAL))
+    world.finalize(1)
     world.play(c.CutSettlement(2))
     assert world.state.cut.deltas == {}
 
@@ -202,7 +206,7 @@ def test_a_bankrupt_account_settles_to_zero_and_the_insurance_fund_pays_first(wo
     owed = sum(world.state.margin_of(accounts[id]).equity for id in winners)
     assert sum(accounts[id].settled for id in winners) == owed + equity
     world.index(1, 600_000)
-    world.play(c.AdvanceBatch(1, BatchStatus.FINAL))
+    world.finalize(1)
     world.play(c.CutSettlement(2))
     assert accounts[maker].settled == world.state.margin_of(accounts[maker]).equity
 
