@@ -23,6 +23,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from activities.deposits import DepositActivities
 from activities.engine_door import EngineDoor
 from activities.landing import Lander
+from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
@@ -130,6 +131,7 @@ class Steps:
     deposits: DepositActivities
     slots: SlotActivities
     withdrawals: WithdrawalActivities
+    open_withdrawals: OpenWithdrawalActivities
     schedules: ScheduleActivities
 
 
@@ -149,6 +151,7 @@ async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Step
             withdrawals=WithdrawalActivities(
                 door, ledger, queries, escrow, lander, operator, settings.withdrawal_minimum
             ),
+            open_withdrawals=OpenWithdrawalActivities(door, client, settings.task_queue),
             schedules=ScheduleActivities(client, settings.task_queue),
         )
     finally:

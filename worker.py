@@ -60,6 +60,7 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
             steps.slots.watch_unbound,
             steps.withdrawals.reserve,
             steps.withdrawals.build_message,
+            steps.open_withdrawals.take_up_withdrawals,
             steps.schedules.wake_settlement,
             steps.schedules.pause_settlement,
         ],

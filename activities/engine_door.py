@@ -67,6 +67,16 @@ class Unbound(msgspec.Struct, frozen=True):
     owner: str
 
 
+class OpenWithdrawal(msgspec.Struct, frozen=True):
+    """A reservation that is not closed: micro-USDC under the owner's `key`, made at `at` (nanoseconds)."""
+
+    account: int
+    owner: str
+    amount: int
+    key: str
+    at: int
+
+
 class EngineState(msgspec.Struct, frozen=True):
     """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
 
@@ -118,6 +128,10 @@ class EngineDoor:
 
     async def unbound(self) -> list[Unbound]:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/accounts/unbound"), type=list[Unbound])
+
+    async def open_withdrawals(self) -> list[OpenWithdrawal]:
+        body = await self._ask("GET", f"{DOOR}/withdrawals/open")
+        return msgspec.json.decode(body, type=list[OpenWithdrawal])
 
     async def state(self) -> EngineState:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/state"), type=EngineState)

@@ -176,6 +176,14 @@ class CutAnswer(Answer):
     accounts: list[CutAccountAnswer]
 
 
+class OpenWithdrawalAnswer(Answer):
+    account: int
+    owner: str
+    amount: int
+    key: str
+    at: int
+
+
 class OperatorStateAnswer(Answer):
     """Totals in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
 

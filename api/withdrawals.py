@@ -9,6 +9,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.open_withdrawals import withdrawal_workflow_id
 from api.collaborators import WithdrawalsUnavailable, WithdrawalView
 from api.errors import ApiError
 from workflows.withdrawal_state import WithdrawalRequest, WithdrawalState, WithdrawalStatus
@@ -30,7 +31,7 @@ class TemporalWithdrawals:
     async def start(
         self, account: int, owner: str, amount: int, key: str, destination: str
     ) -> WithdrawalView:
-        id = f"withdrawal-{account}-{key}"
+        id = withdrawal_workflow_id(account, key)
         try:
             await self._client.start_workflow(
                 WithdrawalWorkflow.run,

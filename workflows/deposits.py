@@ -1,4 +1,4 @@
-"""Money in: slots on chain for new accounts, and finalized deposits credited to the engine, each once."""
+"""Money in: slots on chain for new accounts, and finalized deposits credited to the engine, each once; and no withdrawal forgotten."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.deposits import DepositActivities, DepositCursor
+    from activities.open_withdrawals import OpenWithdrawalActivities
     from activities.slots import SlotActivities
     from workflows.steps import must_happen
 
@@ -17,6 +18,8 @@ DEPOSITS_ID: Final = "deposits"
 ROUNDS_PER_RUN: Final = 200
 WATCH: Final = timedelta(seconds=60)
 """How long one activity watches before it hands its cursor back."""
+FORGOTTEN: Final = timedelta(minutes=20)
+"""How long a withdrawal is open before it is seen to that somebody works on it: longer than one usually takes."""
 PATIENCE: Final = WATCH + timedelta(minutes=3)
 
 
@@ -28,6 +31,7 @@ class DepositsState:
     opened: int = 0
     deposits_trouble: str = ""
     slots_trouble: str = ""
+    withdrawals_trouble: str = ""
 
     def text(self) -> str:
         """Markdown for the workflow's current details."""
@@ -41,7 +45,7 @@ class DepositsState:
             lines.append(f"- **refused by the engine**: {cursor.refused}, last `{cursor.last_refused}`")
         lines += [
             f"- **trouble**: {sentence}"
-            for sentence in (self.deposits_trouble, self.slots_trouble)
+            for sentence in (self.deposits_trouble, self.slots_trouble, self.withdrawals_trouble)
             if sentence
         ]
         return "\n".join(lines)
@@ -49,7 +53,7 @@ class DepositsState:
 
 @workflow.defn
 class DepositsWorkflow:
-    """Runs for ever. Two watches side by side, so that opening slots never delays a credit.
+    """Runs for ever. Watches side by side, so that none delays a credit.
 
     The cursor is only a place to go on from: the engine credits each `signature:index` once, so reading the chain again from any
     earlier place, or from the start, changes nothing.
@@ -63,7 +67,7 @@ class DepositsWorkflow:
     async def run(self, state: DepositsState | None = None) -> None:
         for _ in range(ROUNDS_PER_RUN):
             self._show()
-            await asyncio.gather(self._credit(), self._open())
+            await asyncio.gather(self._credit(), self._open(), self._take_up())
             if workflow.info().is_continue_as_new_suggested():
                 break
         workflow.continue_as_new(self._state)
@@ -89,6 +93,17 @@ class DepositsWorkflow:
             on_trouble=self._slots_trouble,
             within=PATIENCE,
         )
+
+    async def _take_up(self) -> None:
+        await must_happen(
+            OpenWithdrawalActivities.take_up_withdrawals,
+            FORGOTTEN.total_seconds(),
+            on_trouble=self._withdrawals_trouble,
+        )
+
+    def _withdrawals_trouble(self, sentence: str) -> None:
+        self._state.withdrawals_trouble = sentence
+        self._show()
 
     def _deposits_trouble(self, sentence: str) -> None:
         self._state.deposits_trouble = sentence

@@ -9,7 +9,13 @@ from fastapi import APIRouter, Path, Query, Request
 from api import views
 from api.access import EdgeGiven, OperatorOnly, errors
 from api.errors import RULES, ApiError, refused
-from api.schemas_public import CutAnswer, OperatorStateAnswer, OutcomeAnswer, UnboundAnswer
+from api.schemas_public import (
+    CutAnswer,
+    OpenWithdrawalAnswer,
+    OperatorStateAnswer,
+    OutcomeAnswer,
+    UnboundAnswer,
+)
 from core.market import Market
 from core.quantities import MILLION
 from matcher import commands as c
@@ -139,6 +145,24 @@ async def unbound(edge: EdgeGiven) -> list[UnboundAnswer]:
     waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].page < 0]
     await edge.hub.on_disk()
     return [UnboundAnswer(account=account.id, owner=account.owner) for account in waiting]
+
+
+@router.get("/withdrawals/open", responses=errors(*OPERATOR_ERRORS))
+async def open_withdrawals(edge: EdgeGiven) -> list[OpenWithdrawalAnswer]:
+    """Withdrawals that are reserved and neither paid nor given back, oldest first."""
+    state = edge.engine.state
+    answer = [
+        OpenWithdrawalAnswer(
+            account=one.account,
+            owner=state.accounts[one.account].owner,
+            amount=one.amount,
+            key=one.key,
+            at=one.at,
+        )
+        for one in state.withdrawals.values()
+    ]
+    await edge.hub.on_disk()
+    return answer
 
 
 @router.get("/state", responses=errors(*OPERATOR_ERRORS))

@@ -4,6 +4,7 @@ import base64
 import os
 import sysconfig
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from solders.keypair import Keypair
 from temporalio import activity
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
+from activities.engine_door import EngineDoor
+from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.withdrawals import (
     Closed,
     Closing,
@@ -29,6 +32,7 @@ from activities.withdrawals import (
 )
 from api.collaborators import WithdrawalsUnavailable
 from api.withdrawals import TemporalWithdrawals
+from matcher import commands as c
 from workflows.steps import AGENT, PAYMENTS
 from workflows.withdrawals import WithdrawalWorkflow
 
@@ -112,6 +116,40 @@ async def test_from_the_call_to_the_payment(new_exchange: Any, process: Temporal
     assert (again["id"], again["status"]) == (started["id"], "paid")
 
 
+async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
+    new_exchange: Any, client: Client, process: TemporalWithdrawals
+) -> None:
+    exchange = await new_exchange(withdrawals=process)
+    agent = await exchange.agent()
+    ended, paid = [{"amount": "25.5", "key": key} for key in ("ended", "paid")]
+    ids = {}
+    for body in (ended, paid):
+        await exchange.engine.ask(c.ReserveWithdrawal(agent.account, 25_500_000, body["key"]))
+        started = await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)
+        ids[body["key"]] = started.json()["id"]
+        await eventually(exchange, agent, ids[body["key"]], "awaiting_signature")
+    await client.get_workflow_handle(ids["ended"]).terminate()
+    signature = {"signature": str(agent.keypair.sign_message(MESSAGE))}
+    path = f"/api/v1/withdrawals/{ids['paid']}/signature"
+    await exchange.http.post(path, json=signature, headers=agent.headers)
+    await eventually(exchange, agent, ids["paid"], "paid")
+    door = EngineDoor(exchange.server.http_url, "operator-token-of-the-tests-0123456789")
+    steps = OpenWithdrawalActivities(door, client, QUEUE)
+    try:
+        await ActivityEnvironment().run(steps.take_up_withdrawals, 60.0)
+        ended_at = (await client.get_workflow_handle(ids["ended"]).describe()).status
+        assert ended_at == WorkflowExecutionStatus.TERMINATED  # too young to be forgotten
+        for _ in range(2):
+            await ActivityEnvironment().run(steps.take_up_withdrawals, 0.0)
+    finally:
+        await door.close()
+    path = f"/api/v1/withdrawals/{ids['ended']}/signature"
+    await eventually(exchange, agent, ids["ended"], "awaiting_signature")
+    await exchange.http.post(path, json=signature, headers=agent.headers)
+    await eventually(exchange, agent, ids["ended"], "paid")
+    await eventually(exchange, agent, ids["paid"], "paid")
+
+
 async def test_a_refused_reservation_says_why(new_exchange: Any, process: TemporalWithdrawals) -> None:
     exchange = await new_exchange(withdrawals=process)
     agent = await exchange.agent()
@@ -135,8 +173,6 @@ async def test_a_message_that_cannot_be_built_yet_says_why(
 async def test_without_a_worker_the_outcome_is_unknown(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datetime import timedelta
-
     monkeypatch.setattr("api.withdrawals.RPC_TIMEOUT", timedelta(seconds=0.5))
     process = TemporalWithdrawals(client, QUEUE)
     with pytest.raises(WithdrawalsUnavailable):

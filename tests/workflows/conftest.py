@@ -26,6 +26,7 @@ from temporalio.worker import Worker
 
 import worker as worker_process
 from activities.deposits import DepositActivities
+from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
@@ -99,6 +100,7 @@ METHODS: list[Callable[..., Any]] = [
         DepositActivities,
         SlotActivities,
         WithdrawalActivities,
+        OpenWithdrawalActivities,
     )
     for name, member in vars(owner).items()
     if hasattr(member, "__temporal_activity_definition")

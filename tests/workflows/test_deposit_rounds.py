@@ -27,7 +27,7 @@ async def test_each_round_goes_on_from_the_cursor_of_the_last(
             cursor, signature=f"s{len(seen)}", credited=cursor.credited + 1, amount=cursor.amount + 5
         )
 
-    script = script_of(watch_deposits=watch, watch_unbound=1)
+    script = script_of(watch_deposits=watch, watch_unbound=1, take_up_withdrawals=None)
     async with working(script):
         handle = await client.start_workflow(DepositsWorkflow.run, id="deposits", task_queue="test")
         await done.wait()
@@ -36,25 +36,35 @@ async def test_each_round_goes_on_from_the_cursor_of_the_last(
     assert [cursor.signature for cursor in seen] == ["", "s1", "s2", "s3"]
     assert state.cursor == DepositCursor("s3", ROUNDS, 5 * ROUNDS)
     assert state.opened in (ROUNDS, ROUNDS + 1)
+    assert script.names().count("take_up_withdrawals") in (ROUNDS, ROUNDS + 1)
 
 
-@pytest.mark.parametrize("watch", ["watch_deposits", "watch_unbound"])
-async def test_trouble_of_one_watch_is_shown_and_does_not_hold_up_the_other(
+WATCHES = {
+    "watch_deposits": "deposits_trouble",
+    "watch_unbound": "slots_trouble",
+    "take_up_withdrawals": "withdrawals_trouble",
+}
+
+
+@pytest.mark.parametrize("watch", WATCHES)
+async def test_trouble_of_one_watch_is_shown_and_does_not_hold_up_the_others(
     client, script_of, working, watch
 ):
     refusal = ApplicationError("no answer", type="chain_unavailable", non_retryable=True)
-    other = {"watch_deposits": "watch_unbound", "watch_unbound": "watch_deposits"}[watch]
-    done = asyncio.Event()
+    others = [other for other in WATCHES if other != watch]
+    begun = asyncio.Semaphore(0)
 
     async def works(*_: object) -> object:
-        done.set()
+        begun.release()
         return await asyncio.Event().wait()
 
-    async with working(script_of(**{watch: refusal, other: works})):
+    async with working(script_of(**{watch: refusal}, **dict.fromkeys(others, works))):
         handle = await client.start_workflow(DepositsWorkflow.run, id="deposits", task_queue="test")
-        await done.wait()
+        for _ in others:
+            await begun.acquire()
+        while not (sentence := getattr(await handle.query(DepositsWorkflow.state), WATCHES[watch])):
+            pass
         state = await handle.query(DepositsWorkflow.state)
-        while not (sentence := state.deposits_trouble + state.slots_trouble):
-            state = await handle.query(DepositsWorkflow.state)
+        assert [getattr(state, WATCHES[other]) for other in others] == ["", ""]
     assert sentence.startswith(f"{watch} since ")
     assert sentence.endswith("chain_unavailable: no answer")
