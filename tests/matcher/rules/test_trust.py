@@ -5,7 +5,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from core.batches import BatchStatus
 from core.events import IndexUpdated, MarkUpdated
 from core.quantities import SECOND
 from core.validity import Action, Validity, allowed, believed
@@ -52,7 +51,7 @@ def tried(world, doubted: int, tag: str) -> set[Action]:
         taken.add(Action.MARGIN)
     batch = world.state.cut.batch + 1 if world.state.cut else 1
     if not isinstance(world.do(c.CutSettlement(batch)), Rejection):
-        world.play(c.AdvanceBatch(batch, BatchStatus.FINAL))
+        world.finalize(batch)
         taken.add(Action.SETTLE)
     # Liquidation and funding ask this and nothing else.
     taken |= {one for one in (Action.LIQUIDATE, Action.FUND) if trusted(world.state, doubted, one, world.now)}
