@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from core.batches import BatchStatus
-from core.events import IndexUpdated, MarkUpdated
+from core.events import Filled, IndexUpdated, MarkUpdated, QuoteRejected
 from core.quantities import SECOND
 from core.validity import Action, Validity, allowed, believed
 from matcher import commands as c
@@ -30,17 +30,15 @@ def trading(new_world):
 
 
 def fill(world, account: int, key: str, side: int = 1, size: int = 10, market: int = 1) -> str:
-    """Have somebody without positions quote, and trade with it; returns "" or the code of the refusal."""
+    """Have a maker without other positions quote, and trade with it; returns "" or the code of the refusal."""
     price = world.state.indexes[market].price
-    quoted = world.do(
-        c.SetQuotes(
-            world.idle, market, ((price - 1, 10_000),), ((price + 1, 10_000),), world.now + 5 * SECOND
-        )
-    )
-    if isinstance(quoted, Rejection):
-        return quoted.code.value
+    until = world.now + 5 * SECOND
+    world.do(c.SetQuotes(world.idle, market, ((price - 1, 10_000),), ((price + 1, 10_000),), until))
     answer = world.request(account, key, side, size, price + side * 1_000, market=market)
-    return answer.code.value if isinstance(answer, Rejection) else ""
+    if isinstance(answer, Rejection):
+        return answer.code.value
+    assert any(isinstance(event, Filled) for event in answer)
+    return ""
 
 
 def tried(world, doubted: int, tag: str) -> set[Action]:
@@ -87,10 +85,10 @@ def test_a_maker_that_can_not_be_valued_neither_quotes_nor_fills_and_keeps_its_r
     world.play(c.Subscribe(world.maker, (1,)))
     opened = world.request(other, "asks", 1, 600, 601_000)[0]
     world.index(2, 300_000, validity=doubt)
+    again = world.do(c.SetQuotes(world.maker, 1, ((599_990, 9),), ((600_010, 9),), world.now + SECOND))
     answer = world.do(
         c.AnswerRequest(world.maker, opened.request, 599_990, 600_010, 600, 1, world.now + SECOND)
     )
-    again = world.do(c.SetQuotes(world.maker, 1, ((599_990, 9),), ((600_010, 9),), world.now + SECOND))
     for outcome in (answer, again):
         assert isinstance(outcome, Rejection) is not known
         if not known:
@@ -98,7 +96,7 @@ def test_a_maker_that_can_not_be_valued_neither_quotes_nor_fills_and_keeps_its_r
             assert "ETH-PERP" in outcome.message
     if not known:
         closed = world.request(other, "takes", 1, 100, 601_000)
-        assert not [event for event in closed if type(event).__name__ in ("Filled", "QuoteRejected")]
+        assert not [event for event in closed if isinstance(event, Filled | QuoteRejected)]
         assert len(world.state.book.ladder(1, 1)) == 1
 
 
