@@ -28,7 +28,10 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.MARKET_IN_USE: (409, "Positions are open in that market: its parameters stay."),
     Code.MARKET_PAUSED: (409, "The market is paused."),
     Code.MARKET_REDUCE_ONLY: (409, "The market only takes requests that reduce a position."),
-    Code.INDEX_UNAVAILABLE: (503, "The market has no fresh and certain index price."),
+    Code.INDEX_UNAVAILABLE: (
+        503,
+        "An index price is not believed enough for that now; the message names the market and how far it is believed.",
+    ),
     Code.INDEX_GOES_BACK: (409, "The market already has a newer index price."),
     Code.BAD_VALUE: (422, "A value is outside its range; the message says which."),
     Code.KEY_CONFLICT: (409, "That client id was used before with another payload."),

@@ -22,6 +22,7 @@ from core.batches import BatchStatus
 from core.events import BatchAdvanced, Filled, SettlementCut, concerns
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
+from core.validity import Validity
 from ledger.queries import BatchView, FillView
 from matcher import commands as c
 from matcher.engine import Engine
@@ -207,8 +208,8 @@ class Exchange:
         await self.server.stop()
         self.engine.close()
 
-    def index(self, market: int, price: int) -> None:
-        self.engine.submit(c.UpdateIndex(market, price, 0, time.time_ns(), "test"), None)
+    def index(self, market: int, price: int, validity: Validity = Validity.VALID) -> None:
+        self.engine.submit(c.UpdateIndex(market, price, 0, time.time_ns(), "test", validity), None)
 
     async def agent(
         self, name: str = "agent", deposit: int = 1_000_000 * 1_000_000, owner: Keypair | None = None

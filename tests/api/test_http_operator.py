@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
 from solders.keypair import Keypair
+from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor
+from core.validity import Validity
 from matcher import commands as c
 from matcher.image import state_hash
 
@@ -50,3 +53,22 @@ async def test_accounts_without_a_slot_are_listed_for_the_operator(exchange: Any
     headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
     waiting = (await exchange.http.get("/api/v1/operator/accounts/unbound", headers=headers)).json()
     assert waiting == [{"account": outcome[0].account, "owner": outcome[0].owner}]
+
+
+async def test_a_cut_at_an_index_that_is_not_believed_may_be_tried_again(exchange: Any) -> None:
+    maker, trader = await exchange.maker(), await exchange.agent("trader")
+    order = {"id": "r1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010.0"}
+    assert (
+        await exchange.http.post("/api/v1/requests", json=order, headers=trader.headers)
+    ).status_code == 200
+    exchange.index(1, 600_000, Validity.LONE)
+    door = EngineDoor(exchange.server.http_url, "operator-token-of-the-tests-0123456789")
+    try:
+        with pytest.raises(ApplicationError, match="BTC-PERP is lone") as refused:
+            await door.command(c.CutSettlement(1))
+        assert (refused.value.type, refused.value.non_retryable) == ("index_unavailable", False)
+        exchange.index(1, 600_000, Validity.AGED)
+        assert (await door.command(c.CutSettlement(1))).event("SettlementCut")["batch"] == 1
+    finally:
+        await door.close()
+    await maker.socket.close()

@@ -69,7 +69,8 @@ def history(seed: int, length: int) -> History:
                 withdrawals += 1
                 events += _withdrawn(rng, at, withdrawals)
             case 3 | 4:
-                events.append(e.IndexUpdated(at, rng.randrange(1, 3), 600_000 + step, 5, at, "test"))
+                market, price, held = rng.randrange(1, 3), 600_000 + step, rng.random() < 0.3
+                events.append(e.IndexUpdated(at, market, price, 5, at, "test", held=held))
             case 5:
                 batches += 1
                 events += _settled(at, batches)

@@ -10,6 +10,7 @@ import pytest
 
 from core import events as e
 from core.postings import postings
+from core.quantities import SECOND
 from ledger.database import open_pool
 from ledger.projector import JournalDiffers, JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
@@ -81,6 +82,11 @@ def test_the_tables_hold_what_the_events_say(postgres_url, history_of):
     assert {row[0]: row[3] for row in found["index_prices"]} == {
         m: event.price for m, event in latest.items()
     }
+    observed: dict[tuple[int, int], int] = {}
+    for event in events:
+        if isinstance(event, e.IndexUpdated) and not event.held:
+            observed.setdefault((event.market, event.at // SECOND), event.price)
+    assert {row[:2]: row[2] for row in found["index_history"]} == observed
     deposits = [event for event in events if isinstance(event, e.DepositCredited)]
     assert sorted(row[0] for row in found["deposits"]) == sorted(event.key for event in deposits)
     assert {row[6] for row in found["withdrawals"]} == {"paid", "released"}

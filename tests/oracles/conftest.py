@@ -1,5 +1,6 @@
 """Recorded data, where this checkout has it, and a real HTTP server to play it from."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,7 +12,14 @@ from aiohttp import web
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from core.quantities import MILLISECOND, SECOND
+from oracles.chainlink import Aggregator, Chainlink
+from oracles.feed import PriceFeed, pick
+from oracles.hermes import Hermes
+from oracles.index import Routed
+from oracles.perp_mids import HyperliquidMids
 from oracles.signers import anchored, trusted_now
+from oracles.sources import Source
 from oracles.vaa import SignerSet
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -142,3 +150,102 @@ class ChainlinkNode:
 @pytest.fixture
 def chainlink_node() -> ChainlinkNode:
     return ChainlinkNode()
+
+
+class Outside:
+    """Hermes, an EVM node and Hyperliquid on one site, a clock that goes as it is read, and the feed they make."""
+
+    btc = "BTC-PERP"
+    pyth_feed = "e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43"
+    aggregator = "0xF4030086522a5bEEa4988F8cA5B36dbC97BeE88c"
+    early = ("ton:HERMES_BTC_ETH_UPDATE", 1_724_826_310, 59_240)
+    """A recorded update: its name, the second of its price of BTC, and that price in whole dollars."""
+    late = ("ton:HERMES_UPDATE_10_PRICE_FEEDS", 1_754_339_204, 114_721)
+
+    def __init__(self, site, http, node, pyth, guardians) -> None:
+        self.node, self.site = node, site
+        self.updates = {item["id"]: item["data"] for item in pyth("hermes-accumulator-updates")["items"]}
+        self.now = 0
+        self.up = {"hermes": True, "node": True, "venue": True}
+        self.perp = "0"
+        self.answers = 0
+        site.routes |= {
+            "/v2/updates/price/latest": self._hermes,
+            "/v2/updates/price/stream": self._hermes,
+            "/": self._node,
+            "/info": self._venue,
+        }
+        self.hermes = Hermes(http, {self.btc: self.pyth_feed}, guardians, site.url)
+        self.chainlink = Chainlink(
+            http, site.url, {self.btc: Aggregator(self.aggregator, "BTC / USD", 3_600)}, self.clock
+        )
+        self.mids = HyperliquidMids(http, {self.btc: "BTC"}, self.clock, site.url)
+        self.told: list[Routed] = []
+        self.number = 0
+        self.live_at(self.early)
+
+    def clock(self) -> int:
+        self.now += MILLISECOND  # no two answers are of one moment
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.005))
+
+    def live_at(self, update: tuple[str, int, int]) -> None:
+        """All say what the recorded update proves, a second after it."""
+        self.update, second, dollars = update
+        self.now = second * SECOND
+        self.perp = f"{dollars}.5"
+        self.chain_says(dollars)
+
+    def perp_says(self, dollars: int) -> None:
+        """Another mid, a second later: two prices of one moment would be one."""
+        self.pass_by(1)
+        self.perp = str(dollars)
+
+    def chain_says(self, dollars: int) -> None:
+        """A new round on a new block, a second later."""
+        self.pass_by(1)
+        self.number += 1
+        second = self.now // SECOND
+        self.node.say(
+            self.aggregator, "BTC / USD", (self.number, dollars * 10**8, second, second, self.number)
+        )
+
+    def pass_by(self, seconds: int) -> None:
+        """Time goes on, and so does the chain, without a new round."""
+        self.now += seconds * SECOND
+        self.node.head |= {"number": self.node.head["number"] + 1, "timestamp": self.now // SECOND}
+
+    async def _hermes(self, request: web.Request) -> web.StreamResponse:
+        if not self.up["hermes"]:
+            return web.Response(status=503)
+        answer = json.dumps({"binary": {"encoding": "hex", "data": [self.updates[self.update]]}})
+        if request.path.endswith("latest"):
+            return web.Response(text=answer)
+        return web.Response(text=f"data:{answer}\n\n")  # a stream that ends: it has to be opened again
+
+    async def _node(self, request: web.Request) -> web.StreamResponse:
+        return await self.node.handle(request) if self.up["node"] else web.Response(status=502)
+
+    async def _venue(self, request: web.Request) -> web.StreamResponse:
+        self.answers += 1
+        mids = {"BTC": self.perp, "DOGE": str(self.answers)}
+        return web.json_response(mids) if self.up["venue"] else web.Response(status=500)
+
+    async def source(self) -> Source:
+        return await pick(
+            [self.btc],
+            clock=self.clock,
+            sleep=self.sleep,
+            hermes=self.hermes,
+            others=[self.chainlink, self.mids],
+        )
+
+    async def feed(self) -> PriceFeed:
+        return PriceFeed(await self.source(), self.told.append, clock=self.clock, sleep=self.sleep)
+
+
+@pytest.fixture
+async def outside(site, http, chainlink_node, pyth, guardians) -> Outside:
+    return Outside(site, http, chainlink_node, pyth, guardians)

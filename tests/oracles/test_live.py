@@ -1,117 +1,21 @@
 """All live sources together over real HTTP: each drops, lies, stands still and comes back by itself, and the index says so."""
 
 import asyncio
-import json
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
 
-from core.quantities import MILLISECOND, SECOND, Nanos
+from core.quantities import SECOND, Nanos
 from core.validity import Action, Validity, allowed
-from oracles.chainlink import Aggregator, Chainlink
-from oracles.feed import PriceFeed, pick
-from oracles.hermes import Hermes
+from oracles.feed import PriceFeed
 from oracles.index import Fault, Routed
 from oracles.live import Live
-from oracles.perp_mids import HyperliquidMids
 from oracles.pyth_account import PythAccounts
 from oracles.refusal import Reason
 from oracles.route import AGREED, ALONE
 from oracles.router import Accepted
 
 BTC = "BTC-PERP"
-FEED = "e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43"
-AGGREGATOR = "0xF4030086522a5bEEa4988F8cA5B36dbC97BeE88c"
-EARLY, LATE = (
-    ("ton:HERMES_BTC_ETH_UPDATE", 1_724_826_310, 59_240),
-    ("ton:HERMES_UPDATE_10_PRICE_FEEDS", 1_754_339_204, 114_721),
-)
-"""Recorded updates: name, second of their price of BTC, and that price in whole dollars."""
-
-
-class Outside:
-    """Hermes, an EVM node and Hyperliquid on one site, a clock that goes as it is read, and the feed they make."""
-
-    def __init__(self, site, http, node, pyth, guardians) -> None:
-        self.node, self.site = node, site
-        self.updates = {item["id"]: item["data"] for item in pyth("hermes-accumulator-updates")["items"]}
-        self.now = 0
-        self.up = {"hermes": True, "node": True, "venue": True}
-        self.perp = "0"
-        self.answers = 0
-        site.routes |= {
-            "/v2/updates/price/latest": self._hermes,
-            "/v2/updates/price/stream": self._hermes,
-            "/": self._node,
-            "/info": self._venue,
-        }
-        self.hermes = Hermes(http, {BTC: FEED}, guardians, site.url)
-        self.chainlink = Chainlink(
-            http, site.url, {BTC: Aggregator(AGGREGATOR, "BTC / USD", 3_600)}, self.clock
-        )
-        self.mids = HyperliquidMids(http, {BTC: "BTC"}, self.clock, site.url)
-        self.told: list[Routed] = []
-        self.number = 0
-        self.live_at(EARLY)
-
-    def clock(self) -> int:
-        self.now += MILLISECOND  # no two answers are of one moment
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(min(seconds, 0.005))
-
-    def live_at(self, update: tuple[str, int, int]) -> None:
-        """All say what the recorded update proves, a second after it."""
-        self.update, second, dollars = update
-        self.now = second * SECOND
-        self.perp = f"{dollars}.5"
-        self.chain_says(dollars)
-
-    def perp_says(self, dollars: int) -> None:
-        """Another mid, a second later: two prices of one moment would be one."""
-        self.pass_by(1)
-        self.perp = str(dollars)
-
-    def chain_says(self, dollars: int) -> None:
-        """A new round on a new block, a second later."""
-        self.pass_by(1)
-        self.number += 1
-        second = self.now // SECOND
-        self.node.say(AGGREGATOR, "BTC / USD", (self.number, dollars * 10**8, second, second, self.number))
-
-    def pass_by(self, seconds: int) -> None:
-        """Time goes on, and so does the chain, without a new round."""
-        self.now += seconds * SECOND
-        self.node.head |= {"number": self.node.head["number"] + 1, "timestamp": self.now // SECOND}
-
-    async def _hermes(self, request: web.Request) -> web.StreamResponse:
-        if not self.up["hermes"]:
-            return web.Response(status=503)
-        answer = json.dumps({"binary": {"encoding": "hex", "data": [self.updates[self.update]]}})
-        if request.path.endswith("latest"):
-            return web.Response(text=answer)
-        return web.Response(text=f"data:{answer}\n\n")  # a stream that ends: it has to be opened again
-
-    async def _node(self, request: web.Request) -> web.StreamResponse:
-        return await self.node.handle(request) if self.up["node"] else web.Response(status=502)
-
-    async def _venue(self, request: web.Request) -> web.StreamResponse:
-        self.answers += 1
-        mids = {"BTC": self.perp, "DOGE": str(self.answers)}
-        return web.json_response(mids) if self.up["venue"] else web.Response(status=500)
-
-    async def feed(self) -> PriceFeed:
-        source = await pick(
-            [BTC], clock=self.clock, sleep=self.sleep, hermes=self.hermes, others=[self.chainlink, self.mids]
-        )
-        return PriceFeed(source, self.told.append, clock=self.clock, sleep=self.sleep)
-
-
-@pytest.fixture
-async def outside(site, http, chainlink_node, pyth, guardians) -> Outside:
-    return Outside(site, http, chainlink_node, pyth, guardians)
 
 
 @asynccontextmanager
@@ -171,7 +75,7 @@ async def test_every_source_drops_is_named_and_comes_back_by_itself(outside, fee
     assert ("pyth hermes", Fault.AGED) in routed.reasons
     await until(feed, lambda _: ("127.0.0.1", "") in feed.troubles)
     outside.up["hermes"] = True
-    outside.live_at(LATE)
+    outside.live_at(outside.late)
     # All three are back, but at twice the price from one look to the next: the average has to follow first.
     await until(feed, lambda one: chosen(one) == ("pyth hermes", Validity.VOLATILE) and one.confirmed)
     outside.pass_by(4)
@@ -211,7 +115,7 @@ async def test_when_all_disagree_everything_stops_and_is_told_once(outside, feed
 async def test_a_chain_that_goes_back_in_time_is_refused_and_what_it_said_before_stays(outside, feed):
     await all_agree(feed)
     second = outside.now // SECOND
-    outside.node.say(AGGREGATOR, "BTC / USD", (0, 1, second, second, 0))
+    outside.node.say(outside.aggregator, "BTC / USD", (0, 1, second, second, 0))
     await until(feed, lambda _: feed.troubles)
     assert feed.troubles == {("Chainlink (127.0.0.1)", BTC): Reason.WENT_BACK}
     assert not feed.routed[BTC].reasons
@@ -243,7 +147,7 @@ def test_the_rule_follows_from_how_many_publishers_are_configured(outside, http)
     def rule(*polled, hermes=None):
         return Live([BTC], hermes, polled, outside.clock, outside.sleep).routes()[0].rule
 
-    accounts = PythAccounts.sponsored(http, outside.site.url, {BTC: FEED})
+    accounts = PythAccounts.sponsored(http, outside.site.url, {BTC: outside.pyth_feed})
     assert rule(hermes=outside.hermes) is ALONE
     assert rule(accounts, hermes=outside.hermes) is ALONE  # two ways to one publisher
     assert rule(outside.chainlink) is ALONE

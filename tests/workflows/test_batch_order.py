@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 from activities.settlement import BatchPlan, BatchReceipt, PageOf, StatusOf
 from core.batches import BatchStatus
 from workflows.batch import WINDOW, BatchWorkflow
+from workflows.steps import FIRST_TRIES
 
 PLAN = BatchPlan(batch=7, debit_pages=[2, 0], credit_pages=[1], deltas=9, fills=4, root="ab")
 RECEIPT = BatchReceipt(batch=7, pages=3, deltas=9, fills=4, lamports=25_000, root="ab", seal_signature="seal")
@@ -86,3 +87,22 @@ async def test_failures_that_may_pass_are_tried_again_at_once(client, script_of,
         assert await settled(client) == RECEIPT
     assert script.names().count("seal_batch") == 3
     assert StatusOf(7, BatchStatus.FINAL) in [call[0] for _, call in script.calls]
+
+
+async def test_a_cut_waits_for_an_index_that_is_believed_and_says_so(client, script_of, working):
+    refused = ApplicationError("The index of BTC-PERP is disputed", type="index_unavailable")
+    attempts, seen = 0, []
+
+    async def cut(batch: int) -> BatchPlan:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= FIRST_TRIES:
+            raise refused
+        handle = client.get_workflow_handle_for(BatchWorkflow.run, "batch-7")
+        seen.append((await handle.query(BatchWorkflow.progress)).text())
+        return PLAN
+
+    async with working(script_of(cut_batch=cut, **DONE)):
+        assert await settled(client) == RECEIPT
+    assert len(seen) == 1
+    assert "index_unavailable: The index of BTC-PERP is disputed" in seen[0]

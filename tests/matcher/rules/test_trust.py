@@ -5,12 +5,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from core.events import IndexUpdated, MarkUpdated
+from core.events import Filled, IndexUpdated, QuoteRejected
 from core.quantities import SECOND
 from core.validity import Action, Validity, allowed, believed
 from matcher import commands as c
 from matcher.image import dump, load
-from matcher.rejections import Rejection
+from matcher.preview import preview_trade
+from matcher.rejections import Code, Rejection
 from matcher.trust import trusted, validity
 
 VALIDITIES = st.sampled_from(Validity)
@@ -29,17 +30,15 @@ def trading(new_world):
 
 
 def fill(world, account: int, key: str, side: int = 1, size: int = 10, market: int = 1) -> str:
-    """Have somebody without positions quote, and trade with it; returns "" or the code of the refusal."""
+    """Have a maker without other positions quote, and trade with it; returns "" or the code of the refusal."""
     price = world.state.indexes[market].price
-    quoted = world.do(
-        c.SetQuotes(
-            world.idle, market, ((price - 1, 10_000),), ((price + 1, 10_000),), world.now + 5 * SECOND
-        )
-    )
-    if isinstance(quoted, Rejection):
-        return quoted.code.value
+    until = world.now + 5 * SECOND
+    world.do(c.SetQuotes(world.idle, market, ((price - 1, 10_000),), ((price + 1, 10_000),), until))
     answer = world.request(account, key, side, size, price + side * 1_000, market=market)
-    return answer.code.value if isinstance(answer, Rejection) else ""
+    if isinstance(answer, Rejection):
+        return answer.code.value
+    assert any(isinstance(event, Filled) for event in answer)
+    return ""
 
 
 def tried(world, doubted: int, tag: str) -> set[Action]:
@@ -87,10 +86,10 @@ def test_a_maker_that_can_not_be_valued_neither_quotes_nor_fills_and_keeps_its_r
     world.play(c.Subscribe(world.maker, (1,)))
     opened = world.request(other, "asks", 1, 600, 601_000)[0]
     world.index(2, 300_000, validity=doubt)
+    again = world.do(c.SetQuotes(world.maker, 1, ((599_990, 9),), ((600_010, 9),), world.now + SECOND))
     answer = world.do(
         c.AnswerRequest(world.maker, opened.request, 599_990, 600_010, 600, 1, world.now + SECOND)
     )
-    again = world.do(c.SetQuotes(world.maker, 1, ((599_990, 9),), ((600_010, 9),), world.now + SECOND))
     for outcome in (answer, again):
         assert isinstance(outcome, Rejection) is not known
         if not known:
@@ -98,7 +97,7 @@ def test_a_maker_that_can_not_be_valued_neither_quotes_nor_fills_and_keeps_its_r
             assert "ETH-PERP" in outcome.message
     if not known:
         closed = world.request(other, "takes", 1, 100, 601_000)
-        assert not [event for event in closed if type(event).__name__ in ("Filled", "QuoteRejected")]
+        assert not [event for event in closed if isinstance(event, Filled | QuoteRejected)]
         assert len(world.state.book.ladder(1, 1)) == 1
 
 
@@ -134,11 +133,12 @@ def test_a_silent_feed_is_unavailable_once_its_last_word_is_too_old(trading):
 
 def test_a_price_that_nobody_believes_moves_neither_index_nor_mark(trading):
     world = trading
-    world.quotes(world.idle, [(300_000, 10)], [(300_400, 10)], market=2)
-    world.now += SECOND
+    world.play(c.CancelAll(world.maker))
+    world.quotes(world.idle, [(300_300, 10)], [(300_500, 10)], market=2)
+    world.now += 30 * SECOND
     world.index(2, 300_100)
     mark, index = world.state.mark_price(2), world.state.indexes[2]
-    assert isinstance(world.state.mark_records[2], MarkUpdated)
+    assert mark != index.price
     for doubt in (one for one in Validity if not believed(one)):
         world.now += SECOND
         (held,) = world.play(c.UpdateIndex(2, 900_000, 7, world.now, "liar", doubt))
@@ -147,6 +147,34 @@ def test_a_price_that_nobody_believes_moves_neither_index_nor_mark(trading):
         assert load(dump(world.state)).mark_price(2) == mark
     world.play(c.UpdateIndex(2, 0, 0, world.now, "", Validity.UNAVAILABLE))
     assert world.state.indexes[2].price == index.price
+
+
+def test_doubt_in_the_last_price_makes_no_later_judgement_better(trading):
+    trading.index(2, 300_000, confidence=6_001)
+    assert validity(trading.state, 2, trading.now) is Validity.UNCERTAIN
+    trading.index(2, 300_000, validity=Validity.DISPUTED)
+    assert validity(trading.state, 2, trading.now) is Validity.DISPUTED
+
+
+def test_who_can_not_be_valued_still_quotes_what_shrinks_its_position(trading):
+    world = trading
+    assert fill(world, world.trader, "long", size=100) == ""
+    world.index(2, 300_000, validity=Validity.STALE)
+    until = world.now + SECOND
+    world.play(c.SetQuotes(world.trader, 1, (), ((601_000, 100),), until))
+    assert world.refuse(c.SetQuotes(world.trader, 1, (), ((601_000, 101),), until)) == "index_unavailable"
+    assert world.refuse(c.SetQuotes(world.trader, 1, ((599_000, 1),), (), until)) == "index_unavailable"
+
+
+def test_a_preview_says_what_can_not_be_valued_elsewhere(trading):
+    state, account = trading.state, trading.state.accounts[trading.trader]
+    trading.index(2, 300_000, validity=Validity.STALE)
+    codes = [
+        preview_trade(state, account, market, change, price, trading.now).code
+        for market, change, price in ((1, 10, 600_000), (2, 10, 300_000), (2, -100, 300_000))
+    ]
+    # Whether the market itself is open, a preview does not judge.
+    assert codes == [Code.INDEX_UNAVAILABLE, None, None]
 
 
 def test_nothing_is_recorded_before_the_first_price_that_is_believed(new_world):

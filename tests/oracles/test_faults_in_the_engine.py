@@ -1,0 +1,180 @@
+"""Sources that drop, lie and go back in time, through the real feed into a real engine: what the table says stops, and resumes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from core.batches import BatchStatus
+from core.events import Filled
+from core.market import DEFAULT_MARKETS
+from core.quantities import SECOND, Nanos
+from core.validity import ALLOWED, Action, Validity
+from matcher import commands as c
+from matcher.engine import Engine
+from matcher.rejections import Rejection
+from matcher.trust import trusted, validity
+from oracles.feed import PriceFeed
+from wiring import feed_into
+
+BTC = DEFAULT_MARKETS[0]
+OWNERS = (
+    "11111111111111111111111111111112",
+    "11111111111111111111111111111113",
+    "11111111111111111111111111111114",
+)
+
+
+@dataclass
+class Trading:
+    """An exchange at the end of a live feed; two of its accounts hold positions, the third holds nothing and quotes."""
+
+    outside: object
+    engine: Engine
+    feed: PriceFeed
+    accounts: list[int] = field(default_factory=list)
+    tries: int = 0
+
+    @property
+    def index(self) -> int:
+        return self.engine.state.indexes[BTC.id].price
+
+    async def take(self, command: c.Command) -> bool:
+        return not isinstance(await self.engine.ask(command), Rejection)
+
+    async def open(self) -> None:
+        for number, owner in enumerate(OWNERS):
+            (registered,) = await self.engine.ask(c.RegisterAgent(owner, "a"))
+            assert await self.take(c.BindSlot(registered.account, 0, 2 + number))
+            assert await self.take(c.CreditDeposit(registered.account, 10**12, owner))
+            self.accounts.append(registered.account)
+
+    async def fill(self, maker: int, taker: int) -> bool:
+        price, key = self.index, f"request {self.tries}"
+        until = self.engine.clock() + 30 * SECOND
+        await self.engine.ask(c.SetQuotes(maker, BTC.id, ((price - 1, 9),), ((price + 1, 9),), until))
+        outcome = await self.engine.ask(c.OpenRequest(taker, key, BTC.id, 1, 5, price + 1, SECOND))
+        return isinstance(outcome, list) and any(isinstance(event, Filled) for event in outcome)
+
+    async def taken(self) -> set[Action]:
+        """The actions that the engine takes now."""
+        self.tries += 1
+        holder, _, idle = self.accounts
+        state, taken = self.engine.state, set()
+        if await self.fill(idle, holder):
+            taken.add(Action.FILL)
+        if await self.take(c.ReserveWithdrawal(holder, 1, f"withdrawal {self.tries}")):
+            taken.add(Action.MARGIN)
+            assert await self.take(c.FinishWithdrawal(state.last_withdrawal, False, ""))
+        batch = 1 + (state.cut.batch if state.cut else 0)
+        if await self.take(c.CutSettlement(batch)):
+            for status in (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED, BatchStatus.FINAL):
+                assert await self.take(c.AdvanceBatch(batch, status))
+            taken.add(Action.SETTLE)
+        # Liquidation and funding ask this and nothing else.
+        others = (Action.LIQUIDATE, Action.FUND)
+        return taken | {one for one in others if trusted(state, BTC.id, one, self.engine.last_at)}
+
+    async def until(self, wanted: Validity) -> None:
+        """Look at the sources until the engine believes its index just so far; then exactly its actions are taken."""
+        async with asyncio.timeout(20):
+            while True:
+                self.feed.step(Nanos(self.outside.clock()))
+                if validity(self.engine.state, BTC.id, self.engine.clock()) is wanted:
+                    break
+                await asyncio.sleep(0.005)
+        if self.accounts:
+            assert await self.taken() == ALLOWED[wanted]
+
+
+@asynccontextmanager
+async def running(source) -> AsyncIterator[None]:
+    task = asyncio.create_task(source.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+async def trading(outside, tmp_path) -> AsyncIterator[Trading]:
+    engine = Engine(tmp_path / "journal", outside.clock)
+    await engine.ask(c.ListMarket(BTC))
+    source = await outside.source()
+    made = Trading(outside, engine, feed_into(engine, source))
+    async with running(source):
+        await made.until(Validity.VALID)
+        await made.open()
+        assert await made.fill(made.accounts[1], made.accounts[0])
+        assert engine.state.open_interest[BTC.id]
+        yield made
+    engine.close()
+
+
+async def test_sources_that_drop_one_after_another_and_come_back(outside, trading):
+    outside.up |= {"hermes": False, "venue": False}
+    outside.pass_by(11)
+    await trading.until(Validity.AGED)
+    outside.pass_by(55)
+    await trading.until(Validity.LONE)
+    outside.up["node"] = False
+    outside.pass_by(3_900)
+    await trading.until(Validity.STALE)
+    outside.pass_by(7_200)
+    await trading.until(Validity.UNAVAILABLE)
+    outside.up |= {"node": True, "venue": True}
+    outside.chain_says(59_240)
+    await trading.until(Validity.VALID)
+
+
+async def test_publishers_that_contradict_each_other(outside, trading):
+    before = trading.index
+    outside.perp_says(70_000)
+    outside.chain_says(50_000)
+    await trading.until(Validity.DISPUTED)
+    assert trading.index == before
+    outside.perp_says(59_240)
+    await trading.until(Validity.VALID)
+
+
+async def test_a_price_far_from_all_that_was_known(outside, trading):
+    before = trading.index
+    outside.live_at(outside.late)
+    await trading.until(Validity.VOLATILE)
+    assert trading.index == before
+    assert trading.engine.state.mark_price(BTC.id) == before
+
+
+async def test_a_liar_and_a_chain_that_goes_back_in_time_change_nothing(outside, trading):
+    outside.perp_says(70_000)
+    second = outside.now // SECOND
+    outside.node.say(outside.aggregator, "BTC / USD", (0, 1, second, second, 0))
+    async with asyncio.timeout(20):
+        while not (trading.feed.troubles and trading.feed.routed[outside.btc].reasons):
+            await trading.until(Validity.VALID)
+    assert trading.index == pytest.approx(592_400, abs=100)
+    assert await trading.taken() == set(Action)
+
+
+async def test_a_feed_that_falls_silent_is_believed_for_a_while_and_is_heard_again(outside, trading):
+    outside.pass_by(BTC.index_max_age // SECOND - 5)
+    assert await trading.taken() == set(Action)
+    outside.pass_by(6)
+    assert await trading.taken() == set()
+    outside.chain_says(59_240)
+    await trading.until(Validity.VALID)
+
+
+async def test_mids_outside_reach_the_mark(outside, trading):
+    """Quotes are on both sides, so there is a mark apart from the index."""
+    marks = trading.engine.state.mark_records
+    outside.perp_says(59_300)
+    async with asyncio.timeout(20):
+        while BTC.id not in marks or marks[BTC.id].outside != 593_000:
+            await trading.until(Validity.VALID)
+            outside.pass_by(1)
+    assert marks[BTC.id].price == sorted((marks[BTC.id].with_basis, marks[BTC.id].of_quotes, 593_000))[1]
