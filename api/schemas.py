@@ -234,6 +234,9 @@ class ProofAnswer(Answer):
     )
     path: list[ProofStep] = Field(description="From the leaf up.")
     root: str = Field(description="The batch's root, hexadecimal: the escrow account keeps the last 128.")
+    seal: str | None = Field(
+        description="Signature of the transaction that sealed the batch: its event has the root. Null before the batch is final."
+    )
 
 
 # --- withdrawals ---

@@ -30,12 +30,16 @@ class AccountAtCut(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """`leaf` belongs to `batch`: `core.merkle.verify(leaf, path, root)` holds, and the program stores that root."""
+    """`leaf` belongs to `batch`: `core.merkle.verify(leaf, path, root)` holds, and the program stores that root for a while.
+
+    `seal` is the signature of the transaction that sealed it, in which the root stands for ever; empty before the batch is final.
+    """
 
     batch: int
     leaf: bytes
     path: list[tuple[bool, bytes]]
     root: bytes
+    seal: str
 
 
 def pack(accounts: Sequence[AccountAtCut]) -> bytes:
@@ -74,7 +78,7 @@ async def prove_fill(connection: AsyncConnection, fill: int) -> Proof | None:
     def path() -> list[tuple[bool, bytes]]:
         return fill_proof(leaves, root(_account_leaves(batch.batch, unpack(batch.accounts))), index)
 
-    return Proof(batch.batch, leaves[index], await asyncio.to_thread(path), batch.root)
+    return Proof(batch.batch, leaves[index], await asyncio.to_thread(path), batch.root, batch.seal)
 
 
 async def prove_account(connection: AsyncConnection, batch: int, account: int) -> Proof | None:
@@ -92,11 +96,11 @@ async def prove_account(connection: AsyncConnection, batch: int, account: int) -
     def path() -> list[tuple[bool, bytes]]:
         return account_proof(root(fill_leaves), leaves, index)
 
-    return Proof(batch, leaves[index], await asyncio.to_thread(path), found.root)
+    return Proof(batch, leaves[index], await asyncio.to_thread(path), found.root, found.seal)
 
 
 def _stored() -> Any:
-    columns = (batches.c.batch, batches.c.root, batches.c.accounts, cuts.c.after_seq, cuts.c.seq)
+    columns = (batches.c.batch, batches.c.root, batches.c.accounts, cuts.c.after_seq, cuts.c.seq, cuts.c.seal)
     return select(*columns).join(cuts, cuts.c.batch == batches.c.batch)
 
 

@@ -22,16 +22,17 @@ MERGES: Final = {
     "finished": "update withdrawals set status = %s, finished_at = %s, signature = %s where withdrawal = %s",
     "cuts": (
         "insert into cuts (batch, at, after_seq, seq, fills, fills_through, marks, status,"
-        " submitted_at, confirmed_at, final_at)"
+        " submitted_at, confirmed_at, final_at, seal)"
         " select %(batch)s, %(at)s, coalesce(max(seq), 0), %(seq)s,"
-        " %(fills)s - coalesce(max(fills_through), 0), %(fills)s, %(marks)s, 1, 0, 0, 0"
+        " %(fills)s - coalesce(max(fills_through), 0), %(fills)s, %(marks)s, 1, 0, 0, 0, ''"
         " from (select seq, fills_through from cuts order by batch desc limit 1) previous"
     ),
     "advances": (
         "update cuts set status = greatest(status, %(status)s),"
         " submitted_at = case when %(status)s = 2 then %(at)s else submitted_at end,"
         " confirmed_at = case when %(status)s = 3 then %(at)s else confirmed_at end,"
-        " final_at = case when %(status)s = 4 then %(at)s else final_at end"
+        " final_at = case when %(status)s = 4 then %(at)s else final_at end,"
+        " seal = case when %(status)s = 4 then %(seal)s else seal end"
         " where batch = %(batch)s"
     ),
     "index_history": (

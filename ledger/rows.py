@@ -127,8 +127,10 @@ class Rows:
                     "marks": _encode(marks).decode(),
                 }
                 self._merged["cuts"].append(row)
-            case e.BatchAdvanced(at=at, batch=batch, status=status):
-                self._merged["advances"].append({"batch": batch, "status": status, "at": at})
+            case e.BatchAdvanced(at=at, batch=batch, status=status, signatures=signatures):
+                # A batch's transactions come in the order in which they were signed, and nothing is signed after the seal.
+                seal = signatures[-1] if signatures else ""
+                self._merged["advances"].append({"batch": batch, "status": status, "at": at, "seal": seal})
 
     def _number(self, seq: int, event: e.Event) -> None:
         concerned = e.concerns(event)

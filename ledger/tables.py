@@ -231,6 +231,10 @@ cuts = Table(
     _number("submitted_at", "0 before; so the next two"),
     _number("confirmed_at"),
     _number("final_at"),
+    _text(
+        "seal",
+        "signature of the transaction that sealed it; empty before it is final, or when nothing landed",
+    ),
     CheckConstraint("status between 1 and 4", name="status"),
     CheckConstraint("seq > after_seq", name="range"),
     Index("ix_cuts_seq", "seq", unique=True),

@@ -48,4 +48,10 @@ async def balance_proof(number: Number, caller: Caller, edge: EdgeGiven) -> Proo
 
 def _answer(proof: Proof) -> ProofAnswer:
     path = [ProofStep(left=left, hash=sibling.hex()) for left, sibling in proof.path]
-    return ProofAnswer(batch=proof.batch, leaf=proof.leaf.hex(), path=path, root=proof.root.hex())
+    return ProofAnswer(
+        batch=proof.batch,
+        leaf=proof.leaf.hex(),
+        path=path,
+        root=proof.root.hex(),
+        seal=proof.seal or None,
+    )

@@ -1,7 +1,7 @@
 """Checking with one's own eyes: a fill or a balance leads to a root that the escrow program holds on chain.
 
-Nothing here believes the exchange: the leaf is decoded, the path is hashed, and the root is looked up in the escrow account, read
-from a Solana node of the agent's choice.
+Nothing here believes the exchange: the leaf is decoded, the path is hashed, and the root is looked up in the escrow account, or for a
+batch older than the last 128 in the transaction that sealed it, read from a Solana node of the agent's choice.
 """
 
 import base64
@@ -10,8 +10,10 @@ import struct
 from typing import Any, Final
 
 import msgspec
+from solders.transaction import VersionedTransaction
 
 from perpdex_sdk.errors import NotProven
+from perpdex_sdk.funds import BUDGET_PROGRAM
 from perpdex_sdk.rest import Escrow, Proof
 from perpdex_sdk.rpc import Rpc
 
@@ -20,6 +22,12 @@ _BALANCE: Final = struct.Struct(">cQQqq")
 _ESCROW: Final = hashlib.sha256(b"account:Escrow").digest()[:8]
 _ROOTS_AT: Final = 784
 _ROOTS: Final = 128
+_SEAL: Final = hashlib.sha256(b"global:seal_batch").digest()[:8]
+_SEALED: Final = hashlib.sha256(b"event:BatchSealed").digest()[:8]
+"""Followed by the batch's number on chain (8 bytes) and the root (32)."""
+_DATA: Final = "Program data: "
+NOTHING: Final = "00" * 32
+FINAL: Final = {"commitment": "finalized"}
 
 
 class ProvenFill(msgspec.Struct, frozen=True):
@@ -87,18 +95,60 @@ def _unpacked(layout: struct.Struct, proof: Proof) -> list[Any]:
 
 
 async def _must_be_on_chain(proof: Proof, escrow: Escrow, rpc_url: str | None) -> None:
-    """Raises `NotProven` unless the finalized escrow account keeps the root: it does for the last 128 batches."""
+    """Raises `NotProven` unless the escrow committed to the root, finally.
+
+    It keeps the last 128; older ones stand in the transactions that sealed them.
+    """
+    if proof.root == NOTHING:
+        raise NotProven("the root of nothing proves nothing")
     rpc = Rpc(rpc_url or escrow.rpc_url)
     try:
-        options = {"encoding": "base64", "commitment": "finalized"}
-        account = (await rpc.call("getAccountInfo", escrow.escrow, options))["value"]
+        if proof.root in await _kept_roots(rpc, escrow):
+            return
+        sealed = await _sealed_root(rpc, escrow, proof.seal) if proof.seal else None
     finally:
         await rpc.close()
+    if sealed != proof.root:
+        raise NotProven(
+            f"the escrow does not hold the root of batch {proof.batch}, and no transaction is known that sealed it: it is not final "
+            "yet, or it is older than 128 batches and this node keeps no transactions of that age"
+        )
+
+
+async def _kept_roots(rpc: Rpc, escrow: Escrow) -> list[str]:
+    account = (await rpc.call("getAccountInfo", escrow.escrow, {"encoding": "base64", **FINAL}))["value"]
     if account is None or account["owner"] != escrow.program:
         raise NotProven(f"{escrow.escrow} is no account of the program {escrow.program}")
     data = base64.b64decode(account["data"][0])
-    kept = [data[at : at + 32].hex() for at in range(_ROOTS_AT, _ROOTS_AT + 32 * _ROOTS, 32)]
-    if data[:8] != _ESCROW or proof.root not in kept or proof.root == "00" * 32:
-        raise NotProven(
-            f"the escrow does not hold the root of batch {proof.batch}: it is not final yet, or older than 128 batches"
-        )
+    if data[:8] != _ESCROW:
+        raise NotProven(f"{escrow.escrow} is no escrow")
+    return [data[at : at + 32].hex() for at in range(_ROOTS_AT, _ROOTS_AT + 32 * _ROOTS, 32)]
+
+
+async def _sealed_root(rpc: Rpc, escrow: Escrow, signature: str) -> str | None:
+    """Root in the event of a finalized transaction that sealed a batch of this escrow; None when it is not one.
+
+    Anyone may run an escrow of their own with the same program: the instruction must name this one. It must be the only one, so
+    that what was logged is its.
+    """
+    options = {"encoding": "base64", "maxSupportedTransactionVersion": 0, **FINAL}
+    found = await rpc.call("getTransaction", signature, options)
+    if found is None or found["meta"]["err"] is not None:
+        return None
+    try:
+        message = VersionedTransaction.from_bytes(base64.b64decode(found["transaction"][0])).message
+        keys = [str(key) for key in message.account_keys]
+        calls = [
+            (keys[one.program_id_index], [keys[index] for index in one.accounts], one.data)
+            for one in message.instructions
+        ]
+    except (ValueError, IndexError):
+        return None
+    ours = [call for call in calls if call[0] != str(BUDGET_PROGRAM)]
+    if [(program, accounts[:1], data[:8]) for program, accounts, data in ours] != [
+        (escrow.program, [escrow.escrow], _SEAL)
+    ]:
+        return None
+    logs = found["meta"]["logMessages"] or []
+    events = [base64.b64decode(line[len(_DATA) :]) for line in logs if line.startswith(_DATA)]
+    return next((event[16:48].hex() for event in events if event[:8] == _SEALED), None)

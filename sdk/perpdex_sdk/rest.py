@@ -103,12 +103,13 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """What `perpdex_sdk.proofs` checks; hashes and bytes are hexadecimal."""
+    """What `perpdex_sdk.proofs` checks; hashes and bytes are hexadecimal. `seal` is the signature of the batch's last transaction."""
 
     batch: int
     leaf: str
     path: list[Step]
     root: str
+    seal: str | None = None
 
 
 class Withdrawal(msgspec.Struct, frozen=True):

@@ -90,8 +90,12 @@ async def test_fills_and_accounts_are_proven_to_the_stored_root(pool, journal):
     assert await queries.prove_fill(1) is None
     stored = await settlement.store_batch(1, 2, 0, 2, ACCOUNTS, PLANS)
     for proof in (await queries.prove_fill(1), *[await queries.prove_account(1, one[0]) for one in ACCOUNTS]):
-        assert (proof.batch, proof.root) == (1, stored.root)
+        assert (proof.batch, proof.root, proof.seal) == (1, stored.root, "")
         assert verify(proof.leaf, proof.path, proof.root)
+    journal.apply([(4, e.BatchAdvanced(5, 1, BatchStatus.CONFIRMED, ("open", "page")))])
+    assert (await queries.prove_fill(1)).seal == ""
+    journal.apply([(5, e.BatchAdvanced(6, 1, BatchStatus.FINAL, ("open", "page", "seal")))])
+    assert (await queries.prove_fill(1)).seal == (await queries.prove_account(1, 16)).seal == "seal"
     assert await queries.prove_fill(2) is None
     assert await queries.prove_fill(99) is None
     assert await queries.prove_account(1, 99) is None

@@ -1,8 +1,24 @@
 """The same running exchange as in the tests of the API: the client is tested against the real thing."""
 
 import sys
+from collections.abc import AsyncIterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
+
+import pytest
+from solana.rpc.async_api import AsyncClient
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from chain.escrow import EscrowClient
+from chain.keys import Signer
+from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
+from chain.localnet.process import LocalnetProcess
+from chain.send import Landed, send_until
+from perpdex_sdk.rpc import Rpc
+
+POLL_S = 0.01
 
 _spec = spec_from_file_location("exchange_fixtures", Path(__file__).parents[1] / "api" / "conftest.py")
 assert _spec is not None
@@ -13,3 +29,25 @@ _spec.loader.exec_module(_fixtures)
 
 new_exchange = _fixtures.new_exchange
 exchange = _fixtures.exchange
+
+
+@pytest.fixture
+async def escrow(tmp_path: Path) -> AsyncIterator[Any]:
+    """An initialized escrow on a quick chain, and its operator."""
+    if not PROGRAM_FILE.is_file():
+        pytest.skip(f"the compiled escrow program is missing: {PROGRAM_FILE}")
+    process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=2)
+    process.start()
+    client = AsyncClient(process.url)
+    operator = Signer(Keypair())
+    rpc = Rpc(process.url)
+    await rpc.call("requestAirdrop", str(operator.pubkey), 10**12)
+    escrow = EscrowClient(client, PROGRAM_ID, operator.pubkey, USDC_MINT)
+    key = operator.pubkey
+    others = {"treasury": Pubkey.new_unique(), "insurance": Pubkey.new_unique()}
+    built = await escrow.build_initialize(operator, operator=key, guardian=key, **others)
+    assert isinstance(await send_until(client, built, "confirmed", poll_s=POLL_S), Landed)
+    yield escrow, operator, process.url
+    await rpc.close()
+    await client.close()
+    process.stop()

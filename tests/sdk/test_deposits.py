@@ -2,14 +2,12 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from solana.rpc.async_api import AsyncClient
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import Message
@@ -19,8 +17,7 @@ from solders.system_program import TransferParams, transfer
 from api.collaborators import EscrowInfo, WithdrawalView
 from chain.escrow import EscrowClient
 from chain.keys import Signer
-from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
-from chain.localnet.process import LocalnetProcess
+from chain.localnet.genesis import PROGRAM_ID
 from chain.send import Landed, send_until
 from matcher import commands as c
 from perpdex_sdk import Agent, DepositFailed, MessageRefused, Unreachable
@@ -30,28 +27,6 @@ from perpdex_sdk.rest import Escrow, Place
 from perpdex_sdk.rpc import Rpc
 
 POLL_S = 0.01
-
-
-@pytest.fixture
-async def escrow(tmp_path: Path) -> AsyncIterator[Any]:
-    """An initialized escrow on a quick chain, and its operator."""
-    if not PROGRAM_FILE.is_file():
-        pytest.skip(f"the compiled escrow program is missing: {PROGRAM_FILE}")
-    process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=2)
-    process.start()
-    client = AsyncClient(process.url)
-    operator = Signer(Keypair())
-    rpc = Rpc(process.url)
-    await rpc.call("requestAirdrop", str(operator.pubkey), 10**12)
-    escrow = EscrowClient(client, PROGRAM_ID, operator.pubkey, USDC_MINT)
-    key = operator.pubkey
-    others = {"treasury": Pubkey.new_unique(), "insurance": Pubkey.new_unique()}
-    built = await escrow.build_initialize(operator, operator=key, guardian=key, **others)
-    assert isinstance(await send_until(client, built, "confirmed", poll_s=POLL_S), Landed)
-    yield escrow, operator, process.url
-    await rpc.close()
-    await client.close()
-    process.stop()
 
 
 def info(escrow: EscrowClient, url: str) -> EscrowInfo:

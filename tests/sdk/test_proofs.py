@@ -9,6 +9,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
+from solders.compute_budget import set_compute_unit_limit
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.transaction import Transaction
 
 from chain.layout import ESCROW_BYTES
 from core.merkle import account_leaf, account_proof, batch_root, fill_leaf, fill_proof, root
@@ -20,6 +26,8 @@ FILLS = [fill_leaf(n, 1_000 + n, 1, 16, 17, -1, 5, 600_000, 30, (-4, 4)) for n i
 ACCOUNTS = [account_leaf(9, account, account * 10, -account) for account in (1, 2, 16, 17)]
 ROOT = batch_root(FILLS, ACCOUNTS)
 OTHER = bytes(range(32))
+PROGRAM, ESCROW, STRANGER = (Pubkey(bytes([number] * 32)) for number in (1, 2, 3))
+OPERATOR = Keypair.from_seed(bytes(32))
 
 
 def proof(leaf: bytes, path: list[tuple[bool, bytes]]) -> Proof:
@@ -30,13 +38,13 @@ FILL = proof(FILLS[2], fill_proof(FILLS, root(ACCOUNTS), 2))
 BALANCE = proof(ACCOUNTS[3], account_proof(root(FILLS), ACCOUNTS, 3))
 
 
-def account(*roots: bytes, owner: str = "program", name: str = "Escrow") -> dict[str, Any]:
+def account(*roots: bytes, owner: str | None = None, name: str = "Escrow") -> dict[str, Any]:
     """The escrow account with `roots` as its last ones."""
     data = bytearray(ESCROW_BYTES)
     data[:8] = hashlib.sha256(f"account:{name}".encode()).digest()[:8]
     for place, one in enumerate(roots):
         data[784 + 32 * place : 816 + 32 * place] = one
-    return {"owner": owner, "data": [base64.b64encode(bytes(data)).decode(), "base64"]}
+    return {"owner": owner or str(PROGRAM), "data": [base64.b64encode(bytes(data)).decode(), "base64"]}
 
 
 @pytest.fixture
@@ -45,15 +53,21 @@ async def node() -> AsyncIterator[Any]:
 
     async def answer(request: web.Request) -> web.Response:
         asked = await request.json()
-        assert asked["method"] == "getAccountInfo"
-        assert asked["params"] == ["escrow", {"encoding": "base64", "commitment": "finalized"}]
-        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {"value": server.held}})
+        if asked["method"] == "getAccountInfo":
+            assert asked["params"] == [str(ESCROW), {"encoding": "base64", "commitment": "finalized"}]
+            return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {"value": server.held}})
+        assert asked["method"] == "getTransaction"
+        options = {"encoding": "base64", "maxSupportedTransactionVersion": 0, "commitment": "finalized"}
+        assert asked["params"][1] == options
+        found = server.transactions.get(asked["params"][0])
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": found})
 
     app = web.Application()
     app.router.add_post("/", answer)
     async with TestServer(app) as server:
         server.held = account(OTHER, ROOT)
-        server.escrow = Escrow("program", "escrow", "vault", "mint", str(server.make_url("/")))
+        server.transactions = {}
+        server.escrow = Escrow(str(PROGRAM), str(ESCROW), "vault", "mint", str(server.make_url("/")))
         yield server
 
 
@@ -111,3 +125,53 @@ async def test_an_empty_root_is_never_one(node):
 async def test_no_node_is_not_a_verdict(node):
     with pytest.raises(Unreachable):
         await proven_fill(FILL, 3, node.escrow, "http://127.0.0.1:1")
+
+
+def sealing(
+    root: bytes = ROOT,
+    program: Pubkey = PROGRAM,
+    escrow: Pubkey = ESCROW,
+    call: str = "seal_batch",
+    event: str = "BatchSealed",
+    err: Any = None,
+    calls: int = 1,
+) -> dict[str, Any]:
+    """A transaction that seals a batch with `root`, as a node answers it."""
+    data = hashlib.sha256(f"global:{call}".encode()).digest()[:8] + (9).to_bytes(8, "little")
+    accounts = [AccountMeta(escrow, False, True), AccountMeta(OPERATOR.pubkey(), True, False)]
+    instructions = [set_compute_unit_limit(20_000), *[Instruction(program, data, accounts)] * calls]
+    signed = Transaction.new_signed_with_payer(instructions, OPERATOR.pubkey(), [OPERATOR], Hash.default())
+    logged = hashlib.sha256(f"event:{event}".encode()).digest()[:8] + (9).to_bytes(8, "little") + root
+    logs = [f"Program {program} invoke [1]", f"Program data: {base64.b64encode(logged + bytes(12)).decode()}"]
+    raw = base64.b64encode(bytes(signed)).decode()
+    return {"slot": 1, "meta": {"err": err, "logMessages": logs}, "transaction": [raw, "base64"]}
+
+
+async def test_a_batch_that_the_escrow_keeps_no_longer_is_proven_by_its_seal(node):
+    node.held = account(OTHER)
+    node.transactions["sealed"] = sealing()
+    fill, balance = replace(FILL, seal="sealed"), replace(BALANCE, seal="sealed")
+    assert (await proven_fill(fill, 3, node.escrow, None)).root == ROOT.hex()
+    assert (await proven_balance(balance, 9, 17, node.escrow, None)).root == ROOT.hex()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        sealing(root=OTHER),
+        sealing(program=STRANGER),
+        sealing(escrow=STRANGER),
+        sealing(call="open_batch"),
+        sealing(event="BatchOpened"),
+        sealing(err={"InstructionError": [1, {"Custom": 6000}]}),
+        sealing(calls=2),
+        {**sealing(), "transaction": ["AQ==", "base64"]},
+        {**sealing(), "meta": {"err": None, "logMessages": None}},
+    ],
+)
+async def test_a_transaction_that_seals_something_else_proves_nothing(node, found):
+    node.held = account(OTHER)
+    node.transactions["sealed"] = found
+    with pytest.raises(NotProven):
+        await proven_fill(replace(FILL, seal="sealed"), 3, node.escrow, None)
