@@ -1,15 +1,15 @@
-# Everything a person runs. Only Python 3.11 or 3.12 and make are needed; `make contracts` also needs Debian's Rust (see docs).
+# Everything a person runs. Only Python 3.11, 3.12 or 3.13 and make are needed; `make contracts` also needs Debian's Rust (see docs).
 SHELL := /bin/bash
 VENV := .venv
-PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
-  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys,venv,ensurepip; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,12)))' >/dev/null 2>&1 \
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys,venv,ensurepip; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,13)))' >/dev/null 2>&1 \
   && echo $$p && break; done)
 .PHONY: setup run test lint bench contracts clean
 
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: requirements/dev.txt pyproject.toml sdk/pyproject.toml
-	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or 3.12 with venv is needed (Debian: apt-get install python3 python3-venv); none was found." >&2; exit 1; fi
+	@if [ -z "$(PYTHON)" ]; then echo "No Python 3.11, 3.12 or 3.13 with venv was found: install one (Debian 12 and 13, Ubuntu 24.04: apt-get install python3 python3-venv; macOS: brew install python@3.13) and run make again; 3.14 is too new for one dependency (coincurve)." >&2; exit 1; fi
 	@echo "setting up $(VENV) with $(PYTHON): about a minute"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def test_pictures_are_as_drawn(tmp_path):
     subprocess.run([sys.executable, str(tmp_path / "draw.py")], check=True)
     for name in ("parts.svg", "settlement.svg"):
         assert (tmp_path / name).read_text() == (script.parent / name).read_text()
+
+
+def test_make_takes_the_pythons_that_the_project_takes():
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    first, beyond = map(int, re.fullmatch(r">=3\.(\d+),<3\.(\d+)", required).groups())
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"(3,{first}) <= sys.version_info[:2] <= (3,{beyond - 1})" in makefile
+    for minor in range(first, beyond):
+        assert f"python3.{minor} " in makefile
+        for document in ("README.md", "README.zh.md"):
+            assert f"3.{minor}" in (ROOT / document).read_text()
 
 
 def test_every_setting_is_documented():
