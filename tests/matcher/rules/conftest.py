@@ -99,8 +99,10 @@ class World:
         return events
 
     def finalize(self, batch: int) -> None:
-        """Publish every status of a batch that lands."""
-        for status in (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED, BatchStatus.FINAL):
+        """Publish every status that the last cut goes through."""
+        cut = self.state.cut
+        landing = (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED) if cut is not None and cut.deltas else ()
+        for status in (*landing, BatchStatus.FINAL):
             self.play(c.AdvanceBatch(batch, status, ("signature",)))
 
     def quotes(
