@@ -2,11 +2,14 @@
 
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from api.outbound import Outbound, account_hash
+from api.units import Markets
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
@@ -15,6 +18,9 @@ from core.quantities import SECOND
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
 from matcher.state import AT_ONCE
+from perpdex_sdk.books import Books
+from perpdex_sdk.messages import read
+from perpdex_sdk.rest import Account, Market
 
 AGENTS = 8
 STARTS = {1: 600_000, 2: 300_000}
@@ -291,3 +297,27 @@ def test_a_process_killed_anywhere_inside_a_liquidation_comes_to_the_same_end(ne
         falling.finish()
         assert standings(falling.world.state) == whole, journal[cut]
         assert state_hash(replayed(falling.world.journal)) == state_hash(falling.world.state)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_agents_are_told_is_enough_to_keep_their_books(new_world, seed):
+    history = History(new_world(), Random(seed), False, 10**8, 0)
+    for number in range(300):
+        history.step(number)
+    history.finish()
+    state, markets = history.world.state, Markets(history.world.state.markets)
+    units = {
+        listed.symbol: Market(listed.symbol, "", listed.tick, listed.lot, 1, 0, None)
+        for listed in state.markets.values()
+    }
+    nothing = Account(0, "0", "0", "0", "0", "0", "0", [], 0, "", None)
+    books = {id: Books(units, nothing) for id in state.owned}
+    outbound = Outbound(markets, lambda fill: 0)
+    for seq, event in enumerate(history.world.journal, 1):
+        for account in set(e.concerns(event)) - {INSURANCE}:
+            message = outbound.private(account, books[account].head + 1, seq, event)
+            told = read(msgspec.json.encode(message))
+            assert told is not None
+            assert books[account].take(told)
+    for id, kept in books.items():
+        assert kept.hash() == account_hash(state, state.accounts[id])
