@@ -52,6 +52,10 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.QUOTE_BEYOND_LIMIT: (409, "The quote is beyond the request's limit."),
     Code.MAKER_CANNOT_PAY: (409, "The maker's equity would not cover the initial requirement."),
     Code.MAKER_FROZEN: (409, "Maker protection froze this account in the market for a while."),
+    Code.BEING_LIQUIDATED: (
+        409,
+        "The account is being liquidated: it may ask, quote and withdraw again when that has ended.",
+    ),
     Code.SELF_TRADE: (409, "Accounts of one owner do not trade with each other."),
     Code.SLOT_TAKEN: (409, "The account has another slot, or the slot has another account."),
     Code.WITHDRAWAL_TOO_SMALL: (409, "Less than the smallest withdrawal, and not all that the account has."),

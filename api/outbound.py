@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from api import outgoing as out
+from api.outbound_risk import RISK
 from api.units import SIDE_NAMES, Markets, usdc
 from core import events as e
 from core.batches import BatchStatus
@@ -37,7 +38,10 @@ class Outbound:
 
     def private(self, account: int, n: int, seq: int, event: Event) -> out.Numbered:
         """A durable event that concerns `account`, as event `n` of its stream."""
-        return PRIVATE[type(event)](self, account, (n, seq, micros(event.at)), event)
+        head = n, seq, micros(event.at)
+        if type(event) in RISK:
+            return RISK[type(event)](self._markets, account, head, event)
+        return PRIVATE[type(event)](self, account, head, event)
 
     def closed(
         self, event: e.RequestClosed, head: tuple[int, int, int], *, repeated: bool = False
@@ -164,4 +168,4 @@ PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], 
     e.Filled: Outbound._filled,
     e.RequestClosed: Outbound._closed,
 }
-"""Every durable event that `core.events.concerns` gives to an account."""
+"""Every durable event that `core.events.concerns` gives to an account, but those of `api.outbound_risk`."""

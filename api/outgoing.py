@@ -209,3 +209,79 @@ class Closed(Numbered, frozen=True, tag="closed"):
     outcome: str
     fills: tuple[int, ...]
     repeated: bool = False
+
+
+class MarginWarning(Numbered, frozen=True, tag="margin_warning"):
+    """Maintenance has come to the share `level` of equity; at 1 liquidation starts. A lower level takes the last one back."""
+
+    level: str
+    equity: str
+    maintenance: str
+
+
+class LiquidationStarted(Numbered, frozen=True, tag="liquidation_started"):
+    """Equity is below the maintenance requirement: what was asked and quoted is withdrawn, and until `liquidation_ended` nothing is
+    taken but deposits."""
+
+    liquidation: int
+    equity: str
+    maintenance: str
+
+
+class LiquidationSliced(Numbered, frozen=True, tag="liquidation_sliced"):
+    """An auction of a part of the position has ended; its fills came before. Of `asked` at `limit` or better, `size` found bidders,
+    for `value`; `fee` went to the insurance fund. `equity` and `maintenance` are from before."""
+
+    liquidation: int
+    request: int
+    market: str
+    side: SideName
+    asked: str
+    limit: str
+    mark: str
+    size: str
+    value: str
+    fee: str
+    equity: str
+    maintenance: str
+    fills: tuple[int, ...]
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False):
+    """What changed of a position outside of trading: `side` and `size` are the change, `value` what it counted for (negative when
+    whoever gave up a long had to pay besides), `realized` went to the balance, `cost` is that of the position after it."""
+
+    market: str
+    side: SideName
+    size: str
+    mark: str
+    value: str
+    realized: str
+    cost: str
+
+
+class TakenOver(Numbered, frozen=True, tag="taken_over"):
+    """The insurance fund took every position over at its bankruptcy price; nothing is left, and nothing is owed."""
+
+    liquidation: int
+    equity: str
+    maintenance: str
+    moved: tuple[Moved, ...]
+
+
+class Deleveraged(Numbered, frozen=True, tag="deleveraged"):
+    """A position was closed at the bankruptcy price of an account that the insurance fund could not take over: of this one, if `role`
+    is liquidated, else of another."""
+
+    liquidation: int
+    role: Literal["liquidated", "counterparty"]
+    moved: tuple[Moved, ...]
+
+
+class LiquidationEnded(Numbered, frozen=True, tag="liquidation_ended"):
+    """`why` is recovered, or what closed the last position: sold, taken_over or deleveraged."""
+
+    liquidation: int
+    why: str
+    equity: str
+    maintenance: str

@@ -106,6 +106,9 @@ def _default(field: Any) -> str:
 
 def _type(kind: Any) -> str:
     """A type as a reader of JSON knows it."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        fields = (f"{field.encode_name}: {_type(field.type)}" for field in msgspec.structs.fields(kind))
+        return f"object ({', '.join(fields)})"
     if isinstance(kind, type):
         return {int: "integer", str: "string", bool: "boolean", type(None): "null"}[kind]
     name = _NAMES.get(str(kind))

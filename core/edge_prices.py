@@ -54,33 +54,58 @@ def watch_prices(
     positions: Mapping[int, Position],
     marks: Mapping[int, RiskMark],
     tick_values: Mapping[int, int],
+    level: int = MILLION,
 ) -> dict[int, Ticks]:
-    """Per market the worst mark in ticks until which the account cannot be liquidated, whatever the others do within theirs.
+    """Per market the worst mark in ticks until which maintenance is less than `level` of equity, whatever the others do within theirs.
 
-    What equity exceeds maintenance by is shared among the positions so that every mark may move against them by the same
-    fraction of itself: an account needs a new look only when one of its marks passes its watch price (below it for a long,
-    above it for a short), however many markets it is in. Longs round up and shorts down. An account at or below its
-    maintenance, or within a micro-USDC per position of it, is watched at its marks themselves.
+    `level` is in parts per million; by default the account cannot be liquidated until then. What equity exceeds maintenance by is
+    shared among the positions so that every mark may move against them by the same fraction of itself: an account needs a new look
+    only when one of its marks passes its watch price (below it for a long, above it for a short), however many markets it is in. Longs
+    round up and shorts down. An account at or beyond the level, or within a micro-USDC per position of it, is watched at its marks
+    themselves.
     """
-    weights = {market: _sensitivity(position, marks[market]) for market, position in positions.items()}
-    total = sum(weights.values())
     # Each requirement is rounded up, so the sum can outrun its line by less than one micro-USDC per position.
-    slack = max(0, risk.equity - risk.maintenance - len(positions)) * MILLION
+    slack = risk.equity * level - (risk.maintenance + len(positions)) * MILLION
+    return _shared(positions, marks, tick_values, level, -max(0, slack))
+
+
+def recovery_prices(
+    risk: AccountRisk,
+    positions: Mapping[int, Position],
+    marks: Mapping[int, RiskMark],
+    tick_values: Mapping[int, int],
+    level: int,
+) -> dict[int, Ticks]:
+    """Per market the best mark in ticks until which maintenance is more than `level` of equity: `watch_prices` the other way round.
+
+    An account needs a new look when one of its marks passes its price, above it for a long and below it for a short.
+    """
+    missing = (risk.maintenance - len(positions)) * MILLION - risk.equity * level
+    return _shared(positions, marks, tick_values, level, max(0, missing))
+
+
+def _shared(
+    positions: Mapping[int, Position],
+    marks: Mapping[int, RiskMark],
+    tick_values: Mapping[int, int],
+    level: int,
+    gain: int,
+) -> dict[int, Ticks]:
+    """Marks that together change equity's share less maintenance by `gain`, each moved by the same fraction; rounded back."""
+    weights = {market: _sensitivity(held, marks[market], level) for market, held in positions.items()}
+    total = max(1, sum(weights.values()))
     prices: dict[int, Ticks] = {}
     for market, position in positions.items():
-        tick_value = tick_values[market]
-        price = marks[market].value_per_lot
-        moved = price * slack
-        if position.size > 0:
-            prices[market] = Ticks(max(0, divide_up(price * total - moved, total * tick_value)))
-        else:
-            prices[market] = Ticks((price * total + moved) // (total * tick_value))
+        price, most = marks[market].value_per_lot, total * tick_values[market]
+        moved = price * (total + gain) if position.size > 0 else price * (total - gain)
+        up = (position.size > 0) is (gain <= 0)
+        prices[market] = Ticks(max(0, divide_up(moved, most) if up else moved // most))
     return prices
 
 
-def _sensitivity(position: Position, mark: RiskMark) -> int:
-    """Millionths of a micro-USDC by which equity less maintenance falls, at most, when the mark moves by its whole self."""
+def _sensitivity(position: Position, mark: RiskMark, level: int) -> int:
+    """What `level` of equity less maintenance changes by, at most, when the mark moves by its whole self; micro-USDC in millionths."""
     notional = abs(position.size) * mark.value_per_lot
     if position.size > 0:
-        return notional * (MILLION - mark.steps[0].maintenance)
-    return notional * (MILLION + mark.steps[-1].maintenance)
+        return notional * max(0, level - mark.steps[0].maintenance)
+    return notional * (level + mark.steps[-1].maintenance)

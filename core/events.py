@@ -8,7 +8,20 @@ msgpack with a numeric tag; fields may only be appended, with defaults, so every
 from enum import StrEnum
 from typing import Final, get_args
 
+from msgspec.structs import replace
+
+from core.accounts import INSURANCE
 from core.event import Event as Event
+from core.liquidation_events import (
+    LIQUIDATION_RECORDS,
+    Deleveraged,
+    FundStanding,
+    LiquidationEnded,
+    LiquidationSliced,
+    LiquidationStarted,
+    MarginWarned,
+    TakenOver,
+)
 from core.market import Market
 from core.validity import Validity
 
@@ -303,6 +316,7 @@ DURABLE: Final = (
     | BatchAdvanced
     | MarkUpdated
     | SessionsRevoked
+    | LIQUIDATION_RECORDS
 )
 """Union of the event types that are journal records."""
 
@@ -320,8 +334,16 @@ _OF_ONE_ACCOUNT: Final = frozenset(
         WithdrawalFinished,
         RequestClosed,
         SessionsRevoked,
+        LiquidationStarted,
+        LiquidationSliced,
+        TakenOver,
+        LiquidationEnded,
+        MarginWarned,
     }
 )
+
+
+_NOT_SHOWN: Final = FundStanding(0, 0, 0)
 
 
 def concerns(event: Event) -> tuple[int, ...]:
@@ -335,4 +357,17 @@ def concerns(event: Event) -> tuple[int, ...]:
         return (taker, maker) if taker != maker else (taker,)
     if kind in _OF_ONE_ACCOUNT:
         return (event.account,)  # type: ignore[attr-defined]
+    if kind is Deleveraged:
+        # The fund's part is nobody's private matter.
+        others = {part.other for part in event.parts} - {INSURANCE}  # type: ignore[attr-defined]
+        return (event.account, *sorted(others))  # type: ignore[attr-defined]
     return ()
+
+
+def seen_by(event: Event, account: int) -> Event:
+    """What an account that `event` concerns is told of it: of a record about several accounts only its own part."""
+    if isinstance(event, Deleveraged) and account != event.account:
+        parts = tuple(part for part in event.parts if part.other == account)
+        hidden = {"account": 0, "equity": 0, "maintenance": 0, "fund": _NOT_SHOWN, "left": 0}
+        return replace(event, parts=parts, **hidden)
+    return event

@@ -15,6 +15,10 @@ WARNINGS: Final = (Ppm(500_000), Ppm(800_000), Ppm(900_000))
 """Shares of an account's equity that maintenance takes up when its agent is warned; at 100 % liquidation starts."""
 
 
+LIFTED_AT: Final = Ppm(800_000)
+"""A warning holds until the share has fallen to this part of its level, so that a mark that goes to and fro does not repeat it."""
+
+
 class LiquidationTerms(msgspec.Struct, frozen=True, array_like=True):
     """Liquidation parameters of one market; rates in parts per million.
 
@@ -31,6 +35,9 @@ class LiquidationTerms(msgspec.Struct, frozen=True, array_like=True):
     surplus_share: Ppm = Ppm(950_000)
     spread: Ppm = Ppm(666_666)
     urgency: Ppm = Ppm(3_000_000)
+
+
+DEFAULT_TERMS: Final = LiquidationTerms()
 
 
 class Stage(IntEnum):
@@ -54,6 +61,13 @@ def warning_level(equity: int, maintenance: int) -> Ppm:
         (level for level in WARNINGS if maintenance * MILLION >= equity * level and maintenance),
         default=Ppm(0),
     )
+
+
+def warning_in_force(last: Ppm | int, equity: int, maintenance: int) -> Ppm:
+    """The warning level of an account whose last one was `last`: the highest reached, or the highest up to `last` that still holds."""
+    held = (level for level in WARNINGS if level <= last)
+    kept = (level for level in held if maintenance * MILLION * MILLION > equity * level * LIFTED_AT)
+    return max(warning_level(equity, maintenance), max(kept, default=Ppm(0)))
 
 
 def compare_risk(equity: int, maintenance: int, other_equity: int, other_maintenance: int) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from core.liquidation import DEFAULT_TERMS, LiquidationTerms
 from core.margin_terms import MarginTerms, Tier
 from core.quantities import MILLION, Lots, MarketId, MicroUsdc, Ppm, Ticks
 
@@ -31,7 +32,8 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     `value_per_tick_lot` is the micro-USDC that one lot is worth per tick of price, so every notional is an exact integer.
     Rates are parts per million. Caps are lots: of one owner's net position and of the market's open interest. `margin` is None in
     markets that were listed before margin had terms; `margin_terms` says what holds for them. With `thin_only_reduces` nobody opens
-    anything while fewer than two views of the price are known and the mark is the index.
+    anything while fewer than two views of the price are known and the mark is the index. With `greedy_deleveraging` the first in rank
+    closes all it can before the next, instead of everybody the same part.
     """
 
     id: MarketId
@@ -48,6 +50,8 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     feed: str
     margin: MarginTerms | None = None
     thin_only_reduces: bool = False
+    liquidation: LiquidationTerms = DEFAULT_TERMS
+    greedy_deleveraging: bool = False
 
     @property
     def initial_fraction(self) -> Ppm:
@@ -80,6 +84,8 @@ def market(
     index_max_age: int = 60_000_000_000,
     margin: MarginTerms | None = None,
     thin_only_reduces: bool = False,
+    liquidation: LiquidationTerms = DEFAULT_TERMS,
+    greedy_deleveraging: bool = False,
 ) -> Market:
     """A market from decimal strings.
 
@@ -103,6 +109,8 @@ def market(
         feed=feed,
         margin=margin,
         thin_only_reduces=thin_only_reduces,
+        liquidation=liquidation,
+        greedy_deleveraging=greedy_deleveraging,
     )
 
 

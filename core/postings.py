@@ -4,8 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
-from core.accounts import CLEARING, TREASURY
+from core.accounts import CLEARING, INSURANCE, TREASURY
 from core.events import DepositCredited, Event, Filled, WithdrawalFinished, WithdrawalReserved
+from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 
 OUTSIDE = 0
 """Pseudo-account of the world outside: its balance is withdrawals minus deposits, so all balances sum to zero."""
@@ -19,6 +20,7 @@ class Why(StrEnum):
     RELEASE = "release"
     REALIZED = "realized"
     FEE = "fee"
+    LIQUIDATION_FEE = "liquidation_fee"
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -48,5 +50,14 @@ def postings(event: Event) -> list[Posting]:
                 Posting(fill.taker, TREASURY, fill.fee, Why.FEE),
             ]
             return [posting for posting in moved if posting.amount]
+        case LiquidationSliced(account=account, fee=fee) if fee:
+            return [Posting(account, INSURANCE, fee, Why.LIQUIDATION_FEE)]
+        case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):
+            return [
+                Posting(CLEARING, who, amount, Why.REALIZED)
+                for part in parts
+                for who, amount in ((account, part.realized), (part.other, part.other_realized))
+                if amount
+            ]
         case _:
             return []

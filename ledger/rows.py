@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core import events as e
+from core.liquidation_events import Deleveraged, TakenOver
 from core.market import MarketStatus
 from core.postings import postings
 from core.quantities import SECOND
@@ -53,6 +54,10 @@ class Rows:
                 self._add_party(seq, event)
             case e.SettlementCut() | e.BatchAdvanced():
                 self._add_batch(seq, event)
+            case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):
+                for part in parts:
+                    self._move(account, part.market, -part.size, part.cost)
+                    self._move(part.other, part.market, part.size, part.other_cost)
             case _:
                 self._add_money(seq, event)
         self._number(seq, event)
@@ -136,12 +141,18 @@ class Rows:
         concerned = e.concerns(event)
         if not concerned:
             return
-        payload = _JSONB_VERSION + _encode(msgspec.structs.asdict(event))
+        payload = _payload(event)
         kind = type(event).__name__
         for account in concerned:
             number = self.heads[account] = self.heads.get(account, 0) + 1
             self._touched.add(account)
-            self._copied[account_events].append((account, number, seq, kind, payload))
+            seen = e.seen_by(event, account)
+            row = (account, number, seq, kind, payload if seen is event else _payload(seen))
+            self._copied[account_events].append(row)
+
+
+def _payload(event: e.Event) -> bytes:
+    return _JSONB_VERSION + _encode(msgspec.structs.asdict(event))
 
 
 def _copy(cursor: "psycopg.Cursor[Any]", table: Table, rows: list[tuple[Any, ...]]) -> None:

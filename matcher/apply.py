@@ -8,10 +8,11 @@ from core.batches import BatchStatus
 from core.mark_price import Basis
 from core.market import MarketStatus
 from core.netting import net
-from core.position import Position
 from core.quantities import Nanos
 from matcher.apply_book import BOOK_APPLIERS, Applier
+from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
 from matcher.book import Ladder
+from matcher.holding import hold
 from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
 from matcher.state import Account, Cut, Exchange
 
@@ -43,6 +44,9 @@ def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
 def _market_listed(state: Exchange, event: e.MarketListed) -> None:
     id = event.market.id
     state.markets[id] = event.market
+    for account in state.accounts.values():
+        if id in account.positions:
+            state.watch.suspect(account.id)
     state.statuses.setdefault(id, MarketStatus.OPEN)
     state.open_interest.setdefault(id, 0)
     state.book.asks.setdefault(id, Ladder(1))
@@ -98,6 +102,7 @@ def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
     account.balance += event.amount
     account.settled += event.amount
     account.deposited += event.amount
+    state.watch.dirty.add(event.account)
     state.deposited += event.amount
     state.deposits[event.key] = event.account
 
@@ -107,6 +112,7 @@ def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:
     account.balance -= event.amount
     account.settled -= event.amount
     account.withdrawals_open += 1
+    state.watch.dirty.add(event.account)
     state.reserved += event.amount
     state.last_withdrawal = event.withdrawal
     state.withdrawals[event.withdrawal] = event
@@ -124,19 +130,23 @@ def _withdrawal_finished(state: Exchange, event: e.WithdrawalFinished) -> None:
         account = state.accounts[event.account]
         account.balance += event.amount
         account.settled += event.amount
+        state.watch.dirty.add(event.account)
 
 
 def _filled(state: Exchange, event: e.Filled) -> None:
     accounts, market, change = state.accounts, event.market, event.side * event.size
     taker, maker = accounts[event.taker], accounts[event.maker]
-    longer = _hold(state, taker, market, change, event.taker_cost)
-    longer += _hold(state, maker, market, -change, event.maker_cost)
+    longer = hold(state, taker, market, change, event.taker_cost)
+    longer += hold(state, maker, market, -change, event.maker_cost)
     if longer:
         state.change_open_interest(market, longer)
     taker.balance += event.taker_realized - event.fee
     maker.balance += event.maker_realized
     accounts[TREASURY].balance += event.fee
     accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
+    state.watch.dirty.update((event.taker, event.maker))
+    if event.taker in state.liquidations:
+        state.liquidations[event.taker].fills.append(event)
     state.last_fill = event.fill
     state.last_prices[market] = event.price
     protections = state.book.protections
@@ -144,38 +154,25 @@ def _filled(state: Exchange, event: e.Filled) -> None:
         protections[event.maker, market].record(event.at, -change)
 
 
-def _hold(state: Exchange, account: Account, market: int, change: int, cost: int) -> int:
-    """Change a position; returns by how many lots it is longer than before (a short counts as none)."""
-    held = account.positions.get(market)
-    if held is None:
-        held = account.positions[market] = Position(0, 0)
-    before = held.size
-    after = before + change
-    if account.valued == state.marked:
-        mark = state.marks[market]
-        required = mark.initial_of(after)
-        account.gain += change * mark.value_per_lot - cost + held.cost
-        account.required += required - held.required
-        held.required = required
-    if after:
-        held.size, held.cost = after, cost
-    else:
-        del account.positions[market]
-    return (after if after > 0 else 0) - (before if before > 0 else 0)
-
-
 def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
-    account, id = state.accounts[event.account], event.request
+    id = event.request
+    if event.key:
+        _keep(state.accounts[event.account], event)
+    else:
+        auction_closed(state, event)
+    book = state.book
+    if id >= book.next_id:
+        book.next_id = id + 1
+    book.close(event.account, event.key, id, event.at)
+
+
+def _keep(account: Account, event: e.RequestClosed) -> None:
     kept, most = account.keep(event), FILLED_KEPT if event.filled else UNFILLED_KEPT
     while len(kept) > most or kept[0].at < event.at - KEYS_KEPT:
         old = kept.popleft()
         del account.closed[old.request]
         if account.keys.get(old.key) == old.request:
             del account.keys[old.key]
-    book = state.book
-    if id >= book.next_id:
-        book.next_id = id + 1
-    book.close(event.account, event.key, id, event.at)
 
 
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
@@ -220,5 +217,8 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.BatchAdvanced: _batch_advanced,
     e.MarkUpdated: _mark_updated,
     e.SessionsRevoked: _sessions_revoked,
+    **LIQUIDATION_APPLIERS,
 }
-_APPLIERS: Final = BOOK_APPLIERS | {kind: _numbered(applier) for kind, applier in _DURABLE_APPLIERS.items()}
+_APPLIERS: Final = (
+    BOOK_APPLIERS | PAUSE_APPLIERS | {kind: _numbered(applier) for kind, applier in _DURABLE_APPLIERS.items()}
+)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from core import events as e
 from matcher.book import (
     REQUEST_DEADLINE,
+    RESUME_DEADLINE,
     STANDING_DEADLINE,
     Level,
     Protection,
@@ -26,6 +27,11 @@ def _request_opened(state: Exchange, event: e.RequestOpened) -> None:
     keys[event.key] = request
     book.next_id = request + 1
     heappush(book.deadlines, (event.expires, REQUEST_DEADLINE, request, 0))
+    if not event.key and account in state.liquidations:
+        going = state.liquidations[account]
+        going.request, going.asked, going.limit = request, event.side * event.size, event.limit
+        going.decided = state.seq
+        state.watch.suspect(account)
 
 
 def _quote_given(state: Exchange, event: e.QuoteGiven) -> None:
@@ -132,6 +138,9 @@ def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
         heappop(deadlines)
         if event.kind == STANDING_DEADLINE:
             state.book.stood(event.id, event.market, event.due)
+        elif event.kind == RESUME_DEADLINE and event.id in state.liquidations:
+            state.liquidations[event.id].paused = False
+            state.watch.suspect(event.id)
 
 
 BOOK_APPLIERS: Final[dict[type[e.Event], Applier]] = {

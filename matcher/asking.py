@@ -11,10 +11,10 @@ BACKED_SHARE: Final = 10
 
 
 def makers_asked(state: Exchange, owner: str, market: int, size: int, at: int) -> list[int]:
-    """Subscribed makers of other owners than `owner` that could trade and are not frozen, at most `MAKERS_ASKED_MAX`.
+    """Subscribed makers of other owners than `owner` that could trade, are not frozen and not being liquidated.
 
-    When there are more, requests take turns through them: those who speak before those who do not, then one account of each owner
-    before the second of any, so that nobody crowds the others out with accounts.
+    When there are more than `MAKERS_ASKED_MAX`, requests take turns through them: those who speak before those who do not, then one
+    account of each owner before the second of any, so that nobody crowds the others out with accounts.
     """
     book, marked, accounts = state.book, state.marked, state.accounts
     needed = state.marks[market].most_required(-(-size // BACKED_SHARE))
@@ -28,6 +28,8 @@ def makers_asked(state: Exchange, owner: str, market: int, size: int, at: int) -
         equity = account.balance + account.gain
         if (equity - account.required) * MILLION >= needed or (equity > 0 and market in account.positions):
             makers.append(maker)
+    if state.liquidations:
+        makers = [maker for maker in makers if maker not in state.liquidations]
     if book.frozen:
         makers = [maker for maker in makers if book.frozen.get((maker, market), 0) <= at]
     return makers if len(makers) <= MAKERS_ASKED_MAX else _turn(state, market, makers)

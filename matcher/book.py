@@ -113,7 +113,7 @@ class Protection:
             self.fills.popleft()
 
 
-REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE = 0, 1, 2
+REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE, RESUME_DEADLINE = 0, 1, 2, 3
 
 Deadline = tuple[int, int, int, int]
 """An instant, the kind, an account or request, and a market: ordered by instant."""

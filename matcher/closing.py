@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
+from operator import itemgetter
 
 from core import events as e
 from core.events import Event, RequestOpened, RequestOutcome
+from matcher.auctions import sliced, still_bounded
 from matcher.book import Request
 from matcher.fills import Offer, Plan, Planner, protect_makers
 from matcher.state import Exchange
@@ -54,8 +56,10 @@ def answered_offers(state: Exchange, terms: RequestOpened, answers: Iterable[e.Q
 def close_request(state: Exchange, request: Request, at: int, answers: Iterable[e.QuoteGiven]) -> list[Event]:
     """Fill an automatic request with the best of `answers` and of the standing quotes; any other request just ends."""
     terms = request.opened
-    if not terms.auto or at > state.fills_until[terms.market]:
-        return [_final(terms, at, _UNFILLED)]
+    if not terms.key:
+        terms = still_bounded(state, terms)
+    if not terms.auto or not terms.limit or at > state.fills_until[terms.market]:
+        return closed(state, terms, Plan((), (), 0, 0, None), at)
     offers: Iterable[Offer] = answered_offers(state, terms, answers)
     if len(state.book.ladder(terms.market, terms.side)):
         offers = merge(offers, standing_offers(state, terms))
@@ -63,7 +67,7 @@ def close_request(state: Exchange, request: Request, at: int, answers: Iterable[
 
 
 def closed(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[Event]:
-    """The plan's events, the request's final answer, and what maker protection does about it."""
+    """The plan's events, the request's final answer, what maker protection does about it, and what an auction led to."""
     filled = plan.filled
     if filled == terms.size:
         outcome = _FILLED
@@ -72,11 +76,29 @@ def closed(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[E
     else:
         outcome = plan.code.value if plan.code is not None else _UNFILLED
     final = _final(terms, at, outcome, filled, plan.value, plan.fills)
-    return [*plan.events, final, *protect_makers(state, plan.events, at)]
+    ended = [*plan.events, final, *protect_makers(state, plan.events, at)]
+    return ended if terms.key else ended + sliced(state, terms, plan, at)
 
 
 def cancelled(request: Request, at: int) -> e.RequestClosed:
     return _final(request.opened, at, _CANCELLED)
+
+
+def pull_everything(state: Exchange, account: int, why: str, at: int) -> list[Event]:
+    """Withdraw every request, answer and standing quote of an account; auctions are the exchange's."""
+    book = state.book
+    pulled: list[Event] = [
+        cancelled(book.requests[id], at)
+        for key, id in sorted(book.open_keys.get(account, {}).items(), key=itemgetter(1))
+        if key
+    ]
+    pulled += [e.QuoteWithdrawn(at, id, account, why) for id in sorted(book.answered_by.get(account, ()))]
+    pulled += [
+        e.QuotesPulled(at, account, market, why)
+        for market in state.markets
+        if (account, market) in book.standing
+    ]
+    return pulled
 
 
 def _final(

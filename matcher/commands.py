@@ -117,8 +117,20 @@ class AdvanceBatch(Command, frozen=True):
     signatures: tuple[str, ...] = ()
 
 
+class SetInsuranceFloor(Command, frozen=True):
+    """What the insurance fund keeps, micro-USDC, besides the maintenance of its positions: below it accounts are deleveraged."""
+
+    floor: int
+
+
+class SellInventory(Command, frozen=True):
+    """Auction a part of what the insurance fund holds in `market`, unless one is going on or nothing is held there."""
+
+    market: int
+
+
 class Advance(Command, frozen=True):
-    """Time passed: expire requests and quotes, fire dead-man switches."""
+    """Time passed or marks moved: liquidate and warn accounts, expire requests and quotes, fire dead-man switches."""
 
 
 # --- agent side ----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from matcher import commands as c
-from matcher import decide_operator, decide_quotes, decide_requests
+from matcher import decide_liquidation, decide_operator, decide_quotes, decide_requests
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
 
@@ -32,6 +32,8 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.CreditDeposit: decide_operator.credit_deposit,
     c.ReserveWithdrawal: decide_operator.reserve_withdrawal,
     c.FinishWithdrawal: decide_operator.finish_withdrawal,
+    c.SetInsuranceFloor: decide_operator.set_insurance_floor,
+    c.SellInventory: decide_liquidation.sell_inventory,
     c.CutSettlement: decide_operator.cut_settlement,
     c.AdvanceBatch: decide_operator.advance_batch,
 }
@@ -46,6 +48,8 @@ ANYWHERE: Final = frozenset(
         c.RegisterAgent,
         c.CreditDeposit,
         c.FinishWithdrawal,
+        c.SetInsuranceFloor,
+        c.SellInventory,
         c.CutSettlement,
         c.AdvanceBatch,
     }

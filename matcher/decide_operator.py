@@ -4,13 +4,14 @@ import base58
 
 from core import events as e
 from core.batches import BatchStatus, may_become
+from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
 from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, WITHDRAWALS_OPEN_MAX
 from matcher.marking import mark_updated
-from matcher.rejections import Code, Outcome, Rejection, Repeated
+from matcher.rejections import BEING_LIQUIDATED, Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 from matcher.trust import untrusted
 
@@ -150,6 +151,8 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
         return Repeated((known,))
     if command.amount <= 0 or not 0 < len(command.key) <= KEY_LENGTH_MAX:
         return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
+    if command.account in state.liquidations:
+        return BEING_LIQUIDATED
     account = state.accounts[command.account]
     if command.amount < command.minimum and (account.positions or command.amount != account.balance):
         return Rejection(
@@ -184,6 +187,12 @@ def finish_withdrawal(state: Exchange, command: c.FinishWithdrawal, at: int) -> 
             at, command.withdrawal, reserved.account, reserved.amount, command.paid, command.signature
         )
     ]
+
+
+def set_insurance_floor(state: Exchange, command: c.SetInsuranceFloor, at: int) -> Outcome:
+    if not 0 <= command.floor <= MONEY_MAX:
+        return Rejection(Code.BAD_VALUE, "The insurance fund's floor is an amount that is not negative.")
+    return [] if command.floor == state.insurance_floor else [InsuranceFloorSet(at, command.floor)]
 
 
 def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcome:

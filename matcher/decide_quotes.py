@@ -3,10 +3,10 @@
 from typing import Final
 
 from core import events as e
-from core.events import Event
 from matcher import commands as c
-from matcher.book import REQUEST_DEADLINE, STANDING_DEADLINE
-from matcher.closing import cancelled, close_request
+from matcher.book import REQUEST_DEADLINE, RESUME_DEADLINE, STANDING_DEADLINE
+from matcher.closing import close_request, pull_everything
+from matcher.decide_liquidation import go_on
 from matcher.decide_requests import not_affordable, not_tradable
 from matcher.exposure import Firm, backed
 from matcher.limits import (
@@ -17,7 +17,7 @@ from matcher.limits import (
     STANDING_LEVELS_MAX,
     SWITCH_MAX,
 )
-from matcher.rejections import Code, Outcome, Rejection
+from matcher.rejections import BEING_LIQUIDATED, Code, Outcome, Rejection
 from matcher.state import Exchange
 
 _BAD_LEVEL: Final = Rejection(Code.BAD_VALUE, "Every level has a positive price and size.")
@@ -29,6 +29,8 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     if not command.bids and not command.asks:
         return [e.QuotesPulled(at, command.account, command.market, "cancelled")]
+    if command.account in state.liquidations:
+        return BEING_LIQUIDATED
     largest = _largest(command, at)
     if isinstance(largest, Rejection):
         return largest
@@ -84,21 +86,6 @@ def cancel_all(state: Exchange, command: c.CancelAll, at: int) -> Outcome:
     return pull_everything(state, command.account, command.why, at)
 
 
-def pull_everything(state: Exchange, account: int, why: str, at: int) -> list[Event]:
-    """Withdraw every request, answer and standing quote of an account."""
-    book = state.book
-    pulled: list[Event] = [
-        cancelled(book.requests[id], at) for id in sorted(book.open_keys.get(account, {}).values())
-    ]
-    pulled += [e.QuoteWithdrawn(at, id, account, why) for id in sorted(book.answered_by.get(account, ()))]
-    pulled += [
-        e.QuotesPulled(at, account, market, why)
-        for market in state.markets
-        if (account, market) in book.standing
-    ]
-    return pulled
-
-
 def cancel_after(state: Exchange, command: c.CancelAfter, at: int) -> Outcome:
     if command.deadline and not at < command.deadline <= at + SWITCH_MAX:
         return Rejection(Code.BAD_VALUE, "The switch's deadline lies ahead, at most an hour.")
@@ -134,9 +121,13 @@ def set_protection(state: Exchange, command: c.SetProtection, at: int) -> Outcom
 def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     """Deal with the one earliest deadline that has come; later ones follow in later commands, each seeing the state after it.
 
-    A request's deadline closes it, a standing quote's pulls it, a dead-man switch pulls everything of its account.
+    What is due for an account in trouble comes first. A request's deadline closes it, a standing quote's pulls it, a dead-man
+    switch pulls everything of its account.
     """
     book = state.book
+    state.watch.look(state)
+    if state.watch.due or state.watch.warned:
+        return go_on(state, at)
     earliest = book.earliest()
     if earliest is None or earliest[0] > at:
         return []
@@ -151,4 +142,6 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     if kind == STANDING_DEADLINE:
         stale = book.standing_expires.get((id, market)) != due
         return [done] if stale else [e.QuotesPulled(at, id, market, "expired"), done]
+    if kind == RESUME_DEADLINE:
+        return [done]
     return [*pull_everything(state, id, "switch", at), e.DeadlineSet(at, id, 0), done]

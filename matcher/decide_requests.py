@@ -22,7 +22,7 @@ from matcher.limits import (
     TTL_CLASSES,
 )
 from matcher.marking import only_reduces
-from matcher.rejections import Code, Outcome, Rejection, Repeated
+from matcher.rejections import BEING_LIQUIDATED, Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
 from matcher.trust import untrusted
 
@@ -44,12 +44,14 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
     repeated = _repeated(state, account, command)
     if repeated is not None:
         return repeated
+    if account.id in state.liquidations:
+        return BEING_LIQUIDATED
     refused = not_tradable(state, command.market, at) or _refused(state, account, command)
     if refused is not None:
         return refused
     best = state.book.ladder(command.market, command.side).best()
     if command.auto and best is not None and (best.price - command.limit) * command.side <= 0:
-        terms = _opened(state, command, (), at)
+        terms = opened(state, command, (), at)
         whole = Planner(state, terms, at).plan(standing_offers(state, terms), whole=True)
         if whole.filled == command.size:
             return closed(state, terms, whole, at)
@@ -68,14 +70,14 @@ def _ask_makers(
     if code is not None:
         return not_affordable(state, account, code, at)
     makers = makers_asked(state, account.owner, command.market, command.size, at)
-    terms = _opened(state, command, tuple(makers), at)
+    terms = opened(state, command, tuple(makers), at)
     if not makers and command.auto:
         plan = Planner(state, terms, at).plan(standing_offers(state, terms), command.all_or_none)
         return closed(state, terms, plan, at)
     return [terms, *hollow]
 
 
-def _opened(state: Exchange, command: c.OpenRequest, makers: tuple[int, ...], at: int) -> e.RequestOpened:
+def opened(state: Exchange, command: c.OpenRequest, makers: tuple[int, ...], at: int) -> e.RequestOpened:
     return e.RequestOpened(
         at,
         state.book.next_id,
@@ -172,6 +174,8 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
     request = book.requests.get(command.request)
     if request is None or request.opened.expires <= at:
         return Rejection(Code.REQUEST_UNKNOWN, "No such request is open.")
+    if account in state.liquidations:
+        return BEING_LIQUIDATED
     terms, waiting = request.opened, request.waiting
     if account not in waiting and account not in terms.makers:
         return Rejection(Code.NOT_ASKED, "This account was not asked for a quote.")
@@ -236,7 +240,7 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
     if final is not None:
         return Repeated((final,))
     request = state.book.requests.get(command.request)
-    if request is None or request.opened.account != command.account:
+    if request is None or request.opened.account != command.account or not request.opened.key:
         return Rejection(Code.REQUEST_UNKNOWN, "This account has no such request open.")
     terms = request.opened
     if terms.expires <= at:
@@ -270,7 +274,7 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
 
 def cancel_request(state: Exchange, command: c.CancelRequest, at: int) -> Outcome:
     request = state.book.requests.get(command.request)
-    if request is None or request.opened.account != command.account:
+    if request is None or request.opened.account != command.account or not request.opened.key:
         final = state.accounts[command.account].closed.get(command.request)
         if final is not None:
             return Repeated((final,))

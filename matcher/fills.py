@@ -44,10 +44,14 @@ def within_band(market: Market, given: int, now: int) -> bool:
 
 
 class Planner:
-    """Walks offers best first and fills what may be filled."""
+    """Walks offers best first and fills what may be filled.
+
+    A request without a key is an auction of the exchange's own: it pays no fee, and its limit has been judged instead of its margin.
+    """
 
     __slots__ = (
         "_at",
+        "_auction",
         "_index",
         "_left",
         "_makers",
@@ -69,6 +73,7 @@ class Planner:
         market = terms.market
         self._state = state
         self._terms = terms
+        self._auction = not terms.key
         self._at = at
         self._market = state.markets[market]
         self._index = state.indexes[market].price
@@ -142,10 +147,12 @@ class Planner:
             mark = self._state.mark_at(terms.market, open_interest)
         value_per_lot = price * market.value_per_tick_lot
         value = value_per_lot * size
-        fee = share_up(value, market.taker_fee)
-        code = taker.refusal(change, value_per_lot, fee, market, mark)
-        if code is not None:
-            return code
+        fee = 0
+        if not self._auction:
+            fee = share_up(value, market.taker_fee)
+            code = taker.refusal(change, value_per_lot, fee, market, mark)
+            if code is not None:
+                return code
         code = maker.refusal(-change, value_per_lot, 0, market, mark)
         if code is Code.INDEX_UNAVAILABLE:
             # Not the maker's doing: its quote stands for when it can be valued again.

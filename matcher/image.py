@@ -4,12 +4,20 @@ import hashlib
 
 import msgspec
 
-from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
+from core.events import (
+    Filled,
+    IndexUpdated,
+    MarkUpdated,
+    RequestClosed,
+    WithdrawalFinished,
+    WithdrawalReserved,
+)
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
 from matcher.book import Ladder
 from matcher.state import Account, Cut, Exchange
+from matcher.watch import Liquidation
 
 IMAGE_VERSION = 1
 
@@ -28,6 +36,7 @@ class AccountImage(msgspec.Struct, array_like=True):
     positions: list[tuple[int, int, int]]
     closed: list[RequestClosed]
     generation: int = 0
+    warned: int = 0
 
 
 class CutImage(msgspec.Struct, array_like=True):
@@ -39,6 +48,13 @@ class CutImage(msgspec.Struct, array_like=True):
     deltas: list[tuple[int, int]]
     balances: list[tuple[int, int]]
     equities: list[tuple[int, int]]
+
+
+class LiquidationImage(msgspec.Struct, array_like=True):
+    id: int
+    account: int
+    step: str
+    fills: list[Filled]
 
 
 class Image(msgspec.Struct, array_like=True):
@@ -66,6 +82,9 @@ class Image(msgspec.Struct, array_like=True):
     bases: list[tuple[int, Basis]] = []
     last_prices: list[tuple[int, int]] = []
     at: int = 0
+    last_liquidation: int = 0
+    liquidations: list[LiquidationImage] = []
+    insurance_floor: int = 0
 
 
 def dump(state: Exchange) -> bytes:
@@ -94,6 +113,8 @@ def load(data: bytes) -> Exchange:
         "deposited",
         "paid_out",
         "reserved",
+        "last_liquidation",
+        "insurance_floor",
     ):
         setattr(state, name, getattr(image, name))
     for market, status in image.markets:
@@ -103,6 +124,9 @@ def load(data: bytes) -> Exchange:
     state.bases, state.last_prices = dict(image.bases), dict(image.last_prices)
     for account in image.accounts:
         _load_account(state, account)
+    for going in image.liquidations:
+        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.fills)
+        state.watch.suspect(going.account)
     for id in state.markets:
         state.follow_index(id)
     state.deposits = dict(image.deposits)
@@ -164,6 +188,12 @@ def _image(state: Exchange) -> Image:
         bases=[(id, state.bases[id]) for id in sorted(state.bases)],
         last_prices=sorted(state.last_prices.items()),
         at=state.at,
+        last_liquidation=state.last_liquidation,
+        liquidations=[
+            LiquidationImage(going.id, going.account, going.step, going.fills)
+            for _, going in sorted(state.liquidations.items())
+        ],
+        insurance_floor=state.insurance_floor,
     )
 
 
@@ -182,6 +212,7 @@ def _account_image(account: Account) -> AccountImage:
         [(id, held.size, held.cost) for id, held in sorted(account.positions.items())],
         [*(account.filled or ()), *(account.unfilled or ())],
         account.generation,
+        account.warned,
     )
 
 
@@ -208,6 +239,9 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
         state.open_interest[id] += max(0, size)
     for closed in image.closed:
         account.keep(closed)
+    account.warned = image.warned
+    if account.positions or account.warned:
+        state.watch.suspect(account.id)
     state.accounts[account.id] = account
     if account.page >= 0:
         state.slots[account.page, account.slot] = account.id

@@ -35,4 +35,8 @@ UNFILLED_KEPT: Final = 1_000
 BATCHES_KEPT: Final = 10_000
 CONFIDENCE_MAX: Final = 20_000
 """Widest index confidence (ppm of the price) at which the index is not uncertain, whoever judged it."""
+AUCTION_TTL: Final = TTL_CLASSES[0]
+"""How long makers have to bid for a slice of an account that is liquidated."""
+AUCTION_PAUSE: Final = 2 * SECOND
+"""Before the next auction of an account for which nobody bid, or whose market may not fill."""
 SWITCH_MAX: Final = 3_600 * SECOND

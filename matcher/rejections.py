@@ -34,6 +34,7 @@ class Code(StrEnum):
     QUOTE_BEYOND_LIMIT = "quote_beyond_limit"
     MAKER_CANNOT_PAY = "maker_cannot_pay"
     MAKER_FROZEN = "maker_frozen"
+    BEING_LIQUIDATED = "being_liquidated"
     SELF_TRADE = "self_trade"
     SLOT_TAKEN = "slot_taken"
     WITHDRAWAL_TOO_SMALL = "withdrawal_too_small"
@@ -52,6 +53,7 @@ RETRYABLE = frozenset(
         Code.TOO_MANY_REQUESTS_OPEN,
         Code.OPEN_INTEREST_CAP,
         Code.MAKER_FROZEN,
+        Code.BEING_LIQUIDATED,
     }
 )
 """Codes for which the same command may succeed later without being changed."""
@@ -73,6 +75,10 @@ class Repeated(NamedTuple):
 
     events: tuple[Event, ...]
 
+
+BEING_LIQUIDATED = Rejection(
+    Code.BEING_LIQUIDATED, "The account is being liquidated: nothing is taken from it until that has ended."
+)
 
 Outcome = list[Event] | Rejection | Repeated
 """What a command leads to."""

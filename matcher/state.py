@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from msgspec.structs import replace
+
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
@@ -13,6 +15,7 @@ from core.quantities import MILLION
 from core.validity import Action, Validity, allowed
 from matcher.book import Book
 from matcher.limits import CONFIDENCE_MAX
+from matcher.watch import Liquidation, Watch
 
 NEVER_RISES = 1 << 100
 """Lots of open interest that no market reaches."""
@@ -20,6 +23,8 @@ NEVER = -1
 """An instant before all others."""
 FOR_EVER = 1 << 100
 """An instant after all others."""
+AT_ONCE = 1
+"""An instant that has long come."""
 
 
 class Account:
@@ -29,7 +34,8 @@ class Account:
     kind in the order in which they were given (a dict that loses its first entry again and again finds the next one ever more
     slowly), and are None until there is one. `number` is the head of its numbered private stream, `generation` counts how often
     its sessions were revoked. `owned` lists all accounts of its owner, itself among them. `gain` and `required` are the unrealized
-    profit and the initial requirement at the marks of number `valued` (`Exchange.value`).
+    profit and the initial requirement at the marks of number `valued` (`Exchange.value`). `warned` is the warning level in force
+    (0: none).
     """
 
     __slots__ = (
@@ -53,6 +59,7 @@ class Account:
         "tier",
         "unfilled",
         "valued",
+        "warned",
         "withdrawals_open",
     )
 
@@ -77,6 +84,7 @@ class Account:
         self.unfilled: deque[RequestClosed] | None = None
         self.gain = self.required = 0
         self.valued = NEVER
+        self.warned = 0
 
     def keep(self, final: RequestClosed) -> deque[RequestClosed]:
         """Keep the newest final answer; returns all kept of its kind, oldest first."""
@@ -126,6 +134,7 @@ class Exchange:
     (of fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when
     it next trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to
     which a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
+    `liquidations` are those going on, by account, and `watch` finds those to begin.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -170,6 +179,10 @@ class Exchange:
         self.reserved = 0
         self.cut: Cut | None = None
         self.batches: dict[int, int] = {}
+        self.last_liquidation = 0
+        self.liquidations: dict[int, Liquidation] = {}
+        self.insurance_floor = 0
+        self.watch = Watch()
         self.book = Book()
 
     def follow_index(self, market: int) -> None:
@@ -189,6 +202,7 @@ class Exchange:
         self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
         self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])
         self.marked += 1
+        self.watch.move(market, price)
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] != MarketStatus.PAUSED
         self.fills_until[market] = until if fills else NEVER
@@ -234,8 +248,19 @@ class Exchange:
         """Equity and requirements of an account at the marks."""
         return account_risk(account.balance, account.positions, self.marks)
 
+    def standing(self, account: Account) -> AccountRisk:
+        """What an account's liquidation goes by: `margin_of`, of which the insurance fund's floor does not count."""
+        risk = self.margin_of(account)
+        if account.id == INSURANCE:
+            risk = replace(risk, equity=risk.equity - self.insurance_floor)
+        return risk
+
     def next_deadline(self) -> int:
-        """Instant of the next thing that expires, or 0 when nothing does."""
+        """Instant of the next thing to be done: in the past when an account is to be liquidated or warned; 0 when there is none."""
+        watch = self.watch
+        watch.look(self)
+        if watch.due or watch.warned:
+            return AT_ONCE
         earliest = self.book.earliest()
         return earliest[0] if earliest is not None else 0
 

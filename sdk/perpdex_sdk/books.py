@@ -43,7 +43,13 @@ class Books:
             raise ValueError(f"event {event.n} came after {self.head}")
         self.head = event.n
         if isinstance(event, m.Fill):
-            self._fill(event)
+            self.balance -= micro(event.fee)
+            self._change(event)
+        elif isinstance(event, m.LiquidationSliced):
+            self.balance -= micro(event.fee)
+        elif isinstance(event, m.TakenOver | m.Deleveraged):
+            for moved in event.moved:
+                self._change(moved)
         elif isinstance(event, m.Deposit):
             self.balance += micro(event.amount)
         elif isinstance(event, m.Withdrawal) and event.status != "paid":
@@ -62,15 +68,15 @@ class Books:
         held = self.held.get(market)
         return held.lots * self._lots[market] if held is not None else Decimal(0)
 
-    def _fill(self, fill: m.Fill) -> None:
-        lots = self._in_lots(fill.market, fill.size) * (1 if fill.side == "buy" else -1)
-        before = self.held.get(fill.market)
+    def _change(self, change: m.Fill | m.Moved) -> None:
+        lots = self._in_lots(change.market, change.size) * (1 if change.side == "buy" else -1)
+        before = self.held.get(change.market)
         after = lots + (before.lots if before is not None else 0)
-        self.balance += micro(fill.realized) - micro(fill.fee)
+        self.balance += micro(change.realized)
         if after:
-            self.held[fill.market] = Held(after, micro(fill.cost))
+            self.held[change.market] = Held(after, micro(change.cost))
         else:
-            del self.held[fill.market]
+            del self.held[change.market]
 
     def _in_lots(self, market: str, size: str) -> int:
         return int(Decimal(size) / self._lots[market])

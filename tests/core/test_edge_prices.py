@@ -4,7 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.account_risk import RiskMark, account_risk
-from core.edge_prices import bankruptcy_price, liquidation_price, watch_prices
+from core.edge_prices import bankruptcy_price, liquidation_price, recovery_prices, watch_prices
 from core.margin_terms import MarginTerms, Tier, steps
 from core.position import Position
 
@@ -96,6 +96,36 @@ def test_no_mark_within_its_watch_price_can_liquidate(portfolio, data):
         at = data.draw(st.just(edge) | within)
         moved[market] = RiskMark.of(TIERED, max(1, at))
     assert not account_risk(balance, positions, moved).liquidatable
+
+
+@given(portfolios(), st.sampled_from([400_000, 500_000, 900_000, 1_500_000]), st.data())
+def test_no_mark_within_its_watch_price_can_reach_its_level(portfolio, level, data):
+    positions, marks, balance = portfolio
+    risk = account_risk(balance, positions, marks)
+    ticks = dict.fromkeys(positions, 1)
+    below = risk.maintenance * 10**6 < risk.equity * level
+    watched = (watch_prices if below else recovery_prices)(risk, positions, marks, ticks, level)
+    moved = {}
+    for market, position in positions.items():
+        edge = watched[market]
+        falls = (position.size > 0) is below
+        assert (marks[market].value_per_lot - edge) * (1 if falls else -1) >= 0
+        within = st.integers(max(1, edge), edge + 10**6) if falls else st.integers(1, max(1, edge))
+        moved[market] = RiskMark.of(TIERED, max(1, data.draw(st.just(edge) | within)))
+    after = account_risk(balance, positions, moved)
+    if below and risk.maintenance + len(positions) <= risk.equity * level // 10**6:
+        assert after.maintenance * 10**6 < after.equity * level
+    elif not below and risk.maintenance - len(positions) > risk.equity * level // 10**6:
+        assert after.maintenance * 10**6 >= after.equity * level
+
+
+def test_a_recovery_price_is_where_a_warning_ends_and_no_further():
+    """A long of 100 lots at 1,000 with equity of 1,500 and maintenance of 1,000: two thirds; at 50 % it has gained about 510."""
+    positions, marks = {1: Position(100, 98_500)}, {1: RiskMark.of(TIERED, 1_000)}
+    risk = account_risk(0, positions, marks)
+    edge = recovery_prices(risk, positions, marks, {1: 1}, 500_000)[1]
+    shares = [account_risk(0, positions, {1: RiskMark.of(TIERED, at)}) for at in (edge, edge + 1)]
+    assert [2 * share.maintenance > share.equity for share in shares] == [True, False]
 
 
 def test_a_watch_price_uses_all_the_room_there_is():

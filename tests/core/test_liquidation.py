@@ -14,6 +14,7 @@ from core.liquidation import (
     fund_may_take,
     slice_to_close,
     stage,
+    warning_in_force,
     warning_level,
 )
 from core.margin_terms import MarginTerms, Tier, steps
@@ -33,6 +34,17 @@ def test_stages_begin_strictly_below_maintenance_and_below_two_thirds_of_it():
     assert stage(199, 300) is Stage.TAKEOVER
     assert stage(-1, 300) is Stage.TAKEOVER
     assert stage(-1, 0) is Stage.NONE
+
+
+def test_a_warning_holds_until_the_share_has_fallen_to_four_fifths_of_its_level():
+    assert warning_in_force(0, 200, 100) == 500_000
+    assert warning_in_force(500_000, 249, 100) == 500_000
+    assert warning_in_force(500_000, 250, 100) == 0
+    assert warning_in_force(900_000, 138, 100) == 900_000
+    assert warning_in_force(900_000, 139, 100) == 800_000
+    assert warning_in_force(900_000, 157, 100) == 500_000
+    assert warning_in_force(500_000, 100, 95) == 900_000
+    assert warning_in_force(900_000, 100, 0) == 0
 
 
 def test_warnings_come_before_liquidation():

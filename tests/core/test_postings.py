@@ -1,7 +1,9 @@
 """Postings of each event follow what the exchange does with it."""
 
-from core.accounts import CLEARING, TREASURY
+from core.accounts import CLEARING, INSURANCE, TREASURY
 from core.events import DepositCredited, Filled, IndexUpdated, WithdrawalFinished, WithdrawalReserved
+from core.liquidation import LiquidationTerms
+from core.liquidation_events import Deleveraged, FundStanding, Handover, LiquidationSliced, TakenOver
 from core.postings import OUTSIDE, RESERVED, postings
 
 
@@ -27,3 +29,14 @@ def test_every_event_moves_money_and_makes_none():
     total = balances(history)
     assert total == {OUTSIDE: -1_440, 16: 963, 17: 480, TREASURY: 7, CLEARING: -10, RESERVED: 0}
     assert sum(total.values()) == 0
+
+
+def test_liquidation_moves_its_fee_and_what_handing_over_realizes():
+    terms, fund = LiquidationTerms(), FundStanding(0, 0, 0)
+    sold = (-9, -70, 0, 7, (1,), terms)
+    history = [
+        LiquidationSliced(0, 1, 16, 1, 1, 10, 9, 50, 40, 0, -9, 8, *sold),
+        TakenOver(0, 1, 16, 3, 4, fund, (Handover(INSURANCE, 1, 10, 5, 40, 0, -10, 40, 0),)),
+        Deleveraged(0, 1, 17, 3, 4, fund, 1, 10, 5, 40, False, 0, (Handover(18, 1, 10, 5, 40, 0, 0, 0, 12),)),
+    ]
+    assert balances(history) == {16: -17, INSURANCE: 7, CLEARING: -2, 18: 12}

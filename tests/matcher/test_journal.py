@@ -24,6 +24,8 @@ from core.events import (
     MarkUpdated,
     SessionsRevoked,
 )
+from core.liquidation import LiquidationTerms
+from core.liquidation_events import FundStanding, Handover, MarginWarned
 from core.margin_terms import MarginTerms, Tier
 from core.mark_price import Basis
 from core.validity import Validity
@@ -181,6 +183,7 @@ def test_golden_journals_stay_readable():
     found = {path.stem: golden(path.stem) for path in FIXTURES.glob("golden-*.journal")}
     assert {name: len(events) for name, events in found.items()} == {
         "golden-v1": 14,
+        "golden-v1-liquidation": 7,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-validity": 4,
@@ -225,6 +228,21 @@ def test_golden_indexes_from_before_judgements_are_valid():
     found = [index for index in indexes if isinstance(index, IndexUpdated)]
     assert found
     assert {(index.validity, index.held) for index in found} == {(Validity.VALID, False)}
+
+
+def test_golden_liquidations_bring_back_what_they_said():
+    warned, started, sliced, taken, deleveraged, ended, floor = golden("golden-v1-liquidation")
+    handed = Handover(2, 1, 590_000, 100_000, 587_000_000_000, 0, -13_000_000_000, 587_000_000_000, 0)
+    assert warned == MarginWarned(1, 16, 800_000, 6_000_000_000, 5_000_000_000)
+    assert (started.liquidation, started.positions) == (7, ((1, 100_000, 592_500),))
+    assert (sliced.fee, sliced.fills, sliced.terms) == (
+        591_652_000,
+        (9, 10),
+        LiquidationTerms(1, 2, 3, 4, 5, 6),
+    )
+    assert (taken.fund, taken.parts) == (FundStanding(10**10, 1, 2), (handed,))
+    assert (deleveraged.greedy, deleveraged.left, deleveraged.parts) == (True, -7, (handed, handed))
+    assert (ended.why, floor.floor) == ("taken_over", 5_000_000_000)
 
 
 async def test_a_damaged_last_record_that_was_synced_stops_the_start(tmp_path):

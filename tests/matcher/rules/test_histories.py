@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from core import events as e
+from core.accounts import INSURANCE
 from core.batches import BatchStatus
 from core.quantities import SECOND
 from core.validity import Validity
@@ -111,7 +112,10 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
             validity=st.sampled_from(Validity),
         ),
         st.builds(
-            c.CreditDeposit, account=AGENTS, amount=st.sampled_from([-1, 0, 1, 10**9, 10**15]), key=KEYS
+            c.CreditDeposit,
+            account=AGENTS | st.just(INSURANCE),
+            amount=st.sampled_from([-1, 0, 1, 10**9, 10**15]),
+            key=KEYS,
         ),
         st.builds(
             c.ReserveWithdrawal, account=AGENTS, amount=st.sampled_from([-1, 0, 1, 10**9, 10**12]), key=KEYS
@@ -121,6 +125,8 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
         ),
         st.builds(c.CutSettlement, batch=st.integers(0, 9)),
         st.builds(c.AdvanceBatch, batch=st.integers(0, 9), status=st.sampled_from([*BatchStatus, 9])),
+        st.builds(c.SetInsuranceFloor, floor=st.sampled_from([-1, 0, 10**9])),
+        st.builds(c.SellInventory, market=MARKETS),
         st.builds(c.SetTier, account=AGENTS, tier=st.integers(-1, 2)),
         st.just(c.Advance()),
     )

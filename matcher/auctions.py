@@ -1,0 +1,136 @@
+"""Auctions of liquidated accounts: down to which price, and what came of one. Changes nothing."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from core.accounts import INSURANCE
+from core.events import Event, RequestOpened
+from core.liquidation import Closing, closing
+from core.liquidation_events import LiquidationPaused, LiquidationSliced
+from core.quantities import divide_up
+from matcher.fills import Plan
+from matcher.limits import AUCTION_PAUSE
+from matcher.state import Account, Exchange
+from matcher.watch import Liquidation
+
+_ROUNDING: Final = 3
+"""Micro-USDC per lot by which auctions are better than their bound: what requirements and values rounded up can make of a part of
+the lots, when not all find a bidder."""
+
+
+def closing_now(state: Exchange, account: Account, market: int, lots: int) -> Closing:
+    """Closing `lots` (positive) of the account's position in a market as things stand."""
+    risk = state.standing(account)
+    return closing(state.marks[market], account.positions[market].size, lots, risk.equity, risk.maintenance)
+
+
+def limit_of(worst: int, side: int, tick_value: int) -> int:
+    """The limit in ticks of an auction that buys (`side` 1) or sells (-1) at `worst` or better, however few lots find a bidder."""
+    return max(0, worst - side * divide_up(_ROUNDING, tick_value))
+
+
+def still_bounded(state: Exchange, terms: RequestOpened) -> RequestOpened:
+    """An auction's terms at its close: the mark has moved, and no fill may leave the account worse off; limit 0: none may."""
+    account = state.accounts[terms.account]
+    if account.id not in state.liquidations:
+        return terms  # The insurance fund sells of its own accord.
+    held = account.positions.get(terms.market)
+    if held is None or held.size * terms.side >= 0 or not state.standing(account).liquidatable:
+        return replace(terms, limit=0)
+    listed = state.markets[terms.market]
+    part = closing_now(state, account, terms.market, min(terms.size, abs(held.size)))
+    worst = part.worst_price(listed.liquidation, listed.value_per_tick_lot)
+    limit = limit_of(worst, terms.side, listed.value_per_tick_lot)
+    return replace(terms, limit=(min if terms.side > 0 else max)(terms.limit, limit))
+
+
+def sliced(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[Event]:
+    """What an auction with these fills to come led to, and the pause after one in vain."""
+    going = state.liquidations.get(terms.account)
+    if going is None:
+        return []
+    account, market = state.accounts[terms.account], terms.market
+    risk, held = state.standing(account), account.positions.get(market)
+    if not going.request:
+        going = replace(going, asked=terms.side * terms.size, limit=terms.limit, decided=state.seq)
+    record = _record(
+        state,
+        going,
+        terms.request,
+        market,
+        held.size if held is not None else 0,
+        (risk.equity, risk.maintenance),
+        (terms.side * plan.filled, terms.side * plan.value),
+        plan.fills,
+        at,
+    )
+    return [record] if plan.filled else [record, LiquidationPaused(at, account.id, at + AUCTION_PAUSE)]
+
+
+def late_record(state: Exchange, going: Liquidation, at: int) -> LiquidationSliced:
+    """The record of an auction whose fills are in the journal although the process died before the record was: what the lots
+    did to the account is taken back at today's mark, and the fee judged by that."""
+    fills, account = going.fills, state.accounts[going.account]
+    market = fills[0].market
+    mark, tick_value = state.marks[market], state.markets[market].value_per_tick_lot
+    change = sum(fill.side * fill.size for fill in fills)
+    value = sum(fill.side * fill.size * fill.price * tick_value for fill in fills)
+    held = account.positions.get(market)
+    size = held.size if held is not None else 0
+    risk = state.standing(account)
+    equity = risk.equity - change * mark.value_per_lot + value
+    maintenance = risk.maintenance - mark.maintenance_of(size) + mark.maintenance_of(size - change)
+    return _record(
+        state,
+        replace(going, asked=change, limit=0, decided=0),
+        fills[0].request,
+        market,
+        size - change,
+        (equity, maintenance),
+        (change, value),
+        tuple(fill.fill for fill in fills),
+        at,
+    )
+
+
+def _record(
+    state: Exchange,
+    going: Liquidation,
+    request: int,
+    market: int,
+    held: int,
+    standing: tuple[int, int],
+    change: tuple[int, int],
+    fills: tuple[int, ...],
+    at: int,
+) -> LiquidationSliced:
+    """`standing` is the account's equity and maintenance before the fills, `change` the lots and micro-USDC that go to it."""
+    listed, (equity, maintenance), (lots, value) = state.markets[market], standing, change
+    terms, bound, fee = listed.liquidation, 0, 0
+    if lots:
+        part = closing(state.marks[market], held, abs(lots), equity, maintenance)
+        bound = part.bankruptcy_value
+        # Only a mark that moved while the process was dead can make it less than nothing; the fund need not pay for that.
+        fee = max(0, part.insurance_delta(-value, terms.fee, terms.surplus_share))
+        fee = fee if going.account != INSURANCE else 0
+    return LiquidationSliced(
+        at,
+        going.id,
+        going.account,
+        request,
+        market,
+        state.mark_price(market),
+        held,
+        equity,
+        maintenance,
+        going.decided,
+        -going.asked,
+        going.limit,
+        -lots,
+        -value,
+        bound,
+        fee,
+        fills,
+        terms,
+    )

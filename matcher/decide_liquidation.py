@@ -1,0 +1,253 @@
+"""What is done about accounts in trouble, one step at a time: each is decided anew from balances and marks."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from core.accounts import INSURANCE
+from core.deleveraging import Holder, deleverage, greedy, pro_rata
+from core.events import Event
+from core.liquidation import closing, slice_to_close, warning_in_force
+from core.liquidation_events import (
+    Deleveraged,
+    FundStanding,
+    Handover,
+    LiquidationEnded,
+    LiquidationPaused,
+    LiquidationStarted,
+    MarginWarned,
+    PriceAwaited,
+    TakenOver,
+)
+from core.position import Position
+from core.quantities import AccountId, Lots, MicroUsdc
+from core.validity import Action
+from core.waterfall import (
+    Auction,
+    Deleverage,
+    Part,
+    Takeover,
+    bankruptcy_parts,
+    fund_can_hold,
+    next_step,
+    trade_for_value,
+)
+from matcher import commands as c
+from matcher.asking import makers_asked
+from matcher.auctions import late_record, limit_of
+from matcher.closing import closed, pull_everything, standing_offers
+from matcher.decide_requests import not_tradable, opened
+from matcher.fills import Planner
+from matcher.limits import AUCTION_PAUSE, AUCTION_TTL
+from matcher.rejections import Code, Outcome, Rejection
+from matcher.state import Account, Exchange
+from matcher.trust import trusted
+from matcher.watch import Liquidation
+
+
+def go_on(state: Exchange, at: int) -> list[Event]:
+    """The next step of the riskiest account, or else the next warning; `state.watch` has found that there is one."""
+    riskiest = state.watch.riskiest()
+    if riskiest is None:
+        return _warn(state, state.accounts[next(iter(state.watch.warned))], at)
+    account = state.accounts[riskiest]
+    waits = _awaited(state, account, Action.LIQUIDATE, at)
+    if waits is not None:
+        return [waits]
+    going = state.liquidations.get(riskiest)
+    return _start(state, account, at) if going is None else _next_step(state, account, going, at)
+
+
+def _awaited(state: Exchange, account: Account, action: Action, at: int) -> PriceAwaited | None:
+    """Equity depends on every market that the account is in, so every one's price must be trusted."""
+    for market in sorted(account.positions):
+        if not trusted(state, market, action, at):
+            return PriceAwaited(at, market, action)
+    return None
+
+
+def _warn(state: Exchange, account: Account, at: int) -> list[Event]:
+    waits = _awaited(state, account, Action.MARGIN, at)
+    if waits is not None:
+        return [waits]
+    risk = state.margin_of(account)
+    level = warning_in_force(account.warned, risk.equity, risk.maintenance)
+    return [MarginWarned(at, account.id, level, risk.equity, risk.maintenance)]
+
+
+def _start(state: Exchange, account: Account, at: int) -> list[Event]:
+    risk = state.standing(account)
+    held = tuple(
+        (market, position.size, state.mark_price(market))
+        for market, position in sorted(account.positions.items())
+    )
+    number = state.last_liquidation + 1
+    return [
+        LiquidationStarted(at, number, account.id, risk.equity, risk.maintenance, held),
+        *pull_everything(state, account.id, "liquidation", at),
+    ]
+
+
+def _next_step(state: Exchange, account: Account, going: Liquidation, at: int) -> list[Event]:
+    if going.fills:
+        return [late_record(state, going, at)]
+    risk, fund = state.standing(account), fund_standing(state)
+    match waterfall_step(state, account):
+        case Auction(market, size, worst):
+            side = 1 if size < 0 else -1
+            limit = limit_of(worst, side, state.markets[market].value_per_tick_lot)
+            if limit == 0 or not_tradable(state, market, at) is not None:
+                return [_pause(account, at)]
+            return _auction(state, account, market, -size, limit, at)
+        case Takeover(parts):
+            took = _taken_over(state, account, parts)
+            return [TakenOver(at, going.id, account.id, risk.equity, risk.maintenance, fund, took)]
+        case Deleverage(part):
+            closed_some = _deleveraged(state, account, going, part, at)
+            return [closed_some] if closed_some.parts else [_pause(account, at)]
+        case _:
+            why = "recovered" if account.positions else going.step
+            return [LiquidationEnded(at, going.id, account.id, why, risk.equity, risk.maintenance)]
+
+
+def _pause(account: Account, at: int) -> LiquidationPaused:
+    return LiquidationPaused(at, account.id, at + AUCTION_PAUSE)
+
+
+def waterfall_step(state: Exchange, account: Account) -> Auction | Takeover | Deleverage | None:
+    """What the account's liquidation calls for as things stand."""
+    fund, floor, markets = state.accounts[INSURANCE], state.insurance_floor, state.markets
+    terms = {market: markets[market].liquidation for market in account.positions}
+    ticks = {market: markets[market].value_per_tick_lot for market in account.positions}
+    if account is fund:
+        step = next_step(fund.balance - floor, fund.positions, state.marks, terms, ticks, False)
+        return Deleverage(_fund_part(state, fund)) if isinstance(step, Deleverage) else step
+    equity = state.margin_of(account).equity
+    takes = fund_can_hold(fund.balance, fund.positions, equity, account.positions, state.marks, floor)
+    return next_step(account.balance, account.positions, state.marks, terms, ticks, takes)
+
+
+def _fund_part(state: Exchange, fund: Account) -> Part:
+    """The fund's own first position, at the mark: others pay for it only what keeps the fund from ending below zero."""
+    part = bankruptcy_parts(fund.balance, fund.positions, state.marks)[0]
+    if state.margin_of(fund).equity < 0:
+        return part
+    return replace(part, value=MicroUsdc(part.size * state.marks[part.market].value_per_lot))
+
+
+def fund_standing(state: Exchange) -> FundStanding:
+    """The insurance fund as things stand."""
+    risk = state.margin_of(state.accounts[INSURANCE])
+    return FundStanding(risk.equity, risk.maintenance, state.insurance_floor)
+
+
+def _auction(state: Exchange, account: Account, market: int, change: int, limit: int, at: int) -> list[Event]:
+    """A request for the account: filled at once when standing quotes fill it whole, else makers are asked."""
+    side = 1 if change > 0 else -1
+    command = c.OpenRequest(account.id, "", market, side, abs(change), limit, AUCTION_TTL, reduce_only=True)
+    makers = makers_asked(state, account.owner, market, abs(change), at)
+    terms = opened(state, command, tuple(makers), at)
+    plan = Planner(state, terms, at).plan(standing_offers(state, terms), whole=bool(makers))
+    if makers and plan.filled < terms.size:
+        return [terms, *plan.events]
+    return closed(state, terms, plan, at)
+
+
+def sell_inventory(state: Exchange, command: c.SellInventory, at: int) -> Outcome:
+    """Auction a slice of the insurance fund's position, at most two thirds of its maintenance requirement away from the mark."""
+    if command.market not in state.markets:
+        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    fund = state.accounts[INSURANCE]
+    held = fund.positions.get(command.market)
+    if held is None or INSURANCE in state.liquidations or state.book.open_keys.get(INSURANCE):
+        return []
+    refused = not_tradable(state, command.market, at)
+    if refused is not None:
+        return refused
+    listed, mark = state.markets[command.market], state.marks[command.market]
+    terms, tick_value = listed.liquidation, listed.value_per_tick_lot
+    lots = slice_to_close(terms, held.size, mark.value_per_lot)
+    # As far from the mark as the auctions of accounts ever go: as if nothing were left.
+    part = closing(mark, held.size, lots, 0, mark.maintenance_of(held.size))
+    value = part.fillable_value(terms.spread, terms.urgency)
+    limit = -(-value // (part.size * tick_value)) if held.size > 0 else value // (part.size * tick_value)
+    return _auction(state, fund, command.market, -part.size, max(1, limit), at)
+
+
+def _taken_over(state: Exchange, account: Account, parts: tuple[Part, ...]) -> tuple[Handover, ...]:
+    fund = state.accounts[INSURANCE].positions
+    return tuple(
+        _handover(state, account.positions, INSURANCE, fund, part.market, part.size, part.value)
+        for part in parts
+    )
+
+
+def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Part, at: int) -> Deleveraged:
+    market, mark = part.market, state.marks[part.market]
+    holders = [_holder(state, state.accounts[id], market) for id in _opposite(state, market, part.size)]
+    policy = greedy if state.markets[market].greedy_deleveraging else pro_rata
+    shared = deleverage(part.size, part.value, holders, mark.value_per_lot, policy)
+    side = 1 if part.size > 0 else -1
+    takers: list[tuple[int, int, int]] = list(shared.closed)
+    if shared.left and account.id != INSURANCE:
+        takers.append((INSURANCE, shared.left, part.value - sum(value for _, _, value in shared.closed)))
+    mine, parts = dict(account.positions), []
+    for other, lots, value in takers:
+        theirs = state.accounts[other].positions
+        handed = _handover(state, mine, other, theirs, market, side * lots, value)
+        mine[market] = Position(mine[market].size - handed.size, handed.cost)
+        parts.append(handed)
+    risk = state.standing(account)
+    return Deleveraged(
+        at,
+        going.id,
+        account.id,
+        risk.equity,
+        risk.maintenance,
+        fund_standing(state),
+        market,
+        state.mark_price(market),
+        part.size,
+        part.value,
+        policy is greedy,
+        side * shared.left,
+        tuple(parts),
+    )
+
+
+def _opposite(state: Exchange, market: int, size: int) -> list[int]:
+    """Agents' accounts whose position in the market is opposite to `size`."""
+    accounts, nothing = state.accounts, Position(0, 0)
+    return [id for id in sorted(state.owned) if accounts[id].positions.get(market, nothing).size * size < 0]
+
+
+def _holder(state: Exchange, account: Account, market: int) -> Holder:
+    held, equity = account.positions[market], state.margin_of(account).equity
+    return Holder(AccountId(account.id), Lots(held.size), MicroUsdc(held.cost), MicroUsdc(equity))
+
+
+def _handover(
+    state: Exchange,
+    mine: Mapping[int, Position],
+    other: int,
+    theirs: Mapping[int, Position],
+    market: int,
+    size: int,
+    value: int,
+) -> Handover:
+    """`size` lots (signed) for `value` micro-USDC (signed alike) from who holds `mine` to `other`, who holds `theirs`."""
+    nothing = Position(0, 0)
+    giver, taker = mine[market], theirs.get(market, nothing)
+    _, cost, realized = trade_for_value(giver.size, giver.cost, -size, -value)
+    _, other_cost, other_realized = trade_for_value(taker.size, taker.cost, size, value)
+    return Handover(
+        other,
+        market,
+        state.mark_price(market),
+        size,
+        value,
+        cost,
+        realized,
+        other_cost,
+        other_realized,
+    )

@@ -1,0 +1,24 @@
+"""Changing a position, and what is kept of its account for speed."""
+
+from core.position import Position
+from matcher.state import Account, Exchange
+
+
+def hold(state: Exchange, account: Account, market: int, change: int, cost: int) -> int:
+    """Change a position; returns by how many lots it is longer than before (a short counts as none)."""
+    held = account.positions.get(market)
+    if held is None:
+        held = account.positions[market] = Position(0, 0)
+    before = held.size
+    after = before + change
+    if account.valued == state.marked:
+        mark = state.marks[market]
+        required = mark.initial_of(after)
+        account.gain += change * mark.value_per_lot - cost + held.cost
+        account.required += required - held.required
+        held.required = required
+    if after:
+        held.size, held.cost = after, cost
+    else:
+        del account.positions[market]
+    return (after if after > 0 else 0) - (before if before > 0 else 0)

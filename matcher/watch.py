@@ -1,0 +1,210 @@
+"""Who needs a look after a mark has moved, and for whom something is due. Derived from the durable state, never journaled.
+
+Per market two heaps hold accounts by the marks at which they may come to their next stage: a warning, liquidation, the insurance
+fund, or the end of a warning. A mark that moves pops only the accounts that it crosses. Whatever else changes an account makes it
+dirty, which costs nothing until the next mark, when dirty accounts get a look and new prices.
+"""
+
+from functools import cmp_to_key
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from core.account_risk import AccountRisk
+from core.accounts import INSURANCE
+from core.edge_prices import recovery_prices, watch_prices
+from core.events import Filled
+from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
+from core.quantities import MILLION
+from core.validity import Action
+
+if TYPE_CHECKING:
+    from matcher.state import Account, Exchange
+
+TAKEOVER_LEVEL: Final = 1_500_000
+"""Maintenance as a share of equity, parts per million, above which the insurance fund takes over: two thirds the other way round."""
+_ENTRIES_MIN: Final = 64
+
+Entry = tuple[int, int, int]
+"""A mark in ticks (negated where the highest comes first), an account, and the stamp of its last look."""
+
+
+class Liquidation(msgspec.Struct):
+    """A liquidation that goes on. `step` is what closed something last, `fills` those of an auction whose record is not written yet.
+
+    The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, and the
+    record after which that was `decided`. While `paused` no auction is opened.
+    """
+
+    id: int
+    account: int
+    step: str = ""
+    fills: list[Filled] = []
+    request: int = 0
+    asked: int = 0
+    limit: int = 0
+    decided: int = 0
+    paused: bool = False
+
+
+class Edges:
+    """Accounts by the mark that they are watched at, the first to be crossed on top; outdated entries stay until they come up or are
+    swept."""
+
+    __slots__ = ("entries", "swept")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.swept = _ENTRIES_MIN
+
+    def push(self, entry: Entry, stamps: dict[int, int]) -> None:
+        """Add an entry; once more than half may be outdated, those that are go."""
+        entries = self.entries
+        heappush(entries, entry)
+        if len(entries) > self.swept:
+            entries[:] = [one for one in entries if stamps.get(one[1]) == one[2]]
+            heapify(entries)
+            self.swept = max(_ENTRIES_MIN, 2 * len(entries))
+
+    def crossed(self, mark: int, stamps: dict[int, int], into: set[int]) -> None:
+        """Take out the accounts whose mark lies before `mark` (negated like the entries)."""
+        entries = self.entries
+        while entries and entries[0][0] < mark:
+            _, account, stamp = heappop(entries)
+            if stamps.get(account) == stamp:
+                into.add(account)
+
+
+def _compare(one: tuple[int, int], other: tuple[int, int]) -> int:
+    return compare_risk(*other, *one)
+
+
+_riskiest_first: Final = cmp_to_key(_compare)
+
+
+class Watch:
+    """`dirty` accounts need a look: at once when `urgent`, else when a mark moves. `due` are those to liquidate or to go on with,
+    `ranked` has them in order; `warned` are those whose warning level changed. `awaited` are the (market, action) whose price is not
+    trusted and `waiting` the accounts that wait for a market's next one. A look gives an account a new stamp, and entries with another
+    are outdated.
+
+    A fill, a deposit or a withdrawal never makes an account liquidatable: margin is checked before. So they may wait.
+    """
+
+    def __init__(self) -> None:
+        self.below: dict[int, Edges] = {}
+        self.above: dict[int, Edges] = {}
+        self.stamps: dict[int, int] = {}
+        self.stamp = 0
+        self.dirty: set[int] = set()
+        self.urgent = False
+        self.due: set[int] = set()
+        self.ranked: list[tuple[object, int, int]] = []
+        self.warned: dict[int, None] = {}
+        self.awaited: set[tuple[int, str]] = set()
+        self.waiting: dict[int, set[int]] = {}
+
+    def suspect(self, account: int) -> None:
+        """Something happened to an account that may have made it liquidatable, or goes on with its liquidation."""
+        self.dirty.add(account)
+        self.urgent = True
+
+    def move(self, market: int, mark: int) -> None:
+        """The market's mark is `mark` ticks now, or its price may have become good enough for those that wait for it."""
+        dirty = self.dirty
+        if market in self.below:
+            self.below[market].crossed(-mark, self.stamps, dirty)
+            self.above[market].crossed(mark, self.stamps, dirty)
+        dirty.update(self.due, self.warned)
+        if self.awaited:
+            self.awaited = {one for one in self.awaited if one[0] != market}
+            dirty |= self.waiting.pop(market, set())
+        self.urgent = bool(dirty)
+
+    def wait(self, market: int, action: str) -> None:
+        """Whoever is due or to be warned gets another look, and waits if it is the market's price that is not trusted."""
+        self.awaited.add((market, action))
+        self.dirty.update(self.due, self.warned)
+        self.urgent = True
+
+    def look(self, state: "Exchange") -> None:
+        """Give dirty accounts the look that they need now; changes nothing but what is kept here."""
+        if not self.urgent and self.dirty.isdisjoint(self.due) and self.warned.keys().isdisjoint(self.dirty):
+            return
+        looked_at = sorted(self.dirty)
+        self.due -= self.dirty
+        self.dirty.clear()
+        self.urgent = False
+        if not self.due:
+            self.ranked.clear()
+        for id in looked_at:
+            self.stamp += 1
+            self.stamps[id] = self.stamp
+            self.warned.pop(id, None)
+            if id in state.owned or id == INSURANCE:
+                self._look_at(state, state.accounts[id])
+
+    def _look_at(self, state: "Exchange", account: "Account") -> None:
+        going = state.liquidations.get(account.id)
+        if going is not None and going.request:
+            return  # When its auction closes it becomes dirty again.
+        if going is None and not account.positions and not account.warned:
+            return
+        risk = state.standing(account)
+        now = stage(risk.equity, risk.maintenance)
+        if going is not None and going.paused and (now is Stage.AUCTION or account.id == INSURANCE):
+            self._watch(state, account, risk, TAKEOVER_LEVEL)
+        elif going is not None or risk.liquidatable:
+            if not self._waits(account, Action.LIQUIDATE):
+                self.due.add(account.id)
+                place = _riskiest_first((risk.equity, risk.maintenance))
+                heappush(self.ranked, (place, account.id, self.stamp))
+        elif account.id == INSURANCE:
+            self._watch(state, account, risk, MILLION)
+        elif warning_in_force(account.warned, risk.equity, risk.maintenance) != account.warned:
+            self._watch(state, account, risk, MILLION)
+            if not self._waits(account, Action.MARGIN):
+                self.warned[account.id] = None
+        else:
+            further = (level for level in WARNINGS if level > account.warned)
+            self._watch(state, account, risk, next(further, MILLION))
+            if account.warned:
+                self._watch_recovery(state, account, risk)
+
+    def _waits(self, account: "Account", action: Action) -> bool:
+        """Whether a market of the account's has no price that is trusted; it is looked at again with the market's next one."""
+        for market in account.positions:
+            if (market, action) in self.awaited:
+                self.waiting.setdefault(market, set()).add(account.id)
+                return True
+        return False
+
+    def _watch(self, state: "Exchange", account: "Account", risk: AccountRisk, level: int) -> None:
+        """Look again when the account may have come to `level`."""
+        ticks = {id: state.markets[id].value_per_tick_lot for id in account.positions}
+        for market, price in watch_prices(risk, account.positions, state.marks, ticks, level).items():
+            self._push(account.positions[market].size > 0, market, price, account.id)
+
+    def _watch_recovery(self, state: "Exchange", account: "Account", risk: AccountRisk) -> None:
+        """Look again when the account's last warning may no longer hold."""
+        ticks = {id: state.markets[id].value_per_tick_lot for id in account.positions}
+        level = account.warned * LIFTED_AT // MILLION
+        for market, price in recovery_prices(risk, account.positions, state.marks, ticks, level).items():
+            self._push(account.positions[market].size < 0, market, price, account.id)
+
+    def _push(self, below: bool, market: int, price: int, account: int) -> None:
+        if market not in self.below:
+            self.below[market], self.above[market] = Edges(), Edges()
+        edges = self.below[market] if below else self.above[market]
+        edges.push((-price if below else price, account, self.stamp), self.stamps)
+
+    def riskiest(self) -> int | None:
+        """The account to liquidate or to go on with next; it stays due until it gets a look."""
+        ranked = self.ranked
+        while ranked:
+            _, account, stamp = ranked[0]
+            if account in self.due and self.stamps[account] == stamp:
+                return account
+            heappop(ranked)
+        return None

@@ -1,0 +1,323 @@
+"""Crashes played at random: whatever is liquidated, money adds up, nobody ends below zero, and a dead process changes nothing."""
+
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from api.outbound import Outbound, account_hash
+from api.units import Markets
+from core import events as e
+from core import liquidation_events as le
+from core.accounts import INSURANCE
+from core.liquidation import LiquidationTerms
+from core.quantities import SECOND
+from matcher import commands as c
+from matcher.image import dump, load, state_hash
+from matcher.state import AT_ONCE
+from perpdex_sdk.books import Books
+from perpdex_sdk.messages import read
+from perpdex_sdk.rest import Account, Market
+
+AGENTS = 8
+STARTS = {1: 600_000, 2: 300_000}
+SLICED = LiquidationTerms(whole_up_to=100_000_000)
+
+
+class History:
+    """Makers who sometimes quote, agents at high leverage, marks that fall and rise, and every rule checked after each command."""
+
+    def __init__(self, world, rng, greedy, fund, floor):
+        self.world, self.rng = world, rng
+        self.kinds = set()
+        for market in (1, 2):
+            listed = world.state.markets[market]
+            world.play(c.ListMarket(replace(listed, liquidation=SLICED, greedy_deleveraging=greedy)))
+        self.makers = [world.agent(number, 10**12) for number in (1, 2)]
+        self.agents = [
+            world.agent(number, rng.randrange(10**8, 3 * 10**9)) for number in range(3, 3 + AGENTS)
+        ]
+        self.last = world.agent(20, 10**14)
+        if fund:
+            world.play(c.CreditDeposit(INSURANCE, fund, "fund"))
+        world.play(c.SetInsuranceFloor(floor))
+        world.play(c.Subscribe(self.makers[0], (1, 2)))
+
+    def do(self, command):
+        """Play a command, and check what it did to those in trouble."""
+        state = self.world.state
+        before = {id: state.standing(state.accounts[id]) for id in (*state.owned, INSURANCE)}
+        sizes = {id: held_by(state, id) for id in before}
+        outcome = self.world.do(command)
+        for event in outcome if isinstance(outcome, list) else ():
+            self.kinds.add(type(event))
+            check_step(state, before, event)
+            if isinstance(event, e.Filled):
+                check_opening(state, sizes, event)
+        check_watch(state)
+        return outcome
+
+    def step(self, number):
+        """Something happens somewhere."""
+        world, rng = self.world, self.rng
+        world.now += rng.choice((0, SECOND // 10, SECOND // 2))
+        market = rng.choice((1, 2))
+        index = world.state.indexes[market].price
+        match rng.choices(range(6), [30, 20, 25, 5, 5, 5])[0]:
+            case 0:
+                moved = index * rng.choice((-30, -9, -4, -2, -1, 1, 2, 4, 9, 20)) // 1_000
+                low, high = STARTS[market] // 2, STARTS[market] * 2
+                price = min(high, max(low, index + moved))
+                self.do(c.UpdateIndex(market, price, 0, world.now, "t"))
+            case 1:
+                self.quote(rng.choice(self.makers), market)
+            case 2:
+                self.leverage(rng.choice(self.agents), market, number)
+            case 3:
+                account = rng.choice((*self.agents, INSURANCE))
+                self.do(c.CreditDeposit(account, rng.randrange(1, 10**8), f"d{number}"))
+            case 4:
+                self.do(c.ReserveWithdrawal(rng.choice(self.agents), rng.randrange(1, 10**8), f"w{number}"))
+            case _:
+                self.do(c.SellInventory(market))
+        if rng.random() < 0.8:
+            self.answer()
+            self.advance()
+
+    def quote(self, maker, market):
+        index = self.world.state.indexes[market].price
+        away, lots = self.rng.randrange(1, index // 100), self.rng.randrange(1, 200_000)
+        expires = self.world.now + 5 * SECOND
+        self.do(c.SetQuotes(maker, market, ((index - away, lots),), ((index + away, lots),), expires))
+
+    def leverage(self, account, market, number):
+        """Open or close about as much as margin allows."""
+        world, state = self.world, self.world.state
+        mark, free = state.marks[market], state.margin_of(state.accounts[account]).available
+        most = max(0, free) * 10**6 // (mark.value_per_lot * mark.initial)
+        lots = most * self.rng.randrange(50, 100) // 100
+        side, index = self.rng.choice((1, -1)), state.indexes[market].price
+        if lots:
+            self.do(
+                c.SetQuotes(self.makers[1], market, ((index - 1, lots),), ((index + 1, lots),), world.now + 1)
+            )
+            self.do(c.OpenRequest(account, f"t{number}", market, side, lots, index + side, SECOND))
+
+    def answer(self):
+        """The subscribed maker bids for some of what is auctioned."""
+        world = self.world
+        for request in list(world.state.book.requests.values()):
+            terms = request.opened
+            if self.rng.random() < 0.6:
+                self.do(c.PassRequest(self.makers[0], terms.request))
+                continue
+            bid, size = terms.limit + self.rng.randrange(-2, 30), self.rng.randrange(1, terms.size + 1)
+            expires = world.now + SECOND
+            self.do(c.AnswerRequest(self.makers[0], terms.request, bid, bid + 1, size, 1, expires))
+
+    def advance(self):
+        while 0 < self.world.state.next_deadline() <= self.world.now:
+            assert self.do(c.Advance())
+
+    def finish(self):
+        """Marks stay where they are until nothing is being liquidated; a maker bids more than the marks, one side at a time."""
+        world = self.world
+        for number in range(2_000):
+            world.now += SECOND // 4
+            for market in (1, 2):
+                self.do(c.UpdateIndex(market, world.state.indexes[market].price, 0, world.now, "t"))
+                self.stand(market, number % 2)
+            self.advance()
+            if not world.state.liquidations and world.state.next_deadline() != AT_ONCE:
+                return
+        pytest.fail(f"still being liquidated: {world.state.liquidations}")
+
+    def stand(self, market, buys):
+        index, expires = self.world.state.indexes[market].price, self.world.now + SECOND
+        bids, asks = ((index + 5, 10**6),), ((index - 5, 10**6),)
+        self.do(c.SetQuotes(self.last, market, bids if buys else (), () if buys else asks, expires))
+
+
+def held_by(state, account):
+    return {market: held.size for market, held in state.accounts[account].positions.items()}
+
+
+def check_watch(state):
+    """Whoever is below maintenance, looking at all, is due, waits for a price, or is being liquidated; nobody else is due."""
+    state.next_deadline()
+    found = {id for id in state.owned if state.margin_of(state.accounts[id]).liquidatable}
+    waiting = set().union(*state.watch.waiting.values())
+    assert found <= state.watch.due | waiting | set(state.liquidations)
+    assert state.watch.due - set(state.liquidations) - {INSURANCE} <= found
+
+
+def check_opening(state, before, event):
+    """What was just allowed to grow or to turn around cannot be liquidated at the same mark."""
+    for account in (event.taker, event.maker):
+        was, now = before[account].get(event.market, 0), held_by(state, account).get(event.market, 0)
+        if abs(now) > abs(was) or was * now < 0:
+            assert not state.margin_of(state.accounts[account]).liquidatable
+
+
+def check_step(state, before, event):
+    """`before` are equities and requirements before the command that brought `event`, at the same marks."""
+    match event:
+        case le.LiquidationSliced(account=account):
+            was, now = before[account], state.standing(state.accounts[account])
+            assert now.equity * was.maintenance >= was.equity * now.maintenance
+            assert event.fee >= 0
+        case le.TakenOver(account=account):
+            assert (state.accounts[account].balance, state.accounts[account].positions) == (0, {})
+            assert state.standing(state.accounts[INSURANCE]).equity >= 0
+        case le.Deleveraged():
+            for part in event.parts:
+                if part.other != INSURANCE:
+                    assert state.margin_of(state.accounts[part.other]).equity >= 0
+            assert sum(part.size for part in event.parts) == event.size - (
+                event.left if event.account == INSURANCE else 0
+            )
+        case le.LiquidationEnded(account=account):
+            assert not state.standing(state.accounts[account]).liquidatable
+            assert state.margin_of(state.accounts[account]).equity >= 0 or account == INSURANCE
+
+
+HISTORIES = {
+    "seed": st.integers(0, 2**32),
+    "greedy": st.booleans(),
+    "fund": st.sampled_from([0, 10**8, 10**11]),
+    "floor": st.sampled_from([0, 10**8]),
+}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(**HISTORIES)
+def test_a_crash_leaves_nobody_below_zero_and_replays_the_same(
+    new_world, replayed, seed, greedy, fund, floor
+):
+    world = new_world()
+    history = History(world, Random(seed), greedy, fund, floor)
+    for number in range(300):
+        history.step(number)
+    history.finish()
+    state = world.state
+    if not any(isinstance(event, le.Deleveraged) and event.left for event in world.journal):
+        assert state.margin_of(state.accounts[INSURANCE]).equity >= 0
+    for id in state.owned:
+        risk = state.margin_of(state.accounts[id])
+        assert risk.equity >= 0
+        assert not risk.liquidatable
+    assert state_hash(replayed(world.journal)) == state_hash(state)
+    assert dump(load(dump(state))) == dump(state)
+
+
+def test_these_histories_have_every_step_in_them(new_world):
+    kinds = set()
+    for seed in range(12):
+        history = History(new_world(), Random(seed), False, (0, 10**8, 10**11)[seed % 3], 0)
+        for number in range(300):
+            history.step(number)
+        history.finish()
+        kinds |= history.kinds
+    assert kinds >= {
+        le.MarginWarned,
+        le.LiquidationStarted,
+        le.LiquidationSliced,
+        le.TakenOver,
+        le.Deleveraged,
+        le.LiquidationEnded,
+        le.LiquidationPaused,
+    }
+
+
+class Falling:
+    """Accounts at several distances from the crash's marks: some are auctioned, some taken over, some deleveraged."""
+
+    LEFT = (11_000, 9_600, 9_400, 8_000, 4_000, -3_000, -20_000)
+    """Equity at the crash's mark, parts per million of the notional there; maintenance is 10,000."""
+    LOTS = 30_000
+    INDEX, CRASH = 600_000, 570_000
+
+    def __init__(self, world):
+        self.world = world
+        self.maker = world.agent(1, 10**12)
+        world.play(c.ListMarket(replace(world.state.markets[1], liquidation=SLICED)))
+        for number, left in enumerate(self.LEFT, 2):
+            value = self.LOTS * 10
+            lost = value * (self.INDEX - self.CRASH)
+            fee = -(-value * self.INDEX * world.state.markets[1].taker_fee // 10**6)
+            opening = value * self.INDEX // 50 + fee
+            equity = value * self.CRASH * left // 10**6 + lost + fee
+            account = world.agent(number, max(equity, opening))
+            world.quotes(self.maker, [], [(self.INDEX, self.LOTS)])
+            world.request(account, "open", 1, self.LOTS, self.INDEX)
+        world.play(c.CreditDeposit(INSURANCE, 4 * 10**9, "fund"))
+        world.play(c.CancelAll(self.maker))
+        world.now += SECOND
+        world.index(1, self.CRASH)
+
+    def finish(self):
+        """The same mark until all has ended; the maker always bids the same for any amount."""
+        world = self.world
+        for _ in range(100):
+            world.now += SECOND // 2
+            world.do(c.UpdateIndex(1, self.CRASH, 0, world.now, "t"))
+            world.quotes(self.maker, [(self.CRASH - 10, 10**6)], [])
+            while 0 < world.state.next_deadline() <= world.now:
+                world.play(c.Advance())
+            if not world.state.liquidations:
+                return
+        pytest.fail("still being liquidated")
+
+
+def standings(state):
+    """What everybody has in the end, whatever happened on the way."""
+    return {
+        account.id: (
+            account.balance,
+            {id: (held.size, held.cost) for id, held in account.positions.items()},
+        )
+        for account in state.accounts.values()
+    }
+
+
+def test_a_process_killed_anywhere_inside_a_liquidation_comes_to_the_same_end(new_world, replayed):
+    falling = Falling(new_world())
+    crashed = falling.world.state.seq
+    falling.finish()
+    journal, whole = falling.world.journal, standings(falling.world.state)
+    kinds = {type(event) for event in journal[crashed:]}
+    assert kinds >= {e.Filled, le.LiquidationSliced, le.TakenOver, le.Deleveraged, le.LiquidationEnded}
+    for cut in range(crashed, len(journal)):
+        falling.world.state = replayed(journal[:cut])
+        falling.world.journal = journal[:cut]
+        falling.world.play(c.StartEpoch())
+        falling.finish()
+        assert standings(falling.world.state) == whole, journal[cut]
+        assert state_hash(replayed(falling.world.journal)) == state_hash(falling.world.state)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_agents_are_told_is_enough_to_keep_their_books(new_world, seed):
+    history = History(new_world(), Random(seed), False, 10**8, 0)
+    for number in range(300):
+        history.step(number)
+    history.finish()
+    state, markets = history.world.state, Markets(history.world.state.markets)
+    units = {
+        listed.symbol: Market(listed.symbol, "", listed.tick, listed.lot, 1, 0, None)
+        for listed in state.markets.values()
+    }
+    nothing = Account(0, "0", "0", "0", "0", "0", "0", [], 0, "", None)
+    books = {id: Books(units, nothing) for id in state.owned}
+    outbound = Outbound(markets, lambda fill: 0)
+    for seq, event in enumerate(history.world.journal, 1):
+        for account in set(e.concerns(event)) - {INSURANCE}:
+            message = outbound.private(account, books[account].head + 1, seq, event)
+            told = read(msgspec.json.encode(message))
+            assert told is not None
+            assert books[account].take(told)
+    for id, kept in books.items():
+        assert kept.hash() == account_hash(state, state.accounts[id])
