@@ -49,7 +49,7 @@ def sentence(error: Exception) -> str | None:
         case RPCError():
             return f"Temporal refuses: {_first(error)}. Look at TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE."
         case ValidationError():
-            return "; ".join(f"{_name(one['loc'])}: {one['msg']}" for one in error.errors())
+            return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())
         case JournalCorrupt() | NotReachable() | KeyFileRefused() | RecordingFailed() | Refused() | OSError():
             return _first(error)
     return None
@@ -61,4 +61,4 @@ def _first(error: Exception) -> str:
 
 
 def _name(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location).upper()
+    return "".join(f"{part}: " for part in location).upper()

@@ -296,6 +296,8 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
             rpc_url=rpc_url(settings),
         ),
         prices=feed,
+        host=settings.api_host,
+        public_host=settings.announced_host,
         http_port=settings.api_port,
         websocket_port=settings.websocket_port,
         clock=engine.clock,

@@ -59,7 +59,7 @@ def up(
 ) -> None:
     """Start everything with a few demonstration agents, until Ctrl-C."""
     settings = _with_prices(_settings(), prices)
-    settings = settings.model_copy(update={"api_url": f"http://127.0.0.1:{settings.api_port}"})
+    settings = settings.model_copy(update={"api_url": settings.nearby_url})
     with (
         _running(settings) as (stack, stopped),
         Screen(_links(settings)) as screen,

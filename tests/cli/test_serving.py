@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from solders.keypair import Keypair
 
@@ -42,6 +43,19 @@ async def test_it_starts_and_trades_without_temporal_and_without_a_database(serv
     finally:
         await maker.close()
         await trader.close()
+
+
+async def test_agents_on_other_machines_are_told_where_to_connect(serve: Any) -> None:
+    """Another address of the loopback network stands for the other machine: the default listens on 127.0.0.1 only."""
+    served = await asyncio.to_thread(lambda: serve(API_HOST="0.0.0.0", PUBLIC_HOST="127.0.0.2").wait())
+    agent = await Agent.connect(served.http.replace("127.0.0.1", "127.0.0.2"), Keypair(), "far away")
+    try:
+        async with httpx.AsyncClient(base_url=served.http) as http:
+            status = (await http.get("/api/v1/status")).json()
+        assert status["websocket"] == served.websocket.replace("127.0.0.1", "127.0.0.2")
+        assert status["connections"] == 1
+    finally:
+        await agent.close()
 
 
 def refused(served: Any) -> str:
@@ -99,6 +113,7 @@ WRONG = {
     "no database": ({"DATABASE_URL": ""}, "set DATABASE_URL"),
     "no url": ({"DATABASE_URL": "nonsense"}, "PostgreSQL cannot be used"),
     "no number": ({"API_PORT": "many"}, "API_PORT: Input should be a valid integer"),
+    "no name": ({"API_HOST": "0.0.0.0"}, "PUBLIC_HOST must say"),
     "no recording": ({"PRICE_RECORDING": "/nowhere"}, "/nowhere"),
     "no hand-overs": ({"PYTH_HAND_OVERS": "/nowhere", "PYTH_URL": "http://127.0.0.1:1"}, "/nowhere"),
     "open key": ({"OPERATOR_KEY": __file__}, "chmod 600"),
