@@ -35,7 +35,7 @@ from api.server import Given, Server
 from api.sessions import Sessions
 from api.withdrawals import TemporalWithdrawals
 from chain.escrow import EscrowClient
-from chain.keys import Signer
+from chain.keys import KeyFileRefused, Signer, create_secret
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS
 from endings import NotReachable
@@ -67,12 +67,14 @@ _log = structlog.get_logger("wiring")
 
 
 def secret(path: Path) -> str:
-    """The secret in a file of one's own, made when there is none."""
+    """The secret in a file of one's own, made when there is none. Raises `KeyFileRefused`."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
-    return path.read_text().strip()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        create_secret(path, secrets.token_hex(32))
+    text = path.read_text().strip()
+    if not text:
+        raise KeyFileRefused(f"{path} is empty: delete it, and a new secret is made")
+    return text
 
 
 def operator_token(settings: Settings) -> str:
