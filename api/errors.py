@@ -39,7 +39,6 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.OPEN_INTEREST_CAP: (409, "The market's open interest would exceed its cap."),
     Code.REQUEST_UNKNOWN: (404, "No such request is open for this account."),
     Code.NOT_ASKED: (403, "This account was not asked for a quote."),
-    Code.NOT_YOURS: (403, "That belongs to another account."),
     Code.QUOTE_UNKNOWN: (404, "No such quote stands for that request."),
     Code.QUOTE_EXPIRED: (409, "The quote has expired."),
     Code.QUOTE_OUT_OF_BAND: (
@@ -49,7 +48,6 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.QUOTE_BEYOND_LIMIT: (409, "The quote is beyond the request's limit."),
     Code.MAKER_CANNOT_PAY: (409, "The maker's equity would not cover the initial requirement."),
     Code.MAKER_FROZEN: (409, "Maker protection froze this account in the market for a while."),
-    Code.SELF_TRADE: (409, "Accounts of one owner do not trade with each other."),
     Code.SLOT_TAKEN: (409, "The account has another slot, or the slot has another account."),
     Code.WITHDRAWAL_TOO_SMALL: (409, "Less than the smallest withdrawal, and not all that the account has."),
     Code.TOO_MANY_WITHDRAWALS_OPEN: (409, "The account has 4 withdrawals that are not closed yet."),

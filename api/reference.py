@@ -46,8 +46,9 @@ def websocket_page() -> str:
         "`POST /api/v1/agents`. The first message must be `auth`, within five seconds. Prices, sizes and USDC are plain decimal "
         "strings; instants are microseconds since the Unix epoch; unknown fields are refused.",
         "",
-        "Every message but `request` and `ping` is answered by `ack` or `error` with its `id`. A `request` is answered by `closed`, "
-        "by `request_opened` and later `closed`, or by `error`; its `id` is the idempotency key, so it may be repeated after a break.",
+        "Every message is answered by `error`, or by `ack`, both with its `id`; instead of `ack`, `auth` is answered by `ready` and "
+        "`ping` by `pong`. A `request` is answered by `closed`, by `request_opened` and later `closed`, or by "
+        "`error`; its `id` is the idempotency key, so it may be repeated after a break.",
         "",
         *_limits(),
         "",
