@@ -66,7 +66,6 @@ EDGE: Final[dict[str, Entry]] = {
     "not_found": Entry(404, "Nothing is at that address."),
     "method_not_allowed": Entry(405, "That address does not take that method."),
     "body_too_large": Entry(413, "The request body is larger than 64 KiB."),
-    "unsupported_media_type": Entry(415, "The request body must be application/json."),
     "not_authenticated": Entry(401, "A valid session token is needed."),
     "already_authenticated": Entry(409, "This connection is authenticated already."),
     "session_expired": Entry(401, "The session token has expired: sign a new challenge."),
