@@ -19,7 +19,9 @@ from ledger.queries import BatchView, FillView
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
 
-WithdrawalStatus = Literal["starting", "awaiting_signature", "paying", "paid", "released", "refused"]
+WithdrawalStatus = Literal[
+    "starting", "awaiting_signature", "paying", "releasing", "paid", "released", "refused"
+]
 
 
 class EscrowInfo(NamedTuple):

@@ -11,7 +11,9 @@ Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, max_length=64)]
 Base58 = Annotated[str, StringConstraints(pattern=r"^[1-9A-HJ-NP-Za-km-z]{32,88}$", max_length=88)]
 SideName = Literal["buy", "sell"]
 FillStatus = Literal["matched", "batched", "submitted", "confirmed", "final"]
-WithdrawalStatus = Literal["starting", "awaiting_signature", "paying", "paid", "released", "refused"]
+WithdrawalStatus = Literal[
+    "starting", "awaiting_signature", "paying", "releasing", "paid", "released", "refused"
+]
 
 
 class Body(BaseModel):

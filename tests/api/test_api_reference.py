@@ -11,7 +11,7 @@ from api.errors import CATALOGUE, EDGE, RULES
 from api.reference import FOLDER, pages
 from api.schemas import WithdrawalAnswer
 from matcher.rejections import RETRYABLE, Code
-from workflows import withdrawals as process
+from workflows import withdrawal_state as process
 
 
 @pytest.mark.parametrize("name", ["errors.md", "websocket.md"])
