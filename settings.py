@@ -4,9 +4,13 @@ Each field is an environment variable of the same name in capitals (`PERPDEX_DAT
 """
 
 from pathlib import Path
+from typing import Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses that mean every one of the machine, and where each is reached from the machine itself."""
 
 
 class Settings(BaseSettings):
@@ -34,8 +38,14 @@ class Settings(BaseSettings):
         ge=0,
         description="Smallest withdrawal in micro-USDC; less only by an account that takes all it has.",
     )
-    api_port: int = Field(8080, ge=0, le=65_535, description="Port of the HTTP interface on 127.0.0.1.")
-    websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket on 127.0.0.1.")
+    api_host: str = Field(
+        "127.0.0.1", description="Address on which HTTP and WebSocket listen; 0.0.0.0 or :: for all."
+    )
+    public_host: str = Field(
+        "", description="Name or address under which agents reach API_HOST, which it is when empty."
+    )
+    api_port: int = Field(8080, ge=0, le=65_535, description="Port of the HTTP interface.")
+    websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket.")
     trusted_proxies: str = Field(
         "", description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed."
     )
@@ -74,6 +84,24 @@ class Settings(BaseSettings):
     )
     price_seed: int = Field(1, description="Seed of generated prices, used when there are no others.")
     worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
+
+    @model_validator(mode="after")
+    def _is_reached(self) -> "Settings":
+        if self.api_host in EVERYWHERE and not self.public_host:
+            raise ValueError("PUBLIC_HOST must say where agents connect to when API_HOST is every address")
+        return self
+
+    @property
+    def announced_host(self) -> str:
+        """Where agents are told to connect to, as it stands in a URL."""
+        host = self.public_host or self.api_host
+        return f"[{host}]" if ":" in host else host
+
+    @property
+    def nearby_url(self) -> str:
+        """The API as this very machine reaches it."""
+        host = EVERYWHERE.get(self.api_host, self.api_host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
 
     @property
     def operator_key_path(self) -> Path:

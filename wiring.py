@@ -35,9 +35,10 @@ from api.server import Given, Server
 from api.sessions import Sessions
 from api.withdrawals import TemporalWithdrawals
 from chain.escrow import EscrowClient
-from chain.keys import Signer
+from chain.keys import KeyFileRefused, Signer, create_secret
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS
+from endings import NotReachable
 from ledger.database import open_pool
 from ledger.projector import JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
@@ -66,12 +67,14 @@ _log = structlog.get_logger("wiring")
 
 
 def secret(path: Path) -> str:
-    """The secret in a file of one's own, made when there is none."""
+    """The secret in a file of one's own, made when there is none. Raises `KeyFileRefused`."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
-    return path.read_text().strip()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        create_secret(path, secrets.token_hex(32))
+    text = path.read_text().strip()
+    if not text:
+        raise KeyFileRefused(f"{path} is empty: delete it, and a new secret is made")
+    return text
 
 
 def operator_token(settings: Settings) -> str:
@@ -83,8 +86,15 @@ def rpc_url(settings: Settings) -> str:
 
 
 def database_url(settings: Settings) -> str:
-    """The configured database, or the one the supervisor started and wrote down."""
-    return settings.database_url or (settings.perpdex_data / "postgres.url").read_text().strip()
+    """The configured database, or the one the supervisor started and wrote down. Raises `NotReachable` when there is neither."""
+    if settings.database_url:
+        return settings.database_url
+    try:
+        return (settings.perpdex_data / "postgres.url").read_text().strip()
+    except FileNotFoundError as error:
+        raise NotReachable(
+            f"No database is known: set DATABASE_URL, or start everything with `perpdex up`, which writes {error.filename}"
+        ) from None
 
 
 async def temporal_client(
@@ -92,12 +102,19 @@ async def temporal_client(
 ) -> Client:
     """A client of the configured Temporal, or of the one that the supervisor started; a lazy one connects at its first call.
 
-    TEMPORAL_API_KEY, TEMPORAL_TLS and the like mean what they mean to every Temporal tool.
+    TEMPORAL_API_KEY, TEMPORAL_TLS and the like mean what they mean to every Temporal tool. Raises `NotReachable`.
     """
     connect = ClientConfig.load_client_connect_config()
     connect["target_host"] = settings.temporal_address or f"127.0.0.1:{settings.temporal_port}"
     connect["namespace"] = settings.temporal_namespace
-    return await Client.connect(**connect, data_converter=pydantic_data_converter, runtime=runtime, lazy=lazy)
+    try:
+        return await Client.connect(
+            **connect, data_converter=pydantic_data_converter, runtime=runtime, lazy=lazy
+        )
+    except RuntimeError as error:  # all that the client says of a failure to connect
+        raise NotReachable(
+            f"Temporal does not answer at {connect['target_host']}: start it, or set TEMPORAL_ADDRESS ({error})"
+        ) from error
 
 
 def metrics_runtime(settings: Settings) -> Runtime | None:
@@ -231,25 +248,30 @@ def _told_to_stop() -> asyncio.Event:
 async def serve_api(settings: Settings) -> None:
     """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
     stopped = _told_to_stop()
-    engine = Engine(settings.perpdex_data / "journal", SteadyClock())
-    for market in DEFAULT_MARKETS:
-        listed = await engine.ask(c.ListMarket(market))
-        if isinstance(listed, Rejection):
-            _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
     pool = open_pool(database_url(settings))
+    engine = Engine(settings.perpdex_data / "journal", SteadyClock())
     try:
+        await _list_markets(engine)
         async with httpx.AsyncClient() as http:
             feed = await price_feed(settings, engine, http)
-            async with asyncio.TaskGroup() as tasks:
-                feeding = tasks.create_task(feed.run())
+            feeding = asyncio.create_task(feed.run())
+            try:
                 server = await Server.start(await _given(settings, engine, pool, feed))
                 urls = {"http": server.http_url, "websocket": server.websocket_url}
                 _log.info("serving", **urls, prices=feed.source_label)
                 await server.serve_until(stopped)
+            finally:
                 feeding.cancel()
     finally:
         engine.close()
         await pool.dispose()
+
+
+async def _list_markets(engine: Engine) -> None:
+    for market in DEFAULT_MARKETS:
+        listed = await engine.ask(c.ListMarket(market))
+        if isinstance(listed, Rejection):
+            _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
 
 
 async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: PriceFeed) -> Given:
@@ -276,6 +298,8 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
             rpc_url=rpc_url(settings),
         ),
         prices=feed,
+        host=settings.api_host,
+        public_host=settings.announced_host,
         http_port=settings.api_port,
         websocket_port=settings.websocket_port,
         clock=engine.clock,

@@ -12,6 +12,7 @@ from typing import Any, Final
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from endings import told
 from settings import Settings
 from wiring import Steps, metrics_runtime, temporal_client, worker_steps
 from workflows.batch import BatchWorkflow
@@ -95,7 +96,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with told():
+        asyncio.run(main())
     # The runtime under the workflow sandbox sometimes crashes while the interpreter takes it down: nothing is left to do there.
     sys.stdout.flush()
     sys.stderr.flush()

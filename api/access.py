@@ -1,13 +1,17 @@
-"""Who may call a route: dependencies that check the bearer token, and the descriptions of errors for OpenAPI."""
+"""Who may call a route: dependencies that check the bearer token, and the descriptions of errors for OpenAPI.
+
+Dependencies are coroutines because FastAPI runs all others on other threads.
+"""
 
 import time
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.allowance import CALL_COST, Allowance
+from api.allowance import CALL_COST, PROOF_COST, Allowance
 from api.collaborators import Edge
 from api.errors import CATALOGUE, ApiError
 from api.schemas import ErrorBody
@@ -17,7 +21,7 @@ _agent = HTTPBearer(auto_error=False, scheme_name="session", description="Token 
 _operator = HTTPBearer(auto_error=False, scheme_name="operator", description="The operator's token.")
 
 
-def _edge(request: Request) -> Edge:
+async def _edge(request: Request) -> Edge:
     edge: Edge = request.app.state.edge
     return edge
 
@@ -41,22 +45,27 @@ def allowance(edge: Edge, account: int, now: int) -> Allowance:
     return edge.allowances.of(account, edge.engine.state.accounts[account].owner, now)
 
 
-def _account(
-    request: Request,
-    edge: EdgeGiven,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_agent)],
-) -> int:
-    if credentials is None:
-        raise ApiError("not_authenticated")
-    account, now = holder(edge, credentials.credentials).account, time.monotonic_ns()
-    given = allowance(edge, account, now)
-    # What is deleted is what stands open: like every cancel it passes, up to what no honest agent needs.
-    if not (given.bear if request.method == "DELETE" else given.take)(now, CALL_COST):
-        raise ApiError("rate_limited")
+def _account(cost: int) -> Callable[..., Awaitable[int]]:
+    """A dependency that lets an account call whose allowance has `cost` messages left, and counts them."""
+
+    async def account(
+        request: Request,
+        edge: EdgeGiven,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_agent)],
+    ) -> int:
+        if credentials is None:
+            raise ApiError("not_authenticated")
+        caller, now = holder(edge, credentials.credentials).account, time.monotonic_ns()
+        given = allowance(edge, caller, now)
+        # What is deleted is what stands open: like every cancel it passes, up to what no honest agent needs.
+        if not (given.bear if request.method == "DELETE" else given.take)(now, cost):
+            raise ApiError("rate_limited")
+        return caller
+
     return account
 
 
-def _operator_only(
+async def _operator_only(
     edge: EdgeGiven, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_operator)]
 ) -> None:
     if credentials is None:
@@ -64,8 +73,10 @@ def _operator_only(
     edge.sessions.verify_operator(credentials.credentials)
 
 
-Caller = Annotated[int, Depends(_account)]
+Caller = Annotated[int, Depends(_account(CALL_COST))]
 """Account of a valid session."""
+ProofCaller = Annotated[int, Depends(_account(PROOF_COST))]
+"""The same where a proof is made."""
 OperatorOnly = Depends(_operator_only)
 SESSION_ERRORS = ("not_authenticated", "session_expired", "session_revoked", "account_unknown")
 

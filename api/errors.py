@@ -42,7 +42,6 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.OPEN_INTEREST_CAP: (409, "The market's open interest would exceed its cap."),
     Code.REQUEST_UNKNOWN: (404, "No such request is open for this account."),
     Code.NOT_ASKED: (403, "This account was not asked for a quote."),
-    Code.NOT_YOURS: (403, "That belongs to another account."),
     Code.QUOTE_UNKNOWN: (404, "No such quote stands for that request."),
     Code.QUOTE_EXPIRED: (409, "The quote has expired."),
     Code.QUOTE_OUT_OF_BAND: (
@@ -56,7 +55,6 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         409,
         "The account is being liquidated: it may ask, quote and withdraw again when that has ended.",
     ),
-    Code.SELF_TRADE: (409, "Accounts of one owner do not trade with each other."),
     Code.SLOT_TAKEN: (409, "The account has another slot, or the slot has another account."),
     Code.WITHDRAWAL_TOO_SMALL: (409, "Less than the smallest withdrawal, and not all that the account has."),
     Code.TOO_MANY_WITHDRAWALS_OPEN: (409, "The account has 4 withdrawals that are not closed yet."),
@@ -75,7 +73,6 @@ EDGE: Final[dict[str, Entry]] = {
     "not_found": Entry(404, "Nothing is at that address."),
     "method_not_allowed": Entry(405, "That address does not take that method."),
     "body_too_large": Entry(413, "The request body is larger than 64 KiB."),
-    "unsupported_media_type": Entry(415, "The request body must be application/json."),
     "not_authenticated": Entry(401, "A valid session token is needed."),
     "already_authenticated": Entry(409, "This connection is authenticated already."),
     "session_expired": Entry(401, "The session token has expired: sign a new challenge."),

@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from api import outgoing, wire
-from api.allowance import CALL_COST, LIMITS
+from api.allowance import CALL_COST, LIMITS, PROOF_COST
 from api.closing import WHY, CloseCode
 from api.errors import CATALOGUE
 
@@ -46,8 +46,9 @@ def websocket_page() -> str:
         "`POST /api/v1/agents`. The first message must be `auth`, within five seconds. Prices, sizes and USDC are plain decimal "
         "strings; instants are microseconds since the Unix epoch; unknown fields are refused.",
         "",
-        "Every message but `request` and `ping` is answered by `ack` or `error` with its `id`. A `request` is answered by `closed`, "
-        "by `request_opened` and later `closed`, or by `error`; its `id` is the idempotency key, so it may be repeated after a break.",
+        "Every message is answered by `error`, or by `ack`, both with its `id`; instead of `ack`, `auth` is answered by `ready` and "
+        "`ping` by `pong`. A `request` is answered by `closed`, by `request_opened` and later `closed`, or by "
+        "`error`; its `id` is the idempotency key, so it may be repeated after a break.",
         "",
         *_limits(),
         "",
@@ -68,12 +69,12 @@ def _limits() -> list[str]:
     account, owner, flood = LIMITS.account, LIMITS.owner, LIMITS.flood
     return [
         f"An account may send {account.per_second:,} messages a second ({account.burst:,} at once after a pause) over all its "
-        f"connections, the accounts of one owner {owner.per_second:,} together; a call over HTTP counts as {CALL_COST}, and an "
-        f"address may make {LIMITS.address.per_second:,} of them a second. Beyond that messages are refused with `rate_limited`. "
-        "Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, `quotes` without "
-        f"levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free ones close the "
-        "connection. "
-        "While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with `overloaded`.",
+        f"connections, the accounts of one owner {owner.per_second:,} together. A call over HTTP counts as {CALL_COST}, one for a "
+        f"proof as {PROOF_COST}, and an address may make {LIMITS.address.per_second:,} calls a second. Beyond that comes "
+        "`rate_limited`. Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, "
+        f"`quotes` without levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free "
+        "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with "
+        "`overloaded`.",
     ]
 
 

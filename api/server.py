@@ -38,7 +38,7 @@ STOP_TIMEOUT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the wiring gives the server. `public_host` is the name under which agents reach the WebSocket.
+    """What the wiring gives the server. `public_host` is the name, as in a URL, under which agents reach the WebSocket.
 
     `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
     """
@@ -92,7 +92,8 @@ class Server:
 
     async def _open(self) -> None:
         given = self._given
-        listening = socket.create_server((given.host, given.http_port), backlog=1024)
+        family = socket.AF_INET6 if ":" in given.host else socket.AF_INET
+        listening = socket.create_server((given.host, given.http_port), family=family, backlog=1024)
         # Inherited by what it accepts: asyncio leaves sockets made by others with Nagle's 40 ms.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.http_port = listening.getsockname()[1]

@@ -220,33 +220,6 @@ def withdrawal(view: WithdrawalView) -> s.WithdrawalAnswer:
     )
 
 
-def cut(state: Exchange) -> p.CutAnswer | None:
-    """The last settlement cut with every bound account, or None before the first."""
-    last = state.cut
-    if last is None:
-        return None
-    accounts = [
-        p.CutAccountAnswer(
-            account=id,
-            owner=state.accounts[id].owner,
-            page=state.accounts[id].page,
-            slot=state.accounts[id].slot,
-            delta=last.deltas.get(id, 0),
-            balance=balance,
-            equity=last.equities[id],
-        )
-        for id, balance in sorted(last.balances.items())
-    ]
-    return p.CutAnswer(
-        batch=last.batch,
-        seq=last.seq,
-        previous_seq=last.previous_seq,
-        at=last.at,
-        marks=list(last.marks),
-        accounts=accounts,
-    )
-
-
 def event_fields(events: Iterable[e.Event]) -> list[dict[str, object]]:
     """Events with their fields by name, in the engine's units, for the operator's programs."""
     return [

@@ -34,7 +34,7 @@ from chain.localnet.process import LocalnetProcess
 from chain.rpc import CONFIRMED, FINALIZED
 from chain.send import Landed, send_until
 from chain.transactions import SignedTransaction, UnsignedTransaction, signed
-from core.merkle import account_leaf, batch_root
+from core.merkle import account_leaf, batch_root, root
 from core.netting import net
 from core.pages import PagePlan, plan_pages
 from settings import Settings
@@ -134,7 +134,7 @@ class Bench:
         leaves = [account_leaf(self._batch, account, value, value) for account, value in equity.items()]
         escrow, operator, batch = self._escrow, self._operator, self._batch
         opened = await self._land(
-            escrow.build_open_batch(operator, batch, batch_root([], leaves), len(plans))
+            escrow.build_open_batch(operator, batch, batch_root(root([]), root(leaves)), len(plans))
         )
         debits = await self._settle_pages(plan for plan in plans if plan.net < 0)
         credits = await self._settle_pages(plan for plan in plans if plan.net >= 0)

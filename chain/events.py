@@ -12,8 +12,10 @@ from solders.pubkey import Pubkey
 
 from chain.idl import escrow_idl
 
-_INVOKE: Final = re.compile(r"Program (\S+) invoke \[\d+\]")
-_END: Final = re.compile(r"Program \S+ (success|failed: .*)", re.DOTALL)
+_KEY: Final = "[1-9A-HJ-NP-Za-km-z]{32,44}"
+"""A program's key in base58: a program can log any words after `Program log: `, and must not look like the end of another."""
+_INVOKE: Final = re.compile(rf"Program ({_KEY}) invoke \[\d+\]")
+_END: Final = re.compile(rf"Program {_KEY} (success|failed: .*)", re.DOTALL)
 _DATA: Final = "Program data: "
 _TRUNCATED: Final = "Log truncated"
 

@@ -48,17 +48,18 @@ class Signer:
         """Read a key file, or make one with a new key. Of two processes that make it at once, one wins and both use its key."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _create(path, Keypair())
+            create_secret(path, json.dumps(list(bytes(Keypair()))))
         return Signer.load(path)
 
 
-def _create(path: Path, keypair: Keypair) -> None:
+def create_secret(path: Path, text: str) -> None:
+    """Write a file for its owner only, unless there is one. It is there whole or not at all, whenever the machine stops."""
     # Written aside and linked into place: a reader never sees half a key, and an existing key is never replaced.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            json.dump(list(bytes(keypair)), file)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         try:

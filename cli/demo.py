@@ -36,7 +36,7 @@ def on_free_ports(settings: Settings) -> Settings:
     """Settings whose ports, where nobody chose them, are free ones: a demonstration never stands in the way of another run."""
     open_choices = [name for name in PORTS if name not in settings.model_fields_set]
     chosen = settings.model_copy(update=dict(zip(open_choices, free_ports(len(open_choices)), strict=True)))
-    return chosen.model_copy(update={"api_url": f"http://127.0.0.1:{chosen.api_port}"})
+    return chosen.model_copy(update={"api_url": chosen.nearby_url})
 
 
 class Demo:

@@ -20,6 +20,7 @@ from cli.screen import Screen
 from cli.stack import Stack, Stopped
 from cli.tally import Tally
 from core.market import DEFAULT_MARKETS
+from endings import NotReachable, told
 from oracles.recording import RecordingFailed, load
 from settings import Settings
 from wiring import serve_api, serve_projector
@@ -39,13 +40,15 @@ Prices = Annotated[
 @serve.command("api")
 def run_api() -> None:
     """The matcher with its HTTP and WebSocket interfaces."""
-    uvloop.run(serve_api(Settings()))
+    with told():
+        uvloop.run(serve_api(Settings()))
 
 
 @serve.command("projector")
 def run_projector() -> None:
     """The writer of the journal's projections."""
-    asyncio.run(serve_projector(Settings()))
+    with told():
+        asyncio.run(serve_projector(Settings()))
 
 
 @app.command()
@@ -55,8 +58,8 @@ def up(
     prices: Prices = None,
 ) -> None:
     """Start everything with a few demonstration agents, until Ctrl-C."""
-    settings = _with_prices(Settings(), prices)
-    settings = settings.model_copy(update={"api_url": f"http://127.0.0.1:{settings.api_port}"})
+    settings = _with_prices(_settings(), prices)
+    settings = settings.model_copy(update={"api_url": settings.nearby_url})
     with (
         _running(settings) as (stack, stopped),
         Screen(_links(settings)) as screen,
@@ -77,7 +80,7 @@ def demo(
     prices: Prices = None,
 ) -> None:
     """Start everything, have agents trade for a while, settle, and check every invariant: exit code 0 when all held."""
-    settings = on_free_ports(_with_prices(Settings(), prices))
+    settings = on_free_ports(_with_prices(_settings(), prices))
     with (
         _running(settings) as (stack, stopped),
         Screen(_links(settings)) as screen,
@@ -91,6 +94,11 @@ def demo(
         print(f"BROKEN: {sentence}", file=sys.stderr)
     if result.broken():
         raise typer.Exit(1)
+
+
+def _settings() -> Settings:
+    with told():
+        return Settings()
 
 
 def _with_prices(settings: Settings, path: Path | None) -> Settings:
@@ -124,7 +132,7 @@ def _running(settings: Settings) -> Iterator[tuple[Stack, threading.Event]]:
     try:
         stack.start()
         yield stack, stopped
-    except (StackFailed, NotReadable) as error:
+    except (StackFailed, NotReadable, NotReachable) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
     except Stopped:

@@ -22,6 +22,7 @@ from cli.leftovers import end_leftovers, started_at, write_down
 from cli.ports import must_be_free
 from cli.probes import answers, connects, rpc
 from cli.processes import Child, StackFailed
+from endings import NotReachable
 from ledger.embedded import EmbeddedPostgres, PostgresFailed
 from ledger.migrate import upgrade
 from settings import Settings
@@ -227,6 +228,6 @@ async def _polled(settings: Settings) -> bool:
                 task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
             )
         )
-    except (RPCError, RuntimeError):
+    except (RPCError, NotReachable):
         return False
     return len(answer.pollers) > 0

@@ -38,39 +38,57 @@ def account_leaf(batch: int, account: int, balance: int, equity: int) -> bytes:
 
 def root(leaves: Sequence[bytes]) -> bytes:
     """The root over `leaves` in their order."""
-    if not leaves:
+    return root_over(level(leaves, 0))
+
+
+def level(leaves: Sequence[bytes], height: int) -> list[bytes]:
+    """The nodes `height` levels above `leaves`, in order: each is the root over the 2**height leaves at its place."""
+    found = [_leaf(leaf) for leaf in leaves]
+    for _ in range(height):
+        found = _above(found)
+    return found
+
+
+def root_over(nodes: Sequence[bytes]) -> bytes:
+    """The root over one whole level of nodes."""
+    if not nodes:
         return EMPTY
-    level = [_leaf(leaf) for leaf in leaves]
-    while len(level) > 1:
-        level = _above(level)
-    return level[0]
+    found = list(nodes)
+    while len(found) > 1:
+        found = _above(found)
+    return found[0]
 
 
-def batch_root(fills: Sequence[bytes], accounts: Sequence[bytes]) -> bytes:
+def batch_root(fills_root: bytes, accounts_root: bytes) -> bytes:
     """Root of a settlement batch: the node over the root of its fills on the left and that of its accounts on the right."""
-    return _node(root(fills), root(accounts))
+    return _node(fills_root, accounts_root)
 
 
-def fill_proof(fills: Sequence[bytes], accounts_root: bytes, index: int) -> list[tuple[bool, bytes]]:
-    """Path from fill `index` to the batch's root. Raises `IndexError`."""
-    return [*proof(fills, index), (False, accounts_root)]
+def fill_path(inside: Sequence[tuple[bool, bytes]], accounts_root: bytes) -> list[tuple[bool, bytes]]:
+    """Path from a fill to the batch's root, of which `inside` leads to the root of its fills."""
+    return [*inside, (False, accounts_root)]
 
 
-def account_proof(fills_root: bytes, accounts: Sequence[bytes], index: int) -> list[tuple[bool, bytes]]:
-    """Path from account `index` to the batch's root. Raises `IndexError`."""
-    return [*proof(accounts, index), (True, fills_root)]
+def account_path(inside: Sequence[tuple[bool, bytes]], fills_root: bytes) -> list[tuple[bool, bytes]]:
+    """Path from an account to the batch's root, of which `inside` leads to the root of its accounts."""
+    return [*inside, (True, fills_root)]
 
 
 def proof(leaves: Sequence[bytes], index: int) -> list[tuple[bool, bytes]]:
     """Path from leaf `index` to the root, as (the sibling stands on the left, the sibling). Raises `IndexError`."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"no leaf {index} among {len(leaves)}")
-    level, path = [_leaf(leaf) for leaf in leaves], []
-    while len(level) > 1:
+    return path_over(level(leaves, 0), index)
+
+
+def path_over(nodes: Sequence[bytes], index: int) -> list[tuple[bool, bytes]]:
+    """Path from node `index` of one whole level to the root. Raises `IndexError`."""
+    if not 0 <= index < len(nodes):
+        raise IndexError(f"no place {index} among {len(nodes)}")
+    found, path = list(nodes), []
+    while len(found) > 1:
         sibling = index ^ 1
-        if sibling < len(level):
-            path.append((sibling < index, level[sibling]))
-        level = _above(level)
+        if sibling < len(found):
+            path.append((sibling < index, found[sibling]))
+        found = _above(found)
         index //= 2
     return path
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.batches import BatchStatus
 from core.pages import PagePlan
 from ledger.batch_roots import AccountAtCut as AccountAtCut
-from ledger.batch_roots import pack, root_of
+from ledger.batch_roots import pack, tree_of
 from ledger.tables import batch_pages, batches, cursor, cuts, reconciliations, submissions
 
 SIGNED: Final = "signed"
@@ -98,7 +98,7 @@ class Settlement:
                 insert(batches)
                 .values(
                     batch=batch,
-                    root=await root_of(connection, batch, after_seq, seq, accounts),
+                    **(await tree_of(connection, batch, after_seq, seq, accounts))._asdict(),
                     accounts=pack(accounts),
                     deltas=sum(len(plan.deltas) for plan, _ in pages),
                     lamports=0,

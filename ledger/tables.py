@@ -249,6 +249,13 @@ batches = Table(
     Column("batch", BigInteger, ForeignKey("cuts.batch"), primary_key=True, autoincrement=False),
     Column("root", LargeBinary, nullable=False, comment="Merkle root that the program stores"),
     Column(
+        "fill_nodes",
+        LargeBinary,
+        nullable=False,
+        comment="a level of its tree, for proofs; see ledger.batch_roots",
+    ),
+    Column("account_nodes", LargeBinary, nullable=False, comment="the same above the accounts"),
+    Column(
         "accounts",
         LargeBinary,
         nullable=False,

@@ -13,7 +13,7 @@ from core.validity import Validity
 from oracles.hermes import Hermes, HermesFailed
 from oracles.index import Fault, Routed, inspect
 from oracles.live import Live
-from oracles.polling import Polled, Sleep
+from oracles.polling import Backoff, Polled, Sleep
 from oracles.pyth_account import PythAccounts
 from oracles.recording import load
 from oracles.refusal import Refused
@@ -25,6 +25,10 @@ TRY_S: Final = 2.0
 EVERY: Final = Nanos(500 * MILLISECOND)
 REPEAT: Final = Nanos(5 * SECOND)
 """An index that does not change is reported this often: who hears nothing for longer knows that the feed is dead, not quiet."""
+AGAIN_S: Final = (0.5, 30.0)
+STEADY: Final = Nanos(60 * SECOND)
+BROKEN: Final = "broken"
+"""Code of the trouble that nobody expected."""
 _log = structlog.get_logger("prices")
 
 
@@ -109,6 +113,7 @@ class PriceFeed:
         self._told: dict[str, tuple[Routed, Nanos]] = {}
         self._routed: dict[str, Routed] = {}
         self._accepted: Counter[tuple[str, Accepted]] = Counter()
+        self._broken = False
 
     @property
     def source_label(self) -> str:
@@ -127,15 +132,36 @@ class PriceFeed:
 
     @property
     def troubles(self) -> Troubles:
-        """What keeps sources from answering."""
-        return self._source.troubles
+        """What keeps sources from answering, and the feed from running."""
+        if not self._broken:
+            return self._source.troubles
+        return {**self._source.troubles, (self._source.label, ""): BROKEN}
 
     async def run(self) -> None:
-        """Report prices until cancelled. An accident in the source ends it with that error."""
+        """Report prices until cancelled.
+
+        What nobody expected of a source ends no exchange: it is logged, shown among the troubles until a minute has passed without
+        another, and the source is run again, after a longer wait each time. Meanwhile prices grow old, and trading stops by itself.
+        """
+        backoff = Backoff(*AGAIN_S)
+        while True:
+            try:
+                await self._run_source(backoff)
+            except Exception as error:
+                _log.error("the price feed broke", source=self._source.label, exc_info=error)
+                self._broken = True
+            await self._sleep(backoff.next())
+
+    async def _run_source(self, backoff: Backoff) -> None:
+        steady_from = self._clock() + STEADY
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._source.run())
             while True:
-                self.step(Nanos(self._clock()))
+                now = Nanos(self._clock())
+                self.step(now)
+                if self._broken and now >= steady_from:
+                    self._broken = False
+                    backoff.reset()
                 await self._sleep(self._every_s)
 
     def step(self, now: Nanos) -> None:

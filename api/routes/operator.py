@@ -4,9 +4,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 
-from api import views
+from api import cuts, views
 from api.access import EdgeGiven, OperatorOnly, errors
 from api.errors import RULES, ApiError, refused
 from api.schemas_public import (
@@ -131,14 +131,18 @@ def units_fit(market: Market) -> bool:
     return sensible and tick * lot * MILLION == market.value_per_tick_lot
 
 
-@router.get("/settlement/cuts/{batch}", responses=errors(*OPERATOR_ERRORS, "batch_unknown"))
-async def cut(batch: Annotated[int, Path(ge=1, le=INTEGER_MAX)], edge: EdgeGiven) -> CutAnswer:
+@router.get(
+    "/settlement/cuts/{batch}",
+    responses={200: {"model": CutAnswer}, **errors(*OPERATOR_ERRORS, "batch_unknown")},
+    response_class=Response,
+)
+async def cut(batch: Annotated[int, Path(ge=1, le=INTEGER_MAX)], edge: EdgeGiven) -> Response:
     """The cut of the last batch, with every account that has a slot."""
-    answer = views.cut(edge.engine.state)
-    if answer is None or answer.batch != batch:
+    last = edge.engine.state.cut
+    if last is None or last.batch != batch:
         raise ApiError("batch_unknown")
     await edge.hub.on_disk()
-    return answer
+    return Response(await cuts.encoded(edge.engine.state, last), media_type="application/json")
 
 
 @router.get("/accounts/unbound", responses=errors(*OPERATOR_ERRORS))

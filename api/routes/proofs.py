@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
+from api.access import SESSION_ERRORS, EdgeGiven, ProofCaller, errors
 from api.errors import ApiError
 from api.schemas import ProofAnswer, ProofStep
 from api.streams import HistoryUnavailable
@@ -18,7 +18,7 @@ Number = Annotated[int, Path(ge=1, le=(1 << 62) - 1)]
     "/fills/{number}/proof",
     responses=errors(*SESSION_ERRORS, "fill_unknown", "not_batched", "history_unavailable"),
 )
-async def fill_proof(number: Number, caller: Caller, edge: EdgeGiven) -> ProofAnswer:
+async def fill_proof(number: Number, caller: ProofCaller, edge: EdgeGiven) -> ProofAnswer:
     """Path from one of the caller's fills to its batch's root."""
     try:
         row = await edge.reads.fill(number)
@@ -35,7 +35,7 @@ async def fill_proof(number: Number, caller: Caller, edge: EdgeGiven) -> ProofAn
 @router.get(
     "/batches/{number}/proof", responses=errors(*SESSION_ERRORS, "not_batched", "history_unavailable")
 )
-async def balance_proof(number: Number, caller: Caller, edge: EdgeGiven) -> ProofAnswer:
+async def balance_proof(number: Number, caller: ProofCaller, edge: EdgeGiven) -> ProofAnswer:
     """Path from the caller's balance and equity at a batch's cut to the batch's root."""
     try:
         proof = await edge.reads.prove_account(number, caller)

@@ -1,12 +1,16 @@
 """What the operator's programs ask over HTTP."""
 
+import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from solders.keypair import Keypair
 from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor
+from api.cuts import SLICE, encoded
+from api.schemas_public import CutAnswer
 from core.validity import Validity
 from matcher import commands as c
 from matcher.image import state_hash
@@ -32,6 +36,38 @@ async def test_the_operators_door(exchange: Any) -> None:
     assert (await exchange.http.get("/api/v1/operator/settlement/cuts/2", headers=headers)).status_code == 404
     state = (await exchange.http.get("/api/v1/operator/state", headers=headers)).json()
     assert (state["deposits"], state["vault_expected"], state["conserved"]) == (7_000_000, 7_000_000, True)
+
+
+async def test_others_have_their_turn_while_a_cut_of_many_is_told(exchange: Any) -> None:
+    agent = await exchange.agent(deposit=7_000_000)
+    count = 3 * SLICE
+    for number in range(1, count + 1):
+        (registered,) = await exchange.engine.ask(
+            c.RegisterAgent(str(agent.keypair.pubkey()), f"agent {number}")
+        )
+        await exchange.engine.ask(c.BindSlot(registered.account, 1 + number // 110, number % 110))
+    await exchange.engine.ask(c.CutSettlement(1))
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turning = asyncio.create_task(turn())
+    body = await encoded(exchange.engine.state, exchange.engine.state.cut)
+    turning.cancel()
+    assert turns >= 3
+    door = EngineDoor(exchange.server.http_url, "operator-token-of-the-tests-0123456789")
+    try:
+        cut = await door.cut(1)
+    finally:
+        await door.close()
+    assert CutAnswer.model_validate_json(body).model_dump() == msgspec.to_builtins(cut)
+    bound = {account for account, held in exchange.engine.state.accounts.items() if held.page >= 0}
+    assert [one.account for one in cut.accounts] == sorted(bound)
+    assert len(bound) > count
 
 
 async def test_the_state_is_hashed_only_when_asked_for(exchange: Any) -> None:

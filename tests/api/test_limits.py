@@ -7,7 +7,7 @@ import pytest
 import websockets
 from solders.keypair import Keypair
 
-from api.allowance import CALL_COST, Limits
+from api.allowance import CALL_COST, PROOF_COST, Limits
 from api.bucket import Bucket, Rate
 from api.closing import CloseCode
 from api.lag import EVERY, WARY, Lag
@@ -85,6 +85,14 @@ async def test_calls_over_http_come_out_of_the_same_allowance(new_exchange: Any)
     assert await pings(agent, 1) == ["rate_limited"]
     cancelled = await exchange.http.delete("/api/v1/requests", headers=agent.headers)
     assert cancelled.status_code == 200
+
+
+async def test_a_proof_counts_for_more_than_other_calls(new_exchange: Any) -> None:
+    exchange = await new_exchange(limits=Limits(account=few(PROOF_COST + CALL_COST)))
+    agent = await exchange.agent()
+    calls = ("fills/1/proof", "fills/1/proof", "batches/1/proof", "events?after=0", "events?after=0")
+    answers = [await exchange.http.get(f"/api/v1/account/{call}", headers=agent.headers) for call in calls]
+    assert [answer.status_code for answer in answers] == [404, 429, 429, 200, 429]
 
 
 async def test_an_owners_accounts_share_one_allowance(new_exchange: Any) -> None:

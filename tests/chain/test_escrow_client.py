@@ -241,22 +241,32 @@ EVENT = hashlib.sha256(b"event:Deposited").digest()[:8] + struct.pack(
     "<IH32sQQQ", 0, 2, bytes(OWNER), 16, 5, 1
 )
 DATA = f"Program data: {base64.b64encode(EVENT).decode()}"
+OTHER = Pubkey.from_bytes(b"other".ljust(32))
 OURS = f"Program {PROGRAM_ID} invoke [1]"
 
 
 def test_events_are_read_while_our_program_runs() -> None:
-    lines = [OURS, "Program Other111 invoke [2]", "Program Other111 success", DATA]
+    lines = [OURS, f"Program {OTHER} invoke [2]", f"Program {OTHER} success", DATA]
     assert list(parse_events(lines, PROGRAM_ID)) == [Deposited(0, 2, OWNER, 16, 5, 1)]
+
+
+@pytest.mark.parametrize(
+    "said", ["Program log: success", "Program log: failed: no", f"Program log: Program {PROGRAM_ID} success"]
+)
+def test_no_words_that_a_program_logs_end_it(said: str) -> None:
+    assert list(parse_events([OURS, said, DATA], PROGRAM_ID)) == [Deposited(0, 2, OWNER, 16, 5, 1)]
+    nested = [OURS, f"Program {OTHER} invoke [2]", said, DATA]
+    assert list(parse_events(nested, PROGRAM_ID)) == []
 
 
 @pytest.mark.parametrize(
     "lines",
     [
         [DATA],
-        ["Program Other111 invoke [1]", DATA, "Program Other111 success"],
-        [OURS, "Program Other111 invoke [2]", DATA],
+        [f"Program {OTHER} invoke [1]", DATA, f"Program {OTHER} success"],
+        [OURS, f"Program {OTHER} invoke [2]", DATA],
         [OURS, f"Program {PROGRAM_ID} success", DATA],
-        ["Program Other111 invoke [1]", f"Program log: Program {PROGRAM_ID} invoke [2]", DATA],
+        [f"Program {OTHER} invoke [1]", f"Program log: Program {PROGRAM_ID} invoke [2]", DATA],
         [OURS, f"Program {PROGRAM_ID} failed: custom program error: 0x1", DATA],
     ],
 )

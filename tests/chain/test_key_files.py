@@ -9,6 +9,7 @@ import pytest
 from solders.keypair import Keypair
 
 from chain.keys import KeyFileRefused, Signer
+from wiring import secret
 
 
 def _make(path: Path) -> str:
@@ -49,6 +50,26 @@ def test_a_file_that_holds_no_key_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(KeyFileRefused):
         Signer.load(path)
+
+
+def test_a_secret_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "keys" / "sessions.secret"
+
+    def full(descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="no space"):
+            secret(path)
+    assert list(path.parent.iterdir()) == []
+    made = secret(path)
+    assert len(made) == 64
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert secret(path) == made
+    path.write_text("")
+    with pytest.raises(KeyFileRefused, match="is empty"):
+        secret(path)
 
 
 def test_a_signer_does_not_print_its_secret(tmp_path: Path) -> None:

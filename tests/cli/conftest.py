@@ -1,4 +1,4 @@
-"""`perpdex serve api` as a process of its own, with nothing beside it: what it needs must be its own."""
+"""Processes of the network by themselves, with nothing beside them: what one needs must be its own."""
 
 import json
 import os
@@ -19,10 +19,13 @@ NOBODY = "127.0.0.1:1"
 """Nothing listens there."""
 
 
-class Served:
-    """The process, its addresses and the operator's door."""
+API = ("-m", "cli.main", "serve", "api")
 
-    def __init__(self, data: Path, given: dict[str, str]) -> None:
+
+class Served:
+    """The process, the API's addresses and the operator's door."""
+
+    def __init__(self, data: Path, arguments: tuple[str, ...], given: dict[str, str]) -> None:
         http, websocket = free_ports(2)
         self.data = data
         self.http = f"http://127.0.0.1:{http}"
@@ -35,11 +38,11 @@ class Served:
             "TEMPORAL_ADDRESS": NOBODY,
             "PYTH_URL": "",
         }
-        self.log = data / "api.log"
         data.mkdir(exist_ok=True)
+        self.log = data / f"{len(list(data.glob('*.log')))}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "serve", "api"],
+                [sys.executable, *arguments],
                 cwd=ROOT,
                 env={**os.environ, **settings, **given},
                 stdout=log,
@@ -79,11 +82,11 @@ class Served:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Starts one; keywords are environment variables."""
+    """Starts one, the API when nothing else is named; keywords are environment variables. All have one data directory."""
     started: list[Served] = []
 
-    def start(**given: str) -> Served:
-        started.append(Served(tmp_path / "data", given))
+    def start(*arguments: str, **given: str) -> Served:
+        started.append(Served(tmp_path / "data", arguments or API, given))
         return started[-1]
 
     yield start

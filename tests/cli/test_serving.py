@@ -1,11 +1,19 @@
 """The API's process by itself: what it does without the others, and what it says when it cannot start."""
 
 import asyncio
+import socket
+import sys
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from solders.keypair import Keypair
 
+from cli.main import main
+from core.events import MarketListed
+from core.market import DEFAULT_MARKETS
+from ledger.projector import Projector
 from perpdex_sdk import Agent, Refused
 
 MICRO = 1_000_000
@@ -35,3 +43,97 @@ async def test_it_starts_and_trades_without_temporal_and_without_a_database(serv
     finally:
         await maker.close()
         await trader.close()
+
+
+async def test_agents_on_other_machines_are_told_where_to_connect(serve: Any) -> None:
+    """Another address of the loopback network stands for the other machine: the default listens on 127.0.0.1 only."""
+    served = await asyncio.to_thread(lambda: serve(API_HOST="0.0.0.0", PUBLIC_HOST="127.0.0.2").wait())
+    agent = await Agent.connect(served.http.replace("127.0.0.1", "127.0.0.2"), Keypair(), "far away")
+    try:
+        async with httpx.AsyncClient(base_url=served.http) as http:
+            status = (await http.get("/api/v1/status")).json()
+        assert status["websocket"] == served.websocket.replace("127.0.0.1", "127.0.0.2")
+        assert status["connections"] == 1
+    finally:
+        await agent.close()
+
+
+def refused(served: Any) -> str:
+    """What it said as it ended: one sentence, and an exit code that says that it could not."""
+    code, said = served.ended()
+    assert code == 1, said
+    assert "Traceback" not in said
+    lines = [
+        line for line in said.splitlines() if not line.startswith(("2", "\x1b["))
+    ]  # without those of the log
+    assert len(lines) == 1, said
+    return str(lines[0])
+
+
+def test_a_journal_has_one_writer(serve: Any) -> None:
+    serve().wait()
+    assert "another process writes the journal" in refused(serve())
+
+
+def test_a_damaged_journal_is_named(serve: Any) -> None:
+    served = serve().wait()
+    served.process.kill()
+    served.process.wait()
+    (segment,) = (served.data / "journal").glob("*.journal")
+    with segment.open("r+b") as file:
+        file.seek(40)
+        file.write(b"damage")
+    said = refused(serve())
+    assert str(segment) in said
+    assert "Restore" in said
+
+
+def test_a_ledger_of_another_journal_is_refused(serve: Any, postgres_url: str) -> None:
+    serve().wait().stop()
+    projector = Projector(postgres_url)
+    projector.apply([(1, MarketListed(0, DEFAULT_MARKETS[0]))])
+    projector.close()
+    said = refused(serve("-m", "cli.main", "serve", "projector", DATABASE_URL=postgres_url))
+    assert "they do not belong together" in said
+    assert "DATABASE_URL" in said
+
+
+def test_a_database_without_tables_is_refused(serve: Any, postgres: Any) -> None:
+    said = refused(serve("-m", "cli.main", "serve", "projector", DATABASE_URL=postgres.url))
+    assert "PostgreSQL cannot be used" in said
+
+
+def test_the_worker_says_that_temporal_does_not_answer(serve: Any) -> None:
+    said = refused(serve("worker.py"))
+    assert "Temporal does not answer at 127.0.0.1:1" in said
+    assert "TEMPORAL_ADDRESS" in said
+
+
+WRONG = {
+    "no database": ({"DATABASE_URL": ""}, "set DATABASE_URL"),
+    "no url": ({"DATABASE_URL": "nonsense"}, "PostgreSQL cannot be used"),
+    "no number": ({"API_PORT": "many"}, "API_PORT: Input should be a valid integer"),
+    "no name": ({"API_HOST": "0.0.0.0"}, "PUBLIC_HOST must say"),
+    "no recording": ({"PRICE_RECORDING": "/nowhere"}, "/nowhere"),
+    "no hand-overs": ({"PYTH_HAND_OVERS": "/nowhere", "PYTH_URL": "http://127.0.0.1:1"}, "/nowhere"),
+    "open key": ({"OPERATOR_KEY": __file__}, "chmod 600"),
+    "taken port": ({"API_PORT": "{taken}"}, "in use"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_set_wrong_is_said(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given, words = WRONG[name]
+    settings = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "PYTH_URL": "", **given}
+    monkeypatch.setattr(sys, "argv", ["perpdex", "serve", "api"])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for variable, value in {**settings, "PERPDEX_DATA": str(tmp_path)}.items():
+            monkeypatch.setenv(variable, value.format(taken=taken.getsockname()[1]))
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 1
+    said = capfd.readouterr().err
+    assert words in said
+    assert len(said.splitlines()) == 1

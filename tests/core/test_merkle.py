@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from core.merkle import (
     EMPTY,
     account_leaf,
-    account_proof,
+    account_path,
     batch_root,
     fill_leaf,
-    fill_proof,
+    fill_path,
+    level,
+    path_over,
     proof,
     root,
+    root_over,
     verify,
 )
 
@@ -40,13 +43,24 @@ def test_changing_or_dropping_a_leaf_changes_the_root(leaves, data):
 
 @given(st.lists(st.binary(max_size=40), max_size=20), LEAVES, st.data())
 def test_fills_and_accounts_are_proven_to_the_root_of_their_batch(fills, accounts, data):
-    whole = batch_root(fills, accounts)
+    whole = batch_root(root(fills), root(accounts))
     index = data.draw(st.integers(0, len(accounts) - 1))
-    assert verify(accounts[index], account_proof(root(fills), accounts, index), whole)
+    assert verify(accounts[index], account_path(proof(accounts, index), root(fills)), whole)
     for place, fill in enumerate(fills):
-        path = fill_proof(fills, root(accounts), place)
+        path = fill_path(proof(fills, place), root(accounts))
         assert verify(fill, path, whole)
         assert not verify(fill + b"x", path, whole)
+
+
+@given(LEAVES, st.integers(0, 4), st.data())
+def test_a_stored_level_and_the_leaves_below_one_of_its_nodes_are_enough(leaves, height, data):
+    nodes, width = level(leaves, height), 2**height
+    index = data.draw(st.integers(0, len(leaves) - 1))
+    place = index // width
+    below = leaves[place * width : (place + 1) * width]
+    assert root_over(nodes) == root(leaves)
+    assert nodes[place] == root(below)
+    assert proof(below, index % width) + path_over(nodes, place) == proof(leaves, index)
 
 
 def test_a_node_cannot_pass_for_a_leaf():

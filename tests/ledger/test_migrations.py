@@ -5,7 +5,11 @@ import pytest
 from alembic import command
 from alembic.util.exc import CommandError
 
+from core import events as e
+from ledger.database import open_pool
 from ledger.migrate import alembic_config, upgrade
+from ledger.projector import Projector
+from ledger.settlement import AccountAtCut, Settlement
 from ledger.tables import metadata
 
 
@@ -26,6 +30,31 @@ def test_migrations_give_exactly_the_tables(postgres_url):
             " where connamespace = 'public'::regnamespace and contype in ('c', 'p', 'f')"
         ).fetchall()
     assert {row for row in found if row[0] != "alembic_version"} == wanted
+
+
+async def test_batches_stored_before_can_be_proven_after(postgres_url):
+    account = AccountAtCut(16, 5, 5)
+    projector = Projector(postgres_url)
+    filled = [
+        (number, e.Filled(1, number, 1, 1, 1, 16, 17, 1, 5, 600_000, 7, 3, -3, 10, -10, 1))
+        for number in range(1, 301)
+    ]
+    projector.apply([*filled, (301, e.SettlementCut(2, 1, ())), (302, e.SettlementCut(2, 2, ()))])
+    projector.close()
+    pool = open_pool(postgres_url)
+    for batch, after_seq, seq in ((1, 0, 301), (2, 301, 302)):
+        await Settlement(pool).store_batch(batch, 2, after_seq, seq, [account], [])
+    await pool.dispose()
+    before = nodes(postgres_url)
+    command.downgrade(alembic_config(postgres_url), "0001")
+    upgrade(postgres_url)
+    assert nodes(postgres_url) == before
+    assert [len(above) for above, _ in before] == [3 * 32, 0]
+
+
+def nodes(url):
+    with psycopg.connect(url) as connection:
+        return connection.execute("select fill_nodes, account_nodes from batches order by batch").fetchall()
 
 
 def test_down_and_up_again(postgres_url):

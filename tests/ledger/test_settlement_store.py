@@ -8,11 +8,13 @@ from traceback import walk_stack
 import psycopg
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import event
 
 from core import events as e
 from core.batches import BatchStatus, PageStatus
 from core.merkle import verify
 from core.pages import plan_pages
+from ledger.batch_roots import WIDTH
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
@@ -117,10 +119,31 @@ async def test_the_root_of_a_large_batch_is_hashed_beside_the_loop(pool, journal
         }
         await asyncio.sleep(0)
     stored = await storing
-    assert {"_leaves", "batch_root"} <= seen
+    assert {"_leaves", "_tree"} <= seen
     for fill in (2, FILLS // 2, FILLS + 2):
         proof = await Queries(pool).prove_fill(fill)
         assert verify(proof.leaf, proof.path, stored.root)
+
+
+async def test_a_proof_reads_little_of_a_large_batch(pool, journal):
+    """What it reads is bounded by a node's width, and all places of a batch of several nodes are proven."""
+    count = 2 * WIDTH + 5
+    accounts = [AccountAtCut(16 + 3 * n, n, -n) for n in range(count)]
+    more = [(4 + n, replace(LATER, fill=3 + n)) for n in range(count)]
+    journal.apply([*more, (4 + count, e.SettlementCut(4, 2, ()))])
+    settlement, queries = Settlement(pool), Queries(pool)
+    stored = await settlement.store_batch(2, 4, 2, 4 + count, accounts, [])
+    rows = []
+    event.listen(pool.sync_engine, "after_cursor_execute", lambda *given: rows.append(given[1].rowcount))
+    places = (0, 1, WIDTH - 1, WIDTH, 2 * WIDTH, count - 1)
+    proofs = [await queries.prove_fill(3 + n) for n in places]
+    proofs += [await queries.prove_account(2, 16 + 3 * n) for n in places]
+    for proof in proofs:
+        assert (proof.batch, proof.root) == (2, stored.root)
+        assert verify(proof.leaf, proof.path, proof.root)
+    assert max(rows) <= WIDTH
+    assert await queries.prove_account(2, 17) is None
+    assert await queries.prove_account(2, 16 + 3 * count) is None
 
 
 async def test_submissions_are_kept_in_order_and_their_fees_are_the_batchs(pool, journal):

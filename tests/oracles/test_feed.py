@@ -10,7 +10,7 @@ from aiohttp import web
 from core.market import DEFAULT_MARKETS
 from core.quantities import MILLISECOND, SECOND, Nanos
 from core.validity import Validity
-from oracles.feed import PriceFeed, pick
+from oracles.feed import BROKEN, STEADY, PriceFeed, pick
 from oracles.generator import STARTS, prices
 from oracles.hermes import Hermes
 from oracles.index import Fault, Routed
@@ -198,14 +198,36 @@ async def test_made_up_prices_go_on_where_they_were_left(time):
     assert first == {**STARTS, "BTC-PERP": 77_000_000_000}
 
 
-async def test_an_accident_in_a_source_ends_the_feed(time):
+@pytest.mark.parametrize("where", ["run", "due"])
+async def test_an_accident_in_a_source_is_shown_and_the_source_is_run_again(time, where):
     class Broken(Played):
-        async def run(self) -> None:
-            raise RuntimeError("accident")
+        left = 3
 
-    feed = PriceFeed(
-        Broken({}, MARKETS, start=SIGNED_AT, seed=1), lambda *_: None, clock=time, sleep=time.sleep
-    )
-    with pytest.raises(ExceptionGroup) as error:
-        await feed.run()
-    assert error.group_contains(RuntimeError, match="accident")
+        def fall(self) -> None:
+            self.left -= 1
+            if self.left >= 0:
+                raise RuntimeError("accident")
+
+        async def run(self) -> None:
+            if where == "run":
+                self.fall()
+
+        def due(self, now: Nanos):
+            if where == "due":
+                self.fall()
+            return super().due(now)
+
+    source = Broken({}, MARKETS, start=SIGNED_AT, seed=1)
+    heard = []
+    feed = PriceFeed(source, heard.append, clock=time, sleep=time.sleep)
+    assert feed.troubles == {}
+    running = asyncio.create_task(feed.run())
+    try:
+        await until(lambda: source.left < 0)
+        await until(lambda: heard)
+        assert feed.troubles == {(feed.source_label, ""): BROKEN}
+        time.now += STEADY
+        await until(lambda: not feed.troubles)
+        assert not running.done()
+    finally:
+        running.cancel()

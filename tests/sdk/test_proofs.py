@@ -17,14 +17,15 @@ from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
 from chain.layout import ESCROW_BYTES
-from core.merkle import account_leaf, account_proof, batch_root, fill_leaf, fill_proof, root
+from core import merkle
+from core.merkle import account_leaf, account_path, batch_root, fill_leaf, fill_path, root
 from perpdex_sdk import NotProven, Unreachable
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
 from perpdex_sdk.rest import Escrow, Proof, Step
 
 FILLS = [fill_leaf(n, 1_000 + n, 1, 16, 17, -1, 5, 600_000, 30, (-4, 4)) for n in range(1, 6)]
 ACCOUNTS = [account_leaf(9, account, account * 10, -account) for account in (1, 2, 16, 17)]
-ROOT = batch_root(FILLS, ACCOUNTS)
+ROOT = batch_root(root(FILLS), root(ACCOUNTS))
 OTHER = bytes(range(32))
 PROGRAM, ESCROW, STRANGER = (Pubkey(bytes([number] * 32)) for number in (1, 2, 3))
 OPERATOR = Keypair.from_seed(bytes(32))
@@ -34,8 +35,8 @@ def proof(leaf: bytes, path: list[tuple[bool, bytes]]) -> Proof:
     return Proof(9, leaf.hex(), [Step(left, sibling.hex()) for left, sibling in path], ROOT.hex())
 
 
-FILL = proof(FILLS[2], fill_proof(FILLS, root(ACCOUNTS), 2))
-BALANCE = proof(ACCOUNTS[3], account_proof(root(FILLS), ACCOUNTS, 3))
+FILL = proof(FILLS[2], fill_path(merkle.proof(FILLS, 2), root(ACCOUNTS)))
+BALANCE = proof(ACCOUNTS[3], account_path(merkle.proof(ACCOUNTS, 3), root(FILLS)))
 
 
 def account(*roots: bytes, owner: str | None = None, name: str = "Escrow") -> dict[str, Any]:

@@ -12,13 +12,14 @@ from chain.keys import Signer
 from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
-from core.merkle import account_leaf, account_proof, batch_root
+from core import merkle
+from core.merkle import account_leaf, account_path, batch_root, root
 from perpdex_sdk import NotProven
 from perpdex_sdk.proofs import ProvenBalance, proven_balance
 from perpdex_sdk.rest import Escrow, Proof, Step
 
 ACCOUNTS = [account_leaf(1, account, 90, 90) for account in (1, 16)]
-ROOT = batch_root([], ACCOUNTS)
+ROOT = batch_root(root([]), root(ACCOUNTS))
 EMPTY = bytes(32)
 
 
@@ -59,7 +60,7 @@ async def test_the_seal_of_the_real_program_proves_an_old_batch(escrow: Any) -> 
         async with TestServer(app) as server:
             later = str(server.make_url("/"))
             where = Escrow(str(PROGRAM_ID), at, str(client.addresses.vault), str(client.mint), url)
-            path = [Step(left, one.hex()) for left, one in account_proof(EMPTY, ACCOUNTS, 1)]
+            path = [Step(left, one.hex()) for left, one in account_path(merkle.proof(ACCOUNTS, 1), root([]))]
             proof = Proof(1, ACCOUNTS[1].hex(), path, ROOT.hex(), sealed)
             proven = ProvenBalance(1, ROOT.hex(), 16, 90, 90)
             assert await proven_balance(proof, 1, 16, where, None) == proven

@@ -1,0 +1,64 @@
+"""Why a process cannot start or go on: what was to be expected is one sentence and an exit code, anything else is a traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.service import RPCError
+
+from chain.keys import KeyFileRefused
+from ledger.projector import JournalDiffers
+from matcher.recovery import JournalCorrupt
+from matcher.segments import JournalInUse
+from oracles.recording import RecordingFailed
+from oracles.refusal import Refused
+
+CANNOT: Final = 1
+
+
+class NotReachable(Exception):
+    """Another part that is needed from the start does not answer, or nobody said where it is. The text says what to do."""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End the process with a sentence on standard error for what `sentence` knows."""
+    try:
+        yield
+    except Exception as error:
+        text = sentence(error)
+        if text is None:
+            raise
+        print(text, file=sys.stderr)
+        raise SystemExit(CANNOT) from None
+
+
+def sentence(error: Exception) -> str | None:
+    """What happened and what to do about it; None for what nobody expected."""
+    match error:
+        case JournalInUse():
+            return f"{_first(error)}: stop it, or set PERPDEX_DATA to another directory."
+        case JournalDiffers():
+            return f"{_first(error)}: set DATABASE_URL to an empty database, which is then filled from the journal."
+        case psycopg.Error() | SQLAlchemyError():
+            return f"PostgreSQL cannot be used: {_first(error)}. Look at DATABASE_URL."
+        case RPCError():
+            return f"Temporal refuses: {_first(error)}. Look at TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE."
+        case ValidationError():
+            return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())
+        case JournalCorrupt() | NotReachable() | KeyFileRefused() | RecordingFailed() | Refused() | OSError():
+            return _first(error)
+    return None
+
+
+def _first(error: Exception) -> str:
+    """The first line of what was said, which is where libraries say it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    return "".join(f"{part}: " for part in location).upper()
