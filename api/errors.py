@@ -64,6 +64,12 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     ),
     Code.WITHDRAWAL_UNKNOWN: (404, "No such withdrawal."),
     Code.BATCH_OUT_OF_ORDER: (409, "Batches are cut and advanced one after another."),
+    Code.FUNDING_NOT_DUE: (409, "That hour of funding has not ended."),
+    Code.FUNDING_OUT_OF_ORDER: (
+        409,
+        "Hours of funding are paid one after another: an earlier one is unpaid.",
+    ),
+    Code.FUNDING_SETTLED: (409, "That hour of funding was settled so long ago that only the ledger has it."),
 }
 """HTTP status and sentence of each refusal by the exchange's rules; `RETRYABLE` there says which may be repeated."""
 

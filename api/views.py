@@ -16,6 +16,7 @@ from api.views_margin import tiers
 from api.views_prices import VALIDITIES, allows
 from core import events as e
 from core.batches import BatchStatus
+from core.funding_events import headline
 from core.market import MarketStatus
 from ledger.queries import BatchView, FillView
 from matcher.book import Ladder
@@ -221,11 +222,14 @@ def withdrawal(view: WithdrawalView) -> s.WithdrawalAnswer:
 
 
 def event_fields(events: Iterable[e.Event]) -> list[dict[str, object]]:
-    """Events with their fields by name, in the engine's units, for the operator's programs."""
+    """Events with their fields by name, in the engine's units, for the operator's programs.
+
+    Of funding without the payments: there may be a hundred thousand, and the ledger has them.
+    """
     return [
         {
             "type": type(event).__name__,
             **{name: msgspec.to_builtins(getattr(event, name)) for name in event.__struct_fields__},
         }
-        for event in events
+        for event in (headline(one) if isinstance(one, e.FundingSettled) else one for one in events)
     ]

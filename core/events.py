@@ -10,8 +10,11 @@ from typing import Final, get_args
 
 from msgspec.structs import replace
 
-from core.accounts import INSURANCE
+from core.accounts import FIRST_AGENT, INSURANCE
 from core.event import Event as Event
+from core.funding_events import FUNDING_RECORDS, part_of
+from core.funding_events import FundingSettled as FundingSettled
+from core.funding_events import PremiumSampled as PremiumSampled
 from core.liquidation_events import (
     LIQUIDATION_RECORDS,
     Deleveraged,
@@ -317,6 +320,7 @@ DURABLE: Final = (
     | MarkUpdated
     | SessionsRevoked
     | LIQUIDATION_RECORDS
+    | FUNDING_RECORDS
 )
 """Union of the event types that are journal records."""
 
@@ -355,6 +359,9 @@ def concerns(event: Event) -> tuple[int, ...]:
     if kind is Filled:
         taker, maker = event.taker, event.maker  # type: ignore[attr-defined]
         return (taker, maker) if taker != maker else (taker,)
+    if kind is FundingSettled:
+        # The insurance fund's part is nobody's private matter.
+        return tuple(account for account, _ in event.payments if account >= FIRST_AGENT)  # type: ignore[attr-defined]
     if kind in _OF_ONE_ACCOUNT:
         return (event.account,)  # type: ignore[attr-defined]
     if kind is Deleveraged:
@@ -366,6 +373,8 @@ def concerns(event: Event) -> tuple[int, ...]:
 
 def seen_by(event: Event, account: int) -> Event:
     """What an account that `event` concerns is told of it: of a record about several accounts only its own part."""
+    if isinstance(event, FundingSettled):
+        return part_of(event, account)
     if isinstance(event, Deleveraged) and account != event.account:
         parts = tuple(part for part in event.parts if part.other == account)
         hidden = {"account": 0, "equity": 0, "maintenance": 0, "fund": _NOT_SHOWN, "left": 0}

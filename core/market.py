@@ -6,9 +6,12 @@ from typing import Final
 
 import msgspec
 
+from core.funding import FundingTerms
 from core.liquidation import DEFAULT_TERMS, LiquidationTerms
 from core.margin_terms import MarginTerms, Tier
 from core.quantities import MILLION, Lots, MarketId, MicroUsdc, Ppm, Ticks
+
+DEFAULT_FUNDING: Final = FundingTerms()
 
 
 class MarketStatus(IntEnum):
@@ -52,6 +55,7 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     thin_only_reduces: bool = False
     liquidation: LiquidationTerms = DEFAULT_TERMS
     greedy_deleveraging: bool = False
+    funding: FundingTerms = DEFAULT_FUNDING
 
     @property
     def initial_fraction(self) -> Ppm:

@@ -5,7 +5,14 @@ from enum import StrEnum
 import msgspec
 
 from core.accounts import CLEARING, INSURANCE, TREASURY
-from core.events import DepositCredited, Event, Filled, WithdrawalFinished, WithdrawalReserved
+from core.events import (
+    DepositCredited,
+    Event,
+    Filled,
+    FundingSettled,
+    WithdrawalFinished,
+    WithdrawalReserved,
+)
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 
 OUTSIDE = 0
@@ -20,6 +27,7 @@ class Why(StrEnum):
     RELEASE = "release"
     REALIZED = "realized"
     FEE = "fee"
+    FUNDING = "funding"
     LIQUIDATION_FEE = "liquidation_fee"
 
 
@@ -50,6 +58,14 @@ def postings(event: Event) -> list[Posting]:
                 Posting(fill.taker, TREASURY, fill.fee, Why.FEE),
             ]
             return [posting for posting in moved if posting.amount]
+        case FundingSettled() as funding:
+            # Through clearing, where it leaves nothing: everybody pays and receives at once, and no payer has a receiver of its own.
+            kept = ((TREASURY, -funding.treasury), (INSURANCE, -funding.insurance))
+            return [
+                Posting(account, CLEARING, paid, Why.FUNDING)
+                for account, paid in (*funding.payments, *kept)
+                if paid
+            ]
         case LiquidationSliced(account=account, fee=fee) if fee:
             return [Posting(account, INSURANCE, fee, Why.LIQUIDATION_FEE)]
         case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):

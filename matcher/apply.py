@@ -1,5 +1,6 @@
 """Events into state. Total: every event that `decide` made applies, and nothing is decided here."""
 
+from heapq import heapify
 from typing import Any, Final
 
 from core import events as e
@@ -10,8 +11,10 @@ from core.market import MarketStatus
 from core.netting import net
 from core.quantities import Nanos
 from matcher.apply_book import BOOK_APPLIERS, Applier
+from matcher.apply_funding import FUNDING_APPLIERS
 from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
-from matcher.book import Ladder
+from matcher.book import PREMIUM_DEADLINE, Ladder
+from matcher.funding import MarketFunding
 from matcher.holding import hold
 from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
 from matcher.state import Account, Cut, Exchange
@@ -38,7 +41,13 @@ def _numbered(applier: Applier) -> Applier:
 
 def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
     state.epoch = event.epoch
-    state.book.next_id = (event.epoch << 32) + 1
+    book = state.book
+    book.next_id = (event.epoch << 32) + 1
+    # The first premiums are due after the start, however long ago the last ones were.
+    book.deadlines = [due for due in book.deadlines if due[1] != PREMIUM_DEADLINE]
+    heapify(book.deadlines)
+    for market in state.markets:
+        book.sample(market, event.at)
 
 
 def _market_listed(state: Exchange, event: e.MarketListed) -> None:
@@ -52,6 +61,9 @@ def _market_listed(state: Exchange, event: e.MarketListed) -> None:
     state.book.asks.setdefault(id, Ladder(1))
     state.book.bids.setdefault(id, Ladder(-1))
     state.book.makers.setdefault(id, {})
+    if id not in state.funding:
+        state.funding[id] = MarketFunding()
+        state.book.sample(id, event.at)
     state.follow_index(id)
 
 
@@ -147,6 +159,7 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     state.watch.dirty.update((event.taker, event.maker))
     if event.taker in state.liquidations:
         state.liquidations[event.taker].fills.append(event)
+    state.funding[market].running.traded.add(event.maker)
     state.last_fill = event.fill
     state.last_prices[market] = event.price
     protections = state.book.protections
@@ -218,6 +231,7 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.MarkUpdated: _mark_updated,
     e.SessionsRevoked: _sessions_revoked,
     **LIQUIDATION_APPLIERS,
+    **FUNDING_APPLIERS,
 }
 _APPLIERS: Final = (
     BOOK_APPLIERS | PAUSE_APPLIERS | {kind: _numbered(applier) for kind, applier in _DURABLE_APPLIERS.items()}

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from core import events as e
 from matcher.book import (
+    PREMIUM_DEADLINE,
     REQUEST_DEADLINE,
     RESUME_DEADLINE,
     STANDING_DEADLINE,
@@ -141,6 +142,8 @@ def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
         elif event.kind == RESUME_DEADLINE and event.id in state.liquidations:
             state.liquidations[event.id].paused = False
             state.watch.suspect(event.id)
+        elif event.kind == PREMIUM_DEADLINE:
+            state.book.sample(event.market, event.at)
 
 
 BOOK_APPLIERS: Final[dict[type[e.Event], Applier]] = {

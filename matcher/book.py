@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from core.events import QuoteGiven, RequestOpened
+from core.funding_hour import SAMPLE_EVERY
 from matcher.limits import SILENCES_MAX, SPEECHES_PER_SILENCE
 
 
@@ -113,7 +114,7 @@ class Protection:
             self.fills.popleft()
 
 
-REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE, RESUME_DEADLINE = 0, 1, 2, 3
+REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE, RESUME_DEADLINE, PREMIUM_DEADLINE = range(5)
 
 Deadline = tuple[int, int, int, int]
 """An instant, the kind, an account or request, and a market: ordered by instant."""
@@ -221,6 +222,11 @@ class Book:
             del self.standing_due[where]
             if where in self.standing_expires:
                 self.stand(account, market, self.standing_expires[where])
+
+    def sample(self, market: int, at: int) -> None:
+        """Have the market's next premium sampled, at the first whole multiple of the interval after `at`."""
+        due = (at // SAMPLE_EVERY + 1) * SAMPLE_EVERY
+        heappush(self.deadlines, (due, PREMIUM_DEADLINE, 0, market))
 
     def ladder(self, market: int, taker_side: int) -> Ladder:
         """The standing quotes that a taker of `taker_side` trades against."""

@@ -129,8 +129,18 @@ class SellInventory(Command, frozen=True):
     market: int
 
 
+class SettleFunding(Command, frozen=True):
+    """Pay the funding of a market's hour that ended at `hour` (hours since the Unix epoch).
+
+    Once: a repeat returns the first record, without its payments. Hours are paid in order.
+    """
+
+    market: int
+    hour: int
+
+
 class Advance(Command, frozen=True):
-    """Time passed or marks moved: liquidate and warn accounts, expire requests and quotes, fire dead-man switches."""
+    """Time passed or marks moved: liquidate and warn accounts, expire requests and quotes, fire dead-man switches, sample premiums."""
 
 
 # --- agent side ----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from matcher import commands as c
-from matcher import decide_liquidation, decide_operator, decide_quotes, decide_requests
+from matcher import decide_funding, decide_liquidation, decide_operator, decide_quotes, decide_requests
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
 
@@ -36,6 +36,7 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.SellInventory: decide_liquidation.sell_inventory,
     c.CutSettlement: decide_operator.cut_settlement,
     c.AdvanceBatch: decide_operator.advance_batch,
+    c.SettleFunding: decide_funding.settle_funding,
 }
 
 ANYWHERE: Final = frozenset(
@@ -52,6 +53,7 @@ ANYWHERE: Final = frozenset(
         c.SellInventory,
         c.CutSettlement,
         c.AdvanceBatch,
+        c.SettleFunding,
     }
 )
 """Commands that name no account, or not only agents'."""

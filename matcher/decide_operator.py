@@ -26,6 +26,10 @@ def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
         return []
     if known is not None and any(known.id in account.positions for account in state.accounts.values()):
         return Rejection(Code.MARKET_IN_USE, "Positions are open in that market: its parameters stay.")
+    if known is not None and state.funding[known.id].owed(at):
+        return Rejection(
+            Code.MARKET_IN_USE, "Funding of that market is unpaid: its parameters stay until it is."
+        )
     return [e.MarketListed(at, command.market)]
 
 

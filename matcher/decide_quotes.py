@@ -4,8 +4,9 @@ from typing import Final
 
 from core import events as e
 from matcher import commands as c
-from matcher.book import REQUEST_DEADLINE, RESUME_DEADLINE, STANDING_DEADLINE
+from matcher.book import PREMIUM_DEADLINE, REQUEST_DEADLINE, RESUME_DEADLINE, STANDING_DEADLINE
 from matcher.closing import close_request, pull_everything
+from matcher.decide_funding import premium_sampled
 from matcher.decide_liquidation import go_on
 from matcher.decide_requests import not_affordable, not_tradable
 from matcher.exposure import Firm, backed
@@ -122,7 +123,7 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     """Deal with the one earliest deadline that has come; later ones follow in later commands, each seeing the state after it.
 
     What is due for an account in trouble comes first. A request's deadline closes it, a standing quote's pulls it, a dead-man
-    switch pulls everything of its account.
+    switch pulls everything of its account, a market's next premium is sampled.
     """
     book = state.book
     state.watch.look(state)
@@ -144,4 +145,6 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
         return [done] if stale else [e.QuotesPulled(at, id, market, "expired"), done]
     if kind == RESUME_DEADLINE:
         return [done]
+    if kind == PREMIUM_DEADLINE:
+        return [*premium_sampled(state, market, at), done]
     return [*pull_everything(state, id, "switch", at), e.DeadlineSet(at, id, 0), done]

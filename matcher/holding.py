@@ -10,6 +10,7 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
     if held is None:
         held = account.positions[market] = Position(0, 0)
     before = held.size
+    state.funding[market].moves(account.id, before, state.at)
     after = before + change
     if account.valued == state.marked:
         mark = state.marks[market]

@@ -16,6 +16,8 @@ from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
 from matcher.book import Ladder
+from matcher.funding import MarketFunding
+from matcher.image_funding import FundingImage, funding_image, load_funding
 from matcher.state import Account, Cut, Exchange
 from matcher.watch import Liquidation
 
@@ -85,6 +87,7 @@ class Image(msgspec.Struct, array_like=True):
     last_liquidation: int = 0
     liquidations: list[LiquidationImage] = []
     insurance_floor: int = 0
+    funding: list[FundingImage] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -122,6 +125,7 @@ def load(data: bytes) -> Exchange:
     state.indexes = {index.market: index for index in image.indexes}
     state.mark_records = {record.market: record for record in image.mark_records}
     state.bases, state.last_prices = dict(image.bases), dict(image.last_prices)
+    state.funding |= {kept.market: load_funding(kept) for kept in image.funding}
     for account in image.accounts:
         _load_account(state, account)
     for going in image.liquidations:
@@ -194,6 +198,7 @@ def _image(state: Exchange) -> Image:
             for _, going in sorted(state.liquidations.items())
         ],
         insurance_floor=state.insurance_floor,
+        funding=[funding_image(id, state.funding[id]) for id in sorted(state.funding)],
     )
 
 
@@ -223,6 +228,7 @@ def _load_market(state: Exchange, market: Market, status: int) -> None:
     state.book.asks[market.id] = Ladder(1)
     state.book.bids[market.id] = Ladder(-1)
     state.book.makers[market.id] = {}
+    state.funding[market.id] = MarketFunding()
 
 
 def _load_account(state: Exchange, image: AccountImage) -> None:

@@ -40,6 +40,9 @@ class Code(StrEnum):
     TOO_MANY_WITHDRAWALS_OPEN = "too_many_withdrawals_open"
     WITHDRAWAL_UNKNOWN = "withdrawal_unknown"
     BATCH_OUT_OF_ORDER = "batch_out_of_order"
+    FUNDING_NOT_DUE = "funding_not_due"
+    FUNDING_OUT_OF_ORDER = "funding_out_of_order"
+    FUNDING_SETTLED = "funding_settled"
 
 
 RETRYABLE = frozenset(
@@ -52,6 +55,8 @@ RETRYABLE = frozenset(
         Code.OPEN_INTEREST_CAP,
         Code.MAKER_FROZEN,
         Code.BEING_LIQUIDATED,
+        Code.FUNDING_NOT_DUE,
+        Code.FUNDING_OUT_OF_ORDER,
     }
 )
 """Codes for which the same command may succeed later without being changed."""

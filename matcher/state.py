@@ -14,6 +14,7 @@ from core.position import Position
 from core.quantities import MILLION
 from core.validity import Action, Validity, allowed
 from matcher.book import Book
+from matcher.funding import MarketFunding
 from matcher.limits import CONFIDENCE_MAX
 from matcher.watch import Liquidation, Watch
 
@@ -160,6 +161,7 @@ class Exchange:
         self.values_until = FOR_EVER
         self._values_until: dict[int, int] = {}
         self.open_interest: dict[int, int] = {}
+        self.funding: dict[int, MarketFunding] = {}
         self.accounts: dict[int, Account] = {
             id: Account(id, "", name, [])
             for id, name in ((TREASURY, "treasury"), (INSURANCE, "insurance fund"), (CLEARING, "clearing"))

@@ -41,6 +41,7 @@ OperatorCommand = (
     | c.FinishWithdrawal
     | c.CutSettlement
     | c.AdvanceBatch
+    | c.SettleFunding
 )
 decode: Final = msgspec.json.Decoder(OperatorCommand).decode
 COMMAND_SCHEMAS: Final = msgspec.json.schema_components(
@@ -113,6 +114,13 @@ def check_market(market: Market) -> None:
         )
     if market.margin is not None and market.margin.tiers[0].initial != market.initial_fraction:
         raise ApiError("bad_value", "The first margin tier requires the inverse of the highest leverage.")
+    funding = market.funding
+    sizes = (funding.interest_clamp, funding.cap, funding.margin_factor, funding.velocity)
+    if min(sizes) < 0 or abs(funding.interest) > funding.cap or not 0 <= funding.treasury_share <= MILLION:
+        raise ApiError(
+            "bad_value",
+            "Funding's parameters are not negative, its interest within its cap, its share at most 1.",
+        )
     if not 0 < len(market.symbol) <= 32 or not market.symbol.isprintable():
         raise ApiError("bad_value", "A market's symbol has 1 to 32 printable characters.")
     if not units_fit(market):

@@ -1,7 +1,14 @@
 """Postings of each event follow what the exchange does with it."""
 
 from core.accounts import CLEARING, INSURANCE, TREASURY
-from core.events import DepositCredited, Filled, IndexUpdated, WithdrawalFinished, WithdrawalReserved
+from core.events import (
+    DepositCredited,
+    Filled,
+    FundingSettled,
+    IndexUpdated,
+    WithdrawalFinished,
+    WithdrawalReserved,
+)
 from core.liquidation import LiquidationTerms
 from core.liquidation_events import Deleveraged, FundStanding, Handover, LiquidationSliced, TakenOver
 from core.postings import OUTSIDE, RESERVED, postings
@@ -25,9 +32,21 @@ def test_every_event_moves_money_and_makes_none():
         WithdrawalFinished(0, 1, 16, 60, True, "s"),
         WithdrawalFinished(0, 2, 16, 40, False, ""),
         IndexUpdated(0, 1, 1, 1, 1, "x"),
+        FundingSettled(
+            *(0, 1, 9, 1, 720, 0, 2, 0, 5, 8, 1, 8, 1, 1, 2, 31, 3, 1),
+            payments=((16, 31), (17, -27)),
+        ),
     ]
     total = balances(history)
-    assert total == {OUTSIDE: -1_440, 16: 963, 17: 480, TREASURY: 7, CLEARING: -10, RESERVED: 0}
+    assert total == {
+        OUTSIDE: -1_440,
+        16: 932,
+        17: 507,
+        TREASURY: 10,
+        INSURANCE: 1,
+        CLEARING: -10,
+        RESERVED: 0,
+    }
     assert sum(total.values()) == 0
 
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.accounts import INSURANCE, TREASURY
 from core.events import (
     DURABLE,
     DepositCredited,
@@ -28,6 +29,7 @@ from core.liquidation import LiquidationTerms
 from core.liquidation_events import FundStanding, Handover, MarginWarned
 from core.margin_terms import MarginTerms, Tier
 from core.mark_price import Basis
+from core.premium import PremiumRule
 from core.validity import Validity
 from matcher.apply import apply
 from matcher.journal import Journal
@@ -183,6 +185,7 @@ def test_golden_journals_stay_readable():
     found = {path.stem: golden(path.stem) for path in FIXTURES.glob("golden-*.journal")}
     assert {name: len(events) for name, events in found.items()} == {
         "golden-v1": 14,
+        "golden-v1-funding": 5,
         "golden-v1-liquidation": 7,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
@@ -243,6 +246,22 @@ def test_golden_liquidations_bring_back_what_they_said():
     assert (taken.fund, taken.parts) == (FundStanding(10**10, 1, 2), (handed,))
     assert (deleveraged.greedy, deleveraged.left, deleveraged.parts) == (True, -7, (handed, handed))
     assert (ended.why, floor.floor) == ("taken_over", 5_000_000_000)
+
+
+def test_golden_funding_pays_what_it_said():
+    state = Exchange()
+    for found in golden("golden-v1-funding"):
+        apply(state, found)
+    terms, funding = state.markets[1].funding, state.funding[1]
+    assert (terms.interest, terms.treasury_share, terms.rule) == (90_000_000, 150_000, PremiumRule.MIDDLE)
+    assert {account.id: account.balance for account in state.accounts.values() if account.balance} == {
+        TREASURY: 10_125,
+        INSURANCE: 1,
+        16: -67_501,
+        17: 57_375,
+    }
+    assert (funding.settled, funding.rate, funding.kept[489_001].charge) == (489_001, 90_000_000, 67_500_000)
+    assert [state.accounts[id].number for id in (16, 17)] == [2, 2]
 
 
 async def test_a_damaged_last_record_that_was_synced_stops_the_start(tmp_path):

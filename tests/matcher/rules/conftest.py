@@ -13,6 +13,7 @@ from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
 from matcher.apply import apply
+from matcher.book import PREMIUM_DEADLINE, Deadline
 from matcher.decide import decide
 from matcher.rejections import Outcome, Rejection, Repeated
 from matcher.state import Exchange, conserved, positions_zero_sum
@@ -104,6 +105,10 @@ class World:
         landing = (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED) if cut is not None and cut.deltas else ()
         for status in (*landing, BatchStatus.FINAL):
             self.play(c.AdvanceBatch(batch, status, ("signature",)))
+
+    def expiring(self) -> list[Deadline]:
+        """Deadlines of requests and standing quotes; those of premiums are always there."""
+        return [due for due in self.state.book.deadlines if due[1] != PREMIUM_DEADLINE]
 
     def quotes(
         self, account: int, bids: list[tuple[int, int]], asks: list[tuple[int, int]], market: int = 1

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from core import events as e
 from core.accounts import INSURANCE
 from core.batches import BatchStatus
+from core.funding import HOUR
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
@@ -25,6 +26,7 @@ SIZES = st.one_of(st.integers(1, 200_000), st.sampled_from([-5, 0, 10**12, 10**1
 KEYS = st.sampled_from([f"k{number}" for number in range(40)] + ["", "x" * 65])
 SIDES = st.sampled_from([1, -1, 1, -1, 0])
 REQUESTS = st.integers(0, 60)
+MINUTE = 60 * SECOND
 POSITION_CAP = 50_000
 """Of market 1, in lots: low enough for the agents' money to reach it."""
 LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=3).map(tuple)
@@ -127,6 +129,9 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
         st.builds(c.AdvanceBatch, batch=st.integers(0, 9), status=st.sampled_from([*BatchStatus, 9])),
         st.builds(c.SetInsuranceFloor, floor=st.sampled_from([-1, 0, 10**9])),
         st.builds(c.SellInventory, market=MARKETS),
+        st.builds(
+            c.SettleFunding, market=MARKETS, hour=st.integers(-2, 2).map(lambda ago: now // HOUR - ago)
+        ),
         st.builds(c.SetTier, account=AGENTS, tier=st.integers(-1, 2)),
         st.just(c.Advance()),
     )
@@ -159,6 +164,9 @@ def trading(now: int, number: int, market: int, index: int) -> st.SearchStrategy
             st.sampled_from([0, 30, -30, 3_000, -3_000]),
             st.one_of(st.just(Validity.VALID), st.sampled_from(Validity)),
         ),
+        st.sampled_from(
+            [c.Advance(), c.SettleFunding(market, now // HOUR), c.SettleFunding(market, now // HOUR)]
+        ),
     )
 
 
@@ -180,7 +188,7 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
         world.agent(1, deposit=10**9, name=name)
     world.play(c.ListMarket(replace(world.state.markets[1], position_cap=POSITION_CAP)))
     for number in range(length):
-        world.now += data.draw(st.sampled_from([0, 1, SECOND // 10, SECOND]))
+        world.now += data.draw(st.sampled_from([0, 1, SECOND // 10, SECOND, SECOND, 20 * MINUTE]))
         before = state_hash(world.state) if data.draw(st.integers(0, 20)) == 0 else None
         first = (world.state.epoch << 32) + 1
         if data.draw(st.booleans()):
@@ -293,7 +301,7 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
     state, now = world.state, world.now
     account, index = rng.randrange(16, 24), state.indexes[1].price
     wild = rng.choice([-1, 0, 10**12 + 1])
-    match rng.choices(range(9), [30, 35, 8, 4, 4, 3, 4, 4, 8])[0]:
+    match rng.choices(range(10), [30, 35, 8, 4, 4, 3, 4, 4, 1, 8])[0]:
         case 0:
             bid, ask = index - rng.randrange(1, 200), index + rng.randrange(1, 200)
             sizes = rng.randrange(1, 5_000), rng.randrange(1, 5_000)
@@ -318,6 +326,9 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
             batch = state.cut.batch if state.cut is not None else 0
             reached = state.batches.get(batch, 0)
             return c.AdvanceBatch(batch, rng.choice([*BatchStatus, 9, *(reached + 1,) * 6]))
+        case 8:
+            owed = state.funding[1].owed(now)
+            return c.SettleFunding(1, owed[0].number if owed else now // HOUR + rng.randrange(-2, 2))
         case _:
             return rng.choice(
                 (
@@ -343,9 +354,11 @@ def test_thousands_of_commands_that_trade_neither_make_nor_lose_money(new_world,
         world.now += rng.choice((0, SECOND // 100, SECOND // 10))
         world.do(trading_command(rng, world, number))
         if number % 100 == 0:
+            world.pass_time(rng.choice((SECOND, 10 * MINUTE, 25 * MINUTE)))
             check_caches(world)
             check_position_caps(world)
     assert world.state.last_fill > 300
     assert world.state.cut is not None
     assert world.state.paid_out > 0
+    assert sum(event.accounts for event in world.journal if isinstance(event, e.FundingSettled)) > 30
     assert state_hash(replayed(world.journal)) == state_hash(world.state)

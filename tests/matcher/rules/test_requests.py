@@ -388,9 +388,9 @@ def test_a_switch_moved_again_and_again_has_one_deadline_and_fires_at_the_last(w
     for number in range(500):
         world.play(c.CancelAfter(maker, start + (1_000 + step * number) * SECOND // 50))
     book = world.state.book
-    assert len(book.deadlines) + len(book.switch_deadlines) == 3
+    assert len(world.expiring()) + len(book.switch_deadlines) == 3
     last = start + (1_000 + step * 499) * SECOND // 50
-    assert world.state.next_deadline() == min(last, start + 30 * SECOND)
+    assert book.switch_deadlines[0][0] == min(last, start + 30 * SECOND)
     world.pass_time(last - start - 1)
     assert len(book.bids[1]) == 1
     world.pass_time(1)
@@ -406,14 +406,14 @@ def test_quotes_replaced_again_and_again_share_a_deadline_and_expire_at_the_last
     maker = world.agent(1)
     for step in range(1, 101):
         world.play(c.SetQuotes(maker, 1, ((599_900, 5),), (), world.now + step * SECOND // 2))
-    assert len(world.state.book.deadlines) == 1
+    assert len(world.expiring()) == 1
     world.pass_time(49 * SECOND)
     assert (maker, 1) in world.state.book.standing
     world.play(c.SetQuotes(maker, 1, ((599_900, 5),), (), world.now + SECOND // 4))
     world.pass_time(SECOND // 4)
     assert (maker, 1) not in world.state.book.standing
     world.pass_time(60 * SECOND)
-    assert world.state.book.deadlines == []
+    assert world.expiring() == []
     assert world.state.book.standing_due == {}
 
 

@@ -1,0 +1,78 @@
+"""Records of funding: premiums as they are sampled, and an hour's payments."""
+
+from bisect import bisect_left
+
+from msgspec.structs import replace
+
+from core.event import Event
+
+
+class PremiumSampled(Event, frozen=True, array_like=True, tag=16):
+    """A market's premium over its index, as its standing quotes were just then.
+
+    It counts for the hour that is paid at `hour` (hours since the Unix epoch). `premium` is a rate for eight hours; `index` is ticks,
+    `bid` and `ask` are the impact prices in millionths of a tick, 0 where the quotes do not hold so much. `makers` accounts stood;
+    `joined` are those of them that the hour had not seen before, ascending.
+    """
+
+    market: int
+    hour: int
+    premium: int
+    index: int
+    bid: int
+    ask: int
+    makers: int
+    joined: tuple[int, ...]
+
+
+class FundingSettled(Event, frozen=True, array_like=True, tag=17):
+    """One market's funding of the hour that ended at `hour` (hours since the Unix epoch): who paid what, and why.
+
+    `basis` says what the rate follows (`core.funding_hour.Basis`); `premium` is the hour's mean of `samples` premiums, `makers` the
+    owners that stood in it, `skew` the net lots of those who made no quotes, `open_interest` in lots. Rates are parts of 10**12:
+    `rate` is for eight hours, `hourly` is what was charged, and from `after` the next hour's rate drifts if it must follow the
+    skew. `charge` is what a long lot pays, in millionths of a micro-USDC, at the `index` price in ticks.
+
+    `payments` are (account, micro-USDC paid; negative: received), ascending by account and without zeros; all together they are
+    `treasury` plus `insurance`. `accounts` counts them and `paid` sums up what payers paid.
+    """
+
+    market: int
+    hour: int
+    basis: int
+    samples: int
+    premium: int
+    makers: int
+    skew: int
+    open_interest: int
+    rate: int
+    hourly: int
+    after: int
+    index: int
+    charge: int
+    accounts: int
+    paid: int
+    treasury: int
+    insurance: int
+    payments: tuple[tuple[int, int], ...]
+
+
+FUNDING_RECORDS = PremiumSampled | FundingSettled
+
+
+def paid_by(event: FundingSettled, account: int) -> int:
+    """Micro-USDC that an account paid (negative: received); zero for one that neither paid nor received."""
+    place = bisect_left(event.payments, (account,))
+    if place < len(event.payments) and event.payments[place][0] == account:
+        return event.payments[place][1]
+    return 0
+
+
+def part_of(event: FundingSettled, account: int) -> FundingSettled:
+    """The record with this account's payment only: what its owner may see."""
+    return replace(event, payments=((account, paid_by(event, account)),))
+
+
+def headline(event: FundingSettled) -> FundingSettled:
+    """The record without its payments, which may be a hundred thousand: what is kept for repeats."""
+    return replace(event, payments=())

@@ -1,0 +1,33 @@
+"""Records of funding into state."""
+
+from typing import Final
+
+from core import events as e
+from core.accounts import INSURANCE, TREASURY
+from matcher.apply_book import Applier
+from matcher.state import Exchange
+
+
+def _premium_sampled(state: Exchange, event: e.PremiumSampled) -> None:
+    funding = state.funding[event.market]
+    funding.reach(event.at)
+    hour = funding.running
+    hour.samples += 1
+    hour.total += event.premium
+    hour.index = event.index
+    hour.stood.update(event.joined)
+
+
+def _funding_settled(state: Exchange, event: e.FundingSettled) -> None:
+    accounts = state.accounts
+    for account, paid in event.payments:
+        accounts[account].balance -= paid
+    accounts[TREASURY].balance += event.treasury
+    accounts[INSURANCE].balance += event.insurance
+    state.funding[event.market].settle(event)
+
+
+FUNDING_APPLIERS: Final[dict[type[e.Event], Applier]] = {
+    e.PremiumSampled: _premium_sampled,
+    e.FundingSettled: _funding_settled,
+}

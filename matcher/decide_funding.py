@@ -1,0 +1,138 @@
+"""Funding: premiums while time passes, and an hour's payments when the operator's schedule asks for them."""
+
+from core import events as e
+from core.funding import HOUR, charge_per_lot, funding_run
+from core.funding_hour import Seen, cap_of, hour_of, hour_rates
+from core.market import Market, MarketStatus
+from core.premium import impact_notional, impact_price, premium
+from core.quantities import AccountId
+from core.validity import Action
+from matcher import commands as c
+from matcher.book import Ladder, Level
+from matcher.fills import within_band
+from matcher.funding import Hour, MarketFunding
+from matcher.rejections import Code, Outcome, Rejection, Repeated
+from matcher.state import Exchange
+from matcher.trust import trusted
+
+
+def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
+    """The market's premium now; nothing while it is paused, or its index is not trusted for funding."""
+    if state.statuses[market] == MarketStatus.PAUSED or not trusted(state, market, Action.FUND, at):
+        return []
+    listed, index = state.markets[market], state.indexes[market].price
+    bids, asks = (_firm(ladders[market], listed, index, at) for ladders in (state.book.bids, state.book.asks))
+    notional = impact_notional(listed.margin_terms.tiers[0].initial)
+    bid = impact_price(_sizes(bids), listed.value_per_tick_lot, notional, ask=False)
+    ask = impact_price(_sizes(asks), listed.value_per_tick_lot, notional, ask=True)
+    standing = {level.account for level in (*bids, *asks)}
+    running, hour = state.funding[market].running, hour_of(at)
+    known = running.stood if running.number == hour else set()
+    return [
+        e.PremiumSampled(
+            at,
+            market,
+            hour,
+            premium(index, bid, ask, cap_of(listed.funding, listed.margin_terms), listed.funding.rule),
+            index,
+            bid or 0,
+            ask or 0,
+            len(standing),
+            tuple(sorted(standing - known)),
+        )
+    ]
+
+
+def _firm(ladder: Ladder, market: Market, index: int, at: int) -> list[Level]:
+    """What a taker could trade against at `at`, best first."""
+    return [level for level in ladder if level.expires > at and within_band(market, level.index, index)]
+
+
+def _sizes(levels: list[Level]) -> list[tuple[int, int]]:
+    return [(level.price, level.size) for level in levels]
+
+
+def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcome:
+    """Pay one hour of one market, once; hours are paid in order, and at what was known when each ended.
+
+    An hour in which no premium could be sampled is recorded and costs nobody anything.
+    """
+    market, number = command.market, command.hour
+    funding = state.funding.get(market)
+    if funding is None:
+        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    if number in funding.kept:
+        return Repeated((funding.kept[number],))
+    if number <= funding.settled:
+        return Rejection(
+            Code.FUNDING_SETTLED, "That hour was settled so long ago that only the ledger has it."
+        )
+    if number * HOUR > at:
+        return Rejection(Code.FUNDING_NOT_DUE, "That hour has not ended.")
+    owed = funding.owed(at)
+    if not owed or number < owed[0].number:
+        return [_settled(state, market, Hour(number), [], at)]
+    if number > owed[0].number:
+        return Rejection(Code.FUNDING_OUT_OF_ORDER, f"Hour {owed[0].number} is to be paid first.")
+    if not trusted(state, market, Action.FUND, at):
+        return Rejection(
+            Code.INDEX_UNAVAILABLE, "The market's index price is not trusted for funding now: try again."
+        )
+    return [_settled(state, market, owed[0], _held(state, market, funding), at)]
+
+
+def _held(state: Exchange, market: int, funding: MarketFunding) -> list[tuple[AccountId, int]]:
+    """Positions (account, lots) at the end of the oldest unpaid hour, ascending by account."""
+    sizes = {
+        id: held.size
+        for id, account in state.accounts.items()
+        if (held := account.positions.get(market)) is not None
+    }
+    sizes.update(funding.moved())
+    return [(AccountId(id), size) for id, size in sorted(sizes.items()) if size]
+
+
+def _settled(
+    state: Exchange, market: int, hour: Hour, positions: list[tuple[AccountId, int]], at: int
+) -> e.FundingSettled:
+    """The record of an hour that these positions were held at the end of."""
+    listed = state.markets[market]
+    makers, terms = hour.makers(), listed.funding
+    seen = Seen(
+        samples=hour.samples,
+        total=hour.total,
+        makers=owners(state, hour),
+        skew=sum(size for account, size in positions if account not in makers),
+        open_interest=sum(size for _, size in positions if size > 0),
+        last=state.funding[market].rate,
+    )
+    rates = hour_rates(terms, cap_of(terms, listed.margin_terms), seen)
+    charge = charge_per_lot(hour.index * listed.value_per_tick_lot, rates.hourly)
+    run = funding_run(positions, charge, makers, terms.treasury_share)
+    payments = tuple((int(account), int(paid)) for account, paid in run.payments if paid)
+    return e.FundingSettled(
+        at,
+        market,
+        hour.number,
+        rates.basis,
+        seen.samples,
+        rates.premium,
+        seen.makers,
+        seen.skew,
+        seen.open_interest,
+        rates.rate,
+        rates.hourly,
+        rates.after,
+        hour.index,
+        charge,
+        len(payments),
+        sum(paid for _, paid in payments if paid > 0),
+        run.treasury,
+        run.insurance,
+        payments,
+    )
+
+
+def owners(state: Exchange, hour: Hour) -> int:
+    """Owners whose quotes stood in the hour."""
+    return len({state.accounts[account].owner for account in hour.stood})

@@ -1,0 +1,105 @@
+"""What the exchange keeps for funding: every market's running hour, and the hours that ended and have not been paid.
+
+An hour is paid by the positions that were held when it ended, however late that is done: whoever comes later owes nothing for it and
+earns nothing by it, or every late hour would be an offer to collect from it. Nothing is copied for that. While an hour is unpaid, the
+size that an account had when the hour ended is noted at the account's first trade after it.
+"""
+
+from collections import deque
+from typing import Final
+
+from core.funding import HOUR
+from core.funding_events import FundingSettled, headline
+from core.funding_hour import hour_of
+from core.rates import Rate
+
+HOURS_KEPT: Final = 168
+"""Hours, of each market, that may wait to be paid, and paid ones whose first answer is kept: a week. What waits longer is given up."""
+
+
+class Hour:
+    """Sums of one market's hour; it is paid at `number` hours since the Unix epoch.
+
+    `total` adds up `samples` premiums, `index` is that of the last of them: the index price that the hour is paid at, because it was
+    known when the hour ended. `stood` are the accounts whose quotes stood in a sample, `traded` those whose quotes were filled.
+    `moved` has the sizes at the end of the hour, in lots, of accounts that have traded since.
+    """
+
+    __slots__ = ("index", "moved", "number", "samples", "stood", "total", "traded")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.samples = 0
+        self.total = 0
+        self.index = 0
+        self.stood: set[int] = set()
+        self.traded: set[int] = set()
+        self.moved: dict[int, int] = {}
+
+    def makers(self) -> set[int]:
+        """Accounts that made quotes in the hour: they stood, or were filled."""
+        return self.stood | self.traded
+
+
+class MarketFunding:
+    """Funding of one market. Hours up to `settled` are done with; `unpaid` are those that ended since, oldest first.
+
+    `rate` is the rate for eight hours after the last paid hour. `kept` are the records of paid hours, without their payments.
+    An hour without any premium is not kept: nothing is owed for it.
+    """
+
+    __slots__ = ("ends", "kept", "rate", "running", "settled", "unpaid")
+
+    def __init__(self) -> None:
+        self.settled = 0
+        self.rate = Rate(0)
+        self.unpaid: deque[Hour] = deque()
+        self.kept: dict[int, FundingSettled] = {}
+        self.begin(0)
+
+    def begin(self, number: int) -> None:
+        """Another hour runs; `ends` is when, in nanoseconds."""
+        self.running = Hour(number)
+        self.ends = number * HOUR
+
+    def reach(self, at: int) -> None:
+        """It is `at`: the hour that has ended, if one has, waits to be paid."""
+        if at < self.ends:
+            return
+        if self.running.samples:
+            self.unpaid.append(self.running)
+            if len(self.unpaid) > HOURS_KEPT:
+                self.unpaid.popleft()
+        self.begin(hour_of(at))
+
+    def moves(self, account: int, size: int, at: int) -> None:
+        """An account that holds `size` lots is about to trade."""
+        if at >= self.ends:
+            self.reach(at)
+        if self.unpaid:
+            self.unpaid[-1].moved.setdefault(account, size)
+
+    def owed(self, at: int) -> list[Hour]:
+        """Hours that have ended at `at` and are to be paid, oldest first."""
+        running = self.running
+        return [*self.unpaid, running] if running.samples and at >= self.ends else list(self.unpaid)
+
+    def moved(self) -> dict[int, int]:
+        """Sizes at the end of the oldest unpaid hour, of accounts that have traded since."""
+        sizes: dict[int, int] = {}
+        for hour in reversed(self.unpaid):
+            sizes.update(hour.moved)
+        return sizes
+
+    def settle(self, event: FundingSettled) -> None:
+        """An hour is paid."""
+        self.reach(event.at)
+        self.settled, self.rate = event.hour, Rate(event.after)
+        if self.unpaid and self.unpaid[0].number == event.hour:
+            self.unpaid.popleft()
+        self.keep(headline(event))
+
+    def keep(self, record: FundingSettled) -> None:
+        self.kept[record.hour] = record
+        if len(self.kept) > HOURS_KEPT:
+            del self.kept[next(iter(self.kept))]
