@@ -30,8 +30,8 @@ class FundingSettled(Event, frozen=True, array_like=True, tag=17):
 
     `basis` says what the rate follows (`core.funding_hour.Basis`); `premium` is the hour's mean of `samples` premiums, `makers` the
     owners that stood in it, `skew` the net lots of those who made no quotes, `open_interest` in lots. Rates are parts of 10**12:
-    `rate` is for eight hours, `hourly` is what was charged, and from `after` the next hour's rate drifts if it must follow the
-    skew. `charge` is what a long lot pays, in millionths of a micro-USDC, at the `index` price in ticks.
+    `rate` is for eight hours, `hourly` is what was charged on the notional at the `index` price (ticks), and from `after` the next
+    hour's rate drifts if it must follow the skew.
 
     `payments` are (account, micro-USDC paid; negative: received), ascending by account and without zeros; all together they are
     `treasury` plus `insurance`. `accounts` counts them and `paid` sums up what payers paid.
@@ -49,7 +49,6 @@ class FundingSettled(Event, frozen=True, array_like=True, tag=17):
     hourly: int
     after: int
     index: int
-    charge: int
     accounts: int
     paid: int
     treasury: int

@@ -9,6 +9,9 @@ from core.accounts import CLEARING
 from core.batches import BatchStatus
 from core.postings import OUTSIDE
 from ledger.batch_roots import Proof, prove_account, prove_fill
+from ledger.funding import FundingPayment as FundingPayment
+from ledger.funding import FundingRate as FundingRate
+from ledger.funding import payments_of, rates_of
 from ledger.statements import StatementLine, statement
 from ledger.tables import (
     account_events,
@@ -92,6 +95,16 @@ class Queries:
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             return await statement(connection, account, before, limit)
+
+    async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]:
+        """Up to `limit` paid hours of a market below the hour `before` (0: from the newest), newest first."""
+        async with self._engine.connect() as connection:
+            return await rates_of(connection, market, before, limit)
+
+    async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]:
+        """Up to `limit` payments of an account with sequences below `before` (0: from the newest), newest first."""
+        async with self._engine.connect() as connection:
+            return await payments_of(connection, account, before, limit)
 
     async def batch(self, number: int) -> BatchView | None:
         found = await self._batches(batches_with_signatures().where(cuts.c.batch == number))

@@ -18,7 +18,7 @@ from core.market import MarketStatus
 from core.postings import postings
 from core.quantities import SECOND
 from ledger.merges import MERGES
-from ledger.tables import account_events, deposits, fills, requests
+from ledger.tables import account_events, deposits, fills, funding_payments, funding_rates, requests
 from ledger.tables import postings as posting_lines
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -58,6 +58,8 @@ class Rows:
                 for part in parts:
                     self._move(account, part.market, -part.size, part.cost)
                     self._move(part.other, part.market, part.size, part.other_cost)
+            case e.FundingSettled():
+                self._add_funding(seq, event)
             case _:
                 self._add_money(seq, event)
         self._number(seq, event)
@@ -136,6 +138,13 @@ class Rows:
                 # A batch's transactions come in the order in which they were signed, and nothing is signed after the seal.
                 seal = signatures[-1] if signatures else ""
                 self._merged["advances"].append({"batch": batch, "status": status, "at": at, "seal": seal})
+
+    def _add_funding(self, seq: int, event: e.FundingSettled) -> None:
+        at, *terms, payments = msgspec.structs.astuple(event)
+        self._copied[funding_rates].append((*terms, seq, at))
+        self._copied[funding_payments] += [
+            (account, seq, event.market, event.hour, amount) for account, amount in payments
+        ]
 
     def _number(self, seq: int, event: e.Event) -> None:
         concerned = e.concerns(event)

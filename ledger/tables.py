@@ -5,7 +5,6 @@ memory and cannot. Check constraints say what may never be; there are no foreign
 already in order and every key would be looked up once more for each row.
 """
 
-from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -17,32 +16,16 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
-    Text,
     func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
-
-def _number(name: str, comment: str = "", *, key: bool = False) -> "Column[int]":
-    return Column(
-        name, BigInteger, primary_key=key, autoincrement=False, nullable=False, comment=comment or None
-    )
-
-
-def _text(name: str, comment: str = "", *, key: bool = False) -> "Column[str]":
-    return Column(name, Text, primary_key=key, nullable=False, comment=comment or None)
-
+from ledger.columns import metadata as metadata
+from ledger.columns import number as _number
+from ledger.columns import text as _text
+from ledger.tables_funding import funding_payments as funding_payments
+from ledger.tables_funding import funding_rates as funding_rates
 
 # --- projections of the journal --------------------------------------------------------------------------------------
 

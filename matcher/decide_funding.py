@@ -124,7 +124,6 @@ def _settled(
         rates.hourly,
         rates.after,
         hour.index,
-        charge,
         len(payments),
         sum(paid for _, paid in payments if paid > 0),
         run.treasury,

@@ -33,7 +33,7 @@ def test_every_event_moves_money_and_makes_none():
         WithdrawalFinished(0, 2, 16, 40, False, ""),
         IndexUpdated(0, 1, 1, 1, 1, "x"),
         FundingSettled(
-            *(0, 1, 9, 1, 720, 0, 2, 0, 5, 8, 1, 8, 1, 1, 2, 31, 3, 1),
+            *(0, 1, 9, 1, 720, 0, 2, 0, 5, 8, 1, 8, 1, 2, 31, 3, 1),
             payments=((16, 31), (17, -27)),
         ),
     ]

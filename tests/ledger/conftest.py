@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from core import events as e
+from core.accounts import INSURANCE
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND
 
@@ -53,15 +54,26 @@ def _settled(at: int, batch: int) -> list[e.Event]:
     ]
 
 
+def _funded(rng: random.Random, at: int, hour: int, market: int) -> list[e.Event]:
+    """A premium and a paid hour: what some pay others receive, but for the shares of treasury and insurance fund."""
+    payers, receivers = rng.sample(AGENTS[1:], 2), (INSURANCE, AGENTS[0])
+    payments = dict.fromkeys(payers, 500) | dict.fromkeys(receivers, -450)
+    rates = (1, 720, 10**8 + hour, 3, -40, 1_000, 10**8, 12_500_000, 10**8, 600_000)
+    return [
+        e.PremiumSampled(at, market, hour, 10**8, 600_000, 600_000_000_000, 0, 2, (16, 17)),
+        e.FundingSettled(at, market, hour, *rates, 4, 1_000, 99, 1, tuple(sorted(payments.items()))),
+    ]
+
+
 def history(seed: int, length: int) -> History:
     """Deposits, fills, withdrawals, prices, settled batches and more among eight agents, numbered from 1."""
     rng = random.Random(seed)
     events = _setup()
     positions: dict[tuple[int, int], int] = {}
-    fills = withdrawals = batches = 0
+    fills = withdrawals = batches = hours = 0
     for step in range(length):
         at = step * SECOND // 3
-        match rng.randrange(12):
+        match rng.randrange(13):
             case 0 | 1:
                 account, amount = rng.choice(AGENTS), rng.randrange(1, 10**9)
                 events.append(e.DepositCredited(at, account, amount, f"signature:{step}"))
@@ -77,6 +89,9 @@ def history(seed: int, length: int) -> History:
             case 6:
                 events.append(e.TierSet(at, rng.choice(AGENTS), rng.randrange(2)))
                 events.append(e.MarketStatusSet(at, rng.randrange(1, 3), rng.randrange(1, 4)))
+            case 7:
+                hours += 1
+                events += _funded(rng, at, 470_000 + hours, rng.randrange(1, 3))
             case _:
                 fills += 1
                 events += _filled(rng, at, fills, positions)

@@ -120,7 +120,7 @@ async def test_the_books_balance_and_streams_are_numbered_without_gaps(postgres_
         stream = await queries.stream(account, 0, 10_000)
         assert [one.number for one in stream] == list(range(1, len(stream) + 1))
         assert [(one.seq, one.event) for one in stream] == [
-            (seq, event) for seq, event in records if account in e.concerns(event)
+            (seq, e.seen_by(event, account)) for seq, event in records if account in e.concerns(event)
         ]
         assert await queries.stream(account, len(stream) - 1, 5) == stream[-1:]
     await pool.dispose()

@@ -4,6 +4,7 @@ import pytest
 
 from core import events as e
 from core.batches import BatchStatus
+from core.funding_events import paid_by
 from core.postings import postings
 from ledger.database import open_pool
 from ledger.projector import Projector
@@ -91,3 +92,47 @@ def test_fields_that_came_later_take_their_defaults():
     assert event_of("TierSet", payload) == e.TierSet(1, 16, 1)
     with pytest.raises(KeyError):
         event_of("Unheard", payload)
+
+
+def funded(records):
+    return [(seq, event) for seq, event in records if isinstance(event, e.FundingSettled)]
+
+
+async def test_funding_of_a_market_comes_newest_first_with_its_rates(queries, records):
+    expected = [
+        (event.hour, event.premium, event.hourly, event.index, event.treasury, event.insurance, seq, event.at)
+        for seq, event in reversed(funded(records))
+        if event.market == 1
+    ]
+    found, before = [], 0
+    while page := await queries.funding_rates(1, before, 3):
+        found += page
+        before = page[-1].hour
+    assert len(expected) > 3
+    assert [
+        (one.hour, one.premium, one.hourly, one.index_price, one.treasury, one.insurance, one.seq, one.at)
+        for one in found
+    ] == expected
+    assert await queries.funding_rates(9, 0, 3) == []
+
+
+async def test_funding_payments_of_an_account_come_newest_first(queries, records):
+    expected = [
+        (seq, event.at, event.market, event.hour, paid_by(event, 17), event.hourly, event.index)
+        for seq, event in reversed(funded(records))
+        if paid_by(event, 17)
+    ]
+    found, before = [], 0
+    while page := await queries.funding_payments(17, before, 2):
+        found += page
+        before = page[-1].seq
+    assert found == expected
+    assert len(expected) > 2
+
+
+async def test_a_private_stream_has_only_the_account_s_own_part_of_funding(queries, records):
+    parts = [
+        one.event for one in await queries.stream(17, 0, 10_000) if isinstance(one.event, e.FundingSettled)
+    ]
+    assert [part.payments for part in parts] == [((17, 500),)] * len(parts)
+    assert len(parts) > 2

@@ -260,7 +260,7 @@ def test_golden_funding_pays_what_it_said():
         16: -67_501,
         17: 57_375,
     }
-    assert (funding.settled, funding.rate, funding.kept[489_001].charge) == (489_001, 90_000_000, 67_500_000)
+    assert (funding.settled, funding.rate, funding.kept[489_001].paid) == (489_001, 90_000_000, 67_501)
     assert [state.accounts[id].number for id in (16, 17)] == [2, 2]
 
 

@@ -67,6 +67,11 @@ def sample(world, samples, makers=(), bid=INDEX - 10, ask=INDEX + 10, price=INDE
         world.pass_time(SAMPLE_EVERY)
 
 
+def pays(size, paid):
+    """What `size` lots paid in an hour, before the treasury's share."""
+    return payment(size, charge_per_lot(paid.index * LOT, paid.hourly))
+
+
 def settle(world, hour, market=1):
     return world.play(c.SettleFunding(market, hour))[0]
 
@@ -152,10 +157,9 @@ def test_the_premium_decides_the_rate_and_who_pays(world, hour, trading):
     assert paid.rate == mean - PERCENT // 20
     assert paid.hourly == paid.rate // 8
     assert paid.after == paid.rate
-    assert paid.charge == charge_per_lot(INDEX * LOT, paid.hourly)
-    long = payment(1_000, paid.charge)
+    long = pays(1_000, paid)
     assert long > 0
-    kept = -payment(-1_000, paid.charge) * 9 // 10
+    kept = -pays(-1_000, paid) * 9 // 10
     assert paid.payments == ((first, -kept), (taker, long))
     assert paid.treasury + paid.insurance == long - kept
     after = [world.balance(account) for account in trading]
@@ -234,7 +238,7 @@ def test_whoever_comes_after_an_hour_has_no_part_in_it(world, hour, trading):
     paid = settle(world, hour)
     assert [account for account, _ in paid.payments] == [first, taker]
     assert (paid_by(paid, latecomer), paid_by(paid, second)) == (0, 0)
-    assert paid_by(paid, taker) == payment(1_000, paid.charge)
+    assert paid_by(paid, taker) == pays(1_000, paid)
     assert paid.open_interest == 1_000
 
 
@@ -263,7 +267,7 @@ def test_who_only_answers_requests_is_a_maker_of_the_hour_in_which_it_was_filled
     paid = settle(world, hour)
     assert (paid.basis, paid.makers, paid.skew) == (Basis.SKEW, 0, -1_000)
     assert paid.rate < 0
-    assert paid_by(paid, maker) == -(-payment(1_000, paid.charge) * 9 // 10)
+    assert paid_by(paid, maker) == -(-pays(1_000, paid) * 9 // 10)
     sample(world, SAMPLES_PER_HOUR)
     assert settle(world, hour + 1).skew == 0
 
@@ -343,7 +347,7 @@ def test_a_restart_within_an_unpaid_hour_changes_nothing(world, replayed, hour, 
         records.append(settle(world, hour))
         assert conserved(state)
     assert records[0] == records[1] == records[2]
-    assert paid_by(records[0], taker) == payment(1_000, records[0].charge)
+    assert paid_by(records[0], taker) == pays(1_000, records[0])
     assert len({state_hash(state) for state in states}) == 1
 
 

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core import events as e
-from core.funding import HOUR, funding_run
+from core.funding import HOUR, charge_per_lot, funding_run
 from core.funding_hour import hour_of
 from matcher import commands as c
 from matcher.image import state_hash
@@ -63,7 +63,8 @@ class Books:
         world.index(1, INDEX)
         (paid,) = world.play(c.SettleFunding(1, hour.number))
         share = world.state.markets[1].funding.treasury_share
-        run = funding_run(sorted(self.ended[hour.number].items()), paid.charge, makers, share)
+        charge = charge_per_lot(INDEX * world.state.markets[1].value_per_tick_lot, paid.hourly)
+        run = funding_run(sorted(self.ended[hour.number].items()), charge, makers, share)
         assert paid.payments == tuple(payment for payment in run.payments if payment[1])
         assert sum(amount for _, amount in paid.payments) == paid.treasury + paid.insurance
         assert paid.open_interest == sum(size for size in self.ended[hour.number].values() if size > 0)
