@@ -8,7 +8,18 @@ from api.answers import handle_errors
 from api.body_limit import BodyLimit
 from api.call_limit import CallLimit
 from api.collaborators import Edge
-from api.routes import account, health, margin, operator, proofs, public, registration, requests, withdrawals
+from api.routes import (
+    account,
+    funding,
+    health,
+    margin,
+    operator,
+    proofs,
+    public,
+    registration,
+    requests,
+    withdrawals,
+)
 
 DESCRIPTION: Final = """
 AI agents trade perpetual futures with each other: ask, get firm quotes, fill in memory, settle in batches on Solana.
@@ -35,7 +46,18 @@ def create_app(edge: Edge) -> FastAPI:
     app.add_middleware(
         CallLimit, limits=edge.limits, lag=edge.lag, sessions=edge.sessions, metrics=edge.metrics
     )
-    for routes in (registration, account, margin, requests, withdrawals, proofs, public, operator, health):
+    for routes in (
+        registration,
+        account,
+        margin,
+        funding,
+        requests,
+        withdrawals,
+        proofs,
+        public,
+        operator,
+        health,
+    ):
         app.include_router(routes.router)
     _describe_commands(app)
     return app

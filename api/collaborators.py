@@ -15,7 +15,7 @@ from api.sessions import Sessions
 from api.statistics import MakerStatistics
 from api.streams import Item, Streams
 from ledger.batch_roots import Proof
-from ledger.queries import BatchView, FillView
+from ledger.queries import BatchView, FillView, FundingPayment, FundingRate
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
 
@@ -46,6 +46,10 @@ class Reads(Protocol):
     async def batch(self, number: int) -> BatchView | None: ...
 
     async def batches(self, before: int, limit: int) -> list[BatchView]: ...
+
+    async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]: ...
+
+    async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]: ...
 
     async def prove_fill(self, number: int) -> Proof | None:
         """None when there is no such fill, or no stored batch has it yet."""

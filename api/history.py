@@ -8,7 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.streams import HistoryUnavailable, Item
 from ledger.batch_roots import Proof
-from ledger.queries import BatchView, FillView, Queries
+from ledger.queries import BatchView, FillView, FundingPayment, FundingRate, Queries
 
 T = TypeVar("T")
 
@@ -33,6 +33,12 @@ class History:
 
     async def batches(self, before: int, limit: int) -> list[BatchView]:
         return await _read(self._queries.batches(before, limit))
+
+    async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]:
+        return await _read(self._queries.funding_rates(market, before, limit))
+
+    async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]:
+        return await _read(self._queries.funding_payments(account, before, limit))
 
     async def prove_fill(self, number: int) -> Proof | None:
         return await _read(self._queries.prove_fill(number))

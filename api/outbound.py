@@ -10,6 +10,10 @@ from api.units import SIDE_NAMES, Markets, usdc
 from core import events as e
 from core.batches import BatchStatus
 from core.events import Event
+from core.funding import HOUR
+from core.funding_events import paid_by
+from core.quantities import decimal_from_units
+from core.rates import RATE_UNIT
 from matcher.state import Account, Exchange
 
 MICROSECOND: Final = 1_000
@@ -153,6 +157,17 @@ class Outbound:
             cost=usdc(event.taker_cost if taker else event.maker_cost),
         )
 
+    def _funding(self, account: int, head: tuple[int, int, int], event: e.FundingSettled) -> out.Numbered:
+        units = self._markets[event.market]
+        return out.Funding(
+            *head,
+            market=units.symbol,
+            hour=micros(event.hour * HOUR),
+            hourly=decimal_from_units(event.hourly, RATE_UNIT),
+            index=units.price(event.index),
+            amount=usdc(-paid_by(event, account)),
+        )
+
     def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> out.Numbered:
         return self.closed(event, head)
 
@@ -167,5 +182,6 @@ PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], 
     e.WithdrawalFinished: Outbound._finished,
     e.Filled: Outbound._filled,
     e.RequestClosed: Outbound._closed,
+    e.FundingSettled: Outbound._funding,
 }
 """Every durable event that `core.events.concerns` gives to an account, but those of `api.outbound_risk`."""

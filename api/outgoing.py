@@ -172,6 +172,20 @@ class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
     signature: str
 
 
+class Funding(Numbered, frozen=True, tag="funding"):
+    """The account's part of an hour's funding: `amount` came into the balance, a negative one was paid out of it.
+
+    `hour` is the instant at which the hour ended and was due; `hourly` is the rate that was charged on the notional at the `index`
+    price, as a plain decimal (0.0001 is 0.01 %), positive when longs pay.
+    """
+
+    market: str
+    hour: int
+    hourly: str
+    index: str
+    amount: str
+
+
 class Fill(Numbered, frozen=True, tag="fill"):
     """A trade of this account. `side` and `realized` are its own; only the taker pays `fee`; `cost` is that of its position
     after the trade."""

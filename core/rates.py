@@ -4,6 +4,7 @@ Premiums and funding rates need ten decimals, so a `Rate` counts parts of 10**12
 `Rate`; the product of two shares in parts per million is one already.
 """
 
+from decimal import Decimal
 from typing import Final, NewType
 
 Rate = NewType("Rate", int)
@@ -12,6 +13,7 @@ Rate = NewType("Rate", int)
 RATE_ONE: Final = 10**12
 """The rate of 100 %."""
 PERCENT: Final = RATE_ONE // 100
+RATE_UNIT: Final = Decimal("1E-12")
 
 
 def divide_to_zero(numerator: int, denominator: int) -> int:

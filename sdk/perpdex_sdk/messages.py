@@ -137,6 +137,16 @@ class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
     signature: str
 
 
+class Funding(Numbered, frozen=True, tag="funding"):
+    """The account's part of an hour's funding; `amount` came in, a negative one was paid."""
+
+    market: str
+    hour: int
+    hourly: str
+    index: str
+    amount: str
+
+
 class Fill(Numbered, frozen=True, tag="fill"):
     fill: int
     request: int
@@ -260,6 +270,7 @@ Incoming = (
     | SessionsRevoked
     | Deposit
     | Withdrawal
+    | Funding
     | Fill
     | RequestClosed
     | MarginWarning

@@ -79,6 +79,48 @@ class MarginPreview(msgspec.Struct, frozen=True):
     after: Risk
 
 
+class FundingHour(msgspec.Struct, frozen=True):
+    """A paid hour of a market; rates are plain decimals, `rate` for eight hours, `hourly` what was charged; positive: longs pay."""
+
+    hour: int
+    at: int
+    basis: str
+    samples: int
+    premium: str
+    makers: int
+    rate: str
+    hourly: str
+    index: str | None
+    paid: str
+
+
+class FundingPrediction(msgspec.Struct, frozen=True):
+    """What the running hour, which ends at `hour`, will charge if it goes on as it has."""
+
+    market: str
+    hour: int
+    basis: str
+    rate: str
+    hourly: str
+    premium: str
+    samples: int
+    expected: int
+    makers: int
+    cap: str
+
+
+class FundingPayment(msgspec.Struct, frozen=True):
+    """`amount` came in, a negative one was paid."""
+
+    market: str
+    hour: int
+    at: int
+    amount: str
+    hourly: str
+    index: str
+    seq: int
+
+
 class Escrow(msgspec.Struct, frozen=True):
     program: str
     escrow: str
@@ -143,6 +185,14 @@ class _Markets(msgspec.Struct, frozen=True):
     markets: list[Market]
 
 
+class _FundingHours(msgspec.Struct, frozen=True):
+    hours: list[FundingHour]
+
+
+class _FundingPayments(msgspec.Struct, frozen=True):
+    payments: list[FundingPayment]
+
+
 class Rest:
     """Typed calls. Reads and idempotent calls are repeated a few times when the exchange cannot be reached."""
 
@@ -192,6 +242,19 @@ class Rest:
     async def prices(self) -> Prices:
         """How far every market's index is believed, why not further, and what its sources say."""
         return (await self._call("GET", "/api/v1/status", _Status)).prices
+
+    async def funding_history(self, market: str, before: int = 0, limit: int = 100) -> list[FundingHour]:
+        """Paid hours of a market, newest first; `before` is an instant."""
+        path = f"/api/v1/markets/{market}/funding?limit={limit}" + (f"&before={before}" if before else "")
+        return (await self._call("GET", path, _FundingHours)).hours
+
+    async def predicted_funding(self, market: str) -> FundingPrediction:
+        return await self._call("GET", f"/api/v1/markets/{market}/funding/predicted", FundingPrediction)
+
+    async def funding_payments(self, before: int = 0, limit: int = 100) -> list[FundingPayment]:
+        """What the account paid and received, newest first; `before` is the `seq` of one."""
+        path = f"/api/v1/account/funding?limit={limit}" + (f"&before={before}" if before else "")
+        return (await self._call("GET", path, _FundingPayments)).payments
 
     async def escrow(self) -> Escrow:
         return await self._call("GET", "/api/v1/escrow", Escrow)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import websockets
+from msgspec.structs import astuple
 from solders.keypair import Keypair
 
 from api.collaborators import EscrowInfo, WithdrawalView
@@ -19,11 +20,12 @@ from api.server import Given, Server
 from api.sessions import Sessions
 from api.streams import Item
 from core.batches import BatchStatus
-from core.events import BatchAdvanced, Filled, SettlementCut, concerns
+from core.events import BatchAdvanced, Filled, FundingSettled, SettlementCut, concerns
+from core.funding_events import paid_by
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
 from core.validity import Validity
-from ledger.queries import BatchView, FillView
+from ledger.queries import BatchView, FillView, FundingPayment, FundingRate
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.tail import Tail
@@ -90,6 +92,24 @@ class JournalReads:
                 row = rows[event.batch]
                 rows[event.batch] = row._replace(status=event.status, signatures=event.signatures)
         return [row for row in reversed(rows.values()) if row.batch < before][:limit]
+
+    async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]:
+        paid = [(seq, event) for seq, event in self._records() if isinstance(event, FundingSettled)]
+        rows = [
+            FundingRate(*astuple(event)[1:-1], seq, event.at)
+            for seq, event in reversed(paid)
+            if event.market == market and event.hour < before
+        ]
+        return rows[:limit]
+
+    async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]:
+        paid = [(seq, event) for seq, event in self._records() if isinstance(event, FundingSettled)]
+        rows = [
+            FundingPayment(seq, one.at, one.market, one.hour, paid_by(one, account), one.hourly, one.index)
+            for seq, one in reversed(paid)
+            if paid_by(one, account) and seq < before
+        ]
+        return rows[:limit]
 
     async def prove_fill(self, number: int) -> None:
         """Proofs are the real ledger's: see test_history_reads."""
@@ -180,9 +200,10 @@ class Exchange:
         self.options = options
         self.sockets: list[Any] = []
         self.withdrawals = WithdrawalsInMemory()
+        self.clock = options.get("clock", time.time_ns)
 
     async def start(self) -> None:
-        self.engine = Engine(self.journal, time.time_ns, segment_bytes=4 * 1024 * 1024)
+        self.engine = Engine(self.journal, self.clock, segment_bytes=4 * 1024 * 1024)
         for market in DEFAULT_MARKETS:
             self.engine.submit(c.ListMarket(market), None)
         for market in DEFAULT_MARKETS:
@@ -209,7 +230,7 @@ class Exchange:
         self.engine.close()
 
     def index(self, market: int, price: int, validity: Validity = Validity.VALID) -> None:
-        self.engine.submit(c.UpdateIndex(market, price, 0, time.time_ns(), "test", validity), None)
+        self.engine.submit(c.UpdateIndex(market, price, 0, self.clock(), "test", validity), None)
 
     async def agent(
         self, name: str = "agent", deposit: int = 1_000_000 * 1_000_000, owner: Keypair | None = None
