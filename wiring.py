@@ -22,6 +22,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from activities.deposits import DepositActivities
 from activities.engine_door import EngineDoor
+from activities.funding import FundingActivities
 from activities.landing import Lander
 from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
@@ -151,6 +152,7 @@ class Steps:
     slots: SlotActivities
     withdrawals: WithdrawalActivities
     open_withdrawals: OpenWithdrawalActivities
+    funding: FundingActivities
     schedules: ScheduleActivities
 
 
@@ -171,6 +173,7 @@ async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Step
                 door, ledger, queries, escrow, lander, operator, settings.withdrawal_minimum
             ),
             open_withdrawals=OpenWithdrawalActivities(door, client, settings.task_queue),
+            funding=FundingActivities(door),
             schedules=ScheduleActivities(client, settings.task_queue),
         )
     finally:

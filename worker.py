@@ -17,6 +17,7 @@ from settings import Settings
 from wiring import Steps, metrics_runtime, temporal_client, worker_steps
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
+from workflows.funding import FundingHourWorkflow, FundingWorkflow
 from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import PAYMENTS
@@ -25,6 +26,8 @@ from workflows.withdrawals import WithdrawalWorkflow
 WORKFLOWS: Final = [
     BatchWorkflow,
     DepositsWorkflow,
+    FundingHourWorkflow,
+    FundingWorkflow,
     SettlementTickWorkflow,
     SettlementWorkflow,
     WithdrawalWorkflow,
@@ -62,6 +65,9 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
             steps.withdrawals.reserve,
             steps.withdrawals.build_message,
             steps.open_withdrawals.take_up_withdrawals,
+            steps.funding.funded_markets,
+            steps.funding.missed_hours,
+            steps.funding.pay_hour,
             steps.schedules.wake_settlement,
             steps.schedules.pause_settlement,
         ],

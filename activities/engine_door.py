@@ -77,6 +77,15 @@ class OpenWithdrawal(msgspec.Struct, frozen=True):
     at: int
 
 
+class FundingDue(msgspec.Struct, frozen=True):
+    """A market's hours (since the Unix epoch) that have ended and wait to be paid, oldest first; those up to `settled` are done."""
+
+    market: int
+    symbol: str
+    settled: int
+    unpaid: list[int]
+
+
 class EngineState(msgspec.Struct, frozen=True):
     """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
 
@@ -132,6 +141,10 @@ class EngineDoor:
     async def open_withdrawals(self) -> list[OpenWithdrawal]:
         body = await self._ask("GET", f"{DOOR}/withdrawals/open")
         return msgspec.json.decode(body, type=list[OpenWithdrawal])
+
+    async def funding(self) -> list[FundingDue]:
+        """What is due of every market."""
+        return msgspec.json.decode(await self._ask("GET", f"{DOOR}/funding"), type=list[FundingDue])
 
     async def state(self) -> EngineState:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/state"), type=EngineState)

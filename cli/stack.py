@@ -29,7 +29,7 @@ from settings import Settings
 from wiring import rpc_url, temporal_client
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-SEARCH_ATTRIBUTES: Final = ("Batch=Keyword", "Agent=Keyword")
+SEARCH_ATTRIBUTES: Final = ("Batch=Keyword", "Agent=Keyword", "Market=Keyword")
 START_S: Final = 90.0
 """How long one part may take until it answers."""
 AGENTS: Final = ("makers", "traders")

@@ -5,7 +5,6 @@ memory and cannot. Check constraints say what may never be; there are no foreign
 already in order and every key would be looked up once more for each row.
 """
 
-
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,

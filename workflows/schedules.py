@@ -1,4 +1,4 @@
-"""What must exist in Temporal before anything runs: search attributes, the entity workflows, the settlement Schedule."""
+"""What must exist in Temporal before anything runs: search attributes, the entity workflows, and the Schedules."""
 
 from datetime import timedelta
 from typing import Final
@@ -21,20 +21,25 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from workflows.deposits import DEPOSITS_ID, DepositsWorkflow
+from workflows.funding import HOUR, FundingHourWorkflow
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
-from workflows.steps import AGENT, BATCH
+from workflows.steps import AGENT, BATCH, MARKET
 
 TICK_LIFE: Final = timedelta(minutes=5)
 CATCHUP: Final = timedelta(seconds=60)
 """After an outage one wake-up is enough, for a cut covers everything since the last one: older missed ones are not made up."""
+FUNDING_SCHEDULE: Final = "funding-hourly"
+"""Id of the Schedule that has every hour's funding paid."""
+FUNDING_CATCHUP: Final = timedelta(days=7)
+"""As long as the exchange keeps unpaid hours: whatever outage ends before then leaves out none."""
 
 
 async def ensure_search_attributes(client: Client) -> None:
-    """Register `Batch` and `Agent` as keywords where they are missing."""
+    """Register `Batch`, `Agent` and `Market` as keywords where they are missing."""
     listed = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace)
     )
-    missing = [key.name for key in (BATCH, AGENT) if key.name not in listed.custom_attributes]
+    missing = [key.name for key in (BATCH, AGENT, MARKET) if key.name not in listed.custom_attributes]
     if missing:
         keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
         await client.operator_service.add_search_attributes(
@@ -61,26 +66,44 @@ async def ensure_entities(client: Client, task_queue: str) -> None:
 
 
 async def ensure_schedules(client: Client, task_queue: str, interval: timedelta) -> None:
-    """Create the settlement Schedule, or give it this interval; a pause that someone set stays.
+    """Create the Schedules, or bring them up to date; a pause that someone set stays.
 
-    Overlap SKIP: a wake-up while one is still being delivered adds nothing.
+    Settlement is woken every `interval`; overlap SKIP: a wake-up while one is still being delivered adds nothing. Funding is due at
+    every full hour; overlap BUFFER_ALL: no hour is left out, and they start in order.
     """
-    wanted = Schedule(
-        action=ScheduleActionStartWorkflow(
-            SettlementTickWorkflow.run,
-            id="settlement-tick",
-            task_queue=task_queue,
-            execution_timeout=TICK_LIFE,
+    await _ensure(
+        client,
+        SETTLEMENT_SCHEDULE,
+        Schedule(
+            action=ScheduleActionStartWorkflow(
+                SettlementTickWorkflow.run,
+                id="settlement-tick",
+                task_queue=task_queue,
+                execution_timeout=TICK_LIFE,
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
+    )
+    await _ensure(
+        client,
+        FUNDING_SCHEDULE,
+        Schedule(
+            action=ScheduleActionStartWorkflow(
+                FundingHourWorkflow.run, id="funding-hour", task_queue=task_queue
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=HOUR)]),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ALL, catchup_window=FUNDING_CATCHUP),
+        ),
     )
 
+
+async def _ensure(client: Client, id: str, wanted: Schedule) -> None:
     def updated(current: ScheduleUpdateInput) -> ScheduleUpdate:
         wanted.state = current.description.schedule.state
         return ScheduleUpdate(wanted)
 
     try:
-        await client.create_schedule(SETTLEMENT_SCHEDULE, wanted)
+        await client.create_schedule(id, wanted)
     except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle(SETTLEMENT_SCHEDULE).update(updated)
+        await client.get_schedule_handle(id).update(updated)

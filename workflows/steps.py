@@ -14,6 +14,8 @@ BATCH: Final = SearchAttributeKey.for_keyword("Batch")
 """Search attribute: number of the settlement batch a workflow works on."""
 AGENT: Final = SearchAttributeKey.for_keyword("Agent")
 """Search attribute: engine account of the agent a workflow works for."""
+MARKET: Final = SearchAttributeKey.for_keyword("Market")
+"""Search attribute: symbol of the market a workflow works on."""
 
 HEARTBEAT: Final = timedelta(seconds=5)
 """An activity that says nothing for so long is tried again elsewhere: its worker is gone."""

@@ -26,6 +26,7 @@ from temporalio.worker import Worker
 
 import worker as worker_process
 from activities.deposits import DepositActivities
+from activities.funding import FundingActivities
 from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.schedules import ScheduleActivities
@@ -35,8 +36,9 @@ from activities.withdrawals import WithdrawalActivities
 from wiring import Steps
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
+from workflows.funding import FundingHourWorkflow, FundingWorkflow
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
-from workflows.steps import AGENT, BATCH, PAYMENTS
+from workflows.steps import AGENT, BATCH, MARKET, PAYMENTS
 from workflows.withdrawals import WithdrawalWorkflow
 
 TASK_QUEUE = "test"
@@ -46,6 +48,8 @@ HISTORIES = Path(__file__).with_name("histories")
 WORKFLOWS = [
     BatchWorkflow,
     DepositsWorkflow,
+    FundingHourWorkflow,
+    FundingWorkflow,
     SettlementTickWorkflow,
     SettlementWorkflow,
     WithdrawalWorkflow,
@@ -101,6 +105,7 @@ METHODS: list[Callable[..., Any]] = [
         SlotActivities,
         WithdrawalActivities,
         OpenWithdrawalActivities,
+        FundingActivities,
     )
     for name, member in vars(owner).items()
     if hasattr(member, "__temporal_activity_definition")
@@ -114,7 +119,9 @@ async def environment() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_time_skipping(test_server_existing_path=server) as environment:
         keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
         await environment.client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(search_attributes={key.name: keyword for key in (BATCH, AGENT)})
+            AddSearchAttributesRequest(
+                search_attributes={key.name: keyword for key in (BATCH, AGENT, MARKET)}
+            )
         )
         yield environment
 

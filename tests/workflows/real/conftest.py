@@ -154,6 +154,7 @@ class Network:
             *("--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={LONG_HISTORY}"),
             *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
             *("--search-attribute", "Batch=Keyword", "--search-attribute", "Agent=Keyword"),
+            *("--search-attribute", "Market=Keyword"),
         ]
 
     async def start(self) -> None:
