@@ -1,5 +1,7 @@
 """Funding: premiums while time passes, and an hour's payments when the operator's schedule asks for them."""
 
+from typing import cast
+
 from core import events as e
 from core.funding import HOUR, charge_per_lot, funding_run
 from core.funding_hour import Seen, cap_of, hour_of, hour_rates
@@ -82,14 +84,16 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
 
 
 def _held(state: Exchange, market: int, funding: MarketFunding) -> list[tuple[AccountId, int]]:
-    """Positions (account, lots) at the end of the oldest unpaid hour, ascending by account."""
-    sizes = {
-        id: held.size
+    """Positions (account, lots) at the end of the oldest unpaid hour, ascending by account, as accounts are kept."""
+    held = [
+        (id, account.positions[market].size)
         for id, account in state.accounts.items()
-        if (held := account.positions.get(market)) is not None
-    }
-    sizes.update(funding.moved())
-    return [(AccountId(id), size) for id, size in sorted(sizes.items()) if size]
+        if market in account.positions
+    ]
+    if moved := funding.moved():
+        sizes = dict(held) | moved
+        held = [(id, size) for id, size in sorted(sizes.items()) if size]
+    return cast(list[tuple[AccountId, int]], held)
 
 
 def _settled(
@@ -102,14 +106,14 @@ def _settled(
         samples=hour.samples,
         total=hour.total,
         makers=owners(state, hour),
-        skew=sum(size for account, size in positions if account not in makers),
-        open_interest=sum(size for _, size in positions if size > 0),
+        skew=sum([size for account, size in positions if account not in makers]),
+        open_interest=sum([size for _, size in positions if size > 0]),
         last=state.funding[market].rate,
     )
     rates = hour_rates(terms, cap_of(terms, listed.margin_terms), seen)
     charge = charge_per_lot(hour.index * listed.value_per_tick_lot, rates.hourly)
     run = funding_run(positions, charge, makers, terms.treasury_share)
-    payments = tuple((int(account), int(paid)) for account, paid in run.payments if paid)
+    payments = tuple([payment for payment in run.payments if payment[1]])
     return e.FundingSettled(
         at,
         market,
@@ -125,7 +129,7 @@ def _settled(
         rates.after,
         hour.index,
         len(payments),
-        sum(paid for _, paid in payments if paid > 0),
+        sum([paid for _, paid in payments if paid > 0]),
         run.treasury,
         run.insurance,
         payments,

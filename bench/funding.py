@@ -1,0 +1,149 @@
+"""Funding of one hour for 100,000 positions, next to a naive loop that pays each account by itself.
+
+python -m bench.funding [POSITIONS]
+"""
+
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from bench.engine import INDEX, START, owner
+from bench.report import NOISE, table
+from core import events as e
+from core.accounts import INSURANCE, TREASURY
+from core.funding import HOUR, charge_per_lot, payment
+from core.funding_hour import hour_of
+from core.market import DEFAULT_MARKETS
+from core.position import Position
+from core.quantities import share_down
+from matcher import commands as c
+from matcher.apply import apply
+from matcher.decide import decide
+from matcher.image import dump, load
+from matcher.state import Exchange, conserved
+
+POSITIONS: Final = 100_000
+REPETITIONS: Final = 5
+MARKET: Final = DEFAULT_MARKETS[0]
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+ABOUT: Final = """\
+One hour of one market is paid: decided, applied and encoded as a journal record. Every second account is long, every hundredth made
+quotes. The naive loop does the same amounts account by account: a record each, applied and encoded by itself. The exchange does
+nothing else meanwhile, so the first figure is how long everybody waits once an hour."""
+
+
+class Paid(e.Event, frozen=True, array_like=True, tag=90):
+    """What the naive loop writes for each account."""
+
+    market: int
+    hour: int
+    account: int
+    amount: int
+    treasury: int
+    insurance: int
+
+
+def populated(positions: int) -> tuple[Exchange, int]:
+    """An exchange with an unpaid hour and so many positions; every hundredth account stood in the hour. And the hour."""
+    state = Exchange()
+    hour = hour_of(START)
+    for command in (
+        c.StartEpoch(),
+        c.ListMarket(MARKET),
+        c.UpdateIndex(MARKET.id, INDEX + 7, 0, START, "benchmark"),
+    ):
+        play(state, command, START)
+    value = MARKET.notional(INDEX, 1)
+    for number in range(positions):
+        registered = play(state, c.RegisterAgent(owner(number + 1), "benchmark"), START)[0]
+        account = state.accounts[registered.account]  # type: ignore[attr-defined]
+        size = (1 + number // 2 % 97) * (1 if number % 2 else -1)
+        account.positions[MARKET.id] = Position(size, size * value)
+    stood = tuple(range(16, 16 + positions, 100))
+    sampled = e.PremiumSampled(START, MARKET.id, hour, 10**9, INDEX + 7, 0, 0, len(stood), stood)
+    apply(state, sampled)
+    assert conserved(state)
+    return state, hour
+
+
+def play(state: Exchange, command: c.Command, at: int) -> list[e.Event]:
+    events = decide(state, command, at)
+    assert type(events) is list, events
+    for event in events:
+        apply(state, event)
+    return events
+
+
+def in_one_pass(state: Exchange, hour: int) -> int:
+    """Bytes of the record."""
+    return sum(len(_encode(event)) for event in play(state, c.SettleFunding(MARKET.id, hour), hour * HOUR))
+
+
+def one_by_one(state: Exchange, hour: int) -> int:
+    """Bytes of all records."""
+    funding, accounts = state.funding[MARKET.id], state.accounts
+    makers, share = funding.running.makers(), 1_000_000 - MARKET.funding.treasury_share
+    charge = charge_per_lot(MARKET.notional(INDEX + 7, 1), 12_500_000)
+    written, left = 0, 0
+    for account in list(accounts.values()):
+        position = account.positions.get(MARKET.id)
+        if position is None:
+            continue
+        amount, treasury = payment(position.size, charge), 0
+        if amount < 0 and account.id in makers:
+            kept = share_down(-amount, share)
+            treasury, amount = -amount - kept, -kept
+        left += amount - treasury
+        event = Paid(hour * HOUR, MARKET.id, hour, account.id, amount, treasury, 0)
+        accounts[event.account].balance -= event.amount
+        accounts[TREASURY].balance += event.treasury
+        accounts[event.account].number += 1
+        state.seq += 1
+        written += len(_encode(event))
+    accounts[INSURANCE].balance += left
+    return written
+
+
+def seconds(image: bytes, hour: int, measured: Callable[[Exchange, int], int]) -> tuple[list[float], int]:
+    """Time of each repetition on an exchange of its own, and the bytes written."""
+    taken, written = [], 0
+    for _ in range(REPETITIONS):
+        state = load(image)
+        gc.collect()
+        gc.freeze()
+        started = time.perf_counter()
+        written = measured(state, hour)
+        taken.append(time.perf_counter() - started)
+        assert conserved(state)
+    return taken, written
+
+
+def main() -> None:
+    positions = int(sys.argv[1]) if len(sys.argv) > 1 else POSITIONS
+    state, hour = populated(positions)
+    image, rows = dump(state), []
+    for what, measured in (("one record, one pass", in_one_pass), ("a record for each account", one_by_one)):
+        taken, written = seconds(image, hour, measured)
+        median = statistics.median(taken)
+        rows.append(
+            (
+                what,
+                f"{median * 1e3:.0f}",
+                f"{min(taken) * 1e3:.0f}",
+                f"{median / positions * 1e6:.2f}",
+                f"{written / 1e6:.2f}",
+            )
+        )
+    print("## Funding\n")
+    print(f"{ABOUT} {positions:,} positions, median and best of {REPETITIONS} repetitions. {NOISE}\n")
+    print(table(["what", "ms", "best ms", "us a position", "MB in the journal"], rows))
+
+
+if __name__ == "__main__":
+    main()
