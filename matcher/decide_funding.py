@@ -15,7 +15,7 @@ from matcher.fills import within_band
 from matcher.funding import Hour, MarketFunding
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
-from matcher.trust import trusted
+from matcher.trust import trusted, untrusted
 
 
 def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
@@ -76,10 +76,9 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
         return [_settled(state, market, Hour(number), [], at)]
     if number > owed[0].number:
         return Rejection(Code.FUNDING_OUT_OF_ORDER, f"Hour {owed[0].number} is to be paid first.")
-    if not trusted(state, market, Action.FUND, at):
-        return Rejection(
-            Code.INDEX_UNAVAILABLE, "The market's index price is not trusted for funding now: try again."
-        )
+    refused = untrusted(state, (market,), Action.FUND, at)
+    if refused is not None:
+        return refused
     return [_settled(state, market, owed[0], _held(state, market, funding), at)]
 
 

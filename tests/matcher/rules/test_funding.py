@@ -67,6 +67,13 @@ def sample(world, samples, makers=(), bid=INDEX - 10, ask=INDEX + 10, price=INDE
         world.pass_time(SAMPLE_EVERY)
 
 
+def an_hour(world):
+    """Later, with a premium."""
+    world.now += HOUR
+    world.index(1, INDEX)
+    world.pass_time(0)
+
+
 def pays(size, paid):
     """What `size` lots paid in an hour, before the treasury's share."""
     return payment(size, charge_per_lot(paid.index * LOT, paid.hourly))
@@ -88,6 +95,7 @@ def test_premiums_are_sampled_at_whole_multiples_of_five_seconds(world, hour):
     assert len(premiums(world)) == begun
     world.pass_time(2 * SECOND)
     world.pass_time(7 * SECOND)
+    world.index(1, INDEX)
     world.pass_time(60 * SECOND)
     sampled = premiums(world)[begun:]
     starts = (hour - 1) * HOUR
@@ -194,6 +202,7 @@ def test_an_hour_is_not_paid_before_it_ends(world, hour, trading):
     assert world.refuse(c.SettleFunding(1, hour)) == "funding_not_due"
     assert world.refuse(c.SettleFunding(9, hour)) == "market_unknown"
     world.now += 1
+    world.index(1, INDEX)
     assert settle(world, hour).samples > 0
 
 
@@ -297,6 +306,7 @@ def test_an_hour_in_which_nothing_was_seen_costs_nobody_anything(world, hour, tr
 
 def test_hours_without_a_premium_may_be_passed_over(world, hour):
     world.now += 5 * HOUR
+    world.index(1, INDEX)
     settle(world, hour)
     settle(world, hour + 3)
     assert world.refuse(c.SettleFunding(1, hour + 2)) == "funding_settled"
@@ -305,14 +315,12 @@ def test_hours_without_a_premium_may_be_passed_over(world, hour):
 
 def test_hours_that_nobody_pays_are_given_up_after_a_week(world, hour, trading):
     for _ in range(HOURS_KEPT + 2):
-        world.index(1, INDEX)
-        world.pass_time(HOUR)
+        an_hour(world)
     unpaid = world.state.funding[1].unpaid
     assert [unpaid[0].number, unpaid[-1].number] == [hour + 2, hour + HOURS_KEPT + 1]
     assert settle(world, hour + 1).basis == Basis.NOTHING
     for number in range(HOURS_KEPT + 1):
-        world.index(1, INDEX)
-        world.pass_time(HOUR)
+        an_hour(world)
         assert settle(world, hour + 2 + number).hour == hour + 2 + number
     assert len(world.state.funding[1].kept) == HOURS_KEPT
     assert world.refuse(c.SettleFunding(1, hour + 1)) == "funding_settled"
