@@ -67,6 +67,7 @@ class Hours:
         return paid.json()
 
     async def pay(self, hour: int) -> Any:
+        self.exchange.index(1, 600_000)
         return await self.exchange.operator({"type": "SettleFunding", "market": 1, "hour": hour})
 
     async def get(self, path: str, agent: Any = None) -> Any:

@@ -62,14 +62,15 @@ async def test_the_books_follow_an_hour_s_funding(exchange: Any, clock: Clock, a
     trader.on(m.Funding, lambda _: paid.set())
     assert (await trader.rest.predicted_funding("BTC-PERP")).market == "BTC-PERP"
     clock.ahead += 60 * 10**9
-    engine.submit(c.Advance(), None)
+    exchange.index(1, 600_000)
     while 0 < engine.state.next_deadline() <= clock():
         engine.submit(c.Advance(), None)
     hour = hour_of(engine.last_at)
     clock.ahead += hour * HOUR - clock()
+    exchange.index(1, 600_000)
     before = trader.balance
     await engine.ask(c.SettleFunding(1, hour))
-    await paid.wait()
+    await asyncio.wait_for(paid.wait(), 20)
     (hours,) = await trader.rest.funding_history("BTC-PERP")
     (payment,) = await trader.rest.funding_payments()
     assert hours.hour == payment.hour == hour * HOUR // 1_000
