@@ -371,3 +371,19 @@ def test_a_balance_may_go_below_zero_by_funding(world, hour):
         assert settle(world, hour + number).hourly > PERCENT * 7 // 10
     assert world.balance(taker) < 0
     assert world.state.margin_of(world.state.accounts[taker]).equity > 0
+
+
+def test_a_payment_that_takes_an_account_below_maintenance_starts_its_liquidation(world, hour):
+    maker, other, taker = world.agent(1), world.agent(2), world.agent(3, deposit=130_000_000)
+    world.quotes(maker, [], [(INDEX, 1_000)])
+    world.request(taker, "all", 1, 1_000, INDEX)
+    for number in range(2):
+        sample(world, SAMPLES_PER_HOUR, (maker, other), INDEX + 100_000, INDEX + 110_000)
+        # Without quotes the mark is the index.
+        world.play(c.CancelAll(maker))
+        world.play(c.CancelAll(other))
+        world.index(1, INDEX)
+        assert not any(isinstance(event, e.LiquidationStarted) for event in world.pass_time(0))
+        settle(world, hour + number)
+    begun = [event for event in world.pass_time(0) if isinstance(event, e.LiquidationStarted)]
+    assert [event.account for event in begun] == [taker]
