@@ -80,7 +80,7 @@ async def refusal(agent: Any, payload: str | bytes) -> str:
 async def test_fields_that_mean_nothing(exchange: Any, op: str) -> None:
     agent = await exchange.agent()
     await agent.open()
-    before = exchange.engine.state.seq
+    before = exchange.recorded
     cases = [{**VALID[op], name: value} for name in VALID[op] for value in WRONG[name]]
     cases += [
         {name: value for name, value in VALID[op].items() if name != missing} for missing in _required(op)
@@ -96,7 +96,7 @@ async def test_fields_that_mean_nothing(exchange: Any, op: str) -> None:
         code = await refusal(agent, json.dumps({"op": op, "id": key, **VALID[op]}))
         assert code == "bad_message", key
         await agent.ask(op="ping", id="reset")
-    assert exchange.engine.state.seq == before
+    assert exchange.recorded == before
     assert not exchange.engine.state.book.requests
 
 
