@@ -301,7 +301,7 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
     state, now = world.state, world.now
     account, index = rng.randrange(16, 24), state.indexes[1].price
     wild = rng.choice([-1, 0, 10**12 + 1])
-    match rng.choices(range(10), [30, 35, 8, 4, 4, 3, 4, 4, 4, 8])[0]:
+    match rng.choices(range(10), [30, 35, 8, 4, 4, 3, 4, 4, 1, 8])[0]:
         case 0:
             bid, ask = index - rng.randrange(1, 200), index + rng.randrange(1, 200)
             sizes = rng.randrange(1, 5_000), rng.randrange(1, 5_000)
@@ -355,10 +355,11 @@ def test_thousands_of_commands_that_trade_neither_make_nor_lose_money(new_world,
         world.do(trading_command(rng, world, number))
         if number % 100 == 0:
             world.pass_time(rng.choice((SECOND, 10 * MINUTE, 25 * MINUTE)))
+            world.index(1, world.state.indexes[1].price)
             check_caches(world)
             check_position_caps(world)
     assert world.state.last_fill > 300
     assert world.state.cut is not None
     assert world.state.paid_out > 0
-    assert sum(event.accounts for event in world.journal if isinstance(event, e.FundingSettled)) > 10
+    assert sum(event.accounts for event in world.journal if isinstance(event, e.FundingSettled)) > 5
     assert state_hash(replayed(world.journal)) == state_hash(world.state)
