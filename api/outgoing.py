@@ -293,7 +293,7 @@ class Deleveraged(Numbered, frozen=True, tag="deleveraged"):
 
 
 class LiquidationEnded(Numbered, frozen=True, tag="liquidation_ended"):
-    """`why` is recovered, or what closed the last position: sold, taken_over or deleveraged."""
+    """`why` is recovered, or what closed the last position: sold, taken_over, deleveraged or delisted."""
 
     liquidation: int
     why: str

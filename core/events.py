@@ -26,6 +26,7 @@ from core.liquidation_events import (
     TakenOver,
 )
 from core.market import Market
+from core.operator_events import OPERATOR_RECORDS, MarketSettled, alone
 from core.validity import Validity
 
 
@@ -51,8 +52,12 @@ class MarketListed(Event, frozen=True, array_like=True, tag=2):
 
 
 class MarketStatusSet(Event, frozen=True, array_like=True, tag=3):
+    """`who` and `why` as in `core.operator_events`; empty in records older than those."""
+
     market: int
     status: int
+    who: str = ""
+    why: str = ""
 
 
 class IndexUpdated(Event, frozen=True, array_like=True, tag=4):
@@ -321,6 +326,7 @@ DURABLE: Final = (
     | SessionsRevoked
     | LIQUIDATION_RECORDS
     | FUNDING_RECORDS
+    | OPERATOR_RECORDS
 )
 """Union of the event types that are journal records."""
 
@@ -368,6 +374,9 @@ def concerns(event: Event) -> tuple[int, ...]:
         # The fund's part is nobody's private matter.
         others = {part.other for part in event.parts} - {INSURANCE}  # type: ignore[attr-defined]
         return (event.account, *sorted(others))  # type: ignore[attr-defined]
+    if kind is MarketSettled:
+        # The insurance fund's part is nobody's private matter.
+        return tuple(end.account for end in event.positions if end.account >= FIRST_AGENT)  # type: ignore[attr-defined]
     return ()
 
 
@@ -375,6 +384,8 @@ def seen_by(event: Event, account: int) -> Event:
     """What an account that `event` concerns is told of it: of a record about several accounts only its own part."""
     if isinstance(event, FundingSettled):
         return part_of(event, account)
+    if isinstance(event, MarketSettled):
+        return alone(event, account)
     if isinstance(event, Deleveraged) and account != event.account:
         parts = tuple(part for part in event.parts if part.other == account)
         hidden = {"account": 0, "equity": 0, "maintenance": 0, "fund": _NOT_SHOWN, "left": 0}

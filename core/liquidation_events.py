@@ -108,8 +108,8 @@ class Deleveraged(Event, frozen=True, array_like=True, tag=21):
 
 
 class LiquidationEnded(Event, frozen=True, array_like=True, tag=22):
-    """`why` is "recovered" when the account meets its requirement again, else what closed its last position: "sold", "taken_over" or
-    "deleveraged"."""
+    """`why` is "recovered" when the account meets its requirement again, else what closed its last position: "sold", "taken_over",
+    "deleveraged" or "delisted"."""
 
     liquidation: int
     account: int

@@ -9,7 +9,8 @@ import msgspec
 from core.funding import FundingTerms
 from core.liquidation import DEFAULT_TERMS, LiquidationTerms
 from core.margin_terms import MarginTerms, Tier
-from core.quantities import MILLION, Lots, MarketId, MicroUsdc, Ppm, Ticks
+from core.open_interest import JumpAlarm
+from core.quantities import MILLION, SECOND, Lots, MarketId, MicroUsdc, Nanos, Ppm, Ticks
 
 DEFAULT_FUNDING: Final = FundingTerms()
 
@@ -20,6 +21,8 @@ class MarketStatus(IntEnum):
     OPEN = 1
     REDUCE_ONLY = 2
     PAUSED = 3
+    SETTLED = 4
+    """Delisted: its positions were closed at the index, and it never opens again."""
 
 
 class Side(IntEnum):
@@ -36,7 +39,8 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     Rates are parts per million. Caps are lots: of one owner's net position and of the market's open interest. `margin` is None in
     markets that were listed before margin had terms; `margin_terms` says what holds for them. With `thin_only_reduces` nobody opens
     anything while fewer than two views of the price are known and the mark is the index. With `greedy_deleveraging` the first in rank
-    closes all it can before the next, instead of everybody the same part.
+    closes all it can before the next, instead of everybody the same part. `alarm` says when its open interest grows too fast; None:
+    nobody watches.
     """
 
     id: MarketId
@@ -56,6 +60,7 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     liquidation: LiquidationTerms = DEFAULT_TERMS
     greedy_deleveraging: bool = False
     funding: FundingTerms = DEFAULT_FUNDING
+    alarm: JumpAlarm | None = None
 
     @property
     def initial_fraction(self) -> Ppm:
@@ -90,6 +95,7 @@ def market(
     thin_only_reduces: bool = False,
     liquidation: LiquidationTerms = DEFAULT_TERMS,
     greedy_deleveraging: bool = False,
+    alarm: JumpAlarm | None = None,
 ) -> Market:
     """A market from decimal strings.
 
@@ -115,6 +121,7 @@ def market(
         thin_only_reduces=thin_only_reduces,
         liquidation=liquidation,
         greedy_deleveraging=greedy_deleveraging,
+        alarm=alarm,
     )
 
 
@@ -128,6 +135,9 @@ def millions(leverages: dict[int, int], open_interest: tuple[int, int]) -> Margi
     return MarginTerms(tiers, lower, upper)
 
 
+WATCHED: Final = JumpAlarm(Ppm(200_000), Nanos(3_600 * SECOND))
+"""A fifth of the cap within an hour."""
+
 DEFAULT_MARKETS: Final = (
     market(
         1,
@@ -139,6 +149,7 @@ DEFAULT_MARKETS: Final = (
         open_interest_cap="10000",
         feed="e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43",
         margin=millions({0: 50, 5: 25, 20: 10}, open_interest=(200, 600)),
+        alarm=WATCHED,
     ),
     market(
         2,
@@ -150,6 +161,7 @@ DEFAULT_MARKETS: Final = (
         open_interest_cap="200000",
         feed="ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace",
         margin=millions({0: 50, 5: 25, 20: 10}, open_interest=(150, 500)),
+        alarm=WATCHED,
     ),
     market(
         3,
@@ -161,5 +173,6 @@ DEFAULT_MARKETS: Final = (
         open_interest_cap="4000000",
         feed="ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d",
         margin=millions({0: 20, 2: 10, 10: 5}, open_interest=(100, 300)),
+        alarm=WATCHED,
     ),
 )

@@ -14,6 +14,7 @@ from core.events import (
     WithdrawalReserved,
 )
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
+from core.operator_events import MarketSettled
 
 OUTSIDE = 0
 """Pseudo-account of the world outside: its balance is withdrawals minus deposits, so all balances sum to zero."""
@@ -29,6 +30,8 @@ class Why(StrEnum):
     FEE = "fee"
     FUNDING = "funding"
     LIQUIDATION_FEE = "liquidation_fee"
+    SHARED = "shared"
+    """A debt of an account below zero, paid by the insurance fund or by those who gained."""
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -75,5 +78,16 @@ def postings(event: Event) -> list[Posting]:
                 for who, amount in ((account, part.realized), (part.other, part.other_realized))
                 if amount
             ]
+        case MarketSettled() as end:
+            return _delisted(end)
         case _:
             return []
+
+
+def _delisted(end: MarketSettled) -> list[Posting]:
+    """Through clearing, which all of it leaves as if only the positions had closed: what is shared is paid in and out of it."""
+    moved = [Posting(INSURANCE, CLEARING, end.fund, Why.SHARED)]
+    for position in end.positions:
+        moved.append(Posting(CLEARING, position.account, position.realized, Why.REALIZED))
+        moved.append(Posting(CLEARING, position.account, position.shared, Why.SHARED))
+    return [posting for posting in moved if posting.amount]

@@ -7,14 +7,13 @@ from core import events as e
 from core.accounts import CLEARING, TREASURY
 from core.batches import BatchStatus
 from core.mark_price import Basis
-from core.market import MarketStatus
 from core.netting import net
 from core.quantities import Nanos
 from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.apply_funding import FUNDING_APPLIERS
 from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
-from matcher.book import PREMIUM_DEADLINE, Ladder
-from matcher.funding import MarketFunding
+from matcher.apply_markets import MARKET_APPLIERS
+from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
 from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
 from matcher.state import Account, Cut, Exchange
@@ -48,28 +47,6 @@ def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
     heapify(book.deadlines)
     for market in state.markets:
         book.sample(market, event.at)
-
-
-def _market_listed(state: Exchange, event: e.MarketListed) -> None:
-    id = event.market.id
-    state.markets[id] = event.market
-    for account in state.accounts.values():
-        if id in account.positions:
-            state.watch.suspect(account.id)
-    state.statuses.setdefault(id, MarketStatus.OPEN)
-    state.open_interest.setdefault(id, 0)
-    state.book.asks.setdefault(id, Ladder(1))
-    state.book.bids.setdefault(id, Ladder(-1))
-    state.book.makers.setdefault(id, {})
-    if id not in state.funding:
-        state.funding[id] = MarketFunding()
-        state.book.sample(id, event.at)
-    state.follow_index(id)
-
-
-def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
-    state.statuses[event.market] = MarketStatus(event.status)
-    state.follow_index(event.market)
 
 
 def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
@@ -191,6 +168,7 @@ def _keep(account: Account, event: e.RequestClosed) -> None:
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     settling = [account for account in state.accounts.values() if account.page >= 0]
     equities = {account.id: state.margin_of(account).equity for account in settling}
+    state.breakers.negative = {id for id, equity in equities.items() if equity < 0}
     deltas = net({account.id: account.settled for account in settling}, equities)
     for id, delta in deltas.items():
         state.accounts[id].settled += delta
@@ -215,8 +193,6 @@ def _batch_advanced(state: Exchange, event: e.BatchAdvanced) -> None:
 
 _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.EpochStarted: _epoch_started,
-    e.MarketListed: _market_listed,
-    e.MarketStatusSet: _market_status_set,
     e.IndexUpdated: _index_updated,
     e.AgentRegistered: _agent_registered,
     e.TierSet: _tier_set,
@@ -234,5 +210,7 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     **FUNDING_APPLIERS,
 }
 _APPLIERS: Final = (
-    BOOK_APPLIERS | PAUSE_APPLIERS | {kind: _numbered(applier) for kind, applier in _DURABLE_APPLIERS.items()}
+    BOOK_APPLIERS
+    | PAUSE_APPLIERS
+    | {kind: _numbered(applier) for kind, applier in (_DURABLE_APPLIERS | MARKET_APPLIERS).items()}
 )

@@ -8,7 +8,8 @@ from core import events as e
 from core.events import Event, RequestOpened, RequestOutcome
 from matcher.auctions import sliced, still_bounded
 from matcher.book import Request
-from matcher.fills import Offer, Plan, Planner, protect_makers
+from matcher.fills import Offer, Plan, Planner, nothing_filled, protect_makers
+from matcher.gates import open_interest_alarm
 from matcher.state import Exchange
 
 _FILLED, _PARTIAL, _UNFILLED, _CANCELLED = (
@@ -59,7 +60,7 @@ def close_request(state: Exchange, request: Request, at: int, answers: Iterable[
     if not terms.key:
         terms = still_bounded(state, terms)
     if not terms.auto or not terms.limit or at > state.fills_until[terms.market]:
-        return closed(state, terms, Plan((), (), 0, 0, None), at)
+        return closed(state, terms, nothing_filled(state, terms.market), at)
     offers: Iterable[Offer] = answered_offers(state, terms, answers)
     if len(state.book.ladder(terms.market, terms.side)):
         offers = merge(offers, standing_offers(state, terms))
@@ -77,7 +78,11 @@ def closed(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[E
         outcome = plan.code.value if plan.code is not None else _UNFILLED
     final = _final(terms, at, outcome, filled, plan.value, plan.fills)
     ended = [*plan.events, final, *protect_makers(state, plan.events, at)]
-    return ended if terms.key else ended + sliced(state, terms, plan, at)
+    if not terms.key:
+        ended += sliced(state, terms, plan, at)
+    if filled:
+        ended += open_interest_alarm(state, terms.market, plan.open_interest, at)
+    return ended
 
 
 def cancelled(request: Request, at: int) -> e.RequestClosed:
@@ -99,6 +104,20 @@ def pull_everything(state: Exchange, account: int, why: str, at: int) -> list[Ev
         if (account, market) in book.standing
     ]
     return pulled
+
+
+def book_emptied(state: Exchange, market: int, why: str, at: int) -> list[Event]:
+    """The end of every request and standing quote of a market: nothing that was meant for the prices before binds anybody after."""
+    book = state.book
+    ended: list[Event] = []
+    for _, request in sorted(book.requests.items()):
+        terms = request.opened
+        if terms.market == market:
+            ended.append(_final(terms, at, why))
+            if not terms.key:
+                ended += sliced(state, terms, nothing_filled(state, market), at)
+    standing = sorted(account for account, where in book.standing if where == market)
+    return [*ended, *(e.QuotesPulled(at, account, market, why) for account in standing)]
 
 
 def _final(

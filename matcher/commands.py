@@ -6,7 +6,9 @@ key with another payload is a conflict.
 
 import msgspec
 
+from core.margin_terms import MarginTerms
 from core.market import Market, MarketStatus
+from core.open_interest import JumpAlarm
 from core.validity import Validity
 
 
@@ -22,14 +24,55 @@ class StartEpoch(Command, frozen=True):
 
 
 class ListMarket(Command, frozen=True):
-    """List `market`, or replace its parameters while nobody holds a position in it."""
+    """List `market`, or replace its parameters while nobody holds a position in it. Limits that an operator has set stay."""
 
     market: Market
 
 
-class SetMarketStatus(Command, frozen=True):
+class ByOperator(Command, frozen=True, kw_only=True):
+    """Base of what a person decides. `who` is the name of the operator's credential, `why` the reason: both stay in the record."""
+
+    who: str = ""
+    why: str = ""
+
+
+class SetMarketStatus(ByOperator, frozen=True):
+    """Open a market, let it only reduce, or pause it. A pause ends its requests and pulls its quotes."""
+
     market: int
     status: MarketStatus
+
+
+class SetLimits(ByOperator, frozen=True):
+    """Change a market's limits, also while positions are open; None leaves one as it is.
+
+    What is held beyond a lower cap stays and can only shrink. Margin terms that would put an account below its maintenance requirement
+    are refused unless `force` is set.
+    """
+
+    market: int
+    max_leverage: int | None = None
+    taker_fee: int | None = None
+    oracle_band: int | None = None
+    position_cap: int | None = None
+    open_interest_cap: int | None = None
+    margin: MarginTerms | None = None
+    thin_only_reduces: bool | None = None
+    alarm: JumpAlarm | None = None
+    force: bool = False
+
+
+class DelistMarket(ByOperator, frozen=True):
+    """Close every position of a market at its index, for good. `force`: without notice, or at a price that is not believed."""
+
+    market: int
+    force: bool = False
+
+
+class HoldWithdrawals(ByOperator, frozen=True):
+    """Stop reserving withdrawals, or go on."""
+
+    held: bool
 
 
 class UpdateIndex(Command, frozen=True):

@@ -4,7 +4,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from matcher import commands as c
-from matcher import decide_funding, decide_liquidation, decide_operator, decide_quotes, decide_requests
+from matcher import (
+    decide_funding,
+    decide_liquidation,
+    decide_markets,
+    decide_operator,
+    decide_quotes,
+    decide_requests,
+)
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
 
@@ -22,8 +29,11 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.SetProtection: decide_quotes.set_protection,
     c.Advance: decide_quotes.advance,
     c.StartEpoch: decide_operator.start_epoch,
-    c.ListMarket: decide_operator.list_market,
-    c.SetMarketStatus: decide_operator.set_market_status,
+    c.ListMarket: decide_markets.list_market,
+    c.SetMarketStatus: decide_markets.set_market_status,
+    c.SetLimits: decide_markets.set_limits,
+    c.DelistMarket: decide_markets.delist_market,
+    c.HoldWithdrawals: decide_markets.hold_withdrawals,
     c.UpdateIndex: decide_operator.update_index,
     c.RegisterAgent: decide_operator.register_agent,
     c.SetTier: decide_operator.set_tier,
@@ -45,6 +55,9 @@ ANYWHERE: Final = frozenset(
         c.StartEpoch,
         c.ListMarket,
         c.SetMarketStatus,
+        c.SetLimits,
+        c.DelistMarket,
+        c.HoldWithdrawals,
         c.UpdateIndex,
         c.RegisterAgent,
         c.CreditDeposit,

@@ -19,8 +19,8 @@ from matcher.trust import trusted, untrusted
 
 
 def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
-    """The market's premium now; nothing while it is paused, or its index is not trusted for funding."""
-    if state.statuses[market] == MarketStatus.PAUSED or not trusted(state, market, Action.FUND, at):
+    """The market's premium now; nothing while it stands still, or its index is not trusted for funding."""
+    if state.statuses[market] >= MarketStatus.PAUSED or not trusted(state, market, Action.FUND, at):
         return []
     listed, index = state.markets[market], state.indexes[market].price
     bids, asks = (_firm(ladders[market], listed, index, at) for ladders in (state.book.bids, state.book.asks))

@@ -9,6 +9,7 @@ from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
+from matcher.gates import withdrawals_gated
 from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, WITHDRAWALS_OPEN_MAX
 from matcher.marking import mark_updated
 from matcher.rejections import BEING_LIQUIDATED, Code, Outcome, Rejection, Repeated
@@ -20,27 +21,6 @@ def start_epoch(state: Exchange, command: c.StartEpoch, at: int) -> Outcome:
     return [e.EpochStarted(at, state.epoch + 1)]
 
 
-def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
-    known = state.markets.get(command.market.id)
-    if known == command.market:
-        return []
-    if known is not None and any(known.id in account.positions for account in state.accounts.values()):
-        return Rejection(Code.MARKET_IN_USE, "Positions are open in that market: its parameters stay.")
-    if known is not None and state.funding[known.id].owed(at):
-        return Rejection(
-            Code.MARKET_IN_USE, "Funding of that market is unpaid: its parameters stay until it is."
-        )
-    return [e.MarketListed(at, command.market)]
-
-
-def set_market_status(state: Exchange, command: c.SetMarketStatus, at: int) -> Outcome:
-    if command.market not in state.markets:
-        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
-    if state.statuses[command.market] == command.status:
-        return []
-    return [e.MarketStatusSet(at, command.market, MarketStatus(command.status))]
-
-
 def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
     """Take a new index price, and the mark that it makes; or that nobody believes the newest price, which moves neither.
 
@@ -49,6 +29,8 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
     """
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    if state.statuses[command.market] == MarketStatus.SETTLED:
+        return Rejection(Code.MARKET_SETTLED, "The market was delisted at its last index price.")
     counts = believed(command.validity)
     if command.published > at + SECOND or (counts and not 0 < command.price <= PRICE_MAX):
         return Rejection(Code.BAD_VALUE, "An index price is positive and not from the future.")
@@ -146,7 +128,8 @@ def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcom
 def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -> Outcome:
     """Take an amount out of the account when its margin and what the chain holds for it allow.
 
-    Margin is only as good as its marks: while the index of a market that the account holds is not believed for it, nothing leaves.
+    Margin is only as good as its marks: while the index of a market that the account holds is not believed for it, nothing leaves. Nor
+    does anything while some account is below zero: its debt may yet have to be shared.
     """
     known = state.withdrawal_keys.get((command.account, command.key))
     if known is not None:
@@ -168,6 +151,9 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
             Code.TOO_MANY_WITHDRAWALS_OPEN,
             f"The account has {WITHDRAWALS_OPEN_MAX} withdrawals that are not closed yet.",
         )
+    gated = withdrawals_gated(state)
+    if gated:
+        return Rejection(Code.WITHDRAWALS_GATED, gated)
     refused = untrusted(state, account.positions, Action.MARGIN, at)
     if refused is not None:
         return refused

@@ -47,8 +47,9 @@ class Exposure(msgspec.Struct, gc=False):
         `mark` is the market's at the open interest after the trade.
         """
         before = self.size if self.net is None else self.net.lots
-        owned = abs(before + change)
-        if owned > market.position_cap and owned > abs(before):
+        net = before + change
+        # Beyond a cap that was lowered later a position may shrink, but not turn into one beyond it on the other side.
+        if abs(net) > market.position_cap and (abs(net) > abs(before) or net * before < 0):
             return Code.POSITION_CAP
         if self.doubted and not self.shrinks(change):
             return Code.INDEX_UNAVAILABLE

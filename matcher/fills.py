@@ -29,18 +29,27 @@ tier (negated), arrival, and what it comes from. Arrivals differ, so the last is
 
 
 class Plan(msgspec.Struct):
-    """The fills and the events around them; `code` says why the taker got no more, when it was the taker's doing."""
+    """The fills and the events around them; `code` says why the taker got no more, when it was the taker's doing.
+
+    `open_interest` is the market's after the fills, in lots.
+    """
 
     events: Sequence[Event]
     fills: tuple[int, ...]
     filled: int
     value: int
     code: Code | None
+    open_interest: int
 
 
 def within_band(market: Market, given: int, now: int) -> bool:
     """Whether the index moved no further than the market's band since a quote was given."""
     return abs(now - given) * MILLION <= market.oracle_band * given
+
+
+def nothing_filled(state: Exchange, market: int) -> Plan:
+    """The plan of a request that nothing fills."""
+    return Plan((), (), 0, 0, None, state.open_interest[market])
 
 
 class Planner:
@@ -100,10 +109,11 @@ class Planner:
                 break
         filled = wanted - self._left
         if whole and filled < self._terms.size:
-            return Plan(self._hollow(), (), 0, 0, code)
+            return Plan(self._hollow(), (), 0, 0, code, self._state.open_interest[self._market.id])
         first = self._state.last_fill + 1
         fills = tuple(range(first, first + len(trades)))
-        return Plan([*self._rejected, *trades, *self._reduced], fills, filled, self._value, code)
+        events = [*self._rejected, *trades, *self._reduced]
+        return Plan(events, fills, filled, self._value, code, self._open_interest)
 
     def _hollow(self) -> Sequence[Event]:
         """Rejections that hold although nothing of the plan is filled: those of owners that trade nothing in it."""

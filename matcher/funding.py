@@ -79,6 +79,11 @@ class MarketFunding:
         if self.unpaid:
             self.unpaid[-1].moved.setdefault(account, size)
 
+    def give_up(self) -> None:
+        """The market has ended: what was not paid before never is."""
+        self.unpaid.clear()
+        self.running = Hour(self.running.number)
+
     def owed(self, at: int) -> list[Hour]:
         """Hours that have ended at `at` and are to be paid, oldest first."""
         running = self.running

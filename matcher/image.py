@@ -16,6 +16,7 @@ from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
 from matcher.book import Ladder
+from matcher.breakers import BreakersImage, breakers_in, image_of
 from matcher.funding import MarketFunding
 from matcher.image_funding import FundingImage, funding_image, load_funding
 from matcher.state import Account, Cut, Exchange
@@ -88,6 +89,7 @@ class Image(msgspec.Struct, array_like=True):
     liquidations: list[LiquidationImage] = []
     insurance_floor: int = 0
     funding: list[FundingImage] = []
+    breakers: BreakersImage = msgspec.field(default_factory=BreakersImage)
 
 
 def dump(state: Exchange) -> bytes:
@@ -140,6 +142,7 @@ def load(data: bytes) -> Exchange:
     state.finished_withdrawals = {event.withdrawal: event for event in image.finished_withdrawals}
     state.withdrawal_keys = {(event.account, event.key): event for event in image.withdrawal_keys}
     state.batches = dict(image.batches)
+    state.breakers = breakers_in(image.breakers)
     if image.cut is not None:
         cut = image.cut
         state.cut = Cut(
@@ -199,6 +202,7 @@ def _image(state: Exchange) -> Image:
         ],
         insurance_floor=state.insurance_floor,
         funding=[funding_image(id, state.funding[id]) for id in sorted(state.funding)],
+        breakers=image_of(state.breakers),
     )
 
 

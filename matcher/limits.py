@@ -40,3 +40,7 @@ AUCTION_TTL: Final = TTL_CLASSES[0]
 AUCTION_PAUSE: Final = 2 * SECOND
 """Before the next auction of an account for which nobody bid, or whose market may not fill."""
 SWITCH_MAX: Final = 3_600 * SECOND
+
+DELISTING_NOTICE: Final = 24 * 3_600 * SECOND
+"""How long a market must have taken nothing that opens before it may be delisted: time for everybody to leave at a price."""
+WHY_LENGTH_MAX: Final = 200

@@ -14,6 +14,7 @@ class Code(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     MARKET_UNKNOWN = "market_unknown"
     MARKET_IN_USE = "market_in_use"
+    MARKET_SETTLED = "market_settled"
     MARKET_PAUSED = "market_paused"
     MARKET_REDUCE_ONLY = "market_reduce_only"
     INDEX_UNAVAILABLE = "index_unavailable"
@@ -39,6 +40,9 @@ class Code(StrEnum):
     WITHDRAWAL_TOO_LARGE = "withdrawal_too_large"
     TOO_MANY_WITHDRAWALS_OPEN = "too_many_withdrawals_open"
     WITHDRAWAL_UNKNOWN = "withdrawal_unknown"
+    WITHDRAWALS_GATED = "withdrawals_gated"
+    LIMITS_WOULD_LIQUIDATE = "limits_would_liquidate"
+    DELISTING_TOO_EARLY = "delisting_too_early"
     BATCH_OUT_OF_ORDER = "batch_out_of_order"
     FUNDING_NOT_DUE = "funding_not_due"
     FUNDING_OUT_OF_ORDER = "funding_out_of_order"
@@ -57,6 +61,7 @@ RETRYABLE = frozenset(
         Code.BEING_LIQUIDATED,
         Code.FUNDING_NOT_DUE,
         Code.FUNDING_OUT_OF_ORDER,
+        Code.WITHDRAWALS_GATED,
     }
 )
 """Codes for which the same command may succeed later without being changed."""

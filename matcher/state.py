@@ -10,10 +10,12 @@ from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFini
 from core.margin_terms import Step, steps
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
+from core.open_interest import followed
 from core.position import Position
 from core.quantities import MILLION
 from core.validity import Action, Validity, allowed
 from matcher.book import Book
+from matcher.breakers import Breakers
 from matcher.funding import MarketFunding
 from matcher.limits import CONFIDENCE_MAX
 from matcher.watch import Liquidation, Watch
@@ -185,10 +187,11 @@ class Exchange:
         self.liquidations: dict[int, Liquidation] = {}
         self.insurance_floor = 0
         self.watch = Watch()
+        self.breakers = Breakers()
         self.book = Book()
 
     def follow_index(self, market: int) -> None:
-        """Derive a market's mark, and until when its index lets it fill and values accounts; a paused market never fills.
+        """Derive a market's mark, and until when its index lets it fill and values accounts; a paused or settled one never fills.
 
         To be called when the market's parameters, status, index or mark record change.
         """
@@ -206,15 +209,20 @@ class Exchange:
         self.marked += 1
         self.watch.move(market, price)
         validity, until = validity_of(index), index.published + listed.index_max_age
-        fills = allowed(validity, Action.FILL) and self.statuses[market] != MarketStatus.PAUSED
+        fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
         self.fills_until[market] = until if fills else NEVER
-        self._values_until[market] = until if allowed(validity, Action.MARGIN) else NEVER
+        values = until if allowed(validity, Action.MARGIN) else NEVER
+        # Nobody holds a settled market, so no account waits for its price, which never comes again.
+        self._values_until[market] = FOR_EVER if self.statuses[market] == MarketStatus.SETTLED else values
         self.values_until = min(self._values_until.values())
 
     def change_open_interest(self, market: int, lots: int) -> None:
         """Open interest grew by `lots`; its mark follows where initial fractions depend on that."""
         before = self.open_interest[market]
         after = self.open_interest[market] = before + lots
+        lows, alarm = self.breakers.lows.get(market), self.markets[market].alarm
+        if lows is not None and alarm is not None:
+            self.breakers.lows[market] = followed(lows, before, after, self.at, alarm.window)
         above = self.rises_above[market]
         if before > above or after > above:
             self.marks[market] = self.mark_at(market, after)

@@ -22,6 +22,7 @@ from core.events import (
     Event,
     IndexUpdated,
     MarketListed,
+    MarketStatusSet,
     MarkUpdated,
     SessionsRevoked,
 )
@@ -29,7 +30,17 @@ from core.liquidation import LiquidationTerms
 from core.liquidation_events import FundStanding, Handover, MarginWarned
 from core.margin_terms import MarginTerms, Tier
 from core.mark_price import Basis
+from core.market_limits import MarketLimits
+from core.open_interest import JumpAlarm
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    OpenInterestJumped,
+    SettledPosition,
+    WithdrawalsHeld,
+)
 from core.premium import PremiumRule
+from core.quantities import SECOND
 from core.validity import Validity
 from matcher.apply import apply
 from matcher.journal import Journal
@@ -187,6 +198,7 @@ def test_golden_journals_stay_readable():
         "golden-v1": 14,
         "golden-v1-funding": 5,
         "golden-v1-liquidation": 7,
+        "golden-v1-breakers": 5,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-validity": 4,
@@ -202,6 +214,28 @@ def test_markets_of_journals_without_margin_terms_keep_their_highest_leverage():
 
 def test_a_golden_revocation_names_its_account_and_generation():
     assert golden("golden-v1-sessions") == [SessionsRevoked(1_760_000_000_000_000_000, 17, 2)]
+
+
+def test_golden_breakers_say_what_was_decided():
+    at, terms = (
+        1_760_000_000_000_000_000,
+        MarginTerms((Tier(0, 20_000), Tier(10**12, 40_000)), 10**13, 10**14),
+    )
+    alarm = JumpAlarm(200_000, 3_600 * SECOND, True)
+    ends = (SettledPosition(16, 5, -700, 200), SettledPosition(17, -5, 700, -150))
+    limits = MarketLimits(50, 400, 5_000, 1_000, 2_000, terms, True, alarm)
+    assert golden("golden-v1-breakers") == [
+        MarketStatusSet(at, 1, 2, "ada", "a thin book"),
+        LimitsSet(at + 1, 1, limits, True, "ada", "a thin book"),
+        OpenInterestJumped(at + 2, 1, 10, 500),
+        WithdrawalsHeld(at + 3, True, "ada", "odd fills"),
+        MarketSettled(at + 4, 1, 600_123, ends, 50, 7, True, "ada", "its source is gone"),
+    ]
+
+
+def test_a_status_in_an_older_journal_names_nobody():
+    (set_,) = [found for found in golden("golden-v1") if isinstance(found, MarketStatusSet)]
+    assert (set_.who, set_.why) == ("", "")
 
 
 def test_golden_marks_bring_back_what_they_said():

@@ -57,14 +57,18 @@ class World:
         outcome = decide(self.state, command, self.now)
         if isinstance(outcome, Rejection | Repeated):
             return outcome
-        for event in outcome:
+        self.record(*outcome)
+        return outcome
+
+    def record(self, *events: Event) -> None:
+        """Have this happened, whoever decided it."""
+        for event in events:
             apply(self.state, event)
             if isinstance(event, DURABLE):
                 self.journal.append(event)
                 assert self.state.seq == len(self.journal)
         assert conserved(self.state)
         assert positions_zero_sum(self.state)
-        return outcome
 
     def play(self, command: c.Command) -> list[Event]:
         outcome = self.do(command)

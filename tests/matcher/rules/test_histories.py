@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from core import events as e
-from core.accounts import INSURANCE
+from core.accounts import CLEARING, INSURANCE
 from core.batches import BatchStatus
 from core.funding import HOUR
+from core.market import MarketStatus
+from core.open_interest import WINDOW_MIN, JumpAlarm
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
@@ -29,6 +31,7 @@ REQUESTS = st.integers(0, 60)
 MINUTE = 60 * SECOND
 POSITION_CAP = 50_000
 """Of market 1, in lots: low enough for the agents' money to reach it."""
+ALARM = JumpAlarm(1_000, WINDOW_MIN, True)
 LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=3).map(tuple)
 
 
@@ -133,6 +136,17 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
             c.SettleFunding, market=MARKETS, hour=st.integers(-2, 2).map(lambda ago: now // HOUR - ago)
         ),
         st.builds(c.SetTier, account=AGENTS, tier=st.integers(-1, 2)),
+        st.builds(c.SetMarketStatus, market=MARKETS, status=st.sampled_from([*MarketStatus, 1, 1])),
+        st.builds(
+            c.SetLimits,
+            market=MARKETS,
+            position_cap=st.sampled_from([None, 0, POSITION_CAP]),
+            open_interest_cap=st.sampled_from([None, 1, 10**7]),
+            taker_fee=st.sampled_from([None, 0, 500, 10_001]),
+            alarm=st.sampled_from([None, JumpAlarm(10_000, WINDOW_MIN), JumpAlarm(1_000, WINDOW_MIN, True)]),
+        ),
+        st.builds(c.DelistMarket, market=MARKETS, force=st.sampled_from([False, False, False, True])),
+        st.builds(c.HoldWithdrawals, st.booleans()),
         st.just(c.Advance()),
     )
 
@@ -196,9 +210,10 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
             command = data.draw(trading(world.now, number, market, world.state.indexes[market].price))
         else:
             command = data.draw(commands(world.now, first + max(0, world.state.book.next_id - first - 30)))
-        held = sizes(world.state)
+        held, closing = sizes(world.state), only_shrink(world.state)
         outcome = world.do(command)
         check_openings(world.state, held, outcome)
+        check_closing(world.state, held, closing, outcome)
         if before is not None and not isinstance(outcome, list):
             assert state_hash(world.state) == before
         check_caches(world)
@@ -209,6 +224,7 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
     assert loaded.open_interest == world.state.open_interest
     assert (loaded.marks, loaded.fills_until) == (world.state.marks, world.state.fills_until)
     assert loaded.values_until == world.state.values_until
+    assert loaded.breakers == world.state.breakers
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -259,6 +275,32 @@ def check_openings(state, before, outcome):
                 assert not state.margin_of(state.accounts[where[0]]).liquidatable
 
 
+def only_shrink(state):
+    """Markets in which nothing may be opened."""
+    return {market for market, status in state.statuses.items() if status != MarketStatus.OPEN}
+
+
+def check_closing(state, before, closing, outcome):
+    """In a market that does not take what opens, a taker's position only shrinks, and in one that stands still nobody trades."""
+    fills = [event for event in outcome if isinstance(event, e.Filled)] if isinstance(outcome, list) else []
+    for event in fills:
+        if event.market in closing:
+            was, now = (
+                before.get((event.taker, event.market), 0),
+                sizes(state).get((event.taker, event.market), 0),
+            )
+            assert abs(now) < abs(was)
+            assert was * now >= 0
+            assert state.statuses[event.market] == MarketStatus.REDUCE_ONLY
+    for market, status in state.statuses.items():
+        if status >= MarketStatus.PAUSED:
+            assert len(state.book.bids[market]) + len(state.book.asks[market]) == 0
+            assert all(request.opened.market != market for request in state.book.requests.values())
+        if status == MarketStatus.SETTLED:
+            assert state.open_interest[market] == 0
+            assert all(market not in account.positions for account in state.accounts.values())
+
+
 def check_caches(world):
     """What the state keeps for speed equals what it is derived from."""
     state = world.state
@@ -301,7 +343,9 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
     state, now = world.state, world.now
     account, index = rng.randrange(16, 24), state.indexes[1].price
     wild = rng.choice([-1, 0, 10**12 + 1])
-    match rng.choices(range(10), [30, 35, 8, 4, 4, 3, 4, 4, 1, 8])[0]:
+    if state.statuses[1] != MarketStatus.OPEN and rng.random() < 0.1:
+        return c.SetMarketStatus(1, MarketStatus.OPEN)
+    match rng.choices(range(11), [30, 35, 8, 4, 4, 3, 4, 4, 1, 2, 8])[0]:
         case 0:
             bid, ask = index - rng.randrange(1, 200), index + rng.randrange(1, 200)
             sizes = rng.randrange(1, 5_000), rng.randrange(1, 5_000)
@@ -329,6 +373,14 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
         case 8:
             owed = state.funding[1].owed(now)
             return c.SettleFunding(1, owed[0].number if owed else now // HOUR + rng.randrange(-2, 2))
+        case 9:
+            return rng.choice(
+                (
+                    c.SetMarketStatus(1, rng.choice([MarketStatus.REDUCE_ONLY, MarketStatus.PAUSED])),
+                    c.SetLimits(1, open_interest_cap=rng.choice([5_000, 10**7]), alarm=ALARM),
+                    c.HoldWithdrawals(not state.breakers.held),
+                )
+            )
         case _:
             return rng.choice(
                 (
@@ -362,4 +414,7 @@ def test_thousands_of_commands_that_trade_neither_make_nor_lose_money(new_world,
     assert world.state.cut is not None
     assert world.state.paid_out > 0
     assert sum(event.accounts for event in world.journal if isinstance(event, e.FundingSettled)) > 5
+    world.do(c.DelistMarket(1, force=True))
+    assert world.state.statuses[1] == MarketStatus.SETTLED
+    assert world.balance(CLEARING) == 0
     assert state_hash(replayed(world.journal)) == state_hash(world.state)

@@ -1,0 +1,86 @@
+"""Records of what operators decide about markets, and of what the breakers do by themselves.
+
+`who` is the name of an operator's credential, or `EXCHANGE` for what a rule did; `why` is the reason given. Both are kept for ever.
+"""
+
+from bisect import bisect_left
+from typing import Final
+
+import msgspec
+
+from core.event import Event
+from core.market_limits import MarketLimits
+
+EXCHANGE: Final = "exchange"
+"""Who acted when it was no operator but a rule of the exchange."""
+
+
+class LimitsSet(Event, frozen=True, array_like=True, tag=24):
+    """A market's limits from here on, all of them. `forced`: although accounts fell below their maintenance requirement by it."""
+
+    market: int
+    limits: MarketLimits
+    forced: bool
+    who: str
+    why: str
+
+
+class OpenInterestJumped(Event, frozen=True, array_like=True, tag=25):
+    """Open interest (lots) rose from `lowest` to `open_interest` faster than the market's alarm lets pass unsaid."""
+
+    market: int
+    lowest: int
+    open_interest: int
+
+
+class SettledPosition(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One account's end in a delisted market: the signed lots that it held, what they realized, and what it gave (negative) towards
+    others' debts or was given; micro-USDC."""
+
+    account: int
+    size: int
+    realized: int
+    shared: int
+
+
+class MarketSettled(Event, frozen=True, array_like=True, tag=26):
+    """A market was delisted: every position closed at `price` (ticks, the index), in the order of the accounts.
+
+    `fund` is what the insurance fund paid towards the debts of accounts below zero, so `shared` adds up to it; `uncovered` is what
+    nobody could pay. `forced`: before its notice was over, or while an index that values its accounts was not believed.
+    """
+
+    market: int
+    price: int
+    positions: tuple[SettledPosition, ...]
+    fund: int
+    uncovered: int
+    forced: bool
+    who: str
+    why: str
+
+
+class WithdrawalsHeld(Event, frozen=True, array_like=True, tag=27):
+    """From here on no withdrawal is reserved (`held`), or they are again."""
+
+    held: bool
+    who: str
+    why: str
+
+
+OPERATOR_RECORDS: Final = LimitsSet | OpenInterestJumped | MarketSettled | WithdrawalsHeld
+
+
+def end_of(event: MarketSettled, account: int) -> SettledPosition:
+    """The account's own end in a market in which it held something. Found in the logarithm of their number: a record has many."""
+    return event.positions[bisect_left(event.positions, account, key=lambda end: end.account)]
+
+
+def alone(event: MarketSettled, account: int) -> MarketSettled:
+    """The record with this account's end only."""
+    return msgspec.structs.replace(event, positions=(end_of(event, account),))
+
+
+def headline(event: MarketSettled) -> MarketSettled:
+    """The record without anybody's end."""
+    return msgspec.structs.replace(event, positions=())

@@ -1,0 +1,103 @@
+"""Records about markets into state: listing, status, limits, jumps of open interest, delisting."""
+
+from typing import Final
+
+from core import events as e
+from core.accounts import CLEARING, INSURANCE
+from core.market import Market, MarketStatus
+from core.market_limits import with_limits
+from core.open_interest import Lows
+from core.operator_events import LimitsSet, MarketSettled, OpenInterestJumped, WithdrawalsHeld
+from core.quantities import Lots, Nanos
+from matcher.apply_book import Applier
+from matcher.book import Ladder
+from matcher.funding import MarketFunding
+from matcher.holding import hold
+from matcher.state import Exchange
+
+
+def _market_listed(state: Exchange, event: e.MarketListed) -> None:
+    id = event.market.id
+    state.statuses.setdefault(id, MarketStatus.OPEN)
+    state.open_interest.setdefault(id, 0)
+    state.book.asks.setdefault(id, Ladder(1))
+    state.book.bids.setdefault(id, Ladder(-1))
+    state.book.makers.setdefault(id, {})
+    if id not in state.funding:
+        state.funding[id] = MarketFunding()
+        state.book.sample(id, event.at)
+    _take_over(state, event.market, event.at)
+
+
+def _limits_set(state: Exchange, event: LimitsSet) -> None:
+    state.breakers.limited.add(event.market)
+    _take_over(state, with_limits(state.markets[event.market], event.limits), event.at)
+
+
+def _take_over(state: Exchange, market: Market, at: int) -> None:
+    """Have these parameters from here on. An alarm that is new looks back no further than this."""
+    before = state.markets.get(market.id)
+    state.markets[market.id] = market
+    if before is not None and before != market:
+        for account in state.accounts.values():
+            if market.id in account.positions:
+                state.watch.suspect(account.id)
+    if market.alarm is None:
+        state.breakers.lows.pop(market.id, None)
+    elif before is None or before.alarm != market.alarm:
+        _look_from_here(state, market.id, at)
+    state.follow_index(market.id)
+
+
+def _look_from_here(state: Exchange, market: int, at: int) -> None:
+    lots = Lots(state.open_interest[market])
+    state.breakers.lows[market] = Lows(Nanos(at), lots, lots)
+
+
+def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
+    state.statuses[event.market] = MarketStatus(event.status)
+    if event.status == MarketStatus.OPEN:
+        state.breakers.closing.pop(event.market, None)
+    else:
+        state.breakers.closing.setdefault(event.market, event.at)
+    state.follow_index(event.market)
+
+
+def _open_interest_jumped(state: Exchange, event: OpenInterestJumped) -> None:
+    state.breakers.jumps[event.market] = event
+    # What has been said once is not said again for every further trade.
+    _look_from_here(state, event.market, event.at)
+
+
+def _withdrawals_held(state: Exchange, event: WithdrawalsHeld) -> None:
+    state.breakers.held = event.held
+
+
+def _market_settled(state: Exchange, event: MarketSettled) -> None:
+    accounts, market = state.accounts, event.market
+    for end in event.positions:
+        account = accounts[end.account]
+        hold(state, account, market, -end.size, 0)
+        account.balance += end.realized + end.shared
+        accounts[CLEARING].balance -= end.realized
+        if end.account in state.liquidations:
+            state.liquidations[end.account].step = "delisted"
+        state.watch.suspect(end.account)
+    accounts[INSURANCE].balance -= event.fund
+    state.watch.suspect(INSURANCE)
+    if event.positions:
+        state.change_open_interest(market, -state.open_interest[market])
+    state.funding[market].give_up()
+    state.statuses[market] = MarketStatus.SETTLED
+    state.breakers.closing.setdefault(market, event.at)
+    state.follow_index(market)
+
+
+MARKET_APPLIERS: Final[dict[type[e.Event], Applier]] = {
+    e.MarketListed: _market_listed,
+    e.MarketStatusSet: _market_status_set,
+    LimitsSet: _limits_set,
+    OpenInterestJumped: _open_interest_jumped,
+    WithdrawalsHeld: _withdrawals_held,
+    MarketSettled: _market_settled,
+}

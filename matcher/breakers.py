@@ -1,0 +1,55 @@
+"""What the exchange remembers for its circuit breakers, and its place in snapshots."""
+
+import msgspec
+
+from core.open_interest import Lows
+from core.operator_events import OpenInterestJumped
+
+
+class Breakers(msgspec.Struct):
+    """Durable, by market. `limited` have limits that an operator set; `closing` says since when a market takes nothing that opens.
+
+    `lows` are those of markets with an alarm and `jumps` their last jumps. `negative` are the accounts that the last settlement cut,
+    which looks at every account, saw below zero: whoever must know asks about these few, and those being liquidated, again. `held`: an
+    operator holds withdrawals.
+    """
+
+    limited: set[int] = set()
+    closing: dict[int, int] = {}
+    lows: dict[int, Lows] = {}
+    jumps: dict[int, OpenInterestJumped] = {}
+    negative: set[int] = set()
+    held: bool = False
+
+
+class BreakersImage(msgspec.Struct, array_like=True):
+    """The same in a canonical order."""
+
+    limited: list[int] = []
+    closing: list[tuple[int, int]] = []
+    lows: list[tuple[int, Lows]] = []
+    jumps: list[OpenInterestJumped] = []
+    negative: list[int] = []
+    held: bool = False
+
+
+def image_of(breakers: Breakers) -> BreakersImage:
+    return BreakersImage(
+        sorted(breakers.limited),
+        sorted(breakers.closing.items()),
+        [(market, breakers.lows[market]) for market in sorted(breakers.lows)],
+        [breakers.jumps[market] for market in sorted(breakers.jumps)],
+        sorted(breakers.negative),
+        breakers.held,
+    )
+
+
+def breakers_in(image: BreakersImage) -> Breakers:
+    return Breakers(
+        set(image.limited),
+        dict(image.closing),
+        dict(image.lows),
+        {jump.market: jump for jump in image.jumps},
+        set(image.negative),
+        image.held,
+    )

@@ -1,0 +1,178 @@
+"""What operators decide about markets: listing, status, limits, delisting; and whether withdrawals are held."""
+
+from msgspec.structs import asdict, replace
+
+from core import events as e
+from core.account_risk import RiskMark, account_risk
+from core.accounts import INSURANCE
+from core.deleveraging import Holder
+from core.delisting import settle_at_index
+from core.margin_terms import MarginTerms, steps
+from core.market import Market, MarketStatus
+from core.market_limits import MarketLimits, flaw, limits_of, with_limits
+from core.operator_events import LimitsSet, MarketSettled, SettledPosition, WithdrawalsHeld
+from core.quantities import SECOND, AccountId, Lots, MicroUsdc
+from core.validity import Action
+from matcher import commands as c
+from matcher.closing import book_emptied
+from matcher.limits import DELISTING_NOTICE
+from matcher.rejections import Code, Outcome, Rejection
+from matcher.state import Account, Exchange
+from matcher.trust import untrusted
+
+_UNKNOWN = Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+_UNPAID = Rejection(Code.MARKET_IN_USE, "Funding of that market is unpaid: its parameters stay until it is.")
+_SETTLED = Rejection(Code.MARKET_SETTLED, "The market was delisted: it stays as it is.")
+
+
+def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
+    """List a market or replace one in which nobody holds a position, keeping limits that an operator has set."""
+    market, known = command.market, state.markets.get(command.market.id)
+    if known is not None and known.id in state.breakers.limited:
+        market = with_limits(market, limits_of(known))
+    if known == market:
+        return []
+    if known is not None and state.statuses[known.id] == MarketStatus.SETTLED:
+        return _SETTLED
+    if known is not None and any(known.id in account.positions for account in state.accounts.values()):
+        return Rejection(
+            Code.MARKET_IN_USE,
+            "Positions are open in that market: only its limits can be changed, by SetLimits.",
+        )
+    if known is not None and state.funding[known.id].owed(at):
+        return _UNPAID
+    return [e.MarketListed(at, market)]
+
+
+def set_market_status(state: Exchange, command: c.SetMarketStatus, at: int) -> Outcome:
+    market, status = command.market, command.status
+    if market not in state.markets:
+        return _UNKNOWN
+    if state.statuses[market] == status:
+        return []
+    if state.statuses[market] == MarketStatus.SETTLED:
+        return _SETTLED
+    if status == MarketStatus.SETTLED:
+        return Rejection(Code.BAD_VALUE, "Only delisting settles a market.")
+    emptied = (
+        book_emptied(state, market, Code.MARKET_PAUSED.value, at) if status == MarketStatus.PAUSED else []
+    )
+    return [*emptied, e.MarketStatusSet(at, market, MarketStatus(status), command.who, command.why)]
+
+
+def set_limits(state: Exchange, command: c.SetLimits, at: int) -> Outcome:
+    """Change limits whether or not positions are open: a cap below what is held refuses only what would grow."""
+    market = command.market
+    if market not in state.markets:
+        return _UNKNOWN
+    if state.statuses[market] == MarketStatus.SETTLED:
+        return _SETTLED
+    listed = state.markets[market]
+    given = {name: value for name, value in asdict(command).items() if name in MarketLimits.__struct_fields__}
+    limits = replace(limits_of(listed), **{name: value for name, value in given.items() if value is not None})
+    wrong = flaw(limits)
+    if wrong:
+        return Rejection(Code.BAD_VALUE, wrong)
+    if limits == limits_of(listed) and market in state.breakers.limited:
+        return []
+    margin = with_limits(listed, limits).margin_terms
+    if margin != listed.margin_terms and state.funding[market].owed(at):
+        return _UNPAID
+    sunk = _sunk(state, market, margin)
+    if sunk and not command.force:
+        return Rejection(
+            Code.LIMITS_WOULD_LIQUIDATE, f"{sunk} accounts would fall below their maintenance requirement."
+        )
+    return [LimitsSet(at, market, limits, sunk > 0, command.who, command.why)]
+
+
+def _sunk(state: Exchange, market: int, terms: MarginTerms) -> int:
+    """How many accounts other margin terms would put below their maintenance requirement at the present marks."""
+    mark = state.marks.get(market)
+    if mark is None or terms == state.markets[market].margin_terms:
+        return 0
+    value = mark.value_per_lot
+    marks = {**state.marks, market: RiskMark.of(steps(terms, state.open_interest[market] * value), value)}
+    return sum(
+        account_risk(account.balance, account.positions, marks).liquidatable
+        and not state.margin_of(account).liquidatable
+        for account in state.accounts.values()
+        if market in account.positions
+    )
+
+
+def hold_withdrawals(state: Exchange, command: c.HoldWithdrawals, at: int) -> Outcome:
+    if state.breakers.held == command.held:
+        return []
+    return [WithdrawalsHeld(at, command.held, command.who, command.why)]
+
+
+def delist_market(state: Exchange, command: c.DelistMarket, at: int) -> Outcome:
+    """Settle every position at the market's index, as `core.delisting` says; a market that is settled already stays so."""
+    id = command.market
+    if id not in state.markets:
+        return _UNKNOWN
+    if state.statuses[id] == MarketStatus.SETTLED:
+        return []
+    holders = [account for _, account in sorted(state.accounts.items()) if id in account.positions]
+    valued_at = sorted({market for account in holders for market in account.positions})
+    early, unknown = _too_early(state, id, at), untrusted(state, valued_at, Action.SETTLE, at)
+    if early is not None and not command.force:
+        return early
+    if unknown is not None and not command.force:
+        return unknown
+    forced = early is not None or unknown is not None
+    price = state.indexes[id].price if id in state.indexes else 0
+    return [
+        *book_emptied(state, id, Code.MARKET_SETTLED.value, at),
+        _settled(state, state.markets[id], holders, price, at, (forced, command.who, command.why)),
+    ]
+
+
+def _too_early(state: Exchange, market: int, at: int) -> Rejection | None:
+    since = state.breakers.closing.get(market)
+    if since is None:
+        return Rejection(
+            Code.DELISTING_TOO_EARLY, "The market is open: first it must take nothing that opens."
+        )
+    if state.funding[market].owed(at):
+        return Rejection(
+            Code.DELISTING_TOO_EARLY, "Funding of that market is unpaid: who owes it is not settled with."
+        )
+    left = since + DELISTING_NOTICE - at
+    if left > 0:
+        return Rejection(Code.DELISTING_TOO_EARLY, f"Its notice is over in {-(-left // SECOND)} s.")
+    return None
+
+
+def _settled(
+    state: Exchange, market: Market, holders: list[Account], price: int, at: int, by: tuple[bool, str, str]
+) -> MarketSettled:
+    """The record of a market's end at `price` ticks.
+
+    The insurance fund closes what it took over like everybody, but pays as the fund only, down to its floor: what it gained is already
+    in what it has.
+    """
+    value = price * market.value_per_tick_lot
+    at_index = (
+        {**state.marks, market.id: RiskMark.of(steps(market.margin_terms, 0), value)}
+        if value
+        else state.marks
+    )
+    equities = {one.id: account_risk(one.balance, one.positions, at_index).equity for one in holders}
+    insurance = state.accounts[INSURANCE]
+    fund = account_risk(insurance.balance, insurance.positions, at_index).equity - state.insurance_floor
+    sharing = [
+        Holder(AccountId(one.id), Lots(held.size), MicroUsdc(held.cost), MicroUsdc(equities[one.id]))
+        for one in holders
+        if one.id != INSURANCE
+        for held in (one.positions[market.id],)
+    ]
+    end = settle_at_index(sharing, value, fund)
+    shared = {one.account: one.shared for one in end.settled}
+    positions = tuple(
+        SettledPosition(one.id, held.size, held.size * value - held.cost, shared.get(AccountId(one.id), 0))
+        for one in holders
+        for held in (one.positions[market.id],)
+    )
+    return MarketSettled(at, market.id, price, positions, end.fund, end.uncovered, *by)

@@ -1,0 +1,43 @@
+"""Limits at their edges: what the rules can compute with, and what a market keeps."""
+
+import pytest
+from msgspec.structs import replace
+
+from core.margin_terms import MarginTerms, Tier
+from core.market import DEFAULT_MARKETS
+from core.market_limits import CAP_MAX, FEE_MAX, LEVERAGE_MAX, flaw, limits_of, with_limits
+from core.open_interest import WINDOW_MAX, WINDOW_MIN, JumpAlarm
+
+LIMITS = replace(limits_of(DEFAULT_MARKETS[0]), margin=None)
+
+
+def test_the_default_markets_have_usable_limits():
+    assert [flaw(limits_of(market)) for market in DEFAULT_MARKETS] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [
+        ("max_leverage", (1, LEVERAGE_MAX), (0, LEVERAGE_MAX + 1)),
+        ("taker_fee", (0, FEE_MAX), (-1, FEE_MAX + 1)),
+        ("oracle_band", (0, 1_000_000), (-1, 1_000_001)),
+        ("position_cap", (1, CAP_MAX), (0, CAP_MAX + 1)),
+        ("open_interest_cap", (1, CAP_MAX), (0, CAP_MAX + 1)),
+        (
+            "alarm",
+            (None, JumpAlarm(1, WINDOW_MIN), JumpAlarm(1_000_000, WINDOW_MAX)),
+            (JumpAlarm(0, WINDOW_MIN), JumpAlarm(1_000_001, WINDOW_MIN), JumpAlarm(1, WINDOW_MIN - 1)),
+        ),
+        ("margin", (MarginTerms((Tier(0, 20_000),)),), (MarginTerms((Tier(0, 20_001),)),)),
+    ],
+)
+def test_each_limit_at_its_edges(name, inside, outside):
+    assert [flaw(replace(LIMITS, **{name: value})) for value in inside] == [""] * len(inside)
+    assert all(flaw(replace(LIMITS, **{name: value})) for value in outside)
+
+
+def test_other_limits_leave_what_gives_positions_their_meaning():
+    market = DEFAULT_MARKETS[0]
+    other = with_limits(market, replace(LIMITS, position_cap=7))
+    assert replace(other, margin=market.margin, position_cap=market.position_cap) == market
+    assert limits_of(other) == replace(LIMITS, position_cap=7)

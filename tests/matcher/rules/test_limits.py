@@ -1,0 +1,160 @@
+"""Limits that change while positions are open: what is held stays, what would grow is refused, nobody is liquidated by surprise."""
+
+import pytest
+from msgspec.structs import replace
+
+from core import events as e
+from core.margin_terms import MarginTerms, Tier
+from core.market_limits import limits_of
+from core.operator_events import LimitsSet
+from core.quantities import SECOND
+from matcher import commands as c
+from matcher.image import dump, load
+
+
+def opened(world, lots=100, deposit=10**11):
+    """A maker short and a trader long of `lots` of market 1 at 60,000."""
+    maker, trader = world.agent(1, 10**12), world.agent(2, deposit)
+    world.quotes(maker, [], [(600_000, lots)])
+    world.request(trader, "open", 1, lots, 600_000)
+    assert world.held(trader)[0] == lots
+    return maker, trader
+
+
+def traded(world, maker, trader, side, lots):
+    """The outcome of a request of the trader with quotes of the maker alone around it, or why it was refused."""
+    for account, market in list(world.state.book.standing):
+        world.play(c.SetQuotes(account, market, (), (), 0))
+    world.quotes(maker, [(599_990, lots)], [(600_010, lots)])
+    outcome = world.request(trader, f"k{world.state.seq}-{side}-{lots}", side, lots, 600_000 + side * 100)
+    if isinstance(outcome, list):
+        return next(event for event in outcome if isinstance(event, e.RequestClosed)).outcome
+    return outcome.code
+
+
+def test_a_change_keeps_the_rest_and_says_who_and_why(world):
+    opened(world)
+    before = world.state.markets[1]
+    (said,) = world.play(c.SetLimits(1, position_cap=7, oracle_band=500, who="ada", why="thin books"))
+    expected = replace(limits_of(before), position_cap=7, oracle_band=500)
+    assert said == LimitsSet(world.now, 1, expected, False, "ada", "thin books")
+    assert world.state.markets[1] == replace(before, position_cap=7, oracle_band=500)
+    assert world.play(c.SetLimits(1, position_cap=7)) == []
+    assert world.refuse(c.SetLimits(9, position_cap=7)) == "market_unknown"
+    assert world.refuse(c.SetLimits(1, position_cap=0)) == "bad_value"
+    assert (
+        world.refuse(c.SetLimits(1, max_leverage=49, margin=MarginTerms((Tier(0, 20_000),)))) == "bad_value"
+    )
+
+
+def test_a_position_cap_below_what_an_owner_holds_refuses_only_increases(world):
+    maker, trader = opened(world, lots=100)
+    world.play(c.SetLimits(1, position_cap=50))
+    third = world.agent(3, 10**12)
+    assert traded(world, third, trader, 1, 1) == "position_cap"
+    assert traded(world, third, trader, -1, 10) == "filled"
+    assert traded(world, third, trader, 1, 1) == "position_cap"
+    assert traded(world, third, trader, -1, 40) == "filled"
+    assert traded(world, maker, trader, 1, 1) == "position_cap"
+    assert world.held(trader)[0] == 50
+
+
+def test_beyond_a_lowered_cap_a_position_does_not_turn_into_one_beyond_it_on_the_other_side(world):
+    _, trader = opened(world, lots=100)
+    third, fourth = world.agent(3, 10**12), world.agent(4, 10**12)
+    assert traded(world, third, fourth, -1, 90) == "filled"
+    world.play(c.SetLimits(1, position_cap=60))
+    assert traded(world, fourth, trader, -1, 161) == "position_cap"
+    assert world.held(trader)[0] == 100
+    world.play(c.SetLimits(1, position_cap=70))
+    assert traded(world, fourth, trader, -1, 160) == "filled"
+    assert (world.held(trader)[0], world.held(fourth)[0]) == (-60, 70)
+
+
+def test_a_position_cap_counts_what_all_accounts_of_an_owner_hold(world):
+    maker = world.agent(1, 10**12)
+    one, other = world.agent(2, 10**11, "a"), world.agent(2, 10**11, "b")
+    assert traded(world, maker, one, 1, 60) == "filled"
+    world.play(c.SetLimits(1, position_cap=100))
+    assert traded(world, maker, other, 1, 41) == "position_cap"
+    assert traded(world, maker, other, 1, 40) == "filled"
+
+
+def test_an_open_interest_cap_below_what_is_held_refuses_only_what_would_add_to_it(world):
+    maker, trader = opened(world, lots=100)
+    third = world.agent(3, 10**12)
+    world.play(c.SetLimits(1, open_interest_cap=40))
+    assert traded(world, third, trader, 1, 1) == "open_interest_cap"
+    assert traded(world, third, trader, -1, 30) == "filled"
+    assert world.state.open_interest[1] == 100
+    assert traded(world, maker, trader, -1, 70) == "filled"
+    assert world.state.open_interest[1] == 30
+    assert traded(world, maker, trader, 1, 11) == "open_interest_cap"
+    assert traded(world, maker, trader, 1, 10) == "filled"
+
+
+def test_an_open_interest_cap_holds_to_the_lot(world):
+    maker, trader = opened(world, lots=100)
+    world.play(c.SetLimits(1, open_interest_cap=101))
+    assert traded(world, maker, trader, 1, 2) == "open_interest_cap"
+    assert traded(world, maker, trader, 1, 1) == "filled"
+    assert world.state.open_interest[1] == 101
+
+
+def test_a_band_and_a_fee_bind_from_the_next_fill_on(world):
+    maker, _ = opened(world)
+    third, treasury = world.agent(3, 10**12), world.treasury
+    world.quotes(maker, [], [(600_010, 10)])
+    world.play(c.SetLimits(1, oracle_band=400, taker_fee=0))
+    world.index(1, 600_241)
+    assert world.request(third, "void", 1, 10, 601_000)[-1].outcome == "unfilled"
+    world.quotes(maker, [], [(600_250, 10)])
+    world.index(1, 600_481)
+    world.request(third, "at its edge", 1, 10, 601_000)
+    assert (world.held(third)[0], world.treasury) == (10, treasury)
+
+
+def tighter(leverage):
+    return MarginTerms((Tier(0, -(-1_000_000 // leverage)),))
+
+
+def test_margin_terms_that_would_liquidate_somebody_need_force(world):
+    _, trader = opened(world, lots=1_000, deposit=125_000_000_000 // 500)
+    account = world.state.accounts[trader]
+    assert world.state.margin_of(account).may_open
+    refused = world.do(c.SetLimits(1, max_leverage=10, margin=tighter(10)))
+    assert (refused.code, refused.message[:10]) == ("limits_would_liquidate", "1 accounts")
+    assert world.play(c.SetLimits(1, max_leverage=40, margin=tighter(40)))[0].forced is False
+    assert not world.state.margin_of(account).liquidatable
+    assert world.play(c.SetLimits(1, max_leverage=10, margin=tighter(10), force=True))[0].forced is True
+    assert world.state.margin_of(account).liquidatable
+    assert world.play(c.SetLimits(1, max_leverage=5, margin=tighter(5)))[0].forced is False
+
+
+def test_margin_terms_count_at_once(world):
+    _, trader = opened(world)
+    before = world.state.margin_of(world.state.accounts[trader])
+    world.play(c.SetLimits(1, max_leverage=25, margin=tighter(25)))
+    after = world.state.margin_of(world.state.accounts[trader])
+    assert (after.initial, after.maintenance) == (2 * before.initial, 2 * before.maintenance)
+
+
+def test_listing_anew_keeps_limits_that_an_operator_has_set(world):
+    listed = world.state.markets[1]
+    world.play(c.SetLimits(1, position_cap=7))
+    assert world.play(c.ListMarket(listed)) == []
+    other = replace(listed, feed="other", position_cap=9)
+    assert world.play(c.ListMarket(other)) == [e.MarketListed(world.now, replace(other, position_cap=7))]
+    assert dump(load(dump(world.state))) == dump(world.state)
+    assert load(dump(world.state)).breakers.limited == {1}
+
+
+@pytest.mark.parametrize(
+    "name", ["position_cap", "open_interest_cap", "taker_fee", "oracle_band", "max_leverage"]
+)
+def test_a_market_in_use_is_not_changed_by_listing_it(world, name):
+    opened(world)
+    listed = world.state.markets[1]
+    assert world.refuse(c.ListMarket(replace(listed, **{name: getattr(listed, name) - 1}))) == "market_in_use"
+    world.now += SECOND
+    assert world.play(c.SetLimits(1, **{name: getattr(listed, name) - 1}))
