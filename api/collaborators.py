@@ -15,7 +15,14 @@ from api.sessions import Sessions
 from api.statistics import MakerStatistics
 from api.streams import Item, Streams
 from ledger.batch_roots import Proof
-from ledger.queries import BatchView, FillView, FundingPayment, FundingRate
+from ledger.queries import (
+    BatchView,
+    FillView,
+    FundingPayment,
+    FundingRate,
+    MarketEnd,
+    OperatorAction,
+)
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
 
@@ -50,6 +57,10 @@ class Reads(Protocol):
     async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]: ...
 
     async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]: ...
+
+    async def operator_actions(self, before: int, limit: int) -> list[OperatorAction]: ...
+
+    async def market_end(self, market: int) -> MarketEnd | None: ...
 
     async def prove_fill(self, number: int) -> Proof | None:
         """None when there is no such fill, or no stored batch has it yet."""

@@ -8,7 +8,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.streams import HistoryUnavailable, Item
 from ledger.batch_roots import Proof
-from ledger.queries import BatchView, FillView, FundingPayment, FundingRate, Queries
+from ledger.queries import (
+    BatchView,
+    FillView,
+    FundingPayment,
+    FundingRate,
+    MarketEnd,
+    OperatorAction,
+    Queries,
+)
 
 T = TypeVar("T")
 
@@ -39,6 +47,12 @@ class History:
 
     async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]:
         return await _read(self._queries.funding_payments(account, before, limit))
+
+    async def operator_actions(self, before: int, limit: int) -> list[OperatorAction]:
+        return await _read(self._queries.operator_actions(before, limit))
+
+    async def market_end(self, market: int) -> MarketEnd | None:
+        return await _read(self._queries.market_end(market))
 
     async def prove_fill(self, number: int) -> Proof | None:
         return await _read(self._queries.prove_fill(number))

@@ -9,6 +9,9 @@ from core.accounts import CLEARING
 from core.batches import BatchStatus
 from core.postings import OUTSIDE
 from ledger.batch_roots import Proof, prove_account, prove_fill
+from ledger.breakers import MarketEnd as MarketEnd
+from ledger.breakers import OperatorAction as OperatorAction
+from ledger.breakers import actions_before, market_end
 from ledger.funding import FundingPayment as FundingPayment
 from ledger.funding import FundingRate as FundingRate
 from ledger.funding import payments_of, rates_of
@@ -105,6 +108,16 @@ class Queries:
         """Up to `limit` payments of an account with sequences below `before` (0: from the newest), newest first."""
         async with self._engine.connect() as connection:
             return await payments_of(connection, account, before, limit)
+
+    async def operator_actions(self, before: int, limit: int) -> list[OperatorAction]:
+        """Up to `limit` entries of the audit trail with sequences below `before` (0: from the newest), newest first."""
+        async with self._engine.connect() as connection:
+            return await actions_before(connection, before, limit)
+
+    async def market_end(self, market: int) -> MarketEnd | None:
+        """How a market was delisted; None when it was not."""
+        async with self._engine.connect() as connection:
+            return await market_end(connection, market)
 
     async def batch(self, number: int) -> BatchView | None:
         found = await self._batches(batches_with_signatures().where(cuts.c.batch == number))

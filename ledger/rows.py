@@ -15,10 +15,22 @@ from sqlalchemy.dialects.postgresql import JSONB
 from core import events as e
 from core.liquidation_events import Deleveraged, TakenOver
 from core.market import MarketStatus
+from core.operator_events import MarketSettled, OpenInterestJumped
 from core.postings import postings
 from core.quantities import SECOND
+from ledger.breakers import action_of, end_of_market
 from ledger.merges import MERGES
-from ledger.tables import account_events, deposits, fills, funding_payments, funding_rates, requests
+from ledger.tables import (
+    account_events,
+    deposits,
+    fills,
+    funding_payments,
+    funding_rates,
+    market_ends,
+    open_interest_jumps,
+    operator_actions,
+    requests,
+)
 from ledger.tables import postings as posting_lines
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -47,6 +59,9 @@ class Rows:
             self._copied[posting_lines].append((seq, line, *msgspec.structs.astuple(posting)))
             self._balances[posting.debit] -= posting.amount
             self._balances[posting.credit] += posting.amount
+        action = action_of(seq, event)
+        if action is not None:
+            self._copied[operator_actions].append((*action[:-1], _JSONB_VERSION + _encode(action.details)))
         match event:
             case e.Filled() | e.RequestClosed() | e.IndexUpdated():
                 self._add_trading(seq, event)
@@ -60,6 +75,10 @@ class Rows:
                     self._move(part.other, part.market, part.size, part.other_cost)
             case e.FundingSettled():
                 self._add_funding(seq, event)
+            case MarketSettled():
+                self._add_end(seq, event)
+            case OpenInterestJumped(at=at, market=market, lowest=lowest, open_interest=open_interest):
+                self._copied[open_interest_jumps].append((seq, at, market, lowest, open_interest))
             case _:
                 self._add_money(seq, event)
         self._number(seq, event)
@@ -114,6 +133,12 @@ class Rows:
             case e.SlotBound(account=account, page=page, slot=slot):
                 merged["slots"].append((page, slot, account))
 
+    def _add_end(self, seq: int, event: MarketSettled) -> None:
+        self._copied[market_ends].append(end_of_market(seq, event))
+        self._merged["market_statuses"].append((MarketStatus.SETTLED, event.market))
+        for end in event.positions:
+            self._move(end.account, event.market, -end.size, 0)
+
     def _add_money(self, seq: int, event: e.Event) -> None:
         match event:
             case e.DepositCredited(at=at, account=account, amount=amount, key=key):
@@ -150,18 +175,14 @@ class Rows:
         concerned = e.concerns(event)
         if not concerned:
             return
-        payload = _payload(event)
-        kind = type(event).__name__
+        kind, told, payload = type(event).__name__, None, b""
         for account in concerned:
+            seen = e.seen_by(event, account)
+            if seen is not told:
+                told, payload = seen, _JSONB_VERSION + _encode(msgspec.structs.asdict(seen))
             number = self.heads[account] = self.heads.get(account, 0) + 1
             self._touched.add(account)
-            seen = e.seen_by(event, account)
-            row = (account, number, seq, kind, payload if seen is event else _payload(seen))
-            self._copied[account_events].append(row)
-
-
-def _payload(event: e.Event) -> bytes:
-    return _JSONB_VERSION + _encode(msgspec.structs.asdict(event))
+            self._copied[account_events].append((account, number, seq, kind, payload))
 
 
 def _copy(cursor: "psycopg.Cursor[Any]", table: Table, rows: list[tuple[Any, ...]]) -> None:

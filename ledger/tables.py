@@ -23,6 +23,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from ledger.columns import metadata as metadata
 from ledger.columns import number as _number
 from ledger.columns import text as _text
+from ledger.tables_breakers import market_ends as market_ends
+from ledger.tables_breakers import open_interest_jumps as open_interest_jumps
+from ledger.tables_breakers import operator_actions as operator_actions
 from ledger.tables_funding import funding_payments as funding_payments
 from ledger.tables_funding import funding_rates as funding_rates
 

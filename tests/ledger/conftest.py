@@ -4,10 +4,19 @@ import random
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from core import events as e
 from core.accounts import INSURANCE
 from core.market import DEFAULT_MARKETS
+from core.market_limits import limits_of
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    OpenInterestJumped,
+    SettledPosition,
+    WithdrawalsHeld,
+)
 from core.quantities import SECOND
 
 History = list[tuple[int, e.Event]]
@@ -65,8 +74,30 @@ def _funded(rng: random.Random, at: int, hour: int, market: int) -> list[e.Event
     ]
 
 
+def _limited(at: int, market: int, cap: int) -> LimitsSet:
+    return LimitsSet(
+        at, market, replace(limits_of(DEFAULT_MARKETS[0]), position_cap=cap + 1), False, "ada", "caps"
+    )
+
+
+def _delisted(
+    at: int, market: int, positions: dict[tuple[int, int], int], sizes: dict[tuple[int, int], int]
+) -> e.Event:
+    """The end of a market: everybody's cost comes back, and one account's debt is shared by another and the insurance fund."""
+    held = sorted(account for account, where in sizes if where == market)
+    shares, fund = (dict(zip(held, (70, -50), strict=False)), 20) if len(held) > 1 else ({}, 0)
+    ends = [
+        SettledPosition(
+            account, sizes[account, market], -positions.pop((account, market)), shares.get(account, 0)
+        )
+        for account in held
+    ]
+    return MarketSettled(at, market, 600_123, tuple(ends), fund, 5, True, "ada", "nobody quotes it")
+
+
 def history(seed: int, length: int) -> History:
-    """Deposits, fills, withdrawals, prices, settled batches and more among eight agents, numbered from 1."""
+    """Deposits, fills, withdrawals, prices, settled batches and more among eight agents, numbered from 1; market 2 is delisted at the
+    end."""
     rng = random.Random(seed)
     events = _setup()
     positions: dict[tuple[int, int], int] = {}
@@ -88,13 +119,25 @@ def history(seed: int, length: int) -> History:
                 events += _settled(at, batches)
             case 6:
                 events.append(e.TierSet(at, rng.choice(AGENTS), rng.randrange(2)))
-                events.append(e.MarketStatusSet(at, rng.randrange(1, 3), rng.randrange(1, 4)))
+                events.append(
+                    e.MarketStatusSet(at, rng.randrange(1, 3), rng.randrange(1, 4), "ada", f"why {step}")
+                )
+                events.append(_limited(at, rng.randrange(1, 3), step))
+                events.append(WithdrawalsHeld(at, rng.random() < 0.5, "bob", f"why {step}"))
+                events.append(OpenInterestJumped(at, 1, step, 3 * step + 1))
             case 7:
                 hours += 1
                 events += _funded(rng, at, 470_000 + hours, rng.randrange(1, 3))
             case _:
                 fills += 1
                 events += _filled(rng, at, fills, positions)
+    sizes: dict[tuple[int, int], int] = {}
+    for event in events:
+        if isinstance(event, e.Filled):
+            for account, sign in ((event.taker, 1), (event.maker, -1)):
+                where = (account, event.market)
+                sizes[where] = sizes.get(where, 0) + sign * event.side * event.size
+    events.append(_delisted(length * SECOND // 3, 2, positions, sizes))
     return list(enumerate(events, 1))
 
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from core import events as e
+from core.operator_events import MarketSettled
 from core.postings import postings
 from core.quantities import SECOND
 from ledger.database import open_pool
@@ -70,6 +71,9 @@ def test_the_tables_hold_what_the_events_say(postgres_url, history_of):
                 key = account, event.market
                 sizes[key] = sizes.get(key, 0) + side * event.side * event.size
                 costs[key] = cost
+        if isinstance(event, MarketSettled):
+            for end in event.positions:
+                sizes[end.account, event.market] = costs[end.account, event.market] = 0
     assert dict(found["balances"]) == balances
     assert {row[:2]: row[2:] for row in found["positions"]} == {
         key: (sizes[key], costs[key]) for key in sizes

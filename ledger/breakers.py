@@ -1,0 +1,102 @@
+"""The audit trail and the ends of markets: how records become rows, and reads of them."""
+
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.events import Event, MarketStatusSet
+from core.market import MarketStatus
+from core.operator_events import LimitsSet, MarketSettled, WithdrawalsHeld
+from ledger.tables import market_ends, operator_actions
+
+OF_ALL_MARKETS: Final = 0
+
+
+class Action(StrEnum):
+    """What was decided."""
+
+    STATUS = "status"
+    LIMITS = "limits"
+    DELISTING = "delisting"
+    WITHDRAWALS = "withdrawals"
+
+
+class OperatorAction(NamedTuple):
+    """One entry of the audit trail. `details` has what was set, in the engine's units; `market` is 0 when it concerns all."""
+
+    seq: int
+    at: int
+    who: str
+    action: str
+    market: int
+    why: str
+    details: dict[str, Any]
+
+
+class MarketEnd(NamedTuple):
+    """How a market was delisted: `price` in ticks, `shared` debts in micro-USDC, `fund` of it from the insurance fund."""
+
+    market: int
+    seq: int
+    at: int
+    price: int
+    accounts: int
+    shared: int
+    fund: int
+    uncovered: int
+    forced: bool
+
+
+def action_of(seq: int, event: Event) -> OperatorAction | None:
+    """The entry that a record makes in the audit trail; None for records of another kind, and those older than reasons."""
+    match event:
+        case MarketStatusSet(at=at, market=market, status=status, who=who, why=why) if who:
+            details: dict[str, Any] = {"status": MarketStatus(status).name.lower()}
+            return OperatorAction(seq, at, who, Action.STATUS.value, market, why, details)
+        case LimitsSet(at=at, market=market, limits=limits, forced=forced, who=who, why=why):
+            details = {name: msgspec.to_builtins(getattr(limits, name)) for name in limits.__struct_fields__}
+            return OperatorAction(
+                seq, at, who, Action.LIMITS.value, market, why, {**details, "forced": forced}
+            )
+        case MarketSettled(at=at, market=market, who=who, why=why):
+            end = end_of_market(seq, event)
+            details = {name: getattr(end, name) for name in MarketEnd._fields[3:]}
+            return OperatorAction(seq, at, who, Action.DELISTING.value, market, why, details)
+        case WithdrawalsHeld(at=at, held=held, who=who, why=why):
+            return OperatorAction(seq, at, who, Action.WITHDRAWALS.value, OF_ALL_MARKETS, why, {"held": held})
+        case _:
+            return None
+
+
+def end_of_market(seq: int, event: MarketSettled) -> MarketEnd:
+    """The sums of a delisting."""
+    shared = sum(max(0, end.shared) for end in event.positions)
+    return MarketEnd(
+        event.market,
+        seq,
+        event.at,
+        event.price,
+        len(event.positions),
+        shared,
+        event.fund,
+        event.uncovered,
+        event.forced,
+    )
+
+
+async def actions_before(connection: AsyncConnection, before: int, limit: int) -> list[OperatorAction]:
+    """Up to `limit` entries with sequences below `before` (0: from the newest), newest first."""
+    wanted = select(operator_actions).order_by(operator_actions.c.seq.desc()).limit(limit)
+    if before:
+        wanted = wanted.where(operator_actions.c.seq < before)
+    return [OperatorAction(**row._mapping) for row in await connection.execute(wanted)]
+
+
+async def market_end(connection: AsyncConnection, market: int) -> MarketEnd | None:
+    """How a market ended; None when it has not."""
+    found = await connection.execute(select(market_ends).where(market_ends.c.market == market))
+    row = found.first()
+    return MarketEnd(**{**row._mapping, "forced": bool(row.forced)}) if row is not None else None

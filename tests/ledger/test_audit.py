@@ -1,0 +1,67 @@
+"""The audit trail and the ends of markets, read back from a projected history."""
+
+import pytest
+from msgspec.structs import astuple
+
+from core import events as e
+from core.operator_events import LimitsSet, MarketSettled, WithdrawalsHeld
+from ledger.breakers import MarketEnd
+from ledger.database import open_pool
+from ledger.projector import Projector
+from ledger.queries import Queries
+
+
+@pytest.fixture
+def records(history_of):
+    return [(seq, event) for seq, event in history_of(5, 200)]
+
+
+@pytest.fixture
+async def queries(postgres_url, records):
+    projector = Projector(postgres_url)
+    projector.apply(records)
+    projector.close()
+    pool = open_pool(postgres_url)
+    yield Queries(pool)
+    await pool.dispose()
+
+
+async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries, records):
+    decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld
+    expected = [(seq, event.at, event.who, event.why) for seq, event in records if isinstance(event, decided)]
+    found, before = [], 0
+    while page := await queries.operator_actions(before, 7):
+        found += page
+        before = page[-1].seq
+    assert [(one.seq, one.at, one.who, one.why) for one in found] == expected[::-1]
+    assert {one.action for one in found} == {"status", "limits", "delisting", "withdrawals"}
+    by_seq = dict(records)
+    for one in found:
+        event = by_seq[one.seq]
+        match event:
+            case LimitsSet():
+                assert one.details["position_cap"] == event.limits.position_cap
+                assert one.details["alarm"] == list(astuple(event.limits.alarm))
+            case WithdrawalsHeld():
+                assert (one.market, one.details) == (0, {"held": event.held})
+            case MarketSettled():
+                assert (one.market, one.details["price"], one.details["forced"]) == (2, 600_123, True)
+            case _:
+                assert one.details["status"] in ("open", "reduce_only", "paused")
+
+
+async def test_a_status_that_nobody_signed_is_not_in_the_trail(postgres_url):
+    projector = Projector(postgres_url)
+    projector.apply([(1, e.MarketStatusSet(5, 1, 2)), (2, e.MarketStatusSet(6, 1, 1, "ada", "why"))])
+    projector.close()
+    pool = open_pool(postgres_url)
+    assert [one.seq for one in await Queries(pool).operator_actions(0, 10)] == [2]
+    await pool.dispose()
+
+
+async def test_the_end_of_a_market_with_its_sums(queries, records):
+    seq, end = records[-1]
+    assert await queries.market_end(2) == MarketEnd(
+        2, seq, end.at, 600_123, len(end.positions), 70, 20, 5, True
+    )
+    assert await queries.market_end(1) is None
