@@ -39,6 +39,7 @@ from chain.escrow import EscrowClient
 from chain.keys import KeyFileRefused, Signer, create_secret
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS
+from core.operator_events import EXCHANGE
 from endings import NotReachable
 from ledger.database import open_pool
 from ledger.projector import JournalGap, Projector, ProjectorBusy
@@ -62,6 +63,8 @@ from oracles.sources import Clock, Source
 from oracles.vaa import SignerSet
 from settings import Settings
 
+NETWORK: Final = "operator"
+"""Whose token the network's own processes use."""
 PROJECT_EVERY_S: Final = 0.05
 PROJECT_AGAIN_S: Final = 1.0
 _log = structlog.get_logger("wiring")
@@ -80,6 +83,19 @@ def secret(path: Path) -> str:
 
 def operator_token(settings: Settings) -> str:
     return settings.operator_token or secret(settings.perpdex_data / "keys" / "operator.token")
+
+
+def operators(settings: Settings) -> dict[str, str]:
+    """Tokens of the operator door by the names that the audit trail has for them: the network's own, and one for each person's file
+    in keys/operators. Raises `ValueError` for a name twice over."""
+    people = {
+        path.stem: path.read_text().strip()
+        for path in (settings.perpdex_data / "keys" / "operators").glob("*.token")
+    }
+    taken = {NETWORK, EXCHANGE} & set(people)
+    if taken:
+        raise ValueError(f"keys/operators: nobody may be called {taken.pop()}")
+    return {NETWORK: operator_token(settings), **people}
 
 
 def rpc_url(settings: Settings) -> str:
@@ -288,7 +304,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
         journal=settings.perpdex_data / "journal",
         sessions=Sessions(
             secret(settings.perpdex_data / "keys" / "sessions.secret").encode(),
-            operator_token(settings),
+            operators(settings),
             engine.clock,
         ),
         reads=History(Queries(pool)),

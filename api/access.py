@@ -65,19 +65,21 @@ def _account(cost: int) -> Callable[..., Awaitable[int]]:
     return account
 
 
-async def _operator_only(
+async def _operator_name(
     edge: EdgeGiven, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_operator)]
-) -> None:
+) -> str:
     if credentials is None:
         raise ApiError("not_authenticated")
-    edge.sessions.verify_operator(credentials.credentials)
+    return edge.sessions.verify_operator(credentials.credentials)
 
 
 Caller = Annotated[int, Depends(_account(CALL_COST))]
 """Account of a valid session."""
 ProofCaller = Annotated[int, Depends(_account(PROOF_COST))]
 """The same where a proof is made."""
-OperatorOnly = Depends(_operator_only)
+OperatorOnly = Depends(_operator_name)
+Operator = Annotated[str, OperatorOnly]
+"""Name of the operator's credential."""
 SESSION_ERRORS = ("not_authenticated", "session_expired", "session_revoked", "account_unknown")
 
 EVERYWHERE = ("validation_failed", "body_too_large", "rate_limited", "overloaded", "internal_error")

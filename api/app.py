@@ -10,6 +10,7 @@ from api.call_limit import CallLimit
 from api.collaborators import Edge
 from api.routes import (
     account,
+    breakers,
     funding,
     health,
     margin,
@@ -55,6 +56,7 @@ def create_app(edge: Edge) -> FastAPI:
         withdrawals,
         proofs,
         public,
+        breakers,
         operator,
         health,
     ):

@@ -25,7 +25,11 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.EXPIRED_COMMAND: (409, "The command arrived after its expires_after."),
     Code.ACCOUNT_UNKNOWN: (404, "No agent has that account, or it has no slot on chain yet."),
     Code.MARKET_UNKNOWN: (404, "No market has that symbol."),
-    Code.MARKET_IN_USE: (409, "Positions are open in that market: its parameters stay."),
+    Code.MARKET_IN_USE: (409, "Positions are open in that market: only its limits can be changed."),
+    Code.MARKET_SETTLED: (
+        409,
+        "The market was delisted: its positions are closed, and it never opens again.",
+    ),
     Code.MARKET_PAUSED: (409, "The market is paused."),
     Code.MARKET_REDUCE_ONLY: (409, "The market only takes requests that reduce a position."),
     Code.INDEX_UNAVAILABLE: (
@@ -62,6 +66,15 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         409,
         "More than the margin leaves free, or than the chain holds for the account yet.",
     ),
+    Code.WITHDRAWALS_GATED: (
+        503,
+        "No withdrawal is reserved now: an account is below zero, or the operator holds withdrawals.",
+    ),
+    Code.LIMITS_WOULD_LIQUIDATE: (
+        409,
+        "Such margin terms would put accounts below their maintenance requirement; `force` does it.",
+    ),
+    Code.DELISTING_TOO_EARLY: (409, "The market's notice is not over; `force` delists it before."),
     Code.WITHDRAWAL_UNKNOWN: (404, "No such withdrawal."),
     Code.BATCH_OUT_OF_ORDER: (409, "Batches are cut and advanced one after another."),
     Code.FUNDING_NOT_DUE: (409, "That hour of funding has not ended."),
@@ -98,6 +111,7 @@ EDGE: Final[dict[str, Entry]] = {
     "resume_invalid": Entry(409, "resume_from is beyond the head of the account's stream."),
     "history_unavailable": Entry(503, "The read side has not caught up, or cannot be reached.", True),
     "fill_unknown": Entry(404, "No fill has that number."),
+    "market_not_settled": Entry(404, "The market was not delisted."),
     "not_batched": Entry(404, "No stored batch has it yet: ask again after the next settlement.", True),
     "batch_unknown": Entry(404, "No such batch, or its accounts are no longer in memory."),
     "withdrawals_unavailable": Entry(

@@ -15,6 +15,8 @@ from api.streams import Item, Streams
 from api.units import Markets
 from core import events as e
 from core.events import DURABLE, Event
+from core.market import MarketStatus
+from core.operator_events import LimitsSet, MarketSettled
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.rejections import Outcome, Rejection, Repeated
@@ -224,6 +226,16 @@ class Hub:
         after, through = (cut.previous_seq, cut.seq) if known and cut is not None else (0, 0)
         self._broadcast(self.outbound.batch(event.batch, event.status, after, through, event.signatures))
 
+    def _market_status_set(self, seq: int, event: e.MarketStatusSet) -> None:
+        self._broadcast(self.outbound.market_changed(event.market, event.status, "status", event.why))
+
+    def _limits_set(self, seq: int, event: LimitsSet) -> None:
+        status = self._engine.state.statuses[event.market]
+        self._broadcast(self.outbound.market_changed(event.market, status, "limits", event.why))
+
+    def _market_settled(self, seq: int, event: MarketSettled) -> None:
+        self._broadcast(self.outbound.market_changed(event.market, MarketStatus.SETTLED, "status", event.why))
+
 
 HANDLERS: Final[dict[type[Event], Callable[[Hub, int, Any], None]]] = {
     e.RequestOpened: Hub._request_opened,
@@ -236,4 +248,7 @@ HANDLERS: Final[dict[type[Event], Callable[[Hub, int, Any], None]]] = {
     e.SessionsRevoked: Hub._revoked,
     e.SettlementCut: Hub._cut,
     e.BatchAdvanced: Hub._batch_advanced,
+    e.MarketStatusSet: Hub._market_status_set,
+    LimitsSet: Hub._limits_set,
+    MarketSettled: Hub._market_settled,
 }

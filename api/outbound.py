@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from api import outgoing as out
 from api.outbound_risk import RISK
-from api.units import SIDE_NAMES, Markets, usdc
+from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, usdc
 from core import events as e
 from core.batches import BatchStatus
 from core.events import Event
 from core.funding import HOUR
 from core.funding_events import paid_by
+from core.operator_events import MarketSettled, end_of
 from core.quantities import decimal_from_units
 from core.rates import RATE_UNIT
 from matcher.state import Account, Exchange
@@ -103,6 +104,11 @@ class Outbound:
     def batch(self, batch: int, status: int, after: int, seq: int, signatures: tuple[str, ...]) -> out.Batch:
         return out.Batch(batch, BatchStatus(status).name.lower(), after, seq, signatures)
 
+    def market_changed(
+        self, market: int, status: int, changed: out.MarketChange, why: str
+    ) -> out.MarketChanged:
+        return out.MarketChanged(self._markets[market].symbol, MARKET_STATUSES[status], changed, why)
+
     def pulled(self, event: e.QuotesPulled) -> out.QuotesPulled:
         return out.QuotesPulled(self._markets[event.market].symbol, event.why)
 
@@ -168,6 +174,17 @@ class Outbound:
             amount=usdc(-paid_by(event, account)),
         )
 
+    def _settled(self, account: int, head: tuple[int, int, int], event: MarketSettled) -> out.Numbered:
+        units, end = self._markets[event.market], end_of(event, account)
+        return out.MarketSettled(
+            *head,
+            market=units.symbol,
+            size=units.size(end.size),
+            price=units.price(event.price),
+            realized=usdc(end.realized),
+            shared=usdc(end.shared),
+        )
+
     def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> out.Numbered:
         return self.closed(event, head)
 
@@ -183,5 +200,6 @@ PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], 
     e.Filled: Outbound._filled,
     e.RequestClosed: Outbound._closed,
     e.FundingSettled: Outbound._funding,
+    MarketSettled: Outbound._settled,
 }
 """Every durable event that `core.events.concerns` gives to an account, but those of `api.outbound_risk`."""

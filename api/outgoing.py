@@ -10,6 +10,7 @@ import msgspec
 
 SideName = Literal["buy", "sell"]
 WithdrawalStatus = Literal["reserved", "paid", "released"]
+MarketChange = Literal["status", "limits"]
 
 
 class Ev(msgspec.Struct, frozen=True, tag_field="ev", gc=False):
@@ -129,6 +130,15 @@ class Batch(Ev, frozen=True, tag="batch"):
     signatures: tuple[str, ...]
 
 
+class MarketChanged(Ev, frozen=True, tag="market"):
+    """Public: a market's status or limits changed, by an operator or a rule, and why. `GET /api/v1/markets/{symbol}` has all of it."""
+
+    market: str
+    status: Literal["open", "reduce_only", "paused", "settled"]
+    changed: MarketChange
+    why: str
+
+
 class Numbered(Ev, frozen=True):
     """Base of the private stream's events: `n` its number, `seq` the journal's, `at` the exchange's instant."""
 
@@ -201,6 +211,19 @@ class Fill(Numbered, frozen=True, tag="fill"):
     fee: str
     realized: str
     cost: str
+
+
+class MarketSettled(Numbered, frozen=True, tag="market_settled"):
+    """The market was delisted, and the account's position of `size` (signed) closed at `price`.
+
+    `realized` goes to its balance; so does `shared`: what it was given for its debt, or (negative) gave of its gain for others'.
+    """
+
+    market: str
+    size: str
+    price: str
+    realized: str
+    shared: str
 
 
 class Closed(Numbered, frozen=True, tag="closed"):

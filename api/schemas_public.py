@@ -5,10 +5,10 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas import Answer, FillStatus
+from api.schemas_breakers import AlarmAnswer, JumpAnswer
 from api.schemas_margin import TierAnswer
 from api.schemas_prices import ActionName, PricesAnswer, ValidityName
-
-MarketStatusName = Literal["open", "reduce_only", "paused"]
+from api.units import MarketStatusName
 
 
 class MarkInputsAnswer(Answer):
@@ -22,6 +22,7 @@ class MarkInputsAnswer(Answer):
 
 
 class MarketAnswer(Answer):
+    id: int = Field(description="Its number in records and in the operator's commands.")
     symbol: str
     status: MarketStatusName
     tick: str = Field(description="Prices are multiples of it.")
@@ -47,6 +48,11 @@ class MarketAnswer(Answer):
     source: str | None
     validity: ValidityName = Field(description="How far the index is believed now.")
     allows: list[ActionName] = Field(description="What may be done at an index of that validity.")
+    alarm: AlarmAnswer | None = Field(description="Null when nobody watches its open interest.")
+    jumped: JumpAnswer | None
+    not_open_since: int | None = Field(
+        description="Since when the operator lets it only reduce or stand still; null while it is open."
+    )
 
 
 class MarketsAnswer(Answer):
@@ -133,6 +139,9 @@ class StatusAnswer(Answer):
     positions_zero_sum: bool
     websocket: str
     prices: PricesAnswer
+    withdrawals: Literal["open", "gated", "held"] = Field(
+        description="Gated while an account is below zero; held by the operator."
+    )
 
 
 class HealthAnswer(Answer):

@@ -23,6 +23,7 @@ from api.inbound import Inbound
 from api.lag import LAG_MAX, Lag
 from api.listening import Listening
 from api.metrics import Metrics
+from api.metrics_breakers import BreakerMetrics
 from api.metrics_prices import PriceMetrics
 from api.sessions import Sessions
 from api.socket import SocketServer
@@ -157,6 +158,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
     listening = Listening()
     statistics = MakerStatistics(state.markets, listening)
     metrics = Metrics(given.engine, listening, given.clock)
+    BreakerMetrics(state, listening, metrics.registry)
     PriceMetrics(state, given.prices, given.clock, metrics.registry)
     hub = Hub(given.engine, streams, markets, listening)
     given.engine.listen(listening.hear)

@@ -7,12 +7,19 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from api.errors import ApiError
-from core.market import Market, Side
+from core.market import Market, MarketStatus, Side
 from core.quantities import MILLION, USDC_UNIT, NotAQuantity, decimal_from_units, units_from_decimal
 
 SideName = Literal["buy", "sell"]
+MarketStatusName = Literal["open", "reduce_only", "paused", "settled"]
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 SIDE_NAMES: Final[dict[int, SideName]] = {1: "buy", -1: "sell"}
+MARKET_STATUSES: Final[dict[int, MarketStatusName]] = {
+    MarketStatus.OPEN: "open",
+    MarketStatus.REDUCE_ONLY: "reduce_only",
+    MarketStatus.PAUSED: "paused",
+    MarketStatus.SETTLED: "settled",
+}
 REMEMBERED: Final = 8_192
 """Conversions kept per market, unit and direction."""
 WHOLE_DIGITS_MAX: Final = 15

@@ -11,13 +11,14 @@ from api import schemas_public as p
 from api.collaborators import WithdrawalView
 from api.outbound import micros
 from api.statistics import Maker
-from api.units import SIDE_NAMES, Markets, MarketUnits, usdc
+from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, MarketUnits, usdc
+from api.views_breakers import alarm, jumped, not_open_since
 from api.views_margin import tiers
 from api.views_prices import VALIDITIES, allows
 from core import events as e
 from core.batches import BatchStatus
 from core.funding_events import headline
-from core.market import MarketStatus
+from core.operator_events import MarketSettled, without_ends
 from ledger.queries import BatchView, FillView
 from matcher.book import Ladder
 from matcher.marking import only_reduces
@@ -25,11 +26,6 @@ from matcher.state import Exchange
 from matcher.trust import validity
 
 STATUS_NAMES: dict[int, s.FillStatus] = dict(enumerate(get_args(s.FillStatus)))
-MARKET_STATUSES: dict[int, p.MarketStatusName] = {
-    MarketStatus.OPEN: "open",
-    MarketStatus.REDUCE_ONLY: "reduce_only",
-    MarketStatus.PAUSED: "paused",
-}
 
 
 def fill(row: FillView, markets: Markets, account: int) -> s.FillAnswer:
@@ -96,6 +92,7 @@ def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
     record, found = state.mark_records.get(units.id), validity(state, units.id, now)
     open_interest = state.open_interest[units.id]
     return p.MarketAnswer(
+        id=units.id,
         symbol=units.symbol,
         status=MARKET_STATUSES[state.statuses[units.id]],
         tick=listed.tick,
@@ -123,6 +120,9 @@ def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
         source=index.source if index else None,
         validity=VALIDITIES[found],
         allows=allows(found),
+        alarm=alarm(listed),
+        jumped=jumped(state, units),
+        not_open_since=not_open_since(state, units.id),
     )
 
 
@@ -224,12 +224,19 @@ def withdrawal(view: WithdrawalView) -> s.WithdrawalAnswer:
 def event_fields(events: Iterable[e.Event]) -> list[dict[str, object]]:
     """Events with their fields by name, in the engine's units, for the operator's programs.
 
-    Of funding without the payments: there may be a hundred thousand, and the ledger has them.
+    Of funding without the payments and of a market's end without everybody's own: there may be a hundred thousand, and the ledger has
+    them.
     """
     return [
         {
             "type": type(event).__name__,
             **{name: msgspec.to_builtins(getattr(event, name)) for name in event.__struct_fields__},
         }
-        for event in (headline(one) if isinstance(one, e.FundingSettled) else one for one in events)
+        for event in map(_short, events)
     ]
+
+
+def _short(event: e.Event) -> e.Event:
+    if isinstance(event, e.FundingSettled):
+        return headline(event)
+    return without_ends(event) if isinstance(event, MarketSettled) else event

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from cli import operating
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
 from cli.figures import NotReadable, Reader
 from cli.population import look, start_population
@@ -32,6 +33,9 @@ app = typer.Typer(
 )
 serve = typer.Typer(no_args_is_help=True, help="Run one process of the network.")
 app.add_typer(serve, name="serve")
+app.add_typer(operating.market, name="market")
+app.add_typer(operating.withdrawals, name="withdrawals")
+app.command("audit")(operating.audit)
 Prices = Annotated[
     Path | None, typer.Option(help="recorded prices, a file or a directory, for when live ones cannot be had")
 ]

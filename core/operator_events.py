@@ -81,6 +81,6 @@ def alone(event: MarketSettled, account: int) -> MarketSettled:
     return msgspec.structs.replace(event, positions=(end_of(event, account),))
 
 
-def headline(event: MarketSettled) -> MarketSettled:
+def without_ends(event: MarketSettled) -> MarketSettled:
     """The record without anybody's end."""
     return msgspec.structs.replace(event, positions=())

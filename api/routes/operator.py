@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import cuts, views
-from api.access import EdgeGiven, OperatorOnly, errors
+from api.access import EdgeGiven, Operator, OperatorOnly, errors
 from api.errors import RULES, ApiError, refused
 from api.schemas_public import (
     CutAnswer,
@@ -17,9 +17,11 @@ from api.schemas_public import (
     UnboundAnswer,
 )
 from core.market import Market
+from core.market_limits import flaw, limits_of
 from core.quantities import MILLION
 from matcher import commands as c
 from matcher.image import state_hash
+from matcher.limits import WHY_LENGTH_MAX
 from matcher.rejections import Rejection, Repeated
 from matcher.state import conserved, positions_zero_sum
 
@@ -32,6 +34,9 @@ TEXT_MAX: Final = 256
 OperatorCommand = (
     c.ListMarket
     | c.SetMarketStatus
+    | c.SetLimits
+    | c.DelistMarket
+    | c.HoldWithdrawals
     | c.UpdateIndex
     | c.RegisterAgent
     | c.SetTier
@@ -56,9 +61,15 @@ COMMAND_SCHEMAS: Final = msgspec.json.schema_components(
         "requestBody": {"required": True, "content": {"application/json": {"schema": COMMAND_SCHEMAS[0][0]}}}
     },
 )
-async def command(request: Request, edge: EdgeGiven) -> OutcomeAnswer:
-    """Run one command; answers when what it led to is on disk."""
+async def command(request: Request, edge: EdgeGiven, operator: Operator) -> OutcomeAnswer:
+    """Run one command; answers when what it led to is on disk.
+
+    Commands that have `why` need one, and `who` is always the caller's credential: both stay in the audit trail.
+    """
     given = read_command(await request.body())
+    if isinstance(given, c.ByOperator):
+        check_reason(given.why)
+        given = msgspec.structs.replace(given, who=operator)
     outcome = await edge.engine.ask(given)
     if isinstance(outcome, Rejection):
         raise refused(outcome)
@@ -77,6 +88,12 @@ def read_command(body: bytes) -> c.Command:
     if isinstance(given, c.ListMarket):
         check_market(given.market)
     return given
+
+
+def check_reason(why: str) -> None:
+    """Raises `ApiError` bad_value for a reason that the audit trail could not show."""
+    if not 0 < len(why) <= WHY_LENGTH_MAX or not why.isprintable():
+        raise ApiError("bad_value", f"why: a reason of 1 to {WHY_LENGTH_MAX} printable characters is needed.")
 
 
 def check_ranges(value: Any) -> None:
@@ -99,21 +116,11 @@ def check_ranges(value: Any) -> None:
 
 def check_market(market: Market) -> None:
     """Raises `ApiError` bad_value for parameters with which the rules could not compute."""
-    whole = (
-        market.id,
-        market.value_per_tick_lot,
-        market.max_leverage,
-        market.position_cap,
-        market.open_interest_cap,
-        market.index_max_age,
-    )
-    rates = (market.taker_fee, market.oracle_band)
-    if min(whole) < 1 or market.max_leverage > 1_000 or not all(0 <= rate <= 1_000_000 for rate in rates):
-        raise ApiError(
-            "bad_value", "A market's parameters are positive, its leverage at most 1000, its rates at most 1."
-        )
-    if market.margin is not None and market.margin.tiers[0].initial != market.initial_fraction:
-        raise ApiError("bad_value", "The first margin tier requires the inverse of the highest leverage.")
+    if min(market.id, market.value_per_tick_lot, market.index_max_age) < 1:
+        raise ApiError("bad_value", "A market's number, unit value and age of its index are positive.")
+    wrong = flaw(limits_of(market))
+    if wrong:
+        raise ApiError("bad_value", wrong)
     funding = market.funding
     sizes = (funding.interest_clamp, funding.cap, funding.margin_factor, funding.velocity)
     if min(sizes) < 0 or abs(funding.interest) > funding.cap or not 0 <= funding.treasury_share <= MILLION:

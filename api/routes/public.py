@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api import views, views_prices
+from api import views, views_breakers, views_prices
 from api.access import EdgeGiven, errors
 from api.errors import ApiError
 from api.outbound import micros
@@ -143,6 +143,7 @@ async def status(edge: EdgeGiven) -> StatusAnswer:
         positions_zero_sum=zero_sum,
         websocket=edge.websocket_url(),
         prices=views_prices.prices(state, edge.hub.markets, edge.prices, edge.clock()),
+        withdrawals=views_breakers.withdrawals(state),
     )
     await edge.hub.on_disk()
     return answer

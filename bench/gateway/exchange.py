@@ -60,7 +60,9 @@ async def serve(directory: Path) -> None:
         Given(
             engine=engine,
             journal=directory,
-            sessions=Sessions(b"the session secret of the benchmark", OPERATOR_TOKEN, time.time_ns),
+            sessions=Sessions(
+                b"the session secret of the benchmark", {"operator": OPERATOR_TOKEN}, time.time_ns
+            ),
             reads=Away(HistoryUnavailable),
             withdrawals=Away(WithdrawalsUnavailable),
             escrow=EscrowInfo("", "", "", "", ""),

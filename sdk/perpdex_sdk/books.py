@@ -54,6 +54,9 @@ class Books:
             self.balance += micro(event.amount)
         elif isinstance(event, m.Withdrawal) and event.status != "paid":
             self.balance += micro(event.amount) * (-1 if event.status == "reserved" else 1)
+        elif isinstance(event, m.MarketSettled):
+            self.balance += micro(event.realized) + micro(event.shared)
+            del self.held[event.market]
         return True
 
     def hash(self) -> str:

@@ -98,6 +98,15 @@ class Batch(Message, frozen=True, tag="batch"):
     signatures: tuple[str, ...] = ()
 
 
+class MarketChanged(Message, frozen=True, tag="market"):
+    """A market's status or limits changed for everybody, and why."""
+
+    market: str
+    status: str
+    changed: str
+    why: str
+
+
 class Numbered(Message, frozen=True):
     """An event of the private stream."""
 
@@ -159,6 +168,16 @@ class Fill(Numbered, frozen=True, tag="fill"):
     fee: str
     realized: str
     cost: str
+
+
+class MarketSettled(Numbered, frozen=True, tag="market_settled"):
+    """The market was delisted and our position closed at `price`; `shared` is what we gave (negative) or got for debts in it."""
+
+    market: str
+    size: str
+    price: str
+    realized: str
+    shared: str
 
 
 class RequestClosed(Numbered, frozen=True, tag="closed"):
@@ -264,6 +283,7 @@ Incoming = (
     | QuoteRejected
     | Frozen
     | Batch
+    | MarketChanged
     | Registered
     | Tier
     | Slot
@@ -272,6 +292,7 @@ Incoming = (
     | Withdrawal
     | Funding
     | Fill
+    | MarketSettled
     | RequestClosed
     | MarginWarning
     | LiquidationStarted

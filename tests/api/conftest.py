@@ -23,8 +23,10 @@ from core.batches import BatchStatus
 from core.events import BatchAdvanced, Event, Filled, FundingSettled, PremiumSampled, SettlementCut, concerns
 from core.funding_events import paid_by
 from core.market import DEFAULT_MARKETS
+from core.operator_events import MarketSettled
 from core.quantities import SECOND, Nanos
 from core.validity import Validity
+from ledger.breakers import MarketEnd, OperatorAction, action_of, end_of_market
 from ledger.queries import BatchView, FillView, FundingPayment, FundingRate
 from matcher import commands as c
 from matcher.engine import Engine
@@ -34,6 +36,7 @@ from oracles.sources import Played, Source
 from wiring import feed_into
 
 OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
+ADAS_TOKEN = "token-of-another-operator-called-ada-012"
 ESCROW = EscrowInfo("11111111111111111111111111111112", "escrow", "vault", "mint", "http://127.0.0.1:1")
 BTC_INDEX = 600_000  # 60,000.0
 
@@ -110,6 +113,16 @@ class JournalReads:
             if paid_by(one, account) and seq < before
         ]
         return rows[:limit]
+
+    async def operator_actions(self, before: int, limit: int) -> list[OperatorAction]:
+        found = [action_of(seq, event) for seq, event in self._records() if seq < before]
+        return [action for action in found if action is not None][::-1][:limit]
+
+    async def market_end(self, market: int) -> MarketEnd | None:
+        ends = [
+            end_of_market(seq, event) for seq, event in self._records() if isinstance(event, MarketSettled)
+        ]
+        return next((end for end in ends if end.market == market), None)
 
     async def prove_fill(self, number: int) -> None:
         """Proofs are the real ledger's: see test_history_reads."""
@@ -213,7 +226,7 @@ class Exchange:
         given = Given(
             engine=self.engine,
             journal=self.journal,
-            sessions=Sessions(b"s" * 32, OPERATOR_TOKEN, time.time_ns),
+            sessions=Sessions(b"s" * 32, {"operator": OPERATOR_TOKEN, "ada": ADAS_TOKEN}, time.time_ns),
             reads=JournalReads(self.journal),
             withdrawals=self.withdrawals,
             escrow=ESCROW,
@@ -277,8 +290,8 @@ class Exchange:
         assert answer["ev"] == "ack", answer
         return maker
 
-    async def operator(self, body: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    async def operator(self, body: Any, token: str = OPERATOR_TOKEN) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"}
         return await self.http.post("/api/v1/operator/commands", json=body, headers=headers)
 
 

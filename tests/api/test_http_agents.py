@@ -53,7 +53,7 @@ async def test_new_agents_are_limited_and_known_ones_are_not(new_exchange: Any) 
 
 def test_challenges_and_sessions_expire() -> None:
     now = time.time_ns()
-    sessions = Sessions(b"x" * 32, "o" * 32, lambda: now)
+    sessions = Sessions(b"x" * 32, {"operator": "o" * 32}, lambda: now)
     owner = Keypair()
     key = str(owner.pubkey())
     challenge = sessions.challenge(key, "escrow")
@@ -68,7 +68,7 @@ def test_challenges_and_sessions_expire() -> None:
 
 
 def test_tokens_of_other_makers_are_refused() -> None:
-    sessions = Sessions(b"x" * 32, "o" * 32, time.time_ns)
+    sessions = Sessions(b"x" * 32, {"operator": "o" * 32}, time.time_ns)
     claims = {"sub": "16", "gen": 0, "aud": "agents", "exp": time.time() + 60}
     forged = (
         jwt.encode(claims, b"y" * 32, algorithm="HS256"),
@@ -89,7 +89,7 @@ def test_tokens_of_other_makers_are_refused() -> None:
 
 def test_short_secrets_are_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        Sessions(b"short", "o" * 32, time.time_ns)
+        Sessions(b"short", {"operator": "o" * 32}, time.time_ns)
 
 
 async def test_a_request_waits_for_its_answer_and_repeats_it(exchange: Any) -> None:

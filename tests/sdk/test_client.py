@@ -56,6 +56,22 @@ async def test_trade_and_books(exchange: Any, connect: Connect) -> None:
     assert maker.position("BTC-PERP") == 0
 
 
+async def test_books_follow_the_end_of_a_market(exchange: Any, connect: Connect) -> None:
+    maker, trader = await quoting(connect), await connect("trader")
+    await trader.request("BTC-PERP", "buy", "0.5", "60010.0")
+    ends: list[m.MarketSettled] = []
+    ended, told = asyncio.Event(), asyncio.Event()
+    trader.on(m.MarketSettled, lambda event: (ends.append(event), ended.set()))
+    maker.on(m.MarketChanged, lambda event: told.set() if event.status == "settled" else None)
+    exchange.index(1, 610_000)
+    await exchange.engine.ask(c.DelistMarket(1, force=True, who="ada", why="a test"))
+    await asyncio.wait_for(asyncio.gather(ended.wait(), told.wait()), 10)
+    assert [(end.size, end.realized, end.shared) for end in ends] == [("0.5000", "495.000000", "0.000000")]
+    assert (trader.position("BTC-PERP"), trader.balance) == (0, Decimal("1000479.997500"))
+    snapshot = await trader.snapshot()
+    assert (snapshot.head, snapshot.hash) == (trader.head, trader._own_books().hash())
+
+
 async def test_answers_to_requests(connect: Connect) -> None:
     maker, trader = await connect("maker"), await connect("trader")
     await maker.subscribe(["BTC-PERP"])

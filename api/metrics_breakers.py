@@ -1,0 +1,73 @@
+"""Circuit breakers in Prometheus and in the log: what changed a market, and growth that is too fast."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from api.listening import Listening
+from core.events import MarketStatusSet
+from core.market import MarketStatus
+from core.operator_events import LimitsSet, MarketSettled, OpenInterestJumped, WithdrawalsHeld
+from matcher.gates import withdrawals_gated
+from matcher.state import Exchange
+
+_log: Final = structlog.get_logger("breakers")
+
+
+class BreakerMetrics(Collector):
+    """Gauges are read when they are asked for; jumps are counted, and every decision is logged, as they reach the disk."""
+
+    def __init__(self, state: Exchange, listening: Listening, registry: CollectorRegistry) -> None:
+        self._state = state
+        self._jumps = Counter(
+            "perpdex_open_interest_jumps",
+            "Rises of open interest that were too fast",
+            ["market"],
+            registry=registry,
+        )
+        listening.to((OpenInterestJumped,), self._jumped)
+        listening.to((MarketStatusSet, LimitsSet, MarketSettled, WithdrawalsHeld), self._decided)
+        registry.register(self)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        state = self._state
+        statuses = GaugeMetricFamily(
+            "perpdex_market_status", "1 open, 2 reduce-only, 3 paused, 4 settled", labels=["market"]
+        )
+        used = GaugeMetricFamily(
+            "perpdex_open_interest_used", "Open interest as a share of its cap", labels=["market"]
+        )
+        for id, market in state.markets.items():
+            statuses.add_metric([market.symbol], state.statuses[id])
+            used.add_metric([market.symbol], state.open_interest[id] / market.open_interest_cap)
+        stopped = GaugeMetricFamily(
+            "perpdex_withdrawals_stopped",
+            "1 while no withdrawal is reserved",
+            value=bool(withdrawals_gated(state)),
+        )
+        yield from (statuses, used, stopped)
+
+    def _jumped(self, seq: int, event: OpenInterestJumped) -> None:
+        symbol = self._state.markets[event.market].symbol
+        self._jumps.labels(symbol).inc()
+        _log.warning(
+            "open interest jumped", market=symbol, lots=event.open_interest, lowest=event.lowest, seq=seq
+        )
+
+    def _decided(self, seq: int, event: Any) -> None:
+        said = {"who": event.who, "why": event.why, "seq": seq}
+        match event:
+            case MarketStatusSet(market=market, status=status):
+                status_name = MarketStatus(status).name.lower()
+                _log.warning(
+                    "market status", market=self._state.markets[market].symbol, status=status_name, **said
+                )
+            case WithdrawalsHeld(held=held):
+                _log.warning("withdrawals held" if held else "withdrawals go on", **said)
+            case LimitsSet() | MarketSettled():
+                what = "limits set" if isinstance(event, LimitsSet) else "market delisted"
+                _log.warning(what, market=self._state.markets[event.market].symbol, **said)

@@ -1,0 +1,77 @@
+"""The operator door as commands at a terminal use it."""
+
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from core.quantities import units_from_decimal
+from matcher.commands import Command
+from settings import Settings
+from wiring import NETWORK
+
+TIMEOUT_S: Final = 30.0
+
+
+class NotDone(Exception):
+    """The door refused, or did not answer; the sentence says which."""
+
+
+def token_of(settings: Settings, name: str) -> str:
+    """The token of a credential, as `wiring.operators` knows it. Raises `NotDone`."""
+    if name == NETWORK and settings.operator_token:
+        return settings.operator_token
+    keys = settings.perpdex_data / "keys"
+    path = keys / "operator.token" if name == NETWORK else keys / "operators" / f"{name}.token"
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise NotDone(f"{path} cannot be read ({error.strerror}): is PERPDEX_DATA the network's?") from None
+
+
+class Door:
+    """Asks the API at `url` with an operator's token. Every method raises `NotDone`."""
+
+    def __init__(self, url: str, token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S)
+
+    def __enter__(self) -> "Door":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def markets(self) -> list[dict[str, Any]]:
+        return list(self._ask("GET", "/api/v1/markets")["markets"])
+
+    def market(self, symbol: str) -> dict[str, Any]:
+        return self._ask("GET", f"/api/v1/markets/{symbol}")
+
+    def audit(self, limit: int) -> list[dict[str, Any]]:
+        return list(self._ask("GET", f"/api/v1/operator/audit?limit={limit}")["actions"])
+
+    def command(self, command: Command) -> list[dict[str, Any]]:
+        """What the command led to."""
+        body = msgspec.json.encode(command)
+        return list(self._ask("POST", "/api/v1/operator/commands", body)["events"])
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"} if body else None
+        try:
+            answer = self._http.request(method, path, content=body, headers=headers)
+            found: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise NotDone(f"{self._http.base_url} does not answer ({type(error).__name__}).") from None
+        if answer.is_error:
+            raise NotDone(f"{found['error']['code']}: {found['error']['message']}")
+        return found
+
+
+def lots(size: str, market: dict[str, Any]) -> int:
+    """Lots of a size in units of the underlying. Raises `core.quantities.NotAQuantity`."""
+    return units_from_decimal(size, Decimal(market["lot"]))

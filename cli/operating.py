@@ -1,0 +1,190 @@
+"""`perpdex market`, `perpdex withdrawals` and `perpdex audit`: what operators decide, through the API's operator door.
+
+Every decision needs a reason and stays in the journal under the name of the credential it was made with.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+
+from cli.door import Door, NotDone, lots, token_of
+from core.margin_terms import MarginTerms, Tier
+from core.market import MarketStatus
+from core.open_interest import JumpAlarm
+from core.quantities import MILLION, SECOND, MicroUsdc, Nanos, Ppm
+from matcher import commands as c
+from settings import Settings
+
+market = typer.Typer(no_args_is_help=True, help="Look at markets and decide about them.")
+withdrawals = typer.Typer(no_args_is_help=True, help="Hold withdrawals back, or let them go on.")
+
+Symbol = Annotated[str, typer.Argument(help="the market's symbol, such as BTC-PERP")]
+Why = Annotated[str, typer.Option(help="the reason, for the audit trail and for agents to read")]
+As = Annotated[str, typer.Option("--as", help="whose credential: keys/operators/NAME.token")]
+ME = "operator"
+
+
+@market.command()
+def status(symbol: Annotated[str, typer.Argument(help="one market only")] = "") -> None:
+    """Status, open interest and limits."""
+    with _door(ME) as door:
+        for found in [door.market(symbol)] if symbol else door.markets():
+            print(_line(found))
+
+
+@market.command()
+def resume(symbol: Symbol, why: Why, name: As = ME) -> None:
+    """Open a market."""
+    _set_status(symbol, MarketStatus.OPEN, why, name)
+
+
+@market.command()
+def reduce_only(symbol: Symbol, why: Why, name: As = ME) -> None:
+    """Take only what reduces a position. Its notice before a delisting begins."""
+    _set_status(symbol, MarketStatus.REDUCE_ONLY, why, name)
+
+
+@market.command()
+def pause(symbol: Symbol, why: Why, name: As = ME) -> None:
+    """Stop a market: its requests end and its quotes are pulled. Withdrawals stay possible."""
+    _set_status(symbol, MarketStatus.PAUSED, why, name)
+
+
+@market.command()
+def limits(
+    symbol: Symbol,
+    why: Why,
+    position_cap: Annotated[str, typer.Option(help="of one owner, in units of the underlying")] = "",
+    open_interest_cap: Annotated[str, typer.Option(help="in units of the underlying")] = "",
+    oracle_band_ppm: Annotated[int | None, typer.Option(help="parts per million of the price")] = None,
+    taker_fee_ppm: Annotated[int | None, typer.Option(help="parts per million of the notional")] = None,
+    tier: Annotated[
+        list[str] | None, typer.Option(help="USDC:LEVERAGE, repeated for all tiers, the first from 0")
+    ] = None,
+    bounds: Annotated[
+        str, typer.Option(help="with --tier: USDC:USDC of open interest between which requirements rise")
+    ] = "0:0",
+    alarm: Annotated[str, typer.Option(help="PPM:MINUTES of a rise of open interest, of the cap")] = "",
+    alarm_reduces: Annotated[bool, typer.Option(help="with --alarm: the market then only reduces")] = False,
+    force: Annotated[bool, typer.Option(help="even when accounts fall below maintenance by it")] = False,
+    name: As = ME,
+) -> None:
+    """Change limits, also while positions are open: what is held beyond them stays and can only shrink."""
+    with _door(name) as door:
+        found = door.market(symbol)
+        margin = _margin(tier, bounds) if tier else None
+        command = c.SetLimits(
+            found["id"],
+            max_leverage=_leverage(tier[0]) if tier else None,
+            taker_fee=taker_fee_ppm,
+            oracle_band=oracle_band_ppm,
+            position_cap=lots(position_cap, found) if position_cap else None,
+            open_interest_cap=lots(open_interest_cap, found) if open_interest_cap else None,
+            margin=margin,
+            alarm=_alarm(alarm, alarm_reduces) if alarm else None,
+            force=force,
+            why=why,
+        )
+        door.command(command)
+        print(_line(door.market(symbol)))
+
+
+@market.command()
+def delist(
+    symbol: Symbol,
+    why: Why,
+    force: Annotated[
+        bool, typer.Option(help="before its notice is over, or without a believed index")
+    ] = False,
+    name: As = ME,
+) -> None:
+    """Close every position at the index, for good. Repeating it changes nothing."""
+    with _door(name) as door:
+        for event in door.command(c.DelistMarket(door.market(symbol)["id"], force, why=why)):
+            if event["type"] == "MarketSettled":
+                print(
+                    f"record of {symbol}'s end: fund paid {event['fund']}, uncovered {event['uncovered']} micro-USDC"
+                )
+        print(_line(door.market(symbol)))
+
+
+@withdrawals.command()
+def hold(why: Why, name: As = ME) -> None:
+    """Reserve no withdrawal from here on. What is reserved is paid; the owner's own exit on chain stays open."""
+    with _door(name) as door:
+        door.command(c.HoldWithdrawals(True, why=why))
+        print("withdrawals are held")
+
+
+@withdrawals.command()
+def release(why: Why, name: As = ME) -> None:
+    """Reserve withdrawals again."""
+    with _door(name) as door:
+        door.command(c.HoldWithdrawals(False, why=why))
+        print("withdrawals go on")
+
+
+def audit(limit: Annotated[int, typer.Option(min=1, max=500, help="how many")] = 50, name: As = ME) -> None:
+    """Who decided what, when and why, newest first."""
+    with _door(name) as door:
+        for one in door.audit(limit):
+            at = datetime.fromtimestamp(one["at"] / MILLION, UTC).isoformat(timespec="seconds")
+            details = " ".join(f"{key}={value}" for key, value in one["details"].items())
+            print(
+                f"{at}  {one['who']}  {one['action']}  {one['market'] or 'all markets'}: {one['why']}  [{details}]"
+            )
+
+
+def _set_status(symbol: str, status: MarketStatus, why: str, name: str) -> None:
+    with _door(name) as door:
+        door.command(c.SetMarketStatus(door.market(symbol)["id"], status, why=why))
+        print(_line(door.market(symbol)))
+
+
+@contextmanager
+def _door(name: str) -> Iterator[Door]:
+    """The operator door; what it refuses is one sentence and an exit code."""
+    settings = Settings()
+    try:
+        with Door(settings.api_url, token_of(settings, name)) as door:
+            yield door
+    except (NotDone, ValueError, ArithmeticError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _line(found: dict[str, Any]) -> str:
+    jumped = found["jumped"]
+    return (
+        f"{found['symbol']}: {found['status']}, open interest {found['open_interest']} of {found['open_interest_cap']},"
+        f" an owner's at most {found['position_cap']}, leverage {found['max_leverage']},"
+        f" band {found['oracle_band_ppm']} ppm, fee {found['taker_fee_ppm']} ppm"
+        + (f", open interest jumped to {jumped['open_interest']}" if jumped else "")
+    )
+
+
+def _margin(tiers: list[str], bounds: str) -> MarginTerms:
+    lower, upper = (_micro_usdc(bound) for bound in bounds.split(":", 1))
+    return MarginTerms(
+        tuple(Tier(_micro_usdc(one.split(":")[0]), Ppm(-(-MILLION // _leverage(one)))) for one in tiers),
+        lower,
+        upper,
+    )
+
+
+def _leverage(tier: str) -> int:
+    return int(tier.split(":", 1)[1])
+
+
+def _micro_usdc(text: str) -> MicroUsdc:
+    return MicroUsdc(int(Decimal(text) * MILLION))
+
+
+def _alarm(text: str, only_reduces: bool) -> JumpAlarm:
+    share, minutes = (int(part) for part in text.split(":", 1))
+    return JumpAlarm(Ppm(share), Nanos(minutes * 60 * SECOND), only_reduces)

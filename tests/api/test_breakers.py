@@ -1,0 +1,165 @@
+"""Circuit breakers over the API: who may, what agents hear, what the audit trail keeps."""
+
+from typing import Any
+
+from core.accounts import INSURANCE
+from matcher import commands as c
+from matcher.limits import WHY_LENGTH_MAX
+
+ADA = "token-of-another-operator-called-ada-012"
+PAUSE = {"type": "SetMarketStatus", "market": 1, "status": 3, "why": "odd prices"}
+
+
+async def market(exchange: Any, symbol: str = "BTC-PERP") -> dict[str, Any]:
+    return dict((await exchange.http.get(f"/api/v1/markets/{symbol}")).json())
+
+
+async def audit(exchange: Any, **query: int) -> list[dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {ADA}"}
+    answer = await exchange.http.get("/api/v1/operator/audit", headers=headers, params=query)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["actions"])
+
+
+async def traded(exchange: Any) -> tuple[Any, Any]:
+    """A maker short and a trader long of one bitcoin."""
+    maker, trader = await exchange.maker(), await exchange.agent("trader")
+    await trader.open()
+    await trader.send(op="request", id="k", market="BTC-PERP", side="buy", size="1", limit="60010.0")
+    assert (await trader.until("closed"))["outcome"] == "filled"
+    return maker, trader
+
+
+async def test_a_pause_is_told_to_all_and_ends_what_was_open(exchange: Any) -> None:
+    maker, trader = await traded(exchange)
+    assert (await exchange.operator(PAUSE, ADA)).status_code == 200
+    assert (await maker.until("quotes_pulled"))["why"] == "market_paused"
+    for agent in (maker, trader):
+        told = await agent.until("market")
+        assert told == {
+            "ev": "market", "market": "BTC-PERP", "status": "paused", "changed": "status", "why": "odd prices",
+        }  # fmt: skip
+    found = await market(exchange)
+    assert found["status"] == "paused"
+    assert found["not_open_since"] > 0
+    refused = await trader.ask(op="quotes", id="q", market="BTC-PERP", bids=[["59990.0", "1"]], life_ms=1000)
+    assert refused["code"] == "market_paused"
+
+
+async def test_a_decision_is_kept_under_the_credential_it_was_made_with(exchange: Any) -> None:
+    before = exchange.engine.state.seq
+    await exchange.operator({**PAUSE, "who": "somebody else"}, ADA)
+    await exchange.operator({"type": "SetLimits", "market": 1, "position_cap": 7, "why": "small"}, ADA)
+    await exchange.operator({"type": "HoldWithdrawals", "held": True, "why": "a look at the books"})
+    held, limited, paused = await audit(exchange)
+    assert (paused["seq"], paused["who"], paused["action"], paused["market"], paused["why"]) == (
+        before + 1, "ada", "status", "BTC-PERP", "odd prices",
+    )  # fmt: skip
+    assert paused["details"] == {"status": "paused"}
+    assert (limited["who"], limited["details"]["position_cap"]) == ("ada", 7)
+    assert (held["who"], held["market"], held["details"]) == ("operator", None, {"held": True})
+    assert [one["seq"] for one in await audit(exchange, before=held["seq"], limit=1)] == [limited["seq"]]
+
+
+async def test_a_decision_without_a_reason_is_none(exchange: Any) -> None:
+    before = exchange.engine.state.seq
+    for why in ("", "x" * (WHY_LENGTH_MAX + 1), "a\nb"):
+        answer = await exchange.operator({**PAUSE, "why": why})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_value")
+    assert exchange.engine.state.seq == before
+    assert (await exchange.operator({**PAUSE, "why": "x" * WHY_LENGTH_MAX})).status_code == 200
+
+
+async def test_the_trail_is_for_operators(exchange: Any) -> None:
+    agent = await exchange.agent()
+    answer = await exchange.http.get("/api/v1/operator/audit", headers=agent.headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "operator_only")
+    assert (await exchange.http.get("/api/v1/operator/audit")).status_code == 401
+
+
+async def test_limits_are_shown_and_told(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    body = {
+        "type": "SetLimits", "market": 1, "position_cap": 20_000, "taker_fee": 100,
+        "alarm": [100_000, 60_000_000_000, True], "why": "a try",
+    }  # fmt: skip
+    assert (await exchange.operator(body)).status_code == 200
+    told = await agent.until("market")
+    assert (told["changed"], told["status"], told["why"]) == ("limits", "open", "a try")
+    found = await market(exchange)
+    assert (found["position_cap"], found["taker_fee_ppm"]) == ("2.0000", 100)
+    assert found["alarm"] == {"share_ppm": 100_000, "window_ms": 60_000, "only_reduces": True}
+
+
+async def test_a_jump_of_open_interest_is_shown_and_counted(exchange: Any) -> None:
+    body = {"type": "SetLimits", "market": 1, "alarm": [1, 60_000_000_000, True], "why": "a try"}
+    await exchange.operator(body)
+    await traded(exchange)
+    found = await market(exchange)
+    assert (found["status"], found["only_reduces"]) == ("reduce_only", True)
+    assert (found["jumped"]["lowest"], found["jumped"]["open_interest"]) == ("0.0000", "1.0000")
+    metrics = (await exchange.http.get("/metrics")).text
+    assert 'perpdex_open_interest_jumps_total{market="BTC-PERP"} 1.0' in metrics
+    assert 'perpdex_market_status{market="BTC-PERP"} 2.0' in metrics
+    assert 'perpdex_open_interest_used{market="BTC-PERP"} 0.0001' in metrics
+    (closed, _) = await audit(exchange)
+    assert (closed["who"], closed["details"]) == ("exchange", {"status": "reduce_only"})
+
+
+async def test_withdrawals_that_do_not_go_are_shown(exchange: Any) -> None:
+    async def shown() -> Any:
+        return (await exchange.http.get("/api/v1/status")).json()["withdrawals"]
+
+    assert await shown() == "open"
+    await exchange.operator({"type": "HoldWithdrawals", "held": True, "why": "a look"})
+    assert await shown() == "held"
+    agent = await exchange.agent()
+    refused = await exchange.operator(
+        {"type": "ReserveWithdrawal", "account": agent.account, "amount": 1, "key": "w"}
+    )
+    assert (refused.status_code, refused.json()["error"]["retryable"]) == (503, True)
+    assert "perpdex_withdrawals_stopped 1.0" in (await exchange.http.get("/metrics")).text
+    await exchange.operator({"type": "HoldWithdrawals", "held": False, "why": "all is well"})
+    assert await shown() == "open"
+
+
+async def test_withdrawals_are_gated_while_an_account_is_below_zero(exchange: Any) -> None:
+    _, trader = await traded(exchange)
+    await exchange.engine.ask(c.ReserveWithdrawal(trader.account, 990_000_000_000, "most"))
+    exchange.index(1, 400_000)
+    for market in (2, 3):
+        exchange.index(market, 600_000)
+    assert (await exchange.operator({"type": "CutSettlement", "batch": 1})).status_code == 200
+    assert (await exchange.http.get("/api/v1/status")).json()["withdrawals"] == "gated"
+
+
+async def test_a_delisting_closes_positions_and_each_agent_hears_its_own_part(exchange: Any) -> None:
+    maker, trader = await traded(exchange)
+    delist = {"type": "DelistMarket", "market": 1, "why": "nobody quotes it"}
+    early = await exchange.operator(delist)
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "delisting_too_early")
+    assert (await exchange.http.get("/api/v1/markets/BTC-PERP/end")).status_code == 404
+    exchange.index(1, 610_000)
+    done = await exchange.operator({**delist, "force": True}, ADA)
+    (record,) = [event for event in done.json()["events"] if event["type"] == "MarketSettled"]
+    assert (record["positions"], record["who"], record["forced"]) == ([], "ada", True)
+    for agent, size, gain in ((trader, "1.0000", "990.000000"), (maker, "-1.0000", "-990.000000")):
+        told = await agent.until("market_settled")
+        assert (told["size"], told["price"], told["realized"], told["shared"]) == (
+            size, "61000.0", gain, "0.000000",
+        )  # fmt: skip
+        account = (await exchange.http.get("/api/v1/account", headers=agent.headers)).json()
+        assert account["positions"] == []
+        assert account["head"] == told["n"]
+    again = await exchange.operator({**delist, "force": True})
+    assert again.json()["events"] == []
+    end = (await exchange.http.get("/api/v1/markets/BTC-PERP/end")).json()
+    assert (end["price"], end["accounts"], end["shared"], end["uncovered"]) == (
+        "61000.0", 2, "0.000000", "0.000000",
+    )  # fmt: skip
+    found = await market(exchange)
+    assert (found["status"], found["open_interest"], found["index"]) == ("settled", "0.0000", "61000.0")
+    state = exchange.engine.state
+    assert state.accounts[INSURANCE].balance == 0
+    assert (await exchange.http.get("/api/v1/status")).json()["conserved"] is True

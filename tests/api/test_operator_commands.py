@@ -1,0 +1,110 @@
+"""The operator's commands at a terminal, against a running exchange."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli.main import app
+from core.market import MarketStatus
+from core.open_interest import JumpAlarm
+from core.quantities import SECOND
+
+Run = Callable[..., Awaitable[Result]]
+ADA = "token-of-another-operator-called-ada-012"
+
+
+@pytest.fixture
+def run(exchange: Any, tmp_path: Path) -> Run:
+    """Runs `perpdex` with the network's own token, and with ada's in a file of her own."""
+    keys = tmp_path / "keys" / "operators"
+    keys.mkdir(parents=True)
+    (keys / "ada.token").write_text(f"{ADA}\n")
+    environment = {
+        "API_URL": exchange.server.http_url,
+        "PERPDEX_DATA": str(tmp_path),
+        "OPERATOR_TOKEN": "operator-token-of-the-tests-0123456789",
+    }
+
+    async def run(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, list(arguments), env=environment)
+
+    return run
+
+
+async def test_statuses(exchange: Any, run: Run) -> None:
+    for command, status in (
+        ("reduce-only", MarketStatus.REDUCE_ONLY),
+        ("pause", MarketStatus.PAUSED),
+        ("resume", MarketStatus.OPEN),
+    ):
+        result = await run("market", command, "BTC-PERP", "--why", f"to {command}", "--as", "ada")
+        assert (result.exit_code, exchange.engine.state.statuses[1]) == (0, status), result.output
+        assert f"\nBTC-PERP: {status.name.lower()}, open interest 0.0000 of 10000" in f"\n{result.output}"
+    shown = await run("market", "status")
+    assert [line.split(":")[0] for line in shown.output.splitlines()] == ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
+    trail = (await run("audit", "--limit", "2")).output.splitlines()
+    assert [line.split("  ")[1:4] for line in trail] == [
+        ["ada", "status", "BTC-PERP: to resume"],
+        ["ada", "status", "BTC-PERP: to pause"],
+    ]
+    assert trail[0].endswith("[status=open]")
+
+
+async def test_limits(exchange: Any, run: Run) -> None:
+    result = await run(
+        *("market", "limits", "ETH-PERP", "--why", "thin books", "--position-cap", "12.5", "--open-interest-cap", "1000"),
+        *("--oracle-band-ppm", "5000", "--taker-fee-ppm", "300", "--tier", "0:20", "--tier", "1000000:10"),
+        *("--bounds", "50000000:90000000.5", "--alarm", "100000:30", "--alarm-reduces"),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    listed = exchange.engine.state.markets[2]
+    assert (listed.position_cap, listed.open_interest_cap) == (12_500, 1_000_000)
+    assert (listed.oracle_band, listed.taker_fee, listed.max_leverage) == (5_000, 300, 20)
+    assert [(tier.above, tier.initial) for tier in listed.margin.tiers] == [(0, 50_000), (10**12, 100_000)]
+    assert (listed.margin.open_interest_lower, listed.margin.open_interest_upper) == (
+        5 * 10**13,
+        90_000_000_500_000,
+    )
+    assert listed.alarm == JumpAlarm(100_000, 1_800 * SECOND, True)
+    for arguments in (
+        ("--position-cap", "0.00001"),
+        ("--position-cap", "x"),
+        ("--tier", "5:20"),
+        ("--alarm", "7"),
+    ):
+        result = await run("market", "limits", "ETH-PERP", "--why", "nonsense", *arguments)
+        assert result.exit_code == 1, (arguments, result.output)
+    assert exchange.engine.state.markets[2] == listed
+
+
+async def test_delisting(exchange: Any, run: Run) -> None:
+    early = await run("market", "delist", "SOL-PERP", "--why", "too small")
+    assert (early.exit_code, "delisting_too_early" in early.stderr) == (1, True)
+    for _ in range(2):
+        done = await run("market", "delist", "SOL-PERP", "--why", "too small", "--force")
+        assert done.exit_code == 0, done.output
+        assert done.output.splitlines()[-1].startswith("SOL-PERP: settled")
+
+
+async def test_withdrawals(exchange: Any, run: Run) -> None:
+    for command, held in (("hold", True), ("release", False)):
+        assert (await run("withdrawals", command, "--why", "a look")).exit_code == 0
+        assert exchange.engine.state.breakers.held is held
+
+
+async def test_what_cannot_be_done_is_one_sentence(exchange: Any, run: Run) -> None:
+    for arguments, said in (
+        (("market", "pause", "NO-PERP", "--why", "x"), "market_unknown"),
+        (("market", "pause", "BTC-PERP", "--why", ""), "bad_value"),
+        (("market", "pause", "BTC-PERP", "--why", "x", "--as", "bob"), "bob.token cannot be read"),
+    ):
+        result = await run(*arguments)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+        assert said in result.stderr
+    assert (await run("market", "pause", "BTC-PERP")).exit_code == 2
+    assert exchange.engine.state.statuses[1] == MarketStatus.OPEN
