@@ -116,17 +116,20 @@ class Sessions:
 
     def verify_operator(self, token: str) -> str:
         """The name of the credential. Raises `ApiError` operator_only."""
-        given = token.encode()
-        # All are compared, so that how long it takes says nothing.
-        names = [name for name, known in self._operators.items() if hmac.compare_digest(given, known)]
-        if not names:
+        name = self._operator_with(token.encode())
+        if name is None:
             raise ApiError("operator_only")
-        return names[0]
+        return name
 
     def is_operator(self, authorization: bytes) -> bool:
-        """Whether an `Authorization` header carries the operator's token."""
+        """Whether an `Authorization` header carries an operator's token."""
         scheme, _, token = authorization.partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._operator_token)
+        return scheme.lower() == b"bearer" and self._operator_with(token.strip()) is not None
+
+    def _operator_with(self, token: bytes) -> str | None:
+        # All are compared, so that how long it takes says nothing.
+        names = [name for name, known in self._operators.items() if hmac.compare_digest(token, known)]
+        return names[0] if names else None
 
     def _proof(self, text: str) -> str:
         return hmac.new(self._challenge_key, text.encode(), hashlib.sha256).hexdigest()
