@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.views_breakers import withdrawals
 from core.accounts import INSURANCE
 from matcher import commands as c
 from matcher.limits import WHY_LENGTH_MAX
@@ -125,13 +126,15 @@ async def test_withdrawals_that_do_not_go_are_shown(exchange: Any) -> None:
 
 
 async def test_withdrawals_are_gated_while_an_account_is_below_zero(exchange: Any) -> None:
+    """Until it is deleveraged, which here takes moments: looked at before the loop turns, then over HTTP."""
     _, trader = await traded(exchange)
     await exchange.engine.ask(c.ReserveWithdrawal(trader.account, 990_000_000_000, "most"))
     exchange.index(1, 400_000)
-    for market in (2, 3):
-        exchange.index(market, 600_000)
-    assert (await exchange.operator({"type": "CutSettlement", "batch": 1})).status_code == 200
-    assert (await exchange.http.get("/api/v1/status")).json()["withdrawals"] == "gated"
+    exchange.engine.submit(c.CutSettlement(1), None)
+    assert exchange.engine.state.breakers.negative == {trader.account}
+    assert withdrawals(exchange.engine.state) == "gated"
+    assert (await trader.until("liquidation_ended"))["why"] == "deleveraged"
+    assert (await exchange.http.get("/api/v1/status")).json()["withdrawals"] == "open"
 
 
 async def test_a_delisting_closes_positions_and_each_agent_hears_its_own_part(exchange: Any) -> None:
