@@ -33,7 +33,7 @@ from activities.withdrawals import WithdrawalActivities
 from api.collaborators import EscrowInfo
 from api.history import History
 from api.server import Given, Server
-from api.sessions import Sessions
+from api.sessions import SECRET_BYTES_MIN, Sessions
 from api.withdrawals import TemporalWithdrawals
 from chain.escrow import EscrowClient
 from chain.keys import KeyFileRefused, Signer, create_secret
@@ -87,15 +87,18 @@ def operator_token(settings: Settings) -> str:
 
 def operators(settings: Settings) -> dict[str, str]:
     """Tokens of the operator door by the names that the audit trail has for them: the network's own, and one for each person's file
-    in keys/operators. Raises `ValueError` for a name twice over."""
-    people = {
-        path.stem: path.read_text().strip()
-        for path in (settings.perpdex_data / "keys" / "operators").glob("*.token")
-    }
-    taken = {NETWORK, EXCHANGE} & set(people)
-    if taken:
-        raise ValueError(f"keys/operators: nobody may be called {taken.pop()}")
-    return {NETWORK: operator_token(settings), **people}
+    in keys/operators. Raises `KeyFileRefused` for what would leave open who did something."""
+    tokens = {NETWORK: operator_token(settings)}
+    for path in sorted((settings.perpdex_data / "keys" / "operators").glob("*.token")):
+        token = path.read_text().strip()
+        if path.stem in (NETWORK, EXCHANGE):
+            raise KeyFileRefused(f"{path}: nobody may be called {path.stem}, which means something else")
+        if len(token) < SECRET_BYTES_MIN or token in tokens.values():
+            raise KeyFileRefused(
+                f"{path}: a token has {SECRET_BYTES_MIN} characters at least and is one person's"
+            )
+        tokens[path.stem] = token
+    return tokens
 
 
 def rpc_url(settings: Settings) -> str:
