@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import uvloop
 
+from bench.disk import floor, scratch
 from bench.gateway.agents import (
     MAKERS_PER_MARKET,
     SYMBOLS,
@@ -17,7 +17,6 @@ from bench.gateway.agents import (
     quote,
     registered,
 )
-from bench.gateway.disk import sync_times
 from bench.gateway.links import Echoed, Maker, Times, Trader
 from bench.gateway.load import Figures, closed_loop, fixed_rate
 from bench.gateway.peer import PeerTrader, gateway
@@ -29,8 +28,8 @@ RATES: Final = (100, 1_000)
 SECONDS: Final = 4.0
 RATE_SECONDS: Final = 10.0
 SYNCS: Final = 3_000
-HERE: Final = Path(__file__).parents[2]
-"""Journals are written beside the code: a temporary directory may be kept in memory, where a sync costs nothing."""
+RECORD: Final = b"\x01" * 100
+"""As long as a fill's in the journal."""
 
 
 class Loaded(NamedTuple):
@@ -52,15 +51,9 @@ class Synced(NamedTuple):
     p99: float
 
 
-def scratch() -> "TemporaryDirectory[str]":
-    home = HERE / ".bench"
-    home.mkdir(exist_ok=True)
-    return TemporaryDirectory(dir=home)
-
-
 def disk(*, preallocated: bool) -> Synced:
-    with scratch() as directory:
-        times = sync_times(Path(directory), SYNCS, preallocated=preallocated)
+    with scratch() as directory, floor(Path(directory), preallocated=preallocated) as file:
+        times = [file.write(RECORD) for _ in range(SYNCS)]
     return Synced(percentile(times, 0.5), percentile(times, 0.99))
 
 
