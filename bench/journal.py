@@ -39,10 +39,10 @@ HEADS: Final = ("what", "p50 ms", "p99 ms", "records per second")
 
 ABOUT: Final = f"""\
 The journal as the engine has it, on uvloop and on the disk that holds the code; every record is a fill of {{size:.0f}} bytes. A waiter
-appends its next record as soon as the last one is known to be synced; times are from the append to that. The bare write is a `pwrite`
-of the same bytes with the same sync call, over zeros, on the thread that asks. Both take turns in {ROUNDS} rounds, so that the machine's
-noise meets both; the ratio is the median of the rounds' own ratios. The journal with its sync call left out, after them, is what it
-costs by itself: where that is fast and the bare write slow, the disk decides."""
+appends its next record as soon as the last one is known to be synced; times are from the append to that. The bare write is a
+`pwrite` of the same bytes with the same sync call, over zeros, on the thread that asks. Both take turns in {ROUNDS} rounds, so that
+the machine's noise meets both; the ratio is the median of the rounds' own ratios. The journal with its sync call left out, after
+them, is what it costs by itself: where that is fast and the bare write slow, the disk decides."""
 
 
 class Round(NamedTuple):

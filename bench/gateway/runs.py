@@ -58,13 +58,14 @@ def disk(*, preallocated: bool) -> Synced:
 
 
 def exchange() -> Exchange:
-    """Ours, with everything on."""
+    """Ours, with everything on. Round trips at the most connections are left to `sync_compared`: one figure under one name."""
     with scratch() as directory, started("bench.gateway.exchange", directory) as server:
         return uvloop.run(_exchange(server["http"], server["port"]))
 
 
-def sync_compared(rounds: int) -> dict[bool, list[Figures]]:
-    """Full round trips at the most connections, by whether records are synced, in turn so that both see the same machine."""
+def sync_compared(rounds: int) -> dict[bool, Figures]:
+    """Full round trips at the most connections, by whether records are synced: in turn, so that both see the same machine, each
+    time on a server of its own. The run with the median throughput of each; `rounds` is odd."""
     found: dict[bool, list[Figures]] = {True: [], False: []}
     for _ in range(rounds):
         for synced in found:
@@ -73,7 +74,7 @@ def sync_compared(rounds: int) -> dict[bool, list[Figures]]:
                 started("bench.gateway.exchange", directory, *([] if synced else ["--unsynced"])) as server,
             ):
                 found[synced].append(uvloop.run(_busiest(server["http"], server["port"])))
-    return found
+    return {synced: sorted(runs)[rounds // 2] for synced, runs in found.items()}
 
 
 def echo() -> dict[int, Figures]:
@@ -96,11 +97,11 @@ async def _exchange(http_url: str, port: int) -> Exchange:
     await quoting.open(port, token=agents[-1].token)
     await quote(quoting)
     renewing = asyncio.create_task(keep_quoting(quoting))
-    standing = await _loaded(traders, times)
+    standing = await _loaded(traders, times, CONNECTIONS)
     renewing.cancel()
     quoting.close()
     await connected_makers(port, agents[CONNECTIONS[-1] : -1])
-    return Exchange(standing, await _loaded(traders, times))
+    return Exchange(standing, await _loaded(traders, times, CONNECTIONS[:-1]))
 
 
 async def _busiest(http_url: str, port: int) -> Figures:
@@ -111,8 +112,8 @@ async def _busiest(http_url: str, port: int) -> Figures:
     return await closed_loop(traders, times, SECONDS)
 
 
-async def _loaded(traders: Sequence[Trader], times: Times) -> Loaded:
-    closed = {count: await closed_loop(traders[:count], times, SECONDS) for count in CONNECTIONS}
+async def _loaded(traders: Sequence[Trader], times: Times, connections: Sequence[int]) -> Loaded:
+    closed = {count: await closed_loop(traders[:count], times, SECONDS) for count in connections}
     return Loaded(closed, {rate: await fixed_rate(traders, times, rate, RATE_SECONDS) for rate in RATES})
 
 
