@@ -1,6 +1,7 @@
 """Run every benchmark and write `docs/benchmarks.md`: `make bench`, or `python -m bench`.
 
-Each prints one section on its standard output, and what it is doing on the other. One that fails leaves its last words in its place, and the exit code is 1.
+Each prints one section on its standard output, and what it is doing on the other. One that fails leaves its last words in the
+section's place, and the exit code is 1.
 """
 
 import os
