@@ -1,6 +1,7 @@
 """Run every benchmark and write `docs/benchmarks.md`: `make bench`, or `python -m bench`.
 
-Each prints one section on its standard output. One that fails leaves its last words in its place, and the exit code is 1.
+Each prints one section on its standard output, and what it is doing on the other. One that fails leaves its last words in the
+section's place, and the exit code is 1.
 """
 
 import os
@@ -13,11 +14,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
-BENCHMARKS: Final = ("engine", "funding", "order_books", "replay", "gateway", "settlement")
+BENCHMARKS: Final = ("engine", "funding", "order_books", "replay", "journal", "gateway", "settlement")
 PACKAGES: Final = ("uvloop", "picows", "msgspec", "fastapi", "uvicorn", "solders", "temporalio")
 
 ABOUT: Final = """\
@@ -49,17 +51,22 @@ def _said(*command: str) -> str:
 
 
 def measured(name: str) -> tuple[str, bool]:
-    """Section of one benchmark, and whether it succeeded."""
+    """Section of one benchmark, and whether it succeeded. What it says meanwhile is passed on."""
     print(f"bench.{name} ...", file=sys.stderr, flush=True)
-    started = time.monotonic()
-    run = subprocess.run(
-        [sys.executable, "-m", f"bench.{name}"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    started, words = time.monotonic(), "no reason given"
+    with TemporaryFile("w+") as said:
+        with subprocess.Popen(
+            [sys.executable, "-m", f"bench.{name}"], cwd=ROOT, stdout=said, stderr=subprocess.PIPE, text=True
+        ) as run:
+            assert run.stderr is not None
+            for line in run.stderr:
+                print(line, end="", file=sys.stderr, flush=True)
+                words = line.strip() or words
+        said.seek(0)
+        section = said.read().strip()
     print(f"bench.{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     if run.returncode == 0:
-        return run.stdout.strip(), True
-    sys.stderr.write(run.stderr)
-    words = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
+        return section, True
     return f"## {name}\n\nThis benchmark failed: {words}", False
 
 

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import uvloop
 
+from bench.disk import floor, scratch
 from bench.gateway.agents import (
     MAKERS_PER_MARKET,
     SYMBOLS,
@@ -17,7 +17,6 @@ from bench.gateway.agents import (
     quote,
     registered,
 )
-from bench.gateway.disk import sync_times
 from bench.gateway.links import Echoed, Maker, Times, Trader
 from bench.gateway.load import Figures, closed_loop, fixed_rate
 from bench.gateway.peer import PeerTrader, gateway
@@ -29,8 +28,8 @@ RATES: Final = (100, 1_000)
 SECONDS: Final = 4.0
 RATE_SECONDS: Final = 10.0
 SYNCS: Final = 3_000
-HERE: Final = Path(__file__).parents[2]
-"""Journals are written beside the code: a temporary directory may be kept in memory, where a sync costs nothing."""
+RECORD: Final = b"\x01" * 100
+"""As long as a fill's in the journal."""
 
 
 class Loaded(NamedTuple):
@@ -52,26 +51,21 @@ class Synced(NamedTuple):
     p99: float
 
 
-def scratch() -> "TemporaryDirectory[str]":
-    home = HERE / ".bench"
-    home.mkdir(exist_ok=True)
-    return TemporaryDirectory(dir=home)
-
-
 def disk(*, preallocated: bool) -> Synced:
-    with scratch() as directory:
-        times = sync_times(Path(directory), SYNCS, preallocated=preallocated)
+    with scratch() as directory, floor(Path(directory), preallocated=preallocated) as file:
+        times = [file.write(RECORD) for _ in range(SYNCS)]
     return Synced(percentile(times, 0.5), percentile(times, 0.99))
 
 
 def exchange() -> Exchange:
-    """Ours, with everything on."""
+    """Ours, with everything on. Round trips at the most connections are left to `sync_compared`: one figure under one name."""
     with scratch() as directory, started("bench.gateway.exchange", directory) as server:
         return uvloop.run(_exchange(server["http"], server["port"]))
 
 
-def sync_compared(rounds: int) -> dict[bool, list[Figures]]:
-    """Full round trips at the most connections, by whether records are synced, in turn so that both see the same machine."""
+def sync_compared(rounds: int) -> dict[bool, Figures]:
+    """Full round trips at the most connections, by whether records are synced: in turn, so that both see the same machine, each
+    time on a server of its own. The run with the median throughput of each; `rounds` is odd."""
     found: dict[bool, list[Figures]] = {True: [], False: []}
     for _ in range(rounds):
         for synced in found:
@@ -80,7 +74,7 @@ def sync_compared(rounds: int) -> dict[bool, list[Figures]]:
                 started("bench.gateway.exchange", directory, *([] if synced else ["--unsynced"])) as server,
             ):
                 found[synced].append(uvloop.run(_busiest(server["http"], server["port"])))
-    return found
+    return {synced: sorted(runs)[rounds // 2] for synced, runs in found.items()}
 
 
 def echo() -> dict[int, Figures]:
@@ -103,11 +97,11 @@ async def _exchange(http_url: str, port: int) -> Exchange:
     await quoting.open(port, token=agents[-1].token)
     await quote(quoting)
     renewing = asyncio.create_task(keep_quoting(quoting))
-    standing = await _loaded(traders, times)
+    standing = await _loaded(traders, times, CONNECTIONS)
     renewing.cancel()
     quoting.close()
     await connected_makers(port, agents[CONNECTIONS[-1] : -1])
-    return Exchange(standing, await _loaded(traders, times))
+    return Exchange(standing, await _loaded(traders, times, CONNECTIONS[:-1]))
 
 
 async def _busiest(http_url: str, port: int) -> Figures:
@@ -118,8 +112,8 @@ async def _busiest(http_url: str, port: int) -> Figures:
     return await closed_loop(traders, times, SECONDS)
 
 
-async def _loaded(traders: Sequence[Trader], times: Times) -> Loaded:
-    closed = {count: await closed_loop(traders[:count], times, SECONDS) for count in CONNECTIONS}
+async def _loaded(traders: Sequence[Trader], times: Times, connections: Sequence[int]) -> Loaded:
+    closed = {count: await closed_loop(traders[:count], times, SECONDS) for count in connections}
     return Loaded(closed, {rate: await fixed_rate(traders, times, rate, RATE_SECONDS) for rate in RATES})
 
 

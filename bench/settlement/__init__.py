@@ -1,0 +1,1 @@
+"""Settlement batches on the whole network."""
