@@ -1,0 +1,58 @@
+"""Funding that is owed when a market's terms change or it ends."""
+
+import pytest
+
+from core import events as e
+from core.funding import HOUR
+from core.margin_terms import MarginTerms, Tier
+from core.market import MarketStatus
+from core.quantities import SECOND
+from matcher import commands as c
+from matcher.image import dump, load, state_hash
+from matcher.limits import DELISTING_NOTICE
+
+TIGHTER = {"max_leverage": 25, "margin": MarginTerms((Tier(0, 40_000),))}
+
+
+@pytest.fixture
+def owed(world):
+    """The number of an hour of market 1 that has ended, with premiums and positions in it, and is not paid."""
+    maker, trader = world.agent(1, 10**13), world.agent(2, 10**12)
+    world.quotes(maker, [], [(600_000, 100)])
+    world.request(trader, "k", 1, 100, 600_000)
+    world.play(c.SetMarketStatus(1, MarketStatus.REDUCE_ONLY))
+    world.pass_time(30 * SECOND)
+    while not world.state.funding[1].owed(world.now):
+        world.index(1, 600_000)
+        world.pass_time(HOUR // 4)
+    world.index(1, 600_000)
+    return world.state.funding[1].owed(world.now)[0].number
+
+
+def test_margin_terms_stay_until_the_hours_at_them_are_paid(world, owed):
+    assert world.refuse(c.SetLimits(1, **TIGHTER)) == "market_in_use"
+    world.play(c.SetLimits(1, position_cap=7))
+    world.play(c.SettleFunding(1, owed))
+    world.play(c.SetLimits(1, **TIGHTER))
+
+
+def test_who_owes_funding_is_not_settled_with(world, owed):
+    world.now += DELISTING_NOTICE
+    world.index(1, 600_000)
+    refused = world.do(c.DelistMarket(1))
+    assert (refused.code, "unpaid" in refused.message) == ("delisting_too_early", True)
+    for hour in world.state.funding[1].owed(world.now):
+        world.play(c.SettleFunding(1, hour.number))
+    assert world.play(c.DelistMarket(1))[-1].forced is False
+
+
+def test_a_forced_delisting_gives_up_what_was_not_paid_and_samples_no_more(world, owed, replayed):
+    assert world.play(c.DelistMarket(1, force=True))[-1].forced is True
+    assert world.state.funding[1].owed(world.now) == []
+    (empty,) = world.play(c.SettleFunding(1, owed))
+    assert (empty.accounts, empty.payments) == (0, ())
+    later = world.pass_time(20 * SECOND)
+    assert not any(isinstance(event, e.PremiumSampled) and event.market == 1 for event in later)
+    assert (
+        state_hash(replayed(world.journal)) == state_hash(load(dump(world.state))) == state_hash(world.state)
+    )
