@@ -25,6 +25,9 @@ from ledger.columns import number as _number
 from ledger.columns import text as _text
 from ledger.tables_funding import funding_payments as funding_payments
 from ledger.tables_funding import funding_rates as funding_rates
+from ledger.tables_liquidation import insurance_history as insurance_history
+from ledger.tables_liquidation import liquidation_steps as liquidation_steps
+from ledger.tables_liquidation import liquidations as liquidations
 
 # --- projections of the journal --------------------------------------------------------------------------------------
 

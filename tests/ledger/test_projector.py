@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from core import events as e
+from core import liquidation_events as le
 from core.postings import postings
 from core.quantities import SECOND
 from ledger.database import open_pool
@@ -69,6 +70,14 @@ def test_the_tables_hold_what_the_events_say(postgres_url, history_of):
             ):
                 key = account, event.market
                 sizes[key] = sizes.get(key, 0) + side * event.side * event.size
+                costs[key] = cost
+        for part in event.parts if isinstance(event, le.TakenOver | le.Deleveraged) else ():
+            for account, change, cost in (
+                (event.account, -part.size, part.cost),
+                (part.other, part.size, part.other_cost),
+            ):
+                key = account, part.market
+                sizes[key] = sizes.get(key, 0) + change
                 costs[key] = cost
     assert dict(found["balances"]) == balances
     assert {row[:2]: row[2:] for row in found["positions"]} == {
