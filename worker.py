@@ -101,10 +101,19 @@ async def main() -> None:
         await stopped.wait()
 
 
+def ended() -> int:
+    """Run until told to stop, or until it is said why that cannot be; the exit status."""
+    try:
+        with told():
+            asyncio.run(main())
+    except SystemExit as refused:
+        return int(refused.code or 0)
+    return 0
+
+
 if __name__ == "__main__":
-    with told():
-        asyncio.run(main())
+    status = ended()
     # The runtime under the workflow sandbox sometimes crashes while the interpreter takes it down: nothing is left to do there.
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)

@@ -14,6 +14,7 @@ import uvloop
 
 from cli import operating
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
+from cli.explanation import LiquidationUnknown, account_of
 from cli.figures import NotReadable, Reader
 from cli.population import look, start_population
 from cli.processes import StackFailed
@@ -22,6 +23,7 @@ from cli.stack import Stack, Stopped
 from cli.tally import Tally
 from core.market import DEFAULT_MARKETS
 from endings import NotReachable, told
+from matcher.recovery import JournalCorrupt
 from oracles.recording import RecordingFailed, load
 from settings import Settings
 from wiring import serve_api, serve_projector
@@ -36,6 +38,10 @@ app.add_typer(serve, name="serve")
 app.add_typer(operating.market, name="market")
 app.add_typer(operating.withdrawals, name="withdrawals")
 app.command("audit")(operating.audit)
+explain = typer.Typer(
+    no_args_is_help=True, help="Say from the journal how something came about, and check it."
+)
+app.add_typer(explain, name="explain")
 Prices = Annotated[
     Path | None, typer.Option(help="recorded prices, a file or a directory, for when live ones cannot be had")
 ]
@@ -53,6 +59,25 @@ def run_projector() -> None:
     """The writer of the journal's projections."""
     with told():
         asyncio.run(serve_projector(Settings()))
+
+
+@explain.command("liquidation")
+def explain_liquidation(
+    number: Annotated[int, typer.Argument(min=1, help="the liquidation's number")],
+    journal: Annotated[
+        Path | None, typer.Option(help="the journal's directory; default: that of PERPDEX_DATA")
+    ] = None,
+) -> None:
+    """Derive every step of a liquidation again: exit code 0 when all records follow from those before them, 1 when not."""
+    directory = journal or Settings().perpdex_data / "journal"
+    try:
+        lines, differences = account_of(directory, number)
+    except (JournalCorrupt, LiquidationUnknown) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+    print("\n".join(lines))
+    if differences:
+        raise typer.Exit(1)
 
 
 @app.command()

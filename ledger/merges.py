@@ -54,6 +54,17 @@ MERGES: Final = {
         " on conflict (account, market)"
         " do update set size = positions.size + excluded.size, cost = excluded.cost"
     ),
+    "liquidations": (
+        "insert into liquidations (liquidation, seq, at, account, equity, maintenance, outcome, ended_at)"
+        " values (%s, %s, %s, %s, %s, %s, '', 0)"
+    ),
+    "ended_liquidations": "update liquidations set outcome = %s, ended_at = %s where liquidation = %s",
+    "insurance_history": (
+        "insert into insurance_history (seq, at, why, liquidation, amount, balance, floor)"
+        " select %(seq)s, %(at)s, %(why)s, %(liquidation)s, %(amount)s, coalesce(max(balance), 0) + %(amount)s,"
+        " coalesce(%(floor)s, max(floor), 0)"
+        " from (select balance, floor from insurance_history order by seq desc limit 1) previous"
+    ),
     "streams": (
         "insert into streams (account, head) values (%s, %s)"
         " on conflict (account) do update set head = excluded.head"

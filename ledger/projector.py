@@ -1,6 +1,7 @@
 """Projections of the journal: written in runs, exactly once, from the sequence where the last writer stopped."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import psycopg
@@ -75,6 +76,10 @@ class Projector:
         self.sequence, self._at, self._fills, self._heads = last, at, rows.fills, rows.heads
 
     def close(self) -> None:
+        """Give the lock back and hang up. A connection that broke has lost it by itself, once the server notices."""
+        # The server lets go of a closed connection's lock only when its process for it has ended, which may be after the next start.
+        with suppress(psycopg.Error):
+            self._connection.execute("select pg_advisory_unlock_all()")
         self._connection.close()
 
     def _fresh(self, records: Sequence[tuple[int, Event]]) -> list[tuple[int, Event]]:

@@ -15,6 +15,15 @@ from ledger.breakers import actions_before, market_end
 from ledger.funding import FundingPayment as FundingPayment
 from ledger.funding import FundingRate as FundingRate
 from ledger.funding import payments_of, rates_of
+from ledger.liquidations import InsuranceChange as InsuranceChange
+from ledger.liquidations import LiquidationView as LiquidationView
+from ledger.liquidations import StepView as StepView
+from ledger.liquidations import (
+    deleveragings_before,
+    insurance_before,
+    liquidation_of,
+    liquidations_before,
+)
 from ledger.statements import StatementLine, statement
 from ledger.tables import (
     account_events,
@@ -118,6 +127,26 @@ class Queries:
         """How a market was delisted; None when it was not."""
         async with self._engine.connect() as connection:
             return await market_end(connection, market)
+
+    async def liquidations(self, before: int, limit: int) -> list[LiquidationView]:
+        """Up to `limit` liquidations with numbers below `before` (0: from the newest), newest first."""
+        async with self._engine.connect() as connection:
+            return await liquidations_before(connection, before, limit)
+
+    async def liquidation(self, number: int) -> tuple[LiquidationView, list[StepView]] | None:
+        """A liquidation with its steps in order."""
+        async with self._engine.connect() as connection:
+            return await liquidation_of(connection, number)
+
+    async def deleveragings(self, before: int, limit: int) -> list[StepView]:
+        """Up to `limit` deleveragings with sequences below `before` (0: from the newest), newest first."""
+        async with self._engine.connect() as connection:
+            return await deleveragings_before(connection, before, limit)
+
+    async def insurance_history(self, before: int, limit: int) -> list[InsuranceChange]:
+        """Up to `limit` changes of the insurance fund with sequences below `before` (0: from the newest), newest first."""
+        async with self._engine.connect() as connection:
+            return await insurance_before(connection, before, limit)
 
     async def batch(self, number: int) -> BatchView | None:
         found = await self._batches(batches_with_signatures().where(cuts.c.batch == number))

@@ -13,19 +13,27 @@ from sqlalchemy import BigInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core import events as e
-from core.liquidation_events import Deleveraged, TakenOver
+from core.liquidation_events import (
+    Deleveraged,
+    LiquidationEnded,
+    LiquidationSliced,
+    LiquidationStarted,
+    TakenOver,
+)
 from core.market import MarketStatus
 from core.operator_events import MarketSettled, OpenInterestJumped
 from core.postings import postings
 from core.quantities import SECOND
 from ledger.breakers import action_of, end_of_market
 from ledger.merges import MERGES
+from ledger.rows_liquidation import insurance_change, steps
 from ledger.tables import (
     account_events,
     deposits,
     fills,
     funding_payments,
     funding_rates,
+    liquidation_steps,
     market_ends,
     open_interest_jumps,
     operator_actions,
@@ -69,10 +77,10 @@ class Rows:
                 self._add_party(seq, event)
             case e.SettlementCut() | e.BatchAdvanced():
                 self._add_batch(seq, event)
-            case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):
-                for part in parts:
-                    self._move(account, part.market, -part.size, part.cost)
-                    self._move(part.other, part.market, part.size, part.other_cost)
+            case (
+                LiquidationStarted() | LiquidationSliced() | TakenOver() | Deleveraged() | LiquidationEnded()
+            ):
+                self._add_liquidation(seq, event)
             case e.FundingSettled():
                 self._add_funding(seq, event)
             case MarketSettled():
@@ -81,6 +89,9 @@ class Rows:
                 self._copied[open_interest_jumps].append((seq, at, market, lowest, open_interest))
             case _:
                 self._add_money(seq, event)
+        change = insurance_change(seq, event)
+        if change is not None:
+            self._merged["insurance_history"].append(change)
         self._number(seq, event)
 
     def write(self, cursor: "psycopg.Cursor[Any]") -> None:
@@ -170,6 +181,19 @@ class Rows:
         self._copied[funding_payments] += [
             (account, seq, event.market, event.hour, amount) for account, amount in payments
         ]
+
+    def _add_liquidation(self, seq: int, event: e.Event) -> None:
+        self._copied[liquidation_steps] += steps(seq, event)
+        match event:
+            case LiquidationStarted() as started:
+                row = (started.liquidation, seq, started.at, started.account)
+                self._merged["liquidations"].append((*row, started.equity, started.maintenance))
+            case LiquidationEnded(at=at, liquidation=number, why=why):
+                self._merged["ended_liquidations"].append((why, at, number))
+            case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):
+                for part in parts:
+                    self._move(account, part.market, -part.size, part.cost)
+                    self._move(part.other, part.market, part.size, part.other_cost)
 
     def _number(self, seq: int, event: e.Event) -> None:
         concerned = e.concerns(event)

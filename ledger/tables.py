@@ -28,6 +28,9 @@ from ledger.tables_breakers import open_interest_jumps as open_interest_jumps
 from ledger.tables_breakers import operator_actions as operator_actions
 from ledger.tables_funding import funding_payments as funding_payments
 from ledger.tables_funding import funding_rates as funding_rates
+from ledger.tables_liquidation import insurance_history as insurance_history
+from ledger.tables_liquidation import liquidation_steps as liquidation_steps
+from ledger.tables_liquidation import liquidations as liquidations
 
 # --- projections of the journal --------------------------------------------------------------------------------------
 

@@ -35,14 +35,19 @@ def still_bounded(state: Exchange, terms: RequestOpened) -> RequestOpened:
     account = state.accounts[terms.account]
     if account.id not in state.liquidations:
         return terms  # The insurance fund sells of its own accord.
-    held = account.positions.get(terms.market)
-    if held is None or held.size * terms.side >= 0 or not state.standing(account).liquidatable:
-        return replace(terms, limit=0)
-    listed = state.markets[terms.market]
-    part = closing_now(state, account, terms.market, min(terms.size, abs(held.size)))
+    limit = limit_at_close(state, account, terms.market, terms.side * terms.size, terms.limit)
+    return replace(terms, limit=limit)
+
+
+def limit_at_close(state: Exchange, account: Account, market: int, change: int, limit: int) -> int:
+    """The limit in ticks that holds at the close of an auction of `change` lots (signed) opened at `limit`; 0: no fill may be."""
+    held, side = account.positions.get(market), 1 if change > 0 else -1
+    if held is None or held.size * side >= 0 or not state.standing(account).liquidatable:
+        return 0
+    listed = state.markets[market]
+    part = closing_now(state, account, market, min(abs(change), abs(held.size)))
     worst = part.worst_price(listed.liquidation, listed.value_per_tick_lot)
-    limit = limit_of(worst, terms.side, listed.value_per_tick_lot)
-    return replace(terms, limit=(min if terms.side > 0 else max)(terms.limit, limit))
+    return (min if side > 0 else max)(limit, limit_of(worst, side, listed.value_per_tick_lot))
 
 
 def sliced(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[Event]:
@@ -54,7 +59,7 @@ def sliced(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[E
     risk, held = state.standing(account), account.positions.get(market)
     if not going.request:
         going = replace(going, asked=terms.side * terms.size, limit=terms.limit, decided=state.seq)
-    record = _record(
+    record = auction_record(
         state,
         going,
         terms.request,
@@ -81,7 +86,7 @@ def late_record(state: Exchange, going: Liquidation, at: int) -> LiquidationSlic
     risk = state.standing(account)
     equity = risk.equity - change * mark.value_per_lot + value
     maintenance = risk.maintenance - mark.maintenance_of(size) + mark.maintenance_of(size - change)
-    return _record(
+    return auction_record(
         state,
         replace(going, asked=change, limit=0, decided=0),
         fills[0].request,
@@ -94,7 +99,7 @@ def late_record(state: Exchange, going: Liquidation, at: int) -> LiquidationSlic
     )
 
 
-def _record(
+def auction_record(
     state: Exchange,
     going: Liquidation,
     request: int,
@@ -105,7 +110,10 @@ def _record(
     fills: tuple[int, ...],
     at: int,
 ) -> LiquidationSliced:
-    """`standing` is the account's equity and maintenance before the fills, `change` the lots and micro-USDC that go to it."""
+    """The record of an auction that asked what `going` says.
+
+    `held` lots and `standing` (equity and maintenance) are from before the fills; `change`, lots and micro-USDC, goes to the account.
+    """
     listed, (equity, maintenance), (lots, value) = state.markets[market], standing, change
     terms, bound, fee = listed.liquidation, 0, 0
     if lots:

@@ -35,7 +35,7 @@ from core.waterfall import (
 from matcher import commands as c
 from matcher.asking import makers_asked
 from matcher.auctions import late_record, limit_of
-from matcher.closing import closed, pull_everything, standing_offers
+from matcher.closing import cancelled, closed, pull_everything, standing_offers
 from matcher.decide_requests import not_tradable, opened
 from matcher.fills import Planner
 from matcher.limits import AUCTION_PAUSE, AUCTION_TTL
@@ -55,7 +55,7 @@ def go_on(state: Exchange, at: int) -> list[Event]:
     if waits is not None:
         return [waits]
     going = state.liquidations.get(riskiest)
-    return _start(state, account, at) if going is None else _next_step(state, account, going, at)
+    return start(state, account, at) if going is None else step_due(state, account, going, at)
 
 
 def _awaited(state: Exchange, account: Account, action: Action, at: int) -> PriceAwaited | None:
@@ -75,27 +75,29 @@ def _warn(state: Exchange, account: Account, at: int) -> list[Event]:
     return [MarginWarned(at, account.id, level, risk.equity, risk.maintenance)]
 
 
-def _start(state: Exchange, account: Account, at: int) -> list[Event]:
+def start(state: Exchange, account: Account, at: int) -> list[Event]:
+    """The start of an account's liquidation. Whatever it had open is withdrawn, the insurance fund's own sale too."""
     risk = state.standing(account)
     held = tuple(
         (market, position.size, state.mark_price(market))
         for market, position in sorted(account.positions.items())
     )
-    number = state.last_liquidation + 1
-    return [
-        LiquidationStarted(at, number, account.id, risk.equity, risk.maintenance, held),
-        *pull_everything(state, account.id, "liquidation", at),
-    ]
+    started = LiquidationStarted(
+        at, state.last_liquidation + 1, account.id, risk.equity, risk.maintenance, held
+    )
+    sale = state.book.open_keys.get(account.id, {}).get("")
+    ended = [cancelled(state.book.requests[sale], at)] if sale is not None else []
+    return [started, *ended, *pull_everything(state, account.id, "liquidation", at)]
 
 
-def _next_step(state: Exchange, account: Account, going: Liquidation, at: int) -> list[Event]:
+def step_due(state: Exchange, account: Account, going: Liquidation, at: int) -> list[Event]:
+    """The next step of a liquidation that goes on."""
     if going.fills:
         return [late_record(state, going, at)]
     risk, fund = state.standing(account), fund_standing(state)
     match waterfall_step(state, account):
         case Auction(market, size, worst):
-            side = 1 if size < 0 else -1
-            limit = limit_of(worst, side, state.markets[market].value_per_tick_lot)
+            limit = limit_of(worst, 1 if size < 0 else -1, state.markets[market].value_per_tick_lot)
             if limit == 0 or not_tradable(state, market, at) is not None:
                 return [_pause(account, at)]
             return _auction(state, account, market, -size, limit, at)

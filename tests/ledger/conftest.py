@@ -7,7 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from core import events as e
+from core import liquidation_events as le
 from core.accounts import INSURANCE
+from core.liquidation import DEFAULT_TERMS
 from core.market import DEFAULT_MARKETS
 from core.market_limits import limits_of
 from core.operator_events import (
@@ -95,16 +97,47 @@ def _delisted(
     return MarketSettled(at, market, 600_123, tuple(ends), fund, 5, True, "ada", "nobody quotes it")
 
 
+def _liquidated(
+    rng: random.Random, at: int, number: int, positions: dict[tuple[int, int], int]
+) -> list[e.Event]:
+    """A liquidation with an auction, and a takeover or a deleveraging; costs as in fills."""
+    account, other = rng.sample(AGENTS, 2)
+    market, size, fee = rng.randrange(1, 3), rng.choice((-7, 7)), rng.randrange(9)
+    fund, taken = le.FundStanding(500, 40, 30), rng.random() < 0.5
+    takes = INSURANCE if taken else other
+    costs = []
+    for one, gain in ((account, -4), (takes, 3)):
+        positions[one, market] = positions.get((one, market), 0) + gain
+        costs.append(positions[one, market])
+    parts = (le.Handover(takes, market, 600_000, size, size * 10, costs[0], -4, costs[1], 3),)
+    moved: e.Event = (
+        le.TakenOver(at, number, account, 50, 90, fund, parts)
+        if taken
+        else le.Deleveraged(
+            at, number, account, 50, 90, fund, market, 600_000, size, size * 10, False, 0, parts
+        )
+    )
+    sliced = (size, 500, size, 700, 650, fee, (), DEFAULT_TERMS)
+    return [
+        le.LiquidationStarted(at, number, account, 80, 90, ((market, size, 600_000),)),
+        le.LiquidationSliced(at, number, account, 1, market, 600_000, 2 * size, 80, 90, 1, *sliced),
+        moved,
+        le.LiquidationEnded(at, number, account, "taken_over" if taken else "deleveraged", 0, 0),
+        le.MarginWarned(at, other, 500_000, 100, 50),
+        le.InsuranceFloorSet(at, number),
+    ]
+
+
 def history(seed: int, length: int) -> History:
     """Deposits, fills, withdrawals, prices, settled batches and more among eight agents, numbered from 1; market 2 is delisted at the
     end."""
     rng = random.Random(seed)
     events = _setup()
     positions: dict[tuple[int, int], int] = {}
-    fills = withdrawals = batches = hours = 0
+    fills = withdrawals = batches = hours = liquidations = 0
     for step in range(length):
         at = step * SECOND // 3
-        match rng.randrange(13):
+        match rng.randrange(14):
             case 0 | 1:
                 account, amount = rng.choice(AGENTS), rng.randrange(1, 10**9)
                 events.append(e.DepositCredited(at, account, amount, f"signature:{step}"))
@@ -128,6 +161,9 @@ def history(seed: int, length: int) -> History:
             case 7:
                 hours += 1
                 events += _funded(rng, at, 470_000 + hours, rng.randrange(1, 3))
+            case 8:
+                liquidations += 1
+                events += _liquidated(rng, at, liquidations, positions)
             case _:
                 fills += 1
                 events += _filled(rng, at, fills, positions)
@@ -137,6 +173,10 @@ def history(seed: int, length: int) -> History:
             for account, sign in ((event.taker, 1), (event.maker, -1)):
                 where = (account, event.market)
                 sizes[where] = sizes.get(where, 0) + sign * event.side * event.size
+        for part in event.parts if isinstance(event, le.TakenOver | le.Deleveraged) else ():
+            for account, change in ((event.account, -part.size), (part.other, part.size)):
+                where = (account, part.market)
+                sizes[where] = sizes.get(where, 0) + change
     events.append(_delisted(length * SECOND // 3, 2, positions, sizes))
     return list(enumerate(events, 1))
 

@@ -52,6 +52,20 @@ async def test_batches_stored_before_can_be_proven_after(postgres_url):
     assert [len(above) for above, _ in before] == [3 * 32, 0]
 
 
+def test_the_insurance_fund_s_history_goes_on_from_what_it_had_before(postgres_url):
+    command.downgrade(alembic_config(postgres_url), "0004")
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("insert into cursor values (1, 7, 5, 0)")
+        connection.execute("insert into balances values (2, 900), (16, 4)")
+    upgrade(postgres_url)
+    projector = Projector(postgres_url)
+    projector.apply([(8, e.DepositCredited(9, 2, 50, "fund"))])
+    projector.close()
+    with psycopg.connect(postgres_url) as connection:
+        found = connection.execute("select seq, at, why, amount, balance from insurance_history order by seq")
+        assert found.fetchall() == [(7, 5, "carried", 900, 900), (8, 9, "deposit", 50, 950)]
+
+
 def nodes(url):
     with psycopg.connect(url) as connection:
         return connection.execute("select fill_nodes, account_nodes from batches order by batch").fetchall()

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from core import events as e
+from core import liquidation_events as le
 from core.operator_events import MarketSettled
 from core.postings import postings
 from core.quantities import SECOND
@@ -74,6 +75,14 @@ def test_the_tables_hold_what_the_events_say(postgres_url, history_of):
         if isinstance(event, MarketSettled):
             for end in event.positions:
                 sizes[end.account, event.market] = costs[end.account, event.market] = 0
+        for part in event.parts if isinstance(event, le.TakenOver | le.Deleveraged) else ():
+            for account, change, cost in (
+                (event.account, -part.size, part.cost),
+                (part.other, part.size, part.other_cost),
+            ):
+                key = account, part.market
+                sizes[key] = sizes.get(key, 0) + change
+                costs[key] = cost
     assert dict(found["balances"]) == balances
     assert {row[:2]: row[2:] for row in found["positions"]} == {
         key: (sizes[key], costs[key]) for key in sizes

@@ -12,7 +12,7 @@ from ledger.queries import Queries
 from ledger.statements import StatementLine
 from ledger.views import event_of
 
-SEED, LENGTH = 11, 300
+SEED, LENGTH = 12, 400
 
 
 @pytest.fixture
