@@ -19,6 +19,7 @@ from cli.population import look, start_population
 from cli.processes import StackFailed
 from cli.screen import Screen
 from cli.stack import Stack, Stopped
+from cli.stress import stress
 from cli.tally import Tally
 from core.market import DEFAULT_MARKETS
 from endings import NotReachable, told
@@ -36,6 +37,7 @@ app.add_typer(serve, name="serve")
 app.add_typer(operating.market, name="market")
 app.add_typer(operating.withdrawals, name="withdrawals")
 app.command("audit")(operating.audit)
+app.command()(stress)
 Prices = Annotated[
     Path | None, typer.Option(help="recorded prices, a file or a directory, for when live ones cannot be had")
 ]
