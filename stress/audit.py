@@ -6,6 +6,7 @@ from core.accounts import CLEARING, INSURANCE
 from core.events import Event
 from core.postings import OUTSIDE, RESERVED, postings
 from matcher.state import Exchange, conserved, positions_zero_sum
+from stress.books import Books
 
 
 class Audit:
@@ -16,12 +17,14 @@ class Audit:
         self.insurance: Counter[str] = Counter()
         self.broken: dict[str, str] = {}
         self._balances: defaultdict[int, int] = defaultdict(int)
+        self._books = Books()
 
     def hear(self, sequence: int, event: Event) -> None:
         """Take note of an event; `sequence` is 0 for volatile ones, which move no money."""
         self.counts[type(event).__name__] += 1
         if not sequence:
             return
+        self._books.enter(event)
         for posting in postings(event):
             self._balances[posting.debit] -= posting.amount
             self._balances[posting.credit] += posting.amount
@@ -39,6 +42,10 @@ class Audit:
         for what, held in checks:
             if not held:
                 self.broken.setdefault(what, f"not so {at}")
+
+    def unexplained(self, state: Exchange) -> list[int]:
+        """Accounts whose equity is not what they paid in, paid for and hold, as the records tell it."""
+        return [id for id, equity in equities(state).items() if equity != self._books.worth(id, state)]
 
     def differing(self, state: Exchange) -> list[int]:
         """Accounts whose balance in the engine is not what the postings of all records come to."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from itertools import pairwise
+from math import floor, log10
 from typing import Final, NamedTuple
 
 from core.quantities import SECOND
@@ -15,6 +16,8 @@ WIDTH, LEFT, RIGHT = 960, 76, 24
 TOP, HEIGHT, GAP = 84, 120, 42
 SOURCE_SHOWN: Final = 100
 """Characters of the source's name that fit in a line with what follows it."""
+NOTHING: Final = 1e-6
+"""A part of a value that no axis would show."""
 TICKS: Final = 4
 """Lines across a panel, about."""
 
@@ -135,13 +138,10 @@ def scale(low: float, high: float, from_zero: bool) -> tuple[float, float, float
     """Ends and step of an axis that holds both values, in steps of 1, 2 or 5 times a power of ten."""
     if from_zero:
         low, high = min(low, 0.0), max(high, 1.0)
-    if high <= low:
+    if high - low <= NOTHING * max(1.0, abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5
-    rough, power = (high - low) / TICKS, 1.0
-    while power > rough:
-        power /= 10
-    while power * 10 <= rough:
-        power *= 10
+    rough = (high - low) / TICKS
+    power = 10.0 ** floor(log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     return low // step * step, -(-high // step) * step, step
 

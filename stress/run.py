@@ -221,6 +221,12 @@ class Run:
             not differing,
             f"{len(differing)} accounts differ",
         )
+        unexplained = audit.unexplained(state)
+        yield Check(
+            "trades, fees and transfers explain every equity",
+            not unexplained,
+            f"{len(unexplained)} accounts differ",
+        )
         lowest, account = min((equity, id) for id, equity in equities(state).items())
         yield Check(
             "no account is below zero", lowest >= 0, f"account {account} has least, {lowest} micro-USDC"

@@ -25,8 +25,11 @@ def test_balances_that_the_records_do_not_explain_are_found():
     assert audit.differing(state) == []
     assert dict(audit.insurance) == {"deposit": 70}
     assert INSURANCE in deaf.differing(state)
+    assert deaf.unexplained(state) == [INSURANCE]
+    assert audit.unexplained(state) == []
     state.accounts[17].balance += 1
     assert audit.differing(state) == [17]
+    assert audit.unexplained(state) == [17]
 
 
 def test_the_first_time_that_money_does_not_add_up_is_kept():

@@ -7,6 +7,7 @@ CHECKED = {
     "positions add up to zero",
     "equities add up to what is in",
     "postings of the records come to every balance",
+    "trades, fees and transfers explain every equity",
     "no account is below zero",
     "the journal read back gives the same state",
 }
