@@ -7,6 +7,7 @@ from core.events import Event
 from core.postings import OUTSIDE, RESERVED, postings
 from matcher.state import Exchange, conserved, positions_zero_sum
 from stress.books import Books
+from stress.losses import Losses
 
 
 class Audit:
@@ -18,6 +19,7 @@ class Audit:
         self.broken: dict[str, str] = {}
         self._balances: defaultdict[int, int] = defaultdict(int)
         self._books = Books()
+        self.losses = Losses()
 
     def hear(self, sequence: int, event: Event) -> None:
         """Take note of an event; `sequence` is 0 for volatile ones, which move no money."""
@@ -25,6 +27,7 @@ class Audit:
         if not sequence:
             return
         self._books.enter(event)
+        self.losses.enter(event)
         for posting in postings(event):
             self._balances[posting.debit] -= posting.amount
             self._balances[posting.credit] += posting.amount

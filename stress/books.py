@@ -2,8 +2,9 @@
 
 from collections import Counter, defaultdict
 
-from core.accounts import TREASURY
+from core.accounts import INSURANCE, TREASURY
 from core.events import DepositCredited, Event, Filled, MarketListed, WithdrawalFinished, WithdrawalReserved
+from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from matcher.state import Exchange
 
 
@@ -31,6 +32,11 @@ class Books:
                 value = lots * fill.price * self._tick_values[fill.market]
                 self._trade(fill.taker, fill.maker, fill.market, lots, value)
                 self._pay(fill.taker, TREASURY, fill.fee)
+            case LiquidationSliced(account=account, fee=fee):
+                self._pay(account, INSURANCE, fee)
+            case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):
+                for part in parts:
+                    self._trade(part.other, account, part.market, part.size, part.value)
 
     def _trade(self, buyer: int, seller: int, market: int, lots: int, value: int) -> None:
         """`lots` go to the buyer for `value`, both signed alike."""

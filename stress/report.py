@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from stress.losses import Split
+
 
 class Scenario(msgspec.Struct, frozen=True):
     """What a run is made of: the same scenario gives the same records.
@@ -23,7 +25,8 @@ class Scenario(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct, frozen=True):
     """One look at everything, `at` nanoseconds since the epoch. Money is micro-USDC at the marks; `index` is each market's, in ticks.
 
-    `open_interest` is what is held long; `below_zero` are accounts whose equity is negative; `quoting` are makers that are not away.
+    `open_interest` is what is held long; `below_zero` are agents' accounts whose equity is negative; `quoting` are makers that are
+    not away.
     """
 
     at: int
@@ -61,6 +64,7 @@ class Report(msgspec.Struct, frozen=True):
     events: dict[str, int]
     refused: dict[str, int]
     insurance: dict[str, int]
+    losses: Split
     checks: tuple[Check, ...]
     state_hash: str
     samples: tuple[Sample, ...]

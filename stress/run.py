@@ -30,6 +30,7 @@ CHECKED_EVERY: Final = 10
 """Steps between two looks at conservation."""
 CUT_EVERY: Final = 15
 """Beats between two settlement cuts; each is final a beat later."""
+LANDS: Final = (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED, BatchStatus.FINAL)
 OPENING: Final = 4
 """Positions are opened within the first of so many parts of the time."""
 SLOTS: Final = 100
@@ -161,11 +162,12 @@ class Run:
     def _settle(self, beat: int) -> None:
         """The chain's side of things, as it would answer: cuts become final, withdrawals are paid or, some of them, given back."""
         do, state = self._driver.do, self._driver.state
-        last = state.cut.batch if state.cut is not None else 0
+        cut = state.cut
         if beat % CUT_EVERY == 0:
-            do(c.CutSettlement(last + 1))
-        elif beat % CUT_EVERY == 1 and last:
-            do(c.AdvanceBatch(last, BatchStatus.FINAL))
+            do(c.CutSettlement(1 if cut is None else cut.batch + 1))
+        elif beat % CUT_EVERY == 1 and cut is not None:
+            for status in LANDS if cut.deltas else LANDS[-1:]:
+                do(c.AdvanceBatch(cut.batch, status))
         for withdrawal in list(state.withdrawals):
             do(c.FinishWithdrawal(withdrawal, withdrawal % 10 != 0, f"s{withdrawal}"))
 
@@ -183,7 +185,7 @@ class Run:
                 lots * state.marks[market].value_per_lot for market, lots in state.open_interest.items()
             ),
             holders=sum(1 for account in state.accounts.values() if account.positions),
-            below_zero=sum(1 for equity in worth.values() if equity < 0),
+            below_zero=sum(worth[account] < 0 for account in (*self._accounts, *self._desk.accounts)),
             quoting=self._desk.quoting,
             fills=state.last_fill,
         )
@@ -204,6 +206,7 @@ class Run:
             events=dict(sorted(audit.counts.items())),
             refused=dict(sorted(self._driver.refused.items())),
             insurance=dict(sorted(audit.insurance.items())),
+            losses=audit.losses.split(state),
             checks=tuple(self._checks()),
             state_hash=state_hash(state),
             samples=tuple(self._samples),
@@ -227,9 +230,25 @@ class Run:
             not unexplained,
             f"{len(unexplained)} accounts differ",
         )
-        lowest, account = min((equity, id) for id, equity in equities(state).items())
+        split = audit.losses.split(state)
+        fund = equities(state)[INSURANCE]
         yield Check(
-            "no account is below zero", lowest >= 0, f"account {account} has least, {lowest} micro-USDC"
+            "fees, takeovers and inventory explain the insurance fund",
+            split.fund == fund,
+            f"{split.fund} micro-USDC of {fund}",
+        )
+        unexplained_losses = audit.losses.unexplained
+        yield Check(
+            "insurance fund and deleveragings explain every loss",
+            not unexplained_losses,
+            "; ".join(unexplained_losses[:3]) or f"{split.deficits} + {split.gave} micro-USDC",
+        )
+        lowest, account = min((equity, id) for id, equity in equities(state).items())
+        most = max(sample.below_zero for sample in self._samples)
+        yield Check(
+            "no account is below zero",
+            lowest >= 0 and not most,
+            f"account {account} ends with least, {lowest} micro-USDC; at most {most} of agents at a beat",
         )
         read = replayed(self._directory)
         yield Check(
