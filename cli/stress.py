@@ -14,6 +14,7 @@ from rich.console import Console
 
 from core.quantities import MILLION, SECOND
 from oracles.recording import RecordingFailed
+from stress.losses import Split
 from stress.plot import svg
 from stress.repeat import repeated
 from stress.report import Report, Sample, Scenario
@@ -35,6 +36,7 @@ def stress(
     accounts: Annotated[int, typer.Option(min=1, help="traders, besides the makers")] = 5_000,
     seed: Annotated[int, typer.Option(help="from which everybody and everything made up is drawn")] = 1,
     insurance: Annotated[int, typer.Option(min=1, help="USDC in the insurance fund at first")] = 1_000_000,
+    floor: Annotated[int, typer.Option(min=0, help="USDC that it must keep when it takes accounts over")] = 0,
     runs: Annotated[int, typer.Option(min=1, help="how often, to see that each ends in the same state")] = 2,
     report: Annotated[Path | None, typer.Option(help="file for the report, in JSON")] = None,
     plot: Annotated[Path | None, typer.Option(help="file for the picture, an SVG")] = None,
@@ -48,6 +50,7 @@ def stress(
         accounts=accounts,
         seed=seed,
         insurance=insurance * MILLION,
+        floor=floor * MILLION,
     )
     try:
         tape = tape_of(scenario)
@@ -111,7 +114,9 @@ def summary(report: Report) -> str:
             "",
             f"{report.scenario.accounts:,} accounts lived through {len(report.samples)} beats of {report.source}",
             f"{report.commands:,} commands, {report.records:,} records, {after.fills:,} fills in {report.seconds:.0f} s",
-            f"insurance fund {before.insurance // MILLION:,} -> {after.insurance // MILLION:,} USDC",
+            f"{after.liquidations:,} liquidations: {after.auctions:,} auctions sold something, {after.takeovers:,} takeovers, "
+            f"{after.deleveragings:,} deleveragings",
+            f"insurance fund {before.insurance // MILLION:,} -> {after.insurance // MILLION:,} USDC: {told(report.losses)}",
             *(
                 f"  {'ok    ' if check.held else 'BROKEN'} {check.what} ({check.found})"
                 for check in report.checks
@@ -119,6 +124,20 @@ def summary(report: Report) -> str:
             f"state {report.state_hash}; {verdict}",
         )
     )
+
+
+def told(losses: Split) -> str:
+    """What the insurance fund got and paid, and what deleveraged agents bore; USDC."""
+    parts = {
+        "fees": losses.fees,
+        "margins": losses.margins,
+        "deficits paid": -losses.deficits,
+        "inventory": losses.inventory,
+        "paid by agents": losses.relief,
+    }
+    fund = ", ".join(f"{name} {amount / MILLION:+,.0f}" for name, amount in parts.items())
+    agents = f"got {losses.got / MILLION:,.0f} and gave {losses.gave / MILLION:,.0f}"
+    return f"{fund}; deleveraged agents closed {losses.deleveraged / MILLION:,.0f}, {agents}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 
 from core.accounts import CLEARING, INSURANCE
 from core.events import Event
+from core.liquidation_events import LiquidationSliced
 from core.postings import OUTSIDE, RESERVED, postings
 from matcher.state import Exchange, conserved, positions_zero_sum
 from stress.books import Books
@@ -11,11 +12,15 @@ from stress.losses import Losses
 
 
 class Audit:
-    """What every account must have, and what happened how often. `insurance` are the insurance fund's postings, summed by reason."""
+    """What every account must have, and what happened how often.
+
+    `insurance` are the insurance fund's postings, summed by reason; `sold` are the auctions that sold something.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.insurance: Counter[str] = Counter()
+        self.sold = 0
         self.broken: dict[str, str] = {}
         self._balances: defaultdict[int, int] = defaultdict(int)
         self._books = Books()
@@ -26,6 +31,7 @@ class Audit:
         self.counts[type(event).__name__] += 1
         if not sequence:
             return
+        self.sold += isinstance(event, LiquidationSliced) and event.size != 0
         self._books.enter(event)
         self.losses.enter(event)
         for posting in postings(event):

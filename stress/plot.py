@@ -55,14 +55,23 @@ def panels(report: Report) -> tuple[Panel, ...]:
             ),
         ),
         Panel(
-            "insurance fund, millions of USDC",
-            (Line("equity", [sample.insurance / 1e12 for sample in samples]),),
-        ),
-        Panel(
             "open interest, millions of USDC",
             (Line("held long", [sample.open_interest / 1e12 for sample in samples]),),
         ),
+        _counted("liquidations begun, a beat", [sample.liquidations for sample in samples]),
+        _counted("taken over by the insurance fund, a beat", [sample.takeovers for sample in samples]),
+        _counted("deleveragings, a beat", [sample.deleveragings for sample in samples]),
+        Panel(
+            "insurance fund, millions of USDC",
+            (Line("equity", [sample.insurance / 1e12 for sample in samples]),),
+        ),
     )
+
+
+def _counted(title: str, counts: Sequence[int]) -> Panel:
+    """What was counted from the beginning, by the beat in which it happened."""
+    each = [after - before for before, after in pairwise((0, *counts))]
+    return Panel(title, (Line("", each, bars=True),))
 
 
 def svg(report: Report) -> str:

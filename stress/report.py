@@ -11,7 +11,7 @@ class Scenario(msgspec.Struct, frozen=True):
     """What a run is made of: the same scenario gives the same records.
 
     `prices` are recordings, of which the steepest `hours` are played; without any a crash is made up that falls by `fall` parts per
-    million in the middle of `hours`. `insurance` is what the insurance fund begins with, in micro-USDC.
+    million in the middle of `hours`. `insurance` is what the insurance fund begins with and `floor` what it must keep, in micro-USDC.
     """
 
     prices: tuple[str, ...]
@@ -20,13 +20,15 @@ class Scenario(msgspec.Struct, frozen=True):
     accounts: int
     seed: int
     insurance: int
+    floor: int
 
 
 class Sample(msgspec.Struct, frozen=True):
     """One look at everything, `at` nanoseconds since the epoch. Money is micro-USDC at the marks; `index` is each market's, in ticks.
 
     `open_interest` is what is held long; `below_zero` are agents' accounts whose equity is negative; `quoting` are makers that are
-    not away.
+    not away. `fills` and what follows count from the beginning: liquidations begun, auctions that sold something,
+    takeovers and deleveragings.
     """
 
     at: int
@@ -40,6 +42,10 @@ class Sample(msgspec.Struct, frozen=True):
     below_zero: int
     quoting: int
     fills: int
+    liquidations: int
+    auctions: int
+    takeovers: int
+    deleveragings: int
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -84,8 +84,8 @@ class Run:
                 self._act(deed)
                 deed = next(deeds, None)
             await self._end_of_step(number)
-        self._look()
         await driver.written()
+        self._look()
         driver.engine.close()
         return self._report()
 
@@ -95,6 +95,7 @@ class Run:
         for market in self._tape.markets:
             do(c.ListMarket(market))
         do(c.CreditDeposit(INSURANCE, self._scenario.insurance, "insurance fund"))
+        do(c.SetInsuranceFloor(self._scenario.floor))
         makers = [self._register(maker.owner, maker.name, maker.deposit) for maker in self._makers]
         self._accounts = [self._register(*trader) for trader in self._crowd.traders]
         self._prices(0)
@@ -154,10 +155,15 @@ class Run:
     async def _end_of_step(self, number: int) -> None:
         if number % CHECKED_EVERY == 0:
             self._audit.check(self._driver.state, f"at step {number}")
-        if number % self._tape.beat == 0:
-            self._settle(number // self._tape.beat)
-            self._look()
-        await self._driver.rest()
+        if number % self._tape.beat:
+            await self._driver.rest()
+            return
+        self._settle(number // self._tape.beat)
+        for market in self._tape.markets:
+            self._driver.do(c.SellInventory(market.id))
+        # The audit has heard of everything only then, however slow the disk is.
+        await self._driver.written()
+        self._look()
 
     def _settle(self, beat: int) -> None:
         """The chain's side of things, as it would answer: cuts become final, withdrawals are paid or, some of them, given back."""
@@ -188,6 +194,10 @@ class Run:
             below_zero=sum(worth[account] < 0 for account in (*self._accounts, *self._desk.accounts)),
             quoting=self._desk.quoting,
             fills=state.last_fill,
+            liquidations=self._audit.counts["LiquidationStarted"],
+            auctions=self._audit.sold,
+            takeovers=self._audit.counts["TakenOver"],
+            deleveragings=self._audit.counts["Deleveraged"],
         )
         self._samples.append(sample)
         self._on_sample(sample)

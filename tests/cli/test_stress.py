@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.stress import conclude
+from stress.losses import Split
 from stress.report import Check, Report, Sample, Scenario
 
 SMALL = ["stress", "--hours", "1", "--accounts", "30", "--fall", "1"]
@@ -40,18 +41,26 @@ def test_recordings_that_cannot_be_played_are_refused_in_one_sentence(tmp_path):
 
 
 def test_an_invariant_that_does_not_hold_is_said_and_fails(capsys):
-    sample = Sample(0, (1,), 0, 0, 5_000_000, 0, 0, 0, 0, 8, 3)
+    sample = Sample(0, (1,), 0, 0, 5_000_000, 0, 0, 0, 0, 8, 3, 2, 1, 1, 0)
     held, broken = Check("one", True, "fine"), Check("other", False, "account 7 is below zero")
     fields = {
-        "scenario": Scenario((), 1, 1, 1, 1, 1),
+        "scenario": Scenario((), 1, 1, 1, 1, 1, 0),
         "source": "made up",
         "markets": ("BTC-PERP",),
         "steps": 1,
     }
     fields |= {"step_ms": 5_000, "seconds": 1.0, "commands": 1, "records": 1, "state_hash": "00"}
-    fields |= {"events": {}, "refused": {}, "insurance": {}, "samples": (sample,)}
+    fields |= {
+        "events": {},
+        "refused": {},
+        "insurance": {},
+        "samples": (sample,),
+        "losses": Split(deficits=3_000_000),
+    }
     conclude(Report(checks=(held,), **fields))
-    assert "every invariant held" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "every invariant held" in said
+    assert "deficits paid -3" in said
     with pytest.raises(typer.Exit) as exit:
         conclude(Report(checks=(held, broken), **fields))
     assert exit.value.exit_code == 1

@@ -37,6 +37,7 @@ def scenario() -> Callable[..., Scenario]:
             "accounts": 300,
             "seed": 7,
             "insurance": 50_000 * MILLION,
+            "floor": 0,
         }
         return Scenario(**(fields | differs))  # type: ignore[arg-type]
 

@@ -34,6 +34,15 @@ def test_the_crowd_trades_on_both_sides_settles_and_withdraws(scenario, lived):
     assert set(report.refused) <= {"insufficient_margin", "position_cap", "withdrawal_too_large"}
 
 
+def test_a_fund_takes_accounts_over_until_it_must_keep_what_it_has(scenario, lived):
+    rich, starved = (lived(scenario(hours=2, insurance=fund, floor=1)) for fund in (10**13, 1))
+    assert (rich.broken(), starved.broken()) == ([], [])
+    assert rich.losses.fees > 0
+    assert (rich.samples[-1].takeovers > 0, rich.losses.deleveraged) == (True, 0)
+    assert starved.samples[-1].deleveragings > rich.samples[-1].deleveragings
+    assert starved.losses.gave > 0
+
+
 def test_makers_leave_in_the_worst_beats_and_come_back(scenario, lived):
     samples = lived(scenario(hours=2)).samples
     most = samples[0].quoting

@@ -12,7 +12,12 @@ def test_every_panel_shows_every_sample(scenario, lived):
     report = lived(scenario(accounts=40))
     drawn = ElementTree.fromstring(svg(report))
     lines = drawn.findall("{http://www.w3.org/2000/svg}polyline")
-    assert len(lines) == sum(len(panel.lines) for panel in panels(report))
+    shown = [line for panel in panels(report) for line in panel.lines]
+    assert len(lines) == sum(not line.bars for line in shown)
+    bars = drawn.findall("{http://www.w3.org/2000/svg}path[@stroke-width][@fill='none']")
+    assert [bar.attrib["d"].count("M") for bar in bars] == [
+        sum(value != 0 for value in line.values) for line in shown if line.bars
+    ]
     assert {len(line.attrib["points"].split()) for line in lines} == {len(report.samples)}
     texts = {text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")}
     assert {panel.title for panel in panels(report)} < texts
