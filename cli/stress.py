@@ -133,6 +133,7 @@ def told(losses: Split) -> str:
         "margins": losses.margins,
         "deficits paid": -losses.deficits,
         "inventory": losses.inventory,
+        "funding": losses.funding,
         "paid by agents": losses.relief,
     }
     fund = ", ".join(f"{name} {amount / MILLION:+,.0f}" for name, amount in parts.items())

@@ -3,7 +3,15 @@
 from collections import Counter, defaultdict
 
 from core.accounts import INSURANCE, TREASURY
-from core.events import DepositCredited, Event, Filled, MarketListed, WithdrawalFinished, WithdrawalReserved
+from core.events import (
+    DepositCredited,
+    Event,
+    Filled,
+    FundingSettled,
+    MarketListed,
+    WithdrawalFinished,
+    WithdrawalReserved,
+)
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from matcher.state import Exchange
 
@@ -32,6 +40,11 @@ class Books:
                 value = lots * fill.price * self._tick_values[fill.market]
                 self._trade(fill.taker, fill.maker, fill.market, lots, value)
                 self._pay(fill.taker, TREASURY, fill.fee)
+            case FundingSettled() as funding:
+                for account, amount in funding.payments:
+                    self._cash[account] -= amount
+                self._cash[TREASURY] += funding.treasury
+                self._cash[INSURANCE] += funding.insurance
             case LiquidationSliced(account=account, fee=fee):
                 self._pay(account, INSURANCE, fee)
             case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 import msgspec
 
 from core.accounts import INSURANCE
-from core.events import DepositCredited, Event, Filled, IndexUpdated, MarketListed, MarkUpdated
+from core.events import (
+    DepositCredited,
+    Event,
+    Filled,
+    FundingSettled,
+    IndexUpdated,
+    MarketListed,
+    MarkUpdated,
+)
+from core.funding_events import paid_by
 from core.liquidation_events import Deleveraged, Handover, LiquidationEnded, LiquidationSliced, TakenOver
 from matcher.state import Exchange
 
@@ -15,11 +24,11 @@ CLOSED = ("taken_over", "deleveraged")
 
 
 class Split(msgspec.Struct):
-    """What liquidations came to, in micro-USDC; nothing is negative but `inventory`.
+    """What liquidations came to, in micro-USDC; nothing is negative but `inventory` and `funding`.
 
     The fund got `paid_in`, `fees` of auctions and the `margins` that accounts above zero still had when it took them over, and paid
     the `deficits` of those below. `inventory` is what its positions brought from the marks at which it took them to those at
-    which it sold or has them; `relief` is what deleveraged agents paid of its own deficits.
+    which it sold or has them, `funding` what funding brought it; `relief` is what deleveraged agents paid of its own deficits.
     `deleveraged` is the value at the mark of what agents closed that way; by it they `got` margins of others and `gave` what they
     had won.
     """
@@ -29,6 +38,7 @@ class Split(msgspec.Struct):
     margins: int = 0
     deficits: int = 0
     inventory: int = 0
+    funding: int = 0
     relief: int = 0
     deleveraged: int = 0
     got: int = 0
@@ -37,7 +47,8 @@ class Split(msgspec.Struct):
     @property
     def fund(self) -> int:
         """What the insurance fund has according to the rest."""
-        return self.paid_in + self.fees + self.margins - self.deficits + self.inventory + self.relief
+        earned = self.fees + self.margins + self.inventory + self.funding + self.relief
+        return self.paid_in + earned - self.deficits
 
 
 class Losses:
@@ -59,6 +70,9 @@ class Losses:
             case IndexUpdated() | MarkUpdated():
                 # What an account should have left is known only as long as marks stand still.
                 self._left.clear()
+            case FundingSettled() as funding:
+                self._left.clear()
+                split.funding += funding.insurance - paid_by(funding, INSURANCE)
             case DepositCredited(account=account, amount=amount) if account == INSURANCE:
                 split.paid_in += amount
             case Filled() as fill:

@@ -166,7 +166,7 @@ class Run:
         self._look()
 
     def _settle(self, beat: int) -> None:
-        """The chain's side of things, as it would answer: cuts become final, withdrawals are paid or, some of them, given back."""
+        """What workflows and chain would do: cuts become final, hours of funding are paid, withdrawals too or some given back."""
         do, state = self._driver.do, self._driver.state
         cut = state.cut
         if beat % CUT_EVERY == 0:
@@ -174,6 +174,9 @@ class Run:
         elif beat % CUT_EVERY == 1 and cut is not None:
             for status in LANDS if cut.deltas else LANDS[-1:]:
                 do(c.AdvanceBatch(cut.batch, status))
+        for market in self._tape.markets:
+            for hour in state.funding[market.id].owed(self._driver.now):
+                do(c.SettleFunding(market.id, hour.number))
         for withdrawal in list(state.withdrawals):
             do(c.FinishWithdrawal(withdrawal, withdrawal % 10 != 0, f"s{withdrawal}"))
 
@@ -243,7 +246,7 @@ class Run:
         split = audit.losses.split(state)
         fund = equities(state)[INSURANCE]
         yield Check(
-            "fees, takeovers and inventory explain the insurance fund",
+            "fees, takeovers, inventory and funding explain the insurance fund",
             split.fund == fund,
             f"{split.fund} micro-USDC of {fund}",
         )

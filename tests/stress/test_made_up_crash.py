@@ -8,7 +8,7 @@ CHECKED = {
     "equities add up to what is in",
     "postings of the records come to every balance",
     "trades, fees and transfers explain every equity",
-    "fees, takeovers and inventory explain the insurance fund",
+    "fees, takeovers, inventory and funding explain the insurance fund",
     "insurance fund and deleveragings explain every loss",
     "no account is below zero",
     "the journal read back gives the same state",
@@ -29,6 +29,7 @@ def test_the_crowd_trades_on_both_sides_settles_and_withdraws(scenario, lived):
     assert report.events["Filled"] > 300
     assert report.events["SettlementCut"] > 3
     assert report.events["WithdrawalFinished"] > 5
+    assert report.events["FundingSettled"] == 2
     assert max(sample.holders for sample in report.samples) > 200
     # What is refused is what a crowd at its limits is refused, nothing that a driver in error would cause.
     assert set(report.refused) <= {"insufficient_margin", "position_cap", "withdrawal_too_large"}
