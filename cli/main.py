@@ -20,6 +20,7 @@ from cli.population import look, start_population
 from cli.processes import StackFailed
 from cli.screen import Screen
 from cli.stack import Stack, Stopped
+from cli.stress import stress
 from cli.tally import Tally
 from core.market import DEFAULT_MARKETS
 from endings import NotReachable, told
@@ -42,6 +43,7 @@ explain = typer.Typer(
     no_args_is_help=True, help="Say from the journal how something came about, and check it."
 )
 app.add_typer(explain, name="explain")
+app.command()(stress)
 Prices = Annotated[
     Path | None, typer.Option(help="recorded prices, a file or a directory, for when live ones cannot be had")
 ]

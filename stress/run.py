@@ -1,0 +1,293 @@
+"""One run: a crowd opens positions, the tape falls, and when it is over everything is looked at."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from core.accounts import INSURANCE, TREASURY
+from core.batches import BatchStatus
+from core.events import Event
+from core.quantities import MILLION
+from matcher import commands as c
+from matcher.apply import apply
+from matcher.image import state_hash
+from matcher.limits import TTL_CLASSES
+from matcher.recovery import replay
+from matcher.state import Exchange
+from stress.audit import Audit, equities
+from stress.desk import Desk
+from stress.driver import Driver
+from stress.makers import makers
+from stress.population import Deed, Doing, populated
+from stress.report import Check, Report, Sample, Scenario
+from stress.tape import MINUTE, Tape, made_up, recorded
+
+CALM: Final = 5 * MINUTE
+"""How long prices stand still at the end, with all makers back, so that what goes on can come to its end."""
+CHECKED_EVERY: Final = 10
+"""Steps between two looks at conservation."""
+CUT_EVERY: Final = 15
+"""Beats between two settlement cuts; each is final a beat later."""
+LANDS: Final = (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED, BatchStatus.FINAL)
+OPENING: Final = 4
+"""Positions are opened within the first of so many parts of the time."""
+SLOTS: Final = 100
+"""Accounts that one page of the chain is filled with."""
+SLIPPAGE: Final = 10_000
+"""Parts per million beyond the index at which a trader's limit lies."""
+
+
+def tape_of(scenario: Scenario) -> Tape:
+    """The prices of a scenario. Raises `RecordingFailed`."""
+    if scenario.prices:
+        return recorded([Path(name) for name in scenario.prices], scenario.hours)
+    return made_up(scenario.seed, scenario.hours * 60, scenario.fall)
+
+
+class Run:
+    """Everybody who takes part in one run, on one engine."""
+
+    def __init__(
+        self, scenario: Scenario, tape: Tape, directory: Path, on_sample: Callable[[Sample], None]
+    ) -> None:
+        """The journal goes into `directory`, which must be empty; must be called on a running event loop."""
+        self._scenario = scenario
+        self._tape = tape
+        self._directory = directory
+        self._on_sample = on_sample
+        self._started = time.monotonic()
+        self._audit = Audit()
+        self._driver = Driver(directory, tape.start)
+        self._driver.engine.listen(self._audit.hear)
+        self._makers = makers(scenario.seed, scenario.accounts, len(tape.markets))
+        self._desk = Desk(self._driver, tape, self._makers)
+        self._driver.react_with(self._desk.answer)
+        leverages = [market.max_leverage for market in tape.markets]
+        # Whoever the worst moment meets has opened before it.
+        opening = max(1, min(len(tape) // OPENING, tape.worst * 2 // 3))
+        self._crowd = populated(scenario.seed, scenario.accounts, leverages, opening, len(tape))
+        self._accounts: list[int] = []
+        self._samples: list[Sample] = []
+        self._keys = 0
+
+    async def play(self) -> Report:
+        """Live through the whole tape; the journal is closed and read back at the end."""
+        driver, deeds = self._driver, iter(self._crowd.deeds)
+        await self._open()
+        deed = next(deeds, None)
+        for number in range(len(self._tape) + CALM // self._tape.step):
+            self._prices(number)
+            self._desk.step(number)
+            while deed is not None and deed.step <= number:
+                self._act(deed)
+                deed = next(deeds, None)
+            await self._end_of_step(number)
+        await driver.written()
+        self._look()
+        driver.engine.close()
+        return self._report()
+
+    async def _open(self) -> None:
+        """List markets, register everybody, pay in what they deposit."""
+        do = self._driver.do
+        for market in self._tape.markets:
+            do(c.ListMarket(market))
+        do(c.CreditDeposit(INSURANCE, self._scenario.insurance, "insurance fund"))
+        do(c.SetInsuranceFloor(self._scenario.floor))
+        makers = [self._register(maker.owner, maker.name, maker.deposit) for maker in self._makers]
+        self._accounts = [self._register(*trader) for trader in self._crowd.traders]
+        self._prices(0)
+        self._desk.opens(makers)
+        await self._driver.written()
+
+    def _register(self, owner: str, name: str, deposit: int) -> int:
+        driver = self._driver
+        driver.do(c.RegisterAgent(owner, name))
+        account = driver.state.names[owner, name]
+        driver.do(c.BindSlot(account, 1 + account // SLOTS, account % SLOTS))
+        driver.do(c.CreditDeposit(account, deposit, f"deposit {account}"))
+        return account
+
+    def _prices(self, number: int) -> None:
+        """Time passes to this step; every market gets its index, and all that follows from it is done before anybody else acts."""
+        driver, tape = self._driver, self._tape
+        driver.pass_to(tape.start + number * tape.step)
+        for market, series in zip(tape.markets, tape.prices, strict=True):
+            price = series[min(number, len(series) - 1)]
+            self._desk.see(market.id, price)
+            driver.do(c.UpdateIndex(market.id, price, 0, driver.now, tape.source[:60]))
+        driver.pass_to(driver.now)
+
+    def _act(self, deed: Deed) -> None:
+        driver, account = self._driver, self._accounts[deed.trader]
+        market = self._tape.markets[deed.market]
+        held = driver.state.accounts[account].positions.get(market.id)
+        index = driver.state.indexes[market.id].price
+        self._keys += 1
+        if deed.doing is Doing.WITHDRAW:
+            driver.do(c.ReserveWithdrawal(account, max(1, deed.notional // 10), f"w{self._keys}"))
+            return
+        if deed.doing is Doing.OPEN:
+            side, size = deed.side, deed.notional // market.notional(index, 1)
+        elif held is None:
+            return
+        else:
+            side = -1 if held.size > 0 else 1
+            size = abs(held.size) if deed.doing is Doing.CLOSE else (abs(held.size) + 1) // 2
+        if size:
+            limit = index + side * (index * SLIPPAGE // MILLION)
+            driver.do(
+                c.OpenRequest(
+                    account,
+                    f"r{self._keys}",
+                    market.id,
+                    side,
+                    size,
+                    limit,
+                    TTL_CLASSES[1],
+                    reduce_only=deed.doing is not Doing.OPEN,
+                )
+            )
+            driver.pass_to(driver.now)
+
+    async def _end_of_step(self, number: int) -> None:
+        if number % CHECKED_EVERY == 0:
+            self._audit.check(self._driver.state, f"at step {number}")
+        if number % self._tape.beat:
+            await self._driver.rest()
+            return
+        self._settle(number // self._tape.beat)
+        for market in self._tape.markets:
+            self._driver.do(c.SellInventory(market.id))
+        # The audit has heard of everything only then, however slow the disk is.
+        await self._driver.written()
+        self._look()
+
+    def _settle(self, beat: int) -> None:
+        """What workflows and chain would do: cuts become final, hours of funding are paid, withdrawals too or some given back."""
+        do, state = self._driver.do, self._driver.state
+        cut = state.cut
+        if beat % CUT_EVERY == 0:
+            do(c.CutSettlement(1 if cut is None else cut.batch + 1))
+        elif beat % CUT_EVERY == 1 and cut is not None:
+            for status in LANDS if cut.deltas else LANDS[-1:]:
+                do(c.AdvanceBatch(cut.batch, status))
+        for market in self._tape.markets:
+            for hour in state.funding[market.id].owed(self._driver.now):
+                do(c.SettleFunding(market.id, hour.number))
+        for withdrawal in list(state.withdrawals):
+            do(c.FinishWithdrawal(withdrawal, withdrawal % 10 != 0, f"s{withdrawal}"))
+
+    def _look(self) -> None:
+        state = self._driver.state
+        worth = equities(state)
+        sample = Sample(
+            at=self._driver.now,
+            index=tuple(state.indexes[market.id].price for market in self._tape.markets),
+            traders=sum(worth[account] for account in self._accounts),
+            makers=sum(worth[account] for account in self._desk.accounts),
+            insurance=worth[INSURANCE],
+            treasury=worth[TREASURY],
+            open_interest=sum(
+                lots * state.marks[market].value_per_lot for market, lots in state.open_interest.items()
+            ),
+            holders=sum(1 for account in state.accounts.values() if account.positions),
+            below_zero=sum(worth[account] < 0 for account in (*self._accounts, *self._desk.accounts)),
+            quoting=self._desk.quoting,
+            fills=state.last_fill,
+            liquidations=self._audit.counts["LiquidationStarted"],
+            auctions=self._audit.sold,
+            takeovers=self._audit.counts["TakenOver"],
+            deleveragings=self._audit.counts["Deleveraged"],
+        )
+        self._samples.append(sample)
+        self._on_sample(sample)
+
+    def _report(self) -> Report:
+        state, audit = self._driver.state, self._audit
+        return Report(
+            scenario=self._scenario,
+            source=self._tape.source,
+            markets=tuple(market.symbol for market in self._tape.markets),
+            steps=len(self._tape),
+            step_ms=self._tape.step // MILLION,
+            seconds=round(time.monotonic() - self._started, 1),
+            commands=self._driver.commands,
+            records=state.seq,
+            events=dict(sorted(audit.counts.items())),
+            refused=dict(sorted(self._driver.refused.items())),
+            insurance=dict(sorted(audit.insurance.items())),
+            losses=audit.losses.split(state),
+            checks=tuple(self._checks()),
+            state_hash=state_hash(state),
+            samples=tuple(self._samples),
+        )
+
+    def _checks(self) -> Iterator[Check]:
+        state, audit = self._driver.state, self._audit
+        audit.check(state, "at the end")
+        for what in ("conservation", "positions add up to zero", "equities add up to what is in"):
+            found = audit.broken.get(what, f"looked at every {CHECKED_EVERY} steps")
+            yield Check(what, what not in audit.broken, found)
+        differing = audit.differing(state)
+        yield Check(
+            "postings of the records come to every balance",
+            not differing,
+            f"{len(differing)} accounts differ",
+        )
+        unexplained = audit.unexplained(state)
+        yield Check(
+            "trades, fees and transfers explain every equity",
+            not unexplained,
+            f"{len(unexplained)} accounts differ",
+        )
+        split = audit.losses.split(state)
+        fund = equities(state)[INSURANCE]
+        yield Check(
+            "fees, takeovers, inventory and funding explain the insurance fund",
+            split.fund == fund,
+            f"{split.fund} micro-USDC of {fund}",
+        )
+        unexplained_losses = audit.losses.unexplained
+        yield Check(
+            "insurance fund and deleveragings explain every loss",
+            not unexplained_losses,
+            "; ".join(unexplained_losses[:3]) or f"{split.deficits} + {split.gave} micro-USDC",
+        )
+        lowest, account = min((equity, id) for id, equity in equities(state).items())
+        most = max(sample.below_zero for sample in self._samples)
+        yield Check(
+            "no account is below zero",
+            lowest >= 0 and not most,
+            f"account {account} ends with least, {lowest} micro-USDC; at most {most} of agents at a beat",
+        )
+        read = replayed(self._directory)
+        yield Check(
+            "the journal read back gives the same state",
+            state_hash(read) == state_hash(state),
+            f"{read.seq} records of {state.seq}",
+        )
+
+
+def play(
+    scenario: Scenario, tape: Tape, directory: Path, on_sample: Callable[[Sample], None] = lambda _: None
+) -> Report:
+    """One run from beginning to end, its journal in `directory`; calls `on_sample` as it goes."""
+
+    async def run() -> Report:
+        return await Run(scenario, tape, directory, on_sample).play()
+
+    return asyncio.run(run())
+
+
+def replayed(directory: Path) -> Exchange:
+    """The exchange that a journal on disk tells of, from its first record on. Raises `JournalCorrupt`."""
+    state = Exchange()
+
+    def visit(_: int, event: Event) -> None:
+        apply(state, event)
+
+    replay(directory, 0, visit)
+    return state
