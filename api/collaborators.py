@@ -15,7 +15,15 @@ from api.sessions import Sessions
 from api.statistics import MakerStatistics
 from api.streams import Item, Streams
 from ledger.batch_roots import Proof
-from ledger.queries import BatchView, FillView, FundingPayment, FundingRate
+from ledger.queries import (
+    BatchView,
+    FillView,
+    FundingPayment,
+    FundingRate,
+    InsuranceChange,
+    LiquidationView,
+    StepView,
+)
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
 
@@ -50,6 +58,14 @@ class Reads(Protocol):
     async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]: ...
 
     async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]: ...
+
+    async def liquidations(self, before: int, limit: int) -> list[LiquidationView]: ...
+
+    async def liquidation(self, number: int) -> tuple[LiquidationView, list[StepView]] | None: ...
+
+    async def deleveragings(self, before: int, limit: int) -> list[StepView]: ...
+
+    async def insurance_history(self, before: int, limit: int) -> list[InsuranceChange]: ...
 
     async def prove_fill(self, number: int) -> Proof | None:
         """None when there is no such fill, or no stored batch has it yet."""

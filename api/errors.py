@@ -99,6 +99,7 @@ EDGE: Final[dict[str, Entry]] = {
     "history_unavailable": Entry(503, "The read side has not caught up, or cannot be reached.", True),
     "fill_unknown": Entry(404, "No fill has that number."),
     "not_batched": Entry(404, "No stored batch has it yet: ask again after the next settlement.", True),
+    "liquidation_unknown": Entry(404, "No liquidation has that number."),
     "batch_unknown": Entry(404, "No such batch, or its accounts are no longer in memory."),
     "withdrawals_unavailable": Entry(
         503, "The withdrawal process cannot be reached; what became of the call is unknown.", True

@@ -8,7 +8,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.streams import HistoryUnavailable, Item
 from ledger.batch_roots import Proof
-from ledger.queries import BatchView, FillView, FundingPayment, FundingRate, Queries
+from ledger.queries import (
+    BatchView,
+    FillView,
+    FundingPayment,
+    FundingRate,
+    InsuranceChange,
+    LiquidationView,
+    Queries,
+    StepView,
+)
 
 T = TypeVar("T")
 
@@ -39,6 +48,18 @@ class History:
 
     async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]:
         return await _read(self._queries.funding_payments(account, before, limit))
+
+    async def liquidations(self, before: int, limit: int) -> list[LiquidationView]:
+        return await _read(self._queries.liquidations(before, limit))
+
+    async def liquidation(self, number: int) -> tuple[LiquidationView, list[StepView]] | None:
+        return await _read(self._queries.liquidation(number))
+
+    async def deleveragings(self, before: int, limit: int) -> list[StepView]:
+        return await _read(self._queries.deleveragings(before, limit))
+
+    async def insurance_history(self, before: int, limit: int) -> list[InsuranceChange]:
+        return await _read(self._queries.insurance_history(before, limit))
 
     async def prove_fill(self, number: int) -> Proof | None:
         return await _read(self._queries.prove_fill(number))
