@@ -29,6 +29,7 @@ from activities.reconciliation import ReconciliationActivities
 from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
+from activities.sweep import SweepActivities
 from activities.withdrawals import WithdrawalActivities
 from api.collaborators import EscrowInfo
 from api.history import History
@@ -172,6 +173,7 @@ class Steps:
     withdrawals: WithdrawalActivities
     open_withdrawals: OpenWithdrawalActivities
     funding: FundingActivities
+    sweep: SweepActivities
     schedules: ScheduleActivities
 
 
@@ -193,6 +195,7 @@ async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Step
             ),
             open_withdrawals=OpenWithdrawalActivities(door, client, settings.task_queue),
             funding=FundingActivities(door),
+            sweep=SweepActivities(door),
             schedules=ScheduleActivities(client, settings.task_queue),
         )
     finally:

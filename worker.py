@@ -21,6 +21,7 @@ from workflows.funding import FundingHourWorkflow, FundingWorkflow
 from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import PAYMENTS
+from workflows.sweep import SweepWorkflow
 from workflows.withdrawals import WithdrawalWorkflow
 
 WORKFLOWS: Final = [
@@ -30,6 +31,7 @@ WORKFLOWS: Final = [
     FundingWorkflow,
     SettlementTickWorkflow,
     SettlementWorkflow,
+    SweepWorkflow,
     WithdrawalWorkflow,
 ]
 STICKY: Final = timedelta(seconds=2)
@@ -68,6 +70,8 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
             steps.funding.funded_markets,
             steps.funding.missed_hours,
             steps.funding.pay_hour,
+            steps.sweep.review_accounts,
+            steps.sweep.sell_inventory,
             steps.schedules.wake_settlement,
             steps.schedules.pause_settlement,
         ],

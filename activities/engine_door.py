@@ -86,6 +86,30 @@ class FundingDue(msgspec.Struct, frozen=True):
     unpaid: list[int]
 
 
+class Below(msgspec.Struct, frozen=True):
+    """An account below its maintenance requirement, micro-USDC."""
+
+    account: int
+    equity: int
+    maintenance: int
+
+
+class Inventory(msgspec.Struct, frozen=True):
+    """A position of the insurance fund, signed lots."""
+
+    market: int
+    size: int
+
+
+class Liquidations(msgspec.Struct, frozen=True):
+    """What is liquidated, and accounts below maintenance about which nothing is done; `selling`: the fund sells something now."""
+
+    forgotten: list[Below]
+    going_on: list[int]
+    inventory: list[Inventory]
+    selling: bool
+
+
 class EngineState(msgspec.Struct, frozen=True):
     """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
 
@@ -145,6 +169,9 @@ class EngineDoor:
     async def funding(self) -> list[FundingDue]:
         """What is due of every market."""
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/funding"), type=list[FundingDue])
+
+    async def liquidations(self) -> Liquidations:
+        return msgspec.json.decode(await self._ask("GET", f"{DOOR}/liquidations"), type=Liquidations)
 
     async def state(self) -> EngineState:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/state"), type=EngineState)

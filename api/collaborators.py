@@ -20,8 +20,11 @@ from ledger.queries import (
     FillView,
     FundingPayment,
     FundingRate,
+    InsuranceChange,
+    LiquidationView,
     MarketEnd,
     OperatorAction,
+    StepView,
 )
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
@@ -61,6 +64,13 @@ class Reads(Protocol):
     async def operator_actions(self, before: int, limit: int) -> list[OperatorAction]: ...
 
     async def market_end(self, market: int) -> MarketEnd | None: ...
+    async def liquidations(self, before: int, limit: int) -> list[LiquidationView]: ...
+
+    async def liquidation(self, number: int) -> tuple[LiquidationView, list[StepView]] | None: ...
+
+    async def deleveragings(self, before: int, limit: int) -> list[StepView]: ...
+
+    async def insurance_history(self, before: int, limit: int) -> list[InsuranceChange]: ...
 
     async def prove_fill(self, number: int) -> Proof | None:
         """None when there is no such fill, or no stored batch has it yet."""

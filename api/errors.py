@@ -113,6 +113,7 @@ EDGE: Final[dict[str, Entry]] = {
     "fill_unknown": Entry(404, "No fill has that number."),
     "market_not_settled": Entry(404, "The market was not delisted."),
     "not_batched": Entry(404, "No stored batch has it yet: ask again after the next settlement.", True),
+    "liquidation_unknown": Entry(404, "No liquidation has that number."),
     "batch_unknown": Entry(404, "No such batch, or its accounts are no longer in memory."),
     "withdrawals_unavailable": Entry(
         503, "The withdrawal process cannot be reached; what became of the call is unknown.", True

@@ -13,9 +13,12 @@ from ledger.queries import (
     FillView,
     FundingPayment,
     FundingRate,
+    InsuranceChange,
+    LiquidationView,
     MarketEnd,
     OperatorAction,
     Queries,
+    StepView,
 )
 
 T = TypeVar("T")
@@ -53,6 +56,18 @@ class History:
 
     async def market_end(self, market: int) -> MarketEnd | None:
         return await _read(self._queries.market_end(market))
+
+    async def liquidations(self, before: int, limit: int) -> list[LiquidationView]:
+        return await _read(self._queries.liquidations(before, limit))
+
+    async def liquidation(self, number: int) -> tuple[LiquidationView, list[StepView]] | None:
+        return await _read(self._queries.liquidation(number))
+
+    async def deleveragings(self, before: int, limit: int) -> list[StepView]:
+        return await _read(self._queries.deleveragings(before, limit))
+
+    async def insurance_history(self, before: int, limit: int) -> list[InsuranceChange]:
+        return await _read(self._queries.insurance_history(before, limit))
 
     async def prove_fill(self, number: int) -> Proof | None:
         return await _read(self._queries.prove_fill(number))

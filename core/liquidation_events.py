@@ -147,6 +147,12 @@ class PriceAwaited(Event, frozen=True, array_like=True, tag=119):
     action: str
 
 
+class ReviewAsked(Event, frozen=True, array_like=True, tag=120):
+    """Volatile: the operator has asked for a look at the account, whatever is believed to be known about it."""
+
+    account: int
+
+
 LIQUIDATION_RECORDS = (
     LiquidationStarted
     | LiquidationSliced

@@ -93,6 +93,10 @@ def _price_awaited(state: Exchange, event: le.PriceAwaited) -> None:
     state.watch.wait(event.market, event.action)
 
 
+def _review_asked(state: Exchange, event: le.ReviewAsked) -> None:
+    state.watch.suspect(event.account)
+
+
 LIQUIDATION_APPLIERS: Final[dict[type[Event], Applier]] = {
     le.LiquidationStarted: _started,
     le.LiquidationSliced: _sliced,
@@ -107,5 +111,6 @@ LIQUIDATION_APPLIERS: Final[dict[type[Event], Applier]] = {
 PAUSE_APPLIERS: Final[dict[type[Event], Applier]] = {
     le.LiquidationPaused: _paused,
     le.PriceAwaited: _price_awaited,
+    le.ReviewAsked: _review_asked,
 }
 """What dies with the process."""

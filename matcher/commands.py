@@ -182,6 +182,12 @@ class SettleFunding(Command, frozen=True):
     hour: int
 
 
+class ReviewAccount(Command, frozen=True):
+    """Look at an account anew: liquidate it if it is below its maintenance requirement, go on with it if it is being liquidated."""
+
+    account: int
+
+
 class Advance(Command, frozen=True):
     """Time passed or marks moved: liquidate and warn accounts, expire requests and quotes, fire dead-man switches, sample premiums."""
 

@@ -17,6 +17,7 @@ from core.liquidation_events import (
     LiquidationStarted,
     MarginWarned,
     PriceAwaited,
+    ReviewAsked,
     TakenOver,
 )
 from core.position import Position
@@ -174,6 +175,12 @@ def sell_inventory(state: Exchange, command: c.SellInventory, at: int) -> Outcom
     value = part.fillable_value(terms.spread, terms.urgency)
     limit = -(-value // (part.size * tick_value)) if held.size > 0 else value // (part.size * tick_value)
     return _auction(state, fund, command.market, -part.size, max(1, limit), at)
+
+
+def review_account(state: Exchange, command: c.ReviewAccount, at: int) -> Outcome:
+    if command.account not in state.owned and command.account != INSURANCE:
+        return Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")
+    return [ReviewAsked(at, command.account)]
 
 
 def _taken_over(state: Exchange, account: Account, parts: tuple[Part, ...]) -> tuple[Handover, ...]:

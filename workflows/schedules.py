@@ -24,6 +24,7 @@ from workflows.deposits import DEPOSITS_ID, DepositsWorkflow
 from workflows.funding import HOUR, FundingHourWorkflow
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import AGENT, BATCH, MARKET
+from workflows.sweep import SWEEP_EVERY, SWEEP_SCHEDULE, SweepWorkflow
 
 TICK_LIFE: Final = timedelta(minutes=5)
 CATCHUP: Final = timedelta(seconds=60)
@@ -69,7 +70,8 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
     """Create the Schedules, or bring them up to date; a pause that someone set stays.
 
     Settlement is woken every `interval`; overlap SKIP: a wake-up while one is still being delivered adds nothing. Funding is due at
-    every full hour; overlap BUFFER_ALL: no hour is left out, and they start in order.
+    every full hour; overlap BUFFER_ALL: no hour is left out, and they start in order. What was left of
+    liquidations is swept up every minute; overlap SKIP: a sweep goes on until nothing is left.
     """
     await _ensure(
         client,
@@ -94,6 +96,17 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
             ),
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=HOUR)]),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ALL, catchup_window=FUNDING_CATCHUP),
+        ),
+    )
+    await _ensure(
+        client,
+        SWEEP_SCHEDULE,
+        Schedule(
+            action=ScheduleActionStartWorkflow(
+                SweepWorkflow.run, id="liquidation-sweep", task_queue=task_queue
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=SWEEP_EVERY)]),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
         ),
     )
 

@@ -47,6 +47,9 @@ OperatorCommand = (
     | c.CutSettlement
     | c.AdvanceBatch
     | c.SettleFunding
+    | c.SetInsuranceFloor
+    | c.SellInventory
+    | c.ReviewAccount
 )
 decode: Final = msgspec.json.Decoder(OperatorCommand).decode
 COMMAND_SCHEMAS: Final = msgspec.json.schema_components(

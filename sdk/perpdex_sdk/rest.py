@@ -121,6 +121,73 @@ class FundingPayment(msgspec.Struct, frozen=True):
     seq: int
 
 
+class Liquidation(msgspec.Struct, frozen=True):
+    """Somebody's liquidation; no `outcome` while it goes on. Whose it is, only that account is told."""
+
+    liquidation: int
+    seq: int
+    at: int
+    equity: str
+    maintenance: str
+    outcome: str | None
+    ended_at: int | None
+
+
+class LiquidationStep(msgspec.Struct, frozen=True):
+    """An auction, a takeover by the insurance fund, or a deleveraging. Sizes and values are signed: positive closed a long."""
+
+    seq: int
+    liquidation: int
+    at: int
+    kind: str
+    market: str
+    mark: str
+    asked: str
+    limit: str | None
+    size: str
+    value: str
+    bankruptcy_value: str
+    fee: str
+    equity: str
+    maintenance: str
+    unpaid: str
+    counterparties: int
+
+
+class LiquidationSteps(Liquidation, frozen=True):
+    steps: list[LiquidationStep]
+
+
+class FundHolding(msgspec.Struct, frozen=True):
+    market: str
+    size: str
+    cost: str
+    value: str
+
+
+class InsuranceFund(msgspec.Struct, frozen=True):
+    """Accounts are deleveraged when its equity would not cover `maintenance` and `floor`."""
+
+    balance: str
+    equity: str
+    maintenance: str
+    floor: str
+    positions: list[FundHolding]
+    being_liquidated: bool
+
+
+class InsuranceChange(msgspec.Struct, frozen=True):
+    """`amount` came in; `balance` and `floor` are those after it."""
+
+    seq: int
+    at: int
+    why: str
+    liquidation: int | None
+    amount: str
+    balance: str
+    floor: str
+
+
 class Escrow(msgspec.Struct, frozen=True):
     program: str
     escrow: str
@@ -193,6 +260,18 @@ class _FundingPayments(msgspec.Struct, frozen=True):
     payments: list[FundingPayment]
 
 
+class _Liquidations(msgspec.Struct, frozen=True):
+    liquidations: list[Liquidation]
+
+
+class _Deleveragings(msgspec.Struct, frozen=True):
+    deleveragings: list[LiquidationStep]
+
+
+class _InsuranceChanges(msgspec.Struct, frozen=True):
+    changes: list[InsuranceChange]
+
+
 class Rest:
     """Typed calls. Reads and idempotent calls are repeated a few times when the exchange cannot be reached."""
 
@@ -255,6 +334,28 @@ class Rest:
         """What the account paid and received, newest first; `before` is the `seq` of one."""
         path = f"/api/v1/account/funding?limit={limit}" + (f"&before={before}" if before else "")
         return (await self._call("GET", path, _FundingPayments)).payments
+
+    async def liquidations(self, before: int = 0, limit: int = 50) -> list[Liquidation]:
+        """Everybody's, newest first; `before` is the number of one."""
+        path = f"/api/v1/liquidations?limit={limit}" + (f"&before={before}" if before else "")
+        return (await self._call("GET", path, _Liquidations)).liquidations
+
+    async def liquidation(self, number: int) -> LiquidationSteps:
+        return await self._call("GET", f"/api/v1/liquidations/{number}", LiquidationSteps)
+
+    async def deleveragings(self, before: int = 0, limit: int = 50) -> list[LiquidationStep]:
+        """Newest first; `before` is the `seq` of one."""
+        path = f"/api/v1/deleveragings?limit={limit}" + (f"&before={before}" if before else "")
+        return (await self._call("GET", path, _Deleveragings)).deleveragings
+
+    async def insurance(self) -> InsuranceFund:
+        """The insurance fund as it stands."""
+        return await self._call("GET", "/api/v1/insurance", InsuranceFund)
+
+    async def insurance_history(self, before: int = 0, limit: int = 100) -> list[InsuranceChange]:
+        """What changed the insurance fund, newest first; `before` is the `seq` of a change."""
+        path = f"/api/v1/insurance/history?limit={limit}" + (f"&before={before}" if before else "")
+        return (await self._call("GET", path, _InsuranceChanges)).changes
 
     async def escrow(self) -> Escrow:
         return await self._call("GET", "/api/v1/escrow", Escrow)

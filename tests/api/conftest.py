@@ -22,12 +22,22 @@ from api.streams import Item
 from core.batches import BatchStatus
 from core.events import BatchAdvanced, Event, Filled, FundingSettled, PremiumSampled, SettlementCut, concerns
 from core.funding_events import paid_by
+from core.liquidation_events import LiquidationEnded, LiquidationStarted
 from core.market import DEFAULT_MARKETS
 from core.operator_events import MarketSettled
 from core.quantities import SECOND, Nanos
 from core.validity import Validity
 from ledger.breakers import MarketEnd, OperatorAction, action_of, end_of_market
-from ledger.queries import BatchView, FillView, FundingPayment, FundingRate
+from ledger.queries import (
+    BatchView,
+    FillView,
+    FundingPayment,
+    FundingRate,
+    InsuranceChange,
+    LiquidationView,
+    StepView,
+)
+from ledger.rows_liquidation import insurance_change, steps
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.tail import Tail
@@ -123,6 +133,39 @@ class JournalReads:
             end_of_market(seq, event) for seq, event in self._records() if isinstance(event, MarketSettled)
         ]
         return next((end for end in ends if end.market == market), None)
+
+    async def liquidations(self, before: int, limit: int) -> list[LiquidationView]:
+        rows: dict[int, LiquidationView] = {}
+        for seq, event in self._records():
+            if isinstance(event, LiquidationStarted):
+                standing = event.account, event.equity, event.maintenance
+                row = LiquidationView(event.liquidation, seq, event.at, *standing, "", 0)
+                rows[event.liquidation] = row
+            elif isinstance(event, LiquidationEnded):
+                row = rows[event.liquidation]
+                rows[event.liquidation] = row._replace(outcome=event.why, ended_at=event.at)
+        return [row for row in reversed(rows.values()) if row.liquidation < before][:limit]
+
+    async def liquidation(self, number: int) -> tuple[LiquidationView, list[StepView]] | None:
+        found = [row for row in await self.liquidations(1 << 60, 1000) if row.liquidation == number]
+        return (found[0], [step for step in self._steps() if step.liquidation == number]) if found else None
+
+    async def deleveragings(self, before: int, limit: int) -> list[StepView]:
+        rows = [step for step in self._steps() if step.kind == "deleveraging" and step.seq < before]
+        return rows[::-1][:limit]
+
+    def _steps(self) -> list[StepView]:
+        return [StepView(*row) for seq, event in self._records() for row in steps(seq, event)]
+
+    async def insurance_history(self, before: int, limit: int) -> list[InsuranceChange]:
+        rows, balance, floor = [], 0, 0
+        for seq, event in self._records():
+            change = insurance_change(seq, event)
+            if change is not None:
+                balance += change["amount"]
+                floor = floor if change["floor"] is None else change["floor"]
+                rows.append(InsuranceChange(**{**change, "balance": balance, "floor": floor}))
+        return [row for row in reversed(rows) if row.seq < before][:limit]
 
     async def prove_fill(self, number: int) -> None:
         """Proofs are the real ledger's: see test_history_reads."""

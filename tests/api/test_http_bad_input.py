@@ -249,6 +249,11 @@ COMMANDS = [
     {"type": "SettleFunding", "market": 1, "hour": -(1 << 62)},
     {"type": "SettleFunding", "market": 1, "hour": 1 << 61},
     {"type": "SettleFunding", "market": 77, "hour": 1},
+    {"type": "SetInsuranceFloor", "floor": -1},
+    {"type": "SetInsuranceFloor", "floor": 1 << 62},
+    {"type": "SellInventory", "market": 77},
+    {"type": "ReviewAccount", "account": 999},
+    {"type": "ReviewAccount", "account": 3},
     *[
         {"type": "ListMarket", "market": [*MARKET[:place], value, *MARKET[place + 1 :]]}
         for place, value in (

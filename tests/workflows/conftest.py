@@ -32,6 +32,7 @@ from activities.reconciliation import ReconciliationActivities
 from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
+from activities.sweep import SweepActivities
 from activities.withdrawals import WithdrawalActivities
 from wiring import Steps
 from workflows.batch import BatchWorkflow
@@ -39,6 +40,7 @@ from workflows.deposits import DepositsWorkflow
 from workflows.funding import FundingHourWorkflow, FundingWorkflow
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import AGENT, BATCH, MARKET, PAYMENTS
+from workflows.sweep import SweepWorkflow
 from workflows.withdrawals import WithdrawalWorkflow
 
 TASK_QUEUE = "test"
@@ -52,6 +54,7 @@ WORKFLOWS = [
     FundingWorkflow,
     SettlementTickWorkflow,
     SettlementWorkflow,
+    SweepWorkflow,
     WithdrawalWorkflow,
 ]
 
@@ -106,6 +109,7 @@ METHODS: list[Callable[..., Any]] = [
         WithdrawalActivities,
         OpenWithdrawalActivities,
         FundingActivities,
+        SweepActivities,
     )
     for name, member in vars(owner).items()
     if hasattr(member, "__temporal_activity_definition")

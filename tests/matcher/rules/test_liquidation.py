@@ -409,6 +409,19 @@ def test_a_fund_in_trouble_is_deleveraged_at_the_mark_down_to_its_floor(crash):
     assert only(events, le.LiquidationEnded).why == "deleveraged"
 
 
+def test_the_fund_s_own_sale_ends_when_it_is_liquidated_itself(crash):
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    crash.mark(590_000)
+    world.play(c.Subscribe(crash.maker, (1,)))
+    (opened,) = world.play(c.SellInventory(1))
+    world.play(c.SetInsuranceFloor(10_000_000_000))
+    started, ended, *_ = crash.at_once()
+    assert isinstance(started, le.LiquidationStarted)
+    assert (ended.request, ended.outcome) == (opened.request, "cancelled")
+    assert [request.opened.account for request in world.state.book.requests.values()] != [INSURANCE] * 2
+
+
 def test_terms_are_the_markets(new_world):
     world = new_world()
     terms = LiquidationTerms(slice_share=500_000, fee=100, whole_up_to=0)

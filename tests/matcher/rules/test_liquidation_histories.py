@@ -83,6 +83,7 @@ class History:
                 self.do(c.ReserveWithdrawal(rng.choice(self.agents), rng.randrange(1, 10**8), f"w{number}"))
             case _:
                 self.do(c.SellInventory(market))
+                self.do(c.ReviewAccount(rng.choice((*self.agents, INSURANCE))))
         if rng.random() < 0.8:
             self.answer()
             self.advance()
