@@ -11,7 +11,7 @@ from solders.signature import Signature
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.engine_door import EngineDoor
+from activities.engine_door import UNREACHABLE, EngineDoor
 from activities.heartbeats import heartbeats
 from activities.landing import Lander
 from chain.escrow import EscrowClient
@@ -24,6 +24,8 @@ from ledger.queries import Queries
 from ledger.settlement import FAILED, SIGNED, Settlement
 from matcher.commands import FinishWithdrawal, ReserveWithdrawal
 
+PASSING: Final = frozenset({UNREACHABLE, "overloaded", "rate_limited", "internal_error"})
+"""What keeps the engine from saying whether it reserves: asked again. Anything else that it says is final."""
 LEDGER_PATIENCE_S: Final = 20.0
 STREAM_PIECE: Final = 1_000
 EXPIRY_POLL_S: Final = 1.0
@@ -144,9 +146,14 @@ class WithdrawalActivities:
 
         ``withdrawal_closed`` refuses a key that was paid or released before: nothing is reserved for it any more.
         """
-        answer = await self._door.command(
-            ReserveWithdrawal(reservation.account, reservation.amount, reservation.key, self._minimum)
-        )
+        asked = ReserveWithdrawal(reservation.account, reservation.amount, reservation.key, self._minimum)
+        try:
+            answer = await self._door.command(asked)
+        except ApplicationError as error:
+            if error.type in PASSING:
+                raise
+            # Said once and for all: nothing is reserved, so nothing would bound how many wait for a better moment.
+            raise ApplicationError(error.message, type=error.type, non_retryable=True) from error
         number = int(answer.event("WithdrawalReserved")["withdrawal"])
         if answer.repeated and await self._is_finished(reservation.account, number, answer.seq):
             raise ApplicationError(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.allowance import CALL_COST, PROOF_COST, Allowance
+from api.allowance import CALL_COST, PROOF_COST, WITHDRAWAL_COST, Allowance
 from api.collaborators import Edge
 from api.errors import CATALOGUE, ApiError
 from api.schemas import ErrorBody
@@ -75,6 +75,8 @@ async def _operator_name(
 
 Caller = Annotated[int, Depends(_account(CALL_COST))]
 """Account of a valid session."""
+WithdrawalCaller = Annotated[int, Depends(_account(WITHDRAWAL_COST))]
+"""The same of a call that starts a withdrawal."""
 ProofCaller = Annotated[int, Depends(_account(PROOF_COST))]
 """The same where a proof is made."""
 OperatorOnly = Depends(_operator_name)

@@ -31,7 +31,7 @@ WHY: Final = {
     CloseCode.HISTORY_UNAVAILABLE: "The events to resume from cannot be read now; connect again and resume.",
     CloseCode.BAD_MESSAGES: "Too many messages in a row that were none of the protocol.",
     CloseCode.SESSION_REVOKED: "The account's sessions were revoked: sign a new challenge.",
-    CloseCode.FLOODING: "The owner's accounts sent far more than they may, whatever was answered: send less, then connect again.",
+    CloseCode.FLOODING: "Far more was sent than may be, whatever was answered: send less, then connect again.",
 }
 """What an agent is to make of each."""
 

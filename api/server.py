@@ -18,6 +18,7 @@ from api.app import create_app
 from api.bucket import Rate
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
+from api.http_door import HttpDoor
 from api.hub import Hub
 from api.inbound import Inbound
 from api.lag import LAG_MAX, Lag
@@ -105,6 +106,7 @@ class Server:
             log_level="warning",
             access_log=False,
             server_header=False,
+            http=HttpDoor,
             # uvicorn would believe anyone on this machine: each caller could then name an address of its own for every new agent.
             proxy_headers=bool(given.trusted_proxies),
             forwarded_allow_ips=given.trusted_proxies,

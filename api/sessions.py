@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final, NamedTuple
 
 import base58
@@ -58,6 +59,7 @@ class Sessions:
         self._operators = {name: token.encode() for name, token in operators.items()}
         self._clock = clock
         self._used: dict[str, int] = {}
+        """Proofs of redeemed challenges and when these expire, in the order in which they were redeemed."""
 
     def challenge(self, owner: str, escrow: str) -> Challenge:
         """A text for `owner` to sign, good for the exchange whose money is in `escrow` and for no other.
@@ -85,8 +87,15 @@ class Sessions:
             raise ApiError("challenge_invalid")
         if not _signed(owner, challenge, signature):
             raise ApiError("signature_invalid")
-        self._used = {used: until for used, until in self._used.items() if until > now}
+        self._forget(now)
         self._used[proof] = expires
+
+    def _forget(self, now: int) -> None:
+        """Forget expired ones, a few at a time and oldest first: one redeemed late keeps later ones for at most a challenge's life."""
+        for used, until in list(islice(self._used.items(), 2)):
+            if until > now:
+                break
+            del self._used[used]
 
     def give_back(self, challenge: str) -> None:
         """Let a redeemed challenge be redeemed again, when what it was for was put off."""

@@ -19,6 +19,7 @@ from api import outgoing as out
 from api import wire
 from api.access import allowance, holder
 from api.allowance import Allowance
+from api.bucket import Bucket, Rate
 from api.closing import CloseCode, close_frame
 from api.collaborators import Edge
 from api.errors import ApiError, refused
@@ -38,6 +39,10 @@ AUTH_TIMEOUT: Final = 5.0
 HEARTBEAT: Final = 5.0
 CLOSE_TIMEOUT: Final = 2.0
 CONNECTIONS_PER_ACCOUNT: Final = 16
+CONNECTIONS_MAX: Final = 4_000
+"""Over all accounts, those that have not said who they are included."""
+OTHER_FRAMES: Final = Rate(per_second=50, burst=500)
+"""Frames of one connection that are no whole message: control frames and fragments. Nothing else counts these."""
 BAD_MESSAGES_MAX: Final = 20
 RESUME_PAGE: Final = 500
 
@@ -60,6 +65,7 @@ class Connection(WSListener):
         self._bad_messages = 0
         self._partial = bytearray()
         self._allowance: Allowance | None = None
+        self._others = Bucket(OTHER_FRAMES, time.monotonic_ns())
         self._next_number = 0
         self._live = False
         self._catching_up: asyncio.Task[None] | None = None
@@ -78,13 +84,17 @@ class Connection(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
-            if self._closing:
-                return
-            if frame.fin and not self._partial:
+        if kind is WSMsgType.TEXT and frame.fin and not self._partial:
+            if not self._closing:
                 self._message(frame.get_payload_as_memoryview())
-            else:
+        elif not self._others.take(time.monotonic_ns()):
+            self.close(CloseCode.FLOODING, "too many frames that are no messages")
+        elif kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
+            if not self._closing:
                 self._fragment(frame)
+        elif kind is WSMsgType.PING:
+            if not self._closing:
+                transport.send_pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:
             if not self._closing:
                 transport.send_close(WSCloseCode.OK)
@@ -143,6 +153,9 @@ class Connection(WSListener):
         queued, self._out = self._out, []
         if not underlying.is_closing():
             underlying.write(b"".join((*queued, close_frame(code, reason))))
+            if code is CloseCode.FLOODING:
+                # What still comes would be read and thrown away at the cost of everybody else.
+                underlying.pause_reading()
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.disconnect, False)
 
     def error(self, id: str | None, error: ApiError) -> None:
@@ -314,7 +327,7 @@ class SocketServer:
         """Listen; returns the port, which the system chooses when 0 is asked for."""
         self._loop = asyncio.get_running_loop()
         self._listening = await ws_create_server(
-            self._accept, host, port, max_frame_size=FRAME_MAX, backlog=1024
+            self._accept, host, port, max_frame_size=FRAME_MAX, backlog=1024, enable_auto_pong=False
         )
         self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
         return int(self._listening.sockets[0].getsockname()[1])
@@ -346,7 +359,8 @@ class SocketServer:
             connection.write()
 
     def _accept(self, request: WSUpgradeRequest) -> Connection | None:
-        return Connection(self) if request.path.split(b"?")[0] == PATH else None
+        full = len(self.connections) >= CONNECTIONS_MAX
+        return Connection(self) if request.path.split(b"?")[0] == PATH and not full else None
 
     def _send_heartbeats(self) -> None:
         self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)

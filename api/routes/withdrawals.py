@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from api import views
-from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
+from api.access import SESSION_ERRORS, Caller, EdgeGiven, WithdrawalCaller, errors
 from api.collaborators import WithdrawalsUnavailable, WithdrawalView
 from api.errors import ApiError
 from api.schemas import WithdrawalAnswer, WithdrawalBody, WithdrawalSignatureBody
@@ -17,7 +17,7 @@ ERRORS = errors(*SESSION_ERRORS, "withdrawal_unknown", "withdrawals_unavailable"
 
 
 @router.post("", responses=errors(*SESSION_ERRORS, "bad_value", "key_conflict", "withdrawals_unavailable"))
-async def start(body: WithdrawalBody, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
+async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Start a withdrawal. Its `message` then waits for the owner's signature."""
     amount = micro_usdc(body.amount)
     if amount == 0:

@@ -7,10 +7,13 @@ import pytest
 import websockets
 from solders.keypair import Keypair
 
+from api import socket as server_socket
 from api.allowance import CALL_COST, PROOF_COST, Limits
 from api.bucket import Bucket, Rate
 from api.closing import CloseCode
+from api.http_door import HttpDoor
 from api.lag import EVERY, WARY, Lag
+from api.socket import OTHER_FRAMES
 from core.quantities import MILLISECOND, SECOND
 
 QUOTES = {"market": "BTC-PERP", "bids": [["59990.0", "1"]], "asks": [["60010.0", "1"]]}
@@ -210,3 +213,72 @@ async def test_while_the_loop_lags_new_work_is_refused_and_cancels_pass(new_exch
     for op, fields in (("quotes", {"market": "BTC-PERP"}), ("cancel_all", {}), ("ping", {})):
         assert (await late.ask(op=op, id=f"{op}-off", **fields))["ev"] in ("ack", "pong")
     assert (await exchange.http.delete("/api/v1/requests", headers=late.headers)).status_code == 200
+
+
+@pytest.mark.parametrize("opcode", [0x89, 0x8A, 0x01], ids=["ping", "pong", "empty fragment"])
+@pytest.mark.parametrize("known", [True, False])
+async def test_frames_that_are_no_messages_are_counted_before_and_after_signing_in(
+    exchange: Any, opcode: int, known: bool
+) -> None:
+    """Such a frame costs its sender six bytes. Fragments after the first are continuations."""
+    agent = await exchange.agent()
+    if known:
+        await agent.open()
+    else:
+        agent.socket = await websockets.connect(exchange.server.websocket_url, close_timeout=0.5)
+        exchange.sockets.append(agent.socket)
+    first, more = bytes((opcode, 0x80, 0, 0, 0, 0)), bytes((opcode if opcode > 1 else 0, 0x80, 0, 0, 0, 0))
+    raw = agent.socket.transport
+    raw.write(first + more * (OTHER_FRAMES.burst - 2))
+    if known:
+        if opcode > 1:
+            assert await pings(agent, 1) == ["pong"]
+        raw.write(more * 100)
+    else:
+        raw.write(more * 100)
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        while True:
+            await asyncio.wait_for(agent.socket.recv(), 10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == CloseCode.FLOODING
+
+
+async def test_a_ping_is_answered(exchange: Any) -> None:
+    agent = await exchange.agent()
+    await agent.open()
+    await asyncio.wait_for(await agent.socket.ping(b"are you there"), 10)
+
+
+async def test_a_connection_whose_first_call_does_not_come_is_hung_up_on(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HttpDoor, "first_call_s", 0.2)
+    for begun in (b"", b"GET /health HTTP/1.1\r\nHost: a"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", exchange.server.http_port)
+        writer.write(begun)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    assert (await exchange.http.get("/health")).status_code == 200
+
+
+async def test_no_more_connections_are_held_open_than_may_be(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await exchange.http.get("/health")).status_code == 200  # holds one
+    monkeypatch.setattr(HttpDoor, "connections_max", 3)
+    held = [await asyncio.open_connection("127.0.0.1", exchange.server.http_port) for _ in range(3)]
+    await asyncio.sleep(0.2)
+    gone = [reader.at_eof() or reader.exception() is not None for reader, _ in held]
+    assert gone == [False, False, True]
+    assert (await exchange.http.get("/health")).status_code == 200
+    for _, writer in held:
+        writer.close()
+
+
+async def test_a_full_websocket_door_refuses(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_socket, "CONNECTIONS_MAX", 1)
+    first, second = await exchange.agent("a"), await exchange.agent("b")
+    await first.open()
+    with pytest.raises(websockets.InvalidHandshake):
+        await second.open()
+    assert await pings(first, 1) == ["pong"]

@@ -1,0 +1,39 @@
+"""What the HTTP door adds to uvicorn: bounds on connections, so that nobody uses up what the journal needs to open its next file."""
+
+import asyncio
+import resource
+from typing import Any, Final
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+CONNECTIONS_MAX: Final = 4_000
+FIRST_CALL_S: Final = 10.0
+"""Seconds in which a new connection's first call must have come whole with its head."""
+
+
+class HttpDoor(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """One connection. uvicorn hangs up on those that are idle after an answer, but waits for ever for a first call."""
+
+    first_call_s = FIRST_CALL_S
+    connections_max = CONNECTIONS_MAX
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._silent = asyncio.get_running_loop().call_later(self.first_call_s, self._hang_up)
+        if len(self.connections) > self.connections_max:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._silent.cancel()
+        super().connection_lost(exc)
+
+    def _hang_up(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+def open_files() -> None:
+    """Take as many open files as the system lets this process have: its usual share is less than there may be connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if most == resource.RLIM_INFINITY else min(most, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
