@@ -8,7 +8,9 @@ from api.schemas import Answer
 
 OutcomeName = Literal["recovered", "sold", "taken_over", "deleveraged"]
 StepName = Literal["auction", "takeover", "deleveraging"]
-ChangeName = Literal["deposit", "fee", "takeover", "deleveraging", "funding", "sale", "floor", "carried"]
+ChangeName = Literal[
+    "deposit", "fee", "takeover", "deleveraging", "funding", "sale", "delisting", "floor", "carried"
+]
 
 
 class LiquidationAnswer(Answer):

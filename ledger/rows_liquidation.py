@@ -11,7 +11,7 @@ from core.postings import postings
 
 Step = tuple[int, int, int, int, str, int, int, int, int, int, int, int, int, int, int, int, int]
 
-_WHY: Final[dict[type[e.Event], str]] = {
+WHYS: Final[dict[type[e.Event], str]] = {
     e.DepositCredited: "deposit",
     e.FundingSettled: "funding",
     e.Filled: "sale",
@@ -21,6 +21,7 @@ _WHY: Final[dict[type[e.Event], str]] = {
     le.InsuranceFloorSet: "floor",
     MarketSettled: "delisting",
 }
+"""Records that change the insurance fund, and the reason that its history gives."""
 
 
 def steps(seq: int, event: e.Event) -> Iterator[Step]:
@@ -59,7 +60,7 @@ def steps(seq: int, event: e.Event) -> Iterator[Step]:
 
 def insurance_change(seq: int, event: e.Event) -> dict[str, Any] | None:
     """What a record does to the insurance fund, as the statement of `insurance_history` takes it; None when nothing."""
-    why = _WHY.get(type(event))
+    why = WHYS.get(type(event))
     if why is None:
         return None
     moved = [posting for posting in postings(event) if INSURANCE in (posting.debit, posting.credit)]
@@ -83,5 +84,7 @@ def _touches(event: e.Event) -> bool:
             return INSURANCE in (taker, maker)
         case le.TakenOver(account=account, parts=parts) | le.Deleveraged(account=account, parts=parts):
             return account == INSURANCE or any(part.other == INSURANCE for part in parts)
+        case MarketSettled(positions=positions):
+            return any(position.account == INSURANCE for position in positions)
         case _:
             return isinstance(event, le.InsuranceFloorSet)

@@ -53,7 +53,8 @@ insurance_history: Final = Table(
     number("seq", key=True),
     number("at"),
     text(
-        "why", "deposit, fee, takeover, deleveraging, funding, sale or floor; carried: all before this table"
+        "why",
+        "deposit, fee, takeover, deleveraging, funding, sale, delisting or floor; carried: all before this table",
     ),
     number("liquidation", "0 when it was none"),
     number("amount", "micro-USDC that came in; positions taken over are not in it"),

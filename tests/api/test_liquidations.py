@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from api.schemas_liquidation import ChangeName
 from core.accounts import INSURANCE
+from ledger.rows_liquidation import WHYS
 from matcher import commands as c
 from perpdex_sdk.errors import Refused
 from perpdex_sdk.rest import Rest
@@ -150,3 +152,7 @@ async def test_an_account_that_the_engine_overlooks_is_found_and_reviewed(
     assert answer.status_code == 200
     await falling.ended()
     assert (await falling.overview())["forgotten"] == []
+
+
+def test_every_reason_of_a_change_has_its_name() -> None:
+    assert set(WHYS.values()) | {"carried"} == set(get_args(ChangeName))

@@ -53,7 +53,7 @@ async def test_batches_stored_before_can_be_proven_after(postgres_url):
 
 
 def test_the_insurance_fund_s_history_goes_on_from_what_it_had_before(postgres_url):
-    command.downgrade(alembic_config(postgres_url), "0004")
+    command.downgrade(alembic_config(postgres_url), "0005")
     with psycopg.connect(postgres_url) as connection:
         connection.execute("insert into cursor values (1, 7, 5, 0)")
         connection.execute("insert into balances values (2, 900), (16, 4)")

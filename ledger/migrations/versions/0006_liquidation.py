@@ -58,7 +58,7 @@ def upgrade() -> None:
         _number("at"),
         _text(
             "why",
-            "deposit, fee, takeover, deleveraging, funding, sale or floor; carried: all before this table",
+            "deposit, fee, takeover, deleveraging, funding, sale, delisting or floor; carried: all before this table",
         ),
         _number("liquidation", "0 when it was none"),
         _number("amount", "micro-USDC that came in; positions taken over are not in it"),

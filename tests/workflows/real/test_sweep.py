@@ -67,7 +67,7 @@ async def served(journal: Path, client: Client) -> AsyncIterator[tuple[Engine, s
     given = Given(
         engine=engine,
         journal=journal,
-        sessions=Sessions(b"s" * 32, TOKEN, time.time_ns),
+        sessions=Sessions(b"s" * 32, {"operator": TOKEN}, time.time_ns),
         reads=History(Queries(pool)),
         withdrawals=TemporalWithdrawals(client, QUEUE),
         escrow=EscrowInfo("11111111111111111111111111111112", "e", "v", "m", "http://127.0.0.1:1"),
