@@ -70,7 +70,8 @@ def _limits() -> list[str]:
     return [
         f"An account may send {account.per_second:,} messages a second ({account.burst:,} at once after a pause) over all its "
         f"connections, the accounts of one owner {owner.per_second:,} together. A call over HTTP counts as {CALL_COST}, one for a "
-        f"proof as {PROOF_COST}, one that starts a withdrawal as {WITHDRAWAL_COST}, and an address may make {LIMITS.address.per_second:,} calls a second. Beyond that comes "
+        f"proof as {PROOF_COST}, one that starts a withdrawal as {WITHDRAWAL_COST}, and an address may make "
+        f"{LIMITS.address.per_second:,} calls a second. Beyond that comes "
         "`rate_limited`. Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, "
         f"`quotes` without levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free "
         "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with "

@@ -19,11 +19,12 @@ MINIMUM = 1_000_000
 
 
 class DoorServer:
-    """The operator's door over HTTP, which has every command done: `commands` are those it took."""
+    """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took."""
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
         self.url = ""
+        self.refusal: tuple[int, dict[str, Any]] | None = None
 
     async def __call__(
         self,
@@ -37,8 +38,9 @@ class DoorServer:
             body, more = body + message.get("body", b""), message.get("more_body", False)
         self.commands.append(json.loads(body))
         headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b'{"seq":1,"repeated":false,"events":[]}'})
+        status, answer = self.refusal or (200, {"seq": 1, "repeated": False, "events": []})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
 
 @pytest.fixture

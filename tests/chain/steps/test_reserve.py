@@ -1,0 +1,31 @@
+"""What the engine refuses to reserve is refused for good: a withdrawal that waits for a better moment would be one of any number."""
+
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.withdrawals import Reservation
+from api.errors import CATALOGUE
+
+
+@pytest.mark.parametrize(
+    ("code", "final"),
+    [
+        ("being_liquidated", True),
+        ("withdrawals_gated", True),
+        ("index_unavailable", True),
+        ("withdrawal_too_large", True),
+        ("overloaded", False),
+        ("internal_error", False),
+    ],
+)
+async def test_only_what_kept_the_engine_from_answering_is_asked_again(
+    withdrawals: Any, door_server: Any, code: str, final: bool
+) -> None:
+    entry = CATALOGUE[code]
+    error = {"code": code, "message": entry.sentence, "retryable": entry.retryable}
+    door_server.refusal = entry.status, {"error": error}
+    with pytest.raises(ApplicationError) as refused:
+        await withdrawals.reserve(Reservation(16, 5_000_000, "w1"))
+    assert (refused.value.type, refused.value.non_retryable) == (code, final)
