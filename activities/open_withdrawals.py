@@ -41,7 +41,13 @@ class OpenWithdrawalActivities:
             for one in await self._door.open_withdrawals():
                 if one.at > before:
                     continue
-                request = {"account": one.account, "owner": one.owner, "amount": one.amount, "key": one.key}
+                request = {
+                    "account": one.account,
+                    "owner": one.owner,
+                    "amount": one.amount,
+                    "key": one.key,
+                    "resumed": True,
+                }
                 with suppress(WorkflowAlreadyStartedError):
                     await self._client.start_workflow(
                         WITHDRAWAL_WORKFLOW,

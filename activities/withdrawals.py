@@ -88,7 +88,8 @@ class Closing:
     """How a withdrawal is to end: `paid` by `signature`, or given back unless the chain says otherwise.
 
     `last_height` is the last block at which something that the owner signed can land, 0 when it never signed; the ledger may know
-    of later ones. `decided`: a person has looked, and what is said here is done.
+    of later ones. `decided`: a person has looked, and what is said here is done. `resumed`: the workflow that knew what was signed is
+    gone, so that this one knows of nothing proves nothing.
     """
 
     payment: Payment
@@ -96,6 +97,7 @@ class Closing:
     signature: str
     last_height: int = 0
     decided: bool = False
+    resumed: bool = False
 
 
 @dataclass
@@ -259,7 +261,7 @@ class WithdrawalActivities:
             return Closed(Ending.PAID, signature)
         # A later one was paid, so the slot says nothing about this one. Bytes that failed, or that were refused before anybody had
         # them, did not pay it. Of expired ones only a node says so, and it may have forgotten them.
-        all_known = bool(tried) or not closing.last_height
+        all_known = bool(tried) or not (closing.last_height or closing.resumed)
         unpaid = all_known and all(one.status == FAILED for one in tried)
         return Closed(Ending.RELEASED if unpaid else Ending.UNDECIDED)
 

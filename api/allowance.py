@@ -9,7 +9,7 @@ from api.bucket import Bucket, Rate
 
 CALL_COST: Final = 10
 """Messages that one call over HTTP counts for: it takes the exchange that much longer."""
-WITHDRAWAL_COST: Final = 500
+WITHDRAWAL_COST: Final = 250
 """The same for a withdrawal, which is a workflow of its own whatever becomes of it."""
 PROOF_COST: Final = 100
 """The same for a call that makes a proof."""

@@ -23,7 +23,8 @@ CLOSED: Final = frozenset({WithdrawalStatus.PAID, WithdrawalStatus.RELEASED, Wit
 class WithdrawalRequest:
     """What the owner asks for. `amount` is micro-USDC; `key` makes it one withdrawal however often it is sent.
 
-    `destination` is a token account of the owner; empty means the owner's associated token account.
+    `destination` is a token account of the owner; empty means the owner's associated token account. `resumed`: an amount was reserved
+    under this key before, by a workflow that is gone.
     """
 
     account: int
@@ -31,6 +32,7 @@ class WithdrawalRequest:
     amount: int
     key: str
     destination: str = ""
+    resumed: bool = False
 
 
 @dataclass

@@ -197,7 +197,13 @@ class WithdrawalWorkflow:
 
     async def _close(self, paid: bool) -> None:
         self._to(WithdrawalStatus.PAYING if paid else WithdrawalStatus.RELEASING)
-        closing = Closing(self._payment(), paid, self._state.signature, self._last_height)
+        closing = Closing(
+            self._payment(),
+            paid,
+            self._state.signature,
+            self._last_height,
+            resumed=self._state.request.resumed,
+        )
         closed = await self._finish(closing)
         if closed.ending == Ending.UNDECIDED:
             decision = await self._ask_a_person()
