@@ -103,7 +103,7 @@ EDGE: Final[dict[str, Entry]] = {
     "operator_only": Entry(403, "Only the operator's token opens this door."),
     "rate_limited": Entry(
         429,
-        "Too many messages or calls of this account, its owner or this address, or new agents at once; cancels are never limited.",
+        "Too much from this account, its owner or this address, or new agents at once; cancels over the WebSocket are not limited.",
         True,
     ),
     "too_many_agents": Entry(409, "The owner has as many agents as are allowed."),
