@@ -10,6 +10,7 @@ from core import events as e
 from core.accounts import CLEARING, INSURANCE
 from core.batches import BatchStatus
 from core.funding import HOUR
+from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from core.market import MarketStatus
 from core.open_interest import WINDOW_MIN, JumpAlarm
 from core.quantities import SECOND
@@ -210,14 +211,14 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
             command = data.draw(trading(world.now, number, market, world.state.indexes[market].price))
         else:
             command = data.draw(commands(world.now, first + max(0, world.state.book.next_id - first - 30)))
-        held, closing = sizes(world.state), only_shrink(world.state)
+        held, closing, nets = sizes(world.state), only_shrink(world.state), nets_of_owners(world.state)
         outcome = world.do(command)
         check_openings(world.state, held, outcome)
         check_closing(world.state, held, closing, outcome)
         if before is not None and not isinstance(outcome, list):
             assert state_hash(world.state) == before
         check_caches(world)
-        check_position_caps(world)
+        check_growth_beyond_caps(world.state, nets, outcome)
     assert state_hash(replayed(world.journal)) == state_hash(world.state)
     loaded = load(dump(world.state))
     assert dump(loaded) == dump(world.state)
@@ -247,12 +248,40 @@ def test_no_history_takes_an_owner_beyond_a_position_cap(new_world, trades):
         check_position_caps(world)
 
 
+def nets_of_owners(state):
+    """Net lots by owner and market."""
+    return {
+        (owner, market): net_of_owner(owned[0], market)
+        for owner, owned in state.owners.items()
+        for market in state.markets
+    }
+
+
+def closed_by_force(state, outcome):
+    """Owners of whom a position was closed that they did not choose to: of hedged accounts, that leaves the other side."""
+    accounts = set()
+    for event in outcome if isinstance(outcome, list) else []:
+        if isinstance(event, LiquidationSliced | TakenOver | Deleveraged):
+            accounts.add(event.account)
+        if isinstance(event, Deleveraged):
+            accounts.update(part.other for part in event.parts)
+    return {state.accounts[account].owner for account in accounts}
+
+
 def check_position_caps(world):
-    """No owner's accounts together hold more of a market than its cap."""
-    state = world.state
-    for owned in state.owners.values():
-        for id, market in state.markets.items():
-            assert abs(net_of_owner(owned[0], id)) <= market.position_cap
+    """Of no market an owner's accounts together hold more than its cap."""
+    forced = closed_by_force(world.state, world.journal)
+    for (owner, market), net in nets_of_owners(world.state).items():
+        assert owner in forced or abs(net) <= world.state.markets[market].position_cap
+
+
+def check_growth_beyond_caps(state, before, outcome):
+    """Beyond a cap, which may have been lowered under what is held, an owner's net only shrinks."""
+    forced = closed_by_force(state, outcome)
+    for (owner, market), net in nets_of_owners(state).items():
+        was = before.get((owner, market), 0)
+        shrunk = abs(net) <= abs(was) and net * was >= 0
+        assert owner in forced or abs(net) <= state.markets[market].position_cap or shrunk
 
 
 def sizes(state):
