@@ -1,4 +1,7 @@
-"""Servers that tests share: one real PostgreSQL for the whole run, a fresh database for each test."""
+"""Servers that tests share: one real PostgreSQL for the whole run, a fresh database for each test.
+
+A run is repeatable: Hypothesis derives its examples from the tests. `pytest --hypothesis-profile=default` looks for new ones.
+"""
 
 import shutil
 import tempfile
@@ -8,9 +11,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from ledger.embedded import EmbeddedPostgres
 from ledger.migrate import upgrade
+
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 _databases = count(1)
 
