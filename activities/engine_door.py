@@ -38,7 +38,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class CutAccount(msgspec.Struct, frozen=True):
-    """A bound account at a cut. Money in micro-USDC; `delta` may be zero."""
+    """A bound account at a cut. Money in micro-USDC; `delta` may be zero.
+
+    A sub-account has the slot of its parent, whose `delta` is that of both.
+    """
 
     account: int
     owner: str

@@ -238,7 +238,7 @@ class SettlementActivities:
         await self._door.command(CutSettlement(batch))
         cut = await self._door.cut(batch)
         await self._projected(cut.seq)
-        plans = plan_pages((one.page, one.slot, one.delta) for one in cut.accounts)
+        plans = plan_pages((one.page, one.slot, one.delta) for one in cut.accounts if one.delta)
         return await self._ledger.store_batch(
             batch,
             cut.at,

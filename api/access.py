@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.allowance import CALL_COST, PROOF_COST, WITHDRAWAL_COST, Allowance
@@ -27,6 +27,10 @@ async def _edge(request: Request) -> Edge:
 
 
 EdgeGiven = Annotated[Edge, Depends(_edge)]
+SubAccount = Annotated[
+    int | None,
+    Query(ge=1, le=(1 << 62) - 1, description="Act for this sub-account of the session's account."),
+]
 
 
 def holder(edge: Edge, token: str) -> Session:
@@ -38,6 +42,15 @@ def holder(edge: Edge, token: str) -> Session:
     if session.generation != state.accounts[session.account].generation:
         raise ApiError("session_revoked")
     return session
+
+
+def acting(edge: Edge, session: Session, subaccount: int | None) -> int:
+    """The account that a session acts for: its own, or a sub-account of that. Raises `ApiError` sub_account_unknown."""
+    if subaccount is None:
+        return session.account
+    if all(sub.id != subaccount for sub in edge.engine.state.accounts[session.account].subs):
+        raise ApiError("sub_account_unknown")
+    return subaccount
 
 
 def allowance(edge: Edge, account: int, now: int) -> Allowance:
@@ -52,10 +65,12 @@ def _account(cost: int) -> Callable[..., Awaitable[int]]:
         request: Request,
         edge: EdgeGiven,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_agent)],
+        subaccount: SubAccount = None,
     ) -> int:
         if credentials is None:
             raise ApiError("not_authenticated")
-        caller, now = holder(edge, credentials.credentials).account, time.monotonic_ns()
+        session, now = holder(edge, credentials.credentials), time.monotonic_ns()
+        caller = acting(edge, session, subaccount)
         given = allowance(edge, caller, now)
         # What is deleted is what stands open: like every cancel it passes, up to what no honest agent needs.
         if not (given.bear if request.method == "DELETE" else given.take)(now, cost):
@@ -74,7 +89,7 @@ async def _operator_name(
 
 
 Caller = Annotated[int, Depends(_account(CALL_COST))]
-"""Account of a valid session."""
+"""Account of a valid session, or the sub-account of it that the call names."""
 WithdrawalCaller = Annotated[int, Depends(_account(WITHDRAWAL_COST))]
 """The same of a call that starts a withdrawal."""
 ProofCaller = Annotated[int, Depends(_account(PROOF_COST))]
@@ -82,7 +97,13 @@ ProofCaller = Annotated[int, Depends(_account(PROOF_COST))]
 OperatorOnly = Depends(_operator_name)
 Operator = Annotated[str, OperatorOnly]
 """Name of the operator's credential."""
-SESSION_ERRORS = ("not_authenticated", "session_expired", "session_revoked", "account_unknown")
+SESSION_ERRORS = (
+    "not_authenticated",
+    "session_expired",
+    "session_revoked",
+    "account_unknown",
+    "sub_account_unknown",
+)
 
 EVERYWHERE = ("validation_failed", "body_too_large", "rate_limited", "overloaded", "internal_error")
 

@@ -45,4 +45,5 @@ async def encoded(state: Exchange, cut: Cut) -> bytes:
 def _account(state: Exchange, cut: Cut, id: int) -> _Account:
     account = state.accounts[id]
     delta, balance, equity = cut.deltas.get(id, 0), cut.balances[id], cut.equities[id]
-    return _Account(id, account.owner, account.page, account.slot, delta, balance, equity)
+    root = account.root
+    return _Account(id, account.owner, root.page, root.slot, delta, balance, equity)

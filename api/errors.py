@@ -42,6 +42,13 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.TOO_MANY_REQUESTS_OPEN: (429, "The account has as many open requests as are allowed."),
     Code.REDUCE_ONLY_WOULD_INCREASE: (409, "Reduce-only: the request is larger than the position."),
     Code.INSUFFICIENT_MARGIN: (409, "The account's equity would not cover the initial requirement."),
+    Code.SUB_ACCOUNT_ONLY_TRADES: (
+        409,
+        "A sub-account only trades: deposits, withdrawals, transfers, sessions and sub-accounts are its parent's.",
+    ),
+    Code.SUB_ACCOUNT_MARKET: (409, "A sub-account trades the market that it was opened for."),
+    Code.SUB_ACCOUNT_UNKNOWN: (404, "The session's account has no such sub-account."),
+    Code.TRANSFER_TOO_LARGE: (409, "More than the giver's margin leaves free."),
     Code.POSITION_CAP: (409, "The owner's position would exceed the market's cap."),
     Code.OPEN_INTEREST_CAP: (409, "The market's open interest would exceed its cap."),
     Code.REQUEST_UNKNOWN: (404, "No such request is open for this account."),
@@ -68,7 +75,8 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     ),
     Code.WITHDRAWALS_GATED: (
         503,
-        "No withdrawal is reserved now: an account is below zero, or the operator holds withdrawals.",
+        "An account is below zero: no withdrawal is reserved, and who holds positions transfers nothing; or the operator holds "
+        "withdrawals.",
     ),
     Code.LIMITS_WOULD_LIQUIDATE: (
         409,

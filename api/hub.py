@@ -74,6 +74,11 @@ class Hub:
     def connections_of(self, account: int) -> list[Receiver]:
         return self._connections.get(account, [])
 
+    def connection_count_of(self, account: int) -> int:
+        """Connections of an account and of its sub-accounts."""
+        subs = self._engine.state.accounts[account].subs
+        return sum(len(self.connections_of(id)) for id in (account, *(sub.id for sub in subs)))
+
     def connection_count(self) -> int:
         return sum(map(len, self._connections.values()))
 
@@ -209,8 +214,10 @@ class Hub:
         self._send(event.account, self.outbound.frozen(event))
 
     def _revoked(self, seq: int, event: e.SessionsRevoked) -> None:
-        for connection in self.connections_of(event.account):
-            connection.close(CloseCode.SESSION_REVOKED, "sign a new challenge")
+        subs = self._engine.state.accounts[event.account].subs
+        for account in (event.account, *(sub.id for sub in subs)):
+            for connection in self.connections_of(account):
+                connection.close(CloseCode.SESSION_REVOKED, "sign a new challenge")
 
     def _quote_rejected(self, seq: int, event: e.QuoteRejected) -> None:
         self._send(event.account, self.outbound.quote_rejected(event))

@@ -15,6 +15,7 @@ from core.funding_events import paid_by
 from core.operator_events import MarketSettled, end_of
 from core.quantities import decimal_from_units
 from core.rates import RATE_UNIT
+from core.subaccount_events import SubAccountOpened, Transferred
 from matcher.state import Account, Exchange
 
 MICROSECOND: Final = 1_000
@@ -185,6 +186,13 @@ class Outbound:
             shared=usdc(end.shared),
         )
 
+    def _sub_account(self, account: int, head: tuple[int, int, int], event: SubAccountOpened) -> out.Numbered:
+        symbol = self._markets[event.market].symbol
+        return out.SubAccountOpened(*head, event.account, event.parent, symbol, event.name)
+
+    def _transfer(self, account: int, head: tuple[int, int, int], event: Transferred) -> out.Numbered:
+        return out.Transfer(*head, event.giver, event.receiver, usdc(event.amount), event.key)
+
     def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> out.Numbered:
         return self.closed(event, head)
 
@@ -201,5 +209,7 @@ PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], 
     e.RequestClosed: Outbound._closed,
     e.FundingSettled: Outbound._funding,
     MarketSettled: Outbound._settled,
+    SubAccountOpened: Outbound._sub_account,
+    Transferred: Outbound._transfer,
 }
 """Every durable event that `core.events.concerns` gives to an account, but those of `api.outbound_risk`."""

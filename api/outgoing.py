@@ -182,6 +182,24 @@ class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
     signature: str
 
 
+class SubAccountOpened(Numbered, frozen=True, tag="sub_account_opened"):
+    """Account `parent` has the isolated sub-account `account` for `market`. Both are told."""
+
+    account: int
+    parent: int
+    market: str
+    name: str
+
+
+class Transfer(Numbered, frozen=True, tag="transfer", rename={"giver": "from", "receiver": "to"}):
+    """Collateral went from one account to its parent or sub-account. Both are told."""
+
+    giver: int
+    receiver: int
+    amount: str
+    key: str
+
+
 class Funding(Numbered, frozen=True, tag="funding"):
     """The account's part of an hour's funding: `amount` came into the balance, a negative one was paid out of it.
 

@@ -96,6 +96,25 @@ class SlotAnswer(Answer):
     slot: int
 
 
+class SubAccountAnswer(Answer):
+    """An isolated sub-account as its parent sees it; `GET /api/v1/account?subaccount=` has all of it."""
+
+    account: int
+    market: str = Field(description="The only market that it trades.")
+    balance: str
+    equity: str
+    requirement: str = Field(description="Initial requirement of its position.")
+    maintenance: str = Field(description="Equity below which its liquidation may start.")
+    available: str
+    withdrawable: str = Field(description="What a transfer to its parent may take now at most.")
+    leverage: str | None
+    liquidation_price: str | None = Field(
+        description="Last mark at which it meets its maintenance; null without a position, or when no mark is the edge."
+    )
+    size: str = Field(description="Of its position, signed: positive is long.")
+    head: int = Field(description="Newest number of its own private stream.")
+
+
 class AccountAnswer(Answer):
     """An account as of `head` of its private stream; all of it is on disk."""
 
@@ -110,14 +129,22 @@ class AccountAnswer(Answer):
     available: str = Field(
         description="Equity that nothing requires; negative when more is required than there is."
     )
-    withdrawable: str = Field(description="What a withdrawal may take now at most.")
+    withdrawable: str = Field(
+        description="What a withdrawal may take now at most; of a sub-account, a transfer to its parent."
+    )
     leverage: str | None = Field(
         description="Notional of the positions over equity, rounded up; null without equity."
     )
-    settled: str = Field(description="What the chain holds once all batches cut so far have landed.")
+    settled: str = Field(
+        description="What the chain holds once all batches cut so far have landed, sub-accounts' included."
+    )
     positions: list[PositionAnswer]
     escrow: SlotAnswer | None = Field(
-        description="The account's place in the escrow; null until it is opened."
+        description="The account's place in the escrow; null until it is opened, and for a sub-account."
+    )
+    parent: int | None = Field(description="Of a sub-account; else null.")
+    subaccounts: list[SubAccountAnswer] = Field(
+        description="Isolated sub-accounts in the order in which they were opened; nothing above counts them but `settled`."
     )
     head: int = Field(description="Newest number of the private stream.")
     hash: str = Field(description="State hash at `head`, as in the WebSocket's heartbeat.")

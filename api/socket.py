@@ -17,7 +17,7 @@ from picows.picows import WSCloseCode
 
 from api import outgoing as out
 from api import wire
-from api.access import allowance, holder
+from api.access import acting, allowance, holder
 from api.allowance import Allowance
 from api.bucket import Bucket, Rate
 from api.closing import CloseCode, close_frame
@@ -39,6 +39,7 @@ AUTH_TIMEOUT: Final = 5.0
 HEARTBEAT: Final = 5.0
 CLOSE_TIMEOUT: Final = 2.0
 CONNECTIONS_PER_ACCOUNT: Final = 16
+"""Those of its sub-accounts included."""
 CONNECTIONS_MAX: Final = 4_000
 """Over all accounts, those that have not said who they are included."""
 OTHER_FRAMES: Final = Rate(per_second=50, burst=500)
@@ -227,17 +228,18 @@ class Connection(WSListener):
         if self.account:
             raise ApiError("already_authenticated")
         session, hub = holder(self._edge, op.token), self._edge.hub
-        if len(hub.connections_of(session.account)) >= CONNECTIONS_PER_ACCOUNT:
+        account = acting(self._edge, session, op.subaccount)
+        if hub.connection_count_of(session.account) >= CONNECTIONS_PER_ACCOUNT:
             raise ApiError("too_many_connections")
         now = time.monotonic_ns()
-        allowed = allowance(self._edge, session.account, now)
+        allowed = allowance(self._edge, account, now)
         if not allowed.take(now):
             raise ApiError("rate_limited")
-        head = self._edge.streams.head(session.account)
+        head = self._edge.streams.head(account)
         if op.resume_from is not None and op.resume_from > head:
             raise ApiError("resume_invalid", f"The stream's head is {head}.")
         self._deadline.cancel()
-        self.account = session.account
+        self.account = account
         self._allowance = allowed
         self.expires_at = session.expires_at
         self.cancel_on_disconnect = op.cancel_on_disconnect

@@ -25,13 +25,36 @@ def account(state: Exchange, markets: Markets, held: Account) -> s.AccountAnswer
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
         available=usdc(margin.available),
-        withdrawable=usdc(min(margin.withdrawable, max(0, held.settled))),
+        withdrawable=usdc(
+            margin.withdrawable if held.parent else min(margin.withdrawable, max(0, held.settled))
+        ),
         leverage=leverage(margin.notional, margin.equity),
         settled=usdc(held.settled),
         positions=[position(state, markets[id], held, margin) for id in sorted(held.positions)],
         escrow=s.SlotAnswer(page=held.page, slot=held.slot) if held.page >= 0 else None,
+        parent=held.parent.id if held.parent else None,
+        subaccounts=[sub_account(state, markets[sub.market], sub) for sub in held.subs],
         head=held.number,
         hash=account_hash(state, held),
+    )
+
+
+def sub_account(state: Exchange, units: MarketUnits, held: Account) -> s.SubAccountAnswer:
+    margin, one = state.margin_of(held), held.positions.get(units.id)
+    mark = state.marks.get(units.id)
+    return s.SubAccountAnswer(
+        account=held.id,
+        market=units.symbol,
+        balance=usdc(held.balance),
+        equity=usdc(margin.equity),
+        requirement=usdc(margin.initial),
+        maintenance=usdc(margin.maintenance),
+        available=usdc(margin.available),
+        withdrawable=usdc(margin.withdrawable),
+        leverage=leverage(margin.notional, margin.equity),
+        liquidation_price=_liquidation(units, one.size, mark, margin) if one and mark else None,
+        size=units.size(one.size if one else 0),
+        head=held.number,
     )
 
 

@@ -48,11 +48,13 @@ class Auth(Op, frozen=True, tag="auth"):
     """First message. With `resume_from`, everything after that number of the private stream is sent again, in order.
 
     `cancel_on_disconnect`: when the account's last connection that asked for it is gone, everything it has open is pulled.
+    With `subaccount` the connection is that sub-account's of the session's account: all it sends and hears is about that one alone.
     """
 
     token: Annotated[str, Meta(max_length=4096)]
     resume_from: Number | None = None
     cancel_on_disconnect: bool = True
+    subaccount: Number | None = None
 
 
 class Request(Op, frozen=True, tag="request"):

@@ -27,6 +27,7 @@ from core.liquidation_events import (
 )
 from core.market import Market
 from core.operator_events import OPERATOR_RECORDS, MarketSettled, alone
+from core.subaccount_events import SUB_ACCOUNT_RECORDS, SubAccountOpened, Transferred
 from core.validity import Validity
 
 
@@ -327,6 +328,7 @@ DURABLE: Final = (
     | LIQUIDATION_RECORDS
     | FUNDING_RECORDS
     | OPERATOR_RECORDS
+    | SUB_ACCOUNT_RECORDS
 )
 """Union of the event types that are journal records."""
 
@@ -377,6 +379,10 @@ def concerns(event: Event) -> tuple[int, ...]:
     if kind is MarketSettled:
         # The insurance fund's part is nobody's private matter.
         return tuple(end.account for end in event.positions if end.account >= FIRST_AGENT)  # type: ignore[attr-defined]
+    if kind is Transferred:
+        return event.giver, event.receiver  # type: ignore[attr-defined]
+    if kind is SubAccountOpened:
+        return event.parent, event.account  # type: ignore[attr-defined]
     return ()
 
 

@@ -1,27 +1,35 @@
 """What a settlement batch changes on chain: one delta per account, summing to zero."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from core.accounts import INSURANCE
 
 DELTA_MAX: Final = (1 << 48) - 1
 """Largest magnitude of one delta in micro-USDC, about 281 million USDC: what a page of the escrow program takes."""
+_ALONE: Final[Mapping[int, int]] = MappingProxyType({})
 
 
-def net(settled: Mapping[int, int], equity: Mapping[int, int]) -> dict[int, int]:
-    """Deltas (micro-USDC, zero ones left out) that bring every account from `settled` to its equity.
+def net(
+    settled: Mapping[int, int], equity: Mapping[int, int], parents: Mapping[int, int] = _ALONE
+) -> dict[int, int]:
+    """Deltas (micro-USDC, zero ones left out) that bring every account with a slot on chain from `settled` to its equity.
 
-    `settled` is what the chain holds for each account once every earlier batch has landed. Both maps have the same keys and
-    the same total. The chain holds no negative balance, so an account with negative equity settles to zero, and its shortfall is
-    paid from the insurance fund's balance first, then taken from this batch's gains in proportion to them (each share
-    rounded down, the remainder from the largest gains first). No delta is larger than `DELTA_MAX`: what is beyond waits, and as
-    much of the other side's deltas with it, in the same proportion. What waits stays owed, because the next cut starts
+    `settled` is what the chain holds for each of them once every earlier batch has landed. `parents` has the accounts without a slot,
+    and in whose slot what is theirs is held. The keys of `equity` are those of both, and its total is that of `settled`.
+
+    The chain holds no negative balance, so an account with negative equity settles to zero, be it one of several that share a slot,
+    and its shortfall is paid from the insurance fund's balance first, then taken from this batch's gains in proportion to them (each
+    share rounded down, the remainder from the largest gains first). No delta is larger than `DELTA_MAX`: what is beyond waits, and
+    as much of the other side's deltas with it, in the same proportion. What waits stays owed, because the next cut starts
     from what was settled. Raises `ValueError` when the totals differ: that would make or lose money.
     """
-    if settled.keys() != equity.keys() or sum(settled.values()) != sum(equity.values()):
+    if equity.keys() != settled.keys() | parents.keys() or sum(settled.values()) != sum(equity.values()):
         raise ValueError("settled and equity must cover the same accounts with the same total")
-    target = {account: max(0, value) for account, value in equity.items()}
+    target = {account: max(0, equity[account]) for account in settled}
+    for account, parent in parents.items():
+        target[parent] += max(0, equity[account])
     shortfall = sum(target.values()) - sum(equity.values())
     if shortfall and INSURANCE in target:
         target[INSURANCE] -= min(shortfall, target[INSURANCE])

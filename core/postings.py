@@ -15,6 +15,7 @@ from core.events import (
 )
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from core.operator_events import MarketSettled
+from core.subaccount_events import Transferred
 
 OUTSIDE = 0
 """Pseudo-account of the world outside: its balance is withdrawals minus deposits, so all balances sum to zero."""
@@ -30,6 +31,8 @@ class Why(StrEnum):
     FEE = "fee"
     FUNDING = "funding"
     LIQUIDATION_FEE = "liquidation_fee"
+    TRANSFER = "transfer"
+    """Between an account and its sub-account."""
     SHARED = "shared"
     """A debt of an account below zero, paid by the insurance fund or by those who gained."""
 
@@ -78,6 +81,8 @@ def postings(event: Event) -> list[Posting]:
                 for who, amount in ((account, part.realized), (part.other, part.other_realized))
                 if amount
             ]
+        case Transferred(giver=giver, receiver=receiver, amount=amount):
+            return [Posting(giver, receiver, amount, Why.TRANSFER)]
         case MarketSettled() as end:
             return _delisted(end)
         case _:

@@ -13,6 +13,7 @@ from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.apply_funding import FUNDING_APPLIERS
 from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
 from matcher.apply_markets import MARKET_APPLIERS
+from matcher.apply_subaccounts import SUB_ACCOUNT_APPLIERS
 from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
 from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
@@ -77,7 +78,9 @@ def _sessions_revoked(state: Exchange, event: e.SessionsRevoked) -> None:
 
 
 def _tier_set(state: Exchange, event: e.TierSet) -> None:
-    state.accounts[event.account].tier = event.tier
+    account = state.accounts[event.account]
+    for one in (account, *account.subs):
+        one.tier = event.tier
 
 
 def _slot_bound(state: Exchange, event: e.SlotBound) -> None:
@@ -166,10 +169,12 @@ def _keep(account: Account, event: e.RequestClosed) -> None:
 
 
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
-    settling = [account for account in state.accounts.values() if account.page >= 0]
+    settling = [account for account in state.accounts.values() if account.root.page >= 0]
+    parents = {account.id: account.parent.id for account in settling if account.parent is not None}
     equities = {account.id: state.margin_of(account).equity for account in settling}
     state.breakers.negative = {id for id, equity in equities.items() if equity < 0}
-    deltas = net({account.id: account.settled for account in settling}, equities)
+    settled = {account.id: account.settled for account in settling if account.parent is None}
+    deltas = net(settled, equities, parents)
     for id, delta in deltas.items():
         state.accounts[id].settled += delta
     previous = state.cut.seq if state.cut is not None else 0
@@ -208,6 +213,7 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.SessionsRevoked: _sessions_revoked,
     **LIQUIDATION_APPLIERS,
     **FUNDING_APPLIERS,
+    **SUB_ACCOUNT_APPLIERS,
 }
 _APPLIERS: Final = (
     BOOK_APPLIERS

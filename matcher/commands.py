@@ -195,6 +195,23 @@ class Advance(Command, frozen=True):
 # --- agent side ----------------------------------------------------------------------------------------------------
 
 
+class OpenSubAccount(Command, frozen=True):
+    """Open the account's isolated sub-account for `market`, or return it when there is one."""
+
+    account: int
+    market: int
+
+
+class Transfer(Command, frozen=True):
+    """Move collateral from `giver` to `receiver`: one is `account`, the other a sub-account of its."""
+
+    account: int
+    giver: int
+    receiver: int
+    amount: int
+    key: str
+
+
 class OpenRequest(Command, frozen=True):
     """Ask for `size` lots at `limit` or better.
 

@@ -11,6 +11,7 @@ from matcher import (
     decide_operator,
     decide_quotes,
     decide_requests,
+    decide_subaccounts,
 )
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
@@ -48,6 +49,8 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.CutSettlement: decide_operator.cut_settlement,
     c.AdvanceBatch: decide_operator.advance_batch,
     c.SettleFunding: decide_funding.settle_funding,
+    c.OpenSubAccount: decide_subaccounts.open_sub_account,
+    c.Transfer: decide_subaccounts.transfer,
 }
 
 ANYWHERE: Final = frozenset(

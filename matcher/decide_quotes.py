@@ -18,7 +18,7 @@ from matcher.limits import (
     STANDING_LEVELS_MAX,
     SWITCH_MAX,
 )
-from matcher.rejections import BEING_LIQUIDATED, Code, Outcome, Rejection
+from matcher.rejections import ANOTHER_MARKET, BEING_LIQUIDATED, Code, Outcome, Rejection
 from matcher.state import Exchange
 
 _BAD_LEVEL: Final = Rejection(Code.BAD_VALUE, "Every level has a positive price and size.")
@@ -30,6 +30,9 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     if not command.bids and not command.asks:
         return [e.QuotesPulled(at, command.account, command.market, "cancelled")]
+    account = state.accounts[command.account]
+    if account.market not in (0, command.market):
+        return ANOTHER_MARKET
     if command.account in state.liquidations:
         return BEING_LIQUIDATED
     largest = _largest(command, at)
@@ -40,7 +43,6 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
     refused = not_tradable(state, command.market, at)
     if refused is not None:
         return refused
-    account = state.accounts[command.account]
     code = backed(state, account, command.market, *largest, at)
     if code is not None:
         return not_affordable(state, account, code, at)
@@ -96,12 +98,17 @@ def cancel_after(state: Exchange, command: c.CancelAfter, at: int) -> Outcome:
 def subscribe(state: Exchange, command: c.Subscribe, at: int) -> Outcome:
     if not all(market in state.markets for market in command.markets):
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    only = state.accounts[command.account].market
+    if only and any(market != only for market in command.markets):
+        return ANOTHER_MARKET
     return [e.Subscribed(at, command.account, command.markets)]
 
 
 def set_protection(state: Exchange, command: c.SetProtection, at: int) -> Outcome:
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
+    if state.accounts[command.account].market not in (0, command.market):
+        return ANOTHER_MARKET
     valid = (
         0 < command.window <= PROTECTION_WINDOW_MAX
         and 0 <= command.size <= SIZE_MAX

@@ -23,7 +23,7 @@ WAITING_MAX: Final = 10_000
 """Answers that may wait for the disk before new requests and quotes are refused."""
 SNAPSHOT_AFTER: Final = 200_000
 """Records after which a snapshot is taken, whether replayed at start or written since."""
-SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent})
+SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent, c.OpenSubAccount})
 """Commands refused under overload; cancels, accepts and the operator's commands always pass."""
 
 Reply = Callable[[Outcome], None]

@@ -8,16 +8,19 @@ from matcher.state import Exchange
 
 
 def withdrawals_gated(state: Exchange) -> str:
-    """Why no withdrawal is reserved now; empty when they are.
+    """Why no withdrawal is reserved now; empty when they are."""
+    if state.breakers.held:
+        return "The operator holds withdrawals."
+    return "An account is below zero: withdrawals go on once its debt is paid." if in_debt(state) else ""
+
+
+def in_debt(state: Exchange) -> bool:
+    """Whether an account is known to be below zero.
 
     Costs what the accounts cost that are being liquidated or were seen below zero by the last cut: almost always none.
     """
-    if state.breakers.held:
-        return "The operator holds withdrawals."
     suspects = state.breakers.negative | state.liquidations.keys()
-    if any(state.margin_of(state.accounts[id]).equity < 0 for id in suspects):
-        return "An account is below zero: withdrawals go on once its debt is paid."
-    return ""
+    return any(state.margin_of(state.accounts[id]).equity < 0 for id in suspects)
 
 
 def open_interest_alarm(state: Exchange, market: int, open_interest: int, at: int) -> list[Event]:

@@ -15,11 +15,13 @@ from core.events import (
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
+from core.subaccount_events import Transferred
 from matcher.book import Ladder
 from matcher.breakers import BreakersImage, breakers_in, image_of
 from matcher.funding import MarketFunding
 from matcher.image_funding import FundingImage, funding_image, load_funding
-from matcher.state import Account, Cut, Exchange
+from matcher.state import Account, Cut, Exchange, join
+from matcher.transfers import Transfers
 from matcher.watch import Liquidation
 
 IMAGE_VERSION = 1
@@ -40,6 +42,8 @@ class AccountImage(msgspec.Struct, array_like=True):
     closed: list[RequestClosed]
     generation: int = 0
     warned: int = 0
+    parent: int = 0
+    market: int = 0
 
 
 class CutImage(msgspec.Struct, array_like=True):
@@ -90,6 +94,7 @@ class Image(msgspec.Struct, array_like=True):
     insurance_floor: int = 0
     funding: list[FundingImage] = []
     breakers: BreakersImage = msgspec.field(default_factory=BreakersImage)
+    transfers: list[tuple[int, list[Transferred]]] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -143,6 +148,7 @@ def load(data: bytes) -> Exchange:
     state.withdrawal_keys = {(event.account, event.key): event for event in image.withdrawal_keys}
     state.batches = dict(image.batches)
     state.breakers = breakers_in(image.breakers)
+    state.transfers = {parent: Transfers(kept) for parent, kept in image.transfers}
     if image.cut is not None:
         cut = image.cut
         state.cut = Cut(
@@ -203,6 +209,7 @@ def _image(state: Exchange) -> Image:
         insurance_floor=state.insurance_floor,
         funding=[funding_image(id, state.funding[id]) for id in sorted(state.funding)],
         breakers=image_of(state.breakers),
+        transfers=[(parent, list(kept)) for parent, kept in sorted(state.transfers.items())],
     )
 
 
@@ -222,6 +229,8 @@ def _account_image(account: Account) -> AccountImage:
         [*(account.filled or ()), *(account.unfilled or ())],
         account.generation,
         account.warned,
+        account.parent.id if account.parent is not None else 0,
+        account.market,
     )
 
 
@@ -258,4 +267,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
     if account.owner:
         state.owned.add(account.id)
         account.owned.append(account)
-        state.names[account.owner, account.name] = account.id
+        if image.parent:
+            join(state.accounts[image.parent], account, image.market)
+        else:
+            state.names[account.owner, account.name] = account.id

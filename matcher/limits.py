@@ -32,6 +32,8 @@ FILLED_KEPT: Final = 100_000
 """Final answers with fills, which cost a fee, that are kept per account for repeats of their key, besides `KEYS_KEPT`."""
 UNFILLED_KEPT: Final = 1_000
 """The same without fills, which cost nothing: a repeat of one that was forgotten is a new request, and can fill only once."""
+TRANSFERS_KEPT: Final = 10_000
+"""Transfers of one account and its sub-accounts that are kept for repeats of their key, besides `KEYS_KEPT`."""
 BATCHES_KEPT: Final = 10_000
 CONFIDENCE_MAX: Final = 20_000
 """Widest index confidence (ppm of the price) at which the index is not uncertain, whoever judged it."""

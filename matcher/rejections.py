@@ -24,6 +24,10 @@ class Code(StrEnum):
     TOO_MANY_REQUESTS_OPEN = "too_many_requests_open"
     REDUCE_ONLY_WOULD_INCREASE = "reduce_only_would_increase"
     INSUFFICIENT_MARGIN = "insufficient_margin"
+    SUB_ACCOUNT_ONLY_TRADES = "sub_account_only_trades"
+    SUB_ACCOUNT_MARKET = "sub_account_market"
+    SUB_ACCOUNT_UNKNOWN = "sub_account_unknown"
+    TRANSFER_TOO_LARGE = "transfer_too_large"
     POSITION_CAP = "position_cap"
     OPEN_INTEREST_CAP = "open_interest_cap"
     REQUEST_UNKNOWN = "request_unknown"
@@ -87,6 +91,11 @@ class Repeated(NamedTuple):
 BEING_LIQUIDATED = Rejection(
     Code.BEING_LIQUIDATED, "The account is being liquidated: nothing is taken from it until that has ended."
 )
+
+ONLY_TRADES = Rejection(
+    Code.SUB_ACCOUNT_ONLY_TRADES, "A sub-account only trades: everything else is its parent's."
+)
+ANOTHER_MARKET = Rejection(Code.SUB_ACCOUNT_MARKET, "A sub-account trades the market that it was opened for.")
 
 Outcome = list[Event] | Rejection | Repeated
 """What a command leads to."""

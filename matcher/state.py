@@ -18,6 +18,7 @@ from matcher.book import Book
 from matcher.breakers import Breakers
 from matcher.funding import MarketFunding
 from matcher.limits import CONFIDENCE_MAX
+from matcher.transfers import Transfers
 from matcher.watch import Liquidation, Watch
 
 NEVER_RISES = 1 << 100
@@ -38,7 +39,7 @@ class Account:
     slowly), and are None until there is one. `number` is the head of its numbered private stream, `generation` counts how often
     its sessions were revoked. `owned` lists all accounts of its owner, itself among them. `gain` and `required` are the unrealized
     profit and the initial requirement at the marks of number `valued` (`Exchange.value`). `warned` is the warning level in force
-    (0: none).
+    (0: none). `market` is the only one that a sub-account of `parent` trades, 0 for all others; `subs` are an account's own.
     """
 
     __slots__ = (
@@ -50,15 +51,18 @@ class Account:
         "generation",
         "id",
         "keys",
+        "market",
         "name",
         "number",
         "owned",
         "owner",
         "page",
+        "parent",
         "positions",
         "required",
         "settled",
         "slot",
+        "subs",
         "tier",
         "unfilled",
         "valued",
@@ -88,6 +92,14 @@ class Account:
         self.gain = self.required = 0
         self.valued = NEVER
         self.warned = 0
+        self.parent: Account | None = None
+        self.market = 0
+        self.subs: tuple[Account, ...] = ()
+
+    @property
+    def root(self) -> "Account":
+        """The account in whose slot on chain what is this one's is held: its parent, or itself."""
+        return self.parent or self
 
     def keep(self, final: RequestClosed) -> deque[RequestClosed]:
         """Keep the newest final answer; returns all kept of its kind, oldest first."""
@@ -99,6 +111,12 @@ class Account:
         self.closed[final.request] = final
         self.keys[final.key] = final.request
         return kept
+
+
+def join(parent: Account, sub: Account, market: int) -> None:
+    """Make an account the sub-account of `parent` for `market`."""
+    sub.parent, sub.market = parent, market
+    parent.subs = (*parent.subs, sub)
 
 
 class Cut:
@@ -137,7 +155,7 @@ class Exchange:
     (of fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when
     it next trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to
     which a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
-    `liquidations` are those going on, by account, and `watch` finds those to begin.
+    `liquidations` are those going on, by account, and `watch` finds those to begin. `transfers` are by the parent.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -181,6 +199,7 @@ class Exchange:
         self.deposited = 0
         self.paid_out = 0
         self.reserved = 0
+        self.transfers: dict[int, Transfers] = {}
         self.cut: Cut | None = None
         self.batches: dict[int, int] = {}
         self.last_liquidation = 0

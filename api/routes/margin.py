@@ -14,7 +14,10 @@ router = APIRouter(prefix="/api/v1/margin", tags=["margin"])
 
 
 @router.post(
-    "/preview", responses=errors(*SESSION_ERRORS, "market_unknown", "bad_value", "index_unavailable")
+    "/preview",
+    responses=errors(
+        *SESSION_ERRORS, "market_unknown", "bad_value", "index_unavailable", "sub_account_market"
+    ),
 )
 async def preview(body: MarginPreviewBody, caller: Caller, edge: EdgeGiven) -> MarginPreviewAnswer:
     """The account before and after a hypothetical trade, and whether margin and caps would allow it."""
@@ -25,6 +28,8 @@ async def preview(body: MarginPreviewBody, caller: Caller, edge: EdgeGiven) -> M
     if units.id not in state.marks:
         raise ApiError("index_unavailable")
     account = state.accounts[caller]
+    if account.market not in (0, units.id):
+        raise ApiError("sub_account_market")
     before = state.margin_of(account)
     previewed = preview_trade(state, account, units.id, SIDES[body.side] * size, price, edge.clock())
     answer = views_margin.preview(units, before, previewed)

@@ -167,7 +167,8 @@ async def cut(batch: Annotated[int, Path(ge=1, le=INTEGER_MAX)], edge: EdgeGiven
 async def unbound(edge: EdgeGiven) -> list[UnboundAnswer]:
     """Agents that have no slot on chain yet, in the order of their registration."""
     state = edge.engine.state
-    waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].page < 0]
+    waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].root.page < 0]
+    waiting = [account for account in waiting if account.parent is None]
     await edge.hub.on_disk()
     return [UnboundAnswer(account=account.id, owner=account.owner) for account in waiting]
 

@@ -133,7 +133,7 @@ async def status(edge: EdgeGiven) -> StatusAnswer:
         seq=state.seq,
         epoch=state.epoch,
         fills=state.last_fill,
-        agents=len(state.owned),
+        agents=len(state.names),
         connections=edge.hub.connection_count(),
         open_requests=len(state.book.requests),
         markets=[state.markets[id].symbol for id in sorted(state.markets)],

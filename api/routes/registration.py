@@ -37,7 +37,8 @@ async def register(body: AgentBody, edge: EdgeGiven, request: Request) -> Sessio
     state, now = edge.engine.state, time.monotonic_ns()
     is_new = (body.owner, body.name) not in state.names
     if is_new:
-        edge.admission.check(address, len(state.owners.get(body.owner, ())), now)
+        agents = sum(account.parent is None for account in state.owners.get(body.owner, ()))
+        edge.admission.check(address, agents, now)
     edge.sessions.redeem(body.owner, body.challenge, body.signature)
     if is_new:
         edge.admission.take(address, now)
@@ -57,7 +58,7 @@ async def register(body: AgentBody, edge: EdgeGiven, request: Request) -> Sessio
     )
 
 
-@router.delete("/sessions", status_code=204, responses=errors(*SESSION_ERRORS))
+@router.delete("/sessions", status_code=204, responses=errors(*SESSION_ERRORS, "sub_account_only_trades"))
 async def revoke(caller: Caller, edge: EdgeGiven) -> None:
     """Void every session of the account, this one too, and close its connections.
 

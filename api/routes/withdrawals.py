@@ -16,13 +16,21 @@ Id = Annotated[str, Path(pattern=r"^withdrawal-[0-9]{1,19}-[A-Za-z0-9._~-]{1,64}
 ERRORS = errors(*SESSION_ERRORS, "withdrawal_unknown", "withdrawals_unavailable")
 
 
-@router.post("", responses=errors(*SESSION_ERRORS, "bad_value", "key_conflict", "withdrawals_unavailable"))
+@router.post(
+    "",
+    responses=errors(
+        *SESSION_ERRORS, "bad_value", "key_conflict", "sub_account_only_trades", "withdrawals_unavailable"
+    ),
+)
 async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Start a withdrawal. Its `message` then waits for the owner's signature."""
     amount = micro_usdc(body.amount)
     if amount == 0:
         raise ApiError("bad_value", "amount: must be positive.")
-    owner = edge.engine.state.accounts[caller].owner
+    account = edge.engine.state.accounts[caller]
+    if account.parent is not None:
+        raise ApiError("sub_account_only_trades")
+    owner = account.owner
     try:
         view = await edge.withdrawals.start(caller, owner, amount, body.key, body.destination or "")
     except WithdrawalsUnavailable:

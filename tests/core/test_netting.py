@@ -82,6 +82,42 @@ def test_one_loser_beyond_the_largest_delta_makes_its_winners_wait_in_proportion
     assert sum(deltas.values()) == 0
 
 
+@st.composite
+def families(draw):
+    """A book whose slots are held for one or more accounts each."""
+    settled, equity = draw(books())
+    parents = {}
+    for account in list(settled):
+        for _ in range(0 if account == INSURANCE else draw(st.integers(0, 3))):
+            sub, part = 100 + len(parents), draw(st.integers(-(10**6), 10**6))
+            parents[sub] = account
+            equity[sub], equity[account] = part, equity[account] - part
+    return settled, equity, parents
+
+
+@given(families())
+def test_a_slot_settles_what_its_accounts_have_and_no_debt_is_paid_with_another_accounts_money(family):
+    settled, equity, parents = family
+    deltas = net(settled, equity, parents)
+    assert sum(deltas.values()) == 0
+    assert deltas.keys() <= settled.keys()
+    for slot, held in settled.items():
+        after = held + deltas.get(slot, 0)
+        worth = sum(max(0, equity[one]) for one in equity if parents.get(one, one) == slot)
+        assert after >= 0
+        assert slot == INSURANCE or min(held, worth) <= after <= worth
+        if min(equity.values()) >= 0:
+            assert after == worth
+
+
+def test_the_insurance_fund_pays_for_a_sub_account_in_debt_and_its_parents_slot_does_not():
+    settled = {INSURANCE: 50, 16: 100, 17: 100}
+    equity = {INSURANCE: 50, 16: 80, 30: -30, 17: 150}
+    assert net(settled, equity, {30: 16}) == {INSURANCE: -30, 16: -20, 17: 50}
+    with pytest.raises(ValueError, match="same accounts"):
+        net(settled, equity)
+
+
 @given(books(), st.sampled_from([DELTA_MAX // 10**6, DELTA_MAX // 10**5]))
 def test_huge_moves_settle_in_several_batches_none_of_them_too_large(book, scale):
     settled, equity = ({account: value * scale for account, value in side.items()} for side in book)

@@ -201,6 +201,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-breakers": 5,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
+        "golden-v1-subaccounts": 4,
         "golden-v1-validity": 4,
     }
     assert {type(event) for events in found.values() for event in events} == set(get_args(DURABLE))
@@ -214,6 +215,20 @@ def test_markets_of_journals_without_margin_terms_keep_their_highest_leverage():
 
 def test_a_golden_revocation_names_its_account_and_generation():
     assert golden("golden-v1-sessions") == [SessionsRevoked(1_760_000_000_000_000_000, 17, 2)]
+
+
+def test_golden_sub_accounts_come_back_with_their_parent_and_their_collateral():
+    state = Exchange()
+    for found in golden("golden-v1-subaccounts"):
+        apply(state, found)
+    parent, sub = state.accounts[16], state.accounts[17]
+    assert (sub.parent, sub.market, sub.name, sub.owner) == (parent, 2, "desk/ETH-PERP", parent.owner)
+    assert (parent.balance, sub.balance) == (-2_000_000_000, 2_000_000_000)
+    assert [(kept.key, kept.giver, kept.receiver, kept.amount) for kept in state.transfers[16]] == [
+        ("stake-1", 16, 17, 2_500_000_000),
+        ("home-1", 17, 16, 500_000_000),
+    ]
+    assert (parent.number, sub.number) == (4, 3)
 
 
 def test_golden_breakers_say_what_was_decided():

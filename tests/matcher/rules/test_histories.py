@@ -20,7 +20,8 @@ from matcher.image import dump, load, state_hash
 from matcher.limits import TTL_CLASSES
 from matcher.state import net_of_owner
 
-AGENTS = st.integers(16, 23)
+AGENTS = st.integers(16, 26)
+"""Eight agents, two sub-accounts that are there from the beginning, and one that may come about."""
 MARKETS = st.sampled_from([1, 1, 1, 2, 7])
 PRICES = st.one_of(
     st.integers(594_000, 606_000), st.integers(297_000, 303_000), st.sampled_from([-1, 0, 1, 10**12, 10**13])
@@ -33,6 +34,7 @@ MINUTE = 60 * SECOND
 POSITION_CAP = 50_000
 """Of market 1, in lots: low enough for the agents' money to reach it."""
 ALARM = JumpAlarm(1_000, WINDOW_MIN, True)
+AMOUNTS = st.sampled_from([-1, 0, 1, 10**8, 10**9, 10**12])
 LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=3).map(tuple)
 
 
@@ -148,6 +150,8 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
         ),
         st.builds(c.DelistMarket, market=MARKETS, force=st.sampled_from([False, False, False, True])),
         st.builds(c.HoldWithdrawals, st.booleans()),
+        st.builds(c.OpenSubAccount, account=AGENTS, market=MARKETS),
+        st.builds(c.Transfer, account=AGENTS, giver=AGENTS, receiver=AGENTS, amount=AMOUNTS, key=KEYS),
         st.just(c.Advance()),
     )
 
@@ -182,7 +186,20 @@ def trading(now: int, number: int, market: int, index: int) -> st.SearchStrategy
         st.sampled_from(
             [c.Advance(), c.SettleFunding(market, now // HOUR), c.SettleFunding(market, now // HOUR)]
         ),
+        st.builds(
+            lambda pair, amount, back: c.Transfer(pair[0], *pair[:: -1 if back else 1], amount, f"t{number}"),
+            st.sampled_from([(17, 24), (16, 25)]),
+            AMOUNTS,
+            st.booleans(),
+        ),
     )
+
+
+def open_sub_accounts(world):
+    """Two, one in each market, with something in them: what the other agents do they do as well."""
+    for market, parent in ((1, 17), (2, 16)):
+        sub = world.play(c.OpenSubAccount(parent, market))[0].account
+        world.play(c.Transfer(parent, parent, sub, 5 * 10**10, "stake"))
 
 
 @settings(
@@ -201,6 +218,7 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
         world.agent(owner, deposit=10**11)
     for name in ("b", "c"):
         world.agent(1, deposit=10**9, name=name)
+    open_sub_accounts(world)
     world.play(c.ListMarket(replace(world.state.markets[1], position_cap=POSITION_CAP)))
     for number in range(length):
         world.now += data.draw(st.sampled_from([0, 1, SECOND // 10, SECOND, SECOND, 20 * MINUTE]))
@@ -370,11 +388,11 @@ def check_caches(world):
 def trading_command(rng: Random, world, number: int) -> c.Command:
     """Mostly what agents and operator do all day, sometimes nonsense; prices near the index of market 1."""
     state, now = world.state, world.now
-    account, index = rng.randrange(16, 24), state.indexes[1].price
+    account, index = rng.randrange(16, 25), state.indexes[1].price
     wild = rng.choice([-1, 0, 10**12 + 1])
     if state.statuses[1] != MarketStatus.OPEN and rng.random() < 0.1:
         return c.SetMarketStatus(1, MarketStatus.OPEN)
-    match rng.choices(range(11), [30, 35, 8, 4, 4, 3, 4, 4, 1, 2, 8])[0]:
+    match rng.choices(range(12), [30, 35, 8, 4, 4, 3, 4, 4, 1, 2, 3, 8])[0]:
         case 0:
             bid, ask = index - rng.randrange(1, 200), index + rng.randrange(1, 200)
             sizes = rng.randrange(1, 5_000), rng.randrange(1, 5_000)
@@ -410,6 +428,10 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
                     c.HoldWithdrawals(not state.breakers.held),
                 )
             )
+        case 10:
+            giver, receiver = rng.choice(((17, 24), (24, 17), (16, 25), (25, 16), (24, 25), (account, 24)))
+            amount = rng.choice((1, 10**8, 10**9, wild))
+            return c.Transfer(rng.choice((17, 17, 17, 16)), giver, receiver, amount, f"m{rng.randrange(500)}")
         case _:
             return rng.choice(
                 (
@@ -430,8 +452,9 @@ def test_thousands_of_commands_that_trade_neither_make_nor_lose_money(new_world,
         world.agent(owner, deposit=10**11)
     for name in ("b", "c"):
         world.agent(1, deposit=10**11, name=name)
+    open_sub_accounts(world)
     world.play(c.ListMarket(replace(world.state.markets[1], position_cap=POSITION_CAP)))
-    for number in range(3_000):
+    for number in range(3_200):
         world.now += rng.choice((0, SECOND // 100, SECOND // 10))
         world.do(trading_command(rng, world, number))
         if number % 100 == 0:
@@ -442,6 +465,7 @@ def test_thousands_of_commands_that_trade_neither_make_nor_lose_money(new_world,
     assert world.state.last_fill > 300
     assert world.state.cut is not None
     assert world.state.paid_out > 0
+    assert len(list(world.state.transfers[17])) > 2
     assert sum(event.accounts for event in world.journal if isinstance(event, e.FundingSettled)) > 5
     world.do(c.DelistMarket(1, force=True))
     assert world.state.statuses[1] == MarketStatus.SETTLED
