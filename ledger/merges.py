@@ -10,10 +10,15 @@ MERGES: Final = {
     ),
     "market_statuses": "update markets set status = %s where market = %s",
     "agents": (
-        "insert into agents (account, seq, at, owner, name, tier, page, slot)"
-        " values (%s, %s, %s, %s, %s, 0, -1, -1)"
+        "insert into agents (account, seq, at, owner, name, tier, page, slot, parent, market)"
+        " values (%s, %s, %s, %s, %s, 0, -1, -1, 0, 0)"
     ),
-    "tiers": "update agents set tier = %s where account = %s",
+    "sub_accounts": (
+        "insert into agents (account, seq, at, owner, name, tier, page, slot, parent, market)"
+        " select %(account)s, %(seq)s, %(at)s, owner, %(name)s, tier, -1, -1, account, %(market)s"
+        " from agents where account = %(parent)s"
+    ),
+    "tiers": "update agents set tier = %(tier)s where %(account)s in (account, parent)",
     "slots": "update agents set page = %s, slot = %s where account = %s",
     "withdrawals": (
         "insert into withdrawals (withdrawal, seq, at, account, amount, key, status, finished_at, signature)"

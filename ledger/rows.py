@@ -24,6 +24,7 @@ from core.market import MarketStatus
 from core.operator_events import MarketSettled, OpenInterestJumped
 from core.postings import postings
 from core.quantities import SECOND
+from core.subaccount_events import SubAccountOpened
 from ledger.breakers import action_of, end_of_market
 from ledger.merges import MERGES
 from ledger.rows_liquidation import insurance_change, steps
@@ -75,6 +76,8 @@ class Rows:
                 self._add_trading(seq, event)
             case e.MarketListed() | e.MarketStatusSet() | e.AgentRegistered() | e.TierSet() | e.SlotBound():
                 self._add_party(seq, event)
+            case SubAccountOpened() as opened:
+                self._merged["sub_accounts"].append({"seq": seq, **msgspec.structs.asdict(opened)})
             case e.SettlementCut() | e.BatchAdvanced():
                 self._add_batch(seq, event)
             case (
@@ -140,7 +143,7 @@ class Rows:
             case e.AgentRegistered(at=at, account=account, owner=owner, name=name):
                 merged["agents"].append((account, seq, at, owner, name))
             case e.TierSet(account=account, tier=tier):
-                merged["tiers"].append((tier, account))
+                merged["tiers"].append({"tier": tier, "account": account})
             case e.SlotBound(account=account, page=page, slot=slot):
                 merged["slots"].append((page, slot, account))
 

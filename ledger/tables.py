@@ -65,6 +65,8 @@ agents = Table(
     _number("tier", "0 standard, 1 premium"),
     _number("page", "escrow page, -1 before one is bound"),
     _number("slot", "slot in it, -1 before one is bound"),
+    _number("parent", "account whose isolated sub-account it is, and whose slot holds what it has; else 0"),
+    _number("market", "the only market that a sub-account trades; else 0"),
     Index("ix_agents_owner", "owner"),
 )
 streams = Table(

@@ -12,7 +12,7 @@ from matcher import commands as c
 from matcher.gates import withdrawals_gated
 from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, WITHDRAWALS_OPEN_MAX
 from matcher.marking import mark_updated
-from matcher.rejections import BEING_LIQUIDATED, ONLY_TRADES, Code, Outcome, Rejection, Repeated
+from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 from matcher.trust import untrusted
 
@@ -90,7 +90,7 @@ def _is_key(text: str) -> bool:
 
 def revoke_sessions(state: Exchange, command: c.RevokeSessions, at: int) -> Outcome:
     if state.accounts[command.account].parent is not None:
-        return ONLY_TRADES
+        return SUB_ACCOUNT_ONLY_TRADES
     return [e.SessionsRevoked(at, command.account, state.accounts[command.account].generation + 1)]
 
 
@@ -98,7 +98,7 @@ def set_tier(state: Exchange, command: c.SetTier, at: int) -> Outcome:
     if not 0 <= command.tier <= 1:
         return Rejection(Code.BAD_VALUE, "A tier is 0 (standard) or 1 (premium).")
     if state.accounts[command.account].parent is not None:
-        return ONLY_TRADES
+        return SUB_ACCOUNT_ONLY_TRADES
     return [e.TierSet(at, command.account, command.tier)]
 
 
@@ -106,7 +106,7 @@ def bind_slot(state: Exchange, command: c.BindSlot, at: int) -> Outcome:
     """Bind an account to its slot on chain; once bound it stays."""
     account = state.accounts[command.account]
     if account.parent is not None:
-        return ONLY_TRADES
+        return SUB_ACCOUNT_ONLY_TRADES
     if (account.page, account.slot) == (command.page, command.slot):
         return Repeated((e.SlotBound(at, account.id, command.page, command.slot),))
     if account.page >= 0 or (command.page, command.slot) in state.slots:
@@ -146,7 +146,7 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
         return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
     account = state.accounts[command.account]
     if account.parent is not None:
-        return ONLY_TRADES
+        return SUB_ACCOUNT_ONLY_TRADES
     if command.account in state.liquidations:
         return BEING_LIQUIDATED
     if command.amount < command.minimum and (account.positions or command.amount != account.balance):

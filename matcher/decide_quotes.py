@@ -18,7 +18,7 @@ from matcher.limits import (
     STANDING_LEVELS_MAX,
     SWITCH_MAX,
 )
-from matcher.rejections import ANOTHER_MARKET, BEING_LIQUIDATED, Code, Outcome, Rejection
+from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_MARKET, Code, Outcome, Rejection
 from matcher.state import Exchange
 
 _BAD_LEVEL: Final = Rejection(Code.BAD_VALUE, "Every level has a positive price and size.")
@@ -32,7 +32,7 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
         return [e.QuotesPulled(at, command.account, command.market, "cancelled")]
     account = state.accounts[command.account]
     if account.market not in (0, command.market):
-        return ANOTHER_MARKET
+        return SUB_ACCOUNT_MARKET
     if command.account in state.liquidations:
         return BEING_LIQUIDATED
     largest = _largest(command, at)
@@ -100,7 +100,7 @@ def subscribe(state: Exchange, command: c.Subscribe, at: int) -> Outcome:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     only = state.accounts[command.account].market
     if only and any(market != only for market in command.markets):
-        return ANOTHER_MARKET
+        return SUB_ACCOUNT_MARKET
     return [e.Subscribed(at, command.account, command.markets)]
 
 
@@ -108,7 +108,7 @@ def set_protection(state: Exchange, command: c.SetProtection, at: int) -> Outcom
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     if state.accounts[command.account].market not in (0, command.market):
-        return ANOTHER_MARKET
+        return SUB_ACCOUNT_MARKET
     valid = (
         0 < command.window <= PROTECTION_WINDOW_MAX
         and 0 <= command.size <= SIZE_MAX

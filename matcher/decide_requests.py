@@ -22,7 +22,7 @@ from matcher.limits import (
     TTL_CLASSES,
 )
 from matcher.marking import only_reduces
-from matcher.rejections import ANOTHER_MARKET, BEING_LIQUIDATED, Code, Outcome, Rejection, Repeated
+from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_MARKET, Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
 from matcher.trust import untrusted
 
@@ -42,7 +42,7 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
         return bad
     account = state.accounts[command.account]
     if account.market not in (0, command.market):
-        return ANOTHER_MARKET
+        return SUB_ACCOUNT_MARKET
     repeated = _repeated(state, account, command)
     if repeated is not None:
         return repeated

@@ -6,7 +6,7 @@ from core.validity import Action
 from matcher import commands as c
 from matcher.gates import in_debt
 from matcher.limits import KEY_LENGTH_MAX
-from matcher.rejections import BEING_LIQUIDATED, ONLY_TRADES, Code, Outcome, Rejection, Repeated
+from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
 from matcher.trust import untrusted
 
@@ -15,7 +15,7 @@ def open_sub_account(state: Exchange, command: c.OpenSubAccount, at: int) -> Out
     """Open the account's sub-account for a market; the same market again returns it, also when the market is settled since."""
     parent = state.accounts[command.account]
     if parent.parent is not None:
-        return ONLY_TRADES
+        return SUB_ACCOUNT_ONLY_TRADES
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     known = next((sub for sub in parent.subs if sub.market == command.market), None)
@@ -35,7 +35,7 @@ def transfer(state: Exchange, command: c.Transfer, at: int) -> Outcome:
     """
     parent = state.accounts[command.account]
     if parent.parent is not None:
-        return ONLY_TRADES
+        return SUB_ACCOUNT_ONLY_TRADES
     kept = state.transfers.get(parent.id)
     known = kept.get(command.key) if kept is not None else None
     if known is not None:

@@ -92,10 +92,12 @@ BEING_LIQUIDATED = Rejection(
     Code.BEING_LIQUIDATED, "The account is being liquidated: nothing is taken from it until that has ended."
 )
 
-ONLY_TRADES = Rejection(
+SUB_ACCOUNT_ONLY_TRADES = Rejection(
     Code.SUB_ACCOUNT_ONLY_TRADES, "A sub-account only trades: everything else is its parent's."
 )
-ANOTHER_MARKET = Rejection(Code.SUB_ACCOUNT_MARKET, "A sub-account trades the market that it was opened for.")
+SUB_ACCOUNT_MARKET = Rejection(
+    Code.SUB_ACCOUNT_MARKET, "A sub-account trades the market that it was opened for."
+)
 
 Outcome = list[Event] | Rejection | Repeated
 """What a command leads to."""

@@ -18,7 +18,7 @@ from perpdex_sdk.link import Link
 from perpdex_sdk.markets import Market
 from perpdex_sdk.orders import OpenRequest
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
-from perpdex_sdk.rest import Account, FillStatus, MarginPreview, Rest, Session, Withdrawal
+from perpdex_sdk.rest import Account, FillStatus, MarginPreview, Rest, Session, Transfer, Withdrawal
 
 log = logging.getLogger("perpdex_sdk")
 
@@ -63,10 +63,19 @@ class Agent:
 
     @classmethod
     async def connect(
-        cls, url: str, keypair: Keypair, name: str, *, cancel_on_disconnect: bool = True
+        cls,
+        url: str,
+        keypair: Keypair,
+        name: str,
+        *,
+        cancel_on_disconnect: bool = True,
+        subaccount: int | None = None,
     ) -> "Agent":
-        """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`."""
-        agent = cls(Rest(url), keypair, name, cancel_on_disconnect)
+        """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
+
+        With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`.
+        """
+        agent = cls(Rest(url, subaccount=subaccount), keypair, name, cancel_on_disconnect)
         try:
             agent._session = await agent.rest.sign_in(keypair, name)
             agent.markets = {market.symbol: market for market in await agent.rest.markets()}
@@ -95,7 +104,7 @@ class Agent:
 
     @property
     def account(self) -> int:
-        return self._signed_in().account
+        return self._signed_in().account if self.rest.subaccount is None else self.rest.subaccount
 
     @property
     def balance(self) -> Decimal:
@@ -239,6 +248,28 @@ class Agent:
         """Have `handler` called for every message of that kind, in order. It must not block."""
         self._handlers.setdefault(kind, []).append(handler)
 
+    # --- sub-accounts ---
+
+    async def sub_account(self, market: str) -> "Agent":
+        """The isolated sub-account for a market, opened when there is none, as an agent with a connection of its own.
+
+        It must be closed like this one. Put collateral in with `transfer`.
+        """
+        opened = await self.rest.open_sub_account(market)
+        return await Agent.connect(
+            self.rest.url,
+            self.keypair,
+            self.name,
+            cancel_on_disconnect=self._cancel_on_disconnect,
+            subaccount=opened.account,
+        )
+
+    async def transfer(
+        self, giver: int, receiver: int, amount: Decimal | str, key: str | None = None
+    ) -> Transfer:
+        """Move collateral from account `giver` to `receiver`: this one and a sub-account of its, either way."""
+        return await self.rest.transfer(giver, receiver, _text(amount), key or self._next_id())
+
     # --- money ---
 
     async def deposit(self, amount: Decimal | str, rpc_url: str | None = None) -> str:
@@ -302,6 +333,7 @@ class Agent:
             "token": self._signed_in().token,
             "resume_from": self._own_books().head,
             "cancel_on_disconnect": self._cancel_on_disconnect,
+            "subaccount": self.rest.subaccount,
         }
         self._ready.clear()
         self._link.send(_encoded("auth", "auth", fields))

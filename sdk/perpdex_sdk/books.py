@@ -28,6 +28,7 @@ class Books:
         self.start_from(snapshot)
 
     def start_from(self, snapshot: Account) -> None:
+        self.account = snapshot.account
         self.head = snapshot.head
         self.balance = micro(snapshot.balance)
         self.held = {
@@ -52,6 +53,8 @@ class Books:
                 self._change(moved)
         elif isinstance(event, m.Deposit | m.Funding):
             self.balance += micro(event.amount)
+        elif isinstance(event, m.Transfer):
+            self.balance += micro(event.amount) * (1 if event.receiver == self.account else -1)
         elif isinstance(event, m.Withdrawal) and event.status != "paid":
             self.balance += micro(event.amount) * (-1 if event.status == "reserved" else 1)
         elif isinstance(event, m.MarketSettled):

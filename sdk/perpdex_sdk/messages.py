@@ -146,6 +146,24 @@ class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
     signature: str
 
 
+class SubAccountOpened(Numbered, frozen=True, tag="sub_account_opened"):
+    """Account `parent` has the isolated sub-account `account` for `market`; both are told."""
+
+    account: int
+    parent: int
+    market: str
+    name: str
+
+
+class Transfer(Numbered, frozen=True, tag="transfer", rename={"giver": "from", "receiver": "to"}):
+    """Collateral went from one account to its parent or sub-account; both are told."""
+
+    giver: int
+    receiver: int
+    amount: str
+    key: str
+
+
 class Funding(Numbered, frozen=True, tag="funding"):
     """The account's part of an hour's funding; `amount` came in, a negative one was paid."""
 
@@ -290,6 +308,8 @@ Incoming = (
     | SessionsRevoked
     | Deposit
     | Withdrawal
+    | SubAccountOpened
+    | Transfer
     | Funding
     | Fill
     | MarketSettled

@@ -38,6 +38,43 @@ class Place(msgspec.Struct, frozen=True):
     slot: int
 
 
+class SubAccount(msgspec.Struct, frozen=True):
+    """An isolated sub-account as its parent sees it."""
+
+    account: int
+    market: str
+    balance: str
+    equity: str
+    requirement: str
+    maintenance: str
+    available: str
+    withdrawable: str
+    leverage: str | None
+    liquidation_price: str | None
+    size: str
+    head: int
+
+
+class SubAccountOpened(msgspec.Struct, frozen=True):
+    """`repeated`: it was there before."""
+
+    account: int
+    parent: int
+    market: str
+    name: str
+    repeated: bool
+
+
+class Transfer(msgspec.Struct, frozen=True, rename={"giver": "from", "receiver": "to"}):
+    """Collateral that moved; `repeated`: it had before, under the same key."""
+
+    giver: int
+    receiver: int
+    amount: str
+    key: str
+    repeated: bool
+
+
 class Account(msgspec.Struct, frozen=True):
     account: int
     balance: str
@@ -52,6 +89,8 @@ class Account(msgspec.Struct, frozen=True):
     escrow: Place | None
     maintenance: str = "0"
     leverage: str | None = None
+    parent: int | None = None
+    subaccounts: list[SubAccount] = []
 
 
 class Risk(msgspec.Struct, frozen=True):
@@ -273,9 +312,14 @@ class _InsuranceChanges(msgspec.Struct, frozen=True):
 
 
 class Rest:
-    """Typed calls. Reads and idempotent calls are repeated a few times when the exchange cannot be reached."""
+    """Typed calls. Reads and idempotent calls are repeated a few times when the exchange cannot be reached.
 
-    def __init__(self, url: str, timeout: float = 10.0) -> None:
+    With `subaccount` they act for that sub-account of the account that signs in.
+    """
+
+    def __init__(self, url: str, timeout: float = 10.0, subaccount: int | None = None) -> None:
+        self.url = url
+        self.subaccount = subaccount
         self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
         self._token = ""
 
@@ -307,6 +351,15 @@ class Rest:
 
     async def account(self) -> Account:
         return await self._call("GET", "/api/v1/account", Account)
+
+    async def open_sub_account(self, market: str) -> SubAccountOpened:
+        """The account's isolated sub-account for a market, opened when there is none."""
+        return await self._call("POST", "/api/v1/account/subaccounts", SubAccountOpened, {"market": market})
+
+    async def transfer(self, giver: int, receiver: int, amount: str, key: str) -> Transfer:
+        """Move collateral between the account and a sub-account of its, once for each key."""
+        body = {"from": giver, "to": receiver, "amount": amount, "key": key}
+        return await self._call("POST", "/api/v1/account/transfers", Transfer, body)
 
     async def margin_preview(self, market: str, side: str, size: str, price: str) -> MarginPreview:
         body = {"market": market, "side": side, "size": size, "price": price}
@@ -385,6 +438,8 @@ class Rest:
         self, method: str, path: str, kind: type[T], body: dict[str, Any] | None = None, tries: int = TRIES
     ) -> T:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if self.subaccount is not None:
+            path += f"{'&' if '?' in path else '?'}subaccount={self.subaccount}"
         for attempt in range(tries):
             try:
                 response = await self._http.request(method, path, json=body, headers=headers)
