@@ -20,6 +20,7 @@ from core.operator_events import (
     WithdrawalsHeld,
 )
 from core.quantities import SECOND
+from core.subaccount_events import SubAccountOpened, Transferred
 
 History = list[tuple[int, e.Event]]
 AGENTS = range(16, 24)
@@ -28,7 +29,9 @@ AGENTS = range(16, 24)
 def _setup() -> list[e.Event]:
     listed: list[e.Event] = [e.MarketListed(0, market) for market in DEFAULT_MARKETS[:2]]
     registered = [e.AgentRegistered(n, 16 + n, f"owner{n // 2}", f"agent{n}") for n in range(8)]
-    return listed + registered + [e.SlotBound(n, 16 + n, 0, 2 + n) for n in range(8)]
+    bound = [e.SlotBound(n, 16 + n, 0, 2 + n) for n in range(8)]
+    opened = [SubAccountOpened(9, 24, 16, 1, "agent0/1"), SubAccountOpened(9, 25, 17, 2, "agent1/2")]
+    return [*listed, *registered, *bound, *opened]
 
 
 def _filled(rng: random.Random, at: int, fill: int, positions: dict[tuple[int, int], int]) -> list[e.Event]:
@@ -137,7 +140,7 @@ def history(seed: int, length: int) -> History:
     fills = withdrawals = batches = hours = liquidations = 0
     for step in range(length):
         at = step * SECOND // 3
-        match rng.randrange(14):
+        match rng.randrange(15):
             case 0 | 1:
                 account, amount = rng.choice(AGENTS), rng.randrange(1, 10**9)
                 events.append(e.DepositCredited(at, account, amount, f"signature:{step}"))
@@ -164,6 +167,9 @@ def history(seed: int, length: int) -> History:
             case 8:
                 liquidations += 1
                 events += _liquidated(rng, at, liquidations, positions)
+            case 9:
+                pair = rng.choice(((16, 24), (17, 25)))[:: rng.choice((1, -1))]
+                events.append(Transferred(at, f"transfer{step}", *pair, rng.randrange(1, 10**6)))
             case _:
                 fills += 1
                 events += _filled(rng, at, fills, positions)

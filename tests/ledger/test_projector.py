@@ -103,6 +103,11 @@ def test_the_tables_hold_what_the_events_say(postgres_url, history_of):
     deposits = [event for event in events if isinstance(event, e.DepositCredited)]
     assert sorted(row[0] for row in found["deposits"]) == sorted(event.key for event in deposits)
     assert {row[6] for row in found["withdrawals"]} == {"paid", "released"}
+    tiers = {event.account: event.tier for event in events if isinstance(event, e.TierSet)}
+    assert [row for row in found["agents"] if row[0] >= 24] == [
+        (24, 19, 9, "owner0", "agent0/1", tiers.get(16, 0), -1, -1, 16, 1),
+        (25, 20, 9, "owner0", "agent1/2", tiers.get(17, 0), -1, -1, 17, 2),
+    ]
     assert [row[4] for row in found["cuts"]] == _fills_between_cuts(events)
 
 
