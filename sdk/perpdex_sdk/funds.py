@@ -115,9 +115,11 @@ def must_pay_only(
 async def _own_place(rest: Rest) -> Place:
     """The account's slot; the exchange opens it moments after registration."""
     for _ in range(SLOT_TRIES):
-        place = (await rest.account()).escrow
-        if place is not None:
-            return place
+        account = await rest.account()
+        if account.parent is not None:
+            raise DepositFailed("a sub-account takes no deposits: deposit with its parent, then transfer")
+        if account.escrow is not None:
+            return account.escrow
         await asyncio.sleep(SLOT_PAUSE)
     raise DepositFailed("the exchange has not opened a slot in the escrow for this account")
 

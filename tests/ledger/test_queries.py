@@ -70,7 +70,7 @@ async def test_fills_of_a_batch(queries, records):
 
 
 async def test_a_statement_explains_the_balance(queries, records):
-    for account in range(0, 24):
+    for account in range(0, 26):
         expected, balance = [], 0
         for seq, event in records:
             for line, posting in enumerate(postings(event)):

@@ -9,7 +9,7 @@ import pytest
 from solders.keypair import Keypair
 
 from matcher import commands as c
-from perpdex_sdk import Agent, Refused
+from perpdex_sdk import Agent, DepositFailed, Refused
 from perpdex_sdk import messages as m
 
 
@@ -62,6 +62,8 @@ async def test_the_same_market_gives_the_same_sub_account(family: tuple[Agent, A
     assert (again.account, again.repeated) == (sub.account, True)
     with pytest.raises(Refused, match="sub-account only trades"):
         await sub.rest.open_sub_account("BTC-PERP")
+    with pytest.raises(DepositFailed, match="deposit with its parent"):
+        await sub.deposit("1")
 
 
 async def test_a_sub_accounts_connection_comes_back_to_it(exchange: Any, family: tuple[Agent, Agent]) -> None:
