@@ -215,6 +215,51 @@ def test_whatever_becomes_of_a_sub_account_its_parent_keeps_every_micro_unit(
     assert state_hash(replayed(world.journal)) == state_hash(world.state)
 
 
+MOVES = st.lists(
+    st.tuples(
+        st.sampled_from(["mark", "other", "sub", "parent", "there", "home"]),
+        st.sampled_from([-12_000, -4_000, -500, 500, 4_000, 12_000]),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+def played(world, moves, *, sub_trades):
+    """The parent after `moves`: it trades market 2, its sub-account market 1 or not at all; collateral that can go comes and goes."""
+    family = Family(world, 10**12)
+    lent = 0
+    for number, (kind, amount) in enumerate(moves):
+        side, lots = (1 if amount > 0 else -1), abs(amount)
+        if kind == "mark":
+            family.mark(max(1_000, world.state.indexes[1].price + amount))
+        elif kind == "other":
+            world.now += SECOND
+            world.index(2, max(1_000, world.state.indexes[2].price + amount))
+            world.pass_time(0)
+        elif kind == "parent" or (sub_trades and kind == "sub"):
+            market, account = (2, family.parent) if kind == "parent" else (1, family.sub)
+            index = world.state.indexes[market].price
+            world.quotes(family.maker, [(index - 1, lots)], [(index + 1, lots)], market=market)
+            world.request(account, f"k{number}", side, lots, index + side, market=market)
+            world.play(c.CancelAll(family.maker))
+        elif kind == "there":
+            moved = world.do(c.Transfer(family.parent, family.parent, family.sub, lots, f"t{number}"))
+            lent += lots if isinstance(moved, list) else 0
+        elif kind == "home":
+            moved = world.do(c.Transfer(family.parent, family.sub, family.parent, lots, f"t{number}"))
+            lent -= lots if isinstance(moved, list) else 0
+    parent = world.state.accounts[family.parent]
+    held = [(market, one.size, one.cost) for market, one in parent.positions.items()]
+    return parent.balance + lent, held
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=MOVES)
+def test_but_for_transfers_a_parent_is_what_it_would_be_had_its_sub_account_never_traded(new_world, moves):
+    assert played(new_world(), moves, sub_trades=True) == played(new_world(), moves, sub_trades=False)
+
+
 def check_slots(state):
     """After a cut the slots hold what deposits left, none less than nothing, and without a debt each what its accounts have."""
     slots = [account for account in state.accounts.values() if account.page >= 0]
