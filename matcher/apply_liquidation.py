@@ -62,7 +62,7 @@ def _hand_over(state: Exchange, account: int, parts: tuple[le.Handover, ...]) ->
         giver.balance += part.realized
         other.balance += part.other_realized
         clearing.balance -= part.realized + part.other_realized
-        state.watch.suspect(part.other)
+    state.watch.suspect_many([part.other for part in parts])
 
 
 def _ended(state: Exchange, event: le.LiquidationEnded) -> None:

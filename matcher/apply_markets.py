@@ -39,9 +39,7 @@ def _take_over(state: Exchange, market: Market, at: int) -> None:
     before = state.markets.get(market.id)
     state.markets[market.id] = market
     if before is not None and before != market:
-        for account in state.accounts.values():
-            if market.id in account.positions:
-                state.watch.suspect(account.id)
+        state.watch.suspect_many([one.id for one in state.accounts.values() if market.id in one.positions])
     if market.alarm is None:
         state.breakers.lows.pop(market.id, None)
     elif before is None or before.alarm != market.alarm:
@@ -82,7 +80,7 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
         accounts[CLEARING].balance -= end.realized
         if end.account in state.liquidations:
             state.liquidations[end.account].step = "delisted"
-        state.watch.suspect(end.account)
+    state.watch.suspect_many([end.account for end in event.positions])
     accounts[INSURANCE].balance -= event.fund
     state.watch.suspect(INSURANCE)
     if event.positions:

@@ -1,5 +1,6 @@
 """What stops by itself: withdrawals while somebody is below zero, and growth that is too fast. Changes nothing."""
 
+from core.accounts import INSURANCE
 from core.events import Event, MarketStatusSet
 from core.market import MarketStatus
 from core.open_interest import followed, jumped
@@ -10,11 +11,15 @@ from matcher.state import Exchange
 def withdrawals_gated(state: Exchange) -> str:
     """Why no withdrawal is reserved now; empty when they are.
 
-    Costs what the accounts cost that are being liquidated or were seen below zero by the last cut: almost always none.
+    Costs what the accounts cost that are being liquidated, are about to be, or were seen below zero by the last cut: almost always
+    none. The insurance fund is always asked: what it owes after it has lost all its positions shows nowhere else before the next cut.
     """
     if state.breakers.held:
         return "The operator holds withdrawals."
-    suspects = state.breakers.negative | state.liquidations.keys()
+    state.watch.look(state)
+    if state.watch.behind:
+        return "Accounts are being looked at whether one is below zero: withdrawals go on in a moment."
+    suspects = state.breakers.negative | state.liquidations.keys() | state.watch.due | {INSURANCE}
     if any(state.margin_of(state.accounts[id]).equity < 0 for id in suspects):
         return "An account is below zero: withdrawals go on once its debt is paid."
     return ""

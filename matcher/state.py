@@ -269,7 +269,7 @@ class Exchange:
         """Instant of the next thing to be done: in the past when an account is to be liquidated or warned; 0 when there is none."""
         watch = self.watch
         watch.look(self)
-        if watch.due or watch.warned:
+        if watch.due or watch.warned or watch.behind:
             return AT_ONCE
         earliest = self.book.earliest()
         return earliest[0] if earliest is not None else 0

@@ -108,7 +108,11 @@ async def test_a_paid_hour_is_in_the_history_of_market_and_account(hours: Hours)
     assert (await hours.get("/account/funding", hours.makers[1]))["payments"] == []
 
 
-async def test_an_account_is_told_its_own_part(hours: Hours) -> None:
+@pytest.mark.parametrize("at_once", [1_000, 1])
+async def test_an_account_is_told_its_own_part(
+    hours: Hours, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("api.streams.PART", at_once)
     hours.sample()
     before = Decimal((await hours.get("/account", hours.trader))["balance"])
     await hours.end()
