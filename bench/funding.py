@@ -20,11 +20,11 @@ from core.accounts import INSURANCE, TREASURY
 from core.funding import HOUR, charge_per_lot, payment
 from core.funding_hour import hour_of
 from core.market import DEFAULT_MARKETS
-from core.position import Position
 from core.quantities import share_down
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.decide import decide
+from matcher.holding import hold
 from matcher.image import dump, load
 from matcher.state import AT_ONCE, Exchange, conserved
 
@@ -66,7 +66,7 @@ def populated(positions: int) -> tuple[Exchange, int]:
         registered = play(state, c.RegisterAgent(owner(number + 1), "benchmark"), START)[0]
         account = state.accounts[registered.account]  # type: ignore[attr-defined]
         size = (1 + number // 2 % 97) * (1 if number % 2 else -1)
-        account.positions[MARKET.id] = Position(size, size * value)
+        hold(state, account, MARKET.id, size, size * value)
     stood = tuple(range(16, 16 + positions, 100))
     for account in range(16, 16 + positions):
         apply(state, e.DepositCredited(START, account, 10 * value, f"deposit {account}"))

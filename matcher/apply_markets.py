@@ -39,7 +39,7 @@ def _take_over(state: Exchange, market: Market, at: int) -> None:
     before = state.markets.get(market.id)
     state.markets[market.id] = market
     if before is not None and before != market:
-        state.watch.suspect_many([one.id for one in state.accounts.values() if market.id in one.positions])
+        state.watch.suspect_many(sorted(state.holders.get(market.id, ())))
     if market.alarm is None:
         state.breakers.lows.pop(market.id, None)
     elif before is None or before.alarm != market.alarm:
@@ -56,6 +56,10 @@ def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
     state.statuses[event.market] = MarketStatus(event.status)
     if event.status == MarketStatus.OPEN:
         state.breakers.closing.pop(event.market, None)
+        for account, going in state.liquidations.items():
+            if event.market in state.accounts[account].positions:
+                going.go_on()
+                state.watch.suspect(account)
     else:
         state.breakers.closing.setdefault(event.market, event.at)
     state.follow_index(event.market)
@@ -81,6 +85,10 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
         if end.account in state.liquidations:
             state.liquidations[end.account].step = "delisted"
     state.watch.suspect_many([end.account for end in event.positions])
+    if event.uncovered:
+        # Who owes without holding anything is watched by nobody.
+        holders = (accounts[end.account] for end in event.positions)
+        state.breakers.negative.update(one.id for one in holders if one.balance < 0 and not one.positions)
     accounts[INSURANCE].balance -= event.fund
     state.watch.suspect(INSURANCE)
     if event.positions:

@@ -84,11 +84,7 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
 
 def _held(state: Exchange, market: int, funding: MarketFunding) -> list[tuple[AccountId, int]]:
     """Positions (account, lots) at the end of the oldest unpaid hour, ascending by account, as accounts are kept."""
-    held = [
-        (id, account.positions[market].size)
-        for id, account in state.accounts.items()
-        if market in account.positions
-    ]
+    held = [(one.id, one.positions[market].size) for one in state.holders_of(market)]
     if moved := funding.moved():
         sizes = dict(held) | moved
         held = [(id, size) for id, size in sorted(sizes.items()) if size]

@@ -248,6 +248,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
     account.positions = {id: Position(size, cost) for id, size, cost in image.positions}
     for id, size, _ in image.positions:
         state.open_interest[id] += max(0, size)
+        state.holders.setdefault(id, set()).add(account.id)
     for closed in image.closed:
         account.keep(closed)
     account.warned = image.warned

@@ -21,6 +21,7 @@ from core.events import Filled
 from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
 from core.quantities import MILLION
 from core.validity import Action
+from matcher.limits import AUCTION_PAUSE, AUCTION_PAUSE_MAX
 
 if TYPE_CHECKING:
     from matcher.state import Account, Exchange
@@ -40,7 +41,8 @@ class Liquidation(msgspec.Struct):
     """A liquidation that goes on. `step` is what closed something last, `fills` those of an auction whose record is not written yet.
 
     The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, and the
-    record after which that was `decided`. While `paused` no auction is opened.
+    record after which that was `decided`. No auction is opened before `until`, when it is paused; `vain` are the pauses since somebody
+    bought.
     """
 
     id: int
@@ -51,7 +53,20 @@ class Liquidation(msgspec.Struct):
     asked: int = 0
     limit: int = 0
     decided: int = 0
-    paused: bool = False
+    until: int = 0
+    vain: int = 0
+
+    @property
+    def paused(self) -> bool:
+        return self.until > 0
+
+    def pause(self) -> int:
+        """How long to wait after one more auction in vain, in nanoseconds."""
+        return min(AUCTION_PAUSE << self.vain, AUCTION_PAUSE_MAX)
+
+    def go_on(self) -> None:
+        """Open the next auction now, and wait no longer after it than after the first."""
+        self.until = self.vain = 0
 
 
 class Edges:
@@ -221,7 +236,7 @@ class Watch:
             return
         risk = state.standing(account)
         now = stage(risk.equity, risk.maintenance)
-        if going is not None and going.paused and (now is Stage.AUCTION or account.id == INSURANCE):
+        if going is not None and going.paused and self._may_wait(account, now):
             self._watch(state, account, risk, TAKEOVER_LEVEL)
         elif going is not None or risk.liquidatable:
             if not self._waits(account, Action.LIQUIDATE):
@@ -239,6 +254,10 @@ class Watch:
             self._watch(state, account, risk, next(further, MILLION))
             if account.warned:
                 self._watch_recovery(state, account, risk)
+
+    def _may_wait(self, account: "Account", now: Stage) -> bool:
+        """Whether a pause holds: nobody takes the fund over, so it waits whatever its stage, until it is out of trouble."""
+        return now is Stage.AUCTION or (account.id == INSURANCE and now is not Stage.NONE)
 
     def _waits(self, account: "Account", action: Action) -> bool:
         """Whether a market of the account's has no price that is trusted; it is looked at again with the market's next one."""

@@ -8,6 +8,7 @@ from core import liquidation_events as le
 from core.accounts import INSURANCE, TREASURY
 from core.events import concerns, seen_by
 from core.liquidation import LiquidationTerms
+from core.market import MarketStatus
 from core.quantities import SECOND
 from matcher import commands as c
 from matcher.apply import apply
@@ -432,3 +433,54 @@ def test_terms_are_the_markets(new_world):
     world.quotes(crash.maker, [(592_920, 10**6)], [])
     sliced = only(crash.at_once(), le.LiquidationSliced)
     assert (sliced.asked, sliced.fee, sliced.terms) == (50_000, 29_646_000, terms)
+
+
+def pauses(crash, times):
+    """Seconds between an auction in vain and the next."""
+    world, found = crash.world, []
+    for _ in range(times):
+        due = next(
+            due
+            for due, *_ in sorted(world.state.book.deadlines)
+            if due == world.state.liquidations[crash.trader].until
+        )
+        found.append((due - world.now) // SECOND)
+        while world.now < due:
+            world.pass_time(min(SECOND, due - world.now))
+            world.index(1, world.state.indexes[1].price)
+        world.pass_time(0)
+    return found
+
+
+def test_the_longer_nobody_bids_the_rarer_it_is_asked_and_recorded(crash):
+    world = crash.world
+    crash.mark(592_500)
+    before = world.state.seq
+    assert pauses(crash, 7) == [2, 4, 8, 16, 32, 32, 32]
+    recorded = [
+        event for event in world.journal[before:] if not isinstance(event, e.IndexUpdated | e.PremiumSampled)
+    ]
+    assert kinds(recorded) == ["RequestClosed", "LiquidationSliced"] * 7
+    # As soon as somebody buys, the next one is asked for as soon as at the start.
+    world.quotes(crash.maker, [(592_400, 7)], [])
+    sold = world.pass_time(32 * SECOND)
+    assert only(sold, e.Filled).size == 7
+    assert pauses(crash, 2) == [2, 4]
+
+
+def test_a_pause_does_not_hide_an_account_that_falls_to_the_fund(crash):
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**12, "fund"))
+    crash.mark(592_500)
+    assert pauses(crash, 5)[-1] == 32
+    assert "TakenOver" in kinds(crash.mark(590_000))
+
+
+def test_an_auction_is_opened_as_soon_as_its_market_is(crash):
+    world = crash.world
+    crash.mark(592_500)
+    world.play(c.SetMarketStatus(1, MarketStatus.PAUSED))
+    assert pauses(crash, 4)[-1] == 16
+    world.play(c.Subscribe(crash.maker, (1,)))
+    world.play(c.SetMarketStatus(1, MarketStatus.OPEN))
+    assert only(crash.at_once(), e.RequestOpened).account == crash.trader
