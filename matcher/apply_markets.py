@@ -7,7 +7,14 @@ from core.accounts import CLEARING, INSURANCE
 from core.market import Market, MarketStatus
 from core.market_limits import with_limits
 from core.open_interest import Lows
-from core.operator_events import LimitsSet, MarketSettled, OpenInterestJumped, WithdrawalsHeld
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    OpenInterestJumped,
+    ReviewOrdered,
+    SaleOrdered,
+    WithdrawalsHeld,
+)
 from core.quantities import Lots, Nanos
 from matcher.apply_book import Applier
 from matcher.book import Ladder
@@ -99,11 +106,17 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
     state.follow_index(market)
 
 
+def _noted(state: Exchange, event: SaleOrdered | ReviewOrdered) -> None:
+    """Only for the audit trail: what it leads to has records and events of its own."""
+
+
 MARKET_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.MarketListed: _market_listed,
     e.MarketStatusSet: _market_status_set,
     LimitsSet: _limits_set,
     OpenInterestJumped: _open_interest_jumped,
     WithdrawalsHeld: _withdrawals_held,
+    SaleOrdered: _noted,
+    ReviewOrdered: _noted,
     MarketSettled: _market_settled,
 }

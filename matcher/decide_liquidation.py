@@ -20,6 +20,7 @@ from core.liquidation_events import (
     ReviewAsked,
     TakenOver,
 )
+from core.operator_events import ReviewOrdered, SaleOrdered
 from core.position import Position
 from core.quantities import AccountId, Lots, MicroUsdc
 from core.validity import Action
@@ -175,13 +176,15 @@ def sell_inventory(state: Exchange, command: c.SellInventory, at: int) -> Outcom
     part = closing(mark, held.size, lots, 0, mark.maintenance_of(held.size))
     value = part.fillable_value(terms.spread, terms.urgency)
     limit = -(-value // (part.size * tick_value)) if held.size > 0 else value // (part.size * tick_value)
-    return _auction(state, fund, command.market, -part.size, max(1, limit), at)
+    ordered = [SaleOrdered(at, command.market, command.who, command.why)] if command.why else []
+    return [*ordered, *_auction(state, fund, command.market, -part.size, max(1, limit), at)]
 
 
 def review_account(state: Exchange, command: c.ReviewAccount, at: int) -> Outcome:
     if command.account not in state.owned and command.account != INSURANCE:
         return Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")
-    return [ReviewAsked(at, command.account)]
+    ordered = [ReviewOrdered(at, command.account, command.who, command.why)] if command.why else []
+    return [*ordered, ReviewAsked(at, command.account)]
 
 
 def _taken_over(state: Exchange, account: Account, parts: tuple[Part, ...]) -> tuple[Handover, ...]:

@@ -275,7 +275,8 @@ def test_a_paused_account_is_taken_over_as_soon_as_its_mark_is_there(crash):
 def test_the_fund_keeps_its_floor_besides_the_maintenance_of_what_it_holds(crash, floor, taken):
     world = crash.world
     world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
-    assert world.play(c.SetInsuranceFloor(floor)) == [le.InsuranceFloorSet(world.now, floor)]
+    order = c.SetInsuranceFloor(floor, who="ada", why="grown")
+    assert world.play(order) == [le.InsuranceFloorSet(world.now, floor, "ada", "grown")]
     assert world.play(c.SetInsuranceFloor(floor)) == []
     assert world.refuse(c.SetInsuranceFloor(-1)) == "bad_value"
     only(crash.mark(590_000), le.TakenOver if taken else le.Deleveraged)
