@@ -69,6 +69,10 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
         return Rejection(
             Code.FUNDING_SETTLED, "That hour was settled so long ago that only the ledger has it."
         )
+    if state.statuses[market] == MarketStatus.SETTLED:
+        return Rejection(
+            Code.MARKET_SETTLED, "The market was delisted: nobody holds it, and no hour of it is owed."
+        )
     if number * HOUR > at:
         return Rejection(Code.FUNDING_NOT_DUE, "That hour has not ended.")
     owed = funding.owed(at)

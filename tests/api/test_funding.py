@@ -175,6 +175,9 @@ async def test_an_hour_that_cannot_be_paid_now_says_so_with_a_code(hours: Hours)
     assert listed[0]["settled"] < hours.hour
     assert [one["symbol"] for one in listed] == ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
     first = (await hours.pay(hours.hour)).json()
+    hours.exchange.engine.submit(c.DelistMarket(2, force=True), None)
+    listed = (await hours.exchange.http.get("/api/v1/operator/funding", headers=headers)).json()
+    assert [one["symbol"] for one in listed] == ["BTC-PERP", "SOL-PERP"]
     again = (await hours.pay(hours.hour)).json()
     assert (first["repeated"], again["repeated"]) == (False, True)
     assert again["events"] == first["events"]
