@@ -139,10 +139,14 @@ class InsuranceFloorSet(Event, frozen=True, array_like=True, tag=48):
 
 
 class LiquidationPaused(Event, frozen=True, array_like=True, tag=118):
-    """Volatile: no auction of the account's before `until`, because nobody bid or its market may not fill."""
+    """Volatile: no auction of the account's before `until`, because nobody bid or its market may not fill.
+
+    `stuck`: it is the insurance fund, and nobody can pay for what it holds.
+    """
 
     account: int
     until: int
+    stuck: bool = False
 
 
 class PriceAwaited(Event, frozen=True, array_like=True, tag=119):

@@ -88,7 +88,7 @@ def _floor_set(state: Exchange, event: le.InsuranceFloorSet) -> None:
 
 def _paused(state: Exchange, event: le.LiquidationPaused) -> None:
     going = state.liquidations[event.account]
-    going.until = event.until
+    going.until, going.stuck = event.until, event.stuck
     going.vain += 1
     heappush(state.book.deadlines, (event.until, RESUME_DEADLINE, event.account, 0))
     state.watch.suspect(event.account)

@@ -109,11 +109,8 @@ def step_due(state: Exchange, account: Account, going: Liquidation, at: int) -> 
         case Deleverage(part):
             closed_some = _deleveraged(state, account, going, part, at)
             # Nobody can pay for the fund's own position now: asking again makes no record.
-            return (
-                [closed_some]
-                if closed_some.parts
-                else [LiquidationPaused(at, account.id, at + AUCTION_PAUSE)]
-            )
+            paused = LiquidationPaused(at, account.id, at + AUCTION_PAUSE, stuck=True)
+            return [closed_some] if closed_some.parts else [paused]
         case _:
             why = "recovered" if account.positions else going.step
             return [LiquidationEnded(at, going.id, account.id, why, risk.equity, risk.maintenance)]

@@ -41,8 +41,8 @@ class Liquidation(msgspec.Struct):
     """A liquidation that goes on. `step` is what closed something last, `fills` those of an auction whose record is not written yet.
 
     The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, and the
-    record after which that was `decided`. No auction is opened before `until`, when it is paused; `vain` are the pauses since somebody
-    bought.
+    record after which that was `decided`. No auction is opened before `until`, when it is paused, and nothing else done either when it
+    is `stuck`; `vain` are the pauses since somebody bought.
     """
 
     id: int
@@ -55,6 +55,7 @@ class Liquidation(msgspec.Struct):
     decided: int = 0
     until: int = 0
     vain: int = 0
+    stuck: bool = False
 
     @property
     def paused(self) -> bool:
@@ -236,7 +237,11 @@ class Watch:
             return
         risk = state.standing(account)
         now = stage(risk.equity, risk.maintenance)
-        if going is not None and going.paused and self._may_wait(account, now):
+        if (
+            going is not None
+            and going.paused
+            and (now is Stage.AUCTION or (going.stuck and now is not Stage.NONE))
+        ):
             self._watch(state, account, risk, TAKEOVER_LEVEL)
         elif going is not None or risk.liquidatable:
             if not self._waits(account, Action.LIQUIDATE):
@@ -254,10 +259,6 @@ class Watch:
             self._watch(state, account, risk, next(further, MILLION))
             if account.warned:
                 self._watch_recovery(state, account, risk)
-
-    def _may_wait(self, account: "Account", now: Stage) -> bool:
-        """Whether a pause holds: nobody takes the fund over, so it waits whatever its stage, until it is out of trouble."""
-        return now is Stage.AUCTION or (account.id == INSURANCE and now is not Stage.NONE)
 
     def _waits(self, account: "Account", action: Action) -> bool:
         """Whether a market of the account's has no price that is trusted; it is looked at again with the market's next one."""

@@ -485,3 +485,18 @@ def test_an_auction_is_opened_as_soon_as_its_market_is(crash):
     world.play(c.Subscribe(crash.maker, (1,)))
     world.play(c.SetMarketStatus(1, MarketStatus.OPEN))
     assert only(crash.at_once(), e.RequestOpened).account == crash.trader
+
+
+def test_a_pause_does_not_keep_the_fund_from_being_deleveraged(crash):
+    """Nobody bids for what the fund holds; while it waits for its next auction the mark takes all that it has."""
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    crash.mark(590_000)
+    assert world.held(INSURANCE)[0] == LOTS
+    fell = crash.mark(582_500)
+    assert only(fell, le.LiquidationStarted).account == INSURANCE
+    assert kinds(fell)[-1] == "LiquidationPaused"
+    assert world.state.liquidations[INSURANCE].until > world.now + SECOND
+    done = only(crash.mark(550_000), le.Deleveraged)
+    assert (done.account, done.equity < 0) == (INSURANCE, True)
+    assert world.balance(INSURANCE) == 0
