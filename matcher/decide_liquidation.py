@@ -226,11 +226,10 @@ def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Pa
 
 
 def _opposite(state: Exchange, market: int, size: int) -> list[Account]:
-    """Agents' accounts whose position in the market is opposite to `size`."""
+    """Agents' accounts whose position in the market is opposite to `size`, in no order: `deleverage` ranks them."""
+    accounts, holders = state.accounts, state.holders.get(market, ())
     return [
-        one
-        for one in state.holders_of(market)
-        if one.id != INSURANCE and one.positions[market].size * size < 0
+        accounts[id] for id in holders if id != INSURANCE and accounts[id].positions[market].size * size < 0
     ]
 
 
