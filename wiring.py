@@ -39,7 +39,7 @@ from api.withdrawals import TemporalWithdrawals
 from chain.escrow import EscrowClient
 from chain.keys import KeyFileRefused, Signer, create_secret
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
-from core.market import DEFAULT_MARKETS
+from core.market import DEFAULT_MARKETS, MarketStatus
 from core.operator_events import EXCHANGE
 from endings import NotReachable
 from ledger.database import open_pool
@@ -206,16 +206,17 @@ async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Step
 
 async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient) -> PriceFeed:
     """The feed of every market's index, live where Pyth can be reached. Raises `RecordingFailed`."""
-    markets = {market.symbol: market for market in DEFAULT_MARKETS}
+    # A source that is gone with its market must not keep the others from being live.
+    markets = {one.symbol: one for one in DEFAULT_MARKETS if not _ended(engine, one.id)}
     feeds = {symbol: market.feed for symbol, market in markets.items()}
     source = await pick(
         feeds,
         clock=engine.clock,
         hermes=Hermes(http, feeds, [_pyth_signers(settings)], settings.pyth_url, settings.pyth_api_key)
-        if settings.pyth_url
+        if settings.pyth_url and feeds
         else None,
         accounts=PythAccounts.sponsored(http, settings.pyth_rpc_url, feeds)
-        if settings.pyth_rpc_url
+        if settings.pyth_rpc_url and feeds
         else None,
         others=_other_prices(settings, http, markets, engine.clock),
         path=settings.price_recording,
@@ -230,14 +231,23 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
 
 
 def feed_into(engine: Engine, source: Source) -> PriceFeed:
-    """The feed of `source` that tells `engine` every judgement."""
+    """The feed of `source` that tells `engine` every judgement of a market that has not ended."""
     markets = {market.symbol: market for market in DEFAULT_MARKETS}
 
     def on_routed(routed: Routed) -> None:
         market = markets[routed.symbol]
         engine.submit(c.UpdateIndex(market.id, *judgement(routed, market.tick)), None)
 
-    return PriceFeed(source, on_routed, clock=engine.clock)
+    return PriceFeed(
+        source,
+        on_routed,
+        clock=engine.clock,
+        ended=lambda symbol: _ended(engine, markets[symbol].id),
+    )
+
+
+def _ended(engine: Engine, market: int) -> bool:
+    return engine.state.statuses.get(market) == MarketStatus.SETTLED
 
 
 def _pyth_signers(settings: Settings) -> SignerSet:

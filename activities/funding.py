@@ -10,8 +10,8 @@ from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats
 from matcher.commands import SettleFunding
 
-LONG_SETTLED: Final = "funding_settled"
-"""Error type of an hour that was paid so long ago that the engine only knows that it was."""
+DONE_WITH: Final = frozenset({"funding_settled", "market_settled"})
+"""Error types of an hour that was paid so long ago that the engine only knows that it was, and of one that nobody owes any more."""
 
 
 @dataclass
@@ -48,20 +48,20 @@ class FundingActivities:
 
     @activity.defn
     async def funded_markets(self) -> list[MarketHour]:
-        """Every listed market, with the last hour of it that is done with."""
+        """Every market that is not delisted, with the last hour of it that is done with."""
         async with heartbeats():
             return [MarketHour(one.market, one.symbol, one.settled) for one in await self._door.funding()]
 
     @activity.defn
     async def missed_hours(self, of: MarketHour) -> list[int]:
-        """Hours of the market before this one that have not been paid, oldest first."""
+        """Hours of the market before this one that have not been paid, oldest first; none of one that was delisted meanwhile."""
         async with heartbeats():
-            due = next(one for one in await self._door.funding() if one.market == of.market)
-        return [hour for hour in due.unpaid if hour < of.hour]
+            due = [one for one in await self._door.funding() if one.market == of.market]
+        return [hour for one in due for hour in one.unpaid if hour < of.hour]
 
     @activity.defn
     async def pay_hour(self, of: MarketHour) -> PaidHour | None:
-        """Have the engine pay the hour; its first answer when it was paid before, None when that was long ago.
+        """Have the engine pay the hour; its first answer when it was paid before, None when long ago or when the market is delisted.
 
         Raises a retryable error while the hour may not be paid yet: it has not ended by the engine's clock, an earlier one is unpaid,
         or the index is not trusted for funding.
@@ -70,7 +70,7 @@ class FundingActivities:
             async with heartbeats():
                 answer = await self._door.command(SettleFunding(of.market, of.hour))
         except ApplicationError as error:
-            if error.type == LONG_SETTLED:
+            if error.type in DONE_WITH:
                 return None
             raise
         event = answer.event("FundingSettled")

@@ -62,6 +62,7 @@ class Hub:
         self.markets = markets
         self.outbound = Outbound(markets, streams.fee)
         self._connections: dict[int, list[Receiver]] = {}
+        self._spreading = False
         self._open: dict[int, e.RequestOpened] = {}
         self._answers: dict[int, list[asyncio.Future[Outcome | e.RequestClosed]]] = {}
         self._synced: list[tuple[int, asyncio.Future[None]]] = []
@@ -154,17 +155,29 @@ class Hub:
 
     def _durable(self, seq: int, event: Event) -> None:
         """Number the event in the streams of the accounts that it concerns, and tell them."""
-        for account in self._streams.take(seq, event):
-            connections = self._connections.get(account)
-            if connections:
-                number = self._streams.head(account)
-                data = frame(self.outbound.private(account, number, seq, event))
-                for connection in connections:
-                    connection.send_numbered(number, data)
+        self._tell(self._streams.take(seq, event))
+        if self._streams.behind and not self._spreading:
+            self._spreading = True
+            asyncio.get_running_loop().call_soon(self._spread)
         while self._synced and self._synced[0][0] <= seq:
             future = self._synced.pop(0)[1]
             if not future.done():
                 future.set_result(None)
+
+    def _spread(self) -> None:
+        """The next part of a record about very many accounts; the loop has its turn after each."""
+        self._tell(self._streams.go_on())
+        self._spreading = self._streams.behind
+        if self._spreading:
+            asyncio.get_running_loop().call_soon(self._spread)
+
+    def _tell(self, items: list[tuple[int, Item]]) -> None:
+        for account, item in items:
+            connections = self._connections.get(account)
+            if connections:
+                data = self.numbered(account, item)
+                for connection in connections:
+                    connection.send_numbered(item.number, data)
 
     def _send(self, account: int, message: out.Ev) -> None:
         connections = self._connections.get(account)

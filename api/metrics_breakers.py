@@ -1,7 +1,7 @@
 """Circuit breakers in Prometheus and in the log: what changed a market, and growth that is too fast."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
@@ -10,8 +10,16 @@ from prometheus_client.registry import Collector
 
 from api.listening import Listening
 from core.events import MarketStatusSet
+from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
-from core.operator_events import LimitsSet, MarketSettled, OpenInterestJumped, WithdrawalsHeld
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    OpenInterestJumped,
+    ReviewOrdered,
+    SaleOrdered,
+    WithdrawalsHeld,
+)
 from matcher.gates import withdrawals_gated
 from matcher.state import Exchange
 
@@ -30,7 +38,8 @@ class BreakerMetrics(Collector):
             registry=registry,
         )
         listening.to((OpenInterestJumped,), self._jumped)
-        listening.to((MarketStatusSet, LimitsSet, MarketSettled, WithdrawalsHeld), self._decided)
+        decisions = MarketStatusSet | InsuranceFloorSet | LimitsSet | MarketSettled
+        listening.to(get_args(decisions | WithdrawalsHeld | SaleOrdered | ReviewOrdered), self._decided)
         registry.register(self)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -68,6 +77,12 @@ class BreakerMetrics(Collector):
                 )
             case WithdrawalsHeld(held=held):
                 _log.warning("withdrawals held" if held else "withdrawals go on", **said)
+            case InsuranceFloorSet(floor=floor):
+                _log.warning("insurance floor", micro_usdc=floor, **said)
+            case ReviewOrdered(account=account):
+                _log.warning("account reviewed", account=account, **said)
+            case SaleOrdered(market=market):
+                _log.warning("insurance sale", market=self._state.markets[market].symbol, **said)
             case LimitsSet() | MarketSettled():
                 what = "limits set" if isinstance(event, LimitsSet) else "market delisted"
                 _log.warning(what, market=self._state.markets[event.market].symbol, **said)

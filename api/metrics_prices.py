@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from core.market import MarketStatus
 from matcher.state import Exchange
 from matcher.trust import validity
 from oracles.feed import PriceFeed
@@ -30,6 +31,8 @@ class PriceMetrics(Collector):
         )
         now = self._clock()
         for id, market in self._state.markets.items():
+            if self._state.statuses[id] == MarketStatus.SETTLED:
+                continue  # Its index is out of date for ever, and nobody minds.
             validities.add_metric([market.symbol], validity(self._state, id, now))
         accepted = CounterMetricFamily(
             "perpdex_prices",

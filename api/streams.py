@@ -6,6 +6,8 @@ two sources join without a gap or an overlap.
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -18,6 +20,8 @@ KEPT_PER_ACCOUNT: Final = 1_000
 KEPT_AT_START: Final = 20_000
 """Journal records read back at start, so that most agents resume from memory after a restart."""
 FILLS_KEPT: Final = 100_000
+PART: Final = 1_000
+"""Accounts into whose streams a record about very many gets before others have their turn: about a millisecond."""
 LEDGER_PAGE: Final = 500
 CATCH_UP_TRIES: Final = 50
 CATCH_UP_PAUSE: Final = 0.1
@@ -32,6 +36,18 @@ class Item(NamedTuple):
     event: Event
 
 
+class Spread:
+    """A record on its way into the streams of very many accounts: `left` are those that do not have it yet."""
+
+    __slots__ = ("event", "left", "order", "seq")
+
+    def __init__(self, seq: int, event: Event, accounts: tuple[int, ...]) -> None:
+        self.seq = seq
+        self.event = event
+        self.left = set(accounts)
+        self.order = iter(accounts)
+
+
 class OlderEvents(Protocol):
     """Where events that left memory are read."""
 
@@ -44,9 +60,14 @@ class HistoryUnavailable(Exception):
 
 
 class Streams:
-    """Heads and recent events of every account's stream."""
+    """Heads and recent events of every account's stream.
+
+    A record about very many accounts gets into their streams part by part, and into each before any later record does. Until then the
+    stream is as if the record were not on disk yet.
+    """
 
     def __init__(self, heads: dict[int, int]) -> None:
+        self._spreading: deque[Spread] = deque()
         self._heads = heads
         self._recent: dict[int, deque[Item]] = {}
         self._fills: dict[int, tuple[int, Filled]] = {}
@@ -64,21 +85,56 @@ class Streams:
         return streams
 
     def head(self, account: int) -> int:
-        """Newest number that is on disk."""
+        """Newest number that is on disk and in the stream."""
         return self._heads.get(account, 0)
 
-    def take(self, seq: int, event: Event) -> tuple[int, ...]:
-        """Number a durable event; the accounts whose streams have it now, each as its head."""
+    @property
+    def behind(self) -> bool:
+        """Whether a record is not yet in all streams that it belongs to: then `go_on` is to be called."""
+        return bool(self._spreading)
+
+    def take(self, seq: int, event: Event) -> list[tuple[int, Item]]:
+        """Number a durable event; what has come into streams by it, with the account, in order."""
         accounts = concerns(event)
-        for account in accounts:
-            number = self._heads[account] = self._heads.get(account, 0) + 1
-            recent = self._recent.get(account)
-            if recent is None:
-                recent = self._recent[account] = deque(maxlen=KEPT_PER_ACCOUNT)
-            recent.append(Item(number, seq, event))
+        if len(accounts) > PART:
+            self._spreading.append(Spread(seq, event, accounts))
+            return []
         if type(event) is Filled:
             self._remember(seq, event)
-        return accounts
+        if self._spreading:
+            return [
+                item
+                for account in accounts
+                for item in (*self._before(account), self._add(account, seq, event))
+            ]
+        return [self._add(account, seq, event) for account in accounts]
+
+    def go_on(self) -> list[tuple[int, Item]]:
+        """Take the oldest record that is not in all its streams yet into the next few; returns the same as `take`."""
+        if not self._spreading:
+            return []
+        spread = self._spreading[0]
+        accounts = [account for account in islice(spread.order, PART) if account in spread.left]
+        spread.left.difference_update(accounts)
+        if not spread.left:
+            self._spreading.popleft()
+        return [self._add(account, spread.seq, spread.event) for account in accounts]
+
+    def _before(self, account: int) -> Iterator[tuple[int, Item]]:
+        """What was to come into the account's stream before a record that is about to."""
+        for spread in self._spreading:
+            if account in spread.left:
+                spread.left.remove(account)
+                yield self._add(account, spread.seq, spread.event)
+
+    def _add(self, account: int, seq: int, event: Event) -> tuple[int, Item]:
+        number = self._heads[account] = self._heads.get(account, 0) + 1
+        recent = self._recent.get(account)
+        if recent is None:
+            recent = self._recent[account] = deque(maxlen=KEPT_PER_ACCOUNT)
+        item = Item(number, seq, event)
+        recent.append(item)
+        return account, item
 
     def fill(self, number: int) -> tuple[int, Filled] | None:
         """Sequence and event of a recent fill."""
@@ -105,8 +161,9 @@ class Streams:
             if recent is not None:
                 return recent[:limit]
             items = await older.stream(account, after, min(limit, LEDGER_PAGE))
-            if items:
-                return items
+            known = [item for item in items if item.number <= self.head(account)]
+            if known:
+                return known
             await asyncio.sleep(CATCH_UP_PAUSE)
         raise HistoryUnavailable(f"events of account {account} after {after}")
 

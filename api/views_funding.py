@@ -6,6 +6,7 @@ from api import schemas_funding as f
 from api.outbound import MICROSECOND, micros
 from api.units import Markets, MarketUnits, usdc
 from core.funding import HOUR
+from core.market import MarketStatus
 from core.quantities import decimal_from_units
 from core.rates import RATE_UNIT
 from ledger.funding import FundingPayment, FundingRate
@@ -85,7 +86,7 @@ def prediction(state: Exchange, units: MarketUnits, at: int) -> f.FundingPredict
 
 
 def due(state: Exchange, at: int) -> list[f.FundingDueAnswer]:
-    """Every market, by id."""
+    """Every market that is not delisted, by id."""
     return [
         f.FundingDueAnswer(
             market=id,
@@ -94,4 +95,5 @@ def due(state: Exchange, at: int) -> list[f.FundingDueAnswer]:
             unpaid=[one.number for one in funding.owed(at)],
         )
         for id, funding in sorted(state.funding.items())
+        if state.statuses[id] != MarketStatus.SETTLED
     ]

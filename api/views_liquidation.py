@@ -106,7 +106,8 @@ async def overview(state: Exchange) -> s.OperatorLiquidationsAnswer:
 
 def _forgotten(state: Exchange, id: int) -> s.BelowAnswer | None:
     account = state.accounts[id]
-    if not account.positions or id in state.liquidations or id in state.watch.due:
+    known = id in state.liquidations or id in state.watch.due or state.watch.unseen(id)
+    if known or not account.positions:
         return None
     risk = state.margin_of(account)
     if not risk.liquidatable or id in _awaiting(state):

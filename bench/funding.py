@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from api.streams import Streams
 from bench.engine import INDEX, START, owner
 from bench.report import NOISE, table
 from core import events as e
@@ -19,13 +20,13 @@ from core.accounts import INSURANCE, TREASURY
 from core.funding import HOUR, charge_per_lot, payment
 from core.funding_hour import hour_of
 from core.market import DEFAULT_MARKETS
-from core.position import Position
 from core.quantities import share_down
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.decide import decide
+from matcher.holding import hold
 from matcher.image import dump, load
-from matcher.state import Exchange, conserved
+from matcher.state import AT_ONCE, Exchange, conserved
 
 POSITIONS: Final = 100_000
 REPETITIONS: Final = 5
@@ -35,7 +36,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 ABOUT: Final = """\
 One hour of one market is paid: decided, applied and encoded as a journal record. Every second account is long, every hundredth made
 quotes. The naive loop does the same amounts account by account: a record each, applied and encoded by itself. The exchange does
-nothing else meanwhile, so the first figure is how long everybody waits once an hour."""
+nothing else meanwhile, so the first figure is how long everybody waits once an hour. Who paid is then looked at, as the payment may
+have made it liquidatable, and the record is numbered in the private streams of all: others have their turn between the parts."""
 
 
 class Paid(e.Event, frozen=True, array_like=True, tag=90):
@@ -64,10 +66,15 @@ def populated(positions: int) -> tuple[Exchange, int]:
         registered = play(state, c.RegisterAgent(owner(number + 1), "benchmark"), START)[0]
         account = state.accounts[registered.account]  # type: ignore[attr-defined]
         size = (1 + number // 2 % 97) * (1 if number % 2 else -1)
-        account.positions[MARKET.id] = Position(size, size * value)
+        hold(state, account, MARKET.id, size, size * value)
     stood = tuple(range(16, 16 + positions, 100))
+    for account in range(16, 16 + positions):
+        apply(state, e.DepositCredited(START, account, 10 * value, f"deposit {account}"))
     sampled = e.PremiumSampled(START, MARKET.id, hour, 10**9, INDEX + 7, 0, 0, len(stood), stood)
     apply(state, sampled)
+    play(state, c.UpdateIndex(MARKET.id, INDEX + 7, 0, hour * HOUR, "benchmark"), hour * HOUR)
+    while looked(state):
+        pass
     assert conserved(state)
     return state, hour
 
@@ -110,6 +117,55 @@ def one_by_one(state: Exchange, hour: int) -> int:
     return written
 
 
+def looked(state: Exchange) -> bool:
+    """Do the next part of what is due at once; whether there was any."""
+    if state.next_deadline() != AT_ONCE:
+        return False
+    play(state, c.Advance(), state.at)
+    return True
+
+
+def numbered(streams: Streams) -> bool:
+    """Do the next part of the numbering; whether any is left."""
+    streams.go_on()
+    return streams.behind
+
+
+def parts(step: Callable[[], bool]) -> list[float]:
+    """Time of each part, the last of which finds nothing left."""
+    taken, more = [], True
+    while more:
+        started = time.perf_counter()
+        more = step()
+        taken.append(time.perf_counter() - started)
+    return taken
+
+
+def afterwards(image: bytes, hour: int) -> list[tuple[str, ...]]:
+    """What follows an hour's record, part by part."""
+    state = load(image)
+    while looked(state):
+        pass
+    gc.collect()
+    gc.freeze()
+    (event,) = play(state, c.SettleFunding(MARKET.id, hour), hour * HOUR)
+    looks = parts(lambda: looked(state))
+    streams = Streams({})
+    started = time.perf_counter()
+    streams.take(state.seq, event)
+    streamed = [time.perf_counter() - started, *parts(lambda: numbered(streams))]
+    return [
+        (
+            what,
+            str(len(taken)),
+            f"{sum(taken) * 1e3:.0f}",
+            f"{statistics.median(taken) * 1e3:.2f}",
+            f"{max(taken) * 1e3:.2f}",
+        )
+        for what, taken in (("looked at", looks), ("numbered in streams", streamed))
+    ]
+
+
 def seconds(image: bytes, hour: int, measured: Callable[[Exchange, int], int]) -> tuple[list[float], int]:
     """Time of each repetition on an exchange of its own, and the bytes written."""
     taken, written = [], 0
@@ -142,7 +198,10 @@ def main() -> None:
         )
     print("## Funding\n")
     print(f"{ABOUT} {positions:,} positions, median and best of {REPETITIONS} repetitions. {NOISE}\n")
-    print(table(["what", "ms", "best ms", "us a position", "MB in the journal"], rows))
+    print(table(["what", "ms", "best ms", "us a position", "MB in the journal"], rows), end="\n\n")
+    print(
+        table(["afterwards", "parts", "ms in all", "median part, ms", "longest, ms"], afterwards(image, hour))
+    )
 
 
 if __name__ == "__main__":

@@ -52,6 +52,9 @@ class Door:
     def market(self, symbol: str) -> dict[str, Any]:
         return self._ask("GET", f"/api/v1/markets/{symbol}")
 
+    def insurance(self) -> dict[str, Any]:
+        return self._ask("GET", "/api/v1/insurance")
+
     def audit(self, limit: int) -> list[dict[str, Any]]:
         return list(self._ask("GET", f"/api/v1/operator/audit?limit={limit}")["actions"])
 

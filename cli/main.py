@@ -38,6 +38,8 @@ serve = typer.Typer(no_args_is_help=True, help="Run one process of the network."
 app.add_typer(serve, name="serve")
 app.add_typer(operating.market, name="market")
 app.add_typer(operating.withdrawals, name="withdrawals")
+app.add_typer(operating.insurance, name="insurance")
+app.command("review")(operating.review)
 app.command("audit")(operating.audit)
 explain = typer.Typer(
     no_args_is_help=True, help="Say from the journal how something came about, and check it."

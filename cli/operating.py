@@ -1,4 +1,4 @@
-"""`perpdex market`, `perpdex withdrawals` and `perpdex audit`: what operators decide, through the API's operator door.
+"""`perpdex market`, `withdrawals`, `insurance`, `review` and `audit`: what operators decide, through the API's operator door.
 
 Every decision needs a reason and stays in the journal under the name of the credential it was made with.
 """
@@ -21,6 +21,7 @@ from matcher import commands as c
 from settings import Settings
 
 market = typer.Typer(no_args_is_help=True, help="Look at markets and decide about them.")
+insurance = typer.Typer(no_args_is_help=True, help="Look at the insurance fund and decide about it.")
 withdrawals = typer.Typer(no_args_is_help=True, help="Hold withdrawals back, or let them go on.")
 
 Symbol = Annotated[str, typer.Argument(help="the market's symbol, such as BTC-PERP")]
@@ -129,15 +130,65 @@ def release(why: Why, name: As = ME) -> None:
         print("withdrawals go on")
 
 
+@insurance.command("status")
+def insurance_status() -> None:
+    """What the fund has, must keep, and holds."""
+    with _door(ME) as door:
+        print(_fund(door.insurance()))
+
+
+@insurance.command()
+def floor(
+    usdc: Annotated[
+        str, typer.Argument(help="in USDC; below it accounts are deleveraged instead of taken over")
+    ],
+    why: Why,
+    name: As = ME,
+) -> None:
+    """Set what the fund keeps besides the maintenance of its positions."""
+    with _door(name) as door:
+        door.command(c.SetInsuranceFloor(_micro_usdc(usdc), why=why))
+        print(_fund(door.insurance()))
+
+
+@insurance.command()
+def sell(symbol: Symbol, why: Why, name: As = ME) -> None:
+    """Auction a slice of what the fund holds in a market."""
+    with _door(name) as door:
+        led_to = {
+            event["type"] for event in door.command(c.SellInventory(door.market(symbol)["id"], why=why))
+        }
+        if not led_to:
+            print(
+                f"nothing to sell in {symbol}: the fund holds nothing there, sells already, or is being liquidated"
+            )
+        else:
+            print(
+                "sold"
+                if "Filled" in led_to
+                else "nobody bought"
+                if "RequestClosed" in led_to
+                else "makers are asked"
+            )
+        print(_fund(door.insurance()))
+
+
+def review(
+    account: Annotated[int, typer.Argument(min=1, help="the account's number")], why: Why, name: As = ME
+) -> None:
+    """Have the engine look at an account anew: it is liquidated if it is below its maintenance requirement."""
+    with _door(name) as door:
+        door.command(c.ReviewAccount(account, why=why))
+        print(f"account {account} is looked at")
+
+
 def audit(limit: Annotated[int, typer.Option(min=1, max=500, help="how many")] = 50, name: As = ME) -> None:
     """Who decided what, when and why, newest first."""
     with _door(name) as door:
         for one in door.audit(limit):
             at = datetime.fromtimestamp(one["at"] / MILLION, UTC).isoformat(timespec="seconds")
             details = " ".join(f"{key}={value}" for key, value in one["details"].items())
-            print(
-                f"{at}  {one['who']}  {one['action']}  {one['market'] or 'all markets'}: {one['why']}  [{details}]"
-            )
+            print(f"{at}  {one['who']}  {one['action']}  {_about(one)}: {one['why']}  [{details}]")
 
 
 def _set_status(symbol: str, status: MarketStatus, why: str, name: str) -> None:
@@ -156,6 +207,22 @@ def _door(name: str) -> Iterator[Door]:
     except (NotDone, ValueError, ArithmeticError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def _about(one: dict[str, Any]) -> str:
+    """What an entry of the audit trail is about."""
+    if one["action"] == "review":
+        return f"account {one['details']['account']}"
+    return one["market"] or ("the insurance fund" if one["action"] == "insurance_floor" else "all markets")
+
+
+def _fund(found: dict[str, Any]) -> str:
+    held = ", ".join(f"{one['size']} {one['market']}" for one in found["positions"]) or "nothing"
+    return (
+        f"insurance fund: equity {found['equity']} USDC, floor {found['floor']}, holds {held},"
+        f" which requires {found['maintenance']}"
+        + (", being liquidated" if found["being_liquidated"] else "")
+    )
 
 
 def _line(found: dict[str, Any]) -> str:

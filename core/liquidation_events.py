@@ -128,16 +128,25 @@ class MarginWarned(Event, frozen=True, array_like=True, tag=23):
 
 
 class InsuranceFloorSet(Event, frozen=True, array_like=True, tag=48):
-    """What the insurance fund must keep, in micro-USDC, besides the maintenance of its positions, when it takes accounts over."""
+    """What the insurance fund must keep, in micro-USDC, besides the maintenance of its positions, when it takes accounts over.
+
+    `who` and `why` as in `core.operator_events`; empty in records older than those.
+    """
 
     floor: int
+    who: str = ""
+    why: str = ""
 
 
 class LiquidationPaused(Event, frozen=True, array_like=True, tag=118):
-    """Volatile: no auction of the account's before `until`, because nobody bid or its market may not fill."""
+    """Volatile: no auction of the account's before `until`, because nobody bid or its market may not fill.
+
+    `stuck`: it is the insurance fund, and nobody can pay for what it holds.
+    """
 
     account: int
     until: int
+    stuck: bool = False
 
 
 class PriceAwaited(Event, frozen=True, array_like=True, tag=119):

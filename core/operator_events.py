@@ -68,7 +68,25 @@ class WithdrawalsHeld(Event, frozen=True, array_like=True, tag=27):
     why: str
 
 
-OPERATOR_RECORDS: Final = LimitsSet | OpenInterestJumped | MarketSettled | WithdrawalsHeld
+class SaleOrdered(Event, frozen=True, array_like=True, tag=41):
+    """An operator had the insurance fund sell of what it holds in the market: records of the auction follow."""
+
+    market: int
+    who: str
+    why: str
+
+
+class ReviewOrdered(Event, frozen=True, array_like=True, tag=42):
+    """An operator had the engine look at the account; records of its liquidation follow if it is due."""
+
+    account: int
+    who: str
+    why: str
+
+
+OPERATOR_RECORDS: Final = (
+    LimitsSet | OpenInterestJumped | MarketSettled | WithdrawalsHeld | SaleOrdered | ReviewOrdered
+)
 
 
 def end_of(event: MarketSettled, account: int) -> SettledPosition:

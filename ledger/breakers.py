@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.events import Event, MarketStatusSet
+from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
-from core.operator_events import LimitsSet, MarketSettled, WithdrawalsHeld
+from core.operator_events import LimitsSet, MarketSettled, ReviewOrdered, SaleOrdered, WithdrawalsHeld
 from ledger.tables import market_ends, operator_actions
 
 OF_ALL_MARKETS: Final = 0
@@ -22,6 +23,9 @@ class Action(StrEnum):
     LIMITS = "limits"
     DELISTING = "delisting"
     WITHDRAWALS = "withdrawals"
+    FLOOR = "insurance_floor"
+    SALE = "insurance_sale"
+    REVIEW = "review"
 
 
 class OperatorAction(NamedTuple):
@@ -51,7 +55,7 @@ class MarketEnd(NamedTuple):
 
 
 def action_of(seq: int, event: Event) -> OperatorAction | None:
-    """The entry that a record makes in the audit trail; None for records of another kind, and those older than reasons."""
+    """The entry that a record makes in the audit trail; None for records of another kind, and those without a reason."""
     match event:
         case MarketStatusSet(at=at, market=market, status=status, who=who, why=why) if who:
             details: dict[str, Any] = {"status": MarketStatus(status).name.lower()}
@@ -67,6 +71,14 @@ def action_of(seq: int, event: Event) -> OperatorAction | None:
             return OperatorAction(seq, at, who, Action.DELISTING.value, market, why, details)
         case WithdrawalsHeld(at=at, held=held, who=who, why=why):
             return OperatorAction(seq, at, who, Action.WITHDRAWALS.value, OF_ALL_MARKETS, why, {"held": held})
+        case InsuranceFloorSet(at=at, floor=floor, who=who, why=why) if who:
+            return OperatorAction(seq, at, who, Action.FLOOR.value, OF_ALL_MARKETS, why, {"floor": floor})
+        case SaleOrdered(at=at, market=market, who=who, why=why):
+            return OperatorAction(seq, at, who, Action.SALE.value, market, why, {})
+        case ReviewOrdered(at=at, account=account, who=who, why=why):
+            return OperatorAction(
+                seq, at, who, Action.REVIEW.value, OF_ALL_MARKETS, why, {"account": account}
+            )
         case _:
             return None
 

@@ -140,8 +140,11 @@ def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
         if event.kind == STANDING_DEADLINE:
             state.book.stood(event.id, event.market, event.due)
         elif event.kind == RESUME_DEADLINE and event.id in state.liquidations:
-            state.liquidations[event.id].paused = False
-            state.watch.suspect(event.id)
+            going = state.liquidations[event.id]
+            # Of a pause that was cut short, or of an earlier liquidation of the account's, nothing follows.
+            if going.until == event.due:
+                going.until = 0
+                state.watch.suspect(event.id)
         elif event.kind == PREMIUM_DEADLINE:
             state.book.sample(event.market, event.at)
 

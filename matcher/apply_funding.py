@@ -23,9 +23,12 @@ def _funding_settled(state: Exchange, event: e.FundingSettled) -> None:
     for account, paid in event.payments:
         accounts[account].balance -= paid
     # Unlike a fill, a payment asks no margin: it may make whoever pays liquidatable, and lift a warning of whoever receives.
-    watch.dirty.update([account for account, paid in event.payments if paid > 0 or accounts[account].warned])
-    watch.dirty.add(INSURANCE)
-    watch.urgent = True
+    watch.suspect_many([account for account, paid in event.payments if paid > 0 or accounts[account].warned])
+    watch.suspect(INSURANCE)
+    # Of an hour that is paid late, by somebody who has left: nobody watches an account without positions.
+    state.breakers.negative.update(
+        [id for id, _ in event.payments if accounts[id].balance < 0 and not accounts[id].positions]
+    )
     accounts[TREASURY].balance += event.treasury
     accounts[INSURANCE].balance += event.insurance
     state.funding[event.market].settle(event)

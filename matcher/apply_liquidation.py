@@ -33,6 +33,7 @@ def _sliced(state: Exchange, event: le.LiquidationSliced) -> None:
     going.fills = []
     if event.size:
         going.step = "sold"
+        going.vain = 0
     state.accounts[event.account].balance -= event.fee
     state.accounts[INSURANCE].balance += event.fee
     state.watch.dirty.add(INSURANCE)
@@ -45,7 +46,9 @@ def _taken_over(state: Exchange, event: le.TakenOver) -> None:
 
 
 def _deleveraged(state: Exchange, event: le.Deleveraged) -> None:
-    state.liquidations[event.account].step = "deleveraged"
+    for closed in (event.account, *(part.other for part in event.parts)):
+        if closed in state.liquidations:
+            state.liquidations[closed].step = "deleveraged"
     _hand_over(state, event.account, event.parts)
 
 
@@ -62,7 +65,7 @@ def _hand_over(state: Exchange, account: int, parts: tuple[le.Handover, ...]) ->
         giver.balance += part.realized
         other.balance += part.other_realized
         clearing.balance -= part.realized + part.other_realized
-        state.watch.suspect(part.other)
+    state.watch.suspect_many([part.other for part in parts])
 
 
 def _ended(state: Exchange, event: le.LiquidationEnded) -> None:
@@ -84,7 +87,9 @@ def _floor_set(state: Exchange, event: le.InsuranceFloorSet) -> None:
 
 
 def _paused(state: Exchange, event: le.LiquidationPaused) -> None:
-    state.liquidations[event.account].paused = True
+    going = state.liquidations[event.account]
+    going.until, going.stuck = event.until, event.stuck
+    going.vain += 1
     heappush(state.book.deadlines, (event.until, RESUME_DEADLINE, event.account, 0))
     state.watch.suspect(event.account)
 

@@ -7,7 +7,14 @@ from core.accounts import CLEARING, INSURANCE
 from core.market import Market, MarketStatus
 from core.market_limits import with_limits
 from core.open_interest import Lows
-from core.operator_events import LimitsSet, MarketSettled, OpenInterestJumped, WithdrawalsHeld
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    OpenInterestJumped,
+    ReviewOrdered,
+    SaleOrdered,
+    WithdrawalsHeld,
+)
 from core.quantities import Lots, Nanos
 from matcher.apply_book import Applier
 from matcher.book import Ladder
@@ -39,9 +46,7 @@ def _take_over(state: Exchange, market: Market, at: int) -> None:
     before = state.markets.get(market.id)
     state.markets[market.id] = market
     if before is not None and before != market:
-        for account in state.accounts.values():
-            if market.id in account.positions:
-                state.watch.suspect(account.id)
+        state.watch.suspect_many(sorted(state.holders.get(market.id, ())))
     if market.alarm is None:
         state.breakers.lows.pop(market.id, None)
     elif before is None or before.alarm != market.alarm:
@@ -58,6 +63,10 @@ def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
     state.statuses[event.market] = MarketStatus(event.status)
     if event.status == MarketStatus.OPEN:
         state.breakers.closing.pop(event.market, None)
+        for account, going in state.liquidations.items():
+            if event.market in state.accounts[account].positions:
+                going.go_on()
+                state.watch.suspect(account)
     else:
         state.breakers.closing.setdefault(event.market, event.at)
     state.follow_index(event.market)
@@ -82,7 +91,11 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
         accounts[CLEARING].balance -= end.realized
         if end.account in state.liquidations:
             state.liquidations[end.account].step = "delisted"
-        state.watch.suspect(end.account)
+    state.watch.suspect_many([end.account for end in event.positions])
+    if event.uncovered:
+        # Who owes without holding anything is watched by nobody.
+        holders = (accounts[end.account] for end in event.positions)
+        state.breakers.negative.update(one.id for one in holders if one.balance < 0 and not one.positions)
     accounts[INSURANCE].balance -= event.fund
     state.watch.suspect(INSURANCE)
     if event.positions:
@@ -93,11 +106,17 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
     state.follow_index(market)
 
 
+def _noted(state: Exchange, event: SaleOrdered | ReviewOrdered) -> None:
+    """Only for the audit trail: what it leads to has records and events of its own."""
+
+
 MARKET_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.MarketListed: _market_listed,
     e.MarketStatusSet: _market_status_set,
     LimitsSet: _limits_set,
     OpenInterestJumped: _open_interest_jumped,
     WithdrawalsHeld: _withdrawals_held,
+    SaleOrdered: _noted,
+    ReviewOrdered: _noted,
     MarketSettled: _market_settled,
 }

@@ -10,7 +10,6 @@ from core.liquidation import Closing, closing
 from core.liquidation_events import LiquidationPaused, LiquidationSliced
 from core.quantities import divide_up
 from matcher.fills import Plan
-from matcher.limits import AUCTION_PAUSE
 from matcher.state import Account, Exchange
 from matcher.watch import Liquidation
 
@@ -70,7 +69,7 @@ def sliced(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[E
         plan.fills,
         at,
     )
-    return [record] if plan.filled else [record, LiquidationPaused(at, account.id, at + AUCTION_PAUSE)]
+    return [record] if plan.filled else [record, LiquidationPaused(at, account.id, at + going.pause())]
 
 
 def late_record(state: Exchange, going: Liquidation, at: int) -> LiquidationSliced:

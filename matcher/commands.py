@@ -36,6 +36,10 @@ class ByOperator(Command, frozen=True, kw_only=True):
     why: str = ""
 
 
+class OrBySweep(ByOperator, frozen=True, kw_only=True):
+    """Base of what the sweep asks for, too, every minute and without a reason: only what has one is in the audit trail."""
+
+
 class SetMarketStatus(ByOperator, frozen=True):
     """Open a market, let it only reduce, or pause it. A pause ends its requests and pulls its quotes."""
 
@@ -160,13 +164,13 @@ class AdvanceBatch(Command, frozen=True):
     signatures: tuple[str, ...] = ()
 
 
-class SetInsuranceFloor(Command, frozen=True):
+class SetInsuranceFloor(ByOperator, frozen=True):
     """What the insurance fund keeps, micro-USDC, besides the maintenance of its positions: below it accounts are deleveraged."""
 
     floor: int
 
 
-class SellInventory(Command, frozen=True):
+class SellInventory(OrBySweep, frozen=True):
     """Auction a part of what the insurance fund holds in `market`, unless one is going on or nothing is held there."""
 
     market: int
@@ -182,7 +186,7 @@ class SettleFunding(Command, frozen=True):
     hour: int
 
 
-class ReviewAccount(Command, frozen=True):
+class ReviewAccount(OrBySweep, frozen=True):
     """Look at an account anew: liquidate it if it is below its maintenance requirement, go on with it if it is being liquidated."""
 
     account: int

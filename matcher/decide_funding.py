@@ -69,6 +69,10 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
         return Rejection(
             Code.FUNDING_SETTLED, "That hour was settled so long ago that only the ledger has it."
         )
+    if state.statuses[market] == MarketStatus.SETTLED:
+        return Rejection(
+            Code.MARKET_SETTLED, "The market was delisted: nobody holds it, and no hour of it is owed."
+        )
     if number * HOUR > at:
         return Rejection(Code.FUNDING_NOT_DUE, "That hour has not ended.")
     owed = funding.owed(at)
@@ -84,11 +88,7 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
 
 def _held(state: Exchange, market: int, funding: MarketFunding) -> list[tuple[AccountId, int]]:
     """Positions (account, lots) at the end of the oldest unpaid hour, ascending by account, as accounts are kept."""
-    held = [
-        (id, account.positions[market].size)
-        for id, account in state.accounts.items()
-        if market in account.positions
-    ]
+    held = [(one.id, one.positions[market].size) for one in state.holders_of(market)]
     if moved := funding.moved():
         sizes = dict(held) | moved
         held = [(id, size) for id, size in sorted(sizes.items()) if size]

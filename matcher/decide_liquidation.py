@@ -20,6 +20,7 @@ from core.liquidation_events import (
     ReviewAsked,
     TakenOver,
 )
+from core.operator_events import ReviewOrdered, SaleOrdered
 from core.position import Position
 from core.quantities import AccountId, Lots, MicroUsdc
 from core.validity import Action
@@ -100,21 +101,19 @@ def step_due(state: Exchange, account: Account, going: Liquidation, at: int) -> 
         case Auction(market, size, worst):
             limit = limit_of(worst, 1 if size < 0 else -1, state.markets[market].value_per_tick_lot)
             if limit == 0 or not_tradable(state, market, at) is not None:
-                return [_pause(account, at)]
+                return [LiquidationPaused(at, account.id, at + going.pause())]
             return _auction(state, account, market, -size, limit, at)
         case Takeover(parts):
             took = _taken_over(state, account, parts)
             return [TakenOver(at, going.id, account.id, risk.equity, risk.maintenance, fund, took)]
         case Deleverage(part):
             closed_some = _deleveraged(state, account, going, part, at)
-            return [closed_some] if closed_some.parts else [_pause(account, at)]
+            # Nobody can pay for the fund's own position now: asking again makes no record.
+            paused = LiquidationPaused(at, account.id, at + AUCTION_PAUSE, stuck=True)
+            return [closed_some] if closed_some.parts else [paused]
         case _:
             why = "recovered" if account.positions else going.step
             return [LiquidationEnded(at, going.id, account.id, why, risk.equity, risk.maintenance)]
-
-
-def _pause(account: Account, at: int) -> LiquidationPaused:
-    return LiquidationPaused(at, account.id, at + AUCTION_PAUSE)
 
 
 def waterfall_step(state: Exchange, account: Account) -> Auction | Takeover | Deleverage | None:
@@ -174,13 +173,15 @@ def sell_inventory(state: Exchange, command: c.SellInventory, at: int) -> Outcom
     part = closing(mark, held.size, lots, 0, mark.maintenance_of(held.size))
     value = part.fillable_value(terms.spread, terms.urgency)
     limit = -(-value // (part.size * tick_value)) if held.size > 0 else value // (part.size * tick_value)
-    return _auction(state, fund, command.market, -part.size, max(1, limit), at)
+    ordered = [SaleOrdered(at, command.market, command.who, command.why)] if command.why else []
+    return [*ordered, *_auction(state, fund, command.market, -part.size, max(1, limit), at)]
 
 
 def review_account(state: Exchange, command: c.ReviewAccount, at: int) -> Outcome:
     if command.account not in state.owned and command.account != INSURANCE:
         return Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")
-    return [ReviewAsked(at, command.account)]
+    ordered = [ReviewOrdered(at, command.account, command.who, command.why)] if command.why else []
+    return [*ordered, ReviewAsked(at, command.account)]
 
 
 def _taken_over(state: Exchange, account: Account, parts: tuple[Part, ...]) -> tuple[Handover, ...]:
@@ -193,7 +194,7 @@ def _taken_over(state: Exchange, account: Account, parts: tuple[Part, ...]) -> t
 
 def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Part, at: int) -> Deleveraged:
     market, mark = part.market, state.marks[part.market]
-    holders = [_holder(state, state.accounts[id], market) for id in _opposite(state, market, part.size)]
+    holders = [_holder(state, other, market) for other in _opposite(state, market, part.size)]
     policy = greedy if state.markets[market].greedy_deleveraging else pro_rata
     shared = deleverage(part.size, part.value, holders, mark.value_per_lot, policy)
     side = 1 if part.size > 0 else -1
@@ -224,10 +225,12 @@ def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Pa
     )
 
 
-def _opposite(state: Exchange, market: int, size: int) -> list[int]:
-    """Agents' accounts whose position in the market is opposite to `size`."""
-    accounts, nothing = state.accounts, Position(0, 0)
-    return [id for id in sorted(state.owned) if accounts[id].positions.get(market, nothing).size * size < 0]
+def _opposite(state: Exchange, market: int, size: int) -> list[Account]:
+    """Agents' accounts whose position in the market is opposite to `size`, in no order: `deleverage` ranks them."""
+    accounts, holders = state.accounts, state.holders.get(market, ())
+    return [
+        accounts[id] for id in holders if id != INSURANCE and accounts[id].positions[market].size * size < 0
+    ]
 
 
 def _holder(state: Exchange, account: Account, market: int) -> Holder:

@@ -34,7 +34,7 @@ def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
         return []
     if known is not None and state.statuses[known.id] == MarketStatus.SETTLED:
         return _SETTLED
-    if known is not None and any(known.id in account.positions for account in state.accounts.values()):
+    if known is not None and state.holders.get(known.id):
         return Rejection(
             Code.MARKET_IN_USE,
             "Positions are open in that market: only its limits can be changed, by SetLimits.",
@@ -96,8 +96,7 @@ def _sunk(state: Exchange, market: int, terms: MarginTerms) -> int:
     return sum(
         account_risk(account.balance, account.positions, marks).liquidatable
         and not state.margin_of(account).liquidatable
-        for account in state.accounts.values()
-        if market in account.positions
+        for account in state.holders_of(market)
     )
 
 
@@ -114,7 +113,7 @@ def delist_market(state: Exchange, command: c.DelistMarket, at: int) -> Outcome:
         return _UNKNOWN
     if state.statuses[id] == MarketStatus.SETTLED:
         return []
-    holders = [account for _, account in sorted(state.accounts.items()) if id in account.positions]
+    holders = state.holders_of(id)
     valued_at = sorted({market for account in holders for market in account.positions})
     early, unknown = _too_early(state, id, at), untrusted(state, valued_at, Action.SETTLE, at)
     if early is not None and not command.force:

@@ -190,7 +190,9 @@ def finish_withdrawal(state: Exchange, command: c.FinishWithdrawal, at: int) -> 
 def set_insurance_floor(state: Exchange, command: c.SetInsuranceFloor, at: int) -> Outcome:
     if not 0 <= command.floor <= MONEY_MAX:
         return Rejection(Code.BAD_VALUE, "The insurance fund's floor is an amount that is not negative.")
-    return [] if command.floor == state.insurance_floor else [InsuranceFloorSet(at, command.floor)]
+    if command.floor == state.insurance_floor:
+        return []
+    return [InsuranceFloorSet(at, command.floor, command.who, command.why)]
 
 
 def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcome:

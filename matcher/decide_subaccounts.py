@@ -4,7 +4,7 @@ from core.market import MarketStatus
 from core.subaccount_events import SubAccountOpened, Transferred
 from core.validity import Action
 from matcher import commands as c
-from matcher.gates import in_debt
+from matcher.gates import debt_gate
 from matcher.limits import KEY_LENGTH_MAX
 from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
@@ -65,11 +65,8 @@ def _keeps(state: Exchange, giver: Account, amount: int, at: int) -> Rejection |
     """Why the giver cannot give so much, or None."""
     if giver.id in state.liquidations:
         return BEING_LIQUIDATED
-    if giver.positions and in_debt(state):
-        return Rejection(
-            Code.WITHDRAWALS_GATED,
-            "An account is below zero: who holds positions gives nothing until its debt is paid.",
-        )
+    if giver.positions and (gated := debt_gate(state)):
+        return Rejection(Code.WITHDRAWALS_GATED, f"Who holds positions gives nothing now. {gated}")
     refused = untrusted(state, giver.positions, Action.MARGIN, at)
     if refused is not None:
         return refused

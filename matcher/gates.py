@@ -1,5 +1,6 @@
 """What stops by itself: withdrawals while somebody is below zero, and growth that is too fast. Changes nothing."""
 
+from core.accounts import INSURANCE
 from core.events import Event, MarketStatusSet
 from core.market import MarketStatus
 from core.open_interest import followed, jumped
@@ -9,18 +10,22 @@ from matcher.state import Exchange
 
 def withdrawals_gated(state: Exchange) -> str:
     """Why no withdrawal is reserved now; empty when they are."""
-    if state.breakers.held:
-        return "The operator holds withdrawals."
-    return "An account is below zero: withdrawals go on once its debt is paid." if in_debt(state) else ""
+    return "The operator holds withdrawals." if state.breakers.held else debt_gate(state)
 
 
-def in_debt(state: Exchange) -> bool:
-    """Whether an account is known to be below zero.
+def debt_gate(state: Exchange) -> str:
+    """Why nothing may leave an account's collateral because of what others owe; empty when it may.
 
-    Costs what the accounts cost that are being liquidated or were seen below zero by the last cut: almost always none.
+    Costs what the accounts cost that are being liquidated, are about to be, or were seen below zero by the last cut: almost always
+    none. The insurance fund is always asked: what it owes after it has lost all its positions shows nowhere else before the next cut.
     """
-    suspects = state.breakers.negative | state.liquidations.keys()
-    return any(state.margin_of(state.accounts[id]).equity < 0 for id in suspects)
+    state.watch.look(state)
+    if state.watch.behind:
+        return "Accounts are being looked at whether one is below zero: withdrawals go on in a moment."
+    suspects = state.breakers.negative | state.liquidations.keys() | state.watch.due | {INSURANCE}
+    if any(state.margin_of(state.accounts[id]).equity < 0 for id in suspects):
+        return "An account is below zero: withdrawals go on once its debt is paid."
+    return ""
 
 
 def open_interest_alarm(state: Exchange, market: int, open_interest: int, at: int) -> list[Event]:

@@ -9,6 +9,7 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
     held = account.positions.get(market)
     if held is None:
         held = account.positions[market] = Position(0, 0)
+        state.holders.setdefault(market, set()).add(account.id)
     before = held.size
     state.funding[market].moves(account.id, before, state.at)
     after = before + change
@@ -22,4 +23,5 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
         held.size, held.cost = after, cost
     else:
         del account.positions[market]
+        state.holders[market].remove(account.id)
     return (after if after > 0 else 0) - (before if before > 0 else 0)

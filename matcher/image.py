@@ -135,6 +135,7 @@ def load(data: bytes) -> Exchange:
     state.funding |= {kept.market: load_funding(kept) for kept in image.funding}
     for account in image.accounts:
         _load_account(state, account)
+    state.watch.suspect_many([one.id for one in image.accounts if one.positions or one.warned])
     for going in image.liquidations:
         state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.fills)
         state.watch.suspect(going.account)
@@ -256,11 +257,10 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
     account.positions = {id: Position(size, cost) for id, size, cost in image.positions}
     for id, size, _ in image.positions:
         state.open_interest[id] += max(0, size)
+        state.holders.setdefault(id, set()).add(account.id)
     for closed in image.closed:
         account.keep(closed)
     account.warned = image.warned
-    if account.positions or account.warned:
-        state.watch.suspect(account.id)
     state.accounts[account.id] = account
     if account.page >= 0:
         state.slots[account.page, account.slot] = account.id

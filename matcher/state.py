@@ -155,7 +155,8 @@ class Exchange:
     (of fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when
     it next trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to
     which a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
-    `liquidations` are those going on, by account, and `watch` finds those to begin. `transfers` are by the parent.
+    `holders` are the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those
+    to begin. `transfers` are by the parent.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -190,6 +191,7 @@ class Exchange:
         self.accounts[INSURANCE].page, self.accounts[INSURANCE].slot = 0, 1
         self.owners: dict[str, list[Account]] = {}
         self.owned: set[int] = set()
+        self.holders: dict[int, set[int]] = {}
         self.names: dict[tuple[str, str], int] = {}
         self.slots: dict[tuple[int, int], int] = {(0, 0): TREASURY, (0, 1): INSURANCE}
         self.deposits: dict[str, int] = {}
@@ -284,11 +286,15 @@ class Exchange:
             risk = replace(risk, equity=risk.equity - self.insurance_floor)
         return risk
 
+    def holders_of(self, market: int) -> list[Account]:
+        """Accounts with a position in the market, by number."""
+        return [self.accounts[id] for id in sorted(self.holders.get(market, ()))]
+
     def next_deadline(self) -> int:
         """Instant of the next thing to be done: in the past when an account is to be liquidated or warned; 0 when there is none."""
         watch = self.watch
         watch.look(self)
-        if watch.due or watch.warned:
+        if watch.due or watch.warned or watch.behind:
             return AT_ONCE
         earliest = self.book.earliest()
         return earliest[0] if earliest is not None else 0

@@ -2,11 +2,14 @@
 
 Per market two heaps hold accounts by the marks at which they may come to their next stage: a warning, liquidation, the insurance
 fund, or the end of a warning. A mark that moves pops only the accounts that it crosses. Whatever else changes an account makes it
-dirty, which costs nothing until the next mark, when dirty accounts get a look and new prices.
+dirty, which costs nothing until the next mark, when dirty accounts get a look and new prices. Looks are taken a few at a time, so that
+an hour of funding or a start with many positions holds nobody up: who has not had its look yet is not due yet, and is never forgotten.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from functools import cmp_to_key
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,13 +21,17 @@ from core.events import Filled
 from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
 from core.quantities import MILLION
 from core.validity import Action
+from matcher.limits import AUCTION_PAUSE, AUCTION_PAUSE_MAX
 
 if TYPE_CHECKING:
     from matcher.state import Account, Exchange
 
 TAKEOVER_LEVEL: Final = 1_500_000
 """Maintenance as a share of equity, parts per million, above which the insurance fund takes over: two thirds the other way round."""
+LOOKS_AT_ONCE: Final = 64
+"""Accounts that get a look before others have their turn: less than a millisecond."""
 _ENTRIES_MIN: Final = 64
+_SWEPT_PER_PUSH: Final = 4
 
 Entry = tuple[int, int, int]
 """A mark in ticks (negated where the highest comes first), an account, and the stamp of its last look."""
@@ -34,7 +41,8 @@ class Liquidation(msgspec.Struct):
     """A liquidation that goes on. `step` is what closed something last, `fills` those of an auction whose record is not written yet.
 
     The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, and the
-    record after which that was `decided`. While `paused` no auction is opened.
+    record after which that was `decided`. No auction is opened before `until`, when it is paused, and nothing else done either when it
+    is `stuck`; `vain` are the pauses since somebody bought.
     """
 
     id: int
@@ -45,35 +53,91 @@ class Liquidation(msgspec.Struct):
     asked: int = 0
     limit: int = 0
     decided: int = 0
-    paused: bool = False
+    until: int = 0
+    vain: int = 0
+    stuck: bool = False
+
+    @property
+    def paused(self) -> bool:
+        return self.until > 0
+
+    def pause(self) -> int:
+        """How long to wait after one more auction in vain, in nanoseconds."""
+        return min(AUCTION_PAUSE << self.vain, AUCTION_PAUSE_MAX)
+
+    def go_on(self) -> None:
+        """Open the next auction now, and wait no longer after it than after the first."""
+        self.until = self.vain = 0
 
 
 class Edges:
     """Accounts by the mark that they are watched at, the first to be crossed on top; outdated entries stay until they come up or are
-    swept."""
+    swept.
 
-    __slots__ = ("entries", "swept")
+    Once more than half of the entries may be outdated, all become `old`, and every push carries a few of those over that still hold: a
+    heap stays one when its last entry is taken away.
+    """
+
+    __slots__ = ("entries", "old", "swept")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.old: list[Entry] = []
         self.swept = _ENTRIES_MIN
 
     def push(self, entry: Entry, stamps: dict[int, int]) -> None:
-        """Add an entry; once more than half may be outdated, those that are go."""
-        entries = self.entries
-        heappush(entries, entry)
-        if len(entries) > self.swept:
-            entries[:] = [one for one in entries if stamps.get(one[1]) == one[2]]
-            heapify(entries)
-            self.swept = max(_ENTRIES_MIN, 2 * len(entries))
+        heappush(self.entries, entry)
+        if not self.old:
+            if len(self.entries) <= self.swept:
+                return
+            self.entries, self.old = self.old, self.entries
+        for _ in range(min(_SWEPT_PER_PUSH, len(self.old))):
+            one = self.old.pop()
+            if stamps.get(one[1]) == one[2]:
+                heappush(self.entries, one)
+        if not self.old:
+            self.swept = max(_ENTRIES_MIN, 2 * len(self.entries))
 
     def crossed(self, mark: int, stamps: dict[int, int], into: set[int]) -> None:
         """Take out the accounts whose mark lies before `mark` (negated like the entries)."""
-        entries = self.entries
-        while entries and entries[0][0] < mark:
-            _, account, stamp = heappop(entries)
-            if stamps.get(account) == stamp:
-                into.add(account)
+        for entries in (self.entries, self.old):
+            while entries and entries[0][0] < mark:
+                _, account, stamp = heappop(entries)
+                if stamps.get(account) == stamp:
+                    into.add(account)
+
+
+class Turns:
+    """Accounts that wait for their look, each once, who came first first. Entries of who had it elsewhere stay until they come up."""
+
+    __slots__ = ("_order", "_waiting")
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque()
+        self._waiting: set[int] = set()
+
+    def __contains__(self, account: int) -> bool:
+        return account in self._waiting
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, accounts: Iterable[int]) -> None:
+        new = [account for account in accounts if account not in self._waiting]
+        self._waiting.update(new)
+        self._order.extend(new)
+
+    def drop(self, account: int) -> None:
+        self._waiting.discard(account)
+
+    def take(self) -> int | None:
+        """The next account, which waits no more; None when nobody does."""
+        while self._order:
+            account = self._order.popleft()
+            if account in self._waiting:
+                self._waiting.remove(account)
+                return account
+        return None
 
 
 def _compare(one: tuple[int, int], other: tuple[int, int]) -> int:
@@ -84,10 +148,10 @@ _riskiest_first: Final = cmp_to_key(_compare)
 
 
 class Watch:
-    """`dirty` accounts need a look: at once when `urgent`, else when a mark moves. `due` are those to liquidate or to go on with,
-    `ranked` has them in order; `warned` are those whose warning level changed. `awaited` are the (market, action) whose price is not
-    trusted and `waiting` the accounts that wait for a market's next one. A look gives an account a new stamp, and entries with another
-    are outdated.
+    """`dirty` accounts need a look when a mark moves; those in `pressing` need one now, and after them those in `pending`, which may
+    be very many. `due` are those to liquidate or to go on with, `ranked` has them in order; `warned` are those whose warning level
+    changed: none of them waits for a look. `awaited` are the (market, action) whose price is not trusted and `waiting` the accounts
+    that wait for a market's next one. A look gives an account a new stamp, and entries with another are outdated.
 
     A fill, a deposit or a withdrawal never makes an account liquidatable: margin is checked before. So they may wait.
     """
@@ -98,50 +162,70 @@ class Watch:
         self.stamps: dict[int, int] = {}
         self.stamp = 0
         self.dirty: set[int] = set()
-        self.urgent = False
+        self.pressing = Turns()
+        self.pending = Turns()
         self.due: set[int] = set()
         self.ranked: list[tuple[object, int, int]] = []
         self.warned: dict[int, None] = {}
         self.awaited: set[tuple[int, str]] = set()
         self.waiting: dict[int, set[int]] = {}
 
+    @property
+    def behind(self) -> bool:
+        """Whether there are accounts that need a look now."""
+        return bool(self.pressing) or bool(self.pending)
+
+    def unseen(self, account: int) -> bool:
+        """Whether an account needs a look now: what is known of it may be outdated."""
+        return account in self.pressing or account in self.pending
+
     def suspect(self, account: int) -> None:
         """Something happened to an account that may have made it liquidatable, or goes on with its liquidation."""
-        self.dirty.add(account)
-        self.urgent = True
+        self._press((account,))
+
+    def suspect_many(self, accounts: list[int]) -> None:
+        """Something happened to accounts that may be very many; who is due or to be warned has its turn before the others."""
+        self.pending.add(accounts)
+        self._press([id for id in accounts if id in self.due or id in self.warned])
+
+    def _press(self, accounts: Iterable[int]) -> None:
+        self.pressing.add(accounts)
+        self.due.difference_update(accounts)
+        for account in accounts:
+            self.warned.pop(account, None)
 
     def move(self, market: int, mark: int) -> None:
         """The market's mark is `mark` ticks now, or its price may have become good enough for those that wait for it."""
-        dirty = self.dirty
+        found = self.dirty | self.due | self.warned.keys()
+        self.dirty = set()
         if market in self.below:
-            self.below[market].crossed(-mark, self.stamps, dirty)
-            self.above[market].crossed(mark, self.stamps, dirty)
-        dirty.update(self.due, self.warned)
+            self.below[market].crossed(-mark, self.stamps, found)
+            self.above[market].crossed(mark, self.stamps, found)
         if self.awaited:
             self.awaited = {one for one in self.awaited if one[0] != market}
-            dirty |= self.waiting.pop(market, set())
-        self.urgent = bool(dirty)
+            found |= self.waiting.pop(market, set())
+        self._press(sorted(found))
 
     def wait(self, market: int, action: str) -> None:
         """Whoever is due or to be warned gets another look, and waits if it is the market's price that is not trusted."""
         self.awaited.add((market, action))
-        self.dirty.update(self.due, self.warned)
-        self.urgent = True
+        self._press(sorted(self.due | self.warned.keys()))
 
     def look(self, state: "Exchange") -> None:
-        """Give dirty accounts the look that they need now; changes nothing but what is kept here."""
-        if not self.urgent and self.dirty.isdisjoint(self.due) and self.warned.keys().isdisjoint(self.dirty):
-            return
-        looked_at = sorted(self.dirty)
-        self.due -= self.dirty
-        self.dirty.clear()
-        self.urgent = False
+        """Give the next few accounts the look that they need now; changes nothing but what is kept here."""
+        dirty = self.dirty
+        if not dirty.isdisjoint(self.due) or not self.warned.keys().isdisjoint(dirty):
+            self._press(sorted(dirty & (self.due | self.warned.keys())))
         if not self.due:
             self.ranked.clear()
-        for id in looked_at:
+        for _ in range(LOOKS_AT_ONCE):
+            id = self.pressing.take() or self.pending.take()
+            if id is None:
+                return
+            self.pending.drop(id)
+            dirty.discard(id)
             self.stamp += 1
             self.stamps[id] = self.stamp
-            self.warned.pop(id, None)
             if id in state.owned or id == INSURANCE:
                 self._look_at(state, state.accounts[id])
 
@@ -153,7 +237,11 @@ class Watch:
             return
         risk = state.standing(account)
         now = stage(risk.equity, risk.maintenance)
-        if going is not None and going.paused and (now is Stage.AUCTION or account.id == INSURANCE):
+        if (
+            going is not None
+            and going.paused
+            and (now is Stage.AUCTION or (going.stuck and now is not Stage.NONE))
+        ):
             self._watch(state, account, risk, TAKEOVER_LEVEL)
         elif going is not None or risk.liquidatable:
             if not self._waits(account, Action.LIQUIDATE):

@@ -90,7 +90,8 @@ async def _try(live: Live, hermes: Hermes, symbols: Collection[str], clock: Cloc
 class PriceFeed:
     """Looks at the source every `every` nanoseconds and reports what changed.
 
-    `on_routed` hears each market's index whenever it changed in price, validity or reasons, and every five seconds.
+    `on_routed` hears each market's index whenever it changed in price, validity or reasons, and every five seconds. Nothing is judged
+    of a market that has `ended`: its last index stands for ever, and that its source falls silent is no trouble.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class PriceFeed:
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
         every: Nanos = EVERY,
+        ended: Callable[[str], bool] = lambda symbol: False,
     ) -> None:
         self._source = source
         self._on_routed = on_routed
@@ -112,6 +114,7 @@ class PriceFeed:
         self._symbols = tuple(route.symbol for route in routes)
         self._told: dict[str, tuple[Routed, Nanos]] = {}
         self._routed: dict[str, Routed] = {}
+        self._ended = ended
         self._accepted: Counter[tuple[str, Accepted]] = Counter()
         self._broken = False
 
@@ -169,6 +172,9 @@ class PriceFeed:
         for price in self._source.due(now):
             self._accepted[price.source, self._router.accept(price, now)] += 1
         for symbol in self._symbols:
+            if self._ended(symbol):
+                self._routed.pop(symbol, None)
+                continue
             before, routed = self._routed.get(symbol), self._router.route(symbol, now)
             self._routed[symbol] = routed
             if before is None or _standing(before) != _standing(routed):

@@ -13,6 +13,7 @@ from core.events import (
     WithdrawalReserved,
 )
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
+from core.operator_events import MarketSettled
 from matcher.state import Exchange
 
 
@@ -50,6 +51,12 @@ class Books:
             case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):
                 for part in parts:
                     self._trade(part.other, account, part.market, part.size, part.value)
+            case MarketSettled() as end:
+                for one in end.positions:
+                    value = one.size * end.price * self._tick_values[end.market]
+                    self._cash[one.account] += value + one.shared
+                    self._lots[one.account][end.market] -= one.size
+                self._cash[INSURANCE] -= end.fund
 
     def _trade(self, buyer: int, seller: int, market: int, lots: int, value: int) -> None:
         """`lots` go to the buyer for `value`, both signed alike."""

@@ -70,7 +70,7 @@ class FundingWorkflow:
 
     @workflow.run
     async def run(self, of: MarketHour) -> PaidHour | None:
-        """What the hour came to; None when it had been paid so long ago that the engine no longer knows."""
+        """What the hour came to; None when it had been paid so long ago that the engine no longer knows, or the market is delisted."""
         progress = self._progress
         workflow.upsert_search_attributes([MARKET.value_set(of.symbol)])
         self._show()

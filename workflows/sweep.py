@@ -14,7 +14,7 @@ SWEEP_SCHEDULE: Final = "liquidation-sweep"
 """Id of the Schedule that starts a sweep."""
 SWEEP_EVERY: Final = timedelta(minutes=1)
 PAUSE: Final = timedelta(seconds=2)
-"""After an auction in vain the engine waits as long."""
+"""After an auction in vain the engine waits as long at least."""
 ROUNDS: Final = 100
 """A sweep that is not done after so many leaves the rest to the next one: its history would get long."""
 

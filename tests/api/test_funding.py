@@ -108,7 +108,11 @@ async def test_a_paid_hour_is_in_the_history_of_market_and_account(hours: Hours)
     assert (await hours.get("/account/funding", hours.makers[1]))["payments"] == []
 
 
-async def test_an_account_is_told_its_own_part(hours: Hours) -> None:
+@pytest.mark.parametrize("at_once", [1_000, 1])
+async def test_an_account_is_told_its_own_part(
+    hours: Hours, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("api.streams.PART", at_once)
     hours.sample()
     before = Decimal((await hours.get("/account", hours.trader))["balance"])
     await hours.end()
@@ -171,6 +175,9 @@ async def test_an_hour_that_cannot_be_paid_now_says_so_with_a_code(hours: Hours)
     assert listed[0]["settled"] < hours.hour
     assert [one["symbol"] for one in listed] == ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
     first = (await hours.pay(hours.hour)).json()
+    hours.exchange.engine.submit(c.DelistMarket(2, force=True), None)
+    listed = (await hours.exchange.http.get("/api/v1/operator/funding", headers=headers)).json()
+    assert [one["symbol"] for one in listed] == ["BTC-PERP", "SOL-PERP"]
     again = (await hours.pay(hours.hour)).json()
     assert (first["repeated"], again["repeated"]) == (False, True)
     assert again["events"] == first["events"]

@@ -117,7 +117,9 @@ async def test_nobody_is_told_whose_a_liquidation_is(falling: Falling) -> None:
 async def test_the_operator_sets_the_floor_and_sells_the_inventory(falling: Falling, rest: Rest) -> None:
     await falling.begin(FUND)
     operator = falling.exchange.operator
-    answer = (await operator({"type": "SetInsuranceFloor", "floor": 5_000_000_000})).json()
+    order = {"type": "SetInsuranceFloor", "floor": 5_000_000_000}
+    assert (await operator(order)).json()["error"]["code"] == "bad_value"
+    answer = (await operator({**order, "why": "it has grown"})).json()
     assert answer["events"][0]["type"] == "InsuranceFloorSet"
     assert (await rest.insurance()).floor == "5000.000000"
     falling.exchange.index(1, 590_000)
@@ -126,7 +128,11 @@ async def test_the_operator_sets_the_floor_and_sells_the_inventory(falling: Fall
     levels = (((589_990, 1_000_000),), ())
     engine = falling.exchange.engine
     engine.submit(c.SetQuotes(falling.maker.account, 1, *levels, engine.clock() + 10**10), None)
-    answer = (await operator({"type": "SellInventory", "market": 1})).json()
+    answer = (await operator({"type": "SellInventory", "market": 1, "why": "a quiet hour"})).json()
+    assert answer["events"][0] == {
+        **{"type": "SaleOrdered", "at": answer["events"][0]["at"], "market": 1},
+        **{"who": "operator", "why": "a quiet hour"},
+    }
     sold = next(event for event in answer["events"] if event["type"] == "Filled")
     assert (sold["taker"], sold["size"], sold["side"]) == (INSURANCE, 20_000, -1)
     assert (await rest.insurance()).positions[0].size == "8.0000"

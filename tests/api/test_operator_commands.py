@@ -10,9 +10,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.main import app
+from core.accounts import INSURANCE
 from core.market import MarketStatus
 from core.open_interest import JumpAlarm
 from core.quantities import SECOND
+from matcher import commands as c
 
 Run = Callable[..., Awaitable[Result]]
 ADA = "token-of-another-operator-called-ada-012"
@@ -95,6 +97,35 @@ async def test_withdrawals(exchange: Any, run: Run) -> None:
     for command, held in (("hold", True), ("release", False)):
         assert (await run("withdrawals", command, "--why", "a look")).exit_code == 0
         assert exchange.engine.state.breakers.held is held
+
+
+async def test_the_insurance_fund(exchange: Any, run: Run) -> None:
+    exchange.engine.submit(c.CreditDeposit(INSURANCE, 7_000_000_000, "fund"), None)
+    done = await run("insurance", "floor", "5000.5", "--why", "it has grown", "--as", "ada")
+    assert (done.exit_code, exchange.engine.state.insurance_floor) == (0, 5_000_500_000), done.output
+    assert "equity 7000.000000 USDC, floor 5000.500000, holds nothing" in done.output
+    assert (await run("insurance", "status")).output.splitlines() == done.output.splitlines()[-1:]
+    nothing = await run("insurance", "sell", "BTC-PERP", "--why", "a quiet hour")
+    assert nothing.output.startswith("nothing to sell in BTC-PERP")
+    for arguments in (("floor", "-1"), ("floor", "x")):
+        refused = await run("insurance", *arguments, "--why", "nonsense")
+        assert refused.exit_code > 0
+    assert (await run("insurance", "floor", "1")).exit_code == 2
+    (line,) = (await run("audit")).output.splitlines()
+    assert line.split("  ", 1)[1] == (
+        "ada  insurance_floor  the insurance fund: it has grown  [floor=5000500000]"
+    )
+
+
+async def test_a_review(exchange: Any, run: Run) -> None:
+    agent = await exchange.agent()
+    done = await run("review", str(agent.account), "--why", "a customer asks", "--as", "ada")
+    assert done.output.splitlines()[-1:] == [f"account {agent.account} is looked at"]
+    unknown = await run("review", "999", "--why", "x")
+    assert (unknown.exit_code, "account_unknown" in unknown.stderr) == (1, True)
+    await exchange.operator({"type": "ReviewAccount", "account": agent.account})
+    (line,) = (await run("audit")).output.splitlines()
+    assert line.split("  ", 1)[1].startswith(f"ada  review  account {agent.account}: a customer asks")
 
 
 async def test_what_cannot_be_done_is_one_sentence(exchange: Any, run: Run) -> None:

@@ -16,6 +16,8 @@ from core.operator_events import (
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
+    ReviewOrdered,
+    SaleOrdered,
     SettledPosition,
     WithdrawalsHeld,
 )
@@ -127,7 +129,7 @@ def _liquidated(
         moved,
         le.LiquidationEnded(at, number, account, "taken_over" if taken else "deleveraged", 0, 0),
         le.MarginWarned(at, other, 500_000, 100, 50),
-        le.InsuranceFloorSet(at, number),
+        le.InsuranceFloorSet(at, number, *(("ada", f"floor {number}") if taken else ())),
     ]
 
 
@@ -161,6 +163,8 @@ def history(seed: int, length: int) -> History:
                 events.append(_limited(at, rng.randrange(1, 3), step))
                 events.append(WithdrawalsHeld(at, rng.random() < 0.5, "bob", f"why {step}"))
                 events.append(OpenInterestJumped(at, 1, step, 3 * step + 1))
+                events.append(SaleOrdered(at, rng.randrange(1, 3), "ada", f"why {step}"))
+                events.append(ReviewOrdered(at, rng.choice(AGENTS), "bob", f"why {step}"))
             case 7:
                 hours += 1
                 events += _funded(rng, at, 470_000 + hours, rng.randrange(1, 3))

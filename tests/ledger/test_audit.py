@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import astuple
 
 from core import events as e
-from core.operator_events import LimitsSet, MarketSettled, WithdrawalsHeld
+from core.liquidation_events import InsuranceFloorSet
+from core.operator_events import LimitsSet, MarketSettled, ReviewOrdered, SaleOrdered, WithdrawalsHeld
 from ledger.breakers import MarketEnd
 from ledger.database import open_pool
 from ledger.projector import Projector
@@ -28,13 +29,22 @@ async def queries(postgres_url, records):
 
 async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries, records):
     decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld
-    expected = [(seq, event.at, event.who, event.why) for seq, event in records if isinstance(event, decided)]
+    decided |= InsuranceFloorSet | SaleOrdered | ReviewOrdered
+    expected = [
+        (seq, event.at, event.who, event.why)
+        for seq, event in records
+        if isinstance(event, decided) and event.who
+    ]
+    assert any(isinstance(event, InsuranceFloorSet) and not event.who for _, event in records)
     found, before = [], 0
     while page := await queries.operator_actions(before, 7):
         found += page
         before = page[-1].seq
     assert [(one.seq, one.at, one.who, one.why) for one in found] == expected[::-1]
-    assert {one.action for one in found} == {"status", "limits", "delisting", "withdrawals"}
+    assert {one.action for one in found} == {
+        *("status", "limits", "delisting", "withdrawals"),
+        *("insurance_floor", "insurance_sale", "review"),
+    }
     by_seq = dict(records)
     for one in found:
         event = by_seq[one.seq]
@@ -44,6 +54,12 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
                 assert one.details["alarm"] == list(astuple(event.limits.alarm))
             case WithdrawalsHeld():
                 assert (one.market, one.details) == (0, {"held": event.held})
+            case InsuranceFloorSet():
+                assert (one.market, one.details) == (0, {"floor": event.floor})
+            case SaleOrdered():
+                assert (one.market, one.details) == (event.market, {})
+            case ReviewOrdered():
+                assert (one.market, one.details) == (0, {"account": event.account})
             case MarketSettled():
                 assert (one.market, one.details["price"], one.details["forced"]) == (2, 600_123, True)
             case _:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import base58
@@ -17,13 +17,14 @@ from core import events as e
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND
 from matcher import commands as c
-from matcher.engine import Engine
+from matcher.engine import TURN, Engine
 from matcher.image import state_hash
 from matcher.journal import STOPPED
 from matcher.rejections import Rejection, Repeated
 from matcher.segments import JournalInUse
 from matcher.snapshot import load_newest, prune, save
 from matcher.state import conserved
+from matcher.watch import LOOKS_AT_ONCE
 
 START = 1_700_000_000 * SECOND
 
@@ -88,6 +89,28 @@ async def test_a_fill_is_answered_only_after_its_records_are_synced(tmp_path, cl
         await asyncio.sleep(0.001)
     assert answers == [sequence]
     assert told == [(sequence - 1, "Filled"), (0, "StandingReduced"), (sequence, "RequestClosed")]
+    engine.close()
+
+
+async def test_the_loop_has_its_turn_while_very_much_is_due(tmp_path, clock):
+    """Every look at the clock takes a tenth of what may go on at once."""
+    engine = Engine(tmp_path, clock)
+    seen: list[int] = []
+
+    def slow() -> int:
+        clock.now += TURN // 10
+        return clock.now
+
+    engine.clock = slow
+    engine.state.watch.suspect_many(list(range(10_000_000, 10_000_000 + 100 * LOOKS_AT_ONCE)))
+    engine.submit(c.Advance(), None)
+    while engine.state.watch.behind:
+        await asyncio.sleep(0)
+        seen.append(engine.state.watch.stamp)
+    steps = [after - before for before, after in pairwise(seen)]
+    assert len(steps) > 2
+    assert max(steps) <= 2 * 10 * LOOKS_AT_ONCE
+    engine.clock = clock
     engine.close()
 
 

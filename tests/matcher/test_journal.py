@@ -27,7 +27,7 @@ from core.events import (
     SessionsRevoked,
 )
 from core.liquidation import LiquidationTerms
-from core.liquidation_events import FundStanding, Handover, MarginWarned
+from core.liquidation_events import FundStanding, Handover, InsuranceFloorSet, MarginWarned
 from core.margin_terms import MarginTerms, Tier
 from core.mark_price import Basis
 from core.market_limits import MarketLimits
@@ -36,6 +36,8 @@ from core.operator_events import (
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
+    ReviewOrdered,
+    SaleOrdered,
     SettledPosition,
     WithdrawalsHeld,
 )
@@ -199,6 +201,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-funding": 5,
         "golden-v1-liquidation": 7,
         "golden-v1-breakers": 5,
+        "golden-v1-fund-orders": 3,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-subaccounts": 4,
@@ -246,6 +249,20 @@ def test_golden_breakers_say_what_was_decided():
         WithdrawalsHeld(at + 3, True, "ada", "odd fills"),
         MarketSettled(at + 4, 1, 600_123, ends, 50, 7, True, "ada", "its source is gone"),
     ]
+
+
+def test_golden_orders_about_the_fund_and_accounts_say_who_and_why():
+    at = 1_760_000_000_000_000_000
+    assert golden("golden-v1-fund-orders") == [
+        InsuranceFloorSet(at, 5_000_000_000, "ada", "the fund has grown"),
+        SaleOrdered(at + 1, 2, "ada", "a quiet hour"),
+        ReviewOrdered(at + 2, 17, "bob", "a customer asks"),
+    ]
+
+
+def test_a_floor_in_an_older_journal_names_nobody():
+    (floor,) = [found for found in golden("golden-v1-liquidation") if isinstance(found, InsuranceFloorSet)]
+    assert (floor.who, floor.why) == ("", "")
 
 
 def test_a_status_in_an_older_journal_names_nobody():

@@ -4,20 +4,30 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import httpx
 import pytest
 
+from api.collaborators import EscrowInfo
+from api.history import History
+from api.server import Given, Server
+from api.sessions import Sessions
+from api.withdrawals import TemporalWithdrawals
 from core.batches import BatchStatus
 from core.events import Filled
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
 from core.validity import ALLOWED, Action, Validity
+from ledger.database import open_pool
+from ledger.queries import Queries
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.rejections import Rejection
 from matcher.trust import trusted, validity
 from oracles.feed import PriceFeed
-from wiring import feed_into
+from settings import Settings
+from wiring import feed_into, temporal_client
 
 BTC = DEFAULT_MARKETS[0]
 OWNERS = (
@@ -34,6 +44,7 @@ class Trading:
     outside: object
     engine: Engine
     feed: PriceFeed
+    http: httpx.AsyncClient
     accounts: list[int] = field(default_factory=list)
     tries: int = 0
 
@@ -87,6 +98,19 @@ class Trading:
                 await asyncio.sleep(0.005)
         if self.accounts:
             assert await self.taken() == ALLOWED[wanted]
+            await self.shown(wanted)
+
+    async def shown(self, wanted: Validity) -> None:
+        """The same stands in the status and in the metrics, for everybody."""
+        prices = (await self.http.get("/api/v1/status")).json()["prices"]
+        (market,) = prices["markets"]
+        assert (market["market"], market["validity"]) == (BTC.symbol, wanted.code)
+        assert set(market["allows"]) == {action.value for action in ALLOWED[wanted]}
+        reasons = {(one["source"], one["fault"]) for one in market["reasons"]}
+        assert reasons == set(self.feed.routed[BTC.symbol].reasons)
+        assert reasons or wanted is Validity.VALID
+        metrics = (await self.http.get("/metrics")).text.splitlines()
+        assert f'perpdex_index_validity{{market="{BTC.symbol}"}} {int(wanted)}.0' in metrics
 
 
 @asynccontextmanager
@@ -100,13 +124,38 @@ async def running(source) -> AsyncIterator[None]:
             await task
 
 
+@asynccontextmanager
+async def served(engine: Engine, journal: Path, feed: PriceFeed) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the exchange's real server, which has neither database nor Temporal behind it."""
+    pool = open_pool("postgresql://127.0.0.1:1/none")
+    temporal = await temporal_client(Settings(), lazy=True)
+    server = await Server.start(
+        Given(
+            engine=engine,
+            journal=journal,
+            sessions=Sessions(b"s" * 32, {"operator": "t" * 32}, engine.clock),
+            reads=History(Queries(pool)),
+            withdrawals=TemporalWithdrawals(temporal, "none"),
+            escrow=EscrowInfo("11111111111111111111111111111112", "e", "v", "m", "http://127.0.0.1:1"),
+            prices=feed,
+            clock=engine.clock,
+            lag_max=60 * SECOND,
+        )
+    )
+    async with httpx.AsyncClient(base_url=server.http_url, timeout=20) as http:
+        yield http
+    await server.stop()
+    await pool.dispose()
+
+
 @pytest.fixture
 async def trading(outside, tmp_path) -> AsyncIterator[Trading]:
     engine = Engine(tmp_path / "journal", outside.clock)
     await engine.ask(c.ListMarket(BTC))
     source = await outside.source()
-    made = Trading(outside, engine, feed_into(engine, source))
-    async with running(source):
+    feed = feed_into(engine, source)
+    async with running(source), served(engine, tmp_path / "journal", feed) as http:
+        made = Trading(outside, engine, feed, http)
         await made.until(Validity.VALID)
         await made.open()
         assert await made.fill(made.accounts[1], made.accounts[0])

@@ -191,6 +191,19 @@ async def test_a_recording_that_can_not_be_played_is_said_at_once(tmp_path, time
         await pick(MARKETS, clock=time, path=tmp_path / "BTC.csv")
 
 
+async def test_of_a_market_that_has_ended_nothing_is_judged(time):
+    source = await pick(MARKETS, clock=time)
+    ended, heard = set(), []
+    feed = PriceFeed(source, heard.append, clock=time, ended=ended.__contains__)
+    feed.step(Nanos(time()))
+    assert set(feed.routed) == {one.symbol for one in heard} == set(MARKETS)
+    ended.add("ETH-PERP")
+    heard.clear()
+    time.now += 60 * SECOND
+    feed.step(Nanos(time()))
+    assert set(feed.routed) == {one.symbol for one in heard} == set(MARKETS) - {"ETH-PERP"}
+
+
 async def test_made_up_prices_go_on_where_they_were_left(time):
     source = await pick(MARKETS, clock=time, last={"BTC-PERP": 77_000_000_000})
     assert isinstance(source, Played)

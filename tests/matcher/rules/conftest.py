@@ -69,6 +69,9 @@ class World:
                 assert self.state.seq == len(self.journal)
         assert conserved(self.state)
         assert positions_zero_sum(self.state)
+        for id in self.state.markets:
+            held = [one for one in self.state.accounts.values() if id in one.positions]
+            assert self.state.holders_of(id) == held
 
     def play(self, command: c.Command) -> list[Event]:
         outcome = self.do(command)

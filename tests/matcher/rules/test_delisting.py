@@ -12,6 +12,7 @@ from core.operator_events import MarketSettled, SettledPosition
 from core.postings import postings
 from core.quantities import SECOND
 from matcher import commands as c
+from matcher.gates import withdrawals_gated
 from matcher.image import dump, load, state_hash
 from matcher.limits import DELISTING_NOTICE
 
@@ -210,6 +211,9 @@ def test_any_end_conserves_money_and_raises_nobody_above_what_is_paid(
         assert after == equities[position.account] + position.shared
         assert (after >= 0) or (end.uncovered > 0 and equities[position.account] < 0)
     assert sum(-min(0, world.balance(id)) for id in holders) == end.uncovered
+    # No cut has seen it yet.
+    assert world.state.breakers.negative == {id for id in holders if world.balance(id) < 0}
+    assert bool(end.uncovered) == ("below zero" in withdrawals_gated(world.state))
     moved = {}
     for line in postings(end):
         moved[line.debit] = moved.get(line.debit, 0) - line.amount

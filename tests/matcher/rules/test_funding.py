@@ -373,6 +373,23 @@ def test_a_balance_may_go_below_zero_by_funding(world, hour):
     assert world.state.margin_of(world.state.accounts[taker]).equity > 0
 
 
+def test_who_left_before_a_late_hour_took_all_it_had_is_known_to_be_below_zero(world, hour):
+    maker, taker, idle = world.agent(1), world.agent(2, 2_000_000_000), world.agent(3)
+    stand(world, (maker,), INDEX - 10, INDEX + 10)
+    world.request(taker, "in", 1, 10_000, INDEX + 10)
+    sample(world, 20, (maker,))
+    world.now = hour * HOUR
+    world.index(1, INDEX)
+    stand(world, (maker,), INDEX - 10, INDEX + 10)
+    world.request(taker, "out", -1, 10_000, INDEX - 10)
+    left = world.balance(taker)
+    world.play(c.CutSettlement(1))
+    world.play(c.ReserveWithdrawal(taker, left, "all"))
+    settle(world, hour)
+    assert world.balance(taker) < 0
+    assert world.refuse(c.ReserveWithdrawal(idle, 1, "w")) == "withdrawals_gated"
+
+
 def test_a_payment_that_takes_an_account_below_maintenance_starts_its_liquidation(world, hour):
     maker, other, taker = world.agent(1), world.agent(2), world.agent(3, deposit=130_000_000)
     world.quotes(maker, [], [(INDEX, 1_000)])
