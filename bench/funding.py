@@ -95,7 +95,7 @@ def one_by_one(state: Exchange, hour: int) -> int:
         position = account.positions.get(MARKET.id)
         if position is None:
             continue
-        amount, treasury = payment(position.size, charge), 0
+        amount, treasury = int(payment(position.size, charge)), 0
         if amount < 0 and account.id in makers:
             kept = share_down(-amount, share)
             treasury, amount = -amount - kept, -kept
