@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from core.events import DURABLE_TYPES, Event
 from core.quantities import SECOND
 from matcher import commands as c
@@ -17,7 +19,8 @@ from matcher.journal import Journal, fail_stop
 from matcher.recovery import replay
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.segments import SEGMENT_BYTES, lock
-from matcher.snapshot import Snapshots, load_newest, save
+from matcher.snapshot import load_newest, save
+from matcher.snapshot_process import Snapshots
 
 WAITING_MAX: Final = 10_000
 """Answers that may wait for the disk before new requests and quotes are refused."""
@@ -25,6 +28,7 @@ SNAPSHOT_AFTER: Final = 200_000
 """Records after which a snapshot is taken, whether replayed at start or written since."""
 SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent})
 """Commands refused under overload; cancels, accepts and the operator's commands always pass."""
+_log = structlog.get_logger("engine")
 
 Reply = Callable[[Outcome], None]
 Listener = Callable[[int, Event], None]
@@ -65,7 +69,7 @@ class Engine:
         end = replay(directory, self.state.seq, self._replayed)
         self.last_at = self.state.at
         self.replayed = end.sequence - before
-        self._snapshots = Snapshots(directory, self.state, before, snapshot_after)
+        self._snapshots = Snapshots(directory, before, snapshot_after)
         self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
         self.submit(c.StartEpoch(), None)
         gc.collect()
@@ -109,13 +113,16 @@ class Engine:
         return await future
 
     def close(self) -> None:
-        """Sync, answer what waits, and write a snapshot."""
+        """Sync, answer what waits, and write a snapshot: when that fails, the next start only takes longer."""
         if self._timer is not None:
             self._timer.cancel()
         self._journal.close()
         self._synced(self._journal.synced)
         self._snapshots.close()
-        save(self._directory, self.state)
+        try:
+            save(self._directory, self.state)
+        except OSError as error:
+            _log.warning("snapshot not written", error=str(error))
         os.close(self._lock)
         gc.unfreeze()
 

@@ -122,10 +122,10 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def lock(directory: Path) -> int:
-    """Hold the journal for one writer until the descriptor closes. Raises `JournalInUse`."""
+def lock(directory: Path, name: str = "lock") -> int:
+    """Hold the journal for one writer until the descriptor closes; by another name, something about it. Raises `JournalInUse`."""
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    descriptor = os.open(directory / name, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
