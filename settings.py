@@ -19,6 +19,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     perpdex_data: Path = Field(Path(".perpdex"), description="Directory of the journal, keys and databases.")
+    disk_floor_mb: int = Field(
+        1_000,
+        ge=0,
+        description="Free megabytes on the journal's disk below which requests that may add risk are refused.",
+    )
     database_url: str = Field("", description="PostgreSQL, as a SQLAlchemy or libpq URL.")
     temporal_address: str = Field("", description="host:port of the Temporal frontend.")
     temporal_namespace: str = Field("default", description="Temporal namespace of all workflows.")

@@ -274,7 +274,9 @@ async def serve_api(settings: Settings) -> None:
     """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
     stopped = _told_to_stop()
     pool = open_pool(database_url(settings))
-    engine = Engine(settings.perpdex_data / "journal", SteadyClock())
+    engine = Engine(
+        settings.perpdex_data / "journal", SteadyClock(), free_min=settings.disk_floor_mb * 1_000_000
+    )
     try:
         await _list_markets(engine)
         async with httpx.AsyncClient() as http:

@@ -22,6 +22,10 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         503,
         "The exchange is busier than it can be: new requests and quotes are refused, cancels pass.",
     ),
+    Code.NO_ROOM: (
+        503,
+        "The exchange's disk is nearly full: new agents and requests that are not reduce-only are refused, all else passes.",
+    ),
     Code.EXPIRED_COMMAND: (409, "The command arrived after its expires_after."),
     Code.ACCOUNT_UNKNOWN: (404, "No agent has that account, or it has no slot on chain yet."),
     Code.MARKET_UNKNOWN: (404, "No market has that symbol."),

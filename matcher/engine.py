@@ -17,7 +17,8 @@ from matcher.apply import apply
 from matcher.decide import decide
 from matcher.journal import Journal, fail_stop
 from matcher.recovery import replay
-from matcher.rejections import Code, Outcome, Rejection, Repeated
+from matcher.rejections import NO_ROOM, Code, Outcome, Rejection, Repeated
+from matcher.room import FREE_MIN, Room
 from matcher.segments import SEGMENT_BYTES, lock
 from matcher.snapshot import load_newest, save
 from matcher.snapshot_process import Snapshots
@@ -50,6 +51,7 @@ class Engine:
         waiting_max: int = WAITING_MAX,
         segment_bytes: int = SEGMENT_BYTES,
         snapshot_after: int = SNAPSHOT_AFTER,
+        free_min: int = FREE_MIN,
     ) -> None:
         """Open the journal in `directory` and bring its state back; must be called on a running event loop.
 
@@ -57,6 +59,7 @@ class Engine:
         """
         self._lock = lock(directory)
         self._directory = directory
+        self.room = Room(directory, free_min)
         self.clock = clock
         self._waiting_max = waiting_max
         self._loop = asyncio.get_running_loop()
@@ -103,6 +106,10 @@ class Engine:
             return
         if isinstance(outcome, Repeated):
             self._answer(self._journal.sequence, reply, outcome)
+            return
+        if self.room.refuses(command):
+            if reply is not None:
+                reply(NO_ROOM)
             return
         self._run(outcome, reply)
 
