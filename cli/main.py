@@ -16,6 +16,7 @@ from cli import operating
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
 from cli.explanation import LiquidationUnknown, account_of
 from cli.figures import NotReadable, Reader
+from cli.journal import journal
 from cli.population import look, start_population
 from cli.processes import StackFailed
 from cli.screen import Screen
@@ -39,6 +40,7 @@ app.add_typer(serve, name="serve")
 app.add_typer(operating.market, name="market")
 app.add_typer(operating.withdrawals, name="withdrawals")
 app.command("audit")(operating.audit)
+app.add_typer(journal, name="journal")
 explain = typer.Typer(
     no_args_is_help=True, help="Say from the journal how something came about, and check it."
 )
@@ -69,11 +71,14 @@ def explain_liquidation(
     journal: Annotated[
         Path | None, typer.Option(help="the journal's directory; default: that of PERPDEX_DATA")
     ] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="where records are that were moved out of the journal")
+    ] = None,
 ) -> None:
     """Derive every step of a liquidation again: exit code 0 when all records follow from those before them, 1 when not."""
     directory = journal or Settings().perpdex_data / "journal"
     try:
-        lines, differences = account_of(directory, number)
+        lines, differences = account_of(directory, number, archive)
     except (JournalCorrupt, LiquidationUnknown) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
