@@ -25,6 +25,9 @@ class Settings(BaseSettings):
         description="Free megabytes on the journal's disk below which requests that may add risk are refused.",
     )
     database_url: str = Field("", description="PostgreSQL, as a SQLAlchemy or libpq URL.")
+    requests_kept_days: int = Field(
+        30, ge=1, description="Days after which the ledger forgets requests that ended without a fill."
+    )
     temporal_address: str = Field("", description="host:port of the Temporal frontend.")
     temporal_namespace: str = Field("default", description="Temporal namespace of all workflows.")
     solana_rpc_url: str = Field("", description="JSON-RPC of the Solana cluster.")

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from chain.keys import KeyFileRefused, Signer, create_secret
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS
 from core.operator_events import EXCHANGE
+from core.quantities import SECOND
 from endings import NotReachable
 from ledger.database import open_pool
 from ledger.projector import JournalGap, Projector, ProjectorBusy
@@ -68,6 +70,7 @@ NETWORK: Final = "operator"
 """Whose token the network's own processes use."""
 PROJECT_EVERY_S: Final = 0.05
 PROJECT_AGAIN_S: Final = 1.0
+FORGET_EVERY_S: Final = 1.0
 _log = structlog.get_logger("wiring")
 
 
@@ -352,6 +355,7 @@ async def _project(settings: Settings, stopped: asyncio.Event) -> None:
     """One connection's life. The last projected record is handed in again, as the proof that it is the same journal."""
     journal = settings.perpdex_data / "journal"
     journal.mkdir(parents=True, exist_ok=True)
+    forget_at = time.monotonic()
     with closing(Projector(database_url(settings))) as projector:
         _log.info("projecting", after=projector.sequence)
         with closing(Tail(journal, max(0, projector.sequence - 1))) as tail:
@@ -359,7 +363,10 @@ async def _project(settings: Settings, stopped: asyncio.Event) -> None:
                 records = tail.read()
                 if records:
                     projector.apply(records)
-                else:
+                if time.monotonic() >= forget_at:
+                    forget_at = time.monotonic() + FORGET_EVERY_S
+                    projector.forget_unfilled(settings.requests_kept_days * 24 * 3_600 * SECOND)
+                if not records:
                     await _pause(stopped, PROJECT_EVERY_S)
 
 
