@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed."
     )
+    connections_per_address: int = Field(
+        500,
+        ge=1,
+        description="Connections that one address may hold open at each door, but for trusted proxies.",
+    )
     temporal_port: int = Field(7233, ge=1, le=65_535, description="Port of the embedded Temporal server.")
     temporal_ui_port: int = Field(8233, ge=1, le=65_535, description="Port of its Web UI.")
     rpc_port: int = Field(8899, ge=1, le=65_535, description="Port of the local chain.")

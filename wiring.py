@@ -334,6 +334,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
         websocket_port=settings.websocket_port,
         clock=engine.clock,
         trusted_proxies=settings.trusted_proxies,
+        connections_per_address=settings.connections_per_address,
     )
 
 

@@ -111,7 +111,9 @@ EDGE: Final[dict[str, Entry]] = {
         True,
     ),
     "too_many_agents": Entry(409, "The owner has as many agents as are allowed."),
-    "too_many_connections": Entry(429, "The account has as many connections as are allowed.", True),
+    "too_many_connections": Entry(
+        429, "The account, or its address, has as many connections as are allowed.", True
+    ),
     "resume_invalid": Entry(409, "resume_from is beyond the head of the account's stream."),
     "history_unavailable": Entry(503, "The read side has not caught up, or cannot be reached.", True),
     "fill_unknown": Entry(404, "No fill has that number."),

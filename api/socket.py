@@ -20,6 +20,7 @@ from api import wire
 from api.access import allowance, holder
 from api.allowance import Allowance
 from api.bucket import Bucket, Rate
+from api.callers import Places
 from api.closing import CloseCode, close_frame
 from api.collaborators import Edge
 from api.errors import ApiError, refused
@@ -81,6 +82,13 @@ class Connection(WSListener):
         self._transport = transport
         self._server.connections.add(self)
         self._deadline = asyncio.get_running_loop().call_later(self._server.auth_timeout, self._not_in_time)
+        peer = transport.underlying_transport.get_extra_info("peername")[0]
+        forwarded = ", ".join(transport.request.headers.getall("X-Forwarded-For", ()))
+        self._address = self._server.places.caller(peer, forwarded)
+        self._has_place = self._server.places.take(self._address)
+        if not self._has_place:
+            self.error(None, ApiError("too_many_connections"))
+            self.close(CloseCode.NOT_AUTHENTICATED, "too_many_connections")
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -108,6 +116,8 @@ class Connection(WSListener):
         self._deadline.cancel()
         if self._catching_up is not None:
             self._catching_up.cancel()
+        if self._has_place:
+            self._server.places.give_back(self._address)
         self._server.gone(self)
         if self.account:
             self._edge.hub.leave(self.account, self)
@@ -314,8 +324,11 @@ class Connection(WSListener):
 class SocketServer:
     """All connections, their common writes and the heartbeat."""
 
-    def __init__(self, edge: Edge, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT) -> None:
+    def __init__(
+        self, edge: Edge, places: Places, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT
+    ) -> None:
         self.edge = edge
+        self.places = places
         self.auth_timeout = auth_timeout
         self.connections: set[Connection] = set()
         self._all_gone = asyncio.Event()
