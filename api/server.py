@@ -29,7 +29,7 @@ from api.metrics import Metrics
 from api.metrics_breakers import BreakerMetrics
 from api.metrics_prices import PriceMetrics
 from api.sessions import Sessions
-from api.socket import SocketServer
+from api.socket_server import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
 from api.units import Markets
