@@ -27,8 +27,8 @@ from core.market import DEFAULT_MARKETS
 from endings import NotReachable, told
 from matcher.recovery import JournalCorrupt
 from oracles.recording import RecordingFailed, load
+from serving import serve_api, serve_projector
 from settings import Settings
-from wiring import serve_api, serve_projector
 
 app = typer.Typer(
     no_args_is_help=True,
