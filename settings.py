@@ -1,4 +1,4 @@
-"""Everything that can be set from outside, with the values `make run` uses. Read by `wiring`, `worker` and `cli` only.
+"""Everything that can be set from outside, with the values `make run` uses. Read by `wiring`, `serving`, `worker` and `cli` only.
 
 Each field is an environment variable of the same name in capitals (`PERPDEX_DATA`, `DATABASE_URL`, ...).
 """
@@ -19,7 +19,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     perpdex_data: Path = Field(Path(".perpdex"), description="Directory of the journal, keys and databases.")
+    disk_floor_mb: int = Field(
+        1_000,
+        ge=0,
+        description="Free megabytes on the journal's disk below which requests that may add risk are refused.",
+    )
     database_url: str = Field("", description="PostgreSQL, as a SQLAlchemy or libpq URL.")
+    requests_kept_days: int = Field(
+        30, ge=1, description="Days after which the ledger forgets requests that ended without a fill."
+    )
     temporal_address: str = Field("", description="host:port of the Temporal frontend.")
     temporal_namespace: str = Field("default", description="Temporal namespace of all workflows.")
     solana_rpc_url: str = Field("", description="JSON-RPC of the Solana cluster.")
@@ -48,6 +56,11 @@ class Settings(BaseSettings):
     websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket.")
     trusted_proxies: str = Field(
         "", description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed."
+    )
+    connections_per_address: int = Field(
+        500,
+        ge=1,
+        description="Connections that one address may hold open at each door, but for trusted proxies.",
     )
     temporal_port: int = Field(7233, ge=1, le=65_535, description="Port of the embedded Temporal server.")
     temporal_ui_port: int = Field(8233, ge=1, le=65_535, description="Port of its Web UI.")

@@ -1,20 +1,15 @@
-"""Builds the real adapters from settings; the only place besides `worker` that meets every floor."""
+"""Builds the real adapters from settings; with `serving` and `worker` the only place that meets every floor."""
 
-import asyncio
 import secrets
-import signal
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
-import psycopg
-import structlog
 from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
@@ -31,11 +26,7 @@ from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
 from activities.sweep import SweepActivities
 from activities.withdrawals import WithdrawalActivities
-from api.collaborators import EscrowInfo
-from api.history import History
-from api.server import Given, Server
-from api.sessions import SECRET_BYTES_MIN, Sessions
-from api.withdrawals import TemporalWithdrawals
+from api.sessions import SECRET_BYTES_MIN
 from chain.escrow import EscrowClient
 from chain.keys import KeyFileRefused, Signer, create_secret
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
@@ -43,14 +34,10 @@ from core.market import DEFAULT_MARKETS, MarketStatus
 from core.operator_events import EXCHANGE
 from endings import NotReachable
 from ledger.database import open_pool
-from ledger.projector import JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
 from ledger.settlement import Settlement
 from matcher import commands as c
-from matcher.clock import SteadyClock
 from matcher.engine import Engine
-from matcher.rejections import Rejection
-from matcher.tail import Tail
 from oracles.feed import PriceFeed, pick
 from oracles.hermes import Hermes
 from oracles.index import Routed
@@ -66,9 +53,6 @@ from settings import Settings
 
 NETWORK: Final = "operator"
 """Whose token the network's own processes use."""
-PROJECT_EVERY_S: Final = 0.05
-PROJECT_AGAIN_S: Final = 1.0
-_log = structlog.get_logger("wiring")
 
 
 def secret(path: Path) -> str:
@@ -271,108 +255,3 @@ def _other_prices(
         coins = {symbol: symbol.removesuffix("-PERP") for symbol in symbols}
         others.append(HyperliquidMids(http, coins, clock, settings.hyperliquid_url))
     return others
-
-
-def _told_to_stop() -> asyncio.Event:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    return stopped
-
-
-async def serve_api(settings: Settings) -> None:
-    """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
-    stopped = _told_to_stop()
-    pool = open_pool(database_url(settings))
-    engine = Engine(settings.perpdex_data / "journal", SteadyClock())
-    try:
-        await _list_markets(engine)
-        async with httpx.AsyncClient() as http:
-            feed = await price_feed(settings, engine, http)
-            feeding = asyncio.create_task(feed.run())
-            try:
-                server = await Server.start(await _given(settings, engine, pool, feed))
-                urls = {"http": server.http_url, "websocket": server.websocket_url}
-                _log.info("serving", **urls, prices=feed.source_label)
-                await server.serve_until(stopped)
-            finally:
-                feeding.cancel()
-    finally:
-        engine.close()
-        await pool.dispose()
-
-
-async def _list_markets(engine: Engine) -> None:
-    for market in DEFAULT_MARKETS:
-        listed = await engine.ask(c.ListMarket(market))
-        if isinstance(listed, Rejection):
-            _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
-
-
-async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: PriceFeed) -> Given:
-    """What the API works with."""
-    escrow = escrow_client(settings)
-    await escrow.client.close()
-    # Lazy, because trading needs no Temporal: without it only withdrawals wait.
-    temporal = await temporal_client(settings, lazy=True)
-    return Given(
-        engine=engine,
-        journal=settings.perpdex_data / "journal",
-        sessions=Sessions(
-            secret(settings.perpdex_data / "keys" / "sessions.secret").encode(),
-            operators(settings),
-            engine.clock,
-        ),
-        reads=History(Queries(pool)),
-        withdrawals=TemporalWithdrawals(temporal, settings.task_queue),
-        escrow=EscrowInfo(
-            program=str(escrow.addresses.program_id),
-            escrow=str(escrow.addresses.escrow),
-            vault=str(escrow.addresses.vault),
-            mint=str(escrow.mint),
-            rpc_url=rpc_url(settings),
-        ),
-        prices=feed,
-        host=settings.api_host,
-        public_host=settings.announced_host,
-        http_port=settings.api_port,
-        websocket_port=settings.websocket_port,
-        clock=engine.clock,
-        trusted_proxies=settings.trusted_proxies,
-    )
-
-
-async def serve_projector(settings: Settings) -> None:
-    """Follow the journal into PostgreSQL until told to stop, whatever happens to the database meanwhile.
-
-    Raises `JournalDiffers` when the database has projected another journal, `JournalCorrupt` when the journal cannot be read.
-    """
-    stopped = _told_to_stop()
-    while not stopped.is_set():
-        try:
-            await _project(settings, stopped)
-        except (psycopg.OperationalError, ProjectorBusy, JournalGap) as error:
-            _log.warning("projecting again soon", why=str(error).strip())
-            await _pause(stopped, PROJECT_AGAIN_S)
-
-
-async def _project(settings: Settings, stopped: asyncio.Event) -> None:
-    """One connection's life. The last projected record is handed in again, as the proof that it is the same journal."""
-    journal = settings.perpdex_data / "journal"
-    journal.mkdir(parents=True, exist_ok=True)
-    with closing(Projector(database_url(settings))) as projector:
-        _log.info("projecting", after=projector.sequence)
-        with closing(Tail(journal, max(0, projector.sequence - 1))) as tail:
-            while not stopped.is_set():
-                records = tail.read()
-                if records:
-                    projector.apply(records)
-                else:
-                    await _pause(stopped, PROJECT_EVERY_S)
-
-
-async def _pause(stopped: asyncio.Event, seconds: float) -> None:
-    """Wait, but not longer than until told to stop."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stopped.wait()

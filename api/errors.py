@@ -22,6 +22,10 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         503,
         "The exchange is busier than it can be: new requests and quotes are refused, cancels pass.",
     ),
+    Code.NO_ROOM: (
+        503,
+        "The exchange's disk is nearly full: new agents and requests that are not reduce-only are refused, all else passes.",
+    ),
     Code.EXPIRED_COMMAND: (409, "The command arrived after its expires_after."),
     Code.ACCOUNT_UNKNOWN: (404, "No agent has that account, or it has no slot on chain yet."),
     Code.MARKET_UNKNOWN: (404, "No market has that symbol."),
@@ -115,7 +119,9 @@ EDGE: Final[dict[str, Entry]] = {
         True,
     ),
     "too_many_agents": Entry(409, "The owner has as many agents as are allowed."),
-    "too_many_connections": Entry(429, "The account has as many connections as are allowed.", True),
+    "too_many_connections": Entry(
+        429, "The account, or its address, has as many connections as are allowed.", True
+    ),
     "resume_invalid": Entry(409, "resume_from is beyond the head of the account's stream."),
     "history_unavailable": Entry(503, "The read side has not caught up, or cannot be reached.", True),
     "fill_unknown": Entry(404, "No fill has that number."),

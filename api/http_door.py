@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from api.callers import Places
+
 CONNECTIONS_MAX: Final = 4_000
 FIRST_CALL_S: Final = 10.0
 """Seconds in which a new connection's first call must have come whole with its head."""
@@ -16,20 +18,31 @@ class HttpDoor(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     first_call_s = FIRST_CALL_S
     connections_max = CONNECTIONS_MAX
+    places: Places
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._silent = asyncio.get_running_loop().call_later(self.first_call_s, self._hang_up)
-        if len(self.connections) > self.connections_max:
+        # The calls of a trusted proxy are told apart by their heads, which come later: its connections are not counted.
+        self._address = self.places.caller(transport.get_extra_info("peername")[0])
+        self._has_place = self.places.take(self._address)
+        if not self._has_place or len(self.connections) > self.connections_max:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._silent.cancel()
+        if self._has_place:
+            self.places.give_back(self._address)
         super().connection_lost(exc)
 
     def _hang_up(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
             self.transport.close()
+
+
+def door_with(places: Places) -> type[HttpDoor]:
+    """The door of one server, which counts its connections in `places`."""
+    return type("Door", (HttpDoor,), {"places": places})
 
 
 def open_files() -> None:

@@ -77,6 +77,8 @@ class Metrics:
         self.gauge("perpdex_journal_sequence", "Last decided record", lambda: engine.state.seq)
         self.gauge("perpdex_synced_sequence", "Last record on disk", lambda: engine.synced)
         self.gauge("perpdex_answers_waiting", "Answers waiting for the disk", lambda: engine.waiting)
+        self.gauge("perpdex_disk_free_bytes", "Free on the journal's disk", lambda: engine.room.free)
+        self.gauge("perpdex_disk_short", "1 while requests are refused for it", lambda: engine.room.short)
         listening.to((e.Filled,), self._filled)
         listening.to((e.RequestClosed,), self._request_closed)
 

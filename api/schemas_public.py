@@ -145,7 +145,9 @@ class StatusAnswer(Answer):
 
 
 class HealthAnswer(Answer):
-    status: Literal["ok"]
+    status: Literal["ok", "no_room"] = Field(description="`no_room`: only what reduces risk is taken.")
+    disk_free_bytes: int = Field(description="On the journal's disk, at most a second old.")
+    disk_floor_bytes: int = Field(description="Below it the status is `no_room`.")
 
 
 class ReadyAnswer(Answer):

@@ -16,9 +16,11 @@ from api.admission import ALL, PER_ADDRESS, Admission
 from api.allowance import LIMITS, Allowances, Limits
 from api.app import create_app
 from api.bucket import Rate
+from api.callers import PER_ADDRESS as PER_ADDRESS_OPEN
+from api.callers import Places
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
-from api.http_door import HttpDoor
+from api.http_door import door_with
 from api.hub import Hub
 from api.inbound import Inbound
 from api.lag import LAG_MAX, Lag
@@ -27,7 +29,7 @@ from api.metrics import Metrics
 from api.metrics_breakers import BreakerMetrics
 from api.metrics_prices import PriceMetrics
 from api.sessions import Sessions
-from api.socket import SocketServer
+from api.socket_server import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
 from api.units import Markets
@@ -58,6 +60,7 @@ class Given:
     http_port: int = 0
     websocket_port: int = 0
     trusted_proxies: str = ""
+    connections_per_address: int = PER_ADDRESS_OPEN
     limits: Limits = LIMITS
     lag_max: int = LAG_MAX
     registrations: Rate = ALL
@@ -80,7 +83,8 @@ class Server:
         streams = await Streams.start(given.engine, given.journal)
         server: Server
         edge = build_edge(given, streams, lambda: server.websocket_url)
-        server = cls(given, edge, SocketServer(edge))
+        places = Places(given.connections_per_address, given.trusted_proxies)
+        server = cls(given, edge, SocketServer(edge, places))
         await server._open()
         return server
 
@@ -106,7 +110,7 @@ class Server:
             log_level="warning",
             access_log=False,
             server_header=False,
-            http=HttpDoor,
+            http=door_with(Places(given.connections_per_address, given.trusted_proxies)),
             # uvicorn would believe anyone on this machine: each caller could then name an address of its own for every new agent.
             proxy_headers=bool(given.trusted_proxies),
             forwarded_allow_ips=given.trusted_proxies,

@@ -1,4 +1,4 @@
-"""The WebSocket server: one connection per agent process, on the engine's loop.
+"""One connection of the WebSocket: an agent process, on the engine's loop.
 
 Outgoing frames of one turn of the loop leave in one write per connection. A connection that does not read what it is sent is
 closed once `OUTGOING_MAX` bytes wait for it; frames and rates are bounded, cancels are never refused. Who goes on sending what is
@@ -6,13 +6,12 @@ refused, or nothing but cancels, faster than anyone needs, is hung up on: that p
 """
 
 import asyncio
-import logging
 import time
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
 from picows.picows import WSCloseCode
 
 from api import outgoing as out
@@ -20,32 +19,26 @@ from api import wire
 from api.access import acting, allowance, holder
 from api.allowance import Allowance
 from api.bucket import Bucket, Rate
+from api.catch_up import CatchUp
 from api.closing import CloseCode, close_frame
-from api.collaborators import Edge
 from api.errors import ApiError, refused
 from api.gate import Flooding, admit
 from api.hub import frame
 from api.outbound import micros
-from api.streams import HistoryUnavailable
 from core import events as e
 from matcher.rejections import Outcome, Rejection, Repeated
 
-log = logging.getLogger("perpdex.socket")
+if TYPE_CHECKING:
+    from api.socket_server import SocketServer
 
-PATH: Final = b"/ws"
 FRAME_MAX: Final = 64 * 1024
 OUTGOING_MAX: Final = 1024 * 1024
-AUTH_TIMEOUT: Final = 5.0
-HEARTBEAT: Final = 5.0
 CLOSE_TIMEOUT: Final = 2.0
 CONNECTIONS_PER_ACCOUNT: Final = 16
 """Those of its sub-accounts included."""
-CONNECTIONS_MAX: Final = 4_000
-"""Over all accounts, those that have not said who they are included."""
 OTHER_FRAMES: Final = Rate(per_second=50, burst=500)
 """Frames of one connection that are no whole message: control frames and fragments. Nothing else counts these."""
 BAD_MESSAGES_MAX: Final = 20
-RESUME_PAGE: Final = 500
 
 decode: Final = msgspec.json.Decoder(wire.Incoming).decode
 OP_NAMES: Final = {op: str(op.__struct_config__.tag) for op in wire.Op.__subclasses__()}
@@ -62,16 +55,15 @@ class Connection(WSListener):
         self._translations = edge.inbound.translations
         self._counts = edge.metrics.messages
         self._out: list[bytes] = []
-        self._closing = False
+        self.closing = False
         self._bad_messages = 0
         self._partial = bytearray()
         self._allowance: Allowance | None = None
         self._others = Bucket(OTHER_FRAMES, time.monotonic_ns())
-        self._next_number = 0
-        self._live = False
-        self._catching_up: asyncio.Task[None] | None = None
-        self._drained = asyncio.Event()
-        self._drained.set()
+        self._catch_up: CatchUp | None = None
+        self.drained = asyncio.Event()
+        self.drained.set()
+        self.live = False
         self.account = 0
         self.expires_at = 0
         self.cancel_on_disconnect = False
@@ -82,47 +74,56 @@ class Connection(WSListener):
         self._transport = transport
         self._server.connections.add(self)
         self._deadline = asyncio.get_running_loop().call_later(self._server.auth_timeout, self._not_in_time)
+        peer = transport.underlying_transport.get_extra_info("peername")[0]
+        forwarded = ", ".join(transport.request.headers.getall("X-Forwarded-For", ()))
+        self._address = self._server.places.caller(peer, forwarded)
+        self._has_place = self._server.places.take(self._address)
+        if not self._has_place:
+            self.error(None, ApiError("too_many_connections"))
+            self.close(CloseCode.NOT_AUTHENTICATED, "too_many_connections")
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind is WSMsgType.TEXT and frame.fin and not self._partial:
-            if not self._closing:
+            if not self.closing:
                 self._message(frame.get_payload_as_memoryview())
         elif not self._others.take(time.monotonic_ns()):
             self.close(CloseCode.FLOODING, "too many frames that are no messages")
         elif kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
-            if not self._closing:
+            if not self.closing:
                 self._fragment(frame)
         elif kind is WSMsgType.PING:
-            if not self._closing:
+            if not self.closing:
                 transport.send_pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:
-            if not self._closing:
+            if not self.closing:
                 transport.send_close(WSCloseCode.OK)
             transport.disconnect()
         elif kind is WSMsgType.BINARY:
             self.close(CloseCode.UNSUPPORTED_DATA, "text frames only")
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._closing = True
-        self._drained.set()
+        self.closing = True
+        self.drained.set()
         self._deadline.cancel()
-        if self._catching_up is not None:
-            self._catching_up.cancel()
+        if self._catch_up is not None:
+            self._catch_up.cancel()
+        if self._has_place:
+            self._server.places.give_back(self._address)
         self._server.gone(self)
         if self.account:
             self._edge.hub.leave(self.account, self)
 
     def pause_writing(self) -> None:
-        self._drained.clear()
+        self.drained.clear()
 
     def resume_writing(self) -> None:
-        self._drained.set()
+        self.drained.set()
 
     # --- out ---
 
     def send(self, data: bytes) -> None:
-        if self._closing:
+        if self.closing:
             return
         if not self._out:
             self._server.write_soon(self)
@@ -130,8 +131,7 @@ class Connection(WSListener):
 
     def send_numbered(self, number: int, data: bytes) -> None:
         """While the connection catches up, later events are left to that: they are read from where it got to."""
-        if self._live:
-            self._next_number = number + 1
+        if self.live:
             self.send(data)
 
     def write(self) -> None:
@@ -147,9 +147,9 @@ class Connection(WSListener):
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Say why after what is queued already, then hang up: at the latest after `CLOSE_TIMEOUT`, read or not."""
-        if self._closing:
+        if self.closing:
             return
-        self._closing = True
+        self.closing = True
         underlying = self._transport.underlying_transport
         queued, self._out = self._out, []
         if not underlying.is_closing():
@@ -245,11 +245,9 @@ class Connection(WSListener):
         self.cancel_on_disconnect = op.cancel_on_disconnect
         hub.join(self.account, self)
         self.send(hub.ready(self.account, self._edge.clock()))
-        self._next_number = (head if op.resume_from is None else op.resume_from) + 1
-        if self._caught_up():
-            return
-        self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
-        self._catching_up.add_done_callback(self._caught_up_or_broken)
+        after = head if op.resume_from is None else op.resume_from
+        self._catch_up = CatchUp(self, self._edge, after)
+        self._catch_up.start()
 
     def _reply(self, op: wire.Op, outcome: Outcome) -> None:
         kind = type(op)
@@ -275,103 +273,6 @@ class Connection(WSListener):
         elif isinstance(event, e.RequestOpened):
             self.send(frame(outbound.opened(event)))
 
-    # --- resume ---
-
-    def _caught_up(self) -> bool:
-        """Send what memory still holds; true, and live from here on, when that reaches the head."""
-        items = self._edge.streams.recent(self.account, self._next_number - 1)
-        if items is None or len(items) > RESUME_PAGE:
-            return False
-        for item in items:
-            self.send(self._edge.hub.numbered(self.account, item))
-            self._next_number = item.number + 1
-        self._live = True
-        return True
-
-    async def _catch_up(self) -> None:
-        """Send page after page until memory reaches the head, letting the socket drain in between."""
-        try:
-            while not self._closing and not self._caught_up():
-                items = await self._edge.streams.after(
-                    self.account, self._next_number - 1, RESUME_PAGE, self._edge.reads
-                )
-                for item in items:
-                    self.send(self._edge.hub.numbered(self.account, item))
-                    self._next_number = item.number + 1
-                await asyncio.sleep(0)
-                await self._drained.wait()
-        except HistoryUnavailable:
-            self.close(CloseCode.HISTORY_UNAVAILABLE, "resume again later")
-
-    def _caught_up_or_broken(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            log.error("resume of account %d broke", self.account, exc_info=task.exception())
-            self.close(CloseCode.INTERNAL_ERROR, "resume again")
-
     def _not_in_time(self) -> None:
         self.error(None, ApiError("not_authenticated", "auth did not come in time."))
         self.close(CloseCode.NOT_AUTHENTICATED, "auth did not come in time")
-
-
-class SocketServer:
-    """All connections, their common writes and the heartbeat."""
-
-    def __init__(self, edge: Edge, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT) -> None:
-        self.edge = edge
-        self.auth_timeout = auth_timeout
-        self.connections: set[Connection] = set()
-        self._all_gone = asyncio.Event()
-        self._heartbeat = heartbeat
-        self._to_write: list[Connection] = []
-        self._beat: asyncio.TimerHandle | None = None
-
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which the system chooses when 0 is asked for."""
-        self._loop = asyncio.get_running_loop()
-        self._listening = await ws_create_server(
-            self._accept, host, port, max_frame_size=FRAME_MAX, backlog=1024, enable_auto_pong=False
-        )
-        self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
-        return int(self._listening.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        """Stop listening and tell every agent to come back; each hangs up, or is hung up on."""
-        self._listening.close()
-        if self._beat is not None:
-            self._beat.cancel()
-        self._all_gone.clear()
-        for connection in list(self.connections):
-            connection.close(CloseCode.GOING_AWAY, "the exchange stops")
-        if self.connections:
-            await self._all_gone.wait()
-
-    def gone(self, connection: Connection) -> None:
-        self.connections.discard(connection)
-        if not self.connections:
-            self._all_gone.set()
-
-    def write_soon(self, connection: Connection) -> None:
-        if not self._to_write:
-            self._loop.call_soon(self._write_all)
-        self._to_write.append(connection)
-
-    def _write_all(self) -> None:
-        waiting, self._to_write = self._to_write, []
-        for connection in waiting:
-            connection.write()
-
-    def _accept(self, request: WSUpgradeRequest) -> Connection | None:
-        full = len(self.connections) >= CONNECTIONS_MAX
-        return Connection(self) if request.path.split(b"?")[0] == PATH and not full else None
-
-    def _send_heartbeats(self) -> None:
-        self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
-        now = self.edge.clock()
-        for connection in list(self.connections):
-            if not connection.account:
-                continue
-            if connection.expires_at * 1_000_000_000 <= now:
-                connection.error(None, ApiError("session_expired"))
-                connection.close(CloseCode.SESSION_EXPIRED, "sign a new challenge")
-            else:
-                connection.send(self.edge.hub.heartbeat(connection.account, now))

@@ -19,7 +19,17 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
-BENCHMARKS: Final = ("engine", "funding", "order_books", "risk", "replay", "journal", "gateway", "settlement")
+BENCHMARKS: Final = (
+    "engine",
+    "funding",
+    "order_books",
+    "risk",
+    "replay",
+    "snapshots",
+    "journal",
+    "gateway",
+    "settlement",
+)
 PACKAGES: Final = ("uvloop", "picows", "msgspec", "fastapi", "uvicorn", "solders", "temporalio")
 
 ABOUT: Final = """\

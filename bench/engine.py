@@ -145,9 +145,9 @@ def standing_fills(run: Run, cycles: int, name: str) -> None:
     for one in MARKETS:
         run.do(c.SetQuotes(16, one.id, ((INDEX - 100, 10**6),), ((INDEX + 100, 10**6),), run.now + SECOND))
     for cycle in range(cycles):
-        one, side = cycle % len(MARKETS) + 1, 1 if cycle // 50 % 2 else -1
+        market, side = cycle % len(MARKETS) + 1, 1 if cycle // 50 % 2 else -1
         trader = TRADERS[cycle % len(TRADERS)]
-        run.do(c.OpenRequest(trader, f"{name}{cycle}", one, side, 10, INDEX + 1_000 * side, SECOND))
+        run.do(c.OpenRequest(trader, f"{name}{cycle}", market, side, 10, INDEX + 1_000 * side, SECOND))
     run.do(c.CancelAll(16))
 
 

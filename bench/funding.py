@@ -68,8 +68,8 @@ def populated(positions: int) -> tuple[Exchange, int]:
         size = (1 + number // 2 % 97) * (1 if number % 2 else -1)
         hold(state, account, MARKET.id, size, size * value)
     stood = tuple(range(16, 16 + positions, 100))
-    for account in range(16, 16 + positions):
-        apply(state, e.DepositCredited(START, account, 10 * value, f"deposit {account}"))
+    for id in range(16, 16 + positions):
+        apply(state, e.DepositCredited(START, id, 10 * value, f"deposit {id}"))
     sampled = e.PremiumSampled(START, MARKET.id, hour, 10**9, INDEX + 7, 0, 0, len(stood), stood)
     apply(state, sampled)
     play(state, c.UpdateIndex(MARKET.id, INDEX + 7, 0, hour * HOUR, "benchmark"), hour * HOUR)
@@ -102,7 +102,7 @@ def one_by_one(state: Exchange, hour: int) -> int:
         position = account.positions.get(MARKET.id)
         if position is None:
             continue
-        amount, treasury = payment(position.size, charge), 0
+        amount, treasury = int(payment(position.size, charge)), 0
         if amount < 0 and account.id in makers:
             kept = share_down(-amount, share)
             treasury, amount = -amount - kept, -kept

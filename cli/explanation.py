@@ -18,9 +18,10 @@ from core.liquidation_events import (
 )
 from core.market import Market
 from core.quantities import USDC_UNIT, decimal_from_units
+from matcher.pruning import origin
 from matcher.recovery import JournalCorrupt
-from matcher.retrace import Step, retrace
-from matcher.segments import segments
+from matcher.retrace import BeganEarlier, Step, retrace
+from matcher.segments import segments, whereabouts
 from matcher.tail import Tail
 
 Markets = dict[int, Market]
@@ -30,26 +31,38 @@ class LiquidationUnknown(Exception):
     """The journal has no liquidation of that number."""
 
 
-def account_of(directory: Path, number: int) -> tuple[list[str], int]:
+def account_of(directory: Path, number: int, archive: Path | None = None) -> tuple[list[str], int]:
     """The account of a liquidation, line by line, and how many differences between records and rules are in it.
 
-    Raises `LiquidationUnknown`, and `JournalCorrupt` when there is no journal or it cannot be read. May run beside the exchange.
+    `archive` has records that were moved out of the journal. Raises `LiquidationUnknown`, and `JournalCorrupt` when there is no
+    journal or it cannot be read. May run beside the exchange.
     """
     if not segments(directory):
         raise JournalCorrupt(f"there is no journal in {directory}")
-    markets: Markets = {}
+    before = origin(directory, archive)
+    first, markets = before.seq, dict(before.markets)
 
     def journal() -> Iterator[tuple[int, Event]]:
-        with closing(Tail(directory, 0)) as tail:
+        with closing(Tail(directory, first, archive)) as tail:
             while records := tail.read():
                 for sequence, event in records:
                     if isinstance(event, MarketListed):
                         markets[event.market.id] = event.market
                     yield sequence, event
 
-    steps = retrace(journal, number)
+    gone = (
+        f" from record {first + 1} on: {whereabouts(directory)}. Give --archive DIR to read them"
+        if first
+        else ""
+    )
+    try:
+        steps = retrace(journal, number, before)
+    except BeganEarlier:
+        raise LiquidationUnknown(
+            f"the beginning of liquidation {number} is not in the journal in {directory}{gone}"
+        ) from None
     if not steps:
-        raise LiquidationUnknown(f"there is no liquidation {number} in the journal in {directory}")
+        raise LiquidationUnknown(f"there is no liquidation {number} in the journal in {directory}{gone}")
     found = sum(len(step.differences) for step in steps)
     lines = [f"liquidation {number}"]
     for step in steps:

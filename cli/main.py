@@ -16,6 +16,7 @@ from cli import operating
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
 from cli.explanation import LiquidationUnknown, account_of
 from cli.figures import NotReadable, Reader
+from cli.journal import journal
 from cli.population import look, start_population
 from cli.processes import StackFailed
 from cli.screen import Screen
@@ -26,8 +27,8 @@ from core.market import DEFAULT_MARKETS
 from endings import NotReachable, told
 from matcher.recovery import JournalCorrupt
 from oracles.recording import RecordingFailed, load
+from serving import serve_api, serve_projector
 from settings import Settings
-from wiring import serve_api, serve_projector
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,6 +42,7 @@ app.add_typer(operating.withdrawals, name="withdrawals")
 app.add_typer(operating.insurance, name="insurance")
 app.command("review")(operating.review)
 app.command("audit")(operating.audit)
+app.add_typer(journal, name="journal")
 explain = typer.Typer(
     no_args_is_help=True, help="Say from the journal how something came about, and check it."
 )
@@ -71,11 +73,14 @@ def explain_liquidation(
     journal: Annotated[
         Path | None, typer.Option(help="the journal's directory; default: that of PERPDEX_DATA")
     ] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="where records are that were moved out of the journal")
+    ] = None,
 ) -> None:
     """Derive every step of a liquidation again: exit code 0 when all records follow from those before them, 1 when not."""
     directory = journal or Settings().perpdex_data / "journal"
     try:
-        lines, differences = account_of(directory, number)
+        lines, differences = account_of(directory, number, archive)
     except (JournalCorrupt, LiquidationUnknown) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None

@@ -12,6 +12,13 @@ from ledger.rows import Rows
 
 LOCK: Final = 0x7065727064657801
 """Advisory lock of the one projector."""
+FORGOTTEN_AT_ONCE: Final = 5_000
+"""Some 10 ms: no run of records waits long for it."""
+_FORGET: Final = """
+    delete from requests where request = any(array(
+        select request from requests where filled = 0 and at < %s order by at limit %s
+    ))
+"""
 
 
 class ProjectorBusy(Exception):
@@ -74,6 +81,13 @@ class Projector:
                 raise JournalGap(f"the ledger is no longer at record {self.sequence}")
             rows.write(cursor)
         self.sequence, self._at, self._fills, self._heads = last, at, rows.fills, rows.heads
+
+    def forget_unfilled(self, older_than: int, limit: int = FORGOTTEN_AT_ONCE) -> int:
+        """Delete up to `limit` requests that ended without a fill more than `older_than` nanoseconds before the last record.
+
+        Returns how many; `limit` means that there may be more. Money, fills and the private streams are not touched.
+        """
+        return self._connection.execute(_FORGET, (self._at - older_than, limit)).rowcount
 
     def close(self) -> None:
         """Give the lock back and hang up. A connection that broke has lost it by itself, once the server notices."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     func,
 )
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger.columns import metadata as metadata
@@ -102,6 +103,7 @@ requests = Table(
     CheckConstraint("side in (1, -1)", name="side"),
     CheckConstraint("size > 0 and filled between 0 and size", name="filled"),
     Index("ix_requests_account", "account", "request"),
+    Index("ix_requests_unfilled", "at", postgresql_where=sql_text("filled = 0")),
     comment="requests that have ended",
 )
 fills = Table(

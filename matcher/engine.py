@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from core.events import DURABLE_TYPES, Event
 from core.quantities import MILLISECOND, SECOND
 from matcher import commands as c
@@ -15,9 +17,11 @@ from matcher.apply import apply
 from matcher.decide import decide
 from matcher.journal import Journal, fail_stop
 from matcher.recovery import replay
-from matcher.rejections import Code, Outcome, Rejection, Repeated
+from matcher.rejections import NO_ROOM, Code, Outcome, Rejection, Repeated
+from matcher.room import FREE_MIN, Room
 from matcher.segments import SEGMENT_BYTES, lock
-from matcher.snapshot import Snapshots, load_newest, save
+from matcher.snapshot import load_newest, save
+from matcher.snapshot_process import Snapshots
 from matcher.state import AT_ONCE
 
 WAITING_MAX: Final = 10_000
@@ -28,6 +32,7 @@ TURN: Final = 2 * MILLISECOND
 """How long what is due may go on before the event loop has its turn: thousands of things can come due at once."""
 SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent, c.OpenSubAccount})
 """Commands refused under overload; cancels, accepts and the operator's commands always pass."""
+_log = structlog.get_logger("engine")
 
 Reply = Callable[[Outcome], None]
 Listener = Callable[[int, Event], None]
@@ -49,6 +54,7 @@ class Engine:
         waiting_max: int = WAITING_MAX,
         segment_bytes: int = SEGMENT_BYTES,
         snapshot_after: int = SNAPSHOT_AFTER,
+        free_min: int = FREE_MIN,
     ) -> None:
         """Open the journal in `directory` and bring its state back; must be called on a running event loop.
 
@@ -56,6 +62,7 @@ class Engine:
         """
         self._lock = lock(directory)
         self._directory = directory
+        self.room = Room(directory, free_min)
         self.clock = clock
         self._waiting_max = waiting_max
         self._loop = asyncio.get_running_loop()
@@ -68,7 +75,7 @@ class Engine:
         end = replay(directory, self.state.seq, self._replayed)
         self.last_at = self.state.at
         self.replayed = end.sequence - before
-        self._snapshots = Snapshots(directory, self.state, before, snapshot_after)
+        self._snapshots = Snapshots(directory, before, snapshot_after)
         self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
         self.submit(c.StartEpoch(), None)
         gc.collect()
@@ -103,6 +110,10 @@ class Engine:
         if isinstance(outcome, Repeated):
             self._answer(self._journal.sequence, reply, outcome)
             return
+        if self.room.refuses(command):
+            if reply is not None:
+                reply(NO_ROOM)
+            return
         self._run(outcome, reply)
 
     async def ask(self, command: c.Command) -> Outcome:
@@ -112,13 +123,16 @@ class Engine:
         return await future
 
     def close(self) -> None:
-        """Sync, answer what waits, and write a snapshot."""
+        """Sync, answer what waits, and write a snapshot: when that fails, the next start only takes longer."""
         if self._timer is not None:
             self._timer.cancel()
         self._journal.close()
         self._synced(self._journal.synced)
         self._snapshots.close()
-        save(self._directory, self.state)
+        try:
+            save(self._directory, self.state)
+        except OSError as error:
+            _log.warning("snapshot not written", error=str(error))
         os.close(self._lock)
         gc.unfreeze()
 

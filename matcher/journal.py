@@ -18,7 +18,8 @@ from typing import Final, NoReturn
 from core.events import Event
 from matcher.records import encode
 from matcher.recovery import End
-from matcher.segments import SEGMENT_BYTES, NextSegment, Watermark, sync
+from matcher.segments import SEGMENT_BYTES, NextSegment, Watermark
+from matcher.segments import sync as sync
 
 STOPPED: Final = 74
 """Exit status of a process that stopped because memory and disk may differ: EX_IOERR of sysexits."""

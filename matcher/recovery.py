@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from core.events import Event
 from matcher.records import HEADER, PAYLOAD_MAX, Stored, decode, record_at
-from matcher.segments import WATERMARK, segments, sync, synced_through
+from matcher.segments import WATERMARK, segments, sync, synced_through, whereabouts
 
 _ZEROS: Final = bytes(1 << 16)
 
@@ -39,8 +39,10 @@ def replay(directory: Path, after: int, visit: Callable[[int, Event], None]) -> 
     files = segments(directory)
     starts = [index for index, (first, _) in enumerate(files) if first <= after + 1]
     if files and not starts:
+        gone = whereabouts(directory)
         raise JournalCorrupt(
             f"the journal in {directory} begins at record {files[0][0]}, but records from {after + 1} on are needed"
+            f"{gone and ': '}{gone}"
         )
     # Without a single file a snapshot is enough only when the watermark says that no record came after it.
     complete = bool(starts) or 0 < synced <= after

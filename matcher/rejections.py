@@ -10,6 +10,7 @@ class Code(StrEnum):
     """Why a command was refused. The text is the sentence an agent reads."""
 
     OVERLOADED = "overloaded"
+    NO_ROOM = "no_room"
     EXPIRED_COMMAND = "expired_command"
     ACCOUNT_UNKNOWN = "account_unknown"
     MARKET_UNKNOWN = "market_unknown"
@@ -56,6 +57,7 @@ class Code(StrEnum):
 RETRYABLE = frozenset(
     {
         Code.OVERLOADED,
+        Code.NO_ROOM,
         Code.INDEX_UNAVAILABLE,
         Code.MARKET_PAUSED,
         Code.MARKET_REDUCE_ONLY,
@@ -90,6 +92,10 @@ class Repeated(NamedTuple):
 
 BEING_LIQUIDATED = Rejection(
     Code.BEING_LIQUIDATED, "The account is being liquidated: nothing is taken from it until that has ended."
+)
+NO_ROOM = Rejection(
+    Code.NO_ROOM,
+    "The exchange's disk is nearly full: only what reduces risk is taken until the operator has made room.",
 )
 
 SUB_ACCOUNT_ONLY_TRADES = Rejection(

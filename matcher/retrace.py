@@ -27,7 +27,7 @@ from matcher.decide_liquidation import start, step_due, waterfall_step
 from matcher.state import Exchange
 
 Journal = Callable[[], Iterable[tuple[int, Event]]]
-"""Reads a journal from its first record, each with its sequence; called twice."""
+"""Reads a journal from its first record that is left, each with its sequence; called twice."""
 Decided = tuple[int, int, int]
 """What an auction was to be: its market, the lots asked for (signed: what is closed), and the limit in ticks."""
 
@@ -59,15 +59,21 @@ class _Found(msgspec.Struct):
         return self.steps[-1].sequence
 
 
-def retrace(journal: Journal, liquidation: int) -> list[Step]:
+class BeganEarlier(Exception):
+    """The journal has records of the liquidation, but no longer its first ones."""
+
+
+def retrace(journal: Journal, liquidation: int, before: Exchange | None = None) -> list[Step]:
     """Every record of a liquidation in order, its fills among them, each checked; empty when the journal has none of that number.
 
-    Raises what reading the journal raises.
+    `before` is the state before the journal's first record; None: an empty one. Raises `BeganEarlier`, and what reading raises.
     """
     found = _find(journal, liquidation)
     if found is None:
         return []
-    return _Retracing(found).run(journal)
+    if before is not None and before.seq and not isinstance(found.steps[0].record, LiquidationStarted):
+        raise BeganEarlier
+    return _Retracing(found, before or Exchange()).run(journal)
 
 
 def _find(journal: Journal, liquidation: int) -> _Found | None:
@@ -104,9 +110,9 @@ def _find(journal: Journal, liquidation: int) -> _Found | None:
 class _Retracing:
     """Replays the journal and stops where something is to be derived."""
 
-    def __init__(self, found: _Found) -> None:
+    def __init__(self, found: _Found, before: Exchange) -> None:
         self._found = found
-        self._state = Exchange()
+        self._state = before
         self._steps = {step.sequence: step for step in found.steps}
         self._decided_after = {
             step.record.decided_after for step in found.steps if isinstance(step.record, LiquidationSliced)

@@ -1,6 +1,7 @@
 """The journal's files: preallocated segments named by their first sequence, the writer's lock, the synced watermark."""
 
 import fcntl
+import json
 import mmap
 import os
 import struct
@@ -13,6 +14,8 @@ SEGMENT_BYTES: Final = 64 * 1024 * 1024
 SUFFIX: Final = ".journal"
 WATERMARK: Final = "synced"
 UNFINISHED: Final = "unfinished.new"
+PRUNED: Final = "pruned"
+"""Says of records that are no longer in the journal where they went, a line of JSON for each time."""
 # Native, not "<": that one copies byte by byte, and a reader or a kill in between would find a number nobody published.
 _U64: Final = struct.Struct("@Q")
 _ZEROS: Final = bytes(1024 * 1024)
@@ -25,6 +28,19 @@ class JournalInUse(Exception):
 def segments(directory: Path) -> list[tuple[int, Path]]:
     """(first sequence, path) of each segment, in order."""
     return sorted((int(path.name.removesuffix(SUFFIX)), path) for path in directory.glob("*" + SUFFIX))
+
+
+def whereabouts(directory: Path) -> str:
+    """A sentence on where records went that are no longer in the journal; empty when all are there."""
+    path = directory / PRUNED
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+    told, before = [], 0
+    for line in lines:
+        if line["through"] > before:
+            went = f"moved to {line['archive']}" if line["archive"] else "deleted"
+            told.append(f"records {before + 1} to {line['through']} were {went}")
+            before = line["through"]
+    return "; ".join(told)
 
 
 def segment_path(directory: Path, first: int) -> Path:
@@ -122,10 +138,10 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def lock(directory: Path) -> int:
-    """Hold the journal for one writer until the descriptor closes. Raises `JournalInUse`."""
+def lock(directory: Path, name: str = "lock") -> int:
+    """Hold the journal for one writer until the descriptor closes; by another name, something about it. Raises `JournalInUse`."""
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    descriptor = os.open(directory / name, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

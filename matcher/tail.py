@@ -6,7 +6,7 @@ from pathlib import Path
 from core.events import Event
 from matcher.records import HEADER, decode, record_at
 from matcher.recovery import JournalCorrupt
-from matcher.segments import Watermark, segment_path, segments
+from matcher.segments import Watermark, segment_path, segments, whereabouts
 
 _BLOCK = 4 * 1024 * 1024
 
@@ -14,8 +14,10 @@ _BLOCK = 4 * 1024 * 1024
 class Tail:
     """Reads synced records after a sequence, in order, as they come."""
 
-    def __init__(self, directory: Path, after: int) -> None:
+    def __init__(self, directory: Path, after: int, archive: Path | None = None) -> None:
+        """`archive` has segments that were moved out of the journal."""
         self._directory = directory
+        self._archive = archive
         self._watermark = Watermark(directory)
         self.sequence = after
         self._descriptor = -1
@@ -45,16 +47,23 @@ class Tail:
         self._watermark.close()
 
     def _open(self) -> None:
-        starts = [(first, path) for first, path in segments(self._directory) if first <= self.sequence + 1]
-        if not starts:
-            raise JournalCorrupt(f"record {self.sequence + 1} is no longer in the journal {self._directory}")
-        first, path = starts[-1]
+        known = dict(segments(self._archive)) if self._archive is not None else {}
+        known |= dict(segments(self._directory))
+        first = max((first for first in known if first <= self.sequence + 1), default=0)
+        if not first:
+            gone = whereabouts(self._directory)
+            raise JournalCorrupt(
+                f"record {self.sequence + 1} is no longer in the journal {self._directory}{gone and ': '}{gone}"
+            )
+        path = known[first]
         self._descriptor = os.open(path, os.O_RDONLY)
         self._offset = 0
         self._skip_until, self.sequence = self.sequence, first - 1
 
     def _next_segment(self) -> None:
         path = segment_path(self._directory, self.sequence + 1)
+        if not path.exists() and self._archive is not None:
+            path = segment_path(self._archive, self.sequence + 1)
         if not path.exists():
             raise JournalCorrupt(
                 f"record {self.sequence + 1} is synced but neither in its file nor in {path}"

@@ -14,9 +14,14 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health", responses=errors())
-async def health() -> HealthAnswer:
-    """The process runs and its loop turns."""
-    return HealthAnswer(status="ok")
+async def health(edge: EdgeGiven) -> HealthAnswer:
+    """The process runs and its loop turns; below `disk_floor_bytes` it refuses requests that may add risk."""
+    room = edge.engine.room
+    return HealthAnswer(
+        status="no_room" if room.short else "ok",
+        disk_free_bytes=room.free,
+        disk_floor_bytes=room.free_min,
+    )
 
 
 @router.get("/ready", responses=errors("history_unavailable"))

@@ -25,7 +25,13 @@ async def challenge(body: ChallengeBody, edge: EdgeGiven) -> ChallengeAnswer:
 @router.post(
     "/agents",
     responses=errors(
-        "bad_value", "challenge_invalid", "signature_invalid", "overloaded", "rate_limited", "too_many_agents"
+        "bad_value",
+        "challenge_invalid",
+        "signature_invalid",
+        "overloaded",
+        "rate_limited",
+        "too_many_agents",
+        "no_room",
     ),
 )
 async def register(body: AgentBody, edge: EdgeGiven, request: Request) -> SessionAnswer:

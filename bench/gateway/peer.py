@@ -57,8 +57,11 @@ def installed() -> Path:
 def _python312() -> str:
     """A 3.12 that starts: what is found on the path may be another tool's placeholder."""
     candidates = [shutil.which("python3.12"), *sorted(Path.home().glob(".pyenv/versions/3.12*/bin/python"))]
-    for candidate in filter(None, candidates):
-        if subprocess.run([candidate, "-c", "import ensurepip"], capture_output=True).returncode == 0:
+    for candidate in candidates:
+        if (
+            candidate
+            and subprocess.run([candidate, "-c", "import ensurepip"], capture_output=True).returncode == 0
+        ):
             return str(candidate)
     raise PeerMissing("there is no Python 3.12")
 

@@ -11,6 +11,7 @@ from solders.keypair import Keypair
 from api.bucket import Rate
 from api.sessions import CHALLENGE_LIFE, SESSION_LIFE, Sessions
 from core.quantities import SECOND
+from matcher.room import FREE_MIN
 
 ORDER = {"id": "r1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010.0"}
 
@@ -223,11 +224,14 @@ async def test_health_readiness_metrics_and_status(exchange: Any) -> None:
     await exchange.maker()
     trader = await exchange.agent("trader")
     await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
-    assert (await exchange.http.get("/health")).json() == {"status": "ok"}
+    health = (await exchange.http.get("/health")).json()
+    assert health["status"] == "ok"
+    assert health["disk_free_bytes"] > health["disk_floor_bytes"] == FREE_MIN
     ready = (await exchange.http.get("/ready")).json()
     assert ready["seq"] == ready["projected"] > 0
     metrics = (await exchange.http.get("/metrics")).text
     assert "perpdex_fills_total 1.0" in metrics
+    assert "perpdex_disk_short 0.0" in metrics
     assert 'perpdex_requests_closed_total{outcome="filled"} 1.0' in metrics
     assert 'perpdex_commit_seconds_bucket{le="+Inf"} 1.0' in metrics
     assert "perpdex_commit_seconds_count 1.0" in metrics

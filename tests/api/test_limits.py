@@ -8,7 +8,7 @@ import pytest
 import websockets
 from solders.keypair import Keypair
 
-from api import socket as server_socket
+from api import socket_server
 from api.allowance import CALL_COST, PROOF_COST, Limits
 from api.bucket import Bucket, Rate
 from api.closing import CloseCode
@@ -277,7 +277,7 @@ async def test_no_more_connections_are_held_open_than_may_be(
 
 
 async def test_a_full_websocket_door_refuses(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_socket, "CONNECTIONS_MAX", 1)
+    monkeypatch.setattr(socket_server, "CONNECTIONS_MAX", 1)
     first, second = await exchange.agent("a"), await exchange.agent("b")
     await first.open()
     with pytest.raises(websockets.InvalidHandshake):

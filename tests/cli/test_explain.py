@@ -14,10 +14,12 @@ from core.accounts import INSURANCE
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND
 from matcher import commands as c
+from matcher import pruning
 from matcher.clock import SteadyClock
 from matcher.engine import Engine
+from matcher.pruning import Need, carry_out, plan
 from matcher.records import encode
-from matcher.segments import segments
+from matcher.segments import segment_path, segments
 from matcher.tail import Tail
 
 PATIENCE_S = 60
@@ -63,8 +65,9 @@ def journal(tmp_path):
     return directory
 
 
-def explained(directory, number=1):
-    return CliRunner().invoke(app, ["explain", "liquidation", str(number), "--journal", str(directory)])
+def explained(directory, number=1, *more):
+    arguments = ["explain", "liquidation", str(number), "--journal", str(directory), *map(str, more)]
+    return CliRunner().invoke(app, arguments)
 
 
 def test_every_step_is_told_and_holds(journal):
@@ -105,3 +108,58 @@ def test_what_there_is_not_is_said(journal, tmp_path):
     assert "there is no liquidation 2 in the journal" in result.stderr
     assert "there is no journal" in explained(tmp_path / "none").stderr
     assert not (tmp_path / "none").exists()
+
+
+async def restarted(directory):
+    Engine(directory, SteadyClock()).close()
+
+
+@pytest.fixture
+def divided(tmp_path, monkeypatch):
+    """A journal with a segment for each record and two snapshots, and where the liquidation's records of each kind are."""
+    monkeypatch.setattr(pruning, "RECENT", 0)
+    directory = tmp_path / "divided"
+    asyncio.run(liquidated(directory))
+    with closing(Tail(directory, 0)) as tail:
+        records = tail.read()
+    # An engine writes what belongs together into one segment; an unlucky boundary is in between.
+    for _, path in segments(directory):
+        path.unlink()
+    for sequence, event in records:
+        segment_path(directory, sequence).write_bytes(encode(sequence, 0, event))
+    asyncio.run(restarted(directory))
+    return directory, {type(event): at for at, event in records if hasattr(event, "liquidation")}
+
+
+def pruned(directory, archive, after):
+    planned = plan(directory, [Need(after, "the test")], 1 << 62)
+    assert planned.files
+    carry_out(directory, planned, archive)
+    return planned.through
+
+
+def test_what_began_after_the_records_that_were_pruned_is_explained_from_the_base(divided):
+    directory, places = divided
+    told = explained(directory).output
+    pruned(directory, None, places[le.LiquidationStarted] - 1)
+    result = explained(directory)
+    assert (result.exit_code, result.output) == (0, told)
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (lambda places: places[le.TakenOver] - 1, "the beginning of liquidation 1 is not"),
+        (lambda places: places[le.LiquidationEnded], "there is no liquidation 1"),
+    ],
+)
+def test_what_was_pruned_is_said_with_where_it_went_and_read_from_there(divided, tmp_path, after, said):
+    directory, places = divided
+    told, archive = explained(directory).output, tmp_path / "archive"
+    through = pruned(directory, archive, after(places))
+    result = explained(directory)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert f"records 1 to {through} were moved to {archive}. Give --archive DIR" in result.stderr
+    result = explained(directory, 1, "--archive", archive)
+    assert (result.exit_code, result.output) == (0, told)

@@ -232,3 +232,46 @@ def test_catching_up_is_faster_than_trading(postgres_url, history_of):
     assert rate > 5_000
     projector.close()
     clock.close()
+
+
+DAY = 24 * 3_600 * SECOND
+
+
+def closed(number, at, filled):
+    outcome, value, fills = ("filled", 10**9, (number,)) if filled else ("expired", 0, ())
+    terms = (16, f"key{number}", 5, 1, 1, 4, 4 if filled else 0, value, outcome, fills)
+    return e.RequestClosed(at, number, *terms)
+
+
+def test_old_requests_without_a_fill_are_forgotten_in_small_steps_and_nothing_else(postgres_url):
+    ends = [closed(number, number * SECOND, filled=number % 3 == 0) for number in range(1, 91)]
+    last = closed(91, 60 * SECOND + 30 * DAY, filled=False)
+    project(postgres_url, list(enumerate([*ends, last], 1)))
+    before = tables(postgres_url)
+    projector = Projector(postgres_url)
+    assert [projector.forget_unfilled(30 * DAY, 25) for _ in range(3)] == [25, 15, 0]
+    after = tables(postgres_url)
+    kept = [row[0] for row in after["requests"]]
+    assert kept == [end.request for end in [*ends, last] if end.filled or end.at >= 60 * SECOND]
+    assert {name for name in before if before[name] != after[name]} == {"requests"}
+    again = closed(92, last.at + 2 * SECOND, filled=False)
+    projector.apply([(91, last), (92, again)])
+    assert projector.forget_unfilled(30 * DAY) == 1, "that of the 61st second"
+    projector.close()
+    # Projected anew from the journal, all are there again, until they are forgotten again.
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"truncate {', '.join(before)}")
+    project(postgres_url, list(enumerate([*ends, last], 1)))
+    assert tables(postgres_url) == before
+
+
+def test_forgetting_reads_only_what_it_deletes(postgres_url):
+    """A busy exchange has millions of filled requests, and looks every second."""
+    ends = [closed(number, number, filled=number % 50 > 0) for number in range(1, 5_001)]
+    project(postgres_url, list(enumerate(ends, 1)))
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("analyze requests")
+        plan = connection.execute(
+            "explain select request from requests where filled = 0 and at < 100 order by at limit 50"
+        ).fetchall()
+    assert any("ix_requests_unfilled" in line for (line,) in plan), plan

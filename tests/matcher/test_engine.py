@@ -21,8 +21,9 @@ from matcher.engine import TURN, Engine
 from matcher.image import state_hash
 from matcher.journal import STOPPED
 from matcher.rejections import Rejection, Repeated
-from matcher.segments import JournalInUse
-from matcher.snapshot import load_newest, prune, save
+from matcher.segments import JournalInUse, lock
+from matcher.snapshot import load_newest, save
+from matcher.snapshot_process import LOCK, follow
 from matcher.state import conserved
 from matcher.watch import LOOKS_AT_ONCE
 
@@ -222,7 +223,7 @@ async def test_a_deadline_fires_though_an_earlier_request_closed_before_its_own(
     engine.close()
 
 
-async def test_damaged_snapshots_are_passed_over_and_old_segments_pruned(tmp_path, clock):
+async def test_damaged_snapshots_are_passed_over(tmp_path, clock):
     engine = Engine(tmp_path, clock, segment_bytes=1_024)
     await populate(engine, clock, agents=6)
     save(tmp_path, engine.state)
@@ -231,8 +232,6 @@ async def test_damaged_snapshots_are_passed_over_and_old_segments_pruned(tmp_pat
     newest = save(tmp_path, engine.state)
     newest.write_bytes(newest.read_bytes()[:-1])
     assert load_newest(tmp_path).seq == older
-    assert prune(tmp_path, needed_after=0) == []
-    assert prune(tmp_path, needed_after=10**9)
     before = state_hash(engine.state)
     await stop(engine)
     again = Engine(tmp_path, clock)
@@ -251,10 +250,12 @@ async def test_a_running_engine_takes_snapshots_that_its_journal_reaches(tmp_pat
         seen.update(files)
         if len(seen) >= 4:
             break
+        # A snapshot takes a process of its own: it is not there at once.
+        await asyncio.sleep(0.01)
     assert len(seen) >= 4
+    # The process may still be at work.
+    engine._snapshots.wait()
     await stop(engine)
-    # The thread may still have been at work when the engine was cut short.
-    engine._snapshots.close()
     before = state_hash(engine.state)
     assert len(list(tmp_path.glob("*.snapshot"))) == 2
     again = Engine(tmp_path, clock)
@@ -270,9 +271,36 @@ async def test_a_long_replay_leads_to_a_snapshot(tmp_path, clock):
     await stop(engine)
     again = Engine(tmp_path, clock, snapshot_after=engine.state.seq)
     await again.ask(c.UpdateIndex(1, 600_001, 0, clock.now, "t"))
-    again._snapshots.close()
+    again._snapshots.wait()
     assert load_newest(tmp_path).seq > engine.state.seq
     await stop(again)
+
+
+async def test_a_snapshot_is_made_by_one_process_at_a_time(tmp_path, clock):
+    engine = Engine(tmp_path, clock)
+    await populate(engine, clock)
+    held = lock(tmp_path, LOCK)
+    ended = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "matcher.snapshot_process", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+    )
+    assert ended.returncode == 0
+    assert not any(tmp_path.glob("*.snapshot"))
+    with pytest.raises(JournalInUse):
+        follow(tmp_path)
+    os.close(held)
+    assert follow(tmp_path) == engine.synced
+    assert state_hash(load_newest(tmp_path)) == state_hash(engine.state)
+    await stop(engine)
+
+
+async def test_a_stop_does_not_wait_for_a_snapshot(tmp_path, clock):
+    engine = Engine(tmp_path, clock, snapshot_after=1)
+    await engine.ask(c.ListMarket(DEFAULT_MARKETS[0]))
+    engine.close()
+    assert engine._snapshots._process is None or engine._snapshots._process.returncode is not None
+    assert [int(path.stem) for path in tmp_path.glob("*.snapshot")] == [engine.state.seq]
 
 
 REGISTERING = """
@@ -292,10 +320,11 @@ asyncio.run(main())
 """
 
 
-async def test_killed_while_a_snapshot_is_written_nothing_acknowledged_is_lost(tmp_path):
+async def test_killed_while_snapshots_are_made_nothing_acknowledged_is_lost(tmp_path):
     directory = tmp_path / "j"
     acknowledged = 0
-    for _ in range(6):
+    for _ in range(4):
+        there = set(directory.glob("*.snapshot"))
         with subprocess.Popen(
             [sys.executable, "-c", REGISTERING, str(directory)],
             stdout=subprocess.PIPE,
@@ -305,21 +334,32 @@ async def test_killed_while_a_snapshot_is_written_nothing_acknowledged_is_lost(t
             assert child.stdout is not None
             first = int(child.stdout.readline())
             assert first > acknowledged
-            # One snapshot is whole, and the next is being written.
-            while child.poll() is None and not (
-                any(directory.glob("*.snapshot")) and any(directory.glob("*.writing"))
-            ):
-                pass
+            # One snapshot of this run is whole, and the next is due already.
+            while child.poll() is None and not set(directory.glob("*.snapshot")) - there:
+                time.sleep(0.005)
             child.send_signal(signal.SIGKILL)
             acknowledged = max([first, *(int(line) for line in child.stdout.read().split("\n")[:-1])])
     # A kill may come just after the rename: a torn file is there in any case.
     newest = max(directory.glob("*.snapshot"))
-    newest.with_suffix(".writing").write_bytes(newest.read_bytes()[:-1])
+    newest.with_name(newest.name + ".writing").write_bytes(newest.read_bytes()[:-1])
     engine = Engine(directory, Clock())
     assert len(engine.state.accounts) >= acknowledged
     assert engine.replayed < engine.state.seq - 1
-    assert not any(directory.glob("*.writing"))
+    before = engine.state.seq
     await stop(engine)
+    # The last one that was killed may have left a process behind, which ends by itself.
+    async with asyncio.timeout(60):
+        while not _follows(directory, before):
+            await asyncio.sleep(0.05)
+    assert not any(directory.glob("*.writing"))
+
+
+def _follows(directory: Path, sequence: int) -> bool:
+    """Whether no other process makes a snapshot; then one of `sequence` is made."""
+    try:
+        return follow(directory) == sequence
+    except JournalInUse:
+        return False
 
 
 UNWRITABLE = """

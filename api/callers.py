@@ -1,0 +1,48 @@
+"""Whose a connection is, and how many of one address may be open: one machine must not take every place there is."""
+
+from collections import Counter
+from typing import Final
+
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from api.addresses import network
+
+PER_ADDRESS: Final = 500
+"""Connections of one address at each door: agents share an address behind a NAT, and eight such still fit."""
+
+
+class Places:
+    """The places of one door. Addresses are counted as `api.addresses.network` tells them apart."""
+
+    def __init__(self, per_address: int = PER_ADDRESS, trusted_proxies: str = "") -> None:
+        self.per_address = per_address
+        # The same rules by which HTTP believes a proxy; where none is trusted nobody is asked.
+        self._proxies = (
+            ProxyHeadersMiddleware(_nowhere, trusted_proxies).trusted_hosts if trusted_proxies else None
+        )
+        self._held: Counter[str] = Counter()
+
+    def caller(self, peer: str, forwarded_for: str = "") -> str:
+        """The address behind `peer`: what a trusted proxy says, or nothing where it says nothing, else `peer` itself."""
+        if self._proxies is None or peer not in self._proxies:
+            return peer
+        return self._proxies.get_trusted_client_address(forwarded_for)[0] if forwarded_for else ""
+
+    def take(self, address: str) -> bool:
+        """Whether `address` may have one more connection, which then counts. A proxy's own are not counted."""
+        key = network(address)
+        if key and self._held[key] >= self.per_address:
+            return False
+        self._held[key] += 1
+        return True
+
+    def give_back(self, address: str) -> None:
+        """A connection that was taken has ended."""
+        key = network(address)
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+
+
+async def _nowhere(*_: object) -> None:
+    """The middleware is asked about addresses only."""

@@ -1,0 +1,85 @@
+"""The WebSocket server: every connection there is, what they share, and who is let in."""
+
+import asyncio
+from typing import Final
+
+from picows import WSUpgradeRequest, ws_create_server
+
+from api.callers import Places
+from api.closing import CloseCode
+from api.collaborators import Edge
+from api.errors import ApiError
+from api.socket import FRAME_MAX, Connection
+
+PATH: Final = b"/ws"
+AUTH_TIMEOUT: Final = 5.0
+HEARTBEAT: Final = 5.0
+CONNECTIONS_MAX: Final = 4_000
+"""Over all accounts, those that have not said who they are included."""
+
+
+class SocketServer:
+    """All connections, their common writes and the heartbeat."""
+
+    def __init__(
+        self, edge: Edge, places: Places, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT
+    ) -> None:
+        self.edge = edge
+        self.places = places
+        self.auth_timeout = auth_timeout
+        self.connections: set[Connection] = set()
+        self._all_gone = asyncio.Event()
+        self._heartbeat = heartbeat
+        self._to_write: list[Connection] = []
+        self._beat: asyncio.TimerHandle | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port, which the system chooses when 0 is asked for."""
+        self._loop = asyncio.get_running_loop()
+        self._listening = await ws_create_server(
+            self._accept, host, port, max_frame_size=FRAME_MAX, backlog=1024, enable_auto_pong=False
+        )
+        self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and tell every agent to come back; each hangs up, or is hung up on."""
+        self._listening.close()
+        if self._beat is not None:
+            self._beat.cancel()
+        self._all_gone.clear()
+        for connection in list(self.connections):
+            connection.close(CloseCode.GOING_AWAY, "the exchange stops")
+        if self.connections:
+            await self._all_gone.wait()
+
+    def gone(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._all_gone.set()
+
+    def write_soon(self, connection: Connection) -> None:
+        if not self._to_write:
+            self._loop.call_soon(self._write_all)
+        self._to_write.append(connection)
+
+    def _write_all(self) -> None:
+        waiting, self._to_write = self._to_write, []
+        for connection in waiting:
+            connection.write()
+
+    def _accept(self, request: WSUpgradeRequest) -> Connection | None:
+        full = len(self.connections) >= CONNECTIONS_MAX
+        return Connection(self) if request.path.split(b"?")[0] == PATH and not full else None
+
+    def _send_heartbeats(self) -> None:
+        self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
+        now = self.edge.clock()
+        for connection in list(self.connections):
+            if not connection.account:
+                continue
+            if connection.expires_at * 1_000_000_000 <= now:
+                connection.error(None, ApiError("session_expired"))
+                connection.close(CloseCode.SESSION_EXPIRED, "sign a new challenge")
+            else:
+                connection.send(self.edge.hub.heartbeat(connection.account, now))

@@ -1,0 +1,98 @@
+"""How many connections one address may hold open, at the edge of it, and behind a proxy."""
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+from api.callers import Places
+from api.closing import CloseCode
+
+
+async def pings(agent: Any) -> str:
+    answer = await agent.ask(op="ping", id="p")
+    return str(answer.get("code", answer["ev"]))
+
+
+async def test_one_address_holds_no_more_http_connections_than_may_be(new_exchange: Any) -> None:
+    exchange = await new_exchange(connections_per_address=3)
+    assert (await exchange.http.get("/health")).status_code == 200  # holds one
+    port = exchange.server.http_port
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    await asyncio.sleep(0.2)
+    assert [reader.at_eof() or reader.exception() is not None for reader, _ in held] == [False, False, True]
+    for _, writer in held:
+        writer.close()
+    await asyncio.sleep(0.1)
+    _, again = await asyncio.open_connection("127.0.0.1", port)
+    async with httpx.AsyncClient(base_url=exchange.server.http_url) as other:
+        assert (await other.get("/health")).status_code == 200, "places are given back"
+    again.close()
+
+
+async def test_one_address_holds_no_more_websockets_than_may_be(new_exchange: Any) -> None:
+    exchange = await new_exchange(connections_per_address=2)
+    agents = [await exchange.agent(name) for name in "abc"]
+    await agents[0].open()
+    await agents[1].open()
+    refused = await websockets.connect(exchange.server.websocket_url)
+    error = json.loads(await refused.recv())
+    assert (error["code"], error["retryable"]) == ("too_many_connections", True)
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        await refused.recv()
+    assert closed.value.rcvd.code == CloseCode.NOT_AUTHENTICATED
+    assert await pings(agents[0]) == await pings(agents[1]) == "pong"
+    await agents[0].socket.close()
+    await asyncio.sleep(0.1)
+    await agents[2].open()
+    assert await pings(agents[2]) == "pong"
+
+
+async def test_behind_a_trusted_proxy_each_caller_has_its_own_places(new_exchange: Any) -> None:
+    exchange = await new_exchange(connections_per_address=1, trusted_proxies="127.0.0.1")
+
+    async def answer(address: str) -> str:
+        """What a new connection from behind the proxy is told first; it stays open."""
+        headers = {"X-Forwarded-For": f"192.0.2.77, {address}"}
+        socket = await websockets.connect(exchange.server.websocket_url, additional_headers=headers)
+        exchange.sockets.append(socket)
+        with suppress(websockets.ConnectionClosed):
+            await socket.send(json.dumps({"op": "ping", "id": "1"}))
+        return str(json.loads(await socket.recv())["code"])
+
+    exchange.server.sockets.auth_timeout = 60
+    held = await websockets.connect(
+        exchange.server.websocket_url, additional_headers={"X-Forwarded-For": "198.51.100.1"}
+    )
+    exchange.sockets.append(held)
+    assert await answer("198.51.100.1") == "too_many_connections"
+    assert await answer("198.51.100.2") == "not_authenticated"
+    # The proxy's own connections are everybody's.
+    held_by_proxy = [await asyncio.open_connection("127.0.0.1", exchange.server.http_port) for _ in range(3)]
+    assert (await exchange.http.get("/health")).status_code == 200
+    for _, writer in held_by_proxy:
+        writer.close()
+
+
+def test_nobody_is_believed_who_is_no_trusted_proxy() -> None:
+    places = Places(1)
+    assert places.caller("192.0.2.1", "198.51.100.1") == "192.0.2.1"
+    trusting = Places(1, "192.0.2.0/24, 2001:db8::1")
+    assert trusting.caller("192.0.3.1", "198.51.100.1") == "192.0.3.1"
+    assert trusting.caller("192.0.2.1", "203.0.113.9, 198.51.100.1, 192.0.2.7") == "198.51.100.1"
+    assert trusting.caller("2001:db8::1", "198.51.100.1") == "198.51.100.1"
+    assert trusting.caller("192.0.2.1") == ""
+
+
+def test_an_address_of_version_6_is_its_network() -> None:
+    places = Places(2)
+    assert places.take("2001:db8::1")
+    assert places.take("2001:db8::2")
+    assert not places.take("2001:db8::3")
+    assert places.take("2001:db8:0:1::3")
+    places.give_back("2001:db8::1")
+    assert places.take("2001:db8::3")
