@@ -25,7 +25,13 @@ class Settings(BaseSettings):
     solana_rpc_url: str = Field("", description="JSON-RPC of the Solana cluster.")
     api_url: str = Field("http://127.0.0.1:8080", description="Base address of the API, for the worker.")
     operator_token: str = Field("", description="Bearer token of the operator door; made at first start.")
-    operator_key: Path | None = Field(None, description="Operator's key file; default keys/operator.json.")
+    operator_key: str = Field(
+        "",
+        description="Where the operator's key is: file:PATH, awskms:KEY or vault:MOUNT/KEY; keys/operator.json when empty.",
+    )
+    escrow_admin: str = Field(
+        "", description="Public key in base58 that the escrow was created by; the operator's when empty."
+    )
     task_queue: str = Field("perpdex", description="Temporal task queue of the worker.")
     settlement_interval_s: int = Field(10, ge=1, description="Seconds between two settlement cuts.")
     priority_fee: int = Field(
@@ -102,7 +108,3 @@ class Settings(BaseSettings):
         """The API as this very machine reaches it."""
         host = EVERYWHERE.get(self.api_host, self.api_host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
-
-    @property
-    def operator_key_path(self) -> Path:
-        return self.operator_key or self.perpdex_data / "keys" / "operator.json"

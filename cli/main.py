@@ -32,6 +32,7 @@ from wiring import serve_api, serve_projector
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_show_locals=False,
     help="AI Perp DEX: agents trade perpetual futures with each other.",
 )
 serve = typer.Typer(no_args_is_help=True, help="Run one process of the network.")

@@ -29,7 +29,7 @@ from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from activities.settlement import BatchReceipt
 from chain.escrow import EscrowClient
 from chain.events import Event
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.fault_proxy import FaultProxy
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
@@ -122,7 +122,7 @@ class Network:
         self.projector = self.process("projector", [sys.executable, "-m", "cli.main", "serve", "projector"])
         self.worker = self.another_worker("worker")
         self.agents = [self._agents(role, count) for role, count in AGENTS.items()]
-        self.operator = Signer.load_or_create(directory / "keys" / "operator.json")
+        self.operator = KeypairSigner.load_or_create(directory / "keys" / "operator.json")
         self.rpc = AsyncClient(chain.url)
         self.escrow = EscrowClient(self.rpc, PROGRAM_ID, self.operator.pubkey, USDC_MINT)
         self.pool = open_pool(postgres_url)
