@@ -32,6 +32,17 @@ class Settings(BaseSettings):
     escrow_admin: str = Field(
         "", description="Public key in base58 that the escrow was created by; the operator's when empty."
     )
+    payload_keys: Path | None = Field(
+        None,
+        description="File of the keys that encrypt what Temporal keeps, ID:KEY a line, the first encrypts; none: in the clear.",
+    )
+    codec_port: int = Field(
+        8234, ge=1, le=65_535, description="Port of `perpdex codec`, on this machine only."
+    )
+    temporal_ui_origin: str = Field(
+        "",
+        description="Origin of the Temporal UI that `perpdex codec` answers; that of TEMPORAL_UI_PORT here when empty.",
+    )
     task_queue: str = Field("perpdex", description="Temporal task queue of the worker.")
     settlement_interval_s: int = Field(10, ge=1, description="Seconds between two settlement cuts.")
     priority_fee: int = Field(

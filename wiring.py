@@ -16,7 +16,6 @@ from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
@@ -65,6 +64,7 @@ from oracles.signers import ROUTERS, read_hand_overs, trusted_now
 from oracles.sources import Clock, Source
 from oracles.vaa import SignerSet
 from settings import Settings
+from workflows.encryption import data_converter
 
 NETWORK: Final = "operator"
 """Whose token the network's own processes use."""
@@ -125,14 +125,15 @@ async def temporal_client(
 ) -> Client:
     """A client of the configured Temporal, or of the one that the supervisor started; a lazy one connects at its first call.
 
-    TEMPORAL_API_KEY, TEMPORAL_TLS and the like mean what they mean to every Temporal tool. Raises `NotReachable`.
+    TEMPORAL_API_KEY, TEMPORAL_TLS and the like mean what they mean to every Temporal tool. Raises `NotReachable`, and `KeyFileRefused`
+    for payload keys that cannot be used.
     """
     connect = ClientConfig.load_client_connect_config()
     connect["target_host"] = settings.temporal_address or f"127.0.0.1:{settings.temporal_port}"
     connect["namespace"] = settings.temporal_namespace
     try:
         return await Client.connect(
-            **connect, data_converter=pydantic_data_converter, runtime=runtime, lazy=lazy
+            **connect, data_converter=data_converter(settings.payload_keys), runtime=runtime, lazy=lazy
         )
     except RuntimeError as error:  # all that the client says of a failure to connect
         raise NotReachable(
