@@ -4,14 +4,13 @@ No frame of this module holds a secret in a variable of its own while something 
 """
 
 import ctypes
-import json
 import os
 import resource
 import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -33,29 +32,35 @@ class KeypairSigner:
 
     def __init__(self, keypair: Keypair) -> None:
         # The method and not the keypair, which prints its secret.
-        self._sign = keypair.sign_message
+        self._sign: Any = keypair.sign_message
         self.pubkey: Pubkey = keypair.pubkey()
 
     def __repr__(self) -> str:
-        return f"KeypairSigner({self.pubkey})"
+        # Also of one that is not finished: whoever shows an error shows it.
+        return f"KeypairSigner({getattr(self, 'pubkey', '?')})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a private key is not for sending away")
 
     async def sign(self, message: bytes) -> Signature:
-        return self._sign(message)
+        signature: Signature = self._sign(message)
+        return signature
 
     @staticmethod
     def load(path: Path) -> "KeypairSigner":
         """Read a key file that nobody but its owner may read or write (else `KeyFileRefused`)."""
-        return KeypairSigner(_read(path))
+        signer = KeypairSigner.__new__(KeypairSigner)
+        # Past the constructor, whose frame has the keypair in a variable.
+        signer._sign = _read(path).sign_message
+        signer.pubkey = signer._sign.__self__.pubkey()
+        return signer
 
     @staticmethod
     def load_or_create(path: Path) -> "KeypairSigner":
         """Read a key file, or make one with a new key. Of two processes that make it at once, one wins and both use its key."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            create_secret(path, lambda: json.dumps(list(bytes(Keypair()))))
+            create_secret(path, lambda: Keypair().to_json())
         return KeypairSigner.load(path)
 
 
@@ -101,10 +106,11 @@ def forbid_core_dumps() -> None:
 
 def _read(path: Path) -> Keypair:
     try:
-        return Keypair.from_bytes(bytes(json.loads(read_secret(path))))
-    except (ValueError, TypeError):
+        # In one go and not by the json module, whose frames hold what they parse.
+        return Keypair.from_json(read_secret(path).decode())
+    except ValueError:
         pass
-    # Outside the handler and in our own words: the libraries' errors carry what they could not parse.
+    # Outside the handler and in our own words: the libraries' errors quote what they could not parse.
     raise KeyFileRefused(
         f"{path} does not hold a key: a JSON array of 64 numbers, as solana-keygen writes it"
     )
