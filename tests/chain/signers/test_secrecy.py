@@ -71,16 +71,10 @@ def told(error: BaseException) -> bytes:
     """Everything that tools print of an error, with the variables of every frame."""
     text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     output = io.StringIO()
-    Console(file=output, width=200).print(
-        Traceback.from_exception(type(error), error, None, show_locals=True)
-    )
-    Console(file=output, width=200).print(
-        Traceback.from_exception(
-            type(error), error, error.__traceback__, show_locals=True, locals_max_string=None
-        )
-    )
-    logged = structlog.dev.ConsoleRenderer()(None, "error", {"event": "failed", "exc_info": error})
-    return f"{text}{output.getvalue()}{logged}{error!r}{vars(error)}".encode()
+    kind, trace = type(error), error.__traceback__
+    rich = Traceback.from_exception(kind, error, trace, show_locals=True, locals_max_string=None)
+    Console(file=output, width=200).print(rich)
+    return f"{text}{output.getvalue()}{error!r}{vars(error)}".encode()
 
 
 def failing_everywhere(run: Callable[[], Any]) -> Iterator[BaseException]:
