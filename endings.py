@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
 from chain.keys import KeyFileRefused
+from chain.signers.interface import SigningFailed
 from ledger.projector import JournalDiffers
 from matcher.recovery import JournalCorrupt
 from matcher.segments import JournalInUse
@@ -50,6 +51,8 @@ def sentence(error: Exception) -> str | None:
             return f"Temporal refuses: {_first(error)}. Look at TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE."
         case ValidationError():
             return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())
+        case SigningFailed():
+            return f"{_first(error)} ({error.code}). Look at OPERATOR_KEY."
         case JournalCorrupt() | NotReachable() | KeyFileRefused() | RecordingFailed() | Refused() | OSError():
             return _first(error)
     return None

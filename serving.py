@@ -76,7 +76,7 @@ async def _list_markets(engine: Engine) -> None:
 
 async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: PriceFeed) -> Given:
     """What the API works with."""
-    escrow = escrow_client(settings)
+    escrow = await escrow_client(settings)
     await escrow.client.close()
     # Lazy, because trading needs no Temporal: without it only withdrawals wait.
     temporal = await temporal_client(settings, lazy=True)

@@ -33,7 +33,24 @@ class Settings(BaseSettings):
     solana_rpc_url: str = Field("", description="JSON-RPC of the Solana cluster.")
     api_url: str = Field("http://127.0.0.1:8080", description="Base address of the API, for the worker.")
     operator_token: str = Field("", description="Bearer token of the operator door; made at first start.")
-    operator_key: Path | None = Field(None, description="Operator's key file; default keys/operator.json.")
+    operator_key: str = Field(
+        "",
+        description="Where the operator's key is: file:PATH, awskms:KEY or vault:MOUNT/KEY; keys/operator.json when empty.",
+    )
+    escrow_admin: str = Field(
+        "", description="Public key in base58 that the escrow was created by; the operator's when empty."
+    )
+    payload_keys: Path | None = Field(
+        None,
+        description="File of the keys that encrypt what Temporal keeps, ID:KEY a line, the first encrypts; none: in the clear.",
+    )
+    codec_port: int = Field(
+        8234, ge=1, le=65_535, description="Port of `perpdex codec`, on this machine only."
+    )
+    temporal_ui_origin: str = Field(
+        "",
+        description="Origin of the Temporal UI that `perpdex codec` answers; that of TEMPORAL_UI_PORT here when empty.",
+    )
     task_queue: str = Field("perpdex", description="Temporal task queue of the worker.")
     settlement_interval_s: int = Field(10, ge=1, description="Seconds between two settlement cuts.")
     priority_fee: int = Field(
@@ -115,7 +132,3 @@ class Settings(BaseSettings):
         """The API as this very machine reaches it."""
         host = EVERYWHERE.get(self.api_host, self.api_host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
-
-    @property
-    def operator_key_path(self) -> Path:
-        return self.operator_key or self.perpdex_data / "keys" / "operator.json"

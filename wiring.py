@@ -11,7 +11,6 @@ import httpx
 from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
@@ -28,8 +27,10 @@ from activities.sweep import SweepActivities
 from activities.withdrawals import WithdrawalActivities
 from api.sessions import SECRET_BYTES_MIN
 from chain.escrow import EscrowClient
-from chain.keys import KeyFileRefused, Signer, create_secret
+from chain.keys import KeyFileRefused, KeypairSigner, create_secret, forbid_core_dumps
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
+from chain.signers.interface import Signer
+from chain.signers.opening import open_signer
 from core.market import DEFAULT_MARKETS, MarketStatus
 from core.operator_events import EXCHANGE
 from endings import NotReachable
@@ -50,6 +51,7 @@ from oracles.signers import ROUTERS, read_hand_overs, trusted_now
 from oracles.sources import Clock, Source
 from oracles.vaa import SignerSet
 from settings import Settings
+from workflows.encryption import data_converter
 
 NETWORK: Final = "operator"
 """Whose token the network's own processes use."""
@@ -59,7 +61,7 @@ def secret(path: Path) -> str:
     """The secret in a file of one's own, made when there is none. Raises `KeyFileRefused`."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        create_secret(path, secrets.token_hex(32))
+        create_secret(path, lambda: secrets.token_hex(32))
     text = path.read_text().strip()
     if not text:
         raise KeyFileRefused(f"{path} is empty: delete it, and a new secret is made")
@@ -107,14 +109,15 @@ async def temporal_client(
 ) -> Client:
     """A client of the configured Temporal, or of the one that the supervisor started; a lazy one connects at its first call.
 
-    TEMPORAL_API_KEY, TEMPORAL_TLS and the like mean what they mean to every Temporal tool. Raises `NotReachable`.
+    TEMPORAL_API_KEY, TEMPORAL_TLS and the like mean what they mean to every Temporal tool. Raises `NotReachable`, and `KeyFileRefused`
+    for payload keys that cannot be used.
     """
     connect = ClientConfig.load_client_connect_config()
     connect["target_host"] = settings.temporal_address or f"127.0.0.1:{settings.temporal_port}"
     connect["namespace"] = settings.temporal_namespace
     try:
         return await Client.connect(
-            **connect, data_converter=pydantic_data_converter, runtime=runtime, lazy=lazy
+            **connect, data_converter=data_converter(settings.payload_keys), runtime=runtime, lazy=lazy
         )
     except RuntimeError as error:  # all that the client says of a failure to connect
         raise NotReachable(
@@ -134,16 +137,30 @@ def engine_door(settings: Settings) -> EngineDoor:
     return EngineDoor(settings.api_url, operator_token(settings))
 
 
-def operator_key(settings: Settings) -> Signer:
-    return Signer.load_or_create(settings.operator_key_path)
+@asynccontextmanager
+async def operator_signer(settings: Settings) -> AsyncIterator[Signer]:
+    """The operator's key, wherever it is; the one in keys/operator.json is made when it is missing.
+
+    Raises `KeyFileRefused` and `SigningFailed`.
+    """
+    forbid_core_dumps()
+    if settings.operator_key:
+        async with open_signer(settings.operator_key) as signer:
+            yield signer
+    else:
+        yield KeypairSigner.load_or_create(settings.perpdex_data / "keys" / "operator.json")
 
 
-def escrow_client(settings: Settings) -> EscrowClient:
-    """The escrow whose admin is the operator's key."""
-    operator = operator_key(settings)
+async def escrow_client(settings: Settings) -> EscrowClient:
+    """The escrow of the configured admin, or of the operator's key. Raises what `operator_signer` raises."""
+    if settings.escrow_admin:
+        admin = Pubkey.from_string(settings.escrow_admin)
+    else:
+        async with operator_signer(settings) as operator:
+            admin = operator.pubkey
     program = Pubkey.from_string(settings.escrow_program) if settings.escrow_program else PROGRAM_ID
     mint = Pubkey.from_string(settings.escrow_mint) if settings.escrow_mint else USDC_MINT
-    return EscrowClient(AsyncClient(rpc_url(settings), timeout=10), program, operator.pubkey, mint)
+    return EscrowClient(AsyncClient(rpc_url(settings), timeout=10), program, admin, mint)
 
 
 @dataclass(frozen=True)
@@ -164,7 +181,13 @@ class Steps:
 @asynccontextmanager
 async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Steps]:
     """Build the activities; what they hold is closed at the end."""
-    door, operator, escrow = engine_door(settings), operator_key(settings), escrow_client(settings)
+    async with operator_signer(settings) as operator, _steps(settings, client, operator) as steps:
+        yield steps
+
+
+@asynccontextmanager
+async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncIterator[Steps]:
+    door, escrow = engine_door(settings), await escrow_client(settings)
     pool = open_pool(database_url(settings), size=10)
     ledger, queries = Settlement(pool), Queries(pool)
     lander = Lander(ledger, escrow, settings.priority_fee)

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 from chain.escrow import EscrowClient
 from chain.rpc import CONFIRMED
 from chain.send import Expired, Failed, Fate, Landed, Refused, send_until
+from chain.signers.interface import SigningFailed
 from chain.transactions import SignedTransaction
 from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submission
 
@@ -25,6 +26,14 @@ PATIENCE_S: Final = 20.0
 
 Build = Callable[[int], Awaitable[SignedTransaction]]
 Done = Callable[[], Awaitable[bool]]
+
+
+async def by_code(building: Awaitable[SignedTransaction]) -> SignedTransaction:
+    """What is built and signed; a signer that does not sign is told to Temporal by its code, and asked again."""
+    try:
+        return await building
+    except SigningFailed as error:
+        raise ApplicationError(str(error), type=error.code) from None
 
 
 class Lander:
@@ -40,7 +49,8 @@ class Lander:
 
         `build` signs with a priority fee, which doubles with every transaction of this reference that expired; `done` asks the chain
         whether it has the step. Raises a retryable `ApplicationError` of type ``escrow_<name>`` when the program refuses a step
-        that is not done, and of type ``not_landed`` when the chain takes its time: so that whoever waits is told.
+        that is not done, of type ``signer_<why>`` when nobody signs, and of type
+        ``not_landed`` when the chain takes its time: so that whoever waits is told.
         """
         while True:
             tried = await self._ledger.submissions(reference)
@@ -50,7 +60,7 @@ class Lander:
                 if tried and await done():
                     await self.find_landed(tried)
                     return
-                pending = await self.keep(reference, await build(self.fee(tried)))
+                pending = await self.keep(reference, await by_code(build(self.fee(tried))))
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     fate = await self.decide(pending, commitment, sent_before=sent_before)

@@ -13,9 +13,9 @@ from activities.heartbeats import heartbeats
 from activities.landing import Lander
 from chain.deltas import decode_deltas, encode_deltas
 from chain.escrow import EscrowClient
-from chain.keys import Signer
 from chain.layout import ROOTS_KEPT, EscrowState
 from chain.rpc import FINALIZED
+from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction
 from core.batches import BatchStatus
 from core.pages import plan_pages

@@ -12,8 +12,8 @@ from activities.heartbeats import heartbeats, pause
 from activities.landing import Lander
 from chain.deltas import SLOTS_PER_PAGE
 from chain.escrow import EscrowClient
-from chain.keys import Signer
 from chain.layout import Page
+from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction
 from matcher.commands import BindSlot
 

@@ -13,11 +13,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import UNREACHABLE, EngineDoor
 from activities.heartbeats import heartbeats
-from activities.landing import Lander
+from activities.landing import Lander, by_code
 from chain.escrow import EscrowClient
-from chain.keys import Signer
 from chain.rpc import FINALIZED
 from chain.send import Expired, Failed, Fate, Landed, Refused, slot_past
+from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction, UnsignedTransaction
 from core.events import WithdrawalFinished
 from ledger.queries import Queries
@@ -206,7 +206,7 @@ class WithdrawalActivities:
             pending = next((one for one in tried if one.status == SIGNED), None)
             sent_before = pending is not None
             if pending is None:
-                signed = self._signed(payment, message, signature)
+                signed = await self._signed(payment, message, signature)
                 if any(one.signature == signed.signature for one in tried):
                     return PaymentOutcome(PaymentStatus.EXPIRED)
                 pending = await self._lander.keep(_reference(payment), signed)
@@ -229,11 +229,12 @@ class WithdrawalActivities:
                 await self._door.command(FinishWithdrawal(number, paid, closed.signature))
             return closed
 
-    def _signed(self, payment: Payment, message: MessageToSign, signature: str) -> SignedTransaction:
+    async def _signed(self, payment: Payment, message: MessageToSign, signature: str) -> SignedTransaction:
         unsigned = UnsignedTransaction(base64.b64decode(message.message), message.last_valid_block_height)
-        return self._escrow.combine_withdraw(
+        combining = self._escrow.combine_withdraw(
             unsigned, self._operator, Pubkey.from_string(payment.owner), Signature.from_string(signature)
         )
+        return await by_code(combining)
 
     async def _outcome(self, payment: Payment, fate: Fate) -> PaymentOutcome:
         match fate:

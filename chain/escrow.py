@@ -14,8 +14,8 @@ from chain.addresses import TOKEN_PROGRAM, EscrowAddresses, wallet_of
 from chain.deltas import encode_deltas
 from chain.escrow_view import EscrowView
 from chain.idl import escrow_idl
-from chain.keys import Signer
 from chain.rpc import CONFIRMED, ask
+from chain.signers.interface import Signer
 from chain.transactions import Blockhash, Budget, SignedTransaction, UnsignedTransaction, signed, unsigned
 
 UNITS: Final = {
@@ -36,8 +36,8 @@ SETTLE_UNITS_PER_DELTA: Final = 250
 class EscrowClient:
     """One escrow on one cluster. `view` reads it; the `build_` methods fetch a blockhash, build and sign.
 
-    `price` is the priority fee in micro-lamports per compute unit. Builders raise `ChainUnavailable` when no blockhash can be had, and
-    `ValueError` for what could never be sent.
+    `price` is the priority fee in micro-lamports per compute unit. Builders raise `ChainUnavailable` when no blockhash can be had,
+    `SigningFailed` when a signer does not sign, and `ValueError` for what could never be sent.
     """
 
     def __init__(self, client: AsyncClient, program: Pubkey, admin: Pubkey, mint: Pubkey) -> None:
@@ -138,11 +138,11 @@ class EscrowClient:
         return unsigned(operator, instruction, Budget(UNITS["withdraw"], price), await self.blockhash())
 
     @staticmethod
-    def combine_withdraw(
+    async def combine_withdraw(
         message: UnsignedTransaction, operator: Signer, owner: Pubkey, signature: Signature
     ) -> SignedTransaction:
         """Both signatures on the message. Raises `SignatureRefused` when `signature` is not the owner's over it."""
-        return signed(message, [operator], {owner: signature})
+        return await signed(message, [operator], {owner: signature})
 
     async def build_withdraw(
         self,
@@ -160,7 +160,7 @@ class EscrowClient:
         message = await self.withdraw_message(
             operator.pubkey, owner.pubkey, page, slot, amount, withdrawal, target=target, price=price
         )
-        return signed(message, [operator, owner])
+        return await signed(message, [operator, owner])
 
     async def build_open_batch(
         self, operator: Signer, batch: int, root: bytes, pages: int, *, price: int = 0
@@ -211,4 +211,4 @@ class EscrowClient:
     ) -> SignedTransaction:
         instruction = self._instruction(name, accounts, arguments)
         budget = Budget(units or UNITS[name], price)
-        return signed(unsigned(payer.pubkey, instruction, budget, await self.blockhash()), [payer])
+        return await signed(unsigned(payer.pubkey, instruction, budget, await self.blockhash()), [payer])

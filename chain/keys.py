@@ -1,13 +1,22 @@
-"""Signing keys kept in files, in the format of the Solana command line tools (a JSON array of 64 numbers)."""
+"""Signing keys kept in files, in the format of the Solana command line tools (a JSON array of 64 numbers).
 
-import json
+No frame of this module holds a secret in a variable of its own while something can fail: tracebacks may show variables.
+"""
+
+import ctypes
 import os
+import resource
 import stat
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+
+_PR_SET_DUMPABLE: Final = 4
 
 
 class KeyFileRefused(Exception):
@@ -16,50 +25,67 @@ class KeyFileRefused(Exception):
     code = "key_file_refused"
 
 
-class Signer:
-    """A private key that signs. Prints as its public key only."""
+class KeypairSigner:
+    """A private key in this process. Prints as its public key only, and refuses to be copied out of the process."""
+
+    __slots__ = ("_sign", "pubkey")
 
     def __init__(self, keypair: Keypair) -> None:
-        self._keypair = keypair
+        # The method and not the keypair, which prints its secret.
+        self._sign: Any = keypair.sign_message
         self.pubkey: Pubkey = keypair.pubkey()
 
     def __repr__(self) -> str:
-        return f"Signer({self.pubkey})"
+        # Also of one that is not finished: whoever shows an error shows it.
+        return f"KeypairSigner({getattr(self, 'pubkey', '?')})"
 
-    def sign(self, message: bytes) -> Signature:
-        return self._keypair.sign_message(message)
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key is not for sending away")
+
+    async def sign(self, message: bytes) -> Signature:
+        signature: Signature = self._sign(message)
+        return signature
 
     @staticmethod
-    def load(path: Path) -> "Signer":
+    def load(path: Path) -> "KeypairSigner":
         """Read a key file that nobody but its owner may read or write (else `KeyFileRefused`)."""
+        signer = KeypairSigner.__new__(KeypairSigner)
+        # Past the constructor, whose frame has the keypair in a variable.
+        signer._sign = _read(path).sign_message
+        signer.pubkey = signer._sign.__self__.pubkey()
+        return signer
+
+    @staticmethod
+    def load_or_create(path: Path) -> "KeypairSigner":
+        """Read a key file, or make one with a new key. Of two processes that make it at once, one wins and both use its key."""
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            create_secret(path, lambda: Keypair().to_json())
+        return KeypairSigner.load(path)
+
+
+def read_secret(path: Path) -> bytes:
+    """What a file holds that nobody but its owner may read or write. Raises `KeyFileRefused`."""
+    try:
         # Opened before it is checked: what was checked is then what is read.
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise KeyFileRefused(f"{path} is open to others (mode {mode:o}); run: chmod 600 {path}")
-            text = file.read()
-        try:
-            return Signer(Keypair.from_bytes(bytes(json.loads(text))))
-        except (ValueError, TypeError) as error:
-            raise KeyFileRefused(f"{path} does not hold a key: {error}") from error
-
-    @staticmethod
-    def load_or_create(path: Path) -> "Signer":
-        """Read a key file, or make one with a new key. Of two processes that make it at once, one wins and both use its key."""
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            create_secret(path, json.dumps(list(bytes(Keypair()))))
-        return Signer.load(path)
+            return file.read()
+    except FileNotFoundError:
+        raise KeyFileRefused(f"{path} is not there: put the key file there, or name another one") from None
 
 
-def create_secret(path: Path, text: str) -> None:
-    """Write a file for its owner only, unless there is one. It is there whole or not at all, whenever the machine stops."""
+def create_secret(path: Path, make: Callable[[], str]) -> None:
+    """Write what `make` returns to a file for its owner only, unless there is one. It is there whole or not at all, whenever the
+    machine stops."""
     # Written aside and linked into place: a reader never sees half a key, and an existing key is never replaced.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(text)
+            file.write(make())
             file.flush()
             os.fsync(file.fileno())
         try:
@@ -68,3 +94,23 @@ def create_secret(path: Path, text: str) -> None:
             return
     finally:
         draft.unlink()
+
+
+def forbid_core_dumps() -> None:
+    """From here on a crash of this process leaves no image of its memory, and no other process of the user can read it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # A limit of 0 stops files only: a collector such as systemd-coredump is given the image all the same.
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _read(path: Path) -> Keypair:
+    try:
+        # In one go and not by the json module, whose frames hold what they parse.
+        return Keypair.from_json(read_secret(path).decode())
+    except ValueError:
+        pass
+    # Outside the handler and in our own words: the libraries' errors quote what they could not parse.
+    raise KeyFileRefused(
+        f"{path} does not hold a key: a JSON array of 64 numbers, as solana-keygen writes it"
+    )

@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import Transaction
 
-from chain.keys import Signer
+from chain.signers.interface import Signer, signature_of
 
 TRANSACTION_BYTES_MAX: Final = 1232
 LAMPORTS_PER_SIGNATURE: Final = 5_000
@@ -75,20 +75,25 @@ def unsigned(
     return UnsignedTransaction(raw, blockhash.last_valid_block_height)
 
 
-def signed(
+async def signed(
     transaction: UnsignedTransaction,
     signers: Sequence[Signer],
     signatures: Mapping[Pubkey, Signature] | None = None,
 ) -> SignedTransaction:
-    """Sign with `signers`, add `signatures` made elsewhere, and check that these are exactly the ones needed."""
+    """Sign with `signers`, after `signatures` made elsewhere were checked, and these are exactly the ones needed.
+
+    Raises `SignatureRefused` before any signer is asked, `SigningFailed` when one does not sign: nothing exists then that could be
+    sent, and asking again is safe.
+    """
     message = Message.from_bytes(transaction.message)
     given = dict(signatures or {})
-    given.update((signer.pubkey, signer.sign(transaction.message)) for signer in signers)
     needed = message.account_keys[: message.header.num_required_signatures]
-    if set(needed) != set(given):
+    if set(needed) != {*given, *(signer.pubkey for signer in signers)}:
         raise SignatureRefused("the signatures are not those that the message asks for")
     for key, signature in given.items():
         if not signature.verify(key, transaction.message):
             raise SignatureRefused(f"the signature of {key} does not match the message")
+    for signer in signers:
+        given[signer.pubkey] = await signature_of(signer, transaction.message)
     full = Transaction.populate(message, [given[key] for key in needed])
     return SignedTransaction(bytes(full), str(full.signatures[0]), transaction.last_valid_block_height)

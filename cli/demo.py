@@ -111,7 +111,7 @@ class Demo:
 
     async def _proofs(self) -> tuple[ChainReport, Totals, str]:
         """What chain, ledger and engine hold, once the ledger has caught up with the engine."""
-        pool, escrow = open_pool(database_url(self._settings)), escrow_client(self._settings)
+        pool, escrow = open_pool(database_url(self._settings)), await escrow_client(self._settings)
         door = engine_door(self._settings)
         try:
             state, queries = await door.hashed_state(), Queries(pool)

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import Final
 
-from chain.keys import Signer
+from chain.escrow import EscrowClient
+from chain.keys import KeyFileRefused, KeypairSigner
 from chain.rpc import ChainUnavailable
 from chain.send import Landed, send_until
+from chain.signers.interface import Signer, SigningFailed
 from cli.probes import rpc
 from cli.processes import StackFailed
 from settings import Settings
-from wiring import escrow_client, operator_key, rpc_url
+from wiring import escrow_client, operator_signer, rpc_url
 
 OPERATOR_LAMPORTS: Final = 10**12
 """Test SOL for the operator on the local chain: rent of pages and fees."""
@@ -17,25 +19,39 @@ OPERATOR_LAMPORTS: Final = 10**12
 
 async def create_escrow(settings: Settings, say: Callable[[str], None]) -> None:
     """Create escrow, vault and first page unless they are there. Raises `StackFailed`."""
-    operator, escrow = operator_key(settings), escrow_client(settings)
-    keys = settings.perpdex_data / "keys"
+    try:
+        escrow = await escrow_client(settings)
+    except (KeyFileRefused, SigningFailed) as error:
+        raise StackFailed(f"The operator's key cannot be used: {error}") from None
     try:
         if await escrow.view.escrow_state() is not None:
             return
         say("creating the escrow on chain")
-        if not settings.solana_rpc_url:
-            rpc(rpc_url(settings), "requestAirdrop", str(operator.pubkey), OPERATOR_LAMPORTS)
-        signed = await escrow.build_initialize(
-            operator,
-            operator=operator.pubkey,
-            guardian=operator.pubkey,
-            treasury=Signer.load_or_create(keys / "treasury.json").pubkey,
-            insurance=Signer.load_or_create(keys / "insurance.json").pubkey,
-        )
-        fate = await send_until(escrow.client, signed)
-        if not isinstance(fate, Landed):
-            raise StackFailed(f"The escrow could not be created on chain: {fate}")
+        async with operator_signer(settings) as operator:
+            await _create(settings, escrow, operator)
+    except SigningFailed as error:
+        raise StackFailed(f"The operator's key does not sign: {error}") from None
     except ChainUnavailable as error:
         raise StackFailed(f"The chain at {rpc_url(settings)} does not answer: {error}") from error
     finally:
         await escrow.client.close()
+
+
+async def _create(settings: Settings, escrow: EscrowClient, operator: Signer) -> None:
+    keys = settings.perpdex_data / "keys"
+    if settings.escrow_admin not in ("", str(operator.pubkey)):
+        raise StackFailed(
+            f"There is no escrow of {settings.escrow_admin}, and the operator's key is another one: correct ESCROW_ADMIN."
+        )
+    if not settings.solana_rpc_url:
+        rpc(rpc_url(settings), "requestAirdrop", str(operator.pubkey), OPERATOR_LAMPORTS)
+    signed = await escrow.build_initialize(
+        operator,
+        operator=operator.pubkey,
+        guardian=operator.pubkey,
+        treasury=KeypairSigner.load_or_create(keys / "treasury.json").pubkey,
+        insurance=KeypairSigner.load_or_create(keys / "insurance.json").pubkey,
+    )
+    fate = await send_until(escrow.client, signed)
+    if not isinstance(fate, Landed):
+        raise StackFailed(f"The escrow could not be created on chain: {fate}")

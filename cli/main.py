@@ -13,6 +13,7 @@ import typer
 import uvloop
 
 from cli import operating
+from cli.codec import serve_codec
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
 from cli.explanation import LiquidationUnknown, account_of
 from cli.figures import NotReadable, Reader
@@ -33,6 +34,7 @@ from settings import Settings
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_show_locals=False,
     help="AI Perp DEX: agents trade perpetual futures with each other.",
 )
 serve = typer.Typer(no_args_is_help=True, help="Run one process of the network.")
@@ -65,6 +67,13 @@ def run_projector() -> None:
     """The writer of the journal's projections."""
     with told():
         asyncio.run(serve_projector(Settings()))
+
+
+@app.command("codec")
+def run_codec() -> None:
+    """Decrypt payloads for Temporal's UI and command line, on this machine only."""
+    with told():
+        serve_codec(Settings())
 
 
 @explain.command("liquidation")

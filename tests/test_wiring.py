@@ -1,10 +1,13 @@
 """What is built from settings."""
 
 import pytest
+from solders.keypair import Keypair
 
-from chain.keys import KeyFileRefused
+from chain.addresses import EscrowAddresses
+from chain.keys import KeyFileRefused, KeypairSigner
+from chain.localnet.genesis import PROGRAM_ID
 from settings import Settings
-from wiring import operators
+from wiring import escrow_client, operator_signer, operators
 
 
 def test_operators_have_the_names_of_their_files(tmp_path):
@@ -26,3 +29,24 @@ def test_a_credential_that_leaves_open_who_it_was_is_refused(tmp_path, name, tok
     (people / f"{name}.token").write_text(token)
     with pytest.raises(KeyFileRefused, match=f"{name}.token"):
         operators(Settings(perpdex_data=tmp_path, operator_token="n" * 32))
+
+
+async def test_the_operators_key_is_made_in_its_place_and_nowhere_else(tmp_path):
+    async with operator_signer(Settings(perpdex_data=tmp_path)) as operator:
+        made = KeypairSigner.load(tmp_path / "keys" / "operator.json")
+        assert operator.pubkey == made.pubkey
+    named = f"file:{tmp_path}/elsewhere.json"
+    with pytest.raises(KeyFileRefused, match="is not there"):
+        async with operator_signer(Settings(perpdex_data=tmp_path, operator_key=named)):
+            pass
+    assert not (tmp_path / "elsewhere.json").exists()
+
+
+async def test_the_escrow_is_its_admins_whoever_operates_it(tmp_path):
+    """With the admin known no private key is opened: there is none at all here."""
+    admin = Keypair().pubkey()
+    settings = Settings(perpdex_data=tmp_path, escrow_admin=str(admin), operator_key="vault:nowhere/operator")
+    escrow = await escrow_client(settings)
+    await escrow.client.close()
+    assert escrow.addresses.escrow == EscrowAddresses(PROGRAM_ID, admin).escrow
+    assert list(tmp_path.iterdir()) == []

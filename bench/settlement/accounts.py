@@ -16,9 +16,10 @@ from chain.addresses import TOKEN_PROGRAM
 from chain.deltas import SLOTS_PER_PAGE
 from chain.escrow import EscrowClient
 from chain.idl import escrow_idl
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.rpc import CONFIRMED, FINALIZED
 from chain.send import Landed, send_until
+from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction, UnsignedTransaction, signed
 from core.accounts import FIRST_AGENT
 
@@ -38,7 +39,7 @@ class Place(NamedTuple):
     account: int
     page: int
     slot: int
-    owner: Signer
+    owner: KeypairSigner
 
 
 class Deposit(NamedTuple):
@@ -51,7 +52,7 @@ class Deposit(NamedTuple):
 
 def places(count: int) -> list[Place]:
     """The first accounts that an engine registers, in order. Two owners by turns have all accounts of a page."""
-    owners: defaultdict[tuple[int, int], Signer] = defaultdict(lambda: Signer(Keypair()))
+    owners: defaultdict[tuple[int, int], KeypairSigner] = defaultdict(lambda: KeypairSigner(Keypair()))
     found = []
     for number in range(count):
         page, slot = divmod(number + OWN_SLOTS, SLOTS_PER_PAGE)
@@ -134,7 +135,7 @@ class Opener:
     async def _signed(self, payer: Signer, instructions: list[Instruction]) -> SignedTransaction:
         blockhash = await self._escrow.blockhash()
         message = bytes(Message.new_with_blockhash(instructions, payer.pubkey, blockhash.value))
-        return signed(UnsignedTransaction(message, blockhash.last_valid_block_height), [payer])
+        return await signed(UnsignedTransaction(message, blockhash.last_valid_block_height), [payer])
 
     async def _land(
         self, building: Awaitable[SignedTransaction], commitment: str = CONFIRMED

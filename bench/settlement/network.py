@@ -20,7 +20,7 @@ from ledger.database import open_pool
 from ledger.settlement import Settlement
 from matcher.recovery import replay
 from settings import Settings
-from wiring import database_url, escrow_client, operator_key, rpc_url, temporal_client
+from wiring import database_url, escrow_client, operator_signer, rpc_url, temporal_client
 from workflows.deposits import DEPOSITS_ID, DepositsState, DepositsWorkflow
 from workflows.settlement import SettlementWorkflow
 
@@ -68,9 +68,10 @@ class Network(Stack):
 
     async def _populate(self) -> None:
         self._fund()
-        operator, escrow = operator_key(self.settings), escrow_client(self.settings)
+        escrow = await escrow_client(self.settings)
         try:
-            deposits = await Opener(escrow, operator, self._tell).open(self.accounts)
+            async with operator_signer(self.settings) as operator:
+                deposits = await Opener(escrow, operator, self._tell).open(self.accounts)
         finally:
             await escrow.client.close()
         self._tell("registering, binding and crediting them in the engine")
@@ -94,7 +95,7 @@ class Network(Stack):
         )
 
     async def _paid(self, batch: int) -> Paid:
-        pool, escrow = open_pool(database_url(self.settings)), escrow_client(self.settings)
+        pool, escrow = open_pool(database_url(self.settings)), await escrow_client(self.settings)
         try:
             sent = await Settlement(pool).submissions_of_batch(batch)
             pages = [one for one in sent if "/page/" in one.reference]

@@ -11,7 +11,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from chain.escrow import EscrowClient
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.bank import Bank
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
@@ -47,9 +47,9 @@ class Node:
     def error(self, method: str, *params: Any) -> Any:
         return self.answer(method, *params)["error"]
 
-    def funded(self, usdc: int = 0) -> Signer:
+    def funded(self, usdc: int = 0) -> KeypairSigner:
         """A new key with SOL, and with micro-USDC if asked for."""
-        signer = Signer(Keypair())
+        signer = KeypairSigner(Keypair())
         self.call("requestAirdrop", str(signer.pubkey), 10**12)
         if usdc:
             self.call("perpdexMintTestUsdc", str(signer.pubkey), usdc)
@@ -59,7 +59,7 @@ class Node:
 class World:
     """An initialized escrow, its operator, and an agent with a slot and tokens."""
 
-    def __init__(self, node: Node, client: AsyncClient, operator: Signer) -> None:
+    def __init__(self, node: Node, client: AsyncClient, operator: KeypairSigner) -> None:
         self.node = node
         self.operator = operator
         self.escrow = EscrowClient(client, PROGRAM_ID, operator.pubkey, USDC_MINT)
@@ -76,7 +76,7 @@ class World:
         assert isinstance(fate, Landed), fate
         return fate
 
-    async def agent(self, account: int, usdc: int, page: int = 0) -> Signer:
+    async def agent(self, account: int, usdc: int, page: int = 0) -> KeypairSigner:
         """An agent with a slot and micro-USDC in its wallet."""
         signer = self.node.funded(usdc)
         await self.land(self.escrow.build_open_account(self.operator, page, signer.pubkey, account))

@@ -27,7 +27,7 @@ from chain.events import (
     parse_events,
 )
 from chain.idl import IDL_FILE, error_name, escrow_idl
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.layout import LayoutMismatch, Slot, decode_escrow, decode_page, decode_token_amount
 from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED, ChainUnavailable
@@ -101,7 +101,7 @@ async def test_refusals_carry_the_programs_names(world: Any) -> None:
 
 
 async def test_a_poor_payer_is_refused_by_the_clusters_name(world: Any) -> None:
-    poor = Signer(Keypair())
+    poor = KeypairSigner(Keypair())
     fate = await world.fate(world.escrow.build_deposit(poor, 0, 2, 1))
     assert isinstance(fate, Refused)
     assert fate.code == "AccountNotFound"
@@ -169,10 +169,10 @@ async def test_a_withdrawal_needs_both_signatures_and_is_paid_once(world: Any) -
     await world.land(escrow.build_deposit(agent, 0, 2, 100))
     message = await escrow.withdraw_message(operator.pubkey, agent.pubkey, 0, 2, 60, 5)
     with pytest.raises(SignatureRefused, match="does not match"):
-        escrow.combine_withdraw(message, operator, agent.pubkey, agent.sign(b"something else"))
+        await escrow.combine_withdraw(message, operator, agent.pubkey, await agent.sign(b"something else"))
     with pytest.raises(SignatureRefused, match="not those that the message asks for"):
-        escrow.combine_withdraw(message, operator, operator.pubkey, agent.sign(message.message))
-    signed = escrow.combine_withdraw(message, operator, agent.pubkey, agent.sign(message.message))
+        await escrow.combine_withdraw(message, operator, operator.pubkey, await agent.sign(message.message))
+    signed = await escrow.combine_withdraw(message, operator, agent.pubkey, await agent.sign(message.message))
     landed = await world.land(_given(signed))
     assert await events_of(world, landed.signature) == [Withdrawn(0, 2, agent.pubkey, 16, 60, 5)]
     for number in (5, 4):

@@ -8,39 +8,39 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from chain.keys import KeyFileRefused, Signer
+from chain.keys import KeyFileRefused, KeypairSigner
 from wiring import secret
 
 
 def _make(path: Path) -> str:
-    return str(Signer.load_or_create(path).pubkey)
+    return str(KeypairSigner.load_or_create(path).pubkey)
 
 
 def test_a_missing_key_is_made_private_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "operator.json"
-    made = Signer.load_or_create(path)
+    made = KeypairSigner.load_or_create(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert Signer.load_or_create(path).pubkey == made.pubkey
+    assert KeypairSigner.load_or_create(path).pubkey == made.pubkey
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_command_line_tools_format_is_read(tmp_path: Path) -> None:
+async def test_the_command_line_tools_format_is_read(tmp_path: Path) -> None:
     keypair = Keypair()
     path = tmp_path / "id.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(list(bytes(keypair))))
-    signer = Signer.load(path)
+    signer = KeypairSigner.load(path)
     assert signer.pubkey == keypair.pubkey()
-    assert signer.sign(b"message").verify(keypair.pubkey(), b"message")
+    assert (await signer.sign(b"message")).verify(keypair.pubkey(), b"message")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_key_that_others_can_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "id.json"
-    Signer.load_or_create(path)
+    KeypairSigner.load_or_create(path)
     path.chmod(mode)
     with pytest.raises(KeyFileRefused, match="chmod 600"):
-        Signer.load(path)
+        KeypairSigner.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1,2,3]", "[999]", "null", json.dumps([7] * 64)])
@@ -49,7 +49,7 @@ def test_a_file_that_holds_no_key_is_refused(tmp_path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
     with pytest.raises(KeyFileRefused):
-        Signer.load(path)
+        KeypairSigner.load(path)
 
 
 def test_a_secret_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +74,8 @@ def test_a_secret_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_signer_does_not_print_its_secret(tmp_path: Path) -> None:
     keypair = Keypair()
-    assert str(keypair) not in repr(Signer(keypair))
-    assert str(keypair.pubkey()) in repr(Signer(keypair))
+    assert str(keypair) not in repr(KeypairSigner(keypair))
+    assert str(keypair.pubkey()) in repr(KeypairSigner(keypair))
 
 
 def test_processes_that_make_the_same_key_at_once_agree(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ async def settled_journal(stack: Stack) -> list[tuple[int, Event]]:
 
 
 async def chain_and_ledger_agree(stack: Stack, journal: list[tuple[int, Event]]) -> None:
-    pool, escrow = open_pool(database_url(stack.settings)), escrow_client(stack.settings)
+    pool, escrow = open_pool(database_url(stack.settings)), await escrow_client(stack.settings)
     door = engine_door(stack.settings)
     fills = sum(isinstance(event, Filled) for _, event in journal)
     try:

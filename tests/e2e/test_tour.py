@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from activities.schedules import SETTLEMENT_ID
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.send import Landed, send_until
 from cli.stack import Stack
 from perpdex_sdk import Agent, Refused
@@ -58,12 +58,12 @@ async def test_an_agents_first_trade(stack: Stack, tmp_path: Path) -> None:
 async def test_large_deposits_and_the_operators_own_are_credited_too(stack: Stack, tmp_path: Path) -> None:
     """A whale's 150 million, and 500 for the insurance fund: settlement goes on."""
     whale = await Agent.connect(stack.settings.api_url, key_at(tmp_path / "whale.json"), "whale")
-    escrow, door = escrow_client(stack.settings), engine_door(stack.settings)
+    escrow, door = await escrow_client(stack.settings), engine_door(stack.settings)
     rpc = Rpc(rpc_url(stack.settings))
     try:
         await fund(whale, Decimal(150_000_000))
         assert whale.balance == 150_000_000
-        fund_key = Signer.load_or_create(stack.settings.perpdex_data / "keys" / "insurance.json")
+        fund_key = KeypairSigner.load_or_create(stack.settings.perpdex_data / "keys" / "insurance.json")
         await rpc.call("requestAirdrop", str(fund_key.pubkey), 10**9)
         await rpc.call("perpdexMintTestUsdc", str(fund_key.pubkey), 500_000_000)
         paid = await escrow.build_deposit(fund_key, 0, 1, 500_000_000)
@@ -85,7 +85,7 @@ async def test_large_deposits_and_the_operators_own_are_credited_too(stack: Stac
 async def the_money_is_where_it_should_be(stack: Stack, url: str, key: Path, said: str) -> None:
     """25 USDC in the owner's wallet, the rest in the account; nobody else gets the proof of its fill."""
     fill = int(re.findall(r"fill (\d+) is final", said)[0])
-    escrow, agent = escrow_client(stack.settings), await Agent.connect(url, key_at(key), "first-trade")
+    escrow, agent = await escrow_client(stack.settings), await Agent.connect(url, key_at(key), "first-trade")
     stranger = await Agent.connect(url, key_at(key.with_name("stranger.json")), "stranger")
     try:
         wallet = escrow.wallet_of(agent.keypair.pubkey())

@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from chain.escrow import EscrowClient
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
 from chain.send import Landed, send_until
@@ -39,7 +39,7 @@ async def escrow(tmp_path: Path) -> AsyncIterator[Any]:
     process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=2)
     process.start()
     client = AsyncClient(process.url)
-    operator = Signer(Keypair())
+    operator = KeypairSigner(Keypair())
     rpc = Rpc(process.url)
     await rpc.call("requestAirdrop", str(operator.pubkey), 10**12)
     escrow = EscrowClient(client, PROGRAM_ID, operator.pubkey, USDC_MINT)

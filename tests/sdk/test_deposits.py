@@ -16,7 +16,7 @@ from solders.system_program import TransferParams, transfer
 
 from api.collaborators import EscrowInfo, WithdrawalView
 from chain.escrow import EscrowClient
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.genesis import PROGRAM_ID
 from chain.send import Landed, send_until
 from matcher import commands as c
@@ -36,7 +36,7 @@ def info(escrow: EscrowClient, url: str) -> EscrowInfo:
 
 async def test_the_clients_instruction_is_the_programs(escrow: Any) -> None:
     client, _, url = escrow
-    owner = Signer(Keypair())
+    owner = KeypairSigner(Keypair())
     built = await client.build_deposit(owner, 3, 7, 123_456)
     own = deposit_instruction(Escrow(**info(client, url)._asdict()), Place(3, 7), owner.pubkey, 123_456)
     assert own.data in built.raw
@@ -97,7 +97,7 @@ def test_the_client_needs_nothing_of_the_exchange() -> None:
 
 async def test_only_the_withdrawal_that_was_asked_for_is_signed(escrow: Any) -> None:
     client, operator, url = escrow
-    owner, at, place = Signer(Keypair()), Escrow(**info(client, url)._asdict()), Place(3, 7)
+    owner, at, place = KeypairSigner(Keypair()), Escrow(**info(client, url)._asdict()), Place(3, 7)
     other = Pubkey.new_unique()
 
     def check(message: bytes, place: Place | None = place, amount: int = 123, to: str | None = None) -> None:

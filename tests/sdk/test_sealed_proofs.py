@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from solders.keypair import Keypair
 
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
@@ -25,7 +25,7 @@ EMPTY = bytes(32)
 
 async def test_the_seal_of_the_real_program_proves_an_old_batch(escrow: Any) -> None:
     client, operator, url = escrow
-    owner = Signer(Keypair())
+    owner = KeypairSigner(Keypair())
 
     async def land(building: Any) -> str:
         fate = await send_until(client.client, await building, FINALIZED, poll_s=0.01)

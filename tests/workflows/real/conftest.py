@@ -29,7 +29,7 @@ from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from activities.settlement import BatchReceipt
 from chain.escrow import EscrowClient
 from chain.events import Event
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.fault_proxy import FaultProxy
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
@@ -72,6 +72,11 @@ class Process:
                 self._command, cwd=ROOT, env=self._environment, stdout=output, stderr=output
             )
 
+    def revive(self) -> None:
+        """Start it again when it ended by itself, as an exchange that is too busy makes agents do."""
+        if self._child is not None and self._child.poll() is not None:
+            self.start()
+
     def send(self, what: signal.Signals) -> None:
         assert self._child is not None
         self._child.send_signal(what)
@@ -98,7 +103,14 @@ class Process:
 class Network:
     """Everything but the agents. The proxy stands between the worker and the chain; all others go there directly."""
 
-    def __init__(self, directory: Path, server: str, chain: LocalnetProcess, proxy: FaultProxy) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        server: str,
+        chain: LocalnetProcess,
+        proxy: FaultProxy,
+        settings: dict[str, str],
+    ) -> None:
         postgres_url = create_database(server)
         self._server = server
         self.chain = chain
@@ -116,13 +128,14 @@ class Network:
             "SETTLEMENT_INTERVAL_S": "1",
             "OPERATOR_TOKEN": TOKEN,
             "PYTH_URL": "",
+            **settings,
         }
         self.temporal = self.process("temporal", self._temporal_command())
         self.api = self.process("api", [sys.executable, "-m", "cli.main", "serve", "api"])
         self.projector = self.process("projector", [sys.executable, "-m", "cli.main", "serve", "projector"])
         self.worker = self.another_worker("worker")
         self.agents = [self._agents(role, count) for role, count in AGENTS.items()]
-        self.operator = Signer.load_or_create(directory / "keys" / "operator.json")
+        self.operator = KeypairSigner.load_or_create(directory / "keys" / "operator.json")
         self.rpc = AsyncClient(chain.url)
         self.escrow = EscrowClient(self.rpc, PROGRAM_ID, self.operator.pubkey, USDC_MINT)
         self.pool = open_pool(postgres_url)
@@ -195,6 +208,8 @@ class Network:
         first, _ = await self.newest()
 
         async def final() -> bool:
+            for agents in self.agents:
+                agents.revive()
             return await self.newest() >= (first + batches, BatchStatus.FINAL)
 
         await until(final)
@@ -307,9 +322,17 @@ def _until() -> Callable[..., Awaitable[None]]:
     return until
 
 
+@pytest.fixture(scope="module")
+def network_settings() -> dict[str, str]:
+    """What the processes' environment has besides; tests in other folders have their own."""
+    return {}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def network(
-    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+    postgres: EmbeddedPostgres,
+    tmp_path_factory: pytest.TempPathFactory,
+    network_settings: dict[str, str],
 ) -> AsyncIterator[Network]:
     """One network for all tests of a module, with agents that trade."""
     if not PROGRAM_FILE.is_file():
@@ -317,7 +340,7 @@ async def network(
     directory = tmp_path_factory.mktemp("network")
     with LocalnetProcess(directory / "chain", slot_ms=SLOT_MS, finality=2) as chain:
         async with FaultProxy(chain.url) as proxy:
-            network = Network(directory, postgres.url, chain, proxy)
+            network = Network(directory, postgres.url, chain, proxy, network_settings)
             try:
                 await network.start()
                 await network.settled()

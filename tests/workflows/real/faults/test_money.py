@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
 from chain.events import Deposited, Withdrawn
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.fault_proxy import Fault
 from matcher.commands import RegisterAgent
 from workflows.withdrawal_state import CLOSED, WithdrawalRequest, WithdrawalState, WithdrawalStatus
@@ -27,7 +27,7 @@ class Saver:
 
     def __init__(self, network: Any, until: Any) -> None:
         self.network, self.until = network, until
-        self.owner = Signer(Keypair())
+        self.owner = KeypairSigner(Keypair())
         self.account = 0
 
     async def register(self) -> None:
@@ -66,7 +66,7 @@ class Saver:
         """Sign one message that is handed out; one that is no longer wanted is let go."""
         try:
             message = await handle.execute_update(WithdrawalWorkflow.message_to_sign)
-            signature = self.owner.sign(base64.b64decode(message.message))
+            signature = await self.owner.sign(base64.b64decode(message.message))
             await handle.execute_update(WithdrawalWorkflow.signed, str(signature))
         except WorkflowUpdateFailedError:
             await asyncio.sleep(0.2)

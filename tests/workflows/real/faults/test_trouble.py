@@ -10,7 +10,7 @@ from spl.token.instructions import transfer as spl_transfer
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.fault_proxy import Fault
 from chain.transactions import Budget, SignedTransaction, signed, unsigned
 from core.batches import BatchStatus
@@ -77,14 +77,14 @@ async def test_trouble_is_shown_with_its_reason_and_time_while_trading_goes_on(n
 
 
 async def test_tokens_of_a_stranger_stop_nothing(network, agree):
-    stranger = Signer(Keypair())
+    stranger = KeypairSigner(Keypair())
     await network.give(stranger.pubkey, 1_234_567)
     wallet, vault = network.escrow.wallet_of(stranger.pubkey), network.escrow.addresses.vault
     move = TransferParams(TOKEN_PROGRAM_ID, wallet, vault, stranger.pubkey, 1_234_567)
 
     async def transfer() -> SignedTransaction:
         budget, blockhash = Budget(20_000, 0), await network.escrow.blockhash()
-        return signed(unsigned(stranger.pubkey, spl_transfer(move), budget, blockhash), [stranger])
+        return await signed(unsigned(stranger.pubkey, spl_transfer(move), budget, blockhash), [stranger])
 
     await network.land(transfer())
     await agree()
