@@ -11,7 +11,13 @@ from prometheus_client.registry import Collector
 from api.listening import Listening
 from core.events import MarketStatusSet
 from core.market import MarketStatus
-from core.operator_events import LimitsSet, MarketSettled, OpenInterestJumped, WithdrawalsHeld
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    OpenInterestJumped,
+    SettlementHeld,
+    WithdrawalsHeld,
+)
 from matcher.gates import withdrawals_gated
 from matcher.state import Exchange
 
@@ -30,7 +36,8 @@ class BreakerMetrics(Collector):
             registry=registry,
         )
         listening.to((OpenInterestJumped,), self._jumped)
-        listening.to((MarketStatusSet, LimitsSet, MarketSettled, WithdrawalsHeld), self._decided)
+        decisions = (MarketStatusSet, LimitsSet, MarketSettled, WithdrawalsHeld, SettlementHeld)
+        listening.to(decisions, self._decided)
         registry.register(self)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -49,7 +56,12 @@ class BreakerMetrics(Collector):
             "1 while no withdrawal is reserved",
             value=bool(withdrawals_gated(state)),
         )
-        yield from (statuses, used, stopped)
+        held = GaugeMetricFamily(
+            "perpdex_settlement_held",
+            "1 while no batch is cut, because the books differ or an operator wants it so",
+            value=state.breakers.settlement is not None,
+        )
+        yield from (statuses, used, stopped, held)
 
     def _jumped(self, seq: int, event: OpenInterestJumped) -> None:
         symbol = self._state.markets[event.market].symbol
@@ -68,6 +80,8 @@ class BreakerMetrics(Collector):
                 )
             case WithdrawalsHeld(held=held):
                 _log.warning("withdrawals held" if held else "withdrawals go on", **said)
+            case SettlementHeld(held=held):
+                _log.warning("settlement held" if held else "settlement goes on", **said)
             case LimitsSet() | MarketSettled():
                 what = "limits set" if isinstance(event, LimitsSet) else "market delisted"
                 _log.warning(what, market=self._state.markets[event.market].symbol, **said)

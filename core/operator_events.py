@@ -68,7 +68,15 @@ class WithdrawalsHeld(Event, frozen=True, array_like=True, tag=27):
     why: str
 
 
-OPERATOR_RECORDS: Final = LimitsSet | OpenInterestJumped | MarketSettled | WithdrawalsHeld
+class SettlementHeld(Event, frozen=True, array_like=True, tag=60):
+    """From here on no batch is cut (`held`), because the books differ or an operator wants it so; or batches are cut again."""
+
+    held: bool
+    who: str
+    why: str
+
+
+OPERATOR_RECORDS: Final = LimitsSet | OpenInterestJumped | MarketSettled | WithdrawalsHeld | SettlementHeld
 
 
 def end_of(event: MarketSettled, account: int) -> SettledPosition:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.events import Event, MarketStatusSet
 from core.market import MarketStatus
-from core.operator_events import LimitsSet, MarketSettled, WithdrawalsHeld
+from core.operator_events import LimitsSet, MarketSettled, SettlementHeld, WithdrawalsHeld
 from ledger.tables import market_ends, operator_actions
 
 OF_ALL_MARKETS: Final = 0
@@ -22,6 +22,7 @@ class Action(StrEnum):
     LIMITS = "limits"
     DELISTING = "delisting"
     WITHDRAWALS = "withdrawals"
+    SETTLEMENT = "settlement"
 
 
 class OperatorAction(NamedTuple):
@@ -67,6 +68,8 @@ def action_of(seq: int, event: Event) -> OperatorAction | None:
             return OperatorAction(seq, at, who, Action.DELISTING.value, market, why, details)
         case WithdrawalsHeld(at=at, held=held, who=who, why=why):
             return OperatorAction(seq, at, who, Action.WITHDRAWALS.value, OF_ALL_MARKETS, why, {"held": held})
+        case SettlementHeld(at=at, held=held, who=who, why=why):
+            return OperatorAction(seq, at, who, Action.SETTLEMENT.value, OF_ALL_MARKETS, why, {"held": held})
         case _:
             return None
 

@@ -7,7 +7,13 @@ from core.accounts import CLEARING, INSURANCE
 from core.market import Market, MarketStatus
 from core.market_limits import with_limits
 from core.open_interest import Lows
-from core.operator_events import LimitsSet, MarketSettled, OpenInterestJumped, WithdrawalsHeld
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    OpenInterestJumped,
+    SettlementHeld,
+    WithdrawalsHeld,
+)
 from core.quantities import Lots, Nanos
 from matcher.apply_book import Applier
 from matcher.book import Ladder
@@ -73,6 +79,10 @@ def _withdrawals_held(state: Exchange, event: WithdrawalsHeld) -> None:
     state.breakers.held = event.held
 
 
+def _settlement_held(state: Exchange, event: SettlementHeld) -> None:
+    state.breakers.settlement = event if event.held else None
+
+
 def _market_settled(state: Exchange, event: MarketSettled) -> None:
     accounts, market = state.accounts, event.market
     for end in event.positions:
@@ -99,5 +109,6 @@ MARKET_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     LimitsSet: _limits_set,
     OpenInterestJumped: _open_interest_jumped,
     WithdrawalsHeld: _withdrawals_held,
+    SettlementHeld: _settlement_held,
     MarketSettled: _market_settled,
 }

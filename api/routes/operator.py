@@ -6,10 +6,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api import cuts, views
+from api import books, cuts, views
 from api.access import EdgeGiven, Operator, OperatorOnly, errors
 from api.errors import RULES, ApiError, refused
 from api.schemas_public import (
+    BooksAnswer,
     CutAnswer,
     OpenWithdrawalAnswer,
     OperatorStateAnswer,
@@ -37,6 +38,7 @@ OperatorCommand = (
     | c.SetLimits
     | c.DelistMarket
     | c.HoldWithdrawals
+    | c.HoldSettlement
     | c.UpdateIndex
     | c.RegisterAgent
     | c.SetTier
@@ -161,6 +163,18 @@ async def cut(batch: Annotated[int, Path(ge=1, le=INTEGER_MAX)], edge: EdgeGiven
         raise ApiError("batch_unknown")
     await edge.hub.on_disk()
     return Response(await cuts.encoded(edge.engine.state, last), media_type="application/json")
+
+
+@router.get(
+    "/settlement/accounts",
+    responses={200: {"model": BooksAnswer}, **errors(*OPERATOR_ERRORS)},
+    response_class=Response,
+)
+async def settlement_accounts(edge: EdgeGiven) -> Response:
+    """What the books say of every account that has a slot, and the withdrawals that are reserved, of one moment."""
+    answer = await books.encoded(edge.engine.state)
+    await edge.hub.on_disk()
+    return Response(answer, media_type="application/json")
 
 
 @router.get("/accounts/unbound", responses=errors(*OPERATOR_ERRORS))

@@ -144,6 +144,7 @@ async def status(edge: EdgeGiven) -> StatusAnswer:
         websocket=edge.websocket_url(),
         prices=views_prices.prices(state, edge.hub.markets, edge.prices, edge.clock()),
         withdrawals=views_breakers.withdrawals(state),
+        settlement=views_breakers.settlement(state),
     )
     await edge.hub.on_disk()
     return answer

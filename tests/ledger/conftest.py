@@ -17,6 +17,7 @@ from core.operator_events import (
     MarketSettled,
     OpenInterestJumped,
     SettledPosition,
+    SettlementHeld,
     WithdrawalsHeld,
 )
 from core.quantities import SECOND
@@ -157,6 +158,7 @@ def history(seed: int, length: int) -> History:
                 )
                 events.append(_limited(at, rng.randrange(1, 3), step))
                 events.append(WithdrawalsHeld(at, rng.random() < 0.5, "bob", f"why {step}"))
+                events.append(SettlementHeld(at, rng.random() < 0.5, "bob", f"why {step}"))
                 events.append(OpenInterestJumped(at, 1, step, 3 * step + 1))
             case 7:
                 hours += 1

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import astuple
 
 from core import events as e
-from core.operator_events import LimitsSet, MarketSettled, WithdrawalsHeld
+from core.operator_events import LimitsSet, MarketSettled, SettlementHeld, WithdrawalsHeld
 from ledger.breakers import MarketEnd
 from ledger.database import open_pool
 from ledger.projector import Projector
@@ -27,14 +27,14 @@ async def queries(postgres_url, records):
 
 
 async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries, records):
-    decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld
+    decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld | SettlementHeld
     expected = [(seq, event.at, event.who, event.why) for seq, event in records if isinstance(event, decided)]
     found, before = [], 0
     while page := await queries.operator_actions(before, 7):
         found += page
         before = page[-1].seq
     assert [(one.seq, one.at, one.who, one.why) for one in found] == expected[::-1]
-    assert {one.action for one in found} == {"status", "limits", "delisting", "withdrawals"}
+    assert {one.action for one in found} == {"status", "limits", "delisting", "withdrawals", "settlement"}
     by_seq = dict(records)
     for one in found:
         event = by_seq[one.seq]
@@ -42,7 +42,7 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
             case LimitsSet():
                 assert one.details["position_cap"] == event.limits.position_cap
                 assert one.details["alarm"] == list(astuple(event.limits.alarm))
-            case WithdrawalsHeld():
+            case WithdrawalsHeld() | SettlementHeld():
                 assert (one.market, one.details) == (0, {"held": event.held})
             case MarketSettled():
                 assert (one.market, one.details["price"], one.details["forced"]) == (2, 600_123, True)

@@ -37,6 +37,7 @@ from core.operator_events import (
     MarketSettled,
     OpenInterestJumped,
     SettledPosition,
+    SettlementHeld,
     WithdrawalsHeld,
 )
 from core.premium import PremiumRule
@@ -199,6 +200,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-funding": 5,
         "golden-v1-liquidation": 7,
         "golden-v1-breakers": 5,
+        "golden-v1-held": 2,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-validity": 4,
@@ -230,6 +232,14 @@ def test_golden_breakers_say_what_was_decided():
         OpenInterestJumped(at + 2, 1, 10, 500),
         WithdrawalsHeld(at + 3, True, "ada", "odd fills"),
         MarketSettled(at + 4, 1, 600_123, ends, 50, 7, True, "ada", "its source is gone"),
+    ]
+
+
+def test_a_golden_hold_of_settlement_says_who_and_why():
+    at = 1_760_000_000_000_000_000
+    assert golden("golden-v1-held") == [
+        SettlementHeld(at, True, "operator", "slot 0/2 differs"),
+        SettlementHeld(at + 1, False, "ada", "explained"),
     ]
 
 

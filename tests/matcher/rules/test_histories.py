@@ -147,6 +147,7 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
         ),
         st.builds(c.DelistMarket, market=MARKETS, force=st.sampled_from([False, False, False, True])),
         st.builds(c.HoldWithdrawals, st.booleans()),
+        st.builds(c.HoldSettlement, st.booleans()),
         st.just(c.Advance()),
     )
 
@@ -379,6 +380,7 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
                     c.SetMarketStatus(1, rng.choice([MarketStatus.REDUCE_ONLY, MarketStatus.PAUSED])),
                     c.SetLimits(1, open_interest_cap=rng.choice([5_000, 10**7]), alarm=ALARM),
                     c.HoldWithdrawals(not state.breakers.held),
+                    c.HoldSettlement(state.breakers.settlement is None),
                 )
             )
         case _:
