@@ -187,7 +187,7 @@ async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Step
     try:
         yield Steps(
             settlement=SettlementActivities(door, ledger, queries, escrow, lander, operator),
-            reconciliation=ReconciliationActivities(door, ledger, escrow),
+            reconciliation=ReconciliationActivities(door, ledger, queries, escrow),
             deposits=DepositActivities(door, escrow),
             slots=SlotActivities(door, escrow, lander, operator),
             withdrawals=WithdrawalActivities(

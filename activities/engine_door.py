@@ -140,7 +140,10 @@ class Liquidations(msgspec.Struct, frozen=True):
 
 
 class EngineState(msgspec.Struct, frozen=True):
-    """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
+    """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out.
+
+    `settlement_held` says why no batch is cut; empty while they are.
+    """
 
     seq: int
     balances_total: int
@@ -150,6 +153,7 @@ class EngineState(msgspec.Struct, frozen=True):
     conserved: bool
     positions_zero_sum: bool
     vault_expected: int
+    settlement_held: str = ""
 
 
 class HashedState(EngineState, frozen=True):

@@ -227,6 +227,7 @@ class OperatorStateAnswer(Answer):
     conserved: bool
     positions_zero_sum: bool
     vault_expected: int
+    settlement_held: str = Field(description="Why no batch is cut; empty while they are.")
 
 
 class OutcomeAnswer(Answer):

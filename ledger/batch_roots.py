@@ -71,6 +71,10 @@ def pack(accounts: Sequence[AccountAtCut]) -> bytes:
     return b"".join(_PACKED.pack(*one) for one in sorted(accounts))
 
 
+def unpack(packed: bytes) -> list[AccountAtCut]:
+    return [AccountAtCut(*one) for one in _PACKED.iter_unpack(packed)]
+
+
 async def tree_of(
     connection: AsyncConnection, batch: int, after_seq: int, seq: int, accounts: Sequence[AccountAtCut]
 ) -> Tree:

@@ -1,5 +1,6 @@
 """Reads of the ledger, for the API, the screens and the proofs that money adds up."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select, union
@@ -9,6 +10,7 @@ from core.accounts import CLEARING
 from core.batches import BatchStatus
 from core.postings import OUTSIDE
 from ledger.batch_roots import Proof, prove_account, prove_fill
+from ledger.books import LedgerBooks, books_at, credited, last_credited
 from ledger.breakers import MarketEnd as MarketEnd
 from ledger.breakers import OperatorAction as OperatorAction
 from ledger.breakers import actions_before, market_end
@@ -184,6 +186,22 @@ class Queries:
         wanted = select(reconciliations).order_by(reconciliations.c.at.desc()).limit(limit)
         async with self._engine.connect() as connection:
             return [Reconciled(*row) for row in await connection.execute(wanted)]
+
+    async def books(self, seq: int | None) -> LedgerBooks:
+        """What the ledger says of every account with a slot at record `seq`, None for the last one that it has."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            return await books_at(connection, seq)
+
+    async def credited(self, keys: Sequence[str], seq: int) -> set[str]:
+        """Which of these deposits were credited by record `seq`."""
+        async with self._engine.connect() as connection:
+            return await credited(connection, keys, seq)
+
+    async def last_credited(self, seq: int) -> list[str]:
+        """Keys of the last deposits that were credited by record `seq`, the newest first."""
+        async with self._engine.connect() as connection:
+            return await last_credited(connection, seq)
 
     async def totals(self) -> Totals:
         """Sums over the whole ledger, of one moment."""

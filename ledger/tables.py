@@ -168,6 +168,7 @@ deposits = Table(
     _number("amount", "micro-USDC"),
     CheckConstraint("amount > 0", name="amount"),
     Index("ix_deposits_account", "account", "seq"),
+    Index("ix_deposits_seq", "seq"),
 )
 withdrawals = Table(
     "withdrawals",
@@ -249,6 +250,11 @@ batches = Table(
         nullable=False,
         comment="accounts at the cut, as ledger.batch_roots packs them",
     ),
+    Column(
+        "settled",
+        LargeBinary,
+        comment="accounts whose settled amount is not their equity, as ledger.settled packs them; null: not known",
+    ),
     _number("deltas", "accounts that move"),
     _number("lamports", "fees paid for its transactions"),
     Column("stored", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -289,4 +295,12 @@ reconciliations = Table(
     _number("at", key=True),
     _text("why", "empty when everything agreed, else a stable code"),
     _text("sentence"),
+    Column(
+        "differences",
+        JSONB,
+        nullable=False,
+        server_default="[]",
+        comment="the accounts about which not all agreed, with what each side said",
+    ),
+    Index("ix_reconciliations_at", "at"),
 )

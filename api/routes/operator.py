@@ -210,6 +210,7 @@ async def state(
 ) -> OperatorStateAnswer:
     """Totals, and the state hash when asked for: it holds up the exchange for a time in proportion to its whole state."""
     exchange = edge.engine.state
+    held = exchange.breakers.settlement
     answer = OperatorStateAnswer(
         seq=exchange.seq,
         state_hash=state_hash(exchange) if with_hash else None,
@@ -220,6 +221,7 @@ async def state(
         conserved=conserved(exchange),
         positions_zero_sum=positions_zero_sum(exchange),
         vault_expected=exchange.deposited - exchange.paid_out,
+        settlement_held=held.why or "by an operator" if held is not None else "",
     )
     await edge.hub.on_disk()
     return answer
