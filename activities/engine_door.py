@@ -153,7 +153,7 @@ class EngineState(msgspec.Struct, frozen=True):
     conserved: bool
     positions_zero_sum: bool
     vault_expected: int
-    settlement_held: str = ""
+    settlement_held: str
 
 
 class HashedState(EngineState, frozen=True):
