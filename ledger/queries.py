@@ -26,7 +26,11 @@ from ledger.liquidations import (
     liquidation_of,
     liquidations_before,
 )
-from ledger.statements import StatementLine, statement
+from ledger.statement_batches import Settled as Settled
+from ledger.statement_batches import last_settled, settled_of
+from ledger.statements import Line as Line
+from ledger.statements import Period as Period
+from ledger.statements import lines, period
 from ledger.tables import (
     account_events,
     balances,
@@ -102,13 +106,25 @@ class Queries:
         wanted = fills_with_batch().where(fills.c.fill > after, fills.c.seq > start, fills.c.seq <= end)
         return await self._fills(wanted.order_by(fills.c.fill).limit(limit))
 
-    async def statement(
-        self, account: int, before: tuple[int, int] | None, limit: int
-    ) -> list[StatementLine]:
-        """Up to `limit` money movements of an account older than (seq, line) `before`, newest first."""
+    async def period(self, account: int, start: int, end: int, through_seq: int | None) -> Period | None:
+        """The frame of an account's statement from `start` until before `end` (nanoseconds); None of an account that nobody has."""
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
-            return await statement(connection, account, before, limit)
+            return await period(connection, account, start, end, through_seq)
+
+    async def statement_lines(
+        self, of: Period, after_seq: int, balance: int, limit: int
+    ) -> tuple[list[Line], int, list[Settled]]:
+        """About `limit` lines after a record at which the account had `balance`, the record to go on after, and the lines' batches."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            found, last = await lines(connection, of, after_seq, balance, limit)
+            return found, last, await settled_of(connection, of, [line.seq for line in found])
+
+    async def last_settled(self, of: Period) -> Settled | None:
+        """The last final batch that was cut within the period."""
+        async with self._engine.connect() as connection:
+            return await last_settled(connection, of)
 
     async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]:
         """Up to `limit` paid hours of a market below the hour `before` (0: from the newest), newest first."""

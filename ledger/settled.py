@@ -74,6 +74,13 @@ def unpack_settled(otherwise: bytes, accounts: Iterable[AccountAtCut]) -> dict[i
     return {one.account: one.equity for one in accounts} | dict(_OTHERWISE.iter_unpack(otherwise))
 
 
+def settled_of_account(otherwise: bytes, one: AccountAtCut) -> int:
+    """The same of one account."""
+    return {int(account): int(amount) for account, amount in _OTHERWISE.iter_unpack(otherwise)}.get(
+        one.account, one.equity
+    )
+
+
 async def settled_at(connection: AsyncConnection, seq: int) -> tuple[Any, dict[int, int] | None]:
     """The newest stored batch whose cut is at `seq` or before, and what is settled at `seq` once it has landed; None if not known."""
     wanted = select(batches.c.batch, batches.c.root, cuts.c.seq).join(cuts, cuts.c.batch == batches.c.batch)

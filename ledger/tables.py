@@ -147,6 +147,7 @@ postings = Table(
     _number("credit"),
     _number("amount", "micro-USDC from debit to credit"),
     _text("why", "core.postings.Why"),
+    _number("at"),
     CheckConstraint("debit <> credit and amount <> 0", name="moves"),
     Index("ix_postings_debit", "debit", "seq", "line"),
     Index("ix_postings_credit", "credit", "seq", "line"),
@@ -227,6 +228,7 @@ cuts = Table(
     CheckConstraint("status between 1 and 4", name="status"),
     CheckConstraint("seq > after_seq", name="range"),
     Index("ix_cuts_seq", "seq", unique=True),
+    Index("ix_cuts_at", "at"),
     comment="settlement batches as agents see them",
 )
 
