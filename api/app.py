@@ -20,6 +20,7 @@ from api.routes import (
     public,
     registration,
     requests,
+    statements,
     withdrawals,
 )
 
@@ -51,6 +52,7 @@ def create_app(edge: Edge) -> FastAPI:
     for routes in (
         registration,
         account,
+        statements,
         margin,
         funding,
         liquidations,

@@ -20,6 +20,7 @@ from cli.population import look, start_population
 from cli.processes import StackFailed
 from cli.screen import Screen
 from cli.stack import Stack, Stopped
+from cli.statements import statement
 from cli.stress import stress
 from cli.tally import Tally
 from core.market import DEFAULT_MARKETS
@@ -39,6 +40,7 @@ app.add_typer(serve, name="serve")
 app.add_typer(operating.market, name="market")
 app.add_typer(operating.withdrawals, name="withdrawals")
 app.command("audit")(operating.audit)
+app.command("statement")(statement)
 explain = typer.Typer(
     no_args_is_help=True, help="Say from the journal how something came about, and check it."
 )

@@ -1,6 +1,7 @@
 """Reads of the ledger, for the API, the screens and the proofs that money adds up."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Select, func, select, union
@@ -28,9 +29,10 @@ from ledger.liquidations import (
 )
 from ledger.statement_batches import Settled as Settled
 from ledger.statement_batches import last_settled, settled_of
+from ledger.statement_text import Units
 from ledger.statements import Line as Line
 from ledger.statements import Period as Period
-from ledger.statements import lines, period
+from ledger.statements import balance_after, lines, period
 from ledger.tables import (
     account_events,
     balances,
@@ -38,6 +40,7 @@ from ledger.tables import (
     cursor,
     cuts,
     fills,
+    markets,
     positions,
     reconciliations,
     submissions,
@@ -120,6 +123,17 @@ class Queries:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             found, last = await lines(connection, of, after_seq, balance, limit)
             return found, last, await settled_of(connection, of, [line.seq for line in found])
+
+    async def balance_after(self, of: Period, seq: int) -> int:
+        """The account's balance after record `seq` of the period."""
+        async with self._engine.connect() as connection:
+            return await balance_after(connection, of, seq)
+
+    async def markets(self) -> dict[int, Units]:
+        """How every market's numbers are written."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(markets))
+            return {row.market: Units(row.symbol, Decimal(row.tick), Decimal(row.lot)) for row in rows}
 
     async def last_settled(self, of: Period) -> Settled | None:
         """The last final batch that was cut within the period."""

@@ -129,6 +129,15 @@ async def lines(
     return found, last
 
 
+async def balance_after(connection: AsyncConnection, of: Period, seq: int) -> int:
+    """The account's balance after record `seq` of the period."""
+    mine = _postings_of(of.account, max(seq, of.after_seq)).subquery()
+    later = select(func.coalesce(func.sum(mine.c.amount), 0)).where(mine.c.at >= of.start, mine.c.at < of.end)
+    return of.closing - int(
+        (await connection.execute(later.where(mine.c.seq <= of.through_seq))).scalar_one()
+    )
+
+
 async def _moves(connection: AsyncConnection, of: Period, after: int, limit: int) -> tuple[list[Any], int]:
     """Postings of whole records, and the last of these records when there may be more."""
     mine = _postings_of(of.account, after).subquery()
