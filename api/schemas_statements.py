@@ -13,8 +13,8 @@ class StatementLine(Answer):
     seq: int = Field(description="Journal sequence: what happened at once has the same.")
     at: int
     kind: str = Field(
-        description="fill, fee, funding, liquidation_fee, deposit, withdrawal, release, realized (a position closed by a liquidation or "
-        "a delisting), or shared (a debt that was paid, or paid for)."
+        description="fill, fee, funding, liquidation_fee, deposit, withdrawal, release, realized (a position closed by "
+        "a liquidation or a delisting), or shared (a debt that was paid, or paid for)."
     )
     amount: str = Field(description="Negative: went out. Of a fill, its realized profit or loss.")
     balance: str = Field(description="After the line.")
@@ -43,7 +43,7 @@ class SettledAnswer(Answer):
     balance: str | None
     equity: str | None
     on_chain: str | None = Field(
-        description="The equity, but for what a bankruptcy or the size of a delta left for later. Money that was withdrawn since the cut, "
+        description="The equity, but for what a bankruptcy or the size of a delta left for later. Money withdrawn since the cut, "
         "or is reserved to be, is not in it."
     )
     signature: str | None

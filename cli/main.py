@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from cli import operating
+from cli import operating, reconciling
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
 from cli.explanation import LiquidationUnknown, account_of
 from cli.figures import NotReadable, Reader
@@ -39,6 +39,8 @@ serve = typer.Typer(no_args_is_help=True, help="Run one process of the network."
 app.add_typer(serve, name="serve")
 app.add_typer(operating.market, name="market")
 app.add_typer(operating.withdrawals, name="withdrawals")
+app.add_typer(reconciling.settlement, name="settlement")
+app.command("reconcile")(reconciling.reconcile)
 app.command("audit")(operating.audit)
 app.command("statement")(statement)
 explain = typer.Typer(
