@@ -27,6 +27,7 @@ from core.market import DEFAULT_MARKETS
 from endings import NotReachable, told
 from matcher.recovery import JournalCorrupt
 from oracles.recording import RecordingFailed, load
+from perpdex_sdk.verify import run as verify_proof
 from settings import Settings
 from wiring import serve_api, serve_projector
 
@@ -65,6 +66,16 @@ def run_projector() -> None:
     """The writer of the journal's projections."""
     with told():
         asyncio.run(serve_projector(Settings()))
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="a proof, as the SDK saves it")],
+    rpc: Annotated[str, typer.Option(help="URL of a Solana node")],
+    escrow: Annotated[str | None, typer.Option(help="address of the escrow that it must be about")] = None,
+) -> None:
+    """Check a proof with nothing but its file and a node: exit code 0 when it is proven, 1 when not, 2 when that cannot be said."""
+    raise typer.Exit(verify_proof(file, rpc, escrow))
 
 
 @explain.command("liquidation")
