@@ -62,7 +62,8 @@ async def test_no_single_reading_sees_a_difference_while_money_moves(network, un
                 found = await network.door.command(ReserveWithdrawal(account, USDC // 2, f"w{moved}"))
             except ApplicationError as refused:
                 # The first deposit is not credited yet.
-                assert refused.type == "withdrawal_too_large"
+                if refused.type != "withdrawal_too_large":
+                    raise
                 continue
             number = found.event("WithdrawalReserved")["withdrawal"]
             await asyncio.sleep(0.02)
