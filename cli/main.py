@@ -27,7 +27,6 @@ from core.market import DEFAULT_MARKETS
 from endings import NotReachable, told
 from matcher.recovery import JournalCorrupt
 from oracles.recording import RecordingFailed, load
-from perpdex_sdk.verify import run as verify_proof
 from settings import Settings
 from wiring import serve_api, serve_projector
 
@@ -75,7 +74,10 @@ def verify(
     escrow: Annotated[str | None, typer.Option(help="address of the escrow that it must be about")] = None,
 ) -> None:
     """Check a proof with nothing but its file and a node: exit code 0 when it is proven, 1 when not, 2 when that cannot be said."""
-    raise typer.Exit(verify_proof(file, rpc, escrow))
+    # Here, because nothing else of this program needs what agents install.
+    from perpdex_sdk.verify import run
+
+    raise typer.Exit(run(file, rpc, escrow))
 
 
 @explain.command("liquidation")
