@@ -194,7 +194,7 @@ async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncI
     try:
         yield Steps(
             settlement=SettlementActivities(door, ledger, queries, escrow, lander, operator),
-            reconciliation=ReconciliationActivities(door, ledger, escrow),
+            reconciliation=ReconciliationActivities(door, ledger, queries, escrow),
             deposits=DepositActivities(door, escrow),
             slots=SlotActivities(door, escrow, lander, operator),
             withdrawals=WithdrawalActivities(

@@ -18,6 +18,7 @@ from wiring import Steps, metrics_runtime, temporal_client, worker_steps
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.funding import FundingHourWorkflow, FundingWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
 from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import PAYMENTS
@@ -29,6 +30,7 @@ WORKFLOWS: Final = [
     DepositsWorkflow,
     FundingHourWorkflow,
     FundingWorkflow,
+    ReconciliationWorkflow,
     SettlementTickWorkflow,
     SettlementWorkflow,
     SweepWorkflow,

@@ -63,6 +63,35 @@ class CutView(msgspec.Struct, frozen=True):
     accounts: list[CutAccount]
 
 
+class BookedAccount(msgspec.Struct, frozen=True, array_like=True):
+    """An account with a slot, micro-USDC: `settled` is what the chain holds for it once the last cut has landed, of which `delta`."""
+
+    account: int
+    owner: str
+    page: int
+    slot: int
+    balance: int
+    settled: int
+    delta: int
+
+
+class BookedWithdrawal(msgspec.Struct, frozen=True):
+    withdrawal: int
+    account: int
+    amount: int
+
+
+class BooksView(msgspec.Struct, frozen=True):
+    """Every account with a slot at journal sequence `seq`; `batch` is the last cut (0: none), `status` how far it was."""
+
+    seq: int
+    batch: int
+    status: int
+    last_withdrawal: int
+    reserved: list[BookedWithdrawal]
+    accounts: list[BookedAccount]
+
+
 class Unbound(msgspec.Struct, frozen=True):
     """An account that has no slot on chain yet."""
 
@@ -114,7 +143,10 @@ class Liquidations(msgspec.Struct, frozen=True):
 
 
 class EngineState(msgspec.Struct, frozen=True):
-    """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
+    """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out.
+
+    `settlement_held` says why no batch is cut; empty while they are.
+    """
 
     seq: int
     balances_total: int
@@ -124,6 +156,7 @@ class EngineState(msgspec.Struct, frozen=True):
     conserved: bool
     positions_zero_sum: bool
     vault_expected: int
+    settlement_held: str
 
 
 class HashedState(EngineState, frozen=True):
@@ -161,6 +194,9 @@ class EngineDoor:
     async def cut(self, batch: int) -> CutView:
         """The cut of `batch`; the engine keeps the last one only."""
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/settlement/cuts/{batch}"), type=CutView)
+
+    async def books(self) -> BooksView:
+        return msgspec.json.decode(await self._ask("GET", f"{DOOR}/settlement/accounts"), type=BooksView)
 
     async def unbound(self) -> list[Unbound]:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/accounts/unbound"), type=list[Unbound])

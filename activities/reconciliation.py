@@ -1,39 +1,40 @@
-"""Whether the chain, its pages and the engine hold the same money, to the micro-unit."""
+"""Whether chain, engine and ledger hold the same money, in all and for every account, to the micro-unit."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import asdict, dataclass, field
 from time import time_ns
-from typing import Final, NamedTuple
+from typing import Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor, EngineState
 from activities.heartbeats import heartbeats, pause
+from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
 from chain.escrow import EscrowClient
-from chain.rpc import FINALIZED
+from core.reconciliation import Difference
+from ledger.queries import Queries
 from ledger.settlement import Settlement
+from matcher.commands import HoldSettlement
+from matcher.limits import WHY_LENGTH_MAX
 
 READS: Final = 5
 """A difference is one only when it stands in so many reads in a row: nodes answer for slightly different moments."""
 BETWEEN_READS_S: Final = 2.0
+TRIES: Final = 20
+BETWEEN_TRIES_S: Final = 0.1
+"""Batches follow each other no faster than the chain makes them final: a few tries find a moment without one between the reads."""
+NAMED: Final = 20
+NAMED_IN_WORDS: Final = 3
 CREDIT_PATIENCE: Final = 5
 """Reads that finalized deposits may take to be credited before that is called trouble."""
-
-
-class ChainTotals(NamedTuple):
-    """One finalized view of the escrow, in micro-USDC: `deposits` and `withdrawals` are running totals. All zero before it exists."""
-
-    vault: int
-    pages_total: int
-    clearing: int
-    deposits: int
-    withdrawals: int
 
 
 @dataclass
 class Reconciliation:
     """The comparison after batch `batch`. Micro-USDC; `why` is a stable code, empty when everything agrees.
 
+    `different` accounts differ; the first `NAMED` of them are in `differences`, all of them in the ledger.
     `surplus` is what strangers sent to the vault beyond all balances: it belongs to nobody here and stops nothing.
     """
 
@@ -47,6 +48,8 @@ class Reconciliation:
     engine_deposits: int
     engine_withdrawals: int
     reserved: int
+    different: int = 0
+    differences: list[Difference] = field(default_factory=list)
 
     @property
     def balanced(self) -> bool:
@@ -63,7 +66,8 @@ class Reconciliation:
             f"withdrawals {self.withdrawals}, engine deposits {self.engine_deposits} and withdrawals "
             f"{self.engine_withdrawals} (reserved {self.reserved})"
         )
-        return f"{REASONS[self.why]}: {sums}"
+        named = "; ".join(one.sentence() for one in self.differences[:NAMED_IN_WORDS])
+        return f"{REASONS[self.why]}: {named + '; ' if named else ''}{sums}"
 
 
 REASONS: Final = {
@@ -73,6 +77,7 @@ REASONS: Final = {
     "engine_not_conserved": "the engine's own accounts do not add up",
     "engine_over_credited": "the engine credited more than the chain received",
     "withdrawals_differ": "the chain paid out something that the engine neither paid nor reserved, or less than it thinks",
+    "accounts_differ": "not all say the same of every account",
     "deposits_pending": "finalized deposits are not credited yet",
 }
 
@@ -112,26 +117,28 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
 
 
 class ReconciliationActivities:
-    def __init__(self, door: EngineDoor, ledger: Settlement, escrow: EscrowClient) -> None:
+    def __init__(self, door: EngineDoor, ledger: Settlement, queries: Queries, escrow: EscrowClient) -> None:
         self._door = door
         self._ledger = ledger
-        self._escrow = escrow
+        self._sides = Sides(escrow.view, queries, door)
 
     @activity.defn
     async def reconcile(self, batch: int) -> Reconciliation:
         """Compare until everything agrees or a difference has stood for `READS` reads; the outcome is kept in the ledger.
 
-        Deposits that were final at the first read and are not credited after `CREDIT_PATIENCE` reads raise ``deposits_pending``: that
-        is trouble to wait out, not a difference.
+        A difference holds settlement, in the engine's journal, until an operator lets it go on. Deposits that were final at the first
+        read and are not credited after `CREDIT_PATIENCE` reads raise ``deposits_pending``: that is trouble to wait out, not a
+        difference.
         """
         different = pending = wanted = 0
+        standing: set[int] | None = None
         while True:
             async with heartbeats():
-                engine = await self._door.state()
-                result = compare(batch, await self._totals(), engine)
+                reading = await self._read()
+            result = judged(batch, reading)
             if result.why == "deposits_pending":
                 wanted = wanted or result.deposits
-                if engine.deposits >= wanted:
+                if result.engine_deposits >= wanted:
                     # What came in since the first read is on its way; everything before is accounted for.
                     result.why = ""
             if result.balanced:
@@ -141,24 +148,58 @@ class ReconciliationActivities:
                 if pending >= CREDIT_PATIENCE:
                     raise ApplicationError(result.sentence(), type=result.why)
             else:
-                different += 1
+                named = {one.account for one in reading.compared.differences}
+                standing = named if standing is None else standing & named
+                different = different + 1 if standing or result.why != "accounts_differ" else 0
+                standing = standing or None
                 if different >= READS:
                     break
             if not await pause(BETWEEN_READS_S):
                 raise ApplicationError("the worker is shutting down", type="worker_shutdown")
-        await self._ledger.record_reconciliation(batch, time_ns(), result.why, result.sentence())
-        if not result.balanced:
-            activity.logger.error("chain and engine differ: %s", result.sentence())
+        async with heartbeats():
+            await self._conclude(result, reading)
         return result
 
-    async def _totals(self) -> ChainTotals:
-        if await self._escrow.view.escrow_state(FINALIZED) is None:
-            return ChainTotals(vault=0, pages_total=0, clearing=0, deposits=0, withdrawals=0)
-        snapshot = await self._escrow.view.snapshot(FINALIZED)
-        return ChainTotals(
-            vault=snapshot.vault,
-            pages_total=sum(page.total for page in snapshot.pages),
-            clearing=snapshot.state.clearing,
-            deposits=snapshot.state.deposits,
-            withdrawals=snapshot.state.withdrawals,
+    async def _read(self) -> Reading:
+        for _ in range(TRIES):
+            try:
+                return await self._sides.read()
+            except MovedOn:
+                await asyncio.sleep(BETWEEN_TRIES_S)
+            except LedgerBehind as error:
+                raise ApplicationError(str(error), type="ledger_behind") from None
+        raise ApplicationError("the chain has a batch that the ledger does not know", type="other_batch_open")
+
+    async def _conclude(self, result: Reconciliation, reading: Reading) -> None:
+        every = [asdict(one) for one in reading.compared.differences]
+        await self._ledger.record_reconciliation(
+            result.batch, time_ns(), result.why, result.sentence(), every if not result.balanced else ()
         )
+        if result.balanced and reading.rebase is not None:
+            await self._ledger.rebase(reading.batch, reading.rebase, reading.seq)
+        meter = activity.metric_meter()
+        meter.create_gauge(
+            "perpdex_reconciliation_differences", "Accounts that differ in the last comparison"
+        ).set(result.different)
+        meter.create_gauge(
+            "perpdex_reconciliation_agrees", "1 when chain, engine and ledger said the same at the last look"
+        ).set(int(result.balanced))
+        if not result.balanced:
+            activity.logger.error("chain, engine and ledger differ: %s", result.sentence())
+            await self._door.command(HoldSettlement(True, why=as_reason(result.sentence())))
+
+
+def judged(batch: int, reading: Reading) -> Reconciliation:
+    """The totals' reason, and where they agree that of the accounts."""
+    assert reading.engine is not None
+    result = compare(batch, reading.chain, reading.engine)
+    result.different = len(reading.compared.differences)
+    result.differences = reading.compared.differences[:NAMED]
+    if result.different and result.why in ("", "deposits_pending"):
+        result.why = "accounts_differ"
+    return result
+
+
+def as_reason(sentence: str) -> str:
+    """As long as the audit trail takes it."""
+    return sentence if len(sentence) <= WHY_LENGTH_MAX else sentence[: WHY_LENGTH_MAX - 1] + "…"

@@ -32,10 +32,14 @@ IDLE_CUT: Final = 300 * SECOND
 
 @dataclass
 class Work:
-    """What a round has to do: batches by number, 0 for none. `unfinished` was cut before, `due` is to be cut now."""
+    """What a round has to do: batches by number, 0 for none. `unfinished` was cut before, `due` is to be cut now.
+
+    `held` says why nothing is to be cut, whatever is due.
+    """
 
     unfinished: int
     due: int
+    held: str = ""
 
 
 @dataclass
@@ -113,10 +117,13 @@ class SettlementActivities:
         new or an old copy; a batch that is not final yet is then stored again, the same to the byte.
         """
         async with heartbeats():
-            await self._projected((await self._door.state()).seq)
+            state = await self._door.state()
+            await self._projected(state.seq)
             newest, status = await self._ledger.last_cut() or (0, BatchStatus.FINAL)
             if status < BatchStatus.FINAL:
                 return Work(unfinished=newest, due=0)
+            if state.settlement_held:
+                return Work(unfinished=0, due=0, held=state.settlement_held)
             return Work(unfinished=0, due=newest + 1 if await self._is_due() else 0)
 
     @activity.defn

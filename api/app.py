@@ -20,6 +20,7 @@ from api.routes import (
     public,
     registration,
     requests,
+    statements,
     subaccounts,
     withdrawals,
 )
@@ -53,6 +54,7 @@ def create_app(edge: Edge) -> FastAPI:
         registration,
         account,
         subaccounts,
+        statements,
         margin,
         funding,
         liquidations,

@@ -21,9 +21,12 @@ from ledger.queries import (
     FundingPayment,
     FundingRate,
     InsuranceChange,
+    Line,
     LiquidationView,
     MarketEnd,
     OperatorAction,
+    Period,
+    Settled,
     StepView,
 )
 from matcher.engine import Engine
@@ -77,6 +80,16 @@ class Reads(Protocol):
 
     async def prove_account(self, batch: int, account: int) -> Proof | None:
         """None when the account is not in that batch."""
+
+    async def period(self, account: int, start: int, end: int, through_seq: int | None) -> Period | None: ...
+
+    async def statement_lines(
+        self, of: Period, after_seq: int, balance: int, limit: int
+    ) -> tuple[list[Line], int, list[Settled]]: ...
+
+    async def balance_after(self, of: Period, seq: int) -> int: ...
+
+    async def last_settled(self, of: Period) -> Settled | None: ...
 
     async def projected(self) -> int:
         """Journal sequence up to which the read side has got."""

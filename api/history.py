@@ -14,10 +14,13 @@ from ledger.queries import (
     FundingPayment,
     FundingRate,
     InsuranceChange,
+    Line,
     LiquidationView,
     MarketEnd,
     OperatorAction,
+    Period,
     Queries,
+    Settled,
     StepView,
 )
 
@@ -74,6 +77,20 @@ class History:
 
     async def prove_account(self, batch: int, account: int) -> Proof | None:
         return await _read(self._queries.prove_account(batch, account))
+
+    async def period(self, account: int, start: int, end: int, through_seq: int | None) -> Period | None:
+        return await _read(self._queries.period(account, start, end, through_seq))
+
+    async def statement_lines(
+        self, of: Period, after_seq: int, balance: int, limit: int
+    ) -> tuple[list[Line], int, list[Settled]]:
+        return await _read(self._queries.statement_lines(of, after_seq, balance, limit))
+
+    async def balance_after(self, of: Period, seq: int) -> int:
+        return await _read(self._queries.balance_after(of, seq))
+
+    async def last_settled(self, of: Period) -> Settled | None:
+        return await _read(self._queries.last_settled(of))
 
     async def projected(self) -> int:
         return await _read(self._queries.projected())

@@ -9,11 +9,13 @@ import msgspec
 
 from api import outgoing as out
 from api.closing import CloseCode
+from api.fill_marks import FillMarks
 from api.listening import Listening
 from api.outbound import Outbound, account_hash, micros
 from api.streams import Item, Streams
 from api.units import Markets
 from core import events as e
+from core.batches import BatchStatus
 from core.events import DURABLE, Event
 from core.market import MarketStatus
 from core.operator_events import LimitsSet, MarketSettled
@@ -61,6 +63,7 @@ class Hub:
         self._streams = streams
         self.markets = markets
         self.outbound = Outbound(markets, streams.fee)
+        self.marks = FillMarks(engine.state)
         self._connections: dict[int, list[Receiver]] = {}
         self._spreading = False
         self._open: dict[int, e.RequestOpened] = {}
@@ -98,14 +101,21 @@ class Hub:
 
     def ready(self, account: int, now: int) -> bytes:
         head, hash = self._head(account)
-        return frame(out.Ready(account, head, hash, micros(now)))
+        return frame(out.Ready(account, head, hash, micros(now), self._settlement()))
 
     def heartbeat(self, account: int, now: int) -> bytes:
         head, hash = self._head(account)
-        return frame(out.Heartbeat(micros(now), head, hash))
+        return frame(out.Heartbeat(micros(now), head, hash, self._settlement()))
 
     def numbered(self, account: int, item: Item) -> bytes:
         return frame(self.outbound.private(account, *item))
+
+    def _settlement(self) -> out.Settlement:
+        through = self.marks.through
+        reached = (
+            through[BatchStatus(status)] for status in range(BatchStatus.BATCHED, BatchStatus.FINAL + 1)
+        )
+        return out.Settlement(self.marks.batch, *reached)
 
     def _head(self, account: int) -> tuple[int, str | None]:
         """Head of the stream, and the account's hash unless memory is ahead of the disk for it."""
@@ -236,15 +246,13 @@ class Hub:
         self._send(event.account, self.outbound.quote_rejected(event))
 
     def _cut(self, seq: int, event: e.SettlementCut) -> None:
-        cut = self._engine.state.cut
-        after = cut.previous_seq if cut is not None and cut.batch == event.batch else 0
-        self._broadcast(self.outbound.batch(event.batch, 1, after, seq, ()))
+        self.marks.cut(event.batch, seq)
+        self._broadcast(self.outbound.batch(event.batch, BatchStatus.BATCHED, self.marks.after, seq, ()))
 
     def _batch_advanced(self, seq: int, event: e.BatchAdvanced) -> None:
-        cut = self._engine.state.cut
-        known = cut is not None and cut.batch == event.batch
-        after, through = (cut.previous_seq, cut.seq) if known and cut is not None else (0, 0)
-        self._broadcast(self.outbound.batch(event.batch, event.status, after, through, event.signatures))
+        self.marks.advanced(event.batch, event.status)
+        span = (self.marks.after, self.marks.through[BatchStatus.BATCHED])
+        self._broadcast(self.outbound.batch(event.batch, event.status, *span, event.signatures))
 
     def _market_status_set(self, seq: int, event: e.MarketStatusSet) -> None:
         self._broadcast(self.outbound.market_changed(event.market, event.status, "status", event.why))

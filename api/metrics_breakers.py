@@ -18,6 +18,7 @@ from core.operator_events import (
     OpenInterestJumped,
     ReviewOrdered,
     SaleOrdered,
+    SettlementHeld,
     WithdrawalsHeld,
 )
 from matcher.gates import withdrawals_gated
@@ -38,7 +39,7 @@ class BreakerMetrics(Collector):
             registry=registry,
         )
         listening.to((OpenInterestJumped,), self._jumped)
-        decisions = MarketStatusSet | InsuranceFloorSet | LimitsSet | MarketSettled
+        decisions = MarketStatusSet | InsuranceFloorSet | LimitsSet | MarketSettled | SettlementHeld
         listening.to(get_args(decisions | WithdrawalsHeld | SaleOrdered | ReviewOrdered), self._decided)
         registry.register(self)
 
@@ -58,7 +59,12 @@ class BreakerMetrics(Collector):
             "1 while no withdrawal is reserved",
             value=bool(withdrawals_gated(state)),
         )
-        yield from (statuses, used, stopped)
+        held = GaugeMetricFamily(
+            "perpdex_settlement_held",
+            "1 while no batch is cut, because the books differ or an operator wants it so",
+            value=state.breakers.settlement is not None,
+        )
+        yield from (statuses, used, stopped, held)
 
     def _jumped(self, seq: int, event: OpenInterestJumped) -> None:
         symbol = self._state.markets[event.market].symbol
@@ -83,6 +89,8 @@ class BreakerMetrics(Collector):
                 _log.warning("account reviewed", account=account, **said)
             case SaleOrdered(market=market):
                 _log.warning("insurance sale", market=self._state.markets[market].symbol, **said)
+            case SettlementHeld(held=held):
+                _log.warning("settlement held" if held else "settlement goes on", **said)
             case LimitsSet() | MarketSettled():
                 what = "limits set" if isinstance(event, LimitsSet) else "market delisted"
                 _log.warning(what, market=self._state.markets[event.market].symbol, **said)

@@ -17,16 +17,31 @@ class Ev(msgspec.Struct, frozen=True, tag_field="ev", gc=False):
     """Base of what an agent receives."""
 
 
+class Settlement(msgspec.Struct, frozen=True, gc=False):
+    """How far fills are settled: each number is the last `seq` up to which all fills have that status; `batch` is the last one cut.
+
+    With `batch` events it tells the status of every fill by its `seq`, whenever one connects; it never goes back.
+    """
+
+    batch: int
+    batched: int
+    submitted: int
+    confirmed: int
+    final: int
+
+
 class Ready(Ev, frozen=True, tag="ready"):
     """Authenticated. `head` is the newest number of the private stream; missed events follow this message.
 
-    `hash` is the account's state hash at `head` (see `heartbeat`).
+    `hash` is the account's state hash at `head` (see `heartbeat`). `settlement` says how far fills are: each number is the last `seq`
+    up to which all fills have that status at least, `batch` the last one that was cut. The `batch` events go on from there.
     """
 
     account: int
     head: int
     hash: str | None
     now: int
+    settlement: Settlement
 
 
 class Ack(Ev, frozen=True, tag="ack"):
@@ -50,13 +65,16 @@ class Error(Ev, frozen=True, tag="error"):
 
 
 class Heartbeat(Ev, frozen=True, tag="heartbeat"):
-    """Every five seconds. `hash` is the first 16 hex digits of SHA-256 over the account's state at `head`, or null while later
+    """Every five seconds; `settlement` is that of `ready`.
+
+    `hash` is the first 16 hex digits of SHA-256 over the account's state at `head`, or null while later
     records are still on their way to the disk: ``head:balance:SYMBOL=size/cost,...`` in micro-USDC and lots, symbols sorted.
     """
 
     now: int
     head: int
     hash: str | None
+    settlement: Settlement
 
 
 class RequestOpened(Ev, frozen=True, tag="request_opened"):
@@ -121,7 +139,7 @@ class Frozen(Ev, frozen=True, tag="frozen"):
 
 
 class Batch(Ev, frozen=True, tag="batch"):
-    """Public: a settlement batch moved on. It covers the records after `after_seq` up to `seq`; zero when not known here."""
+    """Public: a settlement batch moved on, and with it all fills in it: those in records after `after_seq` up to `seq`."""
 
     batch: int
     status: str

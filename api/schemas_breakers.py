@@ -37,6 +37,17 @@ class MarketEndAnswer(Answer):
     forced: bool = Field(description="Whether without notice, or at an index that was not believed.")
 
 
+class SettlementAnswer(Answer):
+    """Whether batches are cut. While they are not, trading goes on and what is cut already is finished."""
+
+    held: bool
+    since: int | None = Field(description="When it was held; null while it is not, so the next two.")
+    who: str | None = Field(
+        description="Name of the credential: `operator` for the network's own reconciliation."
+    )
+    why: str | None
+
+
 class ActionAnswer(Answer):
     """One decision, with its journal sequence. `details` are in the engine's units."""
 

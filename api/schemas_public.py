@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas import Answer, FillStatus
-from api.schemas_breakers import AlarmAnswer, JumpAnswer
+from api.schemas_breakers import AlarmAnswer, JumpAnswer, SettlementAnswer
 from api.schemas_margin import TierAnswer
 from api.schemas_prices import ActionName, PricesAnswer, ValidityName
 from api.units import MarketStatusName
@@ -142,6 +142,7 @@ class StatusAnswer(Answer):
     withdrawals: Literal["open", "gated", "held"] = Field(
         description="Gated while an account is below zero; held by the operator."
     )
+    settlement: SettlementAnswer
 
 
 class HealthAnswer(Answer):
@@ -195,6 +196,27 @@ class OpenWithdrawalAnswer(Answer):
     at: int
 
 
+class ReservedAnswer(Answer):
+    withdrawal: int
+    account: int
+    amount: int
+
+
+class BooksAnswer(Answer):
+    """Every account with a slot at one journal sequence, micro-USDC as integers. `batch` is the last cut (0: none), `status` its own.
+
+    Each account is [account, owner, page, slot, balance, settled, delta]: `settled` is what the chain holds for it once that cut has
+    landed, `delta` what the cut moves.
+    """
+
+    seq: int
+    batch: int
+    status: int
+    last_withdrawal: int
+    reserved: list[ReservedAnswer]
+    accounts: list[tuple[int, str, int, int, int, int, int]]
+
+
 class OperatorStateAnswer(Answer):
     """Totals in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
 
@@ -207,6 +229,7 @@ class OperatorStateAnswer(Answer):
     conserved: bool
     positions_zero_sum: bool
     vault_expected: int
+    settlement_held: str = Field(description="Why no batch is cut; empty while they are.")
 
 
 class OutcomeAnswer(Answer):

@@ -9,6 +9,7 @@ import msgspec
 from api import schemas as s
 from api import schemas_public as p
 from api.collaborators import WithdrawalView
+from api.fill_marks import FillMarks
 from api.outbound import micros
 from api.statistics import Maker
 from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, MarketUnits, usdc
@@ -44,6 +45,12 @@ def fill(row: FillView, markets: Markets, account: int) -> s.FillAnswer:
         batch=row.batch or None,
         status=STATUS_NAMES[row.status],
     )
+
+
+def at_least(row: FillView, marks: FillMarks) -> FillView:
+    """A fill as the read side has it, which may lag, with the status that was told already."""
+    status = max(row.status, marks.status(row.seq))
+    return row._replace(status=int(status), batch=row.batch or marks.batch_of(row.seq))
 
 
 def fill_status(row: FillView, markets: Markets) -> s.FillStatusAnswer:
@@ -163,13 +170,14 @@ def maker(state: Exchange, account: int, made: Maker) -> p.MakerAnswer:
     )
 
 
-def batch(row: BatchView) -> p.BatchAnswer:
+def batch(row: BatchView, marks: FillMarks) -> p.BatchAnswer:
+    status = max(row.status, marks.of_batch(row.batch))
     return p.BatchAnswer(
         batch=row.batch,
         after_seq=row.after_seq,
         seq=row.seq,
         at=micros(row.at),
-        status=STATUS_NAMES[row.status],
+        status=STATUS_NAMES[status],
         root=row.root,
         pages=row.pages,
         deltas=row.deltas,

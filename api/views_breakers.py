@@ -36,6 +36,13 @@ def not_open_since(state: Exchange, market: int) -> int | None:
     return micros(since) if since is not None else None
 
 
+def settlement(state: Exchange) -> b.SettlementAnswer:
+    held = state.breakers.settlement
+    if held is None:
+        return b.SettlementAnswer(held=False, since=None, who=None, why=None)
+    return b.SettlementAnswer(held=True, since=micros(held.at), who=held.who, why=held.why)
+
+
 def withdrawals(state: Exchange) -> Literal["open", "gated", "held"]:
     if state.breakers.held:
         return "held"

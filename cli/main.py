@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from cli import operating
+from cli import operating, reconciling
 from cli.codec import serve_codec
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
 from cli.explanation import LiquidationUnknown, account_of
@@ -22,6 +22,7 @@ from cli.population import look, start_population
 from cli.processes import StackFailed
 from cli.screen import Screen
 from cli.stack import Stack, Stopped
+from cli.statements import statement
 from cli.stress import stress
 from cli.tally import Tally
 from core.market import DEFAULT_MARKETS
@@ -45,6 +46,9 @@ app.add_typer(operating.insurance, name="insurance")
 app.command("review")(operating.review)
 app.command("audit")(operating.audit)
 app.add_typer(journal, name="journal")
+app.add_typer(reconciling.settlement, name="settlement")
+app.command("reconcile")(reconciling.reconcile)
+app.command("statement")(statement)
 explain = typer.Typer(
     no_args_is_help=True, help="Say from the journal how something came about, and check it."
 )
@@ -74,6 +78,19 @@ def run_codec() -> None:
     """Decrypt payloads for Temporal's UI and command line, on this machine only."""
     with told():
         serve_codec(Settings())
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="a proof, as the SDK saves it")],
+    rpc: Annotated[str, typer.Option(help="URL of a Solana node")],
+    escrow: Annotated[str | None, typer.Option(help="address of the escrow that it must be about")] = None,
+) -> None:
+    """Check a proof with nothing but its file and a node: exit code 0 when it is proven, 1 when not, 2 when that cannot be said."""
+    # Here, because nothing else of this program needs what agents install.
+    from perpdex_sdk.verify import run
+
+    raise typer.Exit(run(file, rpc, escrow))
 
 
 @explain.command("liquidation")

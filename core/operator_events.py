@@ -68,6 +68,14 @@ class WithdrawalsHeld(Event, frozen=True, array_like=True, tag=27):
     why: str
 
 
+class SettlementHeld(Event, frozen=True, array_like=True, tag=60):
+    """From here on no batch is cut (`held`), because the books differ or an operator wants it so; or batches are cut again."""
+
+    held: bool
+    who: str
+    why: str
+
+
 class SaleOrdered(Event, frozen=True, array_like=True, tag=41):
     """An operator had the insurance fund sell of what it holds in the market: records of the auction follow."""
 
@@ -85,7 +93,13 @@ class ReviewOrdered(Event, frozen=True, array_like=True, tag=42):
 
 
 OPERATOR_RECORDS: Final = (
-    LimitsSet | OpenInterestJumped | MarketSettled | WithdrawalsHeld | SaleOrdered | ReviewOrdered
+    LimitsSet
+    | OpenInterestJumped
+    | MarketSettled
+    | WithdrawalsHeld
+    | SettlementHeld
+    | SaleOrdered
+    | ReviewOrdered
 )
 
 

@@ -34,6 +34,7 @@ WIDTH: Final = 2**HEIGHT
 NODE: Final = 32
 _PACKED: Final = struct.Struct(">Qqq")
 """An account at a cut as stored: number, balance, equity; by ascending number."""
+ACCOUNT_BYTES: Final = _PACKED.size
 PIECE: Final = 5_000
 """Rows read at one time: some ten milliseconds of work."""
 
@@ -69,6 +70,10 @@ class Proof(NamedTuple):
 
 def pack(accounts: Sequence[AccountAtCut]) -> bytes:
     return b"".join(_PACKED.pack(*one) for one in sorted(accounts))
+
+
+def unpack(packed: bytes) -> list[AccountAtCut]:
+    return [AccountAtCut(*one) for one in _PACKED.iter_unpack(packed)]
 
 
 async def tree_of(
@@ -118,7 +123,7 @@ async def prove_account(connection: AsyncConnection, batch: int, account: int) -
     found = (await connection.execute(wanted)).one_or_none()
     if found is None:
         return None
-    index = _place_of(found.accounts, account)
+    index = place_of(found.accounts, account)
     if index is None:
         return None
     place, offset = divmod(index, WIDTH)
@@ -136,7 +141,7 @@ def _stored() -> Any:
     )
 
 
-def _place_of(packed: bytes, account: int) -> int | None:
+def place_of(packed: bytes, account: int) -> int | None:
     """Where an account stands among the packed ones, which may be many: most of them are not even read."""
     count = len(packed) // _PACKED.size
     place = bisect_left(

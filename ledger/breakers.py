@@ -10,7 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.events import Event, MarketStatusSet
 from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
-from core.operator_events import LimitsSet, MarketSettled, ReviewOrdered, SaleOrdered, WithdrawalsHeld
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    ReviewOrdered,
+    SaleOrdered,
+    SettlementHeld,
+    WithdrawalsHeld,
+)
 from ledger.tables import market_ends, operator_actions
 
 OF_ALL_MARKETS: Final = 0
@@ -26,6 +33,7 @@ class Action(StrEnum):
     FLOOR = "insurance_floor"
     SALE = "insurance_sale"
     REVIEW = "review"
+    SETTLEMENT = "settlement"
 
 
 class OperatorAction(NamedTuple):
@@ -79,6 +87,8 @@ def action_of(seq: int, event: Event) -> OperatorAction | None:
             return OperatorAction(
                 seq, at, who, Action.REVIEW.value, OF_ALL_MARKETS, why, {"account": account}
             )
+        case SettlementHeld(at=at, held=held, who=who, why=why):
+            return OperatorAction(seq, at, who, Action.SETTLEMENT.value, OF_ALL_MARKETS, why, {"held": held})
         case _:
             return None
 

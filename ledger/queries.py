@@ -1,5 +1,7 @@
 """Reads of the ledger, for the API, the screens and the proofs that money adds up."""
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Select, func, select, union
@@ -9,6 +11,7 @@ from core.accounts import CLEARING
 from core.batches import BatchStatus
 from core.postings import OUTSIDE
 from ledger.batch_roots import Proof, prove_account, prove_fill
+from ledger.books import LedgerBooks, books_at, credited, last_credited
 from ledger.breakers import MarketEnd as MarketEnd
 from ledger.breakers import OperatorAction as OperatorAction
 from ledger.breakers import actions_before, market_end
@@ -24,7 +27,12 @@ from ledger.liquidations import (
     liquidation_of,
     liquidations_before,
 )
-from ledger.statements import StatementLine, statement
+from ledger.statement_batches import Settled as Settled
+from ledger.statement_batches import last_settled, settled_of
+from ledger.statement_text import Units
+from ledger.statements import Line as Line
+from ledger.statements import Period as Period
+from ledger.statements import balance_after, lines, period
 from ledger.tables import (
     account_events,
     balances,
@@ -32,6 +40,7 @@ from ledger.tables import (
     cursor,
     cuts,
     fills,
+    markets,
     positions,
     reconciliations,
     submissions,
@@ -100,13 +109,36 @@ class Queries:
         wanted = fills_with_batch().where(fills.c.fill > after, fills.c.seq > start, fills.c.seq <= end)
         return await self._fills(wanted.order_by(fills.c.fill).limit(limit))
 
-    async def statement(
-        self, account: int, before: tuple[int, int] | None, limit: int
-    ) -> list[StatementLine]:
-        """Up to `limit` money movements of an account older than (seq, line) `before`, newest first."""
+    async def period(self, account: int, start: int, end: int, through_seq: int | None) -> Period | None:
+        """The frame of an account's statement from `start` until before `end` (nanoseconds); None of an account that nobody has."""
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
-            return await statement(connection, account, before, limit)
+            return await period(connection, account, start, end, through_seq)
+
+    async def statement_lines(
+        self, of: Period, after_seq: int, balance: int, limit: int
+    ) -> tuple[list[Line], int, list[Settled]]:
+        """About `limit` lines after a record at which the account had `balance`, the record to go on after, and the lines' batches."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            found, last = await lines(connection, of, after_seq, balance, limit)
+            return found, last, await settled_of(connection, of, [line.seq for line in found])
+
+    async def balance_after(self, of: Period, seq: int) -> int:
+        """The account's balance after record `seq` of the period."""
+        async with self._engine.connect() as connection:
+            return await balance_after(connection, of, seq)
+
+    async def markets(self) -> dict[int, Units]:
+        """How every market's numbers are written."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(markets))
+            return {row.market: Units(row.symbol, Decimal(row.tick), Decimal(row.lot)) for row in rows}
+
+    async def last_settled(self, of: Period) -> Settled | None:
+        """The last final batch that was cut within the period."""
+        async with self._engine.connect() as connection:
+            return await last_settled(connection, of)
 
     async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]:
         """Up to `limit` paid hours of a market below the hour `before` (0: from the newest), newest first."""
@@ -184,6 +216,22 @@ class Queries:
         wanted = select(reconciliations).order_by(reconciliations.c.at.desc()).limit(limit)
         async with self._engine.connect() as connection:
             return [Reconciled(*row) for row in await connection.execute(wanted)]
+
+    async def books(self, seq: int | None) -> LedgerBooks:
+        """What the ledger says of every account with a slot at record `seq`, None for the last one that it has."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            return await books_at(connection, seq)
+
+    async def credited(self, keys: Sequence[str], seq: int) -> set[str]:
+        """Which of these deposits were credited by record `seq`."""
+        async with self._engine.connect() as connection:
+            return await credited(connection, keys, seq)
+
+    async def last_credited(self, seq: int) -> list[str]:
+        """Keys of the last deposits that were credited by record `seq`, the newest first."""
+        async with self._engine.connect() as connection:
+            return await last_credited(connection, seq)
 
     async def totals(self) -> Totals:
         """Sums over the whole ledger, of one moment."""

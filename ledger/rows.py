@@ -65,7 +65,7 @@ class Rows:
 
     def add(self, seq: int, event: e.Event) -> None:
         for line, posting in enumerate(postings(event)):
-            self._copied[posting_lines].append((seq, line, *msgspec.structs.astuple(posting)))
+            self._copied[posting_lines].append((seq, line, *msgspec.structs.astuple(posting), event.at))
             self._balances[posting.debit] -= posting.amount
             self._balances[posting.credit] += posting.amount
         action = action_of(seq, event)

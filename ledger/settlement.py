@@ -1,7 +1,7 @@
 """Settlement batches and the transactions signed for them. Every function is one database transaction and safe to repeat."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Row, Select, func, select, update
@@ -12,6 +12,7 @@ from core.batches import BatchStatus
 from core.pages import PagePlan
 from ledger.batch_roots import AccountAtCut as AccountAtCut
 from ledger.batch_roots import pack, tree_of
+from ledger.settled import rebase, settled_after
 from ledger.tables import batch_pages, batches, cursor, cuts, reconciliations, submissions
 
 SIGNED: Final = "signed"
@@ -94,12 +95,15 @@ class Settlement:
             if known is not None:
                 return known
             await _check_cut(connection, batch, at, after_seq, seq)
+            plans = [plan for plan, _ in pages]
+            settled = await settled_after(connection, batch, after_seq, seq, accounts, plans)
             added = await connection.execute(
                 insert(batches)
                 .values(
                     batch=batch,
                     **(await tree_of(connection, batch, after_seq, seq, accounts))._asdict(),
                     accounts=pack(accounts),
+                    settled=settled,
                     deltas=sum(len(plan.deltas) for plan, _ in pages),
                     lamports=0,
                 )
@@ -183,12 +187,19 @@ class Settlement:
             await connection.execute(update(batches).where(batches.c.batch == batch).values(lamports=total))
             return total
 
-    async def record_reconciliation(self, batch: int, at: int, why: str, sentence: str) -> None:
+    async def rebase(self, batch: int, settled: Mapping[int, int], seq: int) -> None:
+        """Take what was settled at record `seq` for granted where the ledger lost its batches: see `ledger.settled`."""
+        async with self._engine.begin() as connection:
+            await rebase(connection, batch, settled, seq)
+
+    async def record_reconciliation(
+        self, batch: int, at: int, why: str, sentence: str, differences: Sequence[dict[str, Any]] = ()
+    ) -> None:
         """Keep a comparison's result: `why` is empty when all agreed, else a stable code."""
         async with self._engine.begin() as connection:
             await connection.execute(
                 insert(reconciliations)
-                .values(batch=batch, at=at, why=why, sentence=sentence)
+                .values(batch=batch, at=at, why=why, sentence=sentence, differences=list(differences))
                 .on_conflict_do_nothing()
             )
 

@@ -151,6 +151,7 @@ postings = Table(
     _number("credit"),
     _number("amount", "micro-USDC from debit to credit"),
     _text("why", "core.postings.Why"),
+    _number("at"),
     CheckConstraint("debit <> credit and amount <> 0", name="moves"),
     Index("ix_postings_debit", "debit", "seq", "line"),
     Index("ix_postings_credit", "credit", "seq", "line"),
@@ -172,6 +173,7 @@ deposits = Table(
     _number("amount", "micro-USDC"),
     CheckConstraint("amount > 0", name="amount"),
     Index("ix_deposits_account", "account", "seq"),
+    Index("ix_deposits_seq", "seq"),
 )
 withdrawals = Table(
     "withdrawals",
@@ -230,6 +232,7 @@ cuts = Table(
     CheckConstraint("status between 1 and 4", name="status"),
     CheckConstraint("seq > after_seq", name="range"),
     Index("ix_cuts_seq", "seq", unique=True),
+    Index("ix_cuts_at", "at"),
     comment="settlement batches as agents see them",
 )
 
@@ -252,6 +255,11 @@ batches = Table(
         LargeBinary,
         nullable=False,
         comment="accounts at the cut, as ledger.batch_roots packs them",
+    ),
+    Column(
+        "settled",
+        LargeBinary,
+        comment="accounts whose settled amount is not their equity, as ledger.settled packs them; null: not known",
     ),
     _number("deltas", "accounts that move"),
     _number("lamports", "fees paid for its transactions"),
@@ -293,4 +301,12 @@ reconciliations = Table(
     _number("at", key=True),
     _text("why", "empty when everything agreed, else a stable code"),
     _text("sentence"),
+    Column(
+        "differences",
+        JSONB,
+        nullable=False,
+        server_default="[]",
+        comment="the accounts about which not all agreed, with what each side said",
+    ),
+    Index("ix_reconciliations_at", "at"),
 )

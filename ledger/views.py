@@ -79,6 +79,7 @@ class Reconciled(NamedTuple):
     at: int
     why: str
     sentence: str
+    differences: list[dict[str, Any]]
 
 
 class Totals(NamedTuple):

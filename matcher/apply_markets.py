@@ -13,6 +13,7 @@ from core.operator_events import (
     OpenInterestJumped,
     ReviewOrdered,
     SaleOrdered,
+    SettlementHeld,
     WithdrawalsHeld,
 )
 from core.quantities import Lots, Nanos
@@ -82,6 +83,10 @@ def _withdrawals_held(state: Exchange, event: WithdrawalsHeld) -> None:
     state.breakers.held = event.held
 
 
+def _settlement_held(state: Exchange, event: SettlementHeld) -> None:
+    state.breakers.settlement = event if event.held else None
+
+
 def _market_settled(state: Exchange, event: MarketSettled) -> None:
     accounts, market = state.accounts, event.market
     for end in event.positions:
@@ -118,5 +123,6 @@ MARKET_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     WithdrawalsHeld: _withdrawals_held,
     SaleOrdered: _noted,
     ReviewOrdered: _noted,
+    SettlementHeld: _settlement_held,
     MarketSettled: _market_settled,
 }

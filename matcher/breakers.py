@@ -3,7 +3,7 @@
 import msgspec
 
 from core.open_interest import Lows
-from core.operator_events import OpenInterestJumped
+from core.operator_events import OpenInterestJumped, SettlementHeld
 
 
 class Breakers(msgspec.Struct):
@@ -11,7 +11,7 @@ class Breakers(msgspec.Struct):
 
     `lows` are those of markets with an alarm and `jumps` their last jumps. `negative` are the accounts that the last settlement cut,
     which looks at every account, saw below zero: whoever must know asks about these few, and those being liquidated, again. `held`: an
-    operator holds withdrawals.
+    operator holds withdrawals. `settlement`: why no batch is cut, None while they are.
     """
 
     limited: set[int] = set()
@@ -20,6 +20,7 @@ class Breakers(msgspec.Struct):
     jumps: dict[int, OpenInterestJumped] = {}
     negative: set[int] = set()
     held: bool = False
+    settlement: SettlementHeld | None = None
 
 
 class BreakersImage(msgspec.Struct, array_like=True):
@@ -31,6 +32,7 @@ class BreakersImage(msgspec.Struct, array_like=True):
     jumps: list[OpenInterestJumped] = []
     negative: list[int] = []
     held: bool = False
+    settlement: SettlementHeld | None = None
 
 
 def image_of(breakers: Breakers) -> BreakersImage:
@@ -41,6 +43,7 @@ def image_of(breakers: Breakers) -> BreakersImage:
         [breakers.jumps[market] for market in sorted(breakers.jumps)],
         sorted(breakers.negative),
         breakers.held,
+        breakers.settlement,
     )
 
 
@@ -52,4 +55,5 @@ def breakers_in(image: BreakersImage) -> Breakers:
         {jump.market: jump for jump in image.jumps},
         set(image.negative),
         image.held,
+        image.settlement,
     )

@@ -79,6 +79,12 @@ class HoldWithdrawals(ByOperator, frozen=True):
     held: bool
 
 
+class HoldSettlement(ByOperator, frozen=True):
+    """Cut no further batch, or go on. What is cut is finished."""
+
+    held: bool
+
+
 class UpdateIndex(Command, frozen=True):
     """The feed's judgement of a market: a price in ticks, and how far it is believed.
 

@@ -10,7 +10,7 @@ from core.delisting import settle_at_index
 from core.margin_terms import MarginTerms, steps
 from core.market import Market, MarketStatus
 from core.market_limits import MarketLimits, flaw, limits_of, with_limits
-from core.operator_events import LimitsSet, MarketSettled, SettledPosition, WithdrawalsHeld
+from core.operator_events import LimitsSet, MarketSettled, SettledPosition, SettlementHeld, WithdrawalsHeld
 from core.quantities import SECOND, AccountId, Lots, MicroUsdc
 from core.validity import Action
 from matcher import commands as c
@@ -104,6 +104,13 @@ def hold_withdrawals(state: Exchange, command: c.HoldWithdrawals, at: int) -> Ou
     if state.breakers.held == command.held:
         return []
     return [WithdrawalsHeld(at, command.held, command.who, command.why)]
+
+
+def hold_settlement(state: Exchange, command: c.HoldSettlement, at: int) -> Outcome:
+    """What holds already is held for the first reason: only the end of that is another decision."""
+    if (state.breakers.settlement is not None) == command.held:
+        return []
+    return [SettlementHeld(at, command.held, command.who, command.why)]
 
 
 def delist_market(state: Exchange, command: c.DelistMarket, at: int) -> Outcome:

@@ -207,6 +207,8 @@ def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcom
         return Rejection(Code.BATCH_OUT_OF_ORDER, f"The next batch is {last + 1}.")
     if state.batches.get(last, BatchStatus.FINAL) != BatchStatus.FINAL:
         return Rejection(Code.BATCH_OUT_OF_ORDER, f"Batch {last} is not final yet.")
+    if state.breakers.settlement is not None:
+        return Rejection(Code.SETTLEMENT_HELD, f"Settlement is held: {state.breakers.settlement.why}")
     held = (id for id in sorted(state.open_interest) if state.open_interest[id])
     refused = untrusted(state, held, Action.SETTLE, at)
     if refused is not None:

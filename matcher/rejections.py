@@ -49,6 +49,7 @@ class Code(StrEnum):
     LIMITS_WOULD_LIQUIDATE = "limits_would_liquidate"
     DELISTING_TOO_EARLY = "delisting_too_early"
     BATCH_OUT_OF_ORDER = "batch_out_of_order"
+    SETTLEMENT_HELD = "settlement_held"
     FUNDING_NOT_DUE = "funding_not_due"
     FUNDING_OUT_OF_ORDER = "funding_out_of_order"
     FUNDING_SETTLED = "funding_settled"
@@ -68,6 +69,7 @@ RETRYABLE = frozenset(
         Code.FUNDING_NOT_DUE,
         Code.FUNDING_OUT_OF_ORDER,
         Code.WITHDRAWALS_GATED,
+        Code.SETTLEMENT_HELD,
     }
 )
 """Codes for which the same command may succeed later without being changed."""

@@ -22,6 +22,11 @@ from temporalio.common import WorkflowIDConflictPolicy
 from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from workflows.deposits import DEPOSITS_ID, DepositsWorkflow
 from workflows.funding import HOUR, FundingHourWorkflow
+from workflows.reconciliation import (
+    RECONCILIATION_EVERY,
+    RECONCILIATION_SCHEDULE,
+    ReconciliationWorkflow,
+)
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import AGENT, BATCH, MARKET
 from workflows.sweep import SWEEP_EVERY, SWEEP_SCHEDULE, SweepWorkflow
@@ -71,7 +76,8 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
 
     Settlement is woken every `interval`; overlap SKIP: a wake-up while one is still being delivered adds nothing. Funding is due at
     every full hour; overlap BUFFER_ALL: no hour is left out, and they start in order. What was left of
-    liquidations is swept up every minute; overlap SKIP: a sweep goes on until nothing is left.
+    liquidations is swept up every minute; overlap SKIP: a sweep goes on until nothing is left. Chain, engine and ledger are compared
+    every minute besides; overlap SKIP: one comparison at a time.
     """
     await _ensure(
         client,
@@ -106,6 +112,17 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
                 SweepWorkflow.run, id="liquidation-sweep", task_queue=task_queue
             ),
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=SWEEP_EVERY)]),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
+        ),
+    )
+    await _ensure(
+        client,
+        RECONCILIATION_SCHEDULE,
+        Schedule(
+            action=ScheduleActionStartWorkflow(
+                ReconciliationWorkflow.run, id="reconciliation", task_queue=task_queue
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=RECONCILIATION_EVERY)]),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
         ),
     )

@@ -94,6 +94,11 @@ class SettlementWorkflow:
         self._state.due = True
 
     @workflow.signal
+    def halt(self, why: str) -> None:
+        """A comparison between the rounds found a difference: what is cut is finished, and nothing more is cut."""
+        self._halt(self._state.halted or why)
+
+    @workflow.signal
     def resume(self) -> None:
         """An operator has explained the difference: compare again and go on."""
         self._halt("")
@@ -126,7 +131,12 @@ class SettlementWorkflow:
             work = await self._step(SettlementActivities.next_batch)
         if work.due and not await self._settle(work.due):
             return False
-        return await self._reconcile()
+        if not await self._reconcile():
+            return False
+        if work.held:
+            # The engine's journal remembers what this workflow may have forgotten: only an operator's command ends it.
+            self._halt(work.held)
+        return not work.held
 
     async def _reconcile(self) -> bool:
         last = self._state.last

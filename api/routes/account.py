@@ -34,7 +34,8 @@ async def fills(
         rows = await edge.reads.fills(caller, before, limit)
     except HistoryUnavailable:
         raise ApiError("history_unavailable") from None
-    return FillsAnswer(fills=[views.fill(row, edge.hub.markets, caller) for row in rows])
+    told = [views.at_least(row, edge.hub.marks) for row in rows]
+    return FillsAnswer(fills=[views.fill(row, edge.hub.markets, caller) for row in told])
 
 
 @router.get("/events", responses=errors(*SESSION_ERRORS, "history_unavailable"))

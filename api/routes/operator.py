@@ -6,10 +6,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api import cuts, views
+from api import books, cuts, views
 from api.access import EdgeGiven, Operator, OperatorOnly, errors
 from api.errors import RULES, ApiError, refused
 from api.schemas_public import (
+    BooksAnswer,
     CutAnswer,
     OpenWithdrawalAnswer,
     OperatorStateAnswer,
@@ -37,6 +38,7 @@ OperatorCommand = (
     | c.SetLimits
     | c.DelistMarket
     | c.HoldWithdrawals
+    | c.HoldSettlement
     | c.UpdateIndex
     | c.RegisterAgent
     | c.SetTier
@@ -165,6 +167,18 @@ async def cut(batch: Annotated[int, Path(ge=1, le=INTEGER_MAX)], edge: EdgeGiven
     return Response(await cuts.encoded(edge.engine.state, last), media_type="application/json")
 
 
+@router.get(
+    "/settlement/accounts",
+    responses={200: {"model": BooksAnswer}, **errors(*OPERATOR_ERRORS)},
+    response_class=Response,
+)
+async def settlement_accounts(edge: EdgeGiven) -> Response:
+    """What the books say of every account that has a slot, and the withdrawals that are reserved, of one moment."""
+    answer = await books.encoded(edge.engine.state)
+    await edge.hub.on_disk()
+    return Response(answer, media_type="application/json")
+
+
 @router.get("/accounts/unbound", responses=errors(*OPERATOR_ERRORS))
 async def unbound(edge: EdgeGiven) -> list[UnboundAnswer]:
     """Agents that have no slot on chain yet, in the order of their registration."""
@@ -199,6 +213,7 @@ async def state(
 ) -> OperatorStateAnswer:
     """Totals, and the state hash when asked for: it holds up the exchange for a time in proportion to its whole state."""
     exchange = edge.engine.state
+    held = exchange.breakers.settlement
     answer = OperatorStateAnswer(
         seq=exchange.seq,
         state_hash=state_hash(exchange) if with_hash else None,
@@ -209,6 +224,7 @@ async def state(
         conserved=conserved(exchange),
         positions_zero_sum=positions_zero_sum(exchange),
         vault_expected=exchange.deposited - exchange.paid_out,
+        settlement_held=held.why or "by an operator" if held is not None else "",
     )
     await edge.hub.on_disk()
     return answer

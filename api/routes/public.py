@@ -85,7 +85,7 @@ async def fill(number: Number, edge: EdgeGiven) -> FillStatusAnswer:
             raise ApiError("history_unavailable") from None
     if row is None:
         raise ApiError("fill_unknown")
-    answer = views.fill_status(row, edge.hub.markets)
+    answer = views.fill_status(views.at_least(row, edge.hub.marks), edge.hub.markets)
     await edge.hub.on_disk()
     return answer
 
@@ -101,7 +101,7 @@ async def batches(
         rows = await edge.reads.batches(before, limit)
     except HistoryUnavailable:
         raise ApiError("history_unavailable") from None
-    return BatchesAnswer(batches=[views.batch(row) for row in rows])
+    return BatchesAnswer(batches=[views.batch(row, edge.hub.marks) for row in rows])
 
 
 @router.get("/batches/{number}", responses=errors("batch_unknown", "history_unavailable"))
@@ -113,7 +113,7 @@ async def batch(number: Number, edge: EdgeGiven) -> BatchAnswer:
         raise ApiError("history_unavailable") from None
     if row is None:
         raise ApiError("batch_unknown")
-    return views.batch(row)
+    return views.batch(row, edge.hub.marks)
 
 
 @router.get("/escrow", responses=errors())
@@ -144,6 +144,7 @@ async def status(edge: EdgeGiven) -> StatusAnswer:
         websocket=edge.websocket_url(),
         prices=views_prices.prices(state, edge.hub.markets, edge.prices, edge.clock()),
         withdrawals=views_breakers.withdrawals(state),
+        settlement=views_breakers.settlement(state),
     )
     await edge.hub.on_disk()
     return answer

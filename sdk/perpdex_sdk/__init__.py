@@ -13,6 +13,7 @@ from perpdex_sdk.errors import (
     Unreachable,
 )
 from perpdex_sdk.orders import OpenRequest
+from perpdex_sdk.statuses import FillMoved
 
 __all__ = [
     "Agent",
@@ -21,6 +22,7 @@ __all__ = [
     "Closed",
     "DepositFailed",
     "ExchangeError",
+    "FillMoved",
     "MessageRefused",
     "NotProven",
     "OpenRequest",

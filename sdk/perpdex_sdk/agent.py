@@ -5,20 +5,24 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 from solders.keypair import Keypair
 
+from perpdex_sdk import exit_kit, verify
 from perpdex_sdk import messages as m
 from perpdex_sdk.books import Books
-from perpdex_sdk.errors import AnswerUnknown, Closed, Refused
-from perpdex_sdk.funds import send_deposit, signed_withdrawal
+from perpdex_sdk.errors import AnswerUnknown, Closed, ExchangeError, Refused
+from perpdex_sdk.exit_kit import ExitKit
+from perpdex_sdk.funds import own_place, send_deposit, signed_withdrawal
 from perpdex_sdk.link import Link
 from perpdex_sdk.markets import Market
 from perpdex_sdk.orders import OpenRequest
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
 from perpdex_sdk.rest import Account, FillStatus, MarginPreview, Rest, Session, Transfer, Withdrawal
+from perpdex_sdk.statuses import STATUSES, FillMoved, Statuses
 
 log = logging.getLogger("perpdex_sdk")
 
@@ -29,7 +33,7 @@ WITHDRAWAL_PATIENCE = 1200.0
 SESSION_GONE = frozenset({4001, 4002, 4006})
 """Close codes after which a new session is signed."""
 
-M = TypeVar("M", bound=m.Message)
+M = TypeVar("M", bound=m.Message | FillMoved)
 Level = tuple[Decimal | str, Decimal | str]
 Handler = Callable[[Any], None]
 
@@ -52,10 +56,13 @@ class Agent:
         self._link = Link(self._address, self._authenticate, self._receive)
         self._running: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
-        self._handlers: dict[type[m.Message], list[Handler]] = {}
+        self._handlers: dict[type[Any], list[Handler]] = {}
         self._pending: dict[str, tuple[bytes, asyncio.Future[None]]] = {}
         self._open: dict[str, tuple[bytes, OpenRequest]] = {}
         self._numbers: dict[int, OpenRequest] = {}
+        self._statuses = Statuses()
+        self._keeping: asyncio.Task[None] | None = None
+        self._final = asyncio.Event()
         self._standing: dict[str, bytes] = {}
         # Ids must differ from those of earlier runs: the exchange remembers keys for a day.
         self._prefix = secrets.token_hex(4)
@@ -93,6 +100,9 @@ class Agent:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait({self._running})
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping})
         for _, future in self._pending.values():
             if not future.done():
                 future.set_exception(Closed("the agent was closed"))
@@ -245,7 +255,7 @@ class Agent:
         await self._tell("pass", request=rfq.request)
 
     def on(self, kind: type[M], handler: Callable[[M], None]) -> None:
-        """Have `handler` called for every message of that kind, in order. It must not block."""
+        """Have `handler` called for every message of that kind, in order, or for every `FillMoved`. It must not block."""
         self._handlers.setdefault(kind, []).append(handler)
 
     # --- sub-accounts ---
@@ -306,6 +316,45 @@ class Agent:
         """Check against the chain what this account had at a batch's cut. Raises `NotProven`, `Refused` (not_batched)."""
         proof = await self.rest.balance_proof(batch)
         return await proven_balance(proof, batch, self.account, await self.rest.escrow(), rpc_url)
+
+    async def save_fill_proof(self, fill: int, path: Path) -> None:
+        """Keep the proof of a fill in a file that `perpdex_sdk.verify` checks. Raises `Refused` (not_batched), `OSError`."""
+        verify.save(path, await self.rest.fill_proof(fill), await self.rest.escrow())
+
+    async def save_balance_proof(self, batch: int, path: Path) -> None:
+        """The same of what this account had at a batch's cut."""
+        verify.save(path, await self.rest.balance_proof(batch), await self.rest.escrow())
+
+    async def keep_exit_kit(self, path: Path) -> ExitKit:
+        """Write the exit kit, and write it anew after every final batch for as long as this agent runs.
+
+        Raises `DepositFailed` when the account has no slot yet, `NotProven` when the file is another account's kit, `OSError`.
+        """
+        kit = await self._exit_kit(path)
+        if self._keeping is None:
+            self._keeping = asyncio.get_running_loop().create_task(self._keep(path))
+        return kit
+
+    async def _exit_kit(self, path: Path) -> ExitKit:
+        batch, place = self._statuses.final_batch, await own_place(self.rest)
+        proof = None
+        try:
+            proof = await self.rest.balance_proof(batch) if batch else None
+        except Refused as refused:
+            # The account's slot is younger than the batch, or the read side has not got there: the next batch will do.
+            log.info("%s: no proof of batch %d yet (%s)", self.name, batch, refused.code)
+        kit = ExitKit(str(self.keypair.pubkey()), self.account, await self.rest.escrow(), place, proof)
+        exit_kit.save(path, kit)
+        return kit
+
+    async def _keep(self, path: Path) -> None:
+        while True:
+            await self._final.wait()
+            self._final.clear()
+            try:
+                await self._exit_kit(path)
+            except (ExchangeError, OSError) as error:
+                log.warning("%s: the exit kit is not up to date: %s", self.name, error)
 
     # --- the connection ---
 
@@ -383,7 +432,22 @@ class Agent:
             self._link.drop()
             return False
 
+    def _heard_fill(self, message: m.Fill) -> None:
+        self._tell_moved(self._statuses.heard_fill(message))
+
+    def _heard_batch(self, message: m.Batch) -> None:
+        self._tell_moved(self._statuses.heard_batch(message))
+        if message.status == STATUSES[-1]:
+            self._final.set()
+
+    def _tell_moved(self, moved: Sequence[FillMoved]) -> None:
+        for one in moved:
+            for handler in self._handlers.get(FillMoved, ()):
+                handler(one)
+
     def _heard_ready(self, message: m.Ready) -> None:
+        self._tell_moved(self._statuses.heard_settlement(message.settlement))
+        self._final.set()
         self._ready.set()
         for payload in self._standing.values():
             self._post(payload)
@@ -391,6 +455,7 @@ class Agent:
             self._post(payload)
 
     def _heard_heartbeat(self, message: m.Heartbeat) -> None:
+        self._tell_moved(self._statuses.heard_settlement(message.settlement))
         books = self._own_books()
         if message.hash is not None and message.head == books.head and message.hash != books.hash():
             self.mismatches += 1
@@ -433,6 +498,8 @@ class Agent:
 REACTIONS: dict[type[m.Message], Callable[[Agent, Any], None]] = {
     m.Ready: Agent._heard_ready,
     m.Heartbeat: Agent._heard_heartbeat,
+    m.Fill: Agent._heard_fill,
+    m.Batch: Agent._heard_batch,
     m.Ack: Agent._heard_ack,
     m.Error: Agent._heard_error,
     m.RequestOpened: Agent._heard_opened,

@@ -63,7 +63,7 @@ async def send_deposit(rest: Rest, keypair: Keypair, amount: Decimal, rpc_url: s
     if micro_usdc != int(micro_usdc) or micro_usdc <= 0:
         raise DepositFailed(f"{amount} is not a positive multiple of 0.000001 USDC")
     escrow = await rest.escrow()
-    place = await _own_place(rest)
+    place = await own_place(rest)
     rpc = Rpc(rpc_url or escrow.rpc_url)
     try:
         blockhash, last_height = await rpc.latest_blockhash()
@@ -112,7 +112,7 @@ def must_pay_only(
         raise MessageRefused("the message pays something else than was asked for")
 
 
-async def _own_place(rest: Rest) -> Place:
+async def own_place(rest: Rest) -> Place:
     """The account's slot; the exchange opens it moments after registration."""
     for _ in range(SLOT_TRIES):
         account = await rest.account()

@@ -10,11 +10,25 @@ class Message(msgspec.Struct, frozen=True, tag_field="ev", gc=False):
     """Base of all messages."""
 
 
+class Settlement(msgspec.Struct, frozen=True):
+    """How far fills are: each number is the last `seq` up to which all have that status; `batch` is the last one cut."""
+
+    batch: int = 0
+    batched: int = 0
+    submitted: int = 0
+    confirmed: int = 0
+    final: int = 0
+
+
+NOTHING_SETTLED = Settlement()
+
+
 class Ready(Message, frozen=True, tag="ready"):
     account: int
     head: int
     now: int
     hash: str | None = None
+    settlement: Settlement = NOTHING_SETTLED
 
 
 class Ack(Message, frozen=True, tag="ack"):
@@ -37,6 +51,7 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
     now: int
     head: int
     hash: str | None = None
+    settlement: Settlement = NOTHING_SETTLED
 
 
 class RequestOpened(Message, frozen=True, tag="request_opened"):

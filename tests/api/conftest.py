@@ -173,6 +173,9 @@ class JournalReads:
     async def prove_account(self, batch: int, account: int) -> None:
         """See above."""
 
+    async def period(self, account: int, start: int, end: int, through_seq: int | None) -> None:
+        """Statements are the real ledger's: see test_statements."""
+
     async def projected(self) -> int:
         records = self._records()
         return records[-1][0] if records else 0

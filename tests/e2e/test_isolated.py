@@ -42,7 +42,7 @@ async def test_a_sub_account_settles_in_its_parents_slot(stack: Stack, tmp_path:
     async with asyncio.timeout(60):
         await ready.wait()
     parent = await Agent.connect(stack.settings.api_url, key_at(tmp_path / "desk.json"), "desk")
-    escrow, door = escrow_client(stack.settings), engine_door(stack.settings)
+    escrow, door = await escrow_client(stack.settings), engine_door(stack.settings)
     await fund(parent, Decimal(1_000))
     sub = await parent.sub_account("BTC-PERP")
     try:

@@ -19,6 +19,7 @@ from core.operator_events import (
     ReviewOrdered,
     SaleOrdered,
     SettledPosition,
+    SettlementHeld,
     WithdrawalsHeld,
 )
 from core.quantities import SECOND
@@ -162,6 +163,7 @@ def history(seed: int, length: int) -> History:
                 )
                 events.append(_limited(at, rng.randrange(1, 3), step))
                 events.append(WithdrawalsHeld(at, rng.random() < 0.5, "bob", f"why {step}"))
+                events.append(SettlementHeld(at, rng.random() < 0.5, "bob", f"why {step}"))
                 events.append(OpenInterestJumped(at, 1, step, 3 * step + 1))
                 events.append(SaleOrdered(at, rng.randrange(1, 3), "ada", f"why {step}"))
                 events.append(ReviewOrdered(at, rng.choice(AGENTS), "bob", f"why {step}"))

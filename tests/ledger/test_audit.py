@@ -5,7 +5,14 @@ from msgspec.structs import astuple
 
 from core import events as e
 from core.liquidation_events import InsuranceFloorSet
-from core.operator_events import LimitsSet, MarketSettled, ReviewOrdered, SaleOrdered, WithdrawalsHeld
+from core.operator_events import (
+    LimitsSet,
+    MarketSettled,
+    ReviewOrdered,
+    SaleOrdered,
+    SettlementHeld,
+    WithdrawalsHeld,
+)
 from ledger.breakers import MarketEnd
 from ledger.database import open_pool
 from ledger.projector import Projector
@@ -28,7 +35,7 @@ async def queries(postgres_url, records):
 
 
 async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries, records):
-    decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld
+    decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld | SettlementHeld
     decided |= InsuranceFloorSet | SaleOrdered | ReviewOrdered
     expected = [
         (seq, event.at, event.who, event.why)
@@ -42,7 +49,7 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
         before = page[-1].seq
     assert [(one.seq, one.at, one.who, one.why) for one in found] == expected[::-1]
     assert {one.action for one in found} == {
-        *("status", "limits", "delisting", "withdrawals"),
+        *("status", "limits", "delisting", "withdrawals", "settlement"),
         *("insurance_floor", "insurance_sale", "review"),
     }
     by_seq = dict(records)
@@ -52,7 +59,7 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
             case LimitsSet():
                 assert one.details["position_cap"] == event.limits.position_cap
                 assert one.details["alarm"] == list(astuple(event.limits.alarm))
-            case WithdrawalsHeld():
+            case WithdrawalsHeld() | SettlementHeld():
                 assert (one.market, one.details) == (0, {"held": event.held})
             case InsuranceFloorSet():
                 assert (one.market, one.details) == (0, {"floor": event.floor})

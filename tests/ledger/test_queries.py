@@ -5,11 +5,9 @@ import pytest
 from core import events as e
 from core.batches import BatchStatus
 from core.funding_events import paid_by
-from core.postings import postings
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
-from ledger.statements import StatementLine
 from ledger.views import event_of
 
 SEED, LENGTH = 12, 400
@@ -67,24 +65,6 @@ async def test_fills_of_a_batch(queries, records):
     fills = await queries.fills_of_batch(1, 0, 1000)
     assert await queries.fills_of_batch(1, fills[0].fill, 2) == fills[1:3]
     assert await queries.fills_of_batch(999, 0, 5) == []
-
-
-async def test_a_statement_explains_the_balance(queries, records):
-    for account in range(0, 26):
-        expected, balance = [], 0
-        for seq, event in records:
-            for line, posting in enumerate(postings(event)):
-                if account in (posting.debit, posting.credit):
-                    came = account == posting.credit
-                    amount = posting.amount if came else -posting.amount
-                    other = posting.debit if came else posting.credit
-                    balance += amount
-                    expected.append(StatementLine(seq, line, posting.why, other, amount, balance))
-        found, before = [], None
-        while page := await queries.statement(account, before, 7):
-            found += page
-            before = page[-1].seq, page[-1].line
-        assert found == expected[::-1]
 
 
 def test_fields_that_came_later_take_their_defaults():

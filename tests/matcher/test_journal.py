@@ -39,6 +39,7 @@ from core.operator_events import (
     ReviewOrdered,
     SaleOrdered,
     SettledPosition,
+    SettlementHeld,
     WithdrawalsHeld,
 )
 from core.premium import PremiumRule
@@ -202,6 +203,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-liquidation": 7,
         "golden-v1-breakers": 5,
         "golden-v1-fund-orders": 3,
+        "golden-v1-held": 2,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-subaccounts": 4,
@@ -263,6 +265,14 @@ def test_golden_orders_about_the_fund_and_accounts_say_who_and_why():
 def test_a_floor_in_an_older_journal_names_nobody():
     (floor,) = [found for found in golden("golden-v1-liquidation") if isinstance(found, InsuranceFloorSet)]
     assert (floor.who, floor.why) == ("", "")
+
+
+def test_a_golden_hold_of_settlement_says_who_and_why():
+    at = 1_760_000_000_000_000_000
+    assert golden("golden-v1-held") == [
+        SettlementHeld(at, True, "operator", "slot 0/2 differs"),
+        SettlementHeld(at + 1, False, "ada", "explained"),
+    ]
 
 
 def test_a_status_in_an_older_journal_names_nobody():

@@ -38,6 +38,7 @@ from wiring import Steps
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.funding import FundingHourWorkflow, FundingWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import AGENT, BATCH, MARKET, PAYMENTS
 from workflows.sweep import SweepWorkflow
@@ -52,6 +53,7 @@ WORKFLOWS = [
     DepositsWorkflow,
     FundingHourWorkflow,
     FundingWorkflow,
+    ReconciliationWorkflow,
     SettlementTickWorkflow,
     SettlementWorkflow,
     SweepWorkflow,

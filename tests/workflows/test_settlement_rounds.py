@@ -79,6 +79,25 @@ async def test_a_difference_halts_until_somebody_resumes(client, script_of, work
         await keep_history(client, "settlement-halted", handle.id)
 
 
+async def test_what_the_engine_s_journal_holds_halts_a_workflow_that_knows_nothing_of_it(
+    client, script_of, working
+):
+    """It was ended and started anew, or an operator held settlement: all is compared, and nothing is cut."""
+    held = Work(unfinished=0, due=0, held="slot 0/2 differs")
+    script = script_of(**answers(held))
+    script.answers["next_batch"] = [held]
+    async with working(script):
+        handle = await started(client)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await settle_now(handle)
+        assert "slot 0/2 differs" in str(refused.value.cause)
+        assert set(script.names()) == {"next_batch", "reconcile"}
+        script.answers["next_batch"] = [NOTHING]
+        await handle.signal(SettlementWorkflow.resume)
+        await settle_now(handle)
+        assert (await handle.query(SettlementWorkflow.state)).halted == ""
+
+
 async def test_the_tick_wakes_the_settlement(client, script_of, working, keep_history):
     script = script_of(wake_settlement=[ApplicationError("temporal is busy"), None])
     async with working(script):

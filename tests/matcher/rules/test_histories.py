@@ -152,6 +152,7 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
         st.builds(c.HoldWithdrawals, st.booleans()),
         st.builds(c.OpenSubAccount, account=AGENTS, market=MARKETS),
         st.builds(c.Transfer, account=AGENTS, giver=AGENTS, receiver=AGENTS, amount=AMOUNTS, key=KEYS),
+        st.builds(c.HoldSettlement, st.booleans()),
         st.just(c.Advance()),
     )
 
@@ -426,6 +427,7 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
                     c.SetMarketStatus(1, rng.choice([MarketStatus.REDUCE_ONLY, MarketStatus.PAUSED])),
                     c.SetLimits(1, open_interest_cap=rng.choice([5_000, 10**7]), alarm=ALARM),
                     c.HoldWithdrawals(not state.breakers.held),
+                    c.HoldSettlement(state.breakers.settlement is None),
                 )
             )
         case 10:

@@ -1,0 +1,226 @@
+"""Reading all sides of the comparison: engine, chain, and the ledger as of the engine's record.
+
+In that order the chain is never behind, and since the ledger can say what it held at any record, engine and ledger are compared at
+the very same one however much is traded meanwhile.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from activities.engine_door import BooksView, EngineDoor, EngineState
+from chain.deltas import decode_deltas
+from chain.deposits import FoundDeposit
+from chain.escrow_view import EscrowSnapshot, EscrowView
+from chain.layout import ROOTS_KEPT, EscrowState
+from chain.rpc import FINALIZED
+from core.batches import BatchStatus
+from core.reconciliation import Booked, Books, Compared, Flight, OnChain, Reserved, compare
+from ledger.books import LedgerBooks
+from ledger.queries import Queries
+
+LEDGER_PATIENCE_S: Final = 60.0
+LEDGER_POLL_S: Final = 0.05
+
+
+class MovedOn(Exception):
+    """Another batch began between the reads: they do not belong together, and reading again helps."""
+
+
+class LedgerBehind(Exception):
+    """The projection of the journal has not got to the engine's record."""
+
+
+class ChainTotals(NamedTuple):
+    """One finalized view of the escrow, in micro-USDC: `deposits` and `withdrawals` are running totals. All zero before it exists."""
+
+    vault: int
+    pages_total: int
+    clearing: int
+    deposits: int
+    withdrawals: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read, and the comparison by account. `engine` is None when the exchange was not asked.
+
+    `rebase`: what engine and chain agree is settled, by account, where the ledger lost its batches and can begin again from it.
+    """
+
+    slot: int
+    seq: int
+    batch: int
+    chain: ChainTotals
+    engine: EngineState | None
+    ledger: LedgerBooks
+    compared: Compared
+    rebase: Mapping[int, int] | None
+
+
+class Sides:
+    """`door` is None when the exchange is down: chain and ledger are compared then."""
+
+    def __init__(self, view: EscrowView, queries: Queries, door: EngineDoor | None) -> None:
+        self._view = view
+        self._queries = queries
+        self._door = door
+        self._credited_through: str | None = None
+
+    async def read(self) -> Reading:
+        """One reading. Raises `MovedOn`, `LedgerBehind`, and what the sides raise that do not answer."""
+        state = await self._door.state() if self._door is not None else None
+        engine = await self._door.books() if self._door is not None else None
+        chain = await self._snapshot()
+        ledger = await self._ledger(engine.seq if engine is not None else None)
+        batch = engine.batch if engine is not None else ledger.batch
+        final = engine is not None and engine.status == BatchStatus.FINAL
+        if chain is not None and not final:
+            _must_belong_together(chain.state, batch, ledger)
+        elif ledger.newest > batch:
+            raise MovedOn
+        flight = Flight(
+            await self._deposits(chain, state, ledger.seq),
+            lambda page: final or (ledger.batch == batch and _landed(chain, ledger.root, page)),
+        )
+        ours = _engine_books(engine) if engine is not None else None
+        theirs = _ledger_books(ledger, engine, batch)
+        compared = compare(_slots(chain), flight, ours, theirs)
+        lost = engine is not None and any(one.settled is None for one in ledger.accounts.values())
+        agreed = lost and ledger.batch == batch and not (compared.differences or compared.moving)
+        return Reading(
+            slot=chain.slot if chain is not None else 0,
+            seq=ledger.seq,
+            batch=batch,
+            chain=_totals(chain),
+            engine=state,
+            ledger=ledger,
+            compared=compared,
+            rebase={one.account: one.settled for one in engine.accounts} if engine and agreed else None,
+        )
+
+    async def _snapshot(self) -> EscrowSnapshot | None:
+        if await self._view.escrow_state(FINALIZED) is None:
+            return None
+        return await self._view.snapshot(FINALIZED)
+
+    async def _ledger(self, seq: int | None) -> LedgerBooks:
+        try:
+            async with asyncio.timeout(LEDGER_PATIENCE_S):
+                while True:
+                    books = await self._queries.books(seq)
+                    if seq is None or books.seq == seq:
+                        return books
+                    await asyncio.sleep(LEDGER_POLL_S)
+        except TimeoutError:
+            raise LedgerBehind(f"the ledger has not got to journal sequence {seq}") from None
+
+    async def _deposits(
+        self, chain: EscrowSnapshot | None, engine: EngineState | None, seq: int
+    ) -> dict[int, int]:
+        """Deposits by account that are in this view of the chain and were not credited by record `seq`."""
+        if chain is None or (engine is not None and engine.deposits == chain.state.deposits):
+            return {}
+        found: list[FoundDeposit] = []
+        cursor, complete = await self._scan_from(seq), False
+        while not complete:
+            scan = await self._view.deposits_since(cursor)
+            found += scan.deposits
+            cursor, complete = scan.cursor, scan.complete
+        keys = {f"{one.signature}:{one.index}": one for one in found}
+        waiting = keys.keys() - await self._queries.credited(list(keys), seq)
+        if not waiting:
+            self._credited_through = cursor
+        coming: dict[int, int] = defaultdict(int)
+        for key in waiting:
+            if keys[key].slot <= chain.slot:
+                coming[keys[key].deposit.account] += keys[key].deposit.amount
+        return coming
+
+    async def _scan_from(self, seq: int) -> str | None:
+        """A transaction before which all are credited: that is done in the order of the chain, of one transaction maybe in part."""
+        if self._credited_through is not None:
+            return self._credited_through
+        newest_first = [key.rpartition(":")[0] for key in await self._queries.last_credited(seq)]
+        return next((signature for signature in newest_first if signature != newest_first[0]), None)
+
+
+def _must_belong_together(state: EscrowState, batch: int, ledger: LedgerBooks) -> None:
+    """Raises `MovedOn` when the chain shows a batch that is not the books' last one, or one whose root the ledger lost."""
+    number = _number_of(state, ledger.root)
+    if ledger.batch == batch and number and state.open_batch in (0, number) and state.sealed_batch <= number:
+        return
+    if state.open_batch or ledger.newest > max(batch, ledger.batch):
+        raise MovedOn
+
+
+def _number_of(state: EscrowState, root: bytes) -> int:
+    """The chain's number of the open or recently sealed batch with that root, or 0."""
+    if state.open_batch and state.root == root:
+        return state.open_batch
+    kept = range(state.sealed_batch, max(0, state.sealed_batch - ROOTS_KEPT), -1)
+    return next((number for number in kept if state.sealed_root(number) == root), 0)
+
+
+def _landed(chain: EscrowSnapshot | None, root: bytes, page: int) -> bool:
+    if chain is None:
+        return False
+    number = _number_of(chain.state, root)
+    if number and number == chain.state.open_batch:
+        return any(one.index == page and one.last_batch >= number for one in chain.pages)
+    return number > 0
+
+
+def _slots(chain: EscrowSnapshot | None) -> list[OnChain]:
+    if chain is None:
+        return []
+    return [
+        OnChain(page.index, one.index, one.account, str(one.owner), one.balance, one.last_withdrawal)
+        for page in chain.pages
+        for one in page.slots
+    ]
+
+
+def _engine_books(engine: BooksView) -> Books:
+    reserved: dict[int, list[Reserved]] = defaultdict(list)
+    for one in engine.reserved:
+        reserved[one.account].append(Reserved(one.withdrawal, one.amount))
+    accounts = {
+        one.account: Booked(one.account, one.owner, one.page, one.slot, one.balance, one.settled, one.delta)
+        for one in engine.accounts
+    }
+    return Books(accounts, reserved, engine.last_withdrawal)
+
+
+def _ledger_books(ledger: LedgerBooks, engine: BooksView | None, batch: int) -> Books:
+    """With the engine's reservations, which are of the same record, where there is an engine. Batches before the last are landed."""
+    deltas = {
+        (page.page, slot): delta
+        for page in (ledger.pages if ledger.batch == batch else ())
+        for slot, delta in decode_deltas(page.deltas)
+    }
+    accounts = {
+        one.account: Booked(*one, delta=deltas.get((one.page, one.slot), 0))
+        for one in ledger.accounts.values()
+    }
+    if engine is not None:
+        books = _engine_books(engine)
+        return Books(accounts, books.reserved, books.last_withdrawal)
+    reserved: dict[int, list[Reserved]] = defaultdict(list)
+    for withdrawal, account, amount in ledger.reserved:
+        reserved[account].append(Reserved(withdrawal, amount))
+    return Books(accounts, reserved, ledger.last_withdrawal)
+
+
+def _totals(chain: EscrowSnapshot | None) -> ChainTotals:
+    if chain is None:
+        return ChainTotals(vault=0, pages_total=0, clearing=0, deposits=0, withdrawals=0)
+    return ChainTotals(
+        vault=chain.vault,
+        pages_total=sum(page.total for page in chain.pages),
+        clearing=chain.state.clearing,
+        deposits=chain.state.deposits,
+        withdrawals=chain.state.withdrawals,
+    )

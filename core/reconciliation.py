@@ -1,0 +1,217 @@
+"""Whether chain, engine and ledger say the same of every account, to the micro-unit. Pure.
+
+Nobody stops for the comparison, so money is on its way while it is made. What is on its way is known exactly: deposits that are final
+and not credited, reserved withdrawals that the chain has not paid, deltas of a cut batch that a page has not taken. Each of the books
+therefore says what the chain must hold *now*, and nothing is left to tolerance.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import combinations
+from typing import NamedTuple
+
+
+class OnChain(NamedTuple):
+    """A used slot, micro-USDC; `last_withdrawal` is the number of the last co-signed withdrawal that it paid."""
+
+    page: int
+    slot: int
+    account: int
+    owner: str
+    balance: int
+    last_withdrawal: int
+
+
+class Reserved(NamedTuple):
+    """A withdrawal that is taken from the account, and paid or not."""
+
+    withdrawal: int
+    amount: int
+
+
+class Booked(NamedTuple):
+    """What one of the books says of an account with a slot, micro-USDC.
+
+    `settled` is what the chain holds for it once the last cut has landed and its reserved withdrawals are paid, None where these books
+    no longer know; `delta` is what that cut moves. `owner` is empty where the books do not know it.
+    """
+
+    account: int
+    owner: str
+    page: int
+    slot: int
+    balance: int
+    settled: int | None
+    delta: int
+
+
+class Books(NamedTuple):
+    """All of one side: `last_withdrawal` is the highest number that was reserved when it was read."""
+
+    accounts: Mapping[int, Booked]
+    reserved: Mapping[int, Sequence[Reserved]]
+    last_withdrawal: int
+
+
+class Why(StrEnum):
+    """What is different about an account."""
+
+    BALANCE = "balance_differs"
+    """The slot holds something else than the books say."""
+    SLOT = "slot_differs"
+    """The slot is another account's or owner's, or is not there, or has an account of which the books know nothing."""
+    BOOKS = "books_differ"
+    """Engine and ledger disagree with each other at the same journal sequence."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One account about which not all say the same. Micro-USDC: what is on chain, and what each of the books says is there now.
+
+    None where a side says nothing. Of `books_differ` these are the two balances in the books.
+    """
+
+    why: str
+    account: int
+    owner: str
+    page: int
+    slot: int
+    chain: int | None
+    engine: int | None
+    ledger: int | None
+
+    def sentence(self) -> str:
+        said = ", ".join(
+            f"{name} {'nothing' if amount is None else amount}"
+            for name, amount in (("chain", self.chain), ("engine", self.engine), ("ledger", self.ledger))
+        )
+        return f"account {self.account} in slot {self.page}/{self.slot} ({self.why}): {said}"
+
+
+@dataclass(frozen=True)
+class OnItsWay:
+    """What explains why an account's slot does not hold what the books have settled, in micro-USDC.
+
+    `deposits` are final and not credited, `withdrawals` reserved and not paid, `unlanded` is minus the delta of a cut that the page
+    has not taken: the slot holds their sum more than `Booked.settled`.
+    """
+
+    account: int
+    deposits: int
+    withdrawals: int
+    unlanded: int
+
+
+@dataclass
+class Compared:
+    """`moving` are accounts whose withdrawal was asked for and paid while the sides were read: to be looked at again."""
+
+    accounts: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    on_its_way: list[OnItsWay] = field(default_factory=list)
+    moving: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Flight:
+    """Deposits on their way by account, and whether a page has taken the last cut."""
+
+    deposits: Mapping[int, int]
+    landed: Callable[[int], bool]
+
+
+def compare(slots: Sequence[OnChain], flight: Flight, engine: Books | None, ledger: Books | None) -> Compared:
+    """Compare the chain's slots with the books that there are, by account."""
+    found = Compared()
+    at = {slot.account: slot for slot in slots}
+    known = {id for books in (engine, ledger) if books is not None for id in books.accounts}
+    for account in sorted(at.keys() | known):
+        slot = at.get(account)
+        if slot is not None and any(
+            slot.last_withdrawal > books.last_withdrawal for books in (engine, ledger) if books is not None
+        ):
+            found.moving.append(account)
+            continue
+        found.accounts += 1
+        _look(found, account, slot, flight, engine, ledger)
+    return found
+
+
+def _look(
+    found: Compared,
+    account: int,
+    slot: OnChain | None,
+    flight: Flight,
+    engine: Books | None,
+    ledger: Books | None,
+) -> None:
+    held = slot.balance if slot is not None else None
+    sides = [_said(books, account, slot, flight) for books in (engine, ledger)]
+    amounts = [side.amount if side is not None else None for side in sides]
+    booked = [side.booked for side in sides if side is not None and side.booked is not None]
+    why = ""
+    if any(side is not None and not side.placed for side in sides):
+        why = Why.SLOT
+    elif any(amount is not None and amount != (held or 0) for amount in amounts):
+        why = Why.BALANCE
+    elif len(booked) == 2 and booked[0].balance != booked[1].balance:
+        why, amounts = Why.BOOKS, [one.balance for one in booked]
+    if why:
+        place = slot or booked[0]
+        found.differences.append(
+            Difference(why, account, place.owner, place.page, place.slot, held, amounts[0], amounts[1])
+        )
+        return
+    way = next((side.way for side in sides if side is not None and any(side.way)), None)
+    if way is not None:
+        found.on_its_way.append(OnItsWay(account, *way))
+
+
+class _Said(NamedTuple):
+    """What the chain must hold by one of the books (None: they do not know), and what of it is on its way, as in `OnItsWay`."""
+
+    booked: Booked | None
+    amount: int | None
+    placed: bool
+    way: tuple[int, int, int]
+
+
+def _said(books: Books | None, account: int, slot: OnChain | None, flight: Flight) -> _Said | None:
+    if books is None:
+        return None
+    coming = flight.deposits.get(account, 0)
+    booked = books.accounts.get(account)
+    if booked is None:
+        # A slot is opened, and may be paid into, before the books hear of it.
+        return _Said(None, coming, True, (coming, 0, 0))
+    if slot is None:
+        return _Said(booked, booked.settled, not booked.settled, (0, 0, 0))
+    placed = (booked.page, booked.slot) == (slot.page, slot.slot) and booked.owner in ("", slot.owner)
+    if booked.settled is None:
+        return _Said(booked, None, placed, (0, 0, 0))
+    unlanded = 0 if flight.landed(booked.page) else booked.delta
+    base = booked.settled - unlanded + coming
+    unpaid = _unpaid(books.reserved.get(account, ()), slot, base)
+    return _Said(booked, base + unpaid, placed, (coming, unpaid, -unlanded))
+
+
+def _unpaid(reserved: Sequence[Reserved], slot: OnChain, base: int) -> int:
+    """Reserved micro-USDC that the chain has not paid.
+
+    A slot takes withdrawals in ascending order: those after its last are unpaid and the last is paid, but one before the last was
+    either paid or passed over. Of these, the choice is taken that explains the balance, if there is one.
+    """
+    certain = sum(one.amount for one in reserved if one.withdrawal > slot.last_withdrawal)
+    unclear = [one.amount for one in reserved if one.withdrawal < slot.last_withdrawal]
+    return next(
+        (certain + extra for extra in _sums(unclear) if base + certain + extra == slot.balance),
+        certain,
+    )
+
+
+def _sums(amounts: Sequence[int]) -> Iterator[int]:
+    """Of every choice; an account has four open withdrawals at most."""
+    for count in range(len(amounts) + 1):
+        for chosen in combinations(amounts, count):
+            yield sum(chosen)

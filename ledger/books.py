@@ -1,0 +1,109 @@
+"""The ledger's side of the comparison with the chain: what it says of every account with a slot, at one journal sequence."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import func, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.postings import RESERVED
+from ledger.settled import OWN_SLOTS, settled_at
+from ledger.settlement import StoredPage
+from ledger.tables import agents, balances, batch_pages, batches, cursor, deposits, postings, withdrawals
+
+
+class LedgerAccount(NamedTuple):
+    """Micro-USDC. `settled` is what the chain holds once the last stored batch has landed, None when the ledger does not know."""
+
+    account: int
+    owner: str
+    page: int
+    slot: int
+    balance: int
+    settled: int | None
+
+
+class LedgerBooks(NamedTuple):
+    """All accounts with a slot as of record `seq`, which is `asked` or, where the ledger is behind, the last one that it has.
+
+    `batch` is the last stored batch at `seq` (0: none), with its root and pages; `newest` is the newest stored of all. `reserved` are
+    (withdrawal, account, amount) of now; `reserved_total` is of `seq`.
+    """
+
+    seq: int
+    batch: int
+    newest: int
+    root: bytes
+    pages: tuple[StoredPage, ...]
+    accounts: Mapping[int, LedgerAccount]
+    reserved: Sequence[tuple[int, int, int]]
+    reserved_total: int
+    last_withdrawal: int
+
+
+async def books_at(connection: AsyncConnection, asked: int | None) -> LedgerBooks:
+    """The books at record `asked` (None: the last one projected). The transaction must see one state only."""
+    last = int((await connection.execute(select(func.coalesce(func.max(cursor.c.sequence), 0)))).scalar_one())
+    seq = last if asked is None else min(asked, last)
+    batch, settled = await settled_at(connection, seq)
+    held = await _balances(connection, seq)
+    bound = select(agents.c.account, agents.c.owner, agents.c.page, agents.c.slot).where(agents.c.page >= 0)
+    places = [(account, "", *place) for place, account in OWN_SLOTS.items()]
+    places += [tuple(row) for row in await connection.execute(bound)]
+    open_ones = select(withdrawals.c.withdrawal, withdrawals.c.account, withdrawals.c.amount)
+    open_ones = open_ones.where(withdrawals.c.status == "reserved").order_by(withdrawals.c.withdrawal)
+    highest = select(func.coalesce(func.max(withdrawals.c.withdrawal), 0))
+    newest = select(func.coalesce(func.max(batches.c.batch), 0))
+    return LedgerBooks(
+        seq=seq,
+        batch=batch.batch if batch is not None else 0,
+        newest=int((await connection.execute(newest)).scalar_one()),
+        root=bytes(batch.root) if batch is not None else b"",
+        pages=await _pages(connection, batch.batch) if batch is not None else (),
+        accounts={
+            account: LedgerAccount(
+                account,
+                owner,
+                page,
+                slot,
+                held.get(account, 0),
+                settled.get(account, 0) if settled is not None else None,
+            )
+            for account, owner, page, slot in places
+        },
+        reserved=[tuple(row) for row in await connection.execute(open_ones)],
+        reserved_total=held.get(RESERVED, 0),
+        last_withdrawal=int((await connection.execute(highest)).scalar_one()),
+    )
+
+
+async def credited(connection: AsyncConnection, keys: Sequence[str], seq: int) -> set[str]:
+    """Which of these deposits were credited by record `seq`."""
+    wanted = select(deposits.c.key).where(deposits.c.key.in_(keys), deposits.c.seq <= seq)
+    return {row.key for row in await connection.execute(wanted)}
+
+
+async def last_credited(connection: AsyncConnection, seq: int, count: int = 20) -> list[str]:
+    """Keys of the last deposits that were credited by record `seq`, the newest first."""
+    wanted = select(deposits.c.key).where(deposits.c.seq <= seq).order_by(deposits.c.seq.desc()).limit(count)
+    return [row.key for row in await connection.execute(wanted)]
+
+
+async def _balances(connection: AsyncConnection, seq: int) -> dict[int, int]:
+    """Balances as of `seq`: those of now without the postings since."""
+    since = postings.c.seq > seq
+    both = union_all(
+        select(postings.c.credit.label("account"), postings.c.amount.label("amount")).where(since),
+        select(postings.c.debit, -postings.c.amount).where(since),
+    ).subquery()
+    found = {row.account: int(row.amount) for row in await connection.execute(select(balances))}
+    later = select(both.c.account, func.sum(both.c.amount)).group_by(both.c.account)
+    for account, amount in await connection.execute(later):
+        found[account] -= int(amount)
+    return found
+
+
+async def _pages(connection: AsyncConnection, batch: int) -> tuple[StoredPage, ...]:
+    wanted = select(batch_pages).where(batch_pages.c.batch == batch).order_by(batch_pages.c.position)
+    rows = await connection.execute(wanted)
+    return tuple(StoredPage(row.page, row.net, row.moves, row.deltas) for row in rows)

@@ -1,0 +1,102 @@
+"""The exit kit: all that an agent needs to get its money out of the escrow with the operator gone, kept in a file.
+
+The money lies in a slot of a page that belongs to the owner's key, so the way out needs that key, the addresses, and a Solana node.
+The proof says besides what the agent had at the last cut, should the operator have vanished between a cut and its landing.
+"""
+
+import base64
+import hashlib
+import struct
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from solders.pubkey import Pubkey
+
+from perpdex_sdk import files
+from perpdex_sdk.errors import NotProven
+from perpdex_sdk.funds import page_address
+from perpdex_sdk.proofs import FINAL, ProvenBalance, proven_balance
+from perpdex_sdk.rest import Escrow, Place, Proof
+from perpdex_sdk.rpc import Rpc
+
+_PAGE: Final = hashlib.sha256(b"account:Page").digest()[:8]
+_PAGE_HEAD: Final = struct.Struct("<8s32sQII16s")
+_SLOT: Final = struct.Struct("<32s6Q2I")
+"""Owner, account, balance; then what does not concern a reader."""
+
+
+class ExitKit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`owner` (base58) holds slot `place` of the escrow as the exchange's `account`. `format` is 1.
+
+    `proof` is of its balance and equity at the cut of the last final batch, None before there is one.
+    """
+
+    owner: str
+    account: int
+    escrow: Escrow
+    place: Place
+    proof: Proof | None
+    format: int = 1
+
+
+class OnChain(msgspec.Struct, frozen=True):
+    """What the chain holds for the kit's owner, finally, at its slot `seen`; `balance` in micro-USDC."""
+
+    seen: int
+    page: str
+    balance: int
+    last_batch: int
+
+
+def save(path: Path, kit: ExitKit) -> None:
+    """Replace the kit at once. One that is there already is never replaced by an older one. Raises `OSError`."""
+    if path.exists():
+        before = load(path)
+        ours = (before.owner, before.account, before.escrow.escrow) == (
+            kit.owner,
+            kit.account,
+            kit.escrow.escrow,
+        )
+        if not ours:
+            raise NotProven(f"{path} is the exit kit of account {before.account} of {before.owner}")
+        if before.proof is not None and (kit.proof is None or kit.proof.batch < before.proof.batch):
+            return
+    files.write(path, kit)
+
+
+def load(path: Path) -> ExitKit:
+    """Raises `NotProven` for what is no exit kit, `OSError`."""
+    kit = files.read(path, ExitKit)
+    if kit.format != 1:
+        raise NotProven(f"{path} has the format {kit.format}, which this program does not know")
+    return kit
+
+
+async def on_chain(kit: ExitKit, rpc_url: str | None = None) -> OnChain:
+    """What the owner can claim. Raises `NotProven` when the slot is not the owner's, `Unreachable`, `ChainRefused`."""
+    page = page_address(kit.escrow, kit.place.page)
+    rpc = Rpc(rpc_url or kit.escrow.rpc_url)
+    try:
+        found = await rpc.call("getAccountInfo", str(page), {"encoding": "base64", **FINAL})
+    finally:
+        await rpc.close()
+    account = found["value"]
+    if account is None or account["owner"] != kit.escrow.program:
+        raise NotProven(f"{page} is no page of the program {kit.escrow.program}")
+    data = base64.b64decode(account["data"][0])
+    at = _PAGE_HEAD.size + kit.place.slot * _SLOT.size
+    if data[:8] != _PAGE or len(data) < at + _SLOT.size:
+        raise NotProven(f"{page} is no page with a slot {kit.place.slot}")
+    last_batch = _PAGE_HEAD.unpack_from(data)[2]
+    owner, number, balance = _SLOT.unpack_from(data, at)[:3]
+    if (str(Pubkey(owner)), number) != (kit.owner, kit.account):
+        raise NotProven(f"slot {kit.place.slot} of {page} is not account {kit.account} of {kit.owner}")
+    return OnChain(found["context"]["slot"], str(page), balance, last_batch)
+
+
+async def proven(kit: ExitKit, rpc_url: str | None = None) -> ProvenBalance:
+    """What the owner had at the kit's last batch. Raises `NotProven`, `Unreachable`, `ChainRefused`."""
+    if kit.proof is None:
+        raise NotProven("no batch was final when the kit was kept")
+    return await proven_balance(kit.proof, kit.proof.batch, kit.account, kit.escrow, rpc_url)
