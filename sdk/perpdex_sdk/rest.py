@@ -11,8 +11,11 @@ from perpdex_sdk.errors import Refused, Unreachable
 from perpdex_sdk.markets import Market, Prices
 
 T = TypeVar("T")
-TRIES = 5
+TRIES = 7
 PAUSE = 0.2
+"""Seconds before the second try, twice as long before each further one: a busy or restarting exchange has 12 s."""
+OVERLOADED = "overloaded"
+"""The refusal that says that nothing was even looked at."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -335,9 +338,9 @@ class Rest:
             body = {"owner": owner, "name": name, "challenge": made.challenge, "signature": signature}
             try:
                 session = await self._call("POST", "/api/v1/agents", Session, body, tries=1)
-            except Unreachable:
+            except (Unreachable, Refused) as error:
                 # A challenge is good once, and this one may have been used: sign a new one.
-                if attempt == TRIES - 1:
+                if attempt == TRIES - 1 or (isinstance(error, Refused) and error.code != OVERLOADED):
                     raise
                 await asyncio.sleep(PAUSE * 2**attempt)
                 continue
@@ -442,13 +445,14 @@ class Rest:
             path += f"{'&' if '?' in path else '?'}subaccount={self.subaccount}"
         for attempt in range(tries):
             try:
-                response = await self._http.request(method, path, json=body, headers=headers)
+                return _read(await self._http.request(method, path, json=body, headers=headers), kind)
             except httpx.TransportError as error:
                 if attempt == tries - 1:
                     raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
-                await asyncio.sleep(PAUSE * 2**attempt)
-                continue
-            return _read(response, kind)
+            except Refused as refused:
+                if refused.code != OVERLOADED or attempt == tries - 1:
+                    raise
+            await asyncio.sleep(PAUSE * 2**attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 

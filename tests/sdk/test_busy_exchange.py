@@ -1,0 +1,88 @@
+"""An exchange that is busy for a moment: the SDK asks again, and gives up in the end."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from itertools import count
+
+import msgspec
+import pytest
+from solders.keypair import Keypair
+
+from perpdex_sdk import rest
+from perpdex_sdk.errors import Refused
+
+BUSY = {"error": {"code": "overloaded", "message": "Too much to do now.", "retryable": True}}
+USED = {"error": {"code": "challenge_invalid", "message": "Used before.", "retryable": False}}
+SESSION = {"account": 16, "token": "t", "expires_at": 1, "websocket": "ws://127.0.0.1:1/ws"}
+
+
+@asynccontextmanager
+async def serving(answer):
+    """A server that answers each call with what `answer(path, body)` gives: a status and a body."""
+
+    async def call(reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next((int(h.split(":")[1]) for h in head.lower().split("\r\n") if "content-length" in h), 0)
+        body = msgspec.json.decode(await reader.readexactly(length) or b"null")
+        status, said = answer(head.split()[1], body)
+        payload = msgspec.json.encode(said)
+        writer.write(
+            b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(payload))
+        )
+        writer.write(payload)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(call, "127.0.0.1", 0)
+    async with server:
+        client = rest.Rest(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        yield client
+        await client.close()
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch):
+    monkeypatch.setattr(rest, "PAUSE", 0.001)
+
+
+async def test_a_busy_moment_is_waited_for_and_each_registration_has_a_challenge_of_its_own():
+    calls, used = count(), set()
+
+    def answer(path, body):
+        number = next(calls)
+        if path.endswith("/challenge"):
+            return (200, {"challenge": f"c{number}"}) if number % 2 else (503, BUSY)
+        if body["challenge"] in used:
+            return 400, USED
+        used.add(body["challenge"])
+        return (200, SESSION) if len(used) == 3 else (503, BUSY)
+
+    async with serving(answer) as client:
+        assert (await client.sign_in(Keypair(), "busy")).account == 16
+    assert len(used) == 3
+
+
+async def test_an_exchange_that_stays_busy_is_told_so_after_the_last_try():
+    calls = count()
+
+    def answer(path, body):
+        next(calls)
+        return 503, BUSY
+
+    async with serving(answer) as client:
+        with pytest.raises(Refused, match="overloaded"):
+            await client.insurance()
+    assert next(calls) == rest.TRIES
+
+
+async def test_any_other_refusal_is_told_at_once():
+    calls = count()
+
+    def answer(path, body):
+        next(calls)
+        return 400, USED
+
+    async with serving(answer) as client:
+        with pytest.raises(Refused, match="challenge_invalid"):
+            await client.insurance()
+    assert next(calls) == 1
