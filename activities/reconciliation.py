@@ -160,5 +160,5 @@ class ReconciliationActivities:
             pages_total=sum(page.total for page in snapshot.pages),
             clearing=snapshot.state.clearing,
             deposits=snapshot.state.deposits,
-            withdrawals=snapshot.state.withdrawals,
+            withdrawals=snapshot.state.withdrawals + snapshot.state.exits,
         )
