@@ -28,6 +28,7 @@ UNITS: Final = {
     "set_loss_limit": 20_000,
     "open_batch": 20_000,
     "seal_batch": 20_000,
+    "carry_batch": 20_000,
     "abort_batch": 20_000,
     "set_pause": 20_000,
     "propose": 20_000,

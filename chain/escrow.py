@@ -194,6 +194,11 @@ class EscrowClient:
             "seal_batch", self._building.on_escrow("operator", operator), (batch,), operator, price
         )
 
+    async def build_carry_batch(self, operator: Signer, batch: int, *, price: int = 0) -> SignedTransaction:
+        """Close a batch that has all its pages although something is left over: the next batch can give it."""
+        accounts = self._building.on_escrow("operator", operator)
+        return await self._building.signed("carry_batch", accounts, (batch,), operator, price)
+
     async def build_abort_batch(self, operator: Signer, batch: int, *, price: int = 0) -> SignedTransaction:
         """Give up the open batch, of which no page is settled. The next one has its number."""
         accounts = self._building.on_escrow("operator", operator)

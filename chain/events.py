@@ -172,6 +172,14 @@ class BatchSealed:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchCarried:
+    """The batch was sealed with `clearing` micro-USDC left over, which the next batch can give."""
+
+    id: int
+    clearing: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchAborted:
     """The batch was given up before its first page; the next one has the same number."""
 
@@ -219,6 +227,7 @@ Event = (
     | PageSettled
     | PageShort
     | BatchSealed
+    | BatchCarried
     | BatchAborted
     | PauseSet
     | Proposed

@@ -94,6 +94,22 @@ def test_nothing_is_given_that_was_not_taken_and_nothing_is_kept(two_pages):
     assert escrow.seal(1) == ERRORS["ClearingNotZero"]
 
 
+def test_what_is_left_over_is_carried_into_the_next_batch(two_pages):
+    escrow = two_pages
+    escrow.open_batch(1, 1)
+    assert escrow.by(escrow.operator, "carry_batch", 1) == ERRORS["PagesMissing"]
+    assert escrow.settle(1, deltas((2, -6))) is None
+    assert escrow.by(escrow.admin, "carry_batch", 1, operator=escrow.admin.pubkey()) == ERRORS["NotOperator"]
+    assert escrow.by(escrow.operator, "carry_batch", 1) is None, escrow.logs
+    assert [name for name, _ in escrow.events()] == ["BatchSealed", "BatchCarried"]
+    escrow.open_batch(2, 1)
+    assert escrow.state().clearing == 6
+    assert escrow.settle(2, deltas((2, 6))) is None
+    assert escrow.by(escrow.operator, "carry_batch", 2) == ERRORS["NothingToCarry"]
+    assert escrow.seal(2) is None
+    assert escrow.balances() == [0, 0, 1_000, 1_000]
+
+
 def test_no_balance_goes_below_zero_or_over_the_top(escrow):
     escrow.open_batch(1, 1)
     assert escrow.settle(1, deltas((2, -1_000), (3, 1_000))) is None

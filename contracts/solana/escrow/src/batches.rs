@@ -28,7 +28,6 @@ pub fn open_batch(context: &Context, data: &mut Reader) -> Outcome {
     state.root = root;
     state.pages_total = pages;
     state.pages_settled = 0;
-    state.clearing = 0;
     state.gross = 0;
     state.shortfall = 0;
     state.withheld = 0;
@@ -77,22 +76,23 @@ pub fn settle_page(context: &Context, data: &mut Reader) -> Outcome {
 
 /// Accounts: escrow (w), operator (s). All pages are in, and nothing is left over.
 pub fn seal_batch(context: &Context, data: &mut Reader) -> Outcome {
-    let id = data.u64()?;
-    data.finish()?;
-    let state: &mut Escrow = context.account(0)?.load(context)?;
-    must_be_operator(state, context.account(1)?)?;
-    must_run(state)?;
-    must_be_open(state, id)?;
-    if state.pages_settled != state.pages_total {
-        return Err(Error::PagesMissing);
-    }
+    let state = complete(context, data)?;
     if state.clearing != 0 {
         return Err(Error::ClearingNotZero);
     }
-    state.sealed_batch = id;
-    state.open_batch = 0;
-    state.roots[(id % ROOTS as u64) as usize] = state.root;
-    events::batch_sealed(state);
+    seal(state);
+    Ok(())
+}
+
+/// Accounts: escrow (w), operator (s). All pages are in and something is left over, by a mistake or a thief's doing: it stays in the
+/// clearing, for the next batch to give. Without this it would be lost to everybody.
+pub fn carry_batch(context: &Context, data: &mut Reader) -> Outcome {
+    let state = complete(context, data)?;
+    if state.clearing == 0 {
+        return Err(Error::NothingToCarry);
+    }
+    seal(state);
+    events::batch_carried(state);
     Ok(())
 }
 
@@ -109,6 +109,25 @@ pub fn abort_batch(context: &Context, data: &mut Reader) -> Outcome {
     state.open_batch = 0;
     events::batch_aborted(id);
     Ok(())
+}
+
+/// The escrow whose open batch has all its pages, for its operator.
+fn complete<'a>(context: &'a Context, data: &mut Reader) -> Result<&'a mut Escrow, Error> {
+    let id = data.u64()?;
+    data.finish()?;
+    let state: &mut Escrow = context.account(0)?.load(context)?;
+    must_be_operator(state, context.account(1)?)?;
+    must_run(state)?;
+    must_be_open(state, id)?;
+    if state.pages_settled == state.pages_total { Ok(state) } else { Err(Error::PagesMissing) }
+}
+
+fn seal(state: &mut Escrow) {
+    let id = state.open_batch;
+    state.sealed_batch = id;
+    state.open_batch = 0;
+    state.roots[(id % ROOTS as u64) as usize] = state.root;
+    events::batch_sealed(state);
 }
 
 fn must_run(state: &Escrow) -> Outcome {

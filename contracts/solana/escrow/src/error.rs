@@ -58,4 +58,5 @@ pub enum Error {
     PageInUse,
     WrongPayer,
     BatchStarted,
+    NothingToCarry,
 }

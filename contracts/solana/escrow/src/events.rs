@@ -183,6 +183,10 @@ pub fn batch_sealed(state: &Escrow) {
         .log();
 }
 
+pub fn batch_carried(state: &Escrow) {
+    Writer::<24>::new(&d::BATCH_CARRIED).put(&state.sealed_batch.to_le_bytes()).put(&state.clearing.to_le_bytes()).log();
+}
+
 pub fn pause_set(paused: u8) {
     Writer::<9>::new(&d::PAUSE_SET).put(&[paused]).log();
 }

@@ -43,6 +43,7 @@ pub(crate) fn process(context: &Context) -> Outcome {
         d::CANCEL_WITHDRAWAL_REQUEST => exits::cancel_withdrawal_request,
         d::CLAIM_WITHDRAWAL => exits::claim_withdrawal,
         d::SET_LOSS_LIMIT => limits::set_loss_limit,
+        d::CARRY_BATCH => batches::carry_batch,
         d::ABORT_BATCH => batches::abort_batch,
         d::SET_PAUSE => governance::set_pause,
         d::PROPOSE => governance::propose,

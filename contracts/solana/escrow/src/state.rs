@@ -78,7 +78,7 @@ pub struct Escrow {
     pub sealed_batch: u64,
     /// The batch being settled, or 0.
     pub open_batch: u64,
-    /// What the open batch took from pages and has not given to others yet.
+    /// What the open batch took from pages and has not given to others yet, and what an earlier one left over.
     pub clearing: u64,
     /// Sum of what the open batch moved, debits and credits.
     pub gross: u64,
