@@ -43,6 +43,7 @@ class Slot(NamedTuple):
     closed_batch: int
 
 
+PROGRAM = Pubkey.from_bytes(b"escrow program of the test suite")
 NOW = 1_800_000_000
 LIMITS = {
     "hour_floor": 1_000_000,
@@ -63,10 +64,13 @@ def snake(name: str) -> str:
 class Escrow:
     """One escrow with a mint, an operator, and owners that hold USDC."""
 
-    def __init__(self) -> None:
+    code = (FOLDER / "escrow.so").read_bytes()
+
+    def __init__(self, program: Pubkey = PROGRAM, *, deployed: bool = True) -> None:
         self.svm = LiteSVM()
-        self.id = Pubkey.from_bytes(b"escrow program of the test suite")
-        self.svm.add_program_from_file(self.id, FOLDER / "escrow.so")
+        self.id = program
+        if deployed:
+            self.svm.add_program(self.id, self.code)
         keys = (Keypair.from_seed(bytes([n]) * 32) for n in (1, 2, 3, 6))
         self.admin, self.operator, self.mint_key, self.guardian = keys
         self.owners = [Keypair.from_seed(bytes([10 + n]) * 32) for n in range(4)]
@@ -251,6 +255,12 @@ class Escrow:
         """Forge an account."""
         self.svm.set_account(address, Account(10**9, data, owner or self.id))
         return address
+
+
+@pytest.fixture
+def fresh() -> type[Escrow]:
+    """Makes escrows that are not initialized, at any program address, deployed or not."""
+    return Escrow
 
 
 @pytest.fixture
