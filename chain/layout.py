@@ -180,9 +180,7 @@ def decode_escrow(data: bytes) -> EscrowState:
     proposed = _settings(take(_SETTINGS_FIELDS))
     ready_at, number, _, roots = take(4)
     if version != ESCROW_VERSION:
-        raise LayoutMismatch(
-            f"the escrow was made by version {version} of the program, this is version {ESCROW_VERSION}"
-        )
+        raise LayoutMismatch(f"the escrow is of another version than {ESCROW_VERSION}, this program's")
     return EscrowState(
         creator=Pubkey(creator),
         settings=settings,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from chain.keys import Signer
+from chain.layout import LayoutMismatch
 from chain.rpc import ChainUnavailable
 from chain.send import Landed, send_until
 from cli.probes import rpc
@@ -37,5 +38,10 @@ async def create_escrow(settings: Settings, say: Callable[[str], None]) -> None:
             raise StackFailed(f"The escrow could not be created on chain: {fate}")
     except ChainUnavailable as error:
         raise StackFailed(f"The chain at {rpc_url(settings)} does not answer: {error}") from error
+    except LayoutMismatch as error:
+        raise StackFailed(
+            f"What is on the chain at {rpc_url(settings)} cannot be used: {error}; set PERPDEX_DATA to an empty directory, or "
+            f"go on with the release that filled {settings.perpdex_data}."
+        ) from error
     finally:
         await escrow.client.close()

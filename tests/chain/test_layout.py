@@ -71,7 +71,7 @@ def test_a_page_reads_as_described() -> None:
 
 
 def test_an_escrow_of_another_version_says_so() -> None:
-    with pytest.raises(LayoutMismatch, match="version 1 of the program"):
+    with pytest.raises(LayoutMismatch, match="another version than 2"):
         decode_escrow(noise("Escrow", ESCROW_BYTES, (VERSION_AT, b"\1")))
 
 
