@@ -1,5 +1,7 @@
 """What the guardian and the admin do on chain: pause settlement; propose settings, which apply after the timelock."""
 
+from solders.sysvar import INSTRUCTIONS
+
 from chain.building import Building
 from chain.keys import Signer
 from chain.limits import Settings
@@ -19,7 +21,7 @@ class GovernanceTransactions:
 
     async def build_propose(self, admin: Signer, settings: Settings, *, price: int = 0) -> SignedTransaction:
         """Announce all settings as they will be. One proposal is pending at a time."""
-        accounts = self._building.on_escrow("admin", admin)
+        accounts = {**self._building.on_escrow("admin", admin), "instructions": INSTRUCTIONS}
         arguments = (settings.admin, settings.operator, settings.guardian, settings.limits)
         return await self._building.signed("propose", accounts, arguments, admin, price)
 

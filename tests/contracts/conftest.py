@@ -16,6 +16,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
 from solders.system_program import CreateAccountParams, create_account
+from solders.sysvar import INSTRUCTIONS
 from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata
 from spl.token import instructions as spl
@@ -157,6 +158,7 @@ class Escrow:
             "owner": owner,
             "source": spl.get_associated_token_address(owner, self.mint),
             "target": spl.get_associated_token_address(owner, self.mint),
+            "instructions": INSTRUCTIONS,
             "system_program": SYSTEM,
             "token_program": TOKEN,
         }

@@ -25,6 +25,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import ID as SYSTEM
+from solders.sysvar import INSTRUCTIONS
 from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata
 from spl.token.constants import TOKEN_PROGRAM_ID as TOKEN
@@ -265,8 +266,10 @@ class Fuzzer:
     def _accounts(self, name: str, signers: dict[str, Pubkey], page: int) -> dict[str, Pubkey]:
         owner = signers.get("owner", self.owners[0])
         return {
-            "escrow": self.chain.escrow, "vault": self.chain.vault, "page": self.pages[page], "mint": self.chain.mint,
-            "source": wallet(owner), "target": wallet(owner), "system_program": SYSTEM, "token_program": TOKEN,
+            "escrow": self.chain.escrow, "vault": self.chain.vault, "page": self.pages[page],
+            "mint": self.chain.mint,
+            "instructions": INSTRUCTIONS, "source": wallet(owner), "target": wallet(owner),
+            "system_program": SYSTEM, "token_program": TOKEN,
             "payer": Pubkey(self.model.settings.operator) if hasattr(self, "model") else owner, **signers,
         }  # fmt: skip
 

@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.system_program import ID as SYSTEM
+from solders.system_program import (
+    AdvanceNonceAccountParams,
+    TransferParams,
+    advance_nonce_account,
+    create_nonce_account,
+    transfer,
+)
 
 IDL = Path(__file__).parents[2] / "contracts" / "solana" / "escrow" / "idl.json"
 ERRORS = {error["name"]: error["code"] for error in json.loads(IDL.read_text())["errors"]}
@@ -77,6 +85,24 @@ def test_a_forgotten_proposal_lapses(escrow):
     assert escrow.propose(operator=NEW.pubkey()) is None
     escrow.wait(TIMELOCK + GRACE)
     assert escrow.by(escrow.admin, "execute_proposal") is None
+
+
+def test_a_proposal_is_not_signed_in_advance(escrow):
+    nonce = Keypair.from_seed(bytes([91]) * 32)
+    admin = escrow.admin.pubkey()
+    made = create_nonce_account(admin, nonce.pubkey(), admin, 10_000_000)
+    assert escrow.send(list(made), escrow.admin, nonce) is None, escrow.logs
+    escrow.svm.expire_blockhash()
+    settings = [key.pubkey() for key in (escrow.admin, NEW, NEW)]
+    proposal = escrow.build("propose", *settings, escrow.limits())
+    advance = advance_nonce_account(
+        AdvanceNonceAccountParams(nonce_pubkey=nonce.pubkey(), authorized_pubkey=admin)
+    )
+    assert escrow.send([advance, proposal], escrow.admin) == ERRORS["DurableNonce"], escrow.logs
+    blind = escrow.build("propose", *settings, escrow.limits(), instructions=SYSTEM)
+    assert escrow.send([blind], escrow.admin) == ERRORS["WrongProgram"]
+    lamports = transfer(TransferParams(from_pubkey=admin, to_pubkey=admin, lamports=4))
+    assert escrow.send([lamports, proposal], escrow.admin) is None, escrow.logs
 
 
 @pytest.mark.parametrize("key", ["guardian", "operator"])

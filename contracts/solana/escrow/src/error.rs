@@ -59,4 +59,5 @@ pub enum Error {
     WrongPayer,
     BatchStarted,
     NothingToCarry,
+    DurableNonce,
 }

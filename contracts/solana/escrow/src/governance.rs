@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Outcome};
 use crate::events;
+use crate::programs::must_be_recent;
 use crate::reader::Reader;
 use crate::runtime::{now, Context};
 use crate::state::{Escrow, Settings};
@@ -27,11 +28,13 @@ pub fn set_pause(context: &Context, data: &mut Reader) -> Outcome {
     Ok(())
 }
 
-/// Accounts: escrow (w), admin (s). The whole of the settings as they will be, visible here until then.
+/// Accounts: escrow (w), admin (s), instructions. The whole of the settings as they will be, visible here until then. Not by a
+/// transaction on a durable nonce, which could have been signed at any time, and be sent when nobody thinks of it any more.
 pub fn propose(context: &Context, data: &mut Reader) -> Outcome {
     let settings = data.settings()?;
     data.finish()?;
     let state = admins(context)?;
+    must_be_recent(context.account(2)?)?;
     must_be_settings(&settings)?;
     if state.proposal_ready != 0 {
         return Err(Error::ProposalPending);
