@@ -19,7 +19,7 @@ from chain.transactions import Blockhash, Budget, SignedTransaction, UnsignedTra
 
 SETTLE_UNITS: Final = 20_000
 SETTLE_UNITS_PER_DELTA: Final = 450
-"""194 when nobody has a loss limit, 438 when everybody has reached one."""
+"""195 when nobody has a loss limit, 438 when everybody has reached one."""
 
 
 class EscrowClient:

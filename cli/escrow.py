@@ -29,7 +29,7 @@ async def create_escrow(settings: Settings, say: Callable[[str], None]) -> None:
         signed = await escrow.build_initialize(
             operator,
             operator=operator.pubkey,
-            guardian=operator.pubkey,
+            guardian=Signer.load_or_create(keys / "guardian.json").pubkey,
             treasury=Signer.load_or_create(keys / "treasury.json").pubkey,
             insurance=Signer.load_or_create(keys / "insurance.json").pubkey,
         )

@@ -158,6 +158,16 @@ async def test_a_deposit_cannot_hide_behind_cut_logs(world: Any, client: AsyncCl
     (one,) = await deposits_of(shown, landed.signature, world.escrow.addresses, world.escrow.view._slot_at)
     assert (one.signature, one.index, one.slot) == (whole[0].signature, 0, found.slot)
     assert one.deposit == Deposited(0, 2, agent.pubkey, 16, 77, 0)
+
+    async def given_away(page: Pubkey, slot: int) -> Any:
+        return 0, Slot(slot, OTHER, 17, 0, 0)
+
+    async def gone(page: Pubkey, slot: int) -> Any:
+        return None
+
+    for reader in (given_away, gone):
+        (one,) = await deposits_of(shown, landed.signature, world.escrow.addresses, reader)
+        assert one.deposit == Deposited(0, 2, agent.pubkey, 0, 77, 0)
     with pytest.raises(LogsTruncated):
         list(parse_events(cut.log_messages, PROGRAM_ID))
 

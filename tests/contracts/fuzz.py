@@ -5,163 +5,25 @@ computed: who signed is what the transaction says, which is all that a program s
 """
 
 import argparse
-import hashlib
-import json
-import random
 import struct
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic
-from typing import Any
 
-from escrow_model import DAY, HOUR, SLOTS, UNLIMITED, Limits, Model, Refused, Settings, Slot, packed
-from solders.account import Account
-from solders.compute_budget import set_compute_unit_limit
-from solders.instruction import AccountMeta, Instruction
-from solders.litesvm import LiteSVM
-from solders.message import Message
+from escrow_model import DAY, HOUR, SLOTS, UNLIMITED, Limits, Settings, packed
+from fuzz_chain import key, snake, token_account, varints, wallet
+from fuzz_world import USDC, World
 from solders.pubkey import Pubkey
-from solders.signature import Signature
 from solders.system_program import ID as SYSTEM
-from solders.sysvar import INSTRUCTIONS
-from solders.transaction import Transaction
-from solders.transaction_metadata import FailedTransactionMetadata
 from spl.token.constants import TOKEN_PROGRAM_ID as TOKEN
 
-FOLDER = Path(__file__).parents[2] / "contracts" / "solana"
-IDL = json.loads((FOLDER / "escrow" / "idl.json").read_text())
-NAMES = {error["code"]: error["name"] for error in IDL["errors"]}
-USDC = 1_000_000
-SLOT = struct.Struct("<32s3Qq8I")
-ESCROW = struct.Struct("<8s32s32s32s32s2Q6I32s32s10Q2Q2I2Q2I3I4B32s32s32s32s2Q6I2I")
 
-
-def key(name: str) -> Pubkey:
-    return Pubkey(hashlib.sha256(name.encode()).digest())
-
-
-def token_account(mint: Pubkey, owner: Pubkey, amount: int) -> bytes:
-    return struct.pack("<32s32sQ36xB56x", bytes(mint), bytes(owner), amount, 1)
-
-
-def varints(deltas: list[tuple[int, int]]) -> bytes:
-    out = bytearray()
-    for slot, delta in deltas:
-        value = abs(delta) << 1 | (delta < 0)
-        out.append(slot)
-        while value > 0x7F:
-            out.append(value & 0x7F | 0x80)
-            value >>= 7
-        out.append(value)
-    return struct.pack("<I", len(out)) + bytes(out)
-
-
-class Chain:
-    """The compiled program with one escrow."""
-
-    def __init__(self) -> None:
-        self.svm = LiteSVM().with_sigverify(False).with_blockhash_check(False).with_transaction_history(0)
-        self.program, self.mint, self.payer = key("program"), key("mint"), key("payer")
-        self.svm.add_program_from_file(self.program, FOLDER / "escrow.so")
-        self.svm.set_account(self.payer, Account(10**17, b"", SYSTEM))
-        mint = struct.pack("<I32sQBB36x", 0, bytes(32), 10**18, 6, 1)
-        self.put(self.mint, mint, TOKEN)
-        self.escrow = self.derive(b"escrow", bytes(key("admin")))
-        self.vault = self.derive(b"vault", bytes(self.escrow))
-        self.layouts = {snake(one["name"]): one["accounts"] for one in IDL["instructions"]}
-        self.blockhash = self.svm.latest_blockhash()
-        self.units = 0
-
-    def derive(self, *seeds: bytes) -> Pubkey:
-        return Pubkey.find_program_address(list(seeds), self.program)[0]
-
-    def page(self, index: int) -> Pubkey:
-        return self.derive(b"page", bytes(self.escrow), struct.pack("<I", index))
-
-    def put(self, address: Pubkey, data: bytes, owner: Pubkey) -> Pubkey:
-        self.svm.set_account(address, Account(10**9, data, owner))
-        return address
-
-    def fund(self, owner: Pubkey) -> None:
-        self.svm.set_account(owner, Account(10**12, b"", SYSTEM))
-        self.put(wallet(owner), token_account(self.mint, owner, 10**15), TOKEN)
-
-    def clock(self, now: int) -> None:
-        clock = self.svm.get_clock()
-        clock.unix_timestamp = now
-        self.svm.set_clock(clock)
-
-    def instruction(
-        self, name: str, data: bytes, accounts: dict[str, Pubkey], unsigned: str | None
-    ) -> Instruction:
-        metas = [
-            AccountMeta(
-                accounts[snake(one["name"])], one["isSigner"] and snake(one["name"]) != unsigned, one["isMut"]
-            )
-            for one in self.layouts[name]
-        ]
-        return Instruction(self.program, hashlib.sha256(f"global:{name}".encode()).digest()[:8] + data, metas)
-
-    def run(self, instruction: Instruction, *, simulate: bool = False) -> str | None:
-        """None when it succeeded, else the program's name of the error."""
-        message = Message.new_with_blockhash(
-            [set_compute_unit_limit(400_000), instruction], self.payer, self.blockhash
-        )
-        signatures = [Signature.default()] * message.header.num_required_signatures
-        transaction = Transaction.populate(message, signatures)
-        result = (self.svm.simulate_transaction if simulate else self.svm.send_transaction)(transaction)
-        if isinstance(result, FailedTransactionMetadata):
-            code = getattr(getattr(result.err(), "err", None), "code", None)
-            return NAMES.get(code, str(result.err())) if code is not None else str(result.err())
-        if not simulate:
-            self.units = max(self.units, result.compute_units_consumed())
-        return None
-
-    def data(self, address: Pubkey) -> bytes:
-        account = self.svm.get_account(address)
-        return account.data if account is not None else b""
-
-    def tokens(self) -> int:
-        return int.from_bytes(self.data(self.vault)[64:72], "little")
-
-    def slots(self, index: int) -> list[tuple[Any, ...]]:
-        data = self.data(self.page(index))
-        used = int.from_bytes(data[84:88], "little")
-        return list(SLOT.iter_unpack(data[104 : 104 + 96 * used]))
-
-
-def wallet(owner: Pubkey) -> Pubkey:
-    return key(f"wallet of {owner}")
-
-
-def snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-
-
-class Fuzzer:
+class Fuzzer(World):
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.chain = Chain()
-        self.pages = [self.chain.page(index) for index in range(5)]
-        self.owners = [key(f"owner {number}") for number in range(6)]
-        self.staff = [key(name) for name in ("admin", "operator", "guardian", "another", "third")]
-        for one in (*self.owners, *self.staff):
-            self.chain.fund(one)
-        self.now, self.account, self.number, self.donated = 1_800_000_000, 100, 0, 0
-        self.chain.clock(self.now)
-        limits = Limits(20 * USDC, 60 * USDC, 10_000, 100_000, HOUR, 2 * HOUR, 600, 900)
-        settings = Settings(*(bytes(one) for one in self.staff[:3]), limits)  # type: ignore[misc]
-        self.model = Model(settings, bytes(self.owners[0]), bytes(self.owners[1]))
+        super().__init__(seed)
         self.plan: list[tuple[int, list[tuple[int, int]]]] = []
         self.clean = False
-        self.landed: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
         self.taken: set[tuple[int, int]] = set()
-        self.calm = False
         with self.calmly():
-            self._set_up(limits)
+            self._set_up(self.model.settings.limits)
 
     def _set_up(self, limits: Limits) -> None:
         staff = b"".join(bytes(one) for one in self.staff[1:3])
@@ -204,120 +66,6 @@ class Fuzzer:
             token_account(self.chain.mint, self.chain.escrow, self.chain.tokens() + amount),
             TOKEN,
         )
-
-    def strange(self, chance: float) -> bool:
-        """Whether something wrong is to be tried now; never while the fuzzer is calm."""
-        return not self.calm and self.rng.random() < chance
-
-    @contextmanager
-    def calmly(self) -> Iterator[None]:
-        self.calm = True
-        yield
-        self.calm = False
-
-    def place(self) -> tuple[int, int]:
-        """A slot, most often one of a few that much happens to; now and then one that nobody has."""
-        page = self.rng.randrange(min(3, len(self.model.pages)))
-        return page, self.rng.randrange(min(8, len(self.model.pages[page].slots) + 1))
-
-    def owner_of(self, page: int, slot: int) -> Pubkey:
-        slots = self.model.pages[page].slots
-        right = Pubkey(slots[slot].owner) if slot < len(slots) else self.owners[0]
-        return right if not self.strange(0.1) else self.rng.choice([*self.owners, *self.staff])
-
-    def role(self, name: str) -> Pubkey:
-        right = Pubkey(getattr(self.model.settings, name))
-        return right if not self.strange(0.1) else self.rng.choice([*self.owners, *self.staff])
-
-    def attempt(
-        self,
-        name: str,
-        data: bytes,
-        signers: dict[str, Pubkey],
-        does: Callable[..., None],
-        *args: Any,
-        page: int = 0,
-        at: bool = False,
-    ) -> bool:
-        """Send an instruction and tell the model; both must agree. `at`: the model is told the time."""
-        unsigned = self.rng.choice(list(signers)) if signers and self.strange(0.03) else None
-        if len(set(signers.values())) < len(signers):
-            unsigned = None  # One key in two roles signs for both.
-        who = [None if role == unsigned else bytes(signer) for role, signer in signers.items()]
-        before = [[slot.balance for slot in each.slots] for each in self.model.pages]
-        expected = None
-        try:
-            does(*who, *args, **({"now": self.now} if at else {}))
-        except Refused as refusal:
-            expected = str(refusal)
-        accounts = self._accounts(name, signers, page)
-        result = self.chain.run(self.chain.instruction(name, data, accounts, unsigned))
-        assert result == expected, (name, args, result, expected)
-        if result is None:
-            self.landed[name] += 1
-            self._compare(page)
-            self._nobody_else_took_money(name, signers, unsigned, before)
-        else:
-            self.refused[result] += 1
-            if self.rng.random() < 0.05:
-                self._compare(page)
-        return result is None
-
-    def _accounts(self, name: str, signers: dict[str, Pubkey], page: int) -> dict[str, Pubkey]:
-        owner = signers.get("owner", self.owners[0])
-        return {
-            "escrow": self.chain.escrow, "vault": self.chain.vault, "page": self.pages[page],
-            "mint": self.chain.mint,
-            "instructions": INSTRUCTIONS, "source": wallet(owner), "target": wallet(owner),
-            "system_program": SYSTEM, "token_program": TOKEN,
-            "payer": Pubkey(self.model.settings.operator) if hasattr(self, "model") else owner, **signers,
-        }  # fmt: skip
-
-    # What must hold, whatever happened.
-
-    def _compare(self, page: int) -> None:
-        model, chain = self.model, self.chain
-        fields = ESCROW.unpack_from(chain.data(chain.escrow))
-        assert fields[2:5] == (model.settings.admin, model.settings.operator, model.settings.guardian)
-        assert fields[5:13] == packed(model.settings.limits)
-        assert fields[15:22] == (
-            model.sealed, model.opened, model.clearing, model.gross, model.deposits, model.withdrawals, model.exits
-        )  # fmt: skip
-        assert fields[23:25] == (model.shortfall, model.withheld)
-        assert fields[25:28] == (model.hour.base, model.hour.used, model.hour.window)
-        assert fields[29:32] == (model.day.base, model.day.used, model.day.window)
-        assert fields[33] == len(model.pages)
-        assert fields[38] == model.paused
-        assert fields[52] == (model.ready if model.proposal else 0)
-        if page < len(model.pages):
-            assert chain.slots(page) == model.pages[page].tuples()
-        assert chain.tokens() - self.donated == model.held == model.deposits - model.withdrawals - model.exits
-
-    def _nobody_else_took_money(
-        self, name: str, signers: dict[str, Pubkey], unsigned: str | None, before: list[list[int]]
-    ) -> None:
-        """A balance falls by a batch of the operator's that is not paused, or by its owner's signature; nothing else."""
-        for old, page in zip(before, self.model.pages, strict=False):
-            for balance, slot in zip(old, page.slots, strict=False):
-                if slot.balance < balance:
-                    by_owner = unsigned is None and bytes(signers.get("owner", SYSTEM)) == slot.owner
-                    assert (name in ("withdraw", "claim_withdrawal") and by_owner) or name == "settle_page"
-                    assert slot.loss_limit == UNLIMITED or name != "settle_page" or self._within(slot)
-
-    def _within(self, slot: Slot) -> bool:
-        return slot.loss_used <= slot.loss_limit * USDC
-
-    def every_exit_completes(self) -> None:
-        """Whoever asked and waited is paid at once, whatever state everything is in."""
-        for index, page in enumerate(self.model.pages):
-            for number, slot in enumerate(page.slots):
-                if 0 < slot.exit_at <= self.now:
-                    owner = Pubkey(slot.owner)
-                    accounts = self._accounts("claim_withdrawal", {"owner": owner}, index)
-                    claim = self.chain.instruction(
-                        "claim_withdrawal", struct.pack("<H", number), accounts, None
-                    )
-                    assert self.chain.run(claim, simulate=True) is None
 
     def everybody_leaves(self) -> None:
         """All owners ask for everything, wait, and are paid, without anybody else; the clearing is what is left."""
