@@ -20,7 +20,7 @@ from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submi
 
 PRIORITY_FEE_FIRST: Final = 1_000
 PRIORITY_FEE_MAX: Final = 1_000_000
-"""Micro-lamports per compute unit: at most one lamport a unit, so 47,500 lamports for the largest page."""
+"""Micro-lamports per compute unit: at most one lamport a unit, so 67,250 lamports for the largest page."""
 PATIENCE_S: Final = 20.0
 """How long one try waits for the chain to decide on bytes; the next try goes on with the same ones."""
 

@@ -34,7 +34,10 @@ class LedgerBehind(Exception):
 
 
 class ChainTotals(NamedTuple):
-    """One finalized view of the escrow, in micro-USDC: `deposits` and `withdrawals` are running totals. All zero before it exists."""
+    """One finalized view of the escrow, in micro-USDC; all zero before it exists.
+
+    `deposits` and `withdrawals`, those that owners took alone included, are running totals.
+    """
 
     vault: int
     pages_total: int
@@ -222,5 +225,5 @@ def _totals(chain: EscrowSnapshot | None) -> ChainTotals:
         pages_total=sum(page.total for page in chain.pages),
         clearing=chain.state.clearing,
         deposits=chain.state.deposits,
-        withdrawals=chain.state.withdrawals,
+        withdrawals=chain.state.withdrawals + chain.state.exits,
     )

@@ -7,7 +7,7 @@ first, the top bit set on all but the last byte. Slots ascend strictly, deltas a
 from collections.abc import Iterable
 from typing import Final
 
-SLOTS_PER_PAGE: Final = 110
+SLOTS_PER_PAGE: Final = 105
 MAGNITUDE_MAX: Final = (1 << 48) - 1
 """Largest delta in micro-USDC: what fits seven varint bytes with its sign."""
 VARINT_BYTES_MAX: Final = 7
@@ -20,7 +20,7 @@ class DeltasRefused(ValueError):
 
 
 def encode_deltas(deltas: Iterable[tuple[int, int]]) -> bytes:
-    """Bytes of (slot, delta in micro-USDC) pairs, given in ascending slot order. At most 880 bytes."""
+    """Bytes of (slot, delta in micro-USDC) pairs, given in ascending slot order. At most 840 bytes."""
     out = bytearray()
     last = -1
     for slot, delta in deltas:

@@ -14,8 +14,8 @@ from chain.layout import Slot
 
 _DEPOSIT: Final = sha256(b"global:deposit").digest()[:8]
 _DEPOSIT_BYTES: Final = 18
-SlotReader = Callable[[Pubkey, int], Awaitable[tuple[int, Slot]]]
-"""Gives a page's index and a slot of it, by the page's address and the slot's number."""
+SlotReader = Callable[[Pubkey, int], Awaitable[tuple[int, Slot] | None]]
+"""Gives a page's index and a slot of it as they are now, by the page's address and the slot's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class FoundDeposit:
     """A deposit in its transaction, which landed in chain slot `slot`.
 
     Its name for ever is the transaction's signature (base58) and its `index` among that transaction's deposits, from 0.
-    `deposit.number` is 0 when the transaction's logs were cut.
+    `deposit.number` is 0 when the transaction's logs were cut; `deposit.account` is 0 when, besides, the slot was given to
+    somebody else since then, so that nobody can tell whose it was.
     """
 
     signature: str
@@ -48,19 +49,22 @@ async def deposits_of(
         ]
     except LogsTruncated:
         events = [
-            await _from_instruction(page, data, slot_of) for page, data in _instructions(transaction, at)
+            await _from_instruction(page, owner, data, slot_of)
+            for page, owner, data in _instructions(transaction, at)
         ]
     return [FoundDeposit(signature, index, transaction.slot, event) for index, event in enumerate(events)]
 
 
-async def _from_instruction(page: Pubkey, data: bytes, slot_of: SlotReader) -> Deposited:
-    index, slot = await slot_of(page, int.from_bytes(data[8:10], "little"))
-    amount = int.from_bytes(data[10:18], "little")
-    return Deposited(index, slot.index, slot.owner, slot.account, amount, 0)
+async def _from_instruction(page: Pubkey, owner: Pubkey, data: bytes, slot_of: SlotReader) -> Deposited:
+    number, amount = int.from_bytes(data[8:10], "little"), int.from_bytes(data[10:18], "little")
+    there = await slot_of(page, number)
+    if there is None or there[1].owner != owner:
+        return Deposited(there[0] if there else 0, number, owner, 0, amount, 0)
+    return Deposited(there[0], number, owner, there[1].account, amount, 0)
 
 
-def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubkey, bytes]]:
-    """Page and data of every deposit instruction on our escrow, called directly or by another program, in the order they ran."""
+def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubkey, Pubkey, bytes]]:
+    """Page, owner and data of every deposit instruction on our escrow, called by whomever, in the order they ran."""
     meta = transaction.transaction.meta
     message = transaction.transaction.transaction.message
     loaded = meta.loaded_addresses
@@ -71,4 +75,4 @@ def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubke
             data = call.data if isinstance(call.data, bytes) else base58.b58decode(call.data)
             ours = keys[call.program_id_index] == at.program_id and data[:8] == _DEPOSIT
             if ours and len(data) == _DEPOSIT_BYTES and keys[call.accounts[0]] == at.escrow:
-                yield keys[call.accounts[1]], data
+                yield keys[call.accounts[1]], keys[call.accounts[2]], data

@@ -1,40 +1,30 @@
 """Transactions of the escrow program: built from its IDL and signed, never sent from here (see `chain.send`)."""
 
-from typing import Any, Final
+from typing import Final
 
-from anchorpy import Context, Program, Provider, Wallet
 from solana.rpc.async_api import AsyncClient
-from solders.instruction import Instruction
-from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import ID as SYSTEM_PROGRAM
 
 from chain.addresses import TOKEN_PROGRAM, EscrowAddresses, wallet_of
+from chain.building import UNITS, Building
 from chain.deltas import encode_deltas
 from chain.escrow_view import EscrowView
-from chain.idl import escrow_idl
-from chain.rpc import CONFIRMED, ask
+from chain.governance import GovernanceTransactions
+from chain.limits import DEFAULT_LIMITS, Limits
+from chain.owner_transactions import OwnerTransactions
 from chain.signers.interface import Signer
 from chain.transactions import Blockhash, Budget, SignedTransaction, UnsignedTransaction, signed, unsigned
 
-UNITS: Final = {
-    "initialize": 120_000,
-    "create_page": 80_000,
-    "open_account": 30_000,
-    "deposit": 30_000,
-    "withdraw": 40_000,
-    "open_batch": 20_000,
-    "seal_batch": 20_000,
-}
-"""Compute unit limits. The first two search for addresses, 1,500 units a try and a fixed number of tries for each address: an unlucky
-one must not make a page impossible."""
 SETTLE_UNITS: Final = 20_000
-SETTLE_UNITS_PER_DELTA: Final = 250
+SETTLE_UNITS_PER_DELTA: Final = 450
+"""195 when nobody has a loss limit, 438 when everybody has reached one."""
 
 
 class EscrowClient:
-    """One escrow on one cluster. `view` reads it; the `build_` methods fetch a blockhash, build and sign.
+    """One escrow on one cluster. `view` reads it; the `build_` methods fetch a blockhash, build and sign. `owner` has what owners do
+    alone, `governance` what guardian and admin do.
 
     `price` is the priority fee in micro-lamports per compute unit. Builders raise `ChainUnavailable` when no blockhash can be had,
     `SigningFailed` when a signer does not sign, and `ValueError` for what could never be sent.
@@ -45,8 +35,13 @@ class EscrowClient:
         self.mint = mint
         self.addresses = EscrowAddresses(program, admin)
         self.view = EscrowView(client, self.addresses)
-        # The wallet is never used: every method is given the keys it signs with.
-        self._program = Program(escrow_idl(), program, Provider(client, Wallet(Keypair())))
+        self._building = Building(client, self.addresses)
+        self.owner = OwnerTransactions(self._building, self.addresses, mint)
+        self.governance = GovernanceTransactions(self._building)
+
+    async def blockhash(self) -> Blockhash:
+        """The newest confirmed blockhash."""
+        return await self._building.blockhash()
 
     def wallet_of(self, owner: Pubkey) -> Pubkey:
         """The owner's associated token account of the escrow's mint."""
@@ -60,6 +55,7 @@ class EscrowClient:
         guardian: Pubkey,
         treasury: Pubkey,
         insurance: Pubkey,
+        limits: Limits = DEFAULT_LIMITS,
         price: int = 0,
     ) -> SignedTransaction:
         """Create the escrow, its vault and page 0, whose slots 0 and 1 belong to the treasury's and the insurance fund's owners."""
@@ -72,20 +68,27 @@ class EscrowClient:
             "system_program": SYSTEM_PROGRAM,
             "token_program": TOKEN_PROGRAM,
         }
-        arguments = (operator, guardian, treasury, insurance)
-        return await self._signed("initialize", accounts, arguments, admin, price)
+        arguments = (operator, guardian, treasury, insurance, limits)
+        return await self._building.signed("initialize", accounts, arguments, admin, price)
 
     async def build_create_page(self, operator: Signer, index: int, *, price: int = 0) -> SignedTransaction:
         """Add page `index`, which must be the number of pages so far. The operator pays its rent."""
-        accounts = {**self._on_page(index, operator), "system_program": SYSTEM_PROGRAM}
-        return await self._signed("create_page", accounts, (index,), operator, price)
+        accounts = {**self._building.on_page(index, "operator", operator), "system_program": SYSTEM_PROGRAM}
+        return await self._building.signed("create_page", accounts, (index,), operator, price)
+
+    async def build_close_page(
+        self, operator: Signer, index: int, payer: Pubkey, *, price: int = 0
+    ) -> SignedTransaction:
+        """Give up the last page, in which nobody has a place any more. Its rent goes to the page's `payer`."""
+        accounts = {**self._building.on_page(index, "operator", operator), "payer": payer}
+        return await self._building.signed("close_page", accounts, (), operator, price)
 
     async def build_open_account(
         self, operator: Signer, page: int, owner: Pubkey, account: int, *, price: int = 0
     ) -> SignedTransaction:
         """Give the engine's `account` the next free slot of `page`."""
-        accounts = self._on_page(page, operator)
-        return await self._signed("open_account", accounts, (owner, account), operator, price)
+        accounts = self._building.on_page(page, "operator", operator)
+        return await self._building.signed("open_account", accounts, (owner, account), operator, price)
 
     async def build_deposit(
         self,
@@ -106,7 +109,7 @@ class EscrowClient:
             "vault": self.addresses.vault,
             "token_program": TOKEN_PROGRAM,
         }
-        return await self._signed("deposit", accounts, (slot, amount), owner, price)
+        return await self._building.signed("deposit", accounts, (slot, amount), owner, price)
 
     async def withdraw_message(
         self,
@@ -134,8 +137,10 @@ class EscrowClient:
             "vault": self.addresses.vault,
             "token_program": TOKEN_PROGRAM,
         }
-        instruction = self._instruction("withdraw", accounts, (slot, amount, withdrawal))
-        return unsigned(operator, instruction, Budget(UNITS["withdraw"], price), await self.blockhash())
+        instruction = self._building.instruction("withdraw", accounts, (slot, amount, withdrawal))
+        return unsigned(
+            operator, instruction, Budget(UNITS["withdraw"], price), await self._building.blockhash()
+        )
 
     @staticmethod
     async def combine_withdraw(
@@ -168,47 +173,33 @@ class EscrowClient:
         """Open batch `batch`, the last sealed one plus one, of `pages` pages, committing to `root` (32 bytes)."""
         if len(root) != 32:
             raise ValueError("a root has 32 bytes")
-        accounts = self._on_escrow(operator)
-        return await self._signed("open_batch", accounts, (batch, list(root), pages), operator, price)
+        accounts = self._building.on_escrow("operator", operator)
+        return await self._building.signed(
+            "open_batch", accounts, (batch, list(root), pages), operator, price
+        )
 
     async def build_settle_page(
         self, operator: Signer, batch: int, page: int, deltas: list[tuple[int, int]], *, price: int = 0
     ) -> SignedTransaction:
         """Settle a page by (slot, delta in micro-USDC) pairs in ascending slot order. Any page fits one transaction."""
         units = SETTLE_UNITS + SETTLE_UNITS_PER_DELTA * len(deltas)
-        accounts = self._on_page(page, operator)
-        return await self._signed(
+        accounts = self._building.on_page(page, "operator", operator)
+        return await self._building.signed(
             "settle_page", accounts, (batch, encode_deltas(deltas)), operator, price, units
         )
 
     async def build_seal_batch(self, operator: Signer, batch: int, *, price: int = 0) -> SignedTransaction:
         """Close a batch that has all its pages and nothing left over."""
-        return await self._signed("seal_batch", self._on_escrow(operator), (batch,), operator, price)
+        return await self._building.signed(
+            "seal_batch", self._building.on_escrow("operator", operator), (batch,), operator, price
+        )
 
-    async def blockhash(self) -> Blockhash:
-        """The newest confirmed blockhash: as long a life as can be had without the risk of a fork."""
-        value = (await ask(self.client.get_latest_blockhash(CONFIRMED))).value
-        return Blockhash(value.blockhash, value.last_valid_block_height)
+    async def build_carry_batch(self, operator: Signer, batch: int, *, price: int = 0) -> SignedTransaction:
+        """Close a batch that has all its pages although something is left over: the next batch can give it."""
+        accounts = self._building.on_escrow("operator", operator)
+        return await self._building.signed("carry_batch", accounts, (batch,), operator, price)
 
-    def _on_escrow(self, operator: Signer) -> dict[str, Pubkey]:
-        return {"escrow": self.addresses.escrow, "operator": operator.pubkey}
-
-    def _on_page(self, page: int, operator: Signer) -> dict[str, Pubkey]:
-        return {**self._on_escrow(operator), "page": self.addresses.page(page)}
-
-    def _instruction(self, name: str, accounts: dict[str, Pubkey], arguments: tuple[Any, ...]) -> Instruction:
-        built: Instruction = self._program.instruction[name](*arguments, ctx=Context(accounts=accounts))
-        return built
-
-    async def _signed(
-        self,
-        name: str,
-        accounts: dict[str, Pubkey],
-        arguments: tuple[Any, ...],
-        payer: Signer,
-        price: int,
-        units: int | None = None,
-    ) -> SignedTransaction:
-        instruction = self._instruction(name, accounts, arguments)
-        budget = Budget(units or UNITS[name], price)
-        return await signed(unsigned(payer.pubkey, instruction, budget, await self.blockhash()), [payer])
+    async def build_abort_batch(self, operator: Signer, batch: int, *, price: int = 0) -> SignedTransaction:
+        """Give up the open batch, of which no page is settled. The next one has its number."""
+        accounts = self._building.on_escrow("operator", operator)
+        return await self._building.signed("abort_batch", accounts, (batch,), operator, price)

@@ -78,7 +78,6 @@ class EscrowView:
     def __init__(self, client: AsyncClient, addresses: EscrowAddresses) -> None:
         self._client = client
         self._at = addresses
-        self._known: dict[Pubkey, Page] = {}
 
     async def escrow_state(self, commitment: str = CONFIRMED) -> EscrowState | None:
         """The escrow account, or None before it was initialized."""
@@ -179,15 +178,13 @@ class EscrowView:
                 return newest_first[::-1]
             before = piece[-1].signature
 
-    async def _slot_at(self, page: Pubkey, slot: int) -> tuple[int, Slot]:
-        """Slots never change hands, so one read of a page serves until it has new ones."""
-        known = self._known.get(page)
-        if known is None or slot >= len(known.slots):
-            _, (data,) = await self._read([page], FINALIZED)
-            if data is None:
-                raise ChainUnavailable(f"the node does not show the page {page}")
-            known = self._known[page] = decode_page(data)
-        return known.index, known.slots[slot]
+    async def _slot_at(self, page: Pubkey, slot: int) -> tuple[int, Slot] | None:
+        """The page's index and a slot as they are now, None when the page was given up."""
+        _, (data,) = await self._read([page], FINALIZED)
+        if data is None:
+            return None
+        found = decode_page(data)
+        return (found.index, found.slots[slot]) if slot < len(found.slots) else None
 
     async def _transaction(self, signature: str, commitment: str) -> Any:
         call = self._client.get_transaction(

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from anchorpy.coder.event import EventCoder
 from solders.pubkey import Pubkey
 
 from chain.idl import escrow_idl
+from chain.limits import Limits, Settings
 
 _KEY: Final = "[1-9A-HJ-NP-Za-km-z]{32,44}"
 """A program's key in base58: a program can log any words after `Program log: `, and must not look like the end of another."""
@@ -53,6 +54,84 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Initialized:
+    escrow: Pubkey
+    mint: Pubkey
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PageCreated:
+    page: int
+    payer: Pubkey
+
+
+@dataclass(frozen=True, slots=True)
+class PageClosed:
+    """The page is gone; its rent went to `payer`."""
+
+    page: int
+    payer: Pubkey
+
+
+@dataclass(frozen=True, slots=True)
+class AccountClosed:
+    """The account takes no deposits any more; its slot may be given away once batch `free_after` is sealed."""
+
+    page: int
+    slot: int
+    owner: Pubkey
+    account: int
+    free_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalRequested:
+    """The owner may take up to `amount` micro-USDC from second `exit_at` on, whatever anybody does."""
+
+    page: int
+    slot: int
+    owner: Pubkey
+    account: int
+    amount: int
+    exit_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalRequestCancelled:
+    page: int
+    slot: int
+    owner: Pubkey
+    account: int
+    amount: int
+    exit_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalClaimed:
+    """`amount` micro-USDC left the slot without the operator; `asked` was asked for, and nothing is asked for any more."""
+
+    page: int
+    slot: int
+    owner: Pubkey
+    account: int
+    amount: int
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossLimitSet:
+    """Settlement may take `limit` whole USDC (`chain.limits.UNLIMITED`: anything) within a window from second `effective_at` on."""
+
+    page: int
+    slot: int
+    owner: Pubkey
+    account: int
+    limit: int
+    effective_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchOpened:
     id: int
     root: bytes
@@ -61,27 +140,101 @@ class BatchOpened:
 
 @dataclass(frozen=True, slots=True)
 class PageSettled:
-    """`debits` and `credits` are the sums of the page's deltas of either sign, in micro-USDC."""
+    """`debits` and `credits` in micro-USDC were applied. `shortfall` could not be taken from slots, `withheld` was held back."""
 
     id: int
     page: int
     debits: int
     credits: int
+    shortfall: int
+    withheld: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageShort:
+    """Who was short, after the page's `PageSettled`: (slot, micro-USDC), slots ascending; above 0 was held back from a credit, below 0
+    could not be taken."""
+
+    id: int
+    page: int
+    shorts: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSealed:
+    """`gross` is what moved, `shortfall` what could not."""
+
     id: int
     root: bytes
     pages: int
     gross: int
+    shortfall: int
 
 
-Event = AccountOpened | Deposited | Withdrawn | BatchOpened | PageSettled | BatchSealed
-_KINDS: Final[dict[str, type[Any]]] = {
-    kind.__name__: kind
-    for kind in (AccountOpened, Deposited, Withdrawn, BatchOpened, PageSettled, BatchSealed)
-}
+@dataclass(frozen=True, slots=True)
+class BatchCarried:
+    """The batch was sealed with `clearing` micro-USDC left over, which the next batch can give."""
+
+    id: int
+    clearing: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAborted:
+    """The batch was given up before its first page; the next one has the same number."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSet:
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Anyone may put `settings` into effect from second `ready_at` on."""
+
+    number: int
+    ready_at: int
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalCancelled:
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalExecuted:
+    number: int
+    settings: Settings
+
+
+Event = (
+    Initialized
+    | PageCreated
+    | PageClosed
+    | AccountOpened
+    | AccountClosed
+    | Deposited
+    | Withdrawn
+    | WithdrawalRequested
+    | WithdrawalRequestCancelled
+    | WithdrawalClaimed
+    | LossLimitSet
+    | BatchOpened
+    | PageSettled
+    | PageShort
+    | BatchSealed
+    | BatchCarried
+    | BatchAborted
+    | PauseSet
+    | Proposed
+    | ProposalCancelled
+    | ProposalExecuted
+)
+_KINDS: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 class LogsTruncated(Exception):
@@ -117,5 +270,14 @@ def _event(name: str, data: Any) -> Event:
     fields = {field: getattr(data, field) for field in kind.__dataclass_fields__}
     if "root" in fields:
         fields["root"] = bytes(fields["root"])
+    if "shorts" in fields:
+        fields["shorts"] = tuple((short.slot, short.amount) for short in fields["shorts"])
+    if "settings" in fields:
+        fields["settings"] = _settings(fields["settings"])
     event: Event = kind(**fields)
     return event
+
+
+def _settings(data: Any) -> Settings:
+    limits = Limits(**{field: getattr(data.limits, field) for field in Limits.__dataclass_fields__})
+    return Settings(data.admin, data.operator, data.guardian, limits)

@@ -5,6 +5,7 @@ from typing import Final
 
 from chain.escrow import EscrowClient
 from chain.keys import KeyFileRefused, KeypairSigner
+from chain.layout import LayoutMismatch
 from chain.rpc import ChainUnavailable
 from chain.send import Landed, send_until
 from chain.signers.interface import Signer, SigningFailed
@@ -33,6 +34,11 @@ async def create_escrow(settings: Settings, say: Callable[[str], None]) -> None:
         raise StackFailed(f"The operator's key does not sign: {error}") from None
     except ChainUnavailable as error:
         raise StackFailed(f"The chain at {rpc_url(settings)} does not answer: {error}") from error
+    except LayoutMismatch as error:
+        raise StackFailed(
+            f"What is on the chain at {rpc_url(settings)} cannot be used: {error}; set PERPDEX_DATA to an empty directory, or "
+            f"go on with the release that filled {settings.perpdex_data}."
+        ) from error
     finally:
         await escrow.client.close()
 
@@ -48,7 +54,7 @@ async def _create(settings: Settings, escrow: EscrowClient, operator: Signer) ->
     signed = await escrow.build_initialize(
         operator,
         operator=operator.pubkey,
-        guardian=operator.pubkey,
+        guardian=KeypairSigner.load_or_create(keys / "guardian.json").pubkey,
         treasury=KeypairSigner.load_or_create(keys / "treasury.json").pubkey,
         insurance=KeypairSigner.load_or_create(keys / "insurance.json").pubkey,
     )

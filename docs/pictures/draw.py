@@ -126,7 +126,7 @@ def parts() -> str:
         CHAIN,
         "Solana: escrow program",
         (
-            "one USDC vault, 110 accounts a page, one page a transaction,",
+            "one USDC vault, 105 accounts a page, one page a transaction,",
             "roots that prove every fill and balance",
         ),
     )

@@ -21,9 +21,9 @@ from perpdex_sdk.rest import Escrow, Place, Proof
 from perpdex_sdk.rpc import Rpc
 
 _PAGE: Final = hashlib.sha256(b"account:Page").digest()[:8]
-_PAGE_HEAD: Final = struct.Struct("<8s32sQII16s")
-_SLOT: Final = struct.Struct("<32s6Q2I")
-"""Owner, account, balance; then what does not concern a reader."""
+_PAGE_HEAD: Final = struct.Struct("<8s32s32sQII16s")
+_SLOT: Final = struct.Struct("<32s3Qq8I")
+"""Owner, balance, and the account after what does not concern a reader."""
 
 
 class ExitKit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,8 +88,8 @@ async def on_chain(kit: ExitKit, rpc_url: str | None = None) -> OnChain:
     at = _PAGE_HEAD.size + kit.place.slot * _SLOT.size
     if data[:8] != _PAGE or len(data) < at + _SLOT.size:
         raise NotProven(f"{page} is no page with a slot {kit.place.slot}")
-    last_batch = _PAGE_HEAD.unpack_from(data)[2]
-    owner, number, balance = _SLOT.unpack_from(data, at)[:3]
+    last_batch = _PAGE_HEAD.unpack_from(data)[3]
+    owner, balance, _, _, _, number = _SLOT.unpack_from(data, at)[:6]
     if (str(Pubkey(owner)), number) != (kit.owner, kit.account):
         raise NotProven(f"slot {kit.place.slot} of {page} is not account {kit.account} of {kit.owner}")
     return OnChain(found["context"]["slot"], str(page), balance, last_batch)

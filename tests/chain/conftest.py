@@ -12,6 +12,7 @@ from solders.pubkey import Pubkey
 
 from chain.escrow import EscrowClient
 from chain.keys import KeypairSigner
+from chain.limits import DEFAULT_LIMITS, Limits
 from chain.localnet.bank import Bank
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
@@ -83,7 +84,19 @@ class World:
         return signer
 
 
-def _initialized(world: World) -> Awaitable[Landed]:
+SHORT_LIMITS = Limits(
+    hour_floor=1_000,
+    day_floor=3_000,
+    hour_share=10_000,
+    day_share=100_000,
+    exit_delay=1,
+    timelock=3,
+    loss_window=60,
+    limit_delay=2,
+)
+
+
+def _initialized(world: World, limits: Limits = DEFAULT_LIMITS) -> Awaitable[Landed]:
     key = world.operator.pubkey
     build = world.escrow.build_initialize(
         world.operator,
@@ -91,6 +104,7 @@ def _initialized(world: World) -> Awaitable[Landed]:
         guardian=key,
         treasury=Pubkey.new_unique(),
         insurance=Pubkey.new_unique(),
+        limits=limits,
     )
     return world.land(build, FINALIZED)
 
@@ -128,6 +142,14 @@ async def client(node: Node) -> AsyncIterator[AsyncClient]:
 async def world(node: Node, client: AsyncClient) -> World:
     world = World(node, client, node.funded())
     await _initialized(world)
+    return world
+
+
+@pytest.fixture
+async def hasty(node: Node, client: AsyncClient) -> World:
+    """A world whose delays are seconds and whose vault may pay 1,000 micro-USDC an hour."""
+    world = World(node, client, node.funded())
+    await _initialized(world, SHORT_LIMITS)
     return world
 
 

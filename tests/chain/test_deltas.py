@@ -28,13 +28,13 @@ def test_bytes_that_decode_are_the_only_ones_for_their_deltas(data: bytes) -> No
 
 def test_golden_bytes() -> None:
     assert (
-        encode_deltas([(0, 1), (1, -1), (7, 64), (109, -MAGNITUDE_MAX)]).hex()
-        == "00020103078001" + "6d" + "ff" * 6 + "7f"
+        encode_deltas([(0, 1), (1, -1), (7, 64), (104, -MAGNITUDE_MAX)]).hex()
+        == "00020103078001" + "68" + "ff" * 6 + "7f"
     )
 
 
-def test_the_largest_page_has_880_bytes() -> None:
-    assert len(encode_deltas((slot, -MAGNITUDE_MAX) for slot in range(SLOTS_PER_PAGE))) == 880
+def test_the_largest_page_has_840_bytes() -> None:
+    assert len(encode_deltas((slot, -MAGNITUDE_MAX) for slot in range(SLOTS_PER_PAGE))) == 840
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import re
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from anchorpy import Context, Idl, Program, Provider, Wallet
+from anchorpy import Context, EventParser, Idl, Program, Provider, Wallet
 from solders.account import Account
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.instruction import Instruction
@@ -16,6 +16,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
 from solders.system_program import CreateAccountParams, create_account
+from solders.sysvar import INSTRUCTIONS
 from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata
 from spl.token import instructions as spl
@@ -24,7 +25,37 @@ from spl.token.constants import TOKEN_PROGRAM_ID as TOKEN
 
 FOLDER = Path(__file__).parents[2] / "contracts" / "solana"
 IDL = Idl.from_json((FOLDER / "escrow" / "idl.json").read_text())
-SLOT = struct.Struct("<32s6Q2I")
+SLOT = struct.Struct("<32s3Qq8I")
+
+
+class Slot(NamedTuple):
+    owner: bytes
+    balance: int
+    pending: int
+    loss_used: int
+    unapplied: int
+    account: int
+    last_withdrawal: int
+    exit_at: int
+    loss_limit: int
+    loss_window: int
+    next_limit: int
+    next_limit_at: int
+    closed_batch: int
+
+
+PROGRAM = Pubkey.from_bytes(b"escrow program of the test suite")
+NOW = 1_800_000_000
+LIMITS = {
+    "hour_floor": 1_000_000,
+    "day_floor": 3_000_000,
+    "hour_share": 10_000,
+    "day_share": 100_000,
+    "exit_delay": 3_600,
+    "timelock": 7_200,
+    "loss_window": 600,
+    "limit_delay": 900,
+}
 
 
 def snake(name: str) -> str:
@@ -34,21 +65,34 @@ def snake(name: str) -> str:
 class Escrow:
     """One escrow with a mint, an operator, and owners that hold USDC."""
 
-    def __init__(self) -> None:
+    code = (FOLDER / "escrow.so").read_bytes()
+
+    def __init__(self, program: Pubkey = PROGRAM, *, deployed: bool = True) -> None:
         self.svm = LiteSVM()
-        self.id = Pubkey.from_bytes(b"escrow program of the test suite")
-        self.svm.add_program_from_file(self.id, FOLDER / "escrow.so")
-        self.admin, self.operator, self.mint_key = (Keypair.from_seed(bytes([n]) * 32) for n in (1, 2, 3))
+        self.id = program
+        if deployed:
+            self.svm.add_program(self.id, self.code)
+        keys = (Keypair.from_seed(bytes([n]) * 32) for n in (1, 2, 3, 6))
+        self.admin, self.operator, self.mint_key, self.guardian = keys
         self.owners = [Keypair.from_seed(bytes([10 + n]) * 32) for n in range(4)]
         self.treasury, self.insurance = (Keypair.from_seed(bytes([n]) * 32).pubkey() for n in (4, 5))
-        for key in (self.admin, self.operator, *self.owners):
+        for key in (self.admin, self.operator, self.guardian, *self.owners):
             self.svm.airdrop(key.pubkey(), 100_000_000_000)
         self.mint = self.make_mint(self.mint_key)
         self.program = Program(IDL, self.id, Provider(None, Wallet(self.admin)))  # type: ignore[arg-type]
         self.address = self.derive(b"escrow", bytes(self.admin.pubkey()))
         self.vault = self.derive(b"vault", bytes(self.address))
         self.units = 0
+        self.now = NOW
+        self.wait(0)
         self.logs: list[str] = []
+
+    def wait(self, seconds: int) -> None:
+        """Let the chain's clock go on."""
+        self.now += seconds
+        clock = self.svm.get_clock()
+        clock.unix_timestamp = self.now
+        self.svm.set_clock(clock)
 
     def derive(self, *seeds: bytes) -> Pubkey:
         return Pubkey.find_program_address(list(seeds), self.id)[0]
@@ -109,9 +153,12 @@ class Escrow:
             "mint": self.mint,
             "admin": self.admin.pubkey(),
             "operator": self.operator.pubkey(),
+            "guardian": self.guardian.pubkey(),
+            "payer": self.operator.pubkey(),
             "owner": owner,
             "source": spl.get_associated_token_address(owner, self.mint),
             "target": spl.get_associated_token_address(owner, self.mint),
+            "instructions": INSTRUCTIONS,
             "system_program": SYSTEM,
             "token_program": TOKEN,
         }
@@ -123,9 +170,34 @@ class Escrow:
         return self.program.instruction[name](*args, ctx=Context(accounts=self.accounts(name, **changes)))
 
     def initialize(self, **changes: Any) -> int | str | None:
-        args = (self.operator.pubkey(), self.operator.pubkey(), self.treasury, self.insurance)
+        args = [self.operator.pubkey(), self.guardian.pubkey(), self.treasury, self.insurance]
+        args.append(self.limits(**changes.pop("limits", {})))
         budget = set_compute_unit_limit(400_000)
         return self.send([budget, self.build("initialize", *args, **changes)], self.admin)
+
+    def limits(self, **changes: int) -> Any:
+        return self.program.type["Limits"](**{**LIMITS, **changes})
+
+    def by(self, signer: Keypair, name: str, *args: Any, **changes: Any) -> int | str | None:
+        """An instruction that one key signs."""
+        return self.send([self.build(name, *args, **changes)], signer)
+
+    def owns(self, number: int, name: str, *args: Any, **changes: Any) -> int | str | None:
+        """An instruction that an owner signs alone."""
+        owner = self.owners[number]
+        return self.by(owner, name, *args, **{"owner": owner.pubkey(), **changes})
+
+    def propose(self, **changes: Any) -> int | str | None:
+        """Propose the settings as they are at the beginning, with some replaced."""
+        keys = {"admin": self.admin, "operator": self.operator, "guardian": self.guardian}
+        new = [changes.pop(name, key.pubkey()) for name, key in keys.items()]
+        return self.by(self.admin, "propose", *new, self.limits(**changes))
+
+    def events(self) -> list[tuple[str, Any]]:
+        """(name, data) of what the last transaction logged."""
+        found: list[Any] = []
+        EventParser(self.id, self.program.coder).parse_logs(self.logs, found.append)
+        return [(event.name, event.data) for event in found]
 
     def open(self, number: int, account: int, **changes: Any) -> int | str | None:
         built = self.build("open_account", self.owners[number].pubkey(), account, **changes)
@@ -158,15 +230,23 @@ class Escrow:
         assert account is not None
         return self.program.coder.accounts.decode(account.data)
 
-    def slots(self, index: int = 0) -> list[tuple[Any, ...]]:
-        """(owner, account, balance, pending, loss limit, loss used, last withdrawal, pending since, loss window) of each used slot."""
+    def slots(self, index: int = 0) -> list[Slot]:
+        """The used slots of a page."""
         account = self.svm.get_account(self.page(index))
         assert account is not None
-        (used,) = struct.unpack_from("<I", account.data, 52)
-        return [SLOT.unpack_from(account.data, 72 + 88 * slot) for slot in range(used)]
+        (used,) = struct.unpack_from("<I", account.data, 84)
+        return [Slot(*SLOT.unpack_from(account.data, 104 + 96 * number)) for number in range(used)]
+
+    def set_slot(self, number: int, slot: Slot, index: int = 0) -> None:
+        """Forge a slot."""
+        account = self.svm.get_account(self.page(index))
+        assert account is not None
+        data = bytearray(account.data)
+        SLOT.pack_into(data, 104 + 96 * number, *slot)
+        self.put(self.page(index), bytes(data))
 
     def balances(self, index: int = 0) -> list[int]:
-        return [slot[2] for slot in self.slots(index)]
+        return [slot.balance for slot in self.slots(index)]
 
     def tokens(self, address: Pubkey) -> int:
         account = self.svm.get_account(address)
@@ -177,6 +257,12 @@ class Escrow:
         """Forge an account."""
         self.svm.set_account(address, Account(10**9, data, owner or self.id))
         return address
+
+
+@pytest.fixture
+def fresh() -> type[Escrow]:
+    """Makes escrows that are not initialized, at any program address, deployed or not."""
+    return Escrow
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from solders.keypair import Keypair
 
 import perpdex_sdk
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
@@ -41,7 +41,7 @@ BALANCE = proof(ACCOUNTS[1], account_path(merkle.proof(ACCOUNTS, 1), root(FILLS)
 async def settled(escrow: Any) -> Any:
     """The address of an escrow with one sealed batch, and the kit of the owner whose account 16 it settled to 90."""
     client, operator, url = escrow
-    owner = Signer(Keypair())
+    owner = KeypairSigner(Keypair())
 
     async def land(building: Any) -> None:
         assert isinstance(await send_until(client.client, await building, FINALIZED, poll_s=0.01), Landed)

@@ -1,21 +1,20 @@
-//! Creating the escrow, its pages, and accounts in them.
+//! The escrow, its pages, and accounts in them: made and given back.
 
 use core::mem::size_of;
 
 use crate::error::{Error, Outcome};
 use crate::events;
+use crate::governance::must_be_settings;
 use crate::programs::{create, Creation, initialize_token_account, must_be, must_be_mint, SYSTEM, TOKEN, TOKEN_ACCOUNT_BYTES};
 use crate::reader::Reader;
 use crate::runtime::{find_program_address, Account, Context, Key, Seed};
-use crate::state::{Escrow, Page, SLOTS};
-
-const TREASURY_ACCOUNT: u64 = 1;
-const INSURANCE_ACCOUNT: u64 = 2;
+use crate::state::{Escrow, Page, Settings, Slot, INSURANCE_ACCOUNT, SLOTS, TREASURY_ACCOUNT, UNLIMITED};
 
 /// Accounts: escrow (w), vault (w), page 0 (w), mint, admin (s, w), system program, token program.
 /// The escrow's address is derived from its admin, so nobody can take another's place.
 pub fn initialize(context: &Context, data: &mut Reader) -> Outcome {
     let (operator, guardian, treasury, insurance) = (data.key()?, data.key()?, data.key()?, data.key()?);
+    let limits = data.limits()?;
     data.finish()?;
     let (escrow, vault, page) = (context.account(0)?, context.account(1)?, context.account(2)?);
     let (mint, admin) = (context.account(3)?, context.account(4)?);
@@ -23,7 +22,9 @@ pub fn initialize(context: &Context, data: &mut Reader) -> Outcome {
     must_be(context.account(5)?, &SYSTEM)?;
     must_be(context.account(6)?, &TOKEN)?;
     must_be_mint(mint)?;
-    if [operator, guardian, treasury, insurance].contains(&[0; 32]) {
+    let settings = Settings { admin: *admin.key(), operator, guardian, limits };
+    must_be_settings(&settings)?;
+    if [treasury, insurance].contains(&[0; 32]) {
         return Err(Error::BadArguments);
     }
     if *escrow.owner() == *context.program {
@@ -37,19 +38,23 @@ pub fn initialize(context: &Context, data: &mut Reader) -> Outcome {
     let page_bytes = Creation { payer: admin, target: page, size: size_of::<Page>() as u64, owner: context.program };
     create_at(context, &page_bytes, &[b"page", escrow.key(), &[0; 4]])?;
     let state: &mut Escrow = escrow.load_new(context)?;
-    state.admin = *admin.key();
-    state.operator = operator;
-    state.guardian = guardian;
+    state.creator = *admin.key();
+    state.settings = settings;
     state.mint = *mint.key();
     state.vault = *vault.key();
+    // No window of any clock, so that the first withdrawal begins one.
+    (state.hour.window, state.day.window) = (u32::MAX, u32::MAX);
     state.pages = 1;
     state.bump = bump;
     state.vault_bump = vault_bump;
-    state.version = 1;
+    state.version = 2;
     let first: &mut Page = page.load_new(context)?;
     first.escrow = *escrow.key();
-    take_slot(first, &treasury, TREASURY_ACCOUNT)?;
-    take_slot(first, &insurance, INSURANCE_ACCOUNT)?;
+    first.payer = *admin.key();
+    take_slot(first, &treasury, TREASURY_ACCOUNT, 0)?;
+    take_slot(first, &insurance, INSURANCE_ACCOUNT, 0)?;
+    events::initialized(escrow.key(), mint.key(), &settings);
+    events::page_created(0, admin.key());
     Ok(())
 }
 
@@ -68,29 +73,85 @@ pub fn create_page(context: &Context, data: &mut Reader) -> Outcome {
     create_at(context, &page_bytes, &[b"page", escrow.key(), &index.to_le_bytes()])?;
     let created: &mut Page = page.load_new(context)?;
     created.escrow = *escrow.key();
+    created.payer = *operator.key();
     created.index = index;
+    // A page of this number may have been closed: it took those batches.
+    created.last_batch = state.sealed_batch;
     state.pages = index.checked_add(1).ok_or(Error::Overflow)?;
+    events::page_created(index, operator.key());
     Ok(())
 }
 
-/// Accounts: escrow (w), page (w), operator (s). Takes the page's next slot for `owner`.
+/// Accounts: escrow (w), page (w), operator (s), payer (w). The last page, when nobody has a place in it; the rent goes to whoever
+/// paid it. Not while a batch is open: it may have settled here.
+pub fn close_page(context: &Context, data: &mut Reader) -> Outcome {
+    data.finish()?;
+    let (escrow, account, payer) = (context.account(0)?, context.account(1)?, context.account(3)?);
+    let state: &mut Escrow = escrow.load(context)?;
+    must_be_operator(state, context.account(2)?)?;
+    let page = load_page(context, 1, escrow)?;
+    if state.open_batch != 0 {
+        return Err(Error::BatchOpen);
+    }
+    if page.index == 0 || page.index + 1 != state.pages {
+        return Err(Error::PageOutOfOrder);
+    }
+    let sealed = state.sealed_batch;
+    if page.slots.iter().take(page.used as usize).any(|slot| !slot.is_free(sealed)) {
+        return Err(Error::PageInUse);
+    }
+    if page.payer != *payer.key() {
+        return Err(Error::WrongPayer);
+    }
+    state.pages -= 1;
+    events::page_closed(page.index, payer.key());
+    account.close(payer)
+}
+
+/// Accounts: escrow (w), page (w), operator (s). Takes the page's next slot for `owner`, or when all were taken one that is free again.
 pub fn open_account(context: &Context, data: &mut Reader) -> Outcome {
     let (owner, account) = (data.key()?, data.u64()?);
     data.finish()?;
     let state: &mut Escrow = context.account(0)?.load(context)?;
     must_be_operator(state, context.account(2)?)?;
     let page = load_page(context, 1, context.account(0)?)?;
-    if owner == [0; 32] || account == 0 {
+    if owner == [0; 32] || account == 0 || account > u32::MAX as u64 {
         return Err(Error::BadArguments);
     }
-    let slot = take_slot(page, &owner, account)?;
-    events::account_opened(page.index, slot, &owner, account);
+    let slot = take_slot(page, &owner, account as u32, state.sealed_batch)?;
+    events::account_opened(page.index, slot, &owner, account as u32);
+    Ok(())
+}
+
+/// Accounts: escrow, page (w), owner (s). The slot is the owner's until the batch after the ones under way is sealed: they may still
+/// credit it, and then it stays the owner's until that is taken out.
+pub fn close_account(context: &Context, data: &mut Reader) -> Outcome {
+    let index = data.u16()?;
+    data.finish()?;
+    let escrow = context.account(0)?;
+    let state: &Escrow = escrow.view(context)?;
+    let page = load_page(context, 1, escrow)?;
+    let number = page.index;
+    let slot = owned_slot(page, index, context.account(2)?)?;
+    if slot.account == TREASURY_ACCOUNT || slot.account == INSURANCE_ACCOUNT {
+        return Err(Error::AccountReserved);
+    }
+    if slot.closed_batch != 0 {
+        return Err(Error::AccountClosed);
+    }
+    if slot.balance != 0 {
+        return Err(Error::BalanceNotZero);
+    }
+    let next = state.sealed_batch.max(state.open_batch).checked_add(1).ok_or(Error::Overflow)?;
+    slot.closed_batch = u32::try_from(next).map_err(|_| Error::Overflow)?;
+    (slot.pending, slot.exit_at) = (0, 0);
+    events::account_closed(number, index, slot);
     Ok(())
 }
 
 pub fn must_be_operator(state: &Escrow, account: &Account) -> Outcome {
     account.must_sign()?;
-    if state.operator == *account.key() { Ok(()) } else { Err(Error::NotOperator) }
+    if state.settings.operator == *account.key() { Ok(()) } else { Err(Error::NotOperator) }
 }
 
 /// The page at `index` of the instruction's accounts, which must belong to this escrow.
@@ -99,18 +160,52 @@ pub fn load_page<'a>(context: &'a Context, index: usize, escrow: &Account) -> Re
     if page.escrow == *escrow.key() { Ok(page) } else { Err(Error::WrongEscrow) }
 }
 
-fn take_slot(page: &mut Page, owner: &Key, account: u64) -> Result<u16, Error> {
-    let index = page.used as usize;
-    if index >= SLOTS {
-        return Err(Error::PageFull);
+/// Slot `index`, whose owner must be `owner` and have signed.
+pub fn owned_slot<'a>(page: &'a mut Page, index: u16, owner: &Account) -> Result<&'a mut Slot, Error> {
+    owner.must_sign()?;
+    if index as u32 >= page.used {
+        return Err(Error::SlotUnused);
     }
-    if page.slots.iter().take(index).any(|slot| slot.account == account) {
+    let slot = page.slots.get_mut(index as usize).ok_or(Error::SlotUnused)?;
+    if slot.owner == *owner.key() { Ok(slot) } else { Err(Error::NotSlotOwner) }
+}
+
+impl Slot {
+    /// Closed, empty, and no batch under way that was cut before.
+    fn is_free(&self, sealed_batch: u64) -> bool {
+        self.closed_batch != 0 && self.balance == 0 && self.closed_batch as u64 <= sealed_batch
+    }
+}
+
+fn take_slot(page: &mut Page, owner: &Key, account: u32, sealed_batch: u64) -> Result<u16, Error> {
+    let used = page.used as usize;
+    if page.slots.iter().take(used).any(|slot| slot.account == account) {
         return Err(Error::AccountExists);
     }
+    let index = if used < SLOTS {
+        page.used += 1;
+        used
+    } else {
+        page.slots.iter().position(|slot| slot.is_free(sealed_batch)).ok_or(Error::PageFull)?
+    };
     let slot = &mut page.slots[index];
-    slot.owner = *owner;
-    slot.account = account;
-    page.used += 1;
+    // A later withdrawal has a higher number whoever's the slot is, so the last one is kept.
+    let last_withdrawal = slot.last_withdrawal;
+    *slot = Slot {
+        owner: *owner,
+        balance: 0,
+        pending: 0,
+        loss_used: 0,
+        unapplied: 0,
+        account,
+        last_withdrawal,
+        exit_at: 0,
+        loss_limit: UNLIMITED,
+        loss_window: 0,
+        next_limit: 0,
+        next_limit_at: 0,
+        closed_batch: 0,
+    };
     Ok(index as u16)
 }
 

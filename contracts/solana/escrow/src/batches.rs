@@ -1,11 +1,12 @@
 //! Settlement: a batch opens, takes each of its pages once, and seals when everything it took was given.
 
 use crate::accounts::{load_page, must_be_operator};
+use crate::deltas::Settling;
 use crate::error::{Error, Outcome};
 use crate::events;
 use crate::reader::Reader;
-use crate::runtime::Context;
-use crate::state::{Escrow, Page, DELTA_BYTES, ROOTS};
+use crate::runtime::{now, Context};
+use crate::state::{Escrow, ROOTS};
 
 /// Accounts: escrow (w), operator (s). `id` is the last sealed batch plus one.
 pub fn open_batch(context: &Context, data: &mut Reader) -> Outcome {
@@ -13,6 +14,7 @@ pub fn open_batch(context: &Context, data: &mut Reader) -> Outcome {
     data.finish()?;
     let state: &mut Escrow = context.account(0)?.load(context)?;
     must_be_operator(state, context.account(1)?)?;
+    must_run(state)?;
     if state.open_batch != 0 {
         return Err(Error::BatchOpen);
     }
@@ -26,108 +28,115 @@ pub fn open_batch(context: &Context, data: &mut Reader) -> Outcome {
     state.root = root;
     state.pages_total = pages;
     state.pages_settled = 0;
-    state.clearing = 0;
     state.gross = 0;
+    state.shortfall = 0;
+    state.withheld = 0;
     events::batch_opened(id, &root, pages);
     Ok(())
 }
 
 /// Accounts: escrow (w), page (w), operator (s). Each page takes a batch once, whatever is sent again.
+///
+/// A debit takes what the slot has and may lose, and what is missing is held back from credits: no owner can make this fail.
+/// It is refused as `ClearingNegative` only when the operator sends pages in a wrong order or deltas that do not sum to zero.
 pub fn settle_page(context: &Context, data: &mut Reader) -> Outcome {
     let id = data.u64()?;
     let deltas = data.last_bytes()?;
     let escrow = context.account(0)?;
     let state: &mut Escrow = escrow.load(context)?;
     must_be_operator(state, context.account(2)?)?;
+    must_run(state)?;
     let page = load_page(context, 1, escrow)?;
-    if state.open_batch == 0 {
-        return Err(Error::NoBatchOpen);
-    }
-    if id != state.open_batch {
-        return Err(Error::BatchOutOfOrder);
-    }
+    must_be_open(state, id)?;
     if page.last_batch >= id {
         return Err(Error::PageSettled);
     }
     if state.pages_settled >= state.pages_total {
         return Err(Error::PagesComplete);
     }
-    let (debits, credits) = apply(page, deltas)?;
+    let now = now()?;
+    let mut settling = Settling::new(now, now / state.settings.limits.loss_window);
+    settling.apply(page, deltas)?;
+    state.shortfall = state.shortfall.checked_add(settling.shortfall).ok_or(Error::Overflow)?;
+    let there = state.clearing.checked_add(settling.debits).ok_or(Error::Overflow)?;
+    let withheld = settling.credits.saturating_sub(there);
+    state.withheld = state.withheld.checked_add(withheld).ok_or(Error::Overflow)?;
+    if state.withheld > state.shortfall {
+        return Err(Error::ClearingNegative);
+    }
+    settling.finish(page, deltas, withheld)?;
+    state.clearing = there - settling.credits;
     page.last_batch = id;
     state.pages_settled += 1;
-    let taken = state.clearing.checked_add(debits).ok_or(Error::Overflow)?;
-    state.clearing = taken.checked_sub(credits).ok_or(Error::ClearingNegative)?;
-    let moved = debits.checked_add(credits).ok_or(Error::Overflow)?;
+    let moved = settling.debits.checked_add(settling.credits).ok_or(Error::Overflow)?;
     state.gross = state.gross.checked_add(moved).ok_or(Error::Overflow)?;
-    events::page_settled(id, page.index, debits, credits);
+    events::page_settled(id, page.index, &settling);
     Ok(())
 }
 
 /// Accounts: escrow (w), operator (s). All pages are in, and nothing is left over.
 pub fn seal_batch(context: &Context, data: &mut Reader) -> Outcome {
+    let state = complete(context, data)?;
+    if state.clearing != 0 {
+        return Err(Error::ClearingNotZero);
+    }
+    seal(state);
+    Ok(())
+}
+
+/// Accounts: escrow (w), operator (s). All pages are in and something is left over, by a mistake or a thief's doing: it stays in the
+/// clearing, for the next batch to give. Without this it would be lost to everybody.
+pub fn carry_batch(context: &Context, data: &mut Reader) -> Outcome {
+    let state = complete(context, data)?;
+    if state.clearing == 0 {
+        return Err(Error::NothingToCarry);
+    }
+    seal(state);
+    events::batch_carried(state);
+    Ok(())
+}
+
+/// Accounts: escrow (w), operator (s). Only before the first page: later ones could not be given back what they gave.
+pub fn abort_batch(context: &Context, data: &mut Reader) -> Outcome {
     let id = data.u64()?;
     data.finish()?;
     let state: &mut Escrow = context.account(0)?.load(context)?;
     must_be_operator(state, context.account(1)?)?;
-    if state.open_batch == 0 {
-        return Err(Error::NoBatchOpen);
+    must_be_open(state, id)?;
+    if state.pages_settled != 0 {
+        return Err(Error::BatchStarted);
     }
-    if id != state.open_batch {
-        return Err(Error::BatchOutOfOrder);
-    }
-    if state.pages_settled != state.pages_total {
-        return Err(Error::PagesMissing);
-    }
-    if state.clearing != 0 {
-        return Err(Error::ClearingNotZero);
-    }
-    state.sealed_batch = id;
     state.open_batch = 0;
-    state.roots[(id % ROOTS as u64) as usize] = state.root;
-    events::batch_sealed(id, &state.root, state.pages_total, state.gross);
+    events::batch_aborted(id);
     Ok(())
 }
 
-/// Apply (slot u8, zigzag varint delta) pairs in ascending slot order; returns the sums of debits and credits.
-fn apply(page: &mut Page, deltas: &[u8]) -> Result<(u64, u64), Error> {
-    let (mut debits, mut credits) = (0u64, 0u64);
-    let mut next_slot = 0;
-    let mut bytes = deltas.iter();
-    if deltas.is_empty() {
-        return Err(Error::BadDeltas);
-    }
-    while let Some(&index) = bytes.next() {
-        if (index as u32) < next_slot || index as u32 >= page.used {
-            return Err(Error::BadDeltas);
-        }
-        next_slot = index as u32 + 1;
-        let value = varint(&mut bytes)?;
-        let magnitude = value >> 1;
-        let slot = page.slots.get_mut(index as usize).ok_or(Error::BadDeltas)?;
-        if value & 1 != 0 {
-            slot.balance = slot.balance.checked_sub(magnitude).ok_or(Error::InsufficientBalance)?;
-            debits += magnitude;
-        } else {
-            slot.balance = slot.balance.checked_add(magnitude).ok_or(Error::Overflow)?;
-            credits += magnitude;
-        }
-    }
-    Ok((debits, credits))
+/// The escrow whose open batch has all its pages, for its operator.
+fn complete<'a>(context: &'a Context, data: &mut Reader) -> Result<&'a mut Escrow, Error> {
+    let id = data.u64()?;
+    data.finish()?;
+    let state: &mut Escrow = context.account(0)?.load(context)?;
+    must_be_operator(state, context.account(1)?)?;
+    must_run(state)?;
+    must_be_open(state, id)?;
+    if state.pages_settled == state.pages_total { Ok(state) } else { Err(Error::PagesMissing) }
 }
 
-/// One delta: magnitude times two, plus one when it is a debit. At most `DELTA_BYTES` bytes, in its shortest form, not zero.
-fn varint(bytes: &mut core::slice::Iter<u8>) -> Result<u64, Error> {
-    let (mut value, mut shift) = (0u64, 0u32);
-    loop {
-        let &byte = bytes.next().ok_or(Error::BadDeltas)?;
-        value |= ((byte & 0x7f) as u64) << shift;
-        shift += 7;
-        if byte < 0x80 {
-            let shortest = byte != 0 || shift == 7;
-            return if shortest && value > 1 { Ok(value) } else { Err(Error::BadDeltas) };
-        }
-        if shift >= 7 * DELTA_BYTES {
-            return Err(Error::BadDeltas);
-        }
+fn seal(state: &mut Escrow) {
+    let id = state.open_batch;
+    state.sealed_batch = id;
+    state.open_batch = 0;
+    state.roots[(id % ROOTS as u64) as usize] = state.root;
+    events::batch_sealed(state);
+}
+
+fn must_run(state: &Escrow) -> Outcome {
+    if state.paused == 0 { Ok(()) } else { Err(Error::Paused) }
+}
+
+fn must_be_open(state: &Escrow, id: u64) -> Outcome {
+    if state.open_batch == 0 {
+        return Err(Error::NoBatchOpen);
     }
+    if id == state.open_batch { Ok(()) } else { Err(Error::BatchOutOfOrder) }
 }

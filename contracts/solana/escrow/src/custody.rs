@@ -1,12 +1,12 @@
-//! Money in and out.
+//! Money in, and out with the operator's consent.
 
-use crate::accounts::{load_page, must_be_operator};
+use crate::accounts::{load_page, must_be_operator, owned_slot};
 use crate::error::{Error, Outcome};
 use crate::events::{deposited, withdrawn, Movement};
 use crate::programs::{must_be, token_owner, transfer, Transfer, TOKEN};
 use crate::reader::Reader;
-use crate::runtime::{program_address, Context, Seed};
-use crate::state::{Escrow, Page, Slot, DEPOSITS_MAX};
+use crate::runtime::{now, program_address, Context, Seed};
+use crate::state::{Escrow, DEPOSITS_MAX};
 
 /// Accounts: escrow (w), page (w), owner (s), owner's token account (w), vault (w), token program.
 pub fn deposit(context: &Context, data: &mut Reader) -> Outcome {
@@ -16,12 +16,11 @@ pub fn deposit(context: &Context, data: &mut Reader) -> Outcome {
         (context.account(0)?, context.account(2)?, context.account(3)?, context.account(4)?);
     let state: &mut Escrow = escrow.load(context)?;
     let page = load_page(context, 1, escrow)?;
-    owner.must_sign()?;
     must_be(context.account(5)?, &TOKEN)?;
     let number = page.index;
-    let slot = used_slot(page, index)?;
-    if slot.owner != *owner.key() {
-        return Err(Error::NotSlotOwner);
+    let slot = owned_slot(page, index, owner)?;
+    if slot.closed_batch != 0 {
+        return Err(Error::AccountClosed);
     }
     if state.vault != *vault.key() {
         return Err(Error::WrongVault);
@@ -55,53 +54,50 @@ pub fn deposit(context: &Context, data: &mut Reader) -> Outcome {
 pub fn withdraw(context: &Context, data: &mut Reader) -> Outcome {
     let (index, amount, withdrawal) = (data.u16()?, data.u64()?, data.u64()?);
     data.finish()?;
-    let (escrow, owner, target, vault) =
-        (context.account(0)?, context.account(2)?, context.account(4)?, context.account(5)?);
+    let (escrow, owner) = (context.account(0)?, context.account(2)?);
     let state: &mut Escrow = escrow.load(context)?;
     let page = load_page(context, 1, escrow)?;
-    owner.must_sign()?;
     must_be_operator(state, context.account(3)?)?;
-    must_be(context.account(6)?, &TOKEN)?;
     let number = page.index;
-    let slot = used_slot(page, index)?;
-    if slot.owner != *owner.key() {
-        return Err(Error::NotSlotOwner);
-    }
-    if state.vault != *vault.key() {
-        return Err(Error::WrongVault);
-    }
-    if token_owner(target, &state.mint)? != slot.owner {
-        return Err(Error::WrongTokenAccount);
-    }
+    let slot = owned_slot(page, index, owner)?;
     if amount == 0 {
         return Err(Error::ZeroAmount);
     }
+    let withdrawal = u32::try_from(withdrawal).map_err(|_| Error::BadArguments)?;
     if withdrawal <= slot.last_withdrawal {
         return Err(Error::WithdrawalRepeated);
     }
     slot.last_withdrawal = withdrawal;
     slot.balance = slot.balance.checked_sub(amount).ok_or(Error::InsufficientBalance)?;
+    state.must_flow_out(amount, now()?)?;
     state.withdrawals = state.withdrawals.checked_add(amount).ok_or(Error::Overflow)?;
-    let bump = [state.bump];
-    let seeds = [Seed::new(b"escrow"), Seed::new(&state.admin), Seed::new(&bump)];
-    if program_address(&seeds, context.program) != Some(*escrow.key()) {
-        return Err(Error::WrongAddress);
-    }
-    transfer(&Transfer { from: vault, to: target, authority: escrow, amount }, &seeds)?;
+    pay_out(context, state, 4, amount)?;
     withdrawn(&Movement {
         page: number,
         slot: index,
         owner: owner.key(),
         account: slot.account,
         amount,
-        number: withdrawal,
+        number: withdrawal as u64,
     });
     Ok(())
 }
 
-fn used_slot(page: &mut Page, index: u16) -> Result<&mut Slot, Error> {
-    if index as u32 >= page.used {
-        return Err(Error::SlotUnused);
+/// Tokens from the vault to the owner, account 2: `first` is the place of the owner's token account, before vault and token program.
+pub fn pay_out(context: &Context, state: &Escrow, first: usize, amount: u64) -> Outcome {
+    let (escrow, owner) = (context.account(0)?, context.account(2)?);
+    let (target, vault) = (context.account(first)?, context.account(first + 1)?);
+    must_be(context.account(first + 2)?, &TOKEN)?;
+    if state.vault != *vault.key() {
+        return Err(Error::WrongVault);
     }
-    page.slots.get_mut(index as usize).ok_or(Error::SlotUnused)
+    if token_owner(target, &state.mint)? != *owner.key() {
+        return Err(Error::WrongTokenAccount);
+    }
+    let bump = [state.bump];
+    let seeds = [Seed::new(b"escrow"), Seed::new(&state.creator), Seed::new(&bump)];
+    if program_address(&seeds, context.program) != Some(*escrow.key()) {
+        return Err(Error::WrongAddress);
+    }
+    transfer(&Transfer { from: vault, to: target, authority: escrow, amount }, &seeds)
 }

@@ -1,7 +1,9 @@
-//! Events: what clients read from the logs.
+//! Events: what clients read from the logs. Every change of state has one.
 
+use crate::deltas::Settling;
 use crate::discriminators as d;
 use crate::runtime::{log_event, Key};
+use crate::state::{Escrow, Settings, Slot, SLOTS};
 
 /// A fixed-size byte buffer that fields are written to in order.
 struct Writer<const N: usize> {
@@ -10,18 +12,43 @@ struct Writer<const N: usize> {
 }
 
 impl<const N: usize> Writer<N> {
+    #[inline(always)]
     fn new(discriminator: &[u8; 8]) -> Self {
         Writer { bytes: [0; N], length: 0 }.put(discriminator)
     }
 
+    #[inline(always)]
     fn put<const M: usize>(mut self, field: &[u8; M]) -> Self {
-        let mut index = 0;
-        while index < M {
-            self.bytes[self.length + index] = field[index];
-            index += 1;
+        self.add(field);
+        self
+    }
+
+    #[inline(always)]
+    fn add<const M: usize>(&mut self, field: &[u8; M]) {
+        if let Some(place) = self.bytes.get_mut(self.length..self.length + M) {
+            place.copy_from_slice(field);
         }
         self.length += M;
-        self
+    }
+
+    #[inline(always)]
+    fn put_settings(self, settings: &Settings) -> Self {
+        let limits = &settings.limits;
+        self.put(&settings.admin)
+            .put(&settings.operator)
+            .put(&settings.guardian)
+            .put(&limits.hour_floor.to_le_bytes())
+            .put(&limits.day_floor.to_le_bytes())
+            .put(&limits.hour_share.to_le_bytes())
+            .put(&limits.day_share.to_le_bytes())
+            .put(&limits.exit_delay.to_le_bytes())
+            .put(&limits.timelock.to_le_bytes())
+            .put(&limits.loss_window.to_le_bytes())
+            .put(&limits.limit_delay.to_le_bytes())
+    }
+
+    fn log(self) {
+        log_event(self.bytes.get(..self.length).unwrap_or(&self.bytes));
     }
 }
 
@@ -29,9 +56,9 @@ pub struct Movement<'a> {
     pub page: u32,
     pub slot: u16,
     pub owner: &'a Key,
-    pub account: u64,
+    pub account: u32,
     pub amount: u64,
-    /// Number of the deposit, or of the withdrawal.
+    /// Number of the deposit or of the withdrawal; of an exit, what was asked for.
     pub number: u64,
 }
 
@@ -43,45 +70,135 @@ pub fn withdrawn(movement: &Movement) {
     moved(&d::WITHDRAWN, movement);
 }
 
-fn moved(discriminator: &[u8; 8], movement: &Movement) {
-    let event = Writer::<70>::new(discriminator)
-        .put(&movement.page.to_le_bytes())
-        .put(&movement.slot.to_le_bytes())
-        .put(movement.owner)
-        .put(&movement.account.to_le_bytes())
-        .put(&movement.amount.to_le_bytes())
-        .put(&movement.number.to_le_bytes());
-    log_event(&event.bytes);
+pub fn withdrawal_claimed(movement: &Movement) {
+    moved(&d::WITHDRAWAL_CLAIMED, movement);
 }
 
-pub fn account_opened(page: u32, slot: u16, owner: &Key, account: u64) {
-    let event = Writer::<54>::new(&d::ACCOUNT_OPENED)
-        .put(&page.to_le_bytes())
-        .put(&slot.to_le_bytes())
+fn moved(discriminator: &[u8; 8], movement: &Movement) {
+    placed::<70>(discriminator, (movement.page, movement.slot), movement.owner, movement.account)
+        .put(&movement.amount.to_le_bytes())
+        .put(&movement.number.to_le_bytes())
+        .log();
+}
+
+/// What every event about one account begins with.
+#[inline(always)]
+fn placed<const N: usize>(discriminator: &[u8; 8], place: (u32, u16), owner: &Key, account: u32) -> Writer<N> {
+    Writer::<N>::new(discriminator)
+        .put(&place.0.to_le_bytes())
+        .put(&place.1.to_le_bytes())
         .put(owner)
-        .put(&account.to_le_bytes());
-    log_event(&event.bytes);
+        .put(&(account as u64).to_le_bytes())
+}
+
+pub fn initialized(escrow: &Key, mint: &Key, settings: &Settings) {
+    Writer::<208>::new(&d::INITIALIZED).put(escrow).put(mint).put_settings(settings).log();
+}
+
+pub fn page_created(page: u32, payer: &Key) {
+    Writer::<44>::new(&d::PAGE_CREATED).put(&page.to_le_bytes()).put(payer).log();
+}
+
+pub fn page_closed(page: u32, payer: &Key) {
+    Writer::<44>::new(&d::PAGE_CLOSED).put(&page.to_le_bytes()).put(payer).log();
+}
+
+pub fn account_opened(page: u32, slot: u16, owner: &Key, account: u32) {
+    placed::<54>(&d::ACCOUNT_OPENED, (page, slot), owner, account).log();
+}
+
+pub fn account_closed(page: u32, index: u16, slot: &Slot) {
+    placed::<62>(&d::ACCOUNT_CLOSED, (page, index), &slot.owner, slot.account)
+        .put(&(slot.closed_batch as u64).to_le_bytes())
+        .log();
+}
+
+pub fn withdrawal_requested(page: u32, index: u16, slot: &Slot) {
+    asked(&d::WITHDRAWAL_REQUESTED, (page, index), slot);
+}
+
+pub fn withdrawal_request_cancelled(page: u32, index: u16, slot: &Slot) {
+    asked(&d::WITHDRAWAL_REQUEST_CANCELLED, (page, index), slot);
+}
+
+fn asked(discriminator: &[u8; 8], place: (u32, u16), slot: &Slot) {
+    placed::<66>(discriminator, place, &slot.owner, slot.account)
+        .put(&slot.pending.to_le_bytes())
+        .put(&slot.exit_at.to_le_bytes())
+        .log();
+}
+
+pub fn loss_limit_set(page: u32, index: u16, slot: &Slot, limit: u32, effective_at: u32) {
+    placed::<62>(&d::LOSS_LIMIT_SET, (page, index), &slot.owner, slot.account)
+        .put(&limit.to_le_bytes())
+        .put(&effective_at.to_le_bytes())
+        .log();
 }
 
 pub fn batch_opened(id: u64, root: &[u8; 32], pages: u32) {
-    let event = Writer::<52>::new(&d::BATCH_OPENED).put(&id.to_le_bytes()).put(root).put(&pages.to_le_bytes());
-    log_event(&event.bytes);
+    Writer::<52>::new(&d::BATCH_OPENED).put(&id.to_le_bytes()).put(root).put(&pages.to_le_bytes()).log();
 }
 
-pub fn page_settled(id: u64, page: u32, debits: u64, credits: u64) {
-    let event = Writer::<36>::new(&d::PAGE_SETTLED)
+pub fn batch_aborted(id: u64) {
+    Writer::<16>::new(&d::BATCH_ABORTED).put(&id.to_le_bytes()).log();
+}
+
+/// The page's sums, and when somebody was short, who and by how much.
+pub fn page_settled(id: u64, page: u32, settling: &Settling) {
+    Writer::<52>::new(&d::PAGE_SETTLED)
         .put(&id.to_le_bytes())
         .put(&page.to_le_bytes())
-        .put(&debits.to_le_bytes())
-        .put(&credits.to_le_bytes());
-    log_event(&event.bytes);
+        .put(&settling.debits.to_le_bytes())
+        .put(&settling.credits.to_le_bytes())
+        .put(&settling.shortfall.to_le_bytes())
+        .put(&settling.withheld.to_le_bytes())
+        .log();
+    if settling.short > 0 {
+        page_short(id, page, settling);
+    }
 }
 
-pub fn batch_sealed(id: u64, root: &[u8; 32], pages: u32, gross: u64) {
-    let event = Writer::<60>::new(&d::BATCH_SEALED)
+#[inline(never)]
+fn page_short(id: u64, page: u32, settling: &Settling) {
+    let mut event = Writer::<{ 24 + 9 * SLOTS }>::new(&d::PAGE_SHORT)
         .put(&id.to_le_bytes())
-        .put(root)
-        .put(&pages.to_le_bytes())
-        .put(&gross.to_le_bytes());
-    log_event(&event.bytes);
+        .put(&page.to_le_bytes())
+        .put(&settling.short.to_le_bytes());
+    for (slot, amount) in settling.shorts.iter().enumerate() {
+        if *amount != 0 {
+            event.add(&[slot as u8]);
+            event.add(&amount.to_le_bytes());
+        }
+    }
+    event.log();
+}
+
+pub fn batch_sealed(state: &Escrow) {
+    Writer::<68>::new(&d::BATCH_SEALED)
+        .put(&state.sealed_batch.to_le_bytes())
+        .put(&state.root)
+        .put(&state.pages_total.to_le_bytes())
+        .put(&state.gross.to_le_bytes())
+        .put(&state.shortfall.to_le_bytes())
+        .log();
+}
+
+pub fn batch_carried(state: &Escrow) {
+    Writer::<24>::new(&d::BATCH_CARRIED).put(&state.sealed_batch.to_le_bytes()).put(&state.clearing.to_le_bytes()).log();
+}
+
+pub fn pause_set(paused: u8) {
+    Writer::<9>::new(&d::PAUSE_SET).put(&[paused]).log();
+}
+
+pub fn proposed(number: u32, ready: u32, settings: &Settings) {
+    Writer::<152>::new(&d::PROPOSED).put(&number.to_le_bytes()).put(&ready.to_le_bytes()).put_settings(settings).log();
+}
+
+pub fn proposal_cancelled(number: u32) {
+    Writer::<12>::new(&d::PROPOSAL_CANCELLED).put(&number.to_le_bytes()).log();
+}
+
+pub fn proposal_executed(number: u32, settings: &Settings) {
+    Writer::<148>::new(&d::PROPOSAL_EXECUTED).put(&number.to_le_bytes()).put_settings(settings).log();
 }

@@ -8,9 +8,13 @@
 mod accounts;
 mod batches;
 mod custody;
+mod deltas;
 mod discriminators;
 mod error;
 mod events;
+mod exits;
+mod governance;
+mod limits;
 mod programs;
 mod reader;
 mod runtime;
@@ -33,6 +37,18 @@ pub(crate) fn process(context: &Context) -> Outcome {
         d::WITHDRAW => custody::withdraw,
         d::OPEN_ACCOUNT => accounts::open_account,
         d::CREATE_PAGE => accounts::create_page,
+        d::CLOSE_ACCOUNT => accounts::close_account,
+        d::CLOSE_PAGE => accounts::close_page,
+        d::REQUEST_WITHDRAWAL => exits::request_withdrawal,
+        d::CANCEL_WITHDRAWAL_REQUEST => exits::cancel_withdrawal_request,
+        d::CLAIM_WITHDRAWAL => exits::claim_withdrawal,
+        d::SET_LOSS_LIMIT => limits::set_loss_limit,
+        d::CARRY_BATCH => batches::carry_batch,
+        d::ABORT_BATCH => batches::abort_batch,
+        d::SET_PAUSE => governance::set_pause,
+        d::PROPOSE => governance::propose,
+        d::CANCEL_PROPOSAL => governance::cancel_proposal,
+        d::EXECUTE_PROPOSAL => governance::execute_proposal,
         d::INITIALIZE => accounts::initialize,
         _ => return Err(Error::UnknownInstruction),
     };

@@ -8,6 +8,13 @@ pub const TOKEN: Key = [
     6, 221, 246, 225, 215, 101, 161, 147, 217, 203, 225, 70, 206, 235, 121, 172, 28, 180, 133, 237, 95, 91, 55, 145, 58, 140,
     245, 133, 126, 255, 0, 169,
 ];
+/// Sysvar1nstructions1111111111111111111111111
+pub const INSTRUCTIONS: Key = [
+    6, 167, 213, 23, 24, 123, 209, 102, 53, 218, 212, 4, 85, 253, 194, 192, 193, 36, 198, 143, 33, 86, 117, 165, 219, 186, 203,
+    95, 8, 0, 0, 0,
+];
+/// The system program's instruction that makes a transaction's signatures last for ever.
+const ADVANCE_NONCE: [u8; 4] = [4, 0, 0, 0];
 pub const TOKEN_ACCOUNT_BYTES: u64 = 165;
 const MINT_BYTES: usize = 82;
 
@@ -81,4 +88,26 @@ pub fn transfer(transfer: &Transfer, seeds: &[Seed]) -> Outcome {
     data[1..].copy_from_slice(&transfer.amount.to_le_bytes());
     let metas = [(transfer.from, true, false), (transfer.to, true, false), (transfer.authority, false, true)];
     invoke(&TOKEN, metas, &data, seeds)
+}
+
+/// Refuse a transaction whose signatures were made for any time: what was signed long ago must not surprise anyone.
+/// `account` is the system's view of the transaction: the first instruction of a transaction on a durable nonce advances it.
+pub fn must_be_recent(account: &Account) -> Outcome {
+    must_be(account, &INSTRUCTIONS)?;
+    let data = account.data();
+    let at = number_at(data, 2)?;
+    let program = at + 2 + 33 * number_at(data, at)?;
+    let bytes = program + 34;
+    let by_system = data.get(program..program + 32) == Some(&SYSTEM);
+    if by_system && number_at(data, program + 32)? >= 4 && data.get(bytes..bytes + 4) == Some(&ADVANCE_NONCE) {
+        return Err(Error::DurableNonce);
+    }
+    Ok(())
+}
+
+fn number_at(data: &[u8], at: usize) -> Result<usize, Error> {
+    match data.get(at..at + 2).and_then(|bytes| bytes.first_chunk::<2>()) {
+        Some(bytes) => Ok(u16::from_le_bytes(*bytes) as usize),
+        None => Err(Error::WrongProgram),
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Outcome};
 use crate::runtime::Key;
+use crate::state::{Limits, Settings};
 
 pub struct Reader<'a> {
     data: &'a [u8],
@@ -36,6 +37,23 @@ impl<'a> Reader<'a> {
 
     pub fn key(&mut self) -> Result<Key, Error> {
         self.array()
+    }
+
+    pub fn limits(&mut self) -> Result<Limits, Error> {
+        Ok(Limits {
+            hour_floor: self.u64()?,
+            day_floor: self.u64()?,
+            hour_share: self.u32()?,
+            day_share: self.u32()?,
+            exit_delay: self.u32()?,
+            timelock: self.u32()?,
+            loss_window: self.u32()?,
+            limit_delay: self.u32()?,
+        })
+    }
+
+    pub fn settings(&mut self) -> Result<Settings, Error> {
+        Ok(Settings { admin: self.key()?, operator: self.key()?, guardian: self.key()?, limits: self.limits()? })
     }
 
     /// A length-prefixed byte string, which must be the last argument.

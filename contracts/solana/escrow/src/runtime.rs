@@ -34,6 +34,7 @@ mod syscalls {
             out: *mut Key,
             bump: *mut u8,
         ) -> u64;
+        pub fn sol_get_clock_sysvar(out: *mut [u64; 5]) -> u64;
         pub fn sol_get_rent_sysvar(out: *mut [u64; 3]) -> u64;
         #[cfg(not(test))]
         pub fn sol_panic_(file: *const u8, length: u64, line: u64, column: u64) -> !;
@@ -125,8 +126,8 @@ impl Account {
         if self.signer { Ok(()) } else { Err(Error::MissingSignature) }
     }
 
-    /// A writable view of an account of this program: ownership, size, discriminator and writability checked.
-    pub fn load<'a, T: Layout>(&self, context: &'a Context) -> Result<&'a mut T, Error> {
+    /// An account of this program: ownership, size and discriminator checked.
+    fn checked<T: Layout>(&self, context: &Context) -> Result<*mut T, Error> {
         if *self.owner() != *context.program {
             return Err(Error::WrongOwner);
         }
@@ -136,13 +137,25 @@ impl Account {
         if self.data().first_chunk::<8>() != Some(&T::DISCRIMINATOR) {
             return Err(Error::WrongDiscriminator);
         }
+        Ok(self.data as *mut T)
+    }
+
+    /// A view of an account of this program that the instruction only reads.
+    pub fn view<'a, T: Layout>(&self, context: &'a Context) -> Result<&'a T, Error> {
+        // SAFETY: as in `load`.
+        Ok(unsafe { &*self.checked(context)? })
+    }
+
+    /// A writable view of an account of this program.
+    pub fn load<'a, T: Layout>(&self, context: &'a Context) -> Result<&'a mut T, Error> {
+        let view = self.checked(context)?;
         if !self.writable {
             return Err(Error::NotWritable);
         }
         // SAFETY: size checked; the input aligns data to 8 bytes and every layout is repr(C) of integers and byte arrays, for which
         // all bit patterns are valid. No handler loads two accounts of one layout, and discriminators differ between layouts,
         // so no two views overlap.
-        Ok(unsafe { &mut *(self.data as *mut T) })
+        Ok(unsafe { &mut *view })
     }
 
     /// A writable view of an account that this instruction has just created: zeroed, of this size, owned by this program.
@@ -155,6 +168,25 @@ impl Account {
         // SAFETY: every layout begins with its discriminator.
         unsafe { *(self.data as *mut [u8; 8]) = T::DISCRIMINATOR };
         Ok(view)
+    }
+}
+
+impl Account {
+    /// Give up an account of this program, its lamports to `payer`: nothing of it is left, whatever else the transaction does.
+    /// No view of it may be used afterwards.
+    pub fn close(&self, payer: &Account) -> Outcome {
+        if !payer.writable {
+            return Err(Error::NotWritable);
+        }
+        let sum = payer.lamports().checked_add(self.lamports()).ok_or(Error::Overflow)?;
+        // SAFETY: all of it points into the input. An account without data may be assigned to another program, as the system's.
+        unsafe {
+            *payer.lamports = sum;
+            *self.lamports = 0;
+            *(self.data.sub(8) as *mut u64) = 0;
+            *(self.owner as *mut Key) = crate::programs::SYSTEM;
+        }
+        Ok(())
     }
 }
 
@@ -205,6 +237,17 @@ pub fn rent_exempt(size: u64) -> Result<u64, Error> {
         return Err(Error::Overflow);
     }
     Ok((size + 128).wrapping_mul(rent[0]).wrapping_mul(2))
+}
+
+/// Seconds since 1970 by the cluster's clock.
+pub fn now() -> Result<u32, Error> {
+    let mut clock = [0; 5];
+    // SAFETY: the system variable has 40 bytes.
+    let code = unsafe { syscalls::sol_get_clock_sysvar(&mut clock) };
+    if code != 0 {
+        return Err(Error::CpiFailed);
+    }
+    u32::try_from(clock[4]).map_err(|_| Error::Overflow)
 }
 
 /// Log an event's bytes where Anchor's clients look for them.

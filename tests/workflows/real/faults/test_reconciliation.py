@@ -10,7 +10,7 @@ from solders.keypair import Keypair
 from temporalio.exceptions import ApplicationError
 
 from activities.sides import MovedOn, Sides
-from chain.keys import Signer
+from chain.keys import KeypairSigner
 from core.batches import BatchStatus
 from matcher.commands import FinishWithdrawal, RegisterAgent, ReserveWithdrawal
 
@@ -32,9 +32,9 @@ async def perpdex(network: Any, *arguments: str) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(), errors.decode()
 
 
-async def depositor(network: Any, until: Any) -> tuple[Signer, int, Any]:
+async def depositor(network: Any, until: Any) -> tuple[KeypairSigner, int, Any]:
     """An owner with tokens, its account, and its slot, which the worker opened."""
-    owner = Signer(Keypair())
+    owner = KeypairSigner(Keypair())
     registered = await network.door.command(RegisterAgent(str(owner.pubkey), "saver"))
     account = registered.event("AgentRegistered")["account"]
     await network.give(owner.pubkey, 1_000 * USDC)

@@ -1,0 +1,81 @@
+"""What bounds the operator's key on chain: settings of the escrow, how much co-signed withdrawals may take, and loss limits."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from solders.pubkey import Pubkey
+
+MICRO: Final = 1_000_000
+UNLIMITED: Final = 2**32 - 1
+"""The loss limit on chain of whoever set none."""
+HOUR_S: Final = 3_600
+DAY_S: Final = 86_400
+PROPOSAL_GRACE_S: Final = 7 * DAY_S
+"""Seconds for which a proposal can be executed once its timelock has run out."""
+_SHARE_ONE: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Floors in micro-USDC, shares in parts per million of what the escrow holds, the rest in seconds.
+
+    `timelock` is longer than `exit_delay` and `limit_delay`: what lies between is the time to notice a proposal.
+    """
+
+    hour_floor: int
+    day_floor: int
+    hour_share: int
+    day_share: int
+    exit_delay: int
+    timelock: int
+    loss_window: int
+    limit_delay: int
+
+
+DEFAULT_LIMITS: Final = Limits(
+    hour_floor=1_000_000 * MICRO,
+    day_floor=10_000_000 * MICRO,
+    hour_share=10_000,
+    day_share=100_000,
+    exit_delay=3 * DAY_S,
+    timelock=7 * DAY_S,
+    loss_window=DAY_S,
+    limit_delay=DAY_S,
+)
+"""Outflow as dYdX v4 limits it: 1 % an hour and 10 % a day, or a million and ten million USDC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that changes only by a proposal."""
+
+    admin: Pubkey
+    operator: Pubkey
+    guardian: Pubkey
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Settings that anyone may put into effect from second `ready_at` on, until `PROPOSAL_GRACE_S` later."""
+
+    number: int
+    ready_at: int
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Outflow:
+    """Co-signed withdrawals within hour or day number `window` since 1970: `used` of them in micro-USDC; the escrow held `base` at the
+    first one."""
+
+    base: int
+    used: int
+    window: int
+
+
+def outflow_left(outflow: Outflow, now_s: int, length_s: int, held: int, share: int, floor: int) -> int:
+    """Micro-USDC that co-signed withdrawals may still take in the window of `length_s` around `now_s`. Rounded down."""
+    same = outflow.window == now_s // length_s
+    base, used = (outflow.base, outflow.used) if same else (held, 0)
+    return max(0, max(floor, base * share // _SHARE_ONE) - used)

@@ -1,0 +1,178 @@
+"""The client's side of exits, limits, closing and governance, on a chain whose delays are seconds."""
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Any
+
+from solders.pubkey import Pubkey
+
+from chain.events import (
+    AccountClosed,
+    BatchAborted,
+    BatchCarried,
+    BatchSealed,
+    Initialized,
+    LossLimitSet,
+    PageClosed,
+    PageCreated,
+    PageSettled,
+    PageShort,
+    PauseSet,
+    ProposalCancelled,
+    ProposalExecuted,
+    Proposed,
+    WithdrawalClaimed,
+    WithdrawalRequestCancelled,
+    WithdrawalRequested,
+    parse_events,
+)
+from chain.limits import UNLIMITED, Settings
+from chain.localnet.genesis import PROGRAM_ID
+from chain.owner_transactions import EVERYTHING
+from chain.send import Refused
+
+ROOT = bytes(range(32))
+
+
+async def events_of(world: Any, building: Any) -> list[Any]:
+    landed = await world.land(building)
+    receipt = await world.escrow.view.receipt(landed.signature)
+    return list(parse_events(receipt.logs, PROGRAM_ID))
+
+
+async def code(world: Any, building: Any) -> str:
+    fate = await world.fate(building)
+    assert isinstance(fate, Refused), fate
+    return fate.code
+
+
+async def until_it_lands(world: Any, build: Any, refusal: str) -> list[Any]:
+    """Ask again while the chain's clock has not got there."""
+    while True:
+        fate = await world.fate(build())
+        if not isinstance(fate, Refused):
+            receipt = await world.escrow.view.receipt(fate.signature)
+            return list(parse_events(receipt.logs, PROGRAM_ID))
+        assert fate.code == refusal
+        await asyncio.sleep(0.1)
+
+
+async def test_an_owner_leaves_alone(hasty: Any) -> None:
+    escrow, owner = hasty.escrow, await hasty.agent(16, 5_000)
+    await hasty.land(escrow.build_deposit(owner, 0, 2, 5_000))
+    place = (0, 2, owner.pubkey, 16)
+    [asked] = await events_of(hasty, escrow.owner.build_request_withdrawal(owner, 0, 2, 10))
+    assert asked == WithdrawalRequested(*place, 10, asked.exit_at)
+    assert await events_of(hasty, escrow.owner.build_cancel_withdrawal_request(owner, 0, 2)) == [
+        WithdrawalRequestCancelled(*place, 10, asked.exit_at)
+    ]
+    await hasty.land(escrow.owner.build_request_withdrawal(owner, 0, 2))
+    slot = (await escrow.view.slot_of(16)).slot
+    assert slot.pending == EVERYTHING
+    assert slot.exit_at >= asked.exit_at
+    claim = await until_it_lands(
+        hasty, lambda: escrow.owner.build_claim_withdrawal(owner, 0, 2), "WithdrawalNotReady"
+    )
+    assert claim == [WithdrawalClaimed(*place, 5_000, EVERYTHING)]
+    state = await escrow.view.escrow_state()
+    assert (state.exits, state.held, await escrow.view.vault_amount()) == (5_000, 0, 0)
+    assert await events_of(hasty, escrow.owner.build_close_account(owner, 0, 2)) == [AccountClosed(*place, 1)]
+
+
+async def test_limits_read_as_they_are_enforced(hasty: Any) -> None:
+    escrow, operator = hasty.escrow, hasty.operator
+    owner, other = await hasty.agent(16, 50_000_000), await hasty.agent(17, 1_000)
+    await hasty.land(escrow.build_deposit(owner, 0, 2, 50_000_000))
+    await hasty.land(escrow.build_deposit(other, 0, 3, 100))
+    state = await escrow.view.escrow_state()
+    most = state.withdrawable(int(time.time()))
+    assert most == 500_001
+    await hasty.land(escrow.build_withdraw(operator, other, 0, 3, 100, 1))
+    assert await code(hasty, escrow.build_withdraw(operator, owner, 0, 2, most, 1)) == "OutflowLimited"
+    await hasty.land(escrow.build_withdraw(operator, owner, 0, 2, most - 100, 1))
+    assert (await escrow.view.escrow_state()).withdrawable(int(time.time())) in (0, 495_000)
+    [limited] = await events_of(hasty, escrow.owner.build_set_loss_limit(owner, 0, 2, 1))
+    assert limited == LossLimitSet(0, 2, owner.pubkey, 16, 1, limited.effective_at)
+    slot = (await escrow.view.slot_of(16)).slot
+    assert (slot.loss_limit, slot.next_limit, slot.next_limit_at) == (None, 1_000_000, limited.effective_at)
+    assert slot.may_lose(limited.effective_at - 1, 60) == slot.balance
+    assert slot.may_lose(limited.effective_at, 60) == 1_000_000
+    await asyncio.sleep(max(0.0, limited.effective_at + 1 - time.time()))
+    await hasty.land(escrow.build_open_batch(operator, 1, ROOT, 1))
+    deltas = [(2, -1_500_000), (3, 1_500_000)]
+    assert await events_of(hasty, escrow.build_settle_page(operator, 1, 0, deltas)) == [
+        PageSettled(1, 0, 1_000_000, 1_000_000, 500_000, 500_000),
+        PageShort(1, 0, ((2, -500_000), (3, 500_000))),
+    ]
+    assert await events_of(hasty, escrow.build_seal_batch(operator, 1)) == [
+        BatchSealed(1, ROOT, 1, 2_000_000, 500_000)
+    ]
+    assert (await escrow.view.slot_of(17)).slot.unapplied == 500_000
+    [lifted] = await events_of(hasty, escrow.owner.build_set_loss_limit(owner, 0, 2, None))
+    assert lifted.limit == UNLIMITED
+    assert (await escrow.view.slot_of(16)).slot.loss_limit is None
+
+
+async def test_settings_change_by_a_proposal_that_everybody_sees(hasty: Any) -> None:
+    escrow, admin = hasty.escrow, hasty.operator
+    now = (await escrow.view.escrow_state()).settings
+    new = Settings(
+        now.admin, Pubkey.new_unique(), hasty.node.funded().pubkey, replace(now.limits, exit_delay=2)
+    )
+    [proposed] = await events_of(hasty, escrow.governance.build_propose(admin, new))
+    assert proposed == Proposed(1, proposed.ready_at, new)
+    assert await events_of(hasty, escrow.governance.build_cancel_proposal(admin)) == [ProposalCancelled(1)]
+    assert (await escrow.view.escrow_state()).proposal is None
+    await hasty.land(escrow.governance.build_propose(admin, new))
+    pending = (await escrow.view.escrow_state()).proposal
+    assert (pending.number, pending.settings) == (2, new)
+    anyone = hasty.node.funded()
+    executed = await until_it_lands(
+        hasty, lambda: escrow.governance.build_execute_proposal(anyone), "ProposalNotReady"
+    )
+    assert executed == [ProposalExecuted(2, new)]
+    state = await escrow.view.escrow_state()
+    assert (state.settings, state.proposal, state.creator) == (new, None, admin.pubkey)
+
+
+async def test_the_guardian_pauses_and_the_operator_gives_a_batch_up(hasty: Any) -> None:
+    escrow, operator = hasty.escrow, hasty.operator
+    owner = await hasty.agent(16, 100)
+    await hasty.land(escrow.build_deposit(owner, 0, 2, 100))
+    await hasty.land(escrow.build_open_batch(operator, 1, ROOT, 1))
+    assert await events_of(hasty, escrow.governance.build_set_pause(operator, True)) == [PauseSet(True)]
+    assert (await escrow.view.escrow_state()).paused
+    assert await code(hasty, escrow.build_settle_page(operator, 1, 0, [(2, -1)])) == "Paused"
+    assert await events_of(hasty, escrow.build_abort_batch(operator, 1)) == [BatchAborted(1)]
+    await hasty.land(escrow.governance.build_set_pause(operator, False))
+    await hasty.land(escrow.build_open_batch(operator, 1, ROOT, 1))
+    await hasty.land(escrow.build_settle_page(operator, 1, 0, [(2, -7)]))
+    assert await events_of(hasty, escrow.build_carry_batch(operator, 1)) == [
+        BatchSealed(1, ROOT, 1, 7, 0),
+        BatchCarried(1, 7),
+    ]
+    snapshot = await escrow.view.snapshot("confirmed")
+    assert snapshot.promised == snapshot.vault == 100
+
+
+async def test_pages_come_and_go(hasty: Any) -> None:
+    escrow, operator = hasty.escrow, hasty.operator
+    assert await events_of(hasty, escrow.build_create_page(operator, 1)) == [PageCreated(1, operator.pubkey)]
+    payer = (await escrow.view.page(1)).payer
+    assert await events_of(hasty, escrow.build_close_page(operator, 1, payer)) == [
+        PageClosed(1, operator.pubkey)
+    ]
+    assert await escrow.view.page(1) is None
+
+
+async def test_a_new_escrow_tells_of_itself(hasty: Any) -> None:
+    newcomer = hasty.through(hasty.escrow.client)
+    admin = hasty.node.funded()
+    other = type(newcomer)(newcomer.client, PROGRAM_ID, admin.pubkey, newcomer.mint)
+    key = admin.pubkey
+    build = other.build_initialize(admin, operator=key, guardian=key, treasury=key, insurance=key)
+    initialized, page = await events_of(hasty, build)
+    state = await other.view.escrow_state()
+    assert initialized == Initialized(other.addresses.escrow, other.mint, state.settings)
+    assert page == PageCreated(0, admin.pubkey)

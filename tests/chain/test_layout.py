@@ -1,0 +1,105 @@
+"""The hand-written layouts against the program's own description, on bytes that differ everywhere."""
+
+import hashlib
+import random
+from typing import Any
+
+import pytest
+from anchorpy.coder.accounts import AccountsCoder
+
+from chain.deltas import SLOTS_PER_PAGE
+from chain.idl import escrow_idl
+from chain.layout import (
+    ESCROW_BYTES,
+    ESCROW_VERSION,
+    PAGE_BYTES,
+    LayoutMismatch,
+    Slot,
+    decode_escrow,
+    decode_page,
+)
+from chain.limits import UNLIMITED, Limits, Outflow, Settings, outflow_left
+
+VERSION_AT, USED_AT = 383, 84
+
+
+def noise(kind: str, size: int, *fixed: tuple[int, bytes]) -> bytes:
+    data = bytearray(random.Random(kind).randbytes(size))
+    data[:8] = hashlib.sha256(f"account:{kind}".encode()).digest()[:8]
+    for at, value in fixed:
+        data[at : at + len(value)] = value
+    return bytes(data)
+
+
+def settings_of(described: Any) -> Settings:
+    limits = Limits(*(getattr(described.limits, name) for name in Limits.__dataclass_fields__))
+    return Settings(described.admin, described.operator, described.guardian, limits)
+
+
+def test_the_escrow_reads_as_described() -> None:
+    raw = noise("Escrow", ESCROW_BYTES, (VERSION_AT, bytes([ESCROW_VERSION])))
+    described, state = AccountsCoder(escrow_idl()).decode(raw), decode_escrow(raw)
+    assert state.settings == settings_of(described.settings)
+    assert state.proposal is not None
+    assert state.proposal.settings == settings_of(described.proposal)
+    assert (state.proposal.ready_at, state.proposal.number) == (described.proposal_ready, described.proposals)
+    for ours, theirs in ((state.hour, described.hour), (state.day, described.day)):
+        assert ours == Outflow(theirs.base, theirs.used, theirs.window)
+    assert state.roots == b"".join(bytes(root) for root in described.roots)
+    assert state.root == bytes(described.root)
+    assert state.paused is bool(described.paused)
+    read = {"settings", "proposal", "hour", "day", "roots", "root", "paused"}
+    for name in state.__dataclass_fields__.keys() - read:
+        assert getattr(state, name) == getattr(described, name), name
+
+
+def test_a_page_reads_as_described() -> None:
+    raw = noise("Page", PAGE_BYTES, (USED_AT, SLOTS_PER_PAGE.to_bytes(4, "little")))
+    described, page = AccountsCoder(escrow_idl()).decode(raw), decode_page(raw)
+    assert (page.index, page.last_batch, page.payer) == (
+        described.index,
+        described.last_batch,
+        described.payer,
+    )
+    assert page.full
+    for number, (slot, theirs) in enumerate(zip(page.slots, described.slots, strict=True)):
+        expected = {name: getattr(theirs, name) for name in Slot.__dataclass_fields__ if name != "index"}
+        expected |= {"index": number}
+        expected |= {name: expected[name] * 1_000_000 for name in ("loss_limit", "next_limit")}
+        assert slot == Slot(**expected)
+    assert page.total == sum(slot.balance for slot in page.slots)
+
+
+def test_an_escrow_of_another_version_says_so() -> None:
+    with pytest.raises(LayoutMismatch, match="another version than 2"):
+        decode_escrow(noise("Escrow", ESCROW_BYTES, (VERSION_AT, b"\1")))
+
+
+def slot_with(**fields: Any) -> Slot:
+    return Slot(0, None, 16, 500, 0, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("slot", "expected"),
+    [
+        (slot_with(), 500),
+        (slot_with(loss_limit=300), 300),
+        (slot_with(loss_limit=300, loss_used=100, loss_window=10), 200),
+        (slot_with(loss_limit=300, loss_used=100, loss_window=9), 300),
+        (slot_with(loss_limit=300, loss_used=400, loss_window=10), 0),
+        (slot_with(loss_limit=300, next_limit=50, next_limit_at=1_001), 300),
+        (slot_with(loss_limit=300, next_limit=50, next_limit_at=1_000), 50),
+        (slot_with(next_limit=0, next_limit_at=1_000), 0),
+    ],
+)
+def test_what_settlement_may_take(slot: Slot, expected: int) -> None:
+    assert slot.may_lose(1_000, 100) == expected
+
+
+def test_what_co_signed_withdrawals_may_take() -> None:
+    spent = Outflow(base=10_000, used=30, window=5)
+    assert outflow_left(spent, 599, 100, 50_000, 10_000, 60) == 70
+    assert outflow_left(spent, 600, 100, 50_001, 10_000, 60) == 500
+    assert outflow_left(spent, 599, 100, 50_000, 1_000, 60) == 30
+    assert outflow_left(spent, 599, 100, 50_000, 1_000, 20) == 0
+    assert UNLIMITED == 2**32 - 1

@@ -1,0 +1,114 @@
+"""What a thief of each key gets, computed in advance, and taken as fast as the program lets him."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+IDL = Path(__file__).parents[2] / "contracts" / "solana" / "escrow" / "idl.json"
+ERRORS = {error["name"]: error["code"] for error in json.loads(IDL.read_text())["errors"]}
+USDC = 1_000_000
+WINDOW, LIMIT_DELAY, EXIT_DELAY, TIMELOCK, HOUR, DAY = 600, 900, 3_600, 7_200, 3_600, 86_400
+BALANCE, LIMIT = 100 * USDC, 4 * USDC
+VICTIMS, THIEF = (2, 3), 4
+
+
+def delta(slot: int, amount: int) -> bytes:
+    value = abs(amount) << 1 | (amount < 0)
+    out = [slot]
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+@pytest.fixture
+def robbed(escrow):
+    """Two victims with 100 USDC and a loss limit of 4 USDC a window each, and a thief's slot; a window, an hour and a day begin."""
+    for number, slot in enumerate(VICTIMS):
+        escrow.wallet(escrow.owners[number], BALANCE)
+        assert escrow.deposit(number, slot, BALANCE - 1_000) is None
+        assert escrow.owns(number, "set_loss_limit", slot, LIMIT // USDC) is None
+    escrow.wallet(escrow.owners[2], 0)
+    assert escrow.open(2, 66) is None
+    escrow.wait(LIMIT_DELAY)
+    escrow.wait(DAY - escrow.now % DAY)
+    return escrow
+
+
+def rob(escrow) -> None:
+    """A batch that wants everything of everybody."""
+    id = escrow.state().sealed_batch + 1
+    assert escrow.open_batch(id, 1) is None
+    wanted = b"".join(delta(slot, -BALANCE) for slot in VICTIMS) + delta(THIEF, len(VICTIMS) * BALANCE)
+    assert escrow.settle(id, wanted) is None, escrow.logs
+    assert escrow.seal(id) is None
+
+
+@pytest.mark.parametrize("windows", [1, 3, 25, 40])
+def test_the_operators_key_takes_the_loss_limits_until_the_guardian_pauses(robbed, windows):
+    escrow = robbed
+    for _ in range(windows):
+        rob(escrow)
+        rob(escrow)
+        escrow.wait(WINDOW)
+    assert escrow.by(escrow.guardian, "set_pause", True) is None
+    assert escrow.open_batch(escrow.state().sealed_batch + 1, 1) == ERRORS["Paused"]
+    lost = len(VICTIMS) * min(BALANCE, windows * LIMIT)
+    assert escrow.balances() == [0, 0, BALANCE - lost // 2, BALANCE - lost // 2, lost]
+    # What is left of it, the victims take out, whatever the thief does.
+    for number, slot in enumerate(VICTIMS):
+        assert escrow.owns(number, "request_withdrawal", slot, 2**64 - 1) is None
+    escrow.wait(EXIT_DELAY)
+    for number, slot in enumerate(VICTIMS):
+        assert escrow.owns(number, "claim_withdrawal", slot) is None
+    assert escrow.tokens(escrow.vault) == lost
+
+
+def test_with_the_operators_key_the_loot_leaves_at_the_outflow_limit(robbed):
+    """The larger of 1 USDC and 1 % an hour, and of 3 USDC and 10 % a day; all else takes the exit delay."""
+    escrow = robbed
+    for _ in range(25):
+        rob(escrow)
+        escrow.wait(WINDOW)
+    escrow.wait(DAY - escrow.now % DAY)
+    day_cap, taken = 2 * BALANCE // 10, 0
+    for number in range(1, 24):
+        hour_cap = (2 * BALANCE - taken) // 100
+        assert escrow.withdraw(2, THIEF, hour_cap + 1, number) == ERRORS["OutflowLimited"]
+        if amount := min(hour_cap, day_cap - taken):
+            assert escrow.withdraw(2, THIEF, amount, number) is None
+        taken += amount
+        escrow.wait(HOUR)
+    assert escrow.state().withdrawals == taken == day_cap
+
+
+def test_the_guardians_key_stops_batches_and_costs_nothing(robbed):
+    escrow = robbed
+    assert escrow.by(escrow.guardian, "set_pause", True) is None
+    assert escrow.withdraw(0, 2, USDC, 1) is None
+    assert escrow.owns(1, "request_withdrawal", 3, 2**64 - 1) is None
+    escrow.wait(EXIT_DELAY)
+    assert escrow.owns(1, "claim_withdrawal", 3) is None
+    assert escrow.propose(guardian=escrow.owners[3].pubkey()) is None
+    escrow.wait(TIMELOCK)
+    assert escrow.by(escrow.owners[3], "execute_proposal") is None
+    by_new = {"guardian": escrow.owners[3].pubkey()}
+    assert escrow.by(escrow.owners[3], "set_pause", False, **by_new) is None
+    rob(escrow)
+
+
+def test_the_admins_key_takes_only_from_those_who_stay(robbed):
+    """Whoever asks to leave within timelock less exit delay of the proposal is gone before the thief is the operator."""
+    escrow, thief = robbed, robbed.owners[2]
+    assert escrow.propose(operator=thief.pubkey(), loss_window=60) is None
+    escrow.wait(TIMELOCK - EXIT_DELAY)
+    assert escrow.owns(0, "request_withdrawal", 2, 2**64 - 1) is None
+    escrow.wait(EXIT_DELAY - 1)
+    assert escrow.by(thief, "execute_proposal") == ERRORS["ProposalNotReady"]
+    escrow.wait(1)
+    assert escrow.owns(0, "claim_withdrawal", 2) is None
+    assert escrow.by(thief, "execute_proposal") is None
+    escrow.operator = thief
+    rob(escrow)
+    assert escrow.balances() == [0, 0, 0, BALANCE - LIMIT, LIMIT]
