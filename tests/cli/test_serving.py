@@ -116,7 +116,7 @@ WRONG = {
     "no name": ({"API_HOST": "0.0.0.0"}, "PUBLIC_HOST must say"),
     "no recording": ({"PRICE_RECORDING": "/nowhere"}, "/nowhere"),
     "no hand-overs": ({"PYTH_HAND_OVERS": "/nowhere", "PYTH_URL": "http://127.0.0.1:1"}, "/nowhere"),
-    "open key": ({"OPERATOR_KEY": __file__}, "chmod 600"),
+    "open key": ({"OPERATOR_KEY": f"file:{__file__}"}, "chmod 600"),
     "taken port": ({"API_PORT": "{taken}"}, "in use"),
 }
 

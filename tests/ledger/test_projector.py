@@ -217,19 +217,17 @@ def test_racing_projectors_that_lose_their_connections_write_everything_once(pos
     assert tables(postgres_url) == raced
 
 
-def test_catching_up_is_faster_than_trading(postgres_url, history_of):
-    """A floor far below what a quiet machine does (about 35,000 events a second), so that only a change of kind fails it."""
+def test_catching_up_takes_a_transaction_for_each_piece_and_not_for_each_record(postgres_url, history_of):
     records = history_of(5, 12_000)
     projector = Projector(postgres_url)
     clock = psycopg.connect(postgres_url, autocommit=True)
-    projector.apply(records[:100])
-    began = clock.execute("select clock_timestamp()").fetchone()
-    for start in range(100, len(records), 5_000):
+    began = clock.execute("select pg_current_xact_id()::text::bigint").fetchone()[0]
+    pieces = range(0, len(records), 5_000)
+    for start in pieces:
         projector.apply(records[start : start + 5_000])
-    ended = clock.execute("select clock_timestamp()").fetchone()
-    rate = len(records) / (ended[0] - began[0]).total_seconds()
-    print(f"{rate:.0f} events/s")
-    assert rate > 5_000
+    ended = clock.execute("select pg_current_xact_id()::text::bigint").fetchone()[0]
+    # Other databases of this server have transactions of their own.
+    assert len(pieces) < ended - began < len(records) / 50
     projector.close()
     clock.close()
 

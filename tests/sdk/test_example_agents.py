@@ -62,6 +62,9 @@ async def test_makers_and_traders_trade(exchange: Any, tmp_path: Path) -> None:
     assert all(ms > 0 for *_, ms in answers)
     assert sum(line["unknown"] for line in traders if line["type"] == "answers") == 0
     fills = {fill for answer in answers for fill in answer[3]}
-    assert len(fills) == exchange.engine.state.last_fill
+    filled_at_all = set(range(1, exchange.engine.state.last_fill + 1))
+    assert fills <= filled_at_all
+    # The clock stops each of three traders within one request at most, which each of two makers fills once at most.
+    assert len(filled_at_all - fills) <= 6
     assert conserved(exchange.engine.state)
     assert positions_zero_sum(exchange.engine.state)
