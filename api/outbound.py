@@ -9,6 +9,7 @@ from api.outbound_risk import RISK
 from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, usdc
 from core import events as e
 from core.batches import BatchStatus
+from core.debt_events import DebtCovered, came_to
 from core.events import Event
 from core.funding import HOUR
 from core.funding_events import paid_by
@@ -185,6 +186,13 @@ class Outbound:
             shared=usdc(end.shared),
         )
 
+    def _covered(self, account: int, head: tuple[int, int, int], event: DebtCovered) -> out.Numbered:
+        return out.DebtCovered(
+            *head,
+            role="debtor" if event.account == account else "payer",
+            amount=usdc(came_to(event, account)),
+        )
+
     def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> out.Numbered:
         return self.closed(event, head)
 
@@ -201,5 +209,6 @@ PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], 
     e.RequestClosed: Outbound._closed,
     e.FundingSettled: Outbound._funding,
     MarketSettled: Outbound._settled,
+    DebtCovered: Outbound._covered,
 }
 """Every durable event that `core.events.concerns` gives to an account, but those of `api.outbound_risk`."""

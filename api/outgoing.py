@@ -226,6 +226,14 @@ class MarketSettled(Numbered, frozen=True, tag="market_settled"):
     shared: str
 
 
+class DebtCovered(Numbered, frozen=True, tag="debt_covered"):
+    """A debt of an account that held nothing was paid. As its `debtor` the account got `amount`; as a `payer` it gave that
+    much (negative), because the insurance fund and the treasury did not have enough."""
+
+    role: Literal["debtor", "payer"]
+    amount: str
+
+
 class Closed(Numbered, frozen=True, tag="closed"):
     """The final answer to a request.
 

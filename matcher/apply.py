@@ -10,12 +10,14 @@ from core.mark_price import Basis
 from core.netting import net
 from core.quantities import Nanos
 from matcher.apply_book import BOOK_APPLIERS, Applier
+from matcher.apply_debts import DEBT_APPLIERS, DEBT_PAUSE_APPLIERS
 from matcher.apply_funding import FUNDING_APPLIERS
 from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
 from matcher.apply_markets import MARKET_APPLIERS
 from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
 from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
+from matcher.owed import kept_of_hours
 from matcher.state import Account, Cut, Exchange
 
 
@@ -91,7 +93,7 @@ def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
     account.balance += event.amount
     account.settled += event.amount
     account.deposited += event.amount
-    state.watch.dirty.add(event.account)
+    state.watch.paid_in(event.account)
     state.deposited += event.amount
     state.deposits[event.key] = event.account
 
@@ -168,7 +170,8 @@ def _keep(account: Account, event: e.RequestClosed) -> None:
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     settling = [account for account in state.accounts.values() if account.page >= 0]
     equities = {account.id: state.margin_of(account).equity for account in settling}
-    state.breakers.negative = {id for id, equity in equities.items() if equity < 0}
+    for kept, amount in kept_of_hours(state).items():
+        equities[kept] += amount
     deltas = net({account.id: account.settled for account in settling}, equities)
     for id, delta in deltas.items():
         state.accounts[id].settled += delta
@@ -208,9 +211,11 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.SessionsRevoked: _sessions_revoked,
     **LIQUIDATION_APPLIERS,
     **FUNDING_APPLIERS,
+    **DEBT_APPLIERS,
 }
 _APPLIERS: Final = (
     BOOK_APPLIERS
     | PAUSE_APPLIERS
+    | DEBT_PAUSE_APPLIERS
     | {kind: _numbered(applier) for kind, applier in (_DURABLE_APPLIERS | MARKET_APPLIERS).items()}
 )

@@ -87,7 +87,8 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
     state.watch.suspect(INSURANCE)
     if event.positions:
         state.change_open_interest(market, -state.open_interest[market])
-    state.funding[market].give_up()
+    state.funding[market].stop()
+    state.follow_hours()
     state.statuses[market] = MarketStatus.SETTLED
     state.breakers.closing.setdefault(market, event.at)
     state.follow_index(market)

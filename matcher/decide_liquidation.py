@@ -123,16 +123,16 @@ def waterfall_step(state: Exchange, account: Account) -> Auction | Takeover | De
     terms = {market: markets[market].liquidation for market in account.positions}
     ticks = {market: markets[market].value_per_tick_lot for market in account.positions}
     if account is fund:
-        step = next_step(fund.balance - floor, fund.positions, state.marks, terms, ticks, False)
+        step = next_step(state.funds(fund) - floor, fund.positions, state.marks, terms, ticks, False)
         return Deleverage(_fund_part(state, fund)) if isinstance(step, Deleverage) else step
     equity = state.margin_of(account).equity
-    takes = fund_can_hold(fund.balance, fund.positions, equity, account.positions, state.marks, floor)
-    return next_step(account.balance, account.positions, state.marks, terms, ticks, takes)
+    takes = fund_can_hold(state.funds(fund), fund.positions, equity, account.positions, state.marks, floor)
+    return next_step(state.funds(account), account.positions, state.marks, terms, ticks, takes)
 
 
 def _fund_part(state: Exchange, fund: Account) -> Part:
     """The fund's own first position, at the mark: others pay for it only what keeps the fund from ending below zero."""
-    part = bankruptcy_parts(fund.balance, fund.positions, state.marks)[0]
+    part = bankruptcy_parts(state.funds(fund), fund.positions, state.marks)[0]
     if state.margin_of(fund).equity < 0:
         return part
     return replace(part, value=MicroUsdc(part.size * state.marks[part.market].value_per_lot))

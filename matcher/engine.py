@@ -92,6 +92,8 @@ class Engine:
                 reply(Rejection(Code.OVERLOADED, "The exchange is busy: try again shortly."))
             return
         at = self.last_at = max(self.clock(), self.last_at)
+        if 0 < self.state.hour_due <= at and type(command) is not c.Advance:
+            self._end_hours(at)
         outcome = decide(self.state, command, at)
         if isinstance(outcome, Rejection):
             if reply is not None:
@@ -101,6 +103,13 @@ class Engine:
             self._answer(self._journal.sequence, reply, outcome)
             return
         self._run(outcome, reply)
+
+    def _end_hours(self, at: int) -> None:
+        """Have hours of funding end before anything else happens: what is owed from then on counts in whatever comes next."""
+        while 0 < self.state.hour_due <= at:
+            outcome = decide(self.state, c.Advance(), at)
+            assert isinstance(outcome, list)
+            self._run(outcome, None)
 
     async def ask(self, command: c.Command) -> Outcome:
         """`submit` as a coroutine."""

@@ -7,15 +7,17 @@ from core.operator_events import EXCHANGE, OpenInterestJumped
 from matcher.state import Exchange
 
 
-def withdrawals_gated(state: Exchange) -> str:
-    """Why no withdrawal is reserved now; empty when they are.
+def below_zero(state: Exchange) -> list[int]:
+    """Every account that is below zero as things stand, ascending. Costs what these cost, and those that were at their last look."""
+    state.watch.look(state)
+    return sorted(id for id in state.watch.below_zero if state.margin_of(state.accounts[id]).equity < 0)
 
-    Costs what the accounts cost that are being liquidated or were seen below zero by the last cut: almost always none.
-    """
+
+def withdrawals_gated(state: Exchange) -> str:
+    """Why no withdrawal is reserved now; empty when they are."""
     if state.breakers.held:
         return "The operator holds withdrawals."
-    suspects = state.breakers.negative | state.liquidations.keys()
-    if any(state.margin_of(state.accounts[id]).equity < 0 for id in suspects):
+    if below_zero(state):
         return "An account is below zero: withdrawals go on once its debt is paid."
     return ""
 

@@ -133,6 +133,7 @@ def load(data: bytes) -> Exchange:
     for going in image.liquidations:
         state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.fills)
         state.watch.suspect(going.account)
+    state.follow_hours()
     for id in state.markets:
         state.follow_index(id)
     state.deposits = dict(image.deposits)
@@ -250,7 +251,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
     for closed in image.closed:
         account.keep(closed)
     account.warned = image.warned
-    if account.positions or account.warned:
+    if account.positions or account.warned or account.balance < 0:
         state.watch.suspect(account.id)
     state.accounts[account.id] = account
     if account.page >= 0:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 TAKEOVER_LEVEL: Final = 1_500_000
 """Maintenance as a share of equity, parts per million, above which the insurance fund takes over: two thirds the other way round."""
+ZERO_LEVEL: Final = 1 << 60
+"""The same of an account that has as good as nothing left."""
 _ENTRIES_MIN: Final = 64
+_STILL: Final = (0, 0)
 
 Entry = tuple[int, int, int]
 """A mark in ticks (negated where the highest comes first), an account, and the stamp of its last look."""
@@ -86,8 +89,11 @@ _riskiest_first: Final = cmp_to_key(_compare)
 class Watch:
     """`dirty` accounts need a look: at once when `urgent`, else when a mark moves. `due` are those to liquidate or to go on with,
     `ranked` has them in order; `warned` are those whose warning level changed. `awaited` are the (market, action) whose price is not
-    trusted and `waiting` the accounts that wait for a market's next one. A look gives an account a new stamp, and entries with another
-    are outdated.
+    trusted and `waiting` the accounts that wait for a market's next one. `below_zero` were below zero at their last look; whoever is,
+    is among them. `debtors` are those that hold nothing, `unpaid` those whose debt nobody can pay. A look gives an account a new
+    stamp, and entries with another are outdated.
+
+    `drifts` are the ticks that a lot's holders have come to owe in funding, longs and shorts: entries are of marks and drift together.
 
     A fill, a deposit or a withdrawal never makes an account liquidatable: margin is checked before. So they may wait.
     """
@@ -95,6 +101,7 @@ class Watch:
     def __init__(self) -> None:
         self.below: dict[int, Edges] = {}
         self.above: dict[int, Edges] = {}
+        self.drifts: dict[int, tuple[int, int]] = {}
         self.stamps: dict[int, int] = {}
         self.stamp = 0
         self.dirty: set[int] = set()
@@ -102,6 +109,9 @@ class Watch:
         self.due: set[int] = set()
         self.ranked: list[tuple[object, int, int]] = []
         self.warned: dict[int, None] = {}
+        self.below_zero: set[int] = set()
+        self.debtors: set[int] = set()
+        self.unpaid: set[int] = set()
         self.awaited: set[tuple[int, str]] = set()
         self.waiting: dict[int, set[int]] = {}
 
@@ -110,17 +120,30 @@ class Watch:
         self.dirty.add(account)
         self.urgent = True
 
+    def paid_in(self, account: int) -> None:
+        """Money came in from outside: the account's own, and there may be somebody now who can pay a debt."""
+        self.dirty.add(account)
+        if self.unpaid:
+            self.dirty |= self.unpaid
+            self.urgent = True
+
     def move(self, market: int, mark: int) -> None:
         """The market's mark is `mark` ticks now, or its price may have become good enough for those that wait for it."""
         dirty = self.dirty
         if market in self.below:
-            self.below[market].crossed(-mark, self.stamps, dirty)
-            self.above[market].crossed(mark, self.stamps, dirty)
-        dirty.update(self.due, self.warned)
+            longs, shorts = self.drifts.get(market, _STILL)
+            self.below[market].crossed(longs - mark, self.stamps, dirty)
+            self.above[market].crossed(mark + shorts, self.stamps, dirty)
+        dirty.update(self.due, self.warned, self.unpaid)
         if self.awaited:
             self.awaited = {one for one in self.awaited if one[0] != market}
             dirty |= self.waiting.pop(market, set())
         self.urgent = bool(dirty)
+
+    def drift(self, market: int, longs: int, shorts: int) -> None:
+        """Longs, or shorts, owe so many ticks of each lot from here on, as if the mark had moved against them."""
+        before = self.drifts.get(market, _STILL)
+        self.drifts[market] = before[0] + longs, before[1] + shorts
 
     def wait(self, market: int, action: str) -> None:
         """Whoever is due or to be warned gets another look, and waits if it is the market's price that is not trusted."""
@@ -130,10 +153,12 @@ class Watch:
 
     def look(self, state: "Exchange") -> None:
         """Give dirty accounts the look that they need now; changes nothing but what is kept here."""
-        if not self.urgent and self.dirty.isdisjoint(self.due) and self.warned.keys().isdisjoint(self.dirty):
+        waits = self.dirty.isdisjoint(self.due) and self.warned.keys().isdisjoint(self.dirty)
+        if not self.urgent and waits and self.dirty.isdisjoint(self.debtors):
             return
         looked_at = sorted(self.dirty)
-        self.due -= self.dirty
+        for known in (self.due, self.debtors, self.unpaid, self.below_zero):
+            known -= self.dirty
         self.dirty.clear()
         self.urgent = False
         if not self.due:
@@ -147,16 +172,27 @@ class Watch:
 
     def _look_at(self, state: "Exchange", account: "Account") -> None:
         going = state.liquidations.get(account.id)
-        if going is not None and going.request:
-            return  # When its auction closes it becomes dirty again.
-        if going is None and not account.positions and not account.warned:
-            return
+        if going is None and not account.positions:
+            if state.funds(account) < 0:
+                self.debtors.add(account.id)
+                self.below_zero.add(account.id)
+                return
+            if not account.warned:
+                return
         risk = state.standing(account)
+        if risk.equity < 0:
+            self.below_zero.add(account.id)
+        if going is not None and going.request:
+            # When its auction closes it becomes dirty again: meanwhile only whether it has anything left matters.
+            self._watch(state, account, risk, ZERO_LEVEL)
+            return
         now = stage(risk.equity, risk.maintenance)
         if going is not None and going.paused and (now is Stage.AUCTION or account.id == INSURANCE):
             self._watch(state, account, risk, TAKEOVER_LEVEL)
         elif going is not None or risk.liquidatable:
-            if not self._waits(account, Action.LIQUIDATE):
+            if self._waits(account, Action.LIQUIDATE):
+                self._watch(state, account, risk, ZERO_LEVEL)
+            else:
                 self.due.add(account.id)
                 place = _riskiest_first((risk.equity, risk.maintenance))
                 heappush(self.ranked, (place, account.id, self.stamp))
@@ -197,7 +233,8 @@ class Watch:
         if market not in self.below:
             self.below[market], self.above[market] = Edges(), Edges()
         edges = self.below[market] if below else self.above[market]
-        edges.push((-price if below else price, account, self.stamp), self.stamps)
+        longs, shorts = self.drifts.get(market, _STILL)
+        edges.push((longs - price if below else price + shorts, account, self.stamp), self.stamps)
 
     def riskiest(self) -> int | None:
         """The account to liquidate or to go on with next; it stays due until it gets a look."""

@@ -50,7 +50,7 @@ class Books:
         elif isinstance(event, m.TakenOver | m.Deleveraged):
             for moved in event.moved:
                 self._change(moved)
-        elif isinstance(event, m.Deposit | m.Funding):
+        elif isinstance(event, m.Deposit | m.Funding | m.DebtCovered):
             self.balance += micro(event.amount)
         elif isinstance(event, m.Withdrawal) and event.status != "paid":
             self.balance += micro(event.amount) * (-1 if event.status == "reserved" else 1)

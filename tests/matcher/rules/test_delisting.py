@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from core import events as e
 from core.accounts import CLEARING, INSURANCE
+from core.debt_events import DebtCovered
 from core.events import concerns, seen_by
 from core.market import MarketStatus
 from core.operator_events import MarketSettled, SettledPosition
@@ -135,6 +136,11 @@ def test_what_nobody_who_gained_has_stays_with_who_owes_it(world):
     end = end_of(world.play(FORCED))
     assert (end.fund, end.uncovered, world.balance(poor)) == (0, debt + left, -debt)
     assert world.state.margin_of(world.state.accounts[winner]).equity == -left
+    treasury = world.treasury
+    first, *_ = (event for event in world.pass_time(0) if isinstance(event, DebtCovered))
+    assert (first.account, first.debt, first.treasury, first.left) == (poor, debt, treasury, 0)
+    assert first.shares == ((rich, debt - treasury),)
+    assert (world.balance(poor), world.treasury) == (0, 0)
 
 
 def test_the_insurance_fund_closes_what_it_holds_and_pays_as_the_fund_only(world):
