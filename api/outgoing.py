@@ -306,7 +306,8 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
 
 
 class TakenOver(Numbered, frozen=True, tag="taken_over"):
-    """The insurance fund took every position over at its bankruptcy price; nothing is left, and nothing is owed."""
+    """The insurance fund took positions over at their bankruptcy prices: all, and then nothing is left and nothing is owed, but those
+    whose price was not trusted."""
 
     liquidation: int
     equity: str

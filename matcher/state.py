@@ -2,8 +2,6 @@
 
 from collections import deque
 
-from msgspec.structs import replace
-
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
@@ -280,13 +278,6 @@ class Exchange:
     def margin_of(self, account: Account) -> AccountRisk:
         """Equity and requirements of an account at the marks."""
         return account_risk(self.funds(account), account.positions, self.marks)
-
-    def standing(self, account: Account) -> AccountRisk:
-        """What an account's liquidation goes by: `margin_of`, of which the insurance fund's floor does not count."""
-        risk = self.margin_of(account)
-        if account.id == INSURANCE:
-            risk = replace(risk, equity=risk.equity - self.insurance_floor)
-        return risk
 
     def next_deadline(self) -> int:
         """Instant of the next thing to be done: in the past when an account is to be liquidated or warned; 0 when there is none."""

@@ -179,7 +179,7 @@ class Watch:
                 return
             if not account.warned:
                 return
-        risk = state.standing(account)
+        risk = state.margin_of(account)
         if risk.equity < 0:
             self.below_zero.add(account.id)
         if going is not None and going.request:
@@ -209,12 +209,16 @@ class Watch:
                 self._watch_recovery(state, account, risk)
 
     def _waits(self, account: "Account", action: Action) -> bool:
-        """Whether a market of the account's has no price that is trusted; it is looked at again with the market's next one."""
-        for market in account.positions:
-            if (market, action) in self.awaited:
-                self.waiting.setdefault(market, set()).add(account.id)
-                return True
-        return False
+        """Whether nothing can be done about the account, as no price is trusted that it takes; it is looked at again with the next.
+
+        A warning takes the prices of all that it holds, liquidation one.
+        """
+        without = [market for market in account.positions if (market, action) in self.awaited]
+        if not without or (action is Action.LIQUIDATE and len(without) < len(account.positions)):
+            return False
+        for market in without:
+            self.waiting.setdefault(market, set()).add(account.id)
+        return True
 
     def _watch(self, state: "Exchange", account: "Account", risk: AccountRisk, level: int) -> None:
         """Look again when the account may have come to `level`."""

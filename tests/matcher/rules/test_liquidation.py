@@ -395,18 +395,29 @@ def test_the_fund_sells_what_it_took_within_two_thirds_of_its_maintenance(crash)
     assert world.held(INSURANCE)[0] == 80_000
 
 
-def test_a_fund_in_trouble_is_deleveraged_at_the_mark_down_to_its_floor(crash):
+def test_a_fund_short_of_its_own_maintenance_is_deleveraged_at_the_mark(crash):
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    crash.mark(590_000)
+    assert world.held(INSURANCE)[0] == LOTS
+    events = crash.mark(580_500)
+    assert only(events, le.LiquidationStarted).account == INSURANCE
+    done = only(events, le.Deleveraged)
+    assert (done.account, done.value, done.left) == (INSURANCE, 580_500_000_000, 0)
+    assert world.balance(INSURANCE) == 3_500_000_000
+    assert only(events, le.LiquidationEnded).why == "deleveraged"
+
+
+def test_a_floor_stops_takeovers_and_closes_nobody_s_position(crash):
+    """Neither one that is raised above all that the fund has nor a mark that takes the fund below it."""
     world = crash.world
     world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
     world.play(c.SetInsuranceFloor(5_000_000_000))
     crash.mark(590_000)
-    assert world.held(INSURANCE)[0] == LOTS
-    events = crash.mark(585_000)
-    assert only(events, le.LiquidationStarted).account == INSURANCE
-    done = only(events, le.Deleveraged)
-    assert (done.account, done.value, done.left) == (INSURANCE, 585_000_000_000, 0)
-    assert world.balance(INSURANCE) == 8_000_000_000
-    assert only(events, le.LiquidationEnded).why == "deleveraged"
+    assert crash.mark(585_000) == []
+    world.play(c.SetInsuranceFloor(10**12))
+    assert crash.at_once() == []
+    assert (world.held(INSURANCE)[0], world.held(crash.maker)[0]) == (LOTS, -LOTS)
 
 
 def test_the_fund_s_own_sale_ends_when_it_is_liquidated_itself(crash):
@@ -415,8 +426,7 @@ def test_the_fund_s_own_sale_ends_when_it_is_liquidated_itself(crash):
     crash.mark(590_000)
     world.play(c.Subscribe(crash.maker, (1,)))
     (opened,) = world.play(c.SellInventory(1))
-    world.play(c.SetInsuranceFloor(10_000_000_000))
-    started, ended, *_ = crash.at_once()
+    started, ended, *_ = crash.mark(580_500)
     assert isinstance(started, le.LiquidationStarted)
     assert (ended.request, ended.outcome) == (opened.request, "cancelled")
     assert [request.opened.account for request in world.state.book.requests.values()] != [INSURANCE] * 2

@@ -49,7 +49,7 @@ class History:
     def do(self, command):
         """Play a command, and check what it did to those in trouble."""
         state = self.world.state
-        before = {id: state.standing(state.accounts[id]) for id in (*state.owned, INSURANCE)}
+        before = {id: state.margin_of(state.accounts[id]) for id in (*state.owned, INSURANCE)}
         sizes = {id: held_by(state, id) for id in before}
         outcome = self.world.do(command)
         for event in outcome if isinstance(outcome, list) else ():
@@ -167,12 +167,12 @@ def check_step(state, before, event):
     """`before` are equities and requirements before the command that brought `event`, at the same marks."""
     match event:
         case le.LiquidationSliced(account=account):
-            was, now = before[account], state.standing(state.accounts[account])
+            was, now = before[account], state.margin_of(state.accounts[account])
             assert now.equity * was.maintenance >= was.equity * now.maintenance
             assert event.fee >= 0
         case le.TakenOver(account=account):
             assert (state.accounts[account].balance, state.accounts[account].positions) == (0, {})
-            assert state.standing(state.accounts[INSURANCE]).equity >= 0
+            assert state.margin_of(state.accounts[INSURANCE]).equity >= 0
         case le.Deleveraged():
             for part in event.parts:
                 if part.other != INSURANCE:
@@ -181,7 +181,7 @@ def check_step(state, before, event):
                 event.left if event.account == INSURANCE else 0
             )
         case le.LiquidationEnded(account=account):
-            assert not state.standing(state.accounts[account]).liquidatable
+            assert not state.margin_of(state.accounts[account]).liquidatable
             assert state.margin_of(state.accounts[account]).equity >= 0 or account == INSURANCE
 
 
