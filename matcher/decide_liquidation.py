@@ -242,8 +242,15 @@ def _opposite(state: Exchange, market: int, size: int) -> list[int]:
 
 
 def _holder(state: Exchange, account: Account, market: int) -> Holder:
-    held, equity = account.positions[market], state.margin_of(account).equity
-    return Holder(AccountId(account.id), Lots(held.size), MicroUsdc(held.cost), MicroUsdc(equity))
+    held, risk = account.positions[market], state.margin_of(account)
+    return Holder(
+        AccountId(account.id),
+        Lots(held.size),
+        MicroUsdc(held.cost),
+        MicroUsdc(risk.equity),
+        MicroUsdc(risk.initial),
+        MicroUsdc(state.marks[market].initial_of(held.size)),
+    )
 
 
 def _handover(

@@ -442,3 +442,30 @@ def test_terms_are_the_markets(new_world):
     world.quotes(crash.maker, [(592_920, 10**6)], [])
     sliced = only(crash.at_once(), le.LiquidationSliced)
     assert (sliced.asked, sliced.fee, sliced.terms) == (50_000, 29_646_000, terms)
+
+
+def test_a_hedged_winner_keeps_its_position_as_long_as_somebody_else_can_give(new_world):
+    """Losing the one side at the bankruptcy price would leave the other below its maintenance requirement."""
+    world = new_world()
+    world.index(2, 300_000)
+    maker, hedger, loser = (
+        world.agent(1, 10**13),
+        world.agent(2, 3_500_000_000),
+        world.agent(3, 1_200_000_000),
+    )
+    world.quotes(maker, [(599_900, 10**5)], [(600_100, 10**5)])
+    world.quotes(maker, [], [(300_100, 10**5)], market=2)
+    world.request(world.agent(4), "long", 1, 8_000, 601_000)
+    world.request(loser, "long", 1, 8_000, 601_000)
+    world.request(hedger, "short", -1, 8_000, 599_000)
+    world.request(hedger, "hedge", 1, 16_000, 301_000, market=2)
+    world.play(c.CancelAll(maker))
+    world.now += SECOND
+    world.index(2, 282_000)
+    world.index(1, 564_000)
+    done = only(world.pass_time(0), le.Deleveraged)
+    assert done.value > 8_000 * 564_000 * 10
+    assert world.held(hedger, 2)[0] == 16_000
+    risk = world.state.margin_of(world.state.accounts[hedger])
+    assert risk.equity > risk.initial - 2
+    assert hedger not in world.state.liquidations
