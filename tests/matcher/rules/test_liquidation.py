@@ -450,7 +450,7 @@ def test_a_hedged_winner_keeps_its_position_as_long_as_somebody_else_can_give(ne
     world.index(2, 300_000)
     maker, hedger, loser = (
         world.agent(1, 10**13),
-        world.agent(2, 3_500_000_000),
+        world.agent(2, 3_750_000_000),
         world.agent(3, 1_200_000_000),
     )
     world.quotes(maker, [(599_900, 10**5)], [(600_100, 10**5)])
