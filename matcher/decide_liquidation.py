@@ -156,14 +156,15 @@ def fund_standing(state: Exchange) -> FundStanding:
 
 
 def _auction(state: Exchange, account: Account, market: int, change: int, limit: int, at: int) -> list[Event]:
-    """A request for the account: filled at once when standing quotes fill it whole, else makers are asked."""
+    """A request for the account. Makers are always asked, where there are any: standing quotes compete with their answers at the
+    close, or a single one at the bound would keep all others from bidding."""
     side = 1 if change > 0 else -1
     command = c.OpenRequest(account.id, "", market, side, abs(change), limit, AUCTION_TTL, reduce_only=True)
     makers = makers_asked(state, account.owner, market, abs(change), at)
     terms = opened(state, command, tuple(makers), at)
-    plan = Planner(state, terms, at).plan(standing_offers(state, terms), whole=bool(makers))
-    if makers and plan.filled < terms.size:
-        return [terms, *plan.events]
+    if makers:
+        return [terms]
+    plan = Planner(state, terms, at).plan(standing_offers(state, terms), whole=False)
     return closed(state, terms, plan, at)
 
 

@@ -182,6 +182,35 @@ def test_a_standing_quote_that_fills_the_slice_is_taken_at_once(crash):
     assert only(events, le.LiquidationEnded).why == "recovered"
 
 
+def test_a_standing_bid_at_the_bound_does_not_keep_makers_from_bidding_more(crash):
+    world = crash.world
+    maker, lowest = world.agent(6, 10**13), world.agent(7, 10**11)
+    world.play(c.Subscribe(maker, (1,)))
+    world.index(1, 592_500)
+    world.quotes(lowest, [(591_700, LOTS)], [])
+    opened = only(crash.at_once(), e.RequestOpened)
+    assert (opened.makers, world.held(lowest)) == ((maker,), (0, 0))
+    answer = c.AnswerRequest(maker, opened.request, 592_300, 0, opened.size // 2, 1, world.now + SECOND)
+    filled = [event for event in world.play(answer) if isinstance(event, e.Filled)]
+    assert [(fill.maker, fill.price) for fill in filled][:1] == [(maker, 592_300)]
+    assert sum(fill.size for fill in filled) in (opened.size // 2, opened.size)
+
+
+def test_standing_quotes_and_answers_fill_an_auction_together_best_first(crash):
+    world = crash.world
+    maker, stands = world.agent(6, 10**13), world.agent(7, 10**12)
+    world.play(c.Subscribe(maker, (1,)))
+    world.index(1, 592_500)
+    world.quotes(stands, [(592_400, 5_000)], [])
+    opened = only(crash.at_once(), e.RequestOpened)
+    answer = c.AnswerRequest(maker, opened.request, 592_300, 0, opened.size, 1, world.now + SECOND)
+    filled = [event for event in world.play(answer) if isinstance(event, e.Filled)]
+    assert [(fill.maker, fill.price, fill.size) for fill in filled] == [
+        (stands, 592_400, 5_000),
+        (maker, 592_300, opened.size - 5_000),
+    ]
+
+
 def test_makers_are_asked_and_may_not_go_below_the_bound(crash):
     world, maker, trader = crash.world, crash.maker, crash.trader
     world.play(c.Subscribe(maker, (1,)))
