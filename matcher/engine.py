@@ -18,6 +18,7 @@ from matcher.recovery import replay
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.segments import SEGMENT_BYTES, lock
 from matcher.snapshot import Snapshots, load_newest, save
+from matcher.state import AT_ONCE
 
 WAITING_MAX: Final = 10_000
 """Answers that may wait for the disk before new requests and quotes are refused."""
@@ -25,6 +26,21 @@ SNAPSHOT_AFTER: Final = 200_000
 """Records after which a snapshot is taken, whether replayed at start or written since."""
 SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent})
 """Commands refused under overload; cancels, accepts and the operator's commands always pass."""
+
+AFTER_DUE: Final = frozenset(
+    {
+        c.OpenRequest,
+        c.AnswerRequest,
+        c.AcceptQuote,
+        c.SetQuotes,
+        c.ReserveWithdrawal,
+        c.CutSettlement,
+        c.DelistMarket,
+    }
+)
+"""Commands that what is due for accounts in trouble comes before: who deals or leaves meets a state in which that is done."""
+GROUP: Final = 32
+"""Things that are due and done in one go, about three milliseconds of takeovers: then others get a turn, newer prices among them."""
 
 Reply = Callable[[Outcome], None]
 Listener = Callable[[int, Event], None]
@@ -94,6 +110,8 @@ class Engine:
         at = self.last_at = max(self.clock(), self.last_at)
         if 0 < self.state.hour_due <= at and type(command) is not c.Advance:
             self._end_hours(at)
+        if type(command) in AFTER_DUE:
+            self._in_trouble(at)
         outcome = decide(self.state, command, at)
         if isinstance(outcome, Rejection):
             if reply is not None:
@@ -107,6 +125,15 @@ class Engine:
     def _end_hours(self, at: int) -> None:
         """Have hours of funding end before anything else happens: what is owed from then on counts in whatever comes next."""
         while 0 < self.state.hour_due <= at:
+            outcome = decide(self.state, c.Advance(), at)
+            assert isinstance(outcome, list)
+            self._run(outcome, None)
+
+    def _in_trouble(self, at: int) -> None:
+        """Do a group of what is due for accounts in trouble."""
+        for _ in range(GROUP):
+            if self.state.next_deadline() != AT_ONCE:
+                return
             outcome = decide(self.state, c.Advance(), at)
             assert isinstance(outcome, list)
             self._run(outcome, None)
@@ -201,6 +228,8 @@ class Engine:
     def _due(self) -> None:
         self._timer = None
         now = self.clock()
-        while 0 < self.state.next_deadline() <= now:
+        for _ in range(GROUP):
+            if not 0 < self.state.next_deadline() <= now:
+                break
             self.submit(c.Advance(), None)
         self._set_timer()
