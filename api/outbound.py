@@ -9,6 +9,7 @@ from api.outbound_risk import RISK
 from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, usdc
 from core import events as e
 from core.batches import BatchStatus
+from core.debt_events import DebtCovered, came_to
 from core.events import Event
 from core.funding import HOUR
 from core.funding_events import paid_by
@@ -193,6 +194,13 @@ class Outbound:
     def _transfer(self, account: int, head: tuple[int, int, int], event: Transferred) -> out.Numbered:
         return out.Transfer(*head, event.giver, event.receiver, usdc(event.amount), event.key)
 
+    def _covered(self, account: int, head: tuple[int, int, int], event: DebtCovered) -> out.Numbered:
+        return out.DebtCovered(
+            *head,
+            role="debtor" if event.account == account else "payer",
+            amount=usdc(came_to(event, account)),
+        )
+
     def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> out.Numbered:
         return self.closed(event, head)
 
@@ -211,5 +219,6 @@ PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], 
     MarketSettled: Outbound._settled,
     SubAccountOpened: Outbound._sub_account,
     Transferred: Outbound._transfer,
+    DebtCovered: Outbound._covered,
 }
 """Every durable event that `core.events.concerns` gives to an account, but those of `api.outbound_risk`."""

@@ -262,6 +262,14 @@ class MarketSettled(Numbered, frozen=True, tag="market_settled"):
     shared: str
 
 
+class DebtCovered(Numbered, frozen=True, tag="debt_covered"):
+    """A debt of an account that held nothing was paid. As its `debtor` the account got `amount`; as a `payer` it gave that
+    much (negative), because the insurance fund and the treasury did not have enough."""
+
+    role: Literal["debtor", "payer"]
+    amount: str
+
+
 class Closed(Numbered, frozen=True, tag="closed"):
     """The final answer to a request.
 
@@ -334,7 +342,8 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
 
 
 class TakenOver(Numbered, frozen=True, tag="taken_over"):
-    """The insurance fund took every position over at its bankruptcy price; nothing is left, and nothing is owed."""
+    """The insurance fund took positions over at their bankruptcy prices: all, and then nothing is left and nothing is owed, but those
+    whose price was not trusted."""
 
     liquidation: int
     equity: str

@@ -9,7 +9,7 @@ from api.schemas import Answer
 OutcomeName = Literal["recovered", "sold", "taken_over", "deleveraged"]
 StepName = Literal["auction", "takeover", "deleveraging"]
 ChangeName = Literal[
-    "deposit", "fee", "takeover", "deleveraging", "funding", "sale", "delisting", "floor", "carried"
+    "deposit", "fee", "takeover", "deleveraging", "funding", "sale", "delisting", "debt", "floor", "carried"
 ]
 
 
@@ -110,6 +110,9 @@ class OperatorLiquidationsAnswer(Answer):
 
     forgotten: list[BelowAnswer] = Field(
         description="Accounts below their maintenance requirement about which nothing is being done."
+    )
+    below_zero: list[BelowAnswer] = Field(
+        description="Accounts below zero: while there is one, no withdrawal is reserved. 2 is the insurance fund."
     )
     awaiting_price: int = Field(
         description="Accounts that wait until the price of a market is trusted again."

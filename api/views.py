@@ -18,6 +18,7 @@ from api.views_margin import tiers
 from api.views_prices import VALIDITIES, allows
 from core import events as e
 from core.batches import BatchStatus
+from core.debt_events import DebtCovered, without_shares
 from core.funding_events import headline
 from core.operator_events import MarketSettled, without_ends
 from ledger.queries import BatchView, FillView
@@ -232,8 +233,8 @@ def withdrawal(view: WithdrawalView) -> s.WithdrawalAnswer:
 def event_fields(events: Iterable[e.Event]) -> list[dict[str, object]]:
     """Events with their fields by name, in the engine's units, for the operator's programs.
 
-    Of funding without the payments and of a market's end without everybody's own: there may be a hundred thousand, and the ledger has
-    them.
+    Of funding without the payments, of a market's end without everybody's own, of a debt without who shared it: there may be a hundred
+    thousand, and the ledger has them.
     """
     return [
         {
@@ -247,4 +248,6 @@ def event_fields(events: Iterable[e.Event]) -> list[dict[str, object]]:
 def _short(event: e.Event) -> e.Event:
     if isinstance(event, e.FundingSettled):
         return headline(event)
+    if isinstance(event, DebtCovered):
+        return without_shares(event)
     return without_ends(event) if isinstance(event, MarketSettled) else event

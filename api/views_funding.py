@@ -95,5 +95,5 @@ def due(state: Exchange, at: int) -> list[f.FundingDueAnswer]:
             unpaid=[one.number for one in funding.owed(at)],
         )
         for id, funding in sorted(state.funding.items())
-        if state.statuses[id] != MarketStatus.SETTLED
+        if state.statuses[id] != MarketStatus.SETTLED or funding.owed(at)
     ]

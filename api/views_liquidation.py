@@ -8,6 +8,7 @@ from api.outbound import micros
 from api.units import Markets, usdc
 from core.accounts import INSURANCE
 from ledger.queries import InsuranceChange, LiquidationView, StepView
+from matcher.gates import below_zero
 from matcher.state import Exchange
 
 SLICE: Final = 2_000
@@ -94,6 +95,7 @@ async def overview(state: Exchange) -> s.OperatorLiquidationsAnswer:
         await asyncio.sleep(0)
     return s.OperatorLiquidationsAnswer(
         forgotten=forgotten,
+        below_zero=[_below(state, id) for id in below_zero(state)],
         awaiting_price=len(_awaiting(state)),
         going_on=sorted(state.liquidations),
         inventory=[
@@ -105,13 +107,18 @@ async def overview(state: Exchange) -> s.OperatorLiquidationsAnswer:
 
 
 def _forgotten(state: Exchange, id: int) -> s.BelowAnswer | None:
-    account = state.accounts[id]
-    known = id in state.liquidations or id in state.watch.due or state.watch.unseen(id)
-    if known or not account.positions:
+    watch = state.watch
+    known = id in state.liquidations or id in watch.due or watch.unseen(id)
+    if known or id in watch.debtors or id in watch.unpaid:
         return None
-    risk = state.margin_of(account)
-    if not risk.liquidatable or id in _awaiting(state):
+    risk = state.margin_of(state.accounts[id])
+    if not (risk.liquidatable or risk.equity < 0) or id in _awaiting(state):
         return None
+    return _below(state, id)
+
+
+def _below(state: Exchange, id: int) -> s.BelowAnswer:
+    risk = state.margin_of(state.accounts[id])
     return s.BelowAnswer(account=id, equity=risk.equity, maintenance=risk.maintenance)
 
 

@@ -11,12 +11,17 @@ _RANK_SCALE: Final = 10**12
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False):
-    """An account in the market: its position (signed lots, signed cost in micro-USDC) and the equity of the whole account."""
+    """An account in the market: its position (signed lots, signed cost in micro-USDC) and the equity of the whole account.
+
+    `required` is the whole account's initial requirement, and `own` the position's part of it, micro-USDC.
+    """
 
     account: AccountId
     size: Lots
     cost: MicroUsdc
     equity: MicroUsdc
+    required: MicroUsdc = MicroUsdc(0)
+    own: MicroUsdc = MicroUsdc(0)
 
     def profit(self, value_per_lot: int) -> int:
         """Unrealized profit of the position at the mark, micro-USDC; exact."""
@@ -73,6 +78,19 @@ def capacity(holder: Holder, lots: int, shortfall: int) -> int:
     return held if shortfall <= 0 else min(held, holder.equity * lots // shortfall)
 
 
+def sound_capacity(holder: Holder, lots: int, shortfall: int) -> int:
+    """Lots of `capacity` that leave `holder` its initial requirement for what remains, or bring it nearer to it.
+
+    What a lot frees counts as its share of the position's requirement; tiers free more at first. To within two micro-USDC, because
+    requirements and values are rounded.
+    """
+    most, held = capacity(holder, lots, shortfall), abs(holder.size)
+    worse = shortfall * held - holder.own * lots
+    if worse <= 0:
+        return most
+    return min(most, max(0, holder.equity - holder.required) * lots * held // worse)
+
+
 class Deleveraging(msgspec.Struct, frozen=True):
     """Who closes how much: (account, lots, micro-USDC the bankrupt side receives for them; negative: pays), and the lots left over."""
 
@@ -89,23 +107,31 @@ def deleverage(
 ) -> Deleveraging:
     """Close `size` bankrupt lots (signed) for `brings` micro-USDC (signed alike: their bankruptcy value) against `holders`.
 
-    Only opposite positions count: first those in profit at the mark, each up to its capacity, and the others only for what these
-    cannot take. Within either the ranking decides the order, accounts of equal rank by number. The value is shared by lots, each
-    running total rounded down, so nothing is lost, and nobody's equity falls below zero. What `left` holds nobody could pay for.
+    Only opposite positions count: first those in profit at the mark, then the others, each only as far as it still has its initial
+    requirement for what remains: whoever hedges elsewhere is not ruined by losing one side while somebody else can give. Only for
+    what these cannot take everybody gives down to nothing, in the same order. Within each the ranking decides, accounts of equal
+    rank by number. The value is shared by lots, each running total rounded down, so nothing is lost, and nobody's equity falls below
+    zero. What `left` holds nobody could pay for.
     """
     side, lots = (1, size) if size > 0 else (-1, -size)
     shortfall = brings - size * value_per_lot
-    able = [(holder, capacity(holder, lots, shortfall)) for holder in holders if holder.size * side < 0]
-    able.sort(key=lambda one: (-rank(one[0], value_per_lot), one[0].account))
+    able = [holder for holder in holders if holder.size * side < 0]
+    able.sort(key=lambda holder: (-rank(holder, value_per_lot), holder.account))
+    gives: dict[AccountId, int] = {}
+    left = lots
+    for most in (sound_capacity, capacity):
+        for winners in (True, False):
+            tier = [holder for holder in able if (holder.profit(value_per_lot) > 0) is winners]
+            limits = [most(holder, lots, shortfall) - gives.get(holder.account, 0) for holder in tier]
+            for holder, share in zip(tier, policy(min(left, sum(limits)), limits), strict=True):
+                if share:
+                    gives[holder.account] = gives.get(holder.account, 0) + share
+                    left -= share
     closed: list[tuple[AccountId, Lots, MicroUsdc]] = []
     done = paid = 0
-    for winners in (True, False):
-        tier = [one for one in able if (one[0].profit(value_per_lot) > 0) is winners]
-        most = [limit for _, limit in tier]
-        for (holder, _), share in zip(tier, policy(min(lots - done, sum(most)), most), strict=True):
-            if share:
-                done += share
-                value = brings * done // lots - paid
-                paid += value
-                closed.append((holder.account, Lots(share), MicroUsdc(value)))
-    return Deleveraging(closed, Lots(lots - done))
+    for account, share in gives.items():
+        done += share
+        value = brings * done // lots - paid
+        paid += value
+        closed.append((account, Lots(share), MicroUsdc(value)))
+    return Deleveraging(closed, Lots(left))

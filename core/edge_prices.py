@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from core.account_risk import AccountRisk, RiskMark
+from core.liquidation import WARNINGS
 from core.margin_terms import Step
 from core.position import Position
 from core.quantities import MILLION, Ticks, divide_up
@@ -82,6 +83,19 @@ def recovery_prices(
     """
     missing = (risk.maintenance - len(positions)) * MILLION - risk.equity * level
     return _shared(positions, marks, tick_values, level, max(0, missing))
+
+
+def owed_in_ticks(charge: int, tick_value: int, mark: RiskMark) -> tuple[Ticks, Ticks]:
+    """By how many ticks a mark would have to move to cost longs, and shorts, what a lot comes to owe; at least that, rounded up.
+
+    `charge` is what a long lot owes, in millionths of a micro-USDC; whoever receives is treated as if it did not. A mark that falls
+    takes some of a long's requirement with it and a debt does not, so a debt counts for more, most at the first warning.
+    """
+    if charge > 0:
+        level = WARNINGS[0]
+        least = max(1, level - mark.steps[0].maintenance)
+        return Ticks(divide_up(charge * level, MILLION * tick_value * least) + 1), Ticks(0)
+    return Ticks(0), Ticks(divide_up(-charge, MILLION * tick_value) + 1)
 
 
 def _shared(

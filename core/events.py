@@ -11,9 +11,12 @@ from typing import Final, get_args
 from msgspec.structs import replace
 
 from core.accounts import FIRST_AGENT, INSURANCE
+from core.debt_events import DEBT_RECORDS, DebtCovered
+from core.debt_events import part_of as debt_part
 from core.event import Event as Event
 from core.funding_events import FUNDING_RECORDS, part_of
 from core.funding_events import FundingSettled as FundingSettled
+from core.funding_events import HourEnded as HourEnded
 from core.funding_events import PremiumSampled as PremiumSampled
 from core.liquidation_events import (
     LIQUIDATION_RECORDS,
@@ -329,6 +332,7 @@ DURABLE: Final = (
     | FUNDING_RECORDS
     | OPERATOR_RECORDS
     | SUB_ACCOUNT_RECORDS
+    | DEBT_RECORDS
 )
 """Union of the event types that are journal records."""
 
@@ -383,6 +387,9 @@ def concerns(event: Event) -> tuple[int, ...]:
         return event.giver, event.receiver  # type: ignore[attr-defined]
     if kind is SubAccountOpened:
         return event.parent, event.account  # type: ignore[attr-defined]
+    if kind is DebtCovered:
+        owed_by = (event.account, *(account for account, _ in event.shares))  # type: ignore[attr-defined]
+        return tuple(account for account in owed_by if account >= FIRST_AGENT)
     return ()
 
 
@@ -392,6 +399,8 @@ def seen_by(event: Event, account: int) -> Event:
         return part_of(event, account)
     if isinstance(event, MarketSettled):
         return alone(event, account)
+    if isinstance(event, DebtCovered):
+        return debt_part(event, account)
     if isinstance(event, Deleveraged) and account != event.account:
         parts = tuple(part for part in event.parts if part.other == account)
         hidden = {"account": 0, "equity": 0, "maintenance": 0, "fund": _NOT_SHOWN, "left": 0}

@@ -99,6 +99,14 @@ def payment(size: int, charge: int) -> MicroUsdc:
     return MicroUsdc(-(-size * charge // MILLION))
 
 
+def owed(size: int, charge: int, maker: bool, treasury_share: Ppm | int) -> MicroUsdc:
+    """Micro-USDC that an account pays for `size` lots in `funding_run`; negative is received, of which a maker keeps its share."""
+    amount = payment(size, charge)
+    if maker and amount < 0:
+        return MicroUsdc(-share_down(-amount, MILLION - treasury_share))
+    return amount
+
+
 class FundingRun(msgspec.Struct, frozen=True):
     """One market's funding of one hour, micro-USDC: what each account pays (negative: receives), and where the rest went.
 

@@ -56,7 +56,28 @@ class FundingSettled(Event, frozen=True, array_like=True, tag=17):
     payments: tuple[tuple[int, int], ...]
 
 
-FUNDING_RECORDS = PremiumSampled | FundingSettled
+class HourEnded(Event, frozen=True, array_like=True, tag=30):
+    """An hour of a market has ended: from here on its funding is owed, although it is paid only later, by `FundingSettled`.
+
+    The fields are those of `FundingSettled` with the same names. `charge` is what a long lot owes, in millionths of a micro-USDC;
+    `treasury_share` of what a maker receives is the treasury's, parts per million.
+    """
+
+    market: int
+    hour: int
+    basis: int
+    premium: int
+    makers: int
+    skew: int
+    open_interest: int
+    rate: int
+    hourly: int
+    after: int
+    charge: int
+    treasury_share: int
+
+
+FUNDING_RECORDS = PremiumSampled | FundingSettled | HourEnded
 
 
 def paid_by(event: FundingSettled, account: int) -> int:

@@ -73,7 +73,8 @@ class LiquidationSliced(Event, frozen=True, array_like=True, tag=19):
 
 
 class TakenOver(Event, frozen=True, array_like=True, tag=20):
-    """The insurance fund took every position over at its bankruptcy value: the account is left with exactly nothing."""
+    """The insurance fund took every position whose price was trusted over at its bankruptcy value: the account is left with exactly
+    nothing, or with what it holds elsewhere."""
 
     liquidation: int
     account: int
@@ -150,7 +151,8 @@ class LiquidationPaused(Event, frozen=True, array_like=True, tag=118):
 
 
 class PriceAwaited(Event, frozen=True, array_like=True, tag=119):
-    """Volatile: the market's price is not trusted for `action`, so accounts in it wait for its next one."""
+    """Volatile: the market's price is not trusted for `action`, so accounts in it wait for its next one: to be warned whatever else
+    they hold, to be liquidated if they hold nothing with a price that is."""
 
     market: int
     action: str

@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from core.accounts import CLEARING, INSURANCE, TREASURY
+from core.debt_events import DebtCovered
 from core.events import (
     DepositCredited,
     Event,
@@ -34,7 +35,7 @@ class Why(StrEnum):
     TRANSFER = "transfer"
     """Between an account and its sub-account."""
     SHARED = "shared"
-    """A debt of an account below zero, paid by the insurance fund or by those who gained."""
+    """A debt of an account below zero, paid by the insurance fund, the treasury or other accounts."""
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -85,6 +86,9 @@ def postings(event: Event) -> list[Posting]:
             return [Posting(giver, receiver, amount, Why.TRANSFER)]
         case MarketSettled() as end:
             return _delisted(end)
+        case DebtCovered(account=account) as paid:
+            by = ((INSURANCE, paid.fund), (TREASURY, paid.treasury), *paid.shares)
+            return [Posting(payer, account, amount, Why.SHARED) for payer, amount in by if amount]
         case _:
             return []
 

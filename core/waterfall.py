@@ -1,6 +1,6 @@
 """The liquidation waterfall: what happens next to an account, decided anew after every step from nothing but balances and marks."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -55,25 +55,27 @@ def next_step(
     terms: Mapping[int, LiquidationTerms],
     tick_values: Mapping[int, int],
     fund_takes: bool,
+    within: Collection[int],
 ) -> Step | None:
     """The next step of an account's liquidation, or `None` when it meets its maintenance requirement.
 
-    `tick_values` are the markets' micro-USDC per tick and lot; `fund_takes` says whether the insurance fund could hold the whole
-    account (`fund_can_hold`). Requests and standing quotes are cancelled before the first step.
+    `tick_values` are the markets' micro-USDC per tick and lot; `fund_takes` says whether the insurance fund could hold what it
+    would take (`fund_can_hold`). Only positions in the markets `within` are touched, which some of those held must be among.
+    Requests and standing quotes are cancelled before the first step.
     """
     risk = account_risk(balance, positions, marks)
     match stage(risk.equity, risk.maintenance):
         case Stage.NONE:
             return None
         case Stage.AUCTION:
-            market = heaviest_market(positions, marks)
+            market = heaviest_market({id: positions[id] for id in positions if id in within}, marks)
             size, mark = positions[market].size, marks[market]
             lots = slice_to_close(terms[market], size, mark.value_per_lot)
             part = closing(mark, size, lots, risk.equity, risk.maintenance)
             worst = part.worst_price(terms[market], tick_values[market])
             return Auction(MarketId(market), Lots(part.size), worst)
         case _:
-            parts = bankruptcy_parts(balance, positions, marks)
+            parts = bankruptcy_parts(balance, positions, marks, within)
             return Takeover(parts) if fund_takes else Deleverage(parts[0])
 
 
@@ -83,13 +85,20 @@ def heaviest_market(positions: Mapping[int, Position], marks: Mapping[int, RiskM
 
 
 def bankruptcy_parts(
-    balance: int, positions: Mapping[int, Position], marks: Mapping[int, RiskMark]
+    balance: int, positions: Mapping[int, Position], marks: Mapping[int, RiskMark], within: Collection[int]
 ) -> tuple[Part, ...]:
-    """All positions in order of market with the values that leave exactly nothing: each rounded up, the last taking the rest."""
+    """The positions in the markets `within`, in order of market, with the values that leave exactly nothing if these are all: each
+    rounded up, the last taking the rest.
+
+    What is held elsewhere keeps its part of what equity there is, by maintenance; of a debt these positions carry everything, so that
+    nothing is left at those marks.
+    """
     risk = account_risk(balance, positions, marks)
     equity, maintenance = risk.equity, risk.maintenance
-    parts = []
-    for market in sorted(positions):
+    parts, markets = [], sorted(market for market in positions if market in within)
+    if equity < 0:
+        maintenance = sum(marks[market].maintenance_of(positions[market].size) for market in markets)
+    for market in markets:
         size = positions[market].size
         whole = closing(marks[market], size, abs(size), equity, maintenance)
         parts.append(Part(MarketId(market), Lots(size), whole.bankruptcy_value))
@@ -101,18 +110,18 @@ def bankruptcy_parts(
 def fund_can_hold(
     fund_balance: int,
     fund_positions: Mapping[int, Position],
-    equity: int,
-    positions: Mapping[int, Position],
+    parts: Sequence[Part],
     marks: Mapping[int, RiskMark],
     floor: int,
 ) -> bool:
-    """Whether the insurance fund could take these positions over together with the account's `equity` and stay above `floor`."""
+    """Whether the insurance fund could take these parts over at their values and stay above `floor`."""
     risk = account_risk(fund_balance, fund_positions, marks)
-    maintenance = risk.maintenance
-    for market, held in positions.items():
-        own = fund_positions[market].size if market in fund_positions else 0
-        mark = marks[market]
-        maintenance += mark.maintenance_of(own + held.size) - mark.maintenance_of(own)
+    equity, maintenance = 0, risk.maintenance
+    for part in parts:
+        own = fund_positions[part.market].size if part.market in fund_positions else 0
+        mark = marks[part.market]
+        equity += part.size * mark.value_per_lot - part.value
+        maintenance += mark.maintenance_of(own + part.size) - mark.maintenance_of(own)
     return fund_may_take(risk.equity, maintenance, equity, floor)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
+from core.debt_events import DebtCovered
 from core.operator_events import MarketSettled
 from core.postings import postings
 
@@ -20,6 +21,7 @@ WHYS: Final[dict[type[e.Event], str]] = {
     le.Deleveraged: "deleveraging",
     le.InsuranceFloorSet: "floor",
     MarketSettled: "delisting",
+    DebtCovered: "debt",
 }
 """Records that change the insurance fund, and the reason that its history gives."""
 

@@ -10,6 +10,7 @@ from core.mark_price import Basis
 from core.netting import net
 from core.quantities import Nanos
 from matcher.apply_book import BOOK_APPLIERS, Applier
+from matcher.apply_debts import DEBT_APPLIERS, DEBT_PAUSE_APPLIERS
 from matcher.apply_funding import FUNDING_APPLIERS
 from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
 from matcher.apply_markets import MARKET_APPLIERS
@@ -17,6 +18,7 @@ from matcher.apply_subaccounts import SUB_ACCOUNT_APPLIERS
 from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
 from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
+from matcher.owed import kept_of_hours
 from matcher.state import Account, Cut, Exchange
 
 
@@ -94,7 +96,7 @@ def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
     account.balance += event.amount
     account.settled += event.amount
     account.deposited += event.amount
-    state.watch.dirty.add(event.account)
+    state.watch.paid_in(event.account)
     state.deposited += event.amount
     state.deposits[event.key] = event.account
 
@@ -172,7 +174,8 @@ def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     settling = [account for account in state.accounts.values() if account.root.page >= 0]
     parents = {account.id: account.parent.id for account in settling if account.parent is not None}
     equities = {account.id: state.margin_of(account).equity for account in settling}
-    state.breakers.negative = {id for id, equity in equities.items() if equity < 0}
+    for kept, amount in kept_of_hours(state).items():
+        equities[kept] += amount
     settled = {account.id: account.settled for account in settling if account.parent is None}
     deltas = net(settled, equities, parents)
     for id, delta in deltas.items():
@@ -214,9 +217,11 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     **LIQUIDATION_APPLIERS,
     **FUNDING_APPLIERS,
     **SUB_ACCOUNT_APPLIERS,
+    **DEBT_APPLIERS,
 }
 _APPLIERS: Final = (
     BOOK_APPLIERS
     | PAUSE_APPLIERS
+    | DEBT_PAUSE_APPLIERS
     | {kind: _numbered(applier) for kind, applier in (_DURABLE_APPLIERS | MARKET_APPLIERS).items()}
 )

@@ -4,6 +4,7 @@ from typing import Final
 
 from core import events as e
 from core.accounts import INSURANCE, TREASURY
+from core.edge_prices import owed_in_ticks
 from matcher.apply_book import Applier
 from matcher.state import Exchange
 
@@ -12,29 +13,50 @@ def _premium_sampled(state: Exchange, event: e.PremiumSampled) -> None:
     funding = state.funding[event.market]
     funding.reach(event.at)
     hour = funding.running
-    hour.samples += 1
+    if not hour.samples:
+        hour.samples = 1
+        state.follow_hours()
+    else:
+        hour.samples += 1
     hour.total += event.premium
     hour.index = event.index
     hour.stood.update(event.joined)
 
 
+def _hour_ended(state: Exchange, event: e.HourEnded) -> None:
+    market, charge = event.market, event.charge
+    funding, watch = state.funding[market], state.watch
+    funding.end(event)
+    state.marked += 1
+    state.follow_hours()
+    if charge:
+        watch.drift(
+            market, *owed_in_ticks(charge, state.markets[market].value_per_tick_lot, state.marks[market])
+        )
+    # Whoever has traded meanwhile may owe for more than it holds.
+    watch.dirty.update(funding.moved(event.hour))
+    watch.move(market, state.mark_price(market))
+
+
 def _funding_settled(state: Exchange, event: e.FundingSettled) -> None:
-    accounts, watch = state.accounts, state.watch
+    accounts, watch, funding = state.accounts, state.watch, state.funding[event.market]
     for account, paid in event.payments:
         accounts[account].balance -= paid
-    # Unlike a fill, a payment asks no margin: it may make whoever pays liquidatable, and lift a warning of whoever receives.
-    watch.suspect_many([account for account, paid in event.payments if paid > 0 or accounts[account].warned])
+    if funding.unpaid and funding.unpaid[0].ended is None:
+        # Journals from before hours ended by a record: it was this one that made payers poorer.
+        watch.suspect_many([account for account, paid in event.payments if paid > 0])
+    # What was owed before is paid: nobody is worth less than before. But what is received lifts warnings.
+    watch.suspect_many([account for account, _ in event.payments if accounts[account].warned])
     watch.suspect(INSURANCE)
-    # Of an hour that is paid late, by somebody who has left: nobody watches an account without positions.
-    state.breakers.negative.update(
-        [id for id, _ in event.payments if accounts[id].balance < 0 and not accounts[id].positions]
-    )
     accounts[TREASURY].balance += event.treasury
     accounts[INSURANCE].balance += event.insurance
-    state.funding[event.market].settle(event)
+    funding.settle(event)
+    state.marked += 1
+    state.follow_hours()
 
 
 FUNDING_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     e.PremiumSampled: _premium_sampled,
     e.FundingSettled: _funding_settled,
+    e.HourEnded: _hour_ended,
 }

@@ -83,6 +83,7 @@ def _warned(state: Exchange, event: le.MarginWarned) -> None:
 
 def _floor_set(state: Exchange, event: le.InsuranceFloorSet) -> None:
     state.insurance_floor = event.floor
+    state.watch.paid_in(INSURANCE)
     state.watch.suspect(INSURANCE)
 
 

@@ -97,15 +97,12 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
         if end.account in state.liquidations:
             state.liquidations[end.account].step = "delisted"
     state.watch.suspect_many([end.account for end in event.positions])
-    if event.uncovered:
-        # Who owes without holding anything is watched by nobody.
-        holders = (accounts[end.account] for end in event.positions)
-        state.breakers.negative.update(one.id for one in holders if one.balance < 0 and not one.positions)
     accounts[INSURANCE].balance -= event.fund
     state.watch.suspect(INSURANCE)
     if event.positions:
         state.change_open_interest(market, -state.open_interest[market])
-    state.funding[market].give_up()
+    state.funding[market].stop()
+    state.follow_hours()
     state.statuses[market] = MarketStatus.SETTLED
     state.breakers.closing.setdefault(market, event.at)
     state.follow_index(market)

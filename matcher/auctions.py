@@ -20,7 +20,7 @@ the lots, when not all find a bidder."""
 
 def closing_now(state: Exchange, account: Account, market: int, lots: int) -> Closing:
     """Closing `lots` (positive) of the account's position in a market as things stand."""
-    risk = state.standing(account)
+    risk = state.margin_of(account)
     return closing(state.marks[market], account.positions[market].size, lots, risk.equity, risk.maintenance)
 
 
@@ -41,7 +41,7 @@ def still_bounded(state: Exchange, terms: RequestOpened) -> RequestOpened:
 def limit_at_close(state: Exchange, account: Account, market: int, change: int, limit: int) -> int:
     """The limit in ticks that holds at the close of an auction of `change` lots (signed) opened at `limit`; 0: no fill may be."""
     held, side = account.positions.get(market), 1 if change > 0 else -1
-    if held is None or held.size * side >= 0 or not state.standing(account).liquidatable:
+    if held is None or held.size * side >= 0 or not state.margin_of(account).liquidatable:
         return 0
     listed = state.markets[market]
     part = closing_now(state, account, market, min(abs(change), abs(held.size)))
@@ -55,7 +55,7 @@ def sliced(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[E
     if going is None:
         return []
     account, market = state.accounts[terms.account], terms.market
-    risk, held = state.standing(account), account.positions.get(market)
+    risk, held = state.margin_of(account), account.positions.get(market)
     if not going.request:
         going = replace(going, asked=terms.side * terms.size, limit=terms.limit, decided=state.seq)
     record = auction_record(
@@ -82,7 +82,7 @@ def late_record(state: Exchange, going: Liquidation, at: int) -> LiquidationSlic
     value = sum(fill.side * fill.size * fill.price * tick_value for fill in fills)
     held = account.positions.get(market)
     size = held.size if held is not None else 0
-    risk = state.standing(account)
+    risk = state.margin_of(account)
     equity = risk.equity - change * mark.value_per_lot + value
     maintenance = risk.maintenance - mark.maintenance_of(size) + mark.maintenance_of(size - change)
     return auction_record(

@@ -9,22 +9,20 @@ from core.operator_events import OpenInterestJumped, SettlementHeld
 class Breakers(msgspec.Struct):
     """Durable, by market. `limited` have limits that an operator set; `closing` says since when a market takes nothing that opens.
 
-    `lows` are those of markets with an alarm and `jumps` their last jumps. `negative` are the accounts that the last settlement cut,
-    which looks at every account, saw below zero: whoever must know asks about these few, and those being liquidated, again. `held`: an
-    operator holds withdrawals. `settlement`: why no batch is cut, None while they are.
+    `lows` are those of markets with an alarm and `jumps` their last jumps. `held`: an operator holds withdrawals. `settlement`: why no
+    batch is cut, None while they are.
     """
 
     limited: set[int] = set()
     closing: dict[int, int] = {}
     lows: dict[int, Lows] = {}
     jumps: dict[int, OpenInterestJumped] = {}
-    negative: set[int] = set()
     held: bool = False
     settlement: SettlementHeld | None = None
 
 
 class BreakersImage(msgspec.Struct, array_like=True):
-    """The same in a canonical order."""
+    """The same in a canonical order. `negative` is empty: who is below zero was kept there before the watch knew it."""
 
     limited: list[int] = []
     closing: list[tuple[int, int]] = []
@@ -41,7 +39,7 @@ def image_of(breakers: Breakers) -> BreakersImage:
         sorted(breakers.closing.items()),
         [(market, breakers.lows[market]) for market in sorted(breakers.lows)],
         [breakers.jumps[market] for market in sorted(breakers.jumps)],
-        sorted(breakers.negative),
+        [],
         breakers.held,
         breakers.settlement,
     )
@@ -53,7 +51,6 @@ def breakers_in(image: BreakersImage) -> Breakers:
         dict(image.closing),
         dict(image.lows),
         {jump.market: jump for jump in image.jumps},
-        set(image.negative),
         image.held,
         image.settlement,
     )

@@ -1,21 +1,19 @@
 """Funding: premiums while time passes, and an hour's payments when the operator's schedule asks for them."""
 
-from typing import cast
-
 from core import events as e
-from core.funding import HOUR, charge_per_lot, funding_run
-from core.funding_hour import Seen, cap_of, hour_of, hour_rates
+from core.funding import HOUR, FundingRun, charge_per_lot
+from core.funding_hour import Basis, Seen, cap_of, hour_of, hour_rates
 from core.market import Market, MarketStatus
 from core.premium import impact_notional, impact_price, premium
-from core.quantities import AccountId
 from core.validity import Action
 from matcher import commands as c
 from matcher.book import Ladder, Level
 from matcher.fills import within_band
-from matcher.funding import Hour, MarketFunding
+from matcher.funding import Hour
+from matcher.owed import run_of
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
-from matcher.trust import trusted, untrusted
+from matcher.trust import trusted
 
 
 def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
@@ -54,10 +52,56 @@ def _sizes(levels: list[Level]) -> list[tuple[int, int]]:
     return [(level.price, level.size) for level in levels]
 
 
+def hour_ended(state: Exchange, market: int, at: int) -> e.HourEnded | None:
+    """The end of the oldest of the market's hours that has no record of it yet, as it was then; None when there is none.
+
+    Its cost grows with the makers of the hour, and with who has traded since, but not with the positions: longs equal shorts, so the
+    skew of all others is what makers hold, turned around.
+    """
+    listed, funding = state.markets[market], state.funding[market]
+    hour = funding.unended(at)
+    if hour is None:
+        return None
+    moved = funding.moved(hour.number)
+    held = [moved[maker] if maker in moved else _size(state, maker, market) for maker in hour.makers()]
+    since = [(size, _size(state, account, market)) for account, size in moved.items()]
+    terms, cap = listed.funding, cap_of(listed.funding, listed.margin_terms)
+    seen = Seen(
+        samples=hour.samples,
+        total=hour.total,
+        makers=owners(state, hour),
+        skew=-sum(held),
+        open_interest=state.open_interest[market] + sum(max(0, then) - max(0, now) for then, now in since),
+        last=funding.last_rate(),
+    )
+    rates = hour_rates(terms, cap, seen)
+    return e.HourEnded(
+        at,
+        market,
+        hour.number,
+        rates.basis,
+        rates.premium,
+        seen.makers,
+        seen.skew,
+        seen.open_interest,
+        rates.rate,
+        rates.hourly,
+        rates.after,
+        charge_per_lot(hour.index * listed.value_per_tick_lot, rates.hourly),
+        terms.treasury_share,
+    )
+
+
+def _size(state: Exchange, account: int, market: int) -> int:
+    held = state.accounts[account].positions.get(market)
+    return held.size if held is not None else 0
+
+
 def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcome:
     """Pay one hour of one market, once; hours are paid in order, and at what was known when each ended.
 
-    An hour in which no premium could be sampled is recorded and costs nobody anything.
+    An hour in which no premium could be sampled is recorded and costs nobody anything. How far the index is believed now does not
+    matter: only premiums at an index that was believed were sampled.
     """
     market, number = command.market, command.hour
     funding = state.funding.get(market)
@@ -69,7 +113,7 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
         return Rejection(
             Code.FUNDING_SETTLED, "That hour was settled so long ago that only the ledger has it."
         )
-    if state.statuses[market] == MarketStatus.SETTLED:
+    if state.statuses[market] == MarketStatus.SETTLED and not funding.owed(at):
         return Rejection(
             Code.MARKET_SETTLED, "The market was delisted: nobody holds it, and no hour of it is owed."
         )
@@ -77,55 +121,31 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
         return Rejection(Code.FUNDING_NOT_DUE, "That hour has not ended.")
     owed = funding.owed(at)
     if not owed or number < owed[0].number:
-        return [_settled(state, market, Hour(number), [], at)]
+        return [_nothing_paid(state, market, number, at)]
     if number > owed[0].number:
         return Rejection(Code.FUNDING_OUT_OF_ORDER, f"Hour {owed[0].number} is to be paid first.")
-    refused = untrusted(state, (market,), Action.FUND, at)
-    if refused is not None:
-        return refused
-    return [_settled(state, market, owed[0], _held(state, market, funding), at)]
+    ended = owed[0].ended
+    if ended is None:
+        return Rejection(Code.FUNDING_NOT_DUE, "The end of that hour is being recorded.")
+    return [_settled(owed[0], ended, run_of(state, owed[0], ended), at)]
 
 
-def _held(state: Exchange, market: int, funding: MarketFunding) -> list[tuple[AccountId, int]]:
-    """Positions (account, lots) at the end of the oldest unpaid hour, ascending by account, as accounts are kept."""
-    held = [(one.id, one.positions[market].size) for one in state.holders_of(market)]
-    if moved := funding.moved():
-        sizes = dict(held) | moved
-        held = [(id, size) for id, size in sorted(sizes.items()) if size]
-    return cast(list[tuple[AccountId, int]], held)
-
-
-def _settled(
-    state: Exchange, market: int, hour: Hour, positions: list[tuple[AccountId, int]], at: int
-) -> e.FundingSettled:
-    """The record of an hour that these positions were held at the end of."""
-    listed = state.markets[market]
-    makers, terms = hour.makers(), listed.funding
-    seen = Seen(
-        samples=hour.samples,
-        total=hour.total,
-        makers=owners(state, hour),
-        skew=sum([size for account, size in positions if account not in makers]),
-        open_interest=sum([size for _, size in positions if size > 0]),
-        last=state.funding[market].rate,
-    )
-    rates = hour_rates(terms, cap_of(terms, listed.margin_terms), seen)
-    charge = charge_per_lot(hour.index * listed.value_per_tick_lot, rates.hourly)
-    run = funding_run(positions, charge, makers, terms.treasury_share)
+def _settled(hour: Hour, ended: e.HourEnded, run: FundingRun, at: int) -> e.FundingSettled:
+    """The record of an hour that costs this."""
     payments = tuple([payment for payment in run.payments if payment[1]])
     return e.FundingSettled(
         at,
-        market,
-        hour.number,
-        rates.basis,
-        seen.samples,
-        rates.premium,
-        seen.makers,
-        seen.skew,
-        seen.open_interest,
-        rates.rate,
-        rates.hourly,
-        rates.after,
+        ended.market,
+        ended.hour,
+        ended.basis,
+        hour.samples,
+        ended.premium,
+        ended.makers,
+        ended.skew,
+        ended.open_interest,
+        ended.rate,
+        ended.hourly,
+        ended.after,
         hour.index,
         len(payments),
         sum([paid for _, paid in payments if paid > 0]),
@@ -133,6 +153,12 @@ def _settled(
         run.insurance,
         payments,
     )
+
+
+def _nothing_paid(state: Exchange, market: int, number: int, at: int) -> e.FundingSettled:
+    """The record of an hour without a premium: it costs nothing, and the rate stays."""
+    rate = state.funding[market].rate
+    return e.FundingSettled(at, market, number, Basis.NOTHING, 0, 0, 0, 0, 0, 0, 0, rate, 0, 0, 0, 0, 0, ())
 
 
 def owners(state: Exchange, hour: Hour) -> int:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from core.accounts import INSURANCE
 from core.deleveraging import Holder, deleverage, greedy, pro_rata
 from core.events import Event
-from core.liquidation import closing, slice_to_close, warning_in_force
+from core.liquidation import Stage, closing, slice_to_close, stage, warning_in_force
 from core.liquidation_events import (
     Deleveraged,
     FundStanding,
@@ -53,25 +53,34 @@ def go_on(state: Exchange, at: int) -> list[Event]:
     if riskiest is None:
         return _warn(state, state.accounts[next(iter(state.watch.warned))], at)
     account = state.accounts[riskiest]
-    waits = _awaited(state, account, Action.LIQUIDATE, at)
+    waits = _nothing_known(state, account, at)
     if waits is not None:
         return [waits]
     going = state.liquidations.get(riskiest)
     return start(state, account, at) if going is None else step_due(state, account, going, at)
 
 
-def _awaited(state: Exchange, account: Account, action: Action, at: int) -> PriceAwaited | None:
-    """Equity depends on every market that the account is in, so every one's price must be trusted."""
-    for market in sorted(account.positions):
-        if not trusted(state, market, action, at):
-            return PriceAwaited(at, market, action)
-    return None
+def _nothing_known(state: Exchange, account: Account, at: int) -> PriceAwaited | None:
+    """A market that an account must wait for: none of those that it holds has a price that is trusted."""
+    if not account.positions or known(state, account, at):
+        return None
+    awaited = state.watch.awaited
+    market = next(id for id in sorted(account.positions) if (id, Action.LIQUIDATE) not in awaited)
+    return PriceAwaited(at, market, Action.LIQUIDATE)
+
+
+def known(state: Exchange, account: Account, at: int) -> set[int]:
+    """Markets of the account's positions whose price is trusted for liquidation: only there it may lose anything.
+
+    Elsewhere its positions count at the last mark that was believed: a lot in a market that is in doubt makes nobody immune.
+    """
+    return {market for market in account.positions if trusted(state, market, Action.LIQUIDATE, at)}
 
 
 def _warn(state: Exchange, account: Account, at: int) -> list[Event]:
-    waits = _awaited(state, account, Action.MARGIN, at)
-    if waits is not None:
-        return [waits]
+    for market in sorted(account.positions):
+        if not trusted(state, market, Action.MARGIN, at):
+            return [PriceAwaited(at, market, Action.MARGIN)]
     risk = state.margin_of(account)
     level = warning_in_force(account.warned, risk.equity, risk.maintenance)
     return [MarginWarned(at, account.id, level, risk.equity, risk.maintenance)]
@@ -79,7 +88,7 @@ def _warn(state: Exchange, account: Account, at: int) -> list[Event]:
 
 def start(state: Exchange, account: Account, at: int) -> list[Event]:
     """The start of an account's liquidation. Whatever it had open is withdrawn, the insurance fund's own sale too."""
-    risk = state.standing(account)
+    risk = state.margin_of(account)
     held = tuple(
         (market, position.size, state.mark_price(market))
         for market, position in sorted(account.positions.items())
@@ -96,8 +105,8 @@ def step_due(state: Exchange, account: Account, going: Liquidation, at: int) -> 
     """The next step of a liquidation that goes on."""
     if going.fills:
         return [late_record(state, going, at)]
-    risk, fund = state.standing(account), fund_standing(state)
-    match waterfall_step(state, account):
+    risk, fund = state.margin_of(account), fund_standing(state)
+    match waterfall_step(state, account, at):
         case Auction(market, size, worst):
             limit = limit_of(worst, 1 if size < 0 else -1, state.markets[market].value_per_tick_lot)
             if limit == 0 or not_tradable(state, market, at) is not None:
@@ -116,22 +125,24 @@ def step_due(state: Exchange, account: Account, going: Liquidation, at: int) -> 
             return [LiquidationEnded(at, going.id, account.id, why, risk.equity, risk.maintenance)]
 
 
-def waterfall_step(state: Exchange, account: Account) -> Auction | Takeover | Deleverage | None:
+def waterfall_step(state: Exchange, account: Account, at: int) -> Auction | Takeover | Deleverage | None:
     """What the account's liquidation calls for as things stand."""
     fund, floor, markets = state.accounts[INSURANCE], state.insurance_floor, state.markets
     terms = {market: markets[market].liquidation for market in account.positions}
     ticks = {market: markets[market].value_per_tick_lot for market in account.positions}
+    funds, within = state.funds(account), known(state, account, at)
     if account is fund:
-        step = next_step(fund.balance - floor, fund.positions, state.marks, terms, ticks, False)
-        return Deleverage(_fund_part(state, fund)) if isinstance(step, Deleverage) else step
-    equity = state.margin_of(account).equity
-    takes = fund_can_hold(fund.balance, fund.positions, equity, account.positions, state.marks, floor)
-    return next_step(account.balance, account.positions, state.marks, terms, ticks, takes)
+        step = next_step(funds, fund.positions, state.marks, terms, ticks, False, within)
+        return Deleverage(_fund_part(state, fund, step.part)) if isinstance(step, Deleverage) else step
+    risk, takes = state.margin_of(account), False
+    if stage(risk.equity, risk.maintenance) is Stage.TAKEOVER:
+        parts = bankruptcy_parts(funds, account.positions, state.marks, within)
+        takes = fund_can_hold(state.funds(fund), fund.positions, parts, state.marks, floor)
+    return next_step(funds, account.positions, state.marks, terms, ticks, takes, within)
 
 
-def _fund_part(state: Exchange, fund: Account) -> Part:
-    """The fund's own first position, at the mark: others pay for it only what keeps the fund from ending below zero."""
-    part = bankruptcy_parts(fund.balance, fund.positions, state.marks)[0]
+def _fund_part(state: Exchange, fund: Account, part: Part) -> Part:
+    """A position of the fund's own, at the mark: others pay for it only what keeps the fund from ending below zero."""
     if state.margin_of(fund).equity < 0:
         return part
     return replace(part, value=MicroUsdc(part.size * state.marks[part.market].value_per_lot))
@@ -144,14 +155,15 @@ def fund_standing(state: Exchange) -> FundStanding:
 
 
 def _auction(state: Exchange, account: Account, market: int, change: int, limit: int, at: int) -> list[Event]:
-    """A request for the account: filled at once when standing quotes fill it whole, else makers are asked."""
+    """A request for the account. Makers are always asked, where there are any: standing quotes compete with their answers at the
+    close, or a single one at the bound would keep all others from bidding."""
     side = 1 if change > 0 else -1
     command = c.OpenRequest(account.id, "", market, side, abs(change), limit, AUCTION_TTL, reduce_only=True)
     makers = makers_asked(state, account.owner, market, abs(change), at)
     terms = opened(state, command, tuple(makers), at)
-    plan = Planner(state, terms, at).plan(standing_offers(state, terms), whole=bool(makers))
-    if makers and plan.filled < terms.size:
-        return [terms, *plan.events]
+    if makers:
+        return [terms]
+    plan = Planner(state, terms, at).plan(standing_offers(state, terms), whole=False)
     return closed(state, terms, plan, at)
 
 
@@ -207,7 +219,7 @@ def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Pa
         handed = _handover(state, mine, other, theirs, market, side * lots, value)
         mine[market] = Position(mine[market].size - handed.size, handed.cost)
         parts.append(handed)
-    risk = state.standing(account)
+    risk = state.margin_of(account)
     return Deleveraged(
         at,
         going.id,
@@ -234,8 +246,15 @@ def _opposite(state: Exchange, market: int, size: int) -> list[Account]:
 
 
 def _holder(state: Exchange, account: Account, market: int) -> Holder:
-    held, equity = account.positions[market], state.margin_of(account).equity
-    return Holder(AccountId(account.id), Lots(held.size), MicroUsdc(held.cost), MicroUsdc(equity))
+    held, risk = account.positions[market], state.margin_of(account)
+    return Holder(
+        AccountId(account.id),
+        Lots(held.size),
+        MicroUsdc(held.cost),
+        MicroUsdc(risk.equity),
+        MicroUsdc(risk.initial),
+        MicroUsdc(state.marks[market].initial_of(held.size)),
+    )
 
 
 def _handover(

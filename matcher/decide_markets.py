@@ -94,7 +94,7 @@ def _sunk(state: Exchange, market: int, terms: MarginTerms) -> int:
     value = mark.value_per_lot
     marks = {**state.marks, market: RiskMark.of(steps(terms, state.open_interest[market] * value), value)}
     return sum(
-        account_risk(account.balance, account.positions, marks).liquidatable
+        account_risk(state.funds(account), account.positions, marks).liquidatable
         and not state.margin_of(account).liquidatable
         for account in state.holders_of(market)
     )
@@ -165,9 +165,9 @@ def _settled(
         if value
         else state.marks
     )
-    equities = {one.id: account_risk(one.balance, one.positions, at_index).equity for one in holders}
+    equities = {one.id: account_risk(state.funds(one), one.positions, at_index).equity for one in holders}
     insurance = state.accounts[INSURANCE]
-    fund = account_risk(insurance.balance, insurance.positions, at_index).equity - state.insurance_floor
+    fund = account_risk(state.funds(insurance), insurance.positions, at_index).equity - state.insurance_floor
     sharing = [
         Holder(AccountId(one.id), Lots(held.size), MicroUsdc(held.cost), MicroUsdc(equities[one.id]))
         for one in holders

@@ -149,7 +149,7 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
         return SUB_ACCOUNT_ONLY_TRADES
     if command.account in state.liquidations:
         return BEING_LIQUIDATED
-    if command.amount < command.minimum and (account.positions or command.amount != account.balance):
+    if command.amount < command.minimum and (account.positions or command.amount != state.funds(account)):
         return Rejection(
             Code.WITHDRAWAL_TOO_SMALL,
             f"A withdrawal is of {command.minimum} micro-USDC at least, or of all that the account has.",

@@ -6,7 +6,8 @@ from core import events as e
 from matcher import commands as c
 from matcher.book import PREMIUM_DEADLINE, REQUEST_DEADLINE, RESUME_DEADLINE, STANDING_DEADLINE
 from matcher.closing import close_request, pull_everything
-from matcher.decide_funding import premium_sampled
+from matcher.decide_debts import debt_due
+from matcher.decide_funding import hour_ended, premium_sampled
 from matcher.decide_liquidation import go_on
 from matcher.decide_requests import not_affordable, not_tradable
 from matcher.exposure import Firm, backed
@@ -129,11 +130,16 @@ def set_protection(state: Exchange, command: c.SetProtection, at: int) -> Outcom
 def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     """Deal with the one earliest deadline that has come; later ones follow in later commands, each seeing the state after it.
 
-    What is due for an account in trouble comes first. A request's deadline closes it, a standing quote's pulls it, a dead-man
-    switch pulls everything of its account, a market's next premium is sampled.
+    The end of an hour of funding comes first, because it is owed from then on; then what is due for an account in trouble. A
+    request's deadline closes it, a standing quote's pulls it, a dead-man switch pulls everything of its account, a market's next
+    premium is sampled.
     """
     book = state.book
+    if 0 < state.hour_due <= at:
+        return _hours_end(state, at)
     state.watch.look(state)
+    if state.watch.debtors:
+        return debt_due(state, at)
     if state.watch.due or state.watch.warned:
         return go_on(state, at)
     earliest = book.earliest()
@@ -155,3 +161,9 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     if kind == PREMIUM_DEADLINE:
         return [*premium_sampled(state, market, at), done]
     return [*pull_everything(state, id, "switch", at), e.DeadlineSet(at, id, 0), done]
+
+
+def _hours_end(state: Exchange, at: int) -> list[e.Event]:
+    """The end of one hour of funding that has no record yet."""
+    ended = (hour_ended(state, market, at) for market in sorted(state.funding))
+    return [next(end for end in ended if end is not None)]

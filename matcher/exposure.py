@@ -25,12 +25,14 @@ class Net(msgspec.Struct, gc=False):
 class Exposure(msgspec.Struct, gc=False):
     """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
 
-    `elsewhere` is the initial requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and
-    None for an owner of a single account, whose net is its position; `marks` are the exchange's. With `doubted` something else that
-    it holds can not be valued now, so nobody knows what it can afford: its position here may only shrink.
+    `funds` is its balance less what it owes in funding, `elsewhere` the initial requirement of its other positions. `net` is shared by
+    the exposures of one owner's accounts, and None for an owner of a single account, whose net is its position; `marks` are the
+    exchange's. With `doubted` something else that it holds can not be valued now, so nobody knows what it can afford: its position
+    here may only shrink.
     """
 
     account: Account
+    funds: int
     size: int
     cost: int
     equity: int
@@ -71,7 +73,7 @@ class Exposure(msgspec.Struct, gc=False):
     def _gets_out(self, after: int, equity: int, market: int, mark: RiskMark) -> bool:
         """Whether the account may hold `after` lots with `equity` although that is less than its initial requirement."""
         account = self.account
-        others = account_risk(account.balance, account.positions, self.marks, leaving_out=market)
+        others = account_risk(self.funds, account.positions, self.marks, leaving_out=market)
         before_it, after_it = (
             AccountRisk(
                 worth,
@@ -113,7 +115,7 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
             net = nets[account.owner] = Net(net_of_owner(account, market))
     equity = account.balance + account.gain
     doubted = at > state.values_until and only_gets_out(state, account, market, at)
-    return Exposure(account, size, cost, equity, elsewhere, net, state.marks, doubted)
+    return Exposure(account, state.funds(account), size, cost, equity, elsewhere, net, state.marks, doubted)
 
 
 def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm, at: int) -> Code | None:

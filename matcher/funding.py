@@ -2,14 +2,15 @@
 
 An hour is paid by the positions that were held when it ended, however late that is done: whoever comes later owes nothing for it and
 earns nothing by it, or every late hour would be an offer to collect from it. Nothing is copied for that. While an hour is unpaid, the
-size that an account had when the hour ended is noted at the account's first trade after it.
+size that an account had when the hour ended is noted at the account's first trade after it. What it owes is worked out from that
+whenever somebody asks what it is worth, so paying late or early changes nobody's equity.
 """
 
 from collections import deque
 from typing import Final
 
-from core.funding import HOUR
-from core.funding_events import FundingSettled, headline
+from core.funding import HOUR, owed
+from core.funding_events import FundingSettled, HourEnded, headline
 from core.funding_hour import hour_of
 from core.rates import Rate
 
@@ -22,10 +23,11 @@ class Hour:
 
     `total` adds up `samples` premiums, `index` is that of the last of them: the index price that the hour is paid at, because it was
     known when the hour ended. `stood` are the accounts whose quotes stood in a sample, `traded` those whose quotes were filled.
-    `moved` has the sizes at the end of the hour, in lots, of accounts that have traded since.
+    `moved` has the sizes at the end of the hour, in lots, of accounts that have traded since. `ended` is the record of its end, and
+    what it costs; None before, and nothing is owed yet.
     """
 
-    __slots__ = ("index", "moved", "number", "samples", "stood", "total", "traded")
+    __slots__ = ("ended", "index", "moved", "number", "samples", "stood", "total", "traded")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -35,6 +37,15 @@ class Hour:
         self.stood: set[int] = set()
         self.traded: set[int] = set()
         self.moved: dict[int, int] = {}
+        self.ended: HourEnded | None = None
+
+    def owed(self, account: int, size: int) -> int:
+        """Micro-USDC that an account owes for the hour, at whose end it held `size` lots; negative: is to receive."""
+        ended = self.ended
+        if ended is None or not size:
+            return 0
+        maker = account in self.stood or account in self.traded
+        return owed(size, ended.charge, maker, ended.treasury_share)
 
     def makers(self) -> set[int]:
         """Accounts that made quotes in the hour: they stood, or were filled."""
@@ -79,20 +90,53 @@ class MarketFunding:
         if self.unpaid:
             self.unpaid[-1].moved.setdefault(account, size)
 
-    def give_up(self) -> None:
-        """The market has ended: what was not paid before never is."""
-        self.unpaid.clear()
+    def stop(self) -> None:
+        """The market has ended: nobody owes anything for the hour that runs; hours that have ended stay to be paid."""
         self.running = Hour(self.running.number)
+
+    def due(self) -> int:
+        """When the next end of an hour is to be recorded; 0: there is none."""
+        if self.unpaid and self.unpaid[-1].ended is None:
+            return 1
+        return self.ends if self.running.samples else 0
+
+    def unended(self, at: int) -> Hour | None:
+        """The oldest hour that has ended at `at` and whose end has no record yet."""
+        return next((hour for hour in self.owed(at) if hour.ended is None), None)
+
+    def end(self, event: HourEnded) -> None:
+        """An hour has ended: it costs what the record says."""
+        self.reach(event.at)
+        for hour in self.unpaid:
+            if hour.number == event.hour:
+                hour.ended = event
+
+    def owed_by(self, account: int, size: int) -> int:
+        """Micro-USDC that an account which holds `size` lots now owes for hours that have ended; negative: is to receive."""
+        total = 0
+        for hour in reversed(self.unpaid):
+            size = hour.moved.get(account, size)
+            total += hour.owed(account, size)
+        return total
+
+    def last_rate(self) -> Rate:
+        """The rate that the next hour to end starts from."""
+        for hour in reversed(self.unpaid):
+            if hour.ended is not None:
+                return Rate(hour.ended.after)
+        return self.rate
 
     def owed(self, at: int) -> list[Hour]:
         """Hours that have ended at `at` and are to be paid, oldest first."""
         running = self.running
         return [*self.unpaid, running] if running.samples and at >= self.ends else list(self.unpaid)
 
-    def moved(self) -> dict[int, int]:
-        """Sizes at the end of the oldest unpaid hour, of accounts that have traded since."""
+    def moved(self, number: int) -> dict[int, int]:
+        """Sizes at the end of an unpaid hour, of accounts that have traded since."""
         sizes: dict[int, int] = {}
         for hour in reversed(self.unpaid):
+            if hour.number < number:
+                break
             sizes.update(hour.moved)
         return sizes
 

@@ -1,11 +1,16 @@
 """What stops by itself: withdrawals while somebody is below zero, and growth that is too fast. Changes nothing."""
 
-from core.accounts import INSURANCE
 from core.events import Event, MarketStatusSet
 from core.market import MarketStatus
 from core.open_interest import followed, jumped
 from core.operator_events import EXCHANGE, OpenInterestJumped
 from matcher.state import Exchange
+
+
+def below_zero(state: Exchange) -> list[int]:
+    """Every account that is below zero as things stand, ascending. Costs what these cost, and those that were at their last look."""
+    state.watch.look(state)
+    return sorted(id for id in state.watch.below_zero if state.margin_of(state.accounts[id]).equity < 0)
 
 
 def withdrawals_gated(state: Exchange) -> str:
@@ -14,16 +19,11 @@ def withdrawals_gated(state: Exchange) -> str:
 
 
 def debt_gate(state: Exchange) -> str:
-    """Why nothing may leave an account's collateral because of what others owe; empty when it may.
-
-    Costs what the accounts cost that are being liquidated, are about to be, or were seen below zero by the last cut: almost always
-    none. The insurance fund is always asked: what it owes after it has lost all its positions shows nowhere else before the next cut.
-    """
-    state.watch.look(state)
+    """Why nothing may leave an account's collateral because of what others owe; empty when it may."""
+    owing = below_zero(state)
     if state.watch.behind:
         return "Accounts are being looked at whether one is below zero: withdrawals go on in a moment."
-    suspects = state.breakers.negative | state.liquidations.keys() | state.watch.due | {INSURANCE}
-    if any(state.margin_of(state.accounts[id]).equity < 0 for id in suspects):
+    if owing:
         return "An account is below zero: withdrawals go on once its debt is paid."
     return ""
 

@@ -135,10 +135,13 @@ def load(data: bytes) -> Exchange:
     state.funding |= {kept.market: load_funding(kept) for kept in image.funding}
     for account in image.accounts:
         _load_account(state, account)
-    state.watch.suspect_many([one.id for one in image.accounts if one.positions or one.warned])
+    state.watch.suspect_many(
+        [one.id for one in image.accounts if one.positions or one.warned or one.balance < 0]
+    )
     for going in image.liquidations:
         state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.fills)
         state.watch.suspect(going.account)
+    state.follow_hours()
     for id in state.markets:
         state.follow_index(id)
     state.deposits = dict(image.deposits)

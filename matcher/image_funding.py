@@ -4,7 +4,7 @@ from collections import deque
 
 import msgspec
 
-from core.funding_events import FundingSettled
+from core.funding_events import FundingSettled, HourEnded
 from core.rates import Rate
 from matcher.funding import Hour, MarketFunding
 
@@ -17,6 +17,7 @@ class HourImage(msgspec.Struct, array_like=True):
     stood: list[int]
     traded: list[int]
     moved: list[tuple[int, int]]
+    ended: HourEnded | None = None
 
 
 class FundingImage(msgspec.Struct, array_like=True):
@@ -59,6 +60,7 @@ def _hour_image(hour: Hour) -> HourImage:
         sorted(hour.stood),
         sorted(hour.traded),
         sorted(hour.moved.items()),
+        hour.ended,
     )
 
 
@@ -66,4 +68,5 @@ def _load_hour(image: HourImage) -> Hour:
     hour = Hour(image.number)
     hour.samples, hour.total, hour.index = image.samples, image.total, image.index
     hour.stood, hour.traded, hour.moved = set(image.stood), set(image.traded), dict(image.moved)
+    hour.ended = image.ended
     return hour

@@ -23,7 +23,7 @@ from core.position import Position, trade
 from core.waterfall import Auction
 from matcher.apply import apply
 from matcher.auctions import auction_record, limit_at_close, limit_of
-from matcher.decide_liquidation import start, step_due, waterfall_step
+from matcher.decide_liquidation import known, start, step_due, waterfall_step
 from matcher.state import Exchange
 
 Journal = Callable[[], Iterable[tuple[int, Event]]]
@@ -141,7 +141,10 @@ class _Retracing:
 
     def _auction_due(self) -> Decided | None:
         state = self._state
-        step = waterfall_step(state, state.accounts[self._found.account])
+        account = state.accounts[self._found.account]
+        if not known(state, account, state.at):
+            return None
+        step = waterfall_step(state, account, state.at)
         if not isinstance(step, Auction):
             return None
         side = 1 if step.size < 0 else -1
@@ -161,7 +164,7 @@ class _Retracing:
         request, fills = self._found.asked_by[step.sequence]
         fitting = [fill.record for fill in fills if isinstance(fill.record, Filled)]
         per_tick = state.markets[market].value_per_tick_lot
-        held, risk = account.positions.get(market, _NOTHING), state.standing(account)
+        held, risk = account.positions.get(market, _NOTHING), state.margin_of(account)
         lots = sum(fill.side * fill.size for fill in fitting)
         if abs(lots) > abs(asked):
             step.differences.append(f"{abs(lots)} lots were closed of {abs(asked)} that were asked for")
@@ -192,7 +195,7 @@ class _Retracing:
         account = state.accounts[self._found.account]
         going = state.liquidations.get(account.id)
         if isinstance(record, LiquidationStarted):
-            if not state.standing(account).liquidatable or going is not None:
+            if not state.margin_of(account).liquidatable or going is not None:
                 step.differences.append("the account was not to be liquidated")
             derived: Event | None = start(state, account, record.at)[0]
         elif isinstance(record, LiquidationSliced) and step.sequence not in self._found.late:

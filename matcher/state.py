@@ -2,8 +2,6 @@
 
 from collections import deque
 
-from msgspec.structs import replace
-
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
@@ -38,8 +36,9 @@ class Account:
     kind in the order in which they were given (a dict that loses its first entry again and again finds the next one ever more
     slowly), and are None until there is one. `number` is the head of its numbered private stream, `generation` counts how often
     its sessions were revoked. `owned` lists all accounts of its owner, itself among them. `gain` and `required` are the unrealized
-    profit and the initial requirement at the marks of number `valued` (`Exchange.value`). `warned` is the warning level in force
-    (0: none). `market` is the only one that a sub-account of `parent` trades, 0 for all others; `subs` are an account's own.
+    profit less the funding that is owed, and the initial requirement, at the marks of number `valued` (`Exchange.value`). `warned` is
+    the warning level in force (0: none). `market` is the only one that a sub-account of `parent` trades, 0 for all others; `subs` are
+    an account's own.
     """
 
     __slots__ = (
@@ -156,7 +155,9 @@ class Exchange:
     it next trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to
     which a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
     `holders` are the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those
-    to begin. `transfers` are by the parent.
+    to begin. `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not paid; `hour_due`
+    is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command, because from then on
+    it is owed.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -183,6 +184,8 @@ class Exchange:
         self._values_until: dict[int, int] = {}
         self.open_interest: dict[int, int] = {}
         self.funding: dict[int, MarketFunding] = {}
+        self.owing: dict[int, MarketFunding] = {}
+        self.hour_due = 0
         self.accounts: dict[int, Account] = {
             id: Account(id, "", name, [])
             for id, name in ((TREASURY, "treasury"), (INSURANCE, "insurance fund"), (CLEARING, "clearing"))
@@ -273,18 +276,30 @@ class Exchange:
             gain += held.size * mark.value_per_lot - held.cost
             held.required = mark.initial_of(held.size)
             required += held.required
+        if self.owing:
+            gain -= self.owed(account)
         account.gain, account.required, account.valued = gain, required, self.marked
+
+    def follow_hours(self) -> None:
+        """Derive which markets have unpaid funding, and when the next hour ends; to be called when either may have changed."""
+        self.owing = {id: funding for id, funding in self.funding.items() if funding.unpaid}
+        self.hour_due = min((due for funding in self.funding.values() if (due := funding.due())), default=0)
+
+    def owed(self, account: Account) -> int:
+        """Micro-USDC of funding that an account owes for hours that have ended and are not paid; negative: is to receive."""
+        held = account.positions
+        return sum(
+            funding.owed_by(account.id, held[market].size if market in held else 0)
+            for market, funding in self.owing.items()
+        )
+
+    def funds(self, account: Account) -> int:
+        """An account's balance once the funding that it owes is paid: what counts wherever it is asked what it is worth."""
+        return account.balance - self.owed(account) if self.owing else account.balance
 
     def margin_of(self, account: Account) -> AccountRisk:
         """Equity and requirements of an account at the marks."""
-        return account_risk(account.balance, account.positions, self.marks)
-
-    def standing(self, account: Account) -> AccountRisk:
-        """What an account's liquidation goes by: `margin_of`, of which the insurance fund's floor does not count."""
-        risk = self.margin_of(account)
-        if account.id == INSURANCE:
-            risk = replace(risk, equity=risk.equity - self.insurance_floor)
-        return risk
+        return account_risk(self.funds(account), account.positions, self.marks)
 
     def holders_of(self, market: int) -> list[Account]:
         """Accounts with a position in the market, by number."""
@@ -294,10 +309,12 @@ class Exchange:
         """Instant of the next thing to be done: in the past when an account is to be liquidated or warned; 0 when there is none."""
         watch = self.watch
         watch.look(self)
-        if watch.due or watch.warned or watch.behind:
+        if watch.due or watch.warned or watch.debtors or watch.behind:
             return AT_ONCE
-        earliest = self.book.earliest()
-        return earliest[0] if earliest is not None else 0
+        earliest, hour = self.book.earliest(), self.hour_due
+        if earliest is None or 0 < hour < earliest[0]:
+            return hour
+        return earliest[0]
 
 
 def validity_of(index: IndexUpdated) -> Validity:

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 TAKEOVER_LEVEL: Final = 1_500_000
 """Maintenance as a share of equity, parts per million, above which the insurance fund takes over: two thirds the other way round."""
+ZERO_LEVEL: Final = 1 << 60
+"""The same of an account that has as good as nothing left."""
 LOOKS_AT_ONCE: Final = 64
 """Accounts that get a look before others have their turn: less than a millisecond."""
 _ENTRIES_MIN: Final = 64
 _SWEPT_PER_PUSH: Final = 4
+_STILL: Final = (0, 0)
 
 Entry = tuple[int, int, int]
 """A mark in ticks (negated where the highest comes first), an account, and the stamp of its last look."""
@@ -150,8 +153,11 @@ _riskiest_first: Final = cmp_to_key(_compare)
 class Watch:
     """`dirty` accounts need a look when a mark moves; those in `pressing` need one now, and after them those in `pending`, which may
     be very many. `due` are those to liquidate or to go on with, `ranked` has them in order; `warned` are those whose warning level
-    changed: none of them waits for a look. `awaited` are the (market, action) whose price is not trusted and `waiting` the accounts
-    that wait for a market's next one. A look gives an account a new stamp, and entries with another are outdated.
+    changed, `debtors` those that owe and hold nothing: none of them waits for a look. `below_zero` were below zero at their last look,
+    `unpaid` are debtors whom nobody can pay for. `awaited` are the (market, action) whose price is not trusted and `waiting` the
+    accounts that wait for a market's next one. A look gives an account a new stamp, and entries with another are outdated.
+
+    `drifts` are the ticks that a lot's holders have come to owe in funding, longs and shorts: entries are of marks and drift together.
 
     A fill, a deposit or a withdrawal never makes an account liquidatable: margin is checked before. So they may wait.
     """
@@ -159,6 +165,7 @@ class Watch:
     def __init__(self) -> None:
         self.below: dict[int, Edges] = {}
         self.above: dict[int, Edges] = {}
+        self.drifts: dict[int, tuple[int, int]] = {}
         self.stamps: dict[int, int] = {}
         self.stamp = 0
         self.dirty: set[int] = set()
@@ -167,6 +174,9 @@ class Watch:
         self.due: set[int] = set()
         self.ranked: list[tuple[object, int, int]] = []
         self.warned: dict[int, None] = {}
+        self.below_zero: set[int] = set()
+        self.debtors: set[int] = set()
+        self.unpaid: set[int] = set()
         self.awaited: set[tuple[int, str]] = set()
         self.waiting: dict[int, set[int]] = {}
 
@@ -186,25 +196,38 @@ class Watch:
     def suspect_many(self, accounts: list[int]) -> None:
         """Something happened to accounts that may be very many; who is due or to be warned has its turn before the others."""
         self.pending.add(accounts)
-        self._press([id for id in accounts if id in self.due or id in self.warned])
+        self._press([id for id in accounts if id in self.due or id in self.warned or id in self.debtors])
 
     def _press(self, accounts: Iterable[int]) -> None:
         self.pressing.add(accounts)
         self.due.difference_update(accounts)
+        self.debtors.difference_update(accounts)
         for account in accounts:
             self.warned.pop(account, None)
 
+    def paid_in(self, account: int) -> None:
+        """Money came in from outside: the account's own, and there may be somebody now who can pay a debt."""
+        self.dirty.add(account)
+        if self.unpaid:
+            self._press(sorted(self.unpaid | {account}))
+
     def move(self, market: int, mark: int) -> None:
         """The market's mark is `mark` ticks now, or its price may have become good enough for those that wait for it."""
-        found = self.dirty | self.due | self.warned.keys()
+        found = self.dirty | self.due | self.unpaid | self.warned.keys()
         self.dirty = set()
         if market in self.below:
-            self.below[market].crossed(-mark, self.stamps, found)
-            self.above[market].crossed(mark, self.stamps, found)
+            longs, shorts = self.drifts.get(market, _STILL)
+            self.below[market].crossed(longs - mark, self.stamps, found)
+            self.above[market].crossed(mark + shorts, self.stamps, found)
         if self.awaited:
             self.awaited = {one for one in self.awaited if one[0] != market}
             found |= self.waiting.pop(market, set())
         self._press(sorted(found))
+
+    def drift(self, market: int, longs: int, shorts: int) -> None:
+        """Longs, or shorts, owe so many ticks of each lot from here on, as if the mark had moved against them."""
+        before = self.drifts.get(market, _STILL)
+        self.drifts[market] = before[0] + longs, before[1] + shorts
 
     def wait(self, market: int, action: str) -> None:
         """Whoever is due or to be warned gets another look, and waits if it is the market's price that is not trusted."""
@@ -214,8 +237,12 @@ class Watch:
     def look(self, state: "Exchange") -> None:
         """Give the next few accounts the look that they need now; changes nothing but what is kept here."""
         dirty = self.dirty
-        if not dirty.isdisjoint(self.due) or not self.warned.keys().isdisjoint(dirty):
-            self._press(sorted(dirty & (self.due | self.warned.keys())))
+        if not (
+            dirty.isdisjoint(self.due)
+            and self.warned.keys().isdisjoint(dirty)
+            and dirty.isdisjoint(self.debtors)
+        ):
+            self._press(sorted(dirty & (self.due | self.warned.keys() | self.debtors)))
         if not self.due:
             self.ranked.clear()
         for _ in range(LOOKS_AT_ONCE):
@@ -226,16 +253,27 @@ class Watch:
             dirty.discard(id)
             self.stamp += 1
             self.stamps[id] = self.stamp
+            for known in (self.debtors, self.unpaid, self.below_zero):
+                known.discard(id)
             if id in state.owned or id == INSURANCE:
                 self._look_at(state, state.accounts[id])
 
     def _look_at(self, state: "Exchange", account: "Account") -> None:
         going = state.liquidations.get(account.id)
+        if going is None and not account.positions:
+            if state.funds(account) < 0:
+                self.debtors.add(account.id)
+                self.below_zero.add(account.id)
+                return
+            if not account.warned:
+                return
+        risk = state.margin_of(account)
+        if risk.equity < 0:
+            self.below_zero.add(account.id)
         if going is not None and going.request:
-            return  # When its auction closes it becomes dirty again.
-        if going is None and not account.positions and not account.warned:
+            # When its auction closes it becomes dirty again: meanwhile only whether it has anything left matters.
+            self._watch(state, account, risk, ZERO_LEVEL)
             return
-        risk = state.standing(account)
         now = stage(risk.equity, risk.maintenance)
         if (
             going is not None
@@ -244,7 +282,9 @@ class Watch:
         ):
             self._watch(state, account, risk, TAKEOVER_LEVEL)
         elif going is not None or risk.liquidatable:
-            if not self._waits(account, Action.LIQUIDATE):
+            if self._waits(account, Action.LIQUIDATE):
+                self._watch(state, account, risk, ZERO_LEVEL)
+            else:
                 self.due.add(account.id)
                 place = _riskiest_first((risk.equity, risk.maintenance))
                 heappush(self.ranked, (place, account.id, self.stamp))
@@ -261,12 +301,16 @@ class Watch:
                 self._watch_recovery(state, account, risk)
 
     def _waits(self, account: "Account", action: Action) -> bool:
-        """Whether a market of the account's has no price that is trusted; it is looked at again with the market's next one."""
-        for market in account.positions:
-            if (market, action) in self.awaited:
-                self.waiting.setdefault(market, set()).add(account.id)
-                return True
-        return False
+        """Whether nothing can be done about the account, as no price is trusted that it takes; it is looked at again with the next.
+
+        A warning takes the prices of all that it holds, liquidation one.
+        """
+        without = [market for market in account.positions if (market, action) in self.awaited]
+        if not without or (action is Action.LIQUIDATE and len(without) < len(account.positions)):
+            return False
+        for market in without:
+            self.waiting.setdefault(market, set()).add(account.id)
+        return True
 
     def _watch(self, state: "Exchange", account: "Account", risk: AccountRisk, level: int) -> None:
         """Look again when the account may have come to `level`."""
@@ -285,7 +329,8 @@ class Watch:
         if market not in self.below:
             self.below[market], self.above[market] = Edges(), Edges()
         edges = self.below[market] if below else self.above[market]
-        edges.push((-price if below else price, account, self.stamp), self.stamps)
+        longs, shorts = self.drifts.get(market, _STILL)
+        edges.push((longs - price if below else price + shorts, account, self.stamp), self.stamps)
 
     def riskiest(self) -> int | None:
         """The account to liquidate or to go on with next; it stays due until it gets a look."""

@@ -6,6 +6,7 @@ from core.accounts import CLEARING, INSURANCE
 from core.events import Event
 from core.liquidation_events import LiquidationSliced
 from core.postings import OUTSIDE, RESERVED, postings
+from matcher.owed import kept_of_hours
 from matcher.state import Exchange, conserved, positions_zero_sum
 from stress.books import Books
 from stress.losses import Losses
@@ -54,7 +55,13 @@ class Audit:
 
     def unexplained(self, state: Exchange) -> list[int]:
         """Accounts whose equity is not what they paid in, paid for and hold, as the records tell it."""
-        return [id for id, equity in equities(state).items() if equity != self._books.worth(id, state)]
+        # The records do not say what an hour costs whom before it is paid.
+        return [
+            id
+            for id, account in state.accounts.items()
+            if id != CLEARING
+            and state.margin_of(account).equity + state.owed(account) != self._books.worth(id, state)
+        ]
 
     def differing(self, state: Exchange) -> list[int]:
         """Accounts whose balance in the engine is not what the postings of all records come to."""
@@ -65,8 +72,11 @@ class Audit:
 
 
 def equities(state: Exchange) -> dict[int, int]:
-    """What every account but clearing is worth at the marks, in micro-USDC."""
-    return {id: state.margin_of(account).equity for id, account in state.accounts.items() if id != CLEARING}
+    """What every account but clearing is worth at the marks, in micro-USDC, as if all hours of funding that have ended were paid."""
+    worth = {id: state.margin_of(account).equity for id, account in state.accounts.items() if id != CLEARING}
+    for id, amount in kept_of_hours(state).items():
+        worth[id] += amount
+    return worth
 
 
 def present(state: Exchange) -> int:

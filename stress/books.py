@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 
 from core.accounts import INSURANCE, TREASURY
+from core.debt_events import DebtCovered
 from core.events import (
     DepositCredited,
     Event,
@@ -46,6 +47,9 @@ class Books:
                     self._cash[account] -= amount
                 self._cash[TREASURY] += funding.treasury
                 self._cash[INSURANCE] += funding.insurance
+            case DebtCovered(account=account) as paid:
+                for payer, amount in ((INSURANCE, paid.fund), (TREASURY, paid.treasury), *paid.shares):
+                    self._pay(payer, account, amount)
             case LiquidationSliced(account=account, fee=fee):
                 self._pay(account, INSURANCE, fee)
             case TakenOver(account=account, parts=parts) | Deleveraged(account=account, parts=parts):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from core.accounts import INSURANCE
+from core.debt_events import DebtCovered
 from core.events import (
     DepositCredited,
     Event,
@@ -77,6 +78,9 @@ class Losses:
                 split.paid_in += amount
             case Filled() as fill:
                 self._filled(fill)
+            case DebtCovered(fund=fund, shares=shares):
+                split.deficits += fund
+                split.gave += sum(amount for _, amount in shares)
             case LiquidationSliced(fee=fee):
                 split.fees += fee
             case TakenOver() as step:

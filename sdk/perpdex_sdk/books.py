@@ -51,7 +51,7 @@ class Books:
         elif isinstance(event, m.TakenOver | m.Deleveraged):
             for moved in event.moved:
                 self._change(moved)
-        elif isinstance(event, m.Deposit | m.Funding):
+        elif isinstance(event, m.Deposit | m.Funding | m.DebtCovered):
             self.balance += micro(event.amount)
         elif isinstance(event, m.Transfer):
             self.balance += micro(event.amount) * (1 if event.receiver == self.account else -1)

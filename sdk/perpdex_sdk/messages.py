@@ -213,6 +213,13 @@ class MarketSettled(Numbered, frozen=True, tag="market_settled"):
     shared: str
 
 
+class DebtCovered(Numbered, frozen=True, tag="debt_covered"):
+    """A debt was paid: ours, so `amount` came in (`role` debtor), or another's, which we paid a part of (payer, negative)."""
+
+    role: str
+    amount: str
+
+
 class RequestClosed(Numbered, frozen=True, tag="closed"):
     """The final answer to a request."""
 
@@ -328,6 +335,7 @@ Incoming = (
     | Funding
     | Fill
     | MarketSettled
+    | DebtCovered
     | RequestClosed
     | MarginWarning
     | LiquidationStarted

@@ -143,7 +143,14 @@ async def test_an_account_that_the_engine_overlooks_is_found_and_reviewed(
     falling: Falling, rest: Rest
 ) -> None:
     await falling.begin(FUND)
-    quiet = {"forgotten": [], "awaiting_price": 0, "going_on": [], "inventory": [], "selling": False}
+    quiet = {
+        "forgotten": [],
+        "below_zero": [],
+        "awaiting_price": 0,
+        "going_on": [],
+        "inventory": [],
+        "selling": False,
+    }
     assert await falling.overview() == quiet
     # As a fault in the watch would: its heaps no longer know the account.
     falling.exchange.index(1, 600_000)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.deleveraging import Holder, capacity, deleverage, greedy, pro_rata, rank
+from core.deleveraging import Holder, capacity, deleverage, greedy, pro_rata, rank, sound_capacity
 from core.delisting import settle_at_index
 
 amounts = st.lists(st.integers(0, 10**9), max_size=20)
@@ -48,6 +48,23 @@ def test_what_a_holder_can_close_leaves_it_at_zero_or_above():
     assert capacity(Holder(1, -10, -900, -1), 10, -100) == 0
 
 
+def test_whoever_has_its_requirement_elsewhere_gives_only_what_it_can_spare():
+    hedged = Holder(1, -10, -1_100, 60, required=50, own=25)
+    # Each lot costs 10 and frees 2.5, and there are 10 to spare.
+    assert sound_capacity(hedged, 10, 100) == 1
+    assert capacity(hedged, 10, 100) == 6
+    assert sound_capacity(hedged, 10, 25) == sound_capacity(hedged, 10, -5) == 10
+    assert sound_capacity(Holder(1, -10, -1_100, 49, required=50, own=25), 10, 100) == 0
+
+
+def test_the_hedged_come_last_even_after_losers():
+    hedged = Holder(1, -10, -1_100, 60, required=50, own=25)
+    losing = Holder(2, -10, -900, 10_000, required=50, own=25)
+    assert deleverage(10, 1_100, [hedged, losing], 100).closed == [(1, 1, 110), (2, 9, 990)]
+    alone = deleverage(10, 1_100, [hedged], 100)
+    assert (alone.closed, alone.left) == ([(1, 6, 660)], 4)
+
+
 def test_winners_close_before_losers_and_in_proportion():
     holders = [Holder(1, -10, -1_500, 900), Holder(2, -30, -4_500, 900), Holder(3, -50, -4_000, 900)]
     shared = deleverage(20, 2_000, holders, 100)
@@ -86,6 +103,7 @@ def crashes(draw):
             draw(st.integers(-(10**6), 10**6).filter(bool)),
             draw(st.integers(-(10**10), 10**10)),
             draw(st.integers(-(10**9), 10**9)),
+            *draw(st.sampled_from([(0, 0), (10**6, 10**6), (10**9, 10**5)])),
         )
         for place in range(draw(st.integers(0, 8)))
     ]

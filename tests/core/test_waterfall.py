@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from core.account_risk import RiskMark, account_risk
 from core.deleveraging import Holder, deleverage, greedy, pro_rata
-from core.liquidation import LiquidationTerms, closing
+from core.liquidation import LiquidationTerms, Stage, closing, stage
 from core.margin_terms import MarginTerms, Tier, steps
 from core.position import Position, trade
 from core.waterfall import (
@@ -57,12 +57,16 @@ class World:
         """Step by step until nothing is to be done, or nobody bids."""
         while True:
             risk = self.risk(account, marks)
-            takes = fund_can_hold(
-                self.balances[FUND], self.held[FUND], risk.equity, self.held[account], marks, self.floor
+            takes = stage(risk.equity, risk.maintenance) is Stage.TAKEOVER and fund_can_hold(
+                self.balances[FUND],
+                self.held[FUND],
+                bankruptcy_parts(self.balances[account], self.held[account], marks, marks),
+                marks,
+                self.floor,
             )
             ticks = dict.fromkeys(marks, 1)
             terms = dict.fromkeys(marks, TERMS)
-            match next_step(self.balances[account], self.held[account], marks, terms, ticks, takes):
+            match next_step(self.balances[account], self.held[account], marks, terms, ticks, takes, marks):
                 case Auction(market, size, worst):
                     if maker is None:
                         return
@@ -172,31 +176,45 @@ ALL_TERMS = {1: TERMS, 2: TERMS}
 
 
 def test_an_account_that_meets_maintenance_has_no_next_step():
-    assert next_step(1_500_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True) is None
+    assert next_step(1_500_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True, BOTH) is None
 
 
 def test_the_auction_closes_a_slice_where_most_maintenance_is_freed():
     assert heaviest_market(BOTH, MARKS) == 1
-    step = next_step(1_350_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True)
+    step = next_step(1_350_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True, BOTH)
     assert step == Auction(1, -1_000, 100_199)
     slices = dict.fromkeys(MARKS, LiquidationTerms(whole_up_to=0))
-    assert next_step(1_350_000, BOTH, MARKS, slices, ONE_TICK, True) == Auction(1, -200, 100_199)
+    assert next_step(1_350_000, BOTH, MARKS, slices, ONE_TICK, True, BOTH) == Auction(1, -200, 100_199)
 
 
 def test_the_fund_takes_everything_or_the_first_part_is_deleveraged():
     parts = (Part(1, -1_000, -100_600_000), Part(2, 1_000, 49_700_000))
-    assert bankruptcy_parts(900_000, BOTH, MARKS) == parts
-    assert next_step(900_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True) == Takeover(parts)
-    assert next_step(900_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, False) == Deleverage(parts[0])
+    assert bankruptcy_parts(900_000, BOTH, MARKS, BOTH) == parts
+    assert next_step(900_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True, BOTH) == Takeover(parts)
+    assert next_step(900_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, False, BOTH) == Deleverage(parts[0])
 
 
 def test_the_fund_needs_the_maintenance_of_what_it_would_hold():
     mine = {1: Position(400, 40_000_000)}
     # Its 400 long and the account's 1,000 short leave 600 short: 600,000 of maintenance, and 500,000 in market 2.
-    assert fund_can_hold(1_100_000, mine, 0, BOTH, MARKS, 0)
-    assert not fund_can_hold(1_099_999, mine, 0, BOTH, MARKS, 0)
-    assert not fund_can_hold(1_100_000, mine, -1, BOTH, MARKS, 0)
-    assert not fund_can_hold(1_100_000, mine, 0, BOTH, MARKS, 1)
+    at_marks = (Part(1, -1_000, -100_000_000), Part(2, 1_000, 50_000_000))
+    dearer = (at_marks[0], Part(2, 1_000, 50_000_001))
+    assert fund_can_hold(1_100_000, mine, at_marks, MARKS, 0)
+    assert not fund_can_hold(1_099_999, mine, at_marks, MARKS, 0)
+    assert not fund_can_hold(1_100_000, mine, dearer, MARKS, 0)
+    assert not fund_can_hold(1_100_000, mine, at_marks, MARKS, 1)
+
+
+def test_only_what_has_a_price_that_is_trusted_is_touched_and_it_carries_the_whole_of_a_debt():
+    step = next_step(1_350_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True, {2})
+    assert isinstance(step, Auction)
+    assert step.market == 2
+    # A third of the maintenance is in market 2, so of what is left a third goes with it.
+    assert bankruptcy_parts(900_000, BOTH, MARKS, {2}) == (Part(2, 1_000, 49_700_000),)
+    (part,) = bankruptcy_parts(-100_000, BOTH, MARKS, {2})
+    assert part == Part(2, 1_000, 50_100_000)
+    after = account_risk(-100_000 + part.value - 50_000_000, {1: BOTH[1]}, MARKS)
+    assert after.equity == 0
 
 
 lots = st.integers(-(10**6), 10**6)

@@ -16,10 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.accounts import INSURANCE, TREASURY
+from core.debt_events import DebtCovered
 from core.events import (
     DURABLE,
     DepositCredited,
     Event,
+    HourEnded,
     IndexUpdated,
     MarketListed,
     MarketStatusSet,
@@ -204,6 +206,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-breakers": 5,
         "golden-v1-fund-orders": 3,
         "golden-v1-held": 2,
+        "golden-v1-debts": 2,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-subaccounts": 4,
@@ -278,6 +281,13 @@ def test_a_golden_hold_of_settlement_says_who_and_why():
 def test_a_status_in_an_older_journal_names_nobody():
     (set_,) = [found for found in golden("golden-v1") if isinstance(found, MarketStatusSet)]
     assert (set_.who, set_.why) == ("", "")
+
+
+def test_golden_debts_say_who_paid():
+    ended, covered = golden("golden-v1-debts")
+    assert isinstance(ended, HourEnded)
+    assert (ended.hour, ended.charge, ended.treasury_share) == (489_001, 67_500_000, 100_000)
+    assert covered == DebtCovered(1_700_000_001, 16, 1_000, 600, 300, ((17, 60), (18, 30)), 10)
 
 
 def test_golden_marks_bring_back_what_they_said():

@@ -54,6 +54,8 @@ class World:
 
     def do(self, command: c.Command) -> Outcome:
         """Decide and apply; raises on anything that makes or loses money or positions."""
+        while 0 < self.state.hour_due <= self.now and not isinstance(command, c.Advance):
+            self.do(c.Advance())
         outcome = decide(self.state, command, self.now)
         if isinstance(outcome, Rejection | Repeated):
             return outcome

@@ -46,10 +46,16 @@ def test_who_owes_funding_is_not_settled_with(world, owed):
     assert world.play(c.DelistMarket(1))[-1].forced is False
 
 
-def test_a_forced_delisting_gives_up_what_was_not_paid_and_samples_no_more(world, owed, replayed):
+def test_what_was_owed_is_paid_after_a_forced_delisting_too_and_nothing_is_sampled_any_more(
+    world, owed, replayed
+):
     assert world.play(c.DelistMarket(1, force=True))[-1].forced is True
+    before = {id: world.state.funds(account) for id, account in world.state.accounts.items()}
+    (paid,) = world.play(c.SettleFunding(1, owed))
+    assert paid.accounts == 2
+    assert all(world.state.funds(world.state.accounts[id]) == before[id] for id, _ in paid.payments)
     assert world.state.funding[1].owed(world.now) == []
-    assert world.refuse(c.SettleFunding(1, owed)) == "market_settled"
+    assert world.refuse(c.SettleFunding(1, owed + 1)) == "market_settled"
     later = world.pass_time(20 * SECOND)
     assert not any(isinstance(event, e.PremiumSampled) and event.market == 1 for event in later)
     assert (

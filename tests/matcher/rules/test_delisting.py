@@ -6,13 +6,14 @@ from msgspec.structs import replace
 
 from core import events as e
 from core.accounts import CLEARING, INSURANCE
+from core.debt_events import DebtCovered
 from core.events import concerns, seen_by
 from core.market import MarketStatus
 from core.operator_events import MarketSettled, SettledPosition
 from core.postings import postings
 from core.quantities import SECOND
 from matcher import commands as c
-from matcher.gates import withdrawals_gated
+from matcher.gates import below_zero, withdrawals_gated
 from matcher.image import dump, load, state_hash
 from matcher.limits import DELISTING_NOTICE
 
@@ -136,6 +137,11 @@ def test_what_nobody_who_gained_has_stays_with_who_owes_it(world):
     end = end_of(world.play(FORCED))
     assert (end.fund, end.uncovered, world.balance(poor)) == (0, debt + left, -debt)
     assert world.state.margin_of(world.state.accounts[winner]).equity == -left
+    treasury = world.treasury
+    first, *_ = (event for event in world.pass_time(0) if isinstance(event, DebtCovered))
+    assert (first.account, first.debt, first.treasury, first.left) == (poor, debt, treasury, 0)
+    assert first.shares == ((rich, debt - treasury),)
+    assert (world.balance(poor), world.treasury) == (0, 0)
 
 
 def test_the_insurance_fund_closes_what_it_holds_and_pays_as_the_fund_only(world):
@@ -212,7 +218,7 @@ def test_any_end_conserves_money_and_raises_nobody_above_what_is_paid(
         assert (after >= 0) or (end.uncovered > 0 and equities[position.account] < 0)
     assert sum(-min(0, world.balance(id)) for id in holders) == end.uncovered
     # No cut has seen it yet.
-    assert world.state.breakers.negative == {id for id in holders if world.balance(id) < 0}
+    assert below_zero(world.state) == sorted(id for id in holders if world.balance(id) < 0)
     assert bool(end.uncovered) == ("below zero" in withdrawals_gated(world.state))
     moved = {}
     for line in postings(end):

@@ -3,6 +3,7 @@
 import pytest
 
 from core.accounts import CLEARING, INSURANCE
+from core.debt_events import DebtCovered
 from core.liquidation_events import Deleveraged, LiquidationEnded, LiquidationPaused
 from matcher import commands as c
 from matcher.image import state_hash
@@ -70,20 +71,15 @@ def test_the_fund_does_not_wait_when_it_has_nothing_left(debt, replayed):
     assert state_hash(replayed(world.journal)) == state_hash(world.state)
 
 
-def test_what_the_fund_owes_in_the_end_gates_withdrawals_before_any_cut_has_seen_it(debt):
+def test_what_the_fund_owes_in_the_end_is_paid_at_once_by_who_has_something(debt):
     world, _, whale = debt
-    until(world, LiquidationEnded, INSURANCE)
+    ended = until(world, LiquidationEnded, INSURANCE)[-1]
     world.pass_time(0)
-    assert (world.state.liquidations, world.state.breakers.negative) == ({}, set())
-    assert world.refuse(c.ReserveWithdrawal(whale, 1, "w")) == "withdrawals_gated"
-    owed = -world.balance(INSURANCE)
-    assert check_cut(world, 2) == owed
-    world.play(c.CreditDeposit(INSURANCE, owed - 1, "most"))
-    assert world.refuse(c.ReserveWithdrawal(whale, 1, "w")) == "withdrawals_gated"
-    world.play(c.CreditDeposit(INSURANCE, 1, "rest"))
+    (paid,) = [event for event in world.journal if isinstance(event, DebtCovered)]
+    assert (paid.account, paid.debt, paid.left) == (INSURANCE, -ended.equity, 0)
+    assert dict(paid.shares)[whale] > 0
+    assert world.balance(INSURANCE) == 0
     world.play(c.ReserveWithdrawal(whale, 1, "w"))
-    world.finalize(2)
-    assert check_cut(world, 3) == 0
 
 
 def test_a_fund_for_whose_position_nobody_can_pay_is_asked_for_again(debt):

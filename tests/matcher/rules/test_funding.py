@@ -12,6 +12,7 @@ from core.market import MarketStatus
 from core.postings import postings
 from core.quantities import SECOND
 from core.rates import PERCENT
+from core.validity import Validity
 from matcher import commands as c
 from matcher.funding import HOURS_KEPT
 from matcher.image import dump, load, state_hash
@@ -281,14 +282,12 @@ def test_who_only_answers_requests_is_a_maker_of_the_hour_in_which_it_was_filled
     assert settle(world, hour + 1).skew == 0
 
 
-def test_an_hour_waits_while_the_index_is_not_trusted(world, hour, trading):
+@pytest.mark.parametrize("validity", Validity)
+def test_an_hour_is_paid_at_its_last_index_however_far_today_s_is_believed(world, hour, trading, validity):
     sample(world, SAMPLES_PER_HOUR, trading[:2])
-    world.index(1, INDEX + 1_000, confidence=INDEX // 10)
-    assert world.refuse(c.SettleFunding(1, hour)) == "index_unavailable"
-    world.pass_time(HOUR)
-    world.index(1, INDEX + 2_000)
+    world.index(1, INDEX + 1_000, validity=validity)
     paid = settle(world, hour)
-    assert paid.index == INDEX
+    assert (paid.index, paid.accounts) == (INDEX, 2)
 
 
 def test_an_hour_in_which_nothing_was_seen_costs_nobody_anything(world, hour, trading):
@@ -373,34 +372,21 @@ def test_a_balance_may_go_below_zero_by_funding(world, hour):
     assert world.state.margin_of(world.state.accounts[taker]).equity > 0
 
 
-def test_who_left_before_a_late_hour_took_all_it_had_is_known_to_be_below_zero(world, hour):
-    maker, taker, idle = world.agent(1), world.agent(2, 2_000_000_000), world.agent(3)
-    stand(world, (maker,), INDEX - 10, INDEX + 10)
-    world.request(taker, "in", 1, 10_000, INDEX + 10)
-    sample(world, 20, (maker,))
-    world.now = hour * HOUR
-    world.index(1, INDEX)
-    stand(world, (maker,), INDEX - 10, INDEX + 10)
-    world.request(taker, "out", -1, 10_000, INDEX - 10)
-    left = world.balance(taker)
-    world.play(c.CutSettlement(1))
-    world.play(c.ReserveWithdrawal(taker, left, "all"))
-    settle(world, hour)
-    assert world.balance(taker) < 0
-    assert world.refuse(c.ReserveWithdrawal(idle, 1, "w")) == "withdrawals_gated"
-
-
-def test_a_payment_that_takes_an_account_below_maintenance_starts_its_liquidation(world, hour):
+def test_an_hour_that_takes_an_account_below_maintenance_starts_its_liquidation_before_it_is_paid(
+    world, hour
+):
     maker, other, taker = world.agent(1), world.agent(2), world.agent(3, deposit=130_000_000)
     world.quotes(maker, [], [(INDEX, 1_000)])
     world.request(taker, "all", 1, 1_000, INDEX)
     for number in range(2):
+        begun = [event for event in world.journal if isinstance(event, e.LiquidationStarted)]
+        assert not begun
         sample(world, SAMPLES_PER_HOUR, (maker, other), INDEX + 100_000, INDEX + 110_000)
         # Without quotes the mark is the index.
         world.play(c.CancelAll(maker))
         world.play(c.CancelAll(other))
         world.index(1, INDEX)
-        assert not any(isinstance(event, e.LiquidationStarted) for event in world.pass_time(0))
-        settle(world, hour + number)
-    begun = [event for event in world.pass_time(0) if isinstance(event, e.LiquidationStarted)]
+        world.pass_time(0)
+        assert len(world.state.funding[1].unpaid) == number + 1
+    begun = [event for event in world.journal if isinstance(event, e.LiquidationStarted)]
     assert [event.account for event in begun] == [taker]

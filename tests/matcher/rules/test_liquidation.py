@@ -183,6 +183,35 @@ def test_a_standing_quote_that_fills_the_slice_is_taken_at_once(crash):
     assert only(events, le.LiquidationEnded).why == "recovered"
 
 
+def test_a_standing_bid_at_the_bound_does_not_keep_makers_from_bidding_more(crash):
+    world = crash.world
+    maker, lowest = world.agent(6, 10**13), world.agent(7, 10**11)
+    world.play(c.Subscribe(maker, (1,)))
+    world.index(1, 592_500)
+    world.quotes(lowest, [(591_700, LOTS)], [])
+    opened = only(crash.at_once(), e.RequestOpened)
+    assert (opened.makers, world.held(lowest)) == ((maker,), (0, 0))
+    answer = c.AnswerRequest(maker, opened.request, 592_300, 0, opened.size // 2, 1, world.now + SECOND)
+    filled = [event for event in world.play(answer) if isinstance(event, e.Filled)]
+    assert [(fill.maker, fill.price) for fill in filled][:1] == [(maker, 592_300)]
+    assert sum(fill.size for fill in filled) in (opened.size // 2, opened.size)
+
+
+def test_standing_quotes_and_answers_fill_an_auction_together_best_first(crash):
+    world = crash.world
+    maker, stands = world.agent(6, 10**13), world.agent(7, 10**12)
+    world.play(c.Subscribe(maker, (1,)))
+    world.index(1, 592_500)
+    world.quotes(stands, [(592_400, 5_000)], [])
+    opened = only(crash.at_once(), e.RequestOpened)
+    answer = c.AnswerRequest(maker, opened.request, 592_300, 0, opened.size, 1, world.now + SECOND)
+    filled = [event for event in world.play(answer) if isinstance(event, e.Filled)]
+    assert [(fill.maker, fill.price, fill.size) for fill in filled] == [
+        (stands, 592_400, 5_000),
+        (maker, 592_300, opened.size - 5_000),
+    ]
+
+
 def test_makers_are_asked_and_may_not_go_below_the_bound(crash):
     world, maker, trader = crash.world, crash.maker, crash.trader
     world.play(c.Subscribe(maker, (1,)))
@@ -397,18 +426,29 @@ def test_the_fund_sells_what_it_took_within_two_thirds_of_its_maintenance(crash)
     assert world.held(INSURANCE)[0] == 80_000
 
 
-def test_a_fund_in_trouble_is_deleveraged_at_the_mark_down_to_its_floor(crash):
+def test_a_fund_short_of_its_own_maintenance_is_deleveraged_at_the_mark(crash):
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    crash.mark(590_000)
+    assert world.held(INSURANCE)[0] == LOTS
+    events = crash.mark(580_500)
+    assert only(events, le.LiquidationStarted).account == INSURANCE
+    done = only(events, le.Deleveraged)
+    assert (done.account, done.value, done.left) == (INSURANCE, 580_500_000_000, 0)
+    assert world.balance(INSURANCE) == 3_500_000_000
+    assert only(events, le.LiquidationEnded).why == "deleveraged"
+
+
+def test_a_floor_stops_takeovers_and_closes_nobody_s_position(crash):
+    """Neither one that is raised above all that the fund has nor a mark that takes the fund below it."""
     world = crash.world
     world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
     world.play(c.SetInsuranceFloor(5_000_000_000))
     crash.mark(590_000)
-    assert world.held(INSURANCE)[0] == LOTS
-    events = crash.mark(585_000)
-    assert only(events, le.LiquidationStarted).account == INSURANCE
-    done = only(events, le.Deleveraged)
-    assert (done.account, done.value, done.left) == (INSURANCE, 585_000_000_000, 0)
-    assert world.balance(INSURANCE) == 8_000_000_000
-    assert only(events, le.LiquidationEnded).why == "deleveraged"
+    assert crash.mark(585_000) == []
+    world.play(c.SetInsuranceFloor(10**12))
+    assert crash.at_once() == []
+    assert (world.held(INSURANCE)[0], world.held(crash.maker)[0]) == (LOTS, -LOTS)
 
 
 def test_the_fund_s_own_sale_ends_when_it_is_liquidated_itself(crash):
@@ -417,8 +457,7 @@ def test_the_fund_s_own_sale_ends_when_it_is_liquidated_itself(crash):
     crash.mark(590_000)
     world.play(c.Subscribe(crash.maker, (1,)))
     (opened,) = world.play(c.SellInventory(1))
-    world.play(c.SetInsuranceFloor(10_000_000_000))
-    started, ended, *_ = crash.at_once()
+    started, ended, *_ = crash.mark(580_500)
     assert isinstance(started, le.LiquidationStarted)
     assert (ended.request, ended.outcome) == (opened.request, "cancelled")
     assert [request.opened.account for request in world.state.book.requests.values()] != [INSURANCE] * 2
@@ -500,3 +539,30 @@ def test_a_pause_does_not_keep_the_fund_from_being_deleveraged(crash):
     done = only(crash.mark(550_000), le.Deleveraged)
     assert (done.account, done.equity < 0) == (INSURANCE, True)
     assert world.balance(INSURANCE) == 0
+
+
+def test_a_hedged_winner_keeps_its_position_as_long_as_somebody_else_can_give(new_world):
+    """Losing the one side at the bankruptcy price would leave the other below its maintenance requirement."""
+    world = new_world()
+    world.index(2, 300_000)
+    maker, hedger, loser = (
+        world.agent(1, 10**13),
+        world.agent(2, 3_750_000_000),
+        world.agent(3, 1_200_000_000),
+    )
+    world.quotes(maker, [(599_900, 10**5)], [(600_100, 10**5)])
+    world.quotes(maker, [], [(300_100, 10**5)], market=2)
+    world.request(world.agent(4), "long", 1, 8_000, 601_000)
+    world.request(loser, "long", 1, 8_000, 601_000)
+    world.request(hedger, "short", -1, 8_000, 599_000)
+    world.request(hedger, "hedge", 1, 16_000, 301_000, market=2)
+    world.play(c.CancelAll(maker))
+    world.now += SECOND
+    world.index(2, 282_000)
+    world.index(1, 564_000)
+    done = only(world.pass_time(0), le.Deleveraged)
+    assert done.value > 8_000 * 564_000 * 10
+    assert world.held(hedger, 2)[0] == 16_000
+    risk = world.state.margin_of(world.state.accounts[hedger])
+    assert risk.equity > risk.initial - 2
+    assert hedger not in world.state.liquidations

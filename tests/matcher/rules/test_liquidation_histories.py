@@ -1,4 +1,7 @@
-"""Crashes played at random: whatever is liquidated, money adds up, nobody ends below zero, and a dead process changes nothing."""
+"""Crashes played at random: whatever is liquidated, money adds up, nobody ends below zero, and a dead process changes nothing.
+
+Hours of funding end and are paid late, prices are doubted, owners have several accounts, a market may be delisted, money is taken out.
+"""
 
 from random import Random
 
@@ -13,9 +16,15 @@ from api.units import Markets
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
+from core.debt_events import DebtCovered
+from core.funding import HOUR, FundingTerms
 from core.liquidation import LiquidationTerms
+from core.operator_events import MarketSettled
 from core.quantities import SECOND
+from core.rates import PERCENT, Rate
+from core.validity import Validity
 from matcher import commands as c
+from matcher.gates import below_zero
 from matcher.image import dump, load, state_hash
 from matcher.state import AT_ONCE
 from perpdex_sdk.books import Books
@@ -23,6 +32,7 @@ from perpdex_sdk.messages import read
 from perpdex_sdk.rest import Account, Market
 
 AGENTS = 8
+OWNERS = 4
 STARTS = {1: 600_000, 2: 300_000}
 SLICED = LiquidationTerms(whole_up_to=100_000_000)
 
@@ -33,12 +43,18 @@ class History:
     def __init__(self, world, rng, greedy, fund, floor):
         self.world, self.rng = world, rng
         self.kinds = set()
+        self.delists = rng.randrange(50, 900)
+        # An hour costs up to 0.75 % of the notional, three quarters of what liquidation begins at.
+        funding = FundingTerms(Rate(rng.choice((-6, 6)) * PERCENT), Rate(6 * PERCENT))
         for market in (1, 2):
             listed = world.state.markets[market]
-            world.play(c.ListMarket(replace(listed, liquidation=SLICED, greedy_deleveraging=greedy)))
-        self.makers = [world.agent(number, 10**12) for number in (1, 2)]
+            terms = replace(listed, liquidation=SLICED, greedy_deleveraging=greedy, funding=funding)
+            world.play(c.ListMarket(terms))
+        # Poor makers are ruined themselves, and leave the fund what nobody can pay for.
+        self.makers = [world.agent(number, rng.choice((5 * 10**9, 10**12))) for number in (1, 2)]
         self.agents = [
-            world.agent(number, rng.randrange(10**8, 3 * 10**9)) for number in range(3, 3 + AGENTS)
+            world.agent(3 + number % OWNERS, rng.randrange(10**8, 3 * 10**9), f"a{number}")
+            for number in range(AGENTS)
         ]
         self.last = world.agent(20, 10**14)
         if fund:
@@ -49,7 +65,9 @@ class History:
     def do(self, command):
         """Play a command, and check what it did to those in trouble."""
         state = self.world.state
-        before = {id: state.standing(state.accounts[id]) for id in (*state.owned, INSURANCE)}
+        while 0 < state.hour_due <= self.world.now and not isinstance(command, c.Advance):
+            self.do(c.Advance())
+        before = {id: state.margin_of(state.accounts[id]) for id in (*state.owned, INSURANCE)}
         sizes = {id: held_by(state, id) for id in before}
         outcome = self.world.do(command)
         for event in outcome if isinstance(outcome, list) else ():
@@ -58,6 +76,7 @@ class History:
             if isinstance(event, e.Filled):
                 check_opening(state, sizes, event)
         check_watch(state)
+        assert below_zero(state) == really_below(state)
         return outcome
 
     def step(self, number):
@@ -66,12 +85,13 @@ class History:
         world.now += rng.choice((0, SECOND // 10, SECOND // 2))
         market = rng.choice((1, 2))
         index = world.state.indexes[market].price
-        match rng.choices(range(6), [30, 20, 25, 5, 5, 5])[0]:
+        match rng.choices(range(9), [30, 20, 25, 5, 5, 5, 3, 2, 1])[0]:
             case 0:
-                moved = index * rng.choice((-30, -9, -4, -2, -1, 1, 2, 4, 9, 20)) // 1_000
+                moved = index * rng.choice((-90, -30, -9, -4, -2, -1, 1, 2, 4, 9, 20, 60)) // 1_000
                 low, high = STARTS[market] // 2, STARTS[market] * 2
                 price = min(high, max(low, index + moved))
-                self.do(c.UpdateIndex(market, price, 0, world.now, "t"))
+                validity = rng.choice(tuple(Validity)) if rng.random() < 0.1 else Validity.VALID
+                self.do(c.UpdateIndex(market, price, 0, world.now, "t", validity))
             case 1:
                 self.quote(rng.choice(self.makers), market)
             case 2:
@@ -80,13 +100,53 @@ class History:
                 account = rng.choice((*self.agents, INSURANCE))
                 self.do(c.CreditDeposit(account, rng.randrange(1, 10**8), f"d{number}"))
             case 4:
-                self.do(c.ReserveWithdrawal(rng.choice(self.agents), rng.randrange(1, 10**8), f"w{number}"))
-            case _:
+                self.take_out(rng.choice(self.agents), number)
+            case 5:
                 self.do(c.SellInventory(market))
                 self.do(c.ReviewAccount(rng.choice((*self.agents, INSURANCE))))
+            case 6:
+                self.pay_an_hour(market)
+            case 7:
+                world.now = (world.now // HOUR + 1) * HOUR + rng.randrange(SECOND)
+                for one in (1, 2):
+                    self.do(c.UpdateIndex(one, world.state.indexes[one].price, 0, world.now, "t"))
+            case _:
+                self.settle()
+        if number == self.delists:
+            self.do(c.DelistMarket(2, force=True, who="ada", why="its source is gone"))
         if rng.random() < 0.8:
             self.answer()
             self.advance()
+            check_due_work_is_done(world.state)
+
+    def take_out(self, account, number):
+        """Some of what may be taken out, or all."""
+        state = self.world.state
+        held = state.accounts[account]
+        most = min(state.margin_of(held).withdrawable, held.settled)
+        amount = most if self.rng.random() < 0.5 else self.rng.randrange(1, 10**8)
+        self.do(c.ReserveWithdrawal(account, amount, f"w{number}"))
+
+    def pay_an_hour(self, market):
+        """The oldest hour that is unpaid, if one is: nobody's equity changes."""
+        state = self.world.state
+        owed = state.funding[market].owed(self.world.now)
+        before = {id: state.margin_of(state.accounts[id]).equity for id in state.owned}
+        if owed:
+            assert isinstance(self.do(c.SettleFunding(market, owed[0].number)), list)
+            assert {id: state.margin_of(state.accounts[id]).equity for id in state.owned} == before
+
+    def settle(self):
+        """Cut a batch, if one may be cut, and let it land."""
+        last = self.world.state.cut.batch if self.world.state.cut is not None else 0
+        if isinstance(self.do(c.CutSettlement(last + 1)), list):
+            assert (
+                sum(self.world.state.cut.equities.values()) == self.world.state.deposited - self.taken_out()
+            )
+            self.world.finalize(last + 1)
+
+    def taken_out(self):
+        return self.world.state.paid_out + self.world.state.reserved
 
     def quote(self, maker, market):
         index = self.world.state.indexes[market].price
@@ -124,17 +184,24 @@ class History:
             assert self.do(c.Advance())
 
     def finish(self):
-        """Marks stay where they are until nothing is being liquidated; a maker bids more than the marks, one side at a time."""
+        """Marks stay where they are until nothing is being liquidated; a maker bids more than the marks, one side at a time,
+        in turns that no pause between auctions keeps step with."""
         world = self.world
         for number in range(2_000):
             world.now += SECOND // 4
             for market in (1, 2):
                 self.do(c.UpdateIndex(market, world.state.indexes[market].price, 0, world.now, "t"))
-                self.stand(market, number % 2)
+                self.stand(market, number // 3 % 2)
             self.advance()
             if not world.state.liquidations and world.state.next_deadline() != AT_ONCE:
-                return
+                return self.pay_all()
         pytest.fail(f"still being liquidated: {world.state.liquidations}")
+
+    def pay_all(self):
+        """No hour stays unpaid."""
+        for market in (1, 2):
+            while self.world.state.funding[market].unpaid:
+                self.pay_an_hour(market)
 
     def stand(self, market, buys):
         index, expires = self.world.state.indexes[market].price, self.world.now + SECOND
@@ -144,6 +211,19 @@ class History:
 
 def held_by(state, account):
     return {market: held.size for market, held in state.accounts[account].positions.items()}
+
+
+def really_below(state):
+    """Everybody below zero, by looking at all."""
+    return [id for id in sorted({*state.owned, INSURANCE}) if state.margin_of(state.accounts[id]).equity < 0]
+
+
+def check_due_work_is_done(state):
+    """Nobody is below zero but who waits for bids that are being made, or for a price of everything that it holds."""
+    waiting = set().union(*state.watch.waiting.values())
+    for id in really_below(state):
+        going = state.liquidations.get(id)
+        assert id in waiting or (going is not None and (going.request or id == INSURANCE)), id
 
 
 def check_watch(state):
@@ -167,12 +247,14 @@ def check_step(state, before, event):
     """`before` are equities and requirements before the command that brought `event`, at the same marks."""
     match event:
         case le.LiquidationSliced(account=account):
-            was, now = before[account], state.standing(state.accounts[account])
+            was, now = before[account], state.margin_of(state.accounts[account])
             assert now.equity * was.maintenance >= was.equity * now.maintenance
             assert event.fee >= 0
         case le.TakenOver(account=account):
-            assert (state.accounts[account].balance, state.accounts[account].positions) == (0, {})
-            assert state.standing(state.accounts[INSURANCE]).equity >= 0
+            left = state.margin_of(state.accounts[account])
+            assert left.equity >= 0
+            assert left.equity == 0 or state.accounts[account].positions
+            assert state.margin_of(state.accounts[INSURANCE]).equity >= 0
         case le.Deleveraged():
             for part in event.parts:
                 if part.other != INSURANCE:
@@ -181,8 +263,9 @@ def check_step(state, before, event):
                 event.left if event.account == INSURANCE else 0
             )
         case le.LiquidationEnded(account=account):
-            assert not state.standing(state.accounts[account]).liquidatable
-            assert state.margin_of(state.accounts[account]).equity >= 0 or account == INSURANCE
+            assert not state.margin_of(state.accounts[account]).liquidatable
+            owes = state.margin_of(state.accounts[account]).equity < 0
+            assert not owes or not state.accounts[account].positions
 
 
 HISTORIES = {
@@ -204,8 +287,7 @@ def test_a_crash_leaves_nobody_below_zero_and_replays_the_same(
         history.step(number)
     history.finish()
     state = world.state
-    if not any(isinstance(event, le.Deleveraged) and event.left for event in world.journal):
-        assert state.margin_of(state.accounts[INSURANCE]).equity >= 0
+    assert really_below(state) == []
     for id in state.owned:
         risk = state.margin_of(state.accounts[id])
         assert risk.equity >= 0
@@ -216,7 +298,7 @@ def test_a_crash_leaves_nobody_below_zero_and_replays_the_same(
 
 def test_these_histories_have_every_step_in_them(new_world):
     kinds = set()
-    for seed in range(12):
+    for seed in range(24):
         history = History(new_world(), Random(seed), False, (0, 10**8, 10**11)[seed % 3], 0)
         for number in range(300):
             history.step(number)
@@ -230,6 +312,11 @@ def test_these_histories_have_every_step_in_them(new_world):
         le.Deleveraged,
         le.LiquidationEnded,
         le.LiquidationPaused,
+        le.PriceAwaited,
+        e.HourEnded,
+        e.FundingSettled,
+        MarketSettled,
+        DebtCovered,
     }
 
 

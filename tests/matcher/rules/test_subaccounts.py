@@ -9,6 +9,7 @@ from core.subaccount_events import SubAccountOpened, Transferred
 from core.validity import Validity
 from matcher import commands as c
 from matcher import transfers
+from matcher.gates import below_zero
 from matcher.image import dump, load, state_hash
 from matcher.limits import KEYS_KEPT
 from matcher.rejections import Repeated
@@ -200,7 +201,7 @@ def test_while_somebody_is_below_zero_only_who_holds_nothing_gives(world, parent
     world.request(sub, "k", 1, 100, 600_000)
     world.index(1, 580_000)
     world.play(c.CutSettlement(1))
-    assert world.state.breakers.negative == {trader}
+    assert below_zero(world.state) == [trader]
     assert world.refuse(give(sub, parent, 1, "back", parent)) == "withdrawals_gated"
     world.play(give(parent, sub, 1, "more"))
     world.index(1, 600_000)
