@@ -12,12 +12,12 @@ from api.units import MarketStatusName
 
 
 class MarkInputsAnswer(Answer):
-    """The mark is the median of these; the index stands in for one that is missing."""
+    """The mark is near the median of these, as fast as it may change; the index stands in for one that is missing."""
 
     index_with_basis: str | None = Field(
         description="Index plus the average by which the middle of quotes differs."
     )
-    quotes: str | None = Field(description="Median of best bid, best ask and last fill.")
+    quotes: str | None = Field(description="Median of impact bid, impact ask and last fill.")
     outside: str | None = Field(description="Median mid of the same perp at other venues.")
 
 
@@ -40,7 +40,7 @@ class MarketAnswer(Answer):
     only_reduces: bool = Field(description="Whether requests must reduce a position, whatever the reason.")
     mark: str | None = Field(description="Price at which positions are valued.")
     mark_inputs: MarkInputsAnswer | None = Field(
-        description="Null when fewer than two were known at the last index price: the mark is the index then."
+        description="Null while the mark is the index because fewer than two are known."
     )
     index: str | None = Field(description="The last price that was believed. Null before the first.")
     confidence: str | None

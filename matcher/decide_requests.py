@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from core import events as e
+from core.bands import within_band
 from core.market import MarketStatus
 from core.quantities import MILLION
 from core.validity import Action
@@ -12,7 +13,7 @@ from matcher.asking import makers_asked
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
 from matcher.exposure import backed, exposure, reducible
-from matcher.fills import Planner, within_band
+from matcher.fills import Planner
 from matcher.limits import (
     KEY_LENGTH_MAX,
     PRICE_MAX,

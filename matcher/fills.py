@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from core.bands import within_band
 from core.events import (
     Event,
     Filled,
@@ -14,8 +15,7 @@ from core.events import (
     RequestOpened,
     StandingReduced,
 )
-from core.market import Market
-from core.quantities import MILLION, share_up
+from core.quantities import share_up
 from matcher.book import Level
 from matcher.exposure import Exposure, Net, exposure, reducible
 from matcher.limits import FILLS_BY_PRICE_MAX, FILLS_PER_REQUEST_MAX
@@ -40,11 +40,6 @@ class Plan(msgspec.Struct):
     value: int
     code: Code | None
     open_interest: int
-
-
-def within_band(market: Market, given: int, now: int) -> bool:
-    """Whether the index moved no further than the market's band since a quote was given."""
-    return abs(now - given) * MILLION <= market.oracle_band * given
 
 
 def nothing_filled(state: Exchange, market: int) -> Plan:

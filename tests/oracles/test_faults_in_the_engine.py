@@ -51,6 +51,13 @@ class Trading:
             assert await self.take(c.CreditDeposit(registered.account, 10**12, owner))
             self.accounts.append(registered.account)
 
+    async def stand(self) -> None:
+        """Have two owners quote both sides deep enough to say a price."""
+        price, until = self.index, self.engine.clock() + 30 * SECOND
+        for maker in self.accounts[:2]:
+            quotes = c.SetQuotes(maker, BTC.id, ((price - 2, 5_000),), ((price + 2, 5_000),), until)
+            assert await self.take(quotes)
+
     async def fill(self, maker: int, taker: int) -> bool:
         price, key = self.index, f"request {self.tries}"
         until = self.engine.clock() + 30 * SECOND
@@ -175,6 +182,7 @@ async def test_mids_outside_reach_the_mark(outside, trading):
     outside.perp_says(59_300)
     async with asyncio.timeout(20):
         while BTC.id not in marks or marks[BTC.id].outside != 593_000:
-            await trading.until(Validity.VALID)
+            await trading.stand()
             outside.pass_by(1)
+            await trading.until(Validity.VALID)
     assert marks[BTC.id].price == sorted((marks[BTC.id].with_basis, marks[BTC.id].of_quotes, 593_000))[1]

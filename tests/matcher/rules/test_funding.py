@@ -108,12 +108,16 @@ def test_a_premium_says_what_it_was_made_of(world, hour):
     makers = [world.agent(1), world.agent(2)]
     stand(world, makers[:1], INDEX + 600, INDEX + 1_200)
     sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
+    assert (sampled.premium, sampled.bid, sampled.ask) == (0, 0, 0)
+    assert (sampled.makers, sampled.joined) == (1, (makers[0],))
+    stand(world, makers, INDEX + 600, INDEX + 1_200)
+    sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
     assert (sampled.premium, sampled.index) == (PERCENT // 10, INDEX)
     assert (sampled.bid, sampled.ask) == ((INDEX + 600) * 10**6, (INDEX + 1_200) * 10**6)
-    assert (sampled.makers, sampled.joined) == (1, (makers[0],))
+    assert (sampled.makers, sampled.joined) == (2, (makers[1],))
     stand(world, makers, INDEX - 1_200, INDEX - 600)
     sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
-    assert (sampled.premium, sampled.makers, sampled.joined) == (-PERCENT // 10, 2, (makers[1],))
+    assert (sampled.premium, sampled.makers, sampled.joined) == (-PERCENT // 10, 2, ())
     world.play(c.CancelAll(makers[0]))
     world.play(c.CancelAll(makers[1]))
     sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
@@ -126,17 +130,17 @@ def premiums_of(events, market=1):
 
 
 def test_quotes_that_nobody_could_trade_against_make_no_premium(world, hour):
-    maker = world.agent(1)
-    stand(world, [maker], INDEX + 600, INDEX + 1_200)
+    makers = [world.agent(1), world.agent(2)]
+    stand(world, makers, INDEX + 600, INDEX + 1_200)
     # The index leaves the band around the price at which the quotes were given: they are void.
     world.index(1, INDEX - 7_000)
     sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
     assert (sampled.premium, sampled.makers) == (0, 0)
     # Less than the impact notional (25,000 USDC at 50 times) is no depth.
     world.index(1, INDEX)
-    stand(world, [maker], INDEX + 600, INDEX + 1_200, size=4_000)
+    stand(world, makers, INDEX + 600, INDEX + 1_200, size=2_081)
     assert premiums_of(world.pass_time(SAMPLE_EVERY)).premium == 0
-    stand(world, [maker], INDEX + 600, INDEX + 1_200, size=4_167)
+    stand(world, makers, INDEX + 600, INDEX + 1_200, size=2_082)
     assert premiums_of(world.pass_time(SAMPLE_EVERY)).premium == PERCENT // 10
 
 
@@ -367,8 +371,8 @@ def test_a_balance_may_go_below_zero_by_funding(world, hour):
     price = INDEX * 2
     world.index(1, price)
     for number in range(2):
-        sample(world, SAMPLES_PER_HOUR, (maker, other), price + 100_000, price + 110_000, price)
-        assert settle(world, hour + number).hourly > PERCENT * 7 // 10
+        sample(world, SAMPLES_PER_HOUR, (maker, other), price + 58_000, price + 59_000, price)
+        assert settle(world, hour + number).hourly > PERCENT // 2
     assert world.balance(taker) < 0
     assert world.state.margin_of(world.state.accounts[taker]).equity > 0
 
@@ -378,11 +382,13 @@ def test_a_payment_that_takes_an_account_below_maintenance_starts_its_liquidatio
     world.quotes(maker, [], [(INDEX, 1_000)])
     world.request(taker, "all", 1, 1_000, INDEX)
     for number in range(2):
-        sample(world, SAMPLES_PER_HOUR, (maker, other), INDEX + 100_000, INDEX + 110_000)
-        # Without quotes the mark is the index.
+        sample(world, SAMPLES_PER_HOUR, (maker, other), INDEX + 29_000, INDEX + 29_500)
+        # Without quotes the mark goes to the index.
         world.play(c.CancelAll(maker))
         world.play(c.CancelAll(other))
-        world.index(1, INDEX)
+        for _ in range(12):
+            world.now += 5 * SECOND
+            world.index(1, INDEX)
         assert not any(isinstance(event, e.LiquidationStarted) for event in world.pass_time(0))
         settle(world, hour + number)
     begun = [event for event in world.pass_time(0) if isinstance(event, e.LiquidationStarted)]

@@ -134,7 +134,8 @@ def test_a_silent_feed_is_unavailable_once_its_last_word_is_too_old(trading):
 def test_a_price_that_nobody_believes_moves_neither_index_nor_mark(trading):
     world = trading
     world.play(c.CancelAll(world.maker))
-    world.quotes(world.idle, [(300_300, 10)], [(300_500, 10)], market=2)
+    for maker in (world.idle, world.maker):
+        world.quotes(maker, [(300_300, 2_000)], [(300_500, 2_000)], market=2)
     world.now += 30 * SECOND
     world.index(2, 300_100)
     mark, index = world.state.mark_price(2), world.state.indexes[2]
