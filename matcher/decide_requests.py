@@ -208,7 +208,8 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
     )
     spare = maker.balance + maker.gain - maker.required
     if not (plain and spare * MILLION >= mark.most_required(size)):
-        code = backed(state, maker, market, (bid, size if bid else 0), (ask, size if ask else 0), at)
+        bids, asks = ((bid, size),) if bid else (), ((ask, size),) if ask else ()
+        code = backed(state, maker, market, bids, asks, at)
         if code is not None:
             return not_affordable(state, maker, code, at)
     given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
