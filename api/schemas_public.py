@@ -33,6 +33,10 @@ class MarketAnswer(Answer):
     oracle_band_ppm: int = Field(
         description="A quote is void once the index has moved further since it was given."
     )
+    price_band_ppm: int = Field(description="Nobody quotes or trades further from the index.")
+    thin_only_reduces: bool = Field(
+        description="Whether it only takes what reduces while fewer than two views of its price are known."
+    )
     position_cap: str
     open_interest_cap: str
     open_interest: str = Field(description="Held long; as much is held short.")

@@ -1,5 +1,7 @@
 """How far prices may be from the index: of a quote that has stood for a while, and of any trade."""
 
+from collections.abc import Iterable
+
 from core.market import Market
 from core.quantities import MILLION
 
@@ -9,6 +11,13 @@ def within_band(market: Market, given: int, now: int) -> bool:
     return abs(now - given) * MILLION <= market.oracle_band * given
 
 
-def beyond_band(market: Market, price: int, index: int) -> bool:
-    """Whether `price` is further from the index than agents may trade in the market, whoever wants it."""
-    return abs(price - index) * MILLION > market.price_band * index
+def trading_range(market: Market, index: int) -> tuple[int, int]:
+    """Lowest and highest price in ticks at which agents may trade in the market while the index is there."""
+    away = index * market.price_band // MILLION
+    return index - away, index + away
+
+
+def any_beyond(market: Market, prices: Iterable[int], index: int) -> bool:
+    """Whether one of `prices` is outside of the trading range."""
+    lowest, highest = trading_range(market, index)
+    return not all(lowest <= price <= highest for price in prices)

@@ -3,12 +3,13 @@
 from typing import Final
 
 from core import events as e
+from core.bands import any_beyond
 from matcher import commands as c
 from matcher.book import PREMIUM_DEADLINE, REQUEST_DEADLINE, RESUME_DEADLINE, STANDING_DEADLINE
 from matcher.closing import close_request, pull_everything
 from matcher.decide_funding import premium_sampled
 from matcher.decide_liquidation import go_on
-from matcher.decide_requests import not_affordable, not_tradable
+from matcher.decide_requests import OUT_OF_BAND, not_affordable, not_tradable
 from matcher.exposure import backed
 from matcher.limits import (
     PRICE_MAX,
@@ -40,6 +41,10 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
     refused = not_tradable(state, command.market, at)
     if refused is not None:
         return refused
+    index = state.indexes[command.market].price
+    prices = (price for price, _ in (*command.bids, *command.asks))
+    if any_beyond(state.markets[command.market], prices, index):
+        return OUT_OF_BAND
     account = state.accounts[command.account]
     code = backed(state, account, command.market, command.bids, command.asks, at)
     if code is not None:
@@ -53,7 +58,7 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
             command.bids,
             command.asks,
             command.expires,
-            state.indexes[command.market].price,
+            index,
         )
     ]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from core.bands import within_band
+from core.bands import trading_range, within_band
 from core.events import (
     Event,
     Filled,
@@ -50,14 +50,17 @@ def nothing_filled(state: Exchange, market: int) -> Plan:
 class Planner:
     """Walks offers best first and fills what may be filled.
 
-    A request without a key is an auction of the exchange's own: it pays no fee, and its limit has been judged instead of its margin.
+    A request without a key is an auction of the exchange's own: it pays no fee, and its limit has been judged instead of its margin
+    and of the distance to the index.
     """
 
     __slots__ = (
         "_at",
         "_auction",
+        "_highest",
         "_index",
         "_left",
+        "_lowest",
         "_makers",
         "_mark",
         "_market",
@@ -81,6 +84,7 @@ class Planner:
         self._at = at
         self._market = state.markets[market]
         self._index = state.indexes[market].price
+        self._lowest, self._highest = trading_range(self._market, self._index)
         self._mark = state.marks[market]
         self._rises_above = state.rises_above[market]
         self._nets: dict[str, Net] = {}
@@ -133,6 +137,9 @@ class Planner:
                 state, state.accounts[account], market.id, self._nets, self._at
             )
         if maker.account.owner == self._taker.account.owner:
+            return None
+        if not self._lowest <= price <= self._highest and not self._auction:
+            self._reject(offer, Code.PRICE_OUT_OF_BAND)
             return None
         index = self._index
         if offer.index != index and not within_band(market, offer.index, index):

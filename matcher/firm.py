@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from core.bands import beyond_band, within_band
+from core.bands import trading_range, within_band
 from core.depth import Firm
 from core.premium import impact_notional
 from matcher.exposure import Exposure, Net, exposure
@@ -26,12 +26,13 @@ def firm(state: Exchange, market: int, side: int, index: int, at: int) -> Iterat
         return
     tick_value, frozen = listed.value_per_tick_lot, state.book.frozen
     dust = depth_notional(state, market) // DUST
+    lowest, highest = trading_range(listed, index)
     makers: dict[int, Exposure] = {}
     nets: dict[str, Net] = {}
     for level in islice(state.book.ladder(market, side), LEVELS_LOOKED_MAX):
         if level.expires <= at or level.price * level.size * tick_value < dust:
             continue
-        if not within_band(listed, level.index, index) or beyond_band(listed, level.price, index):
+        if not lowest <= level.price <= highest or not within_band(listed, level.index, index):
             continue
         if frozen and frozen.get((level.account, market), 0) > at:
             continue
