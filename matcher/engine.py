@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_bytes
 from typing import Final
 
 from core.events import DURABLE_TYPES, Event
@@ -25,6 +26,8 @@ SNAPSHOT_AFTER: Final = 200_000
 """Records after which a snapshot is taken, whether replayed at start or written since."""
 SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent})
 """Commands refused under overload; cancels, accepts and the operator's commands always pass."""
+
+SECRET_BYTES: Final = 32
 
 Reply = Callable[[Outcome], None]
 Listener = Callable[[int, Event], None]
@@ -66,6 +69,7 @@ class Engine:
         self.last_at = self.state.at
         self.replayed = end.sequence - before
         self._snapshots = Snapshots(directory, self.state, before, snapshot_after)
+        self.state.book.secret = token_bytes(SECRET_BYTES)
         self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
         self.submit(c.StartEpoch(), None)
         gc.collect()

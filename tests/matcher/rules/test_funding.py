@@ -10,7 +10,7 @@ from core.funding_events import headline, paid_by
 from core.funding_hour import SAMPLE_EVERY, Basis, hour_of
 from core.market import MarketStatus
 from core.postings import postings
-from core.quantities import SECOND
+from core.quantities import MILLISECOND, SECOND
 from core.rates import PERCENT
 from matcher import commands as c
 from matcher.funding import HOURS_KEPT
@@ -89,19 +89,47 @@ def premiums(world, market=1):
     ]
 
 
-def test_premiums_are_sampled_at_whole_multiples_of_five_seconds(world, hour):
+def test_a_premium_is_sampled_in_every_window_of_five_seconds(world, hour):
+    begun, due = len(premiums(world)), []
+    while len(due) < 20:
+        world.index(1, INDEX)
+        world.now = world.state.next_deadline()
+        due += [
+            event.due
+            for event in world.pass_time(0)
+            if isinstance(event, e.DeadlinePassed) and event.market == 1
+        ]
+    assert [event.at for event in premiums(world)[begun:]] == due
+    assert [at // SAMPLE_EVERY - due[0] // SAMPLE_EVERY for at in due] == list(range(20))
+    assert len({at % SAMPLE_EVERY for at in due}) == 20
+    assert {event.hour for event in premiums(world)[begun:]} == {hour}
+
+
+def test_windows_that_are_missed_are_not_made_up_for(world, hour):
     begun = len(premiums(world))
-    world.pass_time(3 * SECOND)
-    assert len(premiums(world)) == begun
-    world.pass_time(2 * SECOND)
-    world.pass_time(7 * SECOND)
+    world.now += 62 * SECOND
     world.index(1, INDEX)
-    world.pass_time(60 * SECOND)
-    sampled = premiums(world)[begun:]
-    starts = (hour - 1) * HOUR
-    assert [event.at - starts for event in sampled] == [5 * SECOND, 12 * SECOND, 72 * SECOND]
-    assert {event.hour for event in sampled} == {hour}
-    assert world.state.next_deadline() - starts == 75 * SECOND
+    world.pass_time(0)
+    assert [event.at for event in premiums(world)[begun:]] == [world.now]
+    assert world.now < world.state.next_deadline() <= world.now + 2 * SAMPLE_EVERY
+
+
+def test_quotes_that_stand_a_millisecond_in_five_seconds_set_no_hour(world, hour):
+    """They may choose the moment, but not which: of 720 chances about a 5,000th each is hit."""
+    makers = [world.agent(1), world.agent(2)]
+    world.state.book.secret = b"drawn at the start"
+    seen = []
+    for _ in range(SAMPLES_PER_HOUR - 1):
+        world.index(1, INDEX)
+        window = world.now // SAMPLE_EVERY + 1
+        seen += world.pass_time(window * SAMPLE_EVERY - MILLISECOND - world.now)
+        stand(world, makers, INDEX + 20_000, INDEX + 21_000)
+        seen += world.pass_time(MILLISECOND)
+        for maker in makers:
+            world.play(c.CancelAll(maker))
+    taken = [event for event in seen if isinstance(event, e.PremiumSampled) and event.market == 1]
+    assert len(taken) >= SAMPLES_PER_HOUR - 2
+    assert sum(event.premium > 0 for event in taken) <= 2
 
 
 def test_a_premium_says_what_it_was_made_of(world, hour):
