@@ -19,6 +19,10 @@ PRICE_BAND: Final = Ppm(50_000)
 """Five percent: wider than any honest spread of a liquid market, narrower than what moves money between friends."""
 
 
+FILL_MAX_AGE: Final = Nanos(10 * SECOND)
+"""Two of the feed's longest intervals: after one that is missed nobody is to be traded against at the price before it."""
+
+
 class MarketStatus(IntEnum):
     """What a market lets agents do."""
 
@@ -45,6 +49,7 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     anything while fewer than two views of the price are known and the mark is the index. With `greedy_deleveraging` the first in rank
     closes all it can before the next, instead of everybody the same part. `alarm` says when its open interest grows too fast; None:
     nobody watches. `mark` bounds its mark; nobody trades or quotes further than `price_band` from the index.
+    A feed silent for `fill_max_age` is believed no more for trading, and for `index_max_age` (both nanoseconds) for nothing.
     """
 
     id: MarketId
@@ -67,6 +72,7 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     alarm: JumpAlarm | None = None
     mark: MarkTerms = DEFAULT_MARK
     price_band: Ppm = PRICE_BAND
+    fill_max_age: Nanos = FILL_MAX_AGE
 
     @property
     def initial_fraction(self) -> Ppm:

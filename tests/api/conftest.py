@@ -262,7 +262,8 @@ class Exchange:
     async def start(self) -> None:
         self.engine = Engine(self.journal, self.clock, segment_bytes=4 * 1024 * 1024)
         for market in DEFAULT_MARKETS:
-            self.engine.submit(c.ListMarket(market), None)
+            # No feed repeats the prices that are set here.
+            self.engine.submit(c.ListMarket(replace(market, fill_max_age=market.index_max_age)), None)
         self.engine.listen(self._heard)
         for market in DEFAULT_MARKETS:
             self.index(market.id, BTC_INDEX)

@@ -437,6 +437,7 @@ def test_quotes_replaced_again_and_again_share_a_deadline_and_expire_at_the_last
         world.play(c.SetQuotes(maker, 1, ((599_900, 5),), (), world.now + step * SECOND // 2))
     assert len(world.expiring()) == 1
     world.pass_time(49 * SECOND)
+    world.index(1, 600_000)
     assert (maker, 1) in world.state.book.standing
     world.play(c.SetQuotes(maker, 1, ((599_900, 5),), (), world.now + SECOND // 4))
     world.pass_time(SECOND // 4)
@@ -496,7 +497,7 @@ def test_a_stale_or_uncertain_index_stops_fills(world):
     world.index(1, 600_000, confidence=12_001)
     assert world.request(trader, "a", 1, 60, 601_000).code == "index_unavailable"
     world.index(1, 600_000, confidence=12_000)
-    world.now += world.state.markets[1].index_max_age
+    world.now += world.state.markets[1].fill_max_age
     world.quotes(maker, [], [(600_100, 500)])
     assert world.closed(world.request(trader, "b", 1, 60, 601_000)).outcome == "filled"
     world.now += 1
