@@ -1,5 +1,7 @@
 """The mark that comes with a new index price: what is known of the market's price then, in one durable record. Changes nothing."""
 
+from typing import Final
+
 from core.depth import depth
 from core.events import MarkUpdated
 from core.margin_terms import maintenance_fraction
@@ -16,9 +18,12 @@ from core.mark_price import (
     price_of_quotes,
 )
 from core.market import Market, MarketStatus
-from core.quantities import MILLION, Nanos, Ticks, divide_up
+from core.quantities import MILLION, SECOND, Nanos, Ticks, divide_up
 from matcher.firm import depth_notional, firm
 from matcher.state import Exchange
+
+THIN_AFTER: Final = 30 * SECOND
+"""For so long after its last quotes a market is not thin: one large fill must not close it until its makers come back."""
 
 
 def mark_updated(state: Exchange, market: int, index: int, outside: int, at: int) -> MarkUpdated | None:
@@ -98,9 +103,11 @@ def _basis(state: Exchange, market: int, bid: int, ask: int, index: int, at: int
 
 
 def thin(state: Exchange, market: int) -> bool:
-    """Whether fewer than two views of the market's price were known when its mark was made: it is the index, or on its way there."""
-    record = state.mark_records.get(market)
-    return record is None or views(record) < VIEWS_MIN
+    """Whether fewer than two views of the market's price have been known for longer than makers take to quote again."""
+    record, index, basis = state.mark_records.get(market), state.indexes.get(market), state.bases.get(market)
+    if record is not None and views(record) >= VIEWS_MIN:
+        return False
+    return index is None or basis is None or index.at - basis.at > THIN_AFTER
 
 
 def views(record: MarkUpdated) -> int:

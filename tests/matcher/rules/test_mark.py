@@ -9,6 +9,7 @@ from core.market import market
 from core.quantities import SECOND
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
+from matcher.marking import thin
 
 INDEX = 600_000
 LOTS = 2_500
@@ -197,8 +198,12 @@ def test_a_market_that_only_reduces_while_thin_opens_with_quotes_on_both_sides(w
     assert world.request(trader, "a", 1, 10, 600_010, market=3).code == "market_reduce_only"
     stand(world, makers, INDEX, 10, id=3)
     assert world.request(trader, "b", 1, 10, 600_010, market=3)[-1].outcome == "filled"
-    quote(world, makers, INDEX - 10, 0, 3)
-    world.now += SECOND
-    indexed(world, id=3)
+    assert not thin(world.state, 3)
+    for seconds in (30, 1):
+        quote(world, makers, INDEX - 10, 0, 3)
+        world.now += seconds * SECOND
+        assert not thin(world.state, 3)
+        indexed(world, id=3)
+    assert thin(world.state, 3)
     assert world.request(trader, "c", 1, 1, 600_010, market=3).code == "market_reduce_only"
     assert world.request(trader, "d", -1, 10, 599_990, market=3)[-1].outcome == "filled"
