@@ -77,7 +77,8 @@ class Trading:
             assert await self.take(c.FinishWithdrawal(state.last_withdrawal, False, ""))
         batch = 1 + (state.cut.batch if state.cut else 0)
         if await self.take(c.CutSettlement(batch)):
-            for status in (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED, BatchStatus.FINAL):
+            landing = (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED) if state.cut.deltas else ()
+            for status in (*landing, BatchStatus.FINAL):
                 assert await self.take(c.AdvanceBatch(batch, status))
             taken.add(Action.SETTLE)
         # Liquidation and funding ask this and nothing else.
@@ -168,9 +169,11 @@ async def test_a_liar_and_a_chain_that_goes_back_in_time_change_nothing(outside,
 
 
 async def test_a_feed_that_falls_silent_is_believed_for_a_while_and_is_heard_again(outside, trading):
-    outside.pass_by(BTC.index_max_age // SECOND - 5)
+    outside.pass_by(BTC.fill_max_age // SECOND - 5)
     assert await trading.taken() == set(Action)
     outside.pass_by(6)
+    assert await trading.taken() == ALLOWED[Validity.AGED]
+    outside.pass_by((BTC.index_max_age - BTC.fill_max_age) // SECOND)
     assert await trading.taken() == set()
     outside.chain_says(59_240)
     await trading.until(Validity.VALID)
