@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from core.quantities import MILLION, SECOND, Nanos
 from core.validity import Validity
 from oracles.price import Price
-from oracles.route import Limits, Route
+from oracles.route import ALONE, Limits, Route
 
 AHEAD_MAX: Final = Nanos(5 * SECOND)
 """How far a source's clock may run ahead of ours."""
@@ -31,7 +31,7 @@ class Fault(StrEnum):
     DISAGREES = "disagrees"
     """Beyond the tolerance from the price chosen."""
     UNCONFIRMED = "unconfirmed"
-    """Chosen, but too few others are there to agree."""
+    """Chosen, but too few others are there to agree; where an operator has only one live publisher, it is told all the same."""
     LATE_CONFIRMED = "late_confirmed"
     """Chosen, but an aged price was needed to make up the number that agrees."""
     CONTESTED = "contested"
@@ -140,7 +140,7 @@ def judge(
     for one in inputs:
         if one.limits.witness or one.price is None or one.validity is Validity.UNAVAILABLE:
             continue
-        behind = _left_behind(one.limits.publisher, one.price, voices, agreed or {}, now)
+        behind = _left_behind(route, one.limits, one.price, voices, agreed or {}, now)
         together, faults = _together(route, one, one.price, voices, average, contested, behind)
         validity = min(one.validity, together)
         rank = validity, one.validity
@@ -151,7 +151,8 @@ def judge(
                 validity=validity,
                 chosen=one,
                 confirmed=not _ALONE.intersection(faults),
-                reasons=_own_faults(route, inputs, one) + tuple((one.limits.source, f) for f in faults),
+                reasons=_own_faults(route, inputs, one)
+                + tuple((one.limits.source, fault) for fault in (*faults, *_by_choice(route))),
                 inputs=inputs,
                 average=average,
             )
@@ -167,6 +168,11 @@ def judge(
         inputs=inputs,
         average=average,
     )
+
+
+def _by_choice(route: Route) -> tuple[Fault, ...]:
+    """What is wrong with every price of a live route that asks nobody to agree, though it counts in full."""
+    return (Fault.UNCONFIRMED,) if route.rule == ALONE else ()
 
 
 def _voices(inputs: tuple[Input, ...]) -> dict[str, tuple[Validity, Price]]:
@@ -197,11 +203,21 @@ def agreements(routed: Routed, tolerance: int) -> set[tuple[str, str]]:
 
 
 def _left_behind(
-    publisher: str, price: Price, voices: Mapping[str, tuple[Validity, Price]], agreed: Agreed, now: Nanos
+    route: Route,
+    chosen: Limits,
+    price: Price,
+    voices: Mapping[str, tuple[Validity, Price]],
+    agreed: Agreed,
+    now: Nanos,
 ) -> frozenset[str]:
-    """Publishers whose word is older than `price` and no newer than their last agreement with its publisher, not long ago."""
-    found = set()
+    """Publishers of a slower kind whose word is older than `price` and no newer than their last agreement with it, not long ago.
+
+    Only of a slower kind: that one which publishes by the second stays where it was is a contradiction.
+    """
+    ages, publisher, found = {one.source: one.ages for one in route.sources}, chosen.publisher, set()
     for other, (_, voice) in voices.items():
+        if ages[voice.source].full <= chosen.ages.full:
+            continue
         since = agreed.get((min(publisher, other), max(publisher, other)))
         if since is not None and voice.published_at <= since and voice.published_at < price.published_at:
             found |= {other} if now - since <= FOLLOWS_WITHIN else set()

@@ -252,3 +252,16 @@ def test_it_contradicts_when_it_speaks_again_or_has_had_time_to():
     ]
     never = fast_move((0, 58_000, (60_000, 1)))
     assert never[0][1] is Validity.DISPUTED
+
+
+def test_nobody_leaves_a_publisher_behind_that_publishes_as_often():
+    """A round that lies is newer than anything said before it, and has agreed until then."""
+    lied = fast_move((0, 60_000, (60_000, 1)), (5, 60_000), (7, 60_000, (50_000, 0)))
+    assert lied[-1] == ("pyth", Validity.DISPUTED)
+    router = PriceRouter([THREE])
+    for second, pyth, perp in ((0, 60_000, 60_000), (1, 50_000, 60_000)):
+        now = Nanos(START + second * SECOND)
+        router.accept(Price(SYMBOL, pyth, 0, 0, now, "pyth"), now)
+        router.accept(Price(SYMBOL, perp, 0, 0, Nanos(START), "perp"), now)
+        routed = router.route(SYMBOL, now)
+    assert routed.validity is Validity.DISPUTED
