@@ -115,7 +115,7 @@ def test_windows_that_are_missed_are_not_made_up_for(world, hour):
 
 
 def test_quotes_that_stand_a_millisecond_in_five_seconds_set_no_hour(world, hour):
-    """They may choose the moment, but not which: of 720 chances about a 5,000th each is hit."""
+    """They may choose the moment, but not which: each of 720 chances is one in 5,000."""
     makers = [world.agent(1), world.agent(2)]
     world.state.book.secret = b"drawn at the start"
     seen = []
