@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 import psycopg
 import structlog
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.collaborators import EscrowInfo
@@ -69,7 +70,8 @@ async def serve_api(settings: Settings) -> None:
 
 async def _list_markets(engine: Engine) -> None:
     for market in DEFAULT_MARKETS:
-        listed = await engine.ask(c.ListMarket(market))
+        # Where money is, nobody opens at a price of which too little is known; an operator with one maker may decide otherwise.
+        listed = await engine.ask(c.ListMarket(replace(market, thin_only_reduces=True)))
         if isinstance(listed, Rejection):
             _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
 

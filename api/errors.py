@@ -63,6 +63,7 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         409,
         "The index moved further than the market's band since the quote was given.",
     ),
+    Code.PRICE_OUT_OF_BAND: (409, "The price is further from the index than the market lets anybody trade."),
     Code.QUOTE_BEYOND_LIMIT: (409, "The quote is beyond the request's limit."),
     Code.MAKER_CANNOT_PAY: (409, "The maker's equity would not cover the initial requirement."),
     Code.MAKER_FROZEN: (409, "Maker protection froze this account in the market for a while."),

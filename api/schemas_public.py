@@ -12,12 +12,12 @@ from api.units import MarketStatusName
 
 
 class MarkInputsAnswer(Answer):
-    """The mark is the median of these; the index stands in for one that is missing."""
+    """The mark is near the median of these, as fast as it may change; the index stands in for one that is missing."""
 
     index_with_basis: str | None = Field(
         description="Index plus the average by which the middle of quotes differs."
     )
-    quotes: str | None = Field(description="Median of best bid, best ask and last fill.")
+    quotes: str | None = Field(description="Median of impact bid, impact ask and last fill.")
     outside: str | None = Field(description="Median mid of the same perp at other venues.")
 
 
@@ -33,6 +33,10 @@ class MarketAnswer(Answer):
     oracle_band_ppm: int = Field(
         description="A quote is void once the index has moved further since it was given."
     )
+    price_band_ppm: int = Field(description="Nobody quotes or trades further from the index.")
+    thin_only_reduces: bool = Field(
+        description="Whether it only takes what reduces while fewer than two views of its price are known."
+    )
     position_cap: str
     open_interest_cap: str
     open_interest: str = Field(description="Held long; as much is held short.")
@@ -40,7 +44,7 @@ class MarketAnswer(Answer):
     only_reduces: bool = Field(description="Whether requests must reduce a position, whatever the reason.")
     mark: str | None = Field(description="Price at which positions are valued.")
     mark_inputs: MarkInputsAnswer | None = Field(
-        description="Null when fewer than two were known at the last index price: the mark is the index then."
+        description="Null while the mark is the index because fewer than two are known."
     )
     index: str | None = Field(description="The last price that was believed. Null before the first.")
     confidence: str | None

@@ -109,6 +109,8 @@ def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
         tiers=tiers(state, units),
         taker_fee_ppm=listed.taker_fee,
         oracle_band_ppm=listed.oracle_band,
+        price_band_ppm=listed.price_band,
+        thin_only_reduces=listed.thin_only_reduces,
         position_cap=units.size(listed.position_cap),
         open_interest_cap=units.size(listed.open_interest_cap),
         open_interest=units.size(open_interest),

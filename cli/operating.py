@@ -64,6 +64,12 @@ def limits(
     open_interest_cap: Annotated[str, typer.Option(help="in units of the underlying")] = "",
     oracle_band_ppm: Annotated[int | None, typer.Option(help="parts per million of the price")] = None,
     taker_fee_ppm: Annotated[int | None, typer.Option(help="parts per million of the notional")] = None,
+    price_band_ppm: Annotated[
+        int | None, typer.Option(help="parts per million around the index within which anybody may trade")
+    ] = None,
+    thin_reduces: Annotated[
+        bool | None, typer.Option(help="only reduce while fewer than two views of the price are known")
+    ] = None,
     tier: Annotated[
         list[str] | None, typer.Option(help="USDC:LEVERAGE, repeated for all tiers, the first from 0")
     ] = None,
@@ -84,6 +90,8 @@ def limits(
             max_leverage=_leverage(tier[0]) if tier else None,
             taker_fee=taker_fee_ppm,
             oracle_band=oracle_band_ppm,
+            price_band=price_band_ppm,
+            thin_only_reduces=thin_reduces,
             position_cap=lots(position_cap, found) if position_cap else None,
             open_interest_cap=lots(open_interest_cap, found) if open_interest_cap else None,
             margin=margin,
@@ -230,7 +238,8 @@ def _line(found: dict[str, Any]) -> str:
     return (
         f"{found['symbol']}: {found['status']}, open interest {found['open_interest']} of {found['open_interest_cap']},"
         f" an owner's at most {found['position_cap']}, leverage {found['max_leverage']},"
-        f" band {found['oracle_band_ppm']} ppm, fee {found['taker_fee_ppm']} ppm"
+        f" band {found['oracle_band_ppm']} ppm, prices within {found['price_band_ppm']} ppm, fee {found['taker_fee_ppm']} ppm"
+        + (", only reduces while thin" if found["thin_only_reduces"] else "")
         + (f", open interest jumped to {jumped['open_interest']}" if jumped else "")
     )
 

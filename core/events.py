@@ -180,7 +180,9 @@ class MarkUpdated(Event, frozen=True, array_like=True, tag=15):
 
     Prices are ticks, 0 for a view that there was not: `with_basis` is the index plus the average basis (`basis`, millionths of a
     tick), `of_quotes` what the standing quotes and the last fill say, `outside` the mids of other venues. `price` is their median,
-    with the index in the place of a missing one. Without `of_quotes` nothing was learned about the basis.
+    with the index in the place of a missing one, as far as the market's terms let it come since the last. Without `of_quotes` nothing
+    was learned about the basis. `bid`, `ask` and `last` are what `of_quotes` is of before they are held near the index: impact prices
+    of quotes that could be traded against, 0 for none, and the last fill, 0 where it does not count; `makers` whose quotes they are.
     """
 
     market: int
@@ -189,6 +191,10 @@ class MarkUpdated(Event, frozen=True, array_like=True, tag=15):
     of_quotes: int
     basis: int
     outside: int = 0
+    bid: int = 0
+    ask: int = 0
+    last: int = 0
+    makers: tuple[int, ...] = ()
 
 
 class SessionsRevoked(Event, frozen=True, array_like=True, tag=32):

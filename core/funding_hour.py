@@ -1,6 +1,7 @@
 """An hour of a market's funding: which hour an instant belongs to, and the rates that the hour's sums make."""
 
 from enum import IntEnum
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -20,7 +21,7 @@ from core.margin_terms import MarginTerms, maintenance_fraction
 from core.rates import Rate
 
 SAMPLE_EVERY: Final = HOUR // SAMPLES_PER_HOUR
-"""Nanoseconds from one premium to the next; they are sampled at whole multiples of it."""
+"""Nanoseconds of a window in which one premium is sampled; windows begin at whole multiples of it."""
 
 
 class Basis(IntEnum):
@@ -61,6 +62,15 @@ class HourRates(msgspec.Struct, frozen=True):
 def hour_of(at: int) -> int:
     """Number of the hour that the instant `at` (nanoseconds) is paid with: the first whole hour after it, since the Unix epoch."""
     return at // HOUR + 1
+
+
+def sampled_at(market: int, window: int, secret: bytes) -> int:
+    """The instant within the window (numbered since the Unix epoch) at which the market's premium is sampled.
+
+    Nobody without the secret (at most 64 bytes) can tell it from any other, so who wants to be seen has to stand for the window.
+    """
+    drawn = blake2b(b"%d %d" % (market, window), key=secret, digest_size=8).digest()
+    return window * SAMPLE_EVERY + int.from_bytes(drawn, "big") % SAMPLE_EVERY
 
 
 def cap_of(terms: FundingTerms, margin: MarginTerms) -> Rate:

@@ -5,11 +5,16 @@ from typing import Final
 
 import msgspec
 
-from core.quantities import MILLION, SECOND, Nanos, Ticks
-from core.rates import divide_to_zero
+from core.quantities import MILLION, SECOND, Nanos, Ppm, Ticks, divide_up
+from core.rates import clamp, divide_to_zero
 
+VIEWS_MIN: Final = 2
+"""Views that make a mark of their own; with fewer it is the index."""
 BASIS_WINDOW: Final = Nanos(150 * SECOND)
 """Time constant of the average of mid less index. Source: Hyperliquid's mark."""
+
+LOOKED_MAX: Final = Nanos(5 * SECOND)
+"""Longest time that a mark may catch up at once: what comes after a pause is no surer for the pause."""
 
 _ONE: Final = 1 << 48
 _FORGOTTEN: Final = 32
@@ -33,6 +38,41 @@ def decay(elapsed: int, window: int) -> int:
     for _ in range(_HALVINGS):
         result = result * result // _ONE
     return result
+
+
+class MarkTerms(msgspec.Struct, frozen=True, array_like=True):
+    """How far a market's mark may be from its index, in parts per million of the index, and how fast that may change per second.
+
+    Half a percent is Lighter's bound on a premium. At a ten-thousandth per second a lie needs 50 s to get there, and as long
+    to be forgotten; Hyperliquid's builder markets allow 1 % every 2.5 s.
+    """
+
+    basis_max: Ppm = Ppm(5_000)
+    drift: Ppm = Ppm(100)
+
+
+def basis_bound(index: int, terms: MarkTerms, initial: int, maintenance: int) -> int:
+    """Ticks that the mark may be away from `index`, rounded down, in a market of these fractions (parts per million).
+
+    At most half of what is between the requirements, whatever the terms say: no mark may liquidate by itself what was just opened at
+    the index.
+    """
+    return min(terms.basis_max, (initial - maintenance) // 2) * index // MILLION
+
+
+def held_near(price: int, index: int, bound: int) -> Ticks:
+    """`price`, no further than `bound` ticks from the index."""
+    return Ticks(index + clamp(price - index, bound))
+
+
+def drifted(price: int, index: int, basis: int, elapsed: int, terms: MarkTerms) -> Ticks:
+    """The mark on its way to `price` after `elapsed` nanoseconds, when it was the index plus `basis` ticks before (all in ticks).
+
+    What is bounded is the distance to the index, not the mark: it never stays behind an index that moves. A bound rounds up, so
+    that a mark reaches the index in every market.
+    """
+    step = divide_up(index * terms.drift * max(0, min(elapsed, LOOKED_MAX)), MILLION * SECOND)
+    return Ticks(index + basis + clamp(price - index - basis, step))
 
 
 class Basis(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -95,7 +135,7 @@ def mark_price(index: Ticks, with_basis: int | None, of_quotes: int | None, outs
     fewer than two the mark is the index, and the market only reduces. Source: Hyperliquid's median of three.
     """
     valid = [view for view in (with_basis, of_quotes, outside) if view is not None]
-    if len(valid) < 2:
+    if len(valid) < VIEWS_MIN:
         return MarkPrice(index, True)
     return MarkPrice(Ticks(median(valid if len(valid) == 3 else [*valid, index])), False)
 

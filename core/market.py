@@ -9,10 +9,18 @@ import msgspec
 from core.funding import FundingTerms
 from core.liquidation import DEFAULT_TERMS, LiquidationTerms
 from core.margin_terms import MarginTerms, Tier
+from core.mark_price import MarkTerms
 from core.open_interest import JumpAlarm
 from core.quantities import MILLION, SECOND, Lots, MarketId, MicroUsdc, Nanos, Ppm, Ticks
 
 DEFAULT_FUNDING: Final = FundingTerms()
+DEFAULT_MARK: Final = MarkTerms()
+PRICE_BAND: Final = Ppm(50_000)
+"""Five percent: wider than any honest spread of a liquid market, narrower than what moves money between friends."""
+
+
+FILL_MAX_AGE: Final = Nanos(10 * SECOND)
+"""Two of the feed's longest intervals: after one that is missed nobody is to be traded against at the price before it."""
 
 
 class MarketStatus(IntEnum):
@@ -40,7 +48,8 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     markets that were listed before margin had terms; `margin_terms` says what holds for them. With `thin_only_reduces` nobody opens
     anything while fewer than two views of the price are known and the mark is the index. With `greedy_deleveraging` the first in rank
     closes all it can before the next, instead of everybody the same part. `alarm` says when its open interest grows too fast; None:
-    nobody watches.
+    nobody watches. `mark` bounds its mark; nobody trades or quotes further than `price_band` from the index.
+    A feed silent for `fill_max_age` is believed no more for trading, and for `index_max_age` (both nanoseconds) for nothing.
     """
 
     id: MarketId
@@ -61,6 +70,9 @@ class Market(msgspec.Struct, frozen=True, array_like=True):
     greedy_deleveraging: bool = False
     funding: FundingTerms = DEFAULT_FUNDING
     alarm: JumpAlarm | None = None
+    mark: MarkTerms = DEFAULT_MARK
+    price_band: Ppm = PRICE_BAND
+    fill_max_age: Nanos = FILL_MAX_AGE
 
     @property
     def initial_fraction(self) -> Ppm:

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from core.margin_terms import MarginTerms
-from core.market import Market
+from core.market import PRICE_BAND, Market
 from core.open_interest import WINDOW_MAX, WINDOW_MIN, JumpAlarm
 from core.quantities import MILLION, Lots, Ppm
 
@@ -26,6 +26,7 @@ class MarketLimits(msgspec.Struct, frozen=True, array_like=True):
     margin: MarginTerms | None
     thin_only_reduces: bool
     alarm: JumpAlarm | None
+    price_band: Ppm = PRICE_BAND
 
 
 def limits_of(market: Market) -> MarketLimits:
@@ -45,6 +46,8 @@ def flaw(limits: MarketLimits) -> str:
         return f"The taker's fee is at most {FEE_MAX} parts per million."
     if not 0 <= limits.oracle_band <= MILLION:
         return "The oracle band is at most the whole price."
+    if not 0 < limits.price_band < MILLION:
+        return "The price band is more than nothing and less than the whole price."
     if not 0 < limits.position_cap <= CAP_MAX or not 0 < limits.open_interest_cap <= CAP_MAX:
         return "Caps are positive: a market that shall not grow is set to reduce-only."
     if limits.margin is not None and limits.margin.tiers[0].initial != -(-MILLION // limits.max_leverage):

@@ -49,7 +49,7 @@ def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
     book.deadlines = [due for due in book.deadlines if due[1] != PREMIUM_DEADLINE]
     heapify(book.deadlines)
     for market in state.markets:
-        book.sample(market, event.at)
+        book.sample(market, event.at, event.at)
 
 
 def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:

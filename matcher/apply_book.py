@@ -146,7 +146,7 @@ def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
                 going.until = 0
                 state.watch.suspect(event.id)
         elif event.kind == PREMIUM_DEADLINE:
-            state.book.sample(event.market, event.at)
+            state.book.sample(event.market, event.at, event.due)
 
 
 BOOK_APPLIERS: Final[dict[type[e.Event], Applier]] = {

@@ -33,7 +33,7 @@ def _market_listed(state: Exchange, event: e.MarketListed) -> None:
     state.book.makers.setdefault(id, {})
     if id not in state.funding:
         state.funding[id] = MarketFunding()
-        state.book.sample(id, event.at)
+        state.book.sample(id, event.at, event.at)
     _take_over(state, event.market, event.at)
 
 

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from core.events import QuoteGiven, RequestOpened
-from core.funding_hour import SAMPLE_EVERY
+from core.funding_hour import SAMPLE_EVERY, sampled_at
 from matcher.limits import SILENCES_MAX, SPEECHES_PER_SILENCE
 
 
@@ -128,10 +128,11 @@ class Book:
     `standing_due` is the next deadline in the heap for an account's quotes in a market; it may come before they expire.
     `silences` has, for an account in a market, what requests that waited for it in vain count, less what it said since.
     `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
-    order of their ids.
+    order of their ids. `secret` keeps to itself when premiums are sampled; the engine draws it anew at every start.
     """
 
     def __init__(self) -> None:
+        self.secret = b""
         self.next_id = 1
         self.requests: dict[int, Request] = {}
         self.open_keys: dict[int, dict[str, int]] = {}
@@ -223,9 +224,12 @@ class Book:
             if where in self.standing_expires:
                 self.stand(account, market, self.standing_expires[where])
 
-    def sample(self, market: int, at: int) -> None:
-        """Have the market's next premium sampled, at the first whole multiple of the interval after `at`."""
-        due = (at // SAMPLE_EVERY + 1) * SAMPLE_EVERY
+    def sample(self, market: int, at: int, last: int) -> None:
+        """Have the market's next premium sampled after `at`, in a window after the one of `last`: what was missed is missed."""
+        window = max(last // SAMPLE_EVERY + 1, at // SAMPLE_EVERY)
+        due = sampled_at(market, window, self.secret)
+        if due <= at:
+            due = sampled_at(market, window + 1, self.secret)
         heappush(self.deadlines, (due, PREMIUM_DEADLINE, 0, market))
 
     def ladder(self, market: int, taker_side: int) -> Ladder:

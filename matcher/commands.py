@@ -62,6 +62,7 @@ class SetLimits(ByOperator, frozen=True):
     open_interest_cap: int | None = None
     margin: MarginTerms | None = None
     thin_only_reduces: bool | None = None
+    price_band: int | None = None
     alarm: JumpAlarm | None = None
     force: bool = False
 

@@ -1,14 +1,14 @@
 """Funding: premiums while time passes, and an hour's payments when the operator's schedule asks for them."""
 
 from core import events as e
+from core.depth import depth, standing
 from core.funding import HOUR, FundingRun, charge_per_lot
 from core.funding_hour import Basis, Seen, cap_of, hour_of, hour_rates
-from core.market import Market, MarketStatus
-from core.premium import impact_notional, impact_price, premium
+from core.market import MarketStatus
+from core.premium import premium
 from core.validity import Action
 from matcher import commands as c
-from matcher.book import Ladder, Level
-from matcher.fills import within_band
+from matcher.firm import depth_notional, firm
 from matcher.funding import Hour
 from matcher.owed import run_of
 from matcher.rejections import Code, Outcome, Rejection, Repeated
@@ -21,11 +21,10 @@ def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
     if state.statuses[market] >= MarketStatus.PAUSED or not trusted(state, market, Action.FUND, at):
         return []
     listed, index = state.markets[market], state.indexes[market].price
-    bids, asks = (_firm(ladders[market], listed, index, at) for ladders in (state.book.bids, state.book.asks))
-    notional = impact_notional(listed.margin_terms.tiers[0].initial)
-    bid = impact_price(_sizes(bids), listed.value_per_tick_lot, notional, ask=False)
-    ask = impact_price(_sizes(asks), listed.value_per_tick_lot, notional, ask=True)
-    standing = {level.account for level in (*bids, *asks)}
+    bids, asks = (list(firm(state, market, side, index, at)) for side in (-1, 1))
+    notional = depth_notional(state, market)
+    found = depth(bids, asks, listed.value_per_tick_lot, notional)
+    stood = standing(bids, asks, listed.value_per_tick_lot, notional)
     running, hour = state.funding[market].running, hour_of(at)
     known = running.stood if running.number == hour else set()
     return [
@@ -33,23 +32,16 @@ def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
             at,
             market,
             hour,
-            premium(index, bid, ask, cap_of(listed.funding, listed.margin_terms), listed.funding.rule),
+            premium(
+                index, found.bid, found.ask, cap_of(listed.funding, listed.margin_terms), listed.funding.rule
+            ),
             index,
-            bid or 0,
-            ask or 0,
-            len(standing),
-            tuple(sorted(standing - known)),
+            found.bid or 0,
+            found.ask or 0,
+            len(stood),
+            tuple(sorted(stood - known)),
         )
     ]
-
-
-def _firm(ladder: Ladder, market: Market, index: int, at: int) -> list[Level]:
-    """What a taker could trade against at `at`, best first."""
-    return [level for level in ladder if level.expires > at and within_band(market, level.index, index)]
-
-
-def _sizes(levels: list[Level]) -> list[tuple[int, int]]:
-    return [(level.price, level.size) for level in levels]
 
 
 def hour_ended(state: Exchange, market: int, at: int) -> e.HourEnded | None:

@@ -3,14 +3,15 @@
 from typing import Final
 
 from core import events as e
+from core.bands import any_beyond
 from matcher import commands as c
 from matcher.book import PREMIUM_DEADLINE, REQUEST_DEADLINE, RESUME_DEADLINE, STANDING_DEADLINE
 from matcher.closing import close_request, pull_everything
 from matcher.decide_debts import debt_due
 from matcher.decide_funding import hour_ended, premium_sampled
 from matcher.decide_liquidation import go_on
-from matcher.decide_requests import not_affordable, not_tradable
-from matcher.exposure import Firm, backed
+from matcher.decide_requests import OUT_OF_BAND, not_affordable, not_tradable
+from matcher.exposure import backed
 from matcher.limits import (
     PRICE_MAX,
     PROTECTION_WINDOW_MAX,
@@ -36,15 +37,19 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
         return SUB_ACCOUNT_MARKET
     if command.account in state.liquidations:
         return BEING_LIQUIDATED
-    largest = _largest(command, at)
-    if isinstance(largest, Rejection):
-        return largest
+    flaw = _flaw(command, at)
+    if flaw is not None:
+        return flaw
     if state.book.frozen.get((command.account, command.market), 0) > at:
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
     refused = not_tradable(state, command.market, at)
     if refused is not None:
         return refused
-    code = backed(state, account, command.market, *largest, at)
+    index = state.indexes[command.market].price
+    prices = (price for price, _ in (*command.bids, *command.asks))
+    if any_beyond(state.markets[command.market], prices, index):
+        return OUT_OF_BAND
+    code = backed(state, account, command.market, command.bids, command.asks, at)
     if code is not None:
         return not_affordable(state, account, code, at)
     return [
@@ -56,34 +61,24 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
             command.bids,
             command.asks,
             command.expires,
-            state.indexes[command.market].price,
+            index,
         )
     ]
 
 
-def _largest(command: c.SetQuotes, at: int) -> tuple[Firm, Firm] | Rejection:
-    """The bid and the ask of most lots, of several the one that costs the maker most; or what is wrong with the levels."""
+def _flaw(command: c.SetQuotes, at: int) -> Rejection | None:
+    """What is wrong with the levels by themselves."""
     bids, asks = command.bids, command.asks
     if len(bids) > STANDING_LEVELS_MAX or len(asks) > STANDING_LEVELS_MAX:
         return Rejection(Code.BAD_VALUE, f"At most {STANDING_LEVELS_MAX} levels a side.")
-    bid = ask = (0, 0)
-    for level in bids:
-        price, size = level
+    for price, size in (*bids, *asks):
         if not (0 < price <= PRICE_MAX and 0 < size <= SIZE_MAX):
             return _BAD_LEVEL
-        if size > bid[1] or (size == bid[1] and price > bid[0]):
-            bid = level
-    for level in asks:
-        price, size = level
-        if not (0 < price <= PRICE_MAX and 0 < size <= SIZE_MAX):
-            return _BAD_LEVEL
-        if size > ask[1] or (size == ask[1] and price < ask[0]):
-            ask = level
     if bids and asks and max(bids)[0] >= min(asks)[0]:
         return Rejection(Code.BAD_VALUE, "The best bid must be below the best ask.")
     if not at < command.expires <= at + QUOTE_LIFE_MAX:
         return Rejection(Code.BAD_VALUE, "A quote's expiry lies ahead, at most a minute.")
-    return bid, ask
+    return None
 
 
 def cancel_all(state: Exchange, command: c.CancelAll, at: int) -> Outcome:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from core import events as e
+from core.bands import trading_range, within_band
 from core.market import MarketStatus
 from core.quantities import MILLION
 from core.validity import Action
@@ -12,7 +13,7 @@ from matcher.asking import makers_asked
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
 from matcher.exposure import backed, exposure, reducible
-from matcher.fills import Planner, within_band
+from matcher.fills import Planner
 from matcher.limits import (
     KEY_LENGTH_MAX,
     PRICE_MAX,
@@ -199,6 +200,9 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
         return _why_not_tradable(state, market, at)
     maker, mark = state.accounts[account], state.marks[market]
     index, id = state.indexes[market].price, book.next_id
+    lowest, highest = trading_range(state.markets[market], index)
+    if terms.key and not ((not bid or lowest <= bid <= highest) and (not ask or lowest <= ask <= highest)):
+        return OUT_OF_BAND
     # Most makers quote around the mark with money to spare; asking `backed` about each would cost half an answer.
     value_per_tick, value_per_lot = state.markets[market].value_per_tick_lot, mark.value_per_lot
     plain = (
@@ -209,7 +213,8 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
     )
     spare = maker.balance + maker.gain - maker.required
     if not (plain and spare * MILLION >= mark.most_required(size)):
-        code = backed(state, maker, market, (bid, size if bid else 0), (ask, size if ask else 0), at)
+        bids, asks = ((bid, size),) if bid else (), ((ask, size),) if ask else ()
+        code = backed(state, maker, market, bids, asks, at)
         if code is not None:
             return not_affordable(state, maker, code, at)
     given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
@@ -292,6 +297,10 @@ def cancel_quote(state: Exchange, command: c.CancelQuote, at: int) -> Outcome:
         return Rejection(Code.QUOTE_UNKNOWN, "This account has no quote for that request.")
     return [e.QuoteWithdrawn(at, command.request, command.account, "cancelled")]
 
+
+OUT_OF_BAND: Final = Rejection(
+    Code.PRICE_OUT_OF_BAND, "The price is further from the index than the market lets anybody trade."
+)
 
 _SENTENCES: Final = {
     Code.INSUFFICIENT_MARGIN: "The account's equity would not cover the initial requirement.",

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_bytes
 from typing import Final
 
 import structlog
@@ -49,6 +50,8 @@ AFTER_DUE: Final = frozenset(
 GROUP: Final = 32
 """Things that are due and done in one go, about three milliseconds of takeovers: then others get a turn, newer prices among them."""
 
+SECRET_BYTES: Final = 32
+
 Reply = Callable[[Outcome], None]
 Listener = Callable[[int, Event], None]
 
@@ -91,6 +94,7 @@ class Engine:
         self.last_at = self.state.at
         self.replayed = end.sequence - before
         self._snapshots = Snapshots(directory, before, snapshot_after)
+        self.state.book.secret = token_bytes(SECRET_BYTES)
         self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
         self.submit(c.StartEpoch(), None)
         gc.collect()

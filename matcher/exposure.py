@@ -1,6 +1,6 @@
 """What one account may trade in one market: its owner's cap and its margin, before and while a plan of fills is made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from matcher.state import Account, Exchange, net_of_owner
 from matcher.trust import only_gets_out
 
 Firm = tuple[int, int]
-"""Price in ticks and lots of one side of a firm quote; no lots when it does not quote that side."""
+"""Price in ticks and lots of one level of a firm quote."""
 
 
 class Net(msgspec.Struct, gc=False):
@@ -55,17 +55,18 @@ class Exposure(msgspec.Struct, gc=False):
             return Code.POSITION_CAP
         if self.doubted and not self.shrinks(change):
             return Code.INDEX_UNAVAILABLE
-        return None if self.affords(change, value_per_lot, fee, market.id, mark) else Code.INSUFFICIENT_MARGIN
+        affords = self.affords(change, change * value_per_lot + fee, market.id, mark)
+        return None if affords else Code.INSUFFICIENT_MARGIN
 
     def shrinks(self, change: int) -> bool:
         """Whether `change` lots take the position towards nothing and not beyond."""
         return abs(change) <= reducible(self.size, change)
 
-    def affords(self, change: int, value_per_lot: int, fee: int, market: int, mark: RiskMark) -> bool:
-        """Whether the account's margin allows it to trade `change` lots at `value_per_lot` micro-USDC and pay `fee`."""
+    def affords(self, change: int, paid: int, market: int, mark: RiskMark) -> bool:
+        """Whether the account's margin allows it to trade `change` lots for `paid` micro-USDC (negative: it receives them)."""
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
-        equity = self.equity + change * (mark.value_per_lot - value_per_lot) - fee
+        equity = self.equity + change * mark.value_per_lot - paid
         return equity >= self.elsewhere + mark.initial_of(after) or self._gets_out(
             after, equity, market, mark
         )
@@ -118,29 +119,42 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
     return Exposure(account, state.funds(account), size, cost, equity, elsewhere, net, state.marks, doubted)
 
 
-def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm, at: int) -> Code | None:
-    """Why the account could not honour a firm bid, or a firm ask, each by itself; what only reduces its position it always can."""
+def backed(
+    state: Exchange, account: Account, market: int, bids: Sequence[Firm], asks: Sequence[Firm], at: int
+) -> Code | None:
+    """Why the account could not honour all of its firm bids, or all of its firm asks, whichever of them are taken, best first.
+
+    Each side by itself; what only reduces its position it always can.
+    """
     mark = state.marks[market]
-    (bid_price, bought), (ask_price, sold) = bid, ask
     value_per_tick = state.markets[market].value_per_tick_lot
-    bid_loss = (bid_price * value_per_tick - mark.value_per_lot) * bought
-    ask_loss = (mark.value_per_lot - ask_price * value_per_tick) * sold
+    lots = lost = 0
+    for side, levels in ((1, bids), (-1, asks)):
+        most = worst = 0
+        for price, size in levels:
+            most += size
+            # What a level gains does not count: those before it may be all that is taken.
+            worst += max(0, side * (price * value_per_tick - mark.value_per_lot)) * size
+        lots, lost = max(lots, most), max(lost, worst)
     if account.valued != state.marked:
         state.value(account)
     free = account.balance + account.gain - account.required
     # With this much to spare the rule need not be asked.
-    spare = free * MILLION - mark.most_required(bought if bought > sold else sold)
-    plenty = spare >= 0 and spare >= bid_loss * MILLION and spare >= ask_loss * MILLION
-    if plenty and at <= state.values_until:
+    spare = (free - lost) * MILLION - mark.most_required(lots)
+    if spare >= 0 and at <= state.values_until:
         return None
     exposed = exposure(state, account, market, {}, at)
-    for side, (price, lots) in ((1, bid), (-1, ask)):
-        if lots <= reducible(exposed.size, side):
-            continue
-        if exposed.doubted:
-            return Code.INDEX_UNAVAILABLE
-        if not exposed.affords(side * lots, price * value_per_tick, 0, market, mark):
-            return Code.INSUFFICIENT_MARGIN
+    for side, levels in ((1, bids), (-1, asks)):
+        change = paid = 0
+        for price, size in sorted(levels, reverse=side > 0):
+            change += side * size
+            paid += side * size * price * value_per_tick
+            if abs(change) <= reducible(exposed.size, side):
+                continue
+            if exposed.doubted:
+                return Code.INDEX_UNAVAILABLE
+            if not exposed.affords(change, paid, market, mark):
+                return Code.INSUFFICIENT_MARGIN
     return None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from core.bands import trading_range, within_band
 from core.events import (
     Event,
     Filled,
@@ -14,8 +15,7 @@ from core.events import (
     RequestOpened,
     StandingReduced,
 )
-from core.market import Market
-from core.quantities import MILLION, share_up
+from core.quantities import share_up
 from matcher.book import Level
 from matcher.exposure import Exposure, Net, exposure, reducible
 from matcher.limits import FILLS_BY_PRICE_MAX, FILLS_PER_REQUEST_MAX
@@ -42,11 +42,6 @@ class Plan(msgspec.Struct):
     open_interest: int
 
 
-def within_band(market: Market, given: int, now: int) -> bool:
-    """Whether the index moved no further than the market's band since a quote was given."""
-    return abs(now - given) * MILLION <= market.oracle_band * given
-
-
 def nothing_filled(state: Exchange, market: int) -> Plan:
     """The plan of a request that nothing fills."""
     return Plan((), (), 0, 0, None, state.open_interest[market])
@@ -55,14 +50,17 @@ def nothing_filled(state: Exchange, market: int) -> Plan:
 class Planner:
     """Walks offers best first and fills what may be filled.
 
-    A request without a key is an auction of the exchange's own: it pays no fee, and its limit has been judged instead of its margin.
+    A request without a key is an auction of the exchange's own: it pays no fee, and its limit has been judged instead of its margin
+    and of the distance to the index.
     """
 
     __slots__ = (
         "_at",
         "_auction",
+        "_highest",
         "_index",
         "_left",
+        "_lowest",
         "_makers",
         "_mark",
         "_market",
@@ -86,6 +84,7 @@ class Planner:
         self._at = at
         self._market = state.markets[market]
         self._index = state.indexes[market].price
+        self._lowest, self._highest = trading_range(self._market, self._index)
         self._mark = state.marks[market]
         self._rises_above = state.rises_above[market]
         self._nets: dict[str, Net] = {}
@@ -138,6 +137,9 @@ class Planner:
                 state, state.accounts[account], market.id, self._nets, self._at
             )
         if maker.account.owner == self._taker.account.owner:
+            return None
+        if not self._lowest <= price <= self._highest and not self._auction:
+            self._reject(offer, Code.PRICE_OUT_OF_BAND)
             return None
         index = self._index
         if offer.index != index and not within_band(market, offer.index, index):

@@ -36,6 +36,7 @@ class Code(StrEnum):
     QUOTE_UNKNOWN = "quote_unknown"
     QUOTE_EXPIRED = "quote_expired"
     QUOTE_OUT_OF_BAND = "quote_out_of_band"
+    PRICE_OUT_OF_BAND = "price_out_of_band"
     QUOTE_BEYOND_LIMIT = "quote_beyond_limit"
     MAKER_CANNOT_PAY = "maker_cannot_pay"
     MAKER_FROZEN = "maker_frozen"

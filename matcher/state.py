@@ -234,7 +234,7 @@ class Exchange:
         self.watch.move(market, price)
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
-        self.fills_until[market] = until if fills else NEVER
+        self.fills_until[market] = min(until, index.published + listed.fill_max_age) if fills else NEVER
         values = until if allowed(validity, Action.MARGIN) else NEVER
         # Nobody holds a settled market, so no account waits for its price, which never comes again.
         self._values_until[market] = FOR_EVER if self.statuses[market] == MarketStatus.SETTLED else values

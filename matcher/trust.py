@@ -11,12 +11,14 @@ from matcher.state import Account, Exchange, validity_of
 def validity(state: Exchange, market: int, at: int) -> Validity:
     """How far the market's index is believed at `at`.
 
-    As the feed judged it last, until that is older than the market's `index_max_age`: of a silent feed nothing is known.
+    As the feed judged it last, but aged once that is older than the market's `fill_max_age`, and unavailable once it is older than
+    its `index_max_age`: of a silent feed nothing is known.
     """
-    index = state.indexes.get(market)
-    if index is None or at - index.published > state.markets[market].index_max_age:
+    index, listed = state.indexes.get(market), state.markets[market]
+    age = at - index.published if index is not None else 0
+    if index is None or age > listed.index_max_age:
         return Validity.UNAVAILABLE
-    return validity_of(index)
+    return min(validity_of(index), Validity.AGED) if age > listed.fill_max_age else validity_of(index)
 
 
 def trusted(state: Exchange, market: int, action: Action, at: int) -> bool:

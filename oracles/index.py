@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from core.quantities import MILLION, SECOND, Nanos
 from core.validity import Validity
 from oracles.price import Price
-from oracles.route import Limits, Route
+from oracles.route import ALONE, Limits, Route
 
 AHEAD_MAX: Final = Nanos(5 * SECOND)
 """How far a source's clock may run ahead of ours."""
@@ -31,16 +31,23 @@ class Fault(StrEnum):
     DISAGREES = "disagrees"
     """Beyond the tolerance from the price chosen."""
     UNCONFIRMED = "unconfirmed"
-    """Chosen, but too few others are there to agree."""
+    """Chosen, but too few others are there to agree; where an operator has only one live publisher, it is told all the same."""
     LATE_CONFIRMED = "late_confirmed"
     """Chosen, but an aged price was needed to make up the number that agrees."""
     CONTESTED = "contested"
     """Chosen, but what contradicted it went silent without ever agreeing."""
+    LEFT_BEHIND = "left_behind"
+    """Chosen, but who would confirm it has said nothing since they agreed: it may not have seen the move yet."""
     DEVIATES = "deviates"
     """Chosen, but too far from the average."""
 
 
-_ALONE: Final = frozenset({Fault.DISAGREES, Fault.UNCONFIRMED, Fault.CONTESTED})
+_ALONE: Final = frozenset({Fault.DISAGREES, Fault.UNCONFIRMED, Fault.CONTESTED, Fault.LEFT_BEHIND})
+FOLLOWS_WITHIN: Final = Nanos(60 * SECOND)
+"""How long a publisher may need to follow a move that takes it beyond the tolerance: a push oracle's round has to land."""
+
+Agreed = Mapping[tuple[str, str], Nanos]
+"""As of when two publishers, in alphabetical order, agreed last."""
 
 
 class Input(NamedTuple):
@@ -112,12 +119,17 @@ def apart(one: Price, other: Price, ppm: int) -> bool:
 
 
 def judge(
-    route: Route, newest: Mapping[str, Price], average: Price | None, contested: bool, now: Nanos
+    route: Route,
+    newest: Mapping[str, Price],
+    average: Price | None,
+    contested: bool,
+    now: Nanos,
+    agreed: Agreed | None = None,
 ) -> Routed:
     """The best believed price of a route at `now`; of equally believed ones the fresher kind, then the first in the route's order.
 
     `newest` is by source. `contested` says that publishers contradicted each other and have not agreed since: who was right is
-    not known, so one that is left over is not believed.
+    not known, so one that is left over is not believed. `agreed` tells a publisher that contradicts from one that is left behind.
     """
     inputs = tuple(
         Input(limits, newest.get(limits.source), *inspect(newest.get(limits.source), limits, now))
@@ -128,7 +140,8 @@ def judge(
     for one in inputs:
         if one.limits.witness or one.price is None or one.validity is Validity.UNAVAILABLE:
             continue
-        together, faults = _together(route, one, one.price, voices, average, contested)
+        behind = _left_behind(route, one.limits, one.price, voices, agreed or {}, now)
+        together, faults = _together(route, one, one.price, voices, average, contested, behind)
         validity = min(one.validity, together)
         rank = validity, one.validity
         if best is None or best.chosen is None or rank > (best.validity, best.chosen.validity):
@@ -138,7 +151,8 @@ def judge(
                 validity=validity,
                 chosen=one,
                 confirmed=not _ALONE.intersection(faults),
-                reasons=_own_faults(route, inputs, one) + tuple((one.limits.source, f) for f in faults),
+                reasons=_own_faults(route, inputs, one)
+                + tuple((one.limits.source, fault) for fault in (*faults, *_by_choice(route))),
                 inputs=inputs,
                 average=average,
             )
@@ -156,6 +170,11 @@ def judge(
     )
 
 
+def _by_choice(route: Route) -> tuple[Fault, ...]:
+    """What is wrong with every price of a live route that asks nobody to agree, though it counts in full."""
+    return (Fault.UNCONFIRMED,) if route.rule == ALONE else ()
+
+
 def _voices(inputs: tuple[Input, ...]) -> dict[str, tuple[Validity, Price]]:
     """The price that each publisher stands for: its best one that is certain and not too old to value an account."""
     voices: dict[str, tuple[Validity, Price]] = {}
@@ -168,6 +187,43 @@ def _voices(inputs: tuple[Input, ...]) -> dict[str, tuple[Validity, Price]]:
     return voices
 
 
+def agreements(routed: Routed, tolerance: int) -> set[tuple[str, str]]:
+    """Which publishers agree now, each pair in alphabetical order; only those that are believed in full have a say."""
+    voices = sorted(
+        (publisher, voice)
+        for publisher, (validity, voice) in _voices(routed.inputs).items()
+        if validity is Validity.VALID
+    )
+    return {
+        (one, other)
+        for number, (one, price) in enumerate(voices)
+        for other, voice in voices[number + 1 :]
+        if not apart(price, voice, tolerance)
+    }
+
+
+def _left_behind(
+    route: Route,
+    chosen: Limits,
+    price: Price,
+    voices: Mapping[str, tuple[Validity, Price]],
+    agreed: Agreed,
+    now: Nanos,
+) -> frozenset[str]:
+    """Publishers of a slower kind whose word is older than `price` and no newer than their last agreement with it, not long ago.
+
+    Only of a slower kind: that one which publishes by the second stays where it was is a contradiction.
+    """
+    ages, publisher, found = {one.source: one.ages for one in route.sources}, chosen.publisher, set()
+    for other, (_, voice) in voices.items():
+        if ages[voice.source].full <= chosen.ages.full:
+            continue
+        since = agreed.get((min(publisher, other), max(publisher, other)))
+        if since is not None and voice.published_at <= since and voice.published_at < price.published_at:
+            found |= {other} if now - since <= FOLLOWS_WITHIN else set()
+    return frozenset(found)
+
+
 def _together(
     route: Route,
     one: Input,
@@ -175,23 +231,29 @@ def _together(
     voices: Mapping[str, tuple[Validity, Price]],
     average: Price | None,
     contested: bool,
+    behind: frozenset[str],
 ) -> tuple[Validity, tuple[Fault, ...]]:
     """How a price stands against the other publishers and against the average, and what is wrong with it there.
 
-    An aged voice confirms, though not to the full, but never contradicts: the market may have moved since.
+    An aged voice confirms, though not to the full, but never contradicts: the market may have moved since. One that is left `behind`
+    does not contradict either, but nothing may be done then that could wait.
     """
     rule = route.rule
-    others = [voice for publisher, voice in voices.items() if publisher != one.limits.publisher]
-    agreeing = [validity for validity, voice in others if not apart(price, voice, rule.tolerance)]
-    against = any(
-        validity is Validity.VALID and apart(price, voice, rule.tolerance) for validity, voice in others
-    )
+    others = [(publisher, *voice) for publisher, voice in voices.items() if publisher != one.limits.publisher]
+    agreeing = [validity for _, validity, voice in others if not apart(price, voice, rule.tolerance)]
+    apart_from = {
+        publisher
+        for publisher, validity, voice in others
+        if validity is Validity.VALID and apart(price, voice, rule.tolerance)
+    }
     found: list[tuple[Validity, Fault]] = []
     if 1 + len(agreeing) < rule.quorum:
-        if against:
+        if apart_from - behind:
             found.append((Validity.DISPUTED, Fault.DISAGREES))
         elif contested:
             found.append((Validity.DISPUTED, Fault.CONTESTED))
+        elif apart_from:
+            found.append((Validity.UNCERTAIN, Fault.LEFT_BEHIND))
         else:
             found.append((Validity.LONE, Fault.UNCONFIRMED))
     elif 1 + agreeing.count(Validity.VALID) < rule.quorum:

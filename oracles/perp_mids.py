@@ -1,7 +1,7 @@
 """Mids of the same perps at an outside venue: Hyperliquid's `allMids`, asked again and again.
 
-The answer states no time, so a mid is dated by when the answer as a whole last changed: a venue stuck on one answer ages like one
-that is silent.
+The answer states no time, so each mid is dated by when it last changed: one that is stuck ages like one that is missing, whatever the
+others do. The mid of a market that trades moves several times in the ten seconds for which it counts in full.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,8 +39,7 @@ class HyperliquidMids:
         self._coins = dict(coins)
         self._clock = clock
         self._url = url.rstrip("/")
-        self._last: dict[str, str] = {}
-        self._changed = Nanos(0)
+        self._seen: dict[str, tuple[str | None, Nanos]] = {}
 
     @property
     def label(self) -> str:
@@ -59,9 +58,11 @@ class HyperliquidMids:
         """The mid of every coin, or the reason against it. Raises `SourceFailed`."""
         asked = Nanos(self._clock())  # the answer is of later: a mid is never dated newer than it is
         mids = await self._ask(timeout_s)
-        if mids != self._last:
-            self._last, self._changed = mids, asked
-        return {symbol: _price(symbol, coin, mids, self._changed) for symbol, coin in self._coins.items()}
+        for coin in self._coins.values():
+            mid = mids.get(coin)
+            if coin not in self._seen or self._seen[coin][0] != mid:
+                self._seen[coin] = mid, asked
+        return {symbol: _price(symbol, coin, *self._seen[coin]) for symbol, coin in self._coins.items()}
 
     async def _ask(self, timeout_s: float) -> dict[str, str]:
         try:
@@ -82,8 +83,7 @@ class HyperliquidMids:
             raise SourceFailed("wrong_encoding", f"Hyperliquid answered no mids: {error}") from error
 
 
-def _price(symbol: str, coin: str, mids: Mapping[str, str], at: Nanos) -> Price | Refused:
-    text = mids.get(coin)
+def _price(symbol: str, coin: str, text: str | None, at: Nanos) -> Price | Refused:
     if text is None:
         return Refused(Reason.WRONG_FEED, f"no mid of {coin}")
     try:

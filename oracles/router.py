@@ -4,17 +4,20 @@ Nothing here is believed for its order of arrival: no source goes back in time, 
 prices would look old.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 from core.quantities import MILLION, Nanos
 from core.validity import Validity
-from oracles.index import AHEAD_MAX, Routed, judge
+from oracles.index import AHEAD_MAX, Routed, agreements, apart, judge
 from oracles.price import EXPONENT_LIMIT, Price
 from oracles.route import Route
 from oracles.twap import Twap
 
+PAST: Final = 256
+"""Prices of a source that are remembered: two minutes and more of one that publishes twice a second."""
 AVERAGE: Final = "average"
 """The source that an average names."""
 
@@ -41,6 +44,23 @@ class _Market:
         self.newest: dict[str, Price] = {}
         self.average = Twap(route.rule.window)
         self.contested = False
+        self.publishers = {limits.source: limits.publisher for limits in route.sources}
+        self.past: dict[str, deque[Price]] = {source: deque(maxlen=PAST) for source in self.sources}
+        self.agreed: dict[tuple[str, str], Nanos] = {}
+
+    def compare(self, price: Price) -> None:
+        """Note with whom a price that is just known agreed when it was published: it may have been long on its way."""
+        publisher = self.publishers[price.source]
+        for source, past in self.past.items():
+            other = self.publishers[source]
+            then = next((one for one in reversed(past) if one.published_at <= price.published_at), None)
+            if other == publisher or then is None or apart(then, price, self.route.rule.tolerance):
+                continue
+            if price.published_at - then.published_at <= AHEAD_MAX:
+                self.agree((min(publisher, other), max(publisher, other)), price.published_at)
+
+    def agree(self, pair: tuple[str, str], at: Nanos) -> None:
+        self.agreed[pair] = max(self.agreed.get(pair, at), at)
 
 
 class PriceRouter:
@@ -61,6 +81,9 @@ class PriceRouter:
             same = price.published_at == held.published_at
             return Accepted.REPEATED if same else Accepted.WENT_BACK
         market.newest[price.source] = price
+        if price.value > 0:
+            market.compare(price)
+            market.past[price.source].append(price)
         return Accepted.NEWER
 
     def route(self, symbol: str, now: Nanos) -> Routed:
@@ -68,7 +91,9 @@ class PriceRouter:
         market = self._markets[symbol]
         mean = market.average.mean(now)
         average = None if mean is None else Price(symbol, mean, -EXPONENT_LIMIT, 0, now, AVERAGE)
-        routed = judge(market.route, market.newest, average, market.contested, now)
+        routed = judge(market.route, market.newest, average, market.contested, now, market.agreed)
+        for pair in agreements(routed, market.route.rule.tolerance):
+            market.agree(pair, now)
         market.contested = not routed.confirmed and (market.contested or routed.validity is Validity.DISPUTED)
         if routed.price is not None and _counts_in_average(routed):
             market.average.record(_held_in(routed.price.exact, mean, market.route), now)

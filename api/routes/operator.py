@@ -123,8 +123,10 @@ def check_ranges(value: Any) -> None:
 
 def check_market(market: Market) -> None:
     """Raises `ApiError` bad_value for parameters with which the rules could not compute."""
-    if min(market.id, market.value_per_tick_lot, market.index_max_age) < 1:
-        raise ApiError("bad_value", "A market's number, unit value and age of its index are positive.")
+    if min(market.id, market.value_per_tick_lot, market.index_max_age, market.fill_max_age) < 1:
+        raise ApiError("bad_value", "A market's number, unit value and ages of its index are positive.")
+    if not 0 <= market.mark.basis_max < MILLION or market.mark.drift < 1:
+        raise ApiError("bad_value", "A mark has a bound below the whole price, and moves.")
     wrong = flaw(limits_of(market))
     if wrong:
         raise ApiError("bad_value", wrong)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import websockets
+from msgspec import structs
 from msgspec.structs import astuple
 from solders.keypair import Keypair
 
@@ -265,7 +266,8 @@ class Exchange:
     async def start(self) -> None:
         self.engine = Engine(self.journal, self.clock, segment_bytes=4 * 1024 * 1024)
         for market in DEFAULT_MARKETS:
-            self.engine.submit(c.ListMarket(market), None)
+            # No feed repeats the prices that are set here.
+            self.engine.submit(c.ListMarket(structs.replace(market, fill_max_age=market.index_max_age)), None)
         self.engine.listen(self._heard)
         for market in DEFAULT_MARKETS:
             self.index(market.id, BTC_INDEX)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from core.funding import HOUR, FundingTerms, charge_per_lot, funding_run
 from core.funding_events import FundingSettled, headline, paid_by, part_of
-from core.funding_hour import SAMPLE_EVERY, Basis, Seen, cap_of, hour_of, hour_rates
+from core.funding_hour import SAMPLE_EVERY, Basis, Seen, cap_of, hour_of, hour_rates, sampled_at
 from core.margin_terms import MarginTerms, Tier
 from core.rates import PERCENT
 
@@ -83,3 +83,16 @@ def test_an_account_s_part_of_the_record():
     assert part_of(record, 40).payments == ((40, -26),)
     assert paid_by(part_of(record, 40), 40) == -26
     assert headline(record).payments == ()
+
+
+@given(st.integers(1, 100), st.integers(0, 10**9), st.binary(max_size=64))
+def test_a_premium_is_sampled_within_its_window(market, window, secret):
+    assert sampled_at(market, window, secret) // SAMPLE_EVERY == window
+
+
+def test_the_instants_of_a_window_depend_on_the_secret_and_spread_over_it():
+    drawn = [sampled_at(1, 7, bytes([number])) - 7 * SAMPLE_EVERY for number in range(256)]
+    tenths = [sum(at * 10 // SAMPLE_EVERY == tenth for at in drawn) for tenth in range(10)]
+    assert len(set(drawn)) == 256
+    assert min(tenths) >= 10
+    assert sampled_at(1, 7, b"") != sampled_at(2, 7, b"")

@@ -89,7 +89,7 @@ def alive(pids: dict[str, int]) -> list[str]:
 
 
 def test_a_run_says_where_it_is_and_stops_what_it_started(settings: Settings, started: list[Perpdex]) -> None:
-    run = Perpdex(settings, "up", "--makers", "1", "--traders", "1")
+    run = Perpdex(settings, "up", "--makers", "2", "--traders", "1")
     started.append(run)
     assert run.until("Temporal UI").split()[-1] == f"http://127.0.0.1:{settings.temporal_ui_port}"
     run.until("money conserved | prices: generated")
@@ -113,7 +113,7 @@ def test_a_run_says_where_it_is_and_stops_what_it_started(settings: Settings, st
 def test_a_killed_run_is_cleared_up_and_carried_on(
     settings: Settings, started: list[Perpdex], tmp_path: Path
 ) -> None:
-    run = Perpdex(settings, "up", "--makers", "1", "--traders", "1")
+    run = Perpdex(settings, "up", "--makers", "2", "--traders", "1")
     started.append(run)
     run.until("money conserved")
     left = parts(settings)

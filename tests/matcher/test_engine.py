@@ -219,7 +219,8 @@ async def test_a_deadline_fires_though_an_earlier_request_closed_before_its_own(
             break
         await asyncio.sleep(0.01)
     assert ended == ["second"]
-    assert engine.state.next_deadline() == START + 5 * SECOND, "the next premium is all that is left"
+    left = engine.state.next_deadline() - START
+    assert 5 * SECOND <= left < 10 * SECOND, "the next premium is all that is left"
     engine.close()
 
 

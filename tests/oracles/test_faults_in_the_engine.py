@@ -62,6 +62,13 @@ class Trading:
             assert await self.take(c.CreditDeposit(registered.account, 10**12, owner))
             self.accounts.append(registered.account)
 
+    async def stand(self) -> None:
+        """Have two owners quote both sides deep enough to say a price."""
+        price, until = self.index, self.engine.clock() + 30 * SECOND
+        for maker in self.accounts[:2]:
+            quotes = c.SetQuotes(maker, BTC.id, ((price - 2, 5_000),), ((price + 2, 5_000),), until)
+            assert await self.take(quotes)
+
     async def fill(self, maker: int, taker: int) -> bool:
         price, key = self.index, f"request {self.tries}"
         until = self.engine.clock() + 30 * SECOND
@@ -81,7 +88,8 @@ class Trading:
             assert await self.take(c.FinishWithdrawal(state.last_withdrawal, False, ""))
         batch = 1 + (state.cut.batch if state.cut else 0)
         if await self.take(c.CutSettlement(batch)):
-            for status in (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED, BatchStatus.FINAL):
+            landing = (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED) if state.cut.deltas else ()
+            for status in (*landing, BatchStatus.FINAL):
                 assert await self.take(c.AdvanceBatch(batch, status))
             taken.add(Action.SETTLE)
         # Liquidation and funding ask this and nothing else.
@@ -210,9 +218,11 @@ async def test_a_liar_and_a_chain_that_goes_back_in_time_change_nothing(outside,
 
 
 async def test_a_feed_that_falls_silent_is_believed_for_a_while_and_is_heard_again(outside, trading):
-    outside.pass_by(BTC.index_max_age // SECOND - 5)
+    outside.pass_by(BTC.fill_max_age // SECOND - 5)
     assert await trading.taken() == set(Action)
     outside.pass_by(6)
+    assert await trading.taken() == ALLOWED[Validity.AGED]
+    outside.pass_by((BTC.index_max_age - BTC.fill_max_age) // SECOND)
     assert await trading.taken() == set()
     outside.chain_says(59_240)
     await trading.until(Validity.VALID)
@@ -224,6 +234,7 @@ async def test_mids_outside_reach_the_mark(outside, trading):
     outside.perp_says(59_300)
     async with asyncio.timeout(20):
         while BTC.id not in marks or marks[BTC.id].outside != 593_000:
-            await trading.until(Validity.VALID)
+            await trading.stand()
             outside.pass_by(1)
+            await trading.until(Validity.VALID)
     assert marks[BTC.id].price == sorted((marks[BTC.id].with_basis, marks[BTC.id].of_quotes, 593_000))[1]

@@ -107,7 +107,7 @@ async def test_live_when_it_proves_a_price_of_every_market(site, hermes, answer,
     assert len(seen) == 3  # the same prices are not reported twice
     feed.step(Nanos(time() + 11 * SECOND))
     assert {(one.validity, one.reasons) for one in feed.routed.values()} == {
-        (Validity.AGED, (("pyth hermes", Fault.AGED),))
+        (Validity.AGED, (("pyth hermes", Fault.AGED), ("pyth hermes", Fault.UNCONFIRMED)))
     }
 
 

@@ -10,6 +10,7 @@ from core.validity import Action, Validity, allowed
 from oracles.feed import PriceFeed
 from oracles.index import Fault, Routed
 from oracles.live import Live
+from oracles.price import to_ticks
 from oracles.pyth_account import PythAccounts
 from oracles.refusal import Reason
 from oracles.route import AGREED, ALONE
@@ -56,7 +57,7 @@ async def test_three_publishers_agree_and_the_first_is_the_index(outside, feed):
     assert chosen(routed) == ("pyth hermes", Validity.VALID)
     assert feed.source_label == ("live Pyth (127.0.0.1), Chainlink (127.0.0.1), Hyperliquid mids (127.0.0.1)")
     assert [one.limits.source for one in routed.inputs] == ["pyth hermes", "chainlink", "hyperliquid mid"]
-    assert [price.value for price in routed.witnesses] == [592_405]
+    assert [to_ticks(price, "0.1") for price in routed.witnesses] == [592_405]
     assert not feed.troubles
     assert feed.accepted["pyth hermes", Accepted.NEWER] == 1
 

@@ -56,14 +56,26 @@ async def test_recorded_mids_are_exact_and_dated_by_our_clock(site, mids, answer
     }
 
 
-async def test_a_venue_stuck_on_one_answer_ages(site, mids, answer, time):
+async def test_a_mid_that_is_stuck_ages_whatever_the_others_do(site, mids, answer, time):
     site.routes["/info"] = says(answer)
     await mids.latest()
     time.now += 30 * SECOND
     assert {price.published_at for price in (await mids.latest()).values()} == {NOW}
-    # One other coin's mid moved: the venue lives, and an unchanged mid of ours is of now.
-    site.routes["/info"] = says(answer | {"DOGE": "0.069278"})
-    assert {price.published_at for price in (await mids.latest()).values()} == {time.now}
+    # The venue lives, and two of ours are still frozen.
+    site.routes["/info"] = says(answer | {"DOGE": "0.069278", "ETH": "1904.0"})
+    dated = {symbol: price.published_at for symbol, price in (await mids.latest()).items()}
+    assert dated == {"BTC-PERP": NOW, "ETH-PERP": time.now, "SOL-PERP": NOW}
+
+
+async def test_a_mid_that_was_away_is_dated_by_its_return(site, mids, answer, time):
+    site.routes["/info"] = says(answer)
+    await mids.latest()
+    for seconds, said in ((30, {coin: mid for coin, mid in answer.items() if coin != "BTC"}), (60, answer)):
+        time.now = NOW + seconds * SECOND
+        site.routes["/info"] = says(said)
+        read = await mids.latest()
+    assert read["BTC-PERP"].published_at == time.now
+    assert read["ETH-PERP"].published_at == NOW
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.quantities import SECOND, Nanos, Ppm
-from core.validity import Validity
+from core.validity import ALLOWED, Action, Validity
 from oracles.index import AHEAD_MAX, Fault, Routed
 from oracles.price import Price
-from oracles.route import AGREED, ALONE, LIVE_AGES, PLAYED, Limits, Route
+from oracles.route import AGREED, ALONE, LIVE_AGES, PLAYED, Ages, Limits, Route
 from oracles.router import Accepted, PriceRouter
 
 START = 10**18
@@ -201,3 +201,67 @@ def test_the_same_history_is_judged_the_same(steps):
         return seen
 
     assert played() == played()
+
+
+SLOW = Route(
+    "BTC-PERP",
+    (
+        Limits("pyth", "pyth", LIVE_AGES, Ppm(5_000)),
+        Limits("link", "link", Ages(*(Nanos(3_900 * SECOND),) * 3), Ppm(0)),
+    ),
+    AGREED,
+)
+
+
+def fast_move(*said):
+    """What is judged of pyth at each (second, price), with a round of link, dated some seconds before, where there is one."""
+    router, validities = PriceRouter([SLOW]), []
+    for second, price, *round in said:
+        now = Nanos(10**18 + second * SECOND)
+        router.accept(Price("BTC-PERP", price, 0, 0, now, "pyth"), now)
+        for value, late in round:
+            router.accept(Price("BTC-PERP", value, 0, 0, Nanos(now - late * SECOND), "link"), now)
+        routed = router.route("BTC-PERP", now)
+        validities.append((routed.chosen.limits.source, routed.validity))
+    return validities
+
+
+def test_a_publisher_that_is_left_behind_by_a_fast_move_does_not_stop_liquidations():
+    """Its rounds land twelve seconds late; each says what the other said then."""
+    judged = fast_move(
+        (0, 60_000, (60_000, 1)),
+        (1, 59_700),
+        (3, 59_300),
+        (6, 58_500),
+        (9, 58_000),
+        (18, 57_000, (58_500, 12)),
+    )
+    uncertain = ("pyth", Validity.UNCERTAIN)
+    assert judged == [("pyth", Validity.VALID)] * 2 + [uncertain] * 4
+    assert ALLOWED[Validity.UNCERTAIN] == {Action.LIQUIDATE}
+
+
+def test_it_contradicts_when_it_speaks_again_or_has_had_time_to():
+    still = fast_move((0, 60_000, (60_000, 1)), (1, 58_000), (5, 58_000, (60_000, 1)))
+    assert still[-1][1] is Validity.DISPUTED
+    silent = fast_move((0, 60_000, (60_000, 1)), (1, 58_000), (60, 58_000), (61, 58_000))
+    assert [validity for _, validity in silent[1:]] == [
+        Validity.UNCERTAIN,
+        Validity.UNCERTAIN,
+        Validity.DISPUTED,
+    ]
+    never = fast_move((0, 58_000, (60_000, 1)))
+    assert never[0][1] is Validity.DISPUTED
+
+
+def test_nobody_leaves_a_publisher_behind_that_publishes_as_often():
+    """A round that lies is newer than anything said before it, and has agreed until then."""
+    lied = fast_move((0, 60_000, (60_000, 1)), (5, 60_000), (7, 60_000, (50_000, 0)))
+    assert lied[-1] == ("pyth", Validity.DISPUTED)
+    router = PriceRouter([THREE])
+    for second, pyth, perp in ((0, 60_000, 60_000), (1, 50_000, 60_000)):
+        now = Nanos(START + second * SECOND)
+        router.accept(Price(SYMBOL, pyth, 0, 0, now, "pyth"), now)
+        router.accept(Price(SYMBOL, perp, 0, 0, Nanos(START), "perp"), now)
+        routed = router.route(SYMBOL, now)
+    assert routed.validity is Validity.DISPUTED

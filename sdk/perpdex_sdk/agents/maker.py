@@ -16,7 +16,8 @@ HALF_SPREAD = Decimal("0.0004")
 LEAN = Decimal("0.0010")
 """Shift of both prices at a full position, as a share of the index."""
 LEVELS = 3
-LEVEL_USDC = Decimal(3_000)
+LEVEL_USDC = Decimal(5_000)
+"""Two makers' levels together are deep enough to say a price where 25,000 USDC are asked for, none of them for more than half."""
 POSITION_USDC = Decimal(100_000)
 ANSWER_USDC = Decimal(50_000)
 REFRESH = 1.0

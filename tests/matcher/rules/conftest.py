@@ -54,13 +54,18 @@ class World:
 
     def do(self, command: c.Command) -> Outcome:
         """Decide and apply; raises on anything that makes or loses money or positions."""
-        while 0 < self.state.hour_due <= self.now and not isinstance(command, c.Advance):
-            self.do(c.Advance())
+        if not isinstance(command, c.Advance):
+            self.end_hours()
         outcome = decide(self.state, command, self.now)
         if isinstance(outcome, Rejection | Repeated):
             return outcome
         self.record(*outcome)
         return outcome
+
+    def end_hours(self) -> None:
+        """Have hours of funding end that are over, as comes before any other command."""
+        while 0 < self.state.hour_due <= self.now:
+            self.do(c.Advance())
 
     def record(self, *events: Event) -> None:
         """Have this happened, whoever decided it."""

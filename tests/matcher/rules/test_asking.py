@@ -12,6 +12,7 @@ def test_a_maker_that_keeps_silent_is_asked_but_no_longer_waited_for_until_it_sp
 
     def close_early(key: str, speaks: bool = False) -> bool:
         """Whether the request closes as soon as the good maker answered; the other one passes before if it speaks."""
+        world.index(1, 600_000)
         asked = world.opened(world.request(trader, key, 1, 10, 601_000))
         assert asked.makers == (good, silent)
         if speaks:

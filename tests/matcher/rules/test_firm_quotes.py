@@ -33,7 +33,7 @@ def test_a_maker_that_cannot_pay_is_passed_over_and_recorded(world):
     assert (rejected.account, rejected.code) == (poor, "maker_cannot_pay")
 
 
-def test_quotes_are_backed_by_their_largest_level_to_the_micro_unit(world):
+def test_answers_are_backed_to_the_micro_unit(world):
     asker, index, lots = world.agent(9), 600_000, 5_000
     required = index * lots * 10 // 50
     for number, (bid, ask, loss) in enumerate(
@@ -42,18 +42,45 @@ def test_quotes_are_backed_by_their_largest_level_to_the_micro_unit(world):
         needed = required + loss * lots * 10
         exact = world.agent(2 * number + 10, deposit=needed)
         short = world.agent(2 * number + 11, deposit=needed - 1)
-        bids = ((bid, lots), (bid - 1, 10)) if bid else ()
-        asks = ((ask + 1, 10), (ask, lots)) if ask else ()
-        expires = world.now + SECOND
-        assert world.refuse(c.SetQuotes(short, 1, bids, asks, expires)) == "insufficient_margin"
-        world.play(c.SetQuotes(exact, 1, bids, asks, expires))
-        world.play(c.CancelAll(exact))
         for maker in (exact, short):
             world.play(c.Subscribe(maker, (1,)))
+        expires = world.now + SECOND
         request = world.opened(world.request(asker, f"k{number}", 1, 10, 601_000, auto=False)).request
         answer = c.AnswerRequest(short, request, bid, ask, lots, 1, expires)
         assert world.refuse(answer) == "insufficient_margin"
         world.play(c.AnswerRequest(exact, request, bid, ask, lots, 1, expires))
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        ((0, 5_000), (1, 10)),
+        ((-7, 5_000), (-6, 3_000), (0, 10)),
+        ((5, 10), (7, 5_000)),
+        ((-9, 400), (900, 10)),
+    ],
+    ids=["at the index", "losing", "gaining", "losing first"],
+)
+@pytest.mark.parametrize("side", [1, -1])
+def test_quotes_are_backed_with_all_their_levels_to_the_micro_unit(world, side, offsets):
+    """Offsets are ticks in the maker's favour from the index, best for a taker first."""
+    levels = tuple((600_000 - side * offset, lots) for offset, lots in offsets)
+    needed = taken = lost = 0
+    for offset, lots in offsets:
+        taken += lots
+        lost -= offset * lots * 10
+        needed = max(needed, taken * 600_000 * 10 // 50 + lost)
+    exact, short = world.agent(1, deposit=needed), world.agent(2, deposit=needed - 1)
+    sides = (levels, ()) if side > 0 else ((), levels)
+    assert world.refuse(c.SetQuotes(short, 1, *sides, world.now + SECOND)) == "insufficient_margin"
+    world.play(c.SetQuotes(exact, 1, *sides, world.now + SECOND))
+
+
+def test_no_level_hides_behind_one_of_more_lots(world):
+    """A spoof: a level far above the index, of one lot less than one below it, by somebody with the margin of the latter."""
+    spoofer = world.agent(1, deposit=60_000_000)
+    levels = ((620_000, 417), (599_000, 418))
+    assert world.refuse(c.SetQuotes(spoofer, 1, levels, (), world.now + SECOND)) == "insufficient_margin"
 
 
 def test_a_quote_that_only_reduces_needs_no_margin(world):
@@ -83,8 +110,10 @@ def test_hollow_levels_disappear_when_a_request_goes_on_to_the_makers(world):
 
 
 def test_a_level_that_only_fails_after_fills_that_do_not_happen_stays(world):
-    maker, trader = world.agent(1, deposit=1_000_000_000), world.agent(3)
+    """Both levels could be honoured when they were set; half of the margin has been withdrawn since."""
+    maker, trader = world.agent(1, deposit=1_300_000_000), world.agent(3)
     world.quotes(maker, [], [(600_000, 5_000), (600_001, 5_000)])
+    world.play(c.ReserveWithdrawal(maker, 600_000_000, "w"))
     world.play(c.Subscribe(maker, (1,)))
     outcome = world.request(trader, "k", 1, 10_000, 601_000)
     assert outcome == [world.opened(outcome)]
@@ -161,6 +190,7 @@ def test_quotes_replaced_again_and_again_share_a_deadline_and_expire_at_the_last
         world.play(c.SetQuotes(maker, 1, ((599_900, 5),), (), world.now + step * SECOND // 2))
     assert len(world.expiring()) == 1
     world.pass_time(49 * SECOND)
+    world.index(1, 600_000)
     assert (maker, 1) in world.state.book.standing
     world.play(c.SetQuotes(maker, 1, ((599_900, 5),), (), world.now + SECOND // 4))
     world.pass_time(SECOND // 4)

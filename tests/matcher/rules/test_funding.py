@@ -10,7 +10,7 @@ from core.funding_events import headline, paid_by
 from core.funding_hour import SAMPLE_EVERY, Basis, hour_of
 from core.market import MarketStatus
 from core.postings import postings
-from core.quantities import SECOND
+from core.quantities import MILLISECOND, SECOND
 from core.rates import PERCENT
 from core.validity import Validity
 from matcher import commands as c
@@ -90,31 +90,63 @@ def premiums(world, market=1):
     ]
 
 
-def test_premiums_are_sampled_at_whole_multiples_of_five_seconds(world, hour):
+def test_a_premium_is_sampled_in_every_window_of_five_seconds(world, hour):
+    begun, due = len(premiums(world)), []
+    while len(due) < 20:
+        world.index(1, INDEX)
+        world.now = world.state.next_deadline()
+        due += [
+            event.due
+            for event in world.pass_time(0)
+            if isinstance(event, e.DeadlinePassed) and event.market == 1
+        ]
+    assert [event.at for event in premiums(world)[begun:]] == due
+    assert [at // SAMPLE_EVERY - due[0] // SAMPLE_EVERY for at in due] == list(range(20))
+    assert len({at % SAMPLE_EVERY for at in due}) == 20
+    assert {event.hour for event in premiums(world)[begun:]} == {hour}
+
+
+def test_windows_that_are_missed_are_not_made_up_for(world, hour):
     begun = len(premiums(world))
-    world.pass_time(3 * SECOND)
-    assert len(premiums(world)) == begun
-    world.pass_time(2 * SECOND)
-    world.pass_time(7 * SECOND)
+    world.now += 62 * SECOND
     world.index(1, INDEX)
-    world.pass_time(60 * SECOND)
-    sampled = premiums(world)[begun:]
-    starts = (hour - 1) * HOUR
-    assert [event.at - starts for event in sampled] == [5 * SECOND, 12 * SECOND, 72 * SECOND]
-    assert {event.hour for event in sampled} == {hour}
-    assert world.state.next_deadline() - starts == 75 * SECOND
+    world.pass_time(0)
+    assert [event.at for event in premiums(world)[begun:]] == [world.now]
+    assert world.now < world.state.next_deadline() <= world.now + 2 * SAMPLE_EVERY
+
+
+def test_quotes_that_stand_a_millisecond_in_five_seconds_set_no_hour(world, hour):
+    """They may choose the moment, but not which: each of 720 chances is one in 5,000."""
+    makers = [world.agent(1), world.agent(2)]
+    world.state.book.secret = b"drawn at the start"
+    seen = []
+    for _ in range(SAMPLES_PER_HOUR - 1):
+        world.index(1, INDEX)
+        window = world.now // SAMPLE_EVERY + 1
+        seen += world.pass_time(window * SAMPLE_EVERY - MILLISECOND - world.now)
+        stand(world, makers, INDEX + 20_000, INDEX + 21_000)
+        seen += world.pass_time(MILLISECOND)
+        for maker in makers:
+            world.play(c.CancelAll(maker))
+    taken = [event for event in seen if isinstance(event, e.PremiumSampled) and event.market == 1]
+    assert len(taken) >= SAMPLES_PER_HOUR - 2
+    assert sum(event.premium > 0 for event in taken) <= 2
 
 
 def test_a_premium_says_what_it_was_made_of(world, hour):
     makers = [world.agent(1), world.agent(2)]
     stand(world, makers[:1], INDEX + 600, INDEX + 1_200)
     sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
+    assert (sampled.premium, sampled.bid, sampled.ask) == (0, 0, 0)
+    assert (sampled.makers, sampled.joined) == (1, (makers[0],))
+    stand(world, makers, INDEX + 600, INDEX + 1_200)
+    sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
     assert (sampled.premium, sampled.index) == (PERCENT // 10, INDEX)
     assert (sampled.bid, sampled.ask) == ((INDEX + 600) * 10**6, (INDEX + 1_200) * 10**6)
-    assert (sampled.makers, sampled.joined) == (1, (makers[0],))
+    assert (sampled.makers, sampled.joined) == (2, (makers[1],))
     stand(world, makers, INDEX - 1_200, INDEX - 600)
     sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
-    assert (sampled.premium, sampled.makers, sampled.joined) == (-PERCENT // 10, 2, (makers[1],))
+    assert (sampled.premium, sampled.makers, sampled.joined) == (-PERCENT // 10, 2, ())
     world.play(c.CancelAll(makers[0]))
     world.play(c.CancelAll(makers[1]))
     sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
@@ -127,17 +159,17 @@ def premiums_of(events, market=1):
 
 
 def test_quotes_that_nobody_could_trade_against_make_no_premium(world, hour):
-    maker = world.agent(1)
-    stand(world, [maker], INDEX + 600, INDEX + 1_200)
+    makers = [world.agent(1), world.agent(2)]
+    stand(world, makers, INDEX + 600, INDEX + 1_200)
     # The index leaves the band around the price at which the quotes were given: they are void.
     world.index(1, INDEX - 7_000)
     sampled = premiums_of(world.pass_time(SAMPLE_EVERY))
     assert (sampled.premium, sampled.makers) == (0, 0)
     # Less than the impact notional (25,000 USDC at 50 times) is no depth.
     world.index(1, INDEX)
-    stand(world, [maker], INDEX + 600, INDEX + 1_200, size=4_000)
+    stand(world, makers, INDEX + 600, INDEX + 1_200, size=2_081)
     assert premiums_of(world.pass_time(SAMPLE_EVERY)).premium == 0
-    stand(world, [maker], INDEX + 600, INDEX + 1_200, size=4_167)
+    stand(world, makers, INDEX + 600, INDEX + 1_200, size=2_082)
     assert premiums_of(world.pass_time(SAMPLE_EVERY)).premium == PERCENT // 10
 
 
@@ -366,8 +398,8 @@ def test_a_balance_may_go_below_zero_by_funding(world, hour):
     price = INDEX * 2
     world.index(1, price)
     for number in range(2):
-        sample(world, SAMPLES_PER_HOUR, (maker, other), price + 100_000, price + 110_000, price)
-        assert settle(world, hour + number).hourly > PERCENT * 7 // 10
+        sample(world, SAMPLES_PER_HOUR, (maker, other), price + 58_000, price + 59_000, price)
+        assert settle(world, hour + number).hourly > PERCENT // 2
     assert world.balance(taker) < 0
     assert world.state.margin_of(world.state.accounts[taker]).equity > 0
 
@@ -381,11 +413,13 @@ def test_an_hour_that_takes_an_account_below_maintenance_starts_its_liquidation_
     for number in range(2):
         begun = [event for event in world.journal if isinstance(event, e.LiquidationStarted)]
         assert not begun
-        sample(world, SAMPLES_PER_HOUR, (maker, other), INDEX + 100_000, INDEX + 110_000)
-        # Without quotes the mark is the index.
+        sample(world, SAMPLES_PER_HOUR, (maker, other), INDEX + 29_000, INDEX + 29_500)
+        # Without quotes the mark goes to the index.
         world.play(c.CancelAll(maker))
         world.play(c.CancelAll(other))
-        world.index(1, INDEX)
+        for _ in range(12):
+            world.now += 5 * SECOND
+            world.index(1, INDEX)
         world.pass_time(0)
         assert len(world.state.funding[1].unpaid) == number + 1
     begun = [event for event in world.journal if isinstance(event, e.LiquidationStarted)]

@@ -223,6 +223,7 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
     world.play(c.ListMarket(replace(world.state.markets[1], position_cap=POSITION_CAP)))
     for number in range(length):
         world.now += data.draw(st.sampled_from([0, 1, SECOND // 10, SECOND, SECOND, 20 * MINUTE]))
+        world.end_hours()
         before = state_hash(world.state) if data.draw(st.integers(0, 20)) == 0 else None
         first = (world.state.epoch << 32) + 1
         if data.draw(st.booleans()):

@@ -26,7 +26,7 @@ def dear(world):
     for _ in range(30):
         world.index(1, INDEX)
         for maker in makers:
-            world.quotes(maker, [(INDEX + 60_000, 10**6)], [(INDEX + 61_000, 10**6)])
+            world.quotes(maker, [(INDEX + 28_000, 10**6)], [(INDEX + 29_000, 10**6)])
         world.pass_time(5 * SECOND)
     world.now = hour * HOUR - SECOND
     near(world, makers)

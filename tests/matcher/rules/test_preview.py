@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.quantities import SECOND
+from matcher import commands as c
 from matcher.preview import preview_trade
 
 SIZES = st.one_of(st.integers(1, 100_000), st.sampled_from([1, 3_000_000, 5_000_000]))
@@ -41,5 +42,5 @@ def test_the_fill_does_what_its_preview_said(new_world, trades, deposit):
             assert world.state.margin_of(account) == previewed.trade.after
             assert world.held(trader, market) == (previewed.trade.size, previewed.trade.cost)
         assert previewed.trade.allowed or previewed.code is not None
-        world.quotes(maker, [(1, 1)], [], market)
+        world.play(c.CancelAll(maker))
         world.now += SECOND

@@ -89,7 +89,7 @@ def test_a_stale_or_uncertain_index_stops_fills(world):
     world.index(1, 600_000, confidence=12_001)
     assert world.request(trader, "a", 1, 60, 601_000).code == "index_unavailable"
     world.index(1, 600_000, confidence=12_000)
-    world.now += world.state.markets[1].index_max_age
+    world.now += world.state.markets[1].fill_max_age
     world.quotes(maker, [], [(600_100, 500)])
     assert world.closed(world.request(trader, "b", 1, 60, 601_000)).outcome == "filled"
     world.now += 1

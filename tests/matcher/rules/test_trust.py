@@ -131,10 +131,28 @@ def test_a_silent_feed_is_unavailable_once_its_last_word_is_too_old(trading):
     assert tried(world, 2, "again") == set(Action)
 
 
+def test_a_silent_feed_is_believed_for_trading_for_two_of_its_intervals(trading):
+    """Whoever sees the market elsewhere would trade for a minute at the price of before."""
+    world = trading
+    world.now += world.state.markets[2].fill_max_age
+    world.index(1, 600_000)
+    assert fill(world, world.trader, "in time", market=2) == ""
+    world.now += 1
+    assert validity(world.state, 2, world.now) is Validity.AGED
+    assert tried(world, 2, "late") == {action for action in Action if allowed(Validity.AGED, action)}
+    assert fill(world, world.trader, "the other", market=1) == ""
+    world.index(2, 300_000, validity=Validity.UNCERTAIN)
+    world.now += world.state.markets[2].fill_max_age + 1
+    assert validity(world.state, 2, world.now) is Validity.UNCERTAIN
+    world.index(2, 300_000)
+    assert tried(world, 2, "again") == set(Action)
+
+
 def test_a_price_that_nobody_believes_moves_neither_index_nor_mark(trading):
     world = trading
     world.play(c.CancelAll(world.maker))
-    world.quotes(world.idle, [(300_300, 10)], [(300_500, 10)], market=2)
+    for maker in (world.idle, world.maker):
+        world.quotes(maker, [(300_300, 2_000)], [(300_500, 2_000)], market=2)
     world.now += 30 * SECOND
     world.index(2, 300_100)
     mark, index = world.state.mark_price(2), world.state.indexes[2]

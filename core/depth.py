@@ -1,0 +1,91 @@
+"""What standing quotes say of a price when nobody is believed alone: crossed lots trade away, no owner is more than half a depth."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from core.premium import impact_price
+from core.quantities import divide_up
+
+OWNERS_MIN: Final = 2
+"""Owners that the depth of a side is made of, at least: each counts for no more than its share of it."""
+
+
+class Firm(NamedTuple):
+    """A level that a taker could really trade against: price in ticks, lots, and whose it is."""
+
+    price: int
+    lots: int
+    account: int
+    owner: str
+
+
+class Depth(NamedTuple):
+    """Prices of trading a depth, in millionths of a tick, None where the quotes do not hold so much; and the accounts they are of."""
+
+    bid: int | None
+    ask: int | None
+    accounts: frozenset[int]
+
+
+def depth(bids: Iterable[Firm], asks: Iterable[Firm], tick_value: int, notional: int) -> Depth:
+    """What it costs to trade `notional` micro-USDC (positive) on either side of quotes given best first.
+
+    `tick_value` is micro-USDC per tick and lot. Takes no more from the quotes than it needs.
+    """
+    bids, asks = uncrossed(bids, asks)
+    accounts: set[int] = set()
+    prices = []
+    for levels, ask in ((bids, False), (asks, True)):
+        used: set[int] = set()
+        price = impact_price(_shared(levels, tick_value, notional, used), tick_value, notional, ask=ask)
+        prices.append(price)
+        if price is not None:
+            accounts |= used
+    return Depth(prices[0], prices[1], frozenset(accounts))
+
+
+def uncrossed(bids: Iterable[Firm], asks: Iterable[Firm]) -> tuple[Iterator[Firm], Iterator[Firm]]:
+    """What is left of both sides (best first) when bids at or above an ask have traded with it: the smaller side of a lie is gone."""
+    bids, asks = iter(bids), iter(asks)
+    bid, ask = next(bids, None), next(asks, None)
+    while bid is not None and ask is not None and bid.price >= ask.price:
+        traded = min(bid.lots, ask.lots)
+        bid = bid._replace(lots=bid.lots - traded) if bid.lots > traded else next(bids, None)
+        ask = ask._replace(lots=ask.lots - traded) if ask.lots > traded else next(asks, None)
+    return _with(bid, bids), _with(ask, asks)
+
+
+def _with(first: Firm | None, others: Iterator[Firm]) -> Iterator[Firm]:
+    if first is not None:
+        yield first
+        yield from others
+
+
+def _shared(
+    levels: Iterable[Firm], tick_value: int, notional: int, used: set[int]
+) -> Iterator[tuple[int, int]]:
+    """Price and lots of the levels, of each owner as far as its share of `notional` goes; `used` gains the accounts.
+
+    A share ends with the lot that fills it, so owners whose lots come to a share exactly are enough.
+    """
+    share = divide_up(notional, OWNERS_MIN)
+    left: dict[str, int] = {}
+    for price, lots, account, owner in levels:
+        rest = left.get(owner, share)
+        if rest <= 0:
+            continue
+        counted = min(lots, divide_up(rest, price * tick_value))
+        left[owner] = rest - counted * price * tick_value
+        used.add(account)
+        yield price, counted
+
+
+def standing(bids: Iterable[Firm], asks: Iterable[Firm], tick_value: int, notional: int) -> frozenset[int]:
+    """Accounts whose quotes hold an owner's share of `notional` on one side: who quotes less says nothing of the price."""
+    found: set[int] = set()
+    for levels in (bids, asks):
+        held: dict[int, int] = {}
+        for level in levels:
+            held[level.account] = held.get(level.account, 0) + level.price * level.lots * tick_value
+        found |= {account for account, value in held.items() if value * OWNERS_MIN >= notional}
+    return frozenset(found)
