@@ -6,13 +6,14 @@ from pydantic import Field
 
 from api.schemas import Answer, FillStatus
 from api.schemas_breakers import AlarmAnswer, JumpAnswer
+from api.schemas_funding import MarketFundingAnswer
 from api.schemas_margin import TierAnswer
 from api.schemas_prices import ActionName, PricesAnswer, ValidityName
 from api.units import MarketStatusName
 
 
 class MarkInputsAnswer(Answer):
-    """The mark is the median of these; the index stands in for one that is missing."""
+    """The mark is the median of these; the index stands in for one that is missing, and all are null where it is the mark itself."""
 
     index_with_basis: str | None = Field(
         description="Index plus the average by which the middle of quotes differs."
@@ -40,8 +41,9 @@ class MarketAnswer(Answer):
     only_reduces: bool = Field(description="Whether requests must reduce a position, whatever the reason.")
     mark: str | None = Field(description="Price at which positions are valued.")
     mark_inputs: MarkInputsAnswer | None = Field(
-        description="Null when fewer than two were known at the last index price: the mark is the index then."
+        description="As of the last index price; null before the first."
     )
+    funding: MarketFundingAnswer
     index: str | None = Field(description="The last price that was believed. Null before the first.")
     confidence: str | None
     published: int | None = Field(description="When the index was last judged.")
