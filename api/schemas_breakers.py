@@ -1,6 +1,6 @@
 """Bodies about circuit breakers. Units as in `api.schemas`."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,28 @@ class JumpAnswer(Answer):
     at: int
     lowest: str
     open_interest: str
+
+
+class DebtorAnswer(Answer):
+    """An account below zero, in micro-USDC; `unpaid_funding` is what hours that nobody has paid yet will still charge."""
+
+    account: int
+    owner: str = Field(description="Empty for the exchange's own: 1 is the treasury, 2 the insurance fund.")
+    parent: int | None = Field(description="Of a sub-account; else null.")
+    equity: int
+    balance: int
+    unpaid_funding: int
+    positions: int = Field(
+        description="Markets that it holds something in: without any nothing can liquidate it."
+    )
+    being_liquidated: bool
+
+
+class GateAnswer(Answer):
+    """Whether withdrawals are reserved, and whose debt is in the way."""
+
+    withdrawals: Literal["open", "gated", "held"]
+    below_zero: list[DebtorAnswer] = Field(description="The deepest first.")
 
 
 class MarketEndAnswer(Answer):

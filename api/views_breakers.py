@@ -1,15 +1,19 @@
 """Circuit breakers as answers: pure reads."""
 
+import asyncio
 from typing import Literal
 
 from api import schemas_breakers as b
 from api.outbound import micros
 from api.units import Markets, MarketUnits, usdc
+from api.views_liquidation import SLICE
+from core.accounts import CLEARING
 from core.market import Market
 from core.quantities import MILLISECOND
 from ledger.breakers import OF_ALL_MARKETS, MarketEnd, OperatorAction
 from matcher.gates import withdrawals_gated
-from matcher.state import Exchange
+from matcher.owing import unpaid_funding
+from matcher.state import Account, Exchange
 
 
 def alarm(listed: Market) -> b.AlarmAnswer | None:
@@ -40,6 +44,32 @@ def withdrawals(state: Exchange) -> Literal["open", "gated", "held"]:
     if state.breakers.held:
         return "held"
     return "gated" if withdrawals_gated(state) else "open"
+
+
+async def gate(state: Exchange, at: int) -> b.GateAnswer:
+    """Every account is looked at, a slice at a time: the loop also matches. Who changes meanwhile is seen next time."""
+    ids, below = sorted(state.accounts.keys() - {CLEARING}), []
+    for start in range(0, len(ids), SLICE):
+        below += [one for id in ids[start : start + SLICE] if (one := _debtor(state, state.accounts[id], at))]
+        await asyncio.sleep(0)
+    below.sort(key=lambda one: (one.equity, one.account))
+    return b.GateAnswer(withdrawals=withdrawals(state), below_zero=below)
+
+
+def _debtor(state: Exchange, account: Account, at: int) -> b.DebtorAnswer | None:
+    equity = state.margin_of(account).equity
+    if equity >= 0:
+        return None
+    return b.DebtorAnswer(
+        account=account.id,
+        owner=account.owner,
+        parent=account.parent.id if account.parent is not None else None,
+        equity=equity,
+        balance=account.balance,
+        unpaid_funding=unpaid_funding(state, account, at),
+        positions=len(account.positions),
+        being_liquidated=account.id in state.liquidations,
+    )
 
 
 def audit(rows: list[OperatorAction], markets: Markets) -> b.AuditAnswer:

@@ -16,7 +16,7 @@ from cli.door import Door, NotDone, lots, token_of
 from core.margin_terms import MarginTerms, Tier
 from core.market import MarketStatus
 from core.open_interest import JumpAlarm
-from core.quantities import MILLION, SECOND, MicroUsdc, Nanos, Ppm
+from core.quantities import MILLION, SECOND, USDC_UNIT, MicroUsdc, Nanos, Ppm, decimal_from_units
 from matcher import commands as c
 from settings import Settings
 
@@ -113,6 +113,16 @@ def delist(
         print(_line(door.market(symbol)))
 
 
+@withdrawals.command(name="status")
+def gate(name: As = ME) -> None:
+    """Whether withdrawals go, and which accounts are below zero and keep them back."""
+    with _door(name) as door:
+        found = door.gate()
+        print(f"withdrawals are {found['withdrawals']}; {len(found['below_zero'])} accounts are below zero")
+        for one in found["below_zero"]:
+            print(_debtor(one))
+
+
 @withdrawals.command()
 def hold(why: Why, name: As = ME) -> None:
     """Reserve no withdrawal from here on. What is reserved is paid; the owner's own exit on chain stays open."""
@@ -165,6 +175,19 @@ def _line(found: dict[str, Any]) -> str:
         f" an owner's at most {found['position_cap']}, leverage {found['max_leverage']},"
         f" band {found['oracle_band_ppm']} ppm, fee {found['taker_fee_ppm']} ppm"
         + (f", open interest jumped to {jumped['open_interest']}" if jumped else "")
+    )
+
+
+def _debtor(found: dict[str, Any]) -> str:
+    amounts = {
+        name: decimal_from_units(found[name], USDC_UNIT) for name in ("equity", "balance", "unpaid_funding")
+    }
+    whose = f"owner {found['owner']}" if found["owner"] else "the exchange's own"
+    held = f"{found['positions']} positions" if found["positions"] else "no position that could be liquidated"
+    return (
+        f"account {found['account']} ({whose}): equity {amounts['equity']} USDC, balance {amounts['balance']}, "
+        f"unpaid funding {amounts['unpaid_funding']}; {held}"
+        + (", being liquidated" if found["being_liquidated"] else "")
     )
 
 

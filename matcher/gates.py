@@ -15,12 +15,17 @@ def withdrawals_gated(state: Exchange) -> str:
 
 
 def in_debt(state: Exchange) -> bool:
-    """Whether an account is known to be below zero.
+    """Whether an account is known to be below zero."""
+    return bool(debtors(state))
+
+
+def debtors(state: Exchange) -> list[int]:
+    """The accounts that are known to be below zero, ascending.
 
     Costs what the accounts cost that are being liquidated or were seen below zero by the last cut: almost always none.
     """
     suspects = state.breakers.negative | state.liquidations.keys()
-    return any(state.margin_of(state.accounts[id]).equity < 0 for id in suspects)
+    return sorted(id for id in suspects if state.margin_of(state.accounts[id]).equity < 0)
 
 
 def open_interest_alarm(state: Exchange, market: int, open_interest: int, at: int) -> list[Event]:

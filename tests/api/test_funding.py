@@ -184,7 +184,10 @@ async def test_an_unpaid_hour_is_told_to_whoever_will_pay_it(hours: Hours) -> No
     hours.exchange.index(1, 600_000)
     owed = [await hours.get("/account", agent) for agent in (hours.trader, *hours.makers)]
     assert [account["unpaid_funding"] for account in owed] == ["1.500000", "-1.350000", "0.000000"]
+    unpaid = 'perpdex_funding_unpaid_hours{market="BTC-PERP"} '
+    assert f"{unpaid}1.0" in (await hours.exchange.http.get("/metrics")).text
     await hours.end()
+    assert f"{unpaid}0.0" in (await hours.exchange.http.get("/metrics")).text
     paid = [await hours.get("/account", agent) for agent in (hours.trader, *hours.makers)]
     assert [account["unpaid_funding"] for account in paid] == ["0.000000"] * 3
     for was, now in zip(owed, paid, strict=True):

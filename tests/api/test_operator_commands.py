@@ -108,3 +108,26 @@ async def test_what_cannot_be_done_is_one_sentence(exchange: Any, run: Run) -> N
         assert said in result.stderr
     assert (await run("market", "pause", "BTC-PERP")).exit_code == 2
     assert exchange.engine.state.statuses[1] == MarketStatus.OPEN
+
+
+async def test_accounts_that_keep_withdrawals_back_are_named(exchange: Any, run: Run) -> None:
+    nobody = await run("withdrawals", "status", "--as", "ada")
+    assert nobody.output == "withdrawals are open; 0 accounts are below zero\n"
+    agents = [await exchange.agent(name, deposit=5_000_000) for name in ("one", "two", "three")]
+    accounts = [exchange.engine.state.accounts[agent.account] for agent in agents]
+    # Debts as only a fault could leave them: without a position there is nothing to liquidate.
+    accounts[0].balance, accounts[2].balance = -1, -2_000_000
+    shown = await run("withdrawals", "status")
+    head, deepest, other = shown.output.splitlines()
+    assert (shown.exit_code, head.split("; ")[1]) == (0, "2 accounts are below zero")
+    assert deepest == (
+        f"account {accounts[2].id} (owner {accounts[2].owner}): equity -2.000000 USDC, balance -2.000000, "
+        "unpaid funding 0.000000; no position that could be liquidated"
+    )
+    assert other.startswith(f"account {accounts[0].id} (owner {accounts[0].owner}): equity -0.000001 USDC")
+
+
+async def test_only_operators_are_told_who_is_below_zero(exchange: Any) -> None:
+    agent = await exchange.agent()
+    answer = await exchange.http.get("/api/v1/operator/withdrawals/gate", headers=agent.headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "operator_only")
