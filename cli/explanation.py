@@ -21,6 +21,7 @@ from core.quantities import USDC_UNIT, decimal_from_units
 from matcher.recovery import JournalCorrupt
 from matcher.retrace import Step, retrace
 from matcher.segments import segments
+from matcher.snapshot import load_before
 from matcher.tail import Tail
 
 Markets = dict[int, Market]
@@ -33,25 +34,28 @@ class LiquidationUnknown(Exception):
 def account_of(directory: Path, number: int) -> tuple[list[str], int]:
     """The account of a liquidation, line by line, and how many differences between records and rules are in it.
 
-    Raises `LiquidationUnknown`, and `JournalCorrupt` when there is no journal or it cannot be read. May run beside the exchange.
+    The journal is read from the newest snapshot before the liquidation on, or from its first record where there is none. It may run
+    beside the exchange. Raises `LiquidationUnknown`, and `JournalCorrupt` when there is no journal or it cannot be read.
     """
     if not segments(directory):
         raise JournalCorrupt(f"there is no journal in {directory}")
-    markets: Markets = {}
+    before = load_before(directory, number)
+    after, markets = before.seq, dict(before.markets)
 
     def journal() -> Iterator[tuple[int, Event]]:
-        with closing(Tail(directory, 0)) as tail:
+        with closing(Tail(directory, after)) as tail:
             while records := tail.read():
                 for sequence, event in records:
                     if isinstance(event, MarketListed):
                         markets[event.market.id] = event.market
                     yield sequence, event
 
-    steps = retrace(journal, number)
+    steps = retrace(journal, number, before)
     if not steps:
         raise LiquidationUnknown(f"there is no liquidation {number} in the journal in {directory}")
     found = sum(len(step.differences) for step in steps)
-    lines = [f"liquidation {number}"]
+    begin = f"the snapshot of record {after}" if after else "the first record"
+    lines = [f"liquidation {number}, derived from {begin} on"]
     for step in steps:
         lines += [*_told(step, markets), *(f"    DIFFERS: {one}" for one in step.differences)]
     if not isinstance(steps[-1].record, LiquidationEnded):

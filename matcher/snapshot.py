@@ -8,6 +8,7 @@ have read. Whoever has archived the segments and knows every follower's position
 import os
 import struct
 import threading
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -95,12 +96,23 @@ def _write(directory: Path, sequence: int, data: bytes) -> Path:
 
 def load_newest(directory: Path) -> Exchange:
     """State of the newest readable snapshot, or an empty exchange. A damaged one is logged and passed over."""
+    return next(_readable(directory), None) or Exchange()
+
+
+def load_before(directory: Path, liquidation: int) -> Exchange:
+    """State of the newest readable snapshot from before a liquidation began, or an empty exchange when none is as old as that."""
+    before = (state for state in _readable(directory) if state.last_liquidation < liquidation)
+    return next(before, None) or Exchange()
+
+
+def _readable(directory: Path) -> Iterator[Exchange]:
+    """Snapshots' states, newest first."""
     for path in _snapshots(directory):
         try:
-            return _read(path)
-        except (ValueError, msgspec.DecodeError, struct.error) as error:
+            yield _read(path)
+        except (FileNotFoundError, ValueError, msgspec.DecodeError, struct.error) as error:
+            # Not found: the exchange that runs beside has replaced it since.
             _log.warning("snapshot unreadable, trying an older one", path=str(path), error=str(error))
-    return Exchange()
 
 
 def prune(directory: Path, needed_after: int) -> list[Path]:

@@ -17,7 +17,9 @@ from matcher import commands as c
 from matcher.clock import SteadyClock
 from matcher.engine import Engine
 from matcher.records import encode
+from matcher.recovery import JournalCorrupt
 from matcher.segments import segments
+from matcher.snapshot import prune
 from matcher.tail import Tail
 
 PATIENCE_S = 60
@@ -25,10 +27,19 @@ LOTS = 100_000
 """Worth 600,000 USDC at the index."""
 
 
-async def liquidated(directory):
-    """A long at 50 times leverage, auctioned once and then taken over by the insurance fund."""
-    engine, over = Engine(directory, SteadyClock()), asyncio.Event()
-    engine.listen(lambda _, event: over.set() if isinstance(event, le.LiquidationEnded) else None)
+SEGMENT_BYTES = 1_024
+
+
+async def liquidated(directory, *, restarted=False):
+    """A long at 50 times leverage, auctioned once and then taken over by the insurance fund; perhaps after a restart in between."""
+
+    def begin():
+        engine = Engine(directory, SteadyClock(), segment_bytes=SEGMENT_BYTES if restarted else 1 << 20)
+        engine.listen(lambda _, event: over.set() if isinstance(event, le.LiquidationEnded) else None)
+        return engine
+
+    over = asyncio.Event()
+    engine = begin()
     engine.submit(c.ListMarket(DEFAULT_MARKETS[0]), None)
     accounts = []
     for number, amount in enumerate((10**13, 13_000_000_000), 1):
@@ -47,6 +58,9 @@ async def liquidated(directory):
     at(600_000, (), ())
     at(600_000, (), ((600_000, LOTS),))
     await engine.ask(c.OpenRequest(trader, "k", 1, 1, LOTS, 600_000, SECOND))
+    if restarted:
+        engine.close()
+        engine = begin()
     at(593_000, ((592_990, 5_000),), ())
     while trader not in engine.state.liquidations:
         await asyncio.sleep(0)
@@ -71,7 +85,7 @@ def test_every_step_is_told_and_holds(journal):
     result = explained(journal)
     assert result.exit_code == 0, result.output
     for told in (
-        "liquidation 1",
+        "liquidation 1, derived from the first record on",
         "it holds 10.0000 BTC-PERP at mark 59300.0",
         "auction of 2.0000 BTC-PERP",
         "taken over: below two thirds",
@@ -80,6 +94,26 @@ def test_every_step_is_told_and_holds(journal):
         "every record follows from those before it",
     ):
         assert told in result.output, result.output
+
+
+def test_it_begins_at_the_newest_snapshot_before_the_liquidation(tmp_path):
+    directory = tmp_path / "journal"
+    asyncio.run(liquidated(directory, restarted=True))
+    whole = explained(directory)
+    assert whole.exit_code == 0, whole.output
+    older, newer = sorted(int(path.stem) for path in directory.glob("*.snapshot"))
+    assert f"liquidation 1, derived from the snapshot of record {older} on" in whole.output
+    # What was before it is not needed.
+    assert prune(directory, newer)
+    with closing(Tail(directory, 0)) as tail, pytest.raises(JournalCorrupt):
+        tail.read()
+    assert explained(directory).output == whole.output
+    # Without it all of the journal is, and here that is gone.
+    (directory / f"{older:020d}.snapshot").unlink()
+    assert (explained(directory).exit_code, "no longer in the journal" in explained(directory).stderr) == (
+        2,
+        True,
+    )
 
 
 def test_a_changed_amount_is_shown_and_is_an_exit_code(journal):
