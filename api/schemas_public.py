@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas import Answer, FillStatus
-from api.schemas_breakers import AlarmAnswer, JumpAnswer
+from api.schemas_breakers import AlarmAnswer, FundingTermsAnswer, JumpAnswer, LiquidationTermsAnswer
 from api.schemas_funding import MarketFundingAnswer
 from api.schemas_margin import TierAnswer
 from api.schemas_prices import ActionName, PricesAnswer, ValidityName
@@ -50,6 +50,12 @@ class MarketAnswer(Answer):
     source: str | None
     validity: ValidityName = Field(description="How far the index is believed now.")
     allows: list[ActionName] = Field(description="What may be done at an index of that validity.")
+    index_max_age_ms: int = Field(description="Age beyond which the index is believed for nothing.")
+    liquidation: LiquidationTermsAnswer
+    greedy_deleveraging: bool = Field(
+        description="Whether the first in rank is deleveraged first, instead of all in proportion."
+    )
+    funding_terms: FundingTermsAnswer
     alarm: AlarmAnswer | None = Field(description="Null when nobody watches its open interest.")
     jumped: JumpAnswer | None
     not_open_since: int | None = Field(

@@ -12,7 +12,7 @@ from api.collaborators import WithdrawalView
 from api.outbound import micros
 from api.statistics import Maker
 from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, MarketUnits, usdc
-from api.views_breakers import alarm, jumped, not_open_since
+from api.views_breakers import alarm, funding_terms, jumped, liquidation_terms, not_open_since
 from api.views_funding import in_short
 from api.views_margin import tiers
 from api.views_prices import VALIDITIES, allows
@@ -20,6 +20,7 @@ from core import events as e
 from core.batches import BatchStatus
 from core.funding_events import headline
 from core.operator_events import MarketSettled, without_ends
+from core.quantities import MILLISECOND
 from ledger.queries import BatchView, FillView
 from matcher.book import Ladder
 from matcher.marking import only_reduces
@@ -122,6 +123,10 @@ def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
         source=index.source if index else None,
         validity=VALIDITIES[found],
         allows=allows(found),
+        index_max_age_ms=listed.index_max_age // MILLISECOND,
+        liquidation=liquidation_terms(listed),
+        greedy_deleveraging=listed.greedy_deleveraging,
+        funding_terms=funding_terms(listed),
         alarm=alarm(listed),
         jumped=jumped(state, units),
         not_open_since=not_open_since(state, units.id),

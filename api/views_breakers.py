@@ -1,19 +1,26 @@
 """Circuit breakers as answers: pure reads."""
 
 import asyncio
-from typing import Literal
+from typing import Final, Literal
 
 from api import schemas_breakers as b
 from api.outbound import micros
 from api.units import Markets, MarketUnits, usdc
+from api.views_funding import rate
 from api.views_liquidation import SLICE
 from core.accounts import CLEARING
 from core.market import Market
+from core.premium import PremiumRule
 from core.quantities import MILLISECOND
 from ledger.breakers import OF_ALL_MARKETS, MarketEnd, OperatorAction
 from matcher.gates import withdrawals_gated
 from matcher.owing import unpaid_funding
 from matcher.state import Account, Exchange
+
+RULES: Final[dict[PremiumRule, Literal["beyond_impact", "middle"]]] = {
+    PremiumRule.BEYOND_IMPACT: "beyond_impact",
+    PremiumRule.MIDDLE: "middle",
+}
 
 
 def alarm(listed: Market) -> b.AlarmAnswer | None:
@@ -23,6 +30,31 @@ def alarm(listed: Market) -> b.AlarmAnswer | None:
         share_ppm=listed.alarm.share,
         window_ms=listed.alarm.window // MILLISECOND,
         only_reduces=listed.alarm.only_reduces,
+    )
+
+
+def liquidation_terms(listed: Market) -> b.LiquidationTermsAnswer:
+    terms = listed.liquidation
+    return b.LiquidationTermsAnswer(
+        slice_share_ppm=terms.slice_share,
+        whole_up_to=usdc(terms.whole_up_to),
+        fee_ppm=terms.fee,
+        surplus_share_ppm=terms.surplus_share,
+        spread_ppm=terms.spread,
+        urgency_ppm=terms.urgency,
+    )
+
+
+def funding_terms(listed: Market) -> b.FundingTermsAnswer:
+    terms = listed.funding
+    return b.FundingTermsAnswer(
+        interest=rate(terms.interest),
+        interest_clamp=rate(terms.interest_clamp),
+        cap=rate(terms.cap),
+        margin_factor_ppm=terms.margin_factor,
+        velocity=rate(terms.velocity),
+        treasury_share_ppm=terms.treasury_share,
+        rule=RULES[terms.rule],
     )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.door import Door, NotDone, lots, token_of
+from cli.terms import Deleveraging, funding_terms, liquidation_terms
 from core.margin_terms import MarginTerms, Tier
 from core.market import MarketStatus
 from core.open_interest import JumpAlarm
@@ -71,6 +72,18 @@ def limits(
     ] = "0:0",
     alarm: Annotated[str, typer.Option(help="PPM:MINUTES of a rise of open interest, of the cap")] = "",
     alarm_reduces: Annotated[bool, typer.Option(help="with --alarm: the market then only reduces")] = False,
+    index_max_age: Annotated[
+        int | None, typer.Option(help="seconds for which its last index may be believed")
+    ] = None,
+    liquidation: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of `liquidation` in the market's answer, repeated")
+    ] = None,
+    funding: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of `funding_terms` in the market's answer, repeated")
+    ] = None,
+    deleveraging: Annotated[
+        Deleveraging | None, typer.Option(help="whose positions pay for debts first")
+    ] = None,
     force: Annotated[bool, typer.Option(help="even when accounts fall below maintenance by it")] = False,
     name: As = ME,
 ) -> None:
@@ -87,6 +100,10 @@ def limits(
             open_interest_cap=lots(open_interest_cap, found) if open_interest_cap else None,
             margin=margin,
             alarm=_alarm(alarm, alarm_reduces) if alarm else None,
+            index_max_age=index_max_age * SECOND if index_max_age is not None else None,
+            liquidation=liquidation_terms(found["liquidation"], liquidation) if liquidation else None,
+            funding=funding_terms(found["funding_terms"], funding) if funding else None,
+            greedy_deleveraging=deleveraging is Deleveraging.BY_RANK if deleveraging else None,
             force=force,
             why=why,
         )

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from cli.main import app
 from core.market import MarketStatus
 from core.open_interest import JumpAlarm
+from core.premium import PremiumRule
 from core.quantities import SECOND
 
 Run = Callable[..., Awaitable[Result]]
@@ -76,6 +78,36 @@ async def test_limits(exchange: Any, run: Run) -> None:
         ("--position-cap", "x"),
         ("--tier", "5:20"),
         ("--alarm", "7"),
+    ):
+        result = await run("market", "limits", "ETH-PERP", "--why", "nonsense", *arguments)
+        assert result.exit_code == 1, (arguments, result.output)
+    assert exchange.engine.state.markets[2] == listed
+
+
+async def test_terms(exchange: Any, run: Run) -> None:
+    before = exchange.engine.state.markets[2]
+    changed = await run(
+        *("market", "limits", "ETH-PERP", "--why", "after the crash", "--index-max-age", "10", "--deleveraging", "by-rank"),
+        *("--liquidation", "fee_ppm=2500", "--liquidation", "whole_up_to=50000.5"),
+        *("--funding", "interest=-0.0001", "--funding", "rule=middle"),
+    )  # fmt: skip
+    assert changed.exit_code == 0, changed.output
+    listed = exchange.engine.state.markets[2]
+    assert listed == replace(
+        before,
+        index_max_age=10 * SECOND,
+        greedy_deleveraging=True,
+        liquidation=replace(before.liquidation, fee=2_500, whole_up_to=50_000_500_000),
+        funding=replace(before.funding, interest=-(10**8), rule=PremiumRule.MIDDLE),
+    )
+    assert "after the crash  [" in (await run("audit", "--limit", "1")).output
+    for arguments in (
+        ("--liquidation", "fee=2500"),
+        ("--liquidation", "fee_ppm"),
+        ("--liquidation", "fee_ppm=90000"),
+        ("--funding", "rule=none"),
+        ("--funding", "cap=0.0000000000001"),
+        ("--index-max-age", "0"),
     ):
         result = await run("market", "limits", "ETH-PERP", "--why", "nonsense", *arguments)
         assert result.exit_code == 1, (arguments, result.output)
