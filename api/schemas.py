@@ -89,6 +89,9 @@ class PositionAnswer(Answer):
     liquidation_price: str | None = Field(
         description="Last mark at which the account meets its maintenance, all others standing still; null when no mark is the edge."
     )
+    bankruptcy_price: str | None = Field(
+        description="Last mark at which the account's equity is not negative, all others standing still; null when none is the edge."
+    )
 
 
 class SlotAnswer(Answer):
@@ -107,9 +110,14 @@ class SubAccountAnswer(Answer):
     maintenance: str = Field(description="Equity below which its liquidation may start.")
     available: str
     withdrawable: str = Field(description="What a transfer to its parent may take now at most.")
+    withdrawable_code: str | None = Field(description="As in `GET /api/v1/account`.")
+    unpaid_funding: str = Field(description="As in `GET /api/v1/account`.")
     leverage: str | None
     liquidation_price: str | None = Field(
         description="Last mark at which it meets its maintenance; null without a position, or when no mark is the edge."
+    )
+    bankruptcy_price: str | None = Field(
+        description="Last mark at which its equity is not negative; null without a position, or when no mark is the edge."
     )
     size: str = Field(description="Of its position, signed: positive is long.")
     head: int = Field(description="Newest number of its own private stream.")
@@ -131,6 +139,13 @@ class AccountAnswer(Answer):
     )
     withdrawable: str = Field(
         description="What a withdrawal may take now at most; of a sub-account, a transfer to its parent."
+    )
+    withdrawable_code: str | None = Field(
+        description="Why nothing may leave now, whatever margin leaves free: `being_liquidated`, `too_many_withdrawals_open`, "
+        "`withdrawals_gated`, `index_unavailable`. Null when only margin decides."
+    )
+    unpaid_funding: str = Field(
+        description="USDC that will be charged for hours which have ended and are not paid yet; negative will be received."
     )
     leverage: str | None = Field(
         description="Notional of the positions over equity, rounded up; null without equity."

@@ -1,6 +1,6 @@
 """Bodies about circuit breakers. Units as in `api.schemas`."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -15,12 +15,61 @@ class AlarmAnswer(Answer):
     only_reduces: bool = Field(description="Whether the market then only takes what reduces.")
 
 
+class LiquidationTermsAnswer(Answer):
+    """How the market's positions are auctioned when an account is below its maintenance; docs/reference/risk/liquidation.md."""
+
+    slice_share_ppm: int = Field(description="Part of a position that is auctioned at a time ...")
+    whole_up_to: str = Field(description="... all of it up to so many USDC.")
+    fee_ppm: int = Field(description="Of what an auction brings, to the insurance fund ...")
+    surplus_share_ppm: int = Field(description="... at most this part of what is above the bankruptcy value.")
+    spread_ppm: int = Field(
+        description="Of the maintenance fraction: how far an auction's limit may leave the mark."
+    )
+    urgency_ppm: int = Field(description="How fast it gets there as equity falls below maintenance.")
+
+
+class FundingTermsAnswer(Answer):
+    """Rates are plain decimals for eight hours."""
+
+    interest: str
+    interest_clamp: str = Field(description="By how much the interest may move the rate from the premium.")
+    cap: str
+    margin_factor_ppm: int = Field(
+        description="Caps the rate at so much of initial less maintenance fraction, too."
+    )
+    velocity: str = Field(description="Change, an hour at full skew, of a rate that follows the skew.")
+    treasury_share_ppm: int = Field(description="Of what makers receive.")
+    rule: Literal["beyond_impact", "middle"] = Field(description="How impact prices become a premium.")
+
+
 class JumpAnswer(Answer):
     """The last rise that was faster than the alarm lets pass."""
 
     at: int
     lowest: str
     open_interest: str
+
+
+class DebtorAnswer(Answer):
+    """An account below zero, in micro-USDC; `unpaid_funding` is what hours that nobody has paid yet will still charge."""
+
+    account: int
+    owner: str = Field(description="Empty for the exchange's own: 1 is the treasury, 2 the insurance fund.")
+    parent: int | None = Field(description="Of a sub-account; else null.")
+    equity: int
+    balance: int
+    unpaid_funding: int
+    positions: int = Field(
+        description="Markets that it holds something in: without any nothing can liquidate it."
+    )
+    being_liquidated: bool
+
+
+class GateAnswer(Answer):
+    """Whether withdrawals are reserved, and whose debt is in the way."""
+
+    withdrawals: Literal["open", "gated", "held"]
+    below_zero: list[DebtorAnswer] = Field(description="The deepest first.")
 
 
 class MarketEndAnswer(Answer):

@@ -59,6 +59,16 @@ class FundingPredictionAnswer(Answer):
     unpaid: list[int] = Field(description="Instants of hours that have ended and wait to be paid.")
 
 
+class MarketFundingAnswer(Answer):
+    """Funding of a market in short; `GET /markets/{symbol}/funding/predicted` says what the prediction is computed from."""
+
+    rate: str = Field(description="For eight hours, after the last paid hour.")
+    hour: int = Field(description="Instant at which the running hour ends and is due.")
+    predicted: str = Field(description="The running hour's rate for eight hours if it goes on as it has.")
+    predicted_hourly: str = Field(description="What it would charge on the notional at the index.")
+    unpaid: list[int] = Field(description="Instants of hours that have ended and wait to be paid.")
+
+
 class FundingPaymentAnswer(Answer):
     market: str
     hour: int = Field(description="Instant at which the hour ended and was due.")

@@ -44,7 +44,8 @@ class MarginPreviewAnswer(Answer):
     market: str
     allowed: bool = Field(description="Whether margin and caps would let the account make this trade now.")
     code: str | None = Field(
-        description="Why not: `insufficient_margin`, `position_cap`, `open_interest_cap`."
+        description="Why not: `insufficient_margin`, `position_cap`, `open_interest_cap`, or `index_unavailable` while "
+        "a market that the account holds cannot be valued."
     )
     size: str = Field(description="Position after it; positive is long.")
     cost: str = Field(description="Signed cost of that position in USDC.")
@@ -52,6 +53,9 @@ class MarginPreviewAnswer(Answer):
     fee: str
     liquidation_price: str | None = Field(
         description="Last mark at which the account then meets its maintenance; null when no mark is the edge."
+    )
+    bankruptcy_price: str | None = Field(
+        description="Last mark at which its equity is then not negative; null when no mark is the edge."
     )
     before: RiskAnswer
     after: RiskAnswer

@@ -5,14 +5,22 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas import Answer, FillStatus
-from api.schemas_breakers import AlarmAnswer, JumpAnswer, SettlementAnswer
+from api.schemas_breakers import (
+    AlarmAnswer,
+    FundingTermsAnswer,
+    JumpAnswer,
+    LiquidationTermsAnswer,
+    SettlementAnswer,
+)
+from api.schemas_funding import MarketFundingAnswer
 from api.schemas_margin import TierAnswer
 from api.schemas_prices import ActionName, PricesAnswer, ValidityName
 from api.units import MarketStatusName
 
 
 class MarkInputsAnswer(Answer):
-    """The mark is near the median of these, as fast as it may change; the index stands in for one that is missing."""
+    """The mark is near the median of these, as fast as it may change; the index stands in for one that is missing, and all are null
+    where it is the mark itself."""
 
     index_with_basis: str | None = Field(
         description="Index plus the average by which the middle of quotes differs."
@@ -44,14 +52,21 @@ class MarketAnswer(Answer):
     only_reduces: bool = Field(description="Whether requests must reduce a position, whatever the reason.")
     mark: str | None = Field(description="Price at which positions are valued.")
     mark_inputs: MarkInputsAnswer | None = Field(
-        description="Null while the mark is the index because fewer than two are known."
+        description="As of the last index price; null before the first."
     )
+    funding: MarketFundingAnswer
     index: str | None = Field(description="The last price that was believed. Null before the first.")
     confidence: str | None
     published: int | None = Field(description="When the index was last judged.")
     source: str | None
     validity: ValidityName = Field(description="How far the index is believed now.")
     allows: list[ActionName] = Field(description="What may be done at an index of that validity.")
+    index_max_age_ms: int = Field(description="Age beyond which the index is believed for nothing.")
+    liquidation: LiquidationTermsAnswer
+    greedy_deleveraging: bool = Field(
+        description="Whether the first in rank is deleveraged first, instead of all in proportion."
+    )
+    funding_terms: FundingTermsAnswer
     alarm: AlarmAnswer | None = Field(description="Null when nobody watches its open interest.")
     jumped: JumpAnswer | None
     not_open_since: int | None = Field(

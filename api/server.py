@@ -28,6 +28,7 @@ from api.listening import Listening
 from api.metrics import Metrics
 from api.metrics_breakers import BreakerMetrics
 from api.metrics_prices import PriceMetrics
+from api.metrics_risk import RiskMetrics
 from api.sessions import Sessions
 from api.socket_server import SocketServer
 from api.statistics import MakerStatistics
@@ -165,6 +166,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
     statistics = MakerStatistics(state.markets, listening)
     metrics = Metrics(given.engine, listening, given.clock)
     BreakerMetrics(state, listening, metrics.registry)
+    RiskMetrics(state, given.clock, listening, metrics.registry)
     PriceMetrics(state, given.prices, given.clock, metrics.registry)
     hub = Hub(given.engine, streams, markets, listening)
     given.engine.listen(listening.hear)

@@ -13,7 +13,8 @@ from api.fill_marks import FillMarks
 from api.outbound import micros
 from api.statistics import Maker
 from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, MarketUnits, usdc
-from api.views_breakers import alarm, jumped, not_open_since
+from api.views_breakers import alarm, funding_terms, jumped, liquidation_terms, not_open_since
+from api.views_funding import in_short
 from api.views_margin import tiers
 from api.views_prices import VALIDITIES, allows
 from core import events as e
@@ -21,6 +22,7 @@ from core.batches import BatchStatus
 from core.debt_events import DebtCovered, without_shares
 from core.funding_events import headline
 from core.operator_events import MarketSettled, without_ends
+from core.quantities import MILLISECOND
 from ledger.queries import BatchView, FillView
 from matcher.book import Ladder
 from matcher.marking import only_reduces
@@ -118,18 +120,23 @@ def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
         only_reduces=only_reduces(state, units.id),
         mark=units.price(state.mark_price(units.id)) if index else None,
         mark_inputs=p.MarkInputsAnswer(
-            index_with_basis=units.price(record.with_basis) if record.with_basis else None,
-            quotes=units.price(record.of_quotes) if record.of_quotes else None,
-            outside=units.price(record.outside) if record.outside else None,
+            index_with_basis=units.price(record.with_basis) if record and record.with_basis else None,
+            quotes=units.price(record.of_quotes) if record and record.of_quotes else None,
+            outside=units.price(record.outside) if record and record.outside else None,
         )
-        if record
+        if index
         else None,
+        funding=in_short(state, units, now),
         index=units.price(index.price) if index else None,
         confidence=units.price(index.confidence) if index else None,
         published=micros(index.published) if index else None,
         source=index.source if index else None,
         validity=VALIDITIES[found],
         allows=allows(found),
+        index_max_age_ms=listed.index_max_age // MILLISECOND,
+        liquidation=liquidation_terms(listed),
+        greedy_deleveraging=listed.greedy_deleveraging,
+        funding_terms=funding_terms(listed),
         alarm=alarm(listed),
         jumped=jumped(state, units),
         not_open_since=not_open_since(state, units.id),

@@ -1,15 +1,25 @@
 """Circuit breakers as answers: pure reads."""
 
-from typing import Literal
+import asyncio
+from typing import Final, Literal
 
 from api import schemas_breakers as b
 from api.outbound import micros
 from api.units import Markets, MarketUnits, usdc
+from api.views_funding import rate
+from api.views_liquidation import SLICE
+from core.accounts import CLEARING
 from core.market import Market
+from core.premium import PremiumRule
 from core.quantities import MILLISECOND
 from ledger.breakers import OF_ALL_MARKETS, MarketEnd, OperatorAction
 from matcher.gates import withdrawals_gated
-from matcher.state import Exchange
+from matcher.state import Account, Exchange
+
+RULES: Final[dict[PremiumRule, Literal["beyond_impact", "middle"]]] = {
+    PremiumRule.BEYOND_IMPACT: "beyond_impact",
+    PremiumRule.MIDDLE: "middle",
+}
 
 
 def alarm(listed: Market) -> b.AlarmAnswer | None:
@@ -19,6 +29,31 @@ def alarm(listed: Market) -> b.AlarmAnswer | None:
         share_ppm=listed.alarm.share,
         window_ms=listed.alarm.window // MILLISECOND,
         only_reduces=listed.alarm.only_reduces,
+    )
+
+
+def liquidation_terms(listed: Market) -> b.LiquidationTermsAnswer:
+    terms = listed.liquidation
+    return b.LiquidationTermsAnswer(
+        slice_share_ppm=terms.slice_share,
+        whole_up_to=usdc(terms.whole_up_to),
+        fee_ppm=terms.fee,
+        surplus_share_ppm=terms.surplus_share,
+        spread_ppm=terms.spread,
+        urgency_ppm=terms.urgency,
+    )
+
+
+def funding_terms(listed: Market) -> b.FundingTermsAnswer:
+    terms = listed.funding
+    return b.FundingTermsAnswer(
+        interest=rate(terms.interest),
+        interest_clamp=rate(terms.interest_clamp),
+        cap=rate(terms.cap),
+        margin_factor_ppm=terms.margin_factor,
+        velocity=rate(terms.velocity),
+        treasury_share_ppm=terms.treasury_share,
+        rule=RULES[terms.rule],
     )
 
 
@@ -47,6 +82,32 @@ def withdrawals(state: Exchange) -> Literal["open", "gated", "held"]:
     if state.breakers.held:
         return "held"
     return "gated" if withdrawals_gated(state) else "open"
+
+
+async def gate(state: Exchange, at: int) -> b.GateAnswer:
+    """Every account is looked at, a slice at a time: the loop also matches. Who changes meanwhile is seen next time."""
+    ids, below = sorted(state.accounts.keys() - {CLEARING}), []
+    for start in range(0, len(ids), SLICE):
+        below += [one for id in ids[start : start + SLICE] if (one := _debtor(state, state.accounts[id], at))]
+        await asyncio.sleep(0)
+    below.sort(key=lambda one: (one.equity, one.account))
+    return b.GateAnswer(withdrawals=withdrawals(state), below_zero=below)
+
+
+def _debtor(state: Exchange, account: Account, at: int) -> b.DebtorAnswer | None:
+    equity = state.margin_of(account).equity
+    if equity >= 0:
+        return None
+    return b.DebtorAnswer(
+        account=account.id,
+        owner=account.owner,
+        parent=account.parent.id if account.parent is not None else None,
+        equity=equity,
+        balance=account.balance,
+        unpaid_funding=state.owed(account),
+        positions=len(account.positions),
+        being_liquidated=account.id in state.liquidations,
+    )
 
 
 def audit(rows: list[OperatorAction], markets: Markets) -> b.AuditAnswer:

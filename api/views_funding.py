@@ -81,8 +81,23 @@ def prediction(state: Exchange, units: MarketUnits, at: int) -> f.FundingPredict
         cap=rate(seen_ahead.cap),
         velocity=rate(terms.velocity),
         last_rate=rate(seen.last),
-        unpaid=[instant(one.number) for one in state.funding[units.id].owed(at)],
+        unpaid=_unpaid(state, units.id, at),
     )
+
+
+def in_short(state: Exchange, units: MarketUnits, at: int) -> f.MarketFundingAnswer:
+    ahead = outlook(state, units.id, at)
+    return f.MarketFundingAnswer(
+        rate=rate(ahead.seen.last),
+        hour=instant(ahead.hour),
+        predicted=rate(ahead.rates.rate),
+        predicted_hourly=rate(ahead.rates.hourly),
+        unpaid=_unpaid(state, units.id, at),
+    )
+
+
+def _unpaid(state: Exchange, market: int, at: int) -> list[int]:
+    return [instant(hour.number) for hour in state.funding[market].owed(at)]
 
 
 def due(state: Exchange, at: int) -> list[f.FundingDueAnswer]:

@@ -5,16 +5,17 @@ from api import schemas_margin as m
 from api.outbound import account_hash
 from api.units import Markets, MarketUnits, usdc
 from core.account_risk import AccountRisk, RiskMark
-from core.edge_prices import liquidation_price
+from core.edge_prices import bankruptcy_price, liquidation_price
 from core.quantities import divide_up
+from matcher.leaving import free, stopped
 from matcher.preview import Previewed
 from matcher.state import Account, Exchange
 
 LEVERAGE_PLACES = 10_000
 
 
-def account(state: Exchange, markets: Markets, held: Account) -> s.AccountAnswer:
-    margin = state.margin_of(held)
+def account(state: Exchange, markets: Markets, held: Account, at: int) -> s.AccountAnswer:
+    margin, kept = state.margin_of(held), stopped(state, held, at)
     return s.AccountAnswer(
         account=held.id,
         owner=held.owner,
@@ -25,23 +26,23 @@ def account(state: Exchange, markets: Markets, held: Account) -> s.AccountAnswer
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
         available=usdc(margin.available),
-        withdrawable=usdc(
-            margin.withdrawable if held.parent else min(margin.withdrawable, max(0, held.settled))
-        ),
+        withdrawable=usdc(0 if kept else free(state, held)),
+        withdrawable_code=kept.code.value if kept else None,
+        unpaid_funding=usdc(state.owed(held)),
         leverage=leverage(margin.notional, margin.equity),
         settled=usdc(held.settled),
         positions=[position(state, markets[id], held, margin) for id in sorted(held.positions)],
         escrow=s.SlotAnswer(page=held.page, slot=held.slot) if held.page >= 0 else None,
         parent=held.parent.id if held.parent else None,
-        subaccounts=[sub_account(state, markets[sub.market], sub) for sub in held.subs],
+        subaccounts=[sub_account(state, markets[sub.market], sub, at) for sub in held.subs],
         head=held.number,
         hash=account_hash(state, held),
     )
 
 
-def sub_account(state: Exchange, units: MarketUnits, held: Account) -> s.SubAccountAnswer:
+def sub_account(state: Exchange, units: MarketUnits, held: Account, at: int) -> s.SubAccountAnswer:
     margin, one = state.margin_of(held), held.positions.get(units.id)
-    mark = state.marks.get(units.id)
+    mark, kept = state.marks.get(units.id), stopped(state, held, at)
     return s.SubAccountAnswer(
         account=held.id,
         market=units.symbol,
@@ -50,9 +51,12 @@ def sub_account(state: Exchange, units: MarketUnits, held: Account) -> s.SubAcco
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
         available=usdc(margin.available),
-        withdrawable=usdc(margin.withdrawable),
+        withdrawable=usdc(0 if kept else free(state, held)),
+        withdrawable_code=kept.code.value if kept else None,
+        unpaid_funding=usdc(state.owed(held)),
         leverage=leverage(margin.notional, margin.equity),
         liquidation_price=_liquidation(units, one.size, mark, margin) if one and mark else None,
+        bankruptcy_price=_bankruptcy(units, one.size, mark, margin) if one and mark else None,
         size=units.size(one.size if one else 0),
         head=held.number,
     )
@@ -71,6 +75,7 @@ def position(state: Exchange, units: MarketUnits, held: Account, margin: Account
         maintenance=usdc(mark.maintenance_of(one.size)),
         leverage=leverage(abs(value), margin.equity),
         liquidation_price=_liquidation(units, one.size, mark, margin),
+        bankruptcy_price=_bankruptcy(units, one.size, mark, margin),
     )
 
 
@@ -92,6 +97,12 @@ def _liquidation(units: MarketUnits, size: int, mark: RiskMark, margin: AccountR
         margin.equity,
         margin.maintenance - mark.maintenance_of(size),
     )
+    return None if price is None else units.price(price)
+
+
+def _bankruptcy(units: MarketUnits, size: int, mark: RiskMark, margin: AccountRisk) -> str | None:
+    """Bankruptcy price of a position of `size` lots (not zero) that `margin` counts, all other marks standing still."""
+    price = bankruptcy_price(units.market.value_per_tick_lot, size, mark.value_per_lot, margin.equity)
     return None if price is None else units.price(price)
 
 
@@ -118,6 +129,7 @@ def preview(units: MarketUnits, before: AccountRisk, previewed: Previewed) -> m.
         liquidation_price=_liquidation(units, trade.size, previewed.mark, trade.after)
         if trade.size
         else None,
+        bankruptcy_price=_bankruptcy(units, trade.size, previewed.mark, trade.after) if trade.size else None,
         before=risk(before),
         after=risk(trade.after),
     )

@@ -58,6 +58,9 @@ class Door:
     def audit(self, limit: int) -> list[dict[str, Any]]:
         return list(self._ask("GET", f"/api/v1/operator/audit?limit={limit}")["actions"])
 
+    def gate(self) -> dict[str, Any]:
+        return self._ask("GET", "/api/v1/operator/withdrawals/gate")
+
     def command(self, command: Command) -> list[dict[str, Any]]:
         """What the command led to."""
         body = msgspec.json.encode(command)

@@ -22,6 +22,7 @@ from matcher.pruning import origin
 from matcher.recovery import JournalCorrupt
 from matcher.retrace import BeganEarlier, Step, retrace
 from matcher.segments import segments, whereabouts
+from matcher.snapshot import load_before
 from matcher.tail import Tail
 
 Markets = dict[int, Market]
@@ -34,16 +35,18 @@ class LiquidationUnknown(Exception):
 def account_of(directory: Path, number: int, archive: Path | None = None) -> tuple[list[str], int]:
     """The account of a liquidation, line by line, and how many differences between records and rules are in it.
 
-    `archive` has records that were moved out of the journal. Raises `LiquidationUnknown`, and `JournalCorrupt` when there is no
-    journal or it cannot be read. May run beside the exchange.
+    The journal is read from the newest snapshot before the liquidation on, or from its first record where there is none. `archive` has
+    records that were moved out of it. Raises `LiquidationUnknown`, and `JournalCorrupt` when there is no journal or it cannot be read.
+    May run beside the exchange.
     """
     if not segments(directory):
         raise JournalCorrupt(f"there is no journal in {directory}")
-    before = origin(directory, archive)
-    first, markets = before.seq, dict(before.markets)
+    first = origin(directory, archive)
+    before = load_before(directory, number, first)
+    after, markets = before.seq, dict(before.markets)
 
     def journal() -> Iterator[tuple[int, Event]]:
-        with closing(Tail(directory, first, archive)) as tail:
+        with closing(Tail(directory, after, archive)) as tail:
             while records := tail.read():
                 for sequence, event in records:
                     if isinstance(event, MarketListed):
@@ -51,8 +54,8 @@ def account_of(directory: Path, number: int, archive: Path | None = None) -> tup
                     yield sequence, event
 
     gone = (
-        f" from record {first + 1} on: {whereabouts(directory)}. Give --archive DIR to read them"
-        if first
+        f" from record {first.seq + 1} on: {whereabouts(directory)}. Give --archive DIR to read them"
+        if first.seq
         else ""
     )
     try:
@@ -64,7 +67,8 @@ def account_of(directory: Path, number: int, archive: Path | None = None) -> tup
     if not steps:
         raise LiquidationUnknown(f"there is no liquidation {number} in the journal in {directory}{gone}")
     found = sum(len(step.differences) for step in steps)
-    lines = [f"liquidation {number}"]
+    begin = f"the snapshot of record {after}" if after else "the first record"
+    lines = [f"liquidation {number}, derived from {begin} on"]
     for step in steps:
         lines += [*_told(step, markets), *(f"    DIFFERS: {one}" for one in step.differences)]
     if not isinstance(steps[-1].record, LiquidationEnded):

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from cli.door import Door, NotDone, lots, token_of
+from cli.terms import Deleveraging, funding_terms, liquidation_terms
 from core.margin_terms import MarginTerms, Tier
 from core.market import MarketStatus
 from core.open_interest import JumpAlarm
-from core.quantities import MILLION, SECOND, MicroUsdc, Nanos, Ppm
+from core.quantities import MILLION, SECOND, USDC_UNIT, MicroUsdc, Nanos, Ppm, decimal_from_units
 from matcher import commands as c
 from settings import Settings
 
@@ -78,6 +79,18 @@ def limits(
     ] = "0:0",
     alarm: Annotated[str, typer.Option(help="PPM:MINUTES of a rise of open interest, of the cap")] = "",
     alarm_reduces: Annotated[bool, typer.Option(help="with --alarm: the market then only reduces")] = False,
+    index_max_age: Annotated[
+        int | None, typer.Option(help="seconds for which its last index may be believed")
+    ] = None,
+    liquidation: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of `liquidation` in the market's answer, repeated")
+    ] = None,
+    funding: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of `funding_terms` in the market's answer, repeated")
+    ] = None,
+    deleveraging: Annotated[
+        Deleveraging | None, typer.Option(help="whose positions pay for debts first")
+    ] = None,
     force: Annotated[bool, typer.Option(help="even when accounts fall below maintenance by it")] = False,
     name: As = ME,
 ) -> None:
@@ -96,6 +109,10 @@ def limits(
             open_interest_cap=lots(open_interest_cap, found) if open_interest_cap else None,
             margin=margin,
             alarm=_alarm(alarm, alarm_reduces) if alarm else None,
+            index_max_age=index_max_age * SECOND if index_max_age is not None else None,
+            liquidation=liquidation_terms(found["liquidation"], liquidation) if liquidation else None,
+            funding=funding_terms(found["funding_terms"], funding) if funding else None,
+            greedy_deleveraging=deleveraging is Deleveraging.BY_RANK if deleveraging else None,
             force=force,
             why=why,
         )
@@ -120,6 +137,16 @@ def delist(
                     f"record of {symbol}'s end: fund paid {event['fund']}, uncovered {event['uncovered']} micro-USDC"
                 )
         print(_line(door.market(symbol)))
+
+
+@withdrawals.command(name="status")
+def gate(name: As = ME) -> None:
+    """Whether withdrawals go, and which accounts are below zero and keep them back."""
+    with _door(name) as door:
+        found = door.gate()
+        print(f"withdrawals are {found['withdrawals']}; {len(found['below_zero'])} accounts are below zero")
+        for one in found["below_zero"]:
+            print(_debtor(one))
 
 
 @withdrawals.command()
@@ -241,6 +268,19 @@ def _line(found: dict[str, Any]) -> str:
         f" band {found['oracle_band_ppm']} ppm, prices within {found['price_band_ppm']} ppm, fee {found['taker_fee_ppm']} ppm"
         + (", only reduces while thin" if found["thin_only_reduces"] else "")
         + (f", open interest jumped to {jumped['open_interest']}" if jumped else "")
+    )
+
+
+def _debtor(found: dict[str, Any]) -> str:
+    amounts = {
+        name: decimal_from_units(found[name], USDC_UNIT) for name in ("equity", "balance", "unpaid_funding")
+    }
+    whose = f"owner {found['owner']}" if found["owner"] else "the exchange's own"
+    held = f"{found['positions']} positions" if found["positions"] else "no position that could be liquidated"
+    return (
+        f"account {found['account']} ({whose}): equity {amounts['equity']} USDC, balance {amounts['balance']}, "
+        f"unpaid funding {amounts['unpaid_funding']}; {held}"
+        + (", being liquidated" if found["being_liquidated"] else "")
     )
 
 

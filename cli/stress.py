@@ -19,7 +19,7 @@ from stress.plot import svg
 from stress.repeat import repeated
 from stress.report import Report, Sample, Scenario
 from stress.run import tape_of
-from stress.tape import Tape
+from stress.tape import MINUTE, Tape
 
 LINE_EVERY_S: Final = 5.0
 
@@ -35,8 +35,18 @@ def stress(
     fall: Annotated[int, typer.Option(min=1, max=90, help="percent that a made-up crash falls by")] = 25,
     accounts: Annotated[int, typer.Option(min=1, help="traders, besides the makers")] = 5_000,
     seed: Annotated[int, typer.Option(help="from which everybody and everything made up is drawn")] = 1,
-    insurance: Annotated[int, typer.Option(min=1, help="USDC in the insurance fund at first")] = 1_000_000,
+    insurance: Annotated[int, typer.Option(min=0, help="USDC in the insurance fund at first")] = 1_000_000,
     floor: Annotated[int, typer.Option(min=0, help="USDC that it must keep when it takes accounts over")] = 0,
+    funding_late: Annotated[
+        int, typer.Option(min=0, help="minutes after which hours of funding are paid")
+    ] = 0,
+    spoilers: Annotated[
+        int,
+        typer.Option(min=0, help="pairs of makers whose quotes are one lot, far from the index and crossed"),
+    ] = 0,
+    routed: Annotated[
+        bool, typer.Option(help="several publishers tell the prices, and the feed's router judges them")
+    ] = False,
     runs: Annotated[int, typer.Option(min=1, help="how often, to see that each ends in the same state")] = 2,
     report: Annotated[Path | None, typer.Option(help="file for the report, in JSON")] = None,
     plot: Annotated[Path | None, typer.Option(help="file for the picture, an SVG")] = None,
@@ -51,6 +61,9 @@ def stress(
         seed=seed,
         insurance=insurance * MILLION,
         floor=floor * MILLION,
+        funding_late=funding_late * MINUTE,
+        spoilers=spoilers,
+        routed=routed,
     )
     try:
         tape = tape_of(scenario)
@@ -116,6 +129,7 @@ def summary(report: Report) -> str:
             f"{report.commands:,} commands, {report.records:,} records, {after.fills:,} fills in {report.seconds:.0f} s",
             f"{after.liquidations:,} liquidations: {after.auctions:,} auctions sold something, {after.takeovers:,} takeovers, "
             f"{after.deleveragings:,} deleveragings",
+            f"marks were at most {report.furthest_mark / 10_000:.2f} % from the index, not believed {report.unbelieved:,} times",
             f"insurance fund {before.insurance // MILLION:,} -> {after.insurance // MILLION:,} USDC: {told(report.losses)}",
             *(
                 f"  {'ok    ' if check.held else 'BROKEN'} {check.what} ({check.found})"

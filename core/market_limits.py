@@ -4,19 +4,32 @@ from typing import Final
 
 import msgspec
 
+from core.funding import FundingTerms
+from core.liquidation import LiquidationTerms
 from core.margin_terms import MarginTerms
 from core.market import PRICE_BAND, Market
 from core.open_interest import WINDOW_MAX, WINDOW_MIN, JumpAlarm
-from core.quantities import MILLION, Lots, Ppm
+from core.quantities import MILLION, MONEY_MAX, SECOND, Lots, Ppm
+from core.rates import RATE_ONE
 
 FEE_MAX: Final = Ppm(10_000)
 """One percent. A request that is open when the fee changes pays the new one, so a slip of the hand must stay bearable."""
 LEVERAGE_MAX: Final = 1_000
 CAP_MAX: Final = Lots(10**15)
+LIQUIDATION_FEE_MAX: Final = Ppm(20_000)
+"""Of the value of what an auction sells; it never takes more than what came in above the bankruptcy value."""
+URGENCY_MAX: Final = Ppm(1_000 * MILLION)
+AGE_MIN, AGE_MAX = SECOND, 86_400 * SECOND
+"""Nanoseconds for which a market's last index may be believed."""
+_SINCE: Final = ("liquidation", "funding", "index_max_age", "greedy_deleveraging")
+"""Limits that older records do not know."""
 
 
 class MarketLimits(msgspec.Struct, frozen=True, array_like=True):
-    """The fields of `Market` of the same names. Everything else of a market gives its positions their meaning and stays."""
+    """The fields of `Market` of the same names. Everything else of a market gives its positions their meaning and stays.
+
+    The last four are None in records from before they could be changed, which left them as they were.
+    """
 
     max_leverage: int
     taker_fee: Ppm
@@ -27,6 +40,10 @@ class MarketLimits(msgspec.Struct, frozen=True, array_like=True):
     thin_only_reduces: bool
     alarm: JumpAlarm | None
     price_band: Ppm = PRICE_BAND
+    liquidation: LiquidationTerms | None = None
+    funding: FundingTerms | None = None
+    index_max_age: int | None = None
+    greedy_deleveraging: bool | None = None
 
 
 def limits_of(market: Market) -> MarketLimits:
@@ -35,7 +52,10 @@ def limits_of(market: Market) -> MarketLimits:
 
 def with_limits(market: Market, limits: MarketLimits) -> Market:
     """The same market under other limits."""
-    return msgspec.structs.replace(market, **msgspec.structs.asdict(limits))
+    given = msgspec.structs.asdict(limits)
+    return msgspec.structs.replace(
+        market, **{name: value for name, value in given.items() if value is not None or name not in _SINCE}
+    )
 
 
 def flaw(limits: MarketLimits) -> str:
@@ -55,4 +75,33 @@ def flaw(limits: MarketLimits) -> str:
     alarm = limits.alarm
     if alarm is not None and not (0 < alarm.share <= MILLION and WINDOW_MIN <= alarm.window <= WINDOW_MAX):
         return "An alarm has a share of the cap and a window of a minute to a day."
+    if limits.index_max_age is not None and not AGE_MIN <= limits.index_max_age <= AGE_MAX:
+        return "An index may be believed for a second to a day."
+    if limits.liquidation is not None and not _can_liquidate(limits.liquidation):
+        return (
+            "Liquidation's shares are parts of a whole, its slices not empty, its urgency positive and its fee at most "
+            f"{LIQUIDATION_FEE_MAX} parts per million."
+        )
+    if limits.funding is not None and not _can_charge(limits.funding):
+        return "Funding's parameters are not negative, its interest within its cap, its share at most 1."
     return ""
+
+
+def _can_liquidate(terms: LiquidationTerms) -> bool:
+    shares = (terms.surplus_share, terms.spread)
+    return (
+        0 < terms.slice_share <= MILLION
+        and 0 <= terms.whole_up_to <= MONEY_MAX
+        and 0 <= terms.fee <= LIQUIDATION_FEE_MAX
+        and all(0 <= share <= MILLION for share in shares)
+        and 0 < terms.urgency <= URGENCY_MAX
+    )
+
+
+def _can_charge(terms: FundingTerms) -> bool:
+    sizes = (terms.interest_clamp, terms.cap, terms.margin_factor, terms.velocity)
+    return (
+        all(0 <= size <= RATE_ONE for size in sizes)
+        and abs(terms.interest) <= terms.cap
+        and 0 <= terms.treasury_share <= MILLION
+    )

@@ -6,6 +6,8 @@ key with another payload is a conflict.
 
 import msgspec
 
+from core.funding import FundingTerms
+from core.liquidation import LiquidationTerms
 from core.margin_terms import MarginTerms
 from core.market import Market, MarketStatus
 from core.open_interest import JumpAlarm
@@ -51,7 +53,7 @@ class SetLimits(ByOperator, frozen=True):
     """Change a market's limits, also while positions are open; None leaves one as it is.
 
     What is held beyond a lower cap stays and can only shrink. Margin terms that would put an account below its maintenance requirement
-    are refused unless `force` is set.
+    are refused unless `force` is set. Terms of margin and of funding stay until the hours that ended under them are paid.
     """
 
     market: int
@@ -64,6 +66,10 @@ class SetLimits(ByOperator, frozen=True):
     thin_only_reduces: bool | None = None
     price_band: int | None = None
     alarm: JumpAlarm | None = None
+    liquidation: LiquidationTerms | None = None
+    funding: FundingTerms | None = None
+    index_max_age: int | None = None
+    greedy_deleveraging: bool | None = None
     force: bool = False
 
 

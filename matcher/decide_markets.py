@@ -75,8 +75,10 @@ def set_limits(state: Exchange, command: c.SetLimits, at: int) -> Outcome:
         return Rejection(Code.BAD_VALUE, wrong)
     if limits == limits_of(listed) and market in state.breakers.limited:
         return []
-    margin = with_limits(listed, limits).margin_terms
-    if margin != listed.margin_terms and state.funding[market].owed(at):
+    changed = with_limits(listed, limits)
+    margin = changed.margin_terms
+    paid_by = (margin, changed.funding) != (listed.margin_terms, listed.funding)
+    if paid_by and state.funding[market].owed(at):
         return _UNPAID
     sunk = _sunk(state, market, margin)
     if sunk and not command.force:

@@ -9,10 +9,10 @@ from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
-from matcher.gates import withdrawals_gated
-from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, WITHDRAWALS_OPEN_MAX
+from matcher.leaving import free, withdrawal_stopped
+from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
 from matcher.marking import mark_updated
-from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
+from matcher.rejections import SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 from matcher.trust import untrusted
 
@@ -132,11 +132,7 @@ def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcom
 
 
 def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -> Outcome:
-    """Take an amount out of the account when its margin and what the chain holds for it allow.
-
-    Margin is only as good as its marks: while the index of a market that the account holds is not believed for it, nothing leaves. Nor
-    does anything while some account is below zero: its debt may yet have to be shared.
-    """
+    """Take an amount out of the account when its margin and what the chain holds for it allow, and nothing stops it."""
     known = state.withdrawal_keys.get((command.account, command.key))
     if known is not None:
         if known.amount != command.amount:
@@ -147,25 +143,15 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     account = state.accounts[command.account]
     if account.parent is not None:
         return SUB_ACCOUNT_ONLY_TRADES
-    if command.account in state.liquidations:
-        return BEING_LIQUIDATED
     if command.amount < command.minimum and (account.positions or command.amount != state.funds(account)):
         return Rejection(
             Code.WITHDRAWAL_TOO_SMALL,
             f"A withdrawal is of {command.minimum} micro-USDC at least, or of all that the account has.",
         )
-    if account.withdrawals_open >= WITHDRAWALS_OPEN_MAX:
-        return Rejection(
-            Code.TOO_MANY_WITHDRAWALS_OPEN,
-            f"The account has {WITHDRAWALS_OPEN_MAX} withdrawals that are not closed yet.",
-        )
-    gated = withdrawals_gated(state)
-    if gated:
-        return Rejection(Code.WITHDRAWALS_GATED, gated)
-    refused = untrusted(state, account.positions, Action.MARGIN, at)
+    refused = withdrawal_stopped(state, account, at)
     if refused is not None:
         return refused
-    if command.amount > min(state.margin_of(account).withdrawable, account.settled):
+    if command.amount > free(state, account):
         return Rejection(
             Code.WITHDRAWAL_TOO_LARGE,
             "More than the margin leaves free, or than the chain holds for the account yet.",

@@ -2,13 +2,11 @@
 
 from core.market import MarketStatus
 from core.subaccount_events import SubAccountOpened, Transferred
-from core.validity import Action
 from matcher import commands as c
-from matcher.gates import debt_gate
+from matcher.leaving import transfer_stopped
 from matcher.limits import KEY_LENGTH_MAX
-from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
+from matcher.rejections import SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
-from matcher.trust import untrusted
 
 
 def open_sub_account(state: Exchange, command: c.OpenSubAccount, at: int) -> Outcome:
@@ -28,11 +26,7 @@ def open_sub_account(state: Exchange, command: c.OpenSubAccount, at: int) -> Out
 
 
 def transfer(state: Exchange, command: c.Transfer, at: int) -> Outcome:
-    """Move what the giver could withdraw if all of it were on chain.
-
-    Margin is only as good as its marks, so these must be believed as for a withdrawal. While some account is below zero, whoever holds
-    positions gives nothing: what was gained with them may have to be shared.
-    """
+    """Move what the giver could withdraw if all of it were on chain."""
     parent = state.accounts[command.account]
     if parent.parent is not None:
         return SUB_ACCOUNT_ONLY_TRADES
@@ -63,11 +57,7 @@ def _joins(parent: Account, giver: int, receiver: int) -> bool:
 
 def _keeps(state: Exchange, giver: Account, amount: int, at: int) -> Rejection | None:
     """Why the giver cannot give so much, or None."""
-    if giver.id in state.liquidations:
-        return BEING_LIQUIDATED
-    if giver.positions and (gated := debt_gate(state)):
-        return Rejection(Code.WITHDRAWALS_GATED, f"Who holds positions gives nothing now. {gated}")
-    refused = untrusted(state, giver.positions, Action.MARGIN, at)
+    refused = transfer_stopped(state, giver, at)
     if refused is not None:
         return refused
     if amount > state.margin_of(giver).withdrawable:

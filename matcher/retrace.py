@@ -1,7 +1,7 @@
 """A liquidation as its journal tells it, each record derived once more from what the journal had said before it.
 
 Nothing is taken from the records but what nobody could derive: which makers bid how much, and after which record an auction was
-decided. The rest is decided again, on the state replayed to that point, and compared field by field.
+decided. The rest is decided again, on the state replayed to that point, and compared field by field; so is whose turn it was.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,20 +20,24 @@ from core.liquidation_events import (
     TakenOver,
 )
 from core.position import Position, trade
+from core.quantities import SECOND
 from core.waterfall import Auction
 from matcher.apply import apply
 from matcher.auctions import auction_record, limit_at_close, limit_of
 from matcher.decide_liquidation import known, start, step_due, waterfall_step
-from matcher.state import Exchange
+from matcher.precedence import Due, riskier
+from matcher.state import Account, Exchange
 
 Journal = Callable[[], Iterable[tuple[int, Event]]]
-"""Reads a journal from its first record that is left, each with its sequence; called twice."""
+"""Reads a journal's records in order, from its first one that is left or from the one after a snapshot, each with its sequence; called
+twice."""
 Decided = tuple[int, int, int]
 """What an auction was to be: its market, the lots asked for (signed: what is closed), and the limit in ticks."""
 
 _STEPS: Final = LiquidationStarted | LiquidationSliced | TakenOver | Deleveraged | LiquidationEnded
 _FILL_SHOWS: Final = ("fee", "taker_realized", "maker_realized", "taker_cost", "maker_cost", "index")
 _NOTHING: Final = Position(0, 0)
+_NAMED: Final = 5
 
 
 class Step(msgspec.Struct):
@@ -66,7 +70,8 @@ class BeganEarlier(Exception):
 def retrace(journal: Journal, liquidation: int, before: Exchange | None = None) -> list[Step]:
     """Every record of a liquidation in order, its fills among them, each checked; empty when the journal has none of that number.
 
-    `before` is the state before the journal's first record; None: an empty one. Raises `BeganEarlier`, and what reading raises.
+    `before` is the state before the first record that `journal` reads, a snapshot from before the liquidation, which is taken at its
+    word and played on; None: an empty one. Raises `BeganEarlier`, and what reading raises.
     """
     found = _find(journal, liquidation)
     if found is None:
@@ -113,15 +118,18 @@ class _Retracing:
     def __init__(self, found: _Found, before: Exchange) -> None:
         self._found = found
         self._state = before
+        self._due = Due(found.account)
         self._steps = {step.sequence: step for step in found.steps}
         self._decided_after = {
             step.record.decided_after for step in found.steps if isinstance(step.record, LiquidationSliced)
         }
         self._decided: dict[int, Decided | None] = {}
         self._auctions: dict[int, int] = {}
+        self._late: dict[int, int] = {}
         for sequence, (_, fills) in found.asked_by.items():
-            if sequence not in found.late:
-                self._auctions[fills[0].sequence if fills else sequence] = sequence
+            of_kind = self._late if sequence in found.late else self._auctions
+            of_kind[fills[0].sequence if fills else sequence] = sequence
+        self._possible: list[Decided] = []
         self._derived: dict[int, Event] = {}
         self._limits: dict[int, int] = {}
 
@@ -132,12 +140,40 @@ class _Retracing:
                 self._decided[state.seq] = self._auction_due()
             if sequence in self._auctions:
                 self._derive_auction(self._steps[self._auctions[sequence]])
+            if self._late and state.seq >= self._found.first:
+                self._note_possible()
+            if sequence in self._late:
+                self._bound_late(self._steps[self._late.pop(sequence)])
             if sequence in self._steps:
                 self._check(self._steps[sequence])
             if sequence == self._found.last:
                 break
             apply(state, event)
+            self._due.applied(state, event)
         return self._found.steps
+
+    def _note_possible(self) -> None:
+        """Remember what an auction decided now would ask for: of one whose record is missing nobody knows when that was."""
+        decided = self._auction_due()
+        if decided is not None and decided not in self._possible:
+            self._possible.append(decided)
+
+    def _bound_late(self, step: Step) -> None:
+        """Bound the fills of an auction that died before its record: by the best for them of all that could have been decided."""
+        state, account = self._state, self._state.accounts[self._found.account]
+        request, fills = self._found.asked_by[step.sequence]
+        taken = [fill.record for fill in fills if isinstance(fill.record, Filled)]
+        lots, markets = sum(fill.side * fill.size for fill in taken), {fill.market for fill in taken}
+        limits = [
+            limit_at_close(state, account, market, -asked, limit)
+            for market, asked, limit in self._possible
+            if markets == {market} and -asked * lots > 0 and abs(lots) <= abs(asked)
+        ]
+        if not limits:
+            step.differences.append(f"no auction that was due asked for {abs(lots)} lots or more")
+        else:
+            possible = [limit for limit in limits if limit] or [0]
+            self._limits[request] = max(possible) if lots > 0 else min(possible)
 
     def _auction_due(self) -> Decided | None:
         state = self._state
@@ -194,6 +230,8 @@ class _Retracing:
             return
         account = state.accounts[self._found.account]
         going = state.liquidations.get(account.id)
+        self._check_turn(step, account, record.at)
+        self._possible.clear()
         if isinstance(record, LiquidationStarted):
             if not state.margin_of(account).liquidatable or going is not None:
                 step.differences.append("the account was not to be liquidated")
@@ -207,6 +245,19 @@ class _Retracing:
             derived = step_due(state, account, going, record.at)[0]
         if derived is not None:
             step.differences += differences(record, derived)
+
+    def _check_turn(self, step: Step, account: Account, at: int) -> None:
+        """Whether anybody had to come before the account, and whether the step was left undone for long."""
+        if isinstance(step.record, LiquidationStarted | TakenOver | Deleveraged):
+            first = riskier(self._state, account, at)
+            if first:
+                named = ", ".join(map(str, first[:_NAMED])) + (" and others" if len(first) > _NAMED else "")
+                step.differences.append(f"order: riskier accounts were to be begun with before: {named}")
+        since = self._due.since(at)
+        if since:
+            step.differences.append(
+                f"late: it was due since record {since}, for {(at - self._due.at) // SECOND} s"
+            )
 
     def _check_fill(self, step: Step, fill: Filled) -> None:
         """An auction's fill: within its limit, where that is known, and with what it does to both positions."""

@@ -90,3 +90,17 @@ def _write(path: Path, data: bytes) -> Path:
     temporary.rename(path)
     sync_directory(path.parent)
     return path
+
+
+def load_before(directory: Path, liquidation: int, first: Exchange) -> Exchange:
+    """State of the newest readable snapshot from before a liquidation began, or `first` when none is as old as that."""
+    for path in snapshots(directory):
+        try:
+            state = read(path)
+        except SnapshotUnreadable as error:
+            # The exchange that runs beside may have replaced it since.
+            _log.warning("snapshot unreadable, trying an older one", error=str(error))
+            continue
+        if first.seq < state.seq and state.last_liquidation < liquidation:
+            return state
+    return first

@@ -12,6 +12,8 @@ class Scenario(msgspec.Struct, frozen=True):
 
     `prices` are recordings, of which the steepest `hours` are played; without any a crash is made up that falls by `fall` parts per
     million in the middle of `hours`. `insurance` is what the insurance fund begins with and `floor` what it must keep, in micro-USDC.
+    Hours of funding are paid `funding_late` nanoseconds after they end. There are so many pairs of `spoilers`. `routed`: several
+    publishers tell the prices and the feed's router judges them; else the exchange hears every price at once, fully believed.
     """
 
     prices: tuple[str, ...]
@@ -21,6 +23,9 @@ class Scenario(msgspec.Struct, frozen=True):
     seed: int
     insurance: int
     floor: int
+    funding_late: int = 0
+    spoilers: int = 0
+    routed: bool = False
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -57,7 +62,11 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One run. `events` and `refused` count by name and by code; `insurance` sums the fund's postings by reason, in micro-USDC."""
+    """One run. `events` and `refused` count by name and by code; `insurance` sums the fund's postings by reason, in micro-USDC.
+
+    `furthest_mark` is the largest distance that a mark had from its index, in parts per million, rounded down; `unbelieved` counts how
+    often a market's index was not believed enough to trade at.
+    """
 
     scenario: Scenario
     source: str
@@ -74,6 +83,8 @@ class Report(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
     state_hash: str
     samples: tuple[Sample, ...]
+    furthest_mark: int = 0
+    unbelieved: int = 0
 
     def broken(self) -> list[str]:
         """A sentence for each invariant that did not hold; empty when all did."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from core.accounts import INSURANCE, TREASURY
-from core.batches import BatchStatus
 from core.events import Event
 from core.quantities import MILLION
 from matcher import commands as c
@@ -19,18 +18,19 @@ from matcher.state import Exchange
 from stress.audit import Audit, equities
 from stress.desk import Desk
 from stress.driver import Driver
+from stress.feed import Feed
 from stress.makers import makers
 from stress.population import Deed, Doing, populated
+from stress.publishers import Publishers
 from stress.report import Check, Report, Sample, Scenario
+from stress.settling import Settling
+from stress.spoilers import Spoilers
 from stress.tape import MINUTE, Tape, made_up, recorded
 
 CALM: Final = 5 * MINUTE
 """How long prices stand still at the end, with all makers back, so that what goes on can come to its end."""
 CHECKED_EVERY: Final = 10
 """Steps between two looks at conservation."""
-CUT_EVERY: Final = 15
-"""Beats between two settlement cuts; each is final a beat later."""
-LANDS: Final = (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED, BatchStatus.FINAL)
 OPENING: Final = 4
 """Positions are opened within the first of so many parts of the time."""
 SLOTS: Final = 100
@@ -68,6 +68,10 @@ class Run:
         # Whoever the worst moment meets has opened before it.
         opening = max(1, min(len(tape) // OPENING, tape.worst * 2 // 3))
         self._crowd = populated(scenario.seed, scenario.accounts, leverages, opening, len(tape))
+        self._spoilers = Spoilers(self._driver, tape, scenario.seed, scenario.spoilers)
+        self._settling = Settling(self._driver, tape, scenario.funding_late)
+        publishers = Publishers(tape, scenario.seed) if scenario.routed else None
+        self._feed = Feed(self._driver, tape, publishers)
         self._accounts: list[int] = []
         self._samples: list[Sample] = []
         self._keys = 0
@@ -79,11 +83,15 @@ class Run:
         deed = next(deeds, None)
         for number in range(len(self._tape) + CALM // self._tape.step):
             self._prices(number)
+            self._spoilers.pull()
             self._desk.step(number)
             while deed is not None and deed.step <= number:
                 self._act(deed)
                 deed = next(deeds, None)
             await self._end_of_step(number)
+            if number < len(self._tape):
+                self._spoilers.quote()
+        self._settling.pay_funding(late=0)
         await driver.written()
         self._look()
         driver.engine.close()
@@ -94,10 +102,12 @@ class Run:
         do = self._driver.do
         for market in self._tape.markets:
             do(c.ListMarket(market))
-        do(c.CreditDeposit(INSURANCE, self._scenario.insurance, "insurance fund"))
+        if self._scenario.insurance:
+            do(c.CreditDeposit(INSURANCE, self._scenario.insurance, "insurance fund"))
         do(c.SetInsuranceFloor(self._scenario.floor))
         makers = [self._register(maker.owner, maker.name, maker.deposit) for maker in self._makers]
         self._accounts = [self._register(*trader) for trader in self._crowd.traders]
+        self._spoilers.opens([self._register(*trader) for trader in self._spoilers.traders])
         self._prices(0)
         self._desk.opens(makers)
         await self._driver.written()
@@ -115,9 +125,8 @@ class Run:
         driver, tape = self._driver, self._tape
         driver.pass_to(tape.start + number * tape.step)
         for market, series in zip(tape.markets, tape.prices, strict=True):
-            price = series[min(number, len(series) - 1)]
-            self._desk.see(market.id, price)
-            driver.do(c.UpdateIndex(market.id, price, 0, driver.now, tape.source[:60]))
+            self._desk.see(market.id, series[min(number, len(series) - 1)])
+        self._feed.step(number)
         driver.pass_to(driver.now)
 
     def _act(self, deed: Deed) -> None:
@@ -158,27 +167,12 @@ class Run:
         if number % self._tape.beat:
             await self._driver.rest()
             return
-        self._settle(number // self._tape.beat)
+        self._settling.beat(number // self._tape.beat)
         for market in self._tape.markets:
             self._driver.do(c.SellInventory(market.id))
         # The audit has heard of everything only then, however slow the disk is.
         await self._driver.written()
         self._look()
-
-    def _settle(self, beat: int) -> None:
-        """What workflows and chain would do: cuts become final, hours of funding are paid, withdrawals too or some given back."""
-        do, state = self._driver.do, self._driver.state
-        cut = state.cut
-        if beat % CUT_EVERY == 0:
-            do(c.CutSettlement(1 if cut is None else cut.batch + 1))
-        elif beat % CUT_EVERY == 1 and cut is not None:
-            for status in LANDS if cut.deltas else LANDS[-1:]:
-                do(c.AdvanceBatch(cut.batch, status))
-        for market in self._tape.markets:
-            for hour in state.funding[market.id].owed(self._driver.now):
-                do(c.SettleFunding(market.id, hour.number))
-        for withdrawal in list(state.withdrawals):
-            do(c.FinishWithdrawal(withdrawal, withdrawal % 10 != 0, f"s{withdrawal}"))
 
     def _look(self) -> None:
         state = self._driver.state
@@ -220,6 +214,8 @@ class Run:
             refused=dict(sorted(self._driver.refused.items())),
             insurance=dict(sorted(audit.insurance.items())),
             losses=audit.losses.split(state),
+            furthest_mark=self._feed.furthest,
+            unbelieved=self._feed.unbelieved,
             checks=tuple(self._checks()),
             state_hash=state_hash(state),
             samples=tuple(self._samples),

@@ -19,8 +19,9 @@ After = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only numbers a
 
 @router.get("", responses=errors(*SESSION_ERRORS))
 async def account(caller: Caller, edge: EdgeGiven) -> AccountAnswer:
-    """Balance, margin and positions with their liquidation prices, valued at the current marks."""
-    answer = views_margin.account(edge.engine.state, edge.hub.markets, edge.engine.state.accounts[caller])
+    """Balance, margin, positions with their liquidation and bankruptcy prices, valued at the current marks; what may leave."""
+    state = edge.engine.state
+    answer = views_margin.account(state, edge.hub.markets, state.accounts[caller], edge.clock())
     await edge.hub.on_disk()
     return answer
 

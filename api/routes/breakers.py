@@ -1,4 +1,4 @@
-"""The audit trail of operators, and how markets ended."""
+"""The audit trail of operators, what shuts the gate of withdrawals, and how markets ended."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from api import views_breakers
 from api.access import EdgeGiven, OperatorOnly, errors
 from api.errors import ApiError
 from api.routes.public import Symbol
-from api.schemas_breakers import AuditAnswer, MarketEndAnswer
+from api.schemas_breakers import AuditAnswer, GateAnswer, MarketEndAnswer
 from api.streams import HistoryUnavailable
 
 router = APIRouter(prefix="/api/v1")
@@ -31,6 +31,19 @@ async def audit(
     except HistoryUnavailable:
         raise ApiError("history_unavailable") from None
     return views_breakers.audit(rows, edge.hub.markets)
+
+
+@router.get(
+    "/operator/withdrawals/gate",
+    tags=["operator"],
+    dependencies=[OperatorOnly],
+    responses=errors("not_authenticated", "operator_only"),
+)
+async def gate(edge: EdgeGiven) -> GateAnswer:
+    """Whether withdrawals are reserved, and every account below zero, whether or not it holds a position."""
+    answer = await views_breakers.gate(edge.engine.state, edge.clock())
+    await edge.hub.on_disk()
+    return answer
 
 
 @router.get(

@@ -123,20 +123,15 @@ def check_ranges(value: Any) -> None:
 
 def check_market(market: Market) -> None:
     """Raises `ApiError` bad_value for parameters with which the rules could not compute."""
-    if min(market.id, market.value_per_tick_lot, market.index_max_age, market.fill_max_age) < 1:
-        raise ApiError("bad_value", "A market's number, unit value and ages of its index are positive.")
+    if min(market.id, market.value_per_tick_lot, market.fill_max_age) < 1:
+        raise ApiError(
+            "bad_value", "A market's number, unit value and the age of an index to trade at are positive."
+        )
     if not 0 <= market.mark.basis_max < MILLION or market.mark.drift < 1:
         raise ApiError("bad_value", "A mark has a bound below the whole price, and moves.")
     wrong = flaw(limits_of(market))
     if wrong:
         raise ApiError("bad_value", wrong)
-    funding = market.funding
-    sizes = (funding.interest_clamp, funding.cap, funding.margin_factor, funding.velocity)
-    if min(sizes) < 0 or abs(funding.interest) > funding.cap or not 0 <= funding.treasury_share <= MILLION:
-        raise ApiError(
-            "bad_value",
-            "Funding's parameters are not negative, its interest within its cap, its share at most 1.",
-        )
     if not 0 < len(market.symbol) <= 32 or not market.symbol.isprintable():
         raise ApiError("bad_value", "A market's symbol has 1 to 32 printable characters.")
     if not units_fit(market):

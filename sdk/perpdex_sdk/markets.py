@@ -11,6 +11,16 @@ class MarkInputs(msgspec.Struct, frozen=True):
     outside: str | None = None
 
 
+class MarketFunding(msgspec.Struct, frozen=True):
+    """Rates are plain decimals for eight hours but `predicted_hourly`; positive when longs pay. `unpaid` are ends of unpaid hours."""
+
+    rate: str
+    hour: int
+    predicted: str
+    predicted_hourly: str
+    unpaid: list[int]
+
+
 class Market(msgspec.Struct, frozen=True):
     """`tick` and `lot` are the units of prices and sizes.
 
@@ -33,6 +43,7 @@ class Market(msgspec.Struct, frozen=True):
     open_interest_value: str | None = None
     open_interest_cap: str | None = None
     position_cap: str | None = None
+    funding: MarketFunding | None = None
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ class Position(msgspec.Struct, frozen=True):
     maintenance: str = "0"
     leverage: str | None = None
     liquidation_price: str | None = None
+    bankruptcy_price: str | None = None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -56,6 +57,9 @@ class SubAccount(msgspec.Struct, frozen=True):
     liquidation_price: str | None
     size: str
     head: int
+    bankruptcy_price: str | None = None
+    withdrawable_code: str | None = None
+    unpaid_funding: str = "0"
 
 
 class SubAccountOpened(msgspec.Struct, frozen=True):
@@ -94,6 +98,8 @@ class Account(msgspec.Struct, frozen=True):
     leverage: str | None = None
     parent: int | None = None
     subaccounts: list[SubAccount] = []
+    withdrawable_code: str | None = None
+    unpaid_funding: str = "0"
 
 
 class Risk(msgspec.Struct, frozen=True):
@@ -119,6 +125,7 @@ class MarginPreview(msgspec.Struct, frozen=True):
     liquidation_price: str | None
     before: Risk
     after: Risk
+    bankruptcy_price: str | None = None
 
 
 class FundingHour(msgspec.Struct, frozen=True):

@@ -134,8 +134,16 @@ async def test_withdrawals_are_gated_while_an_account_is_below_zero(exchange: An
     named = await overview(exchange.engine.state)
     assert [below.account for below in named.below_zero] == [trader.account]
     assert withdrawals(exchange.engine.state) == "gated"
+    shown = exchange.server.edge.metrics.text().decode()
+    assert "perpdex_accounts_below_zero 1.0" in shown
+    exchange.engine.submit(c.Advance(), None)
+    assert "perpdex_liquidations_running 1.0" in exchange.server.edge.metrics.text().decode()
     assert (await trader.until("liquidation_ended"))["why"] == "deleveraged"
     assert (await exchange.http.get("/api/v1/status")).json()["withdrawals"] == "open"
+    after = (await exchange.http.get("/metrics")).text
+    assert 'perpdex_deleveragings_total{market="BTC-PERP"} 1.0' in after
+    assert "perpdex_accounts_below_zero 0.0" in after
+    assert "perpdex_liquidations_running 0.0" in after
 
 
 async def test_a_delisting_closes_positions_and_each_agent_hears_its_own_part(exchange: Any) -> None:

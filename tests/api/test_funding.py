@@ -1,7 +1,7 @@
 """Funding over HTTP and the private stream, and in the agent's own books: an hour passes on a clock of the test's own."""
 
 import time
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
@@ -181,3 +181,47 @@ async def test_an_hour_that_cannot_be_paid_now_says_so_with_a_code(hours: Hours)
     again = (await hours.pay(hours.hour)).json()
     assert (first["repeated"], again["repeated"]) == (False, True)
     assert again["events"] == first["events"]
+
+
+async def test_an_unpaid_hour_is_told_to_whoever_will_pay_it(hours: Hours) -> None:
+    hours.sample()
+    before = [await hours.get("/account", agent) for agent in (hours.trader, *hours.makers)]
+    assert [account["unpaid_funding"] for account in before] == ["0.000000"] * 3
+    hours.clock.go_to(hours.hour * HOUR)
+    hours.exchange.index(1, 600_000)
+    owed = [await hours.get("/account", agent) for agent in (hours.trader, *hours.makers)]
+    assert [account["unpaid_funding"] for account in owed] == ["1.500000", "-1.350000", "0.000000"]
+    unpaid = 'perpdex_funding_unpaid_hours{market="BTC-PERP"} '
+    assert f"{unpaid}1.0" in (await hours.exchange.http.get("/metrics")).text
+    await hours.end()
+    assert f"{unpaid}0.0" in (await hours.exchange.http.get("/metrics")).text
+    paid = [await hours.get("/account", agent) for agent in (hours.trader, *hours.makers)]
+    assert [account["unpaid_funding"] for account in paid] == ["0.000000"] * 3
+    for was, now in zip(owed, paid, strict=True):
+        assert Decimal(now["balance"]) == Decimal(was["balance"]) - Decimal(was["unpaid_funding"])
+
+
+async def test_a_market_says_what_its_funding_is_and_will_be(hours: Hours) -> None:
+    hours.sample()
+    hours.clock.go_to(hours.hour * HOUR)
+    hours.hour += 1
+    hours.sample()
+    market, said = (
+        await hours.get("/markets/BTC-PERP"),
+        await hours.get("/markets/BTC-PERP/funding/predicted"),
+    )
+    funding = market["funding"]
+    assert (funding["hour"], funding["rate"], funding["unpaid"]) == (
+        said["hour"],
+        said["last_rate"],
+        said["unpaid"],
+    )
+    assert len(funding["unpaid"]) == 1
+    assert Decimal(funding["predicted"]) > 0
+    assert Decimal(funding["predicted_hourly"]) == (Decimal(funding["predicted"]) / 8).quantize(
+        Decimal("1e-12"), ROUND_DOWN
+    )
+    await hours.pay(hours.hour - 1)
+    paid = (await hours.get("/markets/BTC-PERP"))["funding"]
+    (last,) = (await hours.get("/markets/BTC-PERP/funding"))["hours"]
+    assert (paid["rate"], paid["unpaid"]) == (last["rate"], [])

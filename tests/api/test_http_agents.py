@@ -131,6 +131,7 @@ async def test_account_positions_and_fills(exchange: Any) -> None:
             "maintenance": "305.000000",
             "leverage": "0.0305",
             "liquidation_price": None,
+            "bankruptcy_price": None,
         }
     ]
     assert account["equity"] == "1000479.997500"

@@ -76,6 +76,10 @@ async def test_a_takeover_is_public_step_by_step_and_in_the_fund_s_history(
     assert step.bankruptcy_value == step.value
     fund = await rest.insurance()
     assert (fund.balance, fund.floor, fund.being_liquidated) == ("20000.000000", "0.000000", False)
+    metrics = (await falling.exchange.http.get("/metrics")).text
+    assert "perpdex_takeovers_total 1.0" in metrics
+    assert f"perpdex_insurance_equity_usdc {float(fund.equity)}" in metrics
+    assert f"perpdex_insurance_required_usdc {float(fund.maintenance)}" in metrics
     assert Decimal(fund.equity) == 20_000 + Decimal(whole.equity)
     (held,) = fund.positions
     assert (held.market, held.size, held.cost, held.value) == (

@@ -5,6 +5,11 @@ from typing import Any
 
 import pytest
 
+from core.validity import Validity
+from matcher import commands as c
+from matcher.leaving import free
+from matcher.rejections import Rejection
+
 ORDER = {"id": "o-1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010"}
 TRADE = {"market": "BTC-PERP", "side": "buy", "size": "0.5", "price": "60010"}
 
@@ -29,7 +34,8 @@ async def test_the_account_after_a_trade_is_what_its_preview_said(exchange: Any)
     await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
     account = (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
     assert {name: account[name] for name in said["after"]} == said["after"]
-    assert account["positions"][0]["liquidation_price"] == said["liquidation_price"]
+    for price in ("liquidation_price", "bankruptcy_price"):
+        assert account["positions"][0][price] == said[price] is not None
 
 
 async def test_the_liquidation_price_is_the_last_that_meets_maintenance(exchange: Any) -> None:
@@ -49,6 +55,59 @@ async def test_the_liquidation_price_is_the_last_that_meets_maintenance(exchange
         now = await account()
         assert (Decimal(now["equity"]) >= Decimal(now["maintenance"])) is safe
         assert Decimal(now["positions"][0]["mark"]) * 10 == mark
+
+
+async def test_the_bankruptcy_price_is_the_last_that_leaves_something(exchange: Any) -> None:
+    maker = await exchange.maker()
+    trader = await exchange.agent("trader", deposit=2_000_000_000)
+    await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
+    await maker.ask(op="cancel_all", id="c")
+    held = exchange.engine.state.accounts[trader.account]
+    said = (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
+    (position,) = said["positions"]
+    assert Decimal(position["bankruptcy_price"]) < Decimal(position["liquidation_price"])
+    ticks, market = int(Decimal(position["bankruptcy_price"]) * 10), exchange.engine.state.markets[1]
+    size, cost = held.positions[1].size, held.positions[1].cost
+    at, beyond = (
+        held.balance + size * price * market.value_per_tick_lot - cost for price in (ticks, ticks - 1)
+    )
+    assert beyond < 0 <= at
+
+
+async def test_a_preview_says_that_an_account_cannot_be_valued(exchange: Any) -> None:
+    await exchange.maker()
+    trader = await exchange.agent("trader", deposit=10**12)
+    await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
+    exchange.index(1, 600_000, validity=Validity.UNAVAILABLE)
+    said = (await preview(exchange, trader, market="ETH-PERP")).json()
+    assert (said["allowed"], said["code"]) == (False, "index_unavailable")
+
+
+async def test_what_may_leave_is_what_a_withdrawal_gets(exchange: Any) -> None:
+    await exchange.maker()
+    trader = await exchange.agent("trader", deposit=10**12)
+    await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
+    state = exchange.engine.state
+
+    async def leaves(amount: int) -> str | None:
+        outcome = await exchange.engine.ask(c.ReserveWithdrawal(trader.account, amount, f"w{amount}"))
+        return outcome.code.value if isinstance(outcome, Rejection) else None
+
+    async def said() -> tuple[int, str | None]:
+        answer = (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
+        return int(Decimal(answer["withdrawable"]) * 10**6), answer["withdrawable_code"]
+
+    assert (await said()) == (free(state, state.accounts[trader.account]), None)
+    await exchange.operator({"type": "HoldWithdrawals", "held": True, "why": "a look"})
+    assert await said() == (0, "withdrawals_gated") == (0, await leaves(1))
+    await exchange.operator({"type": "HoldWithdrawals", "held": False, "why": "all is well"})
+    exchange.index(1, 600_000, validity=Validity.UNAVAILABLE)
+    assert await said() == (0, "index_unavailable") == (0, await leaves(2))
+    exchange.index(1, 600_000)
+    most, code = await said()
+    assert (most > 0, code) == (True, None)
+    assert await leaves(most + 1) == "withdrawal_too_large"
+    assert await leaves(most) is None
 
 
 async def test_a_preview_names_why_the_trade_would_be_refused(exchange: Any) -> None:
@@ -84,6 +143,9 @@ async def test_previews_need_a_session_and_a_price(exchange: Any) -> None:
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (401, "not_authenticated")
     new = [9, "X-PERP", "0.1", "0.001", 100, 10, 500, 10000, 1000, 1000, 60_000_000_000, ""]
     assert (await exchange.operator({"type": "ListMarket", "market": new})).status_code == 200
+    shown = (await exchange.http.get("/api/v1/markets/X-PERP")).json()
+    assert (shown["mark"], shown["mark_inputs"], shown["index_max_age_ms"]) == (None, None, 60_000)
+    assert (shown["funding"]["rate"], shown["funding"]["unpaid"]) == ("0.000000000000", [])
     early = await preview(exchange, agent, market="X-PERP")
     assert (early.status_code, early.json()["error"]["code"]) == (503, "index_unavailable")
 
@@ -91,7 +153,8 @@ async def test_previews_need_a_session_and_a_price(exchange: Any) -> None:
 async def test_markets_show_their_mark_and_their_tiers(exchange: Any) -> None:
     market = (await exchange.http.get("/api/v1/markets")).json()["markets"][0]
     assert (market["mark"], market["index"], market["open_interest"]) == ("60000.0", "60000.0", "0.0000")
-    assert (market["mark_inputs"], market["only_reduces"]) == (None, False)
+    nothing = {"index_with_basis": None, "quotes": None, "outside": None}
+    assert (market["mark_inputs"], market["only_reduces"]) == (nothing, False)
     assert market["tiers"] == [
         {"above": "0.000000", "initial_ppm": 20_000, "maintenance_ppm": 10_000},
         {"above": "5000000.000000", "initial_ppm": 40_000, "maintenance_ppm": 20_000},

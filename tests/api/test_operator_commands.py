@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from cli.main import app
 from core.accounts import INSURANCE
 from core.market import MarketStatus
 from core.open_interest import JumpAlarm
+from core.premium import PremiumRule
 from core.quantities import SECOND
 from matcher import commands as c
 
@@ -84,6 +86,36 @@ async def test_limits(exchange: Any, run: Run) -> None:
     assert exchange.engine.state.markets[2] == listed
 
 
+async def test_terms(exchange: Any, run: Run) -> None:
+    before = exchange.engine.state.markets[2]
+    changed = await run(
+        *("market", "limits", "ETH-PERP", "--why", "after the crash", "--index-max-age", "10", "--deleveraging", "by-rank"),
+        *("--liquidation", "fee_ppm=2500", "--liquidation", "whole_up_to=50000.5"),
+        *("--funding", "interest=-0.0001", "--funding", "rule=middle"),
+    )  # fmt: skip
+    assert changed.exit_code == 0, changed.output
+    listed = exchange.engine.state.markets[2]
+    assert listed == replace(
+        before,
+        index_max_age=10 * SECOND,
+        greedy_deleveraging=True,
+        liquidation=replace(before.liquidation, fee=2_500, whole_up_to=50_000_500_000),
+        funding=replace(before.funding, interest=-(10**8), rule=PremiumRule.MIDDLE),
+    )
+    assert "after the crash  [" in (await run("audit", "--limit", "1")).output
+    for arguments in (
+        ("--liquidation", "fee=2500"),
+        ("--liquidation", "fee_ppm"),
+        ("--liquidation", "fee_ppm=90000"),
+        ("--funding", "rule=none"),
+        ("--funding", "cap=0.0000000000001"),
+        ("--index-max-age", "0"),
+    ):
+        result = await run("market", "limits", "ETH-PERP", "--why", "nonsense", *arguments)
+        assert result.exit_code == 1, (arguments, result.output)
+    assert exchange.engine.state.markets[2] == listed
+
+
 async def test_delisting(exchange: Any, run: Run) -> None:
     early = await run("market", "delist", "SOL-PERP", "--why", "too small")
     assert (early.exit_code, "delisting_too_early" in early.stderr) == (1, True)
@@ -139,3 +171,26 @@ async def test_what_cannot_be_done_is_one_sentence(exchange: Any, run: Run) -> N
         assert said in result.stderr
     assert (await run("market", "pause", "BTC-PERP")).exit_code == 2
     assert exchange.engine.state.statuses[1] == MarketStatus.OPEN
+
+
+async def test_accounts_that_keep_withdrawals_back_are_named(exchange: Any, run: Run) -> None:
+    nobody = await run("withdrawals", "status", "--as", "ada")
+    assert nobody.output == "withdrawals are open; 0 accounts are below zero\n"
+    agents = [await exchange.agent(name, deposit=5_000_000) for name in ("one", "two", "three")]
+    accounts = [exchange.engine.state.accounts[agent.account] for agent in agents]
+    # Debts as only a fault could leave them: without a position there is nothing to liquidate.
+    accounts[0].balance, accounts[2].balance = -1, -2_000_000
+    shown = await run("withdrawals", "status")
+    head, deepest, other = shown.output.splitlines()
+    assert (shown.exit_code, head.split("; ")[1]) == (0, "2 accounts are below zero")
+    assert deepest == (
+        f"account {accounts[2].id} (owner {accounts[2].owner}): equity -2.000000 USDC, balance -2.000000, "
+        "unpaid funding 0.000000; no position that could be liquidated"
+    )
+    assert other.startswith(f"account {accounts[0].id} (owner {accounts[0].owner}): equity -0.000001 USDC")
+
+
+async def test_only_operators_are_told_who_is_below_zero(exchange: Any) -> None:
+    agent = await exchange.agent()
+    answer = await exchange.http.get("/api/v1/operator/withdrawals/gate", headers=agent.headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "operator_only")

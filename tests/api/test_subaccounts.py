@@ -86,6 +86,8 @@ async def test_the_account_shows_its_sub_accounts_each_with_its_own_margin(desk:
         "maintenance",
         "available",
         "withdrawable",
+        "withdrawable_code",
+        "unpaid_funding",
         "leverage",
         "head",
     )
@@ -93,6 +95,7 @@ async def test_the_account_shows_its_sub_accounts_each_with_its_own_margin(desk:
     (position,) = sub["positions"]
     assert (shown["market"], shown["size"]) == ("BTC-PERP", position["size"]) == ("BTC-PERP", "0.0500")
     assert shown["liquidation_price"] == position["liquidation_price"] is not None
+    assert shown["bankruptcy_price"] == position["bankruptcy_price"] is not None
     assert (parent["positions"], parent["equity"], parent["requirement"]) == ([], "9000.000000", "0.000000")
     assert (parent["settled"], sub["settled"], sub["escrow"]) == ("10000.000000", "0.000000", None)
     taken = await desk.transfer(desk.sub, desk.parent.account, sub["withdrawable"], "all")

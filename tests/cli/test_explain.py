@@ -15,11 +15,14 @@ from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND
 from matcher import commands as c
 from matcher import pruning
+from matcher.apply import apply
 from matcher.clock import SteadyClock
 from matcher.engine import Engine
 from matcher.pruning import Need, carry_out, plan
 from matcher.records import encode
 from matcher.segments import segment_path, segments
+from matcher.snapshot import save
+from matcher.state import Exchange
 from matcher.tail import Tail
 
 PATIENCE_S = 60
@@ -29,7 +32,8 @@ LOTS = 100_000
 
 async def liquidated(directory):
     """A long at 50 times leverage, auctioned once and then taken over by the insurance fund."""
-    engine, over = Engine(directory, SteadyClock()), asyncio.Event()
+    over = asyncio.Event()
+    engine = Engine(directory, SteadyClock(), segment_bytes=1 << 20)
     engine.listen(lambda _, event: over.set() if isinstance(event, le.LiquidationEnded) else None)
     engine.submit(c.ListMarket(DEFAULT_MARKETS[0]), None)
     accounts = []
@@ -74,7 +78,7 @@ def test_every_step_is_told_and_holds(journal):
     result = explained(journal)
     assert result.exit_code == 0, result.output
     for told in (
-        "liquidation 1",
+        "liquidation 1, derived from the first record on",
         "it holds 10.0000 BTC-PERP at mark 59300.0",
         "auction of 2.0000 BTC-PERP",
         "taken over: below two thirds",
@@ -83,6 +87,24 @@ def test_every_step_is_told_and_holds(journal):
         "every record follows from those before it",
     ):
         assert told in result.output, result.output
+
+
+def steps(result):
+    """All but the line that says where it was derived from."""
+    return result.output.splitlines()[1:]
+
+
+def test_it_begins_at_the_newest_snapshot_before_the_liquidation(journal):
+    whole, state = explained(journal), Exchange()
+    with closing(Tail(journal, 0)) as tail:
+        for _, event in tail.read():
+            if isinstance(event, le.LiquidationStarted):
+                break
+            apply(state, event)
+    save(journal, state)
+    result = explained(journal)
+    assert f"liquidation 1, derived from the snapshot of record {state.seq} on" in result.output
+    assert steps(result) == steps(whole)
 
 
 def test_a_changed_amount_is_shown_and_is_an_exit_code(journal):
@@ -140,10 +162,10 @@ def pruned(directory, archive, after):
 
 def test_what_began_after_the_records_that_were_pruned_is_explained_from_the_base(divided):
     directory, places = divided
-    told = explained(directory).output
+    told = steps(explained(directory))
     pruned(directory, None, places[le.LiquidationStarted] - 1)
     result = explained(directory)
-    assert (result.exit_code, result.output) == (0, told)
+    assert (result.exit_code, steps(result)) == (0, told)
 
 
 @pytest.mark.parametrize(
@@ -155,11 +177,11 @@ def test_what_began_after_the_records_that_were_pruned_is_explained_from_the_bas
 )
 def test_what_was_pruned_is_said_with_where_it_went_and_read_from_there(divided, tmp_path, after, said):
     directory, places = divided
-    told, archive = explained(directory).output, tmp_path / "archive"
+    told, archive = steps(explained(directory)), tmp_path / "archive"
     through = pruned(directory, archive, after(places))
     result = explained(directory)
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
     assert f"records 1 to {through} were moved to {archive}. Give --archive DIR" in result.stderr
     result = explained(directory, 1, "--archive", archive)
-    assert (result.exit_code, result.output) == (0, told)
+    assert (result.exit_code, steps(result)) == (0, told)

@@ -34,6 +34,17 @@ def test_a_run_writes_its_report_and_picture_and_keeps_its_journal(tmp_path):
     assert refused.exit_code == 2
 
 
+def test_the_hard_cases_are_options(tmp_path):
+    report = tmp_path / "report.json"
+    hard = ["--insurance", "0", "--funding-late", "5", "--spoilers", "2", "--routed"]
+    result = CliRunner().invoke(app, [*SMALL, "--runs", "1", *hard, "--report", str(report)])
+    assert result.exit_code == 0, result.output
+    assert "% from the index, not believed" in result.output
+    scenario = json.loads(report.read_text())["scenario"]
+    assert (scenario["insurance"], scenario["funding_late"]) == (0, 300_000_000_000)
+    assert (scenario["spoilers"], scenario["routed"]) == (2, True)
+
+
 def test_recordings_that_cannot_be_played_are_refused_in_one_sentence(tmp_path):
     result = CliRunner().invoke(app, ["stress", "--prices", str(tmp_path / "nothing.csv")])
     assert result.exit_code == 2

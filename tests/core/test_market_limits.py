@@ -1,12 +1,29 @@
 """Limits at their edges: what the rules can compute with, and what a market keeps."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from core.funding import FundingTerms
+from core.liquidation import LiquidationTerms
 from core.margin_terms import MarginTerms, Tier
 from core.market import DEFAULT_MARKETS
-from core.market_limits import CAP_MAX, FEE_MAX, LEVERAGE_MAX, flaw, limits_of, with_limits
+from core.market_limits import (
+    AGE_MAX,
+    AGE_MIN,
+    CAP_MAX,
+    FEE_MAX,
+    LEVERAGE_MAX,
+    LIQUIDATION_FEE_MAX,
+    URGENCY_MAX,
+    MarketLimits,
+    flaw,
+    limits_of,
+    with_limits,
+)
 from core.open_interest import WINDOW_MAX, WINDOW_MIN, JumpAlarm
+from core.quantities import MONEY_MAX
+from core.rates import RATE_ONE
 
 LIMITS = replace(limits_of(DEFAULT_MARKETS[0]), margin=None)
 
@@ -29,11 +46,51 @@ def test_the_default_markets_have_usable_limits():
             (JumpAlarm(0, WINDOW_MIN), JumpAlarm(1_000_001, WINDOW_MIN), JumpAlarm(1, WINDOW_MIN - 1)),
         ),
         ("margin", (MarginTerms((Tier(0, 20_000),)),), (MarginTerms((Tier(0, 20_001),)),)),
+        ("index_max_age", (AGE_MIN, AGE_MAX), (AGE_MIN - 1, AGE_MAX + 1)),
+        (
+            "liquidation",
+            (
+                LiquidationTerms(1, 0, 0, 0, 0, 1),
+                LiquidationTerms(10**6, MONEY_MAX, LIQUIDATION_FEE_MAX, 10**6, 10**6, URGENCY_MAX),
+            ),
+            (
+                LiquidationTerms(slice_share=0),
+                LiquidationTerms(slice_share=10**6 + 1),
+                LiquidationTerms(whole_up_to=-1),
+                LiquidationTerms(fee=LIQUIDATION_FEE_MAX + 1),
+                LiquidationTerms(surplus_share=10**6 + 1),
+                LiquidationTerms(spread=-1),
+                LiquidationTerms(urgency=0),
+            ),
+        ),
+        (
+            "funding",
+            (FundingTerms(), FundingTerms(0, 0, 0, 0, 0, 0), FundingTerms(interest=-FundingTerms().cap)),
+            (
+                FundingTerms(interest=FundingTerms().cap + 1),
+                FundingTerms(cap=RATE_ONE + 1),
+                FundingTerms(velocity=-1),
+                FundingTerms(treasury_share=10**6 + 1),
+            ),
+        ),
     ],
 )
 def test_each_limit_at_its_edges(name, inside, outside):
     assert [flaw(replace(LIMITS, **{name: value})) for value in inside] == [""] * len(inside)
     assert all(flaw(replace(LIMITS, **{name: value})) for value in outside)
+
+
+def test_records_from_before_some_terms_could_change_leave_them():
+    market = replace(
+        DEFAULT_MARKETS[0],
+        liquidation=LiquidationTerms(fee=1),
+        funding=FundingTerms(interest=0),
+        index_max_age=AGE_MIN,
+        greedy_deleveraging=True,
+    )
+    old = msgspec.to_builtins(replace(LIMITS, position_cap=7))[:8]
+    changed = with_limits(market, msgspec.convert(old, MarketLimits))
+    assert changed == replace(market, position_cap=7, margin=None)
 
 
 def test_other_limits_leave_what_gives_positions_their_meaning():

@@ -108,6 +108,8 @@ async def test_a_preview_is_what_the_account_then_shows(connect: Connect) -> Non
     snapshot = await trader.snapshot()
     assert (snapshot.equity, snapshot.maintenance) == (previewed.after.equity, previewed.after.maintenance)
     assert snapshot.positions[0].liquidation_price == previewed.liquidation_price
+    assert snapshot.positions[0].bankruptcy_price == previewed.bankruptcy_price
+    assert (snapshot.withdrawable_code, snapshot.unpaid_funding) == (None, "0.000000")
 
 
 async def test_refusals_have_codes(connect: Connect) -> None:

@@ -3,10 +3,11 @@
 import pytest
 
 from core import events as e
-from core.funding import HOUR
+from core.funding import HOUR, FundingTerms
 from core.margin_terms import MarginTerms, Tier
 from core.market import MarketStatus
 from core.quantities import SECOND
+from core.rates import PERCENT
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
 from matcher.limits import DELISTING_NOTICE
@@ -34,6 +35,13 @@ def test_margin_terms_stay_until_the_hours_at_them_are_paid(world, owed):
     world.play(c.SetLimits(1, position_cap=7))
     world.play(c.SettleFunding(1, owed))
     world.play(c.SetLimits(1, **TIGHTER))
+
+
+def test_terms_of_funding_stay_until_the_hours_at_them_are_paid(world, owed):
+    assert world.refuse(c.SetLimits(1, funding=FundingTerms(cap=PERCENT))) == "market_in_use"
+    world.play(c.SettleFunding(1, owed))
+    world.play(c.SetLimits(1, funding=FundingTerms(cap=PERCENT)))
+    assert world.state.markets[1].funding.cap == PERCENT
 
 
 def test_who_owes_funding_is_not_settled_with(world, owed):

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from core import events as e
 from core.accounts import CLEARING, INSURANCE
 from core.batches import BatchStatus
-from core.funding import HOUR
+from core.funding import HOUR, FundingTerms
+from core.liquidation import LiquidationTerms
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from core.market import MarketStatus
 from core.open_interest import WINDOW_MIN, JumpAlarm
@@ -147,6 +148,12 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
             open_interest_cap=st.sampled_from([None, 1, 10**7]),
             taker_fee=st.sampled_from([None, 0, 500, 10_001]),
             alarm=st.sampled_from([None, JumpAlarm(10_000, WINDOW_MIN), JumpAlarm(1_000, WINDOW_MIN, True)]),
+            liquidation=st.sampled_from(
+                [None, LiquidationTerms(slice_share=700_000), LiquidationTerms(fee=-1)]
+            ),
+            funding=st.sampled_from([None, FundingTerms(interest=0), FundingTerms(cap=-1)]),
+            index_max_age=st.sampled_from([None, 0, 30 * SECOND]),
+            greedy_deleveraging=st.sampled_from([None, False, True]),
         ),
         st.builds(c.DelistMarket, market=MARKETS, force=st.sampled_from([False, False, False, True])),
         st.builds(c.HoldWithdrawals, st.booleans()),
@@ -427,6 +434,10 @@ def trading_command(rng: Random, world, number: int) -> c.Command:
                 (
                     c.SetMarketStatus(1, rng.choice([MarketStatus.REDUCE_ONLY, MarketStatus.PAUSED])),
                     c.SetLimits(1, open_interest_cap=rng.choice([5_000, 10**7]), alarm=ALARM),
+                    c.SetLimits(1, liquidation=LiquidationTerms(slice_share=rng.randrange(1, 10**6))),
+                    c.SetLimits(
+                        1, funding=FundingTerms(velocity=rng.randrange(10**9)), greedy_deleveraging=True
+                    ),
                     c.HoldWithdrawals(not state.breakers.held),
                     c.HoldSettlement(state.breakers.settlement is None),
                 )

@@ -4,6 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from core import events as e
+from core.funding import FundingTerms
+from core.liquidation import LiquidationTerms
+from core.liquidation_events import LiquidationSliced
 from core.margin_terms import MarginTerms, Tier
 from core.market_limits import limits_of
 from core.operator_events import LimitsSet
@@ -158,3 +161,42 @@ def test_a_market_in_use_is_not_changed_by_listing_it(world, name):
     assert world.refuse(c.ListMarket(replace(listed, **{name: getattr(listed, name) - 1}))) == "market_in_use"
     world.now += SECOND
     assert world.play(c.SetLimits(1, **{name: getattr(listed, name) - 1}))
+
+
+TERMS = {
+    "liquidation": LiquidationTerms(slice_share=500_000, fee=1_000),
+    "funding": FundingTerms(interest=0),
+    "index_max_age": 5 * SECOND,
+    "greedy_deleveraging": True,
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_every_term_can_change_while_positions_are_open(world, replayed, name):
+    opened(world)
+    before, value = world.state.markets[1], TERMS[name]
+    (said,) = world.play(c.SetLimits(1, **{name: value}, who="ada", why="learnt something"))
+    assert (said.who, said.why, getattr(said.limits, name)) == ("ada", "learnt something", value)
+    assert world.state.markets[1] == replace(before, **{name: value})
+    assert world.play(c.ListMarket(before)) == []
+    assert dump(replayed(world.journal)) == dump(load(dump(world.state))) == dump(world.state)
+
+
+def test_a_shorter_age_counts_at_once(world):
+    maker, trader = opened(world)
+    world.now += 6 * SECOND
+    assert traded(world, maker, trader, 1, 1) == "filled"
+    world.play(c.SetLimits(1, index_max_age=5 * SECOND))
+    quotes = c.SetQuotes(maker, 1, ((599_990, 1),), (), world.now + SECOND)
+    assert world.refuse(quotes) == "index_unavailable"
+    world.index(1, 600_000)
+    assert traded(world, maker, trader, 1, 1) == "filled"
+
+
+def test_other_liquidation_terms_count_for_the_next_auction(world):
+    _, trader = opened(world, lots=10_000, deposit=15 * 10**8)
+    world.play(c.SetLimits(1, liquidation=LiquidationTerms(whole_up_to=0, slice_share=300_000)))
+    world.index(1, 590_500)
+    asked = [event.asked for event in world.pass_time(0) if isinstance(event, LiquidationSliced)]
+    assert asked == [3_000]
+    assert world.state.liquidations[trader].step == ""

@@ -10,8 +10,12 @@ from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
 from core.liquidation import LiquidationTerms
+from core.position import trade
 from core.quantities import SECOND
+from core.validity import Validity
 from matcher import commands as c
+from matcher.decide import decide
+from matcher.decide_liquidation import start, step_due
 from matcher.retrace import retrace
 
 INDEX = 600_000
@@ -133,3 +137,120 @@ def test_a_record_left_out_is_seen(new_world):
 
 def test_a_number_that_there_is_not_has_no_steps(new_world):
     assert retrace(numbered(new_world().journal), 1) == []
+
+
+def two_below(world):
+    """Two longs, the first riskier, both below their maintenance requirement and nobody begun with."""
+    world.play(c.CreditDeposit(INSURANCE, 10**12, "fund"))
+    maker = world.agent(1, 10**13)
+    agents = [world.agent(2, 10**9), world.agent(3, 2 * 10**9)]
+    for agent in agents:
+        world.quotes(maker, [], [(INDEX, 8_000)])
+        world.request(agent, "open", 1, 8_000, INDEX)
+    world.play(c.CancelAll(maker))
+    world.now += SECOND
+    world.index(1, INDEX * 95 // 100)
+    return agents
+
+
+def liquidated(world, account):
+    """The whole liquidation of an account as the rules have it, whoever's turn it is; its number."""
+    world.record(*start(world.state, world.state.accounts[account], world.now))
+    while going := world.state.liquidations.get(account):
+        world.record(*step_due(world.state, world.state.accounts[account], going, world.now))
+    return world.state.last_liquidation
+
+
+def test_an_account_liquidated_before_a_riskier_one_is_seen(world):
+    riskier, other = two_below(world)
+    numbers = [liquidated(world, account) for account in (other, riskier)]
+    first, second = (
+        [step.differences for step in retrace(numbered(world.journal), number)] for number in numbers
+    )
+    said = f"order: riskier accounts were to be begun with before: {riskier}"
+    assert first == [[said], [said], []]
+    assert not any(second)
+
+
+@pytest.mark.parametrize("later", [4 * SECOND, 6 * SECOND])
+def test_a_liquidation_that_begins_too_late_is_seen(world, later):
+    riskier, _ = two_below(world)
+    since = len(world.journal)
+    world.now += later
+    world.index(1, INDEX * 95 // 100 - 1)
+    started, *others = retrace(numbered(world.journal), liquidated(world, riskier))
+    late = [f"late: it was due since record {since}, for 6 s"] if later > 5 * SECOND else []
+    assert started.differences == late
+    assert not any(step.differences for step in others)
+
+
+def test_a_step_that_comes_too_late_is_seen(world):
+    riskier, _ = two_below(world)
+    account = world.state.accounts[riskier]
+    world.record(*start(world.state, account, world.now))
+    since = len(world.journal)
+    world.now += 60 * SECOND
+    world.record(*step_due(world.state, account, world.state.liquidations[riskier], world.now))
+    steps = retrace(numbered(world.journal), 1)
+    assert [step.differences for step in steps] == [[], [f"late: it was due since record {since}, for 60 s"]]
+
+
+@pytest.mark.parametrize("waits", ["price", "process"])
+def test_who_waits_for_a_price_or_for_the_process_is_not_late(world, waits):
+    riskier, _ = two_below(world)
+    if waits == "price":
+        world.index(1, INDEX, validity=Validity.UNAVAILABLE)
+    world.now += 3_600 * SECOND
+    if waits == "price":
+        world.index(1, INDEX * 95 // 100)
+    else:
+        world.play(c.StartEpoch())
+    steps = retrace(numbered(world.journal), liquidated(world, riskier))
+    assert [step.differences for step in steps] == [[]] * len(steps)
+
+
+def died_in_an_auction(world, price, lots):
+    """An account whose auction sold so many lots at `price`, all else in order; the process died before the auction's record."""
+    world.play(c.ListMarket(replace(world.state.markets[1], liquidation=SLICED)))
+    maker, agent = world.agent(1, 10**13), world.agent(2, 15 * 10**8)
+    world.quotes(maker, [], [(INDEX, 10_000)])
+    world.request(agent, "open", 1, 10_000, INDEX)
+    world.play(c.CancelAll(maker))
+    world.now += SECOND
+    world.index(1, 590_500)
+    assert isinstance(world.play(c.Advance())[0], le.LiquidationStarted)
+    world.quotes(maker, [(590_500, 2_000)], [])
+    filled = next(
+        event for event in decide(world.state, c.Advance(), world.now) if isinstance(event, e.Filled)
+    )
+    value = price * world.state.markets[1].value_per_tick_lot
+    sold, bought = (world.state.accounts[id].positions[1] for id in (agent, maker))
+    _, taker_cost, taker_realized = trade(sold.size, sold.cost, -lots, value)
+    _, maker_cost, maker_realized = trade(bought.size, bought.cost, lots, value)
+    world.record(
+        replace(
+            filled,
+            price=price,
+            size=lots,
+            taker_cost=taker_cost,
+            taker_realized=taker_realized,
+            maker_cost=maker_cost,
+            maker_realized=maker_realized,
+        )
+    )
+    world.play(c.StartEpoch())
+    world.index(1, INDEX)
+    while world.state.liquidations:
+        world.play(c.Advance())
+    return [step for step in retrace(numbered(world.journal), 1) if step.differences]
+
+
+def test_fills_of_an_auction_that_died_before_its_record_are_bounded(new_world):
+    assert died_in_an_auction(new_world(), 590_500, 2_000) == []
+    assert died_in_an_auction(new_world(), 590_400, 1_000) == []
+    (far,) = died_in_an_auction(new_world(), 585_000, 2_000)
+    assert isinstance(far.record, e.Filled)
+    assert any("price: recorded 585000, the limit was 5" in said for said in far.differences)
+    (many,) = died_in_an_auction(new_world(), 590_500, 2_001)
+    assert isinstance(many.record, le.LiquidationSliced)
+    assert many.differences == ["no auction that was due asked for 2001 lots or more"]

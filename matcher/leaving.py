@@ -1,0 +1,51 @@
+"""What may leave an account now: by a withdrawal, and from a sub-account by a transfer to its parent. Changes nothing."""
+
+from core.validity import Action
+from matcher.gates import debt_gate, withdrawals_gated
+from matcher.limits import WITHDRAWALS_OPEN_MAX
+from matcher.rejections import BEING_LIQUIDATED, Code, Rejection
+from matcher.state import Account, Exchange
+from matcher.trust import untrusted
+
+
+def withdrawal_stopped(state: Exchange, account: Account, at: int) -> Rejection | None:
+    """Why no withdrawal of the account's is reserved at `at`, however small; None when its margin alone decides.
+
+    Margin is only as good as its marks: while the index of a market that the account holds is not believed for it, nothing leaves. Nor
+    does anything while some account is below zero: its debt may yet have to be shared.
+    """
+    if account.id in state.liquidations:
+        return BEING_LIQUIDATED
+    if account.withdrawals_open >= WITHDRAWALS_OPEN_MAX:
+        return Rejection(
+            Code.TOO_MANY_WITHDRAWALS_OPEN,
+            f"The account has {WITHDRAWALS_OPEN_MAX} withdrawals that are not closed yet.",
+        )
+    gated = withdrawals_gated(state)
+    if gated:
+        return Rejection(Code.WITHDRAWALS_GATED, gated)
+    return untrusted(state, account.positions, Action.MARGIN, at)
+
+
+def transfer_stopped(state: Exchange, giver: Account, at: int) -> Rejection | None:
+    """Why the account gives nothing to its parent or to a sub-account at `at`; None when its margin alone decides.
+
+    While some account is below zero, whoever holds positions gives nothing: what was gained with them may have to be shared.
+    """
+    if giver.id in state.liquidations:
+        return BEING_LIQUIDATED
+    if giver.positions and (gated := debt_gate(state)):
+        return Rejection(Code.WITHDRAWALS_GATED, f"Who holds positions gives nothing now. {gated}")
+    return untrusted(state, giver.positions, Action.MARGIN, at)
+
+
+def stopped(state: Exchange, account: Account, at: int) -> Rejection | None:
+    """Why nothing leaves the account: of a sub-account to its parent, of any other to its owner's wallet."""
+    why = withdrawal_stopped if account.parent is None else transfer_stopped
+    return why(state, account, at)
+
+
+def free(state: Exchange, account: Account) -> int:
+    """Micro-USDC that margin leaves free, and the chain holds for an account that withdraws; never negative."""
+    margin = state.margin_of(account).withdrawable
+    return margin if account.parent is not None else min(margin, max(0, account.settled))
