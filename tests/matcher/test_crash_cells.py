@@ -5,7 +5,7 @@ more, before or after the engine itself was killed, and the state is the same to
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import base58
@@ -16,6 +16,7 @@ from core.batches import BatchStatus
 from core.events import Event
 from core.funding_events import FundingSettled
 from core.market import DEFAULT_MARKETS
+from core.operator_events import SettlementHeld
 from core.quantities import SECOND
 from matcher import commands as c
 from matcher.engine import Engine
@@ -93,10 +94,23 @@ class Exchange:
         return outcome
 
     def kill(self) -> None:
-        """Without the farewell of `close`; what was answered is on disk."""
-        self.engine._journal.close()
-        os.close(self.engine._lock)
+        """It dies, and another one starts on its journal."""
+        self.end()
         self.engine = Engine(self.directory, self.clock)
+
+    def end(self) -> None:
+        """Without the farewell of `close`, and without a timer that would outlive the process; what was answered is on disk."""
+        if self.engine._timer is not None:
+            self.engine._timer.cancel()
+        self.engine._journal.close()
+        self.engine._snapshots.close()
+        os.close(self.engine._lock)
+
+    async def wait(self, nanos: int) -> None:
+        """Let time pass, and whatever falls due in it happen."""
+        self.clock.now += nanos
+        while await self.done(c.Advance()):
+            pass
 
     def hash(self) -> bytes:
         return state_hash(self.engine.state)
@@ -106,13 +120,17 @@ Exchanges = Callable[[str], Awaitable[Exchange]]
 
 
 @pytest.fixture
-async def exchange(tmp_path: Path) -> Exchanges:
-    async def begun(step: str) -> Exchange:
-        exchange = Exchange(tmp_path)
-        await exchange.begin(step)
-        return exchange
+async def exchange(tmp_path: Path) -> AsyncIterator[Exchanges]:
+    started: list[Exchange] = []
 
-    return begun
+    async def begun(step: str) -> Exchange:
+        started.append(Exchange(tmp_path))
+        await started[-1].begin(step)
+        return started[-1]
+
+    yield begun
+    for one in started:
+        one.end()
 
 
 def steps(*faults: str) -> pytest.MarkDecorator:
@@ -132,8 +150,11 @@ def once(exchange: Exchange, first: Outcome, second: Outcome, before: bytes) -> 
     """The second try got the first one's events and changed nothing."""
     assert isinstance(first, list)
     assert first
-    assert isinstance(second, Repeated), second
-    assert list(map(kept, second.events)) == list(map(kept, first))
+    if any(isinstance(event, SettlementHeld) for event in first):
+        assert second == []  # It is held already: there is nothing to tell again.
+    else:
+        assert isinstance(second, Repeated), second
+        assert list(map(kept, second.events)) == list(map(kept, first))
     assert all(event.payments for event in first if isinstance(event, FundingSettled))
     assert exchange.hash() == before
     assert conserved(exchange.engine.state)
@@ -170,6 +191,6 @@ async def test_it_is_told_twice(exchange: Exchanges, step: str) -> None:
 async def test_it_is_told_again_an_hour_later(exchange: Exchanges, step: str) -> None:
     at = await exchange(step)
     first = await at.done(COMMANDS[step])
+    await at.wait(HOUR)
     before = at.hash()
-    at.clock.now += HOUR
     once(at, first, await at.done(COMMANDS[step]), before)
