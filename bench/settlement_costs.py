@@ -211,7 +211,8 @@ made up: partners at random, up to {GAIN_MAX:,} micro-USDC each. **Batch**: all 
 by pages of {SLOTS_PER_PAGE} slots, sealed. **Alone**: the same kind of fills, each opened, settled and sealed by itself through the
 same program; {ALONE} of them are settled and the mean is given, for what one costs does not depend on how many there are. Two
 accounts are on one page or on two, so that a fill alone is three or four transactions. Priority fees are zero in both; bytes are those
-of whole transactions; larger deltas take more of them, and up to 195 units. A program made for one trade at a time would need one transaction, so a third or a quarter of these lamports."""
+of whole transactions; larger deltas take more of them, and up to 195 units.
+A program made for one trade at a time would need one transaction, so a third or a quarter of these lamports."""
     return "\n\n".join(("## Cost of settlement on chain", about, table(HEADS, (row.cells() for row in rows))))
 
 
