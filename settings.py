@@ -4,7 +4,7 @@ Each field is an environment variable of the same name in capitals (`PERPDEX_DAT
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,6 +31,10 @@ class Settings(BaseSettings):
     temporal_address: str = Field("", description="host:port of the Temporal frontend.")
     temporal_namespace: str = Field("default", description="Temporal namespace of all workflows.")
     solana_rpc_url: str = Field("", description="JSON-RPC of the Solana cluster.")
+    solana_cluster: Literal["", "devnet", "mainnet"] = Field(
+        "",
+        description="Public cluster that SOLANA_RPC_URL must lead to, devnet or mainnet; empty for any other chain.",
+    )
     api_url: str = Field("http://127.0.0.1:8080", description="Base address of the API, for the worker.")
     operator_token: str = Field("", description="Bearer token of the operator door; made at first start.")
     operator_key: str = Field(

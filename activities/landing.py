@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from chain.escrow import EscrowClient
 from chain.rpc import CONFIRMED
-from chain.send import Expired, Failed, Fate, Landed, Refused, send_until
+from chain.send import POLL_S, Expired, Failed, Fate, Landed, Refused, send_until
 from chain.signers.interface import SigningFailed
 from chain.transactions import SignedTransaction
 from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submission
@@ -63,7 +63,7 @@ class Lander:
                 pending = await self.keep(reference, await by_code(build(self.fee(tried))))
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    fate = await self.decide(pending, commitment, sent_before=sent_before)
+                    fate = await self.decide(pending, commitment, done, sent_before=sent_before)
             except TimeoutError:
                 raise ApplicationError(
                     f"{reference}: {pending.signature} is not {commitment} yet; sent for the {len(tried) or 1}. time",
@@ -74,10 +74,19 @@ class Lander:
             if isinstance(fate, Failed | Refused) and not await done():
                 raise ApplicationError(f"{reference}: {fate.logs}", type=f"escrow_{fate.code}")
 
-    async def decide(self, pending: Submission, commitment: str, *, sent_before: bool) -> Fate:
-        """Send stored bytes until the chain decides; keep the decision and the fee it cost."""
+    async def decide(self, pending: Submission, commitment: str, done: Done, *, sent_before: bool) -> Fate:
+        """Send stored bytes until the chain decides; keep the decision and the fee it cost.
+
+        A node that says of a signature that it landed is believed once the program's own state says so too (`done`): else one
+        untrue answer would leave a step out for ever, or have a withdrawal closed as paid that nobody paid.
+        """
         transaction = SignedTransaction(pending.raw, pending.signature, pending.last_valid_block_height)
-        fate = await send_until(self._escrow.client, transaction, commitment, sent_before=sent_before)
+        while True:
+            fate = await send_until(self._escrow.client, transaction, commitment, sent_before=sent_before)
+            if not isinstance(fate, Landed) or await done():
+                break
+            sent_before = True
+            await asyncio.sleep(POLL_S)
         match fate:
             case Landed():
                 await self._close(pending.signature, LANDED)

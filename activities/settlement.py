@@ -140,7 +140,10 @@ class SettlementActivities:
         """
         async with heartbeats():
             stored = await self._stored(batch)
+            reference = f"batch/{batch}/open"
             if number := await self._number_on_chain(stored.root):
+                # A worker that died as it landed told nobody of its signature and its fee.
+                await self._lander.find_landed(await self._ledger.submissions(reference))
                 return number
 
             async def build(fee: int) -> SignedTransaction:
@@ -158,7 +161,7 @@ class SettlementActivities:
             async def done() -> bool:
                 return await self._number_on_chain(stored.root) > 0
 
-            await self._lander.land(f"batch/{batch}/open", build, done)
+            await self._lander.land(reference, build, done)
             if number := await self._number_on_chain(stored.root):
                 return number
             raise ApplicationError("the node does not show the open batch yet", type="node_behind")

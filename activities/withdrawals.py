@@ -210,7 +210,11 @@ class WithdrawalActivities:
                 if any(one.signature == signed.signature for one in tried):
                     return PaymentOutcome(PaymentStatus.EXPIRED)
                 pending = await self._lander.keep(_reference(payment), signed)
-            fate = await self._lander.decide(pending, FINALIZED, sent_before=sent_before)
+
+            async def done() -> bool:
+                return await self._may_be_paid(payment)
+
+            fate = await self._lander.decide(pending, FINALIZED, done, sent_before=sent_before)
             return await self._outcome(payment, fate)
 
     @activity.defn
@@ -282,6 +286,11 @@ class WithdrawalActivities:
         """Whether the slot's last withdrawal, in the final state, is this one: nothing else sets it to this number."""
         place = await self._escrow.view.slot_of(payment.account, FINALIZED)
         return place is not None and place.slot.last_withdrawal == payment.withdrawal
+
+    async def _may_be_paid(self, payment: Payment) -> bool:
+        """Whether the final slot has got to this withdrawal: after a later one it no longer tells."""
+        place = await self._escrow.view.slot_of(payment.account, FINALIZED)
+        return place is not None and place.slot.last_withdrawal >= payment.withdrawal
 
     async def _is_finished(self, account: int, withdrawal: int, sequence: int) -> bool:
         """Whether the journal up to `sequence` has closed the withdrawal: read from the account's own stream."""

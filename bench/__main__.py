@@ -29,6 +29,8 @@ BENCHMARKS: Final = (
     "journal",
     "gateway",
     "settlement",
+    "settlement_costs",
+    "settlement_history",
 )
 PACKAGES: Final = ("uvloop", "picows", "msgspec", "fastapi", "uvicorn", "solders", "temporalio")
 

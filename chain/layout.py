@@ -25,7 +25,7 @@ _ESCROW: Final = struct.Struct(f"<8s32s{_SETTINGS}32s32s10Q2Q2I2Q2I3I4B32s{_SETT
 _PAGE_HEAD: Final = struct.Struct("<8s32s32sQII16s")
 _SLOT: Final = struct.Struct("<32s3Qq8I")
 _TOKEN_AMOUNT_AT: Final = 64
-_TOKEN_ACCOUNT_BYTES: Final = 165
+TOKEN_ACCOUNT_BYTES: Final = 165
 
 
 class LayoutMismatch(Exception):
@@ -249,6 +249,6 @@ def _slot(number: int, fields: tuple[Any, ...]) -> Slot:
 
 def decode_token_amount(data: bytes) -> int:
     """Tokens in an SPL token account, in its smallest unit."""
-    if len(data) != _TOKEN_ACCOUNT_BYTES:
+    if len(data) != TOKEN_ACCOUNT_BYTES:
         raise LayoutMismatch("not a token account")
     return int.from_bytes(data[_TOKEN_AMOUNT_AT : _TOKEN_AMOUNT_AT + 8], "little")

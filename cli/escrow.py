@@ -1,8 +1,9 @@
-"""The escrow on chain: created once for each operator's key."""
+"""The escrow of a development chain: created once for each operator's key, with keys made here."""
 
 from collections.abc import Callable
 from typing import Final
 
+from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
 from chain.keys import KeyFileRefused, KeypairSigner
 from chain.layout import LayoutMismatch
@@ -45,6 +46,12 @@ async def create_escrow(settings: Settings, say: Callable[[str], None]) -> None:
 
 async def _create(settings: Settings, escrow: EscrowClient, operator: Signer) -> None:
     keys = settings.perpdex_data / "keys"
+    cluster = await ClusterView(escrow.client).cluster()
+    if cluster is not None:
+        # Keys made on the fly and floors of millions are for the local chain.
+        raise StackFailed(
+            f"There is no escrow at {escrow.addresses.escrow} on {cluster.name}: create it with `perpdex escrow initialize`."
+        )
     if settings.escrow_admin not in ("", str(operator.pubkey)):
         raise StackFailed(
             f"There is no escrow of {settings.escrow_admin}, and the operator's key is another one: correct ESCROW_ADMIN."

@@ -14,6 +14,7 @@ import uvloop
 
 from cli import operating, reconciling
 from cli.codec import serve_codec
+from cli.custody import escrow as escrow_commands
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
 from cli.explanation import LiquidationUnknown, account_of
 from cli.figures import NotReadable, Reader
@@ -47,6 +48,7 @@ app.command("review")(operating.review)
 app.command("audit")(operating.audit)
 app.add_typer(journal, name="journal")
 app.add_typer(reconciling.settlement, name="settlement")
+app.add_typer(escrow_commands, name="escrow")
 app.command("reconcile")(reconciling.reconcile)
 app.command("statement")(statement)
 explain = typer.Typer(

@@ -25,6 +25,89 @@ settings.load_profile("repeatable")
 _databases = count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-matrix",
+        type=Path,
+        help="write the table in this file anew: cells whose tests all passed, or with --collect-only all that have tests",
+    )
+
+
+FAULTS = ("killed before", "killed after", "reply lost", "duplicate", "delayed", "chain pauses", "RPC lies")
+TELLS, SENDS, READS, STARTS = "tells the engine", "sends a transaction", "reads the chain", "starts workflows"
+STEPS = {
+    "cut_batch": ("settlement", TELLS),
+    "open_batch": ("settlement", SENDS),
+    "settle_page": ("settlement", SENDS),
+    "seal_batch": ("settlement", SENDS),
+    "publish_status": ("settlement", TELLS),
+    "reconcile: hold": ("settlement, reconciliation", TELLS),
+    "reserve": ("withdrawal", TELLS),
+    "pay": ("withdrawal", SENDS),
+    "finish: look": ("withdrawal", READS),
+    "finish: tell": ("withdrawal", TELLS),
+    "take_up_withdrawals": ("deposits", STARTS),
+    "watch_deposits: read": ("deposits", READS),
+    "watch_deposits: credit": ("deposits", TELLS),
+    "watch_unbound: open": ("deposits", SENDS),
+    "watch_unbound: bind": ("deposits", TELLS),
+    "pay_hour": ("funding", TELLS),
+    "review_accounts": ("liquidation sweep", TELLS),
+    "sell_inventory": ("liquidation sweep", TELLS),
+    "all of a batch": ("settlement", "the whole network, with agents that trade"),
+}
+CANNOT = {TELLS: FAULTS[-2:], STARTS: FAULTS[-2:], READS: FAULTS[:-2]}
+"""Faults that have no meaning for what a step does."""
+BEGIN, END = "<!-- cells -->\n", "<!-- end of cells -->"
+
+
+class CrashMatrix:
+    """Gathers `cell(step, fault)` marks: a cell is shown when every test that has its mark passed."""
+
+    def __init__(self, file: Path, collect_only: bool) -> None:
+        self._file, self._collect_only = file, collect_only
+        self._tests: dict[tuple[str, str], set[str]] = {}
+        self._passed: set[str] = set()
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        for mark in item.iter_markers("cell"):
+            step, fault = mark.args
+            if step not in STEPS or fault not in FAULTS:
+                raise pytest.UsageError(f"{item.nodeid}: the crash matrix has no cell {step} x {fault}")
+            self._tests.setdefault((step, fault), set()).add(item.nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self._passed.add(report.nodeid)
+
+    def pytest_sessionfinish(self) -> None:
+        rows = [
+            "| step | workflow | what it does | " + " | ".join(FAULTS) + " |",
+            "|---|---|---|" + "---|" * len(FAULTS),
+            *(
+                f"| `{step}` | {workflow} | {does} | "
+                + " | ".join(self._cell(step, fault) for fault in FAULTS)
+                + " |"
+                for step, (workflow, does) in STEPS.items()
+            ),
+        ]
+        before, _, rest = self._file.read_text().partition(BEGIN)
+        _, _, after = rest.partition(END)
+        self._file.write_text(before + BEGIN + "\n".join(rows) + "\n" + END + after)
+
+    def _cell(self, step: str, fault: str) -> str:
+        tests = self._tests.get((step, fault), set())
+        if tests and (self._collect_only or tests <= self._passed):
+            return f"shown ({len(tests)})"
+        return "—" if fault in CANNOT.get(STEPS[step][1], ()) else "**not shown**"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    file = config.getoption("--crash-matrix")
+    if file is not None:
+        config.pluginmanager.register(CrashMatrix(file, config.option.collectonly), "crash-matrix")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """PostgreSQL from the wheel, with a migrated database `template` to copy."""

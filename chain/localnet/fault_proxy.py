@@ -26,8 +26,40 @@ class Fault(Enum):
     GARBAGE = "the answer is no JSON, and the node does not hear of it"
     TWICE = "the node gets it twice, the client the second answer"
     SWALLOW = "the node never hears of it, the client is told that all is well"
+    LIE = "an untrue answer in good form: see `UNTRUE`"
 
 
+FAR_AHEAD: Final = 10**12
+
+
+def _landed(answer: Any) -> None:
+    """Every signature that was asked for has landed and is final."""
+    told = {
+        "slot": answer["result"]["context"]["slot"],
+        "confirmations": None,
+        "err": None,
+        "status": {"Ok": None},
+    }
+    told["confirmationStatus"] = "finalized"
+    answer["result"]["value"] = [told for _ in answer["result"]["value"]]
+
+
+def _late(answer: Any) -> None:
+    """The chain is past every height that bytes were signed for."""
+    answer["result"]["blockHeight"] = FAR_AHEAD
+
+
+def _missing(answer: Any) -> None:
+    """There are no such accounts."""
+    answer["result"]["value"] = [None for _ in answer["result"]["value"]]
+
+
+UNTRUE: Final[dict[str, Callable[[Any], None]]] = {
+    "getSignatureStatuses": _landed,
+    "getEpochInfo": _late,
+    "getMultipleAccounts": _missing,
+}
+"""What a lie about a method says; about others there is none."""
 STATUS: Final[dict[Fault | None, int]] = {Fault.SERVER_ERROR: 500, Fault.LIMITED: 429}
 
 
@@ -124,6 +156,10 @@ class FaultProxy:
             case Fault.TWICE:
                 await self._forward(body)
         answer = await self._forward(body)
+        if fault is Fault.LIE:
+            told = json.loads(answer)
+            UNTRUE[call["method"]](told)
+            return json.dumps(told).encode()
         return None if fault is Fault.LOSE_ANSWER else answer
 
     async def _forward(self, body: bytes) -> bytes:

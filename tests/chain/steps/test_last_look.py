@@ -54,6 +54,7 @@ async def payer(world: Any, ledger: Any, withdrawals: Any, door_server: Any) -> 
     return Payer(world, ledger, withdrawals, door_server, owner)
 
 
+@pytest.mark.cell("finish: look", "RPC lies")
 async def test_what_landed_though_a_node_called_it_expired_is_paid(payer: Payer) -> None:
     signed = await payer.signed(7, EXPIRED)
     await payer.land(signed)

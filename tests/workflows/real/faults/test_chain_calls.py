@@ -36,6 +36,8 @@ async def test_agents_trade_and_everything_is_settled(network, agree):
     assert any(len(batch.pages) > 1 for batch in network.batches.values())
 
 
+@pytest.mark.cell("all of a batch", "reply lost")
+@pytest.mark.cell("all of a batch", "duplicate")
 async def test_every_call_breaks_in_every_way(network, agree, until):
     for method in CALLS:
         for fault in BROKEN:
@@ -57,6 +59,7 @@ async def test_answers_come_after_the_client_has_given_up(network, agree):
     await agree()
 
 
+@pytest.mark.cell("all of a batch", "delayed")
 async def test_blockhashes_expire_and_new_bytes_pay_more(network, agree, until):
     network.proxy.fail("sendTransaction", Fault.SWALLOW, times=10**6)
     for fault in BROKEN:
@@ -76,6 +79,7 @@ async def test_blockhashes_expire_and_new_bytes_pay_more(network, agree, until):
     assert max(one.lamports for one in tried) > min(one.lamports for one in tried if one.lamports)
 
 
+@pytest.mark.cell("all of a batch", "duplicate")
 async def test_a_worker_freezes_while_it_sends_and_wakes_up_when_another_does_its_work(network, agree, until):
     network.proxy.fail("sendTransaction", Fault.REFUSE, seconds=2)
     sent = network.proxy.calls["sendTransaction"]

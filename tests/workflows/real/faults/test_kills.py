@@ -38,6 +38,7 @@ async def fate(network: Any, signature: str) -> str:
     return next(one.status for one in submissions if one.signature == signature)
 
 
+@pytest.mark.cell("all of a batch", "killed before")
 async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, agree, until):
     signature = await held(network, until, Fault.REFUSE, 1)
     network.worker.kill()
@@ -48,6 +49,7 @@ async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, a
     assert await fate(network, signature) in (LANDED, EXPIRED)
 
 
+@pytest.mark.cell("all of a batch", "killed after")
 async def test_the_worker_dies_between_landing_and_hearing_of_it(network, agree, until):
     signature = await held(network, until, Fault.LOSE_ANSWER, 1)
 
@@ -61,6 +63,8 @@ async def test_the_worker_dies_between_landing_and_hearing_of_it(network, agree,
     assert await fate(network, signature) == LANDED
 
 
+@pytest.mark.cell("all of a batch", "killed before")
+@pytest.mark.cell("all of a batch", "killed after")
 async def test_the_worker_dies_at_any_instant(network, agree, until):
     calls = network.proxy.calls
 
@@ -88,6 +92,7 @@ async def test_temporal_dies_while_a_batch_is_on_its_way(network, agree):
     await agree()
 
 
+@pytest.mark.cell("all of a batch", "chain pauses")
 async def test_the_chain_dies_while_a_batch_is_on_its_way(network, agree):
     for _ in range(2):
         await network.settled()

@@ -100,6 +100,8 @@ async def saver(network: Any, until: Any) -> Saver:
     return saver
 
 
+@pytest.mark.cell("watch_deposits: credit", "killed before")
+@pytest.mark.cell("watch_deposits: credit", "killed after")
 async def test_deposits_are_credited_once_while_worker_and_api_die(network, agree, until, saver):
     other = Saver(network, until)
     await other.register()
@@ -117,6 +119,7 @@ async def test_deposits_are_credited_once_while_worker_and_api_die(network, agre
     assert balances[other.account] == sum(other.moved(Deposited)) == 4 * USDC - 6
 
 
+@pytest.mark.cell("pay", "killed after")
 async def test_a_payment_is_made_once_when_all_die_before_they_hear_that_it_landed(
     network, agree, until, saver
 ):
@@ -143,6 +146,7 @@ async def test_a_payment_is_made_once_when_all_die_before_they_hear_that_it_land
     assert await saver.wallet() == 70 * USDC
 
 
+@pytest.mark.cell("pay", "killed before")
 async def test_a_payment_is_made_once_when_the_worker_dies_before_it_is_sent(network, agree, until, saver):
     await saver.deposit(50 * USDC)
     await saver.credited()

@@ -1,0 +1,62 @@
+"""What the operator pays the network: computed from the transactions that this client builds, to the lamport."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from chain.building import UNITS
+from chain.deltas import SLOTS_PER_PAGE
+from chain.escrow import SETTLE_UNITS, SETTLE_UNITS_PER_DELTA
+from chain.limits import DAY_S
+from chain.transactions import LAMPORTS_PER_SIGNATURE, Budget
+
+OWN_SLOTS: Final = 2
+"""Slots of page 0 that belong to the treasury and the insurance fund."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCost:
+    """Lamports of one batch: `base` for signatures, `priority` for the compute units that are asked for."""
+
+    pages: int
+    base: int
+    priority: int
+
+    @property
+    def lamports(self) -> int:
+        return self.base + self.priority
+
+    def a_day(self, interval_s: int) -> int:
+        """Lamports of a day with a batch every `interval_s` seconds."""
+        return self.lamports * (DAY_S // interval_s)
+
+
+def pages_of(accounts: int) -> int:
+    """Pages that hold the slots of so many agents, rounded up."""
+    return -(-(accounts + OWN_SLOTS) // SLOTS_PER_PAGE)
+
+
+def batch_cost(deltas: list[int], price: int) -> BatchCost:
+    """A batch whose pages have so many deltas each, first tries only, at `price` micro-lamports per compute unit."""
+    units = [UNITS["open_batch"], UNITS["seal_batch"]]
+    units += [SETTLE_UNITS + SETTLE_UNITS_PER_DELTA * count for count in deltas]
+    return BatchCost(
+        len(deltas),
+        LAMPORTS_PER_SIGNATURE * len(units),
+        sum(Budget(each, price).lamports for each in units),
+    )
+
+
+def full_batch(accounts: int, price: int) -> BatchCost:
+    """The dearest batch of so many agents: every slot moves."""
+    slots, pages = accounts + OWN_SLOTS, pages_of(accounts)
+    return batch_cost([min(SLOTS_PER_PAGE, slots - SLOTS_PER_PAGE * page) for page in range(pages)], price)
+
+
+RENT_PER_BYTE: Final = 6_960
+"""Lamports that free a byte of rent for good, on every public cluster; `getMinimumBalanceForRentExemption` has the last word."""
+_RENT_OVERHEAD: Final = 128
+
+
+def rent(size: int) -> int:
+    """Lamports that stay in an account of `size` bytes for as long as it exists."""
+    return (size + _RENT_OVERHEAD) * RENT_PER_BYTE

@@ -1,0 +1,71 @@
+"""What `perpdex escrow` prints: keys, limits and totals of an escrow, and what the operator pays."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from chain.budget import BatchCost, rent
+from chain.building import UNITS
+from chain.layout import ESCROW_BYTES, PAGE_BYTES, TOKEN_ACCOUNT_BYTES, EscrowState
+from chain.limits import Limits, Settings
+from chain.transactions import LAMPORTS_PER_SIGNATURE, Budget
+from cli.cluster_checks import SOL, usdc
+
+Rows = list[tuple[object, ...]]
+
+
+def settings_rows(settings: Settings) -> Rows:
+    return [
+        ("admin", settings.admin),
+        ("operator", settings.operator),
+        ("guardian", settings.guardian),
+        *limits_rows(settings.limits),
+    ]
+
+
+def limits_rows(limits: Limits) -> Rows:
+    return [
+        ("floor an hour", usdc(limits.hour_floor)),
+        ("floor a day", usdc(limits.day_floor)),
+        ("share an hour", f"{limits.hour_share} millionths"),
+        ("share a day", f"{limits.day_share} millionths"),
+        ("exit delay", f"{limits.exit_delay} s"),
+        ("timelock", f"{limits.timelock} s"),
+        ("loss window", f"{limits.loss_window} s"),
+        ("loss limit delay", f"{limits.limit_delay} s"),
+    ]
+
+
+def totals_rows(state: EscrowState) -> Rows:
+    return [
+        ("deposits", usdc(state.deposits)),
+        ("withdrawals", usdc(state.withdrawals)),
+        ("exits", usdc(state.exits)),
+        ("clearing", usdc(state.clearing)),
+        ("sealed batch", state.sealed_batch),
+        ("open batch", state.open_batch or "none"),
+        ("pages", state.pages),
+        ("settlement", "paused" if state.paused else "goes on"),
+    ]
+
+
+def fee_rows(batch: BatchCost, interval: int, price: int) -> Rows:
+    withdrawal = 2 * LAMPORTS_PER_SIGNATURE + Budget(UNITS["withdraw"], price).lamports
+    opened = LAMPORTS_PER_SIGNATURE + Budget(UNITS["open_account"], price).lamports
+    paid = {
+        "once: rent of escrow and vault, kept for ever": rent(ESCROW_BYTES) + rent(TOKEN_ACCOUNT_BYTES),
+        f"once: rent of {batch.pages} pages, back when they close": batch.pages * rent(PAGE_BYTES),
+        "each account that is opened": opened,
+        "each withdrawal": withdrawal,
+        f"each batch of {batch.pages} pages, every slot moves": batch.lamports,
+        f"a day, such a batch every {interval} s": batch.a_day(interval),
+    }
+    return [(what, f"{lamports:,}", f"{lamports / SOL:.6f}") for what, lamports in paid.items()]
+
+
+def print_table(heads: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+    table = Table(*map(str, heads))
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,105 @@
+"""`perpdex escrow` where the upgradeable loader took the program: create, show, check, a sentence for each mistake."""
+
+import pytest
+from solders.keypair import Keypair
+
+from chain.budget import rent
+from chain.cluster import CLUSTERS
+from chain.layout import ESCROW_BYTES, PAGE_BYTES
+from chain.localnet.genesis import PROGRAM_ID
+
+DEVNET = next(cluster for cluster in CLUSTERS if cluster.name == "devnet")
+
+
+def test_an_escrow_is_created_with_its_own_limits_and_everything_belongs_together(operator, chain):
+    admin = operator.made("admin").pubkey
+    chain.fund(admin)
+    code, said = operator.initialize()
+    assert (code, "nothing was sent: repeat with --yes" in said) == (0, True), said
+    code, said = operator.initialize("--yes")
+    assert (code, f"ESCROW_ADMIN={admin}" in said) == (0, True), said
+    chain.fund(operator.key)
+    code, said = operator.run("check", ESCROW_ADMIN=str(admin))
+    assert code == 0, said
+    assert "is this release's" in said
+    assert f"{chain.authority.pubkey()} may replace the program" in said
+    code, said = operator.run("show", ESCROW_ADMIN=str(admin))
+    assert code == 0, said
+    for shown in ("100.000000 USDC", "500.000000 USDC", "10000 millionths", "259200 s", str(operator.key)):
+        assert shown in said
+    code, said = operator.initialize("--yes")
+    assert (code, "already" in said) == (1, True), said
+
+
+def test_after_a_rotation_the_escrow_is_found_by_its_creator_only(operator, chain):
+    admin = operator.made("admin").pubkey
+    chain.fund(admin)
+    assert operator.initialize("--yes")[0] == 0
+    another = operator.made("another").pubkey
+    chain.fund(another)
+    key = {"OPERATOR_KEY": f"file:{operator.directory}/another.json"}
+    code, said = operator.run("check", **key)
+    assert (code, "there is no escrow at" in said, "correct ESCROW_ADMIN" in said) == (1, True, True), said
+    code, said = operator.run("check", ESCROW_ADMIN=str(admin), **key)
+    assert (code, f"the escrow's operator is {operator.key}, OPERATOR_KEY is {another}" in said) == (1, True)
+
+
+def test_nobody_funded_the_keys(operator):
+    code, said = operator.initialize("--yes")
+    assert (code, "has 0.000000000 SOL and needs" in said) == (1, True), said
+    code, said = operator.run("check")
+    assert (code, f"the operator {operator.key} has 0.000000000 SOL" in said) == (1, True), said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ESCROW_PROGRAM", str(Keypair().pubkey()), "no program runs at"),
+        ("ESCROW_MINT", str(Keypair().pubkey()), "no token's mint is at"),
+        ("ESCROW_MINT", "USDC", "are public keys in base58"),
+        ("SOLANA_CLUSTER", "mainnet", "SOLANA_CLUSTER is mainnet: correct SOLANA_RPC_URL"),
+        ("OPERATOR_KEY", "", "there is no operator's key here"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(operator, name, value, sentence):
+    code, said = operator.run("check", **{name: value})
+    assert (code, [line for line in said.splitlines() if sentence in line] != []) == (1, True), said
+    assert "Traceback" not in said
+
+
+def test_a_node_that_does_not_answer_is_not_a_wrong_setting(operator):
+    code, said = operator.run("check", SOLANA_RPC_URL="http://127.0.0.1:1")
+    assert (code, "does not tell" in said) == (2, True), said
+
+
+def test_another_program_is_told_by_its_hash(machine, start):
+    operator = machine(start())
+    code, said = operator.run("check")
+    assert (code, "is not this release's: its hash is" in said) == (1, True), said
+    code, said = operator.initialize("--yes")
+    assert (code, "is not this release's" in said) == (1, True), said
+
+
+def test_on_a_public_cluster_nothing_of_the_local_chain_is_taken(machine, start):
+    operator = machine(start(DEVNET.genesis))
+    code, said = operator.run("check", ESCROW_PROGRAM=str(PROGRAM_ID))
+    assert code == 1
+    assert "the node belongs to devnet: set SOLANA_CLUSTER=devnet" in said
+    assert "whose key is public" in said
+    assert f"ESCROW_MINT must be {DEVNET.usdc}" in said
+
+
+def test_a_guardian_is_not_the_operator(operator):
+    code, said = operator.initialize(f"--guardian={operator.key}", "--yes")
+    assert (code, "guardian must be another key" in " ".join(said.split())) == (2, True), said
+
+
+def test_limits_that_the_program_does_not_take_are_named(operator, chain):
+    chain.fund(operator.made("admin").pubkey)
+    code, said = operator.initialize("--timelock=60", "--yes")
+    assert (code, "did not create the escrow: BadLimits" in said) == (1, True), said
+
+
+def test_rent_is_what_the_node_says(chain):
+    for size in (ESCROW_BYTES, PAGE_BYTES):
+        assert rent(size) == chain.client.get_minimum_balance_for_rent_exemption(size).value
