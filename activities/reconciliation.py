@@ -27,14 +27,17 @@ BETWEEN_TRIES_S: Final = 0.1
 NAMED: Final = 20
 NAMED_IN_WORDS: Final = 3
 CREDIT_PATIENCE: Final = 5
-"""Reads that finalized deposits may take to be credited before that is called trouble."""
+"""Reads that finalized deposits and claims may take to be booked before that is called trouble."""
+PENDING: Final = ("deposits_pending", "claims_pending")
+"""Reasons that are trouble to wait out, not a difference."""
 
 
 @dataclass
 class Reconciliation:
     """The comparison after batch `batch`. Micro-USDC; `why` is a stable code, empty when everything agrees.
 
-    `different` accounts differ; the first `NAMED` of them are in `differences`, all of them in the ledger.
+    `claimed` and `engine_claimed` are what owners took alone, of both sides' withdrawals. `different` accounts differ; the first
+    `NAMED` of them are in `differences`, all of them in the ledger.
     `surplus` is what strangers sent to the vault beyond all balances: it belongs to nobody here and stops nothing.
     """
 
@@ -50,6 +53,8 @@ class Reconciliation:
     reserved: int
     different: int = 0
     differences: list[Difference] = field(default_factory=list)
+    claimed: int = 0
+    engine_claimed: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -79,6 +84,7 @@ REASONS: Final = {
     "withdrawals_differ": "the chain paid out something that the engine neither paid nor reserved, or less than it thinks",
     "accounts_differ": "not all say the same of every account",
     "deposits_pending": "finalized deposits are not credited yet",
+    "claims_pending": "what owners claimed, finally, is not booked yet",
 }
 
 
@@ -96,8 +102,10 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         why = "engine_not_conserved"
     elif engine.deposits > chain.deposits:
         why = "engine_over_credited"
-    elif not 0 <= chain.withdrawals - engine.withdrawals <= engine.reserved:
+    elif engine.claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
         why = "withdrawals_differ"
+    elif engine.claimed < chain.claimed:
+        why = "claims_pending"
     elif engine.deposits < chain.deposits:
         why = "deposits_pending"
     else:
@@ -113,7 +121,14 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         engine_deposits=engine.deposits,
         engine_withdrawals=engine.withdrawals,
         reserved=engine.reserved,
+        claimed=chain.claimed,
+        engine_claimed=engine.claimed,
     )
+
+
+def _paid(side: ChainTotals | EngineState) -> int:
+    """Micro-USDC that left by co-signed withdrawals."""
+    return side.withdrawals - side.claimed
 
 
 class ReconciliationActivities:
@@ -126,24 +141,25 @@ class ReconciliationActivities:
     async def reconcile(self, batch: int) -> Reconciliation:
         """Compare until everything agrees or a difference has stood for `READS` reads; the outcome is kept in the ledger.
 
-        A difference holds settlement, in the engine's journal, until an operator lets it go on. Deposits that were final at the first
-        read and are not credited after `CREDIT_PATIENCE` reads raise ``deposits_pending``: that is trouble to wait out, not a
+        A difference holds settlement, in the engine's journal, until an operator lets it go on. Deposits and claims that were final
+        at the first read and are not booked after `CREDIT_PATIENCE` reads raise one of `PENDING`: that is trouble to wait out, not a
         difference.
         """
-        different = pending = wanted = 0
+        different = pending = 0
+        wanted: tuple[int, int] | None = None
         standing: set[int] | None = None
         while True:
             async with heartbeats():
                 reading = await self._read()
             result = judged(batch, reading)
-            if result.why == "deposits_pending":
-                wanted = wanted or result.deposits
-                if result.engine_deposits >= wanted:
+            if result.why in PENDING:
+                wanted = wanted or (result.deposits, result.claimed)
+                if result.engine_deposits >= wanted[0] and result.engine_claimed >= wanted[1]:
                     # What came in since the first read is on its way; everything before is accounted for.
                     result.why = ""
             if result.balanced:
                 break
-            if result.why == "deposits_pending":
+            if result.why in PENDING:
                 pending += 1
                 if pending >= CREDIT_PATIENCE:
                     raise ApplicationError(result.sentence(), type=result.why)
@@ -195,7 +211,7 @@ def judged(batch: int, reading: Reading) -> Reconciliation:
     result = compare(batch, reading.chain, reading.engine)
     result.different = len(reading.compared.differences)
     result.differences = reading.compared.differences[:NAMED]
-    if result.different and result.why in ("", "deposits_pending"):
+    if result.different and result.why in ("", *PENDING):
         result.why = "accounts_differ"
     return result
 

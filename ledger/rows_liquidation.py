@@ -6,6 +6,7 @@ from typing import Any, Final
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
+from core.exit_events import ExitClaimed
 from core.operator_events import MarketSettled
 from core.postings import postings
 
@@ -13,6 +14,7 @@ Step = tuple[int, int, int, int, str, int, int, int, int, int, int, int, int, in
 
 WHYS: Final[dict[type[e.Event], str]] = {
     e.DepositCredited: "deposit",
+    ExitClaimed: "exit",
     e.FundingSettled: "funding",
     e.Filled: "sale",
     le.LiquidationSliced: "fee",

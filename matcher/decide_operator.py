@@ -10,6 +10,7 @@ from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
 from matcher.gates import withdrawals_gated
+from matcher.leaving import leaving_of
 from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, WITHDRAWALS_OPEN_MAX
 from matcher.marking import mark_updated
 from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
@@ -165,7 +166,8 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     refused = untrusted(state, account.positions, Action.MARGIN, at)
     if refused is not None:
         return refused
-    if command.amount > min(state.margin_of(account).withdrawable, account.settled):
+    withdrawable = state.margin_of(account).withdrawable - leaving_of(state, account)
+    if command.amount > min(withdrawable, account.settled):
         return Rejection(
             Code.WITHDRAWAL_TOO_LARGE,
             "More than the margin leaves free, or than the chain holds for the account yet.",

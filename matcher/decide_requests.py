@@ -13,6 +13,7 @@ from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
 from matcher.exposure import backed, exposure, reducible
 from matcher.fills import Planner, within_band
+from matcher.leaving import leaving_of
 from matcher.limits import (
     KEY_LENGTH_MAX,
     PRICE_MAX,
@@ -207,7 +208,7 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
         and bid * value_per_tick <= value_per_lot
         and (value_per_lot <= ask * value_per_tick or not ask)
     )
-    spare = maker.balance + maker.gain - maker.required
+    spare = maker.balance + maker.gain - maker.required - leaving_of(state, maker)
     if not (plain and spare * MILLION >= mark.most_required(size)):
         code = backed(state, maker, market, (bid, size if bid else 0), (ask, size if ask else 0), at)
         if code is not None:

@@ -5,6 +5,7 @@ from core.subaccount_events import SubAccountOpened, Transferred
 from core.validity import Action
 from matcher import commands as c
 from matcher.gates import debt_gate
+from matcher.leaving import leaving_of
 from matcher.limits import KEY_LENGTH_MAX
 from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Account, Exchange
@@ -70,6 +71,6 @@ def _keeps(state: Exchange, giver: Account, amount: int, at: int) -> Rejection |
     refused = untrusted(state, giver.positions, Action.MARGIN, at)
     if refused is not None:
         return refused
-    if amount > state.margin_of(giver).withdrawable:
+    if amount > state.margin_of(giver).withdrawable - leaving_of(state, giver):
         return Rejection(Code.TRANSFER_TOO_LARGE, "More than the giver's margin leaves free.")
     return None

@@ -8,6 +8,7 @@ from core.account_risk import AccountRisk, RiskMark, account_risk, trade_is_allo
 from core.market import Market
 from core.position import Trade, trade
 from core.quantities import MILLION
+from matcher.leaving import leaving_of
 from matcher.rejections import Code
 from matcher.state import Account, Exchange, net_of_owner
 from matcher.trust import only_gets_out
@@ -27,7 +28,8 @@ class Exposure(msgspec.Struct, gc=False):
 
     `elsewhere` is the initial requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and
     None for an owner of a single account, whose net is its position; `marks` are the exchange's. With `doubted` something else that
-    it holds can not be valued now, so nobody knows what it can afford: its position here may only shrink.
+    it holds can not be valued now, so nobody knows what it can afford: its position here may only shrink. So it may while its margin
+    does not leave free what its owner is `leaving` with.
     """
 
     account: Account
@@ -38,6 +40,7 @@ class Exposure(msgspec.Struct, gc=False):
     net: Net | None
     marks: Mapping[int, RiskMark]
     doubted: bool
+    leaving: int
 
     def refusal(
         self, change: int, value_per_lot: int, fee: int, market: Market, mark: RiskMark
@@ -64,9 +67,9 @@ class Exposure(msgspec.Struct, gc=False):
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
         equity = self.equity + change * (mark.value_per_lot - value_per_lot) - fee
-        return equity >= self.elsewhere + mark.initial_of(after) or self._gets_out(
-            after, equity, market, mark
-        )
+        if equity - self.leaving >= self.elsewhere + mark.initial_of(after):
+            return True
+        return (not self.leaving or self.shrinks(change)) and self._gets_out(after, equity, market, mark)
 
     def _gets_out(self, after: int, equity: int, market: int, mark: RiskMark) -> bool:
         """Whether the account may hold `after` lots with `equity` although that is less than its initial requirement."""
@@ -113,11 +116,19 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
             net = nets[account.owner] = Net(net_of_owner(account, market))
     equity = account.balance + account.gain
     doubted = at > state.values_until and only_gets_out(state, account, market, at)
-    return Exposure(account, size, cost, equity, elsewhere, net, state.marks, doubted)
+    leaving = leaving_of(state, account)
+    return Exposure(account, size, cost, equity, elsewhere, net, state.marks, doubted, leaving)
 
 
-def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm, at: int) -> Code | None:
-    """Why the account could not honour a firm bid, or a firm ask, each by itself; what only reduces its position it always can."""
+def backed(
+    state: Exchange, account: Account, market: int, bid: Firm, ask: Firm, at: int, leaving: int | None = None
+) -> Code | None:
+    """Why the account could not honour a firm bid, or a firm ask, each by itself; what only reduces its position it always can.
+
+    `leaving` is what its owner is about to leave with, where that is not in the state yet.
+    """
+    if leaving is None:
+        leaving = leaving_of(state, account)
     mark = state.marks[market]
     (bid_price, bought), (ask_price, sold) = bid, ask
     value_per_tick = state.markets[market].value_per_tick_lot
@@ -125,13 +136,14 @@ def backed(state: Exchange, account: Account, market: int, bid: Firm, ask: Firm,
     ask_loss = (mark.value_per_lot - ask_price * value_per_tick) * sold
     if account.valued != state.marked:
         state.value(account)
-    free = account.balance + account.gain - account.required
+    free = account.balance + account.gain - account.required - leaving
     # With this much to spare the rule need not be asked.
     spare = free * MILLION - mark.most_required(bought if bought > sold else sold)
     plenty = spare >= 0 and spare >= bid_loss * MILLION and spare >= ask_loss * MILLION
     if plenty and at <= state.values_until:
         return None
     exposed = exposure(state, account, market, {}, at)
+    exposed.leaving = leaving
     for side, (price, lots) in ((1, bid), (-1, ask)):
         if lots <= reducible(exposed.size, side):
             continue

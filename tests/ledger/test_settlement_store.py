@@ -184,8 +184,8 @@ async def test_what_may_never_be_is_refused_by_the_tables(pool, journal, postgre
     await Settlement(pool).store_batch(1, 2, 0, 2, ACCOUNTS, PLANS)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         for statement in (
-            "insert into postings values (9, 0, 16, 16, 5, 'fee')",
-            "insert into postings values (9, 0, 16, 17, 0, 'fee')",
+            "insert into postings values (9, 0, 16, 16, 5, 'fee', 9)",
+            "insert into postings values (9, 0, 16, 17, 0, 'fee', 9)",
             "update fills set side = 0",
             "update fills set size = -1",
             "update batches set root = 'short'",

@@ -131,6 +131,26 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
         st.builds(
             c.FinishWithdrawal, withdrawal=st.integers(0, 9), paid=st.booleans(), signature=st.just("s")
         ),
+        st.builds(
+            c.RequestExit,
+            account=AGENTS,
+            amount=st.sampled_from([0, 10**8, 10**10, 10**12]),
+            exit_at=st.just((now + MINUTE) // SECOND),
+        ),
+        st.builds(c.ReleaseExit, account=AGENTS, claimed=st.sampled_from([0, 0, 10**8])),
+        st.builds(c.ReduceForExit, account=AGENTS, claimed=st.sampled_from([0, 10**8, 10**10])),
+        st.builds(
+            c.ClaimExit,
+            account=AGENTS | st.just(INSURANCE),
+            amount=st.sampled_from([0, 10**8, 10**10]),
+            key=KEYS,
+        ),
+        st.builds(
+            c.TakeUnapplied,
+            batch=st.integers(0, 9),
+            page=st.integers(0, 1),
+            unapplied=st.lists(st.tuples(st.integers(0, 9), AMOUNTS), max_size=3).map(tuple),
+        ),
         st.builds(c.CutSettlement, batch=st.integers(0, 9)),
         st.builds(c.AdvanceBatch, batch=st.integers(0, 9), status=st.sampled_from([*BatchStatus, 9])),
         st.builds(c.SetInsuranceFloor, floor=st.sampled_from([-1, 0, 10**9])),
