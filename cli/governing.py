@@ -1,4 +1,4 @@
-"""`perpdex escrow` and `perpdex settlement abort|carry`: what people do on chain by hand, with preconditions that are checked first."""
+"""`perpdex escrow`, `perpdex settlement abort` and `carry`: what people do on chain by hand, with preconditions checked first."""
 
 import asyncio
 import sys
