@@ -12,6 +12,7 @@ from activities.engine_door import EngineDoor, EngineState
 from activities.heartbeats import heartbeats, pause
 from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
 from chain.escrow import EscrowClient
+from core.quantities import SECOND
 from core.reconciliation import Difference
 from ledger.queries import Queries
 from ledger.settlement import Settlement
@@ -28,6 +29,8 @@ NAMED: Final = 20
 NAMED_IN_WORDS: Final = 3
 CREDIT_PATIENCE: Final = 5
 """Reads that finalized deposits and claims may take to be booked before that is called trouble."""
+STUCK_S: Final = 120
+"""Seconds after which a batch that is not final is an error in the log: eight times what finality takes."""
 PENDING: Final = ("deposits_pending", "claims_pending")
 """Reasons that are trouble to wait out, not a difference."""
 
@@ -145,6 +148,7 @@ class ReconciliationActivities:
         at the first read and are not booked after `CREDIT_PATIENCE` reads raise one of `PENDING`: that is trouble to wait out, not a
         difference.
         """
+        await self._say_how_late()
         different = pending = 0
         wanted: tuple[int, int] | None = None
         standing: set[int] | None = None
@@ -185,6 +189,16 @@ class ReconciliationActivities:
             except LedgerBehind as error:
                 raise ApplicationError(str(error), type="ledger_behind") from None
         raise ApplicationError("the chain has a batch that the ledger does not know", type="other_batch_open")
+
+    async def _say_how_late(self) -> None:
+        """For the alarm about a batch that is stuck: told every minute, whatever the comparison comes to."""
+        waiting = await self._ledger.unfinished_since()
+        late = (time_ns() - waiting[1]) // SECOND if waiting is not None else 0
+        activity.metric_meter().create_gauge(
+            "perpdex_batch_waiting_seconds", "Age of the cut batch that is not final"
+        ).set(max(0, late))
+        if waiting is not None and late >= STUCK_S:
+            activity.logger.error("batch %d is not final after %d s", waiting[0], late)
 
     async def _conclude(self, result: Reconciliation, reading: Reading) -> None:
         every = [asdict(one) for one in reading.compared.differences]

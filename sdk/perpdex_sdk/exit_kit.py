@@ -43,7 +43,8 @@ class ExitKit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OnChain(msgspec.Struct, frozen=True):
     """What the chain holds for the kit's owner, finally, at its slot `seen`; money in micro-USDC.
 
-    Up to `pending` may be claimed from second `exit_at` on; 0: nothing was asked for.
+    Up to `pending` may be claimed from second `exit_at` on; 0: nothing was asked for. `loss_limit` is the one that was set last,
+    whole USDC, 2^32 - 1 for none; a lower one takes effect later.
     """
 
     seen: int
@@ -52,6 +53,7 @@ class OnChain(msgspec.Struct, frozen=True):
     last_batch: int
     pending: int
     exit_at: int
+    loss_limit: int
 
 
 def save(path: Path, kit: ExitKit) -> None:
@@ -94,10 +96,20 @@ async def on_chain(kit: ExitKit, rpc_url: str | None = None) -> OnChain:
     if data[:8] != _PAGE or len(data) < at + _SLOT.size:
         raise NotProven(f"{page} is no page with a slot {kit.place.slot}")
     last_batch = _PAGE_HEAD.unpack_from(data)[3]
-    owner, balance, pending, _, _, number, _, exit_at = _SLOT.unpack_from(data, at)[:8]
+    owner, balance, pending, _, _, number, _, exit_at, limit, _, next_limit, next_at, _ = _SLOT.unpack_from(
+        data, at
+    )
     if (str(Pubkey(owner)), number) != (kit.owner, kit.account):
         raise NotProven(f"slot {kit.place.slot} of {page} is not account {kit.account} of {kit.owner}")
-    return OnChain(found["context"]["slot"], str(page), balance, last_batch, pending, exit_at)
+    return OnChain(
+        found["context"]["slot"],
+        str(page),
+        balance,
+        last_batch,
+        pending,
+        exit_at,
+        next_limit if next_at else limit,
+    )
 
 
 async def proven(kit: ExitKit, rpc_url: str | None = None) -> ProvenBalance:

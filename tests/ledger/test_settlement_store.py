@@ -208,3 +208,14 @@ async def test_reconciliations_are_kept(pool):
         (1, 6, "vault_short"),
         (1, 5, ""),
     ]
+
+
+async def test_a_batch_waits_from_its_cut_until_it_is_final(pool, journal):
+    settlement = Settlement(pool)
+    assert await settlement.unfinished_since() == (1, CUT.at)
+    await settlement.store_batch(1, CUT.at, 0, 2, ACCOUNTS, PLANS)
+    for status in (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED):
+        await settlement.advance(1, status)
+        assert await settlement.unfinished_since() == (1, CUT.at)
+    await settlement.advance(1, BatchStatus.FINAL)
+    assert await settlement.unfinished_since() is None

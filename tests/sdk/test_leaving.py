@@ -18,6 +18,7 @@ from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from perpdex_sdk import ExitFailed, NotProven, exit_kit, leave
 from perpdex_sdk.exit_kit import ExitKit
+from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.own_slot import send, set_loss_limit
 from perpdex_sdk.rest import Escrow, Place
 from perpdex_sdk.rpc import Rpc
@@ -77,12 +78,18 @@ async def test_a_part_is_asked_for_taken_back_and_asked_for_again(owner: Owner) 
     assert asked.pending == 1_000
     # Whoever starts again goes on with what stands.
     assert (await leave.ask(owner.kit, owner.key, owner.url)).pending == 1_000
-    with pytest.raises(ExitFailed, match=leave.NOT_READY):
-        await leave.claim(owner.kit, owner.key, owner.url)
     await leave.take_back(owner.kit, owner.key, owner.url)
     assert (await owner.slot()).exit_at == 0
     left = await leave.leave(owner.kit, owner.key, owner.url, 2_000)
     assert (left.paid, (await owner.slot()).balance) == (2_000, 3_000)
+
+
+@pytest.mark.parametrize("escrow_limits", [DEFAULT_LIMITS])
+async def test_nobody_leaves_before_the_delay_is_over(owner: Owner) -> None:
+    await leave.ask(owner.kit, owner.key, owner.url)
+    with pytest.raises(ExitFailed, match=leave.NOT_READY):
+        await leave.claim(owner.kit, owner.key, owner.url)
+    assert (await owner.slot()).balance == 5_000
 
 
 async def test_a_key_of_somebody_else_signs_nothing(owner: Owner) -> None:
@@ -105,6 +112,20 @@ async def test_an_owner_bounds_what_settlement_may_take(owner: Owner) -> None:
         assert (await owner.slot()).loss_limit is None
     finally:
         await rpc.close()
+
+
+async def test_a_limit_that_stands_is_not_sent_again(owner: Owner) -> None:
+    await bound_losses(owner.kit, owner.key, 9)
+    before = await owner.slot()
+    assert before.next_limit == 9_000_000
+    while (await exit_kit.on_chain(owner.kit, owner.url)).loss_limit != 9:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1.5)
+    await bound_losses(owner.kit, owner.key, 9)
+    # A second one would have begun the delay anew.
+    assert (await owner.slot()).next_limit_at == before.next_limit_at
+    await bound_losses(owner.kit, owner.key, None)
+    assert (await owner.slot()).loss_limit is None
 
 
 async def run(*arguments: str) -> tuple[int | None, str, str]:
