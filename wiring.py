@@ -16,6 +16,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from activities.deposits import DepositActivities
 from activities.engine_door import EngineDoor
+from activities.exits import ExitActivities
 from activities.funding import FundingActivities
 from activities.landing import Lander
 from activities.open_withdrawals import OpenWithdrawalActivities
@@ -170,6 +171,7 @@ class Steps:
     settlement: SettlementActivities
     reconciliation: ReconciliationActivities
     deposits: DepositActivities
+    exits: ExitActivities
     slots: SlotActivities
     withdrawals: WithdrawalActivities
     open_withdrawals: OpenWithdrawalActivities
@@ -196,6 +198,7 @@ async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncI
             settlement=SettlementActivities(door, ledger, queries, escrow, lander, operator),
             reconciliation=ReconciliationActivities(door, ledger, queries, escrow),
             deposits=DepositActivities(door, escrow),
+            exits=ExitActivities(door, escrow),
             slots=SlotActivities(door, escrow, lander, operator),
             withdrawals=WithdrawalActivities(
                 door, ledger, queries, escrow, lander, operator, settings.withdrawal_minimum

@@ -17,6 +17,7 @@ from settings import Settings
 from wiring import Steps, metrics_runtime, temporal_client, worker_steps
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
+from workflows.exits import ExitsWorkflow
 from workflows.funding import FundingHourWorkflow, FundingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
@@ -28,6 +29,7 @@ from workflows.withdrawals import WithdrawalWorkflow
 WORKFLOWS: Final = [
     BatchWorkflow,
     DepositsWorkflow,
+    ExitsWorkflow,
     FundingHourWorkflow,
     FundingWorkflow,
     ReconciliationWorkflow,
@@ -65,6 +67,7 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
             steps.settlement.batch_receipt,
             steps.reconciliation.reconcile,
             steps.deposits.watch_deposits,
+            steps.exits.watch_exits,
             steps.slots.watch_unbound,
             steps.withdrawals.reserve,
             steps.withdrawals.build_message,

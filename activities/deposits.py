@@ -1,4 +1,4 @@
-"""Finalized deposits from the chain into the engine, each once."""
+"""Finalized deposits, and what owners claimed alone, from the chain into the engine, each once."""
 
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -9,10 +9,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats, pause
+from chain.claims import FoundClaim
 from chain.deposits import FoundDeposit
 from chain.escrow import EscrowClient
 from core.accounts import FIRST_AGENT
-from matcher.commands import BindSlot, CreditDeposit
+from matcher.commands import BindSlot, ClaimExit, CreditDeposit
 
 POLL_S: Final = 1.0
 
@@ -21,7 +22,8 @@ POLL_S: Final = 1.0
 class DepositCursor:
     """How far the chain's deposits have been read. `signature` is the last transaction dealt with, empty at the beginning.
 
-    `amount` is micro-USDC. `refused` counts deposits that the engine would not take: reconciliation shows them as a difference.
+    `amount` is micro-USDC. `refused` counts what the engine would not take: reconciliation shows it as a difference. `claimed` is the
+    micro-USDC of claims. `claims`: it has read all of them; a cursor of the time before they were booked reads once from the start.
     """
 
     signature: str = ""
@@ -29,6 +31,8 @@ class DepositCursor:
     amount: int = 0
     refused: int = 0
     last_refused: str = ""
+    claimed: int = 0
+    claims: bool = False
 
 
 class DepositActivities:
@@ -45,6 +49,8 @@ class DepositActivities:
         details = activity.info().heartbeat_details
         if details:
             cursor = DepositCursor(**details[0]) if isinstance(details[0], dict) else details[0]
+        if not cursor.claims:
+            cursor = replace(cursor, signature="", claims=True)
         until = monotonic() + seconds
         while True:
             # A node may take longer over an answer than a dead worker may go unnoticed.
@@ -53,6 +59,9 @@ class DepositActivities:
             for found in scan.deposits:
                 async with heartbeats(cursor):
                     cursor = await self._credit(cursor, found)
+            for claim in scan.claims:
+                async with heartbeats(cursor):
+                    cursor = await self._claim(cursor, claim)
             cursor = replace(cursor, signature=scan.cursor or "")
             if monotonic() >= until:
                 return cursor
@@ -60,15 +69,30 @@ class DepositActivities:
                 return cursor
 
     async def _credit(self, cursor: DepositCursor, found: FoundDeposit) -> DepositCursor:
-        deposit, key = found.deposit, f"{found.signature}:{found.index}"
+        deposit, key = found.deposit, found.key
         try:
             # The slot may have been opened and paid into before its binding was told to the engine.
             if deposit.account >= FIRST_AGENT:
                 await self._door.command(BindSlot(deposit.account, deposit.page, deposit.slot))
-            await self._door.command(CreditDeposit(deposit.account, deposit.amount, key))
+            answer = await self._door.command(CreditDeposit(deposit.account, deposit.amount, key))
         except ApplicationError as error:
             if not error.non_retryable:
                 raise
             activity.logger.error("the engine refuses deposit %s: %s", key, error.message)
             return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} {error.type}")
+        if answer.repeated:
+            return cursor
         return replace(cursor, credited=cursor.credited + 1, amount=cursor.amount + deposit.amount)
+
+    async def _claim(self, cursor: DepositCursor, found: FoundClaim) -> DepositCursor:
+        claim = found.claim
+        if not claim.amount:
+            return cursor
+        try:
+            answer = await self._door.command(ClaimExit(claim.account, claim.amount, found.key))
+        except ApplicationError as error:
+            if not error.non_retryable:
+                raise
+            activity.logger.error("the engine refuses claim %s: %s", found.key, error.message)
+            return replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} {error.type}")
+        return cursor if answer.repeated else replace(cursor, claimed=cursor.claimed + claim.amount)

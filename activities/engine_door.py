@@ -64,7 +64,10 @@ class CutView(msgspec.Struct, frozen=True):
 
 
 class BookedAccount(msgspec.Struct, frozen=True, array_like=True):
-    """An account with a slot, micro-USDC: `settled` is what the chain holds for it once the last cut has landed, of which `delta`."""
+    """An account with a slot, micro-USDC: `settled` is what the chain holds for it once the last cut has landed, of which `delta`.
+
+    `unapplied` is the sum of what batches did not do for it.
+    """
 
     account: int
     owner: str
@@ -73,6 +76,7 @@ class BookedAccount(msgspec.Struct, frozen=True, array_like=True):
     balance: int
     settled: int
     delta: int
+    unapplied: int
 
 
 class BookedWithdrawal(msgspec.Struct, frozen=True):
@@ -81,14 +85,27 @@ class BookedWithdrawal(msgspec.Struct, frozen=True):
     amount: int
 
 
+class BookedExit(msgspec.Struct, frozen=True):
+    """Up to `amount` micro-USDC may be claimed from second `exit_at` on."""
+
+    account: int
+    amount: int
+    exit_at: int
+
+
 class BooksView(msgspec.Struct, frozen=True):
-    """Every account with a slot at journal sequence `seq`; `batch` is the last cut (0: none), `status` how far it was."""
+    """Every account with a slot at journal sequence `seq`; `batch` is the last cut (0: none), `status` how far it was.
+
+    `exits` are the requests to leave that stand, `claimed` is what owners took alone, in micro-USDC.
+    """
 
     seq: int
     batch: int
     status: int
     last_withdrawal: int
     reserved: list[BookedWithdrawal]
+    claimed: int
+    exits: list[BookedExit]
     accounts: list[BookedAccount]
 
 
@@ -143,7 +160,8 @@ class Liquidations(msgspec.Struct, frozen=True):
 
 
 class EngineState(msgspec.Struct, frozen=True):
-    """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out.
+    """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out, of which owners took
+    `claimed` alone; `exits` requests to leave stand.
 
     `settlement_held` says why no batch is cut; empty while they are.
     """
@@ -156,6 +174,8 @@ class EngineState(msgspec.Struct, frozen=True):
     conserved: bool
     positions_zero_sum: bool
     vault_expected: int
+    claimed: int
+    exits: int
     settlement_held: str
 
 

@@ -12,6 +12,7 @@ from activities.engine_door import EngineDoor, EngineState
 from activities.heartbeats import heartbeats, pause
 from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
 from chain.escrow import EscrowClient
+from core.quantities import SECOND
 from core.reconciliation import Difference
 from ledger.queries import Queries
 from ledger.settlement import Settlement
@@ -27,14 +28,19 @@ BETWEEN_TRIES_S: Final = 0.1
 NAMED: Final = 20
 NAMED_IN_WORDS: Final = 3
 CREDIT_PATIENCE: Final = 5
-"""Reads that finalized deposits may take to be credited before that is called trouble."""
+"""Reads that finalized deposits and claims may take to be booked before that is called trouble."""
+STUCK_S: Final = 120
+"""Seconds after which a batch that is not final is an error in the log: eight times what finality takes."""
+PENDING: Final = ("deposits_pending", "claims_pending")
+"""Reasons that are trouble to wait out, not a difference."""
 
 
 @dataclass
 class Reconciliation:
     """The comparison after batch `batch`. Micro-USDC; `why` is a stable code, empty when everything agrees.
 
-    `different` accounts differ; the first `NAMED` of them are in `differences`, all of them in the ledger.
+    `claimed` and `engine_claimed` are what owners took alone, of both sides' withdrawals. `different` accounts differ; the first
+    `NAMED` of them are in `differences`, all of them in the ledger.
     `surplus` is what strangers sent to the vault beyond all balances: it belongs to nobody here and stops nothing.
     """
 
@@ -50,6 +56,8 @@ class Reconciliation:
     reserved: int
     different: int = 0
     differences: list[Difference] = field(default_factory=list)
+    claimed: int = 0
+    engine_claimed: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -79,6 +87,7 @@ REASONS: Final = {
     "withdrawals_differ": "the chain paid out something that the engine neither paid nor reserved, or less than it thinks",
     "accounts_differ": "not all say the same of every account",
     "deposits_pending": "finalized deposits are not credited yet",
+    "claims_pending": "what owners claimed, finally, is not booked yet",
 }
 
 
@@ -96,8 +105,10 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         why = "engine_not_conserved"
     elif engine.deposits > chain.deposits:
         why = "engine_over_credited"
-    elif not 0 <= chain.withdrawals - engine.withdrawals <= engine.reserved:
+    elif engine.claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
         why = "withdrawals_differ"
+    elif engine.claimed < chain.claimed:
+        why = "claims_pending"
     elif engine.deposits < chain.deposits:
         why = "deposits_pending"
     else:
@@ -113,7 +124,14 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         engine_deposits=engine.deposits,
         engine_withdrawals=engine.withdrawals,
         reserved=engine.reserved,
+        claimed=chain.claimed,
+        engine_claimed=engine.claimed,
     )
+
+
+def _paid(side: ChainTotals | EngineState) -> int:
+    """Micro-USDC that left by co-signed withdrawals."""
+    return side.withdrawals - side.claimed
 
 
 class ReconciliationActivities:
@@ -126,24 +144,26 @@ class ReconciliationActivities:
     async def reconcile(self, batch: int) -> Reconciliation:
         """Compare until everything agrees or a difference has stood for `READS` reads; the outcome is kept in the ledger.
 
-        A difference holds settlement, in the engine's journal, until an operator lets it go on. Deposits that were final at the first
-        read and are not credited after `CREDIT_PATIENCE` reads raise ``deposits_pending``: that is trouble to wait out, not a
+        A difference holds settlement, in the engine's journal, until an operator lets it go on. Deposits and claims that were final
+        at the first read and are not booked after `CREDIT_PATIENCE` reads raise one of `PENDING`: that is trouble to wait out, not a
         difference.
         """
-        different = pending = wanted = 0
+        await self._say_how_late()
+        different = pending = 0
+        wanted: tuple[int, int] | None = None
         standing: set[int] | None = None
         while True:
             async with heartbeats():
                 reading = await self._read()
             result = judged(batch, reading)
-            if result.why == "deposits_pending":
-                wanted = wanted or result.deposits
-                if result.engine_deposits >= wanted:
+            if result.why in PENDING:
+                wanted = wanted or (result.deposits, result.claimed)
+                if result.engine_deposits >= wanted[0] and result.engine_claimed >= wanted[1]:
                     # What came in since the first read is on its way; everything before is accounted for.
                     result.why = ""
             if result.balanced:
                 break
-            if result.why == "deposits_pending":
+            if result.why in PENDING:
                 pending += 1
                 if pending >= CREDIT_PATIENCE:
                     raise ApplicationError(result.sentence(), type=result.why)
@@ -170,6 +190,16 @@ class ReconciliationActivities:
                 raise ApplicationError(str(error), type="ledger_behind") from None
         raise ApplicationError("the chain has a batch that the ledger does not know", type="other_batch_open")
 
+    async def _say_how_late(self) -> None:
+        """For the alarm about a batch that is stuck: told every minute, whatever the comparison comes to."""
+        waiting = await self._ledger.unfinished_since()
+        late = (time_ns() - waiting[1]) // SECOND if waiting is not None else 0
+        activity.metric_meter().create_gauge(
+            "perpdex_batch_waiting_seconds", "Age of the cut batch that is not final"
+        ).set(max(0, late))
+        if waiting is not None and late >= STUCK_S:
+            activity.logger.error("batch %d is not final after %d s", waiting[0], late)
+
     async def _conclude(self, result: Reconciliation, reading: Reading) -> None:
         every = [asdict(one) for one in reading.compared.differences]
         await self._ledger.record_reconciliation(
@@ -195,7 +225,7 @@ def judged(batch: int, reading: Reading) -> Reconciliation:
     result = compare(batch, reading.chain, reading.engine)
     result.different = len(reading.compared.differences)
     result.differences = reading.compared.differences[:NAMED]
-    if result.different and result.why in ("", "deposits_pending"):
+    if result.different and result.why in ("", *PENDING):
         result.why = "accounts_differ"
     return result
 

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats
 from activities.landing import Lander
+from activities.shortfalls import tell_unapplied
 from chain.deltas import decode_deltas, encode_deltas
 from chain.escrow import EscrowClient
 from chain.layout import ROOTS_KEPT, EscrowState
@@ -186,7 +187,10 @@ class SettlementActivities:
 
     @activity.defn
     async def seal_batch(self, of: SealOf) -> None:
-        """Seal, and return once that is final: whatever the batch did before then is final too."""
+        """Seal, and return once that is final, and what pages could not do is back in the engine.
+
+        Whatever the batch did before it was sealed is final too.
+        """
         async with heartbeats():
 
             async def build(fee: int) -> SignedTransaction:
@@ -197,6 +201,8 @@ class SettlementActivities:
                 return state is not None and state.sealed_batch >= of.chain_batch
 
             await self._lander.land(f"batch/{of.batch}/seal", build, done, FINALIZED)
+            stored = await self._stored(of.batch)
+            await tell_unapplied(self._door, self._escrow.view, stored, of.chain_batch)
 
     @activity.defn
     async def publish_status(self, of: StatusOf) -> None:

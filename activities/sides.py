@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
+
 from activities.engine_door import BooksView, EngineDoor, EngineState
+from chain.claims import FoundClaim
 from chain.deltas import decode_deltas
 from chain.deposits import FoundDeposit
 from chain.escrow_view import EscrowSnapshot, EscrowView
@@ -36,7 +39,7 @@ class LedgerBehind(Exception):
 class ChainTotals(NamedTuple):
     """One finalized view of the escrow, in micro-USDC; all zero before it exists.
 
-    `deposits` and `withdrawals`, those that owners took alone included, are running totals.
+    `deposits` and `withdrawals`, those that owners took alone (`claimed`) included, are running totals.
     """
 
     vault: int
@@ -44,6 +47,7 @@ class ChainTotals(NamedTuple):
     clearing: int
     deposits: int
     withdrawals: int
+    claimed: int
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,11 @@ class Sides:
             _must_belong_together(chain.state, batch, ledger)
         elif ledger.newest > batch:
             raise MovedOn
+        deposits, claims = await self._on_their_way(chain, state, ledger.seq)
         flight = Flight(
-            await self._deposits(chain, state, ledger.seq),
+            deposits,
             lambda page: final or (ledger.batch == batch and _landed(chain, ledger.root, page)),
+            claims,
         )
         ours = _engine_books(engine) if engine is not None else None
         theirs = _ledger_books(ledger, engine, batch)
@@ -120,27 +126,34 @@ class Sides:
         except TimeoutError:
             raise LedgerBehind(f"the ledger has not got to journal sequence {seq}") from None
 
-    async def _deposits(
+    async def _on_their_way(
         self, chain: EscrowSnapshot | None, engine: EngineState | None, seq: int
-    ) -> dict[int, int]:
-        """Deposits by account that are in this view of the chain and were not credited by record `seq`."""
-        if chain is None or (engine is not None and engine.deposits == chain.state.deposits):
-            return {}
-        found: list[FoundDeposit] = []
+    ) -> tuple[dict[int, int], dict[int, int]]:
+        """Deposits and claims by account that are in this view of the chain and were not booked by record `seq`."""
+        if chain is None or (
+            engine is not None
+            and (engine.deposits, engine.claimed) == (chain.state.deposits, chain.state.exits)
+        ):
+            return {}, {}
+        found: list[FoundDeposit | FoundClaim] = []
         cursor, complete = await self._scan_from(seq), False
         while not complete:
             scan = await self._view.deposits_since(cursor)
-            found += scan.deposits
+            found += (*scan.deposits, *scan.claims)
             cursor, complete = scan.cursor, scan.complete
-        keys = {f"{one.signature}:{one.index}": one for one in found}
+        keys = {one.key: one for one in found}
         waiting = keys.keys() - await self._queries.credited(list(keys), seq)
         if not waiting:
             self._credited_through = cursor
         coming: dict[int, int] = defaultdict(int)
-        for key in waiting:
-            if keys[key].slot <= chain.slot:
-                coming[keys[key].deposit.account] += keys[key].deposit.amount
-        return coming
+        gone: dict[int, int] = defaultdict(int)
+        for one in (keys[key] for key in waiting):
+            if one.slot <= chain.slot:
+                if isinstance(one, FoundDeposit):
+                    coming[one.deposit.account] += one.deposit.amount
+                else:
+                    gone[one.claim.account] += one.claim.amount
+        return coming, gone
 
     async def _scan_from(self, seq: int) -> str | None:
         """A transaction before which all are credited: that is done in the order of the chain, of one transaction maybe in part."""
@@ -180,7 +193,15 @@ def _slots(chain: EscrowSnapshot | None) -> list[OnChain]:
     if chain is None:
         return []
     return [
-        OnChain(page.index, one.index, one.account, str(one.owner), one.balance, one.last_withdrawal)
+        OnChain(
+            page.index,
+            one.index,
+            one.account,
+            str(one.owner),
+            one.balance,
+            one.last_withdrawal,
+            one.unapplied,
+        )
         for page in chain.pages
         for one in page.slots
     ]
@@ -190,10 +211,7 @@ def _engine_books(engine: BooksView) -> Books:
     reserved: dict[int, list[Reserved]] = defaultdict(list)
     for one in engine.reserved:
         reserved[one.account].append(Reserved(one.withdrawal, one.amount))
-    accounts = {
-        one.account: Booked(one.account, one.owner, one.page, one.slot, one.balance, one.settled, one.delta)
-        for one in engine.accounts
-    }
+    accounts = {one.account: Booked(*msgspec.structs.astuple(one)) for one in engine.accounts}
     return Books(accounts, reserved, engine.last_withdrawal)
 
 
@@ -205,7 +223,7 @@ def _ledger_books(ledger: LedgerBooks, engine: BooksView | None, batch: int) -> 
         for slot, delta in decode_deltas(page.deltas)
     }
     accounts = {
-        one.account: Booked(*one, delta=deltas.get((one.page, one.slot), 0))
+        one.account: Booked(*one[:-1], deltas.get((one.page, one.slot), 0), one.unapplied)
         for one in ledger.accounts.values()
     }
     if engine is not None:
@@ -219,11 +237,12 @@ def _ledger_books(ledger: LedgerBooks, engine: BooksView | None, batch: int) -> 
 
 def _totals(chain: EscrowSnapshot | None) -> ChainTotals:
     if chain is None:
-        return ChainTotals(vault=0, pages_total=0, clearing=0, deposits=0, withdrawals=0)
+        return ChainTotals(vault=0, pages_total=0, clearing=0, deposits=0, withdrawals=0, claimed=0)
     return ChainTotals(
         vault=chain.vault,
         pages_total=sum(page.total for page in chain.pages),
         clearing=chain.state.clearing,
         deposits=chain.state.deposits,
         withdrawals=chain.state.withdrawals + chain.state.exits,
+        claimed=chain.state.exits,
     )

@@ -21,6 +21,7 @@ class _Account(msgspec.Struct, array_like=True, gc=False):
     balance: int
     settled: int
     delta: int
+    unapplied: int
 
 
 class _Reserved(msgspec.Struct, gc=False):
@@ -29,12 +30,20 @@ class _Reserved(msgspec.Struct, gc=False):
     amount: int
 
 
+class _Exit(msgspec.Struct, gc=False):
+    account: int
+    amount: int
+    exit_at: int
+
+
 class _Head(msgspec.Struct):
     seq: int
     batch: int
     status: int
     last_withdrawal: int
     reserved: list[_Reserved]
+    claimed: int
+    exits: list[_Exit]
 
 
 async def encoded(state: Exchange) -> bytes:
@@ -45,7 +54,16 @@ async def encoded(state: Exchange) -> bytes:
     cut = state.cut
     deltas = cut.deltas if cut is not None else {}
     rows = [
-        _Account(one.id, one.owner, one.page, one.slot, one.balance, one.settled, deltas.get(one.id, 0))
+        _Account(
+            one.id,
+            one.owner,
+            one.page,
+            one.slot,
+            one.balance,
+            one.settled,
+            deltas.get(one.id, 0),
+            one.unapplied,
+        )
         for one in state.accounts.values()
         if one.page >= 0
     ]
@@ -58,6 +76,8 @@ async def encoded(state: Exchange) -> bytes:
             reserved=[
                 _Reserved(one.withdrawal, one.account, one.amount) for one in state.withdrawals.values()
             ],
+            claimed=state.claimed,
+            exits=[_Exit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
         )
     )
     slices = []

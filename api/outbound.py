@@ -11,10 +11,11 @@ from core import events as e
 from core.batches import BatchStatus
 from core.debt_events import DebtCovered, came_to
 from core.events import Event
+from core.exit_events import ExitClaimed, ExitReleased, ExitRequested
 from core.funding import HOUR
 from core.funding_events import paid_by
 from core.operator_events import MarketSettled, end_of
-from core.quantities import decimal_from_units
+from core.quantities import SECOND, decimal_from_units
 from core.rates import RATE_UNIT
 from core.subaccount_events import SubAccountOpened, Transferred
 from matcher.state import Account, Exchange
@@ -201,6 +202,17 @@ class Outbound:
             amount=usdc(came_to(event, account)),
         )
 
+    def _exit(
+        self, account: int, head: tuple[int, int, int], event: ExitRequested | ExitReleased
+    ) -> out.Numbered:
+        status: out.ExitStatus = "requested" if isinstance(event, ExitRequested) else "released"
+        return out.Exit(*head, status, usdc(event.amount), micros(event.exit_at * SECOND), usdc(0), "")
+
+    def _claimed(self, account: int, head: tuple[int, int, int], event: ExitClaimed) -> out.Numbered:
+        given = dict(event.given)
+        taken = given[account] if account in given else event.amount - sum(given.values())
+        return out.Exit(*head, "claimed", usdc(event.amount), 0, usdc(taken), event.key)
+
     def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> out.Numbered:
         return self.closed(event, head)
 
@@ -217,6 +229,9 @@ PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], 
     e.RequestClosed: Outbound._closed,
     e.FundingSettled: Outbound._funding,
     MarketSettled: Outbound._settled,
+    ExitRequested: Outbound._exit,
+    ExitReleased: Outbound._exit,
+    ExitClaimed: Outbound._claimed,
     SubAccountOpened: Outbound._sub_account,
     Transferred: Outbound._transfer,
     DebtCovered: Outbound._covered,

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 SideName = Literal["buy", "sell"]
+ExitStatus = Literal["requested", "released", "claimed"]
 WithdrawalStatus = Literal["reserved", "paid", "released"]
 MarketChange = Literal["status", "limits"]
 
@@ -198,6 +199,18 @@ class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
     status: WithdrawalStatus
     key: str
     signature: str
+
+
+class Exit(Numbered, frozen=True, tag="exit"):
+    """The owner leaves without the operator. `requested`: up to `amount` may be claimed on chain from `exit_at` on (0 when claimed),
+    and stays free until then; `released`: that was taken back; `claimed`: `amount` was paid, of which `taken` left this balance, the
+    rest that of the account or of the sub-accounts that share its slot."""
+
+    status: ExitStatus
+    amount: str
+    exit_at: int
+    taken: str
+    key: str
 
 
 class SubAccountOpened(Numbered, frozen=True, tag="sub_account_opened"):

@@ -221,11 +221,20 @@ class ReservedAnswer(Answer):
     amount: int
 
 
+class ExitAnswer(Answer):
+    """Up to `amount` micro-USDC may be claimed from second `exit_at` of the chain's clock on."""
+
+    account: int
+    amount: int
+    exit_at: int
+
+
 class BooksAnswer(Answer):
     """Every account with a slot at one journal sequence, micro-USDC as integers. `batch` is the last cut (0: none), `status` its own.
 
-    Each account is [account, owner, page, slot, balance, settled, delta]: `settled` is what the chain holds for it once that cut has
-    landed, `delta` what the cut moves.
+    Each account is [account, owner, page, slot, balance, settled, delta, unapplied]: `settled` is what the chain holds for it once
+    that cut has landed, `delta` what the cut moves, `unapplied` what batches did not do for it, in all. `exits` are the requests to
+    leave that stand; `claimed` is what owners took alone.
     """
 
     seq: int
@@ -233,11 +242,13 @@ class BooksAnswer(Answer):
     status: int
     last_withdrawal: int
     reserved: list[ReservedAnswer]
-    accounts: list[tuple[int, str, int, int, int, int, int]]
+    claimed: int
+    exits: list[ExitAnswer]
+    accounts: list[tuple[int, str, int, int, int, int, int, int]]
 
 
 class OperatorStateAnswer(Answer):
-    """Totals in micro-USDC. `vault_expected` is what came in less what the chain paid out."""
+    """Totals in micro-USDC. `vault_expected` is what came in less what the chain paid out, of which owners took `claimed` alone."""
 
     seq: int
     state_hash: str | None = Field(description="Null unless asked for with `hash=true`.")
@@ -248,6 +259,8 @@ class OperatorStateAnswer(Answer):
     conserved: bool
     positions_zero_sum: bool
     vault_expected: int
+    claimed: int
+    exits: int = Field(description="Requests to leave that stand.")
     settlement_held: str = Field(description="Why no batch is cut; empty while they are.")
 
 

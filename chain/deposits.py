@@ -32,6 +32,10 @@ class FoundDeposit:
     slot: int
     deposit: Deposited
 
+    @property
+    def key(self) -> str:
+        return f"{self.signature}:{self.index}"
+
 
 async def deposits_of(
     transaction: Any, signature: str, at: EscrowAddresses, slot_of: SlotReader
@@ -65,6 +69,14 @@ async def _from_instruction(page: Pubkey, owner: Pubkey, data: bytes, slot_of: S
 
 def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubkey, Pubkey, bytes]]:
     """Page, owner and data of every deposit instruction on our escrow, called by whomever, in the order they ran."""
+    for program, keys, data in called(transaction):
+        ours = program == at.program_id and data[:8] == _DEPOSIT
+        if ours and len(data) == _DEPOSIT_BYTES and keys[0] == at.escrow:
+            yield keys[1], keys[2], data
+
+
+def called(transaction: Any) -> Iterator[tuple[Pubkey, list[Pubkey], bytes]]:
+    """Program, accounts and data of every instruction, those that programs called included, in the order they ran."""
     meta = transaction.transaction.meta
     message = transaction.transaction.transaction.message
     loaded = meta.loaded_addresses
@@ -73,6 +85,4 @@ def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubke
     for index, outer in enumerate(message.instructions):
         for call in (outer, *inner.get(index, ())):
             data = call.data if isinstance(call.data, bytes) else base58.b58decode(call.data)
-            ours = keys[call.program_id_index] == at.program_id and data[:8] == _DEPOSIT
-            if ours and len(data) == _DEPOSIT_BYTES and keys[call.accounts[0]] == at.escrow:
-                yield keys[call.accounts[1]], keys[call.accounts[2]], data
+            yield keys[call.program_id_index], [keys[each] for each in call.accounts], data

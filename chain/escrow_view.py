@@ -9,6 +9,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from chain.addresses import EscrowAddresses
+from chain.claims import FoundClaim, claims_of
 from chain.deposits import FoundDeposit, deposits_of
 from chain.layout import EscrowState, Page, Slot, decode_escrow, decode_page, decode_token_amount
 from chain.rpc import CONFIRMED, FINALIZED, ChainUnavailable, ask
@@ -59,7 +60,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DepositScan:
-    """Finalized deposits in chain order. `cursor` is the transaction to go on from, None when there is nothing yet.
+    """Finalized deposits, and what owners claimed alone, each in chain order. `cursor` is the transaction to go on from, None when
+    there is nothing yet.
 
     `complete` is False when there was more than was asked for.
     """
@@ -67,6 +69,7 @@ class DepositScan:
     deposits: tuple[FoundDeposit, ...]
     cursor: str | None
     complete: bool
+    claims: tuple[FoundClaim, ...] = ()
 
 
 class EscrowView:
@@ -149,19 +152,22 @@ class EscrowView:
         return Receipt(signature, found.slot, meta.fee, units, logs, meta.err is None)
 
     async def deposits_since(self, cursor: str | None, limit: int = 200) -> DepositScan:
-        """Finalized deposits after the transaction `cursor`, the oldest first, out of at most `limit` transactions on the vault.
+        """Finalized deposits and claims after the transaction `cursor`, the oldest first, from up to `limit` vault transactions.
 
-        Going on from the returned cursor finds each deposit once.
+        Going on from the returned cursor finds each once.
         """
         signatures = await self._vault_signatures(cursor)
         taken = signatures[:limit]
         found: list[FoundDeposit] = []
+        claims: list[FoundClaim] = []
         for signature in taken:
             transaction = await self._transaction(signature, FINALIZED)
             if transaction is None:
                 raise ChainUnavailable(f"the node lists {signature} but does not have it")
             found.extend(await deposits_of(transaction, signature, self._at, self._slot_at))
-        return DepositScan(tuple(found), taken[-1] if taken else cursor, len(taken) == len(signatures))
+            claims.extend(await claims_of(transaction, signature, self._at, self._slot_at))
+        last = taken[-1] if taken else cursor
+        return DepositScan(tuple(found), last, len(taken) == len(signatures), tuple(claims))
 
     async def _vault_signatures(self, after: str | None) -> list[str]:
         """Successful finalized transactions that name the vault, oldest first. Settlement does not name it."""

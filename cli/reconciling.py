@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.engine_door import UNREACHABLE, EngineDoor
-from activities.reconciliation import REASONS, compare
+from activities.reconciliation import PENDING, REASONS, compare
 from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from activities.sides import LedgerBehind, MovedOn, Reading, Sides
 from chain.layout import LayoutMismatch
@@ -137,7 +137,7 @@ async def _compare(settings: Settings) -> Outcome:
             await asyncio.sleep(BETWEEN_READS_S)
         if any(one.settled is None for one in reading.ledger.accounts.values()):
             missing += ("ledger: it lost the batches before, so it does not say what the chain holds",)
-        return Outcome("" if why == "deposits_pending" else why, reading, missing)
+        return Outcome("" if why in PENDING else why, reading, missing)
     finally:
         await door.close()
         await escrow.client.close()
@@ -169,7 +169,7 @@ def _why(reading: Reading) -> str:
         if reading.engine is not None
         else _own(reading)
     )
-    return "accounts_differ" if why in ("", "deposits_pending") and reading.compared.differences else why
+    return "accounts_differ" if why in ("", *PENDING) and reading.compared.differences else why
 
 
 def _own(reading: Reading) -> str:
@@ -229,7 +229,11 @@ def _table(outcome: Outcome) -> None:
         )
     if told["on_its_way"]:
         console.print("on its way, and therefore no difference:")
-        console.print(_listed(["account", "deposits", "withdrawals", "unlanded"], told["on_its_way"]))
+        console.print(
+            _listed(
+                ["account", "deposits", "withdrawals", "unlanded", "claims", "unapplied"], told["on_its_way"]
+            )
+        )
     for line in told["not_compared"]:
         console.print(f"not compared: {line}")
     if told["settlement_held"]:

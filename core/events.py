@@ -14,6 +14,7 @@ from core.accounts import FIRST_AGENT, INSURANCE
 from core.debt_events import DEBT_RECORDS, DebtCovered
 from core.debt_events import part_of as debt_part
 from core.event import Event as Event
+from core.exit_events import EXIT_RECORDS, ExitClaimed, ExitReleased, ExitRequested
 from core.funding_events import FUNDING_RECORDS, part_of
 from core.funding_events import FundingSettled as FundingSettled
 from core.funding_events import HourEnded as HourEnded
@@ -339,6 +340,7 @@ DURABLE: Final = (
     | OPERATOR_RECORDS
     | SUB_ACCOUNT_RECORDS
     | DEBT_RECORDS
+    | EXIT_RECORDS
 )
 """Union of the event types that are journal records."""
 
@@ -361,6 +363,8 @@ _OF_ONE_ACCOUNT: Final = frozenset(
         TakenOver,
         LiquidationEnded,
         MarginWarned,
+        ExitRequested,
+        ExitReleased,
     }
 )
 
@@ -389,6 +393,8 @@ def concerns(event: Event) -> tuple[int, ...]:
     if kind is MarketSettled:
         # The insurance fund's part is nobody's private matter.
         return tuple(end.account for end in event.positions if end.account >= FIRST_AGENT)  # type: ignore[attr-defined]
+    if kind is ExitClaimed:
+        return (event.account, *(account for account, _ in event.given))  # type: ignore[attr-defined]
     if kind is Transferred:
         return event.giver, event.receiver  # type: ignore[attr-defined]
     if kind is SubAccountOpened:

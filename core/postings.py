@@ -14,6 +14,7 @@ from core.events import (
     WithdrawalFinished,
     WithdrawalReserved,
 )
+from core.exit_events import ExitClaimed
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from core.operator_events import MarketSettled
 from core.subaccount_events import Transferred
@@ -28,6 +29,8 @@ class Why(StrEnum):
     DEPOSIT = "deposit"
     WITHDRAWAL = "withdrawal"
     RELEASE = "release"
+    EXIT = "exit"
+    """Claimed from the escrow by the owner alone."""
     REALIZED = "realized"
     FEE = "fee"
     FUNDING = "funding"
@@ -58,6 +61,10 @@ def postings(event: Event) -> list[Posting]:
             return [Posting(RESERVED, OUTSIDE, amount, Why.WITHDRAWAL)]
         case WithdrawalFinished(account=account, amount=amount):
             return [Posting(RESERVED, account, amount, Why.RELEASE)]
+        case ExitClaimed(account=account, amount=amount, given=given):
+            # Sub-accounts have no slot: what the chain pays leaves their parent.
+            moved = [Posting(sub, account, part, Why.TRANSFER) for sub, part in given]
+            return [*moved, Posting(account, OUTSIDE, amount, Why.EXIT)]
         case Filled() as fill:
             moved = [
                 Posting(CLEARING, fill.taker, fill.taker_realized, Why.REALIZED),

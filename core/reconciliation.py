@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 
 class OnChain(NamedTuple):
-    """A used slot, micro-USDC; `last_withdrawal` is the number of the last co-signed withdrawal that it paid."""
+    """A used slot, micro-USDC; `last_withdrawal` is the number of the last co-signed withdrawal that it paid.
+
+    `unapplied` is the sum of what batches could not take from it (below 0) or held back (above 0).
+    """
 
     page: int
     slot: int
@@ -21,6 +24,7 @@ class OnChain(NamedTuple):
     owner: str
     balance: int
     last_withdrawal: int
+    unapplied: int = 0
 
 
 class Reserved(NamedTuple):
@@ -33,8 +37,8 @@ class Reserved(NamedTuple):
 class Booked(NamedTuple):
     """What one of the books says of an account with a slot, micro-USDC.
 
-    `settled` is what the chain holds for it once the last cut has landed and its reserved withdrawals are paid, None where these books
-    no longer know; `delta` is what that cut moves. `owner` is empty where the books do not know it.
+    `settled` is what the chain holds for it once the last cut has landed, as far as `unapplied` tells, and its reserved withdrawals
+    are paid, None where these books no longer know; `delta` is what that cut moves. `owner` is empty where the books do not know it.
     """
 
     account: int
@@ -44,6 +48,7 @@ class Booked(NamedTuple):
     balance: int
     settled: int | None
     delta: int
+    unapplied: int = 0
 
 
 class Books(NamedTuple):
@@ -94,13 +99,16 @@ class OnItsWay:
     """What explains why an account's slot does not hold what the books have settled, in micro-USDC.
 
     `deposits` are final and not credited, `withdrawals` reserved and not paid, `unlanded` is minus the delta of a cut that the page
-    has not taken: the slot holds their sum more than `Booked.settled`.
+    has not taken, `claims` minus what its owner claimed alone and is not booked, `unapplied` what a page did not do and is not booked:
+    the slot holds their sum more than `Booked.settled`.
     """
 
     account: int
     deposits: int
     withdrawals: int
     unlanded: int
+    claims: int = 0
+    unapplied: int = 0
 
 
 @dataclass
@@ -115,10 +123,11 @@ class Compared:
 
 @dataclass(frozen=True)
 class Flight:
-    """Deposits on their way by account, and whether a page has taken the last cut."""
+    """Deposits on their way by account, whether a page has taken the last cut, and claims that are final and not booked by account."""
 
     deposits: Mapping[int, int]
     landed: Callable[[int], bool]
+    claims: Mapping[int, int] = field(default_factory=dict)
 
 
 def compare(slots: Sequence[OnChain], flight: Flight, engine: Books | None, ledger: Books | None) -> Compared:
@@ -174,26 +183,27 @@ class _Said(NamedTuple):
     booked: Booked | None
     amount: int | None
     placed: bool
-    way: tuple[int, int, int]
+    way: tuple[int, int, int, int, int]
 
 
 def _said(books: Books | None, account: int, slot: OnChain | None, flight: Flight) -> _Said | None:
     if books is None:
         return None
-    coming = flight.deposits.get(account, 0)
+    coming, claimed = flight.deposits.get(account, 0), flight.claims.get(account, 0)
     booked = books.accounts.get(account)
     if booked is None:
         # A slot is opened, and may be paid into, before the books hear of it.
-        return _Said(None, coming, True, (coming, 0, 0))
+        return _Said(None, coming - claimed, True, (coming, 0, 0, -claimed, 0))
     if slot is None:
-        return _Said(booked, booked.settled, not booked.settled, (0, 0, 0))
+        return _Said(booked, booked.settled, not booked.settled, (0, 0, 0, 0, 0))
     placed = (booked.page, booked.slot) == (slot.page, slot.slot) and booked.owner in ("", slot.owner)
     if booked.settled is None:
-        return _Said(booked, None, placed, (0, 0, 0))
+        return _Said(booked, None, placed, (0, 0, 0, 0, 0))
     unlanded = 0 if flight.landed(booked.page) else booked.delta
-    base = booked.settled - unlanded + coming
+    undone = booked.unapplied - slot.unapplied
+    base = booked.settled - unlanded + coming - claimed + undone
     unpaid = _unpaid(books.reserved.get(account, ()), slot, base)
-    return _Said(booked, base + unpaid, placed, (coming, unpaid, -unlanded))
+    return _Said(booked, base + unpaid, placed, (coming, unpaid, -unlanded, -claimed, undone))
 
 
 def _unpaid(reserved: Sequence[Reserved], slot: OnChain, base: int) -> int:

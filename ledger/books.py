@@ -9,11 +9,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.postings import RESERVED
 from ledger.settled import OWN_SLOTS, settled_at
 from ledger.settlement import StoredPage
-from ledger.tables import agents, balances, batch_pages, batches, cursor, deposits, postings, withdrawals
+from ledger.tables import (
+    agents,
+    balances,
+    batch_pages,
+    batches,
+    cursor,
+    deposits,
+    exit_claims,
+    postings,
+    unapplied_deltas,
+    withdrawals,
+)
 
 
 class LedgerAccount(NamedTuple):
-    """Micro-USDC. `settled` is what the chain holds once the last stored batch has landed, None when the ledger does not know."""
+    """Micro-USDC. `settled` is what the chain holds once the last stored batch has landed, None when the ledger does not know.
+
+    `unapplied` is the sum of what batches did not do for it.
+    """
 
     account: int
     owner: str
@@ -21,6 +35,7 @@ class LedgerAccount(NamedTuple):
     slot: int
     balance: int
     settled: int | None
+    unapplied: int
 
 
 class LedgerBooks(NamedTuple):
@@ -47,6 +62,7 @@ async def books_at(connection: AsyncConnection, asked: int | None) -> LedgerBook
     seq = last if asked is None else min(asked, last)
     batch, settled = await settled_at(connection, seq)
     held = await _balances(connection, seq)
+    owed = await _unapplied(connection, seq)
     bound = select(agents.c.account, agents.c.owner, agents.c.page, agents.c.slot).where(agents.c.page >= 0)
     places = [(account, "", *place) for place, account in OWN_SLOTS.items()]
     places += [tuple(row) for row in await connection.execute(bound)]
@@ -68,6 +84,7 @@ async def books_at(connection: AsyncConnection, asked: int | None) -> LedgerBook
                 slot,
                 held.get(account, 0),
                 settled.get(account, 0) if settled is not None else None,
+                owed.get(account, 0),
             )
             for account, owner, page, slot in places
         },
@@ -78,15 +95,24 @@ async def books_at(connection: AsyncConnection, asked: int | None) -> LedgerBook
 
 
 async def credited(connection: AsyncConnection, keys: Sequence[str], seq: int) -> set[str]:
-    """Which of these deposits were credited by record `seq`."""
-    wanted = select(deposits.c.key).where(deposits.c.key.in_(keys), deposits.c.seq <= seq)
-    return {row.key for row in await connection.execute(wanted)}
+    """Which of these deposits and claims were booked by record `seq`."""
+    sides = [
+        select(one.c.key).where(one.c.key.in_(keys), one.c.seq <= seq) for one in (deposits, exit_claims)
+    ]
+    return {row.key for row in await connection.execute(union_all(*sides))}
 
 
 async def last_credited(connection: AsyncConnection, seq: int, count: int = 20) -> list[str]:
     """Keys of the last deposits that were credited by record `seq`, the newest first."""
     wanted = select(deposits.c.key).where(deposits.c.seq <= seq).order_by(deposits.c.seq.desc()).limit(count)
     return [row.key for row in await connection.execute(wanted)]
+
+
+async def _unapplied(connection: AsyncConnection, seq: int) -> dict[int, int]:
+    """What batches did not do for each account by record `seq`, in all."""
+    short = unapplied_deltas
+    summed = select(short.c.account, func.sum(short.c.amount)).where(short.c.seq <= seq)
+    return {account: int(sum) for account, sum in await connection.execute(summed.group_by(short.c.account))}
 
 
 async def _balances(connection: AsyncConnection, seq: int) -> dict[int, int]:

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core import events as e
+from core.exit_events import DeltasUnapplied, ExitClaimed
 from core.liquidation_events import (
     Deleveraged,
     LiquidationEnded,
@@ -31,6 +32,7 @@ from ledger.rows_liquidation import insurance_change, steps
 from ledger.tables import (
     account_events,
     deposits,
+    exit_claims,
     fills,
     funding_payments,
     funding_rates,
@@ -39,6 +41,7 @@ from ledger.tables import (
     open_interest_jumps,
     operator_actions,
     requests,
+    unapplied_deltas,
 )
 from ledger.tables import postings as posting_lines
 
@@ -157,6 +160,12 @@ class Rows:
         match event:
             case e.DepositCredited(at=at, account=account, amount=amount, key=key):
                 self._copied[deposits].append((key, seq, at, account, amount))
+            case ExitClaimed(at=at, account=account, amount=amount, key=key):
+                self._copied[exit_claims].append((key, seq, at, account, amount))
+            case DeltasUnapplied(batch=batch, parts=parts):
+                self._copied[unapplied_deltas] += [
+                    (seq, account, batch, change) for account, change, _ in parts
+                ]
             case e.WithdrawalReserved(at=at, withdrawal=number, account=account, amount=amount, key=key):
                 self._merged["withdrawals"].append((number, seq, at, account, amount, key))
             case e.WithdrawalFinished(at=at, withdrawal=number, paid=paid, signature=signature):

@@ -7,6 +7,7 @@ from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
 from core.debt_events import DebtCovered
+from core.exit_events import ExitClaimed
 from core.operator_events import MarketSettled
 from core.postings import postings
 
@@ -14,6 +15,7 @@ Step = tuple[int, int, int, int, str, int, int, int, int, int, int, int, int, in
 
 WHYS: Final[dict[type[e.Event], str]] = {
     e.DepositCredited: "deposit",
+    ExitClaimed: "exit",
     e.FundingSettled: "funding",
     e.Filled: "sale",
     le.LiquidationSliced: "fee",

@@ -16,24 +16,29 @@ from core.accounts import INSURANCE, TREASURY
 from core.pages import PagePlan
 from core.postings import OUTSIDE, RESERVED, Why
 from ledger.batch_roots import AccountAtCut, unpack
-from ledger.tables import agents, batches, cuts, postings
+from ledger.tables import agents, batches, cuts, postings, unapplied_deltas
 
 _OTHERWISE: Final = struct.Struct(">Qq")
 """An account whose settled amount is not its equity: number and micro-USDC."""
 OWN_SLOTS: Final = {(0, 0): TREASURY, (0, 1): INSURANCE}
 """Slots of the exchange's own accounts, which nobody registered."""
-_CUSTODY: Final = (Why.DEPOSIT.value, Why.WITHDRAWAL.value, Why.RELEASE.value)
+_CUSTODY: Final = (Why.DEPOSIT.value, Why.WITHDRAWAL.value, Why.RELEASE.value, Why.EXIT.value)
 
 
 async def moved(connection: AsyncConnection, after_seq: int, seq: int) -> dict[int, int]:
-    """Micro-USDC that came to each account from outside, less what was taken to be withdrawn, in the records (`after_seq`, `seq`]."""
+    """Micro-USDC that came to each account from outside, less what was taken to be withdrawn, in the records (`after_seq`, `seq`].
+
+    Less, too, what batches that had landed by then did not bring.
+    """
     sides = []
     for account, amount in ((postings.c.credit, postings.c.amount), (postings.c.debit, -postings.c.amount)):
         side = select(account.label("account"), amount.label("amount"))
         sides.append(
             side.where(postings.c.seq > after_seq, postings.c.seq <= seq, postings.c.why.in_(_CUSTODY))
         )
-    both = union_all(*sides).subquery()
+    short = unapplied_deltas
+    undone = select(short.c.account, -short.c.amount).where(short.c.seq > after_seq, short.c.seq <= seq)
+    both = union_all(*sides, undone).subquery()
     summed = select(both.c.account, func.sum(both.c.amount)).group_by(both.c.account)
     rows = await connection.execute(summed.where(both.c.account.not_in((OUTSIDE, RESERVED))))
     return {account: int(amount) for account, amount in rows if amount}

@@ -133,6 +133,13 @@ class Settlement:
             row = (await connection.execute(newest)).one_or_none()
             return (row.batch, BatchStatus(row.status)) if row is not None else None
 
+    async def unfinished_since(self) -> tuple[int, int] | None:
+        """Number of the newest cut that is not final, and its instant in nanoseconds; None when there is none."""
+        waiting = select(cuts.c.batch, cuts.c.at).where(cuts.c.status < BatchStatus.FINAL)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(waiting.order_by(cuts.c.batch.desc()).limit(1))).one_or_none()
+            return (row.batch, row.at) if row is not None else None
+
     async def advance(self, batch: int, status: BatchStatus) -> None:
         """Record a batch's public status once the engine has journaled it, ahead of the projector; it never goes back."""
         async with self._engine.begin() as connection:

@@ -16,7 +16,7 @@ from ledger.statements import Line, Period
 
 PIECE: Final = 500
 """Lines read at one time: whoever writes them out also does other things."""
-CUSTODY: Final = (Why.DEPOSIT.value, Why.WITHDRAWAL.value, Why.RELEASE.value)
+CUSTODY: Final = (Why.DEPOSIT.value, Why.WITHDRAWAL.value, Why.RELEASE.value, Why.EXIT.value)
 """What is on chain by itself and needs no batch."""
 COLUMNS: Final = (
     *("seq", "at", "kind", "amount", "balance", "fill", "role", "market", "side", "size", "price"),

@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Select, func, literal, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.exit_events import CLAIM
 from core.postings import Why
 from ledger.settled import OWN_SLOTS
-from ledger.tables import agents, balances, cursor, cuts, deposits, fills, postings, withdrawals
+from ledger.tables import agents, balances, cursor, cuts, deposits, exit_claims, fills, postings, withdrawals
 
 FILL: Final = "fill"
 """Kind of a line that is a trade: its amount is the realized profit or loss, which may be nothing."""
@@ -53,7 +54,7 @@ class Traded(NamedTuple):
 class Line(NamedTuple):
     """One fill or movement: `amount` came in (negative: went out), `balance` is after it, micro-USDC.
 
-    `signature` is the transaction of a deposit or a paid withdrawal; other lines are settled by a batch.
+    `signature` is the transaction of a deposit, a claim or a paid withdrawal; other lines are settled by a batch.
     """
 
     seq: int
@@ -191,18 +192,21 @@ async def _trades(connection: AsyncConnection, of: Period, after: int, limit: in
 async def _signatures(
     connection: AsyncConnection, account: int, rows: Sequence[Any]
 ) -> dict[tuple[int, str], str]:
-    """Transactions of deposits and of withdrawals that were paid, by record and kind."""
+    """Transactions of deposits, of claims and of withdrawals that were paid, by record and kind."""
     found = {}
     for why, table, column, counts in (
         (Why.DEPOSIT.value, deposits, deposits.c.key, true()),
+        (Why.EXIT.value, exit_claims, exit_claims.c.key, true()),
         (Why.WITHDRAWAL.value, withdrawals, withdrawals.c.signature, withdrawals.c.status == "paid"),
     ):
         wanted = [row.seq for row in rows if row.why == why]
         if wanted:
             asked = select(table.c.seq, column).where(table.c.account == account, table.c.seq.in_(wanted))
             for seq, signature in await connection.execute(asked.where(counts)):
-                # A deposit's key is its transaction and its place in it.
-                found[seq, why] = signature.rpartition(":")[0] if why == Why.DEPOSIT else signature
+                # The key of a deposit or a claim is its transaction and its place in it.
+                if why != Why.WITHDRAWAL:
+                    signature = signature.removeprefix(CLAIM).rpartition(":")[0]
+                found[seq, why] = signature
     return found
 
 

@@ -11,6 +11,7 @@ from core.netting import net
 from core.quantities import Nanos
 from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.apply_debts import DEBT_APPLIERS, DEBT_PAUSE_APPLIERS
+from matcher.apply_exits import EXIT_APPLIERS
 from matcher.apply_funding import FUNDING_APPLIERS
 from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
 from matcher.apply_markets import MARKET_APPLIERS
@@ -218,6 +219,7 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     **FUNDING_APPLIERS,
     **SUB_ACCOUNT_APPLIERS,
     **DEBT_APPLIERS,
+    **EXIT_APPLIERS,
 }
 _APPLIERS: Final = (
     BOOK_APPLIERS

@@ -3,6 +3,7 @@
 from typing import Final
 
 from core.quantities import MILLION
+from matcher.exiting import leaving_of
 from matcher.limits import MAKERS_ASKED_MAX
 from matcher.state import Exchange
 
@@ -26,7 +27,8 @@ def makers_asked(state: Exchange, owner: str, market: int, size: int, at: int) -
         if account.valued != marked:
             state.value(account)
         equity = account.balance + account.gain
-        if (equity - account.required) * MILLION >= needed or (equity > 0 and market in account.positions):
+        spare = equity - account.required - leaving_of(state, account)
+        if spare * MILLION >= needed or (equity > 0 and market in account.positions):
             makers.append(maker)
     if state.liquidations:
         makers = [maker for maker in makers if maker not in state.liquidations]

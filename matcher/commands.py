@@ -163,6 +163,50 @@ class FinishWithdrawal(Command, frozen=True):
     signature: str
 
 
+class RequestExit(Command, frozen=True):
+    """The account's slot on chain, finally, has a request to take out up to `amount` micro-USDC from second `exit_at` on.
+
+    Idempotent: the request that stands is told again and again.
+    """
+
+    account: int
+    amount: int
+    exit_at: int
+
+
+class ReleaseExit(Command, frozen=True):
+    """The account's slot has no request any more, in a view of the chain in which owners had claimed `claimed` micro-USDC in all.
+
+    Only the same total here says that it was taken back: else its claim is on its way.
+    """
+
+    account: int
+    claimed: int
+
+
+class ClaimExit(Command, frozen=True):
+    """The chain, finally, paid `amount` micro-USDC out of the account's slot to its owner; `key` names that, once."""
+
+    account: int
+    amount: int
+    key: str
+
+
+class ReduceForExit(Command, frozen=True):
+    """Close some of what is held against the account's exit, when that is due. `claimed` as in `ReleaseExit`."""
+
+    account: int
+    claimed: int
+
+
+class TakeUnapplied(Command, frozen=True):
+    """What landed batch `batch` made of the slots of a page: `unapplied` are (slot, the chain's sum in micro-USDC)."""
+
+    batch: int
+    page: int
+    unapplied: tuple[tuple[int, int], ...]
+
+
 class CutSettlement(Command, frozen=True):
     """Cut batch `batch`: must be the last cut's number plus one; the last number again returns the same cut."""
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from matcher import commands as c
 from matcher import (
+    decide_exits,
     decide_funding,
     decide_liquidation,
     decide_markets,
@@ -44,6 +45,11 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.CreditDeposit: decide_operator.credit_deposit,
     c.ReserveWithdrawal: decide_operator.reserve_withdrawal,
     c.FinishWithdrawal: decide_operator.finish_withdrawal,
+    c.RequestExit: decide_exits.request_exit,
+    c.ReleaseExit: decide_exits.release_exit,
+    c.ClaimExit: decide_exits.claim_exit,
+    c.ReduceForExit: decide_exits.reduce_for_exit,
+    c.TakeUnapplied: decide_exits.take_unapplied,
     c.SetInsuranceFloor: decide_operator.set_insurance_floor,
     c.SellInventory: decide_liquidation.sell_inventory,
     c.ReviewAccount: decide_liquidation.review_account,
@@ -68,6 +74,11 @@ ANYWHERE: Final = frozenset(
         c.RegisterAgent,
         c.CreditDeposit,
         c.FinishWithdrawal,
+        c.RequestExit,
+        c.ReleaseExit,
+        c.ClaimExit,
+        c.ReduceForExit,
+        c.TakeUnapplied,
         c.SetInsuranceFloor,
         c.SellInventory,
         c.ReviewAccount,

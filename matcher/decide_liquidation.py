@@ -178,15 +178,21 @@ def sell_inventory(state: Exchange, command: c.SellInventory, at: int) -> Outcom
     refused = not_tradable(state, command.market, at)
     if refused is not None:
         return refused
-    listed, mark = state.markets[command.market], state.marks[command.market]
+    ordered = [SaleOrdered(at, command.market, command.who, command.why)] if command.why else []
+    return [*ordered, *part_auctioned(state, fund, command.market, at)]
+
+
+def part_auctioned(state: Exchange, account: Account, market: int, at: int) -> list[Event]:
+    """An auction of a slice of what an account that is not being liquidated holds, as far from the mark as auctions ever go."""
+    held = account.positions[market]
+    listed, mark = state.markets[market], state.marks[market]
     terms, tick_value = listed.liquidation, listed.value_per_tick_lot
     lots = slice_to_close(terms, held.size, mark.value_per_lot)
     # As far from the mark as the auctions of accounts ever go: as if nothing were left.
     part = closing(mark, held.size, lots, 0, mark.maintenance_of(held.size))
     value = part.fillable_value(terms.spread, terms.urgency)
     limit = -(-value // (part.size * tick_value)) if held.size > 0 else value // (part.size * tick_value)
-    ordered = [SaleOrdered(at, command.market, command.who, command.why)] if command.why else []
-    return [*ordered, *_auction(state, fund, command.market, -part.size, max(1, limit), at)]
+    return _auction(state, account, market, -part.size, max(1, limit), at)
 
 
 def review_account(state: Exchange, command: c.ReviewAccount, at: int) -> Outcome:

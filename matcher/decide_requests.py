@@ -12,6 +12,7 @@ from matcher import commands as c
 from matcher.asking import makers_asked
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
+from matcher.exiting import leaving_of
 from matcher.exposure import backed, exposure, reducible
 from matcher.fills import Planner
 from matcher.limits import (
@@ -211,7 +212,7 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
         and bid * value_per_tick <= value_per_lot
         and (value_per_lot <= ask * value_per_tick or not ask)
     )
-    spare = maker.balance + maker.gain - maker.required
+    spare = maker.balance + maker.gain - maker.required - leaving_of(state, maker)
     if not (plain and spare * MILLION >= mark.most_required(size)):
         bids, asks = ((bid, size),) if bid else (), ((ask, size),) if ask else ()
         code = backed(state, maker, market, bids, asks, at)

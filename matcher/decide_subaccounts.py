@@ -3,6 +3,7 @@
 from core.market import MarketStatus
 from core.subaccount_events import SubAccountOpened, Transferred
 from matcher import commands as c
+from matcher.exiting import leaving_of
 from matcher.leaving import transfer_stopped
 from matcher.limits import KEY_LENGTH_MAX
 from matcher.rejections import SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
@@ -60,6 +61,6 @@ def _keeps(state: Exchange, giver: Account, amount: int, at: int) -> Rejection |
     refused = transfer_stopped(state, giver, at)
     if refused is not None:
         return refused
-    if amount > state.margin_of(giver).withdrawable:
+    if amount > state.margin_of(giver).withdrawable - leaving_of(state, giver):
         return Rejection(Code.TRANSFER_TOO_LARGE, "More than the giver's margin leaves free.")
     return None

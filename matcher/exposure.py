@@ -8,6 +8,7 @@ from core.account_risk import AccountRisk, RiskMark, account_risk, trade_is_allo
 from core.market import Market
 from core.position import Trade, trade
 from core.quantities import MILLION
+from matcher.exiting import leaving_of
 from matcher.rejections import Code
 from matcher.state import Account, Exchange, net_of_owner
 from matcher.trust import only_gets_out
@@ -28,7 +29,7 @@ class Exposure(msgspec.Struct, gc=False):
     `funds` is its balance less what it owes in funding, `elsewhere` the initial requirement of its other positions. `net` is shared by
     the exposures of one owner's accounts, and None for an owner of a single account, whose net is its position; `marks` are the
     exchange's. With `doubted` something else that it holds can not be valued now, so nobody knows what it can afford: its position
-    here may only shrink.
+    here may only shrink. So it may while its margin does not leave free what its owner is `leaving` with.
     """
 
     account: Account
@@ -40,6 +41,7 @@ class Exposure(msgspec.Struct, gc=False):
     net: Net | None
     marks: Mapping[int, RiskMark]
     doubted: bool
+    leaving: int
 
     def refusal(
         self, change: int, value_per_lot: int, fee: int, market: Market, mark: RiskMark
@@ -67,9 +69,9 @@ class Exposure(msgspec.Struct, gc=False):
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
         equity = self.equity + change * mark.value_per_lot - paid
-        return equity >= self.elsewhere + mark.initial_of(after) or self._gets_out(
-            after, equity, market, mark
-        )
+        if equity - self.leaving >= self.elsewhere + mark.initial_of(after):
+            return True
+        return (not self.leaving or self.shrinks(change)) and self._gets_out(after, equity, market, mark)
 
     def _gets_out(self, after: int, equity: int, market: int, mark: RiskMark) -> bool:
         """Whether the account may hold `after` lots with `equity` although that is less than its initial requirement."""
@@ -116,16 +118,28 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
             net = nets[account.owner] = Net(net_of_owner(account, market))
     equity = account.balance + account.gain
     doubted = at > state.values_until and only_gets_out(state, account, market, at)
-    return Exposure(account, state.funds(account), size, cost, equity, elsewhere, net, state.marks, doubted)
+    leaving = leaving_of(state, account)
+    return Exposure(
+        account, state.funds(account), size, cost, equity, elsewhere, net, state.marks, doubted, leaving
+    )
 
 
 def backed(
-    state: Exchange, account: Account, market: int, bids: Sequence[Firm], asks: Sequence[Firm], at: int
+    state: Exchange,
+    account: Account,
+    market: int,
+    bids: Sequence[Firm],
+    asks: Sequence[Firm],
+    at: int,
+    leaving: int | None = None,
 ) -> Code | None:
     """Why the account could not honour all of its firm bids, or all of its firm asks, whichever of them are taken, best first.
 
-    Each side by itself; what only reduces its position it always can.
+    Each side by itself; what only reduces its position it always can. `leaving` is what its owner is about to leave with, where
+    that is not in the state yet.
     """
+    if leaving is None:
+        leaving = leaving_of(state, account)
     mark = state.marks[market]
     value_per_tick = state.markets[market].value_per_tick_lot
     lots = lost = 0
@@ -138,12 +152,13 @@ def backed(
         lots, lost = max(lots, most), max(lost, worst)
     if account.valued != state.marked:
         state.value(account)
-    free = account.balance + account.gain - account.required
+    free = account.balance + account.gain - account.required - leaving
     # With this much to spare the rule need not be asked.
     spare = (free - lost) * MILLION - mark.most_required(lots)
     if spare >= 0 and at <= state.values_until:
         return None
     exposed = exposure(state, account, market, {}, at)
+    exposed.leaving = leaving
     for side, levels in ((1, bids), (-1, asks)):
         change = paid = 0
         for price, size in sorted(levels, reverse=side > 0):

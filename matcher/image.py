@@ -12,6 +12,7 @@ from core.events import (
     WithdrawalFinished,
     WithdrawalReserved,
 )
+from core.exit_events import ExitClaimed, ExitRequested
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
@@ -44,6 +45,7 @@ class AccountImage(msgspec.Struct, array_like=True):
     warned: int = 0
     parent: int = 0
     market: int = 0
+    unapplied: int = 0
 
 
 class CutImage(msgspec.Struct, array_like=True):
@@ -95,6 +97,8 @@ class Image(msgspec.Struct, array_like=True):
     funding: list[FundingImage] = []
     breakers: BreakersImage = msgspec.field(default_factory=BreakersImage)
     transfers: list[tuple[int, list[Transferred]]] = []
+    exits: list[ExitRequested] = []
+    claims: list[ExitClaimed] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -153,6 +157,9 @@ def load(data: bytes) -> Exchange:
     state.batches = dict(image.batches)
     state.breakers = breakers_in(image.breakers)
     state.transfers = {parent: Transfers(kept) for parent, kept in image.transfers}
+    state.exits = {event.account: event for event in image.exits}
+    state.claims = {event.key: event for event in image.claims}
+    state.claimed = sum(event.amount for event in image.claims)
     if image.cut is not None:
         cut = image.cut
         state.cut = Cut(
@@ -214,6 +221,8 @@ def _image(state: Exchange) -> Image:
         funding=[funding_image(id, state.funding[id]) for id in sorted(state.funding)],
         breakers=image_of(state.breakers),
         transfers=[(parent, list(kept)) for parent, kept in sorted(state.transfers.items())],
+        exits=[state.exits[id] for id in sorted(state.exits)],
+        claims=[state.claims[key] for key in sorted(state.claims)],
     )
 
 
@@ -235,6 +244,7 @@ def _account_image(account: Account) -> AccountImage:
         account.warned,
         account.parent.id if account.parent is not None else 0,
         account.market,
+        account.unapplied,
     )
 
 
@@ -263,7 +273,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
         state.holders.setdefault(id, set()).add(account.id)
     for closed in image.closed:
         account.keep(closed)
-    account.warned = image.warned
+    account.warned, account.unapplied = image.warned, image.unapplied
     state.accounts[account.id] = account
     if account.page >= 0:
         state.slots[account.page, account.slot] = account.id

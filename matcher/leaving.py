@@ -1,6 +1,7 @@
 """What may leave an account now: by a withdrawal, and from a sub-account by a transfer to its parent. Changes nothing."""
 
 from core.validity import Action
+from matcher.exiting import leaving_of
 from matcher.gates import debt_gate, withdrawals_gated
 from matcher.limits import WITHDRAWALS_OPEN_MAX
 from matcher.rejections import BEING_LIQUIDATED, Code, Rejection
@@ -46,6 +47,7 @@ def stopped(state: Exchange, account: Account, at: int) -> Rejection | None:
 
 
 def free(state: Exchange, account: Account) -> int:
-    """Micro-USDC that margin leaves free, and the chain holds for an account that withdraws; never negative."""
-    margin = state.margin_of(account).withdrawable
+    """Micro-USDC that margin and its owner's standing request to leave leave free, and the chain holds for an account that withdraws;
+    never negative."""
+    margin = max(0, state.margin_of(account).withdrawable - leaving_of(state, account))
     return margin if account.parent is not None else min(margin, max(0, account.settled))

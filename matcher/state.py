@@ -5,6 +5,7 @@ from collections import deque
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
+from core.exit_events import ExitClaimed, ExitRequested
 from core.margin_terms import Step, steps
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
@@ -31,6 +32,8 @@ AT_ONCE = 1
 
 class Account:
     """One margin account. `settled` is what the chain holds for it once every batch cut so far has landed.
+
+    `unapplied` is the chain's sum of what settlement could not do for it (`core.exit_events.DeltasUnapplied`).
 
     `closed` keeps recent final answers by request id, and `keys` finds them by client key. `filled` and `unfilled` have the same by
     kind in the order in which they were given (a dict that loses its first entry again and again finds the next one ever more
@@ -63,6 +66,7 @@ class Account:
         "slot",
         "subs",
         "tier",
+        "unapplied",
         "unfilled",
         "valued",
         "warned",
@@ -79,6 +83,7 @@ class Account:
         self.slot = -1
         self.balance = 0
         self.settled = 0
+        self.unapplied = 0
         self.deposited = 0
         self.number = 0
         self.generation = 0
@@ -157,7 +162,8 @@ class Exchange:
     `holders` are the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those
     to begin. `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not paid; `hour_due`
     is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command, because from then on
-    it is owed.
+    it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out` that owners took
+    alone, in the `claims`.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -203,6 +209,9 @@ class Exchange:
         self.finished_withdrawals: dict[int, WithdrawalFinished] = {}
         self.deposited = 0
         self.paid_out = 0
+        self.claimed = 0
+        self.claims: dict[str, ExitClaimed] = {}
+        self.exits: dict[int, ExitRequested] = {}
         self.reserved = 0
         self.transfers: dict[int, Transfers] = {}
         self.cut: Cut | None = None

@@ -41,6 +41,8 @@ class DepositsState:
             f"- read up to signature: `{cursor.signature or 'none'}`",
             f"- slots opened: {self.opened}",
         ]
+        if cursor.claimed:
+            lines.append(f"- claimed by owners alone: {cursor.claimed} micro-USDC")
         if cursor.refused:
             lines.append(f"- **refused by the engine**: {cursor.refused}, last `{cursor.last_refused}`")
         lines += [

@@ -21,6 +21,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from workflows.deposits import DEPOSITS_ID, DepositsWorkflow
+from workflows.exits import EXITS_ID, ExitsWorkflow
 from workflows.funding import HOUR, FundingHourWorkflow
 from workflows.reconciliation import (
     RECONCILIATION_EVERY,
@@ -60,6 +61,7 @@ async def ensure_entities(client: Client, task_queue: str) -> None:
     for workflow, id, summary in (
         (SettlementWorkflow.run, SETTLEMENT_ID, "Settles fills on Solana, batch by batch"),
         (DepositsWorkflow.run, DEPOSITS_ID, "Opens slots and credits finalized deposits"),
+        (ExitsWorkflow.run, EXITS_ID, "Keeps free what owners ask to take out alone"),
     ):
         await client.start_workflow(
             workflow,

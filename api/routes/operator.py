@@ -46,6 +46,11 @@ OperatorCommand = (
     | c.CreditDeposit
     | c.ReserveWithdrawal
     | c.FinishWithdrawal
+    | c.RequestExit
+    | c.ReleaseExit
+    | c.ClaimExit
+    | c.ReduceForExit
+    | c.TakeUnapplied
     | c.CutSettlement
     | c.AdvanceBatch
     | c.SettleFunding
@@ -221,6 +226,8 @@ async def state(
         conserved=conserved(exchange),
         positions_zero_sum=positions_zero_sum(exchange),
         vault_expected=exchange.deposited - exchange.paid_out,
+        claimed=exchange.claimed,
+        exits=len(exchange.exits),
         settlement_held=held.why or "by an operator" if held is not None else "",
     )
     await edge.hub.on_disk()

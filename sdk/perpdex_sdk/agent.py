@@ -18,6 +18,7 @@ from perpdex_sdk.errors import AnswerUnknown, Closed, ExchangeError, Refused
 from perpdex_sdk.exit_kit import ExitKit
 from perpdex_sdk.funds import own_place, send_deposit, signed_withdrawal
 from perpdex_sdk.link import Link
+from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.markets import Market
 from perpdex_sdk.orders import OpenRequest
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
@@ -77,10 +78,12 @@ class Agent:
         *,
         cancel_on_disconnect: bool = True,
         subaccount: int | None = None,
+        loss_limit: int | None = None,
     ) -> "Agent":
         """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
 
-        With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`.
+        With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`. With
+        `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well.
         """
         agent = cls(Rest(url, subaccount=subaccount), keypair, name, cancel_on_disconnect)
         try:
@@ -90,6 +93,8 @@ class Agent:
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
             async with asyncio.timeout(PATIENCE):
                 await agent._ready.wait()
+            if loss_limit is not None:
+                await agent.set_loss_limit(loss_limit)
         except BaseException:
             await agent.close()
             raise
@@ -288,6 +293,16 @@ class Agent:
         The balance follows when the exchange has seen it finalized. Raises `DepositFailed`, `Unreachable`.
         """
         return await send_deposit(self.rest, self.keypair, Decimal(amount), rpc_url)
+
+    async def set_loss_limit(self, limit_usdc: int | None, rpc_url: str | None = None) -> None:
+        """Have the escrow let settlement take at most so many whole USDC from this account within a window; None: anything.
+
+        A lower limit takes effect after the escrow's delay. Waits for the account's slot, and sends nothing where the limit stands
+        already. Raises `DepositFailed` when there is no slot, `ExitFailed`, `NotProven`, `Unreachable`, `ChainRefused`.
+        """
+        place, escrow = await own_place(self.rest), await self.rest.escrow()
+        kit = ExitKit(str(self.keypair.pubkey()), self.account, escrow, place, None)
+        await bound_losses(kit, self.keypair, limit_usdc, rpc_url)
 
     async def withdraw(
         self,

@@ -53,6 +53,8 @@ class Books:
                 self._change(moved)
         elif isinstance(event, m.Deposit | m.Funding | m.DebtCovered):
             self.balance += micro(event.amount)
+        elif isinstance(event, m.Exit):
+            self.balance -= micro(event.taken)
         elif isinstance(event, m.Transfer):
             self.balance += micro(event.amount) * (1 if event.receiver == self.account else -1)
         elif isinstance(event, m.Withdrawal) and event.status != "paid":

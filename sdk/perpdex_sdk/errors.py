@@ -35,6 +35,10 @@ class DepositFailed(ExchangeError):
     """The chain refused the deposit, or let it expire; nothing moved."""
 
 
+class ExitFailed(ExchangeError):
+    """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved."""
+
+
 class NotProven(ExchangeError):
     """A proof that proves nothing, or a root that the chain does not hold (yet)."""
 

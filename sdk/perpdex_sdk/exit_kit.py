@@ -23,7 +23,7 @@ from perpdex_sdk.rpc import Rpc
 _PAGE: Final = hashlib.sha256(b"account:Page").digest()[:8]
 _PAGE_HEAD: Final = struct.Struct("<8s32s32sQII16s")
 _SLOT: Final = struct.Struct("<32s3Qq8I")
-"""Owner, balance, and the account after what does not concern a reader."""
+"""Owner, balance, what is asked for; the account is the sixth field, the second of the claim the eighth."""
 
 
 class ExitKit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,12 +41,19 @@ class ExitKit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OnChain(msgspec.Struct, frozen=True):
-    """What the chain holds for the kit's owner, finally, at its slot `seen`; `balance` in micro-USDC."""
+    """What the chain holds for the kit's owner, finally, at its slot `seen`; money in micro-USDC.
+
+    Up to `pending` may be claimed from second `exit_at` on; 0: nothing was asked for. `loss_limit` is the one that was set last,
+    whole USDC, 2^32 - 1 for none; a lower one takes effect later.
+    """
 
     seen: int
     page: str
     balance: int
     last_batch: int
+    pending: int
+    exit_at: int
+    loss_limit: int
 
 
 def save(path: Path, kit: ExitKit) -> None:
@@ -89,10 +96,20 @@ async def on_chain(kit: ExitKit, rpc_url: str | None = None) -> OnChain:
     if data[:8] != _PAGE or len(data) < at + _SLOT.size:
         raise NotProven(f"{page} is no page with a slot {kit.place.slot}")
     last_batch = _PAGE_HEAD.unpack_from(data)[3]
-    owner, balance, _, _, _, number = _SLOT.unpack_from(data, at)[:6]
+    owner, balance, pending, _, _, number, _, exit_at, limit, _, next_limit, next_at, _ = _SLOT.unpack_from(
+        data, at
+    )
     if (str(Pubkey(owner)), number) != (kit.owner, kit.account):
         raise NotProven(f"slot {kit.place.slot} of {page} is not account {kit.account} of {kit.owner}")
-    return OnChain(found["context"]["slot"], str(page), balance, last_batch)
+    return OnChain(
+        found["context"]["slot"],
+        str(page),
+        balance,
+        last_batch,
+        pending,
+        exit_at,
+        next_limit if next_at else limit,
+    )
 
 
 async def proven(kit: ExitKit, rpc_url: str | None = None) -> ProvenBalance:

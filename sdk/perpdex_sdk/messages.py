@@ -161,6 +161,16 @@ class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
     signature: str
 
 
+class Exit(Numbered, frozen=True, tag="exit"):
+    """The owner leaves alone: `requested`, `released` or `claimed`, which took `taken` out of this account's balance."""
+
+    status: str
+    amount: str
+    exit_at: int
+    taken: str
+    key: str
+
+
 class SubAccountOpened(Numbered, frozen=True, tag="sub_account_opened"):
     """Account `parent` has the isolated sub-account `account` for `market`; both are told."""
 
@@ -330,6 +340,7 @@ Incoming = (
     | SessionsRevoked
     | Deposit
     | Withdrawal
+    | Exit
     | SubAccountOpened
     | Transfer
     | Funding

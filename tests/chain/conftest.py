@@ -146,9 +146,16 @@ async def world(node: Node, client: AsyncClient) -> World:
 
 
 @pytest.fixture
-async def hasty(node: Node, client: AsyncClient) -> World:
+def hasty_admin() -> Keypair:
+    """Of `hasty`: its operator as well."""
+    return Keypair()
+
+
+@pytest.fixture
+async def hasty(node: Node, client: AsyncClient, hasty_admin: Keypair) -> World:
     """A world whose delays are seconds and whose vault may pay 1,000 micro-USDC an hour."""
-    world = World(node, client, node.funded())
+    node.call("requestAirdrop", str(hasty_admin.pubkey()), 10**12)
+    world = World(node, client, KeypairSigner(hasty_admin))
     await _initialized(world, SHORT_LIMITS)
     return world
 

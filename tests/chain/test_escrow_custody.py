@@ -3,10 +3,13 @@
 import asyncio
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 
+from chain.claims import claims_of
 from chain.events import (
     AccountClosed,
     BatchAborted,
@@ -30,6 +33,7 @@ from chain.events import (
 from chain.limits import UNLIMITED, Settings
 from chain.localnet.genesis import PROGRAM_ID
 from chain.owner_transactions import EVERYTHING
+from chain.rpc import FINALIZED
 from chain.send import Refused
 
 ROOT = bytes(range(32))
@@ -176,3 +180,38 @@ async def test_a_new_escrow_tells_of_itself(hasty: Any) -> None:
     state = await other.view.escrow_state()
     assert initialized == Initialized(other.addresses.escrow, other.mint, state.settings)
     assert page == PageCreated(0, admin.pubkey)
+
+
+async def test_a_claim_is_found_once_with_deposits_and_cannot_hide_behind_cut_logs(hasty: Any) -> None:
+    escrow, owner = hasty.escrow, await hasty.agent(16, 500)
+    await hasty.land(escrow.build_deposit(owner, 0, 2, 500), FINALIZED)
+    before = await escrow.view.deposits_since(None)
+    assert before.claims == ()
+    await hasty.land(escrow.owner.build_request_withdrawal(owner, 0, 2, 300))
+    await until_it_lands(
+        hasty, lambda: escrow.owner.build_claim_withdrawal(owner, 0, 2), "WithdrawalNotReady"
+    )
+    while not (scan := await escrow.view.deposits_since(before.cursor)).claims:
+        await asyncio.sleep(0.05)
+    [found] = scan.claims
+    assert found.claim == WithdrawalClaimed(0, 2, owner.pubkey, 16, 300, 300)
+    assert found.key == f"claim:{found.signature}:0"
+    assert (await escrow.view.deposits_since(scan.cursor)).claims == ()
+    signature = Signature.from_string(found.signature)
+    whole = (await escrow.client.get_transaction(signature, "base64", FINALIZED, 0)).value
+    meta = whole.transaction.meta
+    cut = SimpleNamespace(
+        log_messages=[*meta.log_messages[:2], "Log truncated"],
+        inner_instructions=meta.inner_instructions,
+        loaded_addresses=meta.loaded_addresses,
+    )
+    inner = SimpleNamespace(meta=cut, transaction=whole.transaction.transaction)
+    shown = SimpleNamespace(slot=whole.slot, transaction=inner)
+    [again] = await claims_of(shown, found.signature, escrow.addresses, escrow.view._slot_at)
+    assert (again.key, again.claim) == (found.key, replace(found.claim, asked=0))
+
+    async def gone(page: Pubkey, slot: int) -> Any:
+        return None
+
+    [nobody] = await claims_of(shown, found.signature, escrow.addresses, gone)
+    assert (nobody.claim.account, nobody.claim.amount) == (0, 300)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
+from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.liquidation import DEFAULT_TERMS
 from core.market import DEFAULT_MARKETS
 from core.market_limits import limits_of
@@ -176,6 +177,13 @@ def history(seed: int, length: int) -> History:
             case 9:
                 pair = rng.choice(((16, 24), (17, 25)))[:: rng.choice((1, -1))]
                 events.append(Transferred(at, f"transfer{step}", *pair, rng.randrange(1, 10**6)))
+            case 10:
+                events.append(ExitRequested(at, 16, 10**6, 10**9 + step))
+                given = ((24, rng.randrange(1, 10**3)),)
+                events.append(ExitClaimed(at, 16, rng.randrange(10**3, 10**6), f"claim:s{step}:0", given))
+                short = rng.randrange(1, 10**6)
+                events.append(DeltasUnapplied(at, 1, 0, ((16, -short, -short), (17, short, short))))
+                events.append(ExitReleased(at, 17, 10**6, 10**9 + step))
             case _:
                 fills += 1
                 events += _filled(rng, at, fills, positions)

@@ -184,8 +184,8 @@ async def test_what_may_never_be_is_refused_by_the_tables(pool, journal, postgre
     await Settlement(pool).store_batch(1, 2, 0, 2, ACCOUNTS, PLANS)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         for statement in (
-            "insert into postings values (9, 0, 16, 16, 5, 'fee', 1)",
-            "insert into postings values (9, 0, 16, 17, 0, 'fee', 1)",
+            "insert into postings values (9, 0, 16, 16, 5, 'fee', 9)",
+            "insert into postings values (9, 0, 16, 17, 0, 'fee', 9)",
             "update fills set side = 0",
             "update fills set size = -1",
             "update batches set root = 'short'",
@@ -208,3 +208,14 @@ async def test_reconciliations_are_kept(pool):
         (1, 6, "vault_short"),
         (1, 5, ""),
     ]
+
+
+async def test_a_batch_waits_from_its_cut_until_it_is_final(pool, journal):
+    settlement = Settlement(pool)
+    assert await settlement.unfinished_since() == (1, CUT.at)
+    await settlement.store_batch(1, CUT.at, 0, 2, ACCOUNTS, PLANS)
+    for status in (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED):
+        await settlement.advance(1, status)
+        assert await settlement.unfinished_since() == (1, CUT.at)
+    await settlement.advance(1, BatchStatus.FINAL)
+    assert await settlement.unfinished_since() is None

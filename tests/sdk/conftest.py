@@ -13,6 +13,7 @@ from solders.pubkey import Pubkey
 
 from chain.escrow import EscrowClient
 from chain.keys import KeypairSigner
+from chain.limits import DEFAULT_LIMITS, Limits
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
 from chain.send import Landed, send_until
@@ -32,7 +33,12 @@ exchange = _fixtures.exchange
 
 
 @pytest.fixture
-async def escrow(tmp_path: Path) -> AsyncIterator[Any]:
+def escrow_limits() -> Limits:
+    return DEFAULT_LIMITS
+
+
+@pytest.fixture
+async def escrow(tmp_path: Path, escrow_limits: Limits) -> AsyncIterator[Any]:
     """An initialized escrow on a quick chain, and its operator."""
     if not PROGRAM_FILE.is_file():
         pytest.skip(f"the compiled escrow program is missing: {PROGRAM_FILE}")
@@ -45,7 +51,9 @@ async def escrow(tmp_path: Path) -> AsyncIterator[Any]:
     escrow = EscrowClient(client, PROGRAM_ID, operator.pubkey, USDC_MINT)
     key = operator.pubkey
     others = {"treasury": Pubkey.new_unique(), "insurance": Pubkey.new_unique()}
-    built = await escrow.build_initialize(operator, operator=key, guardian=key, **others)
+    built = await escrow.build_initialize(
+        operator, operator=key, guardian=key, limits=escrow_limits, **others
+    )
     assert isinstance(await send_until(client, built, "confirmed", poll_s=POLL_S), Landed)
     yield escrow, operator, process.url
     await rpc.close()

@@ -26,6 +26,7 @@ from temporalio.worker import Worker
 
 import worker as worker_process
 from activities.deposits import DepositActivities
+from activities.exits import ExitActivities
 from activities.funding import FundingActivities
 from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
@@ -37,6 +38,7 @@ from activities.withdrawals import WithdrawalActivities
 from wiring import Steps
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
+from workflows.exits import ExitsWorkflow
 from workflows.funding import FundingHourWorkflow, FundingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
@@ -51,6 +53,7 @@ HISTORIES = Path(__file__).with_name("histories")
 WORKFLOWS = [
     BatchWorkflow,
     DepositsWorkflow,
+    ExitsWorkflow,
     FundingHourWorkflow,
     FundingWorkflow,
     ReconciliationWorkflow,
@@ -107,6 +110,7 @@ METHODS: list[Callable[..., Any]] = [
         ReconciliationActivities,
         ScheduleActivities,
         DepositActivities,
+        ExitActivities,
         SlotActivities,
         WithdrawalActivities,
         OpenWithdrawalActivities,

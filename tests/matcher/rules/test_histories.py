@@ -132,6 +132,26 @@ def commands(now: int, first_id: int) -> st.SearchStrategy[c.Command]:
         st.builds(
             c.FinishWithdrawal, withdrawal=st.integers(0, 9), paid=st.booleans(), signature=st.just("s")
         ),
+        st.builds(
+            c.RequestExit,
+            account=AGENTS,
+            amount=st.sampled_from([0, 10**8, 10**10, 10**12]),
+            exit_at=st.just((now + MINUTE) // SECOND),
+        ),
+        st.builds(c.ReleaseExit, account=AGENTS, claimed=st.sampled_from([0, 0, 10**8])),
+        st.builds(c.ReduceForExit, account=AGENTS, claimed=st.sampled_from([0, 10**8, 10**10])),
+        st.builds(
+            c.ClaimExit,
+            account=AGENTS | st.just(INSURANCE),
+            amount=st.sampled_from([0, 10**8, 10**10]),
+            key=KEYS,
+        ),
+        st.builds(
+            c.TakeUnapplied,
+            batch=st.integers(0, 9),
+            page=st.integers(0, 1),
+            unapplied=st.lists(st.tuples(st.integers(0, 9), AMOUNTS), max_size=3).map(tuple),
+        ),
         st.builds(c.CutSettlement, batch=st.integers(0, 9)),
         st.builds(c.AdvanceBatch, batch=st.integers(0, 9), status=st.sampled_from([*BatchStatus, 9])),
         st.builds(c.SetInsuranceFloor, floor=st.sampled_from([-1, 0, 10**9])),
@@ -203,6 +223,23 @@ def trading(now: int, number: int, market: int, index: int) -> st.SearchStrategy
     )
 
 
+def as_the_chain_tells(state, command):
+    """Claims and shortfalls that can be: the chain pays no more than it holds, and holds back from one what another lacks."""
+    if isinstance(command, c.ClaimExit):
+        held = state.accounts.get(command.account)
+        return replace(command, amount=min(command.amount, held.settled if held is not None else 0))
+    if isinstance(command, c.TakeUnapplied) and len(command.unapplied) > 1:
+        (one, amount), (other, _) = command.unapplied[:2]
+        debtor, creditor = (
+            state.accounts.get(state.slots.get((command.page, slot))) for slot in (one, other)
+        )
+        if debtor is not None and creditor is not None and debtor is not creditor:
+            short = max(0, min(amount, creditor.settled))
+            told = ((one, debtor.unapplied - short), (other, creditor.unapplied + short))
+            return replace(command, unapplied=told)
+    return replace(command, unapplied=()) if isinstance(command, c.TakeUnapplied) else command
+
+
 def open_sub_accounts(world):
     """Two, one in each market, with something in them: what the other agents do they do as well."""
     for market, parent in ((1, 17), (2, 16)):
@@ -238,6 +275,7 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(new_world, repla
             command = data.draw(trading(world.now, number, market, world.state.indexes[market].price))
         else:
             command = data.draw(commands(world.now, first + max(0, world.state.book.next_id - first - 30)))
+        command = as_the_chain_tells(world.state, command)
         held, closing, nets = sizes(world.state), only_shrink(world.state), nets_of_owners(world.state)
         outcome = world.do(command)
         check_openings(world.state, held, outcome)

@@ -30,6 +30,7 @@ from activities.settlement import BatchReceipt
 from chain.escrow import EscrowClient
 from chain.events import Event
 from chain.keys import KeypairSigner
+from chain.limits import DEFAULT_LIMITS, Limits
 from chain.localnet.fault_proxy import FaultProxy
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
@@ -110,10 +111,12 @@ class Network:
         chain: LocalnetProcess,
         proxy: FaultProxy,
         settings: dict[str, str],
+        limits: Limits,
     ) -> None:
         postgres_url = create_database(server)
         self._server = server
         self.chain = chain
+        self.limits = limits
         self.proxy = proxy
         self.api_url = f"http://127.0.0.1:{free_port()}"
         self.directory = directory
@@ -272,6 +275,7 @@ class Network:
             guardian=key,
             treasury=Pubkey.new_unique(),
             insurance=Pubkey.new_unique(),
+            limits=self.limits,
         )
         await self.land(build)
         for page in range(1, PAGES):
@@ -328,11 +332,18 @@ def network_settings() -> dict[str, str]:
     return {}
 
 
+@pytest.fixture(scope="module")
+def network_limits() -> Limits:
+    """The escrow's; tests whose delays must pass have others."""
+    return DEFAULT_LIMITS
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def network(
     postgres: EmbeddedPostgres,
     tmp_path_factory: pytest.TempPathFactory,
     network_settings: dict[str, str],
+    network_limits: Limits,
 ) -> AsyncIterator[Network]:
     """One network for all tests of a module, with agents that trade."""
     if not PROGRAM_FILE.is_file():
@@ -340,7 +351,7 @@ async def network(
     directory = tmp_path_factory.mktemp("network")
     with LocalnetProcess(directory / "chain", slot_ms=SLOT_MS, finality=2) as chain:
         async with FaultProxy(chain.url) as proxy:
-            network = Network(directory, postgres.url, chain, proxy, network_settings)
+            network = Network(directory, postgres.url, chain, proxy, network_settings, network_limits)
             try:
                 await network.start()
                 await network.settled()

@@ -1,0 +1,159 @@
+"""Owners that leave without the operator: what they ask for on chain is kept free, and what stands against it is closed in time."""
+
+from typing import Final
+
+from core import events as e
+from core.event import Event
+from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
+from core.quantities import MONEY_MAX, SECOND
+from core.validity import Action
+from matcher import commands as c
+from matcher.decide_liquidation import part_auctioned
+from matcher.decide_requests import not_tradable
+from matcher.exiting import family, free, leaving_of, uncovered
+from matcher.exposure import Firm, backed
+from matcher.rejections import Code, Outcome, Rejection, Repeated
+from matcher.state import Account, Exchange
+from matcher.trust import untrusted
+
+PULLED: Final = "exit"
+"""Why quotes go that the rest does not cover."""
+_NO_SLOT: Final = Rejection(Code.ACCOUNT_UNKNOWN, "The account has no slot on chain.")
+
+
+def request_exit(state: Exchange, command: c.RequestExit, at: int) -> Outcome:
+    """Take note of what an owner asks to take out, and withdraw the quotes of its accounts that the rest does not cover.
+
+    A repeat withdraws those that are not covered any more. Nobody depends on the margin of the exchange's own accounts.
+    """
+    account = state.accounts.get(command.account)
+    if account is None or account.page < 0:
+        return _NO_SLOT
+    if not 0 < command.amount <= MONEY_MAX or command.exit_at <= 0:
+        return Rejection(Code.BAD_VALUE, "An exit has a positive amount and time.")
+    if account.id not in state.owned:
+        return []
+    stands = state.exits.get(account.id)
+    same = stands is not None and (stands.amount, stands.exit_at) == (command.amount, command.exit_at)
+    noted = [] if same else [ExitRequested(at, account.id, command.amount, command.exit_at)]
+    pulled: list[Event] = []
+    for one in family(account):
+        leaving = leaving_of(state, one, command.amount)
+        pulled += _standing_uncovered(state, one, leaving, at)
+        pulled += _answers_uncovered(state, one, leaving, at)
+    return [*noted, *pulled]
+
+
+def _standing_uncovered(state: Exchange, account: Account, leaving: int, at: int) -> list[Event]:
+    pulled: list[Event] = []
+    for market in state.markets:
+        bids: list[Firm] = []
+        asks: list[Firm] = []
+        for ladder, quote in state.book.standing.get((account.id, market), ()):
+            level = ladder.get(quote)
+            if level is not None:
+                (bids if ladder is state.book.bids[market] else asks).append((level.price, level.size))
+        if (bids or asks) and backed(state, account, market, bids, asks, at, leaving) is not None:
+            pulled.append(e.QuotesPulled(at, account.id, market, PULLED))
+    return pulled
+
+
+def _answers_uncovered(state: Exchange, account: Account, leaving: int, at: int) -> list[Event]:
+    pulled: list[Event] = []
+    for id in sorted(state.book.answered_by.get(account.id, ())):
+        request = state.book.requests[id]
+        given = request.answers[account.id]
+        bids, asks = (((price, given.size),) if price else () for price in (given.bid, given.ask))
+        if backed(state, account, request.opened.market, bids, asks, at, leaving) is not None:
+            pulled.append(e.QuoteWithdrawn(at, id, account.id, PULLED))
+    return pulled
+
+
+def release_exit(state: Exchange, command: c.ReleaseExit, at: int) -> Outcome:
+    """Let go of what was kept free for a request that was taken back."""
+    stands = state.exits.get(command.account)
+    if stands is None or command.claimed != state.claimed:
+        return []
+    return [ExitReleased(at, stands.account, stands.amount, stands.exit_at)]
+
+
+def claim_exit(state: Exchange, command: c.ClaimExit, at: int) -> Outcome:
+    """Book what the chain paid, whatever that leaves: it is gone. Sub-accounts give what the account itself does not have free."""
+    known = state.claims.get(command.key)
+    if known is not None:
+        return Repeated((known,))
+    account = state.accounts.get(command.account)
+    if account is None or account.page < 0:
+        return _NO_SLOT
+    if not 0 < command.amount <= state.deposited - state.paid_out:
+        return Rejection(Code.BAD_VALUE, "A claim is positive and no more than the exchange holds.")
+    given = _given(state, account, command.amount)
+    return [ExitClaimed(at, account.id, command.amount, command.key, given)]
+
+
+def _given(state: Exchange, account: Account, amount: int) -> tuple[tuple[int, int], ...]:
+    """What each sub-account puts in: out of what is free first, then out of what its positions need."""
+    given = dict.fromkeys((sub.id for sub in account.subs), 0)
+    missing = amount - free(state, account)
+    for sub in account.subs:
+        given[sub.id] = max(0, min(missing, free(state, sub)))
+        missing -= given[sub.id]
+    missing -= max(0, state.margin_of(account).equity) - free(state, account)
+    for sub in account.subs:
+        more = max(0, min(missing, state.margin_of(sub).equity - given[sub.id]))
+        given[sub.id] += more
+        missing -= more
+    return tuple((id, part) for id, part in given.items() if part)
+
+
+def reduce_for_exit(state: Exchange, command: c.ReduceForExit, at: int) -> Outcome:
+    """Once half of the delay is over, auction a slice of the largest position until what was asked for is free.
+
+    Before, the owner reduces as it likes. One auction at a time; what nobody buys is asked for again.
+    """
+    stands = state.exits.get(command.account)
+    if stands is None or command.claimed != state.claimed or at < closes_from(stands):
+        return []
+    accounts = family(state.accounts[command.account])
+    if any(one.id in state.liquidations or "" in state.book.open_keys.get(one.id, ()) for one in accounts):
+        return []
+    for one in accounts:
+        refused = untrusted(state, one.positions, Action.MARGIN, at)
+        if refused is not None:
+            return refused
+    if not uncovered(state, stands):
+        return []
+    held = [
+        (state.marks[market].initial_of(position.size), -market, one)
+        for one in accounts
+        for market, position in one.positions.items()
+        if not_tradable(state, market, at) is None
+    ]
+    if not held:
+        return []
+    _, market, largest = max(held, key=lambda one: one[:2])
+    return part_auctioned(state, largest, -market, at)
+
+
+def closes_from(request: ExitRequested) -> int:
+    """The instant from which the exchange closes what stands against a request: half of what was left when it was seen.
+
+    The other half is for auctions in vain, and for the batch that brings the result to the chain before the claim.
+    """
+    return request.at + max(0, request.exit_at * SECOND - request.at) // 2
+
+
+def take_unapplied(state: Exchange, command: c.TakeUnapplied, at: int) -> Outcome:
+    """Take back into what is settled what a landed page did not do, so that the next cut asks for it again."""
+    cut = state.cut
+    if cut is None or command.batch != cut.batch:
+        return Rejection(Code.BATCH_OUT_OF_ORDER, "Only the last batch that was cut can tell what it did.")
+    parts = []
+    for slot, total in command.unapplied:
+        id = state.slots.get((command.page, slot))
+        if id is None:
+            return _NO_SLOT
+        change = total - state.accounts[id].unapplied
+        if change:
+            parts.append((id, change, total))
+    return [DeltasUnapplied(at, command.batch, command.page, tuple(parts))] if parts else []

@@ -1,0 +1,42 @@
+"""What owners that leave have asked for, and what of it their accounts must keep free for it.
+
+A slot on chain holds an account together with its sub-accounts, so what one of them does not have free the others may have.
+"""
+
+from core.exit_events import ExitRequested
+from matcher.state import Account, Exchange
+
+
+def family(account: Account) -> tuple[Account, ...]:
+    """All accounts that share the slot of `account` on chain, the one that owns it first."""
+    root = account.root
+    return (root, *root.subs)
+
+
+def free(state: Exchange, account: Account) -> int:
+    """Micro-USDC of equity that the account's initial requirement leaves; never negative."""
+    return max(0, state.margin_of(account).available)
+
+
+def leaving_of(state: Exchange, account: Account, asked: int | None = None) -> int:
+    """Micro-USDC that the account must keep free besides its initial requirement, because its owner asked to take them out.
+
+    `asked` is the amount, where it is another than that of the request that stands.
+    """
+    if asked is None:
+        request = state.exits.get(account.root.id) if state.exits else None
+        if request is None:
+            return 0
+        asked = request.amount
+    others = sum(free(state, one) for one in family(account) if one is not account)
+    return max(0, asked - others)
+
+
+def uncovered(state: Exchange, request: ExitRequested) -> int:
+    """Micro-USDC that still have to come free for the request to be paid out of free money alone; 0 when it can be.
+
+    Nobody leaves with more than there is, so who asks for everything is covered once nothing is held any more.
+    """
+    accounts = family(state.accounts[request.account])
+    there = sum(max(0, state.margin_of(one).equity) for one in accounts)
+    return max(0, min(request.amount, there) - sum(free(state, one) for one in accounts))

@@ -1,0 +1,85 @@
+"""What the owner of a slot in the escrow does alone, with no exchange asked: leave, and bound what settlement may take from it.
+
+Layout of the program's instructions: eight bytes of SHA-256("global:<name>"), then the arguments, little-endian; accounts escrow,
+page (w), owner (signer), and for a claim the escrow (w) and besides target token account (w), vault (w), token program.
+"""
+
+import hashlib
+import struct
+from typing import Final
+
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.transaction import Transaction
+
+from perpdex_sdk.errors import ChainRefused, DepositFailed, ExitFailed
+from perpdex_sdk.funds import TOKEN_PROGRAM, page_address, token_account
+from perpdex_sdk.rest import Escrow, Place
+from perpdex_sdk.rpc import Rpc
+
+EVERYTHING: Final = 2**64 - 1
+"""An amount to ask for: whatever the balance is when it is claimed."""
+UNLIMITED: Final = 2**32 - 1
+"""A loss limit that is none."""
+
+
+def request_withdrawal(escrow: Escrow, place: Place, owner: Pubkey, micro_usdc: int) -> Instruction:
+    """Ask to take out up to `micro_usdc` once the exit delay is over."""
+    return _instruction("request_withdrawal", escrow, place, owner, struct.pack("<Q", micro_usdc))
+
+
+def cancel_withdrawal_request(escrow: Escrow, place: Place, owner: Pubkey) -> Instruction:
+    return _instruction("cancel_withdrawal_request", escrow, place, owner)
+
+
+def claim_withdrawal(escrow: Escrow, place: Place, owner: Pubkey) -> Instruction:
+    """Pay what was asked for, or the balance when that is less, to the owner's associated token account."""
+    target = token_account(owner, Pubkey.from_string(escrow.mint))
+    paying = [
+        AccountMeta(target, is_signer=False, is_writable=True),
+        AccountMeta(Pubkey.from_string(escrow.vault), is_signer=False, is_writable=True),
+        AccountMeta(TOKEN_PROGRAM, is_signer=False, is_writable=False),
+    ]
+    return _instruction("claim_withdrawal", escrow, place, owner, paying=paying)
+
+
+def set_loss_limit(escrow: Escrow, place: Place, owner: Pubkey, limit_usdc: int | None) -> Instruction:
+    """Let settlement take at most `limit_usdc` whole USDC within a window, or anything. A lower limit takes effect later."""
+    limit = UNLIMITED if limit_usdc is None else limit_usdc
+    return _instruction("set_loss_limit", escrow, place, owner, struct.pack("<I", limit))
+
+
+def _instruction(
+    name: str,
+    escrow: Escrow,
+    place: Place,
+    owner: Pubkey,
+    more: bytes = b"",
+    paying: list[AccountMeta] | None = None,
+) -> Instruction:
+    accounts = [
+        AccountMeta(Pubkey.from_string(escrow.escrow), is_signer=False, is_writable=paying is not None),
+        AccountMeta(page_address(escrow, place.page), is_signer=False, is_writable=True),
+        AccountMeta(owner, is_signer=True, is_writable=False),
+        *(paying or ()),
+    ]
+    mark = hashlib.sha256(f"global:{name}".encode()).digest()[:8]
+    data = mark + struct.pack("<H", place.slot) + more
+    return Instruction(Pubkey.from_string(escrow.program), data, accounts)
+
+
+async def send(rpc: Rpc, keypair: Keypair, instruction: Instruction) -> str:
+    """Sign and send; the owner pays the fee. The signature, once confirmed. Raises `ExitFailed` (nothing changed), `Unreachable`."""
+    try:
+        blockhash, last_height = await rpc.latest_blockhash()
+        recent = Hash.from_string(blockhash)
+        message = Message.new_with_blockhash([instruction], keypair.pubkey(), recent)
+        transaction = Transaction([keypair], message, recent)
+        signature = str(transaction.signatures[0])
+        await rpc.send_until_confirmed(bytes(transaction), signature, last_height)
+    except (ChainRefused, DepositFailed) as error:
+        raise ExitFailed(str(error)) from error
+    return signature

@@ -1,0 +1,156 @@
+"""Leaving with an exit kit, the owner's key and a node: no exchange, no operator."""
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from solders.keypair import Keypair
+
+from chain.keys import KeypairSigner
+from chain.limits import DEFAULT_LIMITS, Limits
+from chain.localnet.genesis import PROGRAM_ID
+from chain.rpc import FINALIZED
+from chain.send import Landed, send_until
+from perpdex_sdk import ExitFailed, NotProven, exit_kit, leave
+from perpdex_sdk.exit_kit import ExitKit
+from perpdex_sdk.loss_limit import bound_losses
+from perpdex_sdk.own_slot import send, set_loss_limit
+from perpdex_sdk.rest import Escrow, Place
+from perpdex_sdk.rpc import Rpc
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def escrow_limits() -> Limits:
+    return replace(DEFAULT_LIMITS, exit_delay=2, limit_delay=1)
+
+
+class Owner:
+    """With 5,000 micro-USDC in slot 2, some SOL, and its kit."""
+
+    def __init__(self, escrow: Any) -> None:
+        self.client, self.operator, self.url = escrow
+        self.key = Keypair()
+        self.signer = KeypairSigner(self.key)
+        at = str(self.client.addresses.escrow)
+        where = Escrow(str(PROGRAM_ID), at, str(self.client.addresses.vault), str(self.client.mint), self.url)
+        self.kit = ExitKit(str(self.key.pubkey()), 16, where, Place(0, 2), None)
+
+    async def land(self, building: Any) -> None:
+        fate = await send_until(self.client.client, await building, FINALIZED, poll_s=0.01)
+        assert isinstance(fate, Landed), fate
+
+    async def slot(self) -> Any:
+        return (await self.client.view.slot_of(16)).slot
+
+
+@pytest.fixture
+async def owner(escrow: Any) -> Owner:
+    owner = Owner(escrow)
+    async with httpx.AsyncClient() as http:
+        for method, much in (("requestAirdrop", 10**12), ("perpdexMintTestUsdc", 5_000)):
+            call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": [str(owner.key.pubkey()), much]}
+            assert "error" not in (await http.post(owner.url, json=call)).json()
+    await owner.land(owner.client.build_open_account(owner.operator, 0, owner.key.pubkey(), 16))
+    await owner.land(owner.client.build_deposit(owner.signer, 0, 2, 5_000))
+    return owner
+
+
+async def test_it_asks_waits_and_claims_everything(owner: Owner) -> None:
+    told: list[str] = []
+    left = await leave.leave(owner.kit, owner.key, owner.url, told=told.append)
+    assert left.paid == 5_000
+    assert (await owner.slot()).balance == 0
+    assert await owner.client.view.vault_amount() == 0
+    assert "5000 micro-USDC" in told[0]
+    with pytest.raises(ExitFailed, match="empty"):
+        await leave.leave(owner.kit, owner.key, owner.url)
+
+
+async def test_a_part_is_asked_for_taken_back_and_asked_for_again(owner: Owner) -> None:
+    asked = await leave.ask(owner.kit, owner.key, owner.url, 1_000)
+    assert asked.pending == 1_000
+    # Whoever starts again goes on with what stands.
+    assert (await leave.ask(owner.kit, owner.key, owner.url)).pending == 1_000
+    await leave.take_back(owner.kit, owner.key, owner.url)
+    assert (await owner.slot()).exit_at == 0
+    left = await leave.leave(owner.kit, owner.key, owner.url, 2_000)
+    assert (left.paid, (await owner.slot()).balance) == (2_000, 3_000)
+
+
+@pytest.mark.parametrize("escrow_limits", [DEFAULT_LIMITS])
+async def test_nobody_leaves_before_the_delay_is_over(owner: Owner) -> None:
+    await leave.ask(owner.kit, owner.key, owner.url)
+    with pytest.raises(ExitFailed, match=leave.NOT_READY):
+        await leave.claim(owner.kit, owner.key, owner.url)
+    assert (await owner.slot()).balance == 5_000
+
+
+async def test_a_key_of_somebody_else_signs_nothing(owner: Owner) -> None:
+    for step in (leave.ask, leave.claim, leave.take_back, leave.leave):
+        with pytest.raises(NotProven):
+            await step(owner.kit, Keypair(), owner.url)  # type: ignore[operator]
+    assert (await owner.slot()).exit_at == 0
+
+
+async def test_an_owner_bounds_what_settlement_may_take(owner: Owner) -> None:
+    rpc = Rpc(owner.url)
+    try:
+        await send(rpc, owner.key, set_loss_limit(owner.kit.escrow, owner.kit.place, owner.key.pubkey(), 7))
+        assert (await owner.slot()).next_limit == 7_000_000
+        await asyncio.sleep(2.5)
+        assert (await owner.slot()).may_lose((await owner.slot()).next_limit_at, 60) == 5_000
+        await send(
+            rpc, owner.key, set_loss_limit(owner.kit.escrow, owner.kit.place, owner.key.pubkey(), None)
+        )
+        assert (await owner.slot()).loss_limit is None
+    finally:
+        await rpc.close()
+
+
+async def test_a_limit_that_stands_is_not_sent_again(owner: Owner) -> None:
+    await bound_losses(owner.kit, owner.key, 9)
+    before = await owner.slot()
+    assert before.next_limit == 9_000_000
+    while (await exit_kit.on_chain(owner.kit, owner.url)).loss_limit != 9:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1.5)
+    await bound_losses(owner.kit, owner.key, 9)
+    # A second one would have begun the delay anew.
+    assert (await owner.slot()).next_limit_at == before.next_limit_at
+    await bound_losses(owner.kit, owner.key, None)
+    assert (await owner.slot()).loss_limit is None
+
+
+async def run(*arguments: str) -> tuple[int | None, str, str]:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "perpdex_sdk.leave", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'sdk'}"},
+    )
+    out, err = await child.communicate()
+    return child.returncode, out.decode(), err.decode()
+
+
+async def test_the_command_leaves_and_says_why_it_does_not(owner: Owner, tmp_path: Path) -> None:
+    kit, key, other = tmp_path / "kit.json", tmp_path / "key.json", tmp_path / "other.json"
+    exit_kit.save(kit, owner.kit)
+    key.write_text(owner.key.to_json())
+    other.write_text(Keypair().to_json())
+    common = ("--kit", str(kit), "--rpc", owner.url)
+    assert (await run(*common, "--keypair", str(other)))[0] == leave.NOT_LEFT
+    assert (await run(*common, "--keypair", str(key), "--amount", "0.0000001"))[0] == leave.NOT_LEFT
+    code, _, err = await run("--kit", str(kit), "--keypair", str(key), "--rpc", "http://127.0.0.1:1")
+    assert (code, "not known" in err) == (leave.UNKNOWN, True)
+    code, out, err = await run(*common, "--keypair", str(key))
+    assert (code, err) == (leave.LEFT, "")
+    assert "0.005 USDC paid" in out
+    assert (await owner.slot()).balance == 0

@@ -1,0 +1,210 @@
+"""Owners that leave alone while everybody trades, what batches then cannot do, and at last all of them with the operator gone."""
+
+import asyncio
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from solders.keypair import Keypair
+
+from chain.keys import KeypairSigner
+from chain.limits import DEFAULT_LIMITS, Limits
+from chain.localnet.genesis import PROGRAM_ID
+from chain.rpc import FINALIZED
+from chain.send import Landed, send_until
+from core.accounts import FIRST_AGENT
+from matcher.commands import RegisterAgent
+from perpdex_sdk.agents.population import key_at
+from perpdex_sdk.exit_kit import ExitKit
+from perpdex_sdk.leave import leave
+from perpdex_sdk.rest import Escrow, Place
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+USDC = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def network_limits() -> Limits:
+    return replace(DEFAULT_LIMITS, exit_delay=20, limit_delay=2, loss_window=60)
+
+
+def trader(network: Any, name: str) -> KeypairSigner:
+    return KeypairSigner(key_at(network.directory / "agents" / f"{name}.json"))
+
+
+async def slot_of(network: Any, owner: KeypairSigner) -> Any:
+    """The place of an owner's slot, finally."""
+    snapshot = await network.escrow.view.snapshot(FINALIZED)
+    return next(
+        (page.index, slot) for page in snapshot.pages for slot in page.slots if slot.owner == owner.pubkey
+    )
+
+
+async def ask(network: Any, owner: KeypairSigner) -> tuple[int, Any]:
+    page, slot = await slot_of(network, owner)
+    await network.land(network.escrow.owner.build_request_withdrawal(owner, page, slot.index))
+    return page, slot
+
+
+async def claim(network: Any, owner: KeypairSigner, page: int, slot: Any, until: Any) -> None:
+    """As soon as the chain lets it."""
+
+    async def claimed() -> bool:
+        build = network.escrow.owner.build_claim_withdrawal(owner, page, slot.index)
+        fate = await send_until(network.rpc, await build, FINALIZED, poll_s=0.02)
+        return isinstance(fate, Landed)
+
+    await until(claimed)
+
+
+async def reserved(network: Any, account: int) -> bool:
+    return any(one.account == account for one in (await network.door.books()).exits)
+
+
+async def all_booked(network: Any, until: Any) -> None:
+    """What owners claimed is in the engine, and chain, engine and ledger say the same of everybody."""
+
+    async def booked() -> bool:
+        state = await network.escrow.view.escrow_state(FINALIZED)
+        return (await network.door.state()).claimed == state.exits
+
+    await until(booked)
+    await network.quiet()
+    state, found = await network.door.state(), await network.state()
+    assert found.reconciliation.balanced, found.reconciliation
+    assert (state.conserved, state.positions_zero_sum, state.settlement_held) == (True, True, "")
+    chain = await network.escrow.view.escrow_state(FINALIZED)
+    assert state.vault_expected == chain.held
+    await network.loud()
+
+
+async def test_a_saver_leaves_while_the_worker_dies_and_is_booked_once(network, until):
+    owner = KeypairSigner(Keypair())
+    registered = await network.door.command(RegisterAgent(str(owner.pubkey), "saver"))
+    account = registered.event("AgentRegistered")["account"]
+    await network.give(owner.pubkey, 100 * USDC)
+
+    async def placed() -> bool:
+        return await network.escrow.view.slot_of(account) is not None
+
+    await until(placed)
+    place = await network.escrow.view.slot_of(account)
+    await network.land(network.escrow.build_deposit(owner, place.page, place.slot.index, 100 * USDC))
+    page, slot = await ask(network, owner)
+    await until(lambda: reserved(network, account))
+    # Taken back, it is let go of; asked for again, it is kept again, by a worker that knows nothing of the first time.
+    await network.land(network.escrow.owner.build_cancel_withdrawal_request(owner, page, slot.index))
+
+    async def released() -> bool:
+        return not await reserved(network, account)
+
+    await until(released)
+    network.worker.kill()
+    await ask(network, owner)
+    network.worker.start()
+    await until(lambda: reserved(network, account))
+    network.worker.kill()
+    await claim(network, owner, page, slot, until)
+    network.worker.start()
+    await all_booked(network, until)
+    [mine] = [one for one in (await network.door.books()).accounts if one.account == account]
+    assert (mine.balance, mine.settled) == (0, 0)
+    assert not await reserved(network, account)
+
+
+async def test_a_trader_leaves_whole_and_nothing_stops(network, until):
+    owner = trader(network, "trader-1")
+    page, slot = await ask(network, owner)
+    await until(lambda: reserved(network, slot.account))
+    await claim(network, owner, page, slot, until)
+    await all_booked(network, until)
+    await network.settled()
+
+
+async def test_what_a_loss_limit_holds_back_is_known_to_all_books(network, until):
+    owners = [trader(network, name) for name in ("trader-2", "trader-3", "maker-1", "maker-2")]
+    for owner in owners:
+        page, slot = await slot_of(network, owner)
+        await network.land(network.escrow.owner.build_set_loss_limit(owner, page, slot.index, 0))
+
+    async def short() -> bool:
+        for agents in network.agents:
+            agents.revive()
+        books = await network.door.books()
+        return any(one.unapplied for one in books.accounts)
+
+    await until(short)
+    await all_booked(network, until)
+    snapshot = await network.escrow.view.snapshot(FINALIZED)
+    on_chain = {slot.account: slot.unapplied for page in snapshot.pages for slot in page.slots}
+    books = await network.door.books()
+    assert {one.account: one.unapplied for one in books.accounts if one.unapplied} == {
+        account: sum for account, sum in on_chain.items() if sum
+    }
+
+
+async def perpdex(network: Any, *arguments: str) -> tuple[int | None, str]:
+    """The command as a person runs it: exit code, and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli.main", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=network.worker._environment | network.settings,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 90)
+    return process.returncode, out.decode()
+
+
+async def test_a_batch_that_is_not_ours_is_given_up_only_while_settlement_is_held(network):
+    await network.quiet()
+    state = await network.escrow.view.escrow_state(FINALIZED)
+    number = state.sealed_batch + 1
+    await network.land(network.escrow.build_open_batch(network.operator, number, bytes(32), 1))
+    code, said = await perpdex(network, "settlement", "abort")
+    assert (code, "hold it first" in said) == (1, True), said
+    assert (await perpdex(network, "settlement", "hold", "--why", "a batch of nobody"))[0] == 0
+    code, said = await perpdex(network, "settlement", "carry")
+    assert (code, "0 of 1 pages" in said) == (1, True), said
+    code, said = await perpdex(network, "settlement", "abort")
+    assert (code, f"batch {number} is given up" in said) == (0, True), said
+    assert (await network.escrow.view.escrow_state(FINALIZED)).open_batch == 0
+    code, said = await perpdex(network, "settlement", "abort")
+    assert (code, "no batch is open" in said) == (1, True), said
+    code, said = await perpdex(network, "settlement", "resume", "--why", "it is gone")
+    assert code == 0, said
+    await network.loud()
+    await network.settled()
+
+
+async def test_the_operator_is_gone_and_every_settled_balance_is_paid(network):
+    await network.quiet()
+    escrow = await network.escrow.view.escrow_state(FINALIZED)
+    at = network.escrow.addresses
+    where = Escrow(
+        str(PROGRAM_ID), str(at.escrow), str(at.vault), str(network.escrow.mint), network.chain.url
+    )
+    for process in (*network.agents, network.worker, network.projector, network.api, network.temporal):
+        process.kill()
+    snapshot = await network.escrow.view.snapshot(FINALIZED)
+    slots = {
+        str(slot.owner): (Place(page.index, slot.index), slot)
+        for page in snapshot.pages
+        for slot in page.slots
+        if slot.account >= FIRST_AGENT and slot.balance
+    }
+    keys = [key_at(path) for path in sorted((network.directory / "agents").glob("*.json"))]
+    leaving = [key for key in keys if str(key.pubkey()) in slots]
+    assert len(leaving) >= 4
+
+    async def paid(key: Keypair) -> int:
+        place, slot = slots[str(key.pubkey())]
+        kit = ExitKit(str(key.pubkey()), slot.account, where, place, None)
+        return (await leave(kit, key, network.chain.url)).paid
+
+    left = await asyncio.gather(*(paid(key) for key in leaving))
+    assert left == [slots[str(key.pubkey())][1].balance for key in leaving]
+    own = sum(slot.balance for page in snapshot.pages for slot in page.slots if slot.account < FIRST_AGENT)
+    after = await network.escrow.view.snapshot(FINALIZED)
+    assert after.vault == own + after.state.clearing
+    assert after.state.exits == escrow.exits + sum(left)
