@@ -28,6 +28,7 @@ from core.events import (
     MarkUpdated,
     SessionsRevoked,
 )
+from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.liquidation import LiquidationTerms
 from core.liquidation_events import FundStanding, Handover, InsuranceFloorSet, MarginWarned
 from core.margin_terms import MarginTerms, Tier
@@ -207,6 +208,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-fund-orders": 3,
         "golden-v1-held": 2,
         "golden-v1-debts": 2,
+        "golden-v1-exits": 4,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-subaccounts": 4,
@@ -275,6 +277,16 @@ def test_a_golden_hold_of_settlement_says_who_and_why():
     assert golden("golden-v1-held") == [
         SettlementHeld(at, True, "operator", "slot 0/2 differs"),
         SettlementHeld(at + 1, False, "ada", "explained"),
+    ]
+
+
+def test_golden_exits_say_who_leaves_with_what_and_what_a_page_could_not_do():
+    at = 1_760_000_000_000_000_000
+    assert golden("golden-v1-exits") == [
+        ExitRequested(at, 16, 5_000_000, 1_760_259_200),
+        ExitReleased(at + 1, 16, 5_000_000, 1_760_259_200),
+        ExitClaimed(at + 2, 17, 7_000_000, "claim:sig:0", ((24, 2_000_000),)),
+        DeltasUnapplied(at + 3, 9, 0, ((16, 12, 12), (17, -3, -5))),
     ]
 
 
