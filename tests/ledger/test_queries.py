@@ -62,8 +62,10 @@ async def test_fills_of_a_batch(queries, records):
         ]
         assert [fill.fill for fill in await queries.fills_of_batch(batch.batch, 0, 1000)] == expected
         assert batch.fills == len(expected)
-    fills = await queries.fills_of_batch(1, 0, 1000)
-    assert await queries.fills_of_batch(1, fills[0].fill, 2) == fills[1:3]
+    busiest = max(batches, key=lambda batch: batch.fills).batch
+    fills = await queries.fills_of_batch(busiest, 0, 1000)
+    assert len(fills) > 2
+    assert await queries.fills_of_batch(busiest, fills[0].fill, 2) == fills[1:3]
     assert await queries.fills_of_batch(999, 0, 5) == []
 
 
