@@ -60,6 +60,7 @@ def test_nobody_funded_the_keys(operator):
         ("SOLANA_CLUSTER", "mainnet", "SOLANA_CLUSTER is mainnet: correct SOLANA_RPC_URL"),
         ("OPERATOR_KEY", "", "there is no operator's key here"),
     ],
+    ids=["program", "mint", "no key", "cluster", "no operator"],
 )
 def test_a_wrong_setting_is_one_sentence(operator, name, value, sentence):
     code, said = operator.run("check", **{name: value})
