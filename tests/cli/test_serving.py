@@ -29,20 +29,29 @@ async def funded(served: Any, name: str) -> Agent:
 
 async def test_it_starts_and_trades_without_temporal_and_without_a_database(serve: Any) -> None:
     served = await asyncio.to_thread(lambda: serve().wait())
-    maker, trader = await funded(served, "maker"), await funded(served, "trader")
+    maker, other, trader = [await funded(served, name) for name in ("maker", "other", "trader")]
     try:
         index = next(market for market in await maker.rest.markets() if market.symbol == "BTC-PERP").index
         assert index is not None
-        price = str(round(float(index)))
-        await maker.quotes("BTC-PERP", [], [(price, "0.01")], life_ms=60_000)
-        closed = await trader.request("BTC-PERP", "buy", "0.01", price)
+        price = round(float(index))
+        for one in (maker, other):
+            await one.quotes("BTC-PERP", [(str(price - 20), "1")], [(str(price), "1")], life_ms=60_000)
+        await opens(served)
+        closed = await trader.request("BTC-PERP", "buy", "0.01", str(price))
         assert (closed.outcome, closed.filled) == ("filled", "0.0100")
         with pytest.raises(Refused) as refused:
             await trader.rest.start_withdrawal("1", "w1", None)
         assert (refused.value.code, refused.value.retryable) == ("withdrawals_unavailable", True)
     finally:
-        await maker.close()
-        await trader.close()
+        for agent in (maker, other, trader):
+            await agent.close()
+
+
+async def opens(served: Any) -> None:
+    """Return when BTC-PERP takes what opens: with the first index after two makers stood."""
+    async with httpx.AsyncClient(base_url=served.http) as http, asyncio.timeout(60):
+        while (await http.get("/api/v1/markets/BTC-PERP")).json()["only_reduces"]:
+            await asyncio.sleep(0.1)
 
 
 async def test_agents_on_other_machines_are_told_where_to_connect(serve: Any) -> None:
