@@ -177,6 +177,11 @@ async def test_an_hour_that_cannot_be_paid_now_says_so_with_a_code(hours: Hours)
     first = (await hours.pay(hours.hour)).json()
     hours.exchange.engine.submit(c.DelistMarket(2, force=True), None)
     listed = (await hours.exchange.http.get("/api/v1/operator/funding", headers=headers)).json()
+    assert listed[1]["symbol"] == "ETH-PERP"
+    assert listed[1]["unpaid"]
+    for hour in listed[1]["unpaid"]:
+        hours.exchange.engine.submit(c.SettleFunding(2, hour), None)
+    listed = (await hours.exchange.http.get("/api/v1/operator/funding", headers=headers)).json()
     assert [one["symbol"] for one in listed] == ["BTC-PERP", "SOL-PERP"]
     again = (await hours.pay(hours.hour)).json()
     assert (first["repeated"], again["repeated"]) == (False, True)
