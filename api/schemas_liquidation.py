@@ -9,7 +9,17 @@ from api.schemas import Answer
 OutcomeName = Literal["recovered", "sold", "taken_over", "deleveraged"]
 StepName = Literal["auction", "takeover", "deleveraging"]
 ChangeName = Literal[
-    "deposit", "fee", "takeover", "deleveraging", "funding", "sale", "delisting", "debt", "floor", "carried"
+    "deposit",
+    "fee",
+    "takeover",
+    "deleveraging",
+    "funding",
+    "sale",
+    "delisting",
+    "debt",
+    "exit",
+    "floor",
+    "carried",
 ]
 
 
