@@ -201,10 +201,9 @@ def test_who_waits_for_a_price_or_for_the_process_is_not_late(world, waits):
     if waits == "price":
         world.index(1, INDEX, validity=Validity.UNAVAILABLE)
     world.now += 3_600 * SECOND
-    if waits == "price":
-        world.index(1, INDEX * 95 // 100)
-    else:
+    if waits == "process":
         world.play(c.StartEpoch())
+    world.index(1, INDEX * 95 // 100)
     steps = retrace(numbered(world.journal), liquidated(world, riskier))
     assert [step.differences for step in steps] == [[]] * len(steps)
 
