@@ -73,10 +73,12 @@ class Engine:
         segment_bytes: int = SEGMENT_BYTES,
         snapshot_after: int = SNAPSHOT_AFTER,
         free_min: int = FREE_MIN,
+        secret: bytes = b"",
     ) -> None:
         """Open the journal in `directory` and bring its state back; must be called on a running event loop.
 
-        `clock` gives nanoseconds since the epoch. Raises `JournalInUse`, `JournalCorrupt`.
+        `clock` gives nanoseconds since the epoch. `secret` says when premiums are sampled: drawn anew unless it is
+        given, as it is for a run that must repeat itself. Raises `JournalInUse`, `JournalCorrupt`.
         """
         self._lock = lock(directory)
         self._directory = directory
@@ -94,7 +96,7 @@ class Engine:
         self.last_at = self.state.at
         self.replayed = end.sequence - before
         self._snapshots = Snapshots(directory, before, snapshot_after)
-        self.state.book.secret = token_bytes(SECRET_BYTES)
+        self.state.book.secret = secret or token_bytes(SECRET_BYTES)
         self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
         self.submit(c.StartEpoch(), None)
         gc.collect()

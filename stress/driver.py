@@ -17,6 +17,7 @@ from matcher.state import Exchange
 
 NO_LIMIT: Final = 1 << 62
 """Nothing may be shed, as that would depend on the disk; and no snapshot interrupts, so that the journal alone tells everything."""
+SECRET: Final = b"premiums at the same instants in every run"
 
 
 class Driver:
@@ -27,7 +28,9 @@ class Driver:
         self.now = start
         self.commands = 0
         self.refused: Counter[str] = Counter()
-        self.engine = Engine(directory, lambda: self.now, waiting_max=NO_LIMIT, snapshot_after=NO_LIMIT)
+        self.engine = Engine(
+            directory, lambda: self.now, waiting_max=NO_LIMIT, snapshot_after=NO_LIMIT, secret=SECRET
+        )
         self._react: Callable[[], None] = lambda: None
         self._taken = True
 
