@@ -1,6 +1,7 @@
 """Money in: slots on chain for new accounts, and finalized deposits credited to the engine, each once; and no withdrawal forgotten."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -55,7 +56,7 @@ class DepositsState:
 
 @workflow.defn
 class DepositsWorkflow:
-    """Runs for ever. Watches side by side, so that none delays a credit.
+    """Runs for ever. Three watches side by side, none waiting for another: slots that cannot be opened delay no credit.
 
     The cursor is only a place to go on from: the engine credits each `signature:index` once, so reading the chain again from any
     earlier place, or from the start, changes nothing.
@@ -67,26 +68,32 @@ class DepositsWorkflow:
 
     @workflow.run
     async def run(self, state: DepositsState | None = None) -> None:
-        for _ in range(ROUNDS_PER_RUN):
-            self._show()
-            await asyncio.gather(self._credit(), self._open(), self._take_up())
-            if workflow.info().is_continue_as_new_suggested():
-                break
-        workflow.continue_as_new(self._state)
+        await asyncio.gather(self._credit(), self._again(self._open), self._again(self._take_up))
 
     @workflow.query
     def state(self) -> DepositsState:
         return self._state
 
     async def _credit(self) -> None:
+        """Credit until this run ends: the other watches end with it, whatever they are at, as what they do is asked for first."""
         state = self._state
-        state.cursor = await must_happen(
-            DepositActivities.watch_deposits,
-            state.cursor,
-            WATCH.total_seconds(),
-            on_trouble=self._deposits_trouble,
-            within=PATIENCE,
-        )
+        for _ in range(ROUNDS_PER_RUN):
+            self._show()
+            state.cursor = await must_happen(
+                DepositActivities.watch_deposits,
+                state.cursor,
+                WATCH.total_seconds(),
+                on_trouble=self._deposits_trouble,
+                within=PATIENCE,
+            )
+            if workflow.info().is_continue_as_new_suggested():
+                break
+        workflow.continue_as_new(state)
+
+    async def _again(self, watch: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await watch()
+            self._show()
 
     async def _open(self) -> None:
         self._state.opened += await must_happen(
@@ -102,6 +109,7 @@ class DepositsWorkflow:
             FORGOTTEN.total_seconds(),
             on_trouble=self._withdrawals_trouble,
         )
+        await workflow.sleep(WATCH)
 
     def _withdrawals_trouble(self, sentence: str) -> None:
         self._state.withdrawals_trouble = sentence

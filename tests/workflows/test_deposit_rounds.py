@@ -1,4 +1,4 @@
-"""The deposits entity: two watches side by side, a cursor that is handed on, and trouble that is shown."""
+"""The deposits entity: three watches side by side, a cursor that is handed on, and trouble that is shown."""
 
 import asyncio
 from dataclasses import replace
@@ -35,8 +35,8 @@ async def test_each_round_goes_on_from_the_cursor_of_the_last(
         await keep_history(client, "deposits", handle.id)
     assert [cursor.signature for cursor in seen] == ["", "s1", "s2", "s3"]
     assert state.cursor == DepositCursor("s3", ROUNDS, 5 * ROUNDS)
-    assert state.opened in (ROUNDS, ROUNDS + 1)
-    assert script.names().count("take_up_withdrawals") in (ROUNDS, ROUNDS + 1)
+    assert state.opened > 0
+    assert script.names().count("take_up_withdrawals") == 1
 
 
 WATCHES = {
@@ -44,6 +44,25 @@ WATCHES = {
     "watch_unbound": "slots_trouble",
     "take_up_withdrawals": "withdrawals_trouble",
 }
+
+
+async def test_credits_go_on_while_the_other_watches_do_not_come_back(client, script_of, working):
+    credited = asyncio.Semaphore(0)
+
+    async def credit(cursor: DepositCursor, seconds: float) -> DepositCursor:
+        credited.release()
+        await asyncio.sleep(0.01)
+        return replace(cursor, credited=cursor.credited + 1)
+
+    async def hangs(*_: object) -> object:
+        return await asyncio.Event().wait()
+
+    script = script_of(watch_deposits=credit, watch_unbound=hangs, take_up_withdrawals=hangs)
+    async with working(script):
+        handle = await client.start_workflow(DepositsWorkflow.run, id="deposits", task_queue="test")
+        for _ in range(ROUNDS):
+            await credited.acquire()
+        assert (await handle.query(DepositsWorkflow.state)).cursor.credited >= ROUNDS - 1
 
 
 @pytest.mark.parametrize("watch", WATCHES)

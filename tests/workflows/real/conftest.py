@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ LONG_HISTORY = 150
 """Events after which Temporal suggests that a workflow starts over."""
 AGENTS = {"maker": 2, "trader": 4}
 PAGES = 3
+LOG_TAIL = 1_500
+"""Characters of each process's log that a failed test shows."""
 PATIENCE_S = 90.0
 """Longest that anything may take on a busy machine."""
 
@@ -319,6 +321,17 @@ async def until(true: Callable[[], Awaitable[Any]], seconds: float = PATIENCE_S)
     async with asyncio.timeout(seconds):
         while not await true():
             await asyncio.sleep(0.05)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the processes of a failed test's network said last."""
+    report = yield
+    network = getattr(item, "funcargs", {}).get("network")
+    if report.failed and isinstance(network, Network):
+        for log in sorted(network.directory.glob("*.log")):
+            report.sections.append((log.name, log.read_text(errors="replace")[-LOG_TAIL:]))
+    return report
 
 
 @pytest.fixture(name="until", scope="session")
