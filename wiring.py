@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import httpx
 from solana.rpc.async_api import AsyncClient
@@ -33,7 +32,7 @@ from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from chain.signers.interface import Signer
 from chain.signers.opening import open_signer
 from core.market import DEFAULT_MARKETS, MarketStatus
-from core.operator_events import EXCHANGE
+from core.operator_events import EXCHANGE, NETWORK
 from endings import NotReachable
 from ledger.database import open_pool
 from ledger.queries import Queries
@@ -53,9 +52,6 @@ from oracles.sources import Clock, Source
 from oracles.vaa import SignerSet
 from settings import Settings
 from workflows.encryption import data_converter
-
-NETWORK: Final = "operator"
-"""Whose token the network's own processes use."""
 
 
 def secret(path: Path) -> str:

@@ -115,6 +115,7 @@ EDGE: Final[dict[str, Entry]] = {
     ),
     "signature_invalid": Entry(401, "The signature is not the owner's over the challenge text."),
     "operator_only": Entry(403, "Only the operator's token opens this door."),
+    "network_only": Entry(403, "Only the network's own processes may do that, not a person's credential."),
     "rate_limited": Entry(
         429,
         "Too much from this account, its owner or this address, or new agents at once; cancels over the WebSocket are not limited.",

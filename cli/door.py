@@ -7,10 +7,10 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from core.operator_events import NETWORK
 from core.quantities import units_from_decimal
 from matcher.commands import Command
 from settings import Settings
-from wiring import NETWORK
 
 TIMEOUT_S: Final = 30.0
 

@@ -13,6 +13,8 @@ from core.market_limits import MarketLimits
 
 EXCHANGE: Final = "exchange"
 """Who acted when it was no operator but a rule of the exchange."""
+NETWORK: Final = "operator"
+"""Whose credential the network's own processes use."""
 
 
 class LimitsSet(Event, frozen=True, array_like=True, tag=24):

@@ -19,6 +19,7 @@ from api.schemas_public import (
 )
 from core.market import Market
 from core.market_limits import flaw, limits_of
+from core.operator_events import NETWORK
 from core.quantities import MILLION
 from matcher import commands as c
 from matcher.image import state_hash
@@ -66,7 +67,7 @@ COMMAND_SCHEMAS: Final = msgspec.json.schema_components(
 
 @router.post(
     "/commands",
-    responses=errors(*OPERATOR_ERRORS, "bad_message", *(code.value for code in RULES)),
+    responses=errors(*OPERATOR_ERRORS, "network_only", "bad_message", *(code.value for code in RULES)),
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": COMMAND_SCHEMAS[0][0]}}}
     },
@@ -75,13 +76,16 @@ async def command(request: Request, edge: EdgeGiven, operator: Operator) -> Outc
     """Run one command; answers when what it led to is on disk.
 
     Commands that have `why` need one, and `who` is always the caller's credential: both stay in the audit trail. What the sweep, too,
-    asks for every minute needs none, and is in the trail only with one.
+    asks for every minute needs none, and is in the trail only with one. All other commands leave no name, deposits and payments among
+    them: only the credential of the network's own processes may give them.
     """
     given = read_command(await request.body())
     if isinstance(given, c.ByOperator):
         if given.why or not isinstance(given, c.OrBySweep):
             check_reason(given.why)
         given = msgspec.structs.replace(given, who=operator)
+    elif operator != NETWORK:
+        raise ApiError("network_only")
     outcome = await edge.engine.ask(given)
     if isinstance(outcome, Rejection):
         raise refused(outcome)

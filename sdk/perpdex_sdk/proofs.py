@@ -31,9 +31,11 @@ FINAL: Final = {"commitment": "finalized"}
 
 
 class ProvenFill(msgspec.Struct, frozen=True):
-    """A fill that a root on chain commits to: `at` nanoseconds, `side` the taker's, `size` lots, `price` ticks, money micro-USDC."""
+    """A fill that a root on chain commits to: `at` nanoseconds, `side` the taker's, `size` lots, `price` ticks, money micro-USDC.
 
-    batch: int
+    The root says in which batch it settled; a leaf does not name its batch, so what a proof says of that is not proven.
+    """
+
     root: str
     fill: int
     at: int
@@ -64,7 +66,7 @@ async def proven_fill(proof: Proof, fill: int, escrow: Escrow, rpc_url: str | No
     if kind != b"F" or fields[0] != fill:
         raise NotProven(f"the proof is not of fill {fill}")
     await _must_be_on_chain(proof, escrow, rpc_url)
-    return ProvenFill(proof.batch, proof.root, *fields)
+    return ProvenFill(proof.root, *fields)
 
 
 async def proven_balance(

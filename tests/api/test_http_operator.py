@@ -108,3 +108,18 @@ async def test_a_cut_at_an_index_that_is_not_believed_may_be_tried_again(exchang
     finally:
         await door.close()
     await maker.socket.close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"type": "CreditDeposit", "account": 16, "amount": 1_000_000, "key": "made-up:0"},
+        {"type": "FinishWithdrawal", "withdrawal": 1, "paid": True, "signature": "made-up"},
+        {"type": "AdvanceBatch", "batch": 1, "status": 4},
+    ],
+    ids=lambda command: command["type"],
+)
+async def test_a_person_moves_no_money_without_leaving_a_name(exchange: Any, command: Any) -> None:
+    answer = await exchange.operator(command, token="token-of-another-operator-called-ada-012")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "network_only")
+    assert exchange.engine.state.deposited == 0

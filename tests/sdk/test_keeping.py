@@ -106,7 +106,7 @@ async def test_a_file_is_what_was_saved(settled: ExitKit, tmp_path: Path) -> Non
     path, url = tmp_path / "fill.json", settled.escrow.rpc_url
     verify.save(path, FILL, settled.escrow)
     assert await verify.verified(verify.load(path), url) == ProvenFill(
-        1, ROOT.hex(), 3, 1_003, 1, 16, 17, -1, 5, 600_000, 30, -4, 4
+        ROOT.hex(), 3, 1_003, 1, 16, 17, -1, 5, 600_000, 30, -4, 4
     )
     other = replace(verify.load(path), proof=replace(BALANCE, batch=2))
     with pytest.raises(NotProven, match="of batch 1"):

@@ -74,7 +74,7 @@ async def node() -> AsyncIterator[Any]:
 
 async def test_a_fill_and_a_balance_are_proven(node):
     assert await proven_fill(FILL, 3, node.escrow, None) == ProvenFill(
-        9, ROOT.hex(), 3, 1_003, 1, 16, 17, -1, 5, 600_000, 30, -4, 4
+        ROOT.hex(), 3, 1_003, 1, 16, 17, -1, 5, 600_000, 30, -4, 4
     )
     assert await proven_balance(BALANCE, 9, 17, node.escrow, None) == ProvenBalance(
         9, ROOT.hex(), 17, 170, -17
