@@ -15,6 +15,7 @@ from chain.signers.interface import SigningFailed
 from ledger.projector import JournalDiffers
 from matcher.recovery import JournalCorrupt
 from matcher.segments import JournalInUse
+from oracles.feed import OnlyLive
 from oracles.recording import RecordingFailed
 from oracles.refusal import Refused
 
@@ -53,7 +54,15 @@ def sentence(error: Exception) -> str | None:
             return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())
         case SigningFailed():
             return f"{_first(error)} ({error.code}). Look at OPERATOR_KEY."
-        case JournalCorrupt() | NotReachable() | KeyFileRefused() | RecordingFailed() | Refused() | OSError():
+        case (
+            JournalCorrupt()
+            | NotReachable()
+            | KeyFileRefused()
+            | OnlyLive()
+            | RecordingFailed()
+            | Refused()
+            | OSError()
+        ):
             return _first(error)
     return None
 

@@ -48,7 +48,7 @@ from oracles.polling import Polled
 from oracles.price import micro_usd
 from oracles.pyth_account import PythAccounts
 from oracles.signers import ROUTERS, read_hand_overs, trusted_now
-from oracles.sources import Clock, Source
+from oracles.sources import LIVE, Clock, Source
 from oracles.vaa import SignerSet
 from settings import Settings
 from workflows.encryption import data_converter
@@ -211,7 +211,7 @@ async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncI
 
 
 async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient) -> PriceFeed:
-    """The feed of every market's index, live where Pyth can be reached. Raises `RecordingFailed`."""
+    """The feed of every market's index, live where Pyth can be reached. Raises `OnlyLive`, `RecordingFailed`."""
     # A source that is gone with its market must not keep the others from being live.
     markets = {one.symbol: one for one in DEFAULT_MARKETS if not _ended(engine, one.id)}
     feeds = {symbol: market.feed for symbol, market in markets.items()}
@@ -232,6 +232,8 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
             for symbol, market in markets.items()
             if (index := engine.state.indexes.get(market.id)) is not None
         },
+        only_live=bool(settings.solana_cluster)
+        or any(index.source in LIVE for index in engine.state.indexes.values()),
     )
     return feed_into(engine, source)
 

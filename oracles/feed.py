@@ -32,6 +32,10 @@ BROKEN: Final = "broken"
 _log = structlog.get_logger("prices")
 
 
+class OnlyLive(Exception):
+    """Prices must be live, and what is configured are none."""
+
+
 async def pick(
     symbols: Collection[str],
     *,
@@ -44,16 +48,23 @@ async def pick(
     seed: int = 1,
     times_as_fast: int = 1,
     last: Mapping[str, int] | None = None,
+    only_live: bool = False,
 ) -> Source:
     """Live prices when Hermes proves one that counts for every market within two seconds, else the recording at `path`, else made-up
     prices. `last` are the prices in micro-USD where made-up ones go on.
 
     With `others`, which are no one's default, prices are live whatever answers at the start: who names several sources means to wait
-    for them, not to trade on something else. Raises `RecordingFailed` when the recording is needed and can not be played, and
+    for them, not to trade on something else. So they are with `only_live`, where money is real or was traded at live prices: who hears
+    nothing then trades nothing. Raises `OnlyLive`, `RecordingFailed` when the recording is needed and can not be played, and
     `ValueError` when `others` leave a market without an index.
     """
     polled = ([accounts] if accounts else []) + list(others)
-    if others:
+    if only_live and (path is not None or not (hermes or polled)):
+        raise OnlyLive(
+            "This exchange runs on a real chain or has traded at live prices, so none are played to it: set PYTH_URL and leave "
+            "PRICE_RECORDING out, or give another run another PERPDEX_DATA."
+        )
+    if others or only_live:
         return Live(symbols, hermes, polled, clock, sleep)
     if hermes is not None:
         live = Live(symbols, hermes, polled, clock, sleep)

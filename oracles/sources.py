@@ -17,6 +17,8 @@ Clock = Callable[[], int]
 Troubles = Mapping[tuple[str, str], str]
 """By (source, symbol), the stable code of what is wrong now; without a symbol where it is the whole source."""
 PLAYED_CONFIDENCE_MAX: Final = Ppm(50_000)
+LIVE: Final = frozenset({"pyth hermes", "pyth account", "pyth price account", "chainlink"})
+"""What an index of a running world can come from."""
 
 
 class Source(Protocol):

@@ -10,7 +10,9 @@ from aiohttp import web
 from core.market import DEFAULT_MARKETS
 from core.quantities import MILLISECOND, SECOND, Nanos
 from core.validity import Validity
-from oracles.feed import BROKEN, STEADY, PriceFeed, pick
+from oracles import chainlink, pyth_account
+from oracles import hermes as hermes_source
+from oracles.feed import BROKEN, STEADY, OnlyLive, PriceFeed, pick
 from oracles.generator import STARTS, prices
 from oracles.hermes import Hermes
 from oracles.index import Fault, Routed
@@ -18,7 +20,7 @@ from oracles.live import Live
 from oracles.price import Price
 from oracles.pyth_account import PythAccounts
 from oracles.recording import RecordingFailed
-from oracles.sources import Played
+from oracles.sources import LIVE, Played
 
 FEEDS = {market.symbol: market.feed for market in DEFAULT_MARKETS}
 MARKETS = tuple(FEEDS)
@@ -189,6 +191,34 @@ async def test_a_recording_plays_and_the_other_markets_are_made_up(data, time):
 async def test_a_recording_that_can_not_be_played_is_said_at_once(tmp_path, time):
     with pytest.raises(RecordingFailed, match="no file"):
         await pick(MARKETS, clock=time, path=tmp_path / "BTC.csv")
+
+
+async def test_where_prices_must_be_live_none_are_played_however_long_it_takes(
+    site, http, hermes, answer, time
+):
+    site.routes |= {LATEST: says("", 503), STREAM: says("", 503)}
+    source = await pick(MARKETS, clock=time, sleep=time.sleep, hermes=hermes, only_live=True)
+    assert source.label.startswith("live Pyth")
+    heard = []
+    feed = PriceFeed(source, heard.append, clock=time, sleep=time.sleep)
+    feed.step(Nanos(time()))
+    assert {one.validity for one in heard} == {Validity.UNAVAILABLE}
+    site.routes |= {LATEST: says(answer), STREAM: says(f"data:{answer}\n\n")}
+    running = asyncio.get_running_loop().create_task(feed.run())
+    await until(lambda: {one.symbol for one in heard if one.validity is Validity.VALID} == set(MARKETS))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_where_prices_must_be_live_a_recording_or_no_source_is_refused(hermes, tmp_path, time):
+    for sources in ({"hermes": hermes, "path": tmp_path / "BTC.csv"}, {}):
+        with pytest.raises(OnlyLive, match="set PYTH_URL and leave PRICE_RECORDING out"):
+            await pick(MARKETS, clock=time, only_live=True, **sources)
+
+
+def test_every_source_of_an_index_is_known_as_live():
+    assert {hermes_source.SOURCE, chainlink.SOURCE, pyth_account.SOURCE, pyth_account.LEGACY_SOURCE} == LIVE
 
 
 async def test_of_a_market_that_has_ended_nothing_is_judged(time):
