@@ -28,6 +28,11 @@ class LiquidationTermsAnswer(Answer):
     urgency_ppm: int = Field(description="How fast it gets there as equity falls below maintenance.")
 
 
+class MarkTermsAnswer(Answer):
+    basis_max_ppm: int = Field(description="How far the mark may be from the index, of the index.")
+    drift_ppm: int = Field(description="How fast that may change, a second.")
+
+
 class FundingTermsAnswer(Answer):
     """Rates are plain decimals for eight hours."""
 

@@ -10,6 +10,7 @@ from api.schemas_breakers import (
     FundingTermsAnswer,
     JumpAnswer,
     LiquidationTermsAnswer,
+    MarkTermsAnswer,
     SettlementAnswer,
 )
 from api.schemas_funding import MarketFundingAnswer
@@ -62,6 +63,8 @@ class MarketAnswer(Answer):
     validity: ValidityName = Field(description="How far the index is believed now.")
     allows: list[ActionName] = Field(description="What may be done at an index of that validity.")
     index_max_age_ms: int = Field(description="Age beyond which the index is believed for nothing.")
+    fill_max_age_ms: int = Field(description="For how long its feed may be silent before nobody trades.")
+    mark_terms: MarkTermsAnswer
     liquidation: LiquidationTermsAnswer
     greedy_deleveraging: bool = Field(
         description="Whether the first in rank is deleveraged first, instead of all in proportion."

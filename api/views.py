@@ -13,7 +13,7 @@ from api.fill_marks import FillMarks
 from api.outbound import micros
 from api.statistics import Maker
 from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, MarketUnits, usdc
-from api.views_breakers import alarm, funding_terms, jumped, liquidation_terms, not_open_since
+from api.views_breakers import alarm, funding_terms, jumped, liquidation_terms, mark_terms, not_open_since
 from api.views_funding import in_short
 from api.views_margin import tiers
 from api.views_prices import VALIDITIES, allows
@@ -134,6 +134,8 @@ def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
         validity=VALIDITIES[found],
         allows=allows(found),
         index_max_age_ms=listed.index_max_age // MILLISECOND,
+        fill_max_age_ms=listed.fill_max_age // MILLISECOND,
+        mark_terms=mark_terms(listed),
         liquidation=liquidation_terms(listed),
         greedy_deleveraging=listed.greedy_deleveraging,
         funding_terms=funding_terms(listed),

@@ -44,6 +44,10 @@ def liquidation_terms(listed: Market) -> b.LiquidationTermsAnswer:
     )
 
 
+def mark_terms(listed: Market) -> b.MarkTermsAnswer:
+    return b.MarkTermsAnswer(basis_max_ppm=listed.mark.basis_max, drift_ppm=listed.mark.drift)
+
+
 def funding_terms(listed: Market) -> b.FundingTermsAnswer:
     terms = listed.funding
     return b.FundingTermsAnswer(

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.door import Door, NotDone, lots, token_of
-from cli.terms import Deleveraging, funding_terms, liquidation_terms
+from cli.terms import Deleveraging, funding_terms, liquidation_terms, mark_terms
 from core.margin_terms import MarginTerms, Tier
 from core.market import MarketStatus
 from core.open_interest import JumpAlarm
@@ -82,6 +82,12 @@ def limits(
     index_max_age: Annotated[
         int | None, typer.Option(help="seconds for which its last index may be believed")
     ] = None,
+    fill_max_age: Annotated[
+        int | None, typer.Option(help="seconds of silence after which nobody trades at its last index")
+    ] = None,
+    mark: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of `mark_terms` in the market's answer, repeated")
+    ] = None,
     liquidation: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of `liquidation` in the market's answer, repeated")
     ] = None,
@@ -110,6 +116,8 @@ def limits(
             margin=margin,
             alarm=_alarm(alarm, alarm_reduces) if alarm else None,
             index_max_age=index_max_age * SECOND if index_max_age is not None else None,
+            fill_max_age=fill_max_age * SECOND if fill_max_age is not None else None,
+            mark=mark_terms(found["mark_terms"], mark) if mark else None,
             liquidation=liquidation_terms(found["liquidation"], liquidation) if liquidation else None,
             funding=funding_terms(found["funding_terms"], funding) if funding else None,
             greedy_deleveraging=deleveraging is Deleveraging.BY_RANK if deleveraging else None,

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from core.funding import FundingTerms
 from core.liquidation import LiquidationTerms
+from core.mark_price import MarkTerms
 from core.premium import PremiumRule
 from core.quantities import USDC_UNIT, units_from_decimal
 from core.rates import RATE_UNIT
@@ -47,6 +48,12 @@ _FUNDING: Final[dict[str, Callable[[str], Any]]] = {
     "treasury_share_ppm": int,
     "rule": _rule,
 }
+_MARK: Final[dict[str, Callable[[str], Any]]] = {"basis_max_ppm": int, "drift_ppm": int}
+
+
+def mark_terms(shown: dict[str, Any], changes: list[str]) -> MarkTerms:
+    """The terms that a market shows, with changes. Raises `ValueError`."""
+    return MarkTerms(**_changed(shown, changes, _MARK))
 
 
 def liquidation_terms(shown: dict[str, Any], changes: list[str]) -> LiquidationTerms:

@@ -7,6 +7,7 @@ import msgspec
 from core.funding import FundingTerms
 from core.liquidation import LiquidationTerms
 from core.margin_terms import MarginTerms
+from core.mark_price import MarkTerms
 from core.market import PRICE_BAND, Market
 from core.open_interest import WINDOW_MAX, WINDOW_MIN, JumpAlarm
 from core.quantities import MILLION, MONEY_MAX, SECOND, Lots, Ppm
@@ -21,14 +22,14 @@ LIQUIDATION_FEE_MAX: Final = Ppm(20_000)
 URGENCY_MAX: Final = Ppm(1_000 * MILLION)
 AGE_MIN, AGE_MAX = SECOND, 86_400 * SECOND
 """Nanoseconds for which a market's last index may be believed."""
-_SINCE: Final = ("liquidation", "funding", "index_max_age", "greedy_deleveraging")
+_SINCE: Final = ("liquidation", "funding", "index_max_age", "greedy_deleveraging", "mark", "fill_max_age")
 """Limits that older records do not know."""
 
 
 class MarketLimits(msgspec.Struct, frozen=True, array_like=True):
     """The fields of `Market` of the same names. Everything else of a market gives its positions their meaning and stays.
 
-    The last four are None in records from before they could be changed, which left them as they were.
+    The last six are None in records from before they could be changed, which left them as they were.
     """
 
     max_leverage: int
@@ -44,6 +45,8 @@ class MarketLimits(msgspec.Struct, frozen=True, array_like=True):
     funding: FundingTerms | None = None
     index_max_age: int | None = None
     greedy_deleveraging: bool | None = None
+    mark: MarkTerms | None = None
+    fill_max_age: int | None = None
 
 
 def limits_of(market: Market) -> MarketLimits:
@@ -77,6 +80,10 @@ def flaw(limits: MarketLimits) -> str:
         return "An alarm has a share of the cap and a window of a minute to a day."
     if limits.index_max_age is not None and not AGE_MIN <= limits.index_max_age <= AGE_MAX:
         return "An index may be believed for a second to a day."
+    if limits.fill_max_age is not None and not AGE_MIN <= limits.fill_max_age <= AGE_MAX:
+        return "A feed may be silent for a second to a day before nobody trades at its last price."
+    if limits.mark is not None and not (0 <= limits.mark.basis_max < MILLION and limits.mark.drift > 0):
+        return "A mark has a bound below the whole price, and moves."
     if limits.liquidation is not None and not _can_liquidate(limits.liquidation):
         return (
             "Liquidation's shares are parts of a whole, its slices not empty, its urgency positive and its fee at most "

@@ -9,6 +9,7 @@ import msgspec
 from core.funding import FundingTerms
 from core.liquidation import LiquidationTerms
 from core.margin_terms import MarginTerms
+from core.mark_price import MarkTerms
 from core.market import Market, MarketStatus
 from core.open_interest import JumpAlarm
 from core.validity import Validity
@@ -53,7 +54,7 @@ class SetLimits(ByOperator, frozen=True):
     """Change a market's limits, also while positions are open; None leaves one as it is.
 
     What is held beyond a lower cap stays and can only shrink. Margin terms that would put an account below its maintenance requirement
-    are refused unless `force` is set. Terms of margin and of funding stay until the hours that ended under them are paid.
+    are refused unless `force` is set. Hours of funding that have ended cost what their records say, whatever changes.
     """
 
     market: int
@@ -70,6 +71,8 @@ class SetLimits(ByOperator, frozen=True):
     funding: FundingTerms | None = None
     index_max_age: int | None = None
     greedy_deleveraging: bool | None = None
+    mark: MarkTerms | None = None
+    fill_max_age: int | None = None
     force: bool = False
 
 

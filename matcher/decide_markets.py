@@ -75,12 +75,7 @@ def set_limits(state: Exchange, command: c.SetLimits, at: int) -> Outcome:
         return Rejection(Code.BAD_VALUE, wrong)
     if limits == limits_of(listed) and market in state.breakers.limited:
         return []
-    changed = with_limits(listed, limits)
-    margin = changed.margin_terms
-    paid_by = (margin, changed.funding) != (listed.margin_terms, listed.funding)
-    if paid_by and state.funding[market].owed(at):
-        return _UNPAID
-    sunk = _sunk(state, market, margin)
+    sunk = _sunk(state, market, with_limits(listed, limits).margin_terms)
     if sunk and not command.force:
         return Rejection(
             Code.LIMITS_WOULD_LIQUIDATE, f"{sunk} accounts would fall below their maintenance requirement."

@@ -34,7 +34,7 @@ def outlook(state: Exchange, market: int, at: int) -> Outlook:
         makers=owners(state, hour),
         skew=-sum(position.size for position in held if position is not None),
         open_interest=state.open_interest[market],
-        last=funding.rate,
+        last=funding.last_rate(),
     )
     expected = min(at % HOUR // SAMPLE_EVERY + 1, SAMPLES_PER_HOUR)
     cap = cap_of(listed.funding, listed.margin_terms)

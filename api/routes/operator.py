@@ -136,8 +136,6 @@ def check_market(market: Market) -> None:
         raise ApiError(
             "bad_value", "A market's number, unit value and the age of an index to trade at are positive."
         )
-    if not 0 <= market.mark.basis_max < MILLION or market.mark.drift < 1:
-        raise ApiError("bad_value", "A mark has a bound below the whole price, and moves.")
     wrong = flaw(limits_of(market))
     if wrong:
         raise ApiError("bad_value", wrong)

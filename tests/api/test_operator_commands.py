@@ -92,6 +92,7 @@ async def test_terms(exchange: Any, run: Run) -> None:
         *("market", "limits", "ETH-PERP", "--why", "after the crash", "--index-max-age", "10", "--deleveraging", "by-rank"),
         *("--liquidation", "fee_ppm=2500", "--liquidation", "whole_up_to=50000.5"),
         *("--funding", "interest=-0.0001", "--funding", "rule=middle"),
+        *("--mark", "basis_max_ppm=2500", "--fill-max-age", "5"),
     )  # fmt: skip
     assert changed.exit_code == 0, changed.output
     listed = exchange.engine.state.markets[2]
@@ -99,6 +100,8 @@ async def test_terms(exchange: Any, run: Run) -> None:
         before,
         index_max_age=10 * SECOND,
         greedy_deleveraging=True,
+        fill_max_age=5 * SECOND,
+        mark=replace(before.mark, basis_max=2_500),
         liquidation=replace(before.liquidation, fee=2_500, whole_up_to=50_000_500_000),
         funding=replace(before.funding, interest=-(10**8), rule=PremiumRule.MIDDLE),
     )
@@ -110,6 +113,9 @@ async def test_terms(exchange: Any, run: Run) -> None:
         ("--funding", "rule=none"),
         ("--funding", "cap=0.0000000000001"),
         ("--index-max-age", "0"),
+        ("--fill-max-age", "0"),
+        ("--mark", "drift_ppm=0"),
+        ("--mark", "basis_max_ppm=1000000"),
     ):
         result = await run("market", "limits", "ETH-PERP", "--why", "nonsense", *arguments)
         assert result.exit_code == 1, (arguments, result.output)

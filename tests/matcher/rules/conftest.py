@@ -109,8 +109,8 @@ class World:
         """Advance the clock and deal with everything that falls due."""
         self.now += nanos
         events: list[Event] = []
-        while step := self.play(c.Advance()):
-            events += step
+        while 0 < self.state.next_deadline() <= self.now:
+            events += self.play(c.Advance())
         return events
 
     def finalize(self, batch: int) -> None:

@@ -9,8 +9,10 @@ from core.market import MarketStatus
 from core.quantities import SECOND
 from core.rates import PERCENT
 from matcher import commands as c
+from matcher.decide import decide
 from matcher.image import dump, load, state_hash
 from matcher.limits import DELISTING_NOTICE
+from matcher.outlook import outlook
 
 TIGHTER = {"max_leverage": 25, "margin": MarginTerms((Tier(0, 40_000),))}
 
@@ -30,18 +32,12 @@ def owed(world):
     return world.state.funding[1].owed(world.now)[0].number
 
 
-def test_margin_terms_stay_until_the_hours_at_them_are_paid(world, owed):
-    assert world.refuse(c.SetLimits(1, **TIGHTER)) == "market_in_use"
-    world.play(c.SetLimits(1, position_cap=7))
-    world.play(c.SettleFunding(1, owed))
-    world.play(c.SetLimits(1, **TIGHTER))
-
-
-def test_terms_of_funding_stay_until_the_hours_at_them_are_paid(world, owed):
-    assert world.refuse(c.SetLimits(1, funding=FundingTerms(cap=PERCENT))) == "market_in_use"
-    world.play(c.SettleFunding(1, owed))
-    world.play(c.SetLimits(1, funding=FundingTerms(cap=PERCENT)))
-    assert world.state.markets[1].funding.cap == PERCENT
+@pytest.mark.parametrize("terms", [TIGHTER, {"funding": FundingTerms(cap=PERCENT, treasury_share=500_000)}])
+def test_other_terms_leave_an_hour_that_has_ended_as_it_was(world, owed, terms):
+    (unchanged,) = decide(world.state, c.SettleFunding(1, owed), world.now)
+    world.play(c.SetLimits(1, **terms))
+    assert world.play(c.SettleFunding(1, owed)) == [unchanged]
+    assert unchanged.payments
 
 
 def test_who_owes_funding_is_not_settled_with(world, owed):
@@ -69,3 +65,9 @@ def test_what_was_owed_is_paid_after_a_forced_delisting_too_and_nothing_is_sampl
     assert (
         state_hash(replayed(world.journal)) == state_hash(load(dump(world.state))) == state_hash(world.state)
     )
+
+
+def test_what_is_predicted_starts_from_the_last_hour_that_ended_paid_or_not(world, owed):
+    ended = world.state.funding[1].unpaid[0].ended
+    assert ended.after != world.state.funding[1].rate
+    assert outlook(world.state, 1, world.now).seen.last == ended.after

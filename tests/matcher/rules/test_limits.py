@@ -8,9 +8,10 @@ from core.funding import FundingTerms
 from core.liquidation import LiquidationTerms
 from core.liquidation_events import LiquidationSliced
 from core.margin_terms import MarginTerms, Tier
+from core.mark_price import MarkTerms
 from core.market_limits import limits_of
 from core.operator_events import LimitsSet
-from core.quantities import SECOND
+from core.quantities import SECOND, Ppm
 from matcher import commands as c
 from matcher.image import dump, load
 
@@ -168,6 +169,8 @@ TERMS = {
     "funding": FundingTerms(interest=0),
     "index_max_age": 5 * SECOND,
     "greedy_deleveraging": True,
+    "mark": MarkTerms(Ppm(2_000), Ppm(50)),
+    "fill_max_age": 3 * SECOND,
 }
 
 

@@ -53,9 +53,19 @@ async def answers(network: Any) -> bytes:
             f"{network.api_url}{path}" for path in ("/metrics", "/ready", "/openapi.json", "/api/v1/escrow")
         ]
         urls.append(f"http://{network.settings['WORKER_METRICS_ADDRESS']}/metrics")
-        pages = [await http.get(url) for url in urls]
-    assert [page.status_code for page in pages] == [200] * len(pages)
-    return b"".join(page.content for page in pages)
+        pages = [await answered(http, url) for url in urls]
+    return b"".join(pages)
+
+
+async def answered(http: httpx.AsyncClient, url: str) -> bytes:
+    """The page, once it is there: a busy machine answers 503 for a while."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            page = await http.get(url)
+            if page.status_code == 200:
+                return page.content
+            assert page.status_code == 503
+            await asyncio.sleep(0.1)
 
 
 def rows(network: Any) -> bytes:
