@@ -166,6 +166,7 @@ class ReconciliationActivities:
             if result.why in PENDING:
                 pending += 1
                 if pending >= CREDIT_PATIENCE:
+                    _agrees(False)
                     raise ApplicationError(result.sentence(), type=result.why)
             else:
                 named = {one.account for one in reading.compared.differences}
@@ -212,8 +213,10 @@ class ReconciliationActivities:
             "perpdex_reconciliation_differences", "Accounts that differ in the last comparison"
         ).set(result.different)
         meter.create_gauge(
-            "perpdex_reconciliation_agrees", "1 when chain, engine and ledger said the same at the last look"
-        ).set(int(result.balanced))
+            "perpdex_reconciliation_finished_seconds",
+            "When a comparison last came to an end, since the epoch",
+        ).set(time_ns() // SECOND)
+        _agrees(result.balanced)
         if not result.balanced:
             activity.logger.error("chain, engine and ledger differ: %s", result.sentence())
             await self._door.command(HoldSettlement(True, why=as_reason(result.sentence())))
@@ -228,6 +231,13 @@ def judged(batch: int, reading: Reading) -> Reconciliation:
     if result.different and result.why in ("", *PENDING):
         result.why = "accounts_differ"
     return result
+
+
+def _agrees(agrees: bool) -> None:
+    activity.metric_meter().create_gauge(
+        "perpdex_reconciliation_agrees",
+        "1 when chain, engine and ledger said the same at the last look, and all that came in was booked",
+    ).set(int(agrees))
 
 
 def as_reason(sentence: str) -> str:

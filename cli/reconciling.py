@@ -39,11 +39,13 @@ As = Annotated[str, typer.Option("--as", help="whose credential: keys/operators/
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a comparison came to. `why` is a code of `activities.reconciliation.REASONS`; `missing` says what was not compared."""
+    """What a comparison came to. `why` is a code of `activities.reconciliation.REASONS`, and so is `pending`, for what was not booked
+    in all that time; `missing` says what was not compared."""
 
     why: str
     reading: Reading
     missing: tuple[str, ...]
+    pending: str
 
     @property
     def code(self) -> int:
@@ -137,7 +139,7 @@ async def _compare(settings: Settings) -> Outcome:
             await asyncio.sleep(BETWEEN_READS_S)
         if any(one.settled is None for one in reading.ledger.accounts.values()):
             missing += ("ledger: it lost the batches before, so it does not say what the chain holds",)
-        return Outcome("" if why in PENDING else why, reading, missing)
+        return Outcome(*(("", reading, missing, why) if why in PENDING else (why, reading, missing, "")))
     finally:
         await door.close()
         await escrow.client.close()
@@ -200,6 +202,7 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         "differences": [asdict(one) for one in reading.compared.differences],
         "on_its_way": [asdict(one) for one in reading.compared.on_its_way],
         "not_compared": list(outcome.missing),
+        "pending": REASONS[outcome.pending] if outcome.pending else None,
     }
 
 
@@ -234,6 +237,8 @@ def _table(outcome: Outcome) -> None:
                 ["account", "deposits", "withdrawals", "unlanded", "claims", "unapplied"], told["on_its_way"]
             )
         )
+    if told["pending"]:
+        console.print(f"to wait for, or to look into when it stays: {told['pending']}")
     for line in told["not_compared"]:
         console.print(f"not compared: {line}")
     if told["settlement_held"]:

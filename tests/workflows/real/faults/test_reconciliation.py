@@ -13,6 +13,7 @@ from activities.sides import MovedOn, Sides
 from chain.keys import KeypairSigner
 from core.batches import BatchStatus
 from matcher.commands import FinishWithdrawal, RegisterAgent, ReserveWithdrawal
+from workflows.deposits import DEPOSITS_ID
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 USDC = 1_000_000
@@ -169,3 +170,20 @@ async def test_with_no_chain_nothing_can_be_compared(network, until):
     network.settings["SOLANA_RPC_URL"] = kept
     assert code == 2
     assert errors.startswith("nothing could be compared: ")
+
+
+async def test_what_came_in_and_is_not_booked_is_told_and_nothing_is_cut(network, until):
+    owner, _, place = await depositor(network, until)
+    await network.client.get_workflow_handle(DEPOSITS_ID).terminate()
+    await network.land(network.escrow.build_deposit(owner, place.page, place.slot.index, USDC))
+
+    async def waiting() -> bool:
+        return "deposits_pending: finalized deposits are not credited yet" in (await network.state()).trouble
+
+    await until(waiting)
+    newest = await network.newest()
+    code, out, errors = await perpdex(network, "reconcile", "--json")
+    assert code == 0, out + errors
+    told = json.loads(out)
+    assert (told["agrees"], told["pending"]) == (True, "finalized deposits are not credited yet")
+    assert await network.newest() == newest
