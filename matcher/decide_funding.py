@@ -9,7 +9,7 @@ from core.premium import premium
 from core.validity import Action
 from matcher import commands as c
 from matcher.firm import depth_notional, firm
-from matcher.funding import Hour
+from matcher.funding import UNPAID_MAX, Hour
 from matcher.owed import run_of
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -120,6 +120,17 @@ def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcom
     if ended is None:
         return Rejection(Code.FUNDING_NOT_DUE, "The end of that hour is being recorded.")
     return [_settled(owed[0], ended, run_of(state, owed[0], ended), at)]
+
+
+def overdue(state: Exchange, market: int, at: int) -> list[e.FundingSettled]:
+    """Payment of the oldest hour when more have ended than may wait: whoever pays hours has been away for a day.
+
+    Journals from before hours ended by a record may hold such an hour without an end: that one still waits.
+    """
+    owed = state.funding[market].owed(at)
+    if len(owed) <= UNPAID_MAX or owed[0].ended is None:
+        return []
+    return [_settled(owed[0], owed[0].ended, run_of(state, owed[0], owed[0].ended), at)]
 
 
 def _settled(hour: Hour, ended: e.HourEnded, run: FundingRun, at: int) -> e.FundingSettled:

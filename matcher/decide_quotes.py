@@ -8,7 +8,7 @@ from matcher import commands as c
 from matcher.book import PREMIUM_DEADLINE, REQUEST_DEADLINE, RESUME_DEADLINE, STANDING_DEADLINE
 from matcher.closing import close_request, pull_everything
 from matcher.decide_debts import debt_due
-from matcher.decide_funding import hour_ended, premium_sampled
+from matcher.decide_funding import hour_ended, overdue, premium_sampled
 from matcher.decide_liquidation import go_on
 from matcher.decide_requests import OUT_OF_BAND, not_affordable, not_tradable
 from matcher.exposure import backed
@@ -159,6 +159,7 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
 
 
 def _hours_end(state: Exchange, at: int) -> list[e.Event]:
-    """The end of one hour of funding that has no record yet."""
+    """The end of one hour of funding that has no record yet, and the payment of the market's oldest when too many wait."""
     ended = (hour_ended(state, market, at) for market in sorted(state.funding))
-    return [next(end for end in ended if end is not None)]
+    end = next(end for end in ended if end is not None)
+    return [*overdue(state, end.market, at), end]

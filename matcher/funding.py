@@ -15,7 +15,9 @@ from core.funding_hour import hour_of
 from core.rates import Rate
 
 HOURS_KEPT: Final = 168
-"""Hours, of each market, that may wait to be paid, and paid ones whose first answer is kept: a week. What waits longer is given up."""
+"""Paid hours, of each market, whose first answer is kept: a week."""
+UNPAID_MAX: Final = 24
+"""Hours of a market that wait for who pays them: what has waited for a day is paid by the exchange itself."""
 
 
 class Hour:
@@ -79,8 +81,6 @@ class MarketFunding:
             return
         if self.running.samples:
             self.unpaid.append(self.running)
-            if len(self.unpaid) > HOURS_KEPT:
-                self.unpaid.popleft()
         self.begin(hour_of(at))
 
     def moves(self, account: int, size: int, at: int) -> None:

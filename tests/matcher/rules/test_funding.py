@@ -14,7 +14,7 @@ from core.quantities import MILLISECOND, SECOND
 from core.rates import PERCENT
 from core.validity import Validity
 from matcher import commands as c
-from matcher.funding import HOURS_KEPT
+from matcher.funding import HOURS_KEPT, UNPAID_MAX
 from matcher.image import dump, load, state_hash
 from matcher.rejections import Repeated
 from matcher.state import conserved
@@ -344,17 +344,25 @@ def test_hours_without_a_premium_may_be_passed_over(world, hour):
     assert world.refuse(c.SettleFunding(1, 0)) == "funding_settled"
 
 
-def test_hours_that_nobody_pays_are_given_up_after_a_week(world, hour, trading):
-    for _ in range(HOURS_KEPT + 2):
+def test_hours_that_nobody_pays_for_a_day_are_paid_by_the_exchange(world, hour, trading, replayed):
+    for _ in range(UNPAID_MAX + 2):
         an_hour(world)
-    unpaid = world.state.funding[1].unpaid
-    assert [unpaid[0].number, unpaid[-1].number] == [hour + 2, hour + HOURS_KEPT + 1]
-    assert settle(world, hour + 1).basis == Basis.NOTHING
+    funding = world.state.funding[1]
+    assert [funding.unpaid[0].number, funding.unpaid[-1].number] == [hour + 2, hour + UNPAID_MAX + 1]
+    paid = [event for event in world.journal if isinstance(event, e.FundingSettled)]
+    assert [one.hour for one in paid] == [hour, hour + 1]
+    assert world.do(c.SettleFunding(1, hour + 1)).events[0].hour == hour + 1
+    assert all(one.payments for one in paid)
+    assert conserved(world.state)
+    assert state_hash(replayed(world.journal)) == state_hash(world.state)
+
+
+def test_the_answers_of_a_week_are_kept(world, hour, trading):
     for number in range(HOURS_KEPT + 1):
         an_hour(world)
-        assert settle(world, hour + 2 + number).hour == hour + 2 + number
+        assert settle(world, hour + number).hour == hour + number
     assert len(world.state.funding[1].kept) == HOURS_KEPT
-    assert world.refuse(c.SettleFunding(1, hour + 1)) == "funding_settled"
+    assert world.refuse(c.SettleFunding(1, hour)) == "funding_settled"
 
 
 def test_parameters_stay_while_funding_is_unpaid(world, hour, trading):
