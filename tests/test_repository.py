@@ -22,6 +22,9 @@ DOCUMENTS = sorted(
     if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 )
 
+MACHINE_PATH = re.compile(rb"(?<![\w/.:-])/(?:work|root|home|Users|tmp)/[\w.-]")
+"""Of directories in which people work; what only looks like one, in a URL or in base64, has something before it."""
+
 
 def test_no_dependency_brings_a_module_of_our_names():
     """Some ship top-level packages such as `tests`: whoever comes first on the path would win."""
@@ -56,6 +59,16 @@ def test_what_documents_point_to_is_there(document):
     missing = [link for link in links if not (document.parent / link).exists()]
     missing += [name for name in named if not (ROOT / name).exists()]
     assert missing == []
+
+
+def test_no_file_tells_where_it_was_made():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    telling = [
+        name.decode()
+        for name in tracked.split(b"\0")
+        if name and re.search(MACHINE_PATH, (ROOT / name.decode()).read_bytes())
+    ]
+    assert telling == []
 
 
 def test_pictures_are_as_drawn(tmp_path):
