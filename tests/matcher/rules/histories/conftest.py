@@ -9,8 +9,9 @@ from core import events as e
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from core.market import MarketStatus
 from matcher import commands as c
+from matcher.account import net_of_owner
 from matcher.rejections import Outcome
-from matcher.state import Exchange, net_of_owner
+from matcher.state import Exchange
 
 
 class Crowd:
