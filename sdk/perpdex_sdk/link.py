@@ -51,6 +51,7 @@ class Link:
         self._opened = opened
         self._receive = receive
         self._transport: WSTransport | None = None
+        self.breaks = 0
 
     async def run(self) -> None:
         """Keep the link until cancelled."""
@@ -67,6 +68,7 @@ class Link:
                     if asyncio.get_running_loop().time() - since > STEADY:
                         pause = PAUSE_FIRST
                     code = listener.close_code
+                    self.breaks += 1
                 self._transport = None
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(PAUSE_MAX, pause * 2)
