@@ -37,7 +37,7 @@ class Answer(msgspec.Struct, frozen=True):
         raise LookupError(f"no {kind} in the engine's answer {self.events!r}")
 
 
-class CutAccount(msgspec.Struct, frozen=True):
+class CutAccount(msgspec.Struct, frozen=True, gc=False):
     """A bound account at a cut. Money in micro-USDC; `delta` may be zero.
 
     A sub-account has the slot of its parent, whose `delta` is that of both.
@@ -63,7 +63,7 @@ class CutView(msgspec.Struct, frozen=True):
     accounts: list[CutAccount]
 
 
-class BookedAccount(msgspec.Struct, frozen=True, array_like=True):
+class BookedAccount(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An account with a slot, micro-USDC: `settled` is what the chain holds for it once the last cut has landed, of which `delta`.
 
     `unapplied` is the sum of what batches did not do for it.

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from activities.engine_door import BookedAccount, BookedExit, BookedWithdrawal
 from core.batches import BatchStatus
 from matcher.state import Exchange
 
@@ -13,37 +14,14 @@ SLICE: Final = 1_000
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class _Account(msgspec.Struct, array_like=True, gc=False):
-    account: int
-    owner: str
-    page: int
-    slot: int
-    balance: int
-    settled: int
-    delta: int
-    unapplied: int
-
-
-class _Reserved(msgspec.Struct, gc=False):
-    withdrawal: int
-    account: int
-    amount: int
-
-
-class _Exit(msgspec.Struct, gc=False):
-    account: int
-    amount: int
-    exit_at: int
-
-
 class _Head(msgspec.Struct):
     seq: int
     batch: int
     status: int
     last_withdrawal: int
-    reserved: list[_Reserved]
+    reserved: list[BookedWithdrawal]
     claimed: int
-    exits: list[_Exit]
+    exits: list[BookedExit]
 
 
 async def encoded(state: Exchange) -> bytes:
@@ -54,7 +32,7 @@ async def encoded(state: Exchange) -> bytes:
     cut = state.cut
     deltas = cut.deltas if cut is not None else {}
     rows = [
-        _Account(
+        BookedAccount(
             one.id,
             one.owner,
             one.page,
@@ -74,10 +52,11 @@ async def encoded(state: Exchange) -> bytes:
             status=state.batches[cut.batch] if cut is not None else int(BatchStatus.FINAL),
             last_withdrawal=state.last_withdrawal,
             reserved=[
-                _Reserved(one.withdrawal, one.account, one.amount) for one in state.withdrawals.values()
+                BookedWithdrawal(one.withdrawal, one.account, one.amount)
+                for one in state.withdrawals.values()
             ],
             claimed=state.claimed,
-            exits=[_Exit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
+            exits=[BookedExit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
         )
     )
     slices = []

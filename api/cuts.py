@@ -5,21 +5,12 @@ from typing import Final
 
 import msgspec
 
+from activities.engine_door import CutAccount
 from matcher.state import Cut, Exchange
 
 SLICE: Final = 500
 """Accounts that are encoded before others have their turn."""
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class _Account(msgspec.Struct, gc=False):
-    account: int
-    owner: str
-    page: int
-    slot: int
-    delta: int
-    balance: int
-    equity: int
 
 
 class _Head(msgspec.Struct):
@@ -42,8 +33,8 @@ async def encoded(state: Exchange, cut: Cut) -> bytes:
     return b'%b,"accounts":[%b]}' % (head[:-1], b",".join(slices))
 
 
-def _account(state: Exchange, cut: Cut, id: int) -> _Account:
+def _account(state: Exchange, cut: Cut, id: int) -> CutAccount:
     account = state.accounts[id]
     delta, balance, equity = cut.deltas.get(id, 0), cut.balances[id], cut.equities[id]
     root = account.root
-    return _Account(id, account.owner, root.page, root.slot, delta, balance, equity)
+    return CutAccount(id, account.owner, root.page, root.slot, delta, balance, equity)

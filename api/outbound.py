@@ -18,7 +18,8 @@ from core.operator_events import MarketSettled, end_of
 from core.quantities import SECOND, decimal_from_units
 from core.rates import RATE_UNIT
 from core.subaccount_events import SubAccountOpened, Transferred
-from matcher.state import Account, Exchange
+from matcher.account import Account
+from matcher.state import Exchange
 
 MICROSECOND: Final = 1_000
 

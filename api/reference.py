@@ -43,8 +43,9 @@ def websocket_page() -> str:
         MADE,
         "",
         "One JSON object a text frame, at most 64 KiB. The address is `websocket` in `GET /api/v1/status` and in the answer to "
-        "`POST /api/v1/agents`. The first message must be `auth`, within five seconds. Prices, sizes and USDC are plain decimal "
-        "strings; instants are microseconds since the Unix epoch; unknown fields are refused.",
+        "`POST /api/v1/agents`. The handshake must be whole within five seconds of connecting, and the first "
+        "message must be `auth`, within five more. Prices, sizes and USDC are plain decimal strings; "
+        "instants are microseconds since the Unix epoch; unknown fields are refused.",
         "",
         "Every message is answered by `error`, or by `ack`, both with its `id`; instead of `ack`, `auth` is answered by `ready` and "
         "`ping` by `pong`. A `request` is answered by `closed`, by `request_opened` and later `closed`, or by "

@@ -12,6 +12,8 @@ from api.errors import ApiError
 from api.socket import FRAME_MAX, Connection
 
 PATH: Final = b"/ws"
+HANDSHAKE_TIMEOUT: Final = 5.0
+"""Seconds from connecting in which a handshake must be whole. Until it is, the connection counts for no address."""
 AUTH_TIMEOUT: Final = 5.0
 HEARTBEAT: Final = 5.0
 CONNECTIONS_MAX: Final = 4_000
@@ -22,7 +24,12 @@ class SocketServer:
     """All connections, their common writes and the heartbeat."""
 
     def __init__(
-        self, edge: Edge, places: Places, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT
+        self,
+        edge: Edge,
+        places: Places,
+        auth_timeout: float = AUTH_TIMEOUT,
+        heartbeat: float = HEARTBEAT,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.edge = edge
         self.places = places
@@ -30,6 +37,7 @@ class SocketServer:
         self.connections: set[Connection] = set()
         self._all_gone = asyncio.Event()
         self._heartbeat = heartbeat
+        self._handshake_timeout = handshake_timeout
         self._to_write: list[Connection] = []
         self._beat: asyncio.TimerHandle | None = None
 
@@ -37,7 +45,13 @@ class SocketServer:
         """Listen; returns the port, which the system chooses when 0 is asked for."""
         self._loop = asyncio.get_running_loop()
         self._listening = await ws_create_server(
-            self._accept, host, port, max_frame_size=FRAME_MAX, backlog=1024, enable_auto_pong=False
+            self._accept,
+            host,
+            port,
+            websocket_handshake_timeout=self._handshake_timeout,
+            max_frame_size=FRAME_MAX,
+            backlog=1024,
+            enable_auto_pong=False,
         )
         self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
         return int(self._listening.sockets[0].getsockname()[1])

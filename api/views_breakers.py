@@ -13,8 +13,9 @@ from core.market import Market
 from core.premium import PremiumRule
 from core.quantities import MILLISECOND
 from ledger.breakers import OF_ALL_MARKETS, MarketEnd, OperatorAction
+from matcher.account import Account
 from matcher.gates import withdrawals_gated
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 
 RULES: Final[dict[PremiumRule, Literal["beyond_impact", "middle"]]] = {
     PremiumRule.BEYOND_IMPACT: "beyond_impact",

@@ -7,9 +7,10 @@ from api.units import Markets, MarketUnits, usdc
 from core.account_risk import AccountRisk, RiskMark
 from core.edge_prices import bankruptcy_price, liquidation_price
 from core.quantities import divide_up
+from matcher.account import Account
 from matcher.leaving import free, stopped
 from matcher.preview import Previewed
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 
 LEVERAGE_PLACES = 10_000
 

@@ -22,7 +22,9 @@ _TRUNCATED: Final = "Log truncated"
 
 
 @dataclass(frozen=True, slots=True)
-class AccountOpened:
+class OfAccount:
+    """What every event of one account has: whose it is, and its slot."""
+
     page: int
     slot: int
     owner: Pubkey
@@ -30,25 +32,22 @@ class AccountOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class Deposited:
+class AccountOpened(OfAccount):
+    """The slot is the account's from here on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deposited(OfAccount):
     """`amount` in micro-USDC came into a slot; `number` counts the escrow's deposits, without gaps, from 1."""
 
-    page: int
-    slot: int
-    owner: Pubkey
-    account: int
     amount: int
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
+class Withdrawn(OfAccount):
     """`amount` in micro-USDC left a slot; `number` is the engine's number of the withdrawal."""
 
-    page: int
-    slot: int
-    owner: Pubkey
-    account: int
     amount: int
     number: int
 
@@ -75,58 +74,38 @@ class PageClosed:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountClosed:
+class AccountClosed(OfAccount):
     """The account takes no deposits any more; its slot may be given away once batch `free_after` is sealed."""
 
-    page: int
-    slot: int
-    owner: Pubkey
-    account: int
     free_after: int
 
 
 @dataclass(frozen=True, slots=True)
-class WithdrawalRequested:
+class WithdrawalRequested(OfAccount):
     """The owner may take up to `amount` micro-USDC from second `exit_at` on, whatever anybody does."""
 
-    page: int
-    slot: int
-    owner: Pubkey
-    account: int
     amount: int
     exit_at: int
 
 
 @dataclass(frozen=True, slots=True)
-class WithdrawalRequestCancelled:
-    page: int
-    slot: int
-    owner: Pubkey
-    account: int
+class WithdrawalRequestCancelled(OfAccount):
     amount: int
     exit_at: int
 
 
 @dataclass(frozen=True, slots=True)
-class WithdrawalClaimed:
+class WithdrawalClaimed(OfAccount):
     """`amount` micro-USDC left the slot without the operator; `asked` was asked for, and nothing is asked for any more."""
 
-    page: int
-    slot: int
-    owner: Pubkey
-    account: int
     amount: int
     asked: int
 
 
 @dataclass(frozen=True, slots=True)
-class LossLimitSet:
+class LossLimitSet(OfAccount):
     """Settlement may take `limit` whole USDC (`chain.limits.UNLIMITED`: anything) within a window from second `effective_at` on."""
 
-    page: int
-    slot: int
-    owner: Pubkey
-    account: int
     limit: int
     effective_at: int
 

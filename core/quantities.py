@@ -4,7 +4,7 @@ Every quantity is an `int`; the `NewType`s keep units apart where signatures mee
 payers round up, receivers round down.
 """
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import Final, NewType
 
 MicroUsdc = NewType("MicroUsdc", int)
@@ -73,11 +73,6 @@ def units_from_decimal(text: str, unit: Decimal) -> int:
 def decimal_from_units(units: int, unit: Decimal) -> str:
     """Exact decimal string of `units` times `unit`, without exponent."""
     return format(Decimal(units) * unit, "f")
-
-
-def nearest_units(value: Decimal, unit: Decimal) -> int:
-    """Nearest number of `unit`s, halves away from zero: for observed prices, never for money."""
-    return int((value / unit).to_integral_value(rounding=ROUND_HALF_UP))
 
 
 USDC_UNIT: Final = Decimal("0.000001")

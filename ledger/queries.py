@@ -99,16 +99,6 @@ class Queries:
         wanted = fills_with_batch().where(fills.c.fill.in_(union(*sides)))
         return await self._fills(wanted.order_by(fills.c.fill.desc()).limit(limit))
 
-    async def fills_of_batch(self, batch: int, after: int, limit: int) -> list[FillView]:
-        """Up to `limit` fills of a batch with numbers above `after`, ascending."""
-        cut = cuts.alias()
-        start, end = (
-            select(column).where(cut.c.batch == batch).scalar_subquery()
-            for column in (cut.c.after_seq, cut.c.seq)
-        )
-        wanted = fills_with_batch().where(fills.c.fill > after, fills.c.seq > start, fills.c.seq <= end)
-        return await self._fills(wanted.order_by(fills.c.fill).limit(limit))
-
     async def period(self, account: int, start: int, end: int, through_seq: int | None) -> Period | None:
         """The frame of an account's statement from `start` until before `end` (nanoseconds); None of an account that nobody has."""
         async with self._engine.connect() as connection:

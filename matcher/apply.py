@@ -9,6 +9,7 @@ from core.batches import BatchStatus
 from core.mark_price import Basis
 from core.netting import net
 from core.quantities import Nanos
+from matcher.account import Account
 from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.apply_debts import DEBT_APPLIERS, DEBT_PAUSE_APPLIERS
 from matcher.apply_exits import EXIT_APPLIERS
@@ -20,7 +21,7 @@ from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
 from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
 from matcher.owed import kept_of_hours
-from matcher.state import Account, Cut, Exchange
+from matcher.state import Cut, Exchange
 
 
 def apply(state: Exchange, event: e.Event) -> None:

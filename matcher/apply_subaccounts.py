@@ -4,8 +4,9 @@ from typing import Final
 
 from core.event import Event
 from core.subaccount_events import SubAccountOpened, Transferred
+from matcher.account import Account, join
 from matcher.apply_book import Applier
-from matcher.state import Account, Exchange, join
+from matcher.state import Exchange
 from matcher.transfers import Transfers
 
 

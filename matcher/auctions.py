@@ -9,8 +9,9 @@ from core.events import Event, RequestOpened
 from core.liquidation import Closing, closing
 from core.liquidation_events import LiquidationPaused, LiquidationSliced
 from core.quantities import divide_up
+from matcher.account import Account
 from matcher.fills import Plan
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 from matcher.watch import Liquidation
 
 _ROUNDING: Final = 3

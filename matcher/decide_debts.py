@@ -5,7 +5,8 @@ from core.debt_events import DebtAwaited, DebtCovered
 from core.debts import Payer, cover
 from core.event import Event
 from core.quantities import AccountId, MicroUsdc
-from matcher.state import Account, Exchange
+from matcher.account import Account
+from matcher.state import Exchange
 
 
 def debt_due(state: Exchange, at: int) -> list[Event]:

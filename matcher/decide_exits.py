@@ -8,12 +8,13 @@ from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitReq
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action
 from matcher import commands as c
+from matcher.account import Account
 from matcher.decide_liquidation import part_auctioned
 from matcher.decide_requests import not_tradable
 from matcher.exiting import family, free, leaving_of, uncovered
 from matcher.exposure import Firm, backed
 from matcher.rejections import Code, Outcome, Rejection, Repeated
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 from matcher.trust import untrusted
 
 PULLED: Final = "exit"

@@ -35,6 +35,7 @@ from core.waterfall import (
     trade_for_value,
 )
 from matcher import commands as c
+from matcher.account import Account
 from matcher.asking import makers_asked
 from matcher.auctions import late_record, limit_of
 from matcher.closing import cancelled, closed, pull_everything, standing_offers
@@ -42,7 +43,7 @@ from matcher.decide_requests import not_tradable, opened
 from matcher.fills import Planner
 from matcher.limits import AUCTION_PAUSE, AUCTION_TTL
 from matcher.rejections import Code, Outcome, Rejection
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 from matcher.trust import trusted
 from matcher.watch import Liquidation
 

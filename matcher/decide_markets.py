@@ -14,10 +14,11 @@ from core.operator_events import LimitsSet, MarketSettled, SettledPosition, Sett
 from core.quantities import SECOND, AccountId, Lots, MicroUsdc
 from core.validity import Action
 from matcher import commands as c
+from matcher.account import Account
 from matcher.closing import book_emptied
 from matcher.limits import DELISTING_NOTICE
 from matcher.rejections import Code, Outcome, Rejection
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 from matcher.trust import untrusted
 
 _UNKNOWN = Rejection(Code.MARKET_UNKNOWN, "No market has that id.")

@@ -9,6 +9,7 @@ from core.market import MarketStatus
 from core.quantities import MILLION
 from core.validity import Action
 from matcher import commands as c
+from matcher.account import Account
 from matcher.asking import makers_asked
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
@@ -25,7 +26,7 @@ from matcher.limits import (
 )
 from matcher.marking import only_reduces
 from matcher.rejections import BEING_LIQUIDATED, SUB_ACCOUNT_MARKET, Code, Outcome, Rejection, Repeated
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 from matcher.trust import untrusted
 
 _TTL_BITS: Final = {ttl: number << 4 for number, ttl in enumerate(TTL_CLASSES)}

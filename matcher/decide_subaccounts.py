@@ -3,11 +3,12 @@
 from core.market import MarketStatus
 from core.subaccount_events import SubAccountOpened, Transferred
 from matcher import commands as c
+from matcher.account import Account
 from matcher.exiting import leaving_of
 from matcher.leaving import transfer_stopped
 from matcher.limits import KEY_LENGTH_MAX
 from matcher.rejections import SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 
 
 def open_sub_account(state: Exchange, command: c.OpenSubAccount, at: int) -> Outcome:

@@ -4,7 +4,8 @@ A slot on chain holds an account together with its sub-accounts, so what one of 
 """
 
 from core.exit_events import ExitRequested
-from matcher.state import Account, Exchange
+from matcher.account import Account
+from matcher.state import Exchange
 
 
 def family(account: Account) -> tuple[Account, ...]:

@@ -8,9 +8,10 @@ from core.account_risk import AccountRisk, RiskMark, account_risk, trade_is_allo
 from core.market import Market
 from core.position import Trade, trade
 from core.quantities import MILLION
+from matcher.account import Account, net_of_owner
 from matcher.exiting import leaving_of
 from matcher.rejections import Code
-from matcher.state import Account, Exchange, net_of_owner
+from matcher.state import Exchange
 from matcher.trust import only_gets_out
 
 Firm = tuple[int, int]

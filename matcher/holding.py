@@ -1,7 +1,8 @@
 """Changing a position, and what is kept of its account for speed."""
 
 from core.position import Position
-from matcher.state import Account, Exchange
+from matcher.account import Account
+from matcher.state import Exchange
 
 
 def hold(state: Exchange, account: Account, market: int, change: int, cost: int) -> int:

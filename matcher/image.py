@@ -17,11 +17,12 @@ from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
 from core.subaccount_events import Transferred
+from matcher.account import Account, join
 from matcher.book import Ladder
 from matcher.breakers import BreakersImage, breakers_in, image_of
 from matcher.funding import MarketFunding
 from matcher.image_funding import FundingImage, funding_image, load_funding
-from matcher.state import Account, Cut, Exchange, join
+from matcher.state import Cut, Exchange
 from matcher.transfers import Transfers
 from matcher.watch import Liquidation
 

@@ -1,11 +1,12 @@
 """What may leave an account now: by a withdrawal, and from a sub-account by a transfer to its parent. Changes nothing."""
 
 from core.validity import Action
+from matcher.account import Account
 from matcher.exiting import leaving_of
 from matcher.gates import debt_gate, withdrawals_gated
 from matcher.limits import WITHDRAWALS_OPEN_MAX
 from matcher.rejections import BEING_LIQUIDATED, Code, Rejection
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 from matcher.trust import untrusted
 
 

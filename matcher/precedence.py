@@ -8,7 +8,8 @@ from core.events import EpochStarted
 from core.liquidation import Stage, compare_risk, stage
 from core.quantities import SECOND
 from core.validity import Action
-from matcher.state import Account, Exchange
+from matcher.account import Account
+from matcher.state import Exchange
 from matcher.trust import trusted
 
 LATE: Final = 5 * SECOND

@@ -5,10 +5,11 @@ import msgspec
 from core.account_risk import RiskMark, TradePreview, account_risk, preview
 from core.position import Position
 from core.quantities import share_up
+from matcher.account import Account
 from matcher.exposure import exposure
 from matcher.fills import longs
 from matcher.rejections import Code
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 
 
 class Previewed(msgspec.Struct, frozen=True):

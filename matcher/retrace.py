@@ -22,11 +22,12 @@ from core.liquidation_events import (
 from core.position import Position, trade
 from core.quantities import SECOND
 from core.waterfall import Auction
+from matcher.account import Account
 from matcher.apply import apply
 from matcher.auctions import auction_record, limit_at_close, limit_of
 from matcher.decide_liquidation import known, start, step_due, waterfall_step
 from matcher.precedence import Due, riskier
-from matcher.state import Account, Exchange
+from matcher.state import Exchange
 
 Journal = Callable[[], Iterable[tuple[int, Event]]]
 """Reads a journal's records in order, from its first one that is left or from the one after a snapshot, each with its sequence; called

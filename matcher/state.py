@@ -1,18 +1,16 @@
 """State of the exchange: the durable part, rebuilt by replay, and the book of requests and quotes, which dies with the process."""
 
-from collections import deque
-
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
-from core.events import IndexUpdated, MarkUpdated, RequestClosed, WithdrawalFinished, WithdrawalReserved
+from core.events import IndexUpdated, MarkUpdated, WithdrawalFinished, WithdrawalReserved
 from core.exit_events import ExitClaimed, ExitRequested
 from core.margin_terms import Step, steps
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.open_interest import followed
-from core.position import Position
 from core.quantities import MILLION
 from core.validity import Action, Validity, allowed
+from matcher.account import Account
 from matcher.book import Book
 from matcher.breakers import Breakers
 from matcher.funding import MarketFunding
@@ -28,99 +26,6 @@ FOR_EVER = 1 << 100
 """An instant after all others."""
 AT_ONCE = 1
 """An instant that has long come."""
-
-
-class Account:
-    """One margin account. `settled` is what the chain holds for it once every batch cut so far has landed.
-
-    `unapplied` is the chain's sum of what settlement could not do for it (`core.exit_events.DeltasUnapplied`).
-
-    `closed` keeps recent final answers by request id, and `keys` finds them by client key. `filled` and `unfilled` have the same by
-    kind in the order in which they were given (a dict that loses its first entry again and again finds the next one ever more
-    slowly), and are None until there is one. `number` is the head of its numbered private stream, `generation` counts how often
-    its sessions were revoked. `owned` lists all accounts of its owner, itself among them. `gain` and `required` are the unrealized
-    profit less the funding that is owed, and the initial requirement, at the marks of number `valued` (`Exchange.value`). `warned` is
-    the warning level in force (0: none). `market` is the only one that a sub-account of `parent` trades, 0 for all others; `subs` are
-    an account's own.
-    """
-
-    __slots__ = (
-        "balance",
-        "closed",
-        "deposited",
-        "filled",
-        "gain",
-        "generation",
-        "id",
-        "keys",
-        "market",
-        "name",
-        "number",
-        "owned",
-        "owner",
-        "page",
-        "parent",
-        "positions",
-        "required",
-        "settled",
-        "slot",
-        "subs",
-        "tier",
-        "unapplied",
-        "unfilled",
-        "valued",
-        "warned",
-        "withdrawals_open",
-    )
-
-    def __init__(self, id: int, owner: str, name: str, owned: list["Account"]) -> None:
-        self.id = id
-        self.owned = owned
-        self.owner = owner
-        self.name = name
-        self.tier = 0
-        self.page = -1
-        self.slot = -1
-        self.balance = 0
-        self.settled = 0
-        self.unapplied = 0
-        self.deposited = 0
-        self.number = 0
-        self.generation = 0
-        self.withdrawals_open = 0
-        self.positions: dict[int, Position] = {}
-        self.keys: dict[str, int] = {}
-        self.closed: dict[int, RequestClosed] = {}
-        self.filled: deque[RequestClosed] | None = None
-        self.unfilled: deque[RequestClosed] | None = None
-        self.gain = self.required = 0
-        self.valued = NEVER
-        self.warned = 0
-        self.parent: Account | None = None
-        self.market = 0
-        self.subs: tuple[Account, ...] = ()
-
-    @property
-    def root(self) -> "Account":
-        """The account in whose slot on chain what is this one's is held: its parent, or itself."""
-        return self.parent or self
-
-    def keep(self, final: RequestClosed) -> deque[RequestClosed]:
-        """Keep the newest final answer; returns all kept of its kind, oldest first."""
-        if final.filled:
-            kept = self.filled = self.filled or deque()
-        else:
-            kept = self.unfilled = self.unfilled or deque()
-        kept.append(final)
-        self.closed[final.request] = final
-        self.keys[final.key] = final.request
-        return kept
-
-
-def join(parent: Account, sub: Account, market: int) -> None:
-    """Make an account the sub-account of `parent` for `market`."""
-    sub.parent, sub.market = parent, market
-    parent.subs = (*parent.subs, sub)
 
 
 class Cut:
@@ -352,8 +257,3 @@ def positions_zero_sum(state: Exchange) -> bool:
         for market, position in account.positions.items():
             sums[market] = sums.get(market, 0) + position.size
     return not any(sums.values())
-
-
-def net_of_owner(account: Account, market: int) -> int:
-    """Net lots that all accounts of this one's owner hold in a market."""
-    return sum(owned.positions[market].size for owned in account.owned if market in owned.positions)

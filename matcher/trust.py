@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from core.validity import Action, Validity, allowed
+from matcher.account import Account
 from matcher.rejections import Code, Rejection
-from matcher.state import Account, Exchange, validity_of
+from matcher.state import Exchange, validity_of
 
 
 def validity(state: Exchange, market: int, at: int) -> Validity:

@@ -6,7 +6,6 @@ dirty, which costs nothing until the next mark, when dirty accounts get a look a
 an hour of funding or a start with many positions holds nobody up: who has not had its look yet is not due yet, and is never forgotten.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from functools import cmp_to_key
 from heapq import heappop, heappush
@@ -21,10 +20,13 @@ from core.events import Filled
 from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
 from core.quantities import MILLION
 from core.validity import Action
+from matcher.account import Account
+from matcher.edges import Edges
 from matcher.limits import AUCTION_PAUSE, AUCTION_PAUSE_MAX
+from matcher.turns import Turns
 
 if TYPE_CHECKING:
-    from matcher.state import Account, Exchange
+    from matcher.state import Exchange
 
 TAKEOVER_LEVEL: Final = 1_500_000
 """Maintenance as a share of equity, parts per million, above which the insurance fund takes over: two thirds the other way round."""
@@ -32,12 +34,7 @@ ZERO_LEVEL: Final = 1 << 60
 """The same of an account that has as good as nothing left."""
 LOOKS_AT_ONCE: Final = 64
 """Accounts that get a look before others have their turn: less than a millisecond."""
-_ENTRIES_MIN: Final = 64
-_SWEPT_PER_PUSH: Final = 4
 _STILL: Final = (0, 0)
-
-Entry = tuple[int, int, int]
-"""A mark in ticks (negated where the highest comes first), an account, and the stamp of its last look."""
 
 
 class Liquidation(msgspec.Struct):
@@ -71,76 +68,6 @@ class Liquidation(msgspec.Struct):
     def go_on(self) -> None:
         """Open the next auction now, and wait no longer after it than after the first."""
         self.until = self.vain = 0
-
-
-class Edges:
-    """Accounts by the mark that they are watched at, the first to be crossed on top; outdated entries stay until they come up or are
-    swept.
-
-    Once more than half of the entries may be outdated, all become `old`, and every push carries a few of those over that still hold: a
-    heap stays one when its last entry is taken away.
-    """
-
-    __slots__ = ("entries", "old", "swept")
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.old: list[Entry] = []
-        self.swept = _ENTRIES_MIN
-
-    def push(self, entry: Entry, stamps: dict[int, int]) -> None:
-        heappush(self.entries, entry)
-        if not self.old:
-            if len(self.entries) <= self.swept:
-                return
-            self.entries, self.old = self.old, self.entries
-        for _ in range(min(_SWEPT_PER_PUSH, len(self.old))):
-            one = self.old.pop()
-            if stamps.get(one[1]) == one[2]:
-                heappush(self.entries, one)
-        if not self.old:
-            self.swept = max(_ENTRIES_MIN, 2 * len(self.entries))
-
-    def crossed(self, mark: int, stamps: dict[int, int], into: set[int]) -> None:
-        """Take out the accounts whose mark lies before `mark` (negated like the entries)."""
-        for entries in (self.entries, self.old):
-            while entries and entries[0][0] < mark:
-                _, account, stamp = heappop(entries)
-                if stamps.get(account) == stamp:
-                    into.add(account)
-
-
-class Turns:
-    """Accounts that wait for their look, each once, who came first first. Entries of who had it elsewhere stay until they come up."""
-
-    __slots__ = ("_order", "_waiting")
-
-    def __init__(self) -> None:
-        self._order: deque[int] = deque()
-        self._waiting: set[int] = set()
-
-    def __contains__(self, account: int) -> bool:
-        return account in self._waiting
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def add(self, accounts: Iterable[int]) -> None:
-        new = [account for account in accounts if account not in self._waiting]
-        self._waiting.update(new)
-        self._order.extend(new)
-
-    def drop(self, account: int) -> None:
-        self._waiting.discard(account)
-
-    def take(self) -> int | None:
-        """The next account, which waits no more; None when nobody does."""
-        while self._order:
-            account = self._order.popleft()
-            if account in self._waiting:
-                self._waiting.remove(account)
-                return account
-        return None
 
 
 def _compare(one: tuple[int, int], other: tuple[int, int]) -> int:
@@ -258,7 +185,7 @@ class Watch:
             if id in state.owned or id == INSURANCE:
                 self._look_at(state, state.accounts[id])
 
-    def _look_at(self, state: "Exchange", account: "Account") -> None:
+    def _look_at(self, state: "Exchange", account: Account) -> None:
         going = state.liquidations.get(account.id)
         if going is None and not account.positions:
             if state.funds(account) < 0:
@@ -300,7 +227,7 @@ class Watch:
             if account.warned:
                 self._watch_recovery(state, account, risk)
 
-    def _waits(self, account: "Account", action: Action) -> bool:
+    def _waits(self, account: Account, action: Action) -> bool:
         """Whether nothing can be done about the account, as no price is trusted that it takes; it is looked at again with the next.
 
         A warning takes the prices of all that it holds, liquidation one.
@@ -312,13 +239,13 @@ class Watch:
             self.waiting.setdefault(market, set()).add(account.id)
         return True
 
-    def _watch(self, state: "Exchange", account: "Account", risk: AccountRisk, level: int) -> None:
+    def _watch(self, state: "Exchange", account: Account, risk: AccountRisk, level: int) -> None:
         """Look again when the account may have come to `level`."""
         ticks = {id: state.markets[id].value_per_tick_lot for id in account.positions}
         for market, price in watch_prices(risk, account.positions, state.marks, ticks, level).items():
             self._push(account.positions[market].size > 0, market, price, account.id)
 
-    def _watch_recovery(self, state: "Exchange", account: "Account", risk: AccountRisk) -> None:
+    def _watch_recovery(self, state: "Exchange", account: Account, risk: AccountRisk) -> None:
         """Look again when the account's last warning may no longer hold."""
         ticks = {id: state.markets[id].value_per_tick_lot for id in account.positions}
         level = account.warned * LIFTED_AT // MILLION

@@ -16,11 +16,19 @@ OURS = sorted(
     {path.stem for path in ROOT.glob("*.py")}
     | {path.parent.name for path in ROOT.glob("*/__init__.py") if not path.parent.name.startswith(".")}
 )
+FOLDERS = sorted(
+    path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))
+)
 DOCUMENTS = sorted(
     path
     for path in ROOT.rglob("*.md")
     if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 )
+
+NAMED = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)`")
+"""Files and folders that a text names."""
+MACHINE_PATH = re.compile(rb"(?<![\w/.:-])/(?:work|root|home|Users|tmp)/[\w.-]")
+"""Of directories in which people work; what only looks like one, in a URL or in base64, has something before it."""
 
 
 def test_no_dependency_brings_a_module_of_our_names():
@@ -51,11 +59,28 @@ def test_nothing_imports_from_tests():
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_documents_point_to_is_there(document):
     text = document.read_text()
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text)
-    named = re.findall(r"`((?:docs|sdk|contracts|tests|bench|requirements)/[\w./-]+)`", text)
-    missing = [link for link in links if not (document.parent / link).exists()]
-    missing += [name for name in named if not (ROOT / name).exists()]
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text)
+    missing = [link for link, _ in links if not (document.parent / link).exists()]
+    targets = [((document.parent / link) if link else document, anchor) for link, anchor in links if anchor]
+    missing += [anchor for target, anchor in targets if anchor not in anchors(target.read_text())]
+    missing += [name for name in NAMED.findall(text) if not (ROOT / name).exists()]
     assert missing == []
+
+
+def anchors(text):
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_no_file_tells_where_it_was_made():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    telling = [
+        name.decode()
+        for name in tracked.split(b"\0")
+        if name and re.search(MACHINE_PATH, (ROOT / name.decode()).read_bytes())
+    ]
+    assert telling == []
 
 
 def test_pictures_are_as_drawn(tmp_path):

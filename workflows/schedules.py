@@ -1,7 +1,9 @@
 """What must exist in Temporal before anything runs: search attributes, the entity workflows, and the Schedules."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -81,52 +83,42 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
     liquidations is swept up every minute; overlap SKIP: a sweep goes on until nothing is left. Chain, engine and ledger are compared
     every minute besides; overlap SKIP: one comparison at a time.
     """
-    await _ensure(
-        client,
-        SETTLEMENT_SCHEDULE,
-        Schedule(
-            action=ScheduleActionStartWorkflow(
-                SettlementTickWorkflow.run,
-                id="settlement-tick",
-                task_queue=task_queue,
-                execution_timeout=TICK_LIFE,
-            ),
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
+    waking = partial(_waking, task_queue)
+    for schedule, wanted in (
+        (
+            SETTLEMENT_SCHEDULE,
+            waking(SettlementTickWorkflow.run, "settlement-tick", interval, life=TICK_LIFE),
         ),
-    )
-    await _ensure(
-        client,
-        FUNDING_SCHEDULE,
-        Schedule(
-            action=ScheduleActionStartWorkflow(
-                FundingHourWorkflow.run, id="funding-hour", task_queue=task_queue
+        (
+            FUNDING_SCHEDULE,
+            waking(
+                FundingHourWorkflow.run,
+                "funding-hour",
+                HOUR,
+                overlap=ScheduleOverlapPolicy.BUFFER_ALL,
+                catchup=FUNDING_CATCHUP,
             ),
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=HOUR)]),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ALL, catchup_window=FUNDING_CATCHUP),
         ),
-    )
-    await _ensure(
-        client,
-        SWEEP_SCHEDULE,
-        Schedule(
-            action=ScheduleActionStartWorkflow(
-                SweepWorkflow.run, id="liquidation-sweep", task_queue=task_queue
-            ),
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=SWEEP_EVERY)]),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
-        ),
-    )
-    await _ensure(
-        client,
-        RECONCILIATION_SCHEDULE,
-        Schedule(
-            action=ScheduleActionStartWorkflow(
-                ReconciliationWorkflow.run, id="reconciliation", task_queue=task_queue
-            ),
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=RECONCILIATION_EVERY)]),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
-        ),
+        (SWEEP_SCHEDULE, waking(SweepWorkflow.run, "liquidation-sweep", SWEEP_EVERY)),
+        (RECONCILIATION_SCHEDULE, waking(ReconciliationWorkflow.run, "reconciliation", RECONCILIATION_EVERY)),
+    ):
+        await _ensure(client, schedule, wanted)
+
+
+def _waking(
+    task_queue: str,
+    run: Callable[..., Awaitable[Any]],
+    id: str,
+    every: timedelta,
+    overlap: ScheduleOverlapPolicy = ScheduleOverlapPolicy.SKIP,
+    catchup: timedelta = CATCHUP,
+    life: timedelta | None = None,
+) -> Schedule:
+    """A Schedule that starts `run`, which takes no arguments, as workflow `id`."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(run, id=id, task_queue=task_queue, execution_timeout=life),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=overlap, catchup_window=catchup),
     )
 
 

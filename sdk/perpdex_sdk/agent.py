@@ -13,6 +13,7 @@ from solders.keypair import Keypair
 
 from perpdex_sdk import exit_kit, verify
 from perpdex_sdk import messages as m
+from perpdex_sdk.answers import Account, FillStatus, MarginPreview, Session, Transfer, Withdrawal
 from perpdex_sdk.books import Books
 from perpdex_sdk.errors import AnswerUnknown, Closed, ExchangeError, Refused
 from perpdex_sdk.exit_kit import ExitKit
@@ -22,7 +23,7 @@ from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.markets import Market
 from perpdex_sdk.orders import OpenRequest
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
-from perpdex_sdk.rest import Account, FillStatus, MarginPreview, Rest, Session, Transfer, Withdrawal
+from perpdex_sdk.rest import Rest
 from perpdex_sdk.statuses import STATUSES, FillMoved, Statuses
 
 log = logging.getLogger("perpdex_sdk")

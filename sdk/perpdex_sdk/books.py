@@ -4,8 +4,8 @@ from decimal import Decimal
 from hashlib import sha256
 
 from perpdex_sdk import messages as m
+from perpdex_sdk.answers import Account
 from perpdex_sdk.markets import Market
-from perpdex_sdk.rest import Account
 
 MILLION = 1_000_000
 

@@ -14,10 +14,10 @@ import msgspec
 from solders.pubkey import Pubkey
 
 from perpdex_sdk import files
+from perpdex_sdk.answers import Escrow, Place, Proof
 from perpdex_sdk.errors import NotProven
 from perpdex_sdk.funds import page_address
 from perpdex_sdk.proofs import FINAL, ProvenBalance, proven_balance
-from perpdex_sdk.rest import Escrow, Place, Proof
 from perpdex_sdk.rpc import Rpc
 
 _PAGE: Final = hashlib.sha256(b"account:Page").digest()[:8]

@@ -17,8 +17,9 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
+from perpdex_sdk.answers import Escrow, Place, Withdrawal
 from perpdex_sdk.errors import DepositFailed, MessageRefused, Refused
-from perpdex_sdk.rest import Escrow, Place, Rest, Withdrawal
+from perpdex_sdk.rest import Rest
 from perpdex_sdk.rpc import Rpc
 
 TOKEN_PROGRAM = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")

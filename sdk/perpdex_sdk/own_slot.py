@@ -15,9 +15,9 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
+from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.errors import ChainRefused, DepositFailed, ExitFailed
 from perpdex_sdk.funds import TOKEN_PROGRAM, page_address, token_account
-from perpdex_sdk.rest import Escrow, Place
 from perpdex_sdk.rpc import Rpc
 
 EVERYTHING: Final = 2**64 - 1

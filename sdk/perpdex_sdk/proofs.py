@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 from solders.transaction import VersionedTransaction
 
+from perpdex_sdk.answers import Escrow, Proof
 from perpdex_sdk.errors import NotProven
 from perpdex_sdk.funds import BUDGET_PROGRAM
-from perpdex_sdk.rest import Escrow, Proof
 from perpdex_sdk.rpc import Rpc
 
 _FILL: Final = struct.Struct(">cQQQQQbQQQqq")

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from perpdex_sdk import files
+from perpdex_sdk.answers import Escrow, Proof
 from perpdex_sdk.errors import ChainRefused, NotProven, Unreachable
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
-from perpdex_sdk.rest import Escrow, Proof
 
 PROVEN, NOT_PROVEN, UNKNOWN = 0, 1, 2
 

@@ -11,7 +11,9 @@ import websockets
 from solders.keypair import Keypair
 
 from api import socket as server_socket
+from api.callers import Places
 from api.closing import CloseCode
+from api.socket_server import SocketServer
 from matcher import commands as c
 
 
@@ -282,3 +284,46 @@ async def test_a_client_that_vanishes_mid_handshake_leaves_nothing(exchange: Any
         connection.close()
     await asyncio.sleep(0.05)
     assert not exchange.server.sockets.connections
+
+
+HEAD, REST = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+)
+"""A handshake in two pieces."""
+
+
+async def test_a_handshake_that_is_never_whole_ends_and_one_that_is_stays(exchange: Any) -> None:
+    server = SocketServer(exchange.server.edge, Places(), auth_timeout=60, handshake_timeout=0.5)
+    port = await server.start("127.0.0.1", 0)
+    async with asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD)
+        await asyncio.sleep(0)
+        writer.write(REST)
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        unfinished, half = await asyncio.open_connection("127.0.0.1", port)
+        half.write(HEAD)
+        never_ended, trickling = await asyncio.open_connection("127.0.0.1", port)
+        trickle = asyncio.create_task(one_byte_at_a_time(trickling))
+        assert await ended(unfinished)
+        assert await ended(never_ended)
+        trickle.cancel()
+    assert not reader.at_eof()
+    assert len(server.connections) == 1
+    for each in (writer, half, trickling):
+        each.close()
+    await server.stop()
+
+
+async def one_byte_at_a_time(writer: asyncio.StreamWriter) -> None:
+    for byte in HEAD * 1_000:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.05)
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """True once the other side has hung up without a word."""
+    with suppress(ConnectionResetError):
+        return await reader.read() == b""
+    return True

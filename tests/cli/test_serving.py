@@ -1,6 +1,7 @@
 """The API's process by itself: what it does without the others, and what it says when it cannot start."""
 
 import asyncio
+import resource
 import socket
 import sys
 from pathlib import Path
@@ -65,6 +66,19 @@ async def test_agents_on_other_machines_are_told_where_to_connect(serve: Any) ->
         assert status["connections"] == 1
     finally:
         await agent.close()
+
+
+LITTLE = "import resource, sys; from cli.main import main; sys.argv = ['perpdex', 'serve', 'api']; " + (
+    "resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1])); main()"
+)
+"""The API with a share of open files that is less than it may have connections."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing else tells what another process may open")
+def test_it_takes_all_the_open_files_that_it_may_have(serve: Any) -> None:
+    served = serve("-c", LITTLE).wait()
+    share, most = resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE)
+    assert share == (65_536 if most == resource.RLIM_INFINITY else min(most, 65_536))
 
 
 def refused(served: Any) -> str:

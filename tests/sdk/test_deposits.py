@@ -22,8 +22,8 @@ from chain.send import Landed, send_until
 from matcher import commands as c
 from perpdex_sdk import Agent, DepositFailed, MessageRefused, Unreachable
 from perpdex_sdk.agents.population import fund, key_at
+from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.funds import deposit_instruction, must_pay_only
-from perpdex_sdk.rest import Escrow, Place
 from perpdex_sdk.rpc import Rpc
 
 POLL_S = 0.01

@@ -20,9 +20,9 @@ from chain.send import Landed, send_until
 from core import merkle
 from core.merkle import account_leaf, account_path, batch_root, fill_leaf, fill_path, root
 from perpdex_sdk import NotProven, exit_kit, verify
+from perpdex_sdk.answers import Escrow, Place, Proof, Step
 from perpdex_sdk.exit_kit import ExitKit
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill
-from perpdex_sdk.rest import Escrow, Place, Proof, Step
 
 FILLS = [fill_leaf(n, 1_000 + n, 1, 16, 17, -1, 5, 600_000, 30, (-4, 4)) for n in range(1, 6)]
 ACCOUNTS = [account_leaf(1, account, 90, 90) for account in (1, 16)]

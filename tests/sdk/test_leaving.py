@@ -17,10 +17,10 @@ from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from perpdex_sdk import ExitFailed, NotProven, exit_kit, leave
+from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.exit_kit import ExitKit
 from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.own_slot import send, set_loss_limit
-from perpdex_sdk.rest import Escrow, Place
 from perpdex_sdk.rpc import Rpc
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,8 @@ from chain.layout import ESCROW_BYTES
 from core import merkle
 from core.merkle import account_leaf, account_path, batch_root, fill_leaf, fill_path, root
 from perpdex_sdk import NotProven, Unreachable
+from perpdex_sdk.answers import Escrow, Proof, Step
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
-from perpdex_sdk.rest import Escrow, Proof, Step
 
 FILLS = [fill_leaf(n, 1_000 + n, 1, 16, 17, -1, 5, 600_000, 30, (-4, 4)) for n in range(1, 6)]
 ACCOUNTS = [account_leaf(9, account, account * 10, -account) for account in (1, 2, 16, 17)]

@@ -15,8 +15,8 @@ from chain.send import Landed, send_until
 from core import merkle
 from core.merkle import account_leaf, account_path, batch_root, root
 from perpdex_sdk import NotProven
+from perpdex_sdk.answers import Escrow, Proof, Step
 from perpdex_sdk.proofs import ProvenBalance, proven_balance
-from perpdex_sdk.rest import Escrow, Proof, Step
 
 ACCOUNTS = [account_leaf(1, account, 90, 90) for account in (1, 16)]
 ROOT = batch_root(root([]), root(ACCOUNTS))

@@ -50,6 +50,12 @@ TASK_QUEUE = "test"
 TEST_LIFE_S = 60
 """Longest that a test may take on a busy machine."""
 HISTORIES = Path(__file__).with_name("histories")
+PLACES = (
+    (sysconfig.get_path("purelib"), "site-packages/"),
+    (sysconfig.get_path("stdlib"), "python/"),
+    (str(Path(__file__).parents[2]), ""),
+)
+"""Where code lies on this machine, and what a kept history says instead; the innermost first."""
 WORKFLOWS = [
     BatchWorkflow,
     DepositsWorkflow,
@@ -190,9 +196,18 @@ def keep_history(request: pytest.FixtureRequest) -> Callable[..., Awaitable[None
         if request.config.getoption("--record-histories", default=False):
             history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
             kept = {"workflow_id": workflow_id, **history.to_json_dict()}
-            (HISTORIES / f"{name}.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+            (HISTORIES / f"{name}.json").write_text(
+                without_places(json.dumps(kept, separators=(",", ":"))) + "\n"
+            )
 
     return keep
+
+
+def without_places(history: str) -> str:
+    """A history as it would be recorded anywhere: the stack traces of its failures name no directory of this machine."""
+    for place, name in PLACES:
+        history = history.replace(f"{place}/", name)
+    return history
 
 
 @pytest.fixture

@@ -27,9 +27,10 @@ from matcher import commands as c
 from matcher.gates import below_zero
 from matcher.image import dump, load, state_hash
 from matcher.state import AT_ONCE
+from perpdex_sdk.answers import Account
 from perpdex_sdk.books import Books
+from perpdex_sdk.markets import Market
 from perpdex_sdk.messages import read
-from perpdex_sdk.rest import Account, Market
 
 AGENTS = 8
 OWNERS = 4

@@ -11,7 +11,6 @@ from matcher import commands as c
 from matcher.apply import apply
 from matcher.image import dump, load
 
-INDEXES = {1: 600_000, 2: 300_000}
 ACCOUNTS = 6
 MOVES = st.sampled_from([-40, -15, -6, -3, -1, 1, 3, 6, 15, 40])
 """Of a mark, in parts per thousand."""

@@ -7,9 +7,11 @@ import pytest
 from core.accounts import INSURANCE
 from core.liquidation_events import LiquidationStarted
 from matcher import commands as c
+from matcher.edges import Edges
 from matcher.image import dump, load
 from matcher.state import AT_ONCE
-from matcher.watch import LOOKS_AT_ONCE, Edges, Turns
+from matcher.turns import Turns
+from matcher.watch import LOOKS_AT_ONCE
 
 ACCOUNTS = 3 * LOOKS_AT_ONCE + 5
 LOTS = 1_000

@@ -16,9 +16,9 @@ from chain.send import Landed, send_until
 from core.accounts import FIRST_AGENT
 from matcher.commands import RegisterAgent
 from perpdex_sdk.agents.population import key_at
+from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.exit_kit import ExitKit
 from perpdex_sdk.leave import leave
-from perpdex_sdk.rest import Escrow, Place
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 USDC = 1_000_000

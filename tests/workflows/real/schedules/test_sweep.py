@@ -1,8 +1,6 @@
 """The sweep by its Schedule on a real Temporal, over the real operator door of an exchange whose watch has a fault."""
 
 import asyncio
-import os
-import sysconfig
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import base58
-import pytest
 from temporalio.client import Client, ScheduleOverlapPolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.engine_door import EngineDoor
@@ -35,7 +30,6 @@ from oracles.generator import STARTS
 from oracles.sources import Played
 from wiring import feed_into
 from workflows.schedules import ensure_schedules
-from workflows.steps import AGENT, BATCH, MARKET
 from workflows.sweep import SWEEP_SCHEDULE, Sweep, SweepWorkflow
 
 TOKEN = "operator-token-of-the-tests-0123456789"
@@ -43,19 +37,6 @@ QUEUE = "sweep"
 PATIENCE_S = 80
 LOTS = 100_000
 INDEX, CRASH = 600_000, 590_000
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    """Of a real Temporal server, which knows Schedules."""
-    server = os.path.join(sysconfig.get_path("scripts"), "temporal")
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=server,
-        data_converter=pydantic_data_converter,
-        search_attributes=[BATCH, AGENT, MARKET],
-        dev_server_log_level="error",
-    ) as environment:
-        yield environment.client
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,11 +19,8 @@ from typing import Any
 
 import base58
 import httpx
-import pytest
 from temporalio.client import Client, ScheduleBackfill, ScheduleOverlapPolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.engine_door import EngineDoor
@@ -40,9 +36,8 @@ from matcher.state import Exchange, conserved
 from matcher.tail import Tail
 from workflows.funding import FundingHourWorkflow, FundingWorkflow, funding_workflow_id
 from workflows.schedules import FUNDING_SCHEDULE, ensure_schedules
-from workflows.steps import AGENT, BATCH, MARKET
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 TOKEN = "operator-token-of-the-tests-0123456789"
 QUEUE = "funding"
 PATIENCE_S = 80
@@ -142,19 +137,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    """Of a real Temporal server, which knows Schedules."""
-    server = os.path.join(sysconfig.get_path("scripts"), "temporal")
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=server,
-        data_converter=pydantic_data_converter,
-        search_attributes=[BATCH, AGENT, MARKET],
-        dev_server_log_level="error",
-    ) as environment:
-        yield environment.client
 
 
 @asynccontextmanager

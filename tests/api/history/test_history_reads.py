@@ -1,10 +1,7 @@
 """The edge over the real ledger: a projector follows the journal into PostgreSQL, and agents read what left memory."""
 
-import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +10,8 @@ import pytest
 from api.history import History
 from api.streams import HistoryUnavailable
 from ledger.database import open_pool
-from ledger.projector import Projector
 from ledger.queries import Queries
 from matcher import commands as c
-from matcher.tail import Tail
-
-
-@pytest.fixture
-async def projected(new_exchange: Any, postgres_url: str, tmp_path: Path) -> AsyncIterator[Any]:
-    """An exchange whose read side is PostgreSQL, with the projector beside it."""
-    pool = open_pool(postgres_url)
-    journal = tmp_path / "journal"
-    exchange = await new_exchange(journal, reads=History(Queries(pool)))
-    projecting = asyncio.create_task(project(postgres_url, journal))
-    yield exchange
-    projecting.cancel()
-    with suppress(asyncio.CancelledError):
-        await projecting
-    await pool.dispose()
-
-
-async def project(url: str, journal: Path) -> None:
-    projector = Projector(url)
-    tail = Tail(journal, projector.sequence)
-    try:
-        while True:
-            projector.apply(tail.read())
-            await asyncio.sleep(0.02)
-    finally:
-        tail.close()
-        projector.close()
 
 
 async def test_resume_joins_ledger_and_memory(projected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,16 +24,12 @@ async def test_resume_joins_ledger_and_memory(projected: Any, monkeypatch: pytes
     assert numbers == list(range(1, 34))
 
 
-async def test_fills_and_batches_are_read_from_the_ledger(projected: Any) -> None:
+async def test_fills_and_batches_are_read_from_the_ledger(projected: Any, caught_up: Any) -> None:
     await projected.maker()
     trader = await projected.agent("trader")
     order = {"id": "r1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010.0"}
     await projected.http.post("/api/v1/requests", json=order, headers=trader.headers)
-    for _ in range(200):
-        ready = (await projected.http.get("/ready")).json()
-        if ready["projected"] == ready["seq"]:
-            break
-        await asyncio.sleep(0.02)
+    await caught_up(projected)
     (fill,) = (await projected.http.get("/api/v1/account/fills", headers=trader.headers)).json()["fills"]
     assert (fill["role"], fill["fee"], fill["status"]) == ("taker", "15.002500", "matched")
     assert (await projected.http.get("/api/v1/batches")).json() == {"batches": []}

@@ -1,62 +1,30 @@
 """Statements over HTTP, from the real ledger: exact, private, and the same in whatever pieces and form they are read."""
 
-import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
-from contextlib import suppress
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.history import History
-from ledger.database import open_pool
-from ledger.projector import Projector
-from ledger.queries import Queries
 from matcher import commands as c
-from matcher.tail import Tail
 
 PATH = "/api/v1/account/statement"
 
 
 @pytest.fixture
-async def trader(new_exchange: Any, postgres_url: str, tmp_path: Path) -> AsyncIterator[Any]:
+async def trader(projected: Any, caught_up: Any) -> Any:
     """An agent who bought twice and sold once, deposited and withdrew, with all of it in the ledger."""
-    pool, journal = open_pool(postgres_url), tmp_path / "journal"
-    exchange = await new_exchange(journal, reads=History(Queries(pool)))
-    projecting = asyncio.create_task(project(postgres_url, journal))
-    await exchange.maker()
-    trader = await exchange.agent("trader")
+    await projected.maker()
+    trader = await projected.agent("trader")
     for key, side, limit in (("a", "buy", "60010.0"), ("b", "buy", "60010.0"), ("c", "sell", "59990.0")):
         order = {"id": key, "market": "BTC-PERP", "side": side, "size": "0.5", "limit": limit}
-        await exchange.http.post("/api/v1/requests", json=order, headers=trader.headers)
-    await exchange.engine.ask(c.CutSettlement(1))
-    await exchange.engine.ask(c.ReserveWithdrawal(trader.account, 2_000_000, "w"))
-    await exchange.engine.ask(c.FinishWithdrawal(1, True, "paying"))
-    for _ in range(500):
-        ready = (await exchange.http.get("/ready")).json()
-        if ready["projected"] == ready["seq"]:
-            break
-        await asyncio.sleep(0.02)
-    yield trader
-    projecting.cancel()
-    with suppress(asyncio.CancelledError):
-        await projecting
-    await pool.dispose()
-
-
-async def project(url: str, journal: Path) -> None:
-    projector = Projector(url)
-    tail = Tail(journal, projector.sequence)
-    try:
-        while True:
-            projector.apply(tail.read())
-            await asyncio.sleep(0.02)
-    finally:
-        tail.close()
-        projector.close()
+        await projected.http.post("/api/v1/requests", json=order, headers=trader.headers)
+    await projected.engine.ask(c.CutSettlement(1))
+    await projected.engine.ask(c.ReserveWithdrawal(trader.account, 2_000_000, "w"))
+    await projected.engine.ask(c.FinishWithdrawal(1, True, "paying"))
+    await caught_up(projected)
+    return trader
 
 
 async def ask(trader: Any, **query: Any) -> Any:

@@ -1,0 +1,186 @@
+"""A crowd to play histories with, and what must hold after each command whatever that was."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from core import events as e
+from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
+from core.market import MarketStatus
+from matcher import commands as c
+from matcher.account import net_of_owner
+from matcher.rejections import Outcome
+from matcher.state import Exchange
+
+
+class Crowd:
+    """Eight agents and two sub-accounts in a world, and looks at it around commands."""
+
+    def __init__(self, world: Any, further: int, position_cap: int) -> None:
+        """`further` is what an owner's accounts beside its first begin with, in micro-USDC; the cap is market 1's, in lots."""
+        self.world = world
+        for owner in range(1, 7):
+            world.agent(owner, deposit=10**11)
+        for name in ("b", "c"):
+            world.agent(1, deposit=further, name=name)
+        # One in each market, with something in them: what the other agents do they do as well.
+        for market, parent in ((1, 17), (2, 16)):
+            sub = world.play(c.OpenSubAccount(parent, market))[0].account
+            world.play(c.Transfer(parent, parent, sub, 5 * 10**10, "stake"))
+        world.play(c.ListMarket(replace(world.state.markets[1], position_cap=position_cap)))
+
+    def do(self, command: c.Command) -> Outcome:
+        """Play a command, and compare what it left with what was before it."""
+        state: Exchange = self.world.state
+        held, closing, nets = _sizes(state), _only_shrink(state), _nets_of_owners(state)
+        outcome: Outcome = self.world.do(command)
+        _check_openings(state, held, outcome)
+        _check_closing(state, held, closing, outcome)
+        _check_growth_beyond_caps(state, nets, outcome)
+        return outcome
+
+
+@pytest.fixture
+def crowd() -> type[Crowd]:
+    return Crowd
+
+
+@pytest.fixture
+def check_caches() -> Any:
+    return _check_caches
+
+
+@pytest.fixture
+def check_position_caps() -> Any:
+    return _check_position_caps
+
+
+def _nets_of_owners(state: Exchange) -> dict[tuple[str, int], int]:
+    """Net lots by owner and market."""
+    return {
+        (owner, market): net_of_owner(owned[0], market)
+        for owner, owned in state.owners.items()
+        for market in state.markets
+    }
+
+
+def _closed_by_force(state: Exchange, outcome: object) -> set[str]:
+    """Owners of whom a position was closed that they did not choose to: of hedged accounts, that leaves the other side."""
+    accounts = set()
+    for event in outcome if isinstance(outcome, list) else []:
+        if isinstance(event, LiquidationSliced | TakenOver | Deleveraged):
+            accounts.add(event.account)
+        if isinstance(event, Deleveraged):
+            accounts.update(part.other for part in event.parts)
+    return {state.accounts[account].owner for account in accounts}
+
+
+def _check_position_caps(world: Any) -> None:
+    """Of no market an owner's accounts together hold more than its cap."""
+    forced = _closed_by_force(world.state, world.journal)
+    for (owner, market), net in _nets_of_owners(world.state).items():
+        assert owner in forced or abs(net) <= world.state.markets[market].position_cap
+
+
+def _check_growth_beyond_caps(state: Exchange, before: dict[tuple[str, int], int], outcome: Outcome) -> None:
+    """Beyond a cap, which may have been lowered under what is held, an owner's net only shrinks."""
+    forced = _closed_by_force(state, outcome)
+    for (owner, market), net in _nets_of_owners(state).items():
+        was = before.get((owner, market), 0)
+        shrunk = abs(net) <= abs(was) and net * was >= 0
+        assert owner in forced or abs(net) <= state.markets[market].position_cap or shrunk
+
+
+def _sizes(state: Exchange) -> dict[tuple[int, int], int]:
+    """Lots by account and market."""
+    return {
+        (account.id, market): position.size
+        for account in state.accounts.values()
+        for market, position in account.positions.items()
+    }
+
+
+def _fills(outcome: Outcome) -> list[e.Filled]:
+    return [event for event in outcome if isinstance(event, e.Filled)] if isinstance(outcome, list) else []
+
+
+def _check_openings(state: Exchange, before: dict[tuple[int, int], int], outcome: Outcome) -> None:
+    """What was just allowed to grow or to turn around cannot be liquidated at the same mark."""
+    after = _sizes(state)
+    for event in _fills(outcome):
+        for where in ((event.taker, event.market), (event.maker, event.market)):
+            was, now = before.get(where, 0), after.get(where, 0)
+            if abs(now) > abs(was) or was * now < 0:
+                assert not state.margin_of(state.accounts[where[0]]).liquidatable
+
+
+def _only_shrink(state: Exchange) -> set[int]:
+    """Markets in which nothing may be opened."""
+    return {market for market, status in state.statuses.items() if status != MarketStatus.OPEN}
+
+
+def _check_closing(
+    state: Exchange, before: dict[tuple[int, int], int], closing: set[int], outcome: Outcome
+) -> None:
+    """In a market that does not take what opens, a taker's position only shrinks, and in one that stands still nobody trades."""
+    for event in _fills(outcome):
+        if event.market in closing:
+            where = (event.taker, event.market)
+            was, now = before.get(where, 0), _sizes(state).get(where, 0)
+            assert abs(now) < abs(was)
+            assert was * now >= 0
+            assert state.statuses[event.market] == MarketStatus.REDUCE_ONLY
+    for market, status in state.statuses.items():
+        if status >= MarketStatus.PAUSED:
+            assert len(state.book.bids[market]) + len(state.book.asks[market]) == 0
+            assert all(request.opened.market != market for request in state.book.requests.values())
+        if status == MarketStatus.SETTLED:
+            assert state.open_interest[market] == 0
+            assert all(market not in account.positions for account in state.accounts.values())
+
+
+def _check_caches(world: Any) -> None:
+    """What the state keeps for speed equals what it is derived from."""
+    state: Exchange = world.state
+    _check_values(state)
+    _check_book(state)
+    assert (
+        sum(account.settled for account in state.accounts.values())
+        == state.deposited - state.paid_out - state.reserved
+    )
+    assert all(account.settled >= 0 for account in state.accounts.values())
+    if state.cut is not None:
+        assert sum(state.cut.deltas.values()) == 0
+
+
+def _check_values(state: Exchange) -> None:
+    for market in state.markets:
+        held = [
+            account.positions[market].size
+            for account in state.accounts.values()
+            if market in account.positions
+        ]
+        assert state.open_interest[market] == sum(size for size in held if size > 0)
+        assert state.marks[market] == state.mark_at(market, state.open_interest[market])
+    for account in state.accounts.values():
+        if account.valued == state.marked:
+            margin = state.margin_of(account)
+            assert (account.balance + account.gain, account.required) == (margin.equity, margin.initial)
+
+
+def _check_book(state: Exchange) -> None:
+    book = state.book
+    assert [(due, account) for due, _, account, _ in book.switch_deadlines] == sorted(
+        (due, account) for account, due in book.switches.items()
+    )
+    assert set(book.standing_expires) <= set(book.standing_due)
+    assert all(book.standing_due[of] <= until for of, until in book.standing_expires.items())
+    for sign, ladders in ((1, book.asks), (-1, book.bids)):
+        for ladder in ladders.values():
+            ranks = [level.price * sign for level in ladder]
+            assert ranks == sorted(ranks)
+            assert all(level.size > 0 for level in ladder)
+    assert {request.opened.request for request in book.requests.values()} == {
+        id for keys in book.open_keys.values() for id in keys.values()
+    }

@@ -1,0 +1,206 @@
+"""What auctions cannot sell: the insurance fund takes it, and winners give what the fund cannot pay."""
+
+import pytest
+from msgspec.structs import replace
+
+from core import events as e
+from core import liquidation_events as le
+from core.accounts import INSURANCE
+from core.events import concerns, seen_by
+from core.quantities import SECOND
+from matcher import commands as c
+
+
+def test_below_two_thirds_of_maintenance_the_fund_takes_everything_and_nothing_is_left(crash):
+    world, trader = crash.world, crash.trader
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    events = crash.mark(590_000)
+    taken = crash.only(events, le.TakenOver)
+    assert (taken.equity, taken.maintenance) == (3_000_000_000, 5_900_000_000)
+    assert taken.fund == le.FundStanding(10**10, 0, 0)
+    # What it held is worth 590,000; with 3,000 of equity it must bring 587,000 for nothing to be left.
+    (part,) = taken.parts
+    assert (part.other, part.size, part.value, part.mark) == (INSURANCE, crash.LOTS, 587_000_000_000, 590_000)
+    assert (part.cost, part.realized) == (0, -crash.EQUITY)
+    assert world.balance(trader) == 0
+    assert world.held(trader) == (0, 0)
+    assert world.held(INSURANCE) == (crash.LOTS, 587_000_000_000)
+    assert crash.standing(INSURANCE).equity == 13_000_000_000
+    ended = crash.only(events, le.LiquidationEnded)
+    assert (ended.why, ended.equity, ended.maintenance) == ("taken_over", 0, 0)
+    assert crash.mark(589_999) == []
+
+
+def test_a_paused_account_is_taken_over_as_soon_as_its_mark_is_there(crash):
+    crash.world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    assert crash.kinds(crash.mark(592_500))[-1] == "LiquidationPaused"
+    assert crash.mark(591_000) == []
+    assert crash.kinds(crash.mark(590_900)) == ["TakenOver", "LiquidationEnded"]
+
+
+@pytest.mark.parametrize(("floor", "taken"), [(7_100_000_000, True), (7_100_000_001, False)])
+def test_the_fund_keeps_its_floor_besides_the_maintenance_of_what_it_holds(crash, floor, taken):
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    order = c.SetInsuranceFloor(floor, who="ada", why="grown")
+    assert world.play(order) == [le.InsuranceFloorSet(world.now, floor, "ada", "grown")]
+    assert world.play(c.SetInsuranceFloor(floor)) == []
+    assert world.refuse(c.SetInsuranceFloor(-1)) == "bad_value"
+    crash.only(crash.mark(590_000), le.TakenOver if taken else le.Deleveraged)
+
+
+def test_without_a_fund_winners_close_at_the_bankruptcy_price_in_proportion(crash):
+    world, trader, maker = crash.world, crash.trader, crash.maker
+    second = world.agent(3, 10**11)
+    crash.trade(second, -1, crash.LOTS // 4)
+    events = crash.mark(587_000)
+    done = crash.only(events, le.Deleveraged)
+    assert (done.account, done.size, done.value, done.left, done.greedy) == (
+        trader,
+        crash.LOTS,
+        587_000_000_000,
+        0,
+        False,
+    )
+    assert {part.other: (part.size, part.value) for part in done.parts} == {
+        maker: (75_000, 440_250_000_000),
+        second: (25_000, 146_750_000_000),
+    }
+    assert (world.balance(trader), world.held(trader)) == (0, (0, 0))
+    assert (world.held(maker), world.held(second)) == ((0, 0), (0, 0))
+    assert crash.only(events, le.LiquidationEnded).why == "deleveraged"
+    assert concerns(done) == (trader, maker, second)
+    seen = seen_by(done, second)
+    assert [part.other for part in seen.parts] == [second]
+    assert (seen.account, seen.equity, seen.fund) == (0, 0, le.FundStanding(0, 0, 0))
+    assert seen_by(done, trader) == done
+
+
+def test_the_greedy_policy_of_a_market_lets_the_first_in_rank_close_all(new_world, new_crash):
+    world = new_world()
+    world.play(c.ListMarket(replace(world.state.markets[1], greedy_deleveraging=True)))
+    crash = new_crash(world)
+    second = world.agent(3, 10**9)
+    crash.trade(second, -1, 1_000)
+    done = crash.only(crash.mark(587_000), le.Deleveraged)
+    assert done.greedy
+    # The second has far more leverage than the maker.
+    assert [(part.other, part.size) for part in done.parts] == [(second, 1_000), (crash.maker, 99_000)]
+
+
+def test_what_nobody_can_pay_for_the_fund_must_take_below_its_floor(new_world, new_crash):
+    """The account is 287,000 in debt. Who is opposite gained as much there, but lost 402,000 elsewhere and has 3,000 left."""
+    world = new_world()
+    crash = new_crash(world, maker=105_000_000_000)
+    whale = world.agent(3, 10**13)
+    world.quotes(whale, [], [(300_000, 150_000)], market=2)
+    world.request(crash.maker, "eth", 1, 150_000, 300_000, market=2)
+    world.play(c.CancelAll(whale))
+    world.index(2, 32_000)
+    done = [event for event in crash.mark(300_000) if isinstance(event, le.Deleveraged)]
+    first = done[0]
+    assert (first.account, first.equity) == (crash.trader, crash.EQUITY - 300_000_000_000)
+    assert first.left > 0
+    assert [part.other for part in first.parts] == [crash.maker, INSURANCE]
+    assert sum(part.value for part in first.parts) == first.value
+    assert world.balance(crash.trader) == 0
+
+
+def test_the_riskiest_account_comes_first(crash):
+    world = crash.world
+    riskier = world.agent(3, 12_500_000_000)
+    crash.trade(riskier, 1, crash.LOTS)
+    world.play(c.CreditDeposit(INSURANCE, 10**12, "fund"))
+    taken = [event.account for event in crash.mark(588_000) if isinstance(event, le.TakenOver)]
+    assert taken == [riskier, crash.trader]
+
+
+def test_an_untrusted_price_makes_it_wait_for_the_next_one(crash):
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    world.now += 100 * SECOND
+    world.do(c.UpdateIndex(1, 590_000, 0, world.now - 61 * SECOND, "old"))
+    assert crash.kinds(crash.at_once()) == ["PriceAwaited"]
+    assert world.state.next_deadline() > world.now
+    assert "TakenOver" in crash.kinds(crash.mark(590_000))
+
+
+def test_the_fund_sells_what_it_took_within_two_thirds_of_its_maintenance(crash):
+    world = crash.world
+    assert world.play(c.SellInventory(1)) == []
+    assert world.refuse(c.SellInventory(9)) == "market_unknown"
+    world.play(c.CreditDeposit(INSURANCE, 10**12, "fund"))
+    crash.mark(590_000)
+    world.play(c.Subscribe(crash.maker, (1,)))
+    (opened,) = world.play(c.SellInventory(1))
+    assert (opened.account, opened.side, opened.size, opened.limit) == (INSURANCE, -1, 20_000, 586_067)
+    assert world.play(c.SellInventory(1)) == []
+    answer = c.AnswerRequest(crash.maker, opened.request, 586_067, 600_000, 20_000, 1, world.now + SECOND)
+    sold = world.play(answer)
+    assert (crash.only(sold, e.Filled).fee, crash.only(sold, e.Filled).price) == (0, 586_067)
+    assert crash.kinds(sold)[-1] == "RequestClosed"
+    assert world.held(INSURANCE)[0] == 80_000
+
+
+def test_a_fund_short_of_its_own_maintenance_is_deleveraged_at_the_mark(crash):
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    crash.mark(590_000)
+    assert world.held(INSURANCE)[0] == crash.LOTS
+    events = crash.mark(580_500)
+    assert crash.only(events, le.LiquidationStarted).account == INSURANCE
+    done = crash.only(events, le.Deleveraged)
+    assert (done.account, done.value, done.left) == (INSURANCE, 580_500_000_000, 0)
+    assert world.balance(INSURANCE) == 3_500_000_000
+    assert crash.only(events, le.LiquidationEnded).why == "deleveraged"
+
+
+def test_a_floor_stops_takeovers_and_closes_nobody_s_position(crash):
+    """Neither one that is raised above all that the fund has nor a mark that takes the fund below it."""
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    world.play(c.SetInsuranceFloor(5_000_000_000))
+    crash.mark(590_000)
+    assert crash.mark(585_000) == []
+    world.play(c.SetInsuranceFloor(10**12))
+    assert crash.at_once() == []
+    assert (world.held(INSURANCE)[0], world.held(crash.maker)[0]) == (crash.LOTS, -crash.LOTS)
+
+
+def test_the_fund_s_own_sale_ends_when_it_is_liquidated_itself(crash):
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
+    crash.mark(590_000)
+    world.play(c.Subscribe(crash.maker, (1,)))
+    (opened,) = world.play(c.SellInventory(1))
+    started, ended, *_ = crash.mark(580_500)
+    assert isinstance(started, le.LiquidationStarted)
+    assert (ended.request, ended.outcome) == (opened.request, "cancelled")
+    assert [request.opened.account for request in world.state.book.requests.values()] != [INSURANCE] * 2
+
+
+def test_a_hedged_winner_keeps_its_position_as_long_as_somebody_else_can_give(new_world, new_crash):
+    """Losing the one side at the bankruptcy price would leave the other below its maintenance requirement."""
+    world = new_world()
+    world.index(2, 300_000)
+    maker, hedger, loser = (
+        world.agent(1, 10**13),
+        world.agent(2, 3_750_000_000),
+        world.agent(3, 1_200_000_000),
+    )
+    world.quotes(maker, [(599_900, 10**5)], [(600_100, 10**5)])
+    world.quotes(maker, [], [(300_100, 10**5)], market=2)
+    world.request(world.agent(4), "long", 1, 8_000, 601_000)
+    world.request(loser, "long", 1, 8_000, 601_000)
+    world.request(hedger, "short", -1, 8_000, 599_000)
+    world.request(hedger, "hedge", 1, 16_000, 301_000, market=2)
+    world.play(c.CancelAll(maker))
+    world.now += SECOND
+    world.index(2, 282_000)
+    world.index(1, 564_000)
+    done = new_crash.only(world.pass_time(0), le.Deleveraged)
+    assert done.value > 8_000 * 564_000 * 10
+    assert world.held(hedger, 2)[0] == 16_000
+    risk = world.state.margin_of(world.state.accounts[hedger])
+    assert risk.equity > risk.initial - 2
+    assert hedger not in world.state.liquidations
