@@ -10,7 +10,7 @@ from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
 from matcher.leaving import free, withdrawal_stopped
-from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
+from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, SETTLEMENT_PATIENCE
 from matcher.marking import mark_updated
 from matcher.rejections import SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -184,7 +184,9 @@ def set_insurance_floor(state: Exchange, command: c.SetInsuranceFloor, at: int) 
 def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcome:
     """Cut the next batch; the number of the last cut returns that cut again.
 
-    What is settled can be taken out, so the cut waits until the index of every market with positions is believed for it.
+    What is settled can be taken out, so the cut waits until the index of every market with positions is believed for it, but no longer
+    than `SETTLEMENT_PATIENCE` after the last cut: then the doubtful market's last mark counts. The chain holds older equities
+    otherwise, of this market and of all others.
     """
     last = state.cut.batch if state.cut is not None else 0
     if command.batch == last and state.cut is not None:
@@ -197,7 +199,7 @@ def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcom
         return Rejection(Code.SETTLEMENT_HELD, f"Settlement is held: {state.breakers.settlement.why}")
     held = (id for id in sorted(state.open_interest) if state.open_interest[id])
     refused = untrusted(state, held, Action.SETTLE, at)
-    if refused is not None:
+    if refused is not None and (state.cut is None or at - state.cut.at <= SETTLEMENT_PATIENCE):
         return refused
     marks = tuple((id, state.mark_price(id)) for id in sorted(state.indexes))
     return [e.SettlementCut(at, command.batch, marks)]

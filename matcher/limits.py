@@ -44,7 +44,8 @@ AUCTION_PAUSE: Final = 2 * SECOND
 AUCTION_PAUSE_MAX: Final = 32 * SECOND
 """An auction in vain is two records, so an account that nobody wants adds about 230 an hour and not 3,200."""
 SWITCH_MAX: Final = 3_600 * SECOND
-
+SETTLEMENT_PATIENCE: Final = 3_600 * SECOND
+"""How long a cut waits for a market's index to be believed: one dead feed must not keep everybody's winnings off the chain."""
 DELISTING_NOTICE: Final = 24 * 3_600 * SECOND
 """How long a market must have taken nothing that opens before it may be delisted: time for everybody to leave at a price."""
 WHY_LENGTH_MAX: Final = 200

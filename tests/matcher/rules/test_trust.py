@@ -9,7 +9,8 @@ from core.events import Filled, IndexUpdated, QuoteRejected
 from core.quantities import SECOND
 from core.validity import Action, Validity, allowed, believed
 from matcher import commands as c
-from matcher.image import dump, load
+from matcher.image import dump, load, state_hash
+from matcher.limits import SETTLEMENT_PATIENCE
 from matcher.preview import preview_trade
 from matcher.rejections import Code, Rejection
 from matcher.trust import trusted, validity
@@ -129,6 +130,24 @@ def test_a_silent_feed_is_unavailable_once_its_last_word_is_too_old(trading):
     assert tried(world, 1, "the other") == {Action.LIQUIDATE, Action.FUND}
     world.index(2, 300_000)
     assert tried(world, 2, "again") == set(Action)
+
+
+def test_one_dead_feed_holds_settlement_up_for_an_hour_and_no_longer(trading, replayed):
+    world = trading
+    world.play(c.CutSettlement(1))
+    world.finalize(1)
+    world.now += SETTLEMENT_PATIENCE
+    world.index(1, 610_000)
+    mark = world.state.mark_price(2)
+    assert world.refuse(c.CutSettlement(2)) == "index_unavailable"
+    world.now += 1
+    world.index(1, 610_000)
+    (cut,) = world.play(c.CutSettlement(2))
+    assert dict(cut.marks) == {1: world.state.mark_price(1), 2: mark}
+    assert sum(world.state.cut.deltas.values()) == 0
+    world.finalize(2)
+    assert world.refuse(c.CutSettlement(3)) == "index_unavailable"
+    assert state_hash(replayed(world.journal)) == state_hash(world.state)
 
 
 def test_a_silent_feed_is_believed_for_trading_for_two_of_its_intervals(trading):
