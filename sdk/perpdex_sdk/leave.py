@@ -46,12 +46,18 @@ class Left(msgspec.Struct, frozen=True):
 async def ask(kit: ExitKit, keypair: Keypair, rpc_url: str, micro_usdc: int | None = None) -> OnChain:
     """Ask for up to `micro_usdc`, or everything, where nothing is asked for yet; what the chain says then.
 
-    Raises `ExitFailed`, `NotProven` when the slot is not the owner's, `Unreachable`, `ChainRefused`.
+    Raises `ExitFailed`, also when another amount is asked for already, `NotProven` when the slot is not the owner's, `Unreachable`,
+    `ChainRefused`.
     """
     _must_own(kit, keypair)
     amount = own_slot.EVERYTHING if micro_usdc is None else micro_usdc
     before = await exit_kit.on_chain(kit, rpc_url)
     if before.exit_at:
+        if before.pending != amount:
+            raise ExitFailed(
+                f"{_amount(before.pending)} is asked for already, to be claimed at {_utc(before.exit_at)}: claim that (--amount), or "
+                "take the request back first (--take-back), which begins the delay anew"
+            )
         return before
     if not before.balance:
         raise ExitFailed("the slot is empty: there is nothing to leave with")
@@ -73,18 +79,21 @@ async def take_back(kit: ExitKit, keypair: Keypair, rpc_url: str) -> None:
 
 
 async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str) -> Left:
-    """Take what was asked for. Raises what `ask` raises; `ExitFailed` as long as the delay is not over."""
+    """Take what was asked for, to the owner's token account, which is made when it is not there.
+
+    Raises what `ask` raises; `ExitFailed` as long as the delay is not over.
+    """
     _must_own(kit, keypair)
     owner = keypair.pubkey()
     target = token_account(owner, Pubkey.from_string(kit.escrow.mint))
     rpc = Rpc(rpc_url)
     try:
-        if not await _holds(rpc, str(target)):
-            raise ExitFailed(
-                f"the escrow pays to {target}, the owner's token account for {kit.escrow.mint}, which does not exist: "
-                "create it with any wallet"
-            )
-        signature = await own_slot.send(rpc, keypair, own_slot.claim_withdrawal(kit.escrow, kit.place, owner))
+        signature = await own_slot.send(
+            rpc,
+            keypair,
+            own_slot.create_token_account(kit.escrow, owner),
+            own_slot.claim_withdrawal(kit.escrow, kit.place, owner),
+        )
         return Left(await _paid(rpc, signature, str(target)), str(target), signature)
     finally:
         await rpc.close()
@@ -143,11 +152,6 @@ async def _send(keypair: Keypair, rpc_url: str, instruction: Instruction) -> Non
         await rpc.close()
 
 
-async def _holds(rpc: Rpc, account: str) -> bool:
-    found = await rpc.call("getAccountInfo", account, {"encoding": "base64", "commitment": "confirmed"})
-    return found["value"] is not None
-
-
 async def _paid(rpc: Rpc, signature: str, target: str) -> int:
     """What a confirmed claim brought to the token account, by the transaction's own balances."""
     wanted = {"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0}
@@ -159,6 +163,10 @@ async def _paid(rpc: Rpc, signature: str, target: str) -> int:
         for side in (found["meta"]["preTokenBalances"], found["meta"]["postTokenBalances"])
     )
     return after - before
+
+
+def _amount(pending: int) -> str:
+    return "everything" if pending == own_slot.EVERYTHING else f"{Decimal(pending) / MICRO} USDC"
 
 
 def _utc(second: int) -> str:
@@ -181,10 +189,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--rpc", required=True, help="URL of a Solana node")
     parser.add_argument("--amount", help="USDC to take out; default: everything")
+    parser.add_argument(
+        "--take-back", action="store_true", help="take back what was asked for, and nothing else"
+    )
     given = parser.parse_args(arguments)
     try:
         micro_usdc = _micro(given.amount)
         kit, keypair = exit_kit.load(given.kit), _keypair(given.keypair)
+        if given.take_back:
+            asyncio.run(take_back(kit, keypair, given.rpc))
+            print("taken back: nothing is asked for")
+            return LEFT
         left = asyncio.run(leave(kit, keypair, given.rpc, micro_usdc, told=print))
     except (ExitFailed, NotProven, OSError, ValueError) as error:
         print(f"not left: {error}", file=sys.stderr)

@@ -13,15 +13,18 @@ from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
+from solders.system_program import ID as SYSTEM_PROGRAM
 from solders.transaction import Transaction
 
 from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.errors import ChainRefused, DepositFailed, ExitFailed
-from perpdex_sdk.funds import TOKEN_PROGRAM, page_address, token_account
+from perpdex_sdk.funds import ASSOCIATED_TOKEN_PROGRAM, TOKEN_PROGRAM, page_address, token_account
 from perpdex_sdk.rpc import Rpc
 
 EVERYTHING: Final = 2**64 - 1
 """An amount to ask for: whatever the balance is when it is claimed."""
+CREATE_IDEMPOTENT: Final = b"\x01"
+"""The token account program's instruction that makes an account unless it is there."""
 UNLIMITED: Final = 2**32 - 1
 """A loss limit that is none."""
 
@@ -71,12 +74,26 @@ def _instruction(
     return Instruction(Pubkey.from_string(escrow.program), data, accounts)
 
 
-async def send(rpc: Rpc, keypair: Keypair, instruction: Instruction) -> str:
+def create_token_account(escrow: Escrow, owner: Pubkey) -> Instruction:
+    """Make the owner's associated token account, at the owner's cost; nothing where it is there already."""
+    mint = Pubkey.from_string(escrow.mint)
+    accounts = [
+        AccountMeta(owner, is_signer=True, is_writable=True),
+        AccountMeta(token_account(owner, mint), is_signer=False, is_writable=True),
+        *(
+            AccountMeta(key, is_signer=False, is_writable=False)
+            for key in (owner, mint, SYSTEM_PROGRAM, TOKEN_PROGRAM)
+        ),
+    ]
+    return Instruction(ASSOCIATED_TOKEN_PROGRAM, CREATE_IDEMPOTENT, accounts)
+
+
+async def send(rpc: Rpc, keypair: Keypair, *instructions: Instruction) -> str:
     """Sign and send; the owner pays the fee. The signature, once confirmed. Raises `ExitFailed` (nothing changed), `Unreachable`."""
     try:
         blockhash, last_height = await rpc.latest_blockhash()
         recent = Hash.from_string(blockhash)
-        message = Message.new_with_blockhash([instruction], keypair.pubkey(), recent)
+        message = Message.new_with_blockhash(list(instructions), keypair.pubkey(), recent)
         transaction = Transaction([keypair], message, recent)
         signature = str(transaction.signatures[0])
         await rpc.send_until_confirmed(bytes(transaction), signature, last_height)

@@ -10,7 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from solders.keypair import Keypair
+from spl.token.constants import TOKEN_PROGRAM_ID
+from spl.token.instructions import CloseAccountParams, close_account
 
+from chain.addresses import wallet_of
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
 from chain.localnet.genesis import PROGRAM_ID
@@ -76,8 +79,10 @@ async def test_it_asks_waits_and_claims_everything(owner: Owner) -> None:
 async def test_a_part_is_asked_for_taken_back_and_asked_for_again(owner: Owner) -> None:
     asked = await leave.ask(owner.kit, owner.key, owner.url, 1_000)
     assert asked.pending == 1_000
-    # Whoever starts again goes on with what stands.
-    assert (await leave.ask(owner.kit, owner.key, owner.url)).pending == 1_000
+    # Whoever starts again goes on with what stands, and does not take it for something else.
+    assert (await leave.ask(owner.kit, owner.key, owner.url, 1_000)).pending == 1_000
+    with pytest.raises(ExitFailed, match=r"^0\.001 USDC is asked for already"):
+        await leave.leave(owner.kit, owner.key, owner.url)
     await leave.take_back(owner.kit, owner.key, owner.url)
     assert (await owner.slot()).exit_at == 0
     left = await leave.leave(owner.kit, owner.key, owner.url, 2_000)
@@ -90,6 +95,20 @@ async def test_nobody_leaves_before_the_delay_is_over(owner: Owner) -> None:
     with pytest.raises(ExitFailed, match=leave.NOT_READY):
         await leave.claim(owner.kit, owner.key, owner.url)
     assert (await owner.slot()).balance == 5_000
+
+
+async def test_a_token_account_that_was_closed_is_made_again(owner: Owner) -> None:
+    target = wallet_of(owner.key.pubkey(), owner.client.mint)
+    closing = close_account(
+        CloseAccountParams(
+            program_id=TOKEN_PROGRAM_ID, account=target, dest=owner.key.pubkey(), owner=owner.key.pubkey()
+        )
+    )
+    rpc = Rpc(owner.url)
+    await send(rpc, owner.key, closing)
+    await rpc.close()
+    left = await leave.leave(owner.kit, owner.key, owner.url)
+    assert (left.paid, left.target) == (5_000, str(target))
 
 
 async def test_a_key_of_somebody_else_signs_nothing(owner: Owner) -> None:
@@ -150,6 +169,13 @@ async def test_the_command_leaves_and_says_why_it_does_not(owner: Owner, tmp_pat
     assert (await run(*common, "--keypair", str(key), "--amount", "0.0000001"))[0] == leave.NOT_LEFT
     code, _, err = await run("--kit", str(kit), "--keypair", str(key), "--rpc", "http://127.0.0.1:1")
     assert (code, "not known" in err) == (leave.UNKNOWN, True)
+    await leave.ask(owner.kit, owner.key, owner.url, 1_000)
+    code, _, err = await run(*common, "--keypair", str(key))
+    assert (code, "0.001 USDC is asked for already" in err) == (leave.NOT_LEFT, True)
+    assert (await run(*common, "--keypair", str(key), "--take-back"))[:2] == (
+        leave.LEFT,
+        "taken back: nothing is asked for\n",
+    )
     code, out, err = await run(*common, "--keypair", str(key))
     assert (code, err) == (leave.LEFT, "")
     assert "0.005 USDC paid" in out
