@@ -60,6 +60,7 @@ class SubAccount(msgspec.Struct, frozen=True):
     bankruptcy_price: str | None = None
     withdrawable_code: str | None = None
     unpaid_funding: str = "0"
+    collateral: str = "0"
 
 
 class SubAccountOpened(msgspec.Struct, frozen=True):
@@ -82,6 +83,13 @@ class Transfer(msgspec.Struct, frozen=True, rename={"giver": "from", "receiver":
     repeated: bool
 
 
+class LossLimit(msgspec.Struct, frozen=True):
+    """The owner's loss limit, USDC: the lowest that is in force or to come, and what of it is left in this window."""
+
+    limit: str
+    left: str
+
+
 class Account(msgspec.Struct, frozen=True):
     account: int
     balance: str
@@ -100,6 +108,8 @@ class Account(msgspec.Struct, frozen=True):
     subaccounts: list[SubAccount] = []
     withdrawable_code: str | None = None
     unpaid_funding: str = "0"
+    collateral: str = "0"
+    loss_limit: LossLimit | None = None
 
 
 class Risk(msgspec.Struct, frozen=True):
@@ -110,6 +120,7 @@ class Risk(msgspec.Struct, frozen=True):
     maintenance: str
     available: str
     leverage: str | None
+    collateral: str = "0"
 
 
 class MarginPreview(msgspec.Struct, frozen=True):
