@@ -36,6 +36,12 @@ class _Exit(msgspec.Struct, gc=False):
     exit_at: int
 
 
+class _LossLimit(msgspec.Struct, gc=False):
+    account: int
+    limit: int
+    left: int
+
+
 class _Head(msgspec.Struct):
     seq: int
     batch: int
@@ -44,6 +50,7 @@ class _Head(msgspec.Struct):
     reserved: list[_Reserved]
     claimed: int
     exits: list[_Exit]
+    loss_limits: list[_LossLimit]
 
 
 async def encoded(state: Exchange) -> bytes:
@@ -78,6 +85,7 @@ async def encoded(state: Exchange) -> bytes:
             ],
             claimed=state.claimed,
             exits=[_Exit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
+            loss_limits=[_LossLimit(id, one.limit, one.left) for id, one in state.loss_limits.items()],
         )
     )
     slices = []
