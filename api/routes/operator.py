@@ -51,6 +51,7 @@ OperatorCommand = (
     | c.ClaimExit
     | c.ReduceForExit
     | c.TakeUnapplied
+    | c.SeeLossLimits
     | c.CutSettlement
     | c.AdvanceBatch
     | c.SettleFunding
