@@ -19,7 +19,8 @@ PULLED: Final = "loss_limit"
 def see_loss_limits(state: Exchange, command: c.SeeLossLimits, at: int) -> Outcome:
     """Take note of what changed about limits, and withdraw the quotes that they do not back any more.
 
-    Who told what was so before the last cut is told to look again, by nothing. Nobody depends on the exchange's own accounts.
+    What was seen before the last cut is ignored: another look comes soon. The exchange's own accounts have no limit here: what they pay
+    is the operator's promise.
     """
     if command.batch != (state.cut.batch if state.cut is not None else 0):
         return []
