@@ -194,7 +194,7 @@ async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncI
             settlement=SettlementActivities(door, ledger, queries, escrow, lander, operator),
             reconciliation=ReconciliationActivities(door, ledger, queries, escrow),
             deposits=DepositActivities(door, escrow),
-            exits=ExitActivities(door, escrow),
+            exits=ExitActivities(door, escrow, ledger),
             slots=SlotActivities(door, escrow, lander, operator),
             withdrawals=WithdrawalActivities(
                 door, ledger, queries, escrow, lander, operator, settings.withdrawal_minimum

@@ -93,10 +93,19 @@ class BookedExit(msgspec.Struct, frozen=True):
     exit_at: int
 
 
+class BookedLossLimit(msgspec.Struct, frozen=True):
+    """Of `limit` micro-USDC within a window settlement may still take `left`, once the last cut has landed."""
+
+    account: int
+    limit: int
+    left: int
+
+
 class BooksView(msgspec.Struct, frozen=True):
     """Every account with a slot at journal sequence `seq`; `batch` is the last cut (0: none), `status` how far it was.
 
-    `exits` are the requests to leave that stand, `claimed` is what owners took alone, in micro-USDC.
+    `exits` are the requests to leave that stand, `claimed` is what owners took alone, in micro-USDC. `loss_limits` are those of owners
+    that the engine knows of.
     """
 
     seq: int
@@ -106,6 +115,7 @@ class BooksView(msgspec.Struct, frozen=True):
     reserved: list[BookedWithdrawal]
     claimed: int
     exits: list[BookedExit]
+    loss_limits: list[BookedLossLimit]
     accounts: list[BookedAccount]
 
 
@@ -161,7 +171,7 @@ class Liquidations(msgspec.Struct, frozen=True):
 
 class EngineState(msgspec.Struct, frozen=True):
     """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out, of which owners took
-    `claimed` alone; `exits` requests to leave stand.
+    `claimed` alone; `exits` requests to leave stand, and `loss_limits` owners bound what settlement may take.
 
     `settlement_held` says why no batch is cut; empty while they are.
     """
@@ -176,6 +186,7 @@ class EngineState(msgspec.Struct, frozen=True):
     vault_expected: int
     claimed: int
     exits: int
+    loss_limits: int
     settlement_held: str
 
 

@@ -1,4 +1,4 @@
-"""What owners ask for and take back on chain, alone, into the engine; and what stands against it is closed in time."""
+"""What owners decide on chain, alone, into the engine: to leave, and what settlement may take of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +10,13 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import UNREACHABLE, BooksView, EngineDoor
 from activities.heartbeats import heartbeats, pause
+from activities.loss_limits import LossLimitWatch
 from chain.escrow import EscrowClient
 from chain.escrow_view import EscrowSnapshot
 from chain.layout import Slot
 from chain.rpc import FINALIZED
 from core.quantities import MONEY_MAX
+from ledger.settlement import Settlement
 from matcher.commands import ReduceForExit, ReleaseExit, RequestExit
 
 POLL_S: Final = 5.0
@@ -23,18 +25,21 @@ POLL_S: Final = 5.0
 
 @dataclass
 class ExitsSeen:
-    """The last look: how many accounts leave, and why the engine did not do what it was told of the last one that it refused."""
+    """The last look: how many accounts leave, why the engine did not do what it was told of the last one that it refused, and in how
+    many slots settlement may take only so much."""
 
     leaving: int = 0
     refused: str = ""
+    limited: int = 0
 
 
 class ExitActivities:
-    """Over the engine's door and the chain. A slot says all about its request, so there is no place to go on from."""
+    """Over the engine's door and the chain. A slot says all about its owner's wishes, so there is no place to go on from."""
 
-    def __init__(self, door: EngineDoor, escrow: EscrowClient) -> None:
+    def __init__(self, door: EngineDoor, escrow: EscrowClient, ledger: Settlement) -> None:
         self._door = door
         self._escrow = escrow
+        self._limits = LossLimitWatch(door, escrow.view, ledger)
 
     @activity.defn
     async def watch_exits(self, seconds: float) -> ExitsSeen:
@@ -55,11 +60,15 @@ class ExitActivities:
         snapshot = await self._escrow.view.snapshot(FINALIZED)
         if snapshot is None:
             return ExitsSeen()
-        if not (await self._door.state()).exits and not any(_asks(one) for one in _slots(snapshot)):
-            return ExitsSeen()
+        state = await self._door.state()
+        limited = sum(one.lowest_limit is not None for one in _slots(snapshot))
+        if limited or state.loss_limits:
+            await self._limits.look()
+        if not state.exits and not any(_asks(one) for one in _slots(snapshot)):
+            return ExitsSeen(limited=limited)
         books = await self._door.books()
         asking = _asking(snapshot, books)
-        seen = ExitsSeen(len(asking))
+        seen = ExitsSeen(len(asking), limited=limited)
         for account, slot in asking.items():
             try:
                 await self._door.command(RequestExit(account, min(slot.pending, MONEY_MAX), slot.exit_at))

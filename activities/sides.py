@@ -91,7 +91,7 @@ class Sides:
         deposits, claims = await self._on_their_way(chain, state, ledger.seq)
         flight = Flight(
             deposits,
-            lambda page: final or (ledger.batch == batch and _landed(chain, ledger.root, page)),
+            lambda page: final or (ledger.batch == batch and landed(chain, ledger.root, page)),
             claims,
         )
         ours = _engine_books(engine) if engine is not None else None
@@ -165,14 +165,14 @@ class Sides:
 
 def _must_belong_together(state: EscrowState, batch: int, ledger: LedgerBooks) -> None:
     """Raises `MovedOn` when the chain shows a batch that is not the books' last one, or one whose root the ledger lost."""
-    number = _number_of(state, ledger.root)
+    number = number_of(state, ledger.root)
     if ledger.batch == batch and number and state.open_batch in (0, number) and state.sealed_batch <= number:
         return
     if state.open_batch or ledger.newest > max(batch, ledger.batch):
         raise MovedOn
 
 
-def _number_of(state: EscrowState, root: bytes) -> int:
+def number_of(state: EscrowState, root: bytes) -> int:
     """The chain's number of the open or recently sealed batch with that root, or 0."""
     if state.open_batch and state.root == root:
         return state.open_batch
@@ -180,10 +180,10 @@ def _number_of(state: EscrowState, root: bytes) -> int:
     return next((number for number in kept if state.sealed_root(number) == root), 0)
 
 
-def _landed(chain: EscrowSnapshot | None, root: bytes, page: int) -> bool:
+def landed(chain: EscrowSnapshot | None, root: bytes, page: int) -> bool:
     if chain is None:
         return False
-    number = _number_of(chain.state, root)
+    number = number_of(chain.state, root)
     if number and number == chain.state.open_batch:
         return any(one.index == page and one.last_batch >= number for one in chain.pages)
     return number > 0

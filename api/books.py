@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from activities.engine_door import BookedAccount, BookedExit, BookedWithdrawal
+from activities.engine_door import BookedAccount, BookedExit, BookedLossLimit, BookedWithdrawal
 from core.batches import BatchStatus
 from matcher.state import Exchange
 
@@ -22,6 +22,7 @@ class _Head(msgspec.Struct):
     reserved: list[BookedWithdrawal]
     claimed: int
     exits: list[BookedExit]
+    loss_limits: list[BookedLossLimit]
 
 
 async def encoded(state: Exchange) -> bytes:
@@ -57,6 +58,7 @@ async def encoded(state: Exchange) -> bytes:
             ],
             claimed=state.claimed,
             exits=[BookedExit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
+            loss_limits=[BookedLossLimit(id, one.limit, one.left) for id, one in state.loss_limits.items()],
         )
     )
     slices = []

@@ -46,6 +46,10 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.TOO_MANY_REQUESTS_OPEN: (429, "The account has as many open requests as are allowed."),
     Code.REDUCE_ONLY_WOULD_INCREASE: (409, "Reduce-only: the request is larger than the position."),
     Code.INSUFFICIENT_MARGIN: (409, "The account's equity would not cover the initial requirement."),
+    Code.LOSS_LIMIT_REACHED: (
+        409,
+        "The owner's loss limit on chain lets settlement take too little to back that trade.",
+    ),
     Code.SUB_ACCOUNT_ONLY_TRADES: (
         409,
         "A sub-account only trades: deposits, withdrawals, transfers, sessions and sub-accounts are its parent's.",

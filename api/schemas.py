@@ -106,8 +106,9 @@ class SubAccountAnswer(Answer):
     market: str = Field(description="The only market that it trades.")
     balance: str
     equity: str
+    collateral: str = Field(description="As in `GET /api/v1/account`.")
     requirement: str = Field(description="Initial requirement of its position.")
-    maintenance: str = Field(description="Equity below which its liquidation may start.")
+    maintenance: str = Field(description="Collateral below which its liquidation may start.")
     available: str
     withdrawable: str = Field(description="What a transfer to its parent may take now at most.")
     withdrawable_code: str | None = Field(description="As in `GET /api/v1/account`.")
@@ -123,6 +124,15 @@ class SubAccountAnswer(Answer):
     head: int = Field(description="Newest number of its own private stream.")
 
 
+class LossLimitAnswer(Answer):
+    """What settlement may take from the account's slot on chain, in USDC."""
+
+    limit: str = Field(description="Within a window: the lowest limit that is in force or to come.")
+    left: str = Field(
+        description="Of it in this window, once all batches cut so far have landed; below 0 when they ask for more."
+    )
+
+
 class AccountAnswer(Answer):
     """An account as of `head` of its private stream; all of it is on disk."""
 
@@ -132,10 +142,16 @@ class AccountAnswer(Answer):
     tier: int = Field(description="0 standard, 1 premium.")
     balance: str = Field(description="Collateral with realized profit and loss.")
     equity: str = Field(description="Balance and unrealized profit or loss.")
+    collateral: str = Field(
+        description="Equity that counts: without what the owner's loss limit keeps out of settlement's reach."
+    )
+    loss_limit: LossLimitAnswer | None = Field(
+        description="The owner's limit on chain, for the account and its sub-accounts together; null when there is none."
+    )
     requirement: str = Field(description="Initial requirement of the positions.")
-    maintenance: str = Field(description="Equity below which liquidation may start.")
+    maintenance: str = Field(description="Collateral below which liquidation may start.")
     available: str = Field(
-        description="Equity that nothing requires; negative when more is required than there is."
+        description="Collateral that nothing requires; negative when more is required than there is."
     )
     withdrawable: str = Field(
         description="What a withdrawal may take now at most; of a sub-account, a transfer to its parent."
@@ -148,7 +164,7 @@ class AccountAnswer(Answer):
         description="USDC that will be charged for hours which have ended and are not paid yet; negative will be received."
     )
     leverage: str | None = Field(
-        description="Notional of the positions over equity, rounded up; null without equity."
+        description="Notional of the positions over collateral, rounded up; null without collateral."
     )
     settled: str = Field(
         description="What the chain holds once all batches cut so far have landed, sub-accounts' included."

@@ -11,13 +11,16 @@ class RiskAnswer(Answer):
     """An account at the marks, in USDC."""
 
     equity: str = Field(description="Balance and unrealized profit or loss.")
+    collateral: str = Field(
+        description="Equity that counts: without what the owner's loss limit keeps out of settlement's reach."
+    )
     requirement: str = Field(description="Initial requirement of the positions.")
-    maintenance: str = Field(description="Equity below which liquidation may start.")
+    maintenance: str = Field(description="Collateral below which liquidation may start.")
     available: str = Field(
-        description="Equity that nothing requires; negative when more is required than there is."
+        description="Collateral that nothing requires; negative when more is required than there is."
     )
     leverage: str | None = Field(
-        description="Notional of the positions over equity, rounded up; null without equity."
+        description="Notional of the positions over collateral, rounded up; null without collateral."
     )
 
 
@@ -44,8 +47,8 @@ class MarginPreviewAnswer(Answer):
     market: str
     allowed: bool = Field(description="Whether margin and caps would let the account make this trade now.")
     code: str | None = Field(
-        description="Why not: `insufficient_margin`, `position_cap`, `open_interest_cap`, or `index_unavailable` while "
-        "a market that the account holds cannot be valued."
+        description="Why not: `insufficient_margin`, `loss_limit_reached`, `position_cap`, `open_interest_cap`, or "
+        "`index_unavailable` while a market that the account holds cannot be valued."
     )
     size: str = Field(description="Position after it; positive is long.")
     cost: str = Field(description="Signed cost of that position in USDC.")

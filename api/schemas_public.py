@@ -232,12 +232,20 @@ class ExitAnswer(Answer):
     exit_at: int
 
 
+class BookedLossLimitAnswer(Answer):
+    """Of `limit` micro-USDC within a window settlement may still take `left`, once the last cut has landed."""
+
+    account: int
+    limit: int
+    left: int
+
+
 class BooksAnswer(Answer):
     """Every account with a slot at one journal sequence, micro-USDC as integers. `batch` is the last cut (0: none), `status` its own.
 
     Each account is [account, owner, page, slot, balance, settled, delta, unapplied]: `settled` is what the chain holds for it once
     that cut has landed, `delta` what the cut moves, `unapplied` what batches did not do for it, in all. `exits` are the requests to
-    leave that stand; `claimed` is what owners took alone.
+    leave that stand; `claimed` is what owners took alone; `loss_limits` are those of owners, as far as the chain was seen.
     """
 
     seq: int
@@ -247,6 +255,7 @@ class BooksAnswer(Answer):
     reserved: list[ReservedAnswer]
     claimed: int
     exits: list[ExitAnswer]
+    loss_limits: list[BookedLossLimitAnswer]
     accounts: list[tuple[int, str, int, int, int, int, int, int]]
 
 
@@ -264,6 +273,7 @@ class OperatorStateAnswer(Answer):
     vault_expected: int
     claimed: int
     exits: int = Field(description="Requests to leave that stand.")
+    loss_limits: int = Field(description="Owners that bound what settlement may take.")
     settlement_held: str = Field(description="Why no batch is cut; empty while they are.")
 
 

@@ -17,13 +17,16 @@ LEVERAGE_PLACES = 10_000
 
 def account(state: Exchange, markets: Markets, held: Account, at: int) -> s.AccountAnswer:
     margin, kept = state.margin_of(held), stopped(state, held, at)
+    limit = state.loss_limits.get(held.root.id)
     return s.AccountAnswer(
         account=held.id,
         owner=held.owner,
         name=held.name,
         tier=held.tier,
         balance=usdc(held.balance),
-        equity=usdc(margin.equity),
+        equity=usdc(state.worth_of(held).equity),
+        collateral=usdc(margin.equity),
+        loss_limit=s.LossLimitAnswer(limit=usdc(limit.limit), left=usdc(limit.left)) if limit else None,
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
         available=usdc(margin.available),
@@ -48,7 +51,8 @@ def sub_account(state: Exchange, units: MarketUnits, held: Account, at: int) -> 
         account=held.id,
         market=units.symbol,
         balance=usdc(held.balance),
-        equity=usdc(margin.equity),
+        equity=usdc(state.worth_of(held).equity),
+        collateral=usdc(margin.equity),
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
         available=usdc(margin.available),
@@ -81,7 +85,7 @@ def position(state: Exchange, units: MarketUnits, held: Account, margin: Account
 
 
 def leverage(notional: int, equity: int) -> str | None:
-    """Notional over equity with four decimals, rounded up; None when there is no equity."""
+    """Notional over collateral with four decimals, rounded up; None when there is none."""
     if equity <= 0:
         return None
     whole, part = divmod(divide_up(notional * LEVERAGE_PLACES, equity), LEVERAGE_PLACES)
@@ -107,9 +111,11 @@ def _bankruptcy(units: MarketUnits, size: int, mark: RiskMark, margin: AccountRi
     return None if price is None else units.price(price)
 
 
-def risk(margin: AccountRisk) -> m.RiskAnswer:
+def risk(margin: AccountRisk, uncounted: int) -> m.RiskAnswer:
+    """An account with `uncounted` micro-USDC of equity besides the collateral in `margin`."""
     return m.RiskAnswer(
-        equity=usdc(margin.equity),
+        equity=usdc(margin.equity + uncounted),
+        collateral=usdc(margin.equity),
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
         available=usdc(margin.available),
@@ -117,7 +123,9 @@ def risk(margin: AccountRisk) -> m.RiskAnswer:
     )
 
 
-def preview(units: MarketUnits, before: AccountRisk, previewed: Previewed) -> m.MarginPreviewAnswer:
+def preview(
+    units: MarketUnits, before: AccountRisk, uncounted: int, previewed: Previewed
+) -> m.MarginPreviewAnswer:
     trade, code = previewed.trade, previewed.code
     return m.MarginPreviewAnswer(
         market=units.symbol,
@@ -131,8 +139,8 @@ def preview(units: MarketUnits, before: AccountRisk, previewed: Previewed) -> m.
         if trade.size
         else None,
         bankruptcy_price=_bankruptcy(units, trade.size, previewed.mark, trade.after) if trade.size else None,
-        before=risk(before),
-        after=risk(trade.after),
+        before=risk(before, uncounted),
+        after=risk(trade.after, uncounted),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.sysvar import CLOCK
 
 from chain.addresses import EscrowAddresses
 from chain.claims import FoundClaim, claims_of
@@ -17,6 +18,7 @@ from chain.rpc import CONFIRMED, FINALIZED, ChainUnavailable, ask
 ACCOUNTS_PER_CALL: Final = 100
 SIGNATURES_PER_CALL: Final = 1000
 _TRIES: Final = 10
+_SECONDS_AT: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,13 @@ class EscrowView:
                 if slot.account == account:
                     return Place(page.index, slot, snapshot.slot)
         return None
+
+    async def clock(self, commitment: str = FINALIZED) -> int:
+        """Second of the cluster's clock, which is what the program goes by."""
+        _, (data,) = await self._read([CLOCK], commitment)
+        if data is None:
+            raise ChainUnavailable("the node does not show the cluster's clock")
+        return int.from_bytes(data[_SECONDS_AT : _SECONDS_AT + 8], "little")
 
     async def snapshot(self, commitment: str = FINALIZED) -> EscrowSnapshot:
         """State, pages and vault as of one moment. An escrow that is not there at this commitment is `ChainUnavailable`."""

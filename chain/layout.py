@@ -124,6 +124,22 @@ class Slot:
     unapplied: int = 0
     closed_batch: int = 0
 
+    @property
+    def lowest_limit(self) -> int | None:
+        """The lower of the limit in force and the one to come; None when there is neither."""
+        return min((limit for limit in (self.loss_limit, self.next_limit) if limit is not None), default=None)
+
+    def loss_left(self, now_s: int, window_s: int) -> int | None:
+        """Micro-USDC that the lowest limit leaves settlement to take at `now_s`, or later within the window; None without a limit.
+
+        A lower limit that is still to come counts already: until then more may be taken, never less.
+        """
+        lowest = self.lowest_limit
+        if lowest is None:
+            return None
+        # A view's clock may be older than the view: the slot may have come to a later window.
+        return max(0, lowest - (self.loss_used if self.loss_window >= now_s // window_s else 0))
+
     def may_lose(self, now_s: int, window_s: int) -> int:
         """Micro-USDC that settlement may take from the slot at `now_s`: its balance, or less by its loss limit."""
         due = self.next_limit_at and now_s >= self.next_limit_at

@@ -29,6 +29,7 @@ from core.liquidation_events import (
     MarginWarned,
     TakenOver,
 )
+from core.loss_limit_events import LossLimitsSeen
 from core.market import Market
 from core.operator_events import OPERATOR_RECORDS, MarketSettled, alone
 from core.subaccount_events import SUB_ACCOUNT_RECORDS, SubAccountOpened, Transferred
@@ -341,6 +342,7 @@ DURABLE: Final = (
     | SUB_ACCOUNT_RECORDS
     | DEBT_RECORDS
     | EXIT_RECORDS
+    | LossLimitsSeen
 )
 """Union of the event types that are journal records."""
 

@@ -5,6 +5,7 @@ from typing import Final
 from core.event import Event
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from matcher.apply_book import Applier
+from matcher.apply_loss_limits import give_back
 from matcher.state import Exchange
 
 
@@ -36,6 +37,7 @@ def _unapplied(state: Exchange, event: DeltasUnapplied) -> None:
         account = state.accounts[id]
         account.settled -= change
         account.unapplied = total
+        give_back(state, id, change)
 
 
 EXIT_APPLIERS: Final[dict[type[Event], Applier]] = {

@@ -210,6 +210,26 @@ class TakeUnapplied(Command, frozen=True):
     unapplied: tuple[tuple[int, int], ...]
 
 
+class LimitedSlot(msgspec.Struct, frozen=True):
+    """What a slot shows of its owner's loss limit, micro-USDC: the lowest that is in force or to come, what it leaves in the window.
+
+    `limit` is `core.loss_limit_events.NO_LIMIT` when there is none. `unapplied` is the slot's sum of what batches did not do.
+    """
+
+    account: int
+    limit: int
+    left: int
+    unapplied: int
+
+
+class SeeLossLimits(Command, frozen=True):
+    """Slots of a page, seen after batch `batch` was cut; `landed`: the page had taken it."""
+
+    batch: int
+    landed: bool
+    slots: tuple[LimitedSlot, ...]
+
+
 class CutSettlement(Command, frozen=True):
     """Cut batch `batch`: must be the last cut's number plus one; the last number again returns the same cut."""
 

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from core import events as e
 from core.event import Event
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.quantities import MONEY_MAX, SECOND
@@ -12,10 +11,10 @@ from matcher.account import Account
 from matcher.decide_liquidation import part_auctioned
 from matcher.decide_requests import not_tradable
 from matcher.exiting import family, free, leaving_of, uncovered
-from matcher.exposure import Firm, backed
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 from matcher.trust import untrusted
+from matcher.uncovering import quotes_uncovered
 
 PULLED: Final = "exit"
 """Why quotes go that the rest does not cover."""
@@ -40,34 +39,8 @@ def request_exit(state: Exchange, command: c.RequestExit, at: int) -> Outcome:
     pulled: list[Event] = []
     for one in family(account):
         leaving = leaving_of(state, one, command.amount)
-        pulled += _standing_uncovered(state, one, leaving, at)
-        pulled += _answers_uncovered(state, one, leaving, at)
+        pulled += quotes_uncovered(state, one, PULLED, at, leaving, state.reach_of(one))
     return [*noted, *pulled]
-
-
-def _standing_uncovered(state: Exchange, account: Account, leaving: int, at: int) -> list[Event]:
-    pulled: list[Event] = []
-    for market in state.markets:
-        bids: list[Firm] = []
-        asks: list[Firm] = []
-        for ladder, quote in state.book.standing.get((account.id, market), ()):
-            level = ladder.get(quote)
-            if level is not None:
-                (bids if ladder is state.book.bids[market] else asks).append((level.price, level.size))
-        if (bids or asks) and backed(state, account, market, bids, asks, at, leaving) is not None:
-            pulled.append(e.QuotesPulled(at, account.id, market, PULLED))
-    return pulled
-
-
-def _answers_uncovered(state: Exchange, account: Account, leaving: int, at: int) -> list[Event]:
-    pulled: list[Event] = []
-    for id in sorted(state.book.answered_by.get(account.id, ())):
-        request = state.book.requests[id]
-        given = request.answers[account.id]
-        bids, asks = (((price, given.size),) if price else () for price in (given.bid, given.ask))
-        if backed(state, account, request.opened.market, bids, asks, at, leaving) is not None:
-            pulled.append(e.QuoteWithdrawn(at, id, account.id, PULLED))
-    return pulled
 
 
 def release_exit(state: Exchange, command: c.ReleaseExit, at: int) -> Outcome:
@@ -99,9 +72,9 @@ def _given(state: Exchange, account: Account, amount: int) -> tuple[tuple[int, i
     for sub in account.subs:
         given[sub.id] = max(0, min(missing, free(state, sub)))
         missing -= given[sub.id]
-    missing -= max(0, state.margin_of(account).equity) - free(state, account)
+    missing -= max(0, state.worth_of(account).equity) - free(state, account)
     for sub in account.subs:
-        more = max(0, min(missing, state.margin_of(sub).equity - given[sub.id]))
+        more = max(0, min(missing, state.worth_of(sub).equity - given[sub.id]))
         given[sub.id] += more
         missing -= more
     return tuple((id, part) for id, part in given.items() if part)

@@ -14,7 +14,7 @@ from matcher.asking import makers_asked
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
 from matcher.exiting import leaving_of
-from matcher.exposure import backed, exposure, reducible
+from matcher.exposure import backed, exposure, held_back, reducible
 from matcher.fills import Planner
 from matcher.limits import (
     KEY_LENGTH_MAX,
@@ -213,7 +213,8 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
         and bid * value_per_tick <= value_per_lot
         and (value_per_lot <= ask * value_per_tick or not ask)
     )
-    spare = maker.balance + maker.gain - maker.required - leaving_of(state, maker)
+    spare = maker.balance + maker.gain - maker.required
+    spare -= held_back(maker, leaving_of(state, maker), state.reach_of(maker))
     if not (plain and spare * MILLION >= mark.most_required(size)):
         bids, asks = ((bid, size),) if bid else (), ((ask, size),) if ask else ()
         code = backed(state, maker, market, bids, asks, at)
@@ -306,6 +307,7 @@ OUT_OF_BAND: Final = Rejection(
 
 _SENTENCES: Final = {
     Code.INSUFFICIENT_MARGIN: "The account's equity would not cover the initial requirement.",
+    Code.LOSS_LIMIT_REACHED: "The owner's loss limit on chain lets settlement take too little to back that trade.",
     Code.POSITION_CAP: "The owner's position would exceed the market's cap.",
     Code.OPEN_INTEREST_CAP: "The market's open interest would exceed its cap.",
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from core.account_risk import AccountRisk, RiskMark, account_risk, trade_is_allowed
+from core.loss_limits import Reach
 from core.market import Market
 from core.position import Trade, trade
 from core.quantities import MILLION
@@ -30,7 +31,8 @@ class Exposure(msgspec.Struct, gc=False):
     `funds` is its balance less what it owes in funding, `elsewhere` the initial requirement of its other positions. `net` is shared by
     the exposures of one owner's accounts, and None for an owner of a single account, whose net is its position; `marks` are the
     exchange's. With `doubted` something else that it holds can not be valued now, so nobody knows what it can afford: its position
-    here may only shrink. So it may while its margin does not leave free what its owner is `leaving` with.
+    here may only shrink. So it may while its margin does not leave free what its owner is `leaving` with, or needs what is out of its
+    limit's `reach` (None: its owner set no limit).
     """
 
     account: Account
@@ -43,6 +45,7 @@ class Exposure(msgspec.Struct, gc=False):
     marks: Mapping[int, RiskMark]
     doubted: bool
     leaving: int
+    reach: Reach | None
 
     def refusal(
         self, change: int, value_per_lot: int, fee: int, market: Market, mark: RiskMark
@@ -58,24 +61,28 @@ class Exposure(msgspec.Struct, gc=False):
             return Code.POSITION_CAP
         if self.doubted and not self.shrinks(change):
             return Code.INDEX_UNAVAILABLE
-        affords = self.affords(change, change * value_per_lot + fee, market.id, mark)
-        return None if affords else Code.INSUFFICIENT_MARGIN
+        return self.lacking(change, change * value_per_lot + fee, market.id, mark)
 
     def shrinks(self, change: int) -> bool:
         """Whether `change` lots take the position towards nothing and not beyond."""
         return abs(change) <= reducible(self.size, change)
 
-    def affords(self, change: int, paid: int, market: int, mark: RiskMark) -> bool:
-        """Whether the account's margin allows it to trade `change` lots for `paid` micro-USDC (negative: it receives them)."""
+    def lacking(self, change: int, paid: int, market: int, mark: RiskMark) -> Code | None:
+        """Why margin does not allow the account to trade `change` lots for `paid` micro-USDC (negative: it receives them), or None."""
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
         equity = self.equity + change * mark.value_per_lot - paid
-        if equity - self.leaving >= self.elsewhere + mark.initial_of(after):
-            return True
-        return (not self.leaving or self.shrinks(change)) and self._gets_out(after, equity, market, mark)
+        free, reach = equity - self.elsewhere - mark.initial_of(after), self.reach
+        if free >= self.leaving and (reach is None or free >= reach.beyond_settled(equity)):
+            return None
+        if (not self.leaving and reach is None) or self.shrinks(change):
+            beyond = 0 if reach is None else reach.beyond
+            if self._gets_out(after, self.equity - beyond, equity - beyond, market, mark):
+                return None
+        return Code.INSUFFICIENT_MARGIN if free < self.leaving else Code.LOSS_LIMIT_REACHED
 
-    def _gets_out(self, after: int, equity: int, market: int, mark: RiskMark) -> bool:
-        """Whether the account may hold `after` lots with `equity` although that is less than its initial requirement."""
+    def _gets_out(self, after: int, before: int, equity: int, market: int, mark: RiskMark) -> bool:
+        """Whether the account may go from `before` to `equity`, less than its initial requirement, by holding `after` lots."""
         account = self.account
         others = account_risk(self.funds, account.positions, self.marks, leaving_out=market)
         before_it, after_it = (
@@ -85,7 +92,7 @@ class Exposure(msgspec.Struct, gc=False):
                 others.maintenance + mark.maintenance_of(size),
                 others.notional + abs(size) * mark.value_per_lot,
             )
-            for size, worth in ((self.size, self.equity), (after, equity))
+            for size, worth in ((self.size, before), (after, equity))
         )
         return trade_is_allowed(self.size, after, before_it, after_it)
 
@@ -119,9 +126,18 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
             net = nets[account.owner] = Net(net_of_owner(account, market))
     equity = account.balance + account.gain
     doubted = at > state.values_until and only_gets_out(state, account, market, at)
-    leaving = leaving_of(state, account)
     return Exposure(
-        account, state.funds(account), size, cost, equity, elsewhere, net, state.marks, doubted, leaving
+        account,
+        state.funds(account),
+        size,
+        cost,
+        equity,
+        elsewhere,
+        net,
+        state.marks,
+        doubted,
+        leaving_of(state, account),
+        state.reach_of(account),
     )
 
 
@@ -133,14 +149,17 @@ def backed(
     asks: Sequence[Firm],
     at: int,
     leaving: int | None = None,
+    reach: Reach | None = None,
 ) -> Code | None:
     """Why the account could not honour all of its firm bids, or all of its firm asks, whichever of them are taken, best first.
 
-    Each side by itself; what only reduces its position it always can. `leaving` is what its owner is about to leave with, where
-    that is not in the state yet.
+    Each side by itself; what only reduces its position it always can. `leaving` is what its owner is about to leave with, and `reach`
+    what its limit is about to be, where that is not in the state yet.
     """
     if leaving is None:
         leaving = leaving_of(state, account)
+    if reach is None:
+        reach = state.reach_of(account)
     mark = state.marks[market]
     value_per_tick = state.markets[market].value_per_tick_lot
     lots = lost = 0
@@ -153,13 +172,13 @@ def backed(
         lots, lost = max(lots, most), max(lost, worst)
     if account.valued != state.marked:
         state.value(account)
-    free = account.balance + account.gain - account.required - leaving
+    free = account.balance + account.gain - account.required - held_back(account, leaving, reach)
     # With this much to spare the rule need not be asked.
     spare = (free - lost) * MILLION - mark.most_required(lots)
     if spare >= 0 and at <= state.values_until:
         return None
     exposed = exposure(state, account, market, {}, at)
-    exposed.leaving = leaving
+    exposed.leaving, exposed.reach = leaving, reach
     for side, levels in ((1, bids), (-1, asks)):
         change = paid = 0
         for price, size in sorted(levels, reverse=side > 0):
@@ -169,9 +188,16 @@ def backed(
                 continue
             if exposed.doubted:
                 return Code.INDEX_UNAVAILABLE
-            if not exposed.affords(change, paid, market, mark):
-                return Code.INSUFFICIENT_MARGIN
+            code = exposed.lacking(change, paid, market, mark)
+            if code is not None:
+                return code
     return None
+
+
+def held_back(account: Account, leaving: int, reach: Reach | None) -> int:
+    """Micro-USDC of the equity of an account, valued at the marks, that back no trade: its owner leaves with them, or they are out of
+    reach."""
+    return leaving if reach is None else max(leaving, reach.beyond_settled(account.balance + account.gain))
 
 
 def reducible(size: int, side: int) -> int:

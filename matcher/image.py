@@ -1,6 +1,7 @@
 """The durable state as bytes: for snapshots, and for the hash by which two states are known to be equal."""
 
 import hashlib
+from operator import itemgetter
 
 import msgspec
 
@@ -13,6 +14,7 @@ from core.events import (
     WithdrawalReserved,
 )
 from core.exit_events import ExitClaimed, ExitRequested
+from core.loss_limits import LossLimit
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
@@ -100,6 +102,7 @@ class Image(msgspec.Struct, array_like=True):
     transfers: list[tuple[int, list[Transferred]]] = []
     exits: list[ExitRequested] = []
     claims: list[ExitClaimed] = []
+    loss_limits: list[tuple[int, LossLimit]] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -160,6 +163,7 @@ def load(data: bytes) -> Exchange:
     state.transfers = {parent: Transfers(kept) for parent, kept in image.transfers}
     state.exits = {event.account: event for event in image.exits}
     state.claims = {event.key: event for event in image.claims}
+    state.loss_limits = dict(image.loss_limits)
     state.claimed = sum(event.amount for event in image.claims)
     if image.cut is not None:
         cut = image.cut
@@ -224,6 +228,7 @@ def _image(state: Exchange) -> Image:
         transfers=[(parent, list(kept)) for parent, kept in sorted(state.transfers.items())],
         exits=[state.exits[id] for id in sorted(state.exits)],
         claims=[state.claims[key] for key in sorted(state.claims)],
+        loss_limits=sorted(state.loss_limits.items(), key=itemgetter(0)),
     )
 
 

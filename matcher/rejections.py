@@ -25,6 +25,7 @@ class Code(StrEnum):
     TOO_MANY_REQUESTS_OPEN = "too_many_requests_open"
     REDUCE_ONLY_WOULD_INCREASE = "reduce_only_would_increase"
     INSUFFICIENT_MARGIN = "insufficient_margin"
+    LOSS_LIMIT_REACHED = "loss_limit_reached"
     SUB_ACCOUNT_ONLY_TRADES = "sub_account_only_trades"
     SUB_ACCOUNT_MARKET = "sub_account_market"
     SUB_ACCOUNT_UNKNOWN = "sub_account_unknown"

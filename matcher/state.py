@@ -4,6 +4,7 @@ from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.events import IndexUpdated, MarkUpdated, WithdrawalFinished, WithdrawalReserved
 from core.exit_events import ExitClaimed, ExitRequested
+from core.loss_limits import LossLimit, Reach
 from core.margin_terms import Step, steps
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
@@ -68,7 +69,7 @@ class Exchange:
     to begin. `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not paid; `hour_due`
     is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command, because from then on
     it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out` that owners took
-    alone, in the `claims`.
+    alone, in the `claims`. `loss_limits` are the owners' limits on chain, by the account whose slot it is.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -117,6 +118,7 @@ class Exchange:
         self.claimed = 0
         self.claims: dict[str, ExitClaimed] = {}
         self.exits: dict[int, ExitRequested] = {}
+        self.loss_limits: dict[int, LossLimit] = {}
         self.reserved = 0
         self.transfers: dict[int, Transfers] = {}
         self.cut: Cut | None = None
@@ -211,9 +213,36 @@ class Exchange:
         """An account's balance once the funding that it owes is paid: what counts wherever it is asked what it is worth."""
         return account.balance - self.owed(account) if self.owing else account.balance
 
-    def margin_of(self, account: Account) -> AccountRisk:
-        """Equity and requirements of an account at the marks."""
+    def reach_of(self, account: Account, limit: LossLimit | None = None) -> Reach | None:
+        """How far settlement can reach into what is the account's; None when its owner set no limit.
+
+        `limit` is the owner's, where it is another than in the state.
+        """
+        root = account.root
+        if limit is None and self.loss_limits:
+            limit = self.loss_limits.get(root.id)
+        if limit is None:
+            return None
+        before = others = 0
+        for one in (root, *root.subs):
+            if one is account:
+                before = others
+            else:
+                others += max(0, self.worth_of(one).equity)
+        return Reach(root.settled, limit.left, before, others)
+
+    def collateral(self, account: Account) -> int:
+        """An account's funds less what settlement could not take of its equity: the balance that margin goes by."""
+        funds, reach = self.funds(account), self.reach_of(account)
+        return funds if reach is None else funds - reach.uncounted(self.worth_of(account).equity)
+
+    def worth_of(self, account: Account) -> AccountRisk:
+        """Equity and requirements of an account at the marks, whatever of the equity backs anything."""
         return account_risk(self.funds(account), account.positions, self.marks)
+
+    def margin_of(self, account: Account) -> AccountRisk:
+        """Equity that counts as collateral, and requirements of an account at the marks: what trades and liquidation go by."""
+        return account_risk(self.collateral(account), account.positions, self.marks)
 
     def holders_of(self, market: int) -> list[Account]:
         """Accounts with a position in the market, by number."""

@@ -186,6 +186,9 @@ class Watch:
                 self._look_at(state, state.accounts[id])
 
     def _look_at(self, state: "Exchange", account: Account) -> None:
+        if state.loss_limits and account.root.id in state.loss_limits:
+            # What it no longer has of what is out of its limit's reach, the sub-accounts after it lack.
+            self._press([sub.id for sub in account.root.subs if sub.id > account.id and sub.positions])
         going = state.liquidations.get(account.id)
         if going is None and not account.positions:
             if state.funds(account) < 0:

@@ -1,4 +1,4 @@
-"""Owners that leave without the operator: what they ask for on chain is kept free in the engine until they have it."""
+"""What owners decide on chain alone: what they leave with is kept free in the engine, what settlement cannot take backs nothing."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,7 +27,10 @@ class ExitsState:
 
     def text(self) -> str:
         """Markdown for the workflow's current details."""
-        lines = [f"- accounts that ask to leave: {self.seen.leaving}"]
+        lines = [
+            f"- accounts that ask to leave: {self.seen.leaving}",
+            f"- slots with a loss limit: {self.seen.limited}",
+        ]
         if self.seen.refused:
             lines.append(f"- **not done now**: {self.seen.refused}")
         if self.trouble:

@@ -31,7 +31,8 @@ async def preview(body: MarginPreviewBody, caller: Caller, edge: EdgeGiven) -> M
     if account.market not in (0, units.id):
         raise ApiError("sub_account_market")
     before = state.margin_of(account)
+    uncounted = state.worth_of(account).equity - before.equity
     previewed = preview_trade(state, account, units.id, SIDES[body.side] * size, price, edge.clock())
-    answer = views_margin.preview(units, before, previewed)
+    answer = views_margin.preview(units, before, uncounted, previewed)
     await edge.hub.on_disk()
     return answer

@@ -52,6 +52,7 @@ OperatorCommand = (
     | c.ClaimExit
     | c.ReduceForExit
     | c.TakeUnapplied
+    | c.SeeLossLimits
     | c.CutSettlement
     | c.AdvanceBatch
     | c.SettleFunding
@@ -230,6 +231,7 @@ async def state(
         vault_expected=exchange.deposited - exchange.paid_out,
         claimed=exchange.claimed,
         exits=len(exchange.exits),
+        loss_limits=len(exchange.loss_limits),
         settlement_held=held.why or "by an operator" if held is not None else "",
     )
     await edge.hub.on_disk()

@@ -84,7 +84,8 @@ class Agent:
         """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
 
         With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`. With
-        `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well.
+        `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well. Without, what stands on chain
+        is left as it is: a limit bounds what an agent can trade with, so no number would be right for all.
         """
         agent = cls(Rest(url, subaccount=subaccount), keypair, name, cancel_on_disconnect)
         try:
@@ -298,8 +299,10 @@ class Agent:
     async def set_loss_limit(self, limit_usdc: int | None, rpc_url: str | None = None) -> None:
         """Have the escrow let settlement take at most so many whole USDC from this account within a window; None: anything.
 
-        A lower limit takes effect after the escrow's delay. Waits for the account's slot, and sends nothing where the limit stands
-        already. Raises `DepositFailed` when there is no slot, `ExitFailed`, `NotProven`, `Unreachable`, `ChainRefused`.
+        No more than that backs the account's trades, and those of its sub-accounts: what needs more is refused, and liquidated when
+        it is held already. A lower limit takes effect on chain after the escrow's delay, here as soon as it is seen. Waits for the
+        account's slot, and sends nothing where the limit stands already. Raises `DepositFailed` when there is no slot, `ExitFailed`,
+        `NotProven`, `Unreachable`, `ChainRefused`.
         """
         place, escrow = await own_place(self.rest), await self.rest.escrow()
         kit = ExitKit(str(self.keypair.pubkey()), self.account, escrow, place, None)

@@ -45,6 +45,7 @@ class SubAccount(msgspec.Struct, frozen=True):
     bankruptcy_price: str | None = None
     withdrawable_code: str | None = None
     unpaid_funding: str = "0"
+    collateral: str = "0"
 
 
 class SubAccountOpened(msgspec.Struct, frozen=True):
@@ -67,6 +68,13 @@ class Transfer(msgspec.Struct, frozen=True, rename={"giver": "from", "receiver":
     repeated: bool
 
 
+class LossLimit(msgspec.Struct, frozen=True):
+    """The owner's loss limit, USDC: the lowest that is in force or to come, and what of it is left in this window."""
+
+    limit: str
+    left: str
+
+
 class Account(msgspec.Struct, frozen=True):
     account: int
     balance: str
@@ -85,6 +93,8 @@ class Account(msgspec.Struct, frozen=True):
     subaccounts: list[SubAccount] = []
     withdrawable_code: str | None = None
     unpaid_funding: str = "0"
+    collateral: str = "0"
+    loss_limit: LossLimit | None = None
 
 
 class Risk(msgspec.Struct, frozen=True):
@@ -95,6 +105,7 @@ class Risk(msgspec.Struct, frozen=True):
     maintenance: str
     available: str
     leverage: str | None
+    collateral: str = "0"
 
 
 class MarginPreview(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ async def test_the_account_after_a_trade_is_what_its_preview_said(exchange: Any)
     assert (said["size"], said["cost"], said["fee"]) == ("0.5000", "30005.000000", "15.002500")
     assert said["before"] == {
         "equity": "2000.000000",
+        "collateral": "2000.000000",
         "requirement": "0.000000",
         "maintenance": "0.000000",
         "available": "2000.000000",
@@ -36,6 +37,29 @@ async def test_the_account_after_a_trade_is_what_its_preview_said(exchange: Any)
     assert {name: account[name] for name in said["after"]} == said["after"]
     for price in ("liquidation_price", "bankruptcy_price"):
         assert account["positions"][0][price] == said[price] is not None
+
+
+async def test_what_a_loss_limit_keeps_from_settlement_is_equity_and_no_collateral(exchange: Any) -> None:
+    await exchange.maker()
+    trader = await exchange.agent("trader", deposit=2_000_000_000)
+    slot = {"account": trader.account, "limit": 700_000_000, "left": 650_000_000, "unapplied": 0}
+    seen = await exchange.operator({"type": "SeeLossLimits", "batch": 0, "landed": True, "slots": [slot]})
+    assert seen.status_code == 200, seen.text
+    said = (await preview(exchange, trader)).json()
+    assert (said["allowed"], said["code"]) == (True, None)
+    assert (said["before"]["equity"], said["before"]["collateral"]) == ("2000.000000", "650.000000")
+    more = (await preview(exchange, trader, size="0.6")).json()
+    assert (more["allowed"], more["code"]) == (False, "loss_limit_reached")
+    refused = await exchange.http.post(
+        "/api/v1/requests", json={**ORDER, "size": "0.6"}, headers=trader.headers
+    )
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "loss_limit_reached")
+    await exchange.http.post("/api/v1/requests", json={**ORDER, "id": "o-2"}, headers=trader.headers)
+    account = (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
+    assert {name: account[name] for name in said["after"]} == said["after"]
+    assert account["positions"][0]["liquidation_price"] == said["liquidation_price"]
+    assert account["loss_limit"] == {"limit": "700.000000", "left": "650.000000"}
+    assert Decimal(account["equity"]) - Decimal(account["collateral"]) == 1_350
 
 
 async def test_the_liquidation_price_is_the_last_that_meets_maintenance(exchange: Any) -> None:

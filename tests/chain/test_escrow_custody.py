@@ -33,7 +33,7 @@ from chain.events import (
 from chain.limits import UNLIMITED, Settings
 from chain.localnet.genesis import PROGRAM_ID
 from chain.owner_transactions import EVERYTHING
-from chain.rpc import FINALIZED
+from chain.rpc import CONFIRMED, FINALIZED
 from chain.send import Refused
 
 ROOT = bytes(range(32))
@@ -103,6 +103,7 @@ async def test_limits_read_as_they_are_enforced(hasty: Any) -> None:
     assert slot.may_lose(limited.effective_at - 1, 60) == slot.balance
     assert slot.may_lose(limited.effective_at, 60) == 1_000_000
     await asyncio.sleep(max(0.0, limited.effective_at + 1 - time.time()))
+    earlier = await escrow.view.clock(CONFIRMED)
     await hasty.land(escrow.build_open_batch(operator, 1, ROOT, 1))
     deltas = [(2, -1_500_000), (3, 1_500_000)]
     assert await events_of(hasty, escrow.build_settle_page(operator, 1, 0, deltas)) == [
@@ -113,6 +114,10 @@ async def test_limits_read_as_they_are_enforced(hasty: Any) -> None:
         BatchSealed(1, ROOT, 1, 2_000_000, 500_000)
     ]
     assert (await escrow.view.slot_of(17)).slot.unapplied == 500_000
+    window = state.settings.limits.loss_window
+    slot, later = (await escrow.view.slot_of(16)).slot, await escrow.view.clock(CONFIRMED)
+    assert earlier // window <= slot.loss_window <= later // window
+    assert slot.loss_left(earlier, window) == 0
     [lifted] = await events_of(hasty, escrow.owner.build_set_loss_limit(owner, 0, 2, None))
     assert lifted.limit == UNLIMITED
     assert (await escrow.view.slot_of(16)).slot.loss_limit is None

@@ -96,6 +96,26 @@ def test_what_settlement_may_take(slot: Slot, expected: int) -> None:
     assert slot.may_lose(1_000, 100) == expected
 
 
+@pytest.mark.parametrize(
+    ("slot", "limit", "left"),
+    [
+        (slot_with(), None, None),
+        (slot_with(loss_limit=300), 300, 300),
+        (slot_with(loss_limit=900, loss_used=100, loss_window=10), 900, 800),
+        (slot_with(loss_limit=300, loss_used=100, loss_window=9), 300, 300),
+        # The clock was read before the slot.
+        (slot_with(loss_limit=300, loss_used=100, loss_window=11), 300, 200),
+        (slot_with(loss_limit=300, loss_used=400, loss_window=10), 300, 0),
+        # A lower limit counts before it comes, a first one too.
+        (slot_with(loss_limit=300, next_limit=50, next_limit_at=10**6), 50, 50),
+        (slot_with(loss_limit=300, next_limit=50, next_limit_at=10**6, loss_used=60, loss_window=10), 50, 0),
+        (slot_with(next_limit=0, next_limit_at=10**6), 0, 0),
+    ],
+)
+def test_what_limits_leave_at_the_least(slot: Slot, limit: int | None, left: int | None) -> None:
+    assert (slot.lowest_limit, slot.loss_left(1_000, 100)) == (limit, left)
+
+
 def test_what_co_signed_withdrawals_may_take() -> None:
     spent = Outflow(base=10_000, used=30, window=5)
     assert outflow_left(spent, 599, 100, 50_000, 10_000, 60) == 70

@@ -11,6 +11,7 @@ from core import liquidation_events as le
 from core.accounts import INSURANCE
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.liquidation import DEFAULT_TERMS
+from core.loss_limit_events import LossLimitsSeen
 from core.market import DEFAULT_MARKETS
 from core.market_limits import limits_of
 from core.operator_events import (
@@ -184,6 +185,7 @@ def history(seed: int, length: int) -> History:
                 short = rng.randrange(1, 10**6)
                 events.append(DeltasUnapplied(at, 1, 0, ((16, -short, -short), (17, short, short))))
                 events.append(ExitReleased(at, 17, 10**6, 10**9 + step))
+                events.append(LossLimitsSeen(at, ((16, 10**6, rng.randrange(10**6)),)))
             case _:
                 fills += 1
                 events += _filled(rng, at, fills, positions)

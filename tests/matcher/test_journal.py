@@ -31,6 +31,7 @@ from core.events import (
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.liquidation import LiquidationTerms
 from core.liquidation_events import FundStanding, Handover, InsuranceFloorSet, MarginWarned
+from core.loss_limit_events import NO_LIMIT, LossLimitsSeen
 from core.margin_terms import MarginTerms, Tier
 from core.mark_price import Basis
 from core.market_limits import MarketLimits
@@ -207,6 +208,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-breakers": 5,
         "golden-v1-fund-orders": 3,
         "golden-v1-held": 2,
+        "golden-v1-loss-limits": 1,
         "golden-v1-debts": 2,
         "golden-v1-exits": 4,
         "golden-v1-marks": 3,
@@ -278,6 +280,11 @@ def test_a_golden_hold_of_settlement_says_who_and_why():
         SettlementHeld(at, True, "operator", "slot 0/2 differs"),
         SettlementHeld(at + 1, False, "ada", "explained"),
     ]
+
+
+def test_golden_loss_limits_say_what_settlement_may_take():
+    parts = ((16, 5_000_000, 1_250_000), (17, 9_000_000, -3), (24, NO_LIMIT, 0))
+    assert golden("golden-v1-loss-limits") == [LossLimitsSeen(1_760_000_000_000_000_000, parts)]
 
 
 def test_golden_exits_say_who_leaves_with_what_and_what_a_page_could_not_do():
