@@ -49,6 +49,11 @@ def _late(answer: Any) -> None:
     answer["result"]["blockHeight"] = FAR_AHEAD
 
 
+def _higher(answer: Any) -> None:
+    """The same, told by the other call."""
+    answer["result"] = FAR_AHEAD
+
+
 def _missing(answer: Any) -> None:
     """There are no such accounts."""
     answer["result"]["value"] = [None for _ in answer["result"]["value"]]
@@ -57,6 +62,7 @@ def _missing(answer: Any) -> None:
 UNTRUE: Final[dict[str, Callable[[Any], None]]] = {
     "getSignatureStatuses": _landed,
     "getEpochInfo": _late,
+    "getBlockHeight": _higher,
     "getMultipleAccounts": _missing,
 }
 """What a lie about a method says; about others there is none."""
