@@ -13,6 +13,7 @@ from activities.landing import Lander
 from chain.deltas import SLOTS_PER_PAGE
 from chain.escrow import EscrowClient
 from chain.layout import Page
+from chain.rpc import CONFIRMED
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction
 from matcher.commands import BindSlot
@@ -23,7 +24,9 @@ AT_ONCE: Final = 16
 
 
 class SlotActivities:
-    """There is one watcher. It asks the chain before it signs, so that an account never gets two slots."""
+    """Whoever watches asks the chain before it signs, and of all that watch at a time only one signs for an account, whatever pages
+    they have in mind (`Lander.keep`): the program keeps an account from two slots of a page only.
+    """
 
     def __init__(self, door: EngineDoor, escrow: EscrowClient, lander: Lander, operator: Signer) -> None:
         self._door = door
@@ -44,7 +47,7 @@ class SlotActivities:
                 return bound
 
     async def _place(self, unbound: list[Unbound]) -> int:
-        pages = await self._escrow.view.pages()
+        pages = (await self._escrow.view.snapshot(CONFIRMED)).pages
         there = _accounts(pages)
         missing = [one for one in unbound if one.account not in there]
         window = asyncio.Semaphore(AT_ONCE)
@@ -53,18 +56,23 @@ class SlotActivities:
             async with window:
                 await self._open(one, page)
 
-        await asyncio.gather(
+        opened = await asyncio.gather(
             *(
                 open_one(one, page)
                 for one, page in zip(missing, await self._free(pages, len(missing)), strict=True)
-            )
+            ),
+            return_exceptions=True,
         )
         if missing:
-            there = _accounts(await self._escrow.view.pages())
+            there = _accounts((await self._escrow.view.snapshot(CONFIRMED)).pages)
         # Confirmed, not final: money comes only with a finalized deposit, which is final later than the slot it goes to.
         for one in unbound:
             if one.account in there:
                 await self._door.command(BindSlot(one.account, *there[one.account]))
+        # One that could not be opened must not keep the others from their slots.
+        for failure in opened:
+            if failure is not None:
+                raise failure
         return sum(one.account in there for one in unbound)
 
     async def _free(self, pages: tuple[Page, ...], wanted: int) -> list[int]:

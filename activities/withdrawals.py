@@ -209,7 +209,8 @@ class WithdrawalActivities:
                 signed = await self._signed(payment, message, signature)
                 if any(one.signature == signed.signature for one in tried):
                     return PaymentOutcome(PaymentStatus.EXPIRED)
-                pending = await self._lander.keep(_reference(payment), signed)
+                pending = await self._lander.keep(_reference(payment), signed, tried)
+                sent_before = pending.signature != signed.signature
 
             async def done() -> bool:
                 return await self._may_be_paid(payment)

@@ -286,6 +286,7 @@ submissions = Table(
     _text("reference", "what it is for: batch/3/open, batch/3/page/0, batch/3/seal, ..."),
     Column("batch", BigInteger, comment="batch of a reference that begins with batch/, else null"),
     Column("raw", LargeBinary, nullable=False, comment="the signed bytes, kept before they are first sent"),
+    Column("attempt", Integer, nullable=False, comment="1 for the first of its reference"),
     _number("last_valid_block_height"),
     _text("status", "signed, landed, failed or expired"),
     _number("lamports", "fee paid"),
@@ -294,6 +295,7 @@ submissions = Table(
     CheckConstraint("status in ('signed', 'landed', 'failed', 'expired')", name="status"),
     CheckConstraint("lamports >= 0", name="lamports"),
     Index("ix_submissions_reference", "reference", "number"),
+    Index("ix_submissions_attempt", "reference", "attempt", unique=True),
     Index("ix_submissions_batch", "batch", "number"),
 )
 reconciliations = Table(

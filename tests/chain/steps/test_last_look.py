@@ -36,7 +36,7 @@ class Payer:
             self.world.operator, self.owner, 0, 2, AMOUNT, withdrawal
         )
         reference, height = f"withdrawal/{withdrawal}", built.last_valid_block_height
-        await self.ledger.add_submission(built.signature, reference, built.raw, height)
+        await self.ledger.add_submission(built.signature, reference, built.raw, height, tried=0)
         if status != SIGNED:
             await self.ledger.close_submission(built.signature, status)
         return built
