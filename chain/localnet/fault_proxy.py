@@ -59,11 +59,17 @@ def _missing(answer: Any) -> None:
     answer["result"]["value"] = [None for _ in answer["result"]["value"]]
 
 
+def _nothing(answer: Any) -> None:
+    """No transaction ever named the address."""
+    answer["result"] = []
+
+
 UNTRUE: Final[dict[str, Callable[[Any], None]]] = {
     "getSignatureStatuses": _landed,
     "getEpochInfo": _late,
     "getBlockHeight": _higher,
     "getMultipleAccounts": _missing,
+    "getSignaturesForAddress": _nothing,
 }
 """What a lie about a method says; about others there is none."""
 STATUS: Final[dict[Fault | None, int]] = {Fault.SERVER_ERROR: 500, Fault.LIMITED: 429}
