@@ -66,11 +66,12 @@ agents = Table(
     _text("owner", "base58 Solana key"),
     _text("name"),
     _number("tier", "0 standard, 1 premium"),
-    _number("page", "escrow page, -1 before one is bound"),
-    _number("slot", "slot in it, -1 before one is bound"),
+    _number("page", "escrow page, -1 before one is bound, -2 once it was closed and is another's"),
+    _number("slot", "slot in it, below 0 without one"),
     _number("parent", "account whose isolated sub-account it is, and whose slot holds what it has; else 0"),
     _number("market", "the only market that a sub-account trades; else 0"),
     Index("ix_agents_owner", "owner"),
+    Index("ix_agents_place", "page", "slot"),
 )
 streams = Table(
     "streams",

@@ -10,9 +10,9 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor, Unbound
 from activities.landing import Lander
-from activities.slots import SlotActivities
+from activities.slots import Room, SlotActivities
 from chain.localnet.fault_proxy import Fault, FaultProxy
-from chain.rpc import ChainUnavailable
+from chain.rpc import FINALIZED, ChainUnavailable
 
 NEWCOMER = 17
 PAGES = 3
@@ -34,7 +34,7 @@ class Watchers:
         """As Temporal has it done: until it is done."""
         for _ in range(20):
             try:
-                return await self.steps[page]._open(self.one, page)
+                return await self.steps[page]._open(self.one, Room(page))
             except (ApplicationError, ChainUnavailable):
                 await asyncio.sleep(0.05)
         raise AssertionError("no slot was opened")
@@ -84,3 +84,59 @@ async def test_a_lie_about_live_bytes_opens_no_second_slot(watchers: Watchers) -
     watchers.proxy.fail("getEpochInfo", Fault.LIE)
     await asyncio.gather(watchers.open(0), watchers.open(2))
     assert len(await watchers.pages_with(NEWCOMER)) == 1
+
+
+class Books:
+    """What the engine says: who is done with, and what of all claims it has booked."""
+
+    def __init__(self, door_server: Any) -> None:
+        self.server = door_server
+
+    def say(self, done_with: list[int], claimed: int = 0) -> None:
+        self.server.answers["/api/v1/operator/settlement/accounts"] = {
+            "seq": 1,
+            "batch": 1,
+            "status": 5,
+            "last_withdrawal": 0,
+            "reserved": [],
+            "claimed": claimed,
+            "exits": [],
+            "done_with": done_with,
+            "accounts": [],
+        }
+
+
+LEAVER = 16
+
+
+@pytest.fixture
+async def given_up(world: Any, watchers: Watchers) -> Any:
+    """The leaver's slot is closed, finally, and the batch after that is sealed."""
+    leaver, stayer = await world.agent(LEAVER, 0), await world.agent(20, 10)
+    await world.land(world.escrow.build_deposit(stayer, 0, 3, 10))
+    await world.land(world.escrow.owner.build_close_account(leaver, 0, 2))
+    await world.land(world.escrow.build_open_batch(world.operator, 1, bytes(32), 1))
+    await world.land(world.escrow.build_settle_page(world.operator, 1, 0, [(0, 1), (3, -1)]))
+    await world.land(world.escrow.build_seal_batch(world.operator, 1), FINALIZED)
+
+
+@pytest.mark.parametrize(
+    ("done_with", "claimed", "slot", "holder"),
+    [([LEAVER], 0, 2, NEWCOMER), ([], 0, 4, LEAVER), ([LEAVER], 7, 4, LEAVER)],
+    ids=["done with", "not done with", "a claim is not booked"],
+)
+async def test_a_slot_that_was_given_up_is_another_s_when_the_engine_is_done_with_it(
+    given_up: Any,
+    watchers: Watchers,
+    door_server: Any,
+    done_with: list[int],
+    claimed: int,
+    slot: int,
+    holder: int,
+) -> None:
+    Books(door_server).say(done_with, claimed)
+    assert await watchers.steps[0]._place([watchers.one]) == 1
+    page = await watchers.world.escrow.view.page(0)
+    assert page.slots[2].account == holder
+    [bound] = door_server.commands
+    assert (bound["account"], bound["page"], bound["slot"]) == (NEWCOMER, 0, slot)
