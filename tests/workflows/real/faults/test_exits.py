@@ -177,6 +177,35 @@ async def test_a_batch_that_is_not_ours_is_given_up_only_while_settlement_is_hel
     await network.settled()
 
 
+async def test_what_a_batch_took_and_never_gave_is_carried_to_the_next(network):
+    """A mistake that no page can repair: only a person seals it, and what it took is given back before settlement goes on."""
+    await network.quiet()
+    page, slot = await slot_of(network, trader(network, "trader-4"))
+    number, taken = (await network.escrow.view.escrow_state(FINALIZED)).sealed_batch + 1, slot.balance // 2
+    operator, build = network.operator, network.escrow
+    code, said = await perpdex(network, "settlement", "carry")
+    assert (code, "hold it first" in said) == (1, True), said
+    code, said = await perpdex(network, "settlement", "hold", "--why", "it does not sum to zero")
+    assert code == 0, said
+    await network.land(build.build_open_batch(operator, number, bytes(32), 1))
+    await network.land(build.build_settle_page(operator, number, page, [(slot.index, -taken)]))
+    code, said = await perpdex(network, "settlement", "carry")
+    assert (code, f"{taken} micro-USDC are left for the next" in said) == (0, True), said
+    state = await network.escrow.view.escrow_state(FINALIZED)
+    assert (state.open_batch, state.sealed_batch, state.clearing) == (0, number, taken)
+    code, said = await perpdex(network, "settlement", "carry")
+    assert (code, "no batch is open" in said) == (1, True), said
+    code, said = await perpdex(network, "settlement", "resume", "--why", "not yet given back")
+    assert code == 1, said
+    await network.land(build.build_open_batch(operator, number + 1, bytes(32), 1))
+    await network.land(build.build_settle_page(operator, number + 1, page, [(slot.index, taken)]))
+    await network.land(build.build_seal_batch(operator, number + 1))
+    code, said = await perpdex(network, "settlement", "resume", "--why", "it was given back")
+    assert code == 0, said
+    await network.loud()
+    await network.settled()
+
+
 async def test_the_operator_is_gone_and_every_settled_balance_is_paid(network):
     await network.quiet()
     escrow = await network.escrow.view.escrow_state(FINALIZED)
