@@ -206,6 +206,16 @@ async def test_what_a_batch_took_and_never_gave_is_carried_to_the_next(network):
     await network.settled()
 
 
+async def test_a_worker_on_another_cluster_does_not_start(network):
+    log = network.directory / "astray.log"
+    astray = network.process("astray", [sys.executable, "worker.py"], SOLANA_CLUSTER="mainnet")
+    astray.start()
+    assert await asyncio.to_thread(astray._child.wait, 60) == 1
+    (said,) = log.read_text().strip().splitlines()
+    assert "the node belongs to a chain of its own" in said
+    assert "SOLANA_CLUSTER is mainnet: correct SOLANA_RPC_URL" in said
+
+
 async def test_the_operator_is_gone_and_every_settled_balance_is_paid(network):
     await network.quiet()
     escrow = await network.escrow.view.escrow_state(FINALIZED)
