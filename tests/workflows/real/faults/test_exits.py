@@ -3,22 +3,21 @@
 import asyncio
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from solders.keypair import Keypair
 
+import perpdex_sdk
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
-from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from core.accounts import FIRST_AGENT
 from matcher.commands import RegisterAgent
+from perpdex_sdk.agent import Agent
 from perpdex_sdk.agents.population import key_at
-from perpdex_sdk.exit_kit import ExitKit
-from perpdex_sdk.leave import leave
-from perpdex_sdk.rest import Escrow, Place
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 USDC = 1_000_000
@@ -216,34 +215,58 @@ async def test_a_worker_on_another_cluster_does_not_start(network):
     assert "SOLANA_CLUSTER is mainnet: correct SOLANA_RPC_URL" in said
 
 
+async def kept(network: Any, key: Path) -> Path:
+    """The exit kit of the agent with this key file, as its own program keeps it while it is connected."""
+    agent = await Agent.connect(network.api_url, key_at(key), key.stem)
+    try:
+        await agent.keep_exit_kit(key.with_suffix(".kit"))
+    finally:
+        await agent.close()
+    return key.with_suffix(".kit")
+
+
+async def left(network: Any, key: Path, kit: Path) -> int:
+    """Micro-USDC that came to the owner's wallet when it ran what the documents tell it to, with key, kit and node alone."""
+    wallet = network.escrow.wallet_of(key_at(key).pubkey())
+
+    async def tokens() -> int:
+        return int((await network.rpc.get_token_account_balance(wallet, "confirmed")).value.amount)
+
+    before = await tokens()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "perpdex_sdk.leave", "--kit", str(kit)),
+        *("--keypair", str(key), "--rpc", network.chain.url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd="/",
+        env={"PYTHONPATH": str(Path(perpdex_sdk.__file__).parents[1])},
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode == 0, out.decode()
+    return await tokens() - before
+
+
 async def test_the_operator_is_gone_and_every_settled_balance_is_paid(network):
     await network.quiet()
+    for agents in network.agents:
+        agents.kill()
+    keys = sorted((network.directory / "agents").glob("*.json"))
+    kits = {key: await kept(network, key) for key in keys}
     escrow = await network.escrow.view.escrow_state(FINALIZED)
-    at = network.escrow.addresses
-    where = Escrow(
-        str(PROGRAM_ID), str(at.escrow), str(at.vault), str(network.escrow.mint), network.chain.url
-    )
-    for process in (*network.agents, network.worker, network.projector, network.api, network.temporal):
+    for process in (network.worker, network.projector, network.api, network.temporal):
         process.kill()
     snapshot = await network.escrow.view.snapshot(FINALIZED)
-    slots = {
-        str(slot.owner): (Place(page.index, slot.index), slot)
+    balances = {
+        str(slot.owner): slot.balance
         for page in snapshot.pages
         for slot in page.slots
         if slot.account >= FIRST_AGENT and slot.balance
     }
-    keys = [key_at(path) for path in sorted((network.directory / "agents").glob("*.json"))]
-    leaving = [key for key in keys if str(key.pubkey()) in slots]
+    leaving = [key for key in keys if str(key_at(key).pubkey()) in balances]
     assert len(leaving) >= 4
-
-    async def paid(key: Keypair) -> int:
-        place, slot = slots[str(key.pubkey())]
-        kit = ExitKit(str(key.pubkey()), slot.account, where, place, None)
-        return (await leave(kit, key, network.chain.url)).paid
-
-    left = await asyncio.gather(*(paid(key) for key in leaving))
-    assert left == [slots[str(key.pubkey())][1].balance for key in leaving]
+    paid = await asyncio.gather(*(left(network, key, kits[key]) for key in leaving))
+    assert paid == [balances[str(key_at(key).pubkey())] for key in leaving]
     own = sum(slot.balance for page in snapshot.pages for slot in page.slots if slot.account < FIRST_AGENT)
     after = await network.escrow.view.snapshot(FINALIZED)
     assert after.vault == own + after.state.clearing
-    assert after.state.exits == escrow.exits + sum(left)
+    assert after.state.exits == escrow.exits + sum(paid)
