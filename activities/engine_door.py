@@ -105,7 +105,7 @@ class BooksView(msgspec.Struct, frozen=True):
     """Every account with a slot at journal sequence `seq`; `batch` is the last cut (0: none), `status` how far it was.
 
     `exits` are the requests to leave that stand, `claimed` is what owners took alone, in micro-USDC. `loss_limits` are those of owners
-    that the engine knows of.
+    that the engine knows of. Of the accounts `done_with`, once they are closed on chain, the slot may be given to another.
     """
 
     seq: int
@@ -116,6 +116,7 @@ class BooksView(msgspec.Struct, frozen=True):
     claimed: int
     exits: list[BookedExit]
     loss_limits: list[BookedLossLimit]
+    done_with: list[int]
     accounts: list[BookedAccount]
 
 

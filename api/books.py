@@ -7,6 +7,7 @@ import msgspec
 
 from activities.engine_door import BookedAccount, BookedExit, BookedLossLimit, BookedWithdrawal
 from core.batches import BatchStatus
+from matcher.leaving import done_with
 from matcher.state import Exchange
 
 SLICE: Final = 1_000
@@ -23,6 +24,7 @@ class _Head(msgspec.Struct):
     claimed: int
     exits: list[BookedExit]
     loss_limits: list[BookedLossLimit]
+    done_with: list[int]
 
 
 async def encoded(state: Exchange) -> bytes:
@@ -59,6 +61,7 @@ async def encoded(state: Exchange) -> bytes:
             claimed=state.claimed,
             exits=[BookedExit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
             loss_limits=[BookedLossLimit(id, one.limit, one.left) for id, one in state.loss_limits.items()],
+            done_with=[one.id for one in state.accounts.values() if one.page >= 0 and done_with(state, one)],
         )
     )
     slices = []

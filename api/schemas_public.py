@@ -245,7 +245,8 @@ class BooksAnswer(Answer):
 
     Each account is [account, owner, page, slot, balance, settled, delta, unapplied]: `settled` is what the chain holds for it once
     that cut has landed, `delta` what the cut moves, `unapplied` what batches did not do for it, in all. `exits` are the requests to
-    leave that stand; `claimed` is what owners took alone; `loss_limits` are those of owners, as far as the chain was seen.
+    leave that stand; `claimed` is what owners took alone; `loss_limits` are those of owners, as far as the chain was seen. Of the
+    accounts `done_with`, once closed, the slot may be given to another.
     """
 
     seq: int
@@ -256,6 +257,7 @@ class BooksAnswer(Answer):
     claimed: int
     exits: list[ExitAnswer]
     loss_limits: list[BookedLossLimitAnswer]
+    done_with: list[int]
     accounts: list[tuple[int, str, int, int, int, int, int, int]]
 
 

@@ -6,6 +6,8 @@ from typing import Final
 from core.events import RequestClosed
 from core.position import Position
 
+WAITING, GONE = -1, -2
+"""Pages of accounts that have no slot yet, and of those whose slot was closed and is another's now: they get no other."""
 UNVALUED: Final = -1
 """The number of marks that an account has never been valued at."""
 
@@ -59,7 +61,7 @@ class Account:
         self.owner = owner
         self.name = name
         self.tier = 0
-        self.page = -1
+        self.page = WAITING
         self.slot = -1
         self.balance = 0
         self.settled = 0

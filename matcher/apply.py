@@ -9,7 +9,7 @@ from core.batches import BatchStatus
 from core.mark_price import Basis
 from core.netting import net
 from core.quantities import Nanos
-from matcher.account import Account
+from matcher.account import GONE, Account
 from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.apply_debts import DEBT_APPLIERS, DEBT_PAUSE_APPLIERS
 from matcher.apply_exits import EXIT_APPLIERS
@@ -90,6 +90,9 @@ def _tier_set(state: Exchange, event: e.TierSet) -> None:
 
 def _slot_bound(state: Exchange, event: e.SlotBound) -> None:
     account = state.accounts[event.account]
+    before = state.slots.get((event.page, event.slot))
+    if before is not None:
+        state.accounts[before].page, state.accounts[before].slot = GONE, -1
     account.page, account.slot = event.page, event.slot
     state.slots[event.page, event.slot] = event.account
 

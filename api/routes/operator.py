@@ -22,6 +22,7 @@ from core.market_limits import flaw, limits_of
 from core.operator_events import NETWORK
 from core.quantities import MILLION
 from matcher import commands as c
+from matcher.account import WAITING
 from matcher.image import state_hash
 from matcher.limits import WHY_LENGTH_MAX
 from matcher.rejections import Rejection, Repeated
@@ -188,7 +189,7 @@ async def settlement_accounts(edge: EdgeGiven) -> Response:
 async def unbound(edge: EdgeGiven) -> list[UnboundAnswer]:
     """Agents that have no slot on chain yet, in the order of their registration."""
     state = edge.engine.state
-    waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].root.page < 0]
+    waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].root.page == WAITING]
     waiting = [account for account in waiting if account.parent is None]
     await edge.hub.on_disk()
     return [UnboundAnswer(account=account.id, owner=account.owner) for account in waiting]

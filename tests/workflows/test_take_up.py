@@ -1,0 +1,115 @@
+"""A withdrawal that nobody works on is taken up by one workflow, however often that is tried and whoever dies over it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import uvicorn
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.engine_door import EngineDoor
+from activities.open_withdrawals import OpenWithdrawalActivities, withdrawal_workflow_id
+from workflows.withdrawal_state import WithdrawalStatus
+
+OPEN = {"account": 16, "owner": "11111111111111111111111111111112", "amount": 5, "key": "rent", "at": 1}
+
+
+class Door:
+    """An operator's door behind which one withdrawal is open; it answers while `answers` is set."""
+
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.asked = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked.set()
+        await self.answers.wait()
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps([OPEN]).encode()})
+
+
+class Workers:
+    """Workers that take up what is open, and the one workflow that may come of it."""
+
+    def __init__(self, client: Client, url: str, door: Door) -> None:
+        self.client, self.url, self.door = client, url, door
+
+    async def take_up(self) -> None:
+        """By a worker that knows nothing of others."""
+        door = EngineDoor(self.url, "token")
+        try:
+            steps = OpenWithdrawalActivities(door, self.client, "test")
+            await ActivityEnvironment().run(steps.take_up_withdrawals, 0.0)
+        finally:
+            await door.close()
+
+    async def run(self) -> str:
+        """The run of the workflow that works on it now or was the last to."""
+        described = await self.client.get_workflow_handle(withdrawal_workflow_id(16, "rent")).describe()
+        return str(described.run_id)
+
+
+@pytest.fixture
+async def workers(client: Client) -> AsyncIterator[Workers]:
+    door = Door()
+    config = uvicorn.Config(door, port=0, interface="asgi3", lifespan="off", log_level="critical")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    yield Workers(client, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", door)
+    door.answers.set()
+    server.should_exit = server.force_exit = True
+    await serving
+
+
+@pytest.mark.cell("take_up_withdrawals", "killed before")
+async def test_a_worker_that_dies_before_it_starts_anything_is_replaced(workers: Workers) -> None:
+    workers.door.answers.clear()
+    dying = asyncio.create_task(workers.take_up())
+    await workers.door.asked.wait()
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    workers.door.answers.set()
+    await workers.take_up()
+    assert await workers.run()
+
+
+@pytest.mark.cell("take_up_withdrawals", "killed after")
+@pytest.mark.cell("take_up_withdrawals", "reply lost")
+async def test_taken_up_again_it_is_the_same_run(workers: Workers) -> None:
+    """Temporal's answer is all that a dead worker or a lost reply leaves out, and the next try asks for the same."""
+    await workers.take_up()
+    first = await workers.run()
+    await workers.take_up()
+    assert await workers.run() == first
+
+
+@pytest.mark.cell("take_up_withdrawals", "duplicate")
+async def test_workers_that_take_it_up_at_once_start_one_run(workers: Workers) -> None:
+    await asyncio.gather(*(workers.take_up() for _ in range(5)))
+    first = await workers.run()
+    await workers.take_up()
+    assert await workers.run() == first
+
+
+@pytest.mark.cell("take_up_withdrawals", "delayed")
+async def test_an_hour_later_what_has_ended_is_not_begun_anew(
+    workers: Workers, environment: Any, script_of: Any, working: Any
+) -> None:
+    refused = ApplicationError("closed before", type="withdrawal_closed", non_retryable=True)
+    async with working(script_of(reserve=refused)):
+        await workers.take_up()
+        handle = workers.client.get_workflow_handle(withdrawal_workflow_id(16, "rent"))
+        assert (await handle.result())["status"] == WithdrawalStatus.REFUSED
+        first = await workers.run()
+        await environment.sleep(timedelta(hours=1))
+        await workers.take_up()
+        assert await workers.run() == first
