@@ -99,7 +99,7 @@ def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
     account.deposited += event.amount
     state.watch.paid_in(event.account)
     state.deposited += event.amount
-    state.deposits[event.key] = event.account
+    state.deposits[event.key] = event.account, event.amount
 
 
 def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:

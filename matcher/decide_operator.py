@@ -121,8 +121,12 @@ def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcom
 
     The program takes no more than `MONEY_MAX` in all, so what it took is never refused.
     """
-    if command.key in state.deposits:
-        return Repeated((e.DepositCredited(at, state.deposits[command.key], command.amount, command.key),))
+    known = state.deposits.get(command.key)
+    if known is not None:
+        account_id, amount = known
+        if account_id != command.account or amount not in (0, command.amount):
+            return Rejection(Code.KEY_CONFLICT, "That key was used for another deposit.")
+        return Repeated((e.DepositCredited(at, account_id, command.amount, command.key),))
     if command.amount <= 0 or state.deposited + command.amount > MONEY_MAX:
         return Rejection(Code.BAD_VALUE, "A deposit is positive and within the exchange's range.")
     account = state.accounts.get(command.account)
@@ -160,10 +164,13 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
 
 
 def finish_withdrawal(state: Exchange, command: c.FinishWithdrawal, at: int) -> Outcome:
+    """Close a reservation once. Without a signature, which who looks later may not find, it is the same payment again."""
     reserved = state.withdrawals.get(command.withdrawal)
     if reserved is None:
         finished = state.finished_withdrawals.get(command.withdrawal)
         if finished is not None and finished.paid == command.paid:
+            if finished.signature and command.signature not in ("", finished.signature):
+                return Rejection(Code.KEY_CONFLICT, "That withdrawal was closed with another signature.")
             return Repeated((finished,))
         return Rejection(Code.WITHDRAWAL_UNKNOWN, "No such withdrawal is reserved.")
     return [

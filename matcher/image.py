@@ -69,7 +69,10 @@ class LiquidationImage(msgspec.Struct, array_like=True):
 
 
 class Image(msgspec.Struct, array_like=True):
-    """Everything durable, in a canonical order. Fields may only be appended, with defaults."""
+    """Everything durable, in a canonical order. Fields may only be appended, with defaults.
+
+    `deposit_amounts` are those of `deposits`, micro-USDC; 0, as for all in images without them, is not known.
+    """
 
     version: int
     seq: int
@@ -101,6 +104,7 @@ class Image(msgspec.Struct, array_like=True):
     transfers: list[tuple[int, list[Transferred]]] = []
     exits: list[ExitRequested] = []
     claims: list[ExitClaimed] = []
+    deposit_amounts: list[int] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -150,7 +154,9 @@ def load(data: bytes) -> Exchange:
     state.follow_hours()
     for id in state.markets:
         state.follow_index(id)
-    state.deposits = dict(image.deposits)
+    amounts = image.deposit_amounts or [0] * len(image.deposits)
+    for (key, account_id), amount in zip(image.deposits, amounts, strict=True):
+        state.deposits[key] = account_id, amount
     state.withdrawals = {event.withdrawal: event for event in image.withdrawals}
     for reserved in image.withdrawals:
         state.accounts[reserved.account].withdrawals_open += 1
@@ -179,7 +185,7 @@ def load(data: bytes) -> Exchange:
 
 
 def _image(state: Exchange) -> Image:
-    cut = state.cut
+    cut, deposits = state.cut, sorted(state.deposits.items())
     return Image(
         version=IMAGE_VERSION,
         seq=state.seq,
@@ -190,7 +196,7 @@ def _image(state: Exchange) -> Image:
         markets=[(state.markets[id], int(state.statuses[id])) for id in sorted(state.markets)],
         indexes=[state.indexes[id] for id in sorted(state.indexes)],
         accounts=[_account_image(state.accounts[id]) for id in sorted(state.accounts)],
-        deposits=sorted(state.deposits.items()),
+        deposits=[(key, account) for key, (account, _) in deposits],
         withdrawals=[state.withdrawals[id] for id in sorted(state.withdrawals)],
         finished_withdrawals=[state.finished_withdrawals[id] for id in sorted(state.finished_withdrawals)],
         withdrawal_keys=[state.withdrawal_keys[key] for key in sorted(state.withdrawal_keys)],
@@ -225,6 +231,7 @@ def _image(state: Exchange) -> Image:
         transfers=[(parent, list(kept)) for parent, kept in sorted(state.transfers.items())],
         exits=[state.exits[id] for id in sorted(state.exits)],
         claims=[state.claims[key] for key in sorted(state.claims)],
+        deposit_amounts=[amount for _, (_, amount) in deposits],
     )
 
 
