@@ -37,7 +37,9 @@ def _numbered(applier: Applier) -> Applier:
         applier(state, event)
         accounts = state.accounts
         for account in e.concerns(event):
-            accounts[account].number += 1
+            told = accounts[account]
+            told.number += 1
+            told.newest = state.seq
 
     return apply_durable
 
