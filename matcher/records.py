@@ -18,7 +18,8 @@ from core.events import DURABLE, Event
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<IIQIB")
 CHECKED: Final = struct.Struct("<QIB")
-PAYLOAD_MAX: Final = 16 * 1024 * 1024
+PAYLOAD_MAX: Final = 256 * 1024 * 1024
+"""More than a record about every account ever needs: the widest has 52 bytes for each of them."""
 _CHECK_AT: Final = 8
 _GOES_ON: Final = 0x80
 
@@ -41,9 +42,12 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode(sequence: int, unsynced: int, event: Event, goes_on: bool = False) -> bytes:
-    """Bytes of the record of `event`; `goes_on` as in `Stored`."""
+    """Bytes of the record of `event`; `goes_on` as in `Stored`. Raises `ValueError` for one that no reader would take."""
     checked = CHECKED.pack(sequence, unsynced, VERSION | _GOES_ON if goes_on else VERSION) + _encode(event)
-    return struct.pack("<II", len(checked) - CHECKED.size, crc32(checked)) + checked
+    length = len(checked) - CHECKED.size
+    if length > PAYLOAD_MAX:
+        raise ValueError(f"journal record {sequence} would have {length} bytes, more than {PAYLOAD_MAX}")
+    return struct.pack("<II", length, crc32(checked)) + checked
 
 
 def decode(stored: Stored) -> Event:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from core.events import Event
-from matcher.records import HEADER, decode, record_at
+from matcher.records import HEADER, PAYLOAD_MAX, decode, record_at
 from matcher.recovery import JournalCorrupt
 from matcher.segments import Watermark, segment_path, segments, whereabouts
 
@@ -79,7 +79,7 @@ class Tail:
 
     def _read_block(self, found: list[tuple[int, Event]], until: int, synced: int) -> bool:
         """Read on in this segment, to record `until` and the end of its command; False when it holds no next record."""
-        data = memoryview(os.pread(self._descriptor, _BLOCK, self._offset))
+        data = self._block()
         offset, progressed = 0, False
         until = max(until, self._skip_until)
         while self.sequence < until or (self._goes_on and self.sequence < synced):
@@ -92,11 +92,16 @@ class Tail:
             if self.sequence > self._skip_until:
                 found.append((self.sequence, decode(stored)))
             offset, progressed = stored.end, True
-        if not progressed and self._longer_record_at():
+        if not progressed and any(data[: HEADER.size]):
             raise JournalCorrupt(f"record {self.sequence + 1} cannot be read")
         self._offset += offset
         return progressed
 
-    def _longer_record_at(self) -> bool:
-        header = os.pread(self._descriptor, HEADER.size, self._offset)
-        return len(header) == HEADER.size and any(header)
+    def _block(self) -> memoryview:
+        """What comes next in this segment, with one whole record at least."""
+        data = os.pread(self._descriptor, _BLOCK, self._offset)
+        if len(data) == _BLOCK:
+            length = HEADER.unpack_from(data)[0]
+            if _BLOCK - HEADER.size < length <= PAYLOAD_MAX:
+                data = os.pread(self._descriptor, HEADER.size + length, self._offset)
+        return memoryview(data)

@@ -14,6 +14,7 @@ from core import events as e
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND
 from matcher import commands as c
+from matcher import records
 from matcher.engine import Engine
 from matcher.image import state_hash
 from matcher.journal import Journal
@@ -172,6 +173,31 @@ def test_half_a_command_before_another_segment_stops_the_start(journal, tmp_path
     next_path.write_bytes(encode(journal.before + 2, 0, e.DepositCredited(1, 16, 1, "later")))
     with pytest.raises(JournalCorrupt, match="later files follow"):
         replay(directory, 0, lambda *_: None)
+
+
+@pytest.mark.parametrize("size", [4, 5, 17])
+async def test_a_record_of_many_megabytes_is_read_by_followers_and_at_a_start(tmp_path, size):
+    events = [e.DepositCredited(1, 16, 1, key) for key in ("before", "k" * size * 2**20, "after")]
+    synced = asyncio.Queue()
+    journal = Journal(tmp_path, End(0, None, 0), asyncio.get_running_loop(), synced.put_nowait, 1 << 16)
+    for event in events:
+        journal.append([event])
+        await synced.get()
+    journal.close()
+    with closing(Tail(tmp_path, 0)) as tail:
+        assert [event for _, event in tail.read()] == events
+    found = []
+    replay(tmp_path, 0, lambda _, event: found.append(event))
+    assert found == events
+
+
+def test_a_record_that_nobody_could_read_is_not_written(monkeypatch):
+    monkeypatch.setattr(records, "PAYLOAD_MAX", 100)
+    room = 100 - len(encode(1, 0, e.DepositCredited(1, 16, 1, ""))) + records.HEADER.size - 1
+    exact = encode(1, 0, e.DepositCredited(1, 16, 1, "k" * room))
+    assert record_at(memoryview(exact), 0) is not None
+    with pytest.raises(ValueError, match="101 bytes"):
+        encode(1, 0, e.DepositCredited(1, 16, 1, "k" * (room + 1)))
 
 
 async def test_a_follower_gets_whole_commands_whatever_it_asks_for(tmp_path):
