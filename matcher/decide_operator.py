@@ -139,11 +139,15 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     """Take an amount out of the account when its margin and what the chain holds for it allow, and nothing stops it."""
     known = state.withdrawal_keys.get((command.account, command.key))
     if known is not None:
-        if known.amount != command.amount:
-            return Rejection(Code.KEY_CONFLICT, "That withdrawal id was used with another amount.")
+        if known.amount != command.amount or known.destination not in ("", command.destination):
+            return Rejection(
+                Code.KEY_CONFLICT, "That withdrawal id was used with another amount or destination."
+            )
         return Repeated((known,))
     if command.amount <= 0 or not 0 < len(command.key) <= KEY_LENGTH_MAX:
         return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
+    if command.destination and not _is_key(command.destination):
+        return Rejection(Code.BAD_VALUE, "A destination is a Solana public key in base58.")
     account = state.accounts[command.account]
     if account.parent is not None:
         return SUB_ACCOUNT_ONLY_TRADES
@@ -160,7 +164,16 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
             Code.WITHDRAWAL_TOO_LARGE,
             "More than the margin leaves free, or than the chain holds for the account yet.",
         )
-    return [e.WithdrawalReserved(at, state.last_withdrawal + 1, command.account, command.amount, command.key)]
+    return [
+        e.WithdrawalReserved(
+            at,
+            state.last_withdrawal + 1,
+            command.account,
+            command.amount,
+            command.key,
+            command.destination,
+        )
+    ]
 
 
 def finish_withdrawal(state: Exchange, command: c.FinishWithdrawal, at: int) -> Outcome:

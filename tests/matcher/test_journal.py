@@ -27,6 +27,7 @@ from core.events import (
     MarketStatusSet,
     MarkUpdated,
     SessionsRevoked,
+    WithdrawalReserved,
 )
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.liquidation import LiquidationTerms
@@ -208,6 +209,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-fund-orders": 3,
         "golden-v1-held": 2,
         "golden-v1-debts": 2,
+        "golden-v1-destinations": 2,
         "golden-v1-exits": 4,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
@@ -288,6 +290,16 @@ def test_golden_exits_say_who_leaves_with_what_and_what_a_page_could_not_do():
         ExitClaimed(at + 2, 17, 7_000_000, "claim:sig:0", ((24, 2_000_000),)),
         DeltasUnapplied(at + 3, 9, 0, ((16, 12, 12), (17, -3, -5))),
     ]
+
+
+def test_golden_withdrawals_say_where_they_go_and_older_ones_to_the_owner():
+    at, elsewhere = 1_760_000_000_000_000_000, "8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR"
+    assert golden("golden-v1-destinations") == [
+        WithdrawalReserved(at, 1, 16, 5_000_000, "w1", elsewhere),
+        WithdrawalReserved(at + 1, 2, 16, 6_000_000, "w2", ""),
+    ]
+    older = [found for found in golden("golden-v1") if isinstance(found, WithdrawalReserved)]
+    assert [found.destination for found in older] == [""]
 
 
 def test_a_status_in_an_older_journal_names_nobody():

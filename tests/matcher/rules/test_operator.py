@@ -112,6 +112,21 @@ def test_a_withdrawal_is_reserved_then_paid_or_released_once(world):
     assert (world.balance(agent), world.state.reserved, world.state.paid_out) == (40, 0, 60)
 
 
+def test_a_withdrawal_keeps_where_it_goes(world, replayed):
+    agent, elsewhere = world.agent(1, deposit=100), world.state.accounts[world.agent(2)].owner
+    reserve = c.ReserveWithdrawal(agent, 60, "w1", destination=elsewhere)
+    world.play(reserve)
+    world.play(c.ReserveWithdrawal(agent, 1, "w2"))
+    for state in (world.state, replayed(world.journal), load(dump(world.state))):
+        world.state = state
+        assert [one.destination for one in state.withdrawals.values()] == [elsewhere, ""]
+        assert isinstance(world.do(reserve), Repeated)
+        for other in ("", world.state.accounts[agent].owner):
+            assert world.refuse(replace(reserve, destination=other)) == "key_conflict"
+        assert isinstance(world.do(c.ReserveWithdrawal(agent, 1, "w2", destination=elsewhere)), Repeated)
+    assert world.refuse(c.ReserveWithdrawal(agent, 1, "w3", destination="elsewhere")) == "bad_value"
+
+
 def test_a_small_withdrawal_is_only_for_who_takes_everything(world):
     agent = world.agent(1, deposit=2_500_000)
     small = c.ReserveWithdrawal(agent, 999_999, "small", minimum=1_000_000)
