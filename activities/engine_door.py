@@ -128,12 +128,16 @@ class Unbound(msgspec.Struct, frozen=True):
 
 
 class OpenWithdrawal(msgspec.Struct, frozen=True):
-    """A reservation that is not closed: micro-USDC under the owner's `key`, made at `at` (nanoseconds)."""
+    """A reservation that is not closed: micro-USDC under the owner's `key`, made at `at` (nanoseconds).
+
+    Empty `destination`: the owner's own token account.
+    """
 
     account: int
     owner: str
     amount: int
     key: str
+    destination: str
     at: int
 
 

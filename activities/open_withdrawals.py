@@ -33,8 +33,7 @@ class OpenWithdrawalActivities:
     async def take_up_withdrawals(self, older_than_s: float) -> None:
         """Start the workflow of each withdrawal that has been open for so many seconds, unless it runs or has ended by itself.
 
-        It goes on where the journal and the signed bytes stand. The destination is the owner's associated token account: another one
-        was known to the lost workflow only.
+        It goes on where the journal and the signed bytes stand, to the destination that the journal has.
         """
         before = time_ns() - int(older_than_s * SECOND)
         async with heartbeats():
@@ -46,6 +45,7 @@ class OpenWithdrawalActivities:
                     "owner": one.owner,
                     "amount": one.amount,
                     "key": one.key,
+                    "destination": one.destination,
                     "resumed": True,
                 }
                 with suppress(WorkflowAlreadyStartedError):

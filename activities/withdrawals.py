@@ -34,11 +34,12 @@ EXPIRY_POLL_S: Final = 1.0
 
 @dataclass
 class Reservation:
-    """Micro-USDC to take out of an account; `key` is the owner's id of the withdrawal."""
+    """Micro-USDC to take out of an account; `key` is the owner's id of the withdrawal, `destination` as in `Payment`."""
 
     account: int
     amount: int
     key: str
+    destination: str = ""
 
 
 @dataclass
@@ -148,7 +149,13 @@ class WithdrawalActivities:
 
         ``withdrawal_closed`` refuses a key that was paid or released before: nothing is reserved for it any more.
         """
-        asked = ReserveWithdrawal(reservation.account, reservation.amount, reservation.key, self._minimum)
+        asked = ReserveWithdrawal(
+            reservation.account,
+            reservation.amount,
+            reservation.key,
+            self._minimum,
+            reservation.destination,
+        )
         try:
             answer = await self._door.command(asked)
         except ApplicationError as error:

@@ -51,6 +51,10 @@ def websocket_page() -> str:
         "`ping` by `pong`. A `request` is answered by `closed`, by `request_opened` and later `closed`, or by "
         "`error`; its `id` is the idempotency key, so it may be repeated after a break.",
         "",
+        "What happened is told once it is on disk, and an account's answers do not overtake it: after the `ack` of a cancel comes "
+        "no fill from before the cancel. So an `ack` waits as long as a fill of the same account does, for one sync or two; nobody "
+        "else's does, and no `error`.",
+        "",
         *_limits(),
         "",
         "## From the agent",

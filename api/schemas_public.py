@@ -215,6 +215,7 @@ class OpenWithdrawalAnswer(Answer):
     owner: str
     amount: int
     key: str
+    destination: str
     at: int
 
 

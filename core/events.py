@@ -106,10 +106,13 @@ class DepositCredited(Event, frozen=True, array_like=True, tag=8):
 
 
 class WithdrawalReserved(Event, frozen=True, array_like=True, tag=9):
+    """`destination` is the token account to be paid: empty for the owner's associated one, or unknown, as in older records."""
+
     withdrawal: int
     account: int
     amount: int
     key: str
+    destination: str = ""
 
 
 class WithdrawalFinished(Event, frozen=True, array_like=True, tag=10):

@@ -19,8 +19,9 @@ class Account:
 
     `closed` keeps recent final answers by request id, and `keys` finds them by client key. `filled` and `unfilled` have the same by
     kind in the order in which they were given (a dict that loses its first entry again and again finds the next one ever more
-    slowly), and are None until there is one. `number` is the head of its numbered private stream, `generation` counts how often
-    its sessions were revoked. `owned` lists all accounts of its owner, itself among them. `gain` and `required` are the unrealized
+    slowly), and are None until there is one. `number` is the head of its numbered private stream and `newest` the sequence of that
+    record, 0 when it is from before the snapshot; `generation` counts how often its sessions were revoked. `owned` lists all accounts
+    of its owner, itself among them. `gain` and `required` are the unrealized
     profit less the funding that is owed, and the initial requirement, at the marks of number `valued` (`Exchange.value`). `warned` is
     the warning level in force (0: none). `market` is the only one that a sub-account of `parent` trades, 0 for all others; `subs` are
     an account's own.
@@ -37,6 +38,7 @@ class Account:
         "keys",
         "market",
         "name",
+        "newest",
         "number",
         "owned",
         "owner",
@@ -67,7 +69,7 @@ class Account:
         self.settled = 0
         self.unapplied = 0
         self.deposited = 0
-        self.number = 0
+        self.number = self.newest = 0
         self.generation = 0
         self.withdrawals_open = 0
         self.positions: dict[int, Position] = {}

@@ -39,7 +39,9 @@ def _numbered(applier: Applier) -> Applier:
         applier(state, event)
         accounts = state.accounts
         for account in e.concerns(event):
-            accounts[account].number += 1
+            told = accounts[account]
+            told.number += 1
+            told.newest = state.seq
 
     return apply_durable
 
@@ -104,7 +106,7 @@ def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
     account.deposited += event.amount
     state.watch.paid_in(event.account)
     state.deposited += event.amount
-    state.deposits[event.key] = event.account
+    state.deposits[event.key] = event.account, event.amount
 
 
 def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:
@@ -145,8 +147,6 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     accounts[TREASURY].balance += event.fee
     accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
     state.watch.dirty.update((event.taker, event.maker))
-    if event.taker in state.liquidations:
-        state.liquidations[event.taker].fills.append(event)
     state.funding[market].running.traded.add(event.maker)
     state.last_fill = event.fill
     state.last_prices[market] = event.price

@@ -149,13 +149,14 @@ class CreditDeposit(Command, frozen=True):
 class ReserveWithdrawal(Command, frozen=True):
     """Take `amount` out of the account until the chain paid it or the withdrawal is released.
 
-    Less than `minimum` only when that empties the account.
+    Less than `minimum` only when that empties the account. `destination` is kept for whoever goes on with it.
     """
 
     account: int
     amount: int
     key: str
     minimum: int = 0
+    destination: str = ""
 
 
 class FinishWithdrawal(Command, frozen=True):

@@ -128,8 +128,12 @@ def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcom
 
     The program takes no more than `MONEY_MAX` in all, so what it took is never refused.
     """
-    if command.key in state.deposits:
-        return Repeated((e.DepositCredited(at, state.deposits[command.key], command.amount, command.key),))
+    known = state.deposits.get(command.key)
+    if known is not None:
+        account_id, amount = known
+        if account_id != command.account or amount not in (0, command.amount):
+            return Rejection(Code.KEY_CONFLICT, "That key was used for another deposit.")
+        return Repeated((e.DepositCredited(at, account_id, command.amount, command.key),))
     if command.amount <= 0 or state.deposited + command.amount > MONEY_MAX:
         return Rejection(Code.BAD_VALUE, "A deposit is positive and within the exchange's range.")
     account = state.accounts.get(command.account)
@@ -142,11 +146,15 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     """Take an amount out of the account when its margin and what the chain holds for it allow, and nothing stops it."""
     known = state.withdrawal_keys.get((command.account, command.key))
     if known is not None:
-        if known.amount != command.amount:
-            return Rejection(Code.KEY_CONFLICT, "That withdrawal id was used with another amount.")
+        if known.amount != command.amount or known.destination not in ("", command.destination):
+            return Rejection(
+                Code.KEY_CONFLICT, "That withdrawal id was used with another amount or destination."
+            )
         return Repeated((known,))
     if command.amount <= 0 or not 0 < len(command.key) <= KEY_LENGTH_MAX:
         return Rejection(Code.BAD_VALUE, "A withdrawal has a positive amount and an id.")
+    if command.destination and not _is_key(command.destination):
+        return Rejection(Code.BAD_VALUE, "A destination is a Solana public key in base58.")
     account = state.accounts[command.account]
     if account.parent is not None:
         return SUB_ACCOUNT_ONLY_TRADES
@@ -163,14 +171,26 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
             Code.WITHDRAWAL_TOO_LARGE,
             "More than the margin leaves free, or than the chain holds for the account yet.",
         )
-    return [e.WithdrawalReserved(at, state.last_withdrawal + 1, command.account, command.amount, command.key)]
+    return [
+        e.WithdrawalReserved(
+            at,
+            state.last_withdrawal + 1,
+            command.account,
+            command.amount,
+            command.key,
+            command.destination,
+        )
+    ]
 
 
 def finish_withdrawal(state: Exchange, command: c.FinishWithdrawal, at: int) -> Outcome:
+    """Close a reservation once. Without a signature, which who looks later may not find, it is the same payment again."""
     reserved = state.withdrawals.get(command.withdrawal)
     if reserved is None:
         finished = state.finished_withdrawals.get(command.withdrawal)
         if finished is not None and finished.paid == command.paid:
+            if finished.signature and command.signature not in ("", finished.signature):
+                return Rejection(Code.KEY_CONFLICT, "That withdrawal was closed with another signature.")
             return Repeated((finished,))
         return Rejection(Code.WITHDRAWAL_UNKNOWN, "No such withdrawal is reserved.")
     return [

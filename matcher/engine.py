@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import os
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from secrets import token_bytes
 from typing import Final
@@ -51,6 +51,7 @@ GROUP: Final = 32
 """Things that are due and done in one go, about three milliseconds of takeovers: then others get a turn, newer prices among them."""
 
 SECRET_BYTES: Final = 32
+_ADVANCE: Final = c.Advance()
 
 Reply = Callable[[Outcome], None]
 Listener = Callable[[int, Event], None]
@@ -61,7 +62,8 @@ class Engine:
 
     `submit` decides and applies at once, so memory runs ahead of the disk; the reply, and what listeners hear of durable events,
     waits until the journal has synced them. An error between applying and journaling ends the process, as a failed sync does.
-    Listeners hear events in order with their sequence, volatile ones with 0.
+    Listeners hear durable events in order with their sequence, volatile ones with 0: at once, but never before what an account that
+    they are about has not been told of yet, or a maker would hear of a fill after the cancel that came too late for it.
     """
 
     def __init__(
@@ -86,7 +88,8 @@ class Engine:
         self.clock = clock
         self._waiting_max = waiting_max
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[int, Reply | None, Outcome]] = deque()
+        self._waiting: deque[tuple[int, Reply | None, Outcome, Iterable[int]]] = deque()
+        self._queued: Counter[int] = Counter()
         self._listeners: list[Listener] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -98,6 +101,7 @@ class Engine:
         self._snapshots = Snapshots(directory, before, snapshot_after)
         self.state.book.secret = secret or token_bytes(SECRET_BYTES)
         self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
+        self._told = end.sequence
         self.submit(c.StartEpoch(), None)
         gc.collect()
         gc.freeze()
@@ -117,7 +121,7 @@ class Engine:
         self._listeners.append(listener)
 
     def submit(self, command: c.Command, reply: Reply | None) -> None:
-        """Run `command`; `reply` is called once, at once for refusals and volatile events, else after the sync."""
+        """Run `command`; `reply` is called once: at once for refusals, with the events for whatever happened."""
         if len(self._waiting) >= self._waiting_max and type(command) in SHEDDABLE:
             if reply is not None:
                 reply(Rejection(Code.OVERLOADED, "The exchange is busy: try again shortly."))
@@ -139,23 +143,23 @@ class Engine:
             if reply is not None:
                 reply(NO_ROOM)
             return
-        self._run(outcome, reply)
+        self._run(command, outcome, reply)
 
     def _end_hours(self, at: int) -> None:
         """Have hours of funding end before anything else happens: what is owed from then on counts in whatever comes next."""
         while 0 < self.state.hour_due <= at:
-            outcome = decide(self.state, c.Advance(), at)
+            outcome = decide(self.state, _ADVANCE, at)
             assert isinstance(outcome, list)
-            self._run(outcome, None)
+            self._run(_ADVANCE, outcome, None)
 
     def _in_trouble(self, at: int) -> None:
         """Do a group of what is due for accounts in trouble."""
         for _ in range(GROUP):
             if self.state.next_deadline() != AT_ONCE:
                 return
-            outcome = decide(self.state, c.Advance(), at)
+            outcome = decide(self.state, _ADVANCE, at)
             assert isinstance(outcome, list)
-            self._run(outcome, None)
+            self._run(_ADVANCE, outcome, None)
 
     async def ask(self, command: c.Command) -> Outcome:
         """`submit` as a coroutine."""
@@ -180,7 +184,7 @@ class Engine:
     def _replayed(self, sequence: int, event: Event) -> None:
         apply(self.state, event)
 
-    def _run(self, events: list[Event], reply: Reply | None) -> None:
+    def _run(self, command: c.Command, events: list[Event], reply: Reply | None) -> None:
         try:
             durable = self._record(events)
         except BaseException as error:
@@ -188,6 +192,9 @@ class Engine:
             fail_stop("an event was not both applied and journaled", error)
         if durable:
             self._answer(self._journal.sequence, reply, events)
+        elif self._waiting and (behind := self._behind(command, events)):
+            self._waiting.append((self._journal.sequence, reply, events, behind))
+            self._queued.update(behind)
         else:
             for event in events:
                 self._tell(0, event)
@@ -196,23 +203,29 @@ class Engine:
         self._set_timer()
 
     def _record(self, events: list[Event]) -> bool:
-        """Apply the events and append the durable ones; whether there were any."""
-        durable = False
+        """Apply the events and append the durable ones, all or none of which a start finds; whether there were any."""
         for event in events:
             apply(self.state, event)
-            if type(event) in DURABLE_TYPES:
-                durable = True
-                sequence = self._journal.append(event)
-                if sequence != self.state.seq:
-                    raise AssertionError(f"journal at {sequence}, state at {self.state.seq}")
-        return durable
+        durable = [event for event in events if type(event) in DURABLE_TYPES]
+        if durable:
+            sequence = self._journal.append(durable)
+            if sequence != self.state.seq:
+                raise AssertionError(f"journal at {sequence}, state at {self.state.seq}")
+        return bool(durable)
 
     def _answer(self, sequence: int, reply: Reply | None, outcome: Outcome) -> None:
         if sequence <= self._journal.synced and not self._waiting:
             if reply is not None:
                 reply(outcome)
             return
-        self._waiting.append((sequence, reply, outcome))
+        self._waiting.append((sequence, reply, outcome, ()))
+
+    def _behind(self, command: c.Command, events: list[Event]) -> set[int]:
+        """The accounts that volatile events are about, if one of them has yet to be told of something else."""
+        about = {getattr(one, "account", 0) for one in (command, *events)}
+        accounts, told, queued = self.state.accounts, self._told, self._queued
+        waits = any(id in queued or (id in accounts and accounts[id].newest > told) for id in about)
+        return about if waits else set()
 
     def _on_disk(self, sequence: int) -> None:
         self._synced(sequence)
@@ -221,7 +234,12 @@ class Engine:
     def _synced(self, sequence: int) -> None:
         waiting = self._waiting
         while waiting and waiting[0][0] <= sequence:
-            through, reply, outcome = waiting.popleft()
+            through, reply, outcome, queued = waiting.popleft()
+            self._told = through
+            for id in queued:
+                self._queued[id] -= 1
+                if not self._queued[id]:
+                    del self._queued[id]
             if isinstance(outcome, list):
                 number = through - sum(type(event) in DURABLE_TYPES for event in outcome)
                 for event in outcome:

@@ -63,14 +63,19 @@ class CutImage(msgspec.Struct, array_like=True):
 
 
 class LiquidationImage(msgspec.Struct, array_like=True):
+    """`fills` were of an auction that a crash had parted from its record; no command is parted any more, so there are none."""
+
     id: int
     account: int
     step: str
-    fills: list[Filled]
+    fills: list[Filled] = []
 
 
 class Image(msgspec.Struct, array_like=True):
-    """Everything durable, in a canonical order. Fields may only be appended, with defaults."""
+    """Everything durable, in a canonical order. Fields may only be appended, with defaults.
+
+    `deposit_amounts` are those of `deposits`, micro-USDC; 0, as for all in images without them, is not known.
+    """
 
     version: int
     seq: int
@@ -103,6 +108,7 @@ class Image(msgspec.Struct, array_like=True):
     exits: list[ExitRequested] = []
     claims: list[ExitClaimed] = []
     loss_limits: list[tuple[int, LossLimit]] = []
+    deposit_amounts: list[int] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -147,12 +153,14 @@ def load(data: bytes) -> Exchange:
         [one.id for one in image.accounts if one.positions or one.warned or one.balance < 0]
     )
     for going in image.liquidations:
-        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.fills)
+        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step)
         state.watch.suspect(going.account)
     state.follow_hours()
     for id in state.markets:
         state.follow_index(id)
-    state.deposits = dict(image.deposits)
+    amounts = image.deposit_amounts or [0] * len(image.deposits)
+    for (key, account_id), amount in zip(image.deposits, amounts, strict=True):
+        state.deposits[key] = account_id, amount
     state.withdrawals = {event.withdrawal: event for event in image.withdrawals}
     for reserved in image.withdrawals:
         state.accounts[reserved.account].withdrawals_open += 1
@@ -182,7 +190,7 @@ def load(data: bytes) -> Exchange:
 
 
 def _image(state: Exchange) -> Image:
-    cut = state.cut
+    cut, deposits = state.cut, sorted(state.deposits.items())
     return Image(
         version=IMAGE_VERSION,
         seq=state.seq,
@@ -193,7 +201,7 @@ def _image(state: Exchange) -> Image:
         markets=[(state.markets[id], int(state.statuses[id])) for id in sorted(state.markets)],
         indexes=[state.indexes[id] for id in sorted(state.indexes)],
         accounts=[_account_image(state.accounts[id]) for id in sorted(state.accounts)],
-        deposits=sorted(state.deposits.items()),
+        deposits=[(key, account) for key, (account, _) in deposits],
         withdrawals=[state.withdrawals[id] for id in sorted(state.withdrawals)],
         finished_withdrawals=[state.finished_withdrawals[id] for id in sorted(state.finished_withdrawals)],
         withdrawal_keys=[state.withdrawal_keys[key] for key in sorted(state.withdrawal_keys)],
@@ -219,7 +227,7 @@ def _image(state: Exchange) -> Image:
         at=state.at,
         last_liquidation=state.last_liquidation,
         liquidations=[
-            LiquidationImage(going.id, going.account, going.step, going.fills)
+            LiquidationImage(going.id, going.account, going.step)
             for _, going in sorted(state.liquidations.items())
         ],
         insurance_floor=state.insurance_floor,
@@ -229,6 +237,7 @@ def _image(state: Exchange) -> Image:
         exits=[state.exits[id] for id in sorted(state.exits)],
         claims=[state.claims[key] for key in sorted(state.claims)],
         loss_limits=sorted(state.loss_limits.items(), key=itemgetter(0)),
+        deposit_amounts=[amount for _, (_, amount) in deposits],
     )
 
 

@@ -109,7 +109,7 @@ class Exchange:
         self.holders: dict[int, set[int]] = {}
         self.names: dict[tuple[str, str], int] = {}
         self.slots: dict[tuple[int, int], int] = {(0, 0): TREASURY, (0, 1): INSURANCE}
-        self.deposits: dict[str, int] = {}
+        self.deposits: dict[str, tuple[int, int]] = {}
         self.withdrawals: dict[int, WithdrawalReserved] = {}
         self.withdrawal_keys: dict[tuple[int, str], WithdrawalReserved] = {}
         self.finished_withdrawals: dict[int, WithdrawalFinished] = {}

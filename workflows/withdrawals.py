@@ -143,7 +143,7 @@ class WithdrawalWorkflow:
         try:
             self._state.withdrawal = await workflow.execute_activity_method(
                 WithdrawalActivities.reserve,
-                Reservation(asked.account, asked.amount, asked.key),
+                Reservation(asked.account, asked.amount, asked.key, asked.destination),
                 start_to_close_timeout=timedelta(seconds=30),
                 retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
             )

@@ -205,6 +205,7 @@ async def open_withdrawals(edge: EdgeGiven) -> list[OpenWithdrawalAnswer]:
             owner=state.accounts[one.account].owner,
             amount=one.amount,
             key=one.key,
+            destination=one.destination,
             at=one.at,
         )
         for one in state.withdrawals.values()

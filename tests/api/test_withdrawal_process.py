@@ -121,10 +121,12 @@ async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
 ) -> None:
     exchange = await new_exchange(withdrawals=process)
     agent = await exchange.agent()
-    ended, paid = [{"amount": "25.5", "key": key} for key in ("ended", "paid")]
+    elsewhere = str(Keypair().pubkey())
+    ended, paid = [{"amount": "25.5", "key": key, "destination": elsewhere} for key in ("ended", "paid")]
     ids = {}
     for body in (ended, paid):
-        await exchange.engine.ask(c.ReserveWithdrawal(agent.account, 25_500_000, body["key"]))
+        reserve = c.ReserveWithdrawal(agent.account, 25_500_000, body["key"], destination=elsewhere)
+        await exchange.engine.ask(reserve)
         started = await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)
         ids[body["key"]] = started.json()["id"]
         await eventually(exchange, agent, ids[body["key"]], "awaiting_signature")
@@ -145,6 +147,10 @@ async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
         await door.close()
     path = f"/api/v1/withdrawals/{ids['ended']}/signature"
     await eventually(exchange, agent, ids["ended"], "awaiting_signature")
+    taken_up = await client.get_workflow_handle_for(WithdrawalWorkflow.run, ids["ended"]).query(
+        WithdrawalWorkflow.state
+    )
+    assert (taken_up.request.resumed, taken_up.request.destination) == (True, elsewhere)
     await exchange.http.post(path, json=signature, headers=agent.headers)
     await eventually(exchange, agent, ids["ended"], "paid")
     await eventually(exchange, agent, ids["paid"], "paid")

@@ -27,6 +27,7 @@ from core.events import (
     MarketStatusSet,
     MarkUpdated,
     SessionsRevoked,
+    WithdrawalReserved,
 )
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.liquidation import LiquidationTerms
@@ -77,7 +78,7 @@ async def write(directory: Path, count: int, *, start: int = 1, segment_bytes: i
         segment_bytes,
     )
     for number in range(start, start + count):
-        journal.append(event(number))
+        journal.append([event(number)])
     await done.wait()
     journal.close()
 
@@ -210,6 +211,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-held": 2,
         "golden-v1-loss-limits": 1,
         "golden-v1-debts": 2,
+        "golden-v1-destinations": 2,
         "golden-v1-exits": 4,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
@@ -295,6 +297,16 @@ def test_golden_exits_say_who_leaves_with_what_and_what_a_page_could_not_do():
         ExitClaimed(at + 2, 17, 7_000_000, "claim:sig:0", ((24, 2_000_000),)),
         DeltasUnapplied(at + 3, 9, 0, ((16, 12, 12), (17, -3, -5))),
     ]
+
+
+def test_golden_withdrawals_say_where_they_go_and_older_ones_to_the_owner():
+    at, elsewhere = 1_760_000_000_000_000_000, "8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR"
+    assert golden("golden-v1-destinations") == [
+        WithdrawalReserved(at, 1, 16, 5_000_000, "w1", elsewhere),
+        WithdrawalReserved(at + 1, 2, 16, 6_000_000, "w2", ""),
+    ]
+    older = [found for found in golden("golden-v1") if isinstance(found, WithdrawalReserved)]
+    assert [found.destination for found in older] == [""]
 
 
 def test_a_status_in_an_older_journal_names_nobody():
@@ -437,7 +449,7 @@ async def test_a_follower_sees_synced_records_only_and_in_order(tmp_path):
         for _ in range(random.Random(written).randint(0, 20)):
             if written < 300:
                 written += 1
-                journal.append(event(written))
+                journal.append([event(written)])
         await asyncio.sleep(0)
         batch = tail.read(limit=7)
         assert all(sequence <= tail.synced for sequence, _ in batch)
@@ -466,7 +478,7 @@ async def main():
     while True:
         for _ in range(3):
             number += 1
-            journal.append(DepositCredited(number, 16, number, f"key-{number}"))
+            journal.append([DepositCredited(number, 16, number, f"key-{number}")])
         await asyncio.sleep(0)
 asyncio.run(main())
 """
@@ -502,7 +514,7 @@ async def test_segments_prepared_ahead_hold_every_record_in_order(tmp_path):
     end = replay(directory, 0, lambda *_: None)
     journal = Journal(directory, end, asyncio.get_running_loop(), done.put_nowait, 400)
     for number in range(1, 41):
-        journal.append(event(number))
+        journal.append([event(number)])
         await done.get()
     journal.close()
     assert len(segments(directory)) == 4

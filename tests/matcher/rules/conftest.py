@@ -46,6 +46,8 @@ class World:
         self.state = Exchange()
         self.now = START
         self.journal: list[Event] = []
+        self.ends: list[int] = []
+        """How much of the journal there was after each command: a crash leaves no other."""
         self.do(c.StartEpoch())
         for listed in (BTC, ETH):
             self.do(c.ListMarket(listed))
@@ -74,6 +76,7 @@ class World:
             if isinstance(event, DURABLE):
                 self.journal.append(event)
                 assert self.state.seq == len(self.journal)
+        self.ends.append(len(self.journal))
         assert conserved(self.state)
         assert positions_zero_sum(self.state)
         for id in self.state.markets:

@@ -1,5 +1,8 @@
 """Registration, deposits, withdrawals, cuts: each happens once, and never makes money."""
 
+import msgspec
+from msgspec.structs import replace
+
 from core import events as e
 from core.accounts import CLEARING, INSURANCE, TREASURY
 from core.batches import BatchStatus
@@ -57,6 +60,27 @@ def test_the_treasury_and_the_insurance_fund_can_be_paid_into_and_clearing_can_n
         assert world.refuse(c.CreditDeposit(account, 7, "no")) == "account_unknown"
 
 
+def test_a_key_of_a_deposit_stands_for_one_account_and_amount(world, replayed):
+    agent, other = world.agent(1, deposit=0), world.agent(2, deposit=0)
+    (first,) = world.play(c.CreditDeposit(agent, 5, "k"))
+    for state in (world.state, replayed(world.journal), load(dump(world.state))):
+        world.state = state
+        again = world.do(c.CreditDeposit(agent, 5, "k"))
+        assert again == Repeated((replace(first, at=world.now),))
+        assert world.refuse(c.CreditDeposit(agent, 6, "k")) == "key_conflict"
+        assert world.refuse(c.CreditDeposit(other, 5, "k")) == "key_conflict"
+
+
+def test_deposits_of_an_image_that_has_no_amounts_stand_for_any(world):
+    agent, other = world.agent(1, deposit=0), world.agent(2, deposit=0)
+    world.play(c.CreditDeposit(agent, 5, "k"))
+    image = msgspec.msgpack.decode(dump(world.state))
+    assert image[-1] == [5]
+    world.state = load(msgspec.msgpack.encode(image[:-1]))
+    assert isinstance(world.do(c.CreditDeposit(agent, 6, "k")), Repeated)
+    assert world.refuse(c.CreditDeposit(other, 5, "k")) == "key_conflict"
+
+
 def test_a_deposit_needs_a_slot(world):
     account = world.play(c.RegisterAgent(world.state.accounts[world.agent(1)].owner, "new"))[0].account
     assert world.refuse(c.CreditDeposit(account, 5, "k")) == "account_unknown"
@@ -83,7 +107,24 @@ def test_a_withdrawal_is_reserved_then_paid_or_released_once(world):
     world.play(c.FinishWithdrawal(second.withdrawal, False, ""))
     assert isinstance(world.do(c.FinishWithdrawal(first.withdrawal, True, "sig")), Repeated)
     assert world.refuse(c.FinishWithdrawal(first.withdrawal, False, "")) == "withdrawal_unknown"
+    assert world.refuse(c.FinishWithdrawal(first.withdrawal, True, "another")) == "key_conflict"
+    assert isinstance(world.do(c.FinishWithdrawal(first.withdrawal, True, "")), Repeated)
     assert (world.balance(agent), world.state.reserved, world.state.paid_out) == (40, 0, 60)
+
+
+def test_a_withdrawal_keeps_where_it_goes(world, replayed):
+    agent, elsewhere = world.agent(1, deposit=100), world.state.accounts[world.agent(2)].owner
+    reserve = c.ReserveWithdrawal(agent, 60, "w1", destination=elsewhere)
+    world.play(reserve)
+    world.play(c.ReserveWithdrawal(agent, 1, "w2"))
+    for state in (world.state, replayed(world.journal), load(dump(world.state))):
+        world.state = state
+        assert [one.destination for one in state.withdrawals.values()] == [elsewhere, ""]
+        assert isinstance(world.do(reserve), Repeated)
+        for other in ("", world.state.accounts[agent].owner):
+            assert world.refuse(replace(reserve, destination=other)) == "key_conflict"
+        assert isinstance(world.do(c.ReserveWithdrawal(agent, 1, "w2", destination=elsewhere)), Repeated)
+    assert world.refuse(c.ReserveWithdrawal(agent, 1, "w3", destination="elsewhere")) == "bad_value"
 
 
 def test_a_small_withdrawal_is_only_for_who_takes_everything(world):

@@ -9,11 +9,7 @@ from core.events import concerns
 from core.liquidation import LiquidationTerms
 from core.quantities import SECOND
 from matcher import commands as c
-from matcher.apply import apply
-from matcher.decide import decide
-from matcher.image import dump, load
 from matcher.limits import AUCTION_PAUSE, AUCTION_TTL
-from matcher.state import AT_ONCE
 
 
 def test_warnings_come_once_per_level_and_hold_until_the_share_has_fallen_by_a_fifth(crash):
@@ -210,28 +206,6 @@ def test_while_its_market_may_not_fill_no_auction_is_opened(crash):
     assert not [event for event in events if isinstance(event, e.Filled | e.RequestOpened)]
     world.index(1, 592_900)
     assert crash.only(world.pass_time(AUCTION_PAUSE), e.Filled).size == 20_000
-
-
-def test_a_died_process_leaves_fills_whose_fee_is_taken_at_the_start(crash):
-    world = crash.world
-    crash.mark(592_920)
-    world.quotes(crash.maker, [(592_910, 10**6)], [])
-    world.now += AUCTION_PAUSE
-    while world.state.next_deadline() != AT_ONCE:
-        world.play(c.Advance())
-    whole = decide(world.state, c.Advance(), world.now)
-    at_once = crash.only(whole, le.LiquidationSliced)
-    reborn = load(dump(world.state))
-    apply(reborn, crash.only(whole, e.Filled))
-    reborn = load(dump(reborn))
-    apply(reborn, e.EpochStarted(world.now, 2))
-    (late,) = decide(reborn, c.Advance(), world.now)
-    assert late == replace(at_once, decided_after=0, limit=0)
-    apply(reborn, late)
-    for event in whole:
-        apply(world.state, event)
-    assert reborn.accounts[crash.trader].balance == world.balance(crash.trader)
-    assert isinstance(decide(reborn, c.Advance(), world.now)[0], le.LiquidationEnded)
 
 
 def test_terms_are_the_markets(new_world, new_crash):
