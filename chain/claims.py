@@ -39,7 +39,7 @@ async def claims_of(
     """Claims in a successful transaction, from the events, or from what was called where the cluster cut the logs."""
     try:
         logs = transaction.transaction.meta.log_messages or ()
-        events = [one for one in parse_events(logs, at.program_id) if isinstance(one, WithdrawalClaimed)]
+        events = [one for one in parse_events(logs, at) if isinstance(one, WithdrawalClaimed)]
     except LogsTruncated:
         events = await _from_calls(transaction, at, slot_of)
     return [FoundClaim(signature, index, transaction.slot, event) for index, event in enumerate(events)]

@@ -47,9 +47,7 @@ async def deposits_of(
     meta = transaction.transaction.meta
     try:
         events = [
-            event
-            for event in parse_events(meta.log_messages or (), at.program_id)
-            if isinstance(event, Deposited)
+            event for event in parse_events(meta.log_messages or (), at) if isinstance(event, Deposited)
         ]
     except LogsTruncated:
         events = [
