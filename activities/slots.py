@@ -13,6 +13,7 @@ from activities.landing import Lander
 from chain.deltas import SLOTS_PER_PAGE
 from chain.escrow import EscrowClient
 from chain.layout import Page
+from chain.rpc import FINALIZED
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction
 from matcher.commands import BindSlot
@@ -59,9 +60,8 @@ class SlotActivities:
                 for one, page in zip(missing, await self._free(pages, len(missing)), strict=True)
             )
         )
-        if missing:
-            there = _accounts(await self._escrow.view.pages())
-        # Confirmed, not final: money comes only with a finalized deposit, which is final later than the slot it goes to.
+        # Once bound it stays: a slot that is confirmed can still turn out to be somebody else's, on another fork.
+        there = _accounts(await self._escrow.view.pages(FINALIZED))
         for one in unbound:
             if _named(one) in there:
                 await self._door.command(BindSlot(one.account, *there[_named(one)]))
