@@ -56,7 +56,7 @@ class SlotActivities:
     async def _place(self, unbound: list[Unbound]) -> int:
         pages = (await self._escrow.view.snapshot(CONFIRMED)).pages
         there = _accounts(pages)
-        missing = [one for one in unbound if one.account not in there]
+        missing = [one for one in unbound if _named(one) not in there]
         window = asyncio.Semaphore(AT_ONCE)
 
         async def open_one(one: Unbound, room: Room) -> None:
@@ -65,17 +65,16 @@ class SlotActivities:
 
         rooms = await self._free(pages, len(missing)) if missing else []
         opened = await asyncio.gather(*map(open_one, missing, rooms), return_exceptions=True)
-        if missing:
-            there = _accounts((await self._escrow.view.snapshot(CONFIRMED)).pages)
-        # Confirmed, not final: money comes only with a finalized deposit, which is final later than the slot it goes to.
+        # Once bound it stays: a slot that is confirmed can still turn out to be somebody else's, on another fork.
+        there = _accounts((await self._escrow.view.snapshot(FINALIZED)).pages)
         for one in unbound:
-            if one.account in there:
-                await self._door.command(BindSlot(one.account, *there[one.account]))
+            if _named(one) in there:
+                await self._door.command(BindSlot(one.account, *there[_named(one)]))
         # One that could not be opened must not keep the others from their slots.
         for failure in opened:
             if failure is not None:
                 raise failure
-        return sum(one.account in there for one in unbound)
+        return sum(_named(one) in there for one in unbound)
 
     async def _free(self, pages: tuple[Page, ...], wanted: int) -> list[Room]:
         """Room for each of `wanted` accounts: slots of closed accounts first; adds pages when there is too little."""
@@ -129,11 +128,22 @@ class SlotActivities:
             )
 
         async def done() -> bool:
-            return await self._escrow.view.slot_of(one.account) is not None
+            return await self._escrow.view.slot_of(one.account, owner=one.owner) is not None
 
         await self._lander.land(f"slot/{one.account}", build, done)
 
 
-def _accounts(pages: tuple[Page, ...]) -> dict[int, tuple[int, int]]:
-    """Page and slot of every account on chain."""
-    return {slot.account: (page.index, slot.index) for page in pages for slot in page.slots}
+def _accounts(pages: tuple[Page, ...]) -> dict[tuple[int, str], tuple[int, int]]:
+    """Page and slot of every account and owner on chain: who stole the operator's key can give an account's number to another owner.
+
+    Of several the first.
+    """
+    return {
+        (slot.account, str(slot.owner)): (page.index, slot.index)
+        for page in reversed(pages)
+        for slot in reversed(page.slots)
+    }
+
+
+def _named(one: Unbound) -> tuple[int, str]:
+    return one.account, one.owner

@@ -175,8 +175,8 @@ class WithdrawalActivities:
         """The message that owner and operator both sign, with a higher priority fee after each one that expired.
 
         ``funds_not_landed`` while a batch that pays into the slot is on its way."""
-        place = await self._escrow.view.slot_of(payment.account)
-        if place is None or str(place.slot.owner) != payment.owner:
+        place = await self._escrow.view.slot_of(payment.account, owner=payment.owner)
+        if place is None:
             raise ApplicationError(
                 "that owner has no such account on chain", type="account_unknown", non_retryable=True
             )
@@ -266,7 +266,7 @@ class WithdrawalActivities:
         payment = closing.payment
         tried = await self._ledger.submissions(_reference(payment))
         heights = (one.last_valid_block_height for one in tried)
-        last = await self._last_withdrawal_after(payment.account, max(closing.last_height, *heights, 0))
+        last = await self._last_withdrawal_after(payment, max(closing.last_height, *heights, 0))
         if last < payment.withdrawal:
             return Closed(Ending.RELEASED)
         signature = await self._lander.find_landed(tried)
@@ -278,7 +278,7 @@ class WithdrawalActivities:
         unpaid = all_known and all(one.status == FAILED for one in tried)
         return Closed(Ending.RELEASED if unpaid else Ending.UNDECIDED)
 
-    async def _last_withdrawal_after(self, account: int, height: int) -> int:
+    async def _last_withdrawal_after(self, payment: Payment, height: int) -> int:
         """Number of the account's last paid withdrawal, finalized, as of a slot past the block `height` (0: any).
 
         The chain is asked twice, a while apart, and must say the same: one round of untrue answers, or of a node that lags behind
@@ -286,30 +286,30 @@ class WithdrawalActivities:
         """
         told: int | None = None
         while True:
-            last = await self._last_withdrawal_past(account, height)
+            last = await self._last_withdrawal_past(payment, height)
             if last is not None and (last == told or not height):
                 return last
             told = last
             await asyncio.sleep(EXPIRY_POLL_S)
 
-    async def _last_withdrawal_past(self, account: int, height: int) -> int | None:
+    async def _last_withdrawal_past(self, payment: Payment, height: int) -> int | None:
         """What one view of the chain says, None while it is not past `height`."""
         past = await slot_past(self._escrow.client, height) if height else 0
         if height and not past:
             return None
-        place = await self._escrow.view.slot_of(account, FINALIZED)
+        place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
         if place is None:
             raise ApplicationError("the node does not show the account's slot", type="node_behind")
         return place.slot.last_withdrawal if place.seen >= past else None
 
     async def _is_paid(self, payment: Payment) -> bool:
         """Whether the slot's last withdrawal, in the final state, is this one: nothing else sets it to this number."""
-        place = await self._escrow.view.slot_of(payment.account, FINALIZED)
+        place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
         return place is not None and place.slot.last_withdrawal == payment.withdrawal
 
     async def _may_be_paid(self, payment: Payment) -> bool:
         """Whether the final slot has got to this withdrawal: after a later one it no longer tells."""
-        place = await self._escrow.view.slot_of(payment.account, FINALIZED)
+        place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
         return place is not None and place.slot.last_withdrawal >= payment.withdrawal
 
     async def _is_finished(self, account: int, withdrawal: int, sequence: int) -> bool:

@@ -59,9 +59,14 @@ def _missing(answer: Any) -> None:
     answer["result"]["value"] = [None for _ in answer["result"]["value"]]
 
 
-def _nothing(answer: Any) -> None:
-    """No transaction ever named the address."""
-    answer["result"] = []
+def _left_out(answer: Any) -> None:
+    """Only the newest transaction of the list is there."""
+    answer["result"] = answer["result"][:1]
+
+
+def _without_logs(answer: Any) -> None:
+    """The transaction has no logs."""
+    answer["result"]["meta"]["logMessages"] = None
 
 
 UNTRUE: Final[dict[str, Callable[[Any], None]]] = {
@@ -69,7 +74,8 @@ UNTRUE: Final[dict[str, Callable[[Any], None]]] = {
     "getEpochInfo": _late,
     "getBlockHeight": _higher,
     "getMultipleAccounts": _missing,
-    "getSignaturesForAddress": _nothing,
+    "getSignaturesForAddress": _left_out,
+    "getTransaction": _without_logs,
 }
 """What a lie about a method says; about others there is none."""
 STATUS: Final[dict[Fault | None, int]] = {Fault.SERVER_ERROR: 500, Fault.LIMITED: 429}

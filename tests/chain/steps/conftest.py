@@ -21,13 +21,14 @@ MINIMUM = 1_000_000
 class DoorServer:
     """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took.
 
-    `answers` are what it says to reads, by path.
+    `answers` are what it says to reads, by path, besides the books. `accounts` are those: account, owner, page, slot and four amounts.
     """
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
         self.answers: dict[str, Any] = {}
         self.url = ""
+        self.accounts: list[list[Any]] = []
         self.refusal: tuple[int, dict[str, Any]] | None = None
 
     async def __call__(
@@ -42,12 +43,17 @@ class DoorServer:
             body, more = body + message.get("body", b""), message.get("more_body", False)
         headers = [(b"content-type", b"application/json")]
         if scope["method"] == "GET":
-            status, answer = 200, self.answers[scope["path"]]
+            status, answer = 200, self.answers.get(scope["path"]) or self._books(scope["path"])
         else:
             self.commands.append(json.loads(body))
             status, answer = self.refusal or (200, {"seq": 1, "repeated": False, "events": []})
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+    def _books(self, path: str) -> Any:
+        numbers = dict.fromkeys(("seq", "batch", "status", "last_withdrawal", "claimed"), 0)
+        none: dict[str, list[Any]] = {"reserved": [], "exits": [], "loss_limits": [], "done_with": []}
+        return [] if path.endswith("/unbound") else {**numbers, **none, "accounts": self.accounts}
 
 
 @pytest.fixture

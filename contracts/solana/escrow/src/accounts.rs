@@ -3,7 +3,7 @@
 use core::mem::size_of;
 
 use crate::error::{Error, Outcome};
-use crate::events;
+use crate::events::{self, Place};
 use crate::governance::must_be_settings;
 use crate::programs::{create, Creation, initialize_token_account, must_be, must_be_mint, SYSTEM, TOKEN, TOKEN_ACCOUNT_BYTES};
 use crate::reader::Reader;
@@ -54,7 +54,7 @@ pub fn initialize(context: &Context, data: &mut Reader) -> Outcome {
     next_slot(first, &treasury, TREASURY_ACCOUNT as u64)?;
     next_slot(first, &insurance, INSURANCE_ACCOUNT as u64)?;
     events::initialized(escrow.key(), mint.key(), &settings);
-    events::page_created(0, admin.key());
+    events::page_created(escrow.key(), 0, admin.key());
     Ok(())
 }
 
@@ -78,7 +78,7 @@ pub fn create_page(context: &Context, data: &mut Reader) -> Outcome {
     // A page of this number may have been closed: it took those batches.
     created.last_batch = state.sealed_batch;
     state.pages = index.checked_add(1).ok_or(Error::Overflow)?;
-    events::page_created(index, operator.key());
+    events::page_created(escrow.key(), index, operator.key());
     Ok(())
 }
 
@@ -104,7 +104,7 @@ pub fn close_page(context: &Context, data: &mut Reader) -> Outcome {
         return Err(Error::WrongPayer);
     }
     state.pages -= 1;
-    events::page_closed(page.index, payer.key());
+    events::page_closed(escrow.key(), page.index, payer.key());
     account.close(payer)
 }
 
@@ -114,7 +114,7 @@ pub fn open_account(context: &Context, data: &mut Reader) -> Outcome {
     data.finish()?;
     let (_, page) = to_open(context)?;
     let slot = next_slot(page, &owner, account)?;
-    events::account_opened(page.index, slot, &owner, account as u32);
+    events::account_opened(&Place { escrow: context.account(0)?.key(), page: page.index, slot }, &owner, account as u32);
     Ok(())
 }
 
@@ -132,7 +132,7 @@ pub fn reuse_slot(context: &Context, data: &mut Reader) -> Outcome {
         return Err(Error::SlotTaken);
     }
     take_slot(page, index as usize, &owner, account)?;
-    events::account_opened(page.index, index, &owner, account as u32);
+    events::account_opened(&Place { escrow: context.account(0)?.key(), page: page.index, slot: index }, &owner, account as u32);
     Ok(())
 }
 
@@ -165,7 +165,7 @@ pub fn close_account(context: &Context, data: &mut Reader) -> Outcome {
     let next = state.sealed_batch.max(state.open_batch).checked_add(1).ok_or(Error::Overflow)?;
     slot.closed_batch = u32::try_from(next).map_err(|_| Error::Overflow)?;
     (slot.pending, slot.exit_at) = (0, 0);
-    events::account_closed(number, index, slot);
+    events::account_closed(&Place { escrow: escrow.key(), page: number, slot: index }, slot);
     Ok(())
 }
 
