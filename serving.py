@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.collaborators import EscrowInfo
 from api.history import History
+from api.open_files import open_files
 from api.server import Given, Server
 from api.sessions import Sessions
 from api.withdrawals import TemporalWithdrawals
@@ -47,6 +48,7 @@ def _told_to_stop() -> asyncio.Event:
 async def serve_api(settings: Settings) -> None:
     """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
     stopped = _told_to_stop()
+    open_files()
     pool = open_pool(database_url(settings))
     engine = Engine(
         settings.perpdex_data / "journal", SteadyClock(), free_min=settings.disk_floor_mb * 1_000_000

@@ -3,13 +3,15 @@
 import asyncio
 from typing import Final
 
-from picows import WSUpgradeRequest, ws_create_server
+import aiofastnet
+from picows import WSUpgradeRequest
 
-from api.callers import Places
+from api.callers import BACKLOG, Places
 from api.closing import CloseCode
 from api.collaborators import Edge
 from api.errors import ApiError
-from api.socket import FRAME_MAX, Connection
+from api.socket import Connection
+from api.socket_door import SocketDoor, Waiting
 
 PATH: Final = b"/ws"
 AUTH_TIMEOUT: Final = 5.0
@@ -22,10 +24,16 @@ class SocketServer:
     """All connections, their common writes and the heartbeat."""
 
     def __init__(
-        self, edge: Edge, places: Places, auth_timeout: float = AUTH_TIMEOUT, heartbeat: float = HEARTBEAT
+        self,
+        edge: Edge,
+        places: Places,
+        waiting: Waiting,
+        auth_timeout: float = AUTH_TIMEOUT,
+        heartbeat: float = HEARTBEAT,
     ) -> None:
         self.edge = edge
         self.places = places
+        self.waiting = waiting
         self.auth_timeout = auth_timeout
         self.connections: set[Connection] = set()
         self._all_gone = asyncio.Event()
@@ -36,8 +44,8 @@ class SocketServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which the system chooses when 0 is asked for."""
         self._loop = asyncio.get_running_loop()
-        self._listening = await ws_create_server(
-            self._accept, host, port, max_frame_size=FRAME_MAX, backlog=1024, enable_auto_pong=False
+        self._listening = await aiofastnet.create_server(
+            self._loop, lambda: SocketDoor(self.waiting, self._accept), host, port, backlog=BACKLOG
         )
         self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
         return int(self._listening.sockets[0].getsockname()[1])
