@@ -14,8 +14,20 @@ from chain.deposits import FoundDeposit
 from chain.escrow import EscrowClient
 from core.accounts import FIRST_AGENT
 from matcher.commands import BindSlot, ClaimExit, CreditDeposit
+from matcher.rejections import Code
 
 POLL_S: Final = 1.0
+REFUSALS: Final = frozenset(
+    {
+        Code.ACCOUNT_UNKNOWN,
+        Code.SLOT_TAKEN,
+        Code.SUB_ACCOUNT_ONLY_TRADES,
+        Code.BAD_VALUE,
+        Code.KEY_CONFLICT,
+    }
+)
+"""What the engine says of a deposit or claim that cannot be booked, ever. Whatever else stands in the way, such as a token that the
+API does not know, says nothing about the money: the cursor stays where it is until that is mended."""
 
 
 @dataclass
@@ -76,7 +88,7 @@ class DepositActivities:
                 await self._door.command(BindSlot(deposit.account, deposit.page, deposit.slot))
             answer = await self._door.command(CreditDeposit(deposit.account, deposit.amount, key))
         except ApplicationError as error:
-            if not error.non_retryable:
+            if error.type not in REFUSALS:
                 raise
             activity.logger.error("the engine refuses deposit %s: %s", key, error.message)
             return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} {error.type}")
@@ -91,7 +103,7 @@ class DepositActivities:
         try:
             answer = await self._door.command(ClaimExit(claim.account, claim.amount, found.key))
         except ApplicationError as error:
-            if not error.non_retryable:
+            if error.type not in REFUSALS:
                 raise
             activity.logger.error("the engine refuses claim %s: %s", found.key, error.message)
             return replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} {error.type}")
