@@ -10,6 +10,7 @@ from perpdex_sdk.errors import (
     ExitFailed,
     MessageRefused,
     NotProven,
+    NotSent,
     Refused,
     Unreachable,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "FillMoved",
     "MessageRefused",
     "NotProven",
+    "NotSent",
     "OpenRequest",
     "Refused",
     "Unreachable",

@@ -23,6 +23,13 @@ class AnswerUnknown(ExchangeError):
         self.key = key
 
 
+class NotSent(ExchangeError):
+    """A quote or an answer found no connection, or lost it before the exchange said anything: it is not sent later.
+
+    Its price is of before the break. With `cancel_on_disconnect` what reached the exchange was pulled by the break.
+    """
+
+
 class Unreachable(ExchangeError):
     """The exchange or the chain could not be reached, or answered with something that is not its protocol."""
 

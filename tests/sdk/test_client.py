@@ -1,6 +1,7 @@
 """The client against a running exchange: trading, breaks of the connection, restarts, and its own books."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from solders.keypair import Keypair
 
 from matcher import commands as c
-from perpdex_sdk import Agent, AnswerUnknown, MessageRefused, Refused
+from perpdex_sdk import Agent, AnswerUnknown, MessageRefused, NotSent, Refused
 from perpdex_sdk import messages as m
 
 Connect = Callable[..., Awaitable[Agent]]
@@ -147,6 +148,41 @@ async def test_a_request_sent_into_a_break_is_answered_once(exchange: Any, conne
     again = await trader.request("BTC-PERP", "buy", "0.01", "60010.0", key=opened.key)
     assert again.repeated
     assert exchange.engine.state.last_fill == 1
+
+
+async def test_quotes_of_before_a_break_are_not_sent_after_it(exchange: Any, connect: Connect) -> None:
+    maker = await connect("maker")
+    on_its_way = asyncio.create_task(
+        maker.quotes("BTC-PERP", [("59990.0", "50")], [("60010.0", "50")], 60_000)
+    )
+    await asyncio.sleep(0)  # sent
+    maker._link.drop()
+    with pytest.raises(NotSent):
+        await maker.quotes("BTC-PERP", [("59990.0", "50")], [("60010.0", "50")], 60_000)
+    with pytest.raises(NotSent):
+        await on_its_way
+    await maker.cancel_after(0)  # answered: so what was sent before it has been read
+    trader = await connect("trader")
+    assert (await trader.request("BTC-PERP", "buy", "0.01", "60010.0", ttl_ms=250)).outcome == "unfilled"
+
+
+async def test_a_request_does_not_outlive_its_class(new_exchange: Any) -> None:
+    outage_ns = 0
+    exchange = await new_exchange(clock=lambda: time.time_ns() + outage_ns)
+    await exchange.maker()
+    trader = await Agent.connect(exchange.server.http_url, Keypair(), "trader")
+    try:
+        await exchange.engine.ask(c.BindSlot(trader.account, 0, trader.account - 14))
+        await exchange.engine.ask(c.CreditDeposit(trader.account, 1_000_000_000, "deposit"))
+        trader._link.drop()
+        opened = trader.ask("BTC-PERP", "buy", "0.01", "60010.0", ttl_ms=250)
+        outage_ns = 2_000_000_000
+        with pytest.raises(Refused) as refused:
+            await trader.answer_to(opened)
+        assert refused.value.code == "expired_command"
+        assert (await trader.request("BTC-PERP", "buy", "0.01", "60010.0", ttl_ms=250)).outcome == "filled"
+    finally:
+        await trader.close()
 
 
 async def test_subscriptions_hold_over_breaks(exchange: Any, connect: Connect) -> None:

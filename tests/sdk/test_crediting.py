@@ -1,7 +1,6 @@
 """What becomes of a finalized deposit that the exchange cannot be told of, or refuses: real chain, real exchange, real door."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -30,7 +29,7 @@ class Paid(NamedTuple):
 
 
 @pytest.fixture
-async def paid(escrow: Any) -> AsyncIterator[Paid]:
+async def paid(escrow: Any) -> Paid:
     client, operator, url = escrow
     owner, rpc = Keypair(), Rpc(url)
 
@@ -45,7 +44,7 @@ async def paid(escrow: Any) -> AsyncIterator[Paid]:
     while not (await client.view.deposits_since(None)).deposits:
         await asyncio.sleep(POLL_S)
     assert await client.view.vault_amount(FINALIZED) == 5 * MICRO
-    yield Paid(client, owner)
+    return Paid(client, owner)
 
 
 async def watched(url: str, token: str, paid: Paid, cursor: DepositCursor) -> DepositCursor:
