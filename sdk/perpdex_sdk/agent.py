@@ -483,6 +483,9 @@ class Agent:
             self._link.drop()
             return False
 
+    def _heard_unknown(self, event: m.Unknown) -> None:
+        log.warning("%s: event %d is %r, which this version does not know", self.name, event.n, event.ev)
+
     def _heard_fill(self, message: m.Fill) -> None:
         self._tell_moved(self._statuses.heard_fill(message))
 
@@ -551,6 +554,7 @@ class Agent:
 REACTIONS: dict[type[m.Message], Callable[[Agent, Any], None]] = {
     m.Ready: Agent._heard_ready,
     m.Heartbeat: Agent._heard_heartbeat,
+    m.Unknown: Agent._heard_unknown,
     m.Fill: Agent._heard_fill,
     m.Batch: Agent._heard_batch,
     m.Ack: Agent._heard_ack,

@@ -1,6 +1,7 @@
 """The client against a running exchange: trading, breaks of the connection, restarts, and its own books."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
@@ -211,6 +212,30 @@ async def test_no_answer_is_unknown_and_the_key_tells(
     closed = await trader.request("BTC-PERP", "buy", "0.01", "60010.0", key=unknown.value.key)
     assert closed.outcome == "filled"
     assert exchange.engine.state.last_fill == 1
+
+
+async def test_an_event_of_a_newer_exchange_is_counted_and_passed_over(
+    exchange: Any, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    trader = await connect("trader")
+    head, heard = trader.head, []
+    trader.on(m.Deposit, heard.append)
+    rebate = {"ev": "rebate", "n": head + 1, "seq": 99, "at": 1, "amount": "1"}
+    deposit = {
+        "ev": "deposit",
+        "n": head + 2,
+        "seq": 100,
+        "at": 1,
+        "amount": "5",
+        "balance": "1005",
+        "key": "k",
+    }
+    for message in (rebate, deposit, {"ev": "weather", "n": "cold"}):
+        trader._receive(json.dumps(message).encode())
+    assert trader.head == head + 2
+    assert [event.amount for event in heard] == ["5"]
+    assert trader._link.breaks == 0
+    assert "rebate" in caplog.text
 
 
 async def test_the_heartbeat_finds_wrong_books(exchange: Any, connect: Connect) -> None:
