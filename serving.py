@@ -104,6 +104,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
         prices=feed,
         host=settings.api_host,
         public_host=settings.announced_host,
+        public_websocket_url=settings.public_websocket_url,
         http_port=settings.api_port,
         websocket_port=settings.websocket_port,
         clock=engine.clock,

@@ -44,7 +44,8 @@ STOP_TIMEOUT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the wiring gives the server. `public_host` is the name, as in a URL, under which agents reach the WebSocket.
+    """What the wiring gives the server. `public_host` is the name, as in a URL, under which agents reach the WebSocket, unless
+    `public_websocket_url` says all of its address.
 
     `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
     """
@@ -59,6 +60,7 @@ class Given:
     clock: Callable[[], int] = time.time_ns
     host: str = "127.0.0.1"
     public_host: str = "127.0.0.1"
+    public_websocket_url: str = ""
     http_port: int = 0
     websocket_port: int = 0
     trusted_proxies: str = ""
@@ -96,7 +98,8 @@ class Server:
 
     @property
     def websocket_url(self) -> str:
-        return f"ws://{self._given.public_host}:{self.websocket_port}/ws"
+        given = self._given
+        return given.public_websocket_url or f"ws://{given.public_host}:{self.websocket_port}/ws"
 
     async def _open(self) -> None:
         given = self._given

@@ -15,7 +15,7 @@ from perpdex_sdk import exit_kit, verify
 from perpdex_sdk import messages as m
 from perpdex_sdk.books import Books
 from perpdex_sdk.clock import ExchangeClock
-from perpdex_sdk.errors import AnswerUnknown, Closed, ExchangeError, NotSent, Refused
+from perpdex_sdk.errors import AnswerUnknown, Closed, ExchangeError, Insecure, NotSent, Refused
 from perpdex_sdk.exit_kit import ExitKit
 from perpdex_sdk.funds import own_place, send_deposit, signed_withdrawal
 from perpdex_sdk.link import Link
@@ -46,13 +46,21 @@ class Agent:
     `balance` and `position()` are kept from the private stream and checked against the exchange's hash at each heartbeat.
     """
 
-    def __init__(self, rest: Rest, keypair: Keypair, name: str, cancel_on_disconnect: bool) -> None:
+    def __init__(
+        self,
+        rest: Rest,
+        keypair: Keypair,
+        name: str,
+        cancel_on_disconnect: bool,
+        websocket: str | None = None,
+    ) -> None:
         self.rest = rest
         self.keypair = keypair
         self.name = name
         self.markets: dict[str, Market] = {}
         self.mismatches = 0
         self._cancel_on_disconnect = cancel_on_disconnect
+        self._websocket = websocket
         self._session: Session | None = None
         self._books: Books | None = None
         self._link = Link(self._address, self._authenticate, self._receive)
@@ -82,15 +90,18 @@ class Agent:
         cancel_on_disconnect: bool = True,
         subaccount: int | None = None,
         loss_limit: int | None = None,
+        websocket: str | None = None,
     ) -> "Agent":
         """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
 
         With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`. With
-        `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well.
+        `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well. `websocket` is where to open
+        the WebSocket when that is not what the exchange announces. Raises `Insecure` when `url` has TLS and the WebSocket has not.
         """
-        agent = cls(Rest(url, subaccount=subaccount), keypair, name, cancel_on_disconnect)
+        agent = cls(Rest(url, subaccount=subaccount), keypair, name, cancel_on_disconnect, websocket)
         try:
             agent._session = await agent.rest.sign_in(keypair, name)
+            agent._opened_at()
             agent.markets = {market.symbol: market for market in await agent.rest.markets()}
             agent._books = Books(agent.markets, await agent.rest.account())
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
@@ -284,6 +295,7 @@ class Agent:
             self.name,
             cancel_on_disconnect=self._cancel_on_disconnect,
             subaccount=opened.account,
+            websocket=self._websocket,
         )
 
     async def transfer(
@@ -397,7 +409,14 @@ class Agent:
     async def _address(self, close_code: int) -> str:
         if close_code in SESSION_GONE:
             self._session = await self.rest.sign_in(self.keypair, self.name)
-        return self._signed_in().websocket
+        return self._opened_at()
+
+    def _opened_at(self) -> str:
+        """Where to open the WebSocket, over which the session's token goes first."""
+        address = self._websocket or self._signed_in().websocket
+        if self.rest.url.startswith("https:") and not address.startswith("wss:"):
+            raise Insecure(f"{self.rest.url} has TLS, and {address} would get the session's token without")
+        return address
 
     def _authenticate(self) -> None:
         fields = {

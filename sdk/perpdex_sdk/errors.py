@@ -46,6 +46,10 @@ class ExitFailed(ExchangeError):
     """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved."""
 
 
+class Insecure(ExchangeError):
+    """The exchange was reached with TLS, and its WebSocket would be without: the session's token was not sent there."""
+
+
 class NotProven(ExchangeError):
     """A proof that proves nothing, or a root that the chain does not hold (yet)."""
 

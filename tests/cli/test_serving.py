@@ -150,6 +150,10 @@ WRONG = {
     "no url": ({"DATABASE_URL": "nonsense"}, "PostgreSQL cannot be used"),
     "no number": ({"API_PORT": "many"}, "API_PORT: Input should be a valid integer"),
     "no name": ({"API_HOST": "0.0.0.0"}, "PUBLIC_HOST must say"),
+    "no websocket": (
+        {"PUBLIC_WEBSOCKET_URL": "https://exchange.example"},
+        "PUBLIC_WEBSOCKET_URL: String should",
+    ),
     "no recording": ({"PRICE_RECORDING": "/nowhere"}, "/nowhere"),
     "no hand-overs": ({"PYTH_HAND_OVERS": "/nowhere", "PYTH_URL": "http://127.0.0.1:1"}, "/nowhere"),
     "open key": ({"OPERATOR_KEY": f"file:{__file__}"}, "chmod 600"),

@@ -11,8 +11,9 @@ import pytest
 from solders.keypair import Keypair
 
 from matcher import commands as c
-from perpdex_sdk import Agent, AnswerUnknown, MessageRefused, NotSent, Refused
+from perpdex_sdk import Agent, AnswerUnknown, Insecure, MessageRefused, NotSent, Refused
 from perpdex_sdk import messages as m
+from perpdex_sdk.rest import Rest, Session
 
 Connect = Callable[..., Awaitable[Agent]]
 
@@ -212,6 +213,33 @@ async def test_no_answer_is_unknown_and_the_key_tells(
     closed = await trader.request("BTC-PERP", "buy", "0.01", "60010.0", key=unknown.value.key)
     assert closed.outcome == "filled"
     assert exchange.engine.state.last_fill == 1
+
+
+async def test_behind_a_proxy_agents_connect_where_they_are_told_to(new_exchange: Any) -> None:
+    """The announced address leads nowhere here, as it does for an agent beside the proxy, which names the door itself."""
+    announced = "wss://exchange.example/ws"
+    exchange = await new_exchange(public_websocket_url=announced)
+    status = (await exchange.http.get("/api/v1/status")).json()
+    assert status["websocket"] == announced
+    door = f"ws://127.0.0.1:{exchange.server.websocket_port}/ws"
+    trader = await Agent.connect(exchange.server.http_url, Keypair(), "beside the proxy", websocket=door)
+    try:
+        assert trader._signed_in().websocket == announced
+        await trader.cancel_after(0)
+    finally:
+        await trader.close()
+
+
+async def test_a_token_that_came_with_tls_goes_nowhere_without() -> None:
+    agent = Agent(Rest("https://exchange.example"), Keypair(), "far away", True)
+    for announced, address in (("ws", None), ("wss", "ws://exchange.example:8081/ws")):
+        agent._session = Session(16, "token", 1, f"{announced}://exchange.example/ws")
+        agent._websocket = address
+        with pytest.raises(Insecure):
+            await agent._address(0)
+    agent._websocket = None
+    assert await agent._address(0) == "wss://exchange.example/ws"
+    await agent.close()
 
 
 async def test_an_event_of_a_newer_exchange_is_counted_and_passed_over(
