@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
+from chain.cluster import WrongCluster
 from chain.keys import KeyFileRefused
 from chain.signers.interface import SigningFailed
 from ledger.projector import JournalDiffers
@@ -53,6 +54,8 @@ def sentence(error: Exception) -> str | None:
             return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())
         case SigningFailed():
             return f"{_first(error)} ({error.code}). Look at OPERATOR_KEY."
+        case WrongCluster():
+            return f"SOLANA_RPC_URL leads elsewhere: {_first(error)}."
         case JournalCorrupt() | NotReachable() | KeyFileRefused() | RecordingFailed() | Refused() | OSError():
             return _first(error)
     return None

@@ -30,7 +30,16 @@ from matcher.rejections import Rejection
 from matcher.tail import Tail
 from oracles.feed import PriceFeed
 from settings import Settings
-from wiring import database_url, escrow_client, operators, price_feed, rpc_url, secret, temporal_client
+from wiring import (
+    database_url,
+    escrow_client,
+    must_be_our_cluster,
+    operators,
+    price_feed,
+    rpc_url,
+    secret,
+    temporal_client,
+)
 
 PROJECT_EVERY_S: Final = 0.05
 PROJECT_AGAIN_S: Final = 1.0
@@ -49,6 +58,8 @@ async def serve_api(settings: Settings) -> None:
     """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
     stopped = _told_to_stop()
     open_files()
+    # Trading needs no chain: a node that is silent now is no reason to stay away.
+    await must_be_our_cluster(settings, patient=False)
     pool = open_pool(database_url(settings))
     engine = Engine(
         settings.perpdex_data / "journal", SteadyClock(), free_min=settings.disk_floor_mb * 1_000_000

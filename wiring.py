@@ -1,5 +1,6 @@
 """Builds the real adapters from settings; with `serving` and `worker` the only place that meets every floor."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import structlog
 from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
 from temporalio.client import Client
@@ -27,9 +29,11 @@ from activities.slots import SlotActivities
 from activities.sweep import SweepActivities
 from activities.withdrawals import WithdrawalActivities
 from api.sessions import SECRET_BYTES_MIN
+from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
 from chain.keys import KeyFileRefused, KeypairSigner, create_secret, forbid_core_dumps
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
+from chain.rpc import ChainUnavailable
 from chain.signers.interface import Signer
 from chain.signers.opening import open_signer
 from core.market import DEFAULT_MARKETS, MarketStatus
@@ -54,6 +58,8 @@ from oracles.vaa import SignerSet
 from settings import Settings
 from workflows.encryption import data_converter
 
+_log = structlog.get_logger("wiring")
+ASK_AGAIN_S: Final = 1.0
 NETWORK: Final = "operator"
 """Whose token the network's own processes use."""
 
@@ -162,6 +168,23 @@ async def escrow_client(settings: Settings) -> EscrowClient:
     program = Pubkey.from_string(settings.escrow_program) if settings.escrow_program else PROGRAM_ID
     mint = Pubkey.from_string(settings.escrow_mint) if settings.escrow_mint else USDC_MINT
     return EscrowClient(AsyncClient(rpc_url(settings), timeout=10), program, admin, mint)
+
+
+async def must_be_our_cluster(settings: Settings, *, patient: bool) -> None:
+    """See that the node belongs to the cluster that SOLANA_CLUSTER names, before anything is signed for it or shown to agents.
+
+    A node that does not answer is no wrong one: the `patient` ask until it does, others go on. Raises `WrongCluster`.
+    """
+    async with AsyncClient(rpc_url(settings), timeout=10) as client:
+        while True:
+            try:
+                await ClusterView(client).must_be(settings.solana_cluster)
+                return
+            except ChainUnavailable as error:
+                _log.warning("the node does not say which cluster it belongs to", why=str(error))
+            if not patient:
+                return
+            await asyncio.sleep(ASK_AGAIN_S)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 
 from endings import told
 from settings import Settings
-from wiring import Steps, metrics_runtime, temporal_client, worker_steps
+from wiring import Steps, metrics_runtime, must_be_our_cluster, temporal_client, worker_steps
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.exits import ExitsWorkflow
@@ -98,10 +98,11 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
 
 async def main() -> None:
     settings = Settings()
+    client = await temporal_client(settings, metrics_runtime(settings))
+    await must_be_our_cluster(settings, patient=True)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    client = await temporal_client(settings, metrics_runtime(settings))
     await ensure_search_attributes(client)
     async with worker_steps(settings, client) as steps, working(client, settings.task_queue, steps):
         await ensure_entities(client, settings.task_queue)

@@ -96,7 +96,8 @@ class BookedExit(msgspec.Struct, frozen=True):
 class BooksView(msgspec.Struct, frozen=True):
     """Every account with a slot at journal sequence `seq`; `batch` is the last cut (0: none), `status` how far it was.
 
-    `exits` are the requests to leave that stand, `claimed` is what owners took alone, in micro-USDC.
+    `exits` are the requests to leave that stand, `claimed` is what owners took alone, in micro-USDC. Of the accounts `done_with`,
+    once they are closed on chain, the slot may be given to another.
     """
 
     seq: int
@@ -106,6 +107,7 @@ class BooksView(msgspec.Struct, frozen=True):
     reserved: list[BookedWithdrawal]
     claimed: int
     exits: list[BookedExit]
+    done_with: list[int]
     accounts: list[BookedAccount]
 
 

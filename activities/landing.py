@@ -2,7 +2,8 @@
 
 The order for every reference ("batch/3/page/0"): send what is stored and not decided yet; when all that was stored is decided, ask
 the chain whether the step is done; only when it is not, sign and store anew. Whatever dies in between, the next run finds either
-nothing stored (nothing was sent) or stored bytes (which land at most once), and the program refuses a step that it has taken.
+nothing stored (nothing was sent) or stored bytes (which land at most once), and the program refuses a step that it has taken. Two that
+run at once agree on the bytes: only the first that stores the next try of a reference may send it.
 """
 
 import asyncio
@@ -60,7 +61,9 @@ class Lander:
                 if tried and await done():
                     await self.find_landed(tried)
                     return
-                pending = await self.keep(reference, await by_code(build(self.fee(tried))))
+                signed = await by_code(build(self.fee(tried)))
+                pending = await self.keep(reference, signed, tried)
+                sent_before = pending.signature != signed.signature
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     fate = await self.decide(pending, commitment, done, sent_before=sent_before)
@@ -99,11 +102,13 @@ class Lander:
                 await self._ledger.close_submission(pending.signature, EXPIRED)
         return fate
 
-    async def keep(self, reference: str, signed: SignedTransaction) -> Submission:
-        """Store signed bytes; they may be sent once this returns."""
+    async def keep(self, reference: str, signed: SignedTransaction, tried: list[Submission]) -> Submission:
+        """Store signed bytes; what this returns may be sent: another worker's, when it has signed since `tried` was read.
+
+        So of one reference no two transactions are alive at a time, and a step that could be done in two places is done in one.
+        """
         height = signed.last_valid_block_height
-        await self._ledger.add_submission(signed.signature, reference, signed.raw, height)
-        return Submission(signed.signature, reference, signed.raw, height, SIGNED, lamports=0)
+        return await self._ledger.add_submission(signed.signature, reference, signed.raw, height, len(tried))
 
     async def find_landed(self, tried: list[Submission]) -> str:
         """Signature of the one that did the step: the program's state outranks a node that called landed bytes expired.

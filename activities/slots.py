@@ -2,7 +2,7 @@
 
 import asyncio
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from solders.pubkey import Pubkey
 from temporalio import activity
@@ -13,6 +13,7 @@ from activities.landing import Lander
 from chain.deltas import SLOTS_PER_PAGE
 from chain.escrow import EscrowClient
 from chain.layout import Page
+from chain.rpc import CONFIRMED, FINALIZED
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction
 from matcher.commands import BindSlot
@@ -22,8 +23,17 @@ AT_ONCE: Final = 16
 """Transactions on their way at one time."""
 
 
+class Room(NamedTuple):
+    """Where an account has room: in a slot that was given up, or, without one, in the page's next."""
+
+    page: int
+    slot: int | None = None
+
+
 class SlotActivities:
-    """There is one watcher. It asks the chain before it signs, so that an account never gets two slots."""
+    """Whoever watches asks the chain before it signs, and of all that watch at a time only one signs for an account, whatever pages
+    they have in mind (`Lander.keep`): the program keeps an account from two slots of a page only.
+    """
 
     def __init__(self, door: EngineDoor, escrow: EscrowClient, lander: Lander, operator: Signer) -> None:
         self._door = door
@@ -44,38 +54,59 @@ class SlotActivities:
                 return bound
 
     async def _place(self, unbound: list[Unbound]) -> int:
-        pages = await self._escrow.view.pages()
+        pages = (await self._escrow.view.snapshot(CONFIRMED)).pages
         there = _accounts(pages)
         missing = [one for one in unbound if one.account not in there]
         window = asyncio.Semaphore(AT_ONCE)
 
-        async def open_one(one: Unbound, page: int) -> None:
+        async def open_one(one: Unbound, room: Room) -> None:
             async with window:
-                await self._open(one, page)
+                await self._open(one, room)
 
-        await asyncio.gather(
-            *(
-                open_one(one, page)
-                for one, page in zip(missing, await self._free(pages, len(missing)), strict=True)
-            )
-        )
+        rooms = await self._free(pages, len(missing)) if missing else []
+        opened = await asyncio.gather(*map(open_one, missing, rooms), return_exceptions=True)
         if missing:
-            there = _accounts(await self._escrow.view.pages())
+            there = _accounts((await self._escrow.view.snapshot(CONFIRMED)).pages)
         # Confirmed, not final: money comes only with a finalized deposit, which is final later than the slot it goes to.
         for one in unbound:
             if one.account in there:
                 await self._door.command(BindSlot(one.account, *there[one.account]))
+        # One that could not be opened must not keep the others from their slots.
+        for failure in opened:
+            if failure is not None:
+                raise failure
         return sum(one.account in there for one in unbound)
 
-    async def _free(self, pages: tuple[Page, ...], wanted: int) -> list[int]:
-        """A page with a free slot for each of `wanted` accounts; adds pages when all are full."""
-        free = [page.index for page in pages for _ in range(SLOTS_PER_PAGE - len(page.slots))]
+    async def _free(self, pages: tuple[Page, ...], wanted: int) -> list[Room]:
+        """Room for each of `wanted` accounts: slots of closed accounts first; adds pages when there is too little."""
+        free = (
+            await self._given_up() if any(slot.closed_batch for page in pages for slot in page.slots) else []
+        )
+        free += [Room(page.index) for page in pages for _ in range(SLOTS_PER_PAGE - len(page.slots))]
         count = len(pages)
         while len(free) < wanted:
             await self._add_page(count)
-            free += [count] * SLOTS_PER_PAGE
+            free += [Room(count)] * SLOTS_PER_PAGE
             count += 1
         return free[:wanted]
+
+    async def _given_up(self) -> list[Room]:
+        """Slots that may be another's: finally closed and empty, no batch under way that was cut before, and the engine has done with
+        whoever had them. It is asked once it has booked all that owners took, since who claims may owe afterwards.
+        """
+        snapshot = await self._escrow.view.snapshot(FINALIZED)
+        books = await self._door.books()
+        if books.claimed != snapshot.state.exits:
+            return []
+        done_with = set(books.done_with)
+        return [
+            Room(page.index, slot.index)
+            for page in snapshot.pages
+            for slot in page.slots
+            if 0 < slot.closed_batch <= snapshot.state.sealed_batch
+            and not slot.balance
+            and slot.account in done_with
+        ]
 
     async def _add_page(self, index: int) -> None:
         async def build(fee: int) -> SignedTransaction:
@@ -86,10 +117,16 @@ class SlotActivities:
 
         await self._lander.land(f"page/{index}", build, done)
 
-    async def _open(self, one: Unbound, page: int) -> None:
+    async def _open(self, one: Unbound, room: Room) -> None:
         async def build(fee: int) -> SignedTransaction:
             owner = Pubkey.from_string(one.owner)
-            return await self._escrow.build_open_account(self._operator, page, owner, one.account, price=fee)
+            if room.slot is None:
+                return await self._escrow.build_open_account(
+                    self._operator, room.page, owner, one.account, price=fee
+                )
+            return await self._escrow.build_reuse_slot(
+                self._operator, room.page, owner, one.account, room.slot, price=fee
+            )
 
         async def done() -> bool:
             return await self._escrow.view.slot_of(one.account) is not None

@@ -209,7 +209,8 @@ class WithdrawalActivities:
                 signed = await self._signed(payment, message, signature)
                 if any(one.signature == signed.signature for one in tried):
                     return PaymentOutcome(PaymentStatus.EXPIRED)
-                pending = await self._lander.keep(_reference(payment), signed)
+                pending = await self._lander.keep(_reference(payment), signed, tried)
+                sent_before = pending.signature != signed.signature
 
             async def done() -> bool:
                 return await self._may_be_paid(payment)
@@ -271,16 +272,28 @@ class WithdrawalActivities:
         return Closed(Ending.RELEASED if unpaid else Ending.UNDECIDED)
 
     async def _last_withdrawal_after(self, account: int, height: int) -> int:
-        """Number of the account's last paid withdrawal, finalized, as of a slot past the block `height` (0: any)."""
+        """Number of the account's last paid withdrawal, finalized, as of a slot past the block `height` (0: any).
+
+        The chain is asked twice, a while apart, and must say the same: one round of untrue answers, or of a node that lags behind
+        the others, gives nothing back that may still be paid.
+        """
+        told: int | None = None
         while True:
-            past = await slot_past(self._escrow.client, height) if height else 0
-            if past or not height:
-                place = await self._escrow.view.slot_of(account, FINALIZED)
-                if place is None:
-                    raise ApplicationError("the node does not show the account's slot", type="node_behind")
-                if place.seen >= past:
-                    return place.slot.last_withdrawal
+            last = await self._last_withdrawal_past(account, height)
+            if last is not None and (last == told or not height):
+                return last
+            told = last
             await asyncio.sleep(EXPIRY_POLL_S)
+
+    async def _last_withdrawal_past(self, account: int, height: int) -> int | None:
+        """What one view of the chain says, None while it is not past `height`."""
+        past = await slot_past(self._escrow.client, height) if height else 0
+        if height and not past:
+            return None
+        place = await self._escrow.view.slot_of(account, FINALIZED)
+        if place is None:
+            raise ApplicationError("the node does not show the account's slot", type="node_behind")
+        return place.slot.last_withdrawal if place.seen >= past else None
 
     async def _is_paid(self, payment: Payment) -> bool:
         """Whether the slot's last withdrawal, in the final state, is this one: nothing else sets it to this number."""

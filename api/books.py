@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from core.batches import BatchStatus
+from matcher.leaving import done_with
 from matcher.state import Exchange
 
 SLICE: Final = 1_000
@@ -44,6 +45,7 @@ class _Head(msgspec.Struct):
     reserved: list[_Reserved]
     claimed: int
     exits: list[_Exit]
+    done_with: list[int]
 
 
 async def encoded(state: Exchange) -> bytes:
@@ -78,6 +80,7 @@ async def encoded(state: Exchange) -> bytes:
             ],
             claimed=state.claimed,
             exits=[_Exit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
+            done_with=[one.id for one in state.accounts.values() if one.page >= 0 and done_with(state, one)],
         )
     )
     slices = []

@@ -234,7 +234,7 @@ class BooksAnswer(Answer):
 
     Each account is [account, owner, page, slot, balance, settled, delta, unapplied]: `settled` is what the chain holds for it once
     that cut has landed, `delta` what the cut moves, `unapplied` what batches did not do for it, in all. `exits` are the requests to
-    leave that stand; `claimed` is what owners took alone.
+    leave that stand; `claimed` is what owners took alone. Of the accounts `done_with`, once closed, the slot may be given to another.
     """
 
     seq: int
@@ -244,6 +244,7 @@ class BooksAnswer(Answer):
     reserved: list[ReservedAnswer]
     claimed: int
     exits: list[ExitAnswer]
+    done_with: list[int]
     accounts: list[tuple[int, str, int, int, int, int, int, int]]
 
 

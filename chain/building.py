@@ -19,6 +19,7 @@ UNITS: Final = {
     "create_page": 80_000,
     "close_page": 30_000,
     "open_account": 30_000,
+    "reuse_slot": 30_000,
     "close_account": 20_000,
     "deposit": 30_000,
     "withdraw": 40_000,

@@ -43,6 +43,10 @@ CLUSTERS: Final = (
 )
 
 
+class WrongCluster(Exception):
+    """The node belongs to another cluster than SOLANA_CLUSTER names. The text is a sentence that says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A program on chain. `code_hash` is that of `code_hash`; `authority` may replace the code, None when nobody may any more."""
@@ -74,6 +78,22 @@ class ClusterView:
         """None for a chain that is none of the public ones."""
         genesis = await self.genesis()
         return next((one for one in CLUSTERS if one.genesis == genesis), None)
+
+    async def must_be(self, wanted: str) -> str:
+        """A phrase that says where the node belongs, which is the cluster `wanted`, or with none a chain that is not public.
+
+        Raises `WrongCluster`.
+        """
+        cluster = await self.cluster()
+        name = cluster.name if cluster is not None else ""
+        told = name or f"a chain of its own, genesis {await self.genesis()}"
+        if name == wanted:
+            return told
+        if wanted:
+            raise WrongCluster(
+                f"the node belongs to {told}, SOLANA_CLUSTER is {wanted}: correct SOLANA_RPC_URL"
+            )
+        raise WrongCluster(f"the node belongs to {told}: set SOLANA_CLUSTER={name} on every machine")
 
     async def lamports(self, key: Pubkey) -> int:
         return int((await ask(self._client.get_balance(key, FINALIZED))).value)

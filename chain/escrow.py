@@ -86,9 +86,16 @@ class EscrowClient:
     async def build_open_account(
         self, operator: Signer, page: int, owner: Pubkey, account: int, *, price: int = 0
     ) -> SignedTransaction:
-        """Give the engine's `account` the next free slot of `page`."""
+        """Give the engine's `account` the next slot of `page`, which nobody had before."""
         accounts = self._building.on_page(page, "operator", operator)
         return await self._building.signed("open_account", accounts, (owner, account), operator, price)
+
+    async def build_reuse_slot(
+        self, operator: Signer, page: int, owner: Pubkey, account: int, slot: int, *, price: int = 0
+    ) -> SignedTransaction:
+        """Give the engine's `account` the slot of a closed account, which the engine must have done with."""
+        accounts = self._building.on_page(page, "operator", operator)
+        return await self._building.signed("reuse_slot", accounts, (owner, account, slot), operator, price)
 
     async def build_deposit(
         self,

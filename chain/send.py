@@ -98,7 +98,8 @@ async def send_until(
         try:
             # Height first, status after: what is missing from a view newer than that height cannot appear later.
             again = loop.time() >= due
-            past = await slot_past(client, transaction.last_valid_block_height) if again and handed_on else 0
+            last = transaction.last_valid_block_height
+            past = await slot_past(client, last, poll_s) if again and handed_on else 0
             status = await _status(client, signature, newer_than=past)
             if status is not None:
                 if LEVELS[_commitment_of(status)] >= LEVELS[commitment]:
@@ -148,10 +149,17 @@ async def _landed(client: AsyncClient, signature: str, status: Any) -> Landed | 
     return Failed(signature, status.slot, _code(status.err), logs)
 
 
-async def slot_past(client: AsyncClient, block_height: int) -> int:
-    """The finalized slot when it is past `block_height`, else 0: bytes valid until then land in no later slot."""
+async def slot_past(client: AsyncClient, block_height: int, poll_s: float = POLL_S) -> int:
+    """The finalized slot when it is past `block_height`, else 0: bytes valid until then land in no later slot.
+
+    Two different calls, one after the other, must both say so: taking live bytes for dead is what one untrue answer must not do.
+    """
     info = (await ask(client.get_epoch_info(FINALIZED))).value
-    return int(info.absolute_slot) if info.block_height > block_height else 0
+    if info.block_height <= block_height:
+        return 0
+    await asyncio.sleep(poll_s)
+    height = (await ask(client.get_block_height(FINALIZED))).value
+    return int(info.absolute_slot) if height > block_height else 0
 
 
 class _Submission(Enum):

@@ -8,7 +8,7 @@ from typing import Final
 
 from solders.pubkey import Pubkey
 
-from chain.cluster import Cluster, ClusterView, code_hash
+from chain.cluster import Cluster, ClusterView, WrongCluster, code_hash
 from chain.escrow import EscrowClient
 from chain.layout import EscrowState
 from chain.limits import MICRO
@@ -46,9 +46,8 @@ class Checks:
 
     async def ground(self) -> list[Finding]:
         """What must be right before there is an escrow: cluster, program, mint."""
-        genesis = await self._view.genesis()
         cluster = await self._view.cluster()
-        found = [self._cluster(cluster, genesis)]
+        found = [await self._cluster()]
         if cluster is not None:
             found += self._settings_for(cluster)
         found += [one async for one in self._program()]
@@ -79,15 +78,11 @@ class Checks:
             return _wrong(f"{who} {key} has {has / SOL:.9f} SOL and needs {needed / SOL:.9f}: send it some")
         return _ok(f"{who} {key} has {has / SOL:.9f} SOL")
 
-    def _cluster(self, cluster: Cluster | None, genesis: str) -> Finding:
-        wanted = self._settings.solana_cluster
-        name = cluster.name if cluster is not None else ""
-        told = name or f"a chain of its own, genesis {genesis}"
-        if name == wanted:
-            return _ok(f"the node belongs to {told}")
-        if wanted:
-            return _wrong(f"the node belongs to {told}, SOLANA_CLUSTER is {wanted}: correct SOLANA_RPC_URL")
-        return _wrong(f"the node belongs to {told}: set SOLANA_CLUSTER={name} on every machine")
+    async def _cluster(self) -> Finding:
+        try:
+            return _ok(f"the node belongs to {await self._view.must_be(self._settings.solana_cluster)}")
+        except WrongCluster as wrong:
+            return _wrong(str(wrong))
 
     def _settings_for(self, cluster: Cluster) -> list[Finding]:
         """Defaults are the local chain's, whose keys everybody has."""

@@ -19,7 +19,12 @@ MERGES: Final = {
         " from agents where account = %(parent)s"
     ),
     "tiers": "update agents set tier = %(tier)s where %(account)s in (account, parent)",
-    "slots": "update agents set page = %s, slot = %s where account = %s",
+    # Who had the slot before has none any more.
+    "slots": (
+        "update agents set page = case when account = %(account)s then %(page)s else -2 end,"
+        " slot = case when account = %(account)s then %(slot)s else -1 end"
+        " where account = %(account)s or (page = %(page)s and slot = %(slot)s)"
+    ),
     "withdrawals": (
         "insert into withdrawals (withdrawal, seq, at, account, amount, key, status, finished_at, signature)"
         " values (%s, %s, %s, %s, %s, %s, 'reserved', 0, '')"

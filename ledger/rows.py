@@ -148,7 +148,7 @@ class Rows:
             case e.TierSet(account=account, tier=tier):
                 merged["tiers"].append({"tier": tier, "account": account})
             case e.SlotBound(account=account, page=page, slot=slot):
-                merged["slots"].append((page, slot, account))
+                merged["slots"].append({"page": page, "slot": slot, "account": account})
 
     def _add_end(self, seq: int, event: MarketSettled) -> None:
         self._copied[market_ends].append(end_of_market(seq, event))

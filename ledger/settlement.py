@@ -150,9 +150,12 @@ class Settlement:
             )
 
     async def add_submission(
-        self, signature: str, reference: str, raw: bytes, last_valid_block_height: int
-    ) -> None:
-        """Keep signed bytes; must return before they are sent."""
+        self, signature: str, reference: str, raw: bytes, last_valid_block_height: int, tried: int
+    ) -> Submission:
+        """Keep signed bytes, made when `tried` others of their reference were known; must return before they are sent.
+
+        Returns what is kept in their place: something else when another worker was first. Only what this returns may be sent.
+        """
         async with self._engine.begin() as connection:
             await connection.execute(
                 insert(submissions)
@@ -160,6 +163,7 @@ class Settlement:
                     signature=signature,
                     reference=reference,
                     batch=_batch_of(reference),
+                    attempt=tried + 1,
                     raw=raw,
                     last_valid_block_height=last_valid_block_height,
                     status=SIGNED,
@@ -167,6 +171,11 @@ class Settlement:
                 )
                 .on_conflict_do_nothing()
             )
+        mine = (submissions.c.signature == signature) | (submissions.c.attempt == tried + 1)
+        (kept,) = await self._submissions(
+            select(submissions).where(submissions.c.reference == reference, mine)
+        )
+        return kept
 
     async def submissions(self, reference: str) -> list[Submission]:
         """Everything signed for `reference`, oldest first."""

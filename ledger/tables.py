@@ -66,11 +66,12 @@ agents = Table(
     _text("owner", "base58 Solana key"),
     _text("name"),
     _number("tier", "0 standard, 1 premium"),
-    _number("page", "escrow page, -1 before one is bound"),
-    _number("slot", "slot in it, -1 before one is bound"),
+    _number("page", "escrow page, -1 before one is bound, -2 once it was closed and is another's"),
+    _number("slot", "slot in it, below 0 without one"),
     _number("parent", "account whose isolated sub-account it is, and whose slot holds what it has; else 0"),
     _number("market", "the only market that a sub-account trades; else 0"),
     Index("ix_agents_owner", "owner"),
+    Index("ix_agents_place", "page", "slot"),
 )
 streams = Table(
     "streams",
@@ -286,6 +287,7 @@ submissions = Table(
     _text("reference", "what it is for: batch/3/open, batch/3/page/0, batch/3/seal, ..."),
     Column("batch", BigInteger, comment="batch of a reference that begins with batch/, else null"),
     Column("raw", LargeBinary, nullable=False, comment="the signed bytes, kept before they are first sent"),
+    Column("attempt", Integer, nullable=False, comment="1 for the first of its reference"),
     _number("last_valid_block_height"),
     _text("status", "signed, landed, failed or expired"),
     _number("lamports", "fee paid"),
@@ -294,6 +296,7 @@ submissions = Table(
     CheckConstraint("status in ('signed', 'landed', 'failed', 'expired')", name="status"),
     CheckConstraint("lamports >= 0", name="lamports"),
     Index("ix_submissions_reference", "reference", "number"),
+    Index("ix_submissions_attempt", "reference", "attempt", unique=True),
     Index("ix_submissions_batch", "batch", "number"),
 )
 reconciliations = Table(

@@ -20,7 +20,7 @@ from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
 from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
 from matcher.owed import kept_of_hours
-from matcher.state import Account, Cut, Exchange
+from matcher.state import GONE, Account, Cut, Exchange
 
 
 def apply(state: Exchange, event: e.Event) -> None:
@@ -88,6 +88,9 @@ def _tier_set(state: Exchange, event: e.TierSet) -> None:
 
 def _slot_bound(state: Exchange, event: e.SlotBound) -> None:
     account = state.accounts[event.account]
+    before = state.slots.get((event.page, event.slot))
+    if before is not None:
+        state.accounts[before].page, state.accounts[before].slot = GONE, -1
     account.page, account.slot = event.page, event.slot
     state.slots[event.page, event.slot] = event.account
 

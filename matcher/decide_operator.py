@@ -9,11 +9,11 @@ from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
-from matcher.leaving import free, withdrawal_stopped
+from matcher.leaving import done_with, free, withdrawal_stopped
 from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX
 from matcher.marking import mark_updated
 from matcher.rejections import SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
-from matcher.state import Exchange
+from matcher.state import GONE, WAITING, Exchange
 from matcher.trust import untrusted
 
 
@@ -103,13 +103,19 @@ def set_tier(state: Exchange, command: c.SetTier, at: int) -> Outcome:
 
 
 def bind_slot(state: Exchange, command: c.BindSlot, at: int) -> Outcome:
-    """Bind an account to its slot on chain; once bound it stays."""
+    """Bind an account to its slot on chain; once bound it stays, until the slot was closed and is given to another.
+
+    Only a slot whose account is done with is given to another; an account that lost its slot that way has none for good.
+    """
     account = state.accounts[command.account]
     if account.parent is not None:
         return SUB_ACCOUNT_ONLY_TRADES
     if (account.page, account.slot) == (command.page, command.slot):
         return Repeated((e.SlotBound(at, account.id, command.page, command.slot),))
-    if account.page >= 0 or (command.page, command.slot) in state.slots:
+    if account.page == GONE:
+        return []
+    before = state.slots.get((command.page, command.slot))
+    if account.page != WAITING or (before is not None and not done_with(state, state.accounts[before])):
         return Rejection(Code.SLOT_TAKEN, "The account has another slot, or the slot has another account.")
     if command.page < 0 or not 0 <= command.slot <= 255:
         return Rejection(Code.BAD_VALUE, "A slot is a page and an index in it.")

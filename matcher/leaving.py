@@ -46,6 +46,21 @@ def stopped(state: Exchange, account: Account, at: int) -> Rejection | None:
     return why(state, account, at)
 
 
+def done_with(state: Exchange, account: Account) -> bool:
+    """Whether no batch can ever name the account's slot again if nothing more is paid into it: neither it nor a sub-account has
+    or owes anything, funding of hours that are not paid included, nothing is on its way, and the last cut moved nothing there.
+    """
+    family = (account, *account.subs)
+    if account.settled or account.withdrawals_open or account.id in state.exits:
+        return False
+    if account.id not in state.owned or (state.cut is not None and account.id in state.cut.deltas):
+        return False
+    hours = [hour for funding in state.owing.values() for hour in funding.unpaid]
+    return not any(
+        one.balance or one.positions or any(one.id in hour.moved for hour in hours) for one in family
+    )
+
+
 def free(state: Exchange, account: Account) -> int:
     """Micro-USDC that margin and its owner's standing request to leave leave free, and the chain holds for an account that withdraws;
     never negative."""

@@ -23,6 +23,8 @@ from matcher.watch import Liquidation, Watch
 NEVER_RISES = 1 << 100
 """Lots of open interest that no market reaches."""
 NEVER = -1
+WAITING, GONE = -1, -2
+"""Pages of accounts that have no slot yet, and of those whose slot was closed and is another's now: they get no other."""
 """An instant before all others."""
 FOR_EVER = 1 << 100
 """An instant after all others."""
@@ -79,7 +81,7 @@ class Account:
         self.owner = owner
         self.name = name
         self.tier = 0
-        self.page = -1
+        self.page = WAITING
         self.slot = -1
         self.balance = 0
         self.settled = 0

@@ -24,7 +24,7 @@ from matcher import commands as c
 from matcher.image import state_hash
 from matcher.limits import WHY_LENGTH_MAX
 from matcher.rejections import Rejection, Repeated
-from matcher.state import conserved, positions_zero_sum
+from matcher.state import WAITING, conserved, positions_zero_sum
 
 router = APIRouter(prefix="/api/v1/operator", tags=["operator"], dependencies=[OperatorOnly])
 OPERATOR_ERRORS: Final = ("not_authenticated", "operator_only")
@@ -185,7 +185,7 @@ async def settlement_accounts(edge: EdgeGiven) -> Response:
 async def unbound(edge: EdgeGiven) -> list[UnboundAnswer]:
     """Agents that have no slot on chain yet, in the order of their registration."""
     state = edge.engine.state
-    waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].root.page < 0]
+    waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].root.page == WAITING]
     waiting = [account for account in waiting if account.parent is None]
     await edge.hub.on_disk()
     return [UnboundAnswer(account=account.id, owner=account.owner) for account in waiting]

@@ -49,15 +49,27 @@ def _late(answer: Any) -> None:
     answer["result"]["blockHeight"] = FAR_AHEAD
 
 
+def _higher(answer: Any) -> None:
+    """The same, told by the other call."""
+    answer["result"] = FAR_AHEAD
+
+
 def _missing(answer: Any) -> None:
     """There are no such accounts."""
     answer["result"]["value"] = [None for _ in answer["result"]["value"]]
 
 
+def _nothing(answer: Any) -> None:
+    """No transaction ever named the address."""
+    answer["result"] = []
+
+
 UNTRUE: Final[dict[str, Callable[[Any], None]]] = {
     "getSignatureStatuses": _landed,
     "getEpochInfo": _late,
+    "getBlockHeight": _higher,
     "getMultipleAccounts": _missing,
+    "getSignaturesForAddress": _nothing,
 }
 """What a lie about a method says; about others there is none."""
 STATUS: Final[dict[Fault | None, int]] = {Fault.SERVER_ERROR: 500, Fault.LIMITED: 429}

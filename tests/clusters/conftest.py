@@ -160,9 +160,12 @@ class Operator:
         return KeypairSigner.load_or_create(self.directory / f"{name}.json")
 
     def run(self, *arguments: str, **settings: str) -> tuple[int, str]:
-        """Exit code and everything that was said."""
+        """Exit code of `perpdex escrow` and everything that was said."""
+        return self.perpdex("escrow", *arguments, **settings)
+
+    def perpdex(self, *arguments: str, **settings: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "cli.main", "escrow", *arguments],
+            [sys.executable, "-m", "cli.main", *arguments],
             cwd=ROOT,
             env={
                 **os.environ,

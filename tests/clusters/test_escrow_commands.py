@@ -90,6 +90,23 @@ def test_on_a_public_cluster_nothing_of_the_local_chain_is_taken(machine, start)
     assert f"ESCROW_MINT must be {DEVNET.usdc}" in said
 
 
+@pytest.mark.parametrize(
+    ("genesis", "wanted", "sentence"),
+    [
+        (DEVNET.genesis, "mainnet", "the node belongs to devnet, SOLANA_CLUSTER is mainnet"),
+        (DEVNET.genesis, "", "the node belongs to devnet: set SOLANA_CLUSTER=devnet"),
+        ("", "devnet", "the node belongs to a chain of its own"),
+    ],
+    ids=["another", "not named", "not public"],
+)
+def test_the_api_does_not_start_on_another_cluster(machine, start, genesis, wanted, sentence):
+    operator = machine(start(genesis))
+    code, said = operator.perpdex("serve", "api", SOLANA_CLUSTER=wanted, DATABASE_URL="", PYTH_URL="")
+    lines = said.strip().splitlines()
+    assert (code, len(lines), sentence in lines[-1]) == (1, 1, True), said
+    assert not (operator.directory / "journal").exists()
+
+
 def test_a_guardian_is_not_the_operator(operator):
     code, said = operator.initialize(f"--guardian={operator.key}", "--yes")
     assert (code, "guardian must be another key" in " ".join(said.split())) == (2, True), said

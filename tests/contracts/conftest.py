@@ -203,6 +203,10 @@ class Escrow:
         built = self.build("open_account", self.owners[number].pubkey(), account, **changes)
         return self.send([built], self.operator)
 
+    def reuse(self, number: int, account: int, slot: int, **changes: Any) -> int | str | None:
+        built = self.build("reuse_slot", self.owners[number].pubkey(), account, slot, **changes)
+        return self.send([built], self.operator)
+
     def deposit(self, number: int, slot: int, amount: int, **changes: Any) -> int | str | None:
         owner = self.owners[number]
         built = self.build("deposit", slot, amount, **{"owner": owner.pubkey(), **changes})

@@ -140,14 +140,17 @@ class Model:
     def open_account(self, operator: Key | None, page: int, owner: Key, account: int) -> None:
         self.operates(operator)
         slots = self.pages[page].slots
+        must(len(slots) < SLOTS, "PageFull")
         must(account not in (slot.account for slot in slots), "AccountExists")
-        if len(slots) < SLOTS:
-            slots.append(Slot(owner, account=account))
-            return
-        index = next((at for at, slot in enumerate(slots) if self.free(slot)), None)
-        must(index is not None, "PageFull")
-        assert index is not None
-        slots[index] = Slot(owner, account=account, last_withdrawal=slots[index].last_withdrawal)
+        slots.append(Slot(owner, account=account))
+
+    def reuse_slot(self, operator: Key | None, page: int, owner: Key, account: int, slot: int) -> None:
+        self.operates(operator)
+        slots = self.pages[page].slots
+        must(slot < len(slots), "SlotUnused")
+        must(self.free(slots[slot]), "SlotTaken")
+        must(account not in (slot.account for slot in slots), "AccountExists")
+        slots[slot] = Slot(owner, account=account, last_withdrawal=slots[slot].last_withdrawal)
 
     def close_account(self, owner: Key | None, page: int, slot: int) -> None:
         found = self.owned(page, slot, owner)

@@ -48,8 +48,9 @@ class Fuzzer(World):
     def step(self) -> None:
         weights = {
             self.settle: 18, self.open_or_close_batch: 10, self.deposit: 8, self.withdraw: 6, self.request: 5,
-            self.cancel: 1, self.claim: 6, self.limit: 5, self.close_account: 4, self.open_account: 2,
-            self.pages_come_and_go: 2, self.pause: 0.7, self.govern: 2, self.wait: 8, self.forge: 4, self.donate: 1,
+            self.cancel: 1, self.claim: 6, self.limit: 5, self.close_account: 4, self.open_account: 1,
+            self.reuse_slot: 2, self.pages_come_and_go: 2, self.pause: 0.7, self.govern: 2, self.wait: 8,
+            self.forge: 4, self.donate: 1,
         }  # fmt: skip
         self.rng.choices(list(weights), list(weights.values()))[0]()
 
@@ -109,6 +110,17 @@ class Fuzzer(World):
         by, data = {"operator": self.role("operator")}, struct.pack("<32sQ", bytes(owner), self.account)
         return self.attempt(
             "open_account", data, by, self.model.open_account, page, bytes(owner), self.account, page=page
+        )
+
+    def reuse_slot(self) -> None:
+        page, owner = self.rng.randrange(min(3, len(self.model.pages))), self.rng.choice(self.owners)
+        free = [at for at, slot in enumerate(self.model.pages[page].slots) if self.model.free(slot)]
+        slot = self.rng.choice(free) if free and not self.strange(0.2) else self.rng.randrange(SLOTS + 1)
+        self.account += not self.strange(0.05)
+        by = {"operator": self.role("operator")}
+        data = struct.pack("<32sQH", bytes(owner), self.account, slot)
+        self.attempt(
+            "reuse_slot", data, by, self.model.reuse_slot, page, bytes(owner), self.account, slot, page=page
         )
 
     def close_account(self) -> None:

@@ -54,10 +54,18 @@ def test_a_place_is_given_again_after_the_batch_that_follows_those_under_way(sec
     assert (escrow.slots(1)[0].closed_batch, escrow.slots(1)[0].exit_at) == (2, 0)
     assert escrow.settle(1, bytes([2, 3, 3, 2])) is None
     assert escrow.seal(1) is None
-    assert escrow.open(3, 300, index=1) == ERRORS["PageFull"]
+    assert escrow.reuse(3, 300, 0, index=1) == ERRORS["SlotTaken"]
     sealed(escrow)
-    assert escrow.open(3, 101, index=1) == ERRORS["AccountExists"]
-    assert escrow.open(3, 300, index=1) is None
+    assert escrow.open(3, 300, index=1) == ERRORS["PageFull"]
+    assert escrow.reuse(3, 101, 0, index=1) == ERRORS["AccountExists"]
+    assert escrow.reuse(3, 0, 0, index=1) == ERRORS["BadArguments"]
+    assert escrow.reuse(3, 300, 1, index=1) == ERRORS["SlotTaken"]
+    assert escrow.reuse(3, 300, SLOTS, index=1) == ERRORS["SlotUnused"]
+    thief = escrow.build(
+        "reuse_slot", escrow.owners[3].pubkey(), 300, 0, index=1, operator=escrow.admin.pubkey()
+    )
+    assert escrow.send([thief], escrow.admin) == ERRORS["NotOperator"]
+    assert escrow.reuse(3, 300, 0, index=1) is None
     [(name, data)] = escrow.events()
     assert (name, data.slot, data.account) == ("AccountOpened", 0, 300)
     slot = escrow.slots(1)[0]
@@ -66,7 +74,18 @@ def test_a_place_is_given_again_after_the_batch_that_follows_those_under_way(sec
         0,
         2**32 - 1,
     )
-    assert escrow.open(3, 301, index=1) == ERRORS["PageFull"]
+    assert escrow.reuse(3, 301, 0, index=1) == ERRORS["SlotTaken"]
+
+
+def test_a_place_is_given_again_in_a_page_that_is_not_full(second):
+    escrow = second
+    assert escrow.open(3, 31, index=1) is None
+    assert escrow.owns(2, "close_account", 0, index=1) is None
+    sealed(escrow)
+    assert escrow.reuse(3, 32, 2, index=1) == ERRORS["SlotUnused"]
+    assert escrow.reuse(3, 32, 0, index=1) is None
+    assert escrow.open(3, 33, index=1) is None
+    assert [slot.account for slot in escrow.slots(1)] == [32, 31, 33]
 
 
 def test_a_place_that_was_credited_after_its_closing_stays_its_owners(second):
@@ -78,12 +97,12 @@ def test_a_place_that_was_credited_after_its_closing_stays_its_owners(second):
     assert escrow.settle(1, bytes([2, 3])) is None
     assert escrow.settle(1, bytes([0, 2]), index=1) is None
     assert escrow.seal(1) is None
-    assert escrow.open(3, 300, index=1) == ERRORS["PageFull"]
+    assert escrow.reuse(3, 300, 0, index=1) == ERRORS["SlotTaken"]
     escrow.wallet(escrow.owners[2], 0)
     assert escrow.owns(2, "request_withdrawal", 0, 1, index=1) is None
     escrow.wait(3_600)
     assert escrow.owns(2, "claim_withdrawal", 0, index=1) is None
-    assert escrow.open(3, 300, index=1) is None
+    assert escrow.reuse(3, 300, 0, index=1) is None
 
 
 def test_the_last_page_closes_when_nobody_has_a_place_and_its_rent_goes_back(second):

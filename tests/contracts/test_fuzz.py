@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 STEPS = 10_000
-RARE = ("carry_batch", "abort_batch", "execute_proposal", "create_page", "close_account", "withdraw")
+RARE = (
+    "carry_batch",
+    "abort_batch",
+    "execute_proposal",
+    "create_page",
+    "close_account",
+    "reuse_slot",
+    "withdraw",
+)
 
 
 @pytest.mark.slow

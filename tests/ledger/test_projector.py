@@ -273,3 +273,18 @@ def test_forgetting_reads_only_what_it_deletes(postgres_url):
             "explain select request from requests where filled = 0 and at < 100 order by at limit 50"
         ).fetchall()
     assert any("ix_requests_unfilled" in line for (line,) in plan), plan
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_who_had_a_slot_before_has_none_any_more(postgres_url, together):
+    records = [
+        (1, e.AgentRegistered(1, 16, "a", "first")),
+        (2, e.SlotBound(1, 16, 0, 2)),
+        (3, e.AgentRegistered(1, 17, "b", "second")),
+        (4, e.SlotBound(1, 17, 0, 2)),
+    ]
+    for part in [records] if together else [[one] for one in records]:
+        project(postgres_url, part)
+    with psycopg.connect(postgres_url) as connection:
+        found = connection.execute("select account, page, slot from agents order by account").fetchall()
+    assert found == [(16, -2, -1), (17, 0, 2)]

@@ -150,10 +150,10 @@ async def test_submissions_are_kept_in_order_and_their_fees_are_the_batchs(pool,
     settlement, queries = Settlement(pool), Queries(pool)
     await settlement.store_batch(1, 2, 0, 2, ACCOUNTS, PLANS)
     for _ in range(2):
-        await settlement.add_submission("sig1", "batch/1/page/0", b"raw1", 10)
-    await settlement.add_submission("sig2", "batch/1/page/0", b"raw2", 20)
-    await settlement.add_submission("sig3", "batch/10/page/0", b"raw3", 20)
-    await settlement.add_submission("sig4", "withdrawal/1", b"raw4", 20)
+        assert (await settlement.add_submission("sig1", "batch/1/page/0", b"raw1", 10, 0)).raw == b"raw1"
+    await settlement.add_submission("sig2", "batch/1/page/0", b"raw2", 20, 1)
+    await settlement.add_submission("sig3", "batch/10/page/0", b"raw3", 20, 0)
+    await settlement.add_submission("sig4", "withdrawal/1", b"raw4", 20, 0)
     assert [page.status for page in await queries.pages(1)] == [PageStatus.SIGNED, PageStatus.PLANNED]
     await settlement.close_submission("sig1", EXPIRED)
     await settlement.close_submission("sig2", LANDED, 5_000)
@@ -219,3 +219,16 @@ async def test_a_batch_waits_from_its_cut_until_it_is_final(pool, journal):
         assert await settlement.unfinished_since() == (1, CUT.at)
     await settlement.advance(1, BatchStatus.FINAL)
     assert await settlement.unfinished_since() is None
+
+
+async def test_of_two_workers_that_sign_the_same_try_both_send_what_the_first_stored(pool):
+    settlement = Settlement(pool)
+    kept = await asyncio.gather(
+        *(settlement.add_submission(f"sig{n}", "slot/17", f"raw{n}".encode(), n, 0) for n in range(8))
+    )
+    assert len(set(kept)) == 1
+    assert await settlement.submissions("slot/17") == [kept[0]]
+    await settlement.close_submission(kept[0].signature, LANDED)
+    late = await settlement.add_submission("late", "slot/17", b"late", 9, 0)
+    assert (late.signature, late.status) == (kept[0].signature, LANDED)
+    assert (await settlement.add_submission("next", "slot/17", b"next", 9, 1)).signature == "next"

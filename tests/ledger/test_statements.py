@@ -150,7 +150,7 @@ async def played(request, postgres_url):
         await settlement.store_batch(cut.batch, cut.at, cut.previous_seq, cut.seq, held, pages)
         for plan, _ in pages:
             signature = f"{cut.batch}.{plan.page}"
-            await settlement.add_submission(signature, f"batch/{cut.batch}/page/{plan.page}", b"raw", 9)
+            await settlement.add_submission(signature, f"batch/{cut.batch}/page/{plan.page}", b"raw", 9, 0)
             await settlement.close_submission(signature, LANDED, 5)
     yield history, Queries(pool)
     await pool.dispose()

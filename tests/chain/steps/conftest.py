@@ -19,10 +19,14 @@ MINIMUM = 1_000_000
 
 
 class DoorServer:
-    """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took."""
+    """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took.
+
+    `answers` are what it says to reads, by path.
+    """
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
+        self.answers: dict[str, Any] = {}
         self.url = ""
         self.refusal: tuple[int, dict[str, Any]] | None = None
 
@@ -36,9 +40,12 @@ class DoorServer:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        self.commands.append(json.loads(body))
         headers = [(b"content-type", b"application/json")]
-        status, answer = self.refusal or (200, {"seq": 1, "repeated": False, "events": []})
+        if scope["method"] == "GET":
+            status, answer = 200, self.answers[scope["path"]]
+        else:
+            self.commands.append(json.loads(body))
+            status, answer = self.refusal or (200, {"seq": 1, "repeated": False, "events": []})
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 

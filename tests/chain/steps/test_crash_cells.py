@@ -22,7 +22,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.engine_door import EngineDoor, Unbound
 from activities.landing import Lander
 from activities.settlement import PageOf, SealOf, SettlementActivities
-from activities.slots import SlotActivities
+from activities.slots import Room, SlotActivities
 from activities.withdrawals import MessageToSign, Payment, PaymentStatus, WithdrawalActivities
 from chain.deltas import encode_deltas
 from chain.events import AccountOpened, BatchOpened, BatchSealed, PageSettled, Withdrawn, parse_events
@@ -87,7 +87,7 @@ class Worker:
             case "pay":
                 await self._pay()
             case "watch_unbound: open":
-                await self.slots._open(Unbound(NEWCOMER, str(self.scene.owner.pubkey)), 0)
+                await self.slots._open(Unbound(NEWCOMER, str(self.scene.owner.pubkey)), Room(0))
 
     async def _pay(self) -> None:
         """What the withdrawal's workflow does: a message that came too late is replaced, and the owner signs again."""

@@ -1,13 +1,23 @@
 """What is given back was not paid: a withdrawal is released only by what the finalized chain says, after everything signed expired."""
 
 import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from solana.rpc.async_api import AsyncClient
 from temporalio.testing import ActivityEnvironment
 
-from activities.withdrawals import Closed, Closing, Ending, Payment
+from activities.engine_door import EngineDoor
+from activities.landing import Lander
+from activities.withdrawals import Closed, Closing, Ending, Payment, WithdrawalActivities
+from chain.localnet.fault_proxy import Fault, FaultProxy
+from chain.rpc import ChainUnavailable
 from chain.transactions import SignedTransaction
+from ledger.database import open_pool
+from ledger.queries import Queries
 from ledger.settlement import EXPIRED, FAILED, SIGNED
 
 AMOUNT = 5_000_000
@@ -18,6 +28,7 @@ class Payer:
 
     def __init__(self, world: Any, ledger: Any, steps: Any, door: Any, owner: Any) -> None:
         self.world, self.ledger, self.steps, self.door, self.owner = world, ledger, steps, door, owner
+        self.proxy: Any = None
 
     async def signed(self, withdrawal: int, status: str) -> SignedTransaction:
         """Bytes in the ledger, with what the ledger believes of them."""
@@ -25,7 +36,7 @@ class Payer:
             self.world.operator, self.owner, 0, 2, AMOUNT, withdrawal
         )
         reference, height = f"withdrawal/{withdrawal}", built.last_valid_block_height
-        await self.ledger.add_submission(built.signature, reference, built.raw, height)
+        await self.ledger.add_submission(built.signature, reference, built.raw, height, tried=0)
         if status != SIGNED:
             await self.ledger.close_submission(built.signature, status)
         return built
@@ -70,6 +81,61 @@ async def test_nothing_is_given_back_while_signed_bytes_may_land(payer: Payer) -
     await payer.land(signed)
     assert await giving == Closed(Ending.PAID, signed.signature)
     assert payer.told() == [(7, True, signed.signature)]
+
+
+@pytest.fixture
+async def lied_to(payer: Payer, ledger: Any, door_server: Any, postgres_url: str) -> AsyncIterator[Payer]:
+    """The same payer, whose steps reach the chain through a proxy: `payer.proxy`."""
+    async with FaultProxy(payer.world.node.url) as proxy:
+        client, door, pool = (
+            AsyncClient(proxy.url, timeout=0.5),
+            EngineDoor(door_server.url, "token"),
+            open_pool(postgres_url),
+        )
+        escrow = payer.world.through(client)
+        payer.proxy, lander = proxy, Lander(ledger, escrow)
+        payer.steps = WithdrawalActivities(
+            door, ledger, Queries(pool), escrow, lander, payer.world.operator, minimum=0
+        )
+        yield payer
+        await client.close()
+        await door.close()
+        await pool.dispose()
+
+
+@pytest.mark.cell("finish: look", "RPC lies")
+@pytest.mark.parametrize(
+    "lies",
+    [{"getEpochInfo": 1}, {"getEpochInfo": 10**6}, {"getEpochInfo": 1, "getBlockHeight": 1}],
+    ids=["once", "one call always", "a whole round"],
+)
+async def test_a_node_that_calls_live_bytes_expired_gives_nothing_back(
+    lied_to: Payer, lies: dict[str, int]
+) -> None:
+    signed = await lied_to.signed(7, EXPIRED)
+    for call, times in lies.items():
+        lied_to.proxy.fail(call, Fault.LIE, times=times)
+    giving = asyncio.create_task(lied_to.give_back(7))
+    await asyncio.sleep(1.5)
+    assert (giving.done(), lied_to.told()) == (False, [])
+    await lied_to.land(signed)
+    assert await giving == Closed(Ending.PAID, signed.signature)
+    assert lied_to.told() == [(7, True, signed.signature)]
+
+
+@pytest.mark.cell("finish: look", "chain pauses")
+async def test_while_the_chain_stands_still_nothing_is_given_back(lied_to: Payer) -> None:
+    signed = await lied_to.signed(7, SIGNED)
+    pid = lied_to.world.node.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(ChainUnavailable):
+            await lied_to.give_back(7)
+        assert lied_to.told() == []
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await lied_to.land(signed)
+    assert await lied_to.give_back(7) == Closed(Ending.PAID, signed.signature)
 
 
 async def test_what_the_workflow_had_signed_counts_when_the_ledger_lost_it(payer: Payer) -> None:

@@ -35,9 +35,9 @@ async def test_the_fee_grows_with_each_message_that_expired(
     owner = await world.agent(16, 100_000_000)
     await world.land(world.escrow.build_deposit(owner, 0, 2, 50_000_000))
     for number, status in enumerate(tried):
-        await ledger.add_submission(f"signature{number}", "withdrawal/7", b"bytes", 9)
+        await ledger.add_submission(f"signature{number}", "withdrawal/7", b"bytes", 9, number)
         await ledger.close_submission(f"signature{number}", status)
-    await ledger.add_submission("another one's", "withdrawal/70", b"bytes", 9)
+    await ledger.add_submission("another one's", "withdrawal/70", b"bytes", 9, 0)
     await ledger.close_submission("another one's", EXPIRED)
     payment = Payment(16, str(owner.pubkey), 5_000_000, "", 7)
     message = await ActivityEnvironment().run(withdrawals.build_message, payment)

@@ -51,8 +51,8 @@ pub fn initialize(context: &Context, data: &mut Reader) -> Outcome {
     let first: &mut Page = page.load_new(context)?;
     first.escrow = *escrow.key();
     first.payer = *admin.key();
-    take_slot(first, &treasury, TREASURY_ACCOUNT, 0)?;
-    take_slot(first, &insurance, INSURANCE_ACCOUNT, 0)?;
+    next_slot(first, &treasury, TREASURY_ACCOUNT as u64)?;
+    next_slot(first, &insurance, INSURANCE_ACCOUNT as u64)?;
     events::initialized(escrow.key(), mint.key(), &settings);
     events::page_created(0, admin.key());
     Ok(())
@@ -108,19 +108,39 @@ pub fn close_page(context: &Context, data: &mut Reader) -> Outcome {
     account.close(payer)
 }
 
-/// Accounts: escrow (w), page (w), operator (s). Takes the page's next slot for `owner`, or when all were taken one that is free again.
+/// Accounts: escrow (w), page (w), operator (s). Takes the page's next slot, which nobody had before, for `owner`.
 pub fn open_account(context: &Context, data: &mut Reader) -> Outcome {
     let (owner, account) = (data.key()?, data.u64()?);
     data.finish()?;
-    let state: &mut Escrow = context.account(0)?.load(context)?;
-    must_be_operator(state, context.account(2)?)?;
-    let page = load_page(context, 1, context.account(0)?)?;
-    if owner == [0; 32] || account == 0 || account > u32::MAX as u64 {
-        return Err(Error::BadArguments);
-    }
-    let slot = take_slot(page, &owner, account as u32, state.sealed_batch)?;
+    let (_, page) = to_open(context)?;
+    let slot = next_slot(page, &owner, account)?;
     events::account_opened(page.index, slot, &owner, account as u32);
     Ok(())
+}
+
+/// Accounts: escrow (w), page (w), operator (s). Gives the slot of a closed account to `owner`. The operator names it, since only he
+/// knows whether he has done with the account that had it.
+pub fn reuse_slot(context: &Context, data: &mut Reader) -> Outcome {
+    let (owner, account, index) = (data.key()?, data.u64()?, data.u16()?);
+    data.finish()?;
+    let (state, page) = to_open(context)?;
+    let slot = page.slots.get(index as usize).ok_or(Error::SlotUnused)?;
+    if index as u32 >= page.used {
+        return Err(Error::SlotUnused);
+    }
+    if !slot.is_free(state.sealed_batch) {
+        return Err(Error::SlotTaken);
+    }
+    take_slot(page, index as usize, &owner, account)?;
+    events::account_opened(page.index, index, &owner, account as u32);
+    Ok(())
+}
+
+#[inline(never)]
+fn to_open<'a>(context: &'a Context) -> Result<(&'a mut Escrow, &'a mut Page), Error> {
+    let state: &mut Escrow = context.account(0)?.load(context)?;
+    must_be_operator(state, context.account(2)?)?;
+    Ok((state, load_page(context, 1, context.account(0)?)?))
 }
 
 /// Accounts: escrow, page (w), owner (s). The slot is the owner's until the batch after the ones under way is sealed: they may still
@@ -177,18 +197,26 @@ impl Slot {
     }
 }
 
-fn take_slot(page: &mut Page, owner: &Key, account: u32, sealed_batch: u64) -> Result<u16, Error> {
-    let used = page.used as usize;
-    if page.slots.iter().take(used).any(|slot| slot.account == account) {
+fn next_slot(page: &mut Page, owner: &Key, account: u64) -> Result<u16, Error> {
+    let index = page.used as usize;
+    if index >= SLOTS {
+        return Err(Error::PageFull);
+    }
+    take_slot(page, index, owner, account)?;
+    page.used += 1;
+    Ok(index as u16)
+}
+
+#[inline(never)]
+fn take_slot(page: &mut Page, index: usize, owner: &Key, account: u64) -> Outcome {
+    if *owner == [0; 32] || account == 0 || account > u32::MAX as u64 {
+        return Err(Error::BadArguments);
+    }
+    let account = account as u32;
+    if page.slots.iter().take(page.used as usize).any(|slot| slot.account == account) {
         return Err(Error::AccountExists);
     }
-    let index = if used < SLOTS {
-        page.used += 1;
-        used
-    } else {
-        page.slots.iter().position(|slot| slot.is_free(sealed_batch)).ok_or(Error::PageFull)?
-    };
-    let slot = &mut page.slots[index];
+    let slot = page.slots.get_mut(index).ok_or(Error::SlotUnused)?;
     // A later withdrawal has a higher number whoever's the slot is, so the last one is kept.
     let last_withdrawal = slot.last_withdrawal;
     *slot = Slot {
@@ -206,7 +234,7 @@ fn take_slot(page: &mut Page, owner: &Key, account: u32, sealed_batch: u64) -> R
         next_limit_at: 0,
         closed_batch: 0,
     };
-    Ok(index as u16)
+    Ok(())
 }
 
 fn create_at(context: &Context, creation: &Creation, seeds: &[&[u8]; 3]) -> Result<u8, Error> {

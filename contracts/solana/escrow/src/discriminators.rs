@@ -4,6 +4,7 @@ pub const INITIALIZE: [u8; 8] = [175, 175, 109, 31, 13, 152, 155, 237];
 pub const CREATE_PAGE: [u8; 8] = [90, 127, 28, 131, 203, 232, 77, 26];
 pub const CLOSE_PAGE: [u8; 8] = [205, 141, 25, 179, 31, 1, 103, 43];
 pub const OPEN_ACCOUNT: [u8; 8] = [101, 152, 91, 243, 176, 36, 189, 101];
+pub const REUSE_SLOT: [u8; 8] = [101, 126, 120, 152, 39, 154, 131, 194];
 pub const CLOSE_ACCOUNT: [u8; 8] = [125, 255, 149, 14, 110, 34, 72, 24];
 pub const DEPOSIT: [u8; 8] = [242, 35, 198, 137, 82, 225, 242, 182];
 pub const WITHDRAW: [u8; 8] = [183, 18, 70, 156, 148, 109, 161, 34];

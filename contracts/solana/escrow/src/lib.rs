@@ -36,6 +36,7 @@ pub(crate) fn process(context: &Context) -> Outcome {
         d::DEPOSIT => custody::deposit,
         d::WITHDRAW => custody::withdraw,
         d::OPEN_ACCOUNT => accounts::open_account,
+        d::REUSE_SLOT => accounts::reuse_slot,
         d::CREATE_PAGE => accounts::create_page,
         d::CLOSE_ACCOUNT => accounts::close_account,
         d::CLOSE_PAGE => accounts::close_page,

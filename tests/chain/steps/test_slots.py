@@ -1,0 +1,142 @@
+"""Slots for new accounts: one each, whoever opens it and however many pages there are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from solana.rpc.async_api import AsyncClient
+from temporalio.exceptions import ApplicationError
+
+from activities.engine_door import EngineDoor, Unbound
+from activities.landing import Lander
+from activities.slots import Room, SlotActivities
+from chain.localnet.fault_proxy import Fault, FaultProxy
+from chain.rpc import FINALIZED, ChainUnavailable
+
+NEWCOMER = 17
+PAGES = 3
+
+
+class Watchers:
+    """Workers, of whom each believes that another page has room."""
+
+    def __init__(self, world: Any, ledger: Any, door_url: str, proxy: FaultProxy) -> None:
+        self.world, self.proxy = world, proxy
+        self.client, self.door = AsyncClient(proxy.url, timeout=0.5), EngineDoor(door_url, "token")
+        escrow = world.through(self.client)
+        self.steps = [
+            SlotActivities(self.door, escrow, Lander(ledger, escrow), world.operator) for _ in range(PAGES)
+        ]
+        self.one = Unbound(NEWCOMER, str(world.node.funded().pubkey))
+
+    async def open(self, page: int) -> None:
+        """As Temporal has it done: until it is done."""
+        for _ in range(20):
+            try:
+                return await self.steps[page]._open(self.one, Room(page))
+            except (ApplicationError, ChainUnavailable):
+                await asyncio.sleep(0.05)
+        raise AssertionError("no slot was opened")
+
+    async def pages_with(self, account: int) -> list[int]:
+        """Pages in which the account has a slot, once all that was sent is decided."""
+        height = self.world.node.call("getBlockHeight")
+        while self.world.node.call("getBlockHeight") < height + 10:
+            await asyncio.sleep(0.02)
+        pages = await self.world.escrow.view.pages()
+        return [page.index for page in pages for slot in page.slots if slot.account == account]
+
+
+@pytest.fixture
+async def watchers(world: Any, ledger: Any, door_server: Any) -> AsyncIterator[Watchers]:
+    for page in range(1, PAGES):
+        await world.land(world.escrow.build_create_page(world.operator, page))
+    async with FaultProxy(world.node.url) as proxy:
+        watchers = Watchers(world, ledger, door_server.url, proxy)
+        yield watchers
+        await watchers.client.close()
+        await watchers.door.close()
+
+
+@pytest.mark.cell("watch_unbound: open", "duplicate")
+async def test_workers_that_mean_different_pages_open_one_slot(watchers: Watchers) -> None:
+    await asyncio.gather(*(watchers.open(page) for page in range(PAGES)))
+    assert len(await watchers.pages_with(NEWCOMER)) == 1
+
+
+@pytest.mark.cell("watch_unbound: open", "reply lost")
+async def test_a_retry_that_means_another_page_opens_no_second_slot(watchers: Watchers) -> None:
+    watchers.proxy.fail("sendTransaction", Fault.LOSE_ANSWER)
+    first = asyncio.create_task(watchers.open(0))
+    while watchers.proxy.waiting():
+        await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await watchers.open(1)
+    assert await watchers.pages_with(NEWCOMER) == [0]
+
+
+@pytest.mark.cell("watch_unbound: open", "RPC lies")
+async def test_a_lie_about_live_bytes_opens_no_second_slot(watchers: Watchers) -> None:
+    watchers.proxy.fail("sendTransaction", Fault.LOSE_ANSWER)
+    watchers.proxy.fail("getSignatureStatuses", Fault.BUSY, times=2)
+    watchers.proxy.fail("getEpochInfo", Fault.LIE)
+    await asyncio.gather(watchers.open(0), watchers.open(2))
+    assert len(await watchers.pages_with(NEWCOMER)) == 1
+
+
+class Books:
+    """What the engine says: who is done with, and what of all claims it has booked."""
+
+    def __init__(self, door_server: Any) -> None:
+        self.server = door_server
+
+    def say(self, done_with: list[int], claimed: int = 0) -> None:
+        self.server.answers["/api/v1/operator/settlement/accounts"] = {
+            "seq": 1,
+            "batch": 1,
+            "status": 5,
+            "last_withdrawal": 0,
+            "reserved": [],
+            "claimed": claimed,
+            "exits": [],
+            "done_with": done_with,
+            "accounts": [],
+        }
+
+
+LEAVER = 16
+
+
+@pytest.fixture
+async def given_up(world: Any, watchers: Watchers) -> Any:
+    """The leaver's slot is closed, finally, and the batch after that is sealed."""
+    leaver, stayer = await world.agent(LEAVER, 0), await world.agent(20, 10)
+    await world.land(world.escrow.build_deposit(stayer, 0, 3, 10))
+    await world.land(world.escrow.owner.build_close_account(leaver, 0, 2))
+    await world.land(world.escrow.build_open_batch(world.operator, 1, bytes(32), 1))
+    await world.land(world.escrow.build_settle_page(world.operator, 1, 0, [(0, 1), (3, -1)]))
+    await world.land(world.escrow.build_seal_batch(world.operator, 1), FINALIZED)
+
+
+@pytest.mark.parametrize(
+    ("done_with", "claimed", "slot", "holder"),
+    [([LEAVER], 0, 2, NEWCOMER), ([], 0, 4, LEAVER), ([LEAVER], 7, 4, LEAVER)],
+    ids=["done with", "not done with", "a claim is not booked"],
+)
+async def test_a_slot_that_was_given_up_is_another_s_when_the_engine_is_done_with_it(
+    given_up: Any,
+    watchers: Watchers,
+    door_server: Any,
+    done_with: list[int],
+    claimed: int,
+    slot: int,
+    holder: int,
+) -> None:
+    Books(door_server).say(done_with, claimed)
+    assert await watchers.steps[0]._place([watchers.one]) == 1
+    page = await watchers.world.escrow.view.page(0)
+    assert page.slots[2].account == holder
+    [bound] = door_server.commands
+    assert (bound["account"], bound["page"], bound["slot"]) == (NEWCOMER, 0, slot)
