@@ -220,7 +220,8 @@ class RequestBody(Body):
     reduce_only: bool = False
     show_side: bool = False
     expires_after: Annotated[int, Field(ge=0, le=(1 << 53) - 1)] = Field(
-        default=0, description="Refuse the request when it arrives later than this instant; 0 never."
+        default=0,
+        description="Refuse the request when it arrives later than this instant, unless it is a repeat; 0 never.",
     )
 
 

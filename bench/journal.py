@@ -87,7 +87,7 @@ class Crowd:
     def _append(self) -> None:
         self._left -= 1
         started = time.perf_counter_ns()
-        self._waiting.append((self._journal.append(next(self._fills)), started))
+        self._waiting.append((self._journal.append([next(self._fills)]), started))
 
     def _synced(self, sequence: int) -> None:
         now = time.perf_counter_ns()

@@ -50,7 +50,7 @@ async def write(directory: Path, events: list[Event]) -> None:
     synced: list[int] = []
     journal = Journal(directory, End(0, None, 0), asyncio.get_running_loop(), synced.append)
     for number, event in enumerate(events):
-        journal.append(event)
+        journal.append([event])
         if number % 1_000 == 0:
             await asyncio.sleep(0)
     journal.close()

@@ -48,9 +48,9 @@ class LiquidationSliced(Event, frozen=True, array_like=True, tag=19):
     """An auction is over: `size` lots (signed) of the position were closed for `value` micro-USDC (signed alike); none if nobody bid.
 
     It had asked for `asked` lots at `limit` ticks or better, decided from the state after record `decided_after` (0: not known,
-    as the process died in between). `held` lots and the account's `equity` and `maintenance` are from before the fills, at `mark`.
-    `bound` is what the lots had to bring so that the account's margin ratio did not get worse; of what they brought above it `fee`
-    goes to the insurance fund.
+    as the process of an older program died in between). `held` lots and the account's `equity` and `maintenance` are from before the
+    fills, at `mark`. `bound` is what the lots had to bring so that the account's margin ratio did not get worse; of what they brought
+    above it `fee` goes to the insurance fund.
     """
 
     liquidation: int

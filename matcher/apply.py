@@ -143,8 +143,6 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     accounts[TREASURY].balance += event.fee
     accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
     state.watch.dirty.update((event.taker, event.maker))
-    if event.taker in state.liquidations:
-        state.liquidations[event.taker].fills.append(event)
     state.funding[market].running.traded.add(event.maker)
     state.last_fill = event.fill
     state.last_prices[market] = event.price

@@ -30,7 +30,6 @@ def auction_closed(state: Exchange, event: RequestClosed) -> None:
 
 def _sliced(state: Exchange, event: le.LiquidationSliced) -> None:
     going = state.liquidations[event.account]
-    going.fills = []
     if event.size:
         going.step = "sold"
         going.vain = 0

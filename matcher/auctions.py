@@ -72,32 +72,6 @@ def sliced(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[E
     return [record] if plan.filled else [record, LiquidationPaused(at, account.id, at + going.pause())]
 
 
-def late_record(state: Exchange, going: Liquidation, at: int) -> LiquidationSliced:
-    """The record of an auction whose fills are in the journal although the process died before the record was: what the lots
-    did to the account is taken back at today's mark, and the fee judged by that."""
-    fills, account = going.fills, state.accounts[going.account]
-    market = fills[0].market
-    mark, tick_value = state.marks[market], state.markets[market].value_per_tick_lot
-    change = sum(fill.side * fill.size for fill in fills)
-    value = sum(fill.side * fill.size * fill.price * tick_value for fill in fills)
-    held = account.positions.get(market)
-    size = held.size if held is not None else 0
-    risk = state.margin_of(account)
-    equity = risk.equity - change * mark.value_per_lot + value
-    maintenance = risk.maintenance - mark.maintenance_of(size) + mark.maintenance_of(size - change)
-    return auction_record(
-        state,
-        replace(going, asked=change, limit=0, decided=0),
-        fills[0].request,
-        market,
-        size - change,
-        (equity, maintenance),
-        (change, value),
-        tuple(fill.fill for fill in fills),
-        at,
-    )
-
-
 def auction_record(
     state: Exchange,
     going: Liquidation,
@@ -118,9 +92,9 @@ def auction_record(
     if lots:
         part = closing(state.marks[market], held, abs(lots), equity, maintenance)
         bound = part.bankruptcy_value
-        # Only a mark that moved while the process was dead can make it less than nothing; the fund need not pay for that.
-        fee = max(0, part.insurance_delta(-value, terms.fee, terms.surplus_share))
-        fee = fee if going.account != INSURANCE else 0
+        fee = (
+            part.insurance_delta(-value, terms.fee, terms.surplus_share) if going.account != INSURANCE else 0
+        )
     return LiquidationSliced(
         at,
         going.id,

@@ -14,7 +14,7 @@ from matcher import (
     decide_requests,
     decide_subaccounts,
 )
-from matcher.rejections import Code, Outcome, Rejection
+from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 
 DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] = {
@@ -103,10 +103,13 @@ def decide(state: Exchange, command: c.Command, at: int) -> Outcome:
         if command.account not in state.owned:  # type: ignore[attr-defined]
             return _UNKNOWN
         if 0 < command.expires_after <= at:  # type: ignore[attr-defined]
-            return Rejection(Code.EXPIRED_COMMAND, "The command arrived after its expires_after.")
+            # What a command has led to is so however late it is asked for; only what is new can be too late.
+            first = DECIDERS[kind](state, command, at)
+            return first if isinstance(first, Repeated) else _EXPIRED
     elif kind not in ANYWHERE and command.account not in state.owned:  # type: ignore[attr-defined]
         return _UNKNOWN
     return DECIDERS[kind](state, command, at)
 
 
+_EXPIRED: Final = Rejection(Code.EXPIRED_COMMAND, "The command arrived after its expires_after.")
 _UNKNOWN: Final = Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")

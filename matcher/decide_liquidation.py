@@ -36,7 +36,7 @@ from core.waterfall import (
 )
 from matcher import commands as c
 from matcher.asking import makers_asked
-from matcher.auctions import late_record, limit_of
+from matcher.auctions import limit_of
 from matcher.closing import cancelled, closed, pull_everything, standing_offers
 from matcher.decide_requests import not_tradable, opened
 from matcher.fills import Planner
@@ -103,8 +103,6 @@ def start(state: Exchange, account: Account, at: int) -> list[Event]:
 
 def step_due(state: Exchange, account: Account, going: Liquidation, at: int) -> list[Event]:
     """The next step of a liquidation that goes on."""
-    if going.fills:
-        return [late_record(state, going, at)]
     risk, fund = state.margin_of(account), fund_standing(state)
     match waterfall_step(state, account, at):
         case Auction(market, size, worst):

@@ -196,16 +196,15 @@ class Engine:
         self._set_timer()
 
     def _record(self, events: list[Event]) -> bool:
-        """Apply the events and append the durable ones; whether there were any."""
-        durable = False
+        """Apply the events and append the durable ones, all or none of which a start finds; whether there were any."""
         for event in events:
             apply(self.state, event)
-            if type(event) in DURABLE_TYPES:
-                durable = True
-                sequence = self._journal.append(event)
-                if sequence != self.state.seq:
-                    raise AssertionError(f"journal at {sequence}, state at {self.state.seq}")
-        return durable
+        durable = [event for event in events if type(event) in DURABLE_TYPES]
+        if durable:
+            sequence = self._journal.append(durable)
+            if sequence != self.state.seq:
+                raise AssertionError(f"journal at {sequence}, state at {self.state.seq}")
+        return bool(durable)
 
     def _answer(self, sequence: int, reply: Reply | None, outcome: Outcome) -> None:
         if sequence <= self._journal.synced and not self._waiting:

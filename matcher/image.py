@@ -60,10 +60,12 @@ class CutImage(msgspec.Struct, array_like=True):
 
 
 class LiquidationImage(msgspec.Struct, array_like=True):
+    """`fills` were of an auction that a crash had parted from its record; no command is parted any more, so there are none."""
+
     id: int
     account: int
     step: str
-    fills: list[Filled]
+    fills: list[Filled] = []
 
 
 class Image(msgspec.Struct, array_like=True):
@@ -143,7 +145,7 @@ def load(data: bytes) -> Exchange:
         [one.id for one in image.accounts if one.positions or one.warned or one.balance < 0]
     )
     for going in image.liquidations:
-        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.fills)
+        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step)
         state.watch.suspect(going.account)
     state.follow_hours()
     for id in state.markets:
@@ -214,7 +216,7 @@ def _image(state: Exchange) -> Image:
         at=state.at,
         last_liquidation=state.last_liquidation,
         liquidations=[
-            LiquidationImage(going.id, going.account, going.step, going.fills)
+            LiquidationImage(going.id, going.account, going.step)
             for _, going in sorted(state.liquidations.items())
         ],
         insurance_floor=state.insurance_floor,

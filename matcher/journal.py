@@ -1,7 +1,8 @@
 """The journal's writer: group commit without a batching window.
 
-Records appended during a sync go together into the next one, so a lone record waits for one sync and a crowd shares it. A write or
-sync that fails for whatever reason ends the process: after it, nobody knows what the disk holds, and nothing may be acknowledged.
+Records appended during a sync go together into the next one, so a lone record waits for one sync and a crowd shares it. The records of
+a command are always in one group, so the watermark never divides them and neither does the end of a segment. A write or sync that
+fails for whatever reason ends the process: after it, nobody knows what the disk holds, and nothing may be acknowledged.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -66,10 +67,16 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def append(self, event: Event) -> int:
-        """Queue one record; returns its sequence. It is safe once `on_synced` names it or a later one."""
-        self.sequence += 1
-        self._buffer.append(encode(self.sequence, self.sequence - 1 - self.synced, event))
+    def append(self, command: Sequence[Event]) -> int:
+        """Queue the records of one command, at least one; returns the last one's sequence.
+
+        They are safe once `on_synced` names it or a later one; until then a start may find all of them or none.
+        """
+        left = len(command)
+        for event in command:
+            left -= 1
+            self.sequence += 1
+            self._buffer.append(encode(self.sequence, self.sequence - 1 - self.synced, event, left > 0))
         if not self._scheduled and not self._busy:
             self._scheduled = True
             self._loop.call_soon(self._hand_over)

@@ -3,6 +3,8 @@
 A record is a header and a msgpack payload. Header, little-endian: payload length (u32), CRC-32 of everything after itself (u32),
 sequence (u64), how many records before this one were not known to be synced when it was written (u32), version (u8). A header of
 zeros is space not yet written.
+
+What one command led to is one thing, however many records it takes: all but the last of them have the version's highest bit set.
 """
 
 import struct
@@ -18,24 +20,29 @@ HEADER: Final = struct.Struct("<IIQIB")
 CHECKED: Final = struct.Struct("<QIB")
 PAYLOAD_MAX: Final = 16 * 1024 * 1024
 _CHECK_AT: Final = 8
+_GOES_ON: Final = 0x80
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(DURABLE)
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """A record found on disk; `end` is the offset after it, `unsynced` as in the header."""
+    """A record found on disk; `end` is the offset after it, `unsynced` as in the header.
+
+    `goes_on`: the next record is of the same command, and without it this one counts for nothing.
+    """
 
     sequence: int
     unsynced: int
     version: int
+    goes_on: bool
     payload: memoryview
     end: int
 
 
-def encode(sequence: int, unsynced: int, event: Event) -> bytes:
-    """Bytes of the record of `event`."""
-    checked = CHECKED.pack(sequence, unsynced, VERSION) + _encode(event)
+def encode(sequence: int, unsynced: int, event: Event, goes_on: bool = False) -> bytes:
+    """Bytes of the record of `event`; `goes_on` as in `Stored`."""
+    checked = CHECKED.pack(sequence, unsynced, VERSION | _GOES_ON if goes_on else VERSION) + _encode(event)
     return struct.pack("<II", len(checked) - CHECKED.size, crc32(checked)) + checked
 
 
@@ -59,4 +66,4 @@ def record_at(data: memoryview, offset: int) -> Stored | None:
         return None
     if crc32(data[offset + _CHECK_AT : end]) != checksum:
         return None
-    return Stored(sequence, unsynced, version, data[start:end], end)
+    return Stored(sequence, unsynced, version & ~_GOES_ON, version >= _GOES_ON, data[start:end], end)

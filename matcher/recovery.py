@@ -1,5 +1,7 @@
 """Reading a journal at start: every synced record comes back, a torn tail is cut, anything else stops the start.
 
+A command whose last record is missing was torn, so the records that there are of it go too: half of a command never happened.
+
 Two witnesses tell a torn tail from damage: records after it, which say how much was synced when they were written, and the
 watermark, which says what was synced last and so speaks for the last records too.
 """
@@ -32,8 +34,8 @@ def replay(directory: Path, after: int, visit: Callable[[int, Event], None]) -> 
     """Call `visit` with every record after sequence `after`, in order, then cut a torn tail and say where the journal ends.
 
     A record that cannot be read is a torn tail when neither the watermark nor a later readable record knew it to be synced; it
-    was never acknowledged then. Otherwise the journal is damaged, and `JournalCorrupt` is raised before anything is changed; so
-    it is when the journal ends before `after`, where the caller's snapshot already is.
+    was never acknowledged then, nor was the command that it belongs to. Otherwise the journal is damaged, and `JournalCorrupt` is
+    raised before anything is changed; so it is when the journal ends before `after`, where the caller's snapshot already is.
     """
     synced = synced_through(directory)
     files = segments(directory)
@@ -77,26 +79,32 @@ def _refuse_if_short(directory: Path, end: End, synced: int, after: int) -> None
 def _read_segment(
     path: Path, first: int, after: int, visit: Callable[[int, Event], None], later: list[tuple[int, Path]]
 ) -> tuple[End, int]:
-    """Visit one segment's records; where they end, and the offset after the last byte written."""
+    """Visit the records of one segment's whole commands; where they end, and the offset after the last byte written."""
     data = memoryview(path.read_bytes())
     expected, offset = first, 0
+    end, begun = End(first - 1, path, 0), list[Stored]()
     while (stored := record_at(data, offset)) is not None:
         if stored.sequence != expected:
             raise JournalCorrupt(
                 f"{path} at byte {offset}: record {stored.sequence} where {expected} belongs"
             )
-        if expected > after:
-            visit(expected, decode(stored))
+        begun.append(stored)
         offset = stored.end
         expected += 1
+        if not stored.goes_on:
+            for record in begun:
+                if record.sequence > after:
+                    visit(record.sequence, decode(record))
+            begun.clear()
+            end = End(stored.sequence, path, offset)
     written = _last_written(data, offset)
     if written > offset:
         _refuse_if_synced(path, data, offset, written, expected)
-    if later and (later[0][0] != expected or written > offset):
+    if later and (later[0][0] != expected or written > end.offset):
         raise JournalCorrupt(
             f"{path} at byte {offset}: record {expected} cannot be read, but later files follow"
         )
-    return End(expected - 1, path, offset), written
+    return end, written
 
 
 def _last_written(data: memoryview, offset: int) -> int:

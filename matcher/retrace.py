@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from core.event import Event
-from core.events import EpochStarted, Filled, RequestClosed
+from core.events import Filled, RequestClosed
 from core.liquidation_events import (
     Deleveraged,
     LiquidationEnded,
@@ -49,14 +49,12 @@ class Step(msgspec.Struct):
 
 
 class _Found(msgspec.Struct):
-    """The records of a liquidation; `asked_by` has for each auction's record the request and the fills that lead to it, `late` the
-    auctions whose process died before their record."""
+    """The records of a liquidation; `asked_by` has for each auction's record the request and the fills that lead to it."""
 
     account: int
     first: int
     steps: list[Step] = []
     asked_by: dict[int, tuple[int, list[Step]]] = {}
-    late: set[int] = set()
 
     @property
     def last(self) -> int:
@@ -83,7 +81,7 @@ def retrace(journal: Journal, liquidation: int, before: Exchange | None = None) 
 
 def _find(journal: Journal, liquidation: int) -> _Found | None:
     found: _Found | None = None
-    request, fills, died = 0, list[Step](), False
+    request, fills = 0, list[Step]()
     for sequence, event in journal():
         if isinstance(event, _STEPS) and event.liquidation == liquidation:
             if found is None:
@@ -92,11 +90,9 @@ def _find(journal: Journal, liquidation: int) -> _Found | None:
             found.steps.append(step)
             if isinstance(event, LiquidationSliced):
                 found.asked_by[sequence] = request, fills
-                if died:
-                    found.late.add(sequence)
             elif fills:
                 step.differences.append("fills before it belong to no auction's record")
-            request, fills, died = 0, [], False
+            request, fills = 0, []
             if isinstance(event, LiquidationEnded):
                 break
         elif found is not None:
@@ -107,8 +103,6 @@ def _find(journal: Journal, liquidation: int) -> _Found | None:
                     request = event.request
                 case RequestClosed(account=found.account, key=""):
                     request = event.request
-                case EpochStarted() if fills:
-                    died = True
     return found
 
 
@@ -124,12 +118,10 @@ class _Retracing:
             step.record.decided_after for step in found.steps if isinstance(step.record, LiquidationSliced)
         }
         self._decided: dict[int, Decided | None] = {}
-        self._auctions: dict[int, int] = {}
-        self._late: dict[int, int] = {}
-        for sequence, (_, fills) in found.asked_by.items():
-            of_kind = self._late if sequence in found.late else self._auctions
-            of_kind[fills[0].sequence if fills else sequence] = sequence
-        self._possible: list[Decided] = []
+        self._auctions = {
+            fills[0].sequence if fills else sequence: sequence
+            for sequence, (_, fills) in found.asked_by.items()
+        }
         self._derived: dict[int, Event] = {}
         self._limits: dict[int, int] = {}
 
@@ -140,10 +132,6 @@ class _Retracing:
                 self._decided[state.seq] = self._auction_due()
             if sequence in self._auctions:
                 self._derive_auction(self._steps[self._auctions[sequence]])
-            if self._late and state.seq >= self._found.first:
-                self._note_possible()
-            if sequence in self._late:
-                self._bound_late(self._steps[self._late.pop(sequence)])
             if sequence in self._steps:
                 self._check(self._steps[sequence])
             if sequence == self._found.last:
@@ -151,29 +139,6 @@ class _Retracing:
             apply(state, event)
             self._due.applied(state, event)
         return self._found.steps
-
-    def _note_possible(self) -> None:
-        """Remember what an auction decided now would ask for: of one whose record is missing nobody knows when that was."""
-        decided = self._auction_due()
-        if decided is not None and decided not in self._possible:
-            self._possible.append(decided)
-
-    def _bound_late(self, step: Step) -> None:
-        """Bound the fills of an auction that died before its record: by the best for them of all that could have been decided."""
-        state, account = self._state, self._state.accounts[self._found.account]
-        request, fills = self._found.asked_by[step.sequence]
-        taken = [fill.record for fill in fills if isinstance(fill.record, Filled)]
-        lots, markets = sum(fill.side * fill.size for fill in taken), {fill.market for fill in taken}
-        limits = [
-            limit_at_close(state, account, market, -asked, limit)
-            for market, asked, limit in self._possible
-            if markets == {market} and -asked * lots > 0 and abs(lots) <= abs(asked)
-        ]
-        if not limits:
-            step.differences.append(f"no auction that was due asked for {abs(lots)} lots or more")
-        else:
-            possible = [limit for limit in limits if limit] or [0]
-            self._limits[request] = max(possible) if lots > 0 else min(possible)
 
     def _auction_due(self) -> Decided | None:
         state = self._state
@@ -231,12 +196,11 @@ class _Retracing:
         account = state.accounts[self._found.account]
         going = state.liquidations.get(account.id)
         self._check_turn(step, account, record.at)
-        self._possible.clear()
         if isinstance(record, LiquidationStarted):
             if not state.margin_of(account).liquidatable or going is not None:
                 step.differences.append("the account was not to be liquidated")
             derived: Event | None = start(state, account, record.at)[0]
-        elif isinstance(record, LiquidationSliced) and step.sequence not in self._found.late:
+        elif isinstance(record, LiquidationSliced):
             derived = self._derived.get(step.sequence)
         elif going is None:
             derived = None

@@ -1,4 +1,4 @@
-"""Following a journal from another process, never past what its writer has synced."""
+"""Following a journal from another process, never past what its writer has synced, and never to the middle of a command."""
 
 import os
 from pathlib import Path
@@ -23,6 +23,7 @@ class Tail:
         self._descriptor = -1
         self._offset = 0
         self._skip_until = after
+        self._goes_on = False
 
     @property
     def synced(self) -> int:
@@ -30,13 +31,17 @@ class Tail:
         return self._watermark.sequence
 
     def read(self, limit: int = 10_000) -> list[tuple[int, Event]]:
-        """Up to `limit` next records; empty when none is synced yet. Raises `JournalCorrupt` for one that cannot be read."""
+        """The next records, `limit` or as many more as the last command needs to be whole; empty when none is synced yet.
+
+        Raises `JournalCorrupt` for one that cannot be read.
+        """
         found: list[tuple[int, Event]] = []
+        # What is synced ends with a whole command.
         synced = self.synced
-        while len(found) < limit and self.sequence < synced:
+        while (len(found) < limit or self._goes_on) and self.sequence < synced:
             if self._descriptor < 0:
                 self._open()
-            if not self._read_block(found, min(synced, self.sequence + limit - len(found))):
+            if not self._read_block(found, min(synced, self.sequence + limit - len(found)), synced):
                 self._next_segment()
         return found
 
@@ -72,17 +77,18 @@ class Tail:
         self._descriptor = os.open(path, os.O_RDONLY)
         self._offset = 0
 
-    def _read_block(self, found: list[tuple[int, Event]], until: int) -> bool:
-        """Read on in this segment; False when it holds no next record."""
+    def _read_block(self, found: list[tuple[int, Event]], until: int, synced: int) -> bool:
+        """Read on in this segment, to record `until` and the end of its command; False when it holds no next record."""
         data = memoryview(os.pread(self._descriptor, _BLOCK, self._offset))
         offset, progressed = 0, False
-        while self.sequence < until or self.sequence < self._skip_until:
+        until = max(until, self._skip_until)
+        while self.sequence < until or (self._goes_on and self.sequence < synced):
             stored = record_at(data, offset)
             if stored is None:
                 break
             if stored.sequence != self.sequence + 1:
                 raise JournalCorrupt(f"record {stored.sequence} where {self.sequence + 1} belongs")
-            self.sequence = stored.sequence
+            self.sequence, self._goes_on = stored.sequence, stored.goes_on
             if self.sequence > self._skip_until:
                 found.append((self.sequence, decode(stored)))
             offset, progressed = stored.end, True

@@ -17,7 +17,6 @@ import msgspec
 from core.account_risk import AccountRisk
 from core.accounts import INSURANCE
 from core.edge_prices import recovery_prices, watch_prices
-from core.events import Filled
 from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
 from core.quantities import MILLION
 from core.validity import Action
@@ -41,7 +40,7 @@ Entry = tuple[int, int, int]
 
 
 class Liquidation(msgspec.Struct):
-    """A liquidation that goes on. `step` is what closed something last, `fills` those of an auction whose record is not written yet.
+    """A liquidation that goes on. `step` is what closed something last.
 
     The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, and the
     record after which that was `decided`. No auction is opened before `until`, when it is paused, and nothing else done either when it
@@ -51,7 +50,6 @@ class Liquidation(msgspec.Struct):
     id: int
     account: int
     step: str = ""
-    fills: list[Filled] = []
     request: int = 0
     asked: int = 0
     limit: int = 0

@@ -76,7 +76,7 @@ async def write(directory: Path, count: int, *, start: int = 1, segment_bytes: i
         segment_bytes,
     )
     for number in range(start, start + count):
-        journal.append(event(number))
+        journal.append([event(number)])
     await done.wait()
     journal.close()
 
@@ -430,7 +430,7 @@ async def test_a_follower_sees_synced_records_only_and_in_order(tmp_path):
         for _ in range(random.Random(written).randint(0, 20)):
             if written < 300:
                 written += 1
-                journal.append(event(written))
+                journal.append([event(written)])
         await asyncio.sleep(0)
         batch = tail.read(limit=7)
         assert all(sequence <= tail.synced for sequence, _ in batch)
@@ -459,7 +459,7 @@ async def main():
     while True:
         for _ in range(3):
             number += 1
-            journal.append(DepositCredited(number, 16, number, f"key-{number}"))
+            journal.append([DepositCredited(number, 16, number, f"key-{number}")])
         await asyncio.sleep(0)
 asyncio.run(main())
 """
@@ -495,7 +495,7 @@ async def test_segments_prepared_ahead_hold_every_record_in_order(tmp_path):
     end = replay(directory, 0, lambda *_: None)
     journal = Journal(directory, end, asyncio.get_running_loop(), done.put_nowait, 400)
     for number in range(1, 41):
-        journal.append(event(number))
+        journal.append([event(number)])
         await done.get()
     journal.close()
     assert len(segments(directory)) == 4

@@ -11,11 +11,7 @@ from core.liquidation import LiquidationTerms
 from core.market import MarketStatus
 from core.quantities import SECOND
 from matcher import commands as c
-from matcher.apply import apply
-from matcher.decide import decide
-from matcher.image import dump, load
 from matcher.limits import AUCTION_PAUSE, AUCTION_TTL
-from matcher.state import AT_ONCE
 
 LOTS = 100_000
 """Worth 600,000 USDC at the first index, of which 12,000 are required at first and 6,000 as maintenance."""
@@ -385,28 +381,6 @@ def test_an_untrusted_price_makes_it_wait_for_the_next_one(crash):
     assert kinds(crash.at_once()) == ["PriceAwaited"]
     assert world.state.next_deadline() > world.now
     assert "TakenOver" in kinds(crash.mark(590_000))
-
-
-def test_a_died_process_leaves_fills_whose_fee_is_taken_at_the_start(crash):
-    world = crash.world
-    crash.mark(592_920)
-    world.quotes(crash.maker, [(592_910, 10**6)], [])
-    world.now += AUCTION_PAUSE
-    while world.state.next_deadline() != AT_ONCE:
-        world.play(c.Advance())
-    whole = decide(world.state, c.Advance(), world.now)
-    at_once = only(whole, le.LiquidationSliced)
-    reborn = load(dump(world.state))
-    apply(reborn, only(whole, e.Filled))
-    reborn = load(dump(reborn))
-    apply(reborn, e.EpochStarted(world.now, 2))
-    (late,) = decide(reborn, c.Advance(), world.now)
-    assert late == replace(at_once, decided_after=0, limit=0)
-    apply(reborn, late)
-    for event in whole:
-        apply(world.state, event)
-    assert reborn.accounts[crash.trader].balance == world.balance(crash.trader)
-    assert isinstance(decide(reborn, c.Advance(), world.now)[0], le.LiquidationEnded)
 
 
 def test_the_fund_sells_what_it_took_within_two_thirds_of_its_maintenance(crash):

@@ -4,7 +4,9 @@ import msgspec
 
 from core import events as e
 from core.market import MarketStatus
+from core.quantities import SECOND
 from matcher import commands as c
+from matcher.rejections import Repeated
 
 
 def test_margin_is_checked_at_its_edge(world):
@@ -81,6 +83,24 @@ def test_expires_after_refuses_a_late_command(world):
     world.quotes(maker, [], [(600_100, 500)])
     assert world.request(trader, "a", 1, 60, 601_000, expires_after=world.now).code == "expired_command"
     assert world.closed(world.request(trader, "a", 1, 60, 601_000, expires_after=world.now + 1)).filled == 60
+
+
+def test_a_repeat_that_comes_late_still_gets_the_first_answer(world):
+    maker, trader = world.agent(1), world.agent(2)
+    world.quotes(maker, [], [(600_100, 500)])
+    until = world.now + SECOND
+    first = world.closed(world.request(trader, "a", 1, 60, 601_000, expires_after=until))
+    world.play(c.Subscribe(maker, (1,)))
+    asked = world.opened(world.request(trader, "b", 1, 60, 600_000, ttl=5 * SECOND, expires_after=until))
+    world.now = until
+    assert world.request(trader, "a", 1, 60, 601_000, expires_after=until) == Repeated((first,))
+    assert world.request(trader, "b", 1, 60, 600_000, ttl=5 * SECOND, expires_after=until) == Repeated(
+        (asked,)
+    )
+    assert world.refuse(c.AcceptQuote(trader, asked.request, 1, until)) == "expired_command"
+    assert world.do(c.AcceptQuote(trader, first.request, 1, until)) == Repeated((first,))
+    assert world.request(trader, "c", 1, 60, 601_000, expires_after=until).code == "expired_command"
+    assert world.held(trader)[0] == 60
 
 
 def test_a_stale_or_uncertain_index_stops_fills(world):

@@ -10,11 +10,9 @@ from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
 from core.liquidation import LiquidationTerms
-from core.position import trade
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
-from matcher.decide import decide
 from matcher.decide_liquidation import start, step_due
 from matcher.retrace import retrace
 
@@ -206,50 +204,3 @@ def test_who_waits_for_a_price_or_for_the_process_is_not_late(world, waits):
     world.index(1, INDEX * 95 // 100)
     steps = retrace(numbered(world.journal), liquidated(world, riskier))
     assert [step.differences for step in steps] == [[]] * len(steps)
-
-
-def died_in_an_auction(world, price, lots):
-    """An account whose auction sold so many lots at `price`, all else in order; the process died before the auction's record."""
-    world.play(c.ListMarket(replace(world.state.markets[1], liquidation=SLICED)))
-    maker, agent = world.agent(1, 10**13), world.agent(2, 15 * 10**8)
-    world.quotes(maker, [], [(INDEX, 10_000)])
-    world.request(agent, "open", 1, 10_000, INDEX)
-    world.play(c.CancelAll(maker))
-    world.now += SECOND
-    world.index(1, 590_500)
-    assert isinstance(world.play(c.Advance())[0], le.LiquidationStarted)
-    world.quotes(maker, [(590_500, 2_000)], [])
-    filled = next(
-        event for event in decide(world.state, c.Advance(), world.now) if isinstance(event, e.Filled)
-    )
-    value = price * world.state.markets[1].value_per_tick_lot
-    sold, bought = (world.state.accounts[id].positions[1] for id in (agent, maker))
-    _, taker_cost, taker_realized = trade(sold.size, sold.cost, -lots, value)
-    _, maker_cost, maker_realized = trade(bought.size, bought.cost, lots, value)
-    world.record(
-        replace(
-            filled,
-            price=price,
-            size=lots,
-            taker_cost=taker_cost,
-            taker_realized=taker_realized,
-            maker_cost=maker_cost,
-            maker_realized=maker_realized,
-        )
-    )
-    world.play(c.StartEpoch())
-    world.index(1, INDEX)
-    while world.state.liquidations:
-        world.play(c.Advance())
-    return [step for step in retrace(numbered(world.journal), 1) if step.differences]
-
-
-def test_fills_of_an_auction_that_died_before_its_record_are_bounded(new_world):
-    assert died_in_an_auction(new_world(), 590_500, 2_000) == []
-    assert died_in_an_auction(new_world(), 590_400, 1_000) == []
-    (far,) = died_in_an_auction(new_world(), 585_000, 2_000)
-    assert isinstance(far.record, e.Filled)
-    assert any("price: recorded 585000, the limit was 5" in said for said in far.differences)
-    (many,) = died_in_an_auction(new_world(), 590_500, 2_001)
-    assert isinstance(many.record, le.LiquidationSliced)
-    assert many.differences == ["no auction that was due asked for 2001 lots or more"]
