@@ -187,6 +187,27 @@ async def test_a_request_does_not_outlive_its_class(new_exchange: Any) -> None:
         await trader.close()
 
 
+async def test_what_filled_before_an_outage_is_told_after_it_however_long_it_was(new_exchange: Any) -> None:
+    outage_ns = 0
+    exchange = await new_exchange(clock=lambda: time.time_ns() + outage_ns)
+    await exchange.maker()
+    trader = await Agent.connect(exchange.server.http_url, Keypair(), "trader", cancel_on_disconnect=False)
+    try:
+        await exchange.engine.ask(c.BindSlot(trader.account, 0, trader.account - 14))
+        await exchange.engine.ask(c.CreditDeposit(trader.account, 1_000_000_000, "deposit"))
+        opened = trader.ask("BTC-PERP", "buy", "0.01", "60010.0", ttl_ms=250)
+        trader._link._transport.underlying_transport.pause_reading()
+        while not exchange.engine.state.last_fill:
+            await asyncio.sleep(0.01)
+        outage_ns = 2_000_000_000
+        assert not opened.closed.done()
+        trader._link.drop()
+        assert (await trader.answer_to(opened)).outcome == "filled"
+        assert exchange.engine.state.last_fill == 1
+    finally:
+        await trader.close()
+
+
 async def test_subscriptions_hold_over_breaks(exchange: Any, connect: Connect) -> None:
     maker, trader = await connect("maker"), await connect("trader")
     await maker.subscribe(["BTC-PERP"])
