@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.collaborators import EscrowInfo
 from api.history import History
-from api.http_door import open_files
+from api.open_files import open_files
 from api.server import Given, Server
 from api.sessions import Sessions
 from api.withdrawals import TemporalWithdrawals
@@ -115,6 +115,7 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
         prices=feed,
         host=settings.api_host,
         public_host=settings.announced_host,
+        public_websocket_url=settings.public_websocket_url,
         http_port=settings.api_port,
         websocket_port=settings.websocket_port,
         clock=engine.clock,

@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     public_host: str = Field(
         "", description="Name or address under which agents reach API_HOST, which it is when empty."
     )
+    public_websocket_url: str = Field(
+        "",
+        pattern=r"^(wss?://[^/?#\s]+(/[^?#\s]*)?)?$",
+        description="Address of the WebSocket for agents behind a proxy, such as wss://exchange.example/ws; the port here when empty.",
+    )
     api_port: int = Field(8080, ge=0, le=65_535, description="Port of the HTTP interface.")
     websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket.")
     trusted_proxies: str = Field(

@@ -220,7 +220,7 @@ async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncI
             reconciliation=ReconciliationActivities(door, ledger, queries, escrow),
             deposits=DepositActivities(door, escrow),
             exits=ExitActivities(door, escrow, ledger),
-            slots=SlotActivities(door, escrow, lander, operator),
+            slots=SlotActivities(door, escrow, lander, operator, settings.withdrawal_minimum),
             withdrawals=WithdrawalActivities(
                 door, ledger, queries, escrow, lander, operator, settings.withdrawal_minimum
             ),

@@ -18,11 +18,23 @@ from chain.layout import EscrowState
 from chain.rpc import FINALIZED
 from core.accounts import FIRST_AGENT
 from matcher.commands import BindSlot, ClaimExit, CreditDeposit
+from matcher.rejections import Code
 
 POLL_S: Final = 1.0
 MISSING: Final = "the escrow counts deposits or claims that the node does not show"
 GAPS: Final = 2
 """Looks in a row with something missing, the second of them from the start, before that is called trouble."""
+REFUSALS: Final = frozenset(
+    {
+        Code.ACCOUNT_UNKNOWN,
+        Code.SLOT_TAKEN,
+        Code.SUB_ACCOUNT_ONLY_TRADES,
+        Code.BAD_VALUE,
+        Code.KEY_CONFLICT,
+    }
+)
+"""What the engine says of a deposit or claim that cannot be booked, ever. Whatever else stands in the way, such as a token that the
+API does not know, says nothing about the money: the cursor stays where it is until that is mended."""
 
 
 @dataclass
@@ -136,7 +148,8 @@ class DepositActivities:
     async def _book(self, cursor: DepositCursor, scan: DepositScan) -> DepositCursor:
         if not scan.deposits and not scan.claims:
             return cursor
-        slots = await ordered(self._door)
+        deposits, claims = ([one.deposit for one in scan.deposits], [one.claim for one in scan.claims])
+        slots = await ordered(self._door, {one.account for one in (*deposits, *claims)})
         for found in scan.deposits:
             ours = slots.has(found.deposit)
             cursor = await self._credit(cursor, found) if ours else _stray(cursor, found.key)
@@ -153,7 +166,7 @@ class DepositActivities:
                 await self._door.command(BindSlot(deposit.account, deposit.page, deposit.slot))
             answer = await self._door.command(CreditDeposit(deposit.account, deposit.amount, key))
         except ApplicationError as error:
-            if not error.non_retryable:
+            if error.type not in REFUSALS:
                 raise
             activity.logger.error("the engine refuses deposit %s: %s", key, error.message)
             return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} {error.type}")
@@ -168,7 +181,7 @@ class DepositActivities:
         try:
             answer = await self._door.command(ClaimExit(claim.account, claim.amount, found.key))
         except ApplicationError as error:
-            if not error.non_retryable:
+            if error.type not in REFUSALS:
                 raise
             activity.logger.error("the engine refuses claim %s: %s", found.key, error.message)
             return replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} {error.type}")

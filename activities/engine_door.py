@@ -127,6 +127,13 @@ class Unbound(msgspec.Struct, frozen=True):
     owner: str
 
 
+class UnboundPage(msgspec.Struct, frozen=True):
+    """Some of the accounts without a slot: the newest, and those after the last look; `next` is where the next look begins."""
+
+    accounts: list[Unbound]
+    next: int
+
+
 class OpenWithdrawal(msgspec.Struct, frozen=True):
     """A reservation that is not closed: micro-USDC under the owner's `key`, made at `at` (nanoseconds).
 
@@ -234,8 +241,9 @@ class EngineDoor:
     async def books(self) -> BooksView:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/settlement/accounts"), type=BooksView)
 
-    async def unbound(self) -> list[Unbound]:
-        return msgspec.json.decode(await self._ask("GET", f"{DOOR}/accounts/unbound"), type=list[Unbound])
+    async def unbound(self, after: int) -> UnboundPage:
+        body = await self._ask("GET", f"{DOOR}/accounts/unbound?after={after}")
+        return msgspec.json.decode(body, type=UnboundPage)
 
     async def open_withdrawals(self) -> list[OpenWithdrawal]:
         body = await self._ask("GET", f"{DOOR}/withdrawals/open")

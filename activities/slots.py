@@ -31,32 +31,44 @@ class Room(NamedTuple):
 
 
 class SlotActivities:
-    """Whoever watches asks the chain before it signs, and of all that watch at a time only one signs for an account, whatever pages
+    """A slot costs the operator, and registering costs nothing: only an owner gets one that has something to put into it.
+
+    Whoever watches asks the chain before it signs, and of all that watch at a time only one signs for an account, whatever pages
     they have in mind (`Lander.keep`): the program keeps an account from two slots of a page only.
     """
 
-    def __init__(self, door: EngineDoor, escrow: EscrowClient, lander: Lander, operator: Signer) -> None:
+    def __init__(
+        self, door: EngineDoor, escrow: EscrowClient, lander: Lander, operator: Signer, funds_min: int
+    ) -> None:
+        """`funds_min`: micro-USDC that an owner's wallet must hold for each slot that is opened for it."""
         self._door = door
         self._escrow = escrow
         self._lander = lander
         self._operator = operator
+        self._funds_min = max(1, funds_min)
+        self._after = 0
 
     @activity.defn
     async def watch_unbound(self, seconds: float) -> int:
-        """Give every unbound account a slot, for some seconds; returns how many were bound."""
+        """Give every unbound account a slot whose owner has funds, for some seconds; returns how many were bound."""
         until, bound = monotonic() + seconds, 0
         while True:
             async with heartbeats():
-                unbound = await self._door.unbound()
-                if unbound:
-                    bound += await self._place(unbound)
+                unbound = await self._door.unbound(self._after)
+                self._after = unbound.next
+                if unbound.accounts:
+                    opened = await self._place(unbound.accounts)
+                    activity.metric_meter().create_counter(
+                        "perpdex_slots_opened", "Accounts that got a slot"
+                    ).add(opened)
+                    bound += opened
             if monotonic() >= until or not await pause(POLL_S):
                 return bound
 
     async def _place(self, unbound: list[Unbound]) -> int:
         pages = (await self._escrow.view.snapshot(CONFIRMED)).pages
         there = _accounts(pages)
-        missing = [one for one in unbound if _named(one) not in there]
+        missing = await self._with_funds([one for one in unbound if _named(one) not in there])
         window = asyncio.Semaphore(AT_ONCE)
 
         async def open_one(one: Unbound, room: Room) -> None:
@@ -75,6 +87,18 @@ class SlotActivities:
             if failure is not None:
                 raise failure
         return sum(_named(one) in there for one in unbound)
+
+    async def _with_funds(self, unbound: list[Unbound]) -> list[Unbound]:
+        """Those whose owner's wallet holds what a slot asks for, finally: what it holds counts once for each of its accounts."""
+        owners = sorted({one.owner for one in unbound})
+        wallets = [self._escrow.wallet_of(Pubkey.from_string(owner)) for owner in owners]
+        left = dict(zip(owners, await self._escrow.view.tokens(wallets), strict=True))
+        found = []
+        for one in unbound:
+            left[one.owner] -= self._funds_min
+            if left[one.owner] >= 0:
+                found.append(one)
+        return found
 
     async def _free(self, pages: tuple[Page, ...], wanted: int) -> list[Room]:
         """Room for each of `wanted` accounts: slots of closed accounts first; adds pages when there is too little."""

@@ -1,4 +1,4 @@
-"""How fast new agents are let in. Each costs the operator a slot on chain, so no one caller may use up what is meant for all."""
+"""How fast new agents are let in. Each stays in the books for good, so no one caller may use up what is meant for all."""
 
 from typing import Final
 

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from api.answers import handle_errors
 from api.body_limit import BodyLimit
@@ -36,7 +37,8 @@ is `{"error": {"code", "message", "retryable"}}` with a stable code.
 
 def create_app(edge: Edge) -> FastAPI:
     """The application over its collaborators; it starts and stops nothing."""
-    app = FastAPI(
+    # The page's scripts come with a package: from elsewhere they would be missing where nothing else is reached.
+    app = FastAPIOffline(
         title="AI perp DEX",
         version="1",
         description=DESCRIPTION,

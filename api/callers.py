@@ -9,6 +9,8 @@ from api.addresses import network
 
 PER_ADDRESS: Final = 500
 """Connections of one address at each door: agents share an address behind a NAT, and eight such still fit."""
+BACKLOG: Final = 1_024
+"""Connections that the system may have accepted for a door before it can refuse one."""
 
 
 class Places:

@@ -1,7 +1,6 @@
-"""What the HTTP door adds to uvicorn: bounds on connections, so that nobody uses up what the journal needs to open its next file."""
+"""What the HTTP door adds to uvicorn: bounds on connections, so that nobody takes all places there are."""
 
 import asyncio
-import resource
 from typing import Any, Final
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -43,10 +42,3 @@ class HttpDoor(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 def door_with(places: Places) -> type[HttpDoor]:
     """The door of one server, which counts its connections in `places`."""
     return type("Door", (HttpDoor,), {"places": places})
-
-
-def open_files() -> None:
-    """Take as many open files as the system lets this process have: its usual share is less than there may be connections."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65_536 if most == resource.RLIM_INFINITY else min(most, 65_536)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

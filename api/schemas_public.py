@@ -187,6 +187,11 @@ class UnboundAnswer(Answer):
     owner: str
 
 
+class UnboundPageAnswer(Answer):
+    accounts: list[UnboundAnswer]
+    next: int = Field(description="What to give as `after` the next time; 0 begins anew.")
+
+
 class CutAccountAnswer(Answer):
     """Micro-USDC as integers: this door is for programs of the operator."""
 

@@ -16,8 +16,8 @@ from api.admission import ALL, PER_ADDRESS, Admission
 from api.allowance import LIMITS, Allowances, Limits
 from api.app import create_app
 from api.bucket import Rate
+from api.callers import BACKLOG, Places
 from api.callers import PER_ADDRESS as PER_ADDRESS_OPEN
-from api.callers import Places
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
 from api.http_door import door_with
@@ -30,6 +30,7 @@ from api.metrics_breakers import BreakerMetrics
 from api.metrics_prices import PriceMetrics
 from api.metrics_risk import RiskMetrics
 from api.sessions import Sessions
+from api.socket_door import Waiting
 from api.socket_server import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
@@ -43,7 +44,8 @@ STOP_TIMEOUT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the wiring gives the server. `public_host` is the name, as in a URL, under which agents reach the WebSocket.
+    """What the wiring gives the server. `public_host` is the name, as in a URL, under which agents reach the WebSocket, unless
+    `public_websocket_url` says all of its address.
 
     `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
     """
@@ -58,6 +60,7 @@ class Given:
     clock: Callable[[], int] = time.time_ns
     host: str = "127.0.0.1"
     public_host: str = "127.0.0.1"
+    public_websocket_url: str = ""
     http_port: int = 0
     websocket_port: int = 0
     trusted_proxies: str = ""
@@ -84,8 +87,8 @@ class Server:
         streams = await Streams.start(given.engine, given.journal)
         server: Server
         edge = build_edge(given, streams, lambda: server.websocket_url)
-        places = Places(given.connections_per_address, given.trusted_proxies)
-        server = cls(given, edge, SocketServer(edge, places))
+        places, waiting = _places(given), Waiting(_places(given))
+        server = cls(given, edge, SocketServer(edge, places, waiting))
         await server._open()
         return server
 
@@ -95,12 +98,13 @@ class Server:
 
     @property
     def websocket_url(self) -> str:
-        return f"ws://{self._given.public_host}:{self.websocket_port}/ws"
+        given = self._given
+        return given.public_websocket_url or f"ws://{given.public_host}:{self.websocket_port}/ws"
 
     async def _open(self) -> None:
         given = self._given
         family = socket.AF_INET6 if ":" in given.host else socket.AF_INET
-        listening = socket.create_server((given.host, given.http_port), family=family, backlog=1024)
+        listening = socket.create_server((given.host, given.http_port), family=family, backlog=BACKLOG)
         # Inherited by what it accepts: asyncio leaves sockets made by others with Nagle's 40 ms.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.http_port = listening.getsockname()[1]
@@ -111,7 +115,7 @@ class Server:
             log_level="warning",
             access_log=False,
             server_header=False,
-            http=door_with(Places(given.connections_per_address, given.trusted_proxies)),
+            http=door_with(_places(given)),
             # uvicorn would believe anyone on this machine: each caller could then name an address of its own for every new agent.
             proxy_headers=bool(given.trusted_proxies),
             forwarded_allow_ips=given.trusted_proxies,
@@ -140,6 +144,10 @@ class Server:
         await asyncio.wait({waiting, self._serving}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         await self.stop()
+
+
+def _places(given: Given) -> Places:
+    return Places(given.connections_per_address, given.trusted_proxies)
 
 
 class _Http(uvicorn.Server):

@@ -3,17 +3,19 @@
 import asyncio
 from typing import Final
 
-from picows import WSUpgradeRequest, ws_create_server
+import aiofastnet
+from picows import WSUpgradeRequest
 
-from api.callers import Places
+from api.callers import BACKLOG, Places
 from api.closing import CloseCode
 from api.collaborators import Edge
 from api.errors import ApiError
-from api.socket import FRAME_MAX, Connection
+from api.socket import Connection
+from api.socket_door import SocketDoor, Waiting
 
 PATH: Final = b"/ws"
 HANDSHAKE_TIMEOUT: Final = 5.0
-"""Seconds from connecting in which a handshake must be whole. Until it is, the connection counts for no address."""
+"""Seconds from connecting in which a handshake must be whole."""
 AUTH_TIMEOUT: Final = 5.0
 HEARTBEAT: Final = 5.0
 CONNECTIONS_MAX: Final = 4_000
@@ -27,12 +29,14 @@ class SocketServer:
         self,
         edge: Edge,
         places: Places,
+        waiting: Waiting,
         auth_timeout: float = AUTH_TIMEOUT,
         heartbeat: float = HEARTBEAT,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.edge = edge
         self.places = places
+        self.waiting = waiting
         self.auth_timeout = auth_timeout
         self.connections: set[Connection] = set()
         self._all_gone = asyncio.Event()
@@ -44,14 +48,12 @@ class SocketServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which the system chooses when 0 is asked for."""
         self._loop = asyncio.get_running_loop()
-        self._listening = await ws_create_server(
-            self._accept,
+        self._listening = await aiofastnet.create_server(
+            self._loop,
+            lambda: SocketDoor(self.waiting, self._accept, self._handshake_timeout),
             host,
             port,
-            websocket_handshake_timeout=self._handshake_timeout,
-            max_frame_size=FRAME_MAX,
-            backlog=1024,
-            enable_auto_pong=False,
+            backlog=BACKLOG,
         )
         self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
         return int(self._listening.sockets[0].getsockname()[1])

@@ -1,10 +1,12 @@
 """Withdrawals as Temporal workflows: one each, named after the account and the client's key, so a repeat finds the first."""
 
 import asyncio
+from asyncio import Task
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 
 from temporalio.client import (
@@ -18,12 +20,15 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.open_withdrawals import withdrawal_workflow_id
+from activities.withdrawals import MessageToSign
 from api.collaborators import WithdrawalsUnavailable, WithdrawalView
 from api.errors import ApiError
 from workflows.withdrawal_state import WithdrawalRequest, WithdrawalState, WithdrawalStatus
 from workflows.withdrawals import WithdrawalWorkflow
 
 RPC_TIMEOUT: Final = timedelta(seconds=10)
+MESSAGE_EVERY_S: Final = 5.0
+"""Temporal takes 2,000 updates of a workflow in all its life: reads of a quarter of an hour must leave room for the signature."""
 REFUSALS: Final = frozenset({"bad_signature", "not_awaiting_signature"})
 
 Handle = WorkflowHandle[WithdrawalWorkflow, WithdrawalState]
@@ -48,6 +53,7 @@ class TemporalWithdrawals:
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._messages: dict[tuple[str, str], tuple[float, Task[MessageToSign | str]]] = {}
 
     async def start(
         self, account: int, owner: str, amount: int, key: str, destination: str
@@ -82,7 +88,11 @@ class TemporalWithdrawals:
                 raise
         if state.status != WithdrawalStatus.AWAITING_SIGNATURE:
             return _view(id, state, None)
-        return await self._with_message(handle, state)
+        message = await asyncio.shield(self._message(handle, state.sign_before))
+        if isinstance(message, str):
+            # The withdrawal goes on waiting; the code says what the message waits for, such as a batch on its way to the chain.
+            return _view(id, replace(state, code=message), None)
+        return _view(id, state, message.message)
 
     async def sign(self, id: str, signature: str) -> WithdrawalView | None:
         async with _reached():
@@ -98,17 +108,28 @@ class TemporalWithdrawals:
                 raise
         return _view(id, state, None)
 
-    async def _with_message(self, handle: Handle, state: WithdrawalState) -> WithdrawalView:
-        """A fresh message each time: one that waited long could no longer land."""
+    def _message(self, handle: Handle, sign_before: str) -> Task[MessageToSign | str]:
+        """A fresh message, as one that waited long could no longer land; asked for now and then, however often it is read.
+
+        A workflow that took up another's withdrawal knows nothing of the other's messages; the owner's time tells them apart.
+        """
+        now, key = monotonic(), (handle.id, sign_before)
+        self._messages = {
+            one: asked for one, asked in self._messages.items() if now - asked[0] < MESSAGE_EVERY_S
+        }
+        if key not in self._messages:
+            self._messages[key] = now, asyncio.create_task(self._ask_for_message(handle))
+        return self._messages[key][1]
+
+    async def _ask_for_message(self, handle: Handle) -> MessageToSign | str:
+        """The message, or the code of why there is none yet."""
         try:
             async with _reached():
-                message = await handle.execute_update(
+                return await handle.execute_update(
                     WithdrawalWorkflow.message_to_sign, rpc_timeout=RPC_TIMEOUT
                 )
         except WorkflowUpdateFailedError as error:
-            # The withdrawal goes on waiting; the code says what the message waits for, such as a batch on its way to the chain.
-            return _view(handle.id, replace(state, code=_code(error)), None)
-        return _view(handle.id, state, message.message)
+            return _code(error)
 
     def _handle(self, id: str) -> Handle:
         return self._client.get_workflow_handle_for(WithdrawalWorkflow.run, id)

@@ -13,7 +13,15 @@ from solders.sysvar import CLOCK
 from chain.addresses import EscrowAddresses
 from chain.claims import FoundClaim, claims_of
 from chain.deposits import FoundDeposit, deposits_of
-from chain.layout import EscrowState, Page, Slot, decode_escrow, decode_page, decode_token_amount
+from chain.layout import (
+    TOKEN_ACCOUNT_BYTES,
+    EscrowState,
+    Page,
+    Slot,
+    decode_escrow,
+    decode_page,
+    decode_token_amount,
+)
 from chain.rpc import CONFIRMED, FINALIZED, ChainUnavailable, ask
 
 ACCOUNTS_PER_CALL: Final = 100
@@ -106,6 +114,17 @@ class EscrowView:
         """Micro-USDC in the vault; 0 before the escrow was initialized."""
         _, (data,) = await self._read([self._at.vault], commitment)
         return decode_token_amount(data) if data is not None else 0
+
+    async def tokens(self, wallets: Sequence[Pubkey], commitment: str = FINALIZED) -> list[int]:
+        """Smallest units in each of some token accounts; 0 in what is none."""
+        parts = [wallets[at : at + ACCOUNTS_PER_CALL] for at in range(0, len(wallets), ACCOUNTS_PER_CALL)]
+        answers = [(await self._read(part, commitment))[1] for part in parts]
+        return [
+            # Anybody can send SOL to where a token account is not yet.
+            decode_token_amount(data) if data is not None and len(data) == TOKEN_ACCOUNT_BYTES else 0
+            for part in answers
+            for data in part
+        ]
 
     async def slot_of(self, account: int, commitment: str = CONFIRMED, owner: str = "") -> Place | None:
         """The slot of an engine account, of that owner when one is named, or None when it has none at this commitment.

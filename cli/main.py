@@ -21,6 +21,7 @@ from cli.figures import NotReadable, Reader
 from cli.journal import journal
 from cli.population import look, start_population
 from cli.processes import StackFailed
+from cli.report import writable
 from cli.screen import Screen
 from cli.stack import Stack, Stopped
 from cli.statements import statement
@@ -144,7 +145,9 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1, help="how long the agents trade")] = 60,
     makers: Annotated[int, typer.Option(min=1, help="makers")] = 10,
     traders: Annotated[int, typer.Option(min=1, help="traders")] = 30,
-    report: Annotated[Path | None, typer.Option(help="file for the report, in JSON")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="file for the report, in JSON", callback=writable)
+    ] = None,
     prices: Prices = None,
 ) -> None:
     """Start everything, have agents trade for a while, settle, and check every invariant: exit code 0 when all held."""
@@ -155,11 +158,12 @@ def demo(
         Reader(settings.api_url) as reader,
     ):
         result = Demo(stack, screen, reader, stopped).run(seconds, makers, traders)
-    if report is not None:
-        result.write(report)
     print(result.summary())
     for sentence in result.broken():
         print(f"BROKEN: {sentence}", file=sys.stderr)
+    if report is not None:
+        with told():
+            result.write(report)
     if result.broken():
         raise typer.Exit(1)
 

@@ -1,8 +1,10 @@
 """What a bounded run came to, and whether every invariant held."""
 
+import os
 from pathlib import Path
 
 import msgspec
+import typer
 
 from cli.figures import Batch
 from cli.tally import Latency
@@ -93,6 +95,13 @@ class Report(msgspec.Struct, frozen=True):
 
     def write(self, path: Path) -> None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+
+
+def writable(path: Path | None) -> Path | None:
+    """A file that can be written at the end, found out at the beginning. Nothing of it is touched yet."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise typer.BadParameter(f"{path} cannot be written")
+    return path
 
 
 def batch_report(batch: Batch) -> BatchReport:

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from cli.report import writable
 from core.quantities import MILLION, SECOND
 from oracles.recording import RecordingFailed
 from stress.losses import Split
@@ -48,8 +49,10 @@ def stress(
         bool, typer.Option(help="several publishers tell the prices, and the feed's router judges them")
     ] = False,
     runs: Annotated[int, typer.Option(min=1, help="how often, to see that each ends in the same state")] = 2,
-    report: Annotated[Path | None, typer.Option(help="file for the report, in JSON")] = None,
-    plot: Annotated[Path | None, typer.Option(help="file for the picture, an SVG")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="file for the report, in JSON", callback=writable)
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="file for the picture, an SVG", callback=writable)] = None,
     journal: Annotated[Path | None, typer.Option(help="new directory in which the journal is kept")] = None,
 ) -> None:
     """Play a crash through the whole exchange at the time of its recording: exit code 0 when every invariant held."""

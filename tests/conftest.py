@@ -108,6 +108,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(CrashMatrix(file, config.option.collectonly), "crash-matrix")
 
 
+RECORDINGS = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Proofs on real data that were left out must not look like proofs that held."""
+    skipped = sum(
+        "recording missing:" in str(report.longrepr) for report in terminalreporter.getreports("skipped")
+    )
+    if skipped:
+        terminalreporter.write_line(
+            f"NOT TESTED ON REAL DATA: {skipped} tests were skipped, because their recordings are not in {RECORDINGS}. "
+            "That folder is handed on beside the repository, not in it: copy it there from another checkout; "
+            "its SOURCES.md names the public source of each file.",
+            red=True,
+            bold=True,
+        )
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """PostgreSQL from the wheel, with a migrated database `template` to copy."""

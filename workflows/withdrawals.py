@@ -156,7 +156,7 @@ class WithdrawalWorkflow:
     async def _pay_or_give_up(self) -> bool:
         """Whether the chain paid. False only when nothing that was signed can ever land."""
         deadline = workflow.now() + OWNER_PATIENCE
-        self._state.sign_before = deadline.isoformat(timespec="seconds")
+        self._state.sign_before = deadline.isoformat(timespec="milliseconds")
         self._show()
         while await self._owner_signs_before(deadline):
             assert self._signed is not None

@@ -1,5 +1,6 @@
 """The operator's door: commands of its side and the reads that settlement needs, for programs that hold its token."""
 
+from bisect import bisect_right
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
@@ -16,6 +17,7 @@ from api.schemas_public import (
     OperatorStateAnswer,
     OutcomeAnswer,
     UnboundAnswer,
+    UnboundPageAnswer,
 )
 from core.market import Market
 from core.market_limits import flaw, limits_of
@@ -33,6 +35,7 @@ OPERATOR_ERRORS: Final = ("not_authenticated", "operator_only")
 INTEGER_MAX: Final = (1 << 62) - 1
 """Records and columns are signed 64-bit; a command with anything larger is refused before it reaches the rules."""
 TEXT_MAX: Final = 256
+UNBOUND_MAX: Final = 100
 
 OperatorCommand = (
     c.ListMarket
@@ -186,13 +189,25 @@ async def settlement_accounts(edge: EdgeGiven) -> Response:
 
 
 @router.get("/accounts/unbound", responses=errors(*OPERATOR_ERRORS))
-async def unbound(edge: EdgeGiven) -> list[UnboundAnswer]:
-    """Agents that have no slot on chain yet, in the order of their registration."""
+async def unbound(edge: EdgeGiven, after: Annotated[int, Query(ge=0)] = 0) -> UnboundPageAnswer:
+    """Agents that have no slot on chain yet, in the order of their registration: the newest hundred, and a hundred from `after` on.
+
+    Some of them never get one, because they have nothing to put into it: whoever asks again and again with `next` sees all.
+    """
     state = edge.engine.state
-    waiting = [state.accounts[id] for id in sorted(state.owned) if state.accounts[id].root.page == WAITING]
-    waiting = [account for account in waiting if account.parent is None]
+    waiting = [id for id in sorted(state.owned) if state.accounts[id].root.page == WAITING]
+    agents = [id for id in waiting if state.accounts[id].parent is None]
+    begin = bisect_right(agents, after)
+    older = agents[begin : begin + UNBOUND_MAX]
+    end = begin + len(older) == len(agents)
     await edge.hub.on_disk()
-    return [UnboundAnswer(account=account.id, owner=account.owner) for account in waiting]
+    return UnboundPageAnswer(
+        accounts=[
+            UnboundAnswer(account=id, owner=state.accounts[id].owner)
+            for id in sorted({*older, *agents[-UNBOUND_MAX:]})
+        ],
+        next=0 if end else older[-1],
+    )
 
 
 @router.get("/withdrawals/open", responses=errors(*OPERATOR_ERRORS))

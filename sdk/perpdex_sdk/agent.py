@@ -15,7 +15,8 @@ from perpdex_sdk import exit_kit, verify
 from perpdex_sdk import messages as m
 from perpdex_sdk.answers import Account, FillStatus, MarginPreview, Session, Transfer, Withdrawal
 from perpdex_sdk.books import Books
-from perpdex_sdk.errors import AnswerUnknown, Closed, ExchangeError, Refused
+from perpdex_sdk.clock import ExchangeClock
+from perpdex_sdk.errors import AnswerUnknown, Closed, ExchangeError, Insecure, NotSent, Refused
 from perpdex_sdk.exit_kit import ExitKit
 from perpdex_sdk.funds import own_place, send_deposit, signed_withdrawal
 from perpdex_sdk.link import Link
@@ -29,9 +30,9 @@ from perpdex_sdk.statuses import STATUSES, FillMoved, Statuses
 log = logging.getLogger("perpdex_sdk")
 
 PATIENCE = 30.0
+"""Seconds for which an unanswered message is repeated over reconnections before it counts as unknown."""
 WITHDRAWAL_PATIENCE = 1200.0
 """Longer than the owner may take to sign, and a payment to become final."""
-"""Seconds for which an unanswered message is repeated over reconnections before it counts as unknown."""
 SESSION_GONE = frozenset({4001, 4002, 4006})
 """Close codes after which a new session is signed."""
 
@@ -46,13 +47,21 @@ class Agent:
     `balance` and `position()` are kept from the private stream and checked against the exchange's hash at each heartbeat.
     """
 
-    def __init__(self, rest: Rest, keypair: Keypair, name: str, cancel_on_disconnect: bool) -> None:
+    def __init__(
+        self,
+        rest: Rest,
+        keypair: Keypair,
+        name: str,
+        cancel_on_disconnect: bool,
+        websocket: str | None = None,
+    ) -> None:
         self.rest = rest
         self.keypair = keypair
         self.name = name
         self.markets: dict[str, Market] = {}
         self.mismatches = 0
         self._cancel_on_disconnect = cancel_on_disconnect
+        self._websocket = websocket
         self._session: Session | None = None
         self._books: Books | None = None
         self._link = Link(self._address, self._authenticate, self._receive)
@@ -60,6 +69,8 @@ class Agent:
         self._ready = asyncio.Event()
         self._handlers: dict[type[Any], list[Handler]] = {}
         self._pending: dict[str, tuple[bytes, asyncio.Future[None]]] = {}
+        self._quoting: dict[str, asyncio.Future[None]] = {}
+        self._clock = ExchangeClock()
         self._open: dict[str, tuple[bytes, OpenRequest]] = {}
         self._numbers: dict[int, OpenRequest] = {}
         self._statuses = Statuses()
@@ -80,16 +91,20 @@ class Agent:
         cancel_on_disconnect: bool = True,
         subaccount: int | None = None,
         loss_limit: int | None = None,
+        websocket: str | None = None,
     ) -> "Agent":
         """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
 
         With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`. With
         `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well. Without, what stands on chain
-        is left as it is: a limit bounds what an agent can trade with, so no number would be right for all.
+        is left as it is: a limit bounds what an agent can trade with, so no number would be right for all. `websocket` is where to
+        open the WebSocket when that is not what the exchange announces. Raises `Insecure` when `url` has TLS and the WebSocket has
+        not.
         """
-        agent = cls(Rest(url, subaccount=subaccount), keypair, name, cancel_on_disconnect)
+        agent = cls(Rest(url, subaccount=subaccount), keypair, name, cancel_on_disconnect, websocket)
         try:
             agent._session = await agent.rest.sign_in(keypair, name)
+            agent._opened_at()
             agent.markets = {market.symbol: market for market in await agent.rest.markets()}
             agent._books = Books(agent.markets, await agent.rest.account())
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
@@ -110,7 +125,7 @@ class Agent:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
-        for _, future in self._pending.values():
+        for future in self._waiting():
             if not future.done():
                 future.set_exception(Closed("the agent was closed"))
         for _, request in self._open.values():
@@ -173,7 +188,10 @@ class Agent:
         reduce_only: bool = False,
         show_side: bool = False,
     ) -> OpenRequest:
-        """Open a request. With ``auto=False`` choose among its `quotes()`, else the best one fills."""
+        """Open a request. With ``auto=False`` choose among its `quotes()`, else the best one fills.
+
+        One that reaches the exchange later than `ttl_ms`, or a second, is refused as `expired_command`: also after an outage.
+        """
         key = key or self._next_id()
         opened = OpenRequest(key, self._accept)
         terms = {
@@ -186,6 +204,7 @@ class Agent:
             "all_or_none": all_or_none,
             "reduce_only": reduce_only,
             "show_side": show_side,
+            "expires_after": self._clock.after(ttl_ms),
         }
         payload = _encoded("request", key, terms)
         self._open[key] = (payload, opened)
@@ -236,8 +255,8 @@ class Agent:
     async def quotes(
         self, market: str, bids: Sequence[Level], asks: Sequence[Level], life_ms: int = 10_000
     ) -> None:
-        """Replace the standing quotes of a market; they live `life_ms` and end with the connection."""
-        await self._tell("quotes", market=market, bids=_levels(bids), asks=_levels(asks), life_ms=life_ms)
+        """Replace the standing quotes of a market; they live `life_ms` and end with the connection. Raises `Refused`, `NotSent`."""
+        await self._quote("quotes", life_ms, market=market, bids=_levels(bids), asks=_levels(asks))
 
     async def answer(
         self,
@@ -249,10 +268,10 @@ class Agent:
         min_fill: Decimal | str | None = None,
         life_ms: int = 5_000,
     ) -> None:
-        """A firm answer; `size` is by default what was asked for."""
+        """A firm answer; `size` is by default what was asked for. Raises `Refused`, `NotSent`."""
         given = {"bid": bid, "ask": ask, "size": rfq.size if size is None else size, "min_fill": min_fill}
         fields = {name: _text(value) for name, value in given.items() if value is not None}
-        await self._tell("quote", request=rfq.request, life_ms=life_ms, **fields)
+        await self._quote("quote", life_ms, request=rfq.request, **fields)
 
     async def withdraw_answer(self, request: int) -> None:
         await self._tell("withdraw", request=request)
@@ -279,6 +298,7 @@ class Agent:
             self.name,
             cancel_on_disconnect=self._cancel_on_disconnect,
             subaccount=opened.account,
+            websocket=self._websocket,
         )
 
     async def transfer(
@@ -394,7 +414,14 @@ class Agent:
     async def _address(self, close_code: int) -> str:
         if close_code in SESSION_GONE:
             self._session = await self.rest.sign_in(self.keypair, self.name)
-        return self._signed_in().websocket
+        return self._opened_at()
+
+    def _opened_at(self) -> str:
+        """Where to open the WebSocket, over which the session's token goes first."""
+        address = self._websocket or self._signed_in().websocket
+        if self.rest.url.startswith("https:") and not address.startswith("wss:"):
+            raise Insecure(f"{self.rest.url} has TLS, and {address} would get the session's token without")
+        return address
 
     def _authenticate(self) -> None:
         fields = {
@@ -404,6 +431,9 @@ class Agent:
             "subaccount": self.rest.subaccount,
         }
         self._ready.clear()
+        for future in self._quoting.values():
+            if not future.done():
+                future.set_exception(NotSent("the connection broke before the quote was answered"))
         self._link.send(_encoded("auth", "auth", fields))
 
     def _post(self, payload: bytes) -> None:
@@ -427,8 +457,34 @@ class Agent:
             self._pending.pop(id, None)
         return payload
 
+    async def _quote(self, op: str, life_ms: int, **fields: Any) -> None:
+        """Send firm prices now or never: what comes after a break was meant for a market of before it."""
+        id = self._next_id()
+        payload = _encoded(
+            op, id, {**fields, "life_ms": life_ms, "expires_after": self._clock.after(life_ms)}
+        )
+        if not self._ready.is_set() or not self._link.send(payload):
+            raise NotSent("there is no connection now")
+        future = self._quoting[id] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await future
+        except TimeoutError:
+            raise AnswerUnknown(id) from None
+        finally:
+            self._quoting.pop(id, None)
+
+    def _waiting(self) -> list[asyncio.Future[None]]:
+        return [*(future for _, future in self._pending.values()), *self._quoting.values()]
+
+    def _awaited(self, id: str | None) -> asyncio.Future[None] | None:
+        """What waits for the answer to a message, if anything does."""
+        pending = self._pending.get(id or "")
+        future = pending[1] if pending is not None else self._quoting.get(id or "")
+        return future if future is not None and not future.done() else None
+
     async def _accept(self, opened: OpenRequest, quote: m.Quote) -> None:
-        await self._tell("accept", request=quote.request, quote=quote.quote)
+        await self._tell("accept", request=quote.request, quote=quote.quote, expires_after=quote.expires)
 
     def _receive(self, payload: bytes) -> None:
         message = m.read(payload)
@@ -451,6 +507,9 @@ class Agent:
             self._link.drop()
             return False
 
+    def _heard_unknown(self, event: m.Unknown) -> None:
+        log.warning("%s: event %d is %r, which this version does not know", self.name, event.n, event.ev)
+
     def _heard_fill(self, message: m.Fill) -> None:
         self._tell_moved(self._statuses.heard_fill(message))
 
@@ -465,6 +524,7 @@ class Agent:
                 handler(one)
 
     def _heard_ready(self, message: m.Ready) -> None:
+        self._clock.start(message.now)
         self._tell_moved(self._statuses.heard_settlement(message.settlement))
         self._final.set()
         self._ready.set()
@@ -474,6 +534,7 @@ class Agent:
             self._post(payload)
 
     def _heard_heartbeat(self, message: m.Heartbeat) -> None:
+        self._clock.heard(message.now)
         self._tell_moved(self._statuses.heard_settlement(message.settlement))
         books = self._own_books()
         if message.hash is not None and message.head == books.head and message.hash != books.hash():
@@ -481,16 +542,16 @@ class Agent:
             log.error("%s: own books differ from the exchange's at event %d", self.name, message.head)
 
     def _heard_ack(self, message: m.Ack) -> None:
-        pending = self._pending.get(message.id)
-        if pending is not None and not pending[1].done():
-            pending[1].set_result(None)
+        awaited = self._awaited(message.id)
+        if awaited is not None:
+            awaited.set_result(None)
 
     def _heard_error(self, message: m.Error) -> None:
         refused = Refused(message.code, message.message, message.retryable)
-        pending = self._pending.get(message.id or "")
+        awaited = self._awaited(message.id)
         opened = self._open.pop(message.id or "", None)
-        if pending is not None and not pending[1].done():
-            pending[1].set_exception(refused)
+        if awaited is not None:
+            awaited.set_exception(refused)
         elif opened is not None:
             opened[1].refused(refused)
         elif message.id is None:
@@ -517,6 +578,7 @@ class Agent:
 REACTIONS: dict[type[m.Message], Callable[[Agent, Any], None]] = {
     m.Ready: Agent._heard_ready,
     m.Heartbeat: Agent._heard_heartbeat,
+    m.Unknown: Agent._heard_unknown,
     m.Fill: Agent._heard_fill,
     m.Batch: Agent._heard_batch,
     m.Ack: Agent._heard_ack,

@@ -23,6 +23,13 @@ class AnswerUnknown(ExchangeError):
         self.key = key
 
 
+class NotSent(ExchangeError):
+    """A quote or an answer found no connection, or lost it before the exchange said anything: it is not sent later.
+
+    Its price is of before the break. With `cancel_on_disconnect` what reached the exchange was pulled by the break.
+    """
+
+
 class Unreachable(ExchangeError):
     """The exchange or the chain could not be reached, or answered with something that is not its protocol."""
 
@@ -37,6 +44,10 @@ class DepositFailed(ExchangeError):
 
 class ExitFailed(ExchangeError):
     """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved."""
+
+
+class Insecure(ExchangeError):
+    """The exchange was reached with TLS, and its WebSocket would be without: the session's token was not sent there."""
 
 
 class NotProven(ExchangeError):

@@ -28,7 +28,7 @@ DEPOSIT = hashlib.sha256(b"global:deposit").digest()[:8]
 WITHDRAW = hashlib.sha256(b"global:withdraw").digest()[:8]
 BUDGET_PROGRAM = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
 MICRO = Decimal(1_000_000)
-SLOT_TRIES, SLOT_PAUSE = 150, 0.2
+SLOT_TRIES, SLOT_PAUSE = 300, 0.2
 WITHDRAWAL_PAUSE = 0.2
 WITHDRAWAL_OVER = ("paid", "released", "refused")
 
@@ -114,7 +114,7 @@ def must_pay_only(
 
 
 async def own_place(rest: Rest) -> Place:
-    """The account's slot; the exchange opens it moments after registration."""
+    """The account's slot; the exchange opens it once it has seen, finally, that the owner has something to put into it."""
     for _ in range(SLOT_TRIES):
         account = await rest.account()
         if account.parent is not None:
@@ -122,7 +122,10 @@ async def own_place(rest: Rest) -> Place:
         if account.escrow is not None:
             return account.escrow
         await asyncio.sleep(SLOT_PAUSE)
-    raise DepositFailed("the exchange has not opened a slot in the escrow for this account")
+    raise DepositFailed(
+        "the exchange has not opened a slot in the escrow for this account: it waits until the owner's associated token account "
+        "holds USDC for it (the exchange's smallest withdrawal)"
+    )
 
 
 async def signed_withdrawal(

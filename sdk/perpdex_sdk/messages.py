@@ -130,6 +130,12 @@ class Numbered(Message, frozen=True):
     at: int
 
 
+class Unknown(Numbered, frozen=True, tag=False):
+    """An event of a kind that this version does not know: its number counts, and what it changed is not in the agent's own books."""
+
+    ev: str
+
+
 class Registered(Numbered, frozen=True, tag="registered"):
     owner: str
     name: str
@@ -364,18 +370,28 @@ class Kind(msgspec.Struct):
 
 
 KINDS = frozenset(
-    str(kind.__struct_config__.tag) for kind in (*Message.__subclasses__(), *Numbered.__subclasses__())
+    str(kind.__struct_config__.tag)
+    for kind in (*Message.__subclasses__(), *Numbered.__subclasses__())
+    if kind is not Unknown
 )
 _decode = msgspec.json.Decoder(Incoming).decode
+_decode_unknown = msgspec.json.Decoder(Unknown).decode
 _decode_kind = msgspec.json.Decoder(Kind).decode
 
 
-def read(payload: bytes) -> Incoming | None:
-    """The message in a frame, or None for a kind that this version does not know. Raises `msgspec.DecodeError`."""
+def read(payload: bytes) -> Incoming | Unknown | None:
+    """The message in a frame; of a kind that this version does not know, `Unknown` when it is numbered, else None.
+
+    Raises `msgspec.DecodeError`.
+    """
     try:
         message: Incoming = _decode(payload)
     except msgspec.ValidationError:
         if _decode_kind(payload).ev in KINDS:
             raise
+    else:
+        return message
+    try:
+        return _decode_unknown(payload)
+    except msgspec.ValidationError:
         return None
-    return message

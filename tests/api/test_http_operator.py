@@ -21,7 +21,7 @@ async def test_the_operators_door(exchange: Any) -> None:
     unbound = await exchange.agent("late", deposit=0)
     headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
     waiting = (await exchange.http.get("/api/v1/operator/accounts/unbound", headers=headers)).json()
-    assert waiting == []  # the fixture binds every agent
+    assert waiting == {"accounts": [], "next": 0}  # the fixture binds every agent
     answer = (await exchange.operator({"type": "CutSettlement", "batch": 1})).json()
     assert (answer["events"][0]["type"], answer["events"][0]["batch"], answer["seq"]) == (
         "SettlementCut",
@@ -88,7 +88,32 @@ async def test_accounts_without_a_slot_are_listed_for_the_operator(exchange: Any
     outcome = await exchange.engine.ask(c.RegisterAgent(str(Keypair().pubkey()), "x"))
     headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
     waiting = (await exchange.http.get("/api/v1/operator/accounts/unbound", headers=headers)).json()
-    assert waiting == [{"account": outcome[0].account, "owner": outcome[0].owner}]
+    assert waiting == {
+        "accounts": [{"account": outcome[0].account, "owner": outcome[0].owner}],
+        "next": 0,
+    }
+
+
+async def test_of_many_accounts_without_a_slot_the_newest_are_always_listed_and_all_in_turn(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Registering is free: a crowd that never gets a slot must not keep a newcomer from its."""
+    monkeypatch.setattr("api.routes.operator.UNBOUND_MAX", 3)
+    owner = str(Keypair().pubkey())
+    accounts = [(await exchange.engine.ask(c.RegisterAgent(owner, str(n))))[0].account for n in range(8)]
+    door = EngineDoor(exchange.server.http_url, "operator-token-of-the-tests-0123456789")
+    after, looks = 0, []
+    try:
+        for _ in range(4):
+            page = await door.unbound(after)
+            looks.append([one.account for one in page.accounts])
+            after = page.next
+    finally:
+        await door.close()
+    assert looks[0] == [*accounts[:3], *accounts[-3:]]
+    assert looks[1] == accounts[3:]
+    assert looks[2] == accounts[-3:]
+    assert looks[3] == looks[0]
 
 
 async def test_a_cut_at_an_index_that_is_not_believed_may_be_tried_again(exchange: Any) -> None:

@@ -1,6 +1,7 @@
 """What anyone may read over HTTP."""
 
 import asyncio
+import re
 import threading
 from typing import Any
 
@@ -28,6 +29,17 @@ async def test_markets_quotes_makers_and_escrow(exchange: Any) -> None:
         (1, "30005.000000", None)
     ]
     assert (await exchange.http.get("/api/v1/escrow")).json()["mint"] == "mint"
+
+
+async def test_the_documentation_needs_nothing_from_elsewhere(exchange: Any) -> None:
+    page = await exchange.http.get("/docs")
+    assert page.status_code == 200
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(parts) > 2
+    assert [part for part in parts if not re.match(r"/(?!/)", part)] == []
+    for part in parts:
+        assert (await exchange.http.get(part)).status_code == 200, part
+    assert "'/openapi.json'" in page.text
 
 
 async def test_makers_come_in_pages(exchange: Any) -> None:

@@ -52,6 +52,28 @@ async def test_one_address_holds_no_more_websockets_than_may_be(new_exchange: An
     assert await pings(agents[2]) == "pong"
 
 
+async def test_who_never_asks_for_a_websocket_takes_no_files_from_the_others(new_exchange: Any) -> None:
+    exchange = await new_exchange(connections_per_address=2)
+    port, waiting = exchange.server.websocket_port, exchange.server.sockets.waiting
+
+    async def hung_up_on(connections: int) -> int:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(connections)]
+        await asyncio.sleep(0.2)
+        gone = sum(reader.at_eof() or reader.exception() is not None for reader, _ in held)
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.1)
+        return gone
+
+    assert await hung_up_on(5) == 3, "of one address"
+    waiting.most = 1
+    assert await hung_up_on(2) == 1, "of all"
+    agents = [await exchange.agent(name) for name in "ab"]
+    for agent in agents:
+        await agent.open()
+    assert [await pings(agent) for agent in agents] == ["pong", "pong"], "who has asked waits no more"
+
+
 async def test_behind_a_trusted_proxy_each_caller_has_its_own_places(new_exchange: Any) -> None:
     exchange = await new_exchange(connections_per_address=1, trusted_proxies="127.0.0.1")
 

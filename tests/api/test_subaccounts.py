@@ -238,7 +238,7 @@ async def test_the_operators_cut_has_leaves_for_both_and_one_delta_for_the_slot(
     leaves = {account_leaf(1, row["account"], row["balance"], row["equity"]) for row in (parent, sub)}
     assert len(leaves) == 2
     unbound = (await exchange.http.get("/api/v1/operator/accounts/unbound", headers=headers)).json()
-    assert unbound == []
+    assert unbound["accounts"] == []
 
 
 async def test_sub_accounts_are_no_agents(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """Withdrawals through the real workflow: what an agent sees from the call to the payment. Only the steps' outer edge is a stand-in."""
 
+import asyncio
 import base64
 import os
 import sysconfig
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 from temporalio import activity
-from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.enums.v1 import EventType, IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -174,6 +175,25 @@ async def test_a_message_that_cannot_be_built_yet_says_why(
     started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
     view = await eventually(exchange, agent, started["id"], "awaiting_signature")
     assert (view["message"], view["code"]) == (None, "funds_not_landed")
+
+
+@pytest.mark.parametrize("amount", ["25.5", "3"], ids=["a message", "no message yet"])
+async def test_reading_again_and_again_uses_up_no_updates(
+    new_exchange: Any, client: Client, process: TemporalWithdrawals, amount: str
+) -> None:
+    """Temporal takes a limited number of them, and the signature is one."""
+    exchange = await new_exchange(withdrawals=process)
+    agent = await exchange.agent()
+    body = {"amount": amount, "key": "w1"}
+    started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    first = await eventually(exchange, agent, started["id"], "awaiting_signature")
+    reads = [
+        exchange.http.get(f"/api/v1/withdrawals/{started['id']}", headers=agent.headers) for _ in range(40)
+    ]
+    assert all(read.json() == first for read in await asyncio.gather(*reads))
+    history = await client.get_workflow_handle(started["id"]).fetch_history()
+    kind = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+    assert sum(event.event_type == kind for event in history.events) < 20
 
 
 async def test_without_a_worker_the_outcome_is_unknown(

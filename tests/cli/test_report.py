@@ -4,8 +4,10 @@ import json
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from cli.figures import Batch
+from cli.main import app
 from cli.report import ChainReport, LedgerReport, Report, batch_report
 from cli.tally import Latency
 
@@ -63,3 +65,13 @@ def test_each_invariant_counts(changes, says):
     (sentence,) = report.broken()
     assert says in sentence
     assert "NOT every invariant held" in report.summary()
+
+
+@pytest.mark.parametrize("place", ["nowhere/report.json", "."], ids=["no directory", "a directory"])
+@pytest.mark.parametrize("command", ["demo", "stress"])
+def test_where_no_report_can_be_written_nothing_is_begun(tmp_path, monkeypatch, command, place):
+    monkeypatch.setenv("PERPDEX_DATA", str(tmp_path / "data"))
+    result = CliRunner().invoke(app, [command, "--report", str(tmp_path / place)])
+    assert result.exit_code == 2
+    assert "Invalid value for '--report'" in result.output
+    assert not (tmp_path / "data").exists()

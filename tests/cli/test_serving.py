@@ -11,6 +11,7 @@ import httpx
 import pytest
 from solders.keypair import Keypair
 
+from api.open_files import NEEDED
 from cli.main import main
 from core.events import MarketListed
 from core.market import DEFAULT_MARKETS
@@ -132,11 +133,40 @@ def test_the_worker_says_that_temporal_does_not_answer(serve: Any) -> None:
     assert "TEMPORAL_ADDRESS" in said
 
 
+async def test_there_are_files_for_every_connection_and_the_journal(serve: Any) -> None:
+    """However few a process usually may open."""
+    served = serve("-c", with_files("(1024, most)")).wait()
+    share, _ = resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE)
+    assert share >= NEEDED
+
+
+def test_it_does_not_start_where_connections_could_use_up_the_files(serve: Any) -> None:
+    said = refused(serve("-c", with_files("(1024, 4096)")))
+    assert f"may need {NEEDED}" in said
+    assert "ulimit -Hn" in said
+
+
+def with_files(limit: str) -> str:
+    """A program: the API where the system gives a process so many open files."""
+    return (
+        "import resource, sys\n"
+        "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, {limit})\n"
+        "sys.argv = ['perpdex', 'serve', 'api']\n"
+        "from cli.main import main\n"
+        "main()\n"
+    )
+
+
 WRONG = {
     "no database": ({"DATABASE_URL": ""}, "set DATABASE_URL"),
     "no url": ({"DATABASE_URL": "nonsense"}, "PostgreSQL cannot be used"),
     "no number": ({"API_PORT": "many"}, "API_PORT: Input should be a valid integer"),
     "no name": ({"API_HOST": "0.0.0.0"}, "PUBLIC_HOST must say"),
+    "no websocket": (
+        {"PUBLIC_WEBSOCKET_URL": "https://exchange.example"},
+        "PUBLIC_WEBSOCKET_URL: String should",
+    ),
     "no recording": ({"PRICE_RECORDING": "/nowhere"}, "/nowhere"),
     "no hand-overs": ({"PYTH_HAND_OVERS": "/nowhere", "PYTH_URL": "http://127.0.0.1:1"}, "/nowhere"),
     "open key": ({"OPERATOR_KEY": f"file:{__file__}"}, "chmod 600"),

@@ -31,7 +31,7 @@ def recorded(path: str) -> Path:
     """A recorded file, or a skipped test."""
     found = DATA / path
     if not found.exists():
-        pytest.skip(f"the recorded data is not beside this checkout: {found}")
+        pytest.skip(f"recording missing: {found}")
     return found
 
 

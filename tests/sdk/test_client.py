@@ -1,6 +1,8 @@
 """The client against a running exchange: trading, breaks of the connection, restarts, and its own books."""
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -9,8 +11,9 @@ import pytest
 from solders.keypair import Keypair
 
 from matcher import commands as c
-from perpdex_sdk import Agent, AnswerUnknown, MessageRefused, Refused
+from perpdex_sdk import Agent, AnswerUnknown, Insecure, MessageRefused, NotSent, Refused
 from perpdex_sdk import messages as m
+from perpdex_sdk.rest import Rest, Session
 
 Connect = Callable[..., Awaitable[Agent]]
 
@@ -149,6 +152,62 @@ async def test_a_request_sent_into_a_break_is_answered_once(exchange: Any, conne
     assert exchange.engine.state.last_fill == 1
 
 
+async def test_quotes_of_before_a_break_are_not_sent_after_it(exchange: Any, connect: Connect) -> None:
+    maker = await connect("maker")
+    on_its_way = asyncio.create_task(
+        maker.quotes("BTC-PERP", [("59990.0", "50")], [("60010.0", "50")], 60_000)
+    )
+    await asyncio.sleep(0)  # sent
+    maker._link.drop()
+    with pytest.raises(NotSent):
+        await maker.quotes("BTC-PERP", [("59990.0", "50")], [("60010.0", "50")], 60_000)
+    with pytest.raises(NotSent):
+        await on_its_way
+    await maker.cancel_after(0)  # answered: so what was sent before it has been read
+    trader = await connect("trader")
+    assert (await trader.request("BTC-PERP", "buy", "0.01", "60010.0", ttl_ms=250)).outcome == "unfilled"
+
+
+async def test_a_request_does_not_outlive_its_class(new_exchange: Any) -> None:
+    outage_ns = 0
+    exchange = await new_exchange(clock=lambda: time.time_ns() + outage_ns)
+    await exchange.maker()
+    trader = await Agent.connect(exchange.server.http_url, Keypair(), "trader")
+    try:
+        await exchange.engine.ask(c.BindSlot(trader.account, 0, trader.account - 14))
+        await exchange.engine.ask(c.CreditDeposit(trader.account, 1_000_000_000, "deposit"))
+        trader._link.drop()
+        opened = trader.ask("BTC-PERP", "buy", "0.01", "60010.0", ttl_ms=250)
+        outage_ns = 2_000_000_000
+        with pytest.raises(Refused) as refused:
+            await trader.answer_to(opened)
+        assert refused.value.code == "expired_command"
+        assert (await trader.request("BTC-PERP", "buy", "0.01", "60010.0", ttl_ms=250)).outcome == "filled"
+    finally:
+        await trader.close()
+
+
+async def test_what_filled_before_an_outage_is_told_after_it_however_long_it_was(new_exchange: Any) -> None:
+    outage_ns = 0
+    exchange = await new_exchange(clock=lambda: time.time_ns() + outage_ns)
+    await exchange.maker()
+    trader = await Agent.connect(exchange.server.http_url, Keypair(), "trader", cancel_on_disconnect=False)
+    try:
+        await exchange.engine.ask(c.BindSlot(trader.account, 0, trader.account - 14))
+        await exchange.engine.ask(c.CreditDeposit(trader.account, 1_000_000_000, "deposit"))
+        opened = trader.ask("BTC-PERP", "buy", "0.01", "60010.0", ttl_ms=250)
+        trader._link._transport.underlying_transport.pause_reading()
+        while not exchange.engine.state.last_fill:
+            await asyncio.sleep(0.01)
+        outage_ns = 2_000_000_000
+        assert not opened.closed.done()
+        trader._link.drop()
+        assert (await trader.answer_to(opened)).outcome == "filled"
+        assert exchange.engine.state.last_fill == 1
+    finally:
+        await trader.close()
+
+
 async def test_subscriptions_hold_over_breaks(exchange: Any, connect: Connect) -> None:
     maker, trader = await connect("maker"), await connect("trader")
     await maker.subscribe(["BTC-PERP"])
@@ -175,6 +234,57 @@ async def test_no_answer_is_unknown_and_the_key_tells(
     closed = await trader.request("BTC-PERP", "buy", "0.01", "60010.0", key=unknown.value.key)
     assert closed.outcome == "filled"
     assert exchange.engine.state.last_fill == 1
+
+
+async def test_behind_a_proxy_agents_connect_where_they_are_told_to(new_exchange: Any) -> None:
+    """The announced address leads nowhere here, as it does for an agent beside the proxy, which names the door itself."""
+    announced = "wss://exchange.example/ws"
+    exchange = await new_exchange(public_websocket_url=announced)
+    status = (await exchange.http.get("/api/v1/status")).json()
+    assert status["websocket"] == announced
+    door = f"ws://127.0.0.1:{exchange.server.websocket_port}/ws"
+    trader = await Agent.connect(exchange.server.http_url, Keypair(), "beside the proxy", websocket=door)
+    try:
+        assert trader._signed_in().websocket == announced
+        await trader.cancel_after(0)
+    finally:
+        await trader.close()
+
+
+async def test_a_token_that_came_with_tls_goes_nowhere_without() -> None:
+    agent = Agent(Rest("https://exchange.example"), Keypair(), "far away", True)
+    for announced, address in (("ws", None), ("wss", "ws://exchange.example:8081/ws")):
+        agent._session = Session(16, "token", 1, f"{announced}://exchange.example/ws")
+        agent._websocket = address
+        with pytest.raises(Insecure):
+            await agent._address(0)
+    agent._websocket = None
+    assert await agent._address(0) == "wss://exchange.example/ws"
+    await agent.close()
+
+
+async def test_an_event_of_a_newer_exchange_is_counted_and_passed_over(
+    exchange: Any, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    trader = await connect("trader")
+    head, heard = trader.head, []
+    trader.on(m.Deposit, heard.append)
+    rebate = {"ev": "rebate", "n": head + 1, "seq": 99, "at": 1, "amount": "1"}
+    deposit = {
+        "ev": "deposit",
+        "n": head + 2,
+        "seq": 100,
+        "at": 1,
+        "amount": "5",
+        "balance": "1005",
+        "key": "k",
+    }
+    for message in (rebate, deposit, {"ev": "weather", "n": "cold"}):
+        trader._receive(json.dumps(message).encode())
+    assert trader.head == head + 2
+    assert [event.amount for event in heard] == ["5"]
+    assert trader._link.breaks == 0
+    assert "rebate" in caplog.text
 
 
 async def test_the_heartbeat_finds_wrong_books(exchange: Any, connect: Connect) -> None:

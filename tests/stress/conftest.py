@@ -19,7 +19,7 @@ def recording() -> Callable[[str], str]:
     def path(name: str) -> str:
         found = DATA / name
         if not found.exists():
-            pytest.skip(f"the recorded prices are not there: {found}")
+            pytest.skip(f"recording missing: {found}")
         return str(found)
 
     return path

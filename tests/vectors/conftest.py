@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 DIRECTORY = Path(__file__).parents[3] / "shared" / "data" / "vectors"
-MISSING = f"the recorded vectors are not there: {DIRECTORY}"
+MISSING = f"recording missing: {DIRECTORY}"
 
 
 def _vectors(name: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from perpdex_sdk.agent import Agent
 from perpdex_sdk.agents.population import Prices, Report, arguments, populate
-from perpdex_sdk.errors import ExchangeError, Refused
+from perpdex_sdk.errors import ExchangeError, NotSent, Refused
 from perpdex_sdk.messages import Rfq
 
 HALF_SPREAD = Decimal("0.0004")
@@ -59,6 +59,8 @@ class Maker:
             await self._agent.quotes(symbol, bids, asks, LIFE_MS)
         except Refused as refused:
             self._report.refused(refused.code)
+        except NotSent:
+            return  # the next round has newer prices
         except ExchangeError:
             self._report.unknown()
 
@@ -77,6 +79,8 @@ class Maker:
             await self._agent.answer(rfq, bid=bid, ask=ask, life_ms=LIFE_MS)
         except Refused as refused:
             self._report.refused(refused.code)
+        except NotSent:
+            return  # the request ended with the connection, or will with its time
         except ExchangeError:
             self._report.unknown()
 

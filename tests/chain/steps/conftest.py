@@ -53,7 +53,9 @@ class DoorServer:
     def _books(self, path: str) -> Any:
         numbers = dict.fromkeys(("seq", "batch", "status", "last_withdrawal", "claimed"), 0)
         none: dict[str, list[Any]] = {"reserved": [], "exits": [], "loss_limits": [], "done_with": []}
-        return [] if path.endswith("/unbound") else {**numbers, **none, "accounts": self.accounts}
+        if path.endswith("/unbound"):
+            return {"accounts": [], "next": 0}
+        return {**numbers, **none, "accounts": self.accounts}
 
 
 @pytest.fixture

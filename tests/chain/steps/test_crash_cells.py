@@ -70,7 +70,7 @@ class Worker:
         escrow, operator = scene.world.through(self.client), scene.world.operator
         ledger, queries, lander = scene.ledger, scene.queries, Lander(scene.ledger, escrow)
         self.settlement = SettlementActivities(self.door, ledger, queries, escrow, lander, operator)
-        self.slots = SlotActivities(self.door, escrow, lander, operator)
+        self.slots = SlotActivities(self.door, escrow, lander, operator, 0)
         self.withdrawals = WithdrawalActivities(self.door, ledger, queries, escrow, lander, operator, 0)
 
     async def do(self, step: str) -> None:

@@ -16,6 +16,7 @@ from chain.rpc import FINALIZED, ChainUnavailable
 
 NEWCOMER = 17
 PAGES = 3
+FUNDS_MIN = 1_000_000
 
 
 class Watchers:
@@ -26,9 +27,10 @@ class Watchers:
         self.client, self.door = AsyncClient(proxy.url, timeout=0.5), EngineDoor(door_url, "token")
         escrow = world.through(self.client)
         self.steps = [
-            SlotActivities(self.door, escrow, Lander(ledger, escrow), world.operator) for _ in range(PAGES)
+            SlotActivities(self.door, escrow, Lander(ledger, escrow), world.operator, FUNDS_MIN)
+            for _ in range(PAGES)
         ]
-        self.one = Unbound(NEWCOMER, str(world.node.funded().pubkey))
+        self.one = Unbound(NEWCOMER, str(world.node.funded(FUNDS_MIN).pubkey))
 
     async def open(self, page: int) -> None:
         """As Temporal has it done: until it is done."""
@@ -84,6 +86,24 @@ async def test_a_lie_about_live_bytes_opens_no_second_slot(watchers: Watchers) -
     watchers.proxy.fail("getEpochInfo", Fault.LIE)
     await asyncio.gather(watchers.open(0), watchers.open(2))
     assert len(await watchers.pages_with(NEWCOMER)) == 1
+
+
+async def test_a_slot_is_opened_for_each_minimum_that_its_owner_holds(watchers: Watchers) -> None:
+    """Registering costs nothing, so it must not cost the operator anything either."""
+    node, steps = watchers.world.node, watchers.steps[0]
+    rich, poor, never = node.funded(2 * FUNDS_MIN + 1), node.funded(FUNDS_MIN - 1), node.funded()
+    node.call("requestAirdrop", str(watchers.world.escrow.wallet_of(never.pubkey)), 10**9)
+    owners = {30: rich, 31: poor, 32: rich, 33: rich, 34: never}
+    unbound = [Unbound(account, str(owner.pubkey)) for account, owner in owners.items()]
+    while (await watchers.world.escrow.view.tokens([watchers.world.escrow.wallet_of(rich.pubkey)])) == [0]:
+        await asyncio.sleep(0.02)
+    assert await steps._place(unbound) == 2
+    opened = [account for account in owners if await watchers.pages_with(account)]
+    assert opened == [30, 32]
+    node.call("perpdexMintTestUsdc", str(poor.pubkey), 1)
+    while await steps._place([unbound[1]]) == 0:
+        await asyncio.sleep(0.02)
+    assert await watchers.pages_with(31) == [0]
 
 
 class Books:
