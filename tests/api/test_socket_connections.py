@@ -13,6 +13,7 @@ from solders.keypair import Keypair
 from api import socket as server_socket
 from api.callers import Places
 from api.closing import CloseCode
+from api.socket_door import Waiting
 from api.socket_server import SocketServer
 from matcher import commands as c
 
@@ -294,7 +295,9 @@ HEAD, REST = (
 
 
 async def test_a_handshake_that_is_never_whole_ends_and_one_that_is_stays(exchange: Any) -> None:
-    server = SocketServer(exchange.server.edge, Places(), auth_timeout=60, handshake_timeout=0.5)
+    server = SocketServer(
+        exchange.server.edge, Places(), Waiting(Places()), auth_timeout=60, handshake_timeout=0.5
+    )
     port = await server.start("127.0.0.1", 0)
     async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

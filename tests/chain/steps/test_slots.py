@@ -121,6 +121,7 @@ class Books:
             "reserved": [],
             "claimed": claimed,
             "exits": [],
+            "loss_limits": [],
             "done_with": done_with,
             "accounts": [],
         }
