@@ -74,7 +74,7 @@ async def test_what_was_refused_is_credited_when_all_is_read_again(new_exchange:
     exchange = await new_exchange()
     seen = await watched(exchange.server.http_url, OPERATOR_TOKEN, paid, DepositCursor())
     assert (seen.credited, seen.refused) == (0, 1)
-    assert seen.last_refused.endswith("account_unknown")
+    assert seen.last_refused.endswith("slot_not_ordered")
     agent = await exchange.agent("depositor", deposit=0, owner=paid.owner)
     assert (await watched(exchange.server.http_url, OPERATOR_TOKEN, paid, seen)).credited == 0
     for credited in (1, 0):

@@ -16,7 +16,14 @@ from activities.engine_door import EngineDoor
 from activities.open_withdrawals import OpenWithdrawalActivities, withdrawal_workflow_id
 from workflows.withdrawal_state import WithdrawalStatus
 
-OPEN = {"account": 16, "owner": "11111111111111111111111111111112", "amount": 5, "key": "rent", "at": 1}
+OPEN = {
+    "account": 16,
+    "owner": "11111111111111111111111111111112",
+    "amount": 5,
+    "key": "rent",
+    "destination": "",
+    "at": 1,
+}
 
 
 class Door:
