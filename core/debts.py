@@ -1,11 +1,22 @@
 """A debt that no position can pay any more: who pays it, by a stated rule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import IntEnum
 
 import msgspec
 
 from core.deleveraging import pro_rata
 from core.quantities import AccountId, MicroUsdc
+
+
+class Tie(IntEnum):
+    """What an account has to do with the debtor: the next one is asked only when those before have nothing left."""
+
+    FAMILY = 1
+    """It shares the debtor's slot on chain: a parent and its sub-accounts."""
+    OWNER = 2
+    """It has the same owner."""
+    STRANGER = 3
 
 
 class Payer(msgspec.Struct, frozen=True, gc=False):
@@ -15,10 +26,11 @@ class Payer(msgspec.Struct, frozen=True, gc=False):
     equity: MicroUsdc
     initial: MicroUsdc
     holds: bool
+    tie: Tie = Tie.STRANGER
 
 
 class Cover(msgspec.Struct, frozen=True):
-    """What the insurance fund, the treasury and others pay; what is `left` nobody can. `shares` are in the order of the payers,
+    """What the insurance fund, the treasury and others pay; `left` is paid by none of them. `shares` are in the order of the payers,
     without zeros. All micro-USDC."""
 
     fund: MicroUsdc
@@ -27,29 +39,53 @@ class Cover(msgspec.Struct, frozen=True):
     left: MicroUsdc
 
 
-def cover(debt: int, fund_has: int, treasury_has: int, payers: Sequence[Payer]) -> Cover:
-    """Who pays a debt in micro-USDC: the insurance fund first, then the treasury, each what it has, then `payers`.
+def cover(
+    debt: int, fund_has: int, treasury_has: int, payers: Sequence[Payer], depositors_share: bool = False
+) -> Cover:
+    """Who pays a debt in micro-USDC: the debtor's family, then its owner, then the insurance fund and the treasury, each what it has,
+    then strangers that hold positions, because they chose this exchange's risk.
 
-    Those who hold positions share first, what they have above their initial requirement, because they chose this exchange's risk; then
-    those who hold none, what they have; then everybody all that is left, down to nothing. Within each the parts are in proportion to
-    what each can give, exact by largest remainders. So nobody falls below zero for it, and something is left only when all together
-    have less than the debt.
+    Strangers that hold none pay only when all of these have nothing left, and only if an operator has so decided: `depositors_share`.
+    Among those of one tie what is above their initial requirement goes first, then all the rest, down to nothing; each time the parts
+    are in proportion to what each can give, exact by largest remainders. So nobody falls below zero for it.
     """
-    left = debt
-    fund = min(left, max(0, fund_has))
-    left -= fund
-    treasury = min(left, max(0, treasury_has))
-    left -= treasury
-    given = [0] * len(payers)
-    free = [max(0, payer.equity - payer.initial) for payer in payers]
-    for able in (
-        [one if payer.holds else 0 for payer, one in zip(payers, free, strict=True)],
-        [0 if payer.holds else one for payer, one in zip(payers, free, strict=True)],
-        [max(0, payer.equity) - one for payer, one in zip(payers, free, strict=True)],
-    ):
-        if left:
-            shares = pro_rata(min(left, sum(able)), able)
-            left -= sum(shares)
-            given = [one + more for one, more in zip(given, shares, strict=True)]
-    shared = [(payer.account, MicroUsdc(one)) for payer, one in zip(payers, given, strict=True) if one]
-    return Cover(MicroUsdc(fund), MicroUsdc(treasury), shared, MicroUsdc(left))
+    sharing = _Sharing(debt, payers)
+    sharing.ask(lambda payer: payer.tie is Tie.FAMILY)
+    sharing.ask(lambda payer: payer.tie is Tie.OWNER)
+    fund = sharing.take(fund_has)
+    treasury = sharing.take(treasury_has)
+    sharing.ask(lambda payer: payer.tie is Tie.STRANGER and payer.holds)
+    if depositors_share:
+        sharing.ask(lambda payer: payer.tie is Tie.STRANGER and not payer.holds)
+    shared = [
+        (payer.account, MicroUsdc(one)) for payer, one in zip(payers, sharing.given, strict=True) if one
+    ]
+    return Cover(MicroUsdc(fund), MicroUsdc(treasury), shared, MicroUsdc(sharing.left))
+
+
+class _Sharing:
+    """What is `left` of a debt, and what each payer has `given` towards it."""
+
+    def __init__(self, debt: int, payers: Sequence[Payer]) -> None:
+        self.left = debt
+        self.given = [0] * len(payers)
+        self._payers = payers
+
+    def take(self, has: int) -> int:
+        """What one payer gives that has so much, or less than nothing."""
+        part = min(self.left, max(0, has))
+        self.left -= part
+        return part
+
+    def ask(self, asked: Callable[[Payer], bool]) -> None:
+        if not self.left:
+            return
+        has = [max(0, payer.equity) if asked(payer) else 0 for payer in self._payers]
+        free = [
+            min(one, max(0, payer.equity - payer.initial))
+            for one, payer in zip(has, self._payers, strict=True)
+        ]
+        for able in (free, [one - spare for one, spare in zip(has, free, strict=True)]):
+            shares = pro_rata(min(self.left, sum(able)), able)
+            self.left -= sum(shares)
+            self.given = [one + more for one, more in zip(self.given, shares, strict=True)]

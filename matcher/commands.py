@@ -230,6 +230,12 @@ class SetInsuranceFloor(ByOperator, frozen=True):
     floor: int
 
 
+class ShareDebt(ByOperator, frozen=True):
+    """Have accounts without positions share what the rules have left of an account's debt (`core.debts`)."""
+
+    account: int
+
+
 class SellInventory(OrBySweep, frozen=True):
     """Auction a part of what the insurance fund holds in `market`, unless one is going on or nothing is held there."""
 

@@ -56,6 +56,7 @@ OperatorCommand = (
     | c.AdvanceBatch
     | c.SettleFunding
     | c.SetInsuranceFloor
+    | c.ShareDebt
     | c.SellInventory
     | c.ReviewAccount
 )

@@ -43,6 +43,7 @@ from core.operator_events import (
     SaleOrdered,
     SettledPosition,
     SettlementHeld,
+    SharingOrdered,
     WithdrawalsHeld,
 )
 from core.premium import PremiumRule
@@ -208,6 +209,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-fund-orders": 3,
         "golden-v1-held": 2,
         "golden-v1-debts": 2,
+        "golden-v1-sharing": 1,
         "golden-v1-exits": 4,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
@@ -265,6 +267,11 @@ def test_golden_orders_about_the_fund_and_accounts_say_who_and_why():
         SaleOrdered(at + 1, 2, "ada", "a quiet hour"),
         ReviewOrdered(at + 2, 17, "bob", "a customer asks"),
     ]
+
+
+def test_a_golden_order_to_share_a_debt_says_whose_and_who_gave_it():
+    order = SharingOrdered(1_760_000_000_000_000_000, 17, "ada", "nobody else is left")
+    assert golden("golden-v1-sharing") == [order]
 
 
 def test_a_floor_in_an_older_journal_names_nobody():
