@@ -12,7 +12,7 @@ from core.quantities import Nanos
 from matcher.account import Account
 from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.apply_debts import DEBT_APPLIERS, DEBT_PAUSE_APPLIERS
-from matcher.apply_exits import EXIT_APPLIERS
+from matcher.apply_exits import EXIT_APPLIERS, suspect_family
 from matcher.apply_funding import FUNDING_APPLIERS
 from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
 from matcher.apply_markets import MARKET_APPLIERS
@@ -175,13 +175,15 @@ def _keep(account: Account, event: e.RequestClosed) -> None:
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     settling = [account for account in state.accounts.values() if account.root.page >= 0]
     parents = {account.id: account.parent.id for account in settling if account.parent is not None}
-    equities = {account.id: state.margin_of(account).equity for account in settling}
+    equities = {account.id: state.worth_of(account).equity for account in settling}
     for kept, amount in kept_of_hours(state).items():
         equities[kept] += amount
     settled = {account.id: account.settled for account in settling if account.parent is None}
     deltas = net(settled, equities, parents)
     for id, delta in deltas.items():
         state.accounts[id].settled += delta
+    for id in sorted(state.matured):
+        suspect_family(state, id)
     previous = state.cut.seq if state.cut is not None else 0
     state.cut = Cut(
         batch=event.batch,

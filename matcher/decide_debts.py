@@ -65,7 +65,7 @@ def _payers(state: Exchange, ties: dict[int, Tie], debtor: Account) -> list[Paye
     payers = []
     for id in sorted(ties):
         account = state.accounts[id]
-        risk = state.margin_of(account)
+        risk = state.worth_of(account)
         if id != debtor.id and risk.equity > 0:
             equity, initial = MicroUsdc(risk.equity), MicroUsdc(risk.initial)
             payers.append(Payer(AccountId(id), equity, initial, bool(account.positions), ties[id]))

@@ -16,7 +16,7 @@ def family(account: Account) -> tuple[Account, ...]:
 
 def free(state: Exchange, account: Account) -> int:
     """Micro-USDC of equity that the account's initial requirement leaves; never negative."""
-    return max(0, state.margin_of(account).available)
+    return max(0, state.worth_of(account).available)
 
 
 def leaving_of(state: Exchange, account: Account, asked: int | None = None) -> int:
@@ -39,5 +39,5 @@ def uncovered(state: Exchange, request: ExitRequested) -> int:
     Nobody leaves with more than there is, so who asks for everything is covered once nothing is held any more.
     """
     accounts = family(state.accounts[request.account])
-    there = sum(max(0, state.margin_of(one).equity) for one in accounts)
+    there = sum(max(0, state.worth_of(one).equity) for one in accounts)
     return max(0, min(request.amount, there) - sum(free(state, one) for one in accounts))

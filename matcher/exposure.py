@@ -30,7 +30,8 @@ class Exposure(msgspec.Struct, gc=False):
     `funds` is its balance less what it owes in funding, `elsewhere` the initial requirement of its other positions. `net` is shared by
     the exposures of one owner's accounts, and None for an owner of a single account, whose net is its position; `marks` are the
     exchange's. With `doubted` something else that it holds can not be valued now, so nobody knows what it can afford: its position
-    here may only shrink. So it may while its margin does not leave free what its owner is `leaving` with.
+    here may only shrink. So it may while its margin does not leave free what its owner is `leaving` with, of which the chain can pay
+    `claimable` at any time.
     """
 
     account: Account
@@ -43,6 +44,7 @@ class Exposure(msgspec.Struct, gc=False):
     marks: Mapping[int, RiskMark]
     doubted: bool
     leaving: int
+    claimable: int
 
     def refusal(
         self, change: int, value_per_lot: int, fee: int, market: Market, mark: RiskMark
@@ -85,7 +87,7 @@ class Exposure(msgspec.Struct, gc=False):
                 others.maintenance + mark.maintenance_of(size),
                 others.notional + abs(size) * mark.value_per_lot,
             )
-            for size, worth in ((self.size, self.equity), (after, equity))
+            for size, worth in ((self.size, self.equity - self.claimable), (after, equity - self.claimable))
         )
         return trade_is_allowed(self.size, after, before_it, after_it)
 
@@ -119,9 +121,18 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
             net = nets[account.owner] = Net(net_of_owner(account, market))
     equity = account.balance + account.gain
     doubted = at > state.values_until and only_gets_out(state, account, market, at)
-    leaving = leaving_of(state, account)
     return Exposure(
-        account, state.funds(account), size, cost, equity, elsewhere, net, state.marks, doubted, leaving
+        account,
+        state.funds(account),
+        size,
+        cost,
+        equity,
+        elsewhere,
+        net,
+        state.marks,
+        doubted,
+        leaving_of(state, account),
+        state.claimable(account) if state.matured else 0,
     )
 
 

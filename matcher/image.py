@@ -18,6 +18,7 @@ from core.market import Market, MarketStatus
 from core.position import Position
 from core.subaccount_events import Transferred
 from matcher.account import Account, join
+from matcher.apply_exits import tie
 from matcher.book import Ladder
 from matcher.breakers import BreakersImage, breakers_in, image_of
 from matcher.funding import MarketFunding
@@ -100,6 +101,7 @@ class Image(msgspec.Struct, array_like=True):
     transfers: list[tuple[int, list[Transferred]]] = []
     exits: list[ExitRequested] = []
     claims: list[ExitClaimed] = []
+    matured: list[int] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -159,6 +161,10 @@ def load(data: bytes) -> Exchange:
     state.breakers = breakers_in(image.breakers)
     state.transfers = {parent: Transfers(kept) for parent, kept in image.transfers}
     state.exits = {event.account: event for event in image.exits}
+    state.matured = set(image.matured)
+    for root in image.matured:
+        tie(state, root)
+    state.exits_due = sorted(state.ripens(event) for event in image.exits)
     state.claims = {event.key: event for event in image.claims}
     state.claimed = sum(event.amount for event in image.claims)
     if image.cut is not None:
@@ -224,6 +230,7 @@ def _image(state: Exchange) -> Image:
         transfers=[(parent, list(kept)) for parent, kept in sorted(state.transfers.items())],
         exits=[state.exits[id] for id in sorted(state.exits)],
         claims=[state.claims[key] for key in sorted(state.claims)],
+        matured=sorted(state.matured),
     )
 
 

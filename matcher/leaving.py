@@ -50,5 +50,5 @@ def stopped(state: Exchange, account: Account, at: int) -> Rejection | None:
 def free(state: Exchange, account: Account) -> int:
     """Micro-USDC that margin and its owner's standing request to leave leave free, and the chain holds for an account that withdraws;
     never negative."""
-    margin = max(0, state.margin_of(account).withdrawable - leaving_of(state, account))
+    margin = max(0, state.worth_of(account).withdrawable - leaving_of(state, account))
     return margin if account.parent is not None else min(margin, max(0, account.settled))

@@ -34,7 +34,7 @@ def preview_trade(
     longer = longs(held.size + change, -change) - longs(held.size, 0)
     open_interest = state.open_interest[market] + longer
     mark = state.mark_at(market, open_interest)
-    others = account_risk(state.funds(account), account.positions, state.marks, leaving_out=market)
+    others = account_risk(state.collateral(account), account.positions, state.marks, leaving_out=market)
     trade = preview(others, held, change, value_per_lot, fee, mark)
     code = exposure(state, account, market, {}, at).refusal(change, value_per_lot, fee, listed, mark)
     if code is None and longer > 0 and open_interest > listed.open_interest_cap:

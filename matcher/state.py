@@ -1,14 +1,18 @@
 """State of the exchange: the durable part, rebuilt by replay, and the book of requests and quotes, which dies with the process."""
 
+from heapq import heappop
+
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
+from core.batches import BatchStatus
 from core.events import IndexUpdated, MarkUpdated, WithdrawalFinished, WithdrawalReserved
 from core.exit_events import ExitClaimed, ExitRequested
+from core.exits import matures_at, taken
 from core.margin_terms import Step, steps
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.open_interest import followed
-from core.quantities import MILLION
+from core.quantities import MILLION, SECOND
 from core.validity import Action, Validity, allowed
 from matcher.account import Account
 from matcher.book import Book
@@ -68,7 +72,8 @@ class Exchange:
     to begin. `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not paid; `hour_due`
     is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command, because from then on
     it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out` that owners took
-    alone, in the `claims`.
+    alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of
+    (instant, account) for the others, in which those that are gone stay until they come up.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -117,6 +122,8 @@ class Exchange:
         self.claimed = 0
         self.claims: dict[str, ExitClaimed] = {}
         self.exits: dict[int, ExitRequested] = {}
+        self.matured: set[int] = set()
+        self.exits_due: list[tuple[int, int]] = []
         self.reserved = 0
         self.transfers: dict[int, Transfers] = {}
         self.cut: Cut | None = None
@@ -211,9 +218,48 @@ class Exchange:
         """An account's balance once the funding that it owes is paid: what counts wherever it is asked what it is worth."""
         return account.balance - self.owed(account) if self.owing else account.balance
 
-    def margin_of(self, account: Account) -> AccountRisk:
-        """Equity and requirements of an account at the marks."""
+    def worth_of(self, account: Account) -> AccountRisk:
+        """Equity and requirements of an account at the marks, whatever of the equity backs anything."""
         return account_risk(self.funds(account), account.positions, self.marks)
+
+    def margin_of(self, account: Account) -> AccountRisk:
+        """Equity that backs positions, and requirements of an account at the marks: what liquidation goes by."""
+        return account_risk(self.collateral(account), account.positions, self.marks)
+
+    def collateral(self, account: Account) -> int:
+        """An account's funds less what of its equity the chain can pay out alone: the balance that backs its positions."""
+        return self.funds(account) - self.claimable(account)
+
+    def claimable(self, account: Account) -> int:
+        """Micro-USDC of the account's equity that the chain can pay to its owner at any time; never more than there is."""
+        root = account.root
+        if root.id not in self.matured:
+            return 0
+        family = (root, *root.subs)
+        worths = [self.worth_of(one) for one in family]
+        payable = min(self.exits[root.id].amount, self.on_chain(root))
+        return taken(payable, [(worth.equity, worth.initial) for worth in worths])[family.index(account)]
+
+    def on_chain(self, account: Account) -> int:
+        """The most that the chain holds for an account with a slot while the last cut may or may not have landed; never negative."""
+        cut = self.cut
+        if cut is None or self.batches.get(cut.batch) == BatchStatus.FINAL:
+            return max(0, account.settled)
+        return max(0, account.settled - min(0, cut.deltas.get(account.id, 0)))
+
+    def ripens(self, request: ExitRequested) -> tuple[int, int]:
+        """When a request matures, and whose it is."""
+        return matures_at(request.at, request.exit_at * SECOND), request.account
+
+    def exit_due(self) -> int:
+        """When the next request matures; 0 when there is none."""
+        due = self.exits_due
+        while due:
+            request = self.exits.get(due[0][1])
+            if request is not None and request.account not in self.matured and self.ripens(request) == due[0]:
+                return due[0][0]
+            heappop(due)
+        return 0
 
     def holders_of(self, market: int) -> list[Account]:
         """Accounts with a position in the market, by number."""
@@ -225,10 +271,9 @@ class Exchange:
         watch.look(self)
         if watch.due or watch.warned or watch.debtors or watch.behind:
             return AT_ONCE
-        earliest, hour = self.book.earliest(), self.hour_due
-        if earliest is None or 0 < hour < earliest[0]:
-            return hour
-        return earliest[0]
+        earliest = self.book.earliest()
+        coming = (self.hour_due, self.exit_due(), earliest[0] if earliest is not None else 0)
+        return min((one for one in coming if one > 0), default=0)
 
 
 def validity_of(index: IndexUpdated) -> Validity:

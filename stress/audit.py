@@ -60,7 +60,7 @@ class Audit:
             id
             for id, account in state.accounts.items()
             if id != CLEARING
-            and state.margin_of(account).equity + state.owed(account) != self._books.worth(id, state)
+            and state.worth_of(account).equity + state.owed(account) != self._books.worth(id, state)
         ]
 
     def differing(self, state: Exchange) -> list[int]:
@@ -73,7 +73,7 @@ class Audit:
 
 def equities(state: Exchange) -> dict[int, int]:
     """What every account but clearing is worth at the marks, in micro-USDC, as if all hours of funding that have ended were paid."""
-    worth = {id: state.margin_of(account).equity for id, account in state.accounts.items() if id != CLEARING}
+    worth = {id: state.worth_of(account).equity for id, account in state.accounts.items() if id != CLEARING}
     for id, amount in kept_of_hours(state).items():
         worth[id] += amount
     return worth

@@ -28,7 +28,7 @@ from core.events import (
     MarkUpdated,
     SessionsRevoked,
 )
-from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
+from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
 from core.liquidation import LiquidationTerms
 from core.liquidation_events import FundStanding, Handover, InsuranceFloorSet, MarginWarned
 from core.margin_terms import MarginTerms, Tier
@@ -211,6 +211,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-debts": 2,
         "golden-v1-sharing": 1,
         "golden-v1-exits": 4,
+        "golden-v1-matured": 2,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-subaccounts": 4,
@@ -294,6 +295,14 @@ def test_golden_exits_say_who_leaves_with_what_and_what_a_page_could_not_do():
         ExitReleased(at + 1, 16, 5_000_000, 1_760_259_200),
         ExitClaimed(at + 2, 17, 7_000_000, "claim:sig:0", ((24, 2_000_000),)),
         DeltasUnapplied(at + 3, 9, 0, ((16, 12, 12), (17, -3, -5))),
+    ]
+
+
+def test_a_golden_maturity_says_whose_request_the_chain_may_pay():
+    at = 1_760_000_000_000_000_000
+    assert golden("golden-v1-matured") == [
+        ExitRequested(at, 16, 5_000_000, 1_760_259_200),
+        ExitMatured(at + 1, 16),
     ]
 
 
