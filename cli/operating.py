@@ -201,7 +201,7 @@ def floor(
     why: Why,
     name: As = ME,
 ) -> None:
-    """Set what the fund keeps besides the maintenance of its positions."""
+    """Set what the fund keeps besides what its positions require."""
     with _door(name) as door:
         door.command(c.SetInsuranceFloor(_micro_usdc(usdc), why=why))
         print(_fund(door.insurance()))

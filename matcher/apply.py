@@ -4,8 +4,9 @@ from heapq import heapify
 from typing import Any, Final
 
 from core import events as e
-from core.accounts import CLEARING, TREASURY
+from core.accounts import CLEARING, INSURANCE, TREASURY
 from core.batches import BatchStatus
+from core.fund import PERIOD
 from core.mark_price import Basis
 from core.netting import net
 from core.quantities import Nanos
@@ -55,6 +56,9 @@ def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
 
 
 def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
+    period = event.at // PERIOD
+    if period != state.fund_period:
+        state.fund_period, state.fund_began = period, state.worth_of(state.accounts[INSURANCE]).equity
     state.indexes[event.market] = event
     if not event.held:
         state.mark_records.pop(event.market, None)
@@ -101,6 +105,8 @@ def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
     state.watch.paid_in(event.account)
     state.deposited += event.amount
     state.deposits[event.key] = event.account
+    if event.account == INSURANCE:
+        state.fund_began += event.amount
 
 
 def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:

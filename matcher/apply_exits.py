@@ -3,6 +3,7 @@
 from heapq import heappush
 from typing import Final
 
+from core.accounts import INSURANCE
 from core.event import Event
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
 from matcher.apply_book import Applier
@@ -57,6 +58,8 @@ def _claimed(state: Exchange, event: ExitClaimed) -> None:
     state.watch.suspect(event.account)
     _ended(state, event.account)
     state.claims[event.key] = event
+    if event.account == INSURANCE:
+        state.fund_began -= event.amount
     state.claimed += event.amount
     state.paid_out += event.amount
 

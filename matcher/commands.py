@@ -225,7 +225,7 @@ class AdvanceBatch(Command, frozen=True):
 
 
 class SetInsuranceFloor(ByOperator, frozen=True):
-    """What the insurance fund keeps, micro-USDC, besides the maintenance of its positions: below it accounts are deleveraged."""
+    """What the insurance fund keeps, micro-USDC, besides what its positions require: below it accounts are deleveraged."""
 
     floor: int
 

@@ -57,7 +57,7 @@ def _fund_has(state: Exchange, debtor: Account) -> int:
     if debtor.id == INSURANCE:
         return 0
     risk = state.margin_of(state.accounts[INSURANCE])
-    return risk.equity - risk.maintenance - state.insurance_floor
+    return risk.equity - risk.initial - state.insurance_floor
 
 
 def _payers(state: Exchange, ties: dict[int, Tie], debtor: Account) -> list[Payer]:

@@ -102,6 +102,8 @@ class Image(msgspec.Struct, array_like=True):
     exits: list[ExitRequested] = []
     claims: list[ExitClaimed] = []
     matured: list[int] = []
+    fund_period: int = 0
+    fund_began: int = 0
 
 
 def dump(state: Exchange) -> bytes:
@@ -132,6 +134,8 @@ def load(data: bytes) -> Exchange:
         "reserved",
         "last_liquidation",
         "insurance_floor",
+        "fund_period",
+        "fund_began",
     ):
         setattr(state, name, getattr(image, name))
     for market, status in image.markets:
@@ -231,6 +235,8 @@ def _image(state: Exchange) -> Image:
         exits=[state.exits[id] for id in sorted(state.exits)],
         claims=[state.claims[key] for key in sorted(state.claims)],
         matured=sorted(state.matured),
+        fund_period=state.fund_period,
+        fund_began=state.fund_began,
     )
 
 

@@ -64,15 +64,16 @@ class Exchange:
     `seq` counts durable events, so it equals the journal's sequence; `at` is the instant of the last. `marks`, `fills_until` and
     `values_until` follow from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because
     every quote and every fill asks for them: the latter are until when each market may fill, and until when all of them value
-    accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices`
-    (of fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when
-    it next trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to
-    which a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
-    `holders` are the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those
-    to begin. `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not paid; `hour_due`
-    is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command, because from then on
-    it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out` that owners took
-    alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of
+    accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices` (of
+    fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when it next
+    trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to which a
+    market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark. `holders` are
+    the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those to begin.
+    `fund_began` is the insurance fund's equity when `fund_period` began, days of UTC since the Unix epoch, with what was paid in
+    since (`core.fund`). `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not
+    paid; `hour_due` is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command,
+    because from then on it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out`
+    that owners took alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of
     (instant, account) for the others, in which those that are gone stay until they come up.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
@@ -131,6 +132,8 @@ class Exchange:
         self.last_liquidation = 0
         self.liquidations: dict[int, Liquidation] = {}
         self.insurance_floor = 0
+        self.fund_period = 0
+        self.fund_began = 0
         self.watch = Watch()
         self.breakers = Breakers()
         self.book = Book()
