@@ -28,6 +28,16 @@ class Payer(msgspec.Struct, frozen=True, gc=False):
     holds: bool
     tie: Tie = Tie.STRANGER
 
+    @property
+    def free(self) -> int:
+        """What it has above its initial requirement."""
+        return max(0, min(self.equity, self.equity - self.initial))
+
+    @property
+    def needed(self) -> int:
+        """What it has besides that."""
+        return max(0, self.equity) - self.free
+
 
 class Cover(msgspec.Struct, frozen=True):
     """What the insurance fund, the treasury and others pay; `left` is paid by none of them. `shares` are in the order of the payers,
@@ -42,21 +52,24 @@ class Cover(msgspec.Struct, frozen=True):
 def cover(
     debt: int, fund_has: int, treasury_has: int, payers: Sequence[Payer], depositors_share: bool = False
 ) -> Cover:
-    """Who pays a debt in micro-USDC: the debtor's family, then its owner, then the insurance fund and the treasury, each what it has,
-    then strangers that hold positions, because they chose this exchange's risk.
+    """Who pays a debt in micro-USDC: the debtor's family, then its owner, then the insurance fund and the treasury, each what it has.
 
-    Strangers that hold none pay only when all of these have nothing left, and only if an operator has so decided: `depositors_share`.
-    Among those of one tie what is above their initial requirement goes first, then all the rest, down to nothing; each time the parts
-    are in proportion to what each can give, exact by largest remainders. So nobody falls below zero for it.
+    Then strangers that hold positions, because they chose this exchange's risk, what they have above their initial requirement. Here
+    it ends, unless an operator has decided that `depositors_share`: then strangers that hold none, what they have; then what positions
+    need, which has their holders liquidated. Family and owner give what is above their initial requirement first, and then all. Each
+    time the parts are in proportion to what each can give, exact by largest remainders. So nobody falls below zero for it.
     """
     sharing = _Sharing(debt, payers)
-    sharing.ask(lambda payer: payer.tie is Tie.FAMILY)
-    sharing.ask(lambda payer: payer.tie is Tie.OWNER)
+    sharing.ask(lambda payer: payer.free if payer.tie is Tie.FAMILY else 0)
+    sharing.ask(lambda payer: payer.needed if payer.tie is Tie.FAMILY else 0)
+    sharing.ask(lambda payer: payer.free if payer.tie is Tie.OWNER else 0)
+    sharing.ask(lambda payer: payer.needed if payer.tie is Tie.OWNER else 0)
     fund = sharing.take(fund_has)
     treasury = sharing.take(treasury_has)
-    sharing.ask(lambda payer: payer.tie is Tie.STRANGER and payer.holds)
+    sharing.ask(lambda payer: payer.free if payer.tie is Tie.STRANGER and payer.holds else 0)
     if depositors_share:
-        sharing.ask(lambda payer: payer.tie is Tie.STRANGER and not payer.holds)
+        sharing.ask(lambda payer: payer.free if payer.tie is Tie.STRANGER and not payer.holds else 0)
+        sharing.ask(lambda payer: payer.needed if payer.tie is Tie.STRANGER else 0)
     shared = [
         (payer.account, MicroUsdc(one)) for payer, one in zip(payers, sharing.given, strict=True) if one
     ]
@@ -77,15 +90,11 @@ class _Sharing:
         self.left -= part
         return part
 
-    def ask(self, asked: Callable[[Payer], bool]) -> None:
+    def ask(self, able: Callable[[Payer], int]) -> None:
+        """Have the payers give of what they are `able` to, which nobody has asked them for before."""
         if not self.left:
             return
-        has = [max(0, payer.equity) if asked(payer) else 0 for payer in self._payers]
-        free = [
-            min(one, max(0, payer.equity - payer.initial))
-            for one, payer in zip(has, self._payers, strict=True)
-        ]
-        for able in (free, [one - spare for one, spare in zip(has, free, strict=True)]):
-            shares = pro_rata(min(self.left, sum(able)), able)
-            self.left -= sum(shares)
-            self.given = [one + more for one, more in zip(self.given, shares, strict=True)]
+        has = [able(payer) for payer in self._payers]
+        shares = pro_rata(min(self.left, sum(has)), has)
+        self.left -= sum(shares)
+        self.given = [one + more for one, more in zip(self.given, shares, strict=True)]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.debts import Payer, Tie, cover
+from core.debts import Cover, Payer, Tie, cover
 
 
 def test_the_fund_pays_first_then_the_treasury_then_others():
@@ -17,15 +17,15 @@ def test_those_who_hold_positions_share_first_what_their_initial_requirement_lea
     payers = [Payer(16, 1_000, 0, False), Payer(17, 1_000, 900, True), Payer(18, 1_000, 700, True)]
     assert cover(40, 0, 0, payers).shares == [(17, 10), (18, 30)]
     assert cover(400, 0, 0, payers).shares == [(17, 100), (18, 300)]
-    assert cover(400 + 160, 0, 0, payers).shares == [(17, 100 + 90), (18, 300 + 70)]
+    assert cover(400 + 160, 0, 0, payers) == Cover(0, 0, [(17, 100), (18, 300)], 160)
 
 
-def test_who_holds_nothing_shares_last_and_only_if_an_operator_has_so_decided():
-    payers = [Payer(16, 1_000, 0, False), Payer(17, 1_000, 900, True)]
-    alone = cover(1_500, 0, 0, payers)
-    assert (alone.shares, alone.left) == ([(17, 1_000)], 500)
-    ordered = cover(1_500, 0, 0, payers, depositors_share=True)
-    assert (ordered.shares, ordered.left) == ([(16, 500), (17, 1_000)], 0)
+def test_who_holds_nothing_and_what_positions_need_only_pay_if_an_operator_has_so_decided():
+    payers = [Payer(16, 1_000, 0, False), Payer(17, 1_000, 900, True), Payer(18, 1_000, 700, True)]
+    assert cover(900, 0, 0, payers).left == 500
+    assert cover(900, 0, 0, payers, depositors_share=True).shares == [(16, 500), (17, 100), (18, 300)]
+    everything = cover(1_400 + 160, 0, 0, payers, depositors_share=True)
+    assert everything.shares == [(16, 1_000), (17, 100 + 90), (18, 300 + 70)]
 
 
 def test_the_debtors_family_pays_everything_it_has_before_its_owner_and_both_before_anybody_else():
@@ -69,10 +69,15 @@ def test_every_unit_is_paid_once_in_order_and_nobody_below_zero_for_it(
     assert len(shares) == len(paid.shares)
     for payer in who:
         assert 0 <= shares.get(payer.account, 0) <= max(0, payer.equity)
-    asked = [payer for payer in who if payer.tie < Tie.STRANGER or payer.holds or everybody]
-    assert shares.keys() <= {payer.account for payer in asked}
+    most = {
+        payer.account: max(0, payer.equity)
+        if payer.tie < Tie.STRANGER or everybody
+        else max(0, min(payer.equity, payer.equity - payer.initial)) * payer.holds
+        for payer in who
+    }
+    assert all(amount <= most[account] for account, amount in shares.items())
     if paid.left:
-        assert sum(shares.values()) == sum(max(0, payer.equity) for payer in asked)
+        assert sum(shares.values()) == sum(most.values())
     for last in who:
         if shares.get(last.account):
             before = [payer for payer in who if payer.tie < last.tie]
