@@ -28,16 +28,6 @@ class Payer(msgspec.Struct, frozen=True, gc=False):
     holds: bool
     tie: Tie = Tie.STRANGER
 
-    @property
-    def free(self) -> int:
-        """What it has above its initial requirement."""
-        return max(0, min(self.equity, self.equity - self.initial))
-
-    @property
-    def needed(self) -> int:
-        """What it has besides that."""
-        return max(0, self.equity) - self.free
-
 
 class Cover(msgspec.Struct, frozen=True):
     """What the insurance fund, the treasury and others pay; `left` is paid by none of them. `shares` are in the order of the payers,
@@ -60,20 +50,31 @@ def cover(
     time the parts are in proportion to what each can give, exact by largest remainders. So nobody falls below zero for it.
     """
     sharing = _Sharing(debt, payers)
-    sharing.ask(lambda payer: payer.free if payer.tie is Tie.FAMILY else 0)
-    sharing.ask(lambda payer: payer.needed if payer.tie is Tie.FAMILY else 0)
-    sharing.ask(lambda payer: payer.free if payer.tie is Tie.OWNER else 0)
-    sharing.ask(lambda payer: payer.needed if payer.tie is Tie.OWNER else 0)
+    for tie in (Tie.FAMILY, Tie.OWNER):
+        near = [place for place, payer in enumerate(payers) if payer.tie is tie]
+        sharing.ask(near, _free)
+        sharing.ask(near, _needed)
     fund = sharing.take(fund_has)
     treasury = sharing.take(treasury_has)
-    sharing.ask(lambda payer: payer.free if payer.tie is Tie.STRANGER and payer.holds else 0)
+    strangers = [place for place, payer in enumerate(payers) if payer.tie is Tie.STRANGER]
+    sharing.ask([place for place in strangers if payers[place].holds], _free)
     if depositors_share:
-        sharing.ask(lambda payer: payer.free if payer.tie is Tie.STRANGER and not payer.holds else 0)
-        sharing.ask(lambda payer: payer.needed if payer.tie is Tie.STRANGER else 0)
+        sharing.ask([place for place in strangers if not payers[place].holds], _free)
+        sharing.ask(strangers, _needed)
     shared = [
         (payer.account, MicroUsdc(one)) for payer, one in zip(payers, sharing.given, strict=True) if one
     ]
     return Cover(MicroUsdc(fund), MicroUsdc(treasury), shared, MicroUsdc(sharing.left))
+
+
+def _free(payer: Payer) -> int:
+    """What a payer has above its initial requirement."""
+    return max(0, min(payer.equity, payer.equity - payer.initial))
+
+
+def _needed(payer: Payer) -> int:
+    """What a payer has besides that."""
+    return max(0, payer.equity) - _free(payer)
 
 
 class _Sharing:
@@ -90,11 +91,12 @@ class _Sharing:
         self.left -= part
         return part
 
-    def ask(self, able: Callable[[Payer], int]) -> None:
-        """Have the payers give of what they are `able` to, which nobody has asked them for before."""
-        if not self.left:
+    def ask(self, places: Sequence[int], able: Callable[[Payer], int]) -> None:
+        """Have the payers in these places give of what they are `able` to, which nobody has asked them for before."""
+        if not self.left or not places:
             return
-        has = [able(payer) for payer in self._payers]
+        has = [able(self._payers[place]) for place in places]
         shares = pro_rata(min(self.left, sum(has)), has)
         self.left -= sum(shares)
-        self.given = [one + more for one, more in zip(self.given, shares, strict=True)]
+        for place, share in zip(places, shares, strict=True):
+            self.given[place] += share

@@ -62,11 +62,14 @@ def _fund_has(state: Exchange, debtor: Account) -> int:
 
 def _payers(state: Exchange, ties: dict[int, Tie], debtor: Account) -> list[Payer]:
     """Those of `ties` that have something, in the order of their numbers."""
-    payers = []
+    payers, accounts, marked = [], state.accounts, state.marked
     for id in sorted(ties):
-        account = state.accounts[id]
-        risk = state.worth_of(account)
-        if id != debtor.id and risk.equity > 0:
-            equity, initial = MicroUsdc(risk.equity), MicroUsdc(risk.initial)
-            payers.append(Payer(AccountId(id), equity, initial, bool(account.positions), ties[id]))
+        account = accounts[id]
+        # Several debts may come with one mark, and each looks at everybody.
+        if account.valued != marked:
+            state.value(account)
+        equity = account.balance + account.gain
+        if equity > 0 and account is not debtor:
+            initial = MicroUsdc(account.required)
+            payers.append(Payer(AccountId(id), MicroUsdc(equity), initial, bool(account.positions), ties[id]))
     return payers
