@@ -5,6 +5,7 @@ import pytest
 from core import events as e
 from core.accounts import INSURANCE, TREASURY
 from core.debt_events import DebtAwaited, DebtCovered, came_to
+from core.liquidation_events import LiquidationStarted
 from core.operator_events import SharingOrdered
 from core.postings import postings
 from core.quantities import SECOND
@@ -107,6 +108,17 @@ def test_the_debtors_family_pays_first_then_its_owner_then_the_fund(world):
     (paid,) = covered(world.pass_time(0))
     assert (paid.debt, paid.fund, paid.shares) == (100, 5, ((sub, 25), (second, 70)))
     assert world.balance(stranger) == 10**9
+
+
+def test_an_account_that_pays_with_what_its_position_needs_is_liquidated_at_once(world):
+    maker, debtor = world.agent(1, 10**11), world.agent(2, 10)
+    second = world.agent(2, 1_300_000_000, name="second")
+    world.quotes(maker, [], [(600_000, 10_000)])
+    world.request(second, "in", 1, 10_000, 600_000)
+    world.play(c.ClaimExit(debtor, 1_000_000_000, "claim:s:0"))
+    events = world.pass_time(0)
+    assert [account for account, _ in covered(events)[0].shares] == [second]
+    assert [event.account for event in events if isinstance(event, LiquidationStarted)] == [second]
 
 
 def test_those_with_positions_pay_when_fund_and_treasury_have_nothing_left(world, left, replayed):
