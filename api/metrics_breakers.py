@@ -19,6 +19,7 @@ from core.operator_events import (
     ReviewOrdered,
     SaleOrdered,
     SettlementHeld,
+    SharingOrdered,
     WithdrawalsHeld,
 )
 from matcher.gates import withdrawals_gated
@@ -40,7 +41,8 @@ class BreakerMetrics(Collector):
         )
         listening.to((OpenInterestJumped,), self._jumped)
         decisions = MarketStatusSet | InsuranceFloorSet | LimitsSet | MarketSettled | SettlementHeld
-        listening.to(get_args(decisions | WithdrawalsHeld | SaleOrdered | ReviewOrdered), self._decided)
+        orders = SaleOrdered | ReviewOrdered | SharingOrdered
+        listening.to(get_args(decisions | WithdrawalsHeld | orders), self._decided)
         registry.register(self)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -87,6 +89,8 @@ class BreakerMetrics(Collector):
                 _log.warning("insurance floor", micro_usdc=floor, **said)
             case ReviewOrdered(account=account):
                 _log.warning("account reviewed", account=account, **said)
+            case SharingOrdered(account=account):
+                _log.warning("debt shared", account=account, **said)
             case SaleOrdered(market=market):
                 _log.warning("insurance sale", market=self._state.markets[market].symbol, **said)
             case SettlementHeld(held=held):

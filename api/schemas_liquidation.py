@@ -81,7 +81,7 @@ class InsuranceAnswer(Answer):
     balance: str
     equity: str = Field(description="Balance and unrealized profit or loss.")
     maintenance: str = Field(description="What its positions require.")
-    floor: str = Field(description="What it keeps besides: below both, accounts are deleveraged.")
+    floor: str = Field(description="What it keeps besides, whatever it is asked to take over or to pay.")
     positions: list[HoldingAnswer]
     being_liquidated: bool = Field(description="Whether it is itself below its maintenance and floor.")
 

@@ -173,6 +173,19 @@ def release(why: Why, name: As = ME) -> None:
         print("withdrawals go on")
 
 
+@withdrawals.command()
+def share(
+    account: Annotated[int, typer.Argument(min=1, help="the number of an account below zero")],
+    why: Why,
+    name: As = ME,
+) -> None:
+    """Have accounts without positions share what nobody else could pay of an account's debt: the last resort."""
+    with _door(name) as door:
+        shared = [event for event in door.command(c.ShareDebt(account, why=why)) if "shares" in event]
+        paid = sum(event["debt"] - event["left"] for event in shared)
+        print(f"{paid} micro-USDC of the debt of account {account} are paid")
+
+
 @insurance.command("status")
 def insurance_status() -> None:
     """What the fund has, must keep, and holds."""
@@ -188,7 +201,7 @@ def floor(
     why: Why,
     name: As = ME,
 ) -> None:
-    """Set what the fund keeps besides the maintenance of its positions."""
+    """Set what the fund keeps besides what its positions require."""
     with _door(name) as door:
         door.command(c.SetInsuranceFloor(_micro_usdc(usdc), why=why))
         print(_fund(door.insurance()))
@@ -254,7 +267,7 @@ def _door(name: str) -> Iterator[Door]:
 
 def _about(one: dict[str, Any]) -> str:
     """What an entry of the audit trail is about."""
-    if one["action"] == "review":
+    if one["action"] in ("review", "debt_sharing"):
         return f"account {one['details']['account']}"
     return one["market"] or ("the insurance fund" if one["action"] == "insurance_floor" else "all markets")
 

@@ -12,7 +12,8 @@ EVERYBODY = 0
 
 class DebtCovered(Event, frozen=True, array_like=True, tag=31):
     """An account that held nothing had less than nothing, by `debt`: `fund` came from the insurance fund, `treasury` from the
-    treasury, and `shares` from others, (account, amount) ascending by account, as `core.debts` says. `left` nobody could pay.
+    treasury, and `shares` from others, (account, amount) ascending by account, as `core.debts` says. `left` waits for money, or for
+    an operator's decision.
 
     All micro-USDC.
     """
@@ -26,7 +27,7 @@ class DebtCovered(Event, frozen=True, array_like=True, tag=31):
 
 
 class DebtAwaited(Event, frozen=True, array_like=True, tag=121):
-    """Volatile: nobody can pay anything of the account's debt, until money comes in or a mark moves."""
+    """Volatile: nobody who must pay of the account's debt can, until money comes in, a mark moves or an operator decides."""
 
     account: int
 

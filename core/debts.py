@@ -1,11 +1,22 @@
 """A debt that no position can pay any more: who pays it, by a stated rule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import IntEnum
 
 import msgspec
 
 from core.deleveraging import pro_rata
 from core.quantities import AccountId, MicroUsdc
+
+
+class Tie(IntEnum):
+    """What an account has to do with the debtor: the next one is asked only when those before have nothing left."""
+
+    FAMILY = 1
+    """It shares the debtor's slot on chain: a parent and its sub-accounts."""
+    OWNER = 2
+    """It has the same owner."""
+    STRANGER = 3
 
 
 class Payer(msgspec.Struct, frozen=True, gc=False):
@@ -15,10 +26,11 @@ class Payer(msgspec.Struct, frozen=True, gc=False):
     equity: MicroUsdc
     initial: MicroUsdc
     holds: bool
+    tie: Tie = Tie.STRANGER
 
 
 class Cover(msgspec.Struct, frozen=True):
-    """What the insurance fund, the treasury and others pay; what is `left` nobody can. `shares` are in the order of the payers,
+    """What the insurance fund, the treasury and others pay; `left` is paid by none of them. `shares` are in the order of the payers,
     without zeros. All micro-USDC."""
 
     fund: MicroUsdc
@@ -27,29 +39,64 @@ class Cover(msgspec.Struct, frozen=True):
     left: MicroUsdc
 
 
-def cover(debt: int, fund_has: int, treasury_has: int, payers: Sequence[Payer]) -> Cover:
-    """Who pays a debt in micro-USDC: the insurance fund first, then the treasury, each what it has, then `payers`.
+def cover(
+    debt: int, fund_has: int, treasury_has: int, payers: Sequence[Payer], depositors_share: bool = False
+) -> Cover:
+    """Who pays a debt in micro-USDC: the debtor's family, then its owner, then the insurance fund and the treasury, each what it has.
 
-    Those who hold positions share first, what they have above their initial requirement, because they chose this exchange's risk; then
-    those who hold none, what they have; then everybody all that is left, down to nothing. Within each the parts are in proportion to
-    what each can give, exact by largest remainders. So nobody falls below zero for it, and something is left only when all together
-    have less than the debt.
+    Then strangers that hold positions, because they chose this exchange's risk, what they have above their initial requirement. Here
+    it ends, unless an operator has decided that `depositors_share`: then strangers that hold none, what they have; then what positions
+    need, which has their holders liquidated. Family and owner give what is above their initial requirement first, and then all. Each
+    time the parts are in proportion to what each can give, exact by largest remainders. So nobody falls below zero for it.
     """
-    left = debt
-    fund = min(left, max(0, fund_has))
-    left -= fund
-    treasury = min(left, max(0, treasury_has))
-    left -= treasury
-    given = [0] * len(payers)
-    free = [max(0, payer.equity - payer.initial) for payer in payers]
-    for able in (
-        [one if payer.holds else 0 for payer, one in zip(payers, free, strict=True)],
-        [0 if payer.holds else one for payer, one in zip(payers, free, strict=True)],
-        [max(0, payer.equity) - one for payer, one in zip(payers, free, strict=True)],
-    ):
-        if left:
-            shares = pro_rata(min(left, sum(able)), able)
-            left -= sum(shares)
-            given = [one + more for one, more in zip(given, shares, strict=True)]
-    shared = [(payer.account, MicroUsdc(one)) for payer, one in zip(payers, given, strict=True) if one]
-    return Cover(MicroUsdc(fund), MicroUsdc(treasury), shared, MicroUsdc(left))
+    sharing = _Sharing(debt, payers)
+    for tie in (Tie.FAMILY, Tie.OWNER):
+        near = [place for place, payer in enumerate(payers) if payer.tie is tie]
+        sharing.ask(near, _free)
+        sharing.ask(near, _needed)
+    fund = sharing.take(fund_has)
+    treasury = sharing.take(treasury_has)
+    strangers = [place for place, payer in enumerate(payers) if payer.tie is Tie.STRANGER]
+    sharing.ask([place for place in strangers if payers[place].holds], _free)
+    if depositors_share:
+        sharing.ask([place for place in strangers if not payers[place].holds], _free)
+        sharing.ask(strangers, _needed)
+    shared = [
+        (payer.account, MicroUsdc(one)) for payer, one in zip(payers, sharing.given, strict=True) if one
+    ]
+    return Cover(MicroUsdc(fund), MicroUsdc(treasury), shared, MicroUsdc(sharing.left))
+
+
+def _free(payer: Payer) -> int:
+    """What a payer has above its initial requirement."""
+    return max(0, min(payer.equity, payer.equity - payer.initial))
+
+
+def _needed(payer: Payer) -> int:
+    """What a payer has besides that."""
+    return max(0, payer.equity) - _free(payer)
+
+
+class _Sharing:
+    """What is `left` of a debt, and what each payer has `given` towards it."""
+
+    def __init__(self, debt: int, payers: Sequence[Payer]) -> None:
+        self.left = debt
+        self.given = [0] * len(payers)
+        self._payers = payers
+
+    def take(self, has: int) -> int:
+        """What one payer gives that has so much, or less than nothing."""
+        part = min(self.left, max(0, has))
+        self.left -= part
+        return part
+
+    def ask(self, places: Sequence[int], able: Callable[[Payer], int]) -> None:
+        """Have the payers in these places give of what they are `able` to, which nobody has asked them for before."""
+        if not self.left or not places:
+            return
+        has = [able(self._payers[place]) for place in places]
+        shares = pro_rata(min(self.left, sum(has)), has)
+        self.left -= sum(shares)
+        for place, share in zip(places, shares, strict=True):
+            self.given[place] += share

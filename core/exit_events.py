@@ -39,6 +39,13 @@ class ExitClaimed(Event, frozen=True, array_like=True, tag=45):
     given: tuple[tuple[int, int], ...]
 
 
+class ExitMatured(Event, frozen=True, array_like=True, tag=49):
+    """The chain may pay the account's request to its owner from here on: it backs no position of the account and its sub-accounts any
+    more (`core.exits`)."""
+
+    account: int
+
+
 class DeltasUnapplied(Event, frozen=True, array_like=True, tag=46):
     """What a page did not do of the deltas of landed batch `batch`: (account, change, sum), micro-USDC.
 
@@ -50,5 +57,5 @@ class DeltasUnapplied(Event, frozen=True, array_like=True, tag=46):
     parts: tuple[tuple[int, int, int], ...]
 
 
-EXIT_RECORDS = ExitRequested | ExitReleased | ExitClaimed | DeltasUnapplied
+EXIT_RECORDS = ExitRequested | ExitReleased | ExitClaimed | DeltasUnapplied | ExitMatured
 """Union of the event types of this family that are journal records."""

@@ -152,14 +152,5 @@ def closing(mark: RiskMark, size: int, lots: int, equity: int, maintenance: int)
     return Closing(closed, closed * mark.value_per_lot, freed, equity, maintenance)
 
 
-def fund_may_take(fund_equity: int, fund_maintenance: int, equity: int, floor: int) -> bool:
-    """Whether the insurance fund takes an account over, with its positions and its equity, good or bad.
-
-    It may while its own equity then still covers `fund_maintenance`, the requirement of all it would hold, and `floor` besides;
-    otherwise the account is deleveraged.
-    """
-    return fund_equity + equity - fund_maintenance >= floor
-
-
 def _sign(value: int) -> int:
     return (value > 0) - (value < 0)

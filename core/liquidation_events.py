@@ -27,11 +27,14 @@ class Handover(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class FundStanding(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The insurance fund before a step, micro-USDC: what it has, what its positions require, and the floor that it must keep."""
+    """The insurance fund before a step, micro-USDC: what it has, what its positions require, the floor that it must keep, what they
+    require at first, and what it had when the period began. The last two are 0 in records from before they counted."""
 
     equity: int
     maintenance: int
     floor: int
+    initial: int = 0
+    began: int = 0
 
 
 class LiquidationStarted(Event, frozen=True, array_like=True, tag=18):
@@ -129,7 +132,7 @@ class MarginWarned(Event, frozen=True, array_like=True, tag=23):
 
 
 class InsuranceFloorSet(Event, frozen=True, array_like=True, tag=48):
-    """What the insurance fund must keep, in micro-USDC, besides the maintenance of its positions, when it takes accounts over.
+    """What the insurance fund must keep, in micro-USDC, besides what its positions require, when it takes accounts over.
 
     `who` and `why` as in `core.operator_events`; empty in records older than those.
     """

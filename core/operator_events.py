@@ -94,6 +94,14 @@ class ReviewOrdered(Event, frozen=True, array_like=True, tag=42):
     why: str
 
 
+class SharingOrdered(Event, frozen=True, array_like=True, tag=47):
+    """An operator had those pay, too, who hold no position and never had to do with the account, for what was left of its debt."""
+
+    account: int
+    who: str
+    why: str
+
+
 OPERATOR_RECORDS: Final = (
     LimitsSet
     | OpenInterestJumped
@@ -102,6 +110,7 @@ OPERATOR_RECORDS: Final = (
     | SettlementHeld
     | SaleOrdered
     | ReviewOrdered
+    | SharingOrdered
 )
 
 

@@ -1,28 +1,20 @@
 """The liquidation waterfall: what happens next to an account, decided anew after every step from nothing but balances and marks."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from core.account_risk import RiskMark, account_risk
+from core.fund import Part
 from core.liquidation import (
     LiquidationTerms,
     Stage,
     closing,
-    fund_may_take,
     slice_to_close,
     stage,
 )
 from core.position import Position, Trade
-from core.quantities import Lots, MarketId, MicroUsdc, Ticks
-
-
-class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A position to close: signed lots and the micro-USDC, signed alike, that they must bring."""
-
-    market: MarketId
-    size: Lots
-    value: MicroUsdc
+from core.quantities import Lots, MarketId, Ticks
 
 
 class Auction(msgspec.Struct, frozen=True, array_like=True):
@@ -60,7 +52,7 @@ def next_step(
     """The next step of an account's liquidation, or `None` when it meets its maintenance requirement.
 
     `tick_values` are the markets' micro-USDC per tick and lot; `fund_takes` says whether the insurance fund could hold what it
-    would take (`fund_can_hold`). Only positions in the markets `within` are touched, which some of those held must be among.
+    would take (`core.fund.may_take`). Only positions in the markets `within` are touched, which some of those held must be among.
     Requests and standing quotes are cancelled before the first step.
     """
     risk = account_risk(balance, positions, marks)
@@ -105,24 +97,6 @@ def bankruptcy_parts(
         equity += whole.bankruptcy_value - whole.value
         maintenance -= whole.freed
     return tuple(parts)
-
-
-def fund_can_hold(
-    fund_balance: int,
-    fund_positions: Mapping[int, Position],
-    parts: Sequence[Part],
-    marks: Mapping[int, RiskMark],
-    floor: int,
-) -> bool:
-    """Whether the insurance fund could take these parts over at their values and stay above `floor`."""
-    risk = account_risk(fund_balance, fund_positions, marks)
-    equity, maintenance = 0, risk.maintenance
-    for part in parts:
-        own = fund_positions[part.market].size if part.market in fund_positions else 0
-        mark = marks[part.market]
-        equity += part.size * mark.value_per_lot - part.value
-        maintenance += mark.maintenance_of(own + part.size) - mark.maintenance_of(own)
-    return fund_may_take(risk.equity, maintenance, equity, floor)
 
 
 def trade_for_value(size: int, cost: int, change: int, value: int) -> Trade:

@@ -16,6 +16,7 @@ from core.operator_events import (
     ReviewOrdered,
     SaleOrdered,
     SettlementHeld,
+    SharingOrdered,
     WithdrawalsHeld,
 )
 from ledger.tables import market_ends, operator_actions
@@ -34,6 +35,7 @@ class Action(StrEnum):
     SALE = "insurance_sale"
     REVIEW = "review"
     SETTLEMENT = "settlement"
+    SHARING = "debt_sharing"
 
 
 class OperatorAction(NamedTuple):
@@ -86,6 +88,10 @@ def action_of(seq: int, event: Event) -> OperatorAction | None:
         case ReviewOrdered(at=at, account=account, who=who, why=why):
             return OperatorAction(
                 seq, at, who, Action.REVIEW.value, OF_ALL_MARKETS, why, {"account": account}
+            )
+        case SharingOrdered(at=at, account=account, who=who, why=why):
+            return OperatorAction(
+                seq, at, who, Action.SHARING.value, OF_ALL_MARKETS, why, {"account": account}
             )
         case SettlementHeld(at=at, held=held, who=who, why=why):
             return OperatorAction(seq, at, who, Action.SETTLEMENT.value, OF_ALL_MARKETS, why, {"held": held})

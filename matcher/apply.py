@@ -4,15 +4,16 @@ from heapq import heapify
 from typing import Any, Final
 
 from core import events as e
-from core.accounts import CLEARING, TREASURY
+from core.accounts import CLEARING, INSURANCE, TREASURY
 from core.batches import BatchStatus
+from core.fund import PERIOD
 from core.mark_price import Basis
 from core.netting import net
 from core.quantities import Nanos
 from matcher.account import GONE, Account
 from matcher.apply_book import BOOK_APPLIERS, Applier
 from matcher.apply_debts import DEBT_APPLIERS, DEBT_PAUSE_APPLIERS
-from matcher.apply_exits import EXIT_APPLIERS
+from matcher.apply_exits import EXIT_APPLIERS, suspect_family
 from matcher.apply_funding import FUNDING_APPLIERS
 from matcher.apply_liquidation import LIQUIDATION_APPLIERS, PAUSE_APPLIERS, auction_closed
 from matcher.apply_loss_limits import LOSS_LIMIT_APPLIERS, count_debits
@@ -58,6 +59,9 @@ def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
 
 
 def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
+    period = event.at // PERIOD
+    if period != state.fund_period:
+        state.fund_period, state.fund_began = period, state.worth_of(state.accounts[INSURANCE]).equity
     state.indexes[event.market] = event
     if not event.held:
         state.mark_records.pop(event.market, None)
@@ -107,6 +111,8 @@ def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
     state.watch.paid_in(event.account)
     state.deposited += event.amount
     state.deposits[event.key] = event.account, event.amount
+    if event.account == INSURANCE:
+        state.fund_began += event.amount
 
 
 def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:
@@ -187,6 +193,8 @@ def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     for id, delta in deltas.items():
         state.accounts[id].settled += delta
     count_debits(state, deltas)
+    for id in sorted(state.matured):
+        suspect_family(state, id)
     previous = state.cut.seq if state.cut is not None else 0
     state.cut = Cut(
         batch=event.batch,

@@ -6,6 +6,7 @@ from core.accounts import INSURANCE, TREASURY
 from core.debt_events import DebtAwaited, DebtCovered
 from core.event import Event
 from matcher.apply_book import Applier
+from matcher.apply_exits import suspect_family
 from matcher.state import Exchange
 
 
@@ -16,8 +17,14 @@ def _covered(state: Exchange, event: DebtCovered) -> None:
     accounts[TREASURY].balance -= event.treasury
     for account, amount in event.shares:
         accounts[account].balance -= amount
-    watch.dirty.update([account for account, _ in event.shares], (INSURANCE,))
+    watch.dirty.add(INSURANCE)
     watch.suspect(event.account)
+    # It was no trade of theirs, so nobody has looked whether what is left still carries their positions.
+    holding = [account for account, _ in event.shares if accounts[account].positions]
+    watch.suspect_many(holding)
+    watch.dirty.update(account for account, _ in event.shares)
+    for root in sorted({accounts[account].root.id for account, _ in event.shares} & state.matured):
+        suspect_family(state, root)
 
 
 def _awaited(state: Exchange, event: DebtAwaited) -> None:

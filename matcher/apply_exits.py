@@ -1,20 +1,51 @@
 """Records of exits, and of what settlement could not do, into state."""
 
+from heapq import heappush
 from typing import Final
 
+from core.accounts import INSURANCE
 from core.event import Event
-from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
+from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
 from matcher.apply_book import Applier
 from matcher.apply_loss_limits import give_back
+from matcher.exiting import family
 from matcher.state import Exchange
 
 
 def _requested(state: Exchange, event: ExitRequested) -> None:
+    _ended(state, event.account)
     state.exits[event.account] = event
+    heappush(state.exits_due, state.ripens(event))
 
 
 def _released(state: Exchange, event: ExitReleased) -> None:
-    del state.exits[event.account]
+    _ended(state, event.account)
+
+
+def _ended(state: Exchange, account: int) -> None:
+    """No request of the account stands any more, or another one does."""
+    state.exits.pop(account, None)
+    if account in state.matured:
+        state.matured.remove(account)
+        suspect_family(state, account)
+        tie(state, account)
+
+
+def _matured(state: Exchange, event: ExitMatured) -> None:
+    state.matured.add(event.account)
+    suspect_family(state, event.account)
+    tie(state, event.account)
+
+
+def tie(state: Exchange, root: int) -> None:
+    """While the chain may pay the slot's request, the margin of each account that shares it depends on the others' positions."""
+    accounts = family(state.accounts[root])
+    change = (
+        state.watch.tied.update
+        if root in state.matured and len(accounts) > 1
+        else state.watch.tied.difference_update
+    )
+    change(one.id for one in accounts)
 
 
 def _claimed(state: Exchange, event: ExitClaimed) -> None:
@@ -26,8 +57,10 @@ def _claimed(state: Exchange, event: ExitClaimed) -> None:
     account.balance -= event.amount
     account.settled -= event.amount
     state.watch.suspect(event.account)
-    state.exits.pop(event.account, None)
+    _ended(state, event.account)
     state.claims[event.key] = event
+    if event.account == INSURANCE:
+        state.fund_began -= event.amount
     state.claimed += event.amount
     state.paid_out += event.amount
 
@@ -38,11 +71,19 @@ def _unapplied(state: Exchange, event: DeltasUnapplied) -> None:
         account.settled -= change
         account.unapplied = total
         give_back(state, id, change)
+        if id in state.matured:
+            suspect_family(state, id)
+
+
+def suspect_family(state: Exchange, account: int) -> None:
+    """What the chain can pay for a slot has changed, so all that share it are looked at."""
+    state.watch.suspect_many([one.id for one in family(state.accounts[account]) if one.positions])
 
 
 EXIT_APPLIERS: Final[dict[type[Event], Applier]] = {
     ExitRequested: _requested,
     ExitReleased: _released,
+    ExitMatured: _matured,
     ExitClaimed: _claimed,
     DeltasUnapplied: _unapplied,
 }

@@ -14,6 +14,7 @@ from core.operator_events import (
     ReviewOrdered,
     SaleOrdered,
     SettlementHeld,
+    SharingOrdered,
     WithdrawalsHeld,
 )
 from core.quantities import Lots, Nanos
@@ -108,7 +109,7 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
     state.follow_index(market)
 
 
-def _noted(state: Exchange, event: SaleOrdered | ReviewOrdered) -> None:
+def _noted(state: Exchange, event: SaleOrdered | ReviewOrdered | SharingOrdered) -> None:
     """Only for the audit trail: what it leads to has records and events of its own."""
 
 
@@ -120,6 +121,7 @@ MARKET_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     WithdrawalsHeld: _withdrawals_held,
     SaleOrdered: _noted,
     ReviewOrdered: _noted,
+    SharingOrdered: _noted,
     SettlementHeld: _settlement_held,
     MarketSettled: _market_settled,
 }

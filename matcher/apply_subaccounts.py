@@ -6,6 +6,7 @@ from core.event import Event
 from core.subaccount_events import SubAccountOpened, Transferred
 from matcher.account import Account, join
 from matcher.apply_book import Applier
+from matcher.apply_exits import tie
 from matcher.state import Exchange
 from matcher.transfers import Transfers
 
@@ -18,6 +19,7 @@ def _opened(state: Exchange, event: SubAccountOpened) -> None:
     join(parent, account, event.market)
     state.owned.add(event.account)
     state.next_account = event.account + 1
+    tie(state, event.parent)
 
 
 def _transferred(state: Exchange, event: Transferred) -> None:

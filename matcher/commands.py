@@ -246,9 +246,15 @@ class AdvanceBatch(Command, frozen=True):
 
 
 class SetInsuranceFloor(ByOperator, frozen=True):
-    """What the insurance fund keeps, micro-USDC, besides the maintenance of its positions: below it accounts are deleveraged."""
+    """What the insurance fund keeps, micro-USDC, besides what its positions require: below it accounts are deleveraged."""
 
     floor: int
+
+
+class ShareDebt(ByOperator, frozen=True):
+    """Have accounts without positions share what the rules have left of an account's debt (`core.debts`)."""
+
+    account: int
 
 
 class SellInventory(OrBySweep, frozen=True):

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from matcher import commands as c
 from matcher import (
+    decide_debts,
     decide_exits,
     decide_funding,
     decide_liquidation,
@@ -53,6 +54,7 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.TakeUnapplied: decide_exits.take_unapplied,
     c.SeeLossLimits: decide_loss_limits.see_loss_limits,
     c.SetInsuranceFloor: decide_operator.set_insurance_floor,
+    c.ShareDebt: decide_debts.share_debt,
     c.SellInventory: decide_liquidation.sell_inventory,
     c.ReviewAccount: decide_liquidation.review_account,
     c.CutSettlement: decide_operator.cut_settlement,
@@ -83,6 +85,7 @@ ANYWHERE: Final = frozenset(
         c.TakeUnapplied,
         c.SeeLossLimits,
         c.SetInsuranceFloor,
+        c.ShareDebt,
         c.SellInventory,
         c.ReviewAccount,
         c.CutSettlement,

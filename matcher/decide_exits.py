@@ -3,17 +3,18 @@
 from typing import Final
 
 from core.event import Event
-from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
+from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
+from core.exits import taken
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action
 from matcher import commands as c
 from matcher.account import Account
 from matcher.decide_liquidation import part_auctioned
 from matcher.decide_requests import not_tradable
-from matcher.exiting import family, free, leaving_of, uncovered
+from matcher.exiting import family, leaving_of, uncovered
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
-from matcher.trust import untrusted
+from matcher.trust import trusted, untrusted
 from matcher.uncovering import quotes_uncovered
 
 PULLED: Final = "exit"
@@ -66,24 +67,18 @@ def claim_exit(state: Exchange, command: c.ClaimExit, at: int) -> Outcome:
 
 
 def _given(state: Exchange, account: Account, amount: int) -> tuple[tuple[int, int], ...]:
-    """What each sub-account puts in: out of what is free first, then out of what its positions need."""
-    given = dict.fromkeys((sub.id for sub in account.subs), 0)
-    missing = amount - free(state, account)
-    for sub in account.subs:
-        given[sub.id] = max(0, min(missing, free(state, sub)))
-        missing -= given[sub.id]
-    missing -= max(0, state.worth_of(account).equity) - free(state, account)
-    for sub in account.subs:
-        more = max(0, min(missing, state.worth_of(sub).equity - given[sub.id]))
-        given[sub.id] += more
-        missing -= more
-    return tuple((id, part) for id, part in given.items() if part)
+    """What each sub-account puts in."""
+    accounts = family(account)
+    worths = [state.worth_of(one) for one in accounts]
+    parts = taken(amount, [(worth.equity, worth.initial) for worth in worths])
+    return tuple((one.id, part) for one, part in zip(accounts[1:], parts[1:], strict=True) if part)
 
 
 def reduce_for_exit(state: Exchange, command: c.ReduceForExit, at: int) -> Outcome:
     """Once half of the delay is over, auction a slice of the largest position until what was asked for is free.
 
-    Before, the owner reduces as it likes. One auction at a time; what nobody buys is asked for again.
+    Before, the owner reduces as it likes. One auction at a time; what nobody buys is asked for again. A market whose price is in doubt
+    keeps its position, and nobody else's: elsewhere it goes on.
     """
     stands = state.exits.get(command.account)
     if stands is None or command.claimed != state.claimed or at < closes_from(stands):
@@ -91,22 +86,24 @@ def reduce_for_exit(state: Exchange, command: c.ReduceForExit, at: int) -> Outco
     accounts = family(state.accounts[command.account])
     if any(one.id in state.liquidations or "" in state.book.open_keys.get(one.id, ()) for one in accounts):
         return []
-    for one in accounts:
-        refused = untrusted(state, one.positions, Action.MARGIN, at)
-        if refused is not None:
-            return refused
     if not uncovered(state, stands):
         return []
     held = [
         (state.marks[market].initial_of(position.size), -market, one)
         for one in accounts
         for market, position in one.positions.items()
-        if not_tradable(state, market, at) is None
+        if not_tradable(state, market, at) is None and trusted(state, market, Action.MARGIN, at)
     ]
     if not held:
-        return []
+        doubted = (untrusted(state, one.positions, Action.MARGIN, at) for one in accounts)
+        return next((refused for refused in doubted if refused is not None), [])
     _, market, largest = max(held, key=lambda one: one[:2])
     return part_auctioned(state, largest, -market, at)
+
+
+def exit_matured(state: Exchange, at: int) -> list[Event]:
+    """The maturity of the request that is next; `state.exit_due` has found that there is one."""
+    return [ExitMatured(at, state.exits_due[0][1])]
 
 
 def closes_from(request: ExitRequested) -> int:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from core.accounts import INSURANCE
 from core.deleveraging import Holder, deleverage, greedy, pro_rata
 from core.events import Event
+from core.fund import Fund, Part, may_take
 from core.liquidation import Stage, closing, slice_to_close, stage, warning_in_force
 from core.liquidation_events import (
     Deleveraged,
@@ -27,10 +28,8 @@ from core.validity import Action
 from core.waterfall import (
     Auction,
     Deleverage,
-    Part,
     Takeover,
     bankruptcy_parts,
-    fund_can_hold,
     next_step,
     trade_for_value,
 )
@@ -126,7 +125,7 @@ def step_due(state: Exchange, account: Account, going: Liquidation, at: int) -> 
 
 def waterfall_step(state: Exchange, account: Account, at: int) -> Auction | Takeover | Deleverage | None:
     """What the account's liquidation calls for as things stand."""
-    fund, floor, markets = state.accounts[INSURANCE], state.insurance_floor, state.markets
+    fund, markets = state.accounts[INSURANCE], state.markets
     terms = {market: markets[market].liquidation for market in account.positions}
     ticks = {market: markets[market].value_per_tick_lot for market in account.positions}
     funds, within = state.collateral(account), known(state, account, at)
@@ -136,7 +135,8 @@ def waterfall_step(state: Exchange, account: Account, at: int) -> Auction | Take
     risk, takes = state.margin_of(account), False
     if stage(risk.equity, risk.maintenance) is Stage.TAKEOVER:
         parts = bankruptcy_parts(funds, account.positions, state.marks, within)
-        takes = fund_can_hold(state.funds(fund), fund.positions, parts, state.marks, floor)
+        can = Fund(state.funds(fund), fund.positions, state.insurance_floor, state.fund_began)
+        takes = may_take(can, parts, state.marks)
     return next_step(funds, account.positions, state.marks, terms, ticks, takes, within)
 
 
@@ -150,7 +150,7 @@ def _fund_part(state: Exchange, fund: Account, part: Part) -> Part:
 def fund_standing(state: Exchange) -> FundStanding:
     """The insurance fund as things stand."""
     risk = state.margin_of(state.accounts[INSURANCE])
-    return FundStanding(risk.equity, risk.maintenance, state.insurance_floor)
+    return FundStanding(risk.equity, risk.maintenance, state.insurance_floor, risk.initial, state.fund_began)
 
 
 def _auction(state: Exchange, account: Account, market: int, change: int, limit: int, at: int) -> list[Event]:

@@ -31,8 +31,8 @@ class Exposure(msgspec.Struct, gc=False):
     `funds` is its balance less what it owes in funding, `elsewhere` the initial requirement of its other positions. `net` is shared by
     the exposures of one owner's accounts, and None for an owner of a single account, whose net is its position; `marks` are the
     exchange's. With `doubted` something else that it holds can not be valued now, so nobody knows what it can afford: its position
-    here may only shrink. So it may while its margin does not leave free what its owner is `leaving` with, or needs what is out of its
-    limit's `reach` (None: its owner set no limit).
+    here may only shrink. So it may while its margin does not leave free what its owner is `leaving` with, of which the chain can pay
+    `claimable` at any time, or needs what is out of its limit's `reach` (None: its owner set no limit).
     """
 
     account: Account
@@ -45,6 +45,7 @@ class Exposure(msgspec.Struct, gc=False):
     marks: Mapping[int, RiskMark]
     doubted: bool
     leaving: int
+    claimable: int
     reach: Reach | None
 
     def refusal(
@@ -76,7 +77,7 @@ class Exposure(msgspec.Struct, gc=False):
         if free >= self.leaving and (reach is None or free >= reach.beyond_settled(equity)):
             return None
         if (not self.leaving and reach is None) or self.shrinks(change):
-            beyond = 0 if reach is None else reach.beyond
+            beyond = max(self.claimable, reach.beyond if reach is not None else 0)
             if self._gets_out(after, self.equity - beyond, equity - beyond, market, mark):
                 return None
         return Code.INSUFFICIENT_MARGIN if free < self.leaving else Code.LOSS_LIMIT_REACHED
@@ -137,6 +138,7 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
         state.marks,
         doubted,
         leaving_of(state, account),
+        state.claimable(account) if state.matured else 0,
         state.reach_of(account),
     )
 

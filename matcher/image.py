@@ -20,6 +20,7 @@ from core.market import Market, MarketStatus
 from core.position import Position
 from core.subaccount_events import Transferred
 from matcher.account import Account, join
+from matcher.apply_exits import tie
 from matcher.book import Ladder
 from matcher.breakers import BreakersImage, breakers_in, image_of
 from matcher.funding import MarketFunding
@@ -109,6 +110,9 @@ class Image(msgspec.Struct, array_like=True):
     claims: list[ExitClaimed] = []
     loss_limits: list[tuple[int, LossLimit]] = []
     deposit_amounts: list[int] = []
+    matured: list[int] = []
+    fund_period: int = 0
+    fund_began: int = 0
 
 
 def dump(state: Exchange) -> bytes:
@@ -139,6 +143,8 @@ def load(data: bytes) -> Exchange:
         "reserved",
         "last_liquidation",
         "insurance_floor",
+        "fund_period",
+        "fund_began",
     ):
         setattr(state, name, getattr(image, name))
     for market, status in image.markets:
@@ -170,6 +176,10 @@ def load(data: bytes) -> Exchange:
     state.breakers = breakers_in(image.breakers)
     state.transfers = {parent: Transfers(kept) for parent, kept in image.transfers}
     state.exits = {event.account: event for event in image.exits}
+    state.matured = set(image.matured)
+    for root in image.matured:
+        tie(state, root)
+    state.exits_due = sorted(state.ripens(event) for event in image.exits)
     state.claims = {event.key: event for event in image.claims}
     state.loss_limits = dict(image.loss_limits)
     state.claimed = sum(event.amount for event in image.claims)
@@ -238,6 +248,9 @@ def _image(state: Exchange) -> Image:
         claims=[state.claims[key] for key in sorted(state.claims)],
         loss_limits=sorted(state.loss_limits.items(), key=itemgetter(0)),
         deposit_amounts=[amount for _, (_, amount) in deposits],
+        matured=sorted(state.matured),
+        fund_period=state.fund_period,
+        fund_began=state.fund_began,
     )
 
 

@@ -1,15 +1,19 @@
 """State of the exchange: the durable part, rebuilt by replay, and the book of requests and quotes, which dies with the process."""
 
+from heapq import heappop
+
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
+from core.batches import BatchStatus
 from core.events import IndexUpdated, MarkUpdated, WithdrawalFinished, WithdrawalReserved
 from core.exit_events import ExitClaimed, ExitRequested
+from core.exits import matures_at, taken
 from core.loss_limits import LossLimit, Reach
 from core.margin_terms import Step, steps
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.open_interest import followed
-from core.quantities import MILLION
+from core.quantities import MILLION, SECOND
 from core.validity import Action, Validity, allowed
 from matcher.account import Account
 from matcher.book import Book
@@ -61,15 +65,18 @@ class Exchange:
     `seq` counts durable events, so it equals the journal's sequence; `at` is the instant of the last. `marks`, `fills_until` and
     `values_until` follow from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because
     every quote and every fill asks for them: the latter are until when each market may fill, and until when all of them value
-    accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices`
-    (of fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when
-    it next trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to
-    which a market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark.
-    `holders` are the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those
-    to begin. `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not paid; `hour_due`
-    is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command, because from then on
-    it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out` that owners took
-    alone, in the `claims`. `loss_limits` are the owners' limits on chain, by the account whose slot it is.
+    accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices` (of
+    fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when it next
+    trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to which a
+    market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark. `holders` are
+    the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those to begin.
+    `fund_began` is the insurance fund's equity when `fund_period` began, days of UTC since the Unix epoch, with what was paid in
+    since (`core.fund`). `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not
+    paid; `hour_due` is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command,
+    because from then on it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out`
+    that owners took alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of
+    (instant, account) for the others, in which those that are gone stay until they come up. `loss_limits` are the owners' limits on
+    chain, by the account whose slot it is.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -119,6 +126,8 @@ class Exchange:
         self.claims: dict[str, ExitClaimed] = {}
         self.exits: dict[int, ExitRequested] = {}
         self.loss_limits: dict[int, LossLimit] = {}
+        self.matured: set[int] = set()
+        self.exits_due: list[tuple[int, int]] = []
         self.reserved = 0
         self.transfers: dict[int, Transfers] = {}
         self.cut: Cut | None = None
@@ -126,6 +135,8 @@ class Exchange:
         self.last_liquidation = 0
         self.liquidations: dict[int, Liquidation] = {}
         self.insurance_floor = 0
+        self.fund_period = 0
+        self.fund_began = 0
         self.watch = Watch()
         self.breakers = Breakers()
         self.book = Book()
@@ -232,9 +243,11 @@ class Exchange:
         return Reach(root.settled, limit.left, before, others)
 
     def collateral(self, account: Account) -> int:
-        """An account's funds less what settlement could not take of its equity: the balance that margin goes by."""
+        """An account's funds less what of its equity settlement could not take, or the chain can pay out alone, whichever is more: the
+        balance that margin goes by."""
         funds, reach = self.funds(account), self.reach_of(account)
-        return funds if reach is None else funds - reach.uncounted(self.worth_of(account).equity)
+        beyond = 0 if reach is None else reach.uncounted(self.worth_of(account).equity)
+        return funds - max(beyond, self.claimable(account))
 
     def worth_of(self, account: Account) -> AccountRisk:
         """Equity and requirements of an account at the marks, whatever of the equity backs anything."""
@@ -243,6 +256,37 @@ class Exchange:
     def margin_of(self, account: Account) -> AccountRisk:
         """Equity that counts as collateral, and requirements of an account at the marks: what trades and liquidation go by."""
         return account_risk(self.collateral(account), account.positions, self.marks)
+
+    def claimable(self, account: Account) -> int:
+        """Micro-USDC of the account's equity that the chain can pay to its owner at any time; never more than there is."""
+        root = account.root
+        if root.id not in self.matured:
+            return 0
+        family = (root, *root.subs)
+        worths = [self.worth_of(one) for one in family]
+        payable = min(self.exits[root.id].amount, self.on_chain(root))
+        return taken(payable, [(worth.equity, worth.initial) for worth in worths])[family.index(account)]
+
+    def on_chain(self, account: Account) -> int:
+        """The most that the chain holds for an account with a slot while the last cut may or may not have landed; never negative."""
+        cut = self.cut
+        if cut is None or self.batches.get(cut.batch) == BatchStatus.FINAL:
+            return max(0, account.settled)
+        return max(0, account.settled - min(0, cut.deltas.get(account.id, 0)))
+
+    def ripens(self, request: ExitRequested) -> tuple[int, int]:
+        """When a request matures, and whose it is."""
+        return matures_at(request.at, request.exit_at * SECOND), request.account
+
+    def exit_due(self) -> int:
+        """When the next request matures; 0 when there is none."""
+        due = self.exits_due
+        while due:
+            request = self.exits.get(due[0][1])
+            if request is not None and request.account not in self.matured and self.ripens(request) == due[0]:
+                return due[0][0]
+            heappop(due)
+        return 0
 
     def holders_of(self, market: int) -> list[Account]:
         """Accounts with a position in the market, by number."""
@@ -254,10 +298,9 @@ class Exchange:
         watch.look(self)
         if watch.due or watch.warned or watch.debtors or watch.behind:
             return AT_ONCE
-        earliest, hour = self.book.earliest(), self.hour_due
-        if earliest is None or 0 < hour < earliest[0]:
-            return hour
-        return earliest[0]
+        earliest = self.book.earliest()
+        coming = (self.hour_due, self.exit_due(), earliest[0] if earliest is not None else 0)
+        return min((one for one in coming if one > 0), default=0)
 
 
 def validity_of(index: IndexUpdated) -> Validity:

@@ -78,9 +78,10 @@ _riskiest_first: Final = cmp_to_key(_compare)
 class Watch:
     """`dirty` accounts need a look when a mark moves; those in `pressing` need one now, and after them those in `pending`, which may
     be very many. `due` are those to liquidate or to go on with, `ranked` has them in order; `warned` are those whose warning level
-    changed, `debtors` those that owe and hold nothing: none of them waits for a look. `below_zero` were below zero at their last look,
-    `unpaid` are debtors whom nobody can pay for. `awaited` are the (market, action) whose price is not trusted and `waiting` the
-    accounts that wait for a market's next one. A look gives an account a new stamp, and entries with another are outdated.
+    changed, `debtors` those that owe and hold nothing: none of them waits for a look. `below_zero` were below zero at their last
+    look, `unpaid` are debtors whom nobody can pay for. `tied` are accounts whose margin depends on others' positions, too. `awaited`
+    are the (market, action) whose price is not trusted and `waiting` the accounts that wait for a market's next one. A look gives an
+    account a new stamp, and entries with another are outdated.
 
     `drifts` are the ticks that a lot's holders have come to owe in funding, longs and shorts: entries are of marks and drift together.
 
@@ -102,6 +103,7 @@ class Watch:
         self.below_zero: set[int] = set()
         self.debtors: set[int] = set()
         self.unpaid: set[int] = set()
+        self.tied: set[int] = set()
         self.awaited: set[tuple[int, str]] = set()
         self.waiting: dict[int, set[int]] = {}
 
@@ -138,7 +140,7 @@ class Watch:
 
     def move(self, market: int, mark: int) -> None:
         """The market's mark is `mark` ticks now, or its price may have become good enough for those that wait for it."""
-        found = self.dirty | self.due | self.unpaid | self.warned.keys()
+        found = self.dirty | self.due | self.unpaid | self.tied | self.warned.keys()
         self.dirty = set()
         if market in self.below:
             longs, shorts = self.drifts.get(market, _STILL)

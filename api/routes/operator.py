@@ -61,6 +61,7 @@ OperatorCommand = (
     | c.AdvanceBatch
     | c.SettleFunding
     | c.SetInsuranceFloor
+    | c.ShareDebt
     | c.SellInventory
     | c.ReviewAccount
 )

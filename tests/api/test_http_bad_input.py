@@ -253,6 +253,8 @@ COMMANDS = [
     {"type": "SetInsuranceFloor", "floor": 1 << 62},
     {"type": "SellInventory", "market": 77},
     {"type": "ReviewAccount", "account": 999},
+    {"type": "ShareDebt", "account": 999, "why": "x"},
+    {"type": "ShareDebt", "account": 16, "why": "x"},
     {"type": "ReviewAccount", "account": 3},
     *[
         {"type": "ListMarket", "market": [*MARKET[:place], value, *MARKET[place + 1 :]]}

@@ -15,7 +15,7 @@ from perpdex_sdk.errors import Refused
 from perpdex_sdk.rest import Rest
 
 ORDER = {"market": "BTC-PERP", "side": "buy", "size": "10", "limit": "60000"}
-FUND = 20_000_000_000
+FUND = 100_000_000_000
 PATIENCE_S = 30
 
 
@@ -75,19 +75,19 @@ async def test_a_takeover_is_public_step_by_step_and_in_the_fund_s_history(
     assert Decimal(step.value) == 590_000 - Decimal(whole.equity)
     assert step.bankruptcy_value == step.value
     fund = await rest.insurance()
-    assert (fund.balance, fund.floor, fund.being_liquidated) == ("20000.000000", "0.000000", False)
+    assert (fund.balance, fund.floor, fund.being_liquidated) == ("100000.000000", "0.000000", False)
     metrics = (await falling.exchange.http.get("/metrics")).text
     assert "perpdex_takeovers_total 1.0" in metrics
     assert f"perpdex_insurance_equity_usdc {float(fund.equity)}" in metrics
     assert f"perpdex_insurance_required_usdc {float(fund.maintenance)}" in metrics
-    assert Decimal(fund.equity) == 20_000 + Decimal(whole.equity)
+    assert Decimal(fund.equity) == 100_000 + Decimal(whole.equity)
     (held,) = fund.positions
     assert (held.market, held.size, held.cost, held.value) == (
         *("BTC-PERP", "10.0000", step.value, "590000.000000"),
     )
     taken, deposited = await rest.insurance_history()
     assert (taken.why, taken.liquidation, taken.amount) == ("takeover", 1, "0.000000")
-    assert (deposited.why, deposited.liquidation, deposited.balance) == ("deposit", None, "20000.000000")
+    assert (deposited.why, deposited.liquidation, deposited.balance) == ("deposit", None, "100000.000000")
     assert await rest.insurance_history(before=deposited.seq) == []
     assert await rest.liquidations(before=1) == []
     assert await rest.deleveragings() == []

@@ -166,6 +166,22 @@ async def test_a_review(exchange: Any, run: Run) -> None:
     assert line.split("  ", 1)[1].startswith(f"ada  review  account {agent.account}: a customer asks")
 
 
+async def test_a_debt_is_shared(exchange: Any, run: Run) -> None:
+    debtor, other = await exchange.agent(), await exchange.agent()
+    claim = {"type": "ClaimExit", "account": debtor.account, "amount": 2_000_000, "key": "claim:s:0"}
+    balance = exchange.engine.state.accounts[debtor.account].balance
+    await exchange.operator({**claim, "amount": balance + 2_000_000})
+    done = await run("withdrawals", "share", str(debtor.account), "--why", "nobody else", "--as", "ada")
+    assert done.output.splitlines()[-1:] == [
+        f"2000000 micro-USDC of the debt of account {debtor.account} are paid"
+    ]
+    assert exchange.engine.state.accounts[other.account].balance < balance
+    again = await run("withdrawals", "share", str(debtor.account), "--why", "x")
+    assert (again.exit_code, "bad_value" in again.stderr) == (1, True)
+    (line,) = (await run("audit")).output.splitlines()
+    assert line.split("  ", 1)[1].startswith(f"ada  debt_sharing  account {debtor.account}: nobody else")
+
+
 async def test_what_cannot_be_done_is_one_sentence(exchange: Any, run: Run) -> None:
     for arguments, said in (
         (("market", "pause", "NO-PERP", "--why", "x"), "market_unknown"),

@@ -11,7 +11,6 @@ from core.liquidation import (
     Stage,
     closing,
     compare_risk,
-    fund_may_take,
     slice_to_close,
     stage,
     warning_in_force,
@@ -185,9 +184,3 @@ def test_the_fund_never_takes_more_than_its_fee_nor_more_than_the_surplus(size, 
     assert paid * 1_000_000 <= brought * TERMS.fee + 1_000_000
     if surplus < 0:
         assert paid == surplus
-
-
-def test_the_fund_takes_over_only_what_it_can_hold_above_its_floor():
-    assert fund_may_take(1_000, 300, -200, 500)
-    assert not fund_may_take(1_000, 300, -201, 500)
-    assert fund_may_take(0, 0, 0, 0)

@@ -5,16 +5,15 @@ from hypothesis import strategies as st
 
 from core.account_risk import RiskMark, account_risk
 from core.deleveraging import Holder, deleverage, greedy, pro_rata
+from core.fund import Fund, Part, may_take
 from core.liquidation import LiquidationTerms, Stage, closing, stage
 from core.margin_terms import MarginTerms, Tier, steps
 from core.position import Position, trade
 from core.waterfall import (
     Auction,
     Deleverage,
-    Part,
     Takeover,
     bankruptcy_parts,
-    fund_can_hold,
     heaviest_market,
     next_step,
     trade_for_value,
@@ -32,6 +31,7 @@ class World:
         self.balances = {FUND: fund, **{16 + i: balance for i, (balance, _) in enumerate(accounts)}}
         self.held = {FUND: {}, **{16 + i: dict(held) for i, (_, held) in enumerate(accounts)}}
         self.floor = floor
+        self.began = fund
         self.policy = policy
         self.uncovered = False
         self.steps = 0
@@ -57,12 +57,10 @@ class World:
         """Step by step until nothing is to be done, or nobody bids."""
         while True:
             risk = self.risk(account, marks)
-            takes = stage(risk.equity, risk.maintenance) is Stage.TAKEOVER and fund_can_hold(
-                self.balances[FUND],
-                self.held[FUND],
+            takes = stage(risk.equity, risk.maintenance) is Stage.TAKEOVER and may_take(
+                Fund(self.balances[FUND], self.held[FUND], self.floor, self.began),
                 bankruptcy_parts(self.balances[account], self.held[account], marks, marks),
                 marks,
-                self.floor,
             )
             ticks = dict.fromkeys(marks, 1)
             terms = dict.fromkeys(marks, TERMS)
@@ -192,17 +190,6 @@ def test_the_fund_takes_everything_or_the_first_part_is_deleveraged():
     assert bankruptcy_parts(900_000, BOTH, MARKS, BOTH) == parts
     assert next_step(900_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, True, BOTH) == Takeover(parts)
     assert next_step(900_000, BOTH, MARKS, ALL_TERMS, ONE_TICK, False, BOTH) == Deleverage(parts[0])
-
-
-def test_the_fund_needs_the_maintenance_of_what_it_would_hold():
-    mine = {1: Position(400, 40_000_000)}
-    # Its 400 long and the account's 1,000 short leave 600 short: 600,000 of maintenance, and 500,000 in market 2.
-    at_marks = (Part(1, -1_000, -100_000_000), Part(2, 1_000, 50_000_000))
-    dearer = (at_marks[0], Part(2, 1_000, 50_000_001))
-    assert fund_can_hold(1_100_000, mine, at_marks, MARKS, 0)
-    assert not fund_can_hold(1_099_999, mine, at_marks, MARKS, 0)
-    assert not fund_can_hold(1_100_000, mine, dearer, MARKS, 0)
-    assert not fund_can_hold(1_100_000, mine, at_marks, MARKS, 1)
 
 
 def test_only_what_has_a_price_that_is_trusted_is_touched_and_it_carries_the_whole_of_a_debt():

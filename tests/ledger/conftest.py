@@ -22,6 +22,7 @@ from core.operator_events import (
     SaleOrdered,
     SettledPosition,
     SettlementHeld,
+    SharingOrdered,
     WithdrawalsHeld,
 )
 from core.quantities import SECOND
@@ -169,6 +170,7 @@ def history(seed: int, length: int) -> History:
                 events.append(OpenInterestJumped(at, 1, step, 3 * step + 1))
                 events.append(SaleOrdered(at, rng.randrange(1, 3), "ada", f"why {step}"))
                 events.append(ReviewOrdered(at, rng.choice(AGENTS), "bob", f"why {step}"))
+                events.append(SharingOrdered(at, rng.choice(AGENTS), "bob", f"why {step}"))
             case 7:
                 hours += 1
                 events += _funded(rng, at, 470_000 + hours, rng.randrange(1, 3))

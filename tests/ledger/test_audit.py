@@ -11,6 +11,7 @@ from core.operator_events import (
     ReviewOrdered,
     SaleOrdered,
     SettlementHeld,
+    SharingOrdered,
     WithdrawalsHeld,
 )
 from ledger.breakers import MarketEnd
@@ -36,7 +37,7 @@ async def queries(postgres_url, records):
 
 async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries, records):
     decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld | SettlementHeld
-    decided |= InsuranceFloorSet | SaleOrdered | ReviewOrdered
+    decided |= InsuranceFloorSet | SaleOrdered | ReviewOrdered | SharingOrdered
     expected = [
         (seq, event.at, event.who, event.why)
         for seq, event in records
@@ -50,7 +51,7 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
     assert [(one.seq, one.at, one.who, one.why) for one in found] == expected[::-1]
     assert {one.action for one in found} == {
         *("status", "limits", "delisting", "withdrawals", "settlement"),
-        *("insurance_floor", "insurance_sale", "review"),
+        *("insurance_floor", "insurance_sale", "review", "debt_sharing"),
     }
     by_seq = dict(records)
     for one in found:
@@ -65,7 +66,7 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
                 assert (one.market, one.details) == (0, {"floor": event.floor})
             case SaleOrdered():
                 assert (one.market, one.details) == (event.market, {})
-            case ReviewOrdered():
+            case ReviewOrdered() | SharingOrdered():
                 assert (one.market, one.details) == (0, {"account": event.account})
             case MarketSettled():
                 assert (one.market, one.details["price"], one.details["forced"]) == (2, 600_123, True)

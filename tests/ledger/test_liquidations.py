@@ -34,7 +34,7 @@ class Crash:
         terms = LiquidationTerms(whole_up_to=100_000_000)
         self.play(c.ListMarket(replace(DEFAULT_MARKETS[0], liquidation=terms)))
         maker, *agents = [self.agent(n, amount) for n, amount in enumerate((10**13, *EQUITIES), 1)]
-        self.play(c.CreditDeposit(INSURANCE, 2 * 10**9, "fund"))
+        self.play(c.CreditDeposit(INSURANCE, 2 * 10**10, "fund"))
         self.play(c.SetInsuranceFloor(10**9))
         self.play(c.UpdateIndex(1, INDEX, 0, self.now, "t"))
         for agent in agents:

@@ -67,7 +67,7 @@ async def set_up(engine: Engine) -> None:
         engine.submit(c.SetQuotes(maker, 1, (), ((INDEX, LOTS),), until), None)
         engine.submit(c.OpenRequest(account, "k", 1, 1, LOTS, INDEX, SECOND), None)
     engine.submit(c.CancelAll(maker), None)
-    await engine.ask(c.CreditDeposit(INSURANCE, 4 * 10**9, "fund"))
+    await engine.ask(c.CreditDeposit(INSURANCE, 2 * 10**10, "fund"))
 
 
 def agent(engine: Engine, number: int, amount: int) -> int:

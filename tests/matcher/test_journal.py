@@ -29,7 +29,7 @@ from core.events import (
     SessionsRevoked,
     WithdrawalReserved,
 )
-from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
+from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
 from core.liquidation import LiquidationTerms
 from core.liquidation_events import FundStanding, Handover, InsuranceFloorSet, MarginWarned
 from core.loss_limit_events import NO_LIMIT, LossLimitsSeen
@@ -45,6 +45,7 @@ from core.operator_events import (
     SaleOrdered,
     SettledPosition,
     SettlementHeld,
+    SharingOrdered,
     WithdrawalsHeld,
 )
 from core.premium import PremiumRule
@@ -212,7 +213,9 @@ def test_golden_journals_stay_readable():
         "golden-v1-loss-limits": 1,
         "golden-v1-debts": 2,
         "golden-v1-destinations": 2,
+        "golden-v1-sharing": 1,
         "golden-v1-exits": 4,
+        "golden-v1-matured": 2,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-subaccounts": 4,
@@ -271,6 +274,11 @@ def test_golden_orders_about_the_fund_and_accounts_say_who_and_why():
     ]
 
 
+def test_a_golden_order_to_share_a_debt_says_whose_and_who_gave_it():
+    order = SharingOrdered(1_760_000_000_000_000_000, 17, "ada", "nobody else is left")
+    assert golden("golden-v1-sharing") == [order]
+
+
 def test_a_floor_in_an_older_journal_names_nobody():
     (floor,) = [found for found in golden("golden-v1-liquidation") if isinstance(found, InsuranceFloorSet)]
     assert (floor.who, floor.why) == ("", "")
@@ -307,6 +315,14 @@ def test_golden_withdrawals_say_where_they_go_and_older_ones_to_the_owner():
     ]
     older = [found for found in golden("golden-v1") if isinstance(found, WithdrawalReserved)]
     assert [found.destination for found in older] == [""]
+
+
+def test_a_golden_maturity_says_whose_request_the_chain_may_pay():
+    at = 1_760_000_000_000_000_000
+    assert golden("golden-v1-matured") == [
+        ExitRequested(at, 16, 5_000_000, 1_760_259_200),
+        ExitMatured(at + 1, 16),
+    ]
 
 
 def test_a_status_in_an_older_journal_names_nobody():

@@ -5,6 +5,8 @@ import pytest
 from core import events as e
 from core.accounts import INSURANCE, TREASURY
 from core.debt_events import DebtAwaited, DebtCovered, came_to
+from core.liquidation_events import LiquidationStarted
+from core.operator_events import SharingOrdered
 from core.postings import postings
 from core.quantities import SECOND
 from matcher import commands as c
@@ -23,6 +25,7 @@ def left(world):
         world.agent(3, 1_300_000_000),
         world.agent(4, 5 * 10**9),
     )
+    world.index(2, 300_000)
     world.play(c.CutSettlement(1))
     world.finalize(1)
     world.quotes(maker, [], [(600_000, 10_000)])
@@ -42,14 +45,90 @@ def covered(events):
     return [event for event in events if isinstance(event, DebtCovered)]
 
 
-def test_what_a_delisting_leaves_is_paid_by_the_treasury_and_by_all_who_have_something(world, left, replayed):
+def hold(world, *accounts):
+    """Have these accounts hold something in the other market."""
+    whale = world.agent(40, 10**12)
+    for account in accounts:
+        world.quotes(whale, [], [(300_000, 1)], market=2)
+        world.request(account, "hold", 1, 1, 300_000, market=2)
+    return whale
+
+
+def share(world, loser):
+    """An operator has those share, too, who hold nothing."""
+    ordered, paid = world.play(c.ShareDebt(loser, who="ada", why="nobody else is left"))
+    assert ordered == SharingOrdered(world.now, loser, "ada", "nobody else is left")
+    return paid
+
+
+def test_who_holds_nothing_pays_for_nobodys_debt_unless_an_operator_has_so_decided(world, left, replayed):
     maker, other, loser, idle, debt = left
     assert below_zero(world.state) == [loser]
     assert world.refuse(c.ReserveWithdrawal(idle, 1_000_000, "w")) == "withdrawals_gated"
     treasury = world.treasury
+    first, waits = world.pass_time(0)
+    assert (first.account, first.debt, first.treasury, first.shares) == (loser, debt, treasury, ())
+    assert (first.left, waits) == (debt - treasury, DebtAwaited(world.now, loser))
+    assert world.state.next_deadline() > world.now
+    assert world.refuse(c.ReserveWithdrawal(idle, 1_000_000, "w")) == "withdrawals_gated"
+    assert world.refuse(c.ShareDebt(idle, who="ada", why="a slip")) == "bad_value"
+    assert world.refuse(c.ShareDebt(4_000, who="ada", why="a slip")) == "account_unknown"
+    paid = share(world, loser)
+    assert (paid.account, paid.debt, paid.left) == (loser, debt - treasury, 0)
+    assert [account for account, _ in paid.shares] == [maker, other, idle]
+    moved = {posting.debit: posting.amount for posting in postings(paid)}
+    assert moved == dict(paid.shares)
+    assert (world.balance(loser), world.treasury) == (0, 0)
+    world.play(c.ReserveWithdrawal(idle, 1_000_000, "w"))
+    assert (
+        state_hash(replayed(world.journal)) == state_hash(load(dump(world.state))) == state_hash(world.state)
+    )
+
+
+def test_an_order_when_nobody_has_anything_is_kept_and_moves_nothing(world):
+    loser = world.agent(1, 10)
+    world.record(e.DepositCredited(world.now, loser, -20, "a loss from nowhere"))
+    world.play(c.ReviewAccount(loser))
+    assert world.pass_time(0) == [DebtAwaited(world.now, loser)]
+    ordered = world.play(c.ShareDebt(loser, who="ada", why="hope"))
+    assert [type(event) for event in ordered] == [SharingOrdered]
+    assert world.balance(loser) == -10
+
+
+def test_the_debtors_family_pays_first_then_its_owner_then_the_fund(world):
+    parent = world.agent(1, 100)
+    sub = world.play(c.OpenSubAccount(parent, 1))[0].account
+    second = world.agent(1, 70, name="second")
+    stranger = world.agent(2, 10**9)
+    world.play(c.Transfer(parent, parent, sub, 40, "t"))
+    world.play(c.CreditDeposit(INSURANCE, 1_000, "fund"))
+    world.play(c.ClaimExit(parent, 75, "claim:s:0"))
+    world.record(e.DepositCredited(world.now, parent, -100, "a loss from nowhere"))
+    assert (world.balance(parent), world.balance(sub)) == (-100, 25)
+    (paid,) = covered(world.pass_time(0))
+    assert (paid.debt, paid.fund, paid.shares) == (100, 5, ((sub, 25), (second, 70)))
+    assert world.balance(stranger) == 10**9
+
+
+def test_an_account_that_pays_with_what_its_position_needs_is_liquidated_at_once(world):
+    maker, debtor = world.agent(1, 10**11), world.agent(2, 10)
+    second = world.agent(2, 1_300_000_000, name="second")
+    world.quotes(maker, [], [(600_000, 10_000)])
+    world.request(second, "in", 1, 10_000, 600_000)
+    world.play(c.ClaimExit(debtor, 1_000_000_000, "claim:s:0"))
+    events = world.pass_time(0)
+    assert [account for account, _ in covered(events)[0].shares] == [second]
+    assert [event.account for event in events if isinstance(event, LiquidationStarted)] == [second]
+
+
+def test_those_with_positions_pay_when_fund_and_treasury_have_nothing_left(world, left, replayed):
+    maker, other, loser, idle, debt = left
+    hold(world, maker, other)
+    treasury = world.treasury
     (paid,) = covered(world.pass_time(0))
     assert (paid.account, paid.debt, paid.fund, paid.treasury, paid.left) == (loser, debt, 0, treasury, 0)
-    assert [account for account, _ in paid.shares] == [maker, other, idle]
+    assert [account for account, _ in paid.shares][:2] == [maker, other]
+    assert idle not in dict(paid.shares)
     assert sum(amount for _, amount in paid.shares) == debt - treasury
     moved = {posting.debit: posting.amount for posting in postings(paid)}
     assert moved == {TREASURY: treasury, **dict(paid.shares)}
@@ -71,7 +150,8 @@ def test_the_insurance_fund_pays_first_and_keeps_its_floor(world, left):
 
 
 def test_each_is_told_its_own_part(world, left):
-    _, _, loser, idle, debt = left
+    maker, _, loser, idle, debt = left
+    hold(world, maker, idle)
     (paid,) = covered(world.pass_time(0))
     assert e.concerns(paid)[0] == loser
     assert set(e.concerns(paid)) == {loser, *(account for account, _ in paid.shares)}

@@ -1,6 +1,7 @@
 """Crashes played at random: whatever is liquidated, money adds up, nobody ends below zero, and a dead process changes nothing.
 
-Hours of funding end and are paid late, prices are doubted, owners have several accounts, a market may be delisted, money is taken out.
+Hours of funding end and are paid late, prices are doubted, owners have several accounts and isolated ones, a market may be delisted,
+money is taken out, also by owners alone, whose claims leave batches short.
 """
 
 from random import Random
@@ -16,12 +17,16 @@ from api.units import Markets
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
+from core.batches import BatchStatus
 from core.debt_events import DebtCovered
+from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased
+from core.fund import DRAWDOWN
 from core.funding import HOUR, FundingTerms
 from core.liquidation import LiquidationTerms
-from core.operator_events import MarketSettled
-from core.quantities import SECOND
+from core.operator_events import MarketSettled, SharingOrdered
+from core.quantities import MILLION, SECOND
 from core.rates import PERCENT, Rate
+from core.subaccount_events import Transferred
 from core.validity import Validity
 from matcher import commands as c
 from matcher.gates import below_zero
@@ -57,11 +62,16 @@ class History:
             world.agent(3 + number % OWNERS, rng.randrange(10**8, 3 * 10**9), f"a{number}")
             for number in range(AGENTS)
         ]
+        for account, market in zip(self.agents[:2], (1, 2), strict=True):
+            sub = world.play(c.OpenSubAccount(account, market))[0].account
+            world.play(c.Transfer(account, account, sub, 5 * 10**7, "stake"))
+        self.idle = world.agent(21, 10**9)
         self.last = world.agent(20, 10**14)
         if fund:
             world.play(c.CreditDeposit(INSURANCE, fund, "fund"))
         world.play(c.SetInsuranceFloor(floor))
         world.play(c.Subscribe(self.makers[0], (1, 2)))
+        self.chain = Chain(world.state)
 
     def do(self, command):
         """Play a command, and check what it did to those in trouble."""
@@ -70,9 +80,12 @@ class History:
             self.do(c.Advance())
         before = {id: state.margin_of(state.accounts[id]) for id in (*state.owned, INSURANCE)}
         sizes = {id: held_by(state, id) for id in before}
+        worths = {id: state.worth_of(state.accounts[id]).equity for id in state.owned if not sizes[id]}
         outcome = self.world.do(command)
+        check_idle(state, worths, command, outcome if isinstance(outcome, list) else [])
         for event in outcome if isinstance(outcome, list) else ():
             self.kinds.add(type(event))
+            check_payers(state, sizes, outcome, event)
             check_step(state, before, event)
             if isinstance(event, e.Filled):
                 check_opening(state, sizes, event)
@@ -86,7 +99,7 @@ class History:
         world.now += rng.choice((0, SECOND // 10, SECOND // 2))
         market = rng.choice((1, 2))
         index = world.state.indexes[market].price
-        match rng.choices(range(9), [30, 20, 25, 5, 5, 5, 3, 2, 1])[0]:
+        match rng.choices(range(12), [30, 20, 25, 5, 5, 5, 3, 2, 2, 3, 6, 3])[0]:
             case 0:
                 moved = index * rng.choice((-90, -30, -9, -4, -2, -1, 1, 2, 4, 9, 20, 60)) // 1_000
                 low, high = STARTS[market] // 2, STARTS[market] * 2
@@ -96,10 +109,13 @@ class History:
             case 1:
                 self.quote(rng.choice(self.makers), market)
             case 2:
-                self.leverage(rng.choice(self.agents), market, number)
+                account = world.state.accounts[rng.choice(self.agents)]
+                self.leverage(rng.choice((account, account, *account.subs)), market, number)
             case 3:
                 account = rng.choice((*self.agents, INSURANCE))
-                self.do(c.CreditDeposit(account, rng.randrange(1, 10**8), f"d{number}"))
+                amount = rng.randrange(1, 10**8)
+                self.do(c.CreditDeposit(account, amount, f"d{number}"))
+                self.chain.holds[account] += amount
             case 4:
                 self.take_out(rng.choice(self.agents), number)
             case 5:
@@ -111,8 +127,14 @@ class History:
                 world.now = (world.now // HOUR + 1) * HOUR + rng.randrange(SECOND)
                 for one in (1, 2):
                     self.do(c.UpdateIndex(one, world.state.indexes[one].price, 0, world.now, "t"))
+            case 8:
+                self.settle(number)
+            case 9:
+                self.leave(rng.choice(self.agents))
+            case 10:
+                self.watch_exits(number)
             case _:
-                self.settle()
+                self.transfer(rng.choice(self.agents[:2]), number)
         if number == self.delists:
             self.do(c.DelistMarket(2, force=True, who="ada", why="its source is gone"))
         if rng.random() < 0.8:
@@ -126,7 +148,46 @@ class History:
         held = state.accounts[account]
         most = min(state.margin_of(held).withdrawable, held.settled)
         amount = most if self.rng.random() < 0.5 else self.rng.randrange(1, 10**8)
-        self.do(c.ReserveWithdrawal(account, amount, f"w{number}"))
+        reserved = self.do(c.ReserveWithdrawal(account, amount, f"w{number}"))
+        if isinstance(reserved, list):
+            # The chain pays no more than it holds yet: a batch may be on its way.
+            paid = self.chain.holds[account] >= amount
+            self.chain.holds[account] -= amount if paid else 0
+            self.do(c.FinishWithdrawal(reserved[0].withdrawal, paid, "s"))
+
+    def leave(self, account):
+        """An owner asks for some or all of its money on chain, or takes its request back."""
+        request = self.chain.asked.pop(account, None)
+        if request is not None and self.rng.random() < 0.3:
+            self.do(c.ReleaseExit(account, self.world.state.claimed))
+            return
+        amount = self.rng.choice((10**12, self.rng.randrange(1, 2 * 10**9)))
+        exit_at = self.world.now // SECOND + self.rng.randrange(1, 120)
+        self.chain.asked[account] = amount, exit_at
+        self.do(c.RequestExit(account, amount, exit_at))
+
+    def watch_exits(self, number):
+        """What the chain may pay it sometimes does; what stands is told again, and reduced for."""
+        for account, (amount, exit_at) in sorted(self.chain.asked.items()):
+            if exit_at * SECOND <= self.world.now and self.rng.random() < 0.3:
+                self.claim(account, amount, f"claim:{number}:{account}")
+            else:
+                self.do(c.RequestExit(account, amount, exit_at))
+                self.do(c.ReduceForExit(account, self.world.state.claimed))
+
+    def claim(self, account, amount, key):
+        del self.chain.asked[account]
+        paid = min(amount, self.chain.holds[account])
+        if not paid:
+            self.do(c.ReleaseExit(account, self.world.state.claimed))
+            return
+        self.chain.holds[account] -= paid
+        assert isinstance(self.do(c.ClaimExit(account, paid, key)), list)
+
+    def transfer(self, account, number):
+        (sub,) = self.world.state.accounts[account].subs
+        giver, receiver = self.rng.choice(((account, sub.id), (sub.id, account)))
+        self.do(c.Transfer(account, giver, receiver, self.rng.randrange(1, 2 * 10**8), f"m{number}"))
 
     def pay_an_hour(self, market):
         """The oldest hour that is unpaid, if one is: nobody's equity changes."""
@@ -137,14 +198,22 @@ class History:
             assert isinstance(self.do(c.SettleFunding(market, owed[0].number)), list)
             assert {id: state.margin_of(state.accounts[id]).equity for id in state.owned} == before
 
-    def settle(self):
-        """Cut a batch, if one may be cut, and let it land."""
+    def settle(self, number):
+        """Cut a batch, if one may be cut, and let it land; owners may claim in between, and leave it short."""
         last = self.world.state.cut.batch if self.world.state.cut is not None else 0
         if isinstance(self.do(c.CutSettlement(last + 1)), list):
             assert (
                 sum(self.world.state.cut.equities.values()) == self.world.state.deposited - self.taken_out()
             )
-            self.world.finalize(last + 1)
+            self.watch_exits(number)
+            for status in (BatchStatus.SUBMITTED, BatchStatus.CONFIRMED):
+                self.do(c.AdvanceBatch(last + 1, status, ("s",)))
+            slots = self.chain.land(self.world.state)
+            if slots:
+                assert isinstance(self.do(c.TakeUnapplied(last + 1, 0, slots)), list)
+            self.do(c.AdvanceBatch(last + 1, BatchStatus.FINAL, ("s",)))
+            state = self.world.state
+            assert {id: state.accounts[id].settled for id in self.chain.holds} == self.chain.holds
 
     def taken_out(self):
         return self.world.state.paid_out + self.world.state.reserved
@@ -155,10 +224,11 @@ class History:
         expires = self.world.now + 5 * SECOND
         self.do(c.SetQuotes(maker, market, ((index - away, lots),), ((index + away, lots),), expires))
 
-    def leverage(self, account, market, number):
+    def leverage(self, held, market, number):
         """Open or close about as much as margin allows."""
-        world, state = self.world, self.world.state
-        mark, free = state.marks[market], state.margin_of(state.accounts[account]).available
+        world, state, account = self.world, self.world.state, held.id
+        market = held.market or market
+        mark, free = state.marks[market], state.margin_of(held).available
         most = max(0, free) * 10**6 // (mark.value_per_lot * mark.initial)
         lots = most * self.rng.randrange(50, 100) // 100
         side, index = self.rng.choice((1, -1)), state.indexes[market].price
@@ -195,8 +265,16 @@ class History:
                 self.stand(market, number // 3 % 2)
             self.advance()
             if not world.state.liquidations and world.state.next_deadline() != AT_ONCE:
+                self.share_all()
                 return self.pay_all()
         pytest.fail(f"still being liquidated: {world.state.liquidations}")
+
+    def share_all(self):
+        """An operator has depositors pay what nobody else could."""
+        while self.world.state.watch.unpaid:
+            debtor = min(self.world.state.watch.unpaid)
+            self.do(c.ShareDebt(debtor, who="ada", why="nobody else is left"))
+            self.advance()
 
     def pay_all(self):
         """No hour stays unpaid."""
@@ -208,6 +286,30 @@ class History:
         index, expires = self.world.state.indexes[market].price, self.world.now + SECOND
         bids, asks = ((index + 5, 10**6),), ((index - 5, 10**6),)
         self.do(c.SetQuotes(self.last, market, bids if buys else (), () if buys else asks, expires))
+
+
+class Chain:
+    """What the escrow does, as far as the engine hears of it: slots never below zero, claims without the engine, batches that may end
+    up short."""
+
+    def __init__(self, state):
+        self.holds = {id: one.balance for id, one in state.accounts.items() if one.page >= 0}
+        for id in self.holds:
+            self.holds[id] += sum(sub.balance for sub in state.accounts[id].subs)
+        self.asked = {}
+
+    def land(self, state):
+        """Apply the last cut: what a debtor no longer has the creditors do not get. Returns the slots that end up short, as a command
+        takes them."""
+        accounts, short, told = state.accounts, 0, []
+        for id, delta in sorted(state.cut.deltas.items(), key=lambda moved: moved[1]):
+            done = max(delta, -self.holds[id]) if delta < 0 else delta - min(delta, short)
+            self.holds[id] += done
+            short += done - delta
+            if done != delta:
+                told.append((accounts[id].slot, accounts[id].unapplied + delta - done))
+        assert short == 0
+        return tuple(told)
 
 
 def held_by(state, account):
@@ -224,7 +326,8 @@ def check_due_work_is_done(state):
     waiting = set().union(*state.watch.waiting.values())
     for id in really_below(state):
         going = state.liquidations.get(id)
-        assert id in waiting or (going is not None and (going.request or id == INSURANCE)), id
+        waits = id in waiting or id in state.watch.unpaid
+        assert waits or (going is not None and (going.request or id == INSURANCE)), id
 
 
 def check_watch(state):
@@ -255,7 +358,12 @@ def check_step(state, before, event):
             left = state.margin_of(state.accounts[account])
             assert left.equity >= 0
             assert left.equity == 0 or state.accounts[account].positions
-            assert state.margin_of(state.accounts[INSURANCE]).equity >= 0
+            fund, terms = state.margin_of(state.accounts[INSURANCE]), event.fund
+            assert fund.equity - terms.floor >= fund.initial
+            held = held_by(state, INSURANCE)
+            after = {part.market: held.get(part.market, 0) for part in event.parts}
+            if any(abs(after[part.market]) > abs(after[part.market] - part.size) for part in event.parts):
+                assert fund.equity * MILLION >= terms.began * (MILLION - DRAWDOWN)
         case le.Deleveraged():
             for part in event.parts:
                 if part.other != INSURANCE:
@@ -267,6 +375,32 @@ def check_step(state, before, event):
             assert not state.margin_of(state.accounts[account]).liquidatable
             owes = state.margin_of(state.accounts[account]).equity < 0
             assert not owes or not state.accounts[account].positions
+
+
+def check_idle(state, worths, command, events):
+    """Who holds nothing loses nothing by what others do, but what it pays for a debt, which `check_payers` judges."""
+    mover = state.accounts.get(getattr(command, "account", 0))
+    own = {one.id for one in (mover.root, *mover.root.subs)} if mover is not None else set()
+    filled = {
+        account for event in events if isinstance(event, e.Filled) for account in (event.taker, event.maker)
+    }
+    shared = dict(part for event in events if isinstance(event, DebtCovered) for part in event.shares)
+    for id in worths.keys() - own - filled:
+        assert state.worth_of(state.accounts[id]).equity >= worths[id] - shared.get(id, 0), id
+
+
+def check_payers(state, sizes, outcome, event):
+    """Nobody pays for a stranger's debt that holds no position, unless an operator has so decided; and the owner pays first."""
+    if not isinstance(event, DebtCovered):
+        return
+    debtor = state.accounts[event.account]
+    own = {one.id for one in debtor.owned}
+    ordered = any(isinstance(one, SharingOrdered) for one in outcome)
+    strangers = [account for account, _ in event.shares if account not in own]
+    assert ordered or all(sizes[account] for account in strangers)
+    if strangers or event.fund or event.treasury:
+        left = [state.worth_of(one).equity for one in debtor.owned if one is not debtor]
+        assert max(left, default=0) <= 0
 
 
 HISTORIES = {
@@ -318,6 +452,12 @@ def test_these_histories_have_every_step_in_them(new_world):
         e.FundingSettled,
         MarketSettled,
         DebtCovered,
+        ExitMatured,
+        ExitClaimed,
+        ExitReleased,
+        DeltasUnapplied,
+        Transferred,
+        SharingOrdered,
     }
 
 
@@ -342,7 +482,7 @@ class Falling:
             account = world.agent(number, max(equity, opening))
             world.quotes(self.maker, [], [(self.INDEX, self.LOTS)])
             world.request(account, "open", 1, self.LOTS, self.INDEX)
-        world.play(c.CreditDeposit(INSURANCE, 4 * 10**9, "fund"))
+        world.play(c.CreditDeposit(INSURANCE, 2 * 10**10, "fund"))
         world.play(c.CancelAll(self.maker))
         world.now += SECOND
         world.index(1, self.CRASH)
@@ -402,7 +542,7 @@ def test_what_agents_are_told_is_enough_to_keep_their_books(new_world, seed):
         for listed in state.markets.values()
     }
     nothing = Account(0, "0", "0", "0", "0", "0", "0", [], 0, "", None)
-    books = {id: Books(units, nothing) for id in state.owned}
+    books = {id: Books(units, replace(nothing, account=id)) for id in state.owned}
     outbound = Outbound(markets, lambda fill: 0)
     for seq, event in enumerate(history.world.journal, 1):
         for account in set(e.concerns(event)) - {INSURANCE}:

@@ -25,7 +25,7 @@ def crashed(world, rng, deaths):
     world.play(c.ListMarket(replace(world.state.markets[1], liquidation=SLICED)))
     maker = world.agent(1, 10**12)
     agents = [world.agent(number, 3 * 10**8) for number in range(2, 8)]
-    world.play(c.CreditDeposit(INSURANCE, 3 * 10**8, "fund"))
+    world.play(c.CreditDeposit(INSURANCE, 3 * 10**9, "fund"))
     for agent in agents:
         lots = rng.randrange(1_000, 2_000)
         world.quotes(maker, [], [(INDEX, lots)])

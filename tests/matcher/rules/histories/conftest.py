@@ -165,7 +165,7 @@ def _check_values(state: Exchange) -> None:
         assert state.marks[market] == state.mark_at(market, state.open_interest[market])
     for account in state.accounts.values():
         if account.valued == state.marked:
-            margin = state.margin_of(account)
+            margin = state.worth_of(account)
             assert (account.balance + account.gain, account.required) == (margin.equity, margin.initial)
 
 

@@ -153,6 +153,7 @@ OPERATING: Final = (
     ),
     st.builds(c.SetInsuranceFloor, floor=st.sampled_from([-1, 0, 10**9])),
     st.builds(c.SellInventory, market=MARKETS),
+    st.builds(c.ShareDebt, account=AGENTS | st.just(INSURANCE)),
     st.builds(c.SetTier, account=AGENTS, tier=st.integers(-1, 2)),
     st.builds(c.SetMarketStatus, market=MARKETS, status=st.sampled_from([*MarketStatus, 1, 1])),
     st.builds(

@@ -3,6 +3,7 @@
 import pytest
 
 from core import events as e
+from core.accounts import INSURANCE
 from core.quantities import SECOND
 from matcher import commands as c
 
@@ -40,6 +41,13 @@ class Crash:
         self.world.now += SECOND
         self.world.index(1, price)
         return self.at_once()
+
+    def fund_holds(self):
+        """The fund has taken the account over, at 590,000; of its money 10,000 USDC and the account's 3,000 are left."""
+        self.world.play(c.CreditDeposit(INSURANCE, 10**11, "fund"))
+        self.mark(590_000)
+        self.world.play(c.ClaimExit(INSURANCE, 9 * 10**10, "claim:fund:0"))
+        assert self.world.held(INSURANCE)[0] == self.LOTS
 
     def at_once(self):
         events = []

@@ -67,9 +67,7 @@ def test_an_auction_is_opened_as_soon_as_its_market_is(crash):
 def test_a_pause_does_not_keep_the_fund_from_being_deleveraged(crash):
     """Nobody bids for what the fund holds; while it waits for its next auction the mark takes all that it has."""
     world = crash.world
-    world.play(c.CreditDeposit(INSURANCE, 10**10, "fund"))
-    crash.mark(590_000)
-    assert world.held(INSURANCE)[0] == crash.LOTS
+    crash.fund_holds()
     fell = crash.mark(582_500)
     assert crash.only(fell, le.LiquidationStarted).account == INSURANCE
     assert crash.kinds(fell)[-1] == "LiquidationPaused"

@@ -1,0 +1,34 @@
+"""What an owner that leaves takes with it, of a family of accounts that shares a slot on chain.
+
+From the instant at which the chain pays a request to the owner alone, nothing here can keep the money: a position that loses it loses
+somebody else's. So what the chain would pay backs nothing from then on. Before, the next batch still moves a loss to who gained it.
+"""
+
+from collections.abc import Sequence
+
+LEAD = 60_000_000_000
+"""Nanoseconds for which the chain's clock may be ahead of ours, and a batch or a liquidation take."""
+
+
+def matures_at(seen: int, exit_at: int) -> int:
+    """When a request seen at `seen` that the chain pays from `exit_at` on counts as paid: `LEAD` before, but not in the first half of
+    the time that is left, which is the owner's to reduce in. All are instants in nanoseconds."""
+    return max(seen + max(0, exit_at - seen) // 2, exit_at - LEAD)
+
+
+def taken(amount: int, family: Sequence[tuple[int, int]]) -> list[int]:
+    """What each account of a family, (equity, initial requirement), gives when the chain pays `amount`; all micro-USDC.
+
+    In their order, the slot's own account first: all of them what they have free, then what their positions need. Together never more
+    than they have: what an account gives comes out of its equity, and leaves it at nothing at least.
+    """
+    free = [max(0, min(equity, equity - initial)) for equity, initial in family]
+    given = []
+    for one in free:
+        given.append(min(amount, one))
+        amount -= given[-1]
+    for place, (equity, _) in enumerate(family):
+        more = min(amount, max(0, equity) - free[place])
+        given[place] += more
+        amount -= more
+    return given
