@@ -62,6 +62,7 @@ def _keeps(state: Exchange, giver: Account, amount: int, at: int) -> Rejection |
     refused = transfer_stopped(state, giver, at)
     if refused is not None:
         return refused
-    if amount > state.worth_of(giver).withdrawable - leaving_of(state, giver):
+    free = state.worth_of(giver).withdrawable - leaving_of(state, giver)
+    if amount > min(free, state.margin_of(giver).withdrawable):
         return Rejection(Code.TRANSFER_TOO_LARGE, "More than the giver's margin leaves free.")
     return None
