@@ -24,7 +24,7 @@ class Reader:
         self.world, self.proxy, self.told = world, proxy, door_server.commands
         self.client, self.door = AsyncClient(proxy.url, timeout=0.5), EngineDoor(door_server.url, "token")
         self.steps = DepositActivities(self.door, world.through(self.client))
-        self.cursor = DepositCursor(claims=True)
+        self.cursor = DepositCursor()
 
     async def look(self) -> None:
         """One round."""

@@ -91,7 +91,7 @@ async def test_what_was_paid_before_a_later_payment_is_found_by_its_transaction(
         unsigned, payer.world.operator, payer.owner.pubkey, await payer.owner.sign(unsigned.message)
     )
     height = from_owner.last_valid_block_height
-    await payer.ledger.add_submission(from_owner.signature, "withdrawal/7", from_owner.raw, height)
+    await payer.ledger.add_submission(from_owner.signature, "withdrawal/7", from_owner.raw, height, 0)
 
     async def built() -> Any:
         return from_owner

@@ -118,7 +118,7 @@ async def test_an_exit_request_that_was_rolled_back_is_in_no_final_page(world: A
 
 async def test_a_slot_is_bound_once_it_is_final(world: Any, owner: Any, steps: Any, door_server: Any) -> None:
     newcomer, door = Unbound(17, str(owner.pubkey)), EngineDoor(door_server.url, "token")
-    slots = SlotActivities(door, world.escrow, Lander(steps._ledger, world.escrow), world.operator)
+    slots = SlotActivities(door, world.escrow, Lander(steps._ledger, world.escrow), world.operator, 0)
     before = slot_now(world)
     assert await slots._place([newcomer]) == 0
     assert await world.escrow.view.slot_of(17) is not None
