@@ -37,6 +37,7 @@ class Reader:
 @pytest.fixture
 async def reader(world: Any, door_server: Any) -> AsyncIterator[Reader]:
     owner = await world.agent(16, AMOUNT)
+    door_server.accounts = [[16, str(owner.pubkey), 0, 2, 0, 0, 0, 0]]
     await world.land(world.escrow.build_deposit(owner, 0, 2, AMOUNT), "finalized")
     async with FaultProxy(world.node.url) as proxy:
         reader = Reader(world, proxy, door_server)

@@ -66,7 +66,7 @@ async def test_no_account_is_bound_to_a_slot_of_somebody_else(
     hasty: Any, thief: Any, ledger: Any, door_server: Any
 ) -> None:
     door = EngineDoor(door_server.url, "token")
-    newcomer = hasty.node.funded()
+    newcomer = hasty.node.funded(1)
     slots = SlotActivities(door, hasty.escrow, Lander(ledger, hasty.escrow), hasty.operator, 0)
     while not await slots._place([Unbound(16, str(newcomer.pubkey))]):
         await asyncio.sleep(0.05)
