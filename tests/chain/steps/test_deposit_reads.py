@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.deposits import DepositActivities, DepositCursor
 from activities.engine_door import EngineDoor
-from chain.localnet.fault_proxy import Fault, FaultProxy
+from chain.localnet.fault_proxy import FaultProxy
 from chain.rpc import ChainUnavailable
 
 AMOUNT = 5_000_000
@@ -24,7 +24,7 @@ class Reader:
         self.world, self.proxy, self.told = world, proxy, door_server.commands
         self.client, self.door = AsyncClient(proxy.url, timeout=0.5), EngineDoor(door_server.url, "token")
         self.steps = DepositActivities(self.door, world.through(self.client))
-        self.cursor = DepositCursor(claims=True)
+        self.cursor = DepositCursor()
 
     async def look(self) -> None:
         """One round."""
@@ -37,22 +37,13 @@ class Reader:
 @pytest.fixture
 async def reader(world: Any, door_server: Any) -> AsyncIterator[Reader]:
     owner = await world.agent(16, AMOUNT)
+    door_server.accounts = [[16, str(owner.pubkey), 0, 2, 0, 0, 0, 0]]
     await world.land(world.escrow.build_deposit(owner, 0, 2, AMOUNT), "finalized")
     async with FaultProxy(world.node.url) as proxy:
         reader = Reader(world, proxy, door_server)
         yield reader
         await reader.client.close()
         await reader.door.close()
-
-
-@pytest.mark.cell("watch_deposits: read", "RPC lies")
-async def test_a_deposit_that_a_node_denies_is_credited_at_the_next_look(reader: Reader) -> None:
-    reader.proxy.fail("getSignaturesForAddress", Fault.LIE)
-    await reader.look()
-    assert (reader.credited(), reader.cursor.signature) == ([], "")
-    for _ in range(2):
-        await reader.look()
-    assert (reader.credited(), reader.cursor.amount) == ([AMOUNT], AMOUNT)
 
 
 @pytest.mark.cell("watch_deposits: read", "chain pauses")

@@ -1,5 +1,6 @@
 """The chain takes another fork: what was confirmed did not happen, and is done again; nothing was believed before it was final."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,11 @@ async def steps(world: Any, owner: Any, postgres_url: str, door_server: Any) -> 
 
 
 def slot_now(world: Any) -> int:
-    return int(world.node.call("getSlot", {"commitment": "processed"}))
+    """A slot that is over: what lands from now on is in a later one."""
+    slot = now = int(world.node.call("getSlot", {"commitment": "processed"}))
+    while now == slot:
+        now = int(world.node.call("getSlot", {"commitment": "processed"}))
+    return slot
 
 
 async def sealed(world: Any, steps: Any) -> None:
@@ -118,7 +123,10 @@ async def test_an_exit_request_that_was_rolled_back_is_in_no_final_page(world: A
 
 async def test_a_slot_is_bound_once_it_is_final(world: Any, owner: Any, steps: Any, door_server: Any) -> None:
     newcomer, door = Unbound(17, str(owner.pubkey)), EngineDoor(door_server.url, "token")
-    slots = SlotActivities(door, world.escrow, Lander(steps._ledger, world.escrow), world.operator)
+    slots = SlotActivities(door, world.escrow, Lander(steps._ledger, world.escrow), world.operator, 0)
+    world.node.call("perpdexMintTestUsdc", str(owner.pubkey), 1)
+    while not sum(await world.escrow.view.tokens([world.escrow.wallet_of(owner.pubkey)])):
+        await asyncio.sleep(0.01)
     before = slot_now(world)
     assert await slots._place([newcomer]) == 0
     assert await world.escrow.view.slot_of(17) is not None

@@ -66,8 +66,8 @@ async def test_no_account_is_bound_to_a_slot_of_somebody_else(
     hasty: Any, thief: Any, ledger: Any, door_server: Any
 ) -> None:
     door = EngineDoor(door_server.url, "token")
-    newcomer = hasty.node.funded()
-    slots = SlotActivities(door, hasty.escrow, Lander(ledger, hasty.escrow), hasty.operator)
+    newcomer = hasty.node.funded(1)
+    slots = SlotActivities(door, hasty.escrow, Lander(ledger, hasty.escrow), hasty.operator, 0)
     while not await slots._place([Unbound(16, str(newcomer.pubkey))]):
         await asyncio.sleep(0.05)
     await door.close()
@@ -88,6 +88,7 @@ def test_totals_agree_when_only_strays_are_not_booked() -> None:
         vault_expected=100,
         claimed=0,
         exits=0,
+        loss_limits=0,
         settlement_held="",
     )
     chain = ChainTotals(

@@ -4,10 +4,10 @@ import pytest
 
 from core.exit_events import CLAIM
 from matcher import commands as c
+from matcher.account import GONE
 from matcher.funding import Hour
 from matcher.image import dump, load, state_hash
 from matcher.leaving import done_with
-from matcher.state import GONE
 
 DEPOSIT = 1_000_000_000
 

@@ -173,7 +173,12 @@ async def test_with_no_chain_nothing_can_be_compared(network, until):
 
 
 async def test_what_came_in_and_is_not_booked_is_told_and_nothing_is_cut(network, until):
-    owner, _, place = await depositor(network, until)
+    owner, account, place = await depositor(network, until)
+
+    async def bound() -> bool:
+        return any(one.account == account for one in (await network.door.books()).accounts)
+
+    await until(bound)
     await network.client.get_workflow_handle(DEPOSITS_ID).terminate()
     await network.land(network.escrow.build_deposit(owner, place.page, place.slot.index, USDC))
 
