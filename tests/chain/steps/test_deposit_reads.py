@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.deposits import DepositActivities, DepositCursor
 from activities.engine_door import EngineDoor
-from chain.localnet.fault_proxy import Fault, FaultProxy
+from chain.localnet.fault_proxy import FaultProxy
 from chain.rpc import ChainUnavailable
 
 AMOUNT = 5_000_000
@@ -44,16 +44,6 @@ async def reader(world: Any, door_server: Any) -> AsyncIterator[Reader]:
         yield reader
         await reader.client.close()
         await reader.door.close()
-
-
-@pytest.mark.cell("watch_deposits: read", "RPC lies")
-async def test_a_deposit_that_a_node_denies_is_credited_at_the_next_look(reader: Reader) -> None:
-    reader.proxy.fail("getSignaturesForAddress", Fault.LIE)
-    await reader.look()
-    assert (reader.credited(), reader.cursor.signature) == ([], "")
-    for _ in range(2):
-        await reader.look()
-    assert (reader.credited(), reader.cursor.amount) == ([AMOUNT], AMOUNT)
 
 
 @pytest.mark.cell("watch_deposits: read", "chain pauses")
