@@ -12,10 +12,16 @@ from activities.heartbeats import heartbeats, pause
 from chain.claims import FoundClaim
 from chain.deposits import FoundDeposit
 from chain.escrow import EscrowClient
+from chain.escrow_view import DepositScan
+from chain.layout import EscrowState
+from chain.rpc import FINALIZED
 from core.accounts import FIRST_AGENT
 from matcher.commands import BindSlot, ClaimExit, CreditDeposit
 
 POLL_S: Final = 1.0
+MISSING: Final = "the escrow counts deposits or claims that the node does not show"
+GAPS: Final = 2
+"""Looks in a row with something missing, the second of them from the start, before that is called trouble."""
 
 
 @dataclass
@@ -23,7 +29,11 @@ class DepositCursor:
     """How far the chain's deposits have been read. `signature` is the last transaction dealt with, empty at the beginning.
 
     `amount` is micro-USDC. `refused` counts what the engine would not take: reconciliation shows it as a difference. `claimed` is the
-    micro-USDC of claims. `claims`: it has read all of them; a cursor of the time before they were booked reads once from the start.
+    micro-USDC of claims.
+
+    Up to `signature`, `found` deposits and `exited` micro-USDC of claims were found; a cursor of the time before they were counted
+    (-1) reads once from the start. `checked`, `checked_found` and `checked_exited` are the same where the escrow's own totals last
+    said that nothing was left out, and `gaps` the looks since then that missed something.
     """
 
     signature: str = ""
@@ -32,7 +42,52 @@ class DepositCursor:
     refused: int = 0
     last_refused: str = ""
     claimed: int = 0
-    claims: bool = False
+    found: int = -1
+    exited: int = 0
+    checked: str = ""
+    checked_found: int = 0
+    checked_exited: int = 0
+    gaps: int = 0
+
+    def back(self) -> "DepositCursor":
+        """To where nothing was left out yet."""
+        return replace(self, signature=self.checked, found=self.checked_found, exited=self.checked_exited)
+
+    def from_the_start(self) -> "DepositCursor":
+        return replace(self, checked="", checked_found=0, checked_exited=0).back()
+
+
+def _gone_on(cursor: DepositCursor, scan: DepositScan) -> DepositCursor:
+    return replace(
+        cursor,
+        signature=scan.cursor or "",
+        found=cursor.found + len(scan.deposits),
+        exited=cursor.exited + sum(one.claim.amount for one in scan.claims),
+    )
+
+
+def _all_found(cursor: DepositCursor, scan: DepositScan, totals: EscrowState | None) -> bool:
+    """Whether nothing that the escrow counts is missing. Deposits are numbered without gaps: one that is missing while later ones came
+    in meanwhile is noticed by their numbers."""
+    counted, exits = (totals.deposit_count, totals.exits) if totals is not None else (0, 0)
+    highest = max((one.deposit.number for one in scan.deposits), default=0)
+    return cursor.found >= max(counted, highest) and cursor.exited >= exits
+
+
+def _checked(cursor: DepositCursor) -> DepositCursor:
+    return replace(
+        cursor,
+        checked=cursor.signature,
+        checked_found=cursor.found,
+        checked_exited=cursor.exited,
+        gaps=0,
+    )
+
+
+def _gap(cursor: DepositCursor) -> DepositCursor:
+    """An answer left something out: the last one, which is asked for again, or one before that looked whole."""
+    again = cursor.from_the_start() if cursor.gaps else cursor.back()
+    return replace(again, gaps=cursor.gaps + 1)
 
 
 class DepositActivities:
@@ -49,12 +104,14 @@ class DepositActivities:
         details = activity.info().heartbeat_details
         if details:
             cursor = DepositCursor(**details[0]) if isinstance(details[0], dict) else details[0]
-        if not cursor.claims:
-            cursor = replace(cursor, signature="", claims=True)
+        if cursor.found < 0:
+            cursor = cursor.from_the_start()
         until = monotonic() + seconds
         while True:
             # A node may take longer over an answer than a dead worker may go unnoticed.
             async with heartbeats(cursor):
+                # Totals first: what they count is in every list that is asked for afterwards.
+                totals = await self._escrow.view.escrow_state(FINALIZED)
                 scan = await self._escrow.view.deposits_since(cursor.signature or None)
             for found in scan.deposits:
                 async with heartbeats(cursor):
@@ -62,7 +119,13 @@ class DepositActivities:
             for claim in scan.claims:
                 async with heartbeats(cursor):
                     cursor = await self._claim(cursor, claim)
-            cursor = replace(cursor, signature=scan.cursor or "")
+            cursor = _gone_on(cursor, scan)
+            if scan.complete:
+                whole = _all_found(cursor, scan, totals)
+                cursor = _checked(cursor) if whole else _gap(cursor)
+                if cursor.gaps > GAPS:
+                    activity.heartbeat(cursor)
+                    raise ApplicationError(MISSING, type="deposits_missing")
             if monotonic() >= until:
                 return cursor
             if not await pause(POLL_S if scan.complete else 0.0, cursor):

@@ -74,7 +74,6 @@ class Sides:
         self._view = view
         self._queries = queries
         self._door = door
-        self._credited_through: str | None = None
 
     async def read(self) -> Reading:
         """One reading. Raises `MovedOn`, `LedgerBehind`, and what the sides raise that do not answer."""
@@ -143,8 +142,6 @@ class Sides:
             cursor, complete = scan.cursor, scan.complete
         keys = {one.key: one for one in found}
         waiting = keys.keys() - await self._queries.credited(list(keys), seq)
-        if not waiting:
-            self._credited_through = cursor
         coming: dict[int, int] = defaultdict(int)
         gone: dict[int, int] = defaultdict(int)
         for one in (keys[key] for key in waiting):
@@ -157,8 +154,6 @@ class Sides:
 
     async def _scan_from(self, seq: int) -> str | None:
         """A transaction before which all are credited: that is done in the order of the chain, of one transaction maybe in part."""
-        if self._credited_through is not None:
-            return self._credited_through
         newest_first = [key.rpartition(":")[0] for key in await self._queries.last_credited(seq)]
         return next((signature for signature in newest_first if signature != newest_first[0]), None)
 

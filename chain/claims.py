@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from chain.addresses import TOKEN_PROGRAM, EscrowAddresses
-from chain.deposits import SlotReader, called
+from chain.deposits import SlotReader, called, logs_of
 from chain.events import LogsTruncated, WithdrawalClaimed, parse_events
 from core.exit_events import CLAIM
 
@@ -38,8 +38,7 @@ async def claims_of(
 ) -> list[FoundClaim]:
     """Claims in a successful transaction, from the events, or from what was called where the cluster cut the logs."""
     try:
-        logs = transaction.transaction.meta.log_messages or ()
-        events = [one for one in parse_events(logs, at.program_id) if isinstance(one, WithdrawalClaimed)]
+        events = [one for one in parse_events(logs_of(transaction), at) if isinstance(one, WithdrawalClaimed)]
     except LogsTruncated:
         events = await _from_calls(transaction, at, slot_of)
     return [FoundClaim(signature, index, transaction.slot, event) for index, event in enumerate(events)]

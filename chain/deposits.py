@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 from chain.addresses import EscrowAddresses
 from chain.events import Deposited, LogsTruncated, parse_events
 from chain.layout import Slot
+from chain.rpc import ChainUnavailable
 
 _DEPOSIT: Final = sha256(b"global:deposit").digest()[:8]
 _DEPOSIT_BYTES: Final = 18
@@ -44,19 +45,22 @@ async def deposits_of(
 
     Read from the events; where the cluster cut the logs, from the instructions, so that nobody hides a deposit behind noise.
     """
-    meta = transaction.transaction.meta
     try:
-        events = [
-            event
-            for event in parse_events(meta.log_messages or (), at.program_id)
-            if isinstance(event, Deposited)
-        ]
+        events = [event for event in parse_events(logs_of(transaction), at) if isinstance(event, Deposited)]
     except LogsTruncated:
         events = [
             await _from_instruction(page, owner, data, slot_of)
             for page, owner, data in _instructions(transaction, at)
         ]
     return [FoundDeposit(signature, index, transaction.slot, event) for index, event in enumerate(events)]
+
+
+def logs_of(transaction: Any) -> list[str]:
+    """What a transaction logged. A node that kept no logs of it has not said that there were none: that is `ChainUnavailable`."""
+    logs: list[str] | None = transaction.transaction.meta.log_messages
+    if logs is None:
+        raise ChainUnavailable("the node has the transaction without its logs")
+    return logs
 
 
 async def _from_instruction(page: Pubkey, owner: Pubkey, data: bytes, slot_of: SlotReader) -> Deposited:

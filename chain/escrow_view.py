@@ -1,5 +1,6 @@
 """Reading the escrow: its state, its pages, its vault, what came in."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,9 @@ from chain.rpc import CONFIRMED, FINALIZED, ChainUnavailable, ask
 
 ACCOUNTS_PER_CALL: Final = 100
 SIGNATURES_PER_CALL: Final = 1000
+READ_AT_ONCE: Final = 16
+"""Transactions that a node is asked for at one time."""
+_Money = tuple[list[FoundDeposit], list[FoundClaim]]
 _TRIES: Final = 10
 _SECONDS_AT: Final = 32
 
@@ -163,20 +167,38 @@ class EscrowView:
     async def deposits_since(self, cursor: str | None, limit: int = 200) -> DepositScan:
         """Finalized deposits and claims after the transaction `cursor`, the oldest first, from up to `limit` vault transactions.
 
-        Going on from the returned cursor finds each once.
+        Going on from the returned cursor finds each once. When the node does not give one of the transactions, those before it are
+        returned, if there are any.
         """
         signatures = await self._vault_signatures(cursor)
-        taken = signatures[:limit]
         found: list[FoundDeposit] = []
         claims: list[FoundClaim] = []
-        for signature in taken:
-            transaction = await self._transaction(signature, FINALIZED)
-            if transaction is None:
-                raise ChainUnavailable(f"the node lists {signature} but does not have it")
-            found.extend(await deposits_of(transaction, signature, self._at, self._slot_at))
-            claims.extend(await claims_of(transaction, signature, self._at, self._slot_at))
-        last = taken[-1] if taken else cursor
-        return DepositScan(tuple(found), last, len(taken) == len(signatures), tuple(claims))
+        last = cursor
+        for signature, read in await self._money_in(signatures[:limit]):
+            if isinstance(read, ChainUnavailable) and last != cursor:
+                break
+            if isinstance(read, BaseException):
+                raise read
+            found.extend(read[0])
+            claims.extend(read[1])
+            last = signature
+        return DepositScan(tuple(found), last, not signatures or last == signatures[-1], tuple(claims))
+
+    async def _money_in(self, signatures: Sequence[str]) -> list[tuple[str, _Money | BaseException]]:
+        """Deposits and claims of each transaction, or why nobody can tell. Side by side: for a fee anybody can name the vault, and
+        other people's money must not wait for one round trip after the other."""
+        window = asyncio.Semaphore(READ_AT_ONCE)
+
+        async def read(signature: str) -> _Money:
+            async with window:
+                transaction = await self._transaction(signature, FINALIZED)
+                if transaction is None:
+                    raise ChainUnavailable(f"the node lists {signature} but does not have it")
+                deposits = await deposits_of(transaction, signature, self._at, self._slot_at)
+                return deposits, await claims_of(transaction, signature, self._at, self._slot_at)
+
+        answers = await asyncio.gather(*map(read, signatures), return_exceptions=True)
+        return list(zip(signatures, answers, strict=True))
 
     async def _vault_signatures(self, after: str | None) -> list[str]:
         """Successful finalized transactions that name the vault, oldest first. Settlement does not name it."""

@@ -1,4 +1,8 @@
-"""Events of the escrow program, read from the logs of a transaction that succeeded."""
+"""Events of one escrow, read from the logs of a transaction that succeeded.
+
+Anyone can have an escrow of the same program, with a mint of their own: what happens there looks the same but for the key that every
+event begins with. No event of another escrow leaves this module.
+"""
 
 import base64
 import re
@@ -10,6 +14,7 @@ from typing import Any, Final, get_args
 from anchorpy.coder.event import EventCoder
 from solders.pubkey import Pubkey
 
+from chain.addresses import EscrowAddresses
 from chain.idl import escrow_idl
 from chain.limits import Limits, Settings
 
@@ -54,7 +59,6 @@ class Withdrawn(OfAccount):
 
 @dataclass(frozen=True, slots=True)
 class Initialized:
-    escrow: Pubkey
     mint: Pubkey
     settings: Settings
 
@@ -227,10 +231,10 @@ def _coder() -> EventCoder:
     return EventCoder(escrow_idl())
 
 
-def parse_events(logs: Iterable[str], program_id: Pubkey) -> Iterator[Event]:
-    """The events that this very program logged, in order. What other programs log in the same words is not listened to."""
+def parse_events(logs: Iterable[str], at: EscrowAddresses) -> Iterator[Event]:
+    """The events of this very escrow that its program logged, in order. Nobody else's are listened to, in whatever words they come."""
     running: list[str] = []
-    ours = str(program_id)
+    ours = str(at.program_id)
     for line in logs:
         if line == _TRUNCATED:
             raise LogsTruncated("the logs were cut")
@@ -240,7 +244,7 @@ def parse_events(logs: Iterable[str], program_id: Pubkey) -> Iterator[Event]:
             running.pop()
         elif line.startswith(_DATA) and running and running[-1] == ours:
             event = _coder().parse(base64.b64decode(line[len(_DATA) :]))
-            if event is not None and event.name in _KINDS:
+            if event is not None and event.name in _KINDS and event.data.escrow == at.escrow:
                 yield _event(event.name, event.data)
 
 

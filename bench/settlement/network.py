@@ -77,7 +77,8 @@ class Network(Stack):
         self._tell("registering, binding and crediting them in the engine")
         await populate(self.journal, self.accounts, deposits)
         newest = deposits[-1].key.partition(":")[0]
-        await self._watch_from(await temporal_client(self.settings), newest)
+        cursor = DepositCursor(newest, found=len(deposits), checked=newest, checked_found=len(deposits))
+        await self._watch_from(await temporal_client(self.settings), cursor)
 
     def _fund(self) -> None:
         share = SLOTS_PER_PAGE * (HOLDING + self.accounts[-1].account)
@@ -85,11 +86,11 @@ class Network(Stack):
             for method, amount in (("requestAirdrop", LAMPORTS), ("perpdexMintTestUsdc", share)):
                 rpc(rpc_url(self.settings), method, str(owner.pubkey), amount)
 
-    async def _watch_from(self, client: Client, signature: str) -> None:
+    async def _watch_from(self, client: Client, cursor: DepositCursor) -> None:
         """Have deposits watched from here on: asking for each of those credited already would take minutes."""
         await client.start_workflow(
             DepositsWorkflow.run,
-            DepositsState(DepositCursor(signature)),
+            DepositsState(cursor),
             id=DEPOSITS_ID,
             task_queue=self.settings.task_queue,
         )

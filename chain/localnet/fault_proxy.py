@@ -54,10 +54,22 @@ def _missing(answer: Any) -> None:
     answer["result"]["value"] = [None for _ in answer["result"]["value"]]
 
 
+def _left_out(answer: Any) -> None:
+    """Only the newest transaction of the list is there."""
+    answer["result"] = answer["result"][:1]
+
+
+def _without_logs(answer: Any) -> None:
+    """The transaction has no logs."""
+    answer["result"]["meta"]["logMessages"] = None
+
+
 UNTRUE: Final[dict[str, Callable[[Any], None]]] = {
     "getSignatureStatuses": _landed,
     "getEpochInfo": _late,
     "getMultipleAccounts": _missing,
+    "getSignaturesForAddress": _left_out,
+    "getTransaction": _without_logs,
 }
 """What a lie about a method says; about others there is none."""
 STATUS: Final[dict[Fault | None, int]] = {Fault.SERVER_ERROR: 500, Fault.LIMITED: 429}

@@ -10,6 +10,7 @@ import struct
 from typing import Any, Final
 
 import msgspec
+from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from perpdex_sdk.answers import Escrow, Proof
@@ -24,7 +25,7 @@ _ROOTS_AT: Final = 784
 _ROOTS: Final = 128
 _SEAL: Final = hashlib.sha256(b"global:seal_batch").digest()[:8]
 _SEALED: Final = hashlib.sha256(b"event:BatchSealed").digest()[:8]
-"""Followed by the batch's number on chain (8 bytes) and the root (32)."""
+"""Followed by the escrow's key (32 bytes), the batch's number on chain (8) and the root (32)."""
 _DATA: Final = "Program data: "
 NOTHING: Final = "00" * 32
 FINAL: Final = {"commitment": "finalized"}
@@ -131,7 +132,7 @@ async def _sealed_root(rpc: Rpc, escrow: Escrow, signature: str) -> str | None:
     """Root in the event of a finalized transaction that sealed a batch of this escrow; None when it is not one.
 
     Anyone may run an escrow of their own with the same program: the instruction must name this one. It must be the only one, so
-    that what was logged is its.
+    that what was logged is its, and the event must name it too.
     """
     options = {"encoding": "base64", "maxSupportedTransactionVersion": 0, **FINAL}
     found = await rpc.call("getTransaction", signature, options)
@@ -153,4 +154,5 @@ async def _sealed_root(rpc: Rpc, escrow: Escrow, signature: str) -> str | None:
         return None
     logs = found["meta"]["logMessages"] or []
     events = [base64.b64decode(line[len(_DATA) :]) for line in logs if line.startswith(_DATA)]
-    return next((event[16:48].hex() for event in events if event[:8] == _SEALED), None)
+    ours_sealed = _SEALED + bytes(Pubkey.from_string(escrow.escrow))
+    return next((event[48:80].hex() for event in events if event[:40] == ours_sealed), None)

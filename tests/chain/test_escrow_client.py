@@ -13,6 +13,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from chain.addresses import EscrowAddresses
 from chain.deltas import MAGNITUDE_MAX, SLOTS_PER_PAGE
 from chain.deposits import deposits_of
 from chain.escrow import EscrowClient
@@ -38,7 +39,7 @@ ROOT = bytes(range(32))
 
 async def events_of(world: Any, signature: str) -> list[Any]:
     receipt = await world.escrow.view.receipt(signature)
-    return list(parse_events(receipt.logs, PROGRAM_ID))
+    return list(parse_events(receipt.logs, world.escrow.addresses))
 
 
 async def test_a_new_escrow_has_a_page_for_treasury_and_insurance(world: Any) -> None:
@@ -169,7 +170,7 @@ async def test_a_deposit_cannot_hide_behind_cut_logs(world: Any, client: AsyncCl
         (one,) = await deposits_of(shown, landed.signature, world.escrow.addresses, reader)
         assert one.deposit == Deposited(0, 2, agent.pubkey, 0, 77, 0)
     with pytest.raises(LogsTruncated):
-        list(parse_events(cut.log_messages, PROGRAM_ID))
+        list(parse_events(cut.log_messages, world.escrow.addresses))
 
 
 async def test_a_withdrawal_needs_both_signatures_and_is_paid_once(world: Any) -> None:
@@ -223,8 +224,9 @@ async def test_reading_what_is_not_there(node: Any, client: AsyncClient) -> None
 
 
 OWNER = Pubkey.from_bytes(b"owner".ljust(32))
+AT = EscrowAddresses(PROGRAM_ID, OWNER)
 EVENT = hashlib.sha256(b"event:Deposited").digest()[:8] + struct.pack(
-    "<IH32sQQQ", 0, 2, bytes(OWNER), 16, 5, 1
+    "<32sIH32sQQQ", bytes(AT.escrow), 0, 2, bytes(OWNER), 16, 5, 1
 )
 DATA = f"Program data: {base64.b64encode(EVENT).decode()}"
 OTHER = Pubkey.from_bytes(b"other".ljust(32))
@@ -233,16 +235,16 @@ OURS = f"Program {PROGRAM_ID} invoke [1]"
 
 def test_events_are_read_while_our_program_runs() -> None:
     lines = [OURS, f"Program {OTHER} invoke [2]", f"Program {OTHER} success", DATA]
-    assert list(parse_events(lines, PROGRAM_ID)) == [Deposited(0, 2, OWNER, 16, 5, 1)]
+    assert list(parse_events(lines, AT)) == [Deposited(0, 2, OWNER, 16, 5, 1)]
 
 
 @pytest.mark.parametrize(
     "said", ["Program log: success", "Program log: failed: no", f"Program log: Program {PROGRAM_ID} success"]
 )
 def test_no_words_that_a_program_logs_end_it(said: str) -> None:
-    assert list(parse_events([OURS, said, DATA], PROGRAM_ID)) == [Deposited(0, 2, OWNER, 16, 5, 1)]
+    assert list(parse_events([OURS, said, DATA], AT)) == [Deposited(0, 2, OWNER, 16, 5, 1)]
     nested = [OURS, f"Program {OTHER} invoke [2]", said, DATA]
-    assert list(parse_events(nested, PROGRAM_ID)) == []
+    assert list(parse_events(nested, AT)) == []
 
 
 @pytest.mark.parametrize(
@@ -257,4 +259,4 @@ def test_no_words_that_a_program_logs_end_it(said: str) -> None:
     ],
 )
 def test_events_of_other_programs_do_not_count(lines: list[str]) -> None:
-    assert list(parse_events(lines, PROGRAM_ID)) == []
+    assert list(parse_events(lines, AT)) == []

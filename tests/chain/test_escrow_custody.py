@@ -42,7 +42,7 @@ ROOT = bytes(range(32))
 async def events_of(world: Any, building: Any) -> list[Any]:
     landed = await world.land(building)
     receipt = await world.escrow.view.receipt(landed.signature)
-    return list(parse_events(receipt.logs, PROGRAM_ID))
+    return list(parse_events(receipt.logs, world.escrow.addresses))
 
 
 async def code(world: Any, building: Any) -> str:
@@ -57,7 +57,7 @@ async def until_it_lands(world: Any, build: Any, refusal: str) -> list[Any]:
         fate = await world.fate(build())
         if not isinstance(fate, Refused):
             receipt = await world.escrow.view.receipt(fate.signature)
-            return list(parse_events(receipt.logs, PROGRAM_ID))
+            return list(parse_events(receipt.logs, world.escrow.addresses))
         assert fate.code == refusal
         await asyncio.sleep(0.1)
 
@@ -181,10 +181,13 @@ async def test_a_new_escrow_tells_of_itself(hasty: Any) -> None:
     other = type(newcomer)(newcomer.client, PROGRAM_ID, admin.pubkey, newcomer.mint)
     key = admin.pubkey
     build = other.build_initialize(admin, operator=key, guardian=key, treasury=key, insurance=key)
-    initialized, page = await events_of(hasty, build)
+    landed = await hasty.land(build)
+    receipt = await other.view.receipt(landed.signature)
+    initialized, page = parse_events(receipt.logs, other.addresses)
     state = await other.view.escrow_state()
-    assert initialized == Initialized(other.addresses.escrow, other.mint, state.settings)
+    assert initialized == Initialized(other.mint, state.settings)
     assert page == PageCreated(0, admin.pubkey)
+    assert list(parse_events(receipt.logs, hasty.escrow.addresses)) == []
 
 
 async def test_a_claim_is_found_once_with_deposits_and_cannot_hide_behind_cut_logs(hasty: Any) -> None:

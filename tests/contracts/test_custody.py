@@ -116,6 +116,7 @@ def test_a_deposit_moves_tokens_and_tells_of_it(escrow):
     EventParser(escrow.id, escrow.program.coder).parse_logs(escrow.logs, events.append)
     data = events[0].data
     assert events[0].name == "Deposited"
+    assert data.escrow == escrow.address
     assert (data.page, data.slot, data.owner, data.account, data.amount, data.number) == (
         0,
         2,

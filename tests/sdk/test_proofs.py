@@ -136,13 +136,16 @@ def sealing(
     event: str = "BatchSealed",
     err: Any = None,
     calls: int = 1,
+    at: Pubkey = ESCROW,
 ) -> dict[str, Any]:
     """A transaction that seals a batch with `root`, as a node answers it."""
     data = hashlib.sha256(f"global:{call}".encode()).digest()[:8] + (9).to_bytes(8, "little")
     accounts = [AccountMeta(escrow, False, True), AccountMeta(OPERATOR.pubkey(), True, False)]
     instructions = [set_compute_unit_limit(20_000), *[Instruction(program, data, accounts)] * calls]
     signed = Transaction.new_signed_with_payer(instructions, OPERATOR.pubkey(), [OPERATOR], Hash.default())
-    logged = hashlib.sha256(f"event:{event}".encode()).digest()[:8] + (9).to_bytes(8, "little") + root
+    logged = (
+        hashlib.sha256(f"event:{event}".encode()).digest()[:8] + bytes(at) + (9).to_bytes(8, "little") + root
+    )
     logs = [f"Program {program} invoke [1]", f"Program data: {base64.b64encode(logged + bytes(12)).decode()}"]
     raw = base64.b64encode(bytes(signed)).decode()
     return {"slot": 1, "meta": {"err": err, "logMessages": logs}, "transaction": [raw, "base64"]}
@@ -163,6 +166,7 @@ async def test_a_batch_that_the_escrow_keeps_no_longer_is_proven_by_its_seal(nod
         sealing(root=OTHER),
         sealing(program=STRANGER),
         sealing(escrow=STRANGER),
+        sealing(at=STRANGER),
         sealing(call="open_batch"),
         sealing(event="BatchOpened"),
         sealing(err={"InstructionError": [1, {"Custom": 6000}]}),

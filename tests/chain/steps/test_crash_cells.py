@@ -27,7 +27,6 @@ from activities.withdrawals import MessageToSign, Payment, PaymentStatus, Withdr
 from chain.deltas import encode_deltas
 from chain.events import AccountOpened, BatchOpened, BatchSealed, PageSettled, Withdrawn, parse_events
 from chain.localnet.fault_proxy import Fault, FaultProxy
-from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED, ChainUnavailable
 from core import events as e
 from core.pages import plan_pages
@@ -180,7 +179,9 @@ class Scene:
         client, view = self.world.escrow.client, self.world.escrow.view
         found = (await client.get_signatures_for_address(self.world.escrow.addresses.escrow)).value
         receipts = [await view.receipt(str(one.signature)) for one in found if one.err is None]
-        events = [event for receipt in receipts for event in parse_events(receipt.logs, PROGRAM_ID)]
+        events = [
+            event for receipt in receipts for event in parse_events(receipt.logs, self.world.escrow.addresses)
+        ]
         opened = sum(isinstance(event, AccountOpened) and event.account == AGENT for event in events)
         return sum(isinstance(event, EVENTS[step]) for event in events) - opened * (
             EVENTS[step] is AccountOpened

@@ -3,7 +3,7 @@
 use core::mem::size_of;
 
 use crate::error::{Error, Outcome};
-use crate::events;
+use crate::events::{self, Place};
 use crate::governance::must_be_settings;
 use crate::programs::{create, Creation, initialize_token_account, must_be, must_be_mint, SYSTEM, TOKEN, TOKEN_ACCOUNT_BYTES};
 use crate::reader::Reader;
@@ -54,7 +54,7 @@ pub fn initialize(context: &Context, data: &mut Reader) -> Outcome {
     take_slot(first, &treasury, TREASURY_ACCOUNT, 0)?;
     take_slot(first, &insurance, INSURANCE_ACCOUNT, 0)?;
     events::initialized(escrow.key(), mint.key(), &settings);
-    events::page_created(0, admin.key());
+    events::page_created(escrow.key(), 0, admin.key());
     Ok(())
 }
 
@@ -78,7 +78,7 @@ pub fn create_page(context: &Context, data: &mut Reader) -> Outcome {
     // A page of this number may have been closed: it took those batches.
     created.last_batch = state.sealed_batch;
     state.pages = index.checked_add(1).ok_or(Error::Overflow)?;
-    events::page_created(index, operator.key());
+    events::page_created(escrow.key(), index, operator.key());
     Ok(())
 }
 
@@ -104,7 +104,7 @@ pub fn close_page(context: &Context, data: &mut Reader) -> Outcome {
         return Err(Error::WrongPayer);
     }
     state.pages -= 1;
-    events::page_closed(page.index, payer.key());
+    events::page_closed(escrow.key(), page.index, payer.key());
     account.close(payer)
 }
 
@@ -112,14 +112,15 @@ pub fn close_page(context: &Context, data: &mut Reader) -> Outcome {
 pub fn open_account(context: &Context, data: &mut Reader) -> Outcome {
     let (owner, account) = (data.key()?, data.u64()?);
     data.finish()?;
-    let state: &mut Escrow = context.account(0)?.load(context)?;
+    let escrow = context.account(0)?;
+    let state: &mut Escrow = escrow.load(context)?;
     must_be_operator(state, context.account(2)?)?;
-    let page = load_page(context, 1, context.account(0)?)?;
+    let page = load_page(context, 1, escrow)?;
     if owner == [0; 32] || account == 0 || account > u32::MAX as u64 {
         return Err(Error::BadArguments);
     }
     let slot = take_slot(page, &owner, account as u32, state.sealed_batch)?;
-    events::account_opened(page.index, slot, &owner, account as u32);
+    events::account_opened(&Place { escrow: escrow.key(), page: page.index, slot }, &owner, account as u32);
     Ok(())
 }
 
@@ -145,7 +146,7 @@ pub fn close_account(context: &Context, data: &mut Reader) -> Outcome {
     let next = state.sealed_batch.max(state.open_batch).checked_add(1).ok_or(Error::Overflow)?;
     slot.closed_batch = u32::try_from(next).map_err(|_| Error::Overflow)?;
     (slot.pending, slot.exit_at) = (0, 0);
-    events::account_closed(number, index, slot);
+    events::account_closed(&Place { escrow: escrow.key(), page: number, slot: index }, slot);
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub fn open_batch(context: &Context, data: &mut Reader) -> Outcome {
     state.gross = 0;
     state.shortfall = 0;
     state.withheld = 0;
-    events::batch_opened(id, &root, pages);
+    events::batch_opened(context.account(0)?.key(), id, &root, pages);
     Ok(())
 }
 
@@ -70,7 +70,7 @@ pub fn settle_page(context: &Context, data: &mut Reader) -> Outcome {
     state.pages_settled += 1;
     let moved = settling.debits.checked_add(settling.credits).ok_or(Error::Overflow)?;
     state.gross = state.gross.checked_add(moved).ok_or(Error::Overflow)?;
-    events::page_settled(id, page.index, &settling);
+    events::page_settled(escrow.key(), id, page.index, &settling);
     Ok(())
 }
 
@@ -80,8 +80,7 @@ pub fn seal_batch(context: &Context, data: &mut Reader) -> Outcome {
     if state.clearing != 0 {
         return Err(Error::ClearingNotZero);
     }
-    seal(state);
-    Ok(())
+    seal(context, state)
 }
 
 /// Accounts: escrow (w), operator (s). All pages are in and something is left over, by a mistake or a thief's doing: it stays in the
@@ -91,8 +90,8 @@ pub fn carry_batch(context: &Context, data: &mut Reader) -> Outcome {
     if state.clearing == 0 {
         return Err(Error::NothingToCarry);
     }
-    seal(state);
-    events::batch_carried(state);
+    seal(context, state)?;
+    events::batch_carried(context.account(0)?.key(), state);
     Ok(())
 }
 
@@ -107,7 +106,7 @@ pub fn abort_batch(context: &Context, data: &mut Reader) -> Outcome {
         return Err(Error::BatchStarted);
     }
     state.open_batch = 0;
-    events::batch_aborted(id);
+    events::batch_aborted(context.account(0)?.key(), id);
     Ok(())
 }
 
@@ -122,12 +121,13 @@ fn complete<'a>(context: &'a Context, data: &mut Reader) -> Result<&'a mut Escro
     if state.pages_settled == state.pages_total { Ok(state) } else { Err(Error::PagesMissing) }
 }
 
-fn seal(state: &mut Escrow) {
+fn seal(context: &Context, state: &mut Escrow) -> Outcome {
     let id = state.open_batch;
     state.sealed_batch = id;
     state.open_batch = 0;
     state.roots[(id % ROOTS as u64) as usize] = state.root;
-    events::batch_sealed(state);
+    events::batch_sealed(context.account(0)?.key(), state);
+    Ok(())
 }
 
 fn must_run(state: &Escrow) -> Outcome {

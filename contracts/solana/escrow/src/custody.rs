@@ -2,7 +2,7 @@
 
 use crate::accounts::{load_page, must_be_operator, owned_slot};
 use crate::error::{Error, Outcome};
-use crate::events::{deposited, withdrawn, Movement};
+use crate::events::{deposited, withdrawn, Movement, Place};
 use crate::programs::{must_be, token_owner, transfer, Transfer, TOKEN};
 use crate::reader::Reader;
 use crate::runtime::{now, program_address, Context, Seed};
@@ -40,8 +40,7 @@ pub fn deposit(context: &Context, data: &mut Reader) -> Outcome {
     state.deposit_count = state.deposit_count.checked_add(1).ok_or(Error::Overflow)?;
     transfer(&Transfer { from: source, to: vault, authority: owner, amount }, &[])?;
     deposited(&Movement {
-        page: number,
-        slot: index,
+        place: Place { escrow: escrow.key(), page: number, slot: index },
         owner: owner.key(),
         account: slot.account,
         amount,
@@ -73,8 +72,7 @@ pub fn withdraw(context: &Context, data: &mut Reader) -> Outcome {
     state.withdrawals = state.withdrawals.checked_add(amount).ok_or(Error::Overflow)?;
     pay_out(context, state, 4, amount)?;
     withdrawn(&Movement {
-        page: number,
-        slot: index,
+        place: Place { escrow: escrow.key(), page: number, slot: index },
         owner: owner.key(),
         account: slot.account,
         amount,

@@ -1,4 +1,5 @@
-//! Events: what clients read from the logs. Every change of state has one.
+//! Events: what clients read from the logs. Every change of state has one, and each begins with the escrow's key: the program is anyone's
+//! to use, and what happens in a stranger's escrow must not look like ours.
 
 use crate::deltas::Settling;
 use crate::discriminators as d;
@@ -13,8 +14,8 @@ struct Writer<const N: usize> {
 
 impl<const N: usize> Writer<N> {
     #[inline(always)]
-    fn new(discriminator: &[u8; 8]) -> Self {
-        Writer { bytes: [0; N], length: 0 }.put(discriminator)
+    fn new(discriminator: &[u8; 8], escrow: &Key) -> Self {
+        Writer { bytes: [0; N], length: 0 }.put(discriminator).put(escrow)
     }
 
     #[inline(always)]
@@ -52,9 +53,15 @@ impl<const N: usize> Writer<N> {
     }
 }
 
-pub struct Movement<'a> {
+/// Which slot an event is about.
+pub struct Place<'a> {
+    pub escrow: &'a Key,
     pub page: u32,
     pub slot: u16,
+}
+
+pub struct Movement<'a> {
+    pub place: Place<'a>,
     pub owner: &'a Key,
     pub account: u32,
     pub amount: u64,
@@ -75,7 +82,7 @@ pub fn withdrawal_claimed(movement: &Movement) {
 }
 
 fn moved(discriminator: &[u8; 8], movement: &Movement) {
-    placed::<70>(discriminator, (movement.page, movement.slot), movement.owner, movement.account)
+    placed::<102>(discriminator, &movement.place, movement.owner, movement.account)
         .put(&movement.amount.to_le_bytes())
         .put(&movement.number.to_le_bytes())
         .log();
@@ -83,69 +90,69 @@ fn moved(discriminator: &[u8; 8], movement: &Movement) {
 
 /// What every event about one account begins with.
 #[inline(always)]
-fn placed<const N: usize>(discriminator: &[u8; 8], place: (u32, u16), owner: &Key, account: u32) -> Writer<N> {
-    Writer::<N>::new(discriminator)
-        .put(&place.0.to_le_bytes())
-        .put(&place.1.to_le_bytes())
+fn placed<const N: usize>(discriminator: &[u8; 8], place: &Place, owner: &Key, account: u32) -> Writer<N> {
+    Writer::<N>::new(discriminator, place.escrow)
+        .put(&place.page.to_le_bytes())
+        .put(&place.slot.to_le_bytes())
         .put(owner)
         .put(&(account as u64).to_le_bytes())
 }
 
 pub fn initialized(escrow: &Key, mint: &Key, settings: &Settings) {
-    Writer::<208>::new(&d::INITIALIZED).put(escrow).put(mint).put_settings(settings).log();
+    Writer::<208>::new(&d::INITIALIZED, escrow).put(mint).put_settings(settings).log();
 }
 
-pub fn page_created(page: u32, payer: &Key) {
-    Writer::<44>::new(&d::PAGE_CREATED).put(&page.to_le_bytes()).put(payer).log();
+pub fn page_created(escrow: &Key, page: u32, payer: &Key) {
+    Writer::<76>::new(&d::PAGE_CREATED, escrow).put(&page.to_le_bytes()).put(payer).log();
 }
 
-pub fn page_closed(page: u32, payer: &Key) {
-    Writer::<44>::new(&d::PAGE_CLOSED).put(&page.to_le_bytes()).put(payer).log();
+pub fn page_closed(escrow: &Key, page: u32, payer: &Key) {
+    Writer::<76>::new(&d::PAGE_CLOSED, escrow).put(&page.to_le_bytes()).put(payer).log();
 }
 
-pub fn account_opened(page: u32, slot: u16, owner: &Key, account: u32) {
-    placed::<54>(&d::ACCOUNT_OPENED, (page, slot), owner, account).log();
+pub fn account_opened(place: &Place, owner: &Key, account: u32) {
+    placed::<86>(&d::ACCOUNT_OPENED, place, owner, account).log();
 }
 
-pub fn account_closed(page: u32, index: u16, slot: &Slot) {
-    placed::<62>(&d::ACCOUNT_CLOSED, (page, index), &slot.owner, slot.account)
+pub fn account_closed(place: &Place, slot: &Slot) {
+    placed::<94>(&d::ACCOUNT_CLOSED, place, &slot.owner, slot.account)
         .put(&(slot.closed_batch as u64).to_le_bytes())
         .log();
 }
 
-pub fn withdrawal_requested(page: u32, index: u16, slot: &Slot) {
-    asked(&d::WITHDRAWAL_REQUESTED, (page, index), slot);
+pub fn withdrawal_requested(place: &Place, slot: &Slot) {
+    asked(&d::WITHDRAWAL_REQUESTED, place, slot);
 }
 
-pub fn withdrawal_request_cancelled(page: u32, index: u16, slot: &Slot) {
-    asked(&d::WITHDRAWAL_REQUEST_CANCELLED, (page, index), slot);
+pub fn withdrawal_request_cancelled(place: &Place, slot: &Slot) {
+    asked(&d::WITHDRAWAL_REQUEST_CANCELLED, place, slot);
 }
 
-fn asked(discriminator: &[u8; 8], place: (u32, u16), slot: &Slot) {
-    placed::<66>(discriminator, place, &slot.owner, slot.account)
+fn asked(discriminator: &[u8; 8], place: &Place, slot: &Slot) {
+    placed::<98>(discriminator, place, &slot.owner, slot.account)
         .put(&slot.pending.to_le_bytes())
         .put(&slot.exit_at.to_le_bytes())
         .log();
 }
 
-pub fn loss_limit_set(page: u32, index: u16, slot: &Slot, limit: u32, effective_at: u32) {
-    placed::<62>(&d::LOSS_LIMIT_SET, (page, index), &slot.owner, slot.account)
+pub fn loss_limit_set(place: &Place, slot: &Slot, limit: u32, effective_at: u32) {
+    placed::<94>(&d::LOSS_LIMIT_SET, place, &slot.owner, slot.account)
         .put(&limit.to_le_bytes())
         .put(&effective_at.to_le_bytes())
         .log();
 }
 
-pub fn batch_opened(id: u64, root: &[u8; 32], pages: u32) {
-    Writer::<52>::new(&d::BATCH_OPENED).put(&id.to_le_bytes()).put(root).put(&pages.to_le_bytes()).log();
+pub fn batch_opened(escrow: &Key, id: u64, root: &[u8; 32], pages: u32) {
+    Writer::<84>::new(&d::BATCH_OPENED, escrow).put(&id.to_le_bytes()).put(root).put(&pages.to_le_bytes()).log();
 }
 
-pub fn batch_aborted(id: u64) {
-    Writer::<16>::new(&d::BATCH_ABORTED).put(&id.to_le_bytes()).log();
+pub fn batch_aborted(escrow: &Key, id: u64) {
+    Writer::<48>::new(&d::BATCH_ABORTED, escrow).put(&id.to_le_bytes()).log();
 }
 
 /// The page's sums, and when somebody was short, who and by how much.
-pub fn page_settled(id: u64, page: u32, settling: &Settling) {
-    Writer::<52>::new(&d::PAGE_SETTLED)
+pub fn page_settled(escrow: &Key, id: u64, page: u32, settling: &Settling) {
+    Writer::<84>::new(&d::PAGE_SETTLED, escrow)
         .put(&id.to_le_bytes())
         .put(&page.to_le_bytes())
         .put(&settling.debits.to_le_bytes())
@@ -154,13 +161,13 @@ pub fn page_settled(id: u64, page: u32, settling: &Settling) {
         .put(&settling.withheld.to_le_bytes())
         .log();
     if settling.short > 0 {
-        page_short(id, page, settling);
+        page_short(escrow, id, page, settling);
     }
 }
 
 #[inline(never)]
-fn page_short(id: u64, page: u32, settling: &Settling) {
-    let mut event = Writer::<{ 24 + 9 * SLOTS }>::new(&d::PAGE_SHORT)
+fn page_short(escrow: &Key, id: u64, page: u32, settling: &Settling) {
+    let mut event = Writer::<{ 56 + 9 * SLOTS }>::new(&d::PAGE_SHORT, escrow)
         .put(&id.to_le_bytes())
         .put(&page.to_le_bytes())
         .put(&settling.short.to_le_bytes());
@@ -173,8 +180,8 @@ fn page_short(id: u64, page: u32, settling: &Settling) {
     event.log();
 }
 
-pub fn batch_sealed(state: &Escrow) {
-    Writer::<68>::new(&d::BATCH_SEALED)
+pub fn batch_sealed(escrow: &Key, state: &Escrow) {
+    Writer::<100>::new(&d::BATCH_SEALED, escrow)
         .put(&state.sealed_batch.to_le_bytes())
         .put(&state.root)
         .put(&state.pages_total.to_le_bytes())
@@ -183,22 +190,22 @@ pub fn batch_sealed(state: &Escrow) {
         .log();
 }
 
-pub fn batch_carried(state: &Escrow) {
-    Writer::<24>::new(&d::BATCH_CARRIED).put(&state.sealed_batch.to_le_bytes()).put(&state.clearing.to_le_bytes()).log();
+pub fn batch_carried(escrow: &Key, state: &Escrow) {
+    Writer::<56>::new(&d::BATCH_CARRIED, escrow).put(&state.sealed_batch.to_le_bytes()).put(&state.clearing.to_le_bytes()).log();
 }
 
-pub fn pause_set(paused: u8) {
-    Writer::<9>::new(&d::PAUSE_SET).put(&[paused]).log();
+pub fn pause_set(escrow: &Key, paused: u8) {
+    Writer::<41>::new(&d::PAUSE_SET, escrow).put(&[paused]).log();
 }
 
-pub fn proposed(number: u32, ready: u32, settings: &Settings) {
-    Writer::<152>::new(&d::PROPOSED).put(&number.to_le_bytes()).put(&ready.to_le_bytes()).put_settings(settings).log();
+pub fn proposed(escrow: &Key, number: u32, ready: u32, settings: &Settings) {
+    Writer::<184>::new(&d::PROPOSED, escrow).put(&number.to_le_bytes()).put(&ready.to_le_bytes()).put_settings(settings).log();
 }
 
-pub fn proposal_cancelled(number: u32) {
-    Writer::<12>::new(&d::PROPOSAL_CANCELLED).put(&number.to_le_bytes()).log();
+pub fn proposal_cancelled(escrow: &Key, number: u32) {
+    Writer::<44>::new(&d::PROPOSAL_CANCELLED, escrow).put(&number.to_le_bytes()).log();
 }
 
-pub fn proposal_executed(number: u32, settings: &Settings) {
-    Writer::<148>::new(&d::PROPOSAL_EXECUTED).put(&number.to_le_bytes()).put_settings(settings).log();
+pub fn proposal_executed(escrow: &Key, number: u32, settings: &Settings) {
+    Writer::<180>::new(&d::PROPOSAL_EXECUTED, escrow).put(&number.to_le_bytes()).put_settings(settings).log();
 }

@@ -3,7 +3,7 @@
 use crate::accounts::{load_page, owned_slot};
 use crate::custody::pay_out;
 use crate::error::{Error, Outcome};
-use crate::events::{self, Movement};
+use crate::events::{self, Movement, Place};
 use crate::reader::Reader;
 use crate::runtime::{now, Context};
 use crate::state::Escrow;
@@ -27,7 +27,7 @@ pub fn request_withdrawal(context: &Context, data: &mut Reader) -> Outcome {
     }
     slot.exit_at = now()?.checked_add(state.settings.limits.exit_delay).ok_or(Error::Overflow)?;
     slot.pending = amount;
-    events::withdrawal_requested(number, index, slot);
+    events::withdrawal_requested(&Place { escrow: escrow.key(), page: number, slot: index }, slot);
     Ok(())
 }
 
@@ -43,7 +43,7 @@ pub fn cancel_withdrawal_request(context: &Context, data: &mut Reader) -> Outcom
     if slot.exit_at == 0 {
         return Err(Error::NoWithdrawalPending);
     }
-    events::withdrawal_request_cancelled(number, index, slot);
+    events::withdrawal_request_cancelled(&Place { escrow: escrow.key(), page: number, slot: index }, slot);
     (slot.pending, slot.exit_at) = (0, 0);
     Ok(())
 }
@@ -70,8 +70,7 @@ pub fn claim_withdrawal(context: &Context, data: &mut Reader) -> Outcome {
     state.exits = state.exits.checked_add(amount).ok_or(Error::Overflow)?;
     pay_out(context, state, 3, amount)?;
     events::withdrawal_claimed(&Movement {
-        page: number,
-        slot: index,
+        place: Place { escrow: escrow.key(), page: number, slot: index },
         owner: &slot.owner,
         account: slot.account,
         amount,

@@ -24,7 +24,7 @@ pub fn set_pause(context: &Context, data: &mut Reader) -> Outcome {
         return Err(Error::BadArguments);
     }
     state.paused = paused;
-    events::pause_set(paused);
+    events::pause_set(context.account(0)?.key(), paused);
     Ok(())
 }
 
@@ -42,7 +42,7 @@ pub fn propose(context: &Context, data: &mut Reader) -> Outcome {
     state.proposal_ready = now()?.checked_add(state.settings.limits.timelock).ok_or(Error::Overflow)?;
     state.proposals = state.proposals.checked_add(1).ok_or(Error::Overflow)?;
     state.proposal = settings;
-    events::proposed(state.proposals, state.proposal_ready, &settings);
+    events::proposed(context.account(0)?.key(), state.proposals, state.proposal_ready, &settings);
     Ok(())
 }
 
@@ -54,7 +54,7 @@ pub fn cancel_proposal(context: &Context, data: &mut Reader) -> Outcome {
         return Err(Error::NoProposal);
     }
     state.proposal_ready = 0;
-    events::proposal_cancelled(state.proposals);
+    events::proposal_cancelled(context.account(0)?.key(), state.proposals);
     Ok(())
 }
 
@@ -74,7 +74,7 @@ pub fn execute_proposal(context: &Context, data: &mut Reader) -> Outcome {
     }
     state.settings = state.proposal;
     state.proposal_ready = 0;
-    events::proposal_executed(state.proposals, &state.settings);
+    events::proposal_executed(context.account(0)?.key(), state.proposals, &state.settings);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::accounts::{load_page, owned_slot};
 use crate::error::{Error, Outcome};
-use crate::events;
+use crate::events::{self, Place};
 use crate::reader::Reader;
 use crate::runtime::{now, Context};
 use crate::state::{Escrow, Limits, Outflow, Slot, MICRO, UNLIMITED};
@@ -105,6 +105,6 @@ pub fn set_loss_limit(context: &Context, data: &mut Reader) -> Outcome {
         (slot.next_limit, slot.next_limit_at) = (limit, at);
         at
     };
-    events::loss_limit_set(number, index, slot, limit, effective_at);
+    events::loss_limit_set(&Place { escrow: escrow.key(), page: number, slot: index }, slot, limit, effective_at);
     Ok(())
 }

@@ -8,7 +8,6 @@ import pytest
 from chain.deltas import decode_deltas
 from chain.escrow_view import EscrowSnapshot
 from chain.events import BatchSealed, Deposited, Event, PageSettled, Withdrawn, parse_events
-from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from core.batches import BatchStatus
 from ledger.settlement import StoredBatch
@@ -71,7 +70,7 @@ async def _events(network: Any) -> list[Event]:
             break
     for signature in reversed(found):
         receipt = await network.escrow.view.receipt(signature)
-        known[signature] = tuple(parse_events(receipt.logs, PROGRAM_ID))
+        known[signature] = tuple(parse_events(receipt.logs, network.escrow.addresses))
     return [event for events in known.values() for event in events]
 
 
