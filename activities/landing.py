@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from chain.escrow import EscrowClient
 from chain.rpc import CONFIRMED
-from chain.send import POLL_S, Expired, Failed, Fate, Landed, Refused, send_until
+from chain.send import POLL_S, Expired, Failed, Fate, Landed, Refused, send_until, slot_past
 from chain.signers.interface import SigningFailed
 from chain.transactions import SignedTransaction
 from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submission
@@ -78,12 +78,16 @@ class Lander:
         """Send stored bytes until the chain decides; keep the decision and the fee it cost.
 
         A node that says of a signature that it landed is believed once the program's own state says so too (`done`): else one
-        untrue answer would leave a step out for ever, or have a withdrawal closed as paid that nobody paid.
+        untrue answer would leave a step out for ever, or have a withdrawal closed as paid that nobody paid. When the state still does
+        not know of it once the bytes have expired, they count as expired, whatever the node goes on saying.
         """
         transaction = SignedTransaction(pending.raw, pending.signature, pending.last_valid_block_height)
         while True:
             fate = await send_until(self._escrow.client, transaction, commitment, sent_before=sent_before)
             if not isinstance(fate, Landed) or await done():
+                break
+            if await slot_past(self._escrow.client, pending.last_valid_block_height) and not await done():
+                fate = Expired(pending.signature)
                 break
             sent_before = True
             await asyncio.sleep(POLL_S)

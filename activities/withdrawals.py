@@ -212,7 +212,7 @@ class WithdrawalActivities:
                 pending = await self._lander.keep(_reference(payment), signed)
 
             async def done() -> bool:
-                return await self._may_be_paid(payment)
+                return await self._was_paid_by(payment, pending.signature)
 
             fate = await self._lander.decide(pending, FINALIZED, done, sent_before=sent_before)
             return await self._outcome(payment, fate)
@@ -287,10 +287,16 @@ class WithdrawalActivities:
         place = await self._escrow.view.slot_of(payment.account, FINALIZED)
         return place is not None and place.slot.last_withdrawal == payment.withdrawal
 
-    async def _may_be_paid(self, payment: Payment) -> bool:
-        """Whether the final slot has got to this withdrawal: after a later one it no longer tells."""
+    async def _was_paid_by(self, payment: Payment, signature: str) -> bool:
+        """Whether the final slot has this withdrawal as its last. After a later one it no longer tells: then the landed transaction
+        itself must be there, because that a signature landed is said in one word, and a node may say it wrongly."""
         place = await self._escrow.view.slot_of(payment.account, FINALIZED)
-        return place is not None and place.slot.last_withdrawal >= payment.withdrawal
+        if place is None or place.slot.last_withdrawal < payment.withdrawal:
+            return False
+        if place.slot.last_withdrawal == payment.withdrawal:
+            return True
+        receipt = await self._escrow.view.receipt(signature, FINALIZED)
+        return receipt is not None and receipt.succeeded
 
     async def _is_finished(self, account: int, withdrawal: int, sequence: int) -> bool:
         """Whether the journal up to `sequence` has closed the withdrawal: read from the account's own stream."""
