@@ -189,6 +189,7 @@ fn take_slot(page: &mut Page, owner: &Key, account: u32, sealed_batch: u64) -> R
     } else {
         page.slots.iter().position(|slot| slot.is_free(sealed_batch)).ok_or(Error::PageFull)?
     };
+    page.set_short(index as u8, false);
     let slot = &mut page.slots[index];
     // A later withdrawal has a higher number whoever's the slot is, so the last one is kept.
     let last_withdrawal = slot.last_withdrawal;

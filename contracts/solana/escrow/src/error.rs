@@ -60,4 +60,5 @@ pub enum Error {
     BatchStarted,
     NothingToCarry,
     DurableNonce,
+    LossOutstanding,
 }
