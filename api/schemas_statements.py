@@ -43,8 +43,8 @@ class SettledAnswer(Answer):
     balance: str | None
     equity: str | None
     on_chain: str | None = Field(
-        description="The equity, but for what a bankruptcy or the size of a delta left for later. Money withdrawn since the cut, "
-        "or is reserved to be, is not in it."
+        description="The equity, but for what a bankruptcy, the size of a delta, or a batch that fell short left for later. "
+        "Money withdrawn since the cut, or is reserved to be, is not in it."
     )
     signature: str | None
 

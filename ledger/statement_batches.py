@@ -11,7 +11,7 @@ from core.batches import BatchStatus
 from ledger.batch_roots import ACCOUNT_BYTES, AccountAtCut, place_of, unpack
 from ledger.settled import settled_of_account
 from ledger.statements import Period
-from ledger.tables import batches, cuts, submissions
+from ledger.tables import batches, cuts, submissions, unapplied_deltas
 
 LANDED: Final = "landed"
 
@@ -20,7 +20,8 @@ class Settled(NamedTuple):
     """A batch as it concerns an account, cut at `at`; micro-USDC.
 
     `equity` is the account's at the cut; `on_chain` is what its page holds once the batch is final, which is the equity but for what
-    a bankruptcy or the size of a delta left for later. They and `balance` are None where the ledger no longer knows.
+    a bankruptcy, the size of a delta, or an owner who claimed or bounded its losses left for later. They and
+    `balance` are None where the ledger no longer knows.
 
     `signature` is the transaction that settled the account's page, or sealed the batch when nothing on the page moved; empty until
     it landed.
@@ -66,13 +67,30 @@ async def _with_chain(connection: AsyncConnection, of: Period, rows: Sequence[An
     )
     signatures = {pages[reference]: signature for reference, signature in await connection.execute(sent)}
     held = await _held(connection, numbers, of.account)
+    undone = await _undone(connection, rows, of.account)
     found = []
     for row in rows:
         balance, equity, on_chain = held.get(row.batch, (None, None, None))
+        if on_chain is not None:
+            on_chain -= undone.get(row.batch, 0)
         signature = signatures.get(row.batch, row.seal)
         span = (row.after_seq, row.seq, row.at, row.status)
         found.append(Settled(row.batch, *span, balance, equity, on_chain, signature))
     return found
+
+
+async def _undone(connection: AsyncConnection, rows: Sequence[Any], account: int) -> dict[int, int]:
+    """What each batch's page did not do of the account's delta: above 0 held back from it, below 0 not taken.
+
+    What is stored with a batch is counted at its cut, before anybody can know.
+    """
+    if not rows:
+        return {}
+    short = unapplied_deltas
+    after_cuts = short.c.seq > min(row.seq for row in rows)
+    wanted = select(short.c.batch, func.sum(short.c.amount)).where(after_cuts, short.c.account == account)
+    wanted = wanted.where(short.c.batch.in_([row.batch for row in rows])).group_by(short.c.batch)
+    return {batch: int(amount) for batch, amount in await connection.execute(wanted)}
 
 
 async def _held(
