@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats, pause
+from activities.ordered import ordered
 from chain.claims import FoundClaim
 from chain.deposits import FoundDeposit
 from chain.escrow import EscrowClient
@@ -90,6 +91,11 @@ def _gap(cursor: DepositCursor) -> DepositCursor:
     return replace(again, gaps=cursor.gaps + 1)
 
 
+def _stray(cursor: DepositCursor, key: str) -> DepositCursor:
+    activity.logger.error("%s is of a slot that nobody here ordered", key)
+    return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} slot_not_ordered")
+
+
 class DepositActivities:
     def __init__(self, door: EngineDoor, escrow: EscrowClient) -> None:
         self._door = door
@@ -113,12 +119,8 @@ class DepositActivities:
                 # Totals first: what they count is in every list that is asked for afterwards.
                 totals = await self._escrow.view.escrow_state(FINALIZED)
                 scan = await self._escrow.view.deposits_since(cursor.signature or None)
-            for found in scan.deposits:
-                async with heartbeats(cursor):
-                    cursor = await self._credit(cursor, found)
-            for claim in scan.claims:
-                async with heartbeats(cursor):
-                    cursor = await self._claim(cursor, claim)
+            async with heartbeats(cursor):
+                cursor = await self._book(cursor, scan)
             cursor = _gone_on(cursor, scan)
             if scan.complete:
                 whole = _all_found(cursor, scan, totals)
@@ -130,6 +132,18 @@ class DepositActivities:
                 return cursor
             if not await pause(POLL_S if scan.complete else 0.0, cursor):
                 return cursor
+
+    async def _book(self, cursor: DepositCursor, scan: DepositScan) -> DepositCursor:
+        if not scan.deposits and not scan.claims:
+            return cursor
+        slots = await ordered(self._door)
+        for found in scan.deposits:
+            ours = slots.has(found.deposit)
+            cursor = await self._credit(cursor, found) if ours else _stray(cursor, found.key)
+        for claim in scan.claims:
+            ours = slots.has(claim.claim)
+            cursor = await self._claim(cursor, claim) if ours else _stray(cursor, claim.key)
+        return cursor
 
     async def _credit(self, cursor: DepositCursor, found: FoundDeposit) -> DepositCursor:
         deposit, key = found.deposit, found.key

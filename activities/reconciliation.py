@@ -107,6 +107,8 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         why = "engine_over_credited"
     elif engine.claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
         why = "withdrawals_differ"
+    elif _only_strays(chain, engine):
+        why = ""
     elif engine.claimed < chain.claimed:
         why = "claims_pending"
     elif engine.deposits < chain.deposits:
@@ -127,6 +129,12 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         claimed=chain.claimed,
         engine_claimed=engine.claimed,
     )
+
+
+def _only_strays(chain: ChainTotals, engine: EngineState) -> bool:
+    """Whether all that the engine has not booked came into slots that nobody ordered, and is there or was claimed from there."""
+    came, went = chain.deposits - engine.deposits, chain.claimed - engine.claimed
+    return chain.strays > 0 and came - went == chain.stray
 
 
 def _paid(side: ChainTotals | EngineState) -> int:
@@ -217,6 +225,11 @@ class ReconciliationActivities:
             "When a comparison last came to an end, since the epoch",
         ).set(time_ns() // SECOND)
         _agrees(result.balanced)
+        meter.create_gauge(
+            "perpdex_stray_slots", "Slots on chain that name an account which has another"
+        ).set(len(reading.compared.strays))
+        for slot in reading.compared.strays:
+            activity.logger.error("nobody here ordered slot %d/%d of account %d", *slot[:3])
         if not result.balanced:
             activity.logger.error("chain, engine and ledger differ: %s", result.sentence())
             await self._door.command(HoldSettlement(True, why=as_reason(result.sentence())))

@@ -10,12 +10,12 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats
-from activities.landing import Lander
+from activities.landing import Build, Done, Lander
 from activities.shortfalls import tell_unapplied
 from chain.deltas import decode_deltas, encode_deltas
 from chain.escrow import EscrowClient
 from chain.layout import ROOTS_KEPT, EscrowState
-from chain.rpc import FINALIZED
+from chain.rpc import CONFIRMED, FINALIZED
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction
 from core.batches import BatchStatus
@@ -27,6 +27,9 @@ from matcher.commands import AdvanceBatch, CutSettlement
 
 LEDGER_PATIENCE_S: Final = 60.0
 """How long one try waits for the projection of the journal."""
+PAGES_MISSING: Final = "escrow_PagesMissing"
+ROLLED_BACK: Final = (PAGES_MISSING, "escrow_NoBatchOpen")
+"""Refusals of a step whose earlier steps were seen on chain."""
 IDLE_CUT: Final = 300 * SECOND
 """When a cut moved nothing and no fill followed, the next one waits this long: an idle exchange makes no records."""
 
@@ -183,7 +186,7 @@ class SettlementActivities:
                 page = await self._escrow.view.page(of.page)
                 return page is not None and page.last_batch >= of.chain_batch
 
-            await self._lander.land(f"batch/{of.batch}/page/{of.page}", build, done)
+            await self._land(of.batch, f"batch/{of.batch}/page/{of.page}", build, done)
 
     @activity.defn
     async def seal_batch(self, of: SealOf) -> None:
@@ -200,7 +203,7 @@ class SettlementActivities:
                 state = await self._escrow.view.escrow_state(FINALIZED)
                 return state is not None and state.sealed_batch >= of.chain_batch
 
-            await self._lander.land(f"batch/{of.batch}/seal", build, done, FINALIZED)
+            await self._land(of.batch, f"batch/{of.batch}/seal", build, done, FINALIZED)
             stored = await self._stored(of.batch)
             await tell_unapplied(self._door, self._escrow.view, stored, of.chain_batch)
 
@@ -229,6 +232,23 @@ class SettlementActivities:
             root=stored.root.hex(),
             seal_signature=next((one.signature for one in seals if one.status == LANDED), ""),
         )
+
+    async def _land(
+        self, batch: int, reference: str, build: Build, done: Done, commitment: str = CONFIRMED
+    ) -> None:
+        """Land a step of an open batch. What earlier steps did was confirmed and is not final: when the chain took another fork, the
+        program says what is missing, and that is landed again first."""
+        try:
+            await self._lander.land(reference, build, done, commitment)
+        except ApplicationError as error:
+            if error.type not in ROLLED_BACK:
+                raise
+            number = await self.open_batch(batch)
+            if error.type == PAGES_MISSING:
+                plan = _plan(await self._stored(batch))
+                for page in (*plan.debit_pages, *plan.credit_pages):
+                    await self.settle_page(PageOf(batch, number, page))
+            await self._lander.land(reference, build, done, commitment)
 
     async def _projected(self, sequence: int) -> None:
         try:

@@ -6,7 +6,7 @@ the very same one however much is traded meanwhile.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -39,7 +39,8 @@ class LedgerBehind(Exception):
 class ChainTotals(NamedTuple):
     """One finalized view of the escrow, in micro-USDC; all zero before it exists.
 
-    `deposits` and `withdrawals`, those that owners took alone (`claimed`) included, are running totals.
+    `deposits` and `withdrawals`, those that owners took alone (`claimed`) included, are running totals. `strays` slots name accounts
+    that have another one, and hold `stray` (`core.reconciliation.Compared`).
     """
 
     vault: int
@@ -48,6 +49,8 @@ class ChainTotals(NamedTuple):
     deposits: int
     withdrawals: int
     claimed: int
+    strays: int = 0
+    stray: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,14 @@ class Sides:
             _must_belong_together(chain.state, batch, ledger)
         elif ledger.newest > batch:
             raise MovedOn
-        deposits, claims = await self._on_their_way(chain, state, ledger.seq)
+        ours = _engine_books(engine) if engine is not None else None
+        theirs = _ledger_books(ledger, engine, batch)
+        deposits, claims = await self._on_their_way(chain, state, ledger.seq, ours or theirs)
         flight = Flight(
             deposits,
             lambda page: final or (ledger.batch == batch and landed(chain, ledger.root, page)),
             claims,
         )
-        ours = _engine_books(engine) if engine is not None else None
-        theirs = _ledger_books(ledger, engine, batch)
         compared = compare(_slots(chain), flight, ours, theirs)
         lost = engine is not None and any(one.settled is None for one in ledger.accounts.values())
         agreed = lost and ledger.batch == batch and not (compared.differences or compared.moving)
@@ -102,7 +105,7 @@ class Sides:
             slot=chain.slot if chain is not None else 0,
             seq=ledger.seq,
             batch=batch,
-            chain=_totals(chain),
+            chain=_totals(chain, compared.strays),
             engine=state,
             ledger=ledger,
             compared=compared,
@@ -126,7 +129,7 @@ class Sides:
             raise LedgerBehind(f"the ledger has not got to journal sequence {seq}") from None
 
     async def _on_their_way(
-        self, chain: EscrowSnapshot | None, engine: EngineState | None, seq: int
+        self, chain: EscrowSnapshot | None, engine: EngineState | None, seq: int, books: Books
     ) -> tuple[dict[int, int], dict[int, int]]:
         """Deposits and claims by account that are in this view of the chain and were not booked by record `seq`."""
         if chain is None or (
@@ -145,7 +148,7 @@ class Sides:
         coming: dict[int, int] = defaultdict(int)
         gone: dict[int, int] = defaultdict(int)
         for one in (keys[key] for key in waiting):
-            if one.slot <= chain.slot:
+            if one.slot <= chain.slot and not _strays(one, books):
                 if isinstance(one, FoundDeposit):
                     coming[one.deposit.account] += one.deposit.amount
                 else:
@@ -156,6 +159,13 @@ class Sides:
         """A transaction before which all are credited: that is done in the order of the chain, of one transaction maybe in part."""
         newest_first = [key.rpartition(":")[0] for key in await self._queries.last_credited(seq)]
         return next((signature for signature in newest_first if signature != newest_first[0]), None)
+
+
+def _strays(found: FoundDeposit | FoundClaim, books: Books) -> bool:
+    """Whether the money went into or out of a slot that names an account which has another one."""
+    event = found.deposit if isinstance(found, FoundDeposit) else found.claim
+    booked = books.accounts.get(event.account)
+    return booked is not None and (booked.page, booked.slot) != (event.page, event.slot)
 
 
 def _must_belong_together(state: EscrowState, batch: int, ledger: LedgerBooks) -> None:
@@ -230,7 +240,7 @@ def _ledger_books(ledger: LedgerBooks, engine: BooksView | None, batch: int) -> 
     return Books(accounts, reserved, ledger.last_withdrawal)
 
 
-def _totals(chain: EscrowSnapshot | None) -> ChainTotals:
+def _totals(chain: EscrowSnapshot | None, strays: Sequence[OnChain]) -> ChainTotals:
     if chain is None:
         return ChainTotals(vault=0, pages_total=0, clearing=0, deposits=0, withdrawals=0, claimed=0)
     return ChainTotals(
@@ -240,4 +250,6 @@ def _totals(chain: EscrowSnapshot | None) -> ChainTotals:
         deposits=chain.state.deposits,
         withdrawals=chain.state.withdrawals + chain.state.exits,
         claimed=chain.state.exits,
+        strays=len(strays),
+        stray=sum(slot.balance for slot in strays),
     )

@@ -13,6 +13,7 @@ from activities.landing import Lander
 from chain.deltas import SLOTS_PER_PAGE
 from chain.escrow import EscrowClient
 from chain.layout import Page
+from chain.rpc import FINALIZED
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction
 from matcher.commands import BindSlot
@@ -46,7 +47,7 @@ class SlotActivities:
     async def _place(self, unbound: list[Unbound]) -> int:
         pages = await self._escrow.view.pages()
         there = _accounts(pages)
-        missing = [one for one in unbound if one.account not in there]
+        missing = [one for one in unbound if _named(one) not in there]
         window = asyncio.Semaphore(AT_ONCE)
 
         async def open_one(one: Unbound, page: int) -> None:
@@ -59,13 +60,12 @@ class SlotActivities:
                 for one, page in zip(missing, await self._free(pages, len(missing)), strict=True)
             )
         )
-        if missing:
-            there = _accounts(await self._escrow.view.pages())
-        # Confirmed, not final: money comes only with a finalized deposit, which is final later than the slot it goes to.
+        # Once bound it stays: a slot that is confirmed can still turn out to be somebody else's, on another fork.
+        there = _accounts(await self._escrow.view.pages(FINALIZED))
         for one in unbound:
-            if one.account in there:
-                await self._door.command(BindSlot(one.account, *there[one.account]))
-        return sum(one.account in there for one in unbound)
+            if _named(one) in there:
+                await self._door.command(BindSlot(one.account, *there[_named(one)]))
+        return sum(_named(one) in there for one in unbound)
 
     async def _free(self, pages: tuple[Page, ...], wanted: int) -> list[int]:
         """A page with a free slot for each of `wanted` accounts; adds pages when all are full."""
@@ -92,11 +92,22 @@ class SlotActivities:
             return await self._escrow.build_open_account(self._operator, page, owner, one.account, price=fee)
 
         async def done() -> bool:
-            return await self._escrow.view.slot_of(one.account) is not None
+            return await self._escrow.view.slot_of(one.account, owner=one.owner) is not None
 
         await self._lander.land(f"slot/{one.account}", build, done)
 
 
-def _accounts(pages: tuple[Page, ...]) -> dict[int, tuple[int, int]]:
-    """Page and slot of every account on chain."""
-    return {slot.account: (page.index, slot.index) for page in pages for slot in page.slots}
+def _accounts(pages: tuple[Page, ...]) -> dict[tuple[int, str], tuple[int, int]]:
+    """Page and slot of every account and owner on chain: who stole the operator's key can give an account's number to another owner.
+
+    Of several the first.
+    """
+    return {
+        (slot.account, str(slot.owner)): (page.index, slot.index)
+        for page in reversed(pages)
+        for slot in reversed(page.slots)
+    }
+
+
+def _named(one: Unbound) -> tuple[int, str]:
+    return one.account, one.owner

@@ -170,8 +170,8 @@ class WithdrawalActivities:
         ``funds_not_landed`` while a batch that pays into the slot is on its way, ``outflow_limited`` while the escrow pays no such
         amount: all accounts share what may leave in an hour and a day, and nobody should sign in vain.
         """
-        place = await self._escrow.view.slot_of(payment.account)
-        if place is None or str(place.slot.owner) != payment.owner:
+        place = await self._escrow.view.slot_of(payment.account, owner=payment.owner)
+        if place is None:
             raise ApplicationError(
                 "that owner has no such account on chain", type="account_unknown", non_retryable=True
             )
@@ -273,7 +273,7 @@ class WithdrawalActivities:
         payment = closing.payment
         tried = await self._ledger.submissions(_reference(payment))
         heights = (one.last_valid_block_height for one in tried)
-        last = await self._last_withdrawal_after(payment.account, max(closing.last_height, *heights, 0))
+        last = await self._last_withdrawal_after(payment, max(closing.last_height, *heights, 0))
         if last < payment.withdrawal:
             return Closed(Ending.RELEASED)
         signature = await self._lander.find_landed(tried)
@@ -285,12 +285,12 @@ class WithdrawalActivities:
         unpaid = all_known and all(one.status == FAILED for one in tried)
         return Closed(Ending.RELEASED if unpaid else Ending.UNDECIDED)
 
-    async def _last_withdrawal_after(self, account: int, height: int) -> int:
+    async def _last_withdrawal_after(self, payment: Payment, height: int) -> int:
         """Number of the account's last paid withdrawal, finalized, as of a slot past the block `height` (0: any)."""
         while True:
             past = await slot_past(self._escrow.client, height) if height else 0
             if past or not height:
-                place = await self._escrow.view.slot_of(account, FINALIZED)
+                place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
                 if place is None:
                     raise ApplicationError("the node does not show the account's slot", type="node_behind")
                 if place.seen >= past:
@@ -299,13 +299,13 @@ class WithdrawalActivities:
 
     async def _is_paid(self, payment: Payment) -> bool:
         """Whether the slot's last withdrawal, in the final state, is this one: nothing else sets it to this number."""
-        place = await self._escrow.view.slot_of(payment.account, FINALIZED)
+        place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
         return place is not None and place.slot.last_withdrawal == payment.withdrawal
 
     async def _was_paid_by(self, payment: Payment, signature: str) -> bool:
         """Whether the final slot has this withdrawal as its last. After a later one it no longer tells: then the landed transaction
         itself must be there, because that a signature landed is said in one word, and a node may say it wrongly."""
-        place = await self._escrow.view.slot_of(payment.account, FINALIZED)
+        place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
         if place is None or place.slot.last_withdrawal < payment.withdrawal:
             return False
         if place.slot.last_withdrawal == payment.withdrawal:

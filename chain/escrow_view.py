@@ -107,14 +107,17 @@ class EscrowView:
         _, (data,) = await self._read([self._at.vault], commitment)
         return decode_token_amount(data) if data is not None else 0
 
-    async def slot_of(self, account: int, commitment: str = CONFIRMED) -> Place | None:
-        """The slot of an engine account, or None when it has none at this commitment. New accounts are in the last page."""
+    async def slot_of(self, account: int, commitment: str = CONFIRMED, owner: str = "") -> Place | None:
+        """The slot of an engine account, of that owner when one is named, or None when it has none at this commitment.
+
+        Of several the first: an account is in a page once, and whoever gave it another slot did so later.
+        """
         snapshot = await self._snapshot(commitment)
         if snapshot is None:
             return None
-        for page in reversed(snapshot.pages):
+        for page in snapshot.pages:
             for slot in page.slots:
-                if slot.account == account:
+                if slot.account == account and owner in ("", str(slot.owner)):
                     return Place(page.index, slot, snapshot.slot)
         return None
 

@@ -113,12 +113,16 @@ class OnItsWay:
 
 @dataclass
 class Compared:
-    """`moving` are accounts whose withdrawal was asked for and paid while the sides were read: to be looked at again."""
+    """`moving` are accounts whose withdrawal was asked for and paid while the sides were read: to be looked at again.
+
+    `strays` are slots that name an account which has another one: nobody here ordered them, and they are left out.
+    """
 
     accounts: int = 0
     differences: list[Difference] = field(default_factory=list)
     on_its_way: list[OnItsWay] = field(default_factory=list)
     moving: list[int] = field(default_factory=list)
+    strays: list[OnChain] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,8 @@ class Flight:
 
 def compare(slots: Sequence[OnChain], flight: Flight, engine: Books | None, ledger: Books | None) -> Compared:
     """Compare the chain's slots with the books that there are, by account."""
-    found = Compared()
-    at = {slot.account: slot for slot in slots}
+    at, strays = _by_account(slots, [books for books in (engine, ledger) if books is not None])
+    found = Compared(strays=strays)
     known = {id for books in (engine, ledger) if books is not None for id in books.accounts}
     for account in sorted(at.keys() | known):
         slot = at.get(account)
@@ -145,6 +149,24 @@ def compare(slots: Sequence[OnChain], flight: Flight, engine: Books | None, ledg
         found.accounts += 1
         _look(found, account, slot, flight, engine, ledger)
     return found
+
+
+def _by_account(slots: Sequence[OnChain], sides: Sequence[Books]) -> tuple[dict[int, OnChain], list[OnChain]]:
+    """Each account's slot, the one in the books if there is one, else the first; and all others that name such an account."""
+    booked = [books.accounts for books in sides]
+
+    def ordered(slot: OnChain) -> bool:
+        return any(slot.account in one and _placed(one[slot.account], slot) for one in booked)
+
+    at: dict[int, OnChain] = {}
+    for slot in slots:
+        if slot.account not in at or (ordered(slot) and not ordered(at[slot.account])):
+            at[slot.account] = slot
+    return at, [slot for slot in slots if at[slot.account] is not slot]
+
+
+def _placed(booked: Booked, slot: OnChain) -> bool:
+    return (booked.page, booked.slot) == (slot.page, slot.slot) and booked.owner in ("", slot.owner)
 
 
 def _look(
@@ -196,7 +218,7 @@ def _said(books: Books | None, account: int, slot: OnChain | None, flight: Fligh
         return _Said(None, coming - claimed, True, (coming, 0, 0, -claimed, 0))
     if slot is None:
         return _Said(booked, booked.settled, not booked.settled, (0, 0, 0, 0, 0))
-    placed = (booked.page, booked.slot) == (slot.page, slot.slot) and booked.owner in ("", slot.owner)
+    placed = _placed(booked, slot)
     if booked.settled is None:
         return _Said(booked, None, placed, (0, 0, 0, 0, 0))
     unlanded = 0 if flight.landed(booked.page) else booked.delta

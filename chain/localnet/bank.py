@@ -1,6 +1,7 @@
 """The state of the chain: slots, blockhashes, commitment levels, and the landing of transactions.
 
-There are no forks: a transaction is processed in the slot it arrives in, confirmed one slot later, and final after `finality` slots.
+A transaction is processed in the slot it arrives in, confirmed one slot later, and final after `finality` slots. There are no forks
+but those that somebody asks for (`roll_back`).
 Reads at a commitment see the state as of that slot, as on a cluster. Durable nonces are not supported: only recent blockhashes count.
 """
 
@@ -86,6 +87,24 @@ class Bank:
                 versions.popleft()
             if not versions:
                 del self._versions[key]
+
+    def roll_back(self, slot: int) -> None:
+        """Let nothing have happened after `slot`, which must not be final: another fork has won. The slots go on counting.
+
+        What is undone may land again, as on a cluster, for as long as its blockhash is valid.
+        """
+        if not self.slot - self.finality <= slot < self.slot:
+            raise ValueError("only slots that are not final can be rolled back")
+        undone = {key: self.account(key, slot) for key in self._versions if self._changed_after(key, slot)}
+        self.history.undo(slot, undone.items())
+        self._number = self.history.last_number()
+        for key, account in undone.items():
+            self._versions[key] = deque(one for one in self._versions[key] if one[0] <= slot)
+            self.machine.put(key, account)
+            self._index(key, account)
+
+    def _changed_after(self, key: Pubkey, slot: int) -> bool:
+        return any(written > slot for written, _ in self._versions[key])
 
     def _enter(self, slot: int) -> None:
         self._blockhashes[self._hash_of(slot)] = slot

@@ -122,6 +122,21 @@ class History:
             self._db.execute("ROLLBACK")
             raise
 
+    def undo(self, slot: int, accounts: Iterable[tuple[Pubkey, Account | None]]) -> None:
+        """Forget every transaction after `slot`, with `accounts` as they were then: all of it, or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute(
+                "DELETE FROM mentions WHERE number IN (SELECT number FROM transactions WHERE slot > ?)",
+                (slot,),
+            )
+            self._db.execute("DELETE FROM transactions WHERE slot > ?", (slot,))
+            self.save(accounts)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
     def last_number(self) -> int:
         number: int = self._db.execute("SELECT coalesce(max(number), 0) FROM transactions").fetchone()[0]
         return number

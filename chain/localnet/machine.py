@@ -62,6 +62,10 @@ class Machine:
         for key, account in sorted(accounts, key=lambda pair: pair[1].executable):
             self._vm.set_account(key, account)
 
+    def put(self, key: Pubkey, account: Account | None) -> None:
+        """Have the account as it is given, None: not at all."""
+        self._vm.set_account(key, account if account is not None else Account(0, b"", Pubkey.default()))
+
     def rent_exempt(self, size: int) -> int:
         return self._vm.minimum_balance_for_rent_exemption(size)
 

@@ -73,7 +73,18 @@ def get_recent_prioritization_fees(bank: Bank, params: Params) -> Any:
     return [{"slot": slot, "prioritizationFee": 0} for slot in range(max(0, bank.slot - 149), bank.slot + 1)]
 
 
+def roll_back(bank: Bank, params: Params) -> Any:
+    """Only here: the fork that begins after a slot has lost. The slot to go back to must not be final."""
+    slot = params.unsigned(0, "slot")
+    try:
+        bank.roll_back(slot)
+    except ValueError as error:
+        raise invalid_params(str(error)) from error
+    return bank.slot
+
+
 CLUSTER_METHODS: Final = {
+    "perpdexRollBack": roll_back,
     "getHealth": get_health,
     "getVersion": get_version,
     "getGenesisHash": get_genesis_hash,

@@ -117,3 +117,14 @@ def test_an_account_whose_withdrawal_came_and_went_meanwhile_is_looked_at_again(
     side = books(booked(16, 10), last=4)
     found = compare([slot(3, last=5)], flight(), side, side)
     assert (found.moving, found.differences, found.accounts) == ([16], [], 0)
+
+
+def test_a_second_slot_of_an_account_is_a_stray_wherever_it_is():
+    ours, second = slot(500), slot(3, owner="thief", place=(1, 0))
+    side = books(booked(16, 500))
+    for slots in ([ours, second], [second, ours]):
+        found = compare(slots, flight(), side, side)
+        assert (found.differences, found.strays) == ([], [second])
+    gone = compare([second], flight(), side, side)
+    assert [one.why for one in gone.differences] == ["slot_differs"]
+    assert gone.strays == []

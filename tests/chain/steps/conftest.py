@@ -19,11 +19,15 @@ MINIMUM = 1_000_000
 
 
 class DoorServer:
-    """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took."""
+    """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took.
+
+    `accounts` are the books: account, owner, page, slot, balance, settled, delta, unapplied.
+    """
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
         self.url = ""
+        self.accounts: list[list[Any]] = []
         self.refusal: tuple[int, dict[str, Any]] | None = None
 
     async def __call__(
@@ -36,10 +40,20 @@ class DoorServer:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
+        if scope["method"] == "GET":
+            await self._tell(scope["path"], send)
+            return
         self.commands.append(json.loads(body))
         headers = [(b"content-type", b"application/json")]
         status, answer = self.refusal or (200, {"seq": 1, "repeated": False, "events": []})
         await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+    async def _tell(self, path: str, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        numbers = dict.fromkeys(("seq", "batch", "status", "last_withdrawal", "claimed"), 0)
+        books = {**numbers, "reserved": [], "exits": [], "accounts": self.accounts}
+        answer = [] if path.endswith("/unbound") else books
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
 

@@ -44,8 +44,10 @@ async def watch(hasty: Any, door_server: Any) -> AsyncIterator[Watch]:
 
 
 @pytest.fixture
-async def owner(hasty: Any) -> Any:
-    return await hasty.agent(16, 1_000)
+async def owner(hasty: Any, door_server: Any) -> Any:
+    owner = await hasty.agent(16, 1_000)
+    door_server.accounts = [[16, str(owner.pubkey), 0, 2, 0, 0, 0, 0]]
+    return owner
 
 
 async def pay(world: Any, owner: Any, *amounts: int) -> None:

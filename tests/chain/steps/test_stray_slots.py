@@ -1,0 +1,99 @@
+"""Who stole the operator's key opened an account's number again, in another page: with the key gone, that hurts nobody any more."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.deposits import DepositActivities, DepositCursor
+from activities.engine_door import EngineDoor, EngineState, Unbound
+from activities.landing import Lander
+from activities.reconciliation import compare
+from activities.sides import ChainTotals
+from activities.slots import SlotActivities
+from chain.rpc import FINALIZED
+from chain.send import Refused
+
+STRAY = (1, 0)
+
+
+@pytest.fixture
+async def thief(hasty: Any) -> Any:
+    """Has slot 0 of page 1 under the number of account 16, with 7 micro-USDC that he paid in, of which he took 3 out again."""
+    thief = hasty.node.funded(10)
+    await hasty.land(hasty.escrow.build_create_page(hasty.operator, 1))
+    await hasty.land(hasty.escrow.build_open_account(hasty.operator, 1, thief.pubkey, 16), FINALIZED)
+    await hasty.land(hasty.escrow.build_deposit(thief, *STRAY, 7), FINALIZED)
+    await hasty.land(hasty.escrow.owner.build_request_withdrawal(thief, *STRAY, 3))
+    while isinstance(
+        await hasty.fate(hasty.escrow.owner.build_claim_withdrawal(thief, *STRAY), FINALIZED), Refused
+    ):
+        await asyncio.sleep(0.1)
+    return thief
+
+
+@pytest.fixture
+async def agent(hasty: Any, door_server: Any) -> Any:
+    """Account 16 in slot 2 of page 0, with 5,000 micro-USDC there."""
+    agent = await hasty.agent(16, 5_000)
+    await hasty.land(hasty.escrow.build_deposit(agent, 0, 2, 5_000), FINALIZED)
+    door_server.accounts = [[16, str(agent.pubkey), 0, 2, 0, 0, 0, 0]]
+    return agent
+
+
+async def test_an_account_has_the_slot_of_its_owner(hasty: Any, agent: Any, thief: Any) -> None:
+    for owner in ("", str(agent.pubkey)):
+        place = await hasty.escrow.view.slot_of(16, FINALIZED, owner)
+        assert (place.page, place.slot.index, place.slot.owner) == (0, 2, agent.pubkey)
+    assert await hasty.escrow.view.slot_of(16, FINALIZED, str(hasty.operator.pubkey)) is None
+
+
+async def test_money_of_a_slot_that_nobody_ordered_is_not_booked(
+    hasty: Any, agent: Any, thief: Any, door_server: Any
+) -> None:
+    door = EngineDoor(door_server.url, "token")
+    watch = DepositActivities(door, hasty.escrow).watch_deposits
+    cursor = await ActivityEnvironment().run(watch, DepositCursor(), 0.0)
+    await door.close()
+    told = [(one["type"], one.get("amount")) for one in door_server.commands]
+    assert told == [("BindSlot", None), ("CreditDeposit", 5_000)]
+    assert (cursor.found, cursor.refused) == (2, 2)
+    assert cursor.last_refused.endswith("slot_not_ordered")
+
+
+async def test_no_account_is_bound_to_a_slot_of_somebody_else(
+    hasty: Any, thief: Any, ledger: Any, door_server: Any
+) -> None:
+    door = EngineDoor(door_server.url, "token")
+    newcomer = hasty.node.funded()
+    slots = SlotActivities(door, hasty.escrow, Lander(ledger, hasty.escrow), hasty.operator)
+    while not await slots._place([Unbound(16, str(newcomer.pubkey))]):
+        await asyncio.sleep(0.05)
+    await door.close()
+    [bound] = door_server.commands
+    page = await hasty.escrow.view.page(bound["page"])
+    assert page.slots[bound["slot"]].owner == newcomer.pubkey
+
+
+def test_totals_agree_when_only_strays_are_not_booked() -> None:
+    engine = EngineState(
+        seq=1,
+        balances_total=100,
+        deposits=100,
+        withdrawals=0,
+        reserved=0,
+        conserved=True,
+        positions_zero_sum=True,
+        vault_expected=100,
+        claimed=0,
+        exits=0,
+        settlement_held="",
+    )
+    chain = ChainTotals(
+        vault=104, pages_total=104, clearing=0, deposits=107, withdrawals=3, claimed=3, strays=1, stray=4
+    )
+    assert compare(1, chain, engine).why == ""
+    assert compare(1, chain._replace(strays=0, stray=0), engine).why == "claims_pending"
+    pending = chain._replace(deposits=112, vault=109, pages_total=109)
+    assert compare(1, pending, engine).why in ("deposits_pending", "claims_pending")
