@@ -12,7 +12,6 @@ from solders.keypair import Keypair
 
 from chain.events import PageSettled, parse_events
 from chain.limits import DEFAULT_LIMITS, Limits
-from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from perpdex_sdk import Agent, Refused
 from perpdex_sdk import messages as m
@@ -114,7 +113,7 @@ async def pages_settled(network: Any) -> list[PageSettled]:
     while page := (await network.rpc.get_signatures_for_address(at, before)).value:
         for one in page:
             receipt = await network.escrow.view.receipt(str(one.signature))
-            found += parse_events(receipt.logs, PROGRAM_ID)
+            found += parse_events(receipt.logs, network.escrow.addresses)
         before = page[-1].signature
     return [event for event in found if isinstance(event, PageSettled)]
 
