@@ -33,6 +33,8 @@ NAP_S: Final = 60.0
 """Longest wait between two looks: the chain's clock is not this machine's."""
 NOT_READY: Final = f"{6045:#x}"
 """The program's `WithdrawalNotReady`, as a cluster tells it."""
+OWING: Final = f"{6056:#x}"
+"""Its `LossOutstanding`."""
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -108,7 +110,8 @@ async def leave(
 ) -> Left:
     """Ask, wait until the delay is over, and claim; `told` hears how far it is. Raises what `ask` and `claim` raise.
 
-    What losses settlement still brings before then are paid out of the slot.
+    What losses settlement still brings before then are paid out of the slot. One that the owner's loss limit holds up
+    delays the claim, for the escrow's hold at most.
     """
     asked = await ask(kit, keypair, rpc_url, micro_usdc)
     told(
@@ -121,7 +124,13 @@ async def leave(
         try:
             return await claim(kit, keypair, rpc_url)
         except ExitFailed as failed:
-            if NOT_READY not in str(failed):
+            if OWING in str(failed):
+                told(
+                    "settlement has still to take a loss that the loss limit holds up: raise the limit to pay it and leave, or wait, "
+                    "two days at most unless the escrow was set up otherwise"
+                )
+                await asyncio.sleep(NAP_S)
+            elif NOT_READY not in str(failed):
                 raise
         except Unreachable as error:
             told(f"the node does not answer: {error}")

@@ -241,6 +241,13 @@ class Escrow:
         (used,) = struct.unpack_from("<I", account.data, 84)
         return [Slot(*SLOT.unpack_from(account.data, 104 + 96 * number)) for number in range(used)]
 
+    def short(self, index: int = 0) -> list[int]:
+        """The slots whose loss limit kept the last debit from being taken in full."""
+        account = self.svm.get_account(self.page(index))
+        assert account is not None
+        bits = account.data[88:102]
+        return [slot for slot in range(105) if bits[slot // 8] >> slot % 8 & 1]
+
     def set_slot(self, number: int, slot: Slot, index: int = 0) -> None:
         """Forge a slot."""
         account = self.svm.get_account(self.page(index))

@@ -86,8 +86,11 @@ class Flow:
 
 @dataclass
 class Page:
+    """`short`: numbers of the slots whose loss limit left something of their last debit undone, and of their balance there."""
+
     last_batch: int = 0
     slots: list[Slot] = field(default_factory=list)
+    short: set[int] = field(default_factory=set)
 
     def tuples(self) -> list[tuple[object, ...]]:
         return [tuple(vars(slot).values()) for slot in self.slots]
@@ -151,6 +154,7 @@ class Model:
         must(self.free(slots[slot]), "SlotTaken")
         must(account not in (slot.account for slot in slots), "AccountExists")
         slots[slot] = Slot(owner, account=account, last_withdrawal=slots[slot].last_withdrawal)
+        self.pages[page].short.discard(slot)
 
     def close_account(self, owner: Key | None, page: int, slot: int) -> None:
         found = self.owned(page, slot, owner)
@@ -207,10 +211,16 @@ class Model:
         found = self.owned(page, slot, owner)
         must(found.exit_at > 0, "NoWithdrawalPending")
         must(now >= found.exit_at, "WithdrawalNotReady")
+        must(slot not in self.pages[page].short or now >= self.leaves_at(found), "LossOutstanding")
         paid = min(found.pending, found.balance)
         found.balance -= paid
         self.exits += paid
         found.pending = found.exit_at = 0
+
+    def leaves_at(self, slot: Slot) -> int:
+        """When an exit completes, whatever settlement has not taken."""
+        limits = self.settings.limits
+        return slot.exit_at + (limits.timelock - limits.exit_delay) // 2
 
     def set_loss_limit(self, owner: Key | None, page: int, slot: int, limit: int, now: int) -> None:
         found = self.owned(page, slot, owner)
@@ -271,7 +281,9 @@ class Model:
         self.shortfall, self.withheld = shortfall, self.withheld + missing
         self.settled += 1
         there.last_batch = id
-        for number, slot in zip(numbers, slots, strict=True):
+        for number, delta, slot in zip(numbers, (delta for _, delta in deltas), slots, strict=True):
+            left = there.slots[number].balance - slot.balance + delta
+            (there.short.add if left < 0 < slot.balance else there.short.discard)(number)
             there.slots[number] = slot
 
     def debit(self, slot: Slot, wanted: int, window: int, now: int) -> int:

@@ -69,7 +69,7 @@ class Fuzzer(World):
         )
 
     def everybody_leaves(self) -> None:
-        """All owners ask for everything, wait, and are paid, without anybody else; the clearing is what is left."""
+        """All owners ask for everything, wait out the longest, and are paid, without anybody else; the clearing is what is left."""
         self.calm = True
         places = [
             (page, slot) for page, each in enumerate(self.model.pages) for slot in range(len(each.slots))
@@ -78,7 +78,7 @@ class Fuzzer(World):
             if self.model.pages[page].slots[slot].exit_at:
                 assert self.cancel(page, slot)
             assert self.request(page, slot, 2**64 - 1)
-        self.now += self.model.settings.limits.exit_delay
+        self.now = max(self.model.leaves_at(slot) for page in self.model.pages for slot in page.slots)
         self.chain.clock(self.now)
         for page, slot in places:
             assert self.claim(page, slot)
@@ -151,7 +151,7 @@ class Fuzzer(World):
 
     def request(self, page: int | None = None, slot: int = 0, amount: int | None = None) -> bool:
         if page is None:
-            page, slot = self.place()
+            page, slot = self.place_to_leave()
         amount = self.rng.choice([0, 1, 5 * USDC, 2**64 - 1]) if amount is None else amount
         by, data = {"owner": self.owner_of(page, slot)}, struct.pack("<HQ", slot, amount)
         does = self.model.request_withdrawal
@@ -167,7 +167,7 @@ class Fuzzer(World):
 
     def claim(self, page: int | None = None, slot: int = 0) -> bool:
         if page is None:
-            page, slot = self.place()
+            page, slot = self.place_to_leave()
         by, does = {"owner": self.owner_of(page, slot)}, self.model.claim_withdrawal
         return self.attempt(
             "claim_withdrawal", struct.pack("<H", slot), by, does, page, slot, page=page, at=True

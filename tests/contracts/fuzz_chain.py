@@ -117,6 +117,16 @@ class Chain:
         used = int.from_bytes(data[84:88], "little")
         return list(SLOT.iter_unpack(data[104 : 104 + 96 * used]))
 
+    def short(self, index: int) -> set[int]:
+        """Slots that the page marks as short, and nothing in the bytes after them."""
+        data = self.data(self.page(index))
+        assert data[102:104] == bytes(2)
+        return _bits(data[88:102])
+
+
+def _bits(data: bytes) -> set[int]:
+    return {8 * at + bit for at, byte in enumerate(data) for bit in range(8) if byte >> bit & 1}
+
 
 def wallet(owner: Pubkey) -> Pubkey:
     return key(f"wallet of {owner}")

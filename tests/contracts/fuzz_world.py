@@ -51,6 +51,11 @@ class World:
         page = self.rng.randrange(min(3, len(self.model.pages)))
         return page, self.rng.randrange(min(8, len(self.model.pages[page].slots) + 1))
 
+    def place_to_leave(self) -> tuple[int, int]:
+        """A slot of whoever wants to leave: often of one that owes a loss, which few do."""
+        owing = [(at, slot) for at, each in enumerate(self.model.pages) for slot in sorted(each.short)]
+        return self.rng.choice(owing) if owing and self.rng.random() < 0.5 else self.place()
+
     def owner_of(self, page: int, slot: int) -> Pubkey:
         slots = self.model.pages[page].slots
         right = Pubkey(slots[slot].owner) if slot < len(slots) else self.owners[0]
@@ -122,6 +127,7 @@ class World:
         assert fields[52] == (model.ready if model.proposal else 0)
         if page < len(model.pages):
             assert chain.slots(page) == model.pages[page].tuples()
+            assert chain.short(page) == model.pages[page].short
         assert chain.tokens() - self.donated == model.held == model.deposits - model.withdrawals - model.exits
 
     def _nobody_else_took_money(
@@ -139,7 +145,7 @@ class World:
         return slot.loss_used <= slot.loss_limit * USDC
 
     def every_exit_completes(self) -> None:
-        """Whoever asked and waited is paid at once, whatever state everything is in."""
+        """Whoever asked and waited is paid at once, whatever state everything is in; who owes a loss, after the hold."""
         for index, page in enumerate(self.model.pages):
             for number, slot in enumerate(page.slots):
                 if 0 < slot.exit_at <= self.now:
@@ -148,4 +154,5 @@ class World:
                     claim = self.chain.instruction(
                         "claim_withdrawal", struct.pack("<H", number), accounts, None
                     )
-                    assert self.chain.run(claim, simulate=True) is None
+                    waits = number in page.short and self.now < self.model.leaves_at(slot)
+                    assert self.chain.run(claim, simulate=True) == ("LossOutstanding" if waits else None)

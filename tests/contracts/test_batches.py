@@ -171,7 +171,7 @@ def whole_page(escrow) -> float:
 
 def test_a_whole_page_of_the_largest_deltas_fits_one_transaction(escrow):
     full_page(escrow, DELTA_MAX)
-    assert whole_page(escrow) <= 200
+    assert whole_page(escrow) <= 205
     assert escrow.balances() == [2 * DELTA_MAX if slot % 2 else 0 for slot in range(SLOTS)]
 
 
@@ -179,7 +179,7 @@ def test_a_whole_page_of_the_largest_deltas_fits_one_transaction(escrow):
 def test_a_whole_page_of_loss_limits_fits_too(escrow, limit):
     """Lower limits take effect with this batch, for half of the page; with a limit of nothing every slot of it is short."""
     full_page(escrow, DELTA_MAX, next_limit=limit, next_limit_at=1, loss_used=5)
-    assert whole_page(escrow) <= 450
+    assert whole_page(escrow) <= 490
     shorts = [slot.unapplied for slot in escrow.slots()]
     short = min(DELTA_MAX, limit * 1_000_000) - DELTA_MAX
     assert shorts[2::2] == [short] * 52

@@ -24,3 +24,4 @@ def test_the_program_does_what_the_model_does_and_nobody_loses_money(monkeypatch
     done = importlib.import_module("fuzz").fuzz(STEPS, seed)
     assert all(done.landed[name] for name in RARE), done.landed
     assert done.refused["forged"] > 100
+    assert done.refused["LossOutstanding"]

@@ -180,3 +180,37 @@ async def test_the_command_leaves_and_says_why_it_does_not(owner: Owner, tmp_pat
     assert (code, err) == (leave.LEFT, "")
     assert "0.005 USDC paid" in out
     assert (await owner.slot()).balance == 0
+
+
+async def test_who_owes_a_loss_is_told_so_and_leaves_once_it_is_paid(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leave, "NAP_S", 0.2)
+    client, operator, told = owner.client, owner.operator, list[str]()
+    rpc = Rpc(owner.url)
+
+    async def limit(usdc: int | None) -> None:
+        await send(
+            rpc, owner.key, set_loss_limit(owner.kit.escrow, owner.kit.place, owner.key.pubkey(), usdc)
+        )
+
+    async def batch(id: int) -> None:
+        await owner.land(client.build_open_batch(operator, id, bytes(32), 1))
+        await owner.land(client.build_settle_page(operator, id, 0, [(0, 900), (2, -900)]))
+        await owner.land(client.build_seal_batch(operator, id))
+
+    await limit(0)
+    limit_at = (await owner.slot()).next_limit_at
+    while await client.view.clock() < limit_at:
+        await asyncio.sleep(0.05)
+    # Page 0 gives nothing away that it has not taken, so a short batch seals as well.
+    await batch(1)
+    leaving = asyncio.create_task(leave.leave(owner.kit, owner.key, owner.url, told=told.append))
+    while len(told) < 2:
+        await asyncio.sleep(0.05)
+    assert "raise the limit" in told[1]
+    assert not leaving.done()
+    await limit(None)
+    await batch(2)
+    assert (await leaving).paid == 4_100
+    await rpc.close()

@@ -216,6 +216,7 @@ fn take_slot(page: &mut Page, index: usize, owner: &Key, account: u64) -> Outcom
     if page.slots.iter().take(page.used as usize).any(|slot| slot.account == account) {
         return Err(Error::AccountExists);
     }
+    page.set_short(index as u8, false);
     let slot = page.slots.get_mut(index).ok_or(Error::SlotUnused)?;
     // A later withdrawal has a higher number whoever's the slot is, so the last one is kept.
     let last_withdrawal = slot.last_withdrawal;

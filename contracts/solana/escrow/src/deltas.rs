@@ -28,6 +28,8 @@ impl Settling {
     #[inline(always)]
     pub fn apply(&mut self, page: &mut Page, deltas: &[u8]) -> Outcome {
         let mut next_slot = 0;
+        // Hardly any page has a mark, and looking for each slot's would cost a tenth of all.
+        let mut marked = page.short.iter().any(|&byte| byte != 0);
         let mut bytes = deltas.iter();
         if deltas.is_empty() {
             return Err(Error::BadDeltas);
@@ -46,6 +48,9 @@ impl Settling {
                 slot.balance += magnitude;
                 self.credits += magnitude;
                 self.limited_credits |= slot.loss_limit != UNLIMITED;
+                if marked {
+                    page.set_short(index, false);
+                }
                 continue;
             }
             let may = slot.balance.min(slot.may_lose(self.window));
@@ -59,6 +64,12 @@ impl Settling {
                 let missing = magnitude - taken;
                 self.shortfall += missing;
                 self.note(slot, index, (missing as i64).wrapping_neg());
+            }
+            // Each delta has all that is due, so the last one says whether anything still is.
+            let short = taken < magnitude && slot.balance != 0;
+            if marked || short {
+                page.set_short(index, short);
+                marked = true;
             }
         }
         Ok(())

@@ -61,4 +61,5 @@ pub enum Error {
     NothingToCarry,
     DurableNonce,
     SlotTaken,
+    LossOutstanding,
 }

@@ -50,19 +50,26 @@ pub fn cancel_withdrawal_request(context: &Context, data: &mut Reader) -> Outcom
 
 /// Accounts: escrow (w), page (w), owner (s), owner's token account (w), vault (w), token program. Pays what was asked for, or the
 /// balance when that is less; nothing, when nothing is left.
+///
+/// An owner whose loss limit keeps settlement from taking a loss does not leave before the others who are owed it: it pays, by raising
+/// the limit, or waits, but never longer than `Limits::hold`. Raising alone changes nothing until a page has taken the loss.
 pub fn claim_withdrawal(context: &Context, data: &mut Reader) -> Outcome {
     let index = data.u16()?;
     data.finish()?;
     let escrow = context.account(0)?;
     let state: &mut Escrow = escrow.load(context)?;
     let page = load_page(context, 1, escrow)?;
-    let number = page.index;
+    let (number, short) = (page.index, page.is_short(index));
     let slot = owned_slot(page, index, context.account(2)?)?;
     if slot.exit_at == 0 {
         return Err(Error::NoWithdrawalPending);
     }
-    if now()? < slot.exit_at {
+    let now = now()?;
+    if now < slot.exit_at {
         return Err(Error::WithdrawalNotReady);
+    }
+    if short && now < slot.exit_at.saturating_add(state.settings.limits.hold()) {
+        return Err(Error::LossOutstanding);
     }
     let (asked, amount) = (slot.pending, slot.pending.min(slot.balance));
     (slot.pending, slot.exit_at) = (0, 0);

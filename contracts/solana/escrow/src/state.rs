@@ -6,6 +6,8 @@ use crate::runtime::Key;
 /// Slots in a page. The largest allowed deltas of all of them fit one transaction of 1,232 bytes, and the page fits 10,240 bytes,
 /// the most that a program can create.
 pub const SLOTS: usize = 105;
+/// Bytes of a bit for each slot.
+pub const SHORT_BYTES: usize = SLOTS.div_ceil(8);
 /// Bytes of a delta at most: seven 7-bit groups, so magnitudes stay below 2^48.
 pub const DELTA_BYTES: u32 = 7;
 /// Micro-USDC that the escrow takes in all its life, so that every sum of them fits 63 bits wherever it is kept.
@@ -162,12 +164,35 @@ pub struct Page {
     pub last_batch: u64,
     pub index: u32,
     pub used: u32,
-    pub reserved: [u8; 16],
+    /// A bit for each slot, the lowest first: its loss limit kept the last debit from being taken in full, and something was left.
+    pub short: [u8; SHORT_BYTES],
+    pub reserved: [u8; 2],
     pub slots: [Slot; SLOTS],
 }
 
 impl Layout for Page {
     const DISCRIMINATOR: [u8; 8] = d::PAGE;
+}
+
+impl Page {
+    #[inline(always)]
+    pub fn set_short(&mut self, slot: u8, short: bool) {
+        if let Some(byte) = self.short.get_mut(slot as usize / 8) {
+            *byte = *byte & !(1 << (slot % 8)) | (short as u8) << (slot % 8);
+        }
+    }
+
+    pub fn is_short(&self, slot: u16) -> bool {
+        self.short.get(slot as usize / 8).is_some_and(|byte| byte >> (slot % 8) & 1 != 0)
+    }
+}
+
+impl Limits {
+    /// How long after its time an exit waits for a loss that the owner's limit keeps settlement from taking. The timelock is longer than
+    /// both together, so whoever asks when a proposal is made has left before it takes effect, owing or not.
+    pub fn hold(&self) -> u32 {
+        (self.timelock - self.exit_delay) / 2
+    }
 }
 
 const _: () = assert!(core::mem::size_of::<Limits>() == 40);
