@@ -30,7 +30,7 @@ lint: setup
 	$(VENV)/bin/lint-imports
 
 test: lint
-	$(VENV)/bin/pytest -n 4 --dist loadfile
+	$(VENV)/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 contracts:
 	contracts/solana/build.sh

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from temporalio.api.common.v1 import Payload, Payloads
 
 from chain.keys import KeyFileRefused
+from endings import told
 from settings import Settings
 from wiring import secret
 from workflows.encryption import EncryptingCodec, PayloadUnreadable, read_payload_keys
@@ -73,6 +74,12 @@ def ui_origins(settings: Settings) -> list[str]:
     if settings.temporal_ui_origin:
         return [settings.temporal_ui_origin.rstrip("/")]
     return [f"http://{host}:{settings.temporal_ui_port}" for host in (HOST, "localhost")]
+
+
+def codec() -> None:
+    """Decrypt payloads for Temporal's UI and command line, on this machine only."""
+    with told():
+        serve_codec(Settings())
 
 
 def serve_codec(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from chain.send import Landed, send_until
 from chain.signers.interface import SigningFailed
 from chain.transactions import SignedTransaction
 from cli.custody import escrow
+from cli.reconciling import settlement
 from core.batches import BatchStatus
 from endings import NotReachable
 from ledger.database import open_pool
@@ -106,6 +107,7 @@ def execute_proposal(payer: Key) -> None:
     _run(execute)
 
 
+@settlement.command()
 def abort() -> None:
     """Give up the batch that is open on chain.
 
@@ -128,6 +130,7 @@ def abort() -> None:
     _run(give_up)
 
 
+@settlement.command()
 def carry() -> None:
     """Seal the open batch although it took more than it gave: what is left over waits for the next. Only while settlement is held."""
 

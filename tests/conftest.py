@@ -23,6 +23,9 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 _databases = count(1)
+HERE = Path(__file__).parent
+NETWORKS = (HERE / "e2e", HERE / "workflows" / "real")
+"""Folders whose tests wait for whole networks of processes."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="write the table in this file anew: cells whose tests all passed, or with --collect-only all that have tests",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Networks first: with several workers their waiting is filled by what only computes, and none is left for the end."""
+    items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in NETWORKS))
 
 
 FAULTS = ("killed before", "killed after", "reply lost", "duplicate", "delayed", "chain pauses", "RPC lies")

@@ -10,6 +10,7 @@ PAGE = ROOT / "docs" / "reference" / "crash-matrix.md"
 
 
 def test_the_table_is_what_the_tests_show(tmp_path):
+    marked = [str(path) for path in (ROOT / "tests").rglob("test_*.py") if "mark.cell(" in path.read_text()]
     written = tmp_path / PAGE.name
     written.write_text(PAGE.read_text())
     done = subprocess.run(
@@ -22,7 +23,7 @@ def test_the_table_is_what_the_tests_show(tmp_path):
             "cell",
             "--crash-matrix",
             str(written),
-            "tests",
+            *marked,
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'sdk'}"},

@@ -1,41 +1,33 @@
 """The operator's key replaced by the commands that people run, and a batch that nobody knows given up."""
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from solders.keypair import Keypair
+from typer.testing import CliRunner
 
 from chain.rpc import FINALIZED
-
-REPOSITORY = Path(__file__).parents[2]
+from cli.main import app
 
 
 @pytest.fixture
 def perpdex(hasty: Any, tmp_path: Path) -> Any:
     """The command as a person runs it: exit code, and what it said."""
 
-    async def run(*arguments: str) -> tuple[int | None, str]:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=REPOSITORY,
-            env={
-                **os.environ,
-                "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'sdk'}",
-                "SOLANA_RPC_URL": hasty.node.url,
-                "ESCROW_ADMIN": str(hasty.operator.pubkey),
-                "PERPDEX_DATA": str(tmp_path / "data"),
-                "API_URL": "http://127.0.0.1:1",
-            },
-        )
-        out, _ = await child.communicate()
-        return child.returncode, out.decode()
+    async def run(*arguments: str) -> tuple[int, str]:
+        settings = {
+            "SOLANA_RPC_URL": hasty.node.url,
+            "ESCROW_ADMIN": str(hasty.operator.pubkey),
+            "PERPDEX_DATA": str(tmp_path / "data"),
+            "API_URL": "http://127.0.0.1:1",
+        }
+        done = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=settings)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output
 
     return run
 

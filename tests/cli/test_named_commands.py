@@ -26,8 +26,8 @@ TEXTS = sorted(
 def wrong(words: list[str]) -> str | None:
     """What a command line names that there is not."""
     found: Any = COMMANDS
-    while hasattr(found, "commands") and words and re.fullmatch(r"[a-z-]+", words[0]):
-        inner = found.commands.get(words.pop(0))
+    while hasattr(found, "list_commands") and words and re.fullmatch(r"[a-z-]+", words[0]):
+        inner = found.get_command(None, words.pop(0))
         if inner is None:
             return f"no such command under {found.name}"
         found = inner

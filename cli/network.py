@@ -1,0 +1,120 @@
+"""`perpdex up` and `perpdex demo`: the whole network on one machine."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
+from cli.figures import NotReadable, Reader
+from cli.population import look, start_population
+from cli.processes import StackFailed
+from cli.report import writable
+from cli.screen import Screen
+from cli.stack import Stack, Stopped
+from cli.tally import Tally
+from core.market import DEFAULT_MARKETS
+from endings import NotReachable, told
+from oracles.recording import RecordingFailed, load
+from settings import Settings
+
+Prices = Annotated[
+    Path | None, typer.Option(help="recorded prices, a file or a directory, for when live ones cannot be had")
+]
+
+
+def up(
+    makers: Annotated[int, typer.Option(min=0, help="demonstration makers")] = 3,
+    traders: Annotated[int, typer.Option(min=0, help="demonstration traders")] = 6,
+    prices: Prices = None,
+) -> None:
+    """Start everything with a few demonstration agents, until Ctrl-C."""
+    settings = _with_prices(_settings(), prices)
+    settings = settings.model_copy(update={"api_url": settings.nearby_url})
+    with (
+        _running(settings) as (stack, stopped),
+        Screen(_links(settings)) as screen,
+        Reader(settings.api_url) as reader,
+    ):
+        tally = Tally()
+        start_population(stack, tally, {"makers": makers, "traders": traders}, stopped)
+        while not stopped.wait(LOOK_EVERY_S):
+            look(stack, tally, reader, screen)
+
+
+def demo(
+    seconds: Annotated[float, typer.Option(min=1, help="how long the agents trade")] = 60,
+    makers: Annotated[int, typer.Option(min=1, help="makers")] = 10,
+    traders: Annotated[int, typer.Option(min=1, help="traders")] = 30,
+    report: Annotated[
+        Path | None, typer.Option(help="file for the report, in JSON", callback=writable)
+    ] = None,
+    prices: Prices = None,
+) -> None:
+    """Start everything, have agents trade for a while, settle, and check every invariant: exit code 0 when all held."""
+    settings = on_free_ports(_with_prices(_settings(), prices))
+    with (
+        _running(settings) as (stack, stopped),
+        Screen(_links(settings)) as screen,
+        Reader(settings.api_url) as reader,
+    ):
+        result = Demo(stack, screen, reader, stopped).run(seconds, makers, traders)
+    print(result.summary())
+    for sentence in result.broken():
+        print(f"BROKEN: {sentence}", file=sys.stderr)
+    if report is not None:
+        with told():
+            result.write(report)
+    if result.broken():
+        raise typer.Exit(1)
+
+
+def _settings() -> Settings:
+    with told():
+        return Settings()
+
+
+def _with_prices(settings: Settings, path: Path | None) -> Settings:
+    """Settings with a recording, read once here so that what is wrong with it is said before anything starts."""
+    path = path or settings.price_recording
+    if path is None:
+        return settings
+    try:
+        load(path, [market.symbol for market in DEFAULT_MARKETS])
+    except RecordingFailed as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+    return settings.model_copy(update={"price_recording": path.resolve()})
+
+
+def _links(settings: Settings) -> list[tuple[str, str]]:
+    return [
+        ("API docs", f"{settings.api_url}/docs"),
+        ("health", f"{settings.api_url}/health"),
+        ("Temporal UI", f"http://127.0.0.1:{settings.temporal_ui_port}"),
+    ]
+
+
+@contextmanager
+def _running(settings: Settings) -> Iterator[tuple[Stack, threading.Event]]:
+    """A started stack, stopped at the end whatever happens. What cannot go on is one sentence and an exit code."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stack = Stack(settings, lambda line: print(f"  {line}", flush=True), stopped)
+    try:
+        stack.start()
+        yield stack, stopped
+    except (StackFailed, NotReadable, NotReachable) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    except Stopped:
+        print("stopped", file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        stack.stop()
