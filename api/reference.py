@@ -10,7 +10,7 @@ from api.allowance import CALL_COST, LIMITS, PROOF_COST, WITHDRAWAL_COST
 from api.closing import WHY, CloseCode
 from api.errors import CATALOGUE
 from api.streams import KEPT_IN_ALL, KEPT_PER_ACCOUNT
-from matcher.limits import FILLED_KEPT, UNFILLED_KEPT
+from matcher.limits import FILLED_KEPT, UNFILLED_KEPT, UNFILLED_KEPT_IN_ALL, UNFILLED_KEPT_LEAST
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
 MADE: Final = "<!-- Made by `python -m api.reference`; change the code and run it. -->"
@@ -93,7 +93,9 @@ def _kept() -> list[str]:
         f"The newest {KEPT_PER_ACCOUNT:,} events of each private stream, {KEPT_IN_ALL:,} over all, are in memory: whoever was quiet "
         "longest gives up its oldest first. The ledger has all, for ever, so whoever resumes gets every event; while it cannot be "
         "read, a resume that needs it is closed with HISTORY_UNAVAILABLE. A repeated `id` of a request gets its first answer for a "
-        f"day, as long as it is among the newest {FILLED_KEPT:,} answers with fills, or {UNFILLED_KEPT:,} without, of its account.",
+        f"day, as long as it is among the newest {FILLED_KEPT:,} answers with fills, or {UNFILLED_KEPT:,} without, of its account; of "
+        f"those without {UNFILLED_KEPT_IN_ALL:,} are kept over all, of which each account has its share, and at least "
+        f"{UNFILLED_KEPT_LEAST}.",
     ]
 
 
