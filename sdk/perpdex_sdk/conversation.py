@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ log = logging.getLogger("perpdex_sdk")
 
 PATIENCE = 30.0
 """Seconds for which an unanswered message is repeated over reconnections before it counts as unknown."""
+
+T = TypeVar("T")
 
 
 class Conversation:
@@ -68,10 +70,7 @@ class Conversation:
         self._pending[id] = (payload, future)
         self._post(payload)
         try:
-            async with asyncio.timeout(PATIENCE):
-                await future
-        except TimeoutError:
-            raise AnswerUnknown(id) from None
+            await _answer(id, future)
         finally:
             self._pending.pop(id, None)
         return payload
@@ -90,10 +89,7 @@ class Conversation:
             raise NotSent("there is no connection now")
         future = self._quoting[id] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(PATIENCE):
-                await future
-        except TimeoutError:
-            raise AnswerUnknown(id) from None
+            await _answer(id, future)
         finally:
             self._quoting.pop(id, None)
 
@@ -109,10 +105,7 @@ class Conversation:
     async def answer_to(self, opened: OpenRequest) -> m.RequestClosed:
         """Wait for a request's final answer. Raises `Refused`, `AnswerUnknown`."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await asyncio.shield(opened.closed)
-        except TimeoutError:
-            raise AnswerUnknown(opened.key) from None
+            return await _answer(opened.key, asyncio.shield(opened.closed))
         finally:
             self._open.pop(opened.key, None)
             self._numbers.pop(opened.number, None)
@@ -195,3 +188,12 @@ REACTIONS: dict[type[m.Message], Callable[[Conversation, Any], None]] = {
 
 def _encoded(op: str, id: str, fields: dict[str, Any]) -> bytes:
     return msgspec.json.encode({"op": op, "id": id, **fields})
+
+
+async def _answer(id: str, future: asyncio.Future[T]) -> T:
+    """What a message was answered. Raises `Refused`, `AnswerUnknown`."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await future
+    except TimeoutError:
+        raise AnswerUnknown(id) from None
