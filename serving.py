@@ -12,9 +12,10 @@ import structlog
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.callers import ROOM, Room
 from api.collaborators import EscrowInfo
 from api.history import History
-from api.open_files import open_files
+from api.open_files import fewer, open_files, room_in
 from api.server import Given, Server
 from api.sessions import Sessions
 from api.withdrawals import TemporalWithdrawals
@@ -57,7 +58,10 @@ def _told_to_stop() -> asyncio.Event:
 async def serve_api(settings: Settings) -> None:
     """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
     stopped = _told_to_stop()
-    open_files()
+    share = open_files()
+    room = room_in(share)
+    if room != ROOM:
+        _log.warning(fewer(share, room))
     # Trading needs no chain: a node that is silent now is no reason to stay away.
     await must_be_our_cluster(settings, patient=False)
     pool = open_pool(database_url(settings))
@@ -70,7 +74,7 @@ async def serve_api(settings: Settings) -> None:
             feed = await price_feed(settings, engine, http)
             feeding = asyncio.create_task(feed.run())
             try:
-                server = await Server.start(await _given(settings, engine, pool, feed))
+                server = await Server.start(await _given(settings, engine, pool, feed, room))
                 urls = {"http": server.http_url, "websocket": server.websocket_url}
                 _log.info("serving", **urls, prices=feed.source_label)
                 await server.serve_until(stopped)
@@ -89,7 +93,7 @@ async def _list_markets(engine: Engine) -> None:
             _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
 
 
-async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: PriceFeed) -> Given:
+async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: PriceFeed, room: Room) -> Given:
     """What the API works with."""
     escrow = await escrow_client(settings)
     await escrow.client.close()
@@ -120,7 +124,9 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
         websocket_port=settings.websocket_port,
         clock=engine.clock,
         trusted_proxies=settings.trusted_proxies,
-        connections_per_address=settings.connections_per_address,
+        # Where the doors are narrower, one address still takes no larger share of them.
+        connections_per_address=max(1, settings.connections_per_address * room.http // ROOM.http),
+        room=room,
     )
 
 

@@ -1,7 +1,7 @@
-"""Whose a connection is, and how many of one address may be open: one machine must not take every place there is."""
+"""How many connections may be open, whose each is, and how many of one address: one machine must not take every place there is."""
 
 from collections import Counter
-from typing import Final
+from typing import Final, NamedTuple
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -9,8 +9,25 @@ from api.addresses import network
 
 PER_ADDRESS: Final = 500
 """Connections of one address at each door: agents share an address behind a NAT, and eight such still fit."""
-BACKLOG: Final = 1_024
-"""Connections that the system may have accepted for a door before it can refuse one."""
+
+
+class Room(NamedTuple):
+    """Connections of all addresses that the doors hold open at most; each is an open file."""
+
+    http: int = 4_000
+    sockets: int = 4_000
+    """Over all accounts, those that have not said who they are included."""
+    waiting: int = 1_000
+    """Those that have not asked for a WebSocket yet."""
+    backlog: int = 1_024
+    """Connections that the system may have accepted for each of the two doors before it can refuse one."""
+
+    @property
+    def files(self) -> int:
+        return self.http + self.sockets + self.waiting + 2 * self.backlog
+
+
+ROOM: Final = Room()
 
 
 class Places:

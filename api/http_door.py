@@ -7,7 +7,6 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from api.callers import Places
 
-CONNECTIONS_MAX: Final = 4_000
 FIRST_CALL_S: Final = 10.0
 """Seconds in which a new connection's first call must have come whole with its head."""
 
@@ -16,7 +15,7 @@ class HttpDoor(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """One connection. uvicorn hangs up on those that are idle after an answer, but waits for ever for a first call."""
 
     first_call_s = FIRST_CALL_S
-    connections_max = CONNECTIONS_MAX
+    connections_max: int
     places: Places
 
     def connection_made(self, transport: Any) -> None:
@@ -39,6 +38,6 @@ class HttpDoor(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self.transport.close()
 
 
-def door_with(places: Places) -> type[HttpDoor]:
+def door_with(places: Places, connections_max: int) -> type[HttpDoor]:
     """The door of one server, which counts its connections in `places`."""
-    return type("Door", (HttpDoor,), {"places": places})
+    return type("Door", (HttpDoor,), {"places": places, "connections_max": connections_max})

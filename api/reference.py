@@ -9,6 +9,8 @@ from api import outgoing, wire
 from api.allowance import CALL_COST, LIMITS, PROOF_COST, WITHDRAWAL_COST
 from api.closing import WHY, CloseCode
 from api.errors import CATALOGUE
+from api.streams import KEPT_IN_ALL, KEPT_PER_ACCOUNT
+from matcher.limits import FILLED_KEPT, UNFILLED_KEPT, UNFILLED_KEPT_IN_ALL, UNFILLED_KEPT_LEAST
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
 MADE: Final = "<!-- Made by `python -m api.reference`; change the code and run it. -->"
@@ -57,6 +59,8 @@ def websocket_page() -> str:
         "",
         *_limits(),
         "",
+        *_kept(),
+        "",
         "## From the agent",
         "",
     ]
@@ -81,6 +85,17 @@ def _limits() -> list[str]:
         f"`quotes` without levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free "
         "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with "
         "`overloaded`.",
+    ]
+
+
+def _kept() -> list[str]:
+    return [
+        f"The newest {KEPT_PER_ACCOUNT:,} events of each private stream, {KEPT_IN_ALL:,} over all, are in memory: whoever was quiet "
+        "longest gives up its oldest first. The ledger has all, for ever, so whoever resumes gets every event; while it cannot be "
+        "read, a resume that needs it is closed with HISTORY_UNAVAILABLE. A repeated `id` of a request gets its first answer for a "
+        f"day, as long as it is among the newest {FILLED_KEPT:,} answers with fills, or {UNFILLED_KEPT:,} without, of its account; of "
+        f"those without {UNFILLED_KEPT_IN_ALL:,} are kept over all, of which each account has its share, and at least "
+        f"{UNFILLED_KEPT_LEAST}.",
     ]
 
 

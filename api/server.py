@@ -16,8 +16,8 @@ from api.admission import ALL, PER_ADDRESS, Admission
 from api.allowance import LIMITS, Allowances, Limits
 from api.app import create_app
 from api.bucket import Rate
-from api.callers import BACKLOG, Places
 from api.callers import PER_ADDRESS as PER_ADDRESS_OPEN
+from api.callers import ROOM, Places, Room
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
 from api.http_door import door_with
@@ -65,6 +65,7 @@ class Given:
     websocket_port: int = 0
     trusted_proxies: str = ""
     connections_per_address: int = PER_ADDRESS_OPEN
+    room: Room = ROOM
     limits: Limits = LIMITS
     lag_max: int = LAG_MAX
     registrations: Rate = ALL
@@ -87,8 +88,8 @@ class Server:
         streams = await Streams.start(given.engine, given.journal)
         server: Server
         edge = build_edge(given, streams, lambda: server.websocket_url)
-        places, waiting = _places(given), Waiting(_places(given))
-        server = cls(given, edge, SocketServer(edge, places, waiting))
+        waiting = Waiting(_places(given), given.room.waiting)
+        server = cls(given, edge, SocketServer(edge, _places(given), waiting, given.room))
         await server._open()
         return server
 
@@ -104,7 +105,8 @@ class Server:
     async def _open(self) -> None:
         given = self._given
         family = socket.AF_INET6 if ":" in given.host else socket.AF_INET
-        listening = socket.create_server((given.host, given.http_port), family=family, backlog=BACKLOG)
+        address, backlog = (given.host, given.http_port), given.room.backlog
+        listening = socket.create_server(address, family=family, backlog=backlog)
         # Inherited by what it accepts: asyncio leaves sockets made by others with Nagle's 40 ms.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.http_port = listening.getsockname()[1]
@@ -115,7 +117,8 @@ class Server:
             log_level="warning",
             access_log=False,
             server_header=False,
-            http=door_with(_places(given)),
+            http=door_with(_places(given), given.room.http),
+            backlog=backlog,
             # uvicorn would believe anyone on this machine: each caller could then name an address of its own for every new agent.
             proxy_headers=bool(given.trusted_proxies),
             forwarded_allow_ips=given.trusted_proxies,

@@ -11,7 +11,6 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]
 from api.callers import Places
 from api.socket import FRAME_MAX
 
-WAITING_MAX: Final = 1_000
 READ_BUFFER: Final = 16 * 1024
 _log: Final = logging.getLogger("picows.server")
 
@@ -19,7 +18,7 @@ _log: Final = logging.getLogger("picows.server")
 class Waiting:
     """The connections of one door that have not asked for a WebSocket yet: so many in all, and so many of one address."""
 
-    def __init__(self, places: Places, most: int = WAITING_MAX) -> None:
+    def __init__(self, places: Places, most: int) -> None:
         self.most = most
         self._places = places
         self._count = 0

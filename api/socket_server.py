@@ -6,7 +6,7 @@ from typing import Final
 import aiofastnet
 from picows import WSUpgradeRequest
 
-from api.callers import BACKLOG, Places
+from api.callers import Places, Room
 from api.closing import CloseCode
 from api.collaborators import Edge
 from api.errors import ApiError
@@ -18,8 +18,6 @@ HANDSHAKE_TIMEOUT: Final = 5.0
 """Seconds from connecting in which a handshake must be whole."""
 AUTH_TIMEOUT: Final = 5.0
 HEARTBEAT: Final = 5.0
-CONNECTIONS_MAX: Final = 4_000
-"""Over all accounts, those that have not said who they are included."""
 
 
 class SocketServer:
@@ -30,6 +28,7 @@ class SocketServer:
         edge: Edge,
         places: Places,
         waiting: Waiting,
+        room: Room,
         auth_timeout: float = AUTH_TIMEOUT,
         heartbeat: float = HEARTBEAT,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
@@ -37,6 +36,7 @@ class SocketServer:
         self.edge = edge
         self.places = places
         self.waiting = waiting
+        self._room = room
         self.auth_timeout = auth_timeout
         self.connections: set[Connection] = set()
         self._all_gone = asyncio.Event()
@@ -53,7 +53,7 @@ class SocketServer:
             lambda: SocketDoor(self.waiting, self._accept, self._handshake_timeout),
             host,
             port,
-            backlog=BACKLOG,
+            backlog=self._room.backlog,
         )
         self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
         return int(self._listening.sockets[0].getsockname()[1])
@@ -85,7 +85,7 @@ class SocketServer:
             connection.write()
 
     def _accept(self, request: WSUpgradeRequest) -> Connection | None:
-        full = len(self.connections) >= CONNECTIONS_MAX
+        full = len(self.connections) >= self._room.sockets
         return Connection(self) if request.path.split(b"?")[0] == PATH and not full else None
 
     def _send_heartbeats(self) -> None:

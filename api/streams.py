@@ -5,7 +5,7 @@ two sources join without a gap or an overlap.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,8 @@ from matcher.segments import segments
 from matcher.tail import Tail
 
 KEPT_PER_ACCOUNT: Final = 1_000
+KEPT_IN_ALL: Final = 1_000_000
+"""Over all accounts, of which there may be very many: about 300 MB. Whoever was quiet longest gives up its oldest events first."""
 KEPT_AT_START: Final = 20_000
 """Journal records read back at start, so that most agents resume from memory after a restart."""
 FILLS_KEPT: Final = 100_000
@@ -69,7 +71,8 @@ class Streams:
     def __init__(self, heads: dict[int, int]) -> None:
         self._spreading: deque[Spread] = deque()
         self._heads = heads
-        self._recent: dict[int, deque[Item]] = {}
+        self._recent: OrderedDict[int, deque[Item]] = OrderedDict()
+        self._kept = 0
         self._fills: dict[int, tuple[int, Filled]] = {}
 
     @classmethod
@@ -129,12 +132,27 @@ class Streams:
 
     def _add(self, account: int, seq: int, event: Event) -> tuple[int, Item]:
         number = self._heads[account] = self._heads.get(account, 0) + 1
+        item = Item(number, seq, event)
+        self._keep(account, item)
+        return account, item
+
+    def _keep(self, account: int, item: Item) -> None:
+        """Have the account's newest event in memory, which then has the account's newest ones without a gap."""
         recent = self._recent.get(account)
         if recent is None:
             recent = self._recent[account] = deque(maxlen=KEPT_PER_ACCOUNT)
-        item = Item(number, seq, event)
+        self._kept += len(recent) < KEPT_PER_ACCOUNT
         recent.append(item)
-        return account, item
+        self._recent.move_to_end(account)
+        if self._kept > KEPT_IN_ALL:
+            self._drop_one()
+
+    def _drop_one(self) -> None:
+        quietest, kept = next(iter(self._recent.items()))
+        kept.popleft()
+        if not kept:
+            del self._recent[quietest]
+        self._kept -= 1
 
     def fill(self, number: int) -> tuple[int, Filled] | None:
         """Sequence and event of a recent fill."""
@@ -181,7 +199,7 @@ class Streams:
                 numbered.append((account, Item(left[account], seq, event)))
                 left[account] -= 1
         for account, item in reversed(numbered):
-            self._recent.setdefault(account, deque(maxlen=KEPT_PER_ACCOUNT)).append(item)
+            self._keep(account, item)
         for seq, event in records:
             if isinstance(event, Filled):
                 self._remember(seq, event)

@@ -89,8 +89,8 @@ class Account:
         """The account in whose slot on chain what is this one's is held: its parent, or itself."""
         return self.parent or self
 
-    def keep(self, final: RequestClosed) -> deque[RequestClosed]:
-        """Keep the newest final answer; returns all kept of its kind, oldest first."""
+    def keep(self, final: RequestClosed) -> None:
+        """Keep the newest final answer."""
         if final.filled:
             kept = self.filled = self.filled or deque()
         else:
@@ -98,7 +98,12 @@ class Account:
         kept.append(final)
         self.closed[final.request] = final
         self.keys[final.key] = final.request
-        return kept
+
+    def forget(self, final: RequestClosed) -> None:
+        """Answer no repeat of a request any more, unless its key has been that of another since."""
+        del self.closed[final.request]
+        if self.keys.get(final.key) == final.request:
+            del self.keys[final.key]
 
 
 def join(parent: Account, sub: Account, market: int) -> None:

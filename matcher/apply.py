@@ -4,7 +4,7 @@ from heapq import heapify
 from typing import Any, Final
 
 from core import events as e
-from core.accounts import CLEARING, INSURANCE, TREASURY
+from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.batches import BatchStatus
 from core.fund import PERIOD
 from core.mark_price import Basis
@@ -21,7 +21,15 @@ from matcher.apply_markets import MARKET_APPLIERS
 from matcher.apply_subaccounts import SUB_ACCOUNT_APPLIERS
 from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
-from matcher.limits import BATCHES_KEPT, FILLED_KEPT, KEYS_KEPT, UNFILLED_KEPT
+from matcher.limits import (
+    BATCHES_KEPT,
+    FILLED_KEPT,
+    FORGOTTEN_AT_ONCE,
+    KEYS_KEPT,
+    UNFILLED_KEPT,
+    UNFILLED_KEPT_IN_ALL,
+    UNFILLED_KEPT_LEAST,
+)
 from matcher.owed import kept_of_hours
 from matcher.state import Cut, Exchange
 
@@ -164,22 +172,27 @@ def _filled(state: Exchange, event: e.Filled) -> None:
 def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
     id = event.request
     if event.key:
-        _keep(state.accounts[event.account], event)
+        state.accounts[event.account].keep(event)
+        _forget(state, state.accounts[event.account], event.at)
     else:
         auction_closed(state, event)
+    # Who asks no more has its turn, too: whatever it did last would be kept for ever.
+    _forget(state, state.accounts[FIRST_AGENT + id % (state.next_account - FIRST_AGENT)], event.at)
     book = state.book
     if id >= book.next_id:
         book.next_id = id + 1
     book.close(event.account, event.key, id, event.at)
 
 
-def _keep(account: Account, event: e.RequestClosed) -> None:
-    kept, most = account.keep(event), FILLED_KEPT if event.filled else UNFILLED_KEPT
-    while len(kept) > most or kept[0].at < event.at - KEYS_KEPT:
-        old = kept.popleft()
-        del account.closed[old.request]
-        if account.keys.get(old.key) == old.request:
-            del account.keys[old.key]
+def _forget(state: Exchange, account: Account, at: int) -> None:
+    """Forget the account's oldest answers that are too old or too many, a few of each kind at a time."""
+    share = UNFILLED_KEPT_IN_ALL // (state.next_account - FIRST_AGENT)
+    unfilled = max(UNFILLED_KEPT_LEAST, min(UNFILLED_KEPT, share))
+    for kept, most in ((account.filled, FILLED_KEPT), (account.unfilled, unfilled)):
+        for _ in range(FORGOTTEN_AT_ONCE):
+            if not kept or (len(kept) <= most and kept[0].at >= at - KEYS_KEPT):
+                break
+            account.forget(kept.popleft())
 
 
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:

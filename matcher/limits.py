@@ -32,6 +32,12 @@ FILLED_KEPT: Final = 100_000
 """Final answers with fills, which cost a fee, that are kept per account for repeats of their key, besides `KEYS_KEPT`."""
 UNFILLED_KEPT: Final = 1_000
 """The same without fills, which cost nothing: a repeat of one that was forgotten is a new request, and can fill only once."""
+UNFILLED_KEPT_IN_ALL: Final = 1_000_000
+"""The same over all accounts, about 300 MB: an account keeps its share where that is less than `UNFILLED_KEPT`, but never fewer than
+`UNFILLED_KEPT_LEAST`."""
+UNFILLED_KEPT_LEAST: Final = 100
+FORGOTTEN_AT_ONCE: Final = 100
+"""Final answers that are forgotten by one request at most, of each kind and account: about 30 microseconds."""
 TRANSFERS_KEPT: Final = 10_000
 """Transfers of one account and its sub-accounts that are kept for repeats of their key, besides `KEYS_KEPT`."""
 BATCHES_KEPT: Final = 10_000

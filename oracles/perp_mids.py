@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from core.quantities import Nanos, Ppm
+from oracles.asking import posted
 from oracles.polling import SourceFailed
 from oracles.price import EXPONENT_LIMIT, Price
 from oracles.refusal import Reason, Refused
@@ -21,7 +22,6 @@ SOURCE: Final = "hyperliquid mid"
 PUBLIC_URL: Final = "https://api.hyperliquid.xyz"
 PUBLISHER: Final = "hyperliquid"
 EVERY_S: Final = 2.0
-RATE_LIMITED_S: Final = 60.0
 _DIGITS_MAX: Final = 40
 
 
@@ -65,20 +65,11 @@ class HyperliquidMids:
         return {symbol: _price(symbol, coin, *self._seen[coin]) for symbol, coin in self._coins.items()}
 
     async def _ask(self, timeout_s: float) -> dict[str, str]:
+        body = await posted(
+            self._client, f"{self._url}/info", "Hyperliquid", timeout_s, json={"type": "allMids"}
+        )
         try:
-            response = await self._client.post(
-                f"{self._url}/info", json={"type": "allMids"}, timeout=timeout_s
-            )
-        except httpx.TimeoutException as error:
-            raise SourceFailed("timeout", f"Hyperliquid was silent: {type(error).__name__}.") from error
-        except httpx.HTTPError as error:
-            raise SourceFailed("unreachable", f"Hyperliquid can not be reached: {error!r}.") from error
-        if response.status_code == 429:
-            raise SourceFailed("rate_limited", "Hyperliquid was asked too often (HTTP 429).", RATE_LIMITED_S)
-        if response.status_code != 200:
-            raise SourceFailed("failing", f"Hyperliquid answered HTTP {response.status_code}.")
-        try:
-            return msgspec.json.decode(response.content, type=dict[str, str])
+            return msgspec.json.decode(body, type=dict[str, str])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SourceFailed("wrong_encoding", f"Hyperliquid answered no mids: {error}") from error
 

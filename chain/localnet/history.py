@@ -100,8 +100,8 @@ class History:
         """Write a landed transaction, whom it mentions and what it changed: all of it, or nothing."""
         landed = record.landed
         error = None if landed.error is None else json.dumps(landed.error)
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
                 "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -117,25 +117,17 @@ class History:
             mentions = [(bytes(key), landed.number) for key in keys]
             self._db.executemany("INSERT INTO mentions VALUES (?, ?)", mentions)
             self.save(written)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
 
     def undo(self, slot: int, accounts: Iterable[tuple[Pubkey, Account | None]]) -> None:
         """Forget every transaction after `slot`, with `accounts` as they were then: all of it, or nothing."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
                 "DELETE FROM mentions WHERE number IN (SELECT number FROM transactions WHERE slot > ?)",
                 (slot,),
             )
             self._db.execute("DELETE FROM transactions WHERE slot > ?", (slot,))
             self.save(accounts)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
 
     def last_number(self) -> int:
         number: int = self._db.execute("SELECT coalesce(max(number), 0) FROM transactions").fetchone()[0]

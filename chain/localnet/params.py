@@ -5,7 +5,7 @@ import binascii
 from typing import Any, Final, TypeVar
 
 import base58
-from solders.hash import Hash
+from solders.hash import Hash, ParseHashError
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
@@ -113,7 +113,7 @@ def signature(text: Any) -> str:
 def blockhash(text: str) -> Hash:
     try:
         return Hash.from_string(text)
-    except Exception as error:
+    except ParseHashError as error:
         raise invalid_params(f"Invalid param: {error}") from error
 
 

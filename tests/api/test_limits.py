@@ -8,9 +8,9 @@ import pytest
 import websockets
 from solders.keypair import Keypair
 
-from api import socket_server
 from api.allowance import CALL_COST, PROOF_COST, Limits
 from api.bucket import Bucket, Rate
+from api.callers import Room
 from api.closing import CloseCode
 from api.http_door import HttpDoor
 from api.lag import EVERY, WARY, Lag
@@ -262,11 +262,9 @@ async def test_a_connection_whose_first_call_does_not_come_is_hung_up_on(
     assert (await exchange.http.get("/health")).status_code == 200
 
 
-async def test_no_more_connections_are_held_open_than_may_be(
-    exchange: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_more_connections_are_held_open_than_may_be(new_exchange: Any) -> None:
+    exchange = await new_exchange(room=Room(http=3))
     assert (await exchange.http.get("/health")).status_code == 200  # holds one
-    monkeypatch.setattr(HttpDoor, "connections_max", 3)
     held = [await asyncio.open_connection("127.0.0.1", exchange.server.http_port) for _ in range(3)]
     await asyncio.sleep(0.2)
     gone = [reader.at_eof() or reader.exception() is not None for reader, _ in held]
@@ -276,8 +274,8 @@ async def test_no_more_connections_are_held_open_than_may_be(
         writer.close()
 
 
-async def test_a_full_websocket_door_refuses(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_server, "CONNECTIONS_MAX", 1)
+async def test_a_full_websocket_door_refuses(new_exchange: Any) -> None:
+    exchange = await new_exchange(room=Room(sockets=1))
     first, second = await exchange.agent("a"), await exchange.agent("b")
     await first.open()
     with pytest.raises(websockets.InvalidHandshake):

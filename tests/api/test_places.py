@@ -9,8 +9,9 @@ import httpx
 import pytest
 import websockets
 
-from api.callers import Places
+from api.callers import ROOM, Places
 from api.closing import CloseCode
+from api.open_files import LEAST, NEEDED, OWN, room_in
 
 
 async def pings(agent: Any) -> str:
@@ -118,3 +119,15 @@ def test_an_address_of_version_6_is_its_network() -> None:
     assert places.take("2001:db8:0:1::3")
     places.give_back("2001:db8::1")
     assert places.take("2001:db8::3")
+
+
+@pytest.mark.parametrize("share", [LEAST, 4_096, 10_240, NEEDED - 1])
+def test_the_doors_never_use_up_the_files_of_the_journal(share: int) -> None:
+    room = room_in(share)
+    assert OWN + room.files <= share
+    assert all(0 < part < whole for part, whole in zip(room, ROOM, strict=True))
+    assert room.http == room.sockets > 300
+
+
+def test_more_files_than_are_needed_make_no_more_room() -> None:
+    assert room_in(NEEDED) == room_in(1 << 20) == ROOM

@@ -11,7 +11,7 @@ import websockets
 from solders.keypair import Keypair
 
 from api import socket as server_socket
-from api.callers import Places
+from api.callers import Places, Room
 from api.closing import CloseCode
 from api.socket_door import Waiting
 from api.socket_server import SocketServer
@@ -296,7 +296,7 @@ HEAD, REST = (
 
 async def test_a_handshake_that_is_never_whole_ends_and_one_that_is_stays(exchange: Any) -> None:
     server = SocketServer(
-        exchange.server.edge, Places(), Waiting(Places()), auth_timeout=60, handshake_timeout=0.5
+        exchange.server.edge, Places(), Waiting(Places(), 10), Room(), auth_timeout=60, handshake_timeout=0.5
     )
     port = await server.start("127.0.0.1", 0)
     async with asyncio.timeout(30):

@@ -1,10 +1,11 @@
-"""Records about very many accounts get into their streams part by part, as if they had come to the disk a little later."""
+"""Records about very many accounts get into their streams part by part, as if they had come to the disk a little later; and how many
+events memory has."""
 
 from typing import Any
 
 import pytest
 
-from api.streams import Streams
+from api.streams import HistoryUnavailable, Item, Streams
 from core.events import DepositCredited, FundingSettled
 
 ACCOUNTS = tuple(range(20, 31))
@@ -75,3 +76,54 @@ async def test_what_the_read_side_has_too_early_waits(streams: Streams) -> None:
 
     streams.go_on()
     assert [item.number for item in await streams.after(20, 98, 10, Older())] == [99, 100, 101]
+
+
+def kept(streams: Streams, account: int) -> list[int]:
+    """Numbers that memory has, found as whoever resumes finds them."""
+    resumes = (streams.recent(account, after) for after in range(streams.head(account)))
+    return [item.number for item in next((items for items in resumes if items is not None), [])]
+
+
+def test_memory_has_so_many_events_of_one_account(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.streams.KEPT_PER_ACCOUNT", 3)
+    for seq in range(1, 4):
+        streams.take(seq, deposit(21))
+    assert kept(streams, 21) == [1, 2, 3]
+    streams.take(4, deposit(21))
+    assert kept(streams, 21) == [2, 3, 4]
+
+
+def test_memory_has_so_many_events_of_all_accounts(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.streams.KEPT_PER_ACCOUNT", 3)
+    monkeypatch.setattr("api.streams.KEPT_IN_ALL", 6)
+    for seq, account in enumerate((21, 21, 22, 22, 23, 23), 1):
+        streams.take(seq, deposit(account))
+    assert [kept(streams, account) for account in (21, 22, 23)] == [[1, 2], [1, 2], [1, 2]]
+    streams.take(7, deposit(22))
+    assert [kept(streams, account) for account in (21, 22, 23)] == [[2], [1, 2, 3], [1, 2]], (
+        "the quietest's oldest went"
+    )
+    streams.take(8, deposit(22))
+    assert [kept(streams, account) for account in (21, 22, 23)] == [[2], [2, 3, 4], [1, 2]], "its own went"
+    streams.take(9, deposit(24))
+    assert [kept(streams, account) for account in (21, 22, 23, 24)] == [[], [2, 3, 4], [1, 2], [1]]
+
+
+async def test_what_left_memory_comes_from_the_read_side(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.streams.KEPT_IN_ALL", 1)
+    monkeypatch.setattr("api.streams.CATCH_UP_PAUSE", 0)
+    streams.take(1, deposit(21))
+    streams.take(2, deposit(22))
+    stored = [Item(1, 1, deposit(21))]
+
+    class Older:
+        async def stream(self, account: int, after: int, limit: int) -> list[Item]:
+            return [item for item in stored if item.number > after]
+
+    assert await streams.after(21, 0, 10, Older()) == stored
+    assert await streams.after(21, 1, 10, Older()) == []
+    stored.clear()
+    with pytest.raises(HistoryUnavailable):
+        await streams.after(21, 0, 10, Older())

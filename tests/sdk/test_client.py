@@ -214,7 +214,7 @@ async def test_subscriptions_hold_over_breaks(exchange: Any, connect: Connect) -
     asked: asyncio.Queue[m.Rfq] = asyncio.Queue()
     maker.on(m.Rfq, asked.put_nowait)
     maker._link.drop()
-    while maker._link.breaks == 0 or not maker._ready.is_set():
+    while maker._link.breaks == 0 or not maker._talk.ready.is_set():
         await asyncio.sleep(0.01)
     await maker.cancel_after(0)  # answered: so what was sent before it has been read
     opened = trader.ask("BTC-PERP", "buy", "0.5", "60010.0", ttl_ms=250)
@@ -227,7 +227,7 @@ async def test_no_answer_is_unknown_and_the_key_tells(
 ) -> None:
     await quoting(connect)
     trader = await connect("trader")
-    monkeypatch.setattr("perpdex_sdk.agent.PATIENCE", 0.0)
+    monkeypatch.setattr("perpdex_sdk.conversation.PATIENCE", 0.0)
     with pytest.raises(AnswerUnknown) as unknown:
         await trader.request("BTC-PERP", "buy", "0.01", "60010.0")
     monkeypatch.undo()

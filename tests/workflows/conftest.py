@@ -36,15 +36,7 @@ from activities.slots import SlotActivities
 from activities.sweep import SweepActivities
 from activities.withdrawals import WithdrawalActivities
 from wiring import Steps
-from workflows.batch import BatchWorkflow
-from workflows.deposits import DepositsWorkflow
-from workflows.exits import ExitsWorkflow
-from workflows.funding import FundingHourWorkflow, FundingWorkflow
-from workflows.reconciliation import ReconciliationWorkflow
-from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import AGENT, BATCH, MARKET, PAYMENTS
-from workflows.sweep import SweepWorkflow
-from workflows.withdrawals import WithdrawalWorkflow
 
 TASK_QUEUE = "test"
 TEST_LIFE_S = 60
@@ -56,18 +48,6 @@ PLACES = (
     (str(Path(__file__).parents[2]), ""),
 )
 """Where code lies on this machine, and what a kept history says instead; the innermost first."""
-WORKFLOWS = [
-    BatchWorkflow,
-    DepositsWorkflow,
-    ExitsWorkflow,
-    FundingHourWorkflow,
-    FundingWorkflow,
-    ReconciliationWorkflow,
-    SettlementTickWorkflow,
-    SettlementWorkflow,
-    SweepWorkflow,
-    WithdrawalWorkflow,
-]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -155,7 +135,7 @@ async def worker(client: Client, script: Script) -> AsyncIterator[None]:
         Worker(
             client,
             task_queue=TASK_QUEUE,
-            workflows=WORKFLOWS,
+            workflows=worker_process.WORKFLOWS,
             activities=script.activities(METHODS),
         ),
         Worker(client, task_queue=TASK_QUEUE + PAYMENTS, activities=script.activities(METHODS)),
@@ -212,4 +192,4 @@ def without_places(history: str) -> str:
 
 @pytest.fixture
 def workflows() -> list[type]:
-    return WORKFLOWS
+    return worker_process.WORKFLOWS
