@@ -1,13 +1,16 @@
 """What standing quotes say of a price when nobody is believed alone: crossed lots trade away, no owner is more than half a depth."""
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from core.premium import impact_price
-from core.quantities import divide_up
+from core.quantities import MILLION, Ppm, divide_up
 
 OWNERS_MIN: Final = 2
 """Owners that the depth of a side is made of, at least: each counts for no more than its share of it."""
+NEAR: Final = Ppm(5_000)
+"""How far a standing quote may be from the middle of the quotes, as far as a mark may be from its index."""
 
 
 class Firm(NamedTuple):
@@ -80,12 +83,24 @@ def _shared(
         yield price, counted
 
 
-def standing(bids: Iterable[Firm], asks: Iterable[Firm], tick_value: int, notional: int) -> frozenset[int]:
-    """Accounts whose quotes hold an owner's share of `notional` on one side: who quotes less says nothing of the price."""
-    found: set[int] = set()
-    for levels in (bids, asks):
-        held: dict[int, int] = {}
-        for level in levels:
-            held[level.account] = held.get(level.account, 0) + level.price * level.lots * tick_value
-        found |= {account for account, value in held.items() if value * OWNERS_MIN >= notional}
-    return frozenset(found)
+def standing(bids: Iterable[Firm], asks: Iterable[Firm], tick_value: int, notional: int) -> dict[str, int]:
+    """Owners that hold their share of `notional` on both sides near the middle of quotes given best first, and their lots.
+
+    Lots are those of the owner's smaller side. Who quotes less, on one side only or further away says nothing of the price, and
+    without both sides there is no middle. No quote moves the middle out of the others' spread without being traded away.
+    """
+    left = [list(side) for side in uncrossed(bids, asks)]
+    if not all(left):
+        return {}
+    middle = left[0][0].price + left[1][0].price
+    share = divide_up(notional, OWNERS_MIN)
+    lots: list[dict[str, int]] = []
+    for levels in left:
+        near = takewhile(lambda level: abs(2 * level.price - middle) * MILLION <= NEAR * middle, levels)
+        held: dict[str, tuple[int, int]] = {}
+        for price, size, _, owner in near:
+            count, value = held.get(owner, (0, 0))
+            held[owner] = count + size, value + price * size * tick_value
+        lots.append({owner: count for owner, (count, value) in held.items() if value >= share})
+    bid, ask = lots
+    return {owner: min(count, ask[owner]) for owner, count in bid.items() if owner in ask}

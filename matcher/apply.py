@@ -153,7 +153,8 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     accounts[TREASURY].balance += event.fee
     accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
     state.watch.dirty.update((event.taker, event.maker))
-    state.funding[market].running.traded.add(event.maker)
+    made = state.funding[market].running.made
+    made[event.maker] = made.get(event.maker, 0) - change
     state.last_fill = event.fill
     state.last_prices[market] = event.price
     protections = state.book.protections
