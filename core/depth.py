@@ -86,21 +86,37 @@ def _shared(
 def standing(bids: Iterable[Firm], asks: Iterable[Firm], tick_value: int, notional: int) -> dict[str, int]:
     """Owners that hold their share of `notional` on both sides near the middle of quotes given best first, and their lots.
 
-    Lots are those of the owner's smaller side. Who quotes less, on one side only or further away says nothing of the price, and
-    without both sides there is no middle. No quote moves the middle out of the others' spread without being traded away.
+    Lots are those of the owner's smaller side. Who quotes less, on one side only or further away says nothing of the price. The middle
+    is between the prices at which either side comes to a share, whoever's: what is less, or crossed, moves it nowhere; nobody stands
+    where there is none.
     """
-    left = [list(side) for side in uncrossed(bids, asks)]
-    if not all(left):
-        return {}
-    middle = left[0][0].price + left[1][0].price
     share = divide_up(notional, OWNERS_MIN)
-    lots: list[dict[str, int]] = []
-    for levels in left:
-        near = takewhile(lambda level: abs(2 * level.price - middle) * MILLION <= NEAR * middle, levels)
-        held: dict[str, tuple[int, int]] = {}
-        for price, size, _, owner in near:
-            count, value = held.get(owner, (0, 0))
-            held[owner] = count + size, value + price * size * tick_value
-        lots.append({owner: count for owner, (count, value) in held.items() if value >= share})
-    bid, ask = lots
-    return {owner: min(count, ask[owner]) for owner, count in bid.items() if owner in ask}
+    left = [list(side) for side in uncrossed(bids, asks)]
+    bid, ask = (_price_of(levels, tick_value, share) for levels in left)
+    if bid is None or ask is None:
+        return {}
+    reach = NEAR * (bid + ask)
+    near = (
+        takewhile(lambda level: (bid + ask - 2 * level.price) * MILLION <= reach, left[0]),
+        takewhile(lambda level: (2 * level.price - bid - ask) * MILLION <= reach, left[1]),
+    )
+    bought, sold = (_held(levels, tick_value, share) for levels in near)
+    return {owner: min(lots, sold[owner]) for owner, lots in bought.items() if owner in sold}
+
+
+def _price_of(levels: Iterable[Firm], tick_value: int, share: int) -> int | None:
+    """Ticks of the level that brings the levels before it to `share` micro-USDC; None when there is none."""
+    for level in levels:
+        share -= level.price * level.lots * tick_value
+        if share <= 0:
+            return level.price
+    return None
+
+
+def _held(levels: Iterable[Firm], tick_value: int, share: int) -> dict[str, int]:
+    """Lots of the owners that hold at least `share` micro-USDC of the levels."""
+    held: dict[str, tuple[int, int]] = {}
+    for price, size, _, owner in levels:
+        lots, value = held.get(owner, (0, 0))
+        held[owner] = lots + size, value + price * size * tick_value
+    return {owner: lots for owner, (lots, value) in held.items() if value >= share}

@@ -97,6 +97,14 @@ def test_quotes_count_half_a_percent_around_the_middle_of_what_is_not_crossed():
     assert stood([*honest[0], near, (11_000, 5, 2)], honest[1]) == {"o0": 55, "o1": 60}
 
 
+def test_a_few_lots_do_not_move_the_middle_away_from_who_quotes_widely():
+    wide = [(9_960, 60, 0)], [(10_040, 60, 0)]
+    assert stood(*wide) == {"o0": 60}
+    assert stood([*wide[0], (10_039, 2, 1)], wide[1]) == {"o0": 60}
+    # Who moves it holds a whole share there, for anybody to trade against.
+    assert stood([*wide[0], (10_039, 50, 1)], wide[1]) == {}
+
+
 terms = st.builds(MarkTerms, st.integers(0, 100_000), st.integers(1, 10_000))
 prices = st.integers(1, 10**9)
 
