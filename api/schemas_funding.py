@@ -15,12 +15,15 @@ class FundingHourAnswer(Answer):
     hour: int = Field(description="Instant at which the hour ended and was due.")
     at: int = Field(description="Instant at which it was paid.")
     basis: BasisName = Field(
-        description="`premium` of the standing quotes; `skew` when fewer than two owners stood; `nothing` without any premium."
+        description="`premium` of the standing quotes; `skew` when fewer than two owners stood in half of the hour; `nothing` "
+        "without any premium."
     )
     samples: int = Field(description="Premiums sampled, 720 in a complete hour.")
     premium: str = Field(description="Their mean, for eight hours; missing ones count as none.")
-    makers: int = Field(description="Owners whose quotes stood in the hour.")
-    skew: str = Field(description="Net position, at its end, of all who made no quotes in it.")
+    makers: int = Field(description="Owners whose quotes stood in at least half of the hour's samples.")
+    skew: str = Field(
+        description="Net position, at its end, that nobody's quotes and fills as a maker in the hour explain."
+    )
     open_interest: str = Field(description="Held long at its end.")
     rate: str = Field(description="For eight hours.")
     hourly: str = Field(description="What was charged on the notional at the index.")

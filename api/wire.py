@@ -102,7 +102,11 @@ class CancelAfter(Op, frozen=True, tag="cancel_after"):
 
 
 class Subscribe(Op, frozen=True, tag="subscribe"):
-    """Be asked for quotes in these markets, instead of those before; ends with the account's last connection."""
+    """Be asked for quotes in these markets, instead of those before; ends with the account's last connection.
+
+    An account is asked while it has 100 USDC of equity and could back a tenth of the request; `requests.md` says who is when there are
+    more than 64.
+    """
 
     markets: Annotated[tuple[Symbol, ...], Meta(max_length=64)]
 

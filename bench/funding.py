@@ -67,10 +67,10 @@ def populated(positions: int) -> tuple[Exchange, int]:
         account = state.accounts[registered.account]  # type: ignore[attr-defined]
         size = (1 + number // 2 % 97) * (1 if number % 2 else -1)
         hold(state, account, MARKET.id, size, size * value)
-    stood = tuple(range(16, 16 + positions, 100))
+    stood = tuple((id, 1) for id in range(16, 16 + positions, 100))
     for id in range(16, 16 + positions):
         apply(state, e.DepositCredited(START, id, 10 * value, f"deposit {id}"))
-    sampled = e.PremiumSampled(START, MARKET.id, hour, 10**9, INDEX + 7, 0, 0, len(stood), stood)
+    sampled = e.PremiumSampled(START, MARKET.id, hour, 10**9, INDEX + 7, 0, 0, len(stood), (), stood)
     apply(state, sampled)
     play(state, c.UpdateIndex(MARKET.id, INDEX + 7, 0, hour * HOUR, "benchmark"), hour * HOUR)
     while looked(state):
@@ -95,7 +95,7 @@ def in_one_pass(state: Exchange, hour: int) -> int:
 def one_by_one(state: Exchange, hour: int) -> int:
     """Bytes of all records."""
     funding, accounts = state.funding[MARKET.id], state.accounts
-    makers, share = funding.running.makers(), 1_000_000 - MARKET.funding.treasury_share
+    makers, share = funding.unpaid[0].makers, 1_000_000 - MARKET.funding.treasury_share
     charge = charge_per_lot(MARKET.notional(INDEX + 7, 1), 12_500_000)
     written, left = 0, 0
     for account in list(accounts.values()):

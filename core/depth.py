@@ -1,13 +1,16 @@
 """What standing quotes say of a price when nobody is believed alone: crossed lots trade away, no owner is more than half a depth."""
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from core.premium import impact_price
-from core.quantities import divide_up
+from core.quantities import MILLION, Ppm, divide_up
 
 OWNERS_MIN: Final = 2
 """Owners that the depth of a side is made of, at least: each counts for no more than its share of it."""
+NEAR: Final = Ppm(5_000)
+"""How far a standing quote may be from the middle of the quotes, as far as a mark may be from its index."""
 
 
 class Firm(NamedTuple):
@@ -80,12 +83,40 @@ def _shared(
         yield price, counted
 
 
-def standing(bids: Iterable[Firm], asks: Iterable[Firm], tick_value: int, notional: int) -> frozenset[int]:
-    """Accounts whose quotes hold an owner's share of `notional` on one side: who quotes less says nothing of the price."""
-    found: set[int] = set()
-    for levels in (bids, asks):
-        held: dict[int, int] = {}
-        for level in levels:
-            held[level.account] = held.get(level.account, 0) + level.price * level.lots * tick_value
-        found |= {account for account, value in held.items() if value * OWNERS_MIN >= notional}
-    return frozenset(found)
+def standing(bids: Iterable[Firm], asks: Iterable[Firm], tick_value: int, notional: int) -> dict[str, int]:
+    """Owners that hold their share of `notional` on both sides near the middle of quotes given best first, and their lots.
+
+    Lots are those of the owner's smaller side. Who quotes less, on one side only or further away says nothing of the price. The middle
+    is between the prices at which either side comes to a share, whoever's: what is less, or crossed, moves it nowhere; nobody stands
+    where there is none.
+    """
+    share = divide_up(notional, OWNERS_MIN)
+    left = [list(side) for side in uncrossed(bids, asks)]
+    bid, ask = (_price_of(levels, tick_value, share) for levels in left)
+    if bid is None or ask is None:
+        return {}
+    reach = NEAR * (bid + ask)
+    near = (
+        takewhile(lambda level: (bid + ask - 2 * level.price) * MILLION <= reach, left[0]),
+        takewhile(lambda level: (2 * level.price - bid - ask) * MILLION <= reach, left[1]),
+    )
+    bought, sold = (_held(levels, tick_value, share) for levels in near)
+    return {owner: min(lots, sold[owner]) for owner, lots in bought.items() if owner in sold}
+
+
+def _price_of(levels: Iterable[Firm], tick_value: int, share: int) -> int | None:
+    """Ticks of the level that brings the levels before it to `share` micro-USDC; None when there is none."""
+    for level in levels:
+        share -= level.price * level.lots * tick_value
+        if share <= 0:
+            return level.price
+    return None
+
+
+def _held(levels: Iterable[Firm], tick_value: int, share: int) -> dict[str, int]:
+    """Lots of the owners that hold at least `share` micro-USDC of the levels."""
+    held: dict[str, tuple[int, int]] = {}
+    for price, size, _, owner in levels:
+        lots, value = held.get(owner, (0, 0))
+        held[owner] = lots + size, value + price * size * tick_value
+    return {owner: lots for owner, (lots, value) in held.items() if value >= share}

@@ -75,7 +75,7 @@ class Drift(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def skew_drift(rate: int, skew: int, scale: int, velocity: int, elapsed: int, cap: int) -> Drift:
     """How a rate moves while it follows the skew: `velocity` per hour at full skew, in proportion below, towards who dominates.
 
-    Longs equal shorts here, so `skew` is the net lots of accounts that did not make quotes and `scale` the open interest, in lots;
+    Longs equal shorts here, so `skew` is the net lots that no making explains and `scale` the open interest, in lots;
     `elapsed` is nanoseconds. It starts at the last rate, so the fallback neither jumps in nor out. Rounded towards zero and
     held within `cap`; without open interest nothing moves. Source: Synthetix v3's funding velocity, with its mean of before and after.
     """

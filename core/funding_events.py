@@ -11,8 +11,9 @@ class PremiumSampled(Event, frozen=True, array_like=True, tag=16):
     """A market's premium over its index, as its standing quotes were just then.
 
     It counts for the hour that is paid at `hour` (hours since the Unix epoch). `premium` is a rate for eight hours; `index` is ticks,
-    `bid` and `ask` are the impact prices in millionths of a tick, 0 where the quotes do not hold so much. `makers` accounts stood;
-    `joined` are those of them that the hour had not seen before, ascending.
+    `bid` and `ask` are the impact prices in millionths of a tick, 0 where the quotes do not hold so much. `makers` owners stood;
+    `stood` has the first account of each, ascending, and the lots of its smaller side (`core.depth.standing`). Older records have
+    accounts in `joined` instead, those that the hour had not seen before.
     """
 
     market: int
@@ -23,15 +24,16 @@ class PremiumSampled(Event, frozen=True, array_like=True, tag=16):
     ask: int
     makers: int
     joined: tuple[int, ...]
+    stood: tuple[tuple[int, int], ...] = ()
 
 
 class FundingSettled(Event, frozen=True, array_like=True, tag=17):
     """One market's funding of the hour that ended at `hour` (hours since the Unix epoch): who paid what, and why.
 
     `basis` says what the rate follows (`core.funding_hour.Basis`); `premium` is the hour's mean of `samples` premiums, `makers` the
-    owners that stood in it, `skew` the net lots of those who made no quotes, `open_interest` in lots. Rates are parts of 10**12:
-    `rate` is for eight hours, `hourly` is what was charged on the notional at the `index` price (ticks), and from `after` the next
-    hour's rate drifts if it must follow the skew.
+    owners that stood in at least half of it, `skew` the net lots that no making explains, `open_interest` in lots. Rates are parts of
+    10**12: `rate` is for eight hours, `hourly` is what was charged on the notional at the `index` price (ticks), and from `after` the
+    next hour's rate drifts if it must follow the skew.
 
     `payments` are (account, micro-USDC paid; negative: received), ascending by account and without zeros; all together they are
     `treasury` plus `insurance`. `accounts` counts them and `paid` sums up what payers paid.
@@ -60,7 +62,8 @@ class HourEnded(Event, frozen=True, array_like=True, tag=30):
     """An hour of a market has ended: from here on its funding is owed, although it is paid only later, by `FundingSettled`.
 
     The fields are those of `FundingSettled` with the same names. `charge` is what a long lot owes, in millionths of a micro-USDC;
-    `treasury_share` of what a maker receives is the treasury's, parts per million.
+    `treasury_share` of what a maker receives is the treasury's, parts per million. Makers are all accounts of the owners that made
+    the market; without `by_owner`, as in older records, only accounts that stood or were filled themselves.
     """
 
     market: int
@@ -75,6 +78,7 @@ class HourEnded(Event, frozen=True, array_like=True, tag=30):
     after: int
     charge: int
     treasury_share: int
+    by_owner: bool = False
 
 
 FUNDING_RECORDS = PremiumSampled | FundingSettled | HourEnded

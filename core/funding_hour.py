@@ -30,13 +30,13 @@ class Basis(IntEnum):
     PREMIUM = 1
     """The mean premium of the standing quotes."""
     SKEW = 2
-    """The skew of those who made no quotes: fewer than two owners stood in the hour."""
+    """The skew that no making explains: fewer than two owners stood in at least half of the hour."""
     NOTHING = 3
     """The hour has no premium at all: nobody could trade in it, so nobody pays for it."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What an hour's rates are made of: premiums added up, owners that stood, and the market at its end (lots).
+    """What an hour's rates are made of: premiums added up, owners that stood in at least half of it, and the market at its end (lots).
 
     `last` is the rate for eight hours after the hour before it.
     """
@@ -62,6 +62,20 @@ class HourRates(msgspec.Struct, frozen=True):
 def hour_of(at: int) -> int:
     """Number of the hour that the instant `at` (nanoseconds) is paid with: the first whole hour after it, since the Unix epoch."""
     return at // HOUR + 1
+
+
+def stood_long(times: int, samples: int) -> bool:
+    """Whether an owner that stood in so many of an hour's samples counts as standing in the hour: in at least half of them."""
+    return 0 < samples <= 2 * times
+
+
+def explained(net: int, quoted: int, filled: int) -> int:
+    """The part of an owner's net lots that its making explains, signed like them.
+
+    That is as many as it `quoted` (on either side, not negative), and as it was `filled` with as a maker (signed) in the same
+    direction.
+    """
+    return max(-quoted + min(0, filled), min(net, quoted + max(0, filled)))
 
 
 def sampled_at(market: int, window: int, secret: bytes) -> int:

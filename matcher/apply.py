@@ -59,6 +59,7 @@ def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
     state.epoch = event.epoch
     book = state.book
     book.next_id = (event.epoch << 32) + 1
+    book.filled = {}
     # The first premiums are due after the start, however long ago the last ones were.
     book.deadlines = [due for due in book.deadlines if due[1] != PREMIUM_DEADLINE]
     heapify(book.deadlines)
@@ -161,7 +162,10 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     accounts[TREASURY].balance += event.fee
     accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
     state.watch.dirty.update((event.taker, event.maker))
-    state.funding[market].running.traded.add(event.maker)
+    made = state.funding[market].running.made
+    made[event.maker] = made.get(event.maker, 0) - change
+    filled, where = state.book.filled, (event.maker, market)
+    filled[where] = filled.get(where, 0) + event.size
     state.last_fill = event.fill
     state.last_prices[market] = event.price
     protections = state.book.protections

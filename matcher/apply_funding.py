@@ -6,6 +6,7 @@ from core import events as e
 from core.accounts import INSURANCE, TREASURY
 from core.edge_prices import owed_in_ticks
 from matcher.apply_book import Applier
+from matcher.making import makers_of
 from matcher.state import Exchange
 
 
@@ -20,13 +21,19 @@ def _premium_sampled(state: Exchange, event: e.PremiumSampled) -> None:
         hour.samples += 1
     hour.total += event.premium
     hour.index = event.index
-    hour.stood.update(event.joined)
+    for account in event.joined:
+        hour.stand(account, 0)
+    for account, lots in event.stood:
+        hour.stand(account, lots)
 
 
 def _hour_ended(state: Exchange, event: e.HourEnded) -> None:
     market, charge = event.market, event.charge
     funding, watch = state.funding[market], state.watch
     funding.end(event)
+    for hour in funding.unpaid:
+        if hour.ended is event:
+            hour.makers = makers_of(state, hour, event)
     state.marked += 1
     state.follow_hours()
     if charge:

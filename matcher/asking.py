@@ -1,50 +1,131 @@
-"""Which makers a request asks, and in which order when there are more than it may ask."""
+"""Which makers a request asks, and whom it prefers when there are more than it may ask."""
 
+from collections.abc import Iterable
+from heapq import nlargest
 from typing import Final
 
-from core.quantities import MILLION
+from core.quantities import MILLION, SECOND
+from matcher.book import Book, Ranking
 from matcher.exiting import leaving_of
-from matcher.limits import MAKERS_ASKED_MAX
+from matcher.limits import MAKER_EQUITY_MIN, MAKERS_ASKED_MAX, MAKERS_LOOKED_MAX
 from matcher.state import Exchange
 
 BACKED_SHARE: Final = 10
-"""A maker whose free margin could not back a tenth of the request, and that holds nothing in the market, is not asked."""
+"""A maker that could back less than a tenth of the request, by its free margin or by a position that it would close, is not asked."""
+BEST_SHARE: Final = 2
+"""Half of the places are for those who can back most."""
+PROVEN_SHARE: Final = 4
+"""A quarter of the places are for those whose quotes were filled most. The others are drawn by lot."""
+RANKED_FOR: Final = SECOND
+"""How long a ranking of more makers than one request looks at holds: all requests meanwhile share its work."""
 
 
-def makers_asked(state: Exchange, owner: str, market: int, size: int, at: int) -> list[int]:
-    """Subscribed makers of other owners than `owner` that could trade, are not frozen and not being liquidated.
+def makers_asked(
+    state: Exchange, owner: str, market: int, size: int, at: int, most: int = MAKERS_ASKED_MAX
+) -> list[int]:
+    """Subscribed makers of other owners than `owner` that could trade, are not frozen and not being liquidated; at most `most`.
 
-    When there are more than `MAKERS_ASKED_MAX`, requests take turns through them: those who speak before those who do not, then one
-    account of each owner before the second of any, so that nobody crowds the others out with accounts.
+    A maker has at least `MAKER_EQUITY_MIN` and could back a part of the request. When there are too many, those who speak come before
+    those who do not, then one account of each owner before the second of any; among equals half of the places are for those who can
+    back most, a quarter for those filled most, and lots are drawn for the rest. Looks at `MAKERS_LOOKED_MAX` makers at most.
     """
-    book, marked, accounts = state.book, state.marked, state.accounts
+    book = state.book
+    makers = book.makers[market]
+    able = _able(
+        state, market, makers if len(makers) <= MAKERS_LOOKED_MAX else _looked(state, market, at), owner, size
+    )
+    if state.liquidations:
+        able = {maker: backing for maker, backing in able.items() if maker not in state.liquidations}
+    if book.frozen:
+        able = {
+            maker: backing for maker, backing in able.items() if book.frozen.get((maker, market), 0) <= at
+        }
+    return list(able) if len(able) <= most else _chosen(book, market, able, most)
+
+
+def _able(state: Exchange, market: int, makers: Iterable[int], owner: str, size: int) -> dict[int, int]:
+    """Those of the makers that are subscribed, of other owners than `owner`, and could back a part of `size` lots.
+
+    With the micro-USDC of margin that each has for the market: what is free, and what its position there takes.
+    """
+    owners, accounts, marked, exits = state.book.makers[market], state.accounts, state.marked, state.exits
     needed = state.marks[market].most_required(-(-size // BACKED_SHARE))
-    makers = []
-    for maker, other in book.makers[market].items():
-        if other == owner:
+    able: dict[int, int] = {}
+    for maker in makers:
+        # Who was ranked may have left since.
+        if owners.get(maker, owner) == owner:
             continue
         account = accounts[maker]
         if account.valued != marked:
             state.value(account)
-        equity = account.balance + account.gain
-        spare = equity - account.required - leaving_of(state, account)
-        if spare * MILLION >= needed or (equity > 0 and market in account.positions):
-            makers.append(maker)
-    if state.liquidations:
-        makers = [maker for maker in makers if maker not in state.liquidations]
-    if book.frozen:
-        makers = [maker for maker in makers if book.frozen.get((maker, market), 0) <= at]
-    return makers if len(makers) <= MAKERS_ASKED_MAX else _turn(state, market, makers)
+        own = account.balance + account.gain
+        if exits:
+            own -= leaving_of(state, account)
+        if own < MAKER_EQUITY_MIN:
+            continue
+        spare, held = own - account.required, account.positions.get(market)
+        if spare * MILLION < needed and (held is None or abs(held.size) * BACKED_SHARE < size):
+            continue
+        able[maker] = spare if held is None else spare + held.required
+    return able
 
 
-def _turn(state: Exchange, market: int, makers: list[int]) -> list[int]:
-    book = state.book
-    owners = book.makers[market]
-    begin = book.next_id % len(makers)
+def _chosen(book: Book, market: int, able: dict[int, int], most: int) -> list[int]:
+    chosen: list[int] = []
+    for makers in _classes(book, market, able):
+        free = most - len(chosen)
+        if len(makers) > free:
+            return chosen + _places(book, market, makers, free)
+        chosen += makers
+    return chosen
+
+
+def _classes(book: Book, market: int, able: dict[int, int]) -> list[list[int]]:
+    """Makers in the order in which they are to be asked: those that speak, one of each owner, the second ones and so on; within each
+    class who can back most comes first."""
+    owners, silences = book.makers[market], book.silences
     before: dict[str, int] = {}
-    ranked = []
-    for place, maker in enumerate(makers[begin:] + makers[:begin]):
+    classes: dict[tuple[bool, int], list[int]] = {}
+    for maker in sorted(able, key=able.__getitem__, reverse=True):
+        silent = bool(silences) and book.silent(maker, market)
         count = before[owners[maker]] = before.get(owners[maker], 0) + 1
-        ranked.append((book.silent(maker, market), count, place, maker))
-    ranked.sort()
-    return [maker for _, _, _, maker in ranked[:MAKERS_ASKED_MAX]]
+        classes.setdefault((silent, count), []).append(maker)
+    return [classes[kind] for kind in sorted(classes)]
+
+
+def _places(book: Book, market: int, makers: list[int], free: int) -> list[int]:
+    """So many of the makers, who come in the order of what they can back."""
+    best = free // BEST_SHARE
+    proven = _most_filled(book, market, makers[best:], free // PROVEN_SHARE)
+    others = [maker for maker in makers[best:] if maker not in proven]
+    return [*makers[:best], *proven, *_drawn(book, others, free - best - len(proven))]
+
+
+def _most_filled(book: Book, market: int, makers: Iterable[int], count: int) -> list[int]:
+    filled = {maker: lots for maker in makers if (lots := book.filled.get((maker, market), 0))}
+    return nlargest(count, filled, key=filled.__getitem__)
+
+
+def _drawn(book: Book, makers: list[int], count: int) -> list[int]:
+    begin = book.lot(len(makers))
+    drawn = makers[begin : begin + count]
+    return drawn + makers[: min(begin, count - len(drawn))]
+
+
+def _looked(state: Exchange, market: int, at: int) -> list[int]:
+    """Makers to look at for one request among many: the best and the proven of a ranking, and others by lot."""
+    book = state.book
+    ranking = book.rankings.get(market)
+    if ranking is None or at >= ranking.until:
+        ranking = book.rankings[market] = _ranking(state, market, at)
+    return ranking.first + _drawn(book, ranking.others, MAKERS_LOOKED_MAX - len(ranking.first))
+
+
+def _ranking(state: Exchange, market: int, at: int) -> Ranking:
+    book = state.book
+    able = _able(state, market, book.makers[market], "", 0)
+    makers = [maker for kind in _classes(book, market, able) for maker in kind]
+    best = MAKERS_LOOKED_MAX // BEST_SHARE
+    proven = set(_most_filled(book, market, makers[best:], MAKERS_LOOKED_MAX // PROVEN_SHARE))
+    first = makers[:best] + [maker for maker in makers[best:] if maker in proven]
+    return Ranking(at + RANKED_FOR, first, [maker for maker in makers[best:] if maker not in proven])

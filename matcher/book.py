@@ -3,7 +3,9 @@
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
+from hashlib import blake2b
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 import msgspec
 
@@ -120,15 +122,29 @@ Deadline = tuple[int, int, int, int]
 """An instant, the kind, an account or request, and a market: ordered by instant."""
 
 
+class Ranking(NamedTuple):
+    """A market's makers at some instant: `first` are looked at for every request, and lots are drawn among `others`.
+
+    It holds `until` (nanoseconds).
+    """
+
+    until: int
+    first: list[int]
+    others: list[int]
+
+
 class Book:
     """Indexes over the volatile state. `deadlines` is a heap, for requests and standing quotes; its entries may be stale.
 
     `switches` has the deadline of each account's dead-man switch and `switch_deadlines` the same in order, one each, never stale:
     a switch moves as often as its agent likes and lives for an hour, so what it moved away from may not pile up.
     `standing_due` is the next deadline in the heap for an account's quotes in a market; it may come before they expire.
-    `silences` has, for an account in a market, what requests that waited for it in vain count, less what it said since.
+    `silences` has, for an account in a market, what requests that waited for it in vain count, less what it said since; `filled`, for
+    the same, the lots that its quotes were filled with since the start.
+    `rankings` are a memory of what makers can back.
     `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
-    order of their ids. `secret` keeps to itself when premiums are sampled; the engine draws it anew at every start.
+    order of their ids. `secret` keeps to itself when premiums are sampled and who is asked by lot; the engine draws it anew at every
+    start.
     """
 
     def __init__(self) -> None:
@@ -144,6 +160,8 @@ class Book:
         self.standing_due: dict[tuple[int, int], int] = {}
         self.makers: dict[int, dict[int, str]] = {}
         self.silences: dict[tuple[int, int], int] = {}
+        self.filled: dict[tuple[int, int], int] = {}
+        self.rankings: dict[int, Ranking] = {}
         self.frozen: dict[tuple[int, int], int] = {}
         self.protections: dict[tuple[int, int], Protection] = {}
         self.switches: dict[int, int] = {}
@@ -169,6 +187,14 @@ class Book:
     def silent(self, account: int, market: int) -> bool:
         """Whether a maker has let so many requests pass in silence that they no longer wait for it."""
         return self.silences.get((account, market), 0) >= SILENCES_MAX * SPEECHES_PER_SILENCE
+
+    def lot(self, count: int) -> int:
+        """A number from 0 to below `count` (0 where there is nothing to draw from), drawn for the next id.
+
+        Nobody without the secret can foresee it.
+        """
+        drawn = blake2b(b"%d" % self.next_id, key=self.secret, digest_size=8).digest()
+        return int.from_bytes(drawn, "big") % max(1, count)
 
     def waited_for(self, makers: tuple[int, ...], market: int) -> set[int]:
         """Which of the asked makers a request waits for: those who speak, or all when none does, so that the only maker of a market

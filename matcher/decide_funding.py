@@ -10,6 +10,7 @@ from core.validity import Action
 from matcher import commands as c
 from matcher.firm import depth_notional, firm
 from matcher.funding import UNPAID_MAX, Hour
+from matcher.making import size_of, skew, standing_long
 from matcher.owed import run_of
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -25,13 +26,11 @@ def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
     notional = depth_notional(state, market)
     found = depth(bids, asks, listed.value_per_tick_lot, notional)
     stood = standing(bids, asks, listed.value_per_tick_lot, notional)
-    running, hour = state.funding[market].running, hour_of(at)
-    known = running.stood if running.number == hour else set()
     return [
         e.PremiumSampled(
             at,
             market,
-            hour,
+            hour_of(at),
             premium(
                 index, found.bid, found.ask, cap_of(listed.funding, listed.margin_terms), listed.funding.rule
             ),
@@ -39,7 +38,8 @@ def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
             found.bid or 0,
             found.ask or 0,
             len(stood),
-            tuple(sorted(stood - known)),
+            (),
+            tuple(sorted((state.owners[owner][0].id, lots) for owner, lots in stood.items())),
         )
     ]
 
@@ -47,22 +47,20 @@ def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
 def hour_ended(state: Exchange, market: int, at: int) -> e.HourEnded | None:
     """The end of the oldest of the market's hours that has no record of it yet, as it was then; None when there is none.
 
-    Its cost grows with the makers of the hour, and with who has traded since, but not with the positions: longs equal shorts, so the
-    skew of all others is what makers hold, turned around.
+    Its cost grows with the makers of the hour, and with who has traded since, but not with the positions.
     """
     listed, funding = state.markets[market], state.funding[market]
     hour = funding.unended(at)
     if hour is None:
         return None
     moved = funding.moved(hour.number)
-    held = [moved[maker] if maker in moved else _size(state, maker, market) for maker in hour.makers()]
-    since = [(size, _size(state, account, market)) for account, size in moved.items()]
+    since = [(size, size_of(state, account, market)) for account, size in moved.items()]
     terms, cap = listed.funding, cap_of(listed.funding, listed.margin_terms)
     seen = Seen(
         samples=hour.samples,
         total=hour.total,
-        makers=owners(state, hour),
-        skew=-sum(held),
+        makers=len(standing_long(hour)),
+        skew=skew(state, market, hour, moved),
         open_interest=state.open_interest[market] + sum(max(0, then) - max(0, now) for then, now in since),
         last=funding.last_rate(),
     )
@@ -81,12 +79,8 @@ def hour_ended(state: Exchange, market: int, at: int) -> e.HourEnded | None:
         rates.after,
         charge_per_lot(hour.index * listed.value_per_tick_lot, rates.hourly),
         terms.treasury_share,
+        by_owner=True,
     )
-
-
-def _size(state: Exchange, account: int, market: int) -> int:
-    held = state.accounts[account].positions.get(market)
-    return held.size if held is not None else 0
 
 
 def settle_funding(state: Exchange, command: c.SettleFunding, at: int) -> Outcome:
@@ -162,8 +156,3 @@ def _nothing_paid(state: Exchange, market: int, number: int, at: int) -> e.Fundi
     """The record of an hour without a premium: it costs nothing, and the rate stays."""
     rate = state.funding[market].rate
     return e.FundingSettled(at, market, number, Basis.NOTHING, 0, 0, 0, 0, 0, 0, 0, rate, 0, 0, 0, 0, 0, ())
-
-
-def owners(state: Exchange, hour: Hour) -> int:
-    """Owners whose quotes stood in the hour."""
-    return len({state.accounts[account].owner for account in hour.stood})

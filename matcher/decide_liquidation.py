@@ -40,7 +40,7 @@ from matcher.auctions import limit_of
 from matcher.closing import cancelled, closed, pull_everything, standing_offers
 from matcher.decide_requests import not_tradable, opened
 from matcher.fills import Planner
-from matcher.limits import AUCTION_PAUSE, AUCTION_TTL
+from matcher.limits import AUCTION_PAUSE, AUCTION_TTL, MAKERS_LOOKED_MAX
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
 from matcher.trust import trusted
@@ -158,7 +158,7 @@ def _auction(state: Exchange, account: Account, market: int, change: int, limit:
     close, or a single one at the bound would keep all others from bidding."""
     side = 1 if change > 0 else -1
     command = c.OpenRequest(account.id, "", market, side, abs(change), limit, AUCTION_TTL, reduce_only=True)
-    makers = makers_asked(state, account.owner, market, abs(change), at)
+    makers = makers_asked(state, account.owner, market, abs(change), at, MAKERS_LOOKED_MAX)
     terms = opened(state, command, tuple(makers), at)
     if makers:
         return [terms]

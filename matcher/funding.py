@@ -7,6 +7,7 @@ whenever somebody asks what it is worth, so paying late or early changes nobody'
 """
 
 from collections import deque
+from collections.abc import Set
 from typing import Final
 
 from core.funding import HOUR, owed
@@ -24,20 +25,22 @@ class Hour:
     """Sums of one market's hour; it is paid at `number` hours since the Unix epoch.
 
     `total` adds up `samples` premiums, `index` is that of the last of them: the index price that the hour is paid at, because it was
-    known when the hour ended. `stood` are the accounts whose quotes stood in a sample, `traded` those whose quotes were filled.
-    `moved` has the sizes at the end of the hour, in lots, of accounts that have traded since. `ended` is the record of its end, and
-    what it costs; None before, and nothing is owed yet.
+    known when the hour ended. `stood` has, for the first account of each owner that stood, in how many samples it did, and the lots
+    that it stood with, added up; `made` has the net lots that each account's quotes were filled with. `moved` has the sizes at the
+    end of the hour, in lots, of accounts that have traded since. `ended` is the record of its end, and what it costs; None before,
+    and nothing is owed yet. From then on `makers` are the accounts that keep only a share of what they receive.
     """
 
-    __slots__ = ("ended", "index", "moved", "number", "samples", "stood", "total", "traded")
+    __slots__ = ("ended", "index", "made", "makers", "moved", "number", "samples", "stood", "total")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.samples = 0
         self.total = 0
         self.index = 0
-        self.stood: set[int] = set()
-        self.traded: set[int] = set()
+        self.stood: dict[int, tuple[int, int]] = {}
+        self.made: dict[int, int] = {}
+        self.makers: Set[int] = frozenset()
         self.moved: dict[int, int] = {}
         self.ended: HourEnded | None = None
 
@@ -46,12 +49,12 @@ class Hour:
         ended = self.ended
         if ended is None or not size:
             return 0
-        maker = account in self.stood or account in self.traded
-        return owed(size, ended.charge, maker, ended.treasury_share)
+        return owed(size, ended.charge, account in self.makers, ended.treasury_share)
 
-    def makers(self) -> set[int]:
-        """Accounts that made quotes in the hour: they stood, or were filled."""
-        return self.stood | self.traded
+    def stand(self, account: int, lots: int) -> None:
+        """An owner, named by its first account, stood in one more sample."""
+        times, total = self.stood.get(account, (0, 0))
+        self.stood[account] = times + 1, total + lots
 
 
 class MarketFunding:

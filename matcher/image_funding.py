@@ -10,6 +10,8 @@ from matcher.funding import Hour, MarketFunding
 
 
 class HourImage(msgspec.Struct, array_like=True):
+    """`standing` has samples and lots of those in `stood`, `made` the lots of those in `traded`; images from before have neither."""
+
     number: int
     samples: int
     total: int
@@ -18,6 +20,9 @@ class HourImage(msgspec.Struct, array_like=True):
     traded: list[int]
     moved: list[tuple[int, int]]
     ended: HourEnded | None = None
+    standing: list[tuple[int, int]] = []
+    made: list[int] = []
+    makers: list[int] = []
 
 
 class FundingImage(msgspec.Struct, array_like=True):
@@ -52,21 +57,28 @@ def load_funding(image: FundingImage) -> MarketFunding:
 
 
 def _hour_image(hour: Hour) -> HourImage:
+    stood, made = sorted(hour.stood.items()), sorted(hour.made.items())
     return HourImage(
         hour.number,
         hour.samples,
         hour.total,
         hour.index,
-        sorted(hour.stood),
-        sorted(hour.traded),
+        [account for account, _ in stood],
+        [account for account, _ in made],
         sorted(hour.moved.items()),
         hour.ended,
+        [standing for _, standing in stood],
+        [lots for _, lots in made],
+        sorted(hour.makers),
     )
 
 
 def _load_hour(image: HourImage) -> Hour:
     hour = Hour(image.number)
     hour.samples, hour.total, hour.index = image.samples, image.total, image.index
-    hour.stood, hour.traded, hour.moved = set(image.stood), set(image.traded), dict(image.moved)
-    hour.ended = image.ended
+    hour.stood = dict(zip(image.stood, image.standing or [(1, 0)] * len(image.stood), strict=True))
+    hour.made = dict(zip(image.traded, image.made or [0] * len(image.traded), strict=True))
+    hour.moved, hour.ended, hour.makers = dict(image.moved), image.ended, set(image.makers)
+    if hour.ended is not None and not hour.ended.by_owner:
+        hour.makers = hour.stood.keys() | hour.made.keys()
     return hour

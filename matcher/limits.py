@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from core.quantities import MILLISECOND, SECOND
+from core.quantities import MILLISECOND, SECOND, MicroUsdc
 
 TTL_CLASSES: Final = (250 * MILLISECOND, 1 * SECOND, 5 * SECOND)
 QUOTE_LIFE_MAX: Final = 60 * SECOND
@@ -22,7 +22,11 @@ FILLS_BY_PRICE_MAX: Final = 25
 levels at the best prices uses the fills up before the request reaches the levels that could fill it."""
 
 MAKERS_ASKED_MAX: Final = 64
-"""Makers that one request asks; when more may be asked, requests take turns through them, those who speak first."""
+"""Makers that one request asks; `matcher.asking` says which when there are more."""
+MAKERS_LOOKED_MAX: Final = 256
+"""Makers that are looked at for one request, and that an auction of the exchange asks, at most."""
+MAKER_EQUITY_MIN: Final = MicroUsdc(100_000_000)
+"""Equity of a maker that requests ask, at least: places are not to be had for dust."""
 SILENCES_MAX: Final = 3
 """Requests that a maker may let pass in silence before requests no longer wait for it."""
 SPEECHES_PER_SILENCE: Final = 16

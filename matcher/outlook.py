@@ -5,8 +5,8 @@ import msgspec
 from core.funding import HOUR, SAMPLES_PER_HOUR
 from core.funding_hour import SAMPLE_EVERY, HourRates, Seen, cap_of, hour_of, hour_rates
 from core.rates import Rate
-from matcher.decide_funding import owners
 from matcher.funding import Hour
+from matcher.making import skew, standing_long
 from matcher.state import Exchange
 
 
@@ -23,16 +23,15 @@ class Outlook(msgspec.Struct, frozen=True):
 def outlook(state: Exchange, market: int, at: int) -> Outlook:
     """Rates from the hour's premiums so far, over those that were due so far, and from the positions as they are now.
 
-    Its cost grows with the makers of the hour only: longs equal shorts, so the skew of all others is what makers hold, turned around.
+    Its cost grows with the makers of the hour only.
     """
     listed, funding, number = state.markets[market], state.funding[market], hour_of(at)
     hour = funding.running if funding.running.number == number else Hour(number)
-    held = (state.accounts[maker].positions.get(market) for maker in hour.makers())
     seen = Seen(
         samples=hour.samples,
         total=hour.total,
-        makers=owners(state, hour),
-        skew=-sum(position.size for position in held if position is not None),
+        makers=len(standing_long(hour)),
+        skew=skew(state, market, hour, {}),
         open_interest=state.open_interest[market],
         last=funding.last_rate(),
     )

@@ -13,7 +13,7 @@ from matcher.state import Exchange
 def run_of(state: Exchange, hour: Hour, ended: HourEnded) -> FundingRun:
     """What everybody owes for an hour that has ended, in the order of the accounts."""
     positions = _held(state, ended.market, hour)
-    return funding_run(positions, ended.charge, hour.makers(), Ppm(ended.treasury_share))
+    return funding_run(positions, ended.charge, hour.makers, Ppm(ended.treasury_share))
 
 
 def _held(state: Exchange, market: int, hour: Hour) -> list[tuple[AccountId, int]]:

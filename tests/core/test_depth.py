@@ -73,11 +73,36 @@ def test_a_price_takes_two_owners_that_stand(bids, asks):
     found = priced(bids, asks)
     for price in (found.bid, found.ask):
         assert price is None or len(found.accounts) >= 2
-    assert standing(side(bids, -1), side(asks, 1), 1, NOTIONAL) <= {0, 1, 2, 3}
 
 
-def test_who_holds_half_of_the_depth_on_one_side_stands():
-    assert standing(side([(100, 50, 0), (100, 49, 1)], -1), side([(101, 49, 1)], 1), 1, NOTIONAL) == {0}
+def stood(bids, asks):
+    return standing(side(bids, -1), side(asks, 1), 100, 100 * NOTIONAL * 100)
+
+
+def test_who_holds_half_of_the_depth_on_both_sides_stands_with_the_lots_of_the_smaller():
+    enough = [(9_990, 60, 0), (9_985, 51, 1)], [(10_010, 70, 0), (10_015, 50, 1)]
+    assert stood(*enough) == {"o0": 60, "o1": 50}
+    assert stood(enough[0], [(10_010, 49, 0), (10_015, 50, 1)]) == {"o1": 50}
+    assert stood(enough[0], [(10_010, 70, 0)]) == {"o0": 60}
+    assert stood([], enough[1]) == {}
+    assert stood([(9_990, 30, 0), (9_980, 30, 0)], [(10_010, 25, 0), (10_020, 25, 0)]) == {"o0": 50}
+
+
+def test_quotes_count_half_a_percent_around_the_middle_of_what_is_not_crossed():
+    near, far = (9_950, 60, 1), (9_949, 60, 1)
+    honest = [(9_999, 60, 0)], [(10_001, 60, 0), (10_050, 60, 1)]
+    assert stood([*honest[0], near], honest[1]) == {"o0": 60, "o1": 60}
+    assert stood([*honest[0], far], honest[1]) == {"o0": 60}
+    # A lie across the asks is traded away, and the middle is where it was.
+    assert stood([*honest[0], near, (11_000, 5, 2)], honest[1]) == {"o0": 55, "o1": 60}
+
+
+def test_a_few_lots_do_not_move_the_middle_away_from_who_quotes_widely():
+    wide = [(9_960, 60, 0)], [(10_040, 60, 0)]
+    assert stood(*wide) == {"o0": 60}
+    assert stood([*wide[0], (10_039, 2, 1)], wide[1]) == {"o0": 60}
+    # Who moves it holds a whole share there, for anybody to trade against.
+    assert stood([*wide[0], (10_039, 50, 1)], wide[1]) == {}
 
 
 terms = st.builds(MarkTerms, st.integers(0, 100_000), st.integers(1, 10_000))

@@ -5,7 +5,17 @@ from hypothesis import strategies as st
 
 from core.funding import HOUR, FundingTerms, charge_per_lot, funding_run
 from core.funding_events import FundingSettled, headline, paid_by, part_of
-from core.funding_hour import SAMPLE_EVERY, Basis, Seen, cap_of, hour_of, hour_rates, sampled_at
+from core.funding_hour import (
+    SAMPLE_EVERY,
+    Basis,
+    Seen,
+    cap_of,
+    explained,
+    hour_of,
+    hour_rates,
+    sampled_at,
+    stood_long,
+)
 from core.margin_terms import MarginTerms, Tier
 from core.rates import PERCENT
 
@@ -45,6 +55,22 @@ def test_fewer_than_two_owners_leave_the_rate_to_the_skew():
     assert (skewed.basis, skewed.premium) == (Basis.SKEW, PERCENT)
     assert (skewed.after, skewed.rate) == (PERCENT - half, PERCENT - half // 2)
     assert skewed.hourly == skewed.rate // 8
+
+
+def test_an_owner_stands_in_an_hour_when_it_stood_in_half_of_its_samples():
+    assert stood_long(360, 720)
+    assert stood_long(4, 7)
+    assert not stood_long(359, 720)
+    assert not stood_long(3, 7)
+    assert not stood_long(0, 0)
+
+
+@given(st.integers(-1_000, 1_000), st.integers(0, 1_000), st.integers(-1_000, 1_000))
+def test_making_explains_no_more_of_a_position_than_was_quoted_and_filled_its_way(net, quoted, filled):
+    part = explained(net, quoted, filled)
+    way = 1 if net > 0 else -1
+    assert 0 <= way * part <= abs(net)
+    assert way * part == min(abs(net), quoted + max(0, way * filled))
 
 
 def test_an_hour_without_a_premium_pays_nothing_and_leaves_the_rate():

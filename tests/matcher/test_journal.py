@@ -26,6 +26,7 @@ from core.events import (
     MarketListed,
     MarketStatusSet,
     MarkUpdated,
+    PremiumSampled,
     SessionsRevoked,
     WithdrawalReserved,
 )
@@ -216,6 +217,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-sharing": 1,
         "golden-v1-exits": 4,
         "golden-v1-matured": 2,
+        "golden-v1-making": 2,
         "golden-v1-marks": 3,
         "golden-v1-sessions": 1,
         "golden-v1-subaccounts": 4,
@@ -335,6 +337,20 @@ def test_golden_debts_say_who_paid():
     assert isinstance(ended, HourEnded)
     assert (ended.hour, ended.charge, ended.treasury_share) == (489_001, 67_500_000, 100_000)
     assert covered == DebtCovered(1_700_000_001, 16, 1_000, 600, 300, ((17, 60), (18, 30)), 10)
+
+
+def test_golden_hours_say_who_stood_with_how_much_and_older_ones_share_by_account():
+    at, hour = 1_760_000_000_000_000_000, 488_889
+    impact = (600_150_000_000, 600_160_000_000)
+    sampled = PremiumSampled(
+        at, 1, hour, 250_000_000, 600_000, *impact, 2, (), stood=((16, 10_000), (24, 2_500))
+    )
+    rates = (250_000_000, 31_250_000, 250_000_000, 187_500_000)
+    ended = HourEnded(at + 1, 1, hour, 1, 250_000_000, 2, 700, 900, *rates, 100_000, by_owner=True)
+    assert golden("golden-v1-making") == [sampled, ended]
+    older = [*golden("golden-v1-funding"), *golden("golden-v1-debts")]
+    assert {found.stood for found in older if isinstance(found, PremiumSampled)} == {()}
+    assert {found.by_owner for found in older if isinstance(found, HourEnded)} == {False}
 
 
 def test_golden_marks_bring_back_what_they_said():

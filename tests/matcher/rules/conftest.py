@@ -103,7 +103,7 @@ class World:
     def agent(self, owner: int, deposit: int = 100_000_000_000, name: str = "a") -> int:
         """A funded agent with a slot; deposit in micro-USDC."""
         account = self.play(c.RegisterAgent(owner_key(owner), name))[0].account  # type: ignore[attr-defined]
-        self.play(c.BindSlot(account, 0, account - 14))
+        self.play(c.BindSlot(account, *divmod(account - 14, 256)))
         if deposit:
             self.play(c.CreditDeposit(account, deposit, f"deposit-{account}"))
         return int(account)

@@ -2,7 +2,13 @@
 
 from core.quantities import SECOND
 from matcher import commands as c
-from matcher.limits import MAKERS_ASKED_MAX, REQUESTS_OPEN_MAX, SILENCES_MAX, SPEECHES_PER_SILENCE
+from matcher.limits import (
+    MAKER_EQUITY_MIN,
+    MAKERS_ASKED_MAX,
+    REQUESTS_OPEN_MAX,
+    SILENCES_MAX,
+    SPEECHES_PER_SILENCE,
+)
 
 
 def test_a_maker_that_keeps_silent_is_asked_but_no_longer_waited_for_until_it_speaks(world):
@@ -98,14 +104,27 @@ def test_accounts_of_one_owner_do_not_crowd_out_the_makers_of_others(world):
         assert set(honest) < set(asked)
 
 
-def test_makers_that_could_not_back_a_tenth_of_a_request_are_asked_only_when_they_hold_something(world):
+def test_makers_that_could_not_back_a_tenth_of_a_request_are_asked_only_when_they_hold_as_much(world):
     trader, other = world.agent(1), world.agent(2)
-    # A tenth of 1,000 lots is worth 600 USDC, of which a fiftieth is required.
-    poor, rich = world.agent(3, deposit=11_999_999), world.agent(4, deposit=12_000_000)
+    # A tenth of 10,000 lots is worth 6,000 USDC, of which a fiftieth is required.
+    poor, rich = world.agent(3, deposit=119_999_999), world.agent(4, deposit=120_000_000)
     for maker in (poor, rich):
         world.play(c.Subscribe(maker, (1,)))
-    assert world.opened(world.request(trader, "a", 1, 1_000, 601_000)).makers == (rich,)
-    assert world.opened(world.request(trader, "b", 1, 990, 601_000)).makers == (poor, rich)
+    assert world.opened(world.request(trader, "a", 1, 10_000, 601_000)).makers == (rich,)
+    assert world.opened(world.request(trader, "b", 1, 9_990, 601_000)).makers == (poor, rich)
+    world.quotes(poor, [], [(600_000, 900)])
+    world.request(other, "c", 1, 900, 600_000)
+    assert world.opened(world.request(trader, "d", 1, 9_010, 601_000)).makers == (rich,)
+    assert world.opened(world.request(trader, "e", 1, 9_000, 601_000)).makers == (poor, rich)
+
+
+def test_makers_with_less_than_a_hundred_usdc_are_not_asked_for_the_smallest_request(world):
+    trader, other = world.agent(1), world.agent(2)
+    poor = world.agent(3, deposit=MAKER_EQUITY_MIN - 1)
+    enough = world.agent(4, deposit=MAKER_EQUITY_MIN)
+    for maker in (poor, enough):
+        world.play(c.Subscribe(maker, (1,)))
+    assert world.opened(world.request(trader, "a", 1, 1, 601_000)).makers == (enough,)
     world.quotes(poor, [], [(600_000, 1)])
-    world.request(other, "c", 1, 1, 600_000)
-    assert world.opened(world.request(trader, "d", 1, 1_000, 601_000)).makers == (poor, rich)
+    world.request(other, "b", 1, 1, 600_000)
+    assert world.opened(world.request(trader, "c", 1, 1, 601_000)).makers == (enough,)

@@ -26,6 +26,7 @@ class Books:
         world.now = hour_of(world.now) * HOUR
         self.hour = hour_of(world.now)
         self.ended = {}
+        self.filled = {}
         self.premium()
 
     def premium(self):
@@ -39,7 +40,10 @@ class Books:
             return
         world.index(1, INDEX)
         world.quotes(maker, [(INDEX - 40, abs(lots))], [(INDEX + 400, abs(lots))])
+        before = world.held(maker)[0]
         world.request(taker, f"k{world.state.seq}", side, abs(lots), INDEX + side * 1_000)
+        made = self.filled.setdefault(self.hour, {})
+        made[maker] = made.get(maker, 0) + world.held(maker)[0] - before
         world.play(c.CancelAll(maker))
 
     def end_hour(self, *, premium):
@@ -59,7 +63,8 @@ class Books:
         if not owed:
             return
         hour = owed[0]
-        makers = hour.makers()
+        filled = self.filled.get(hour.number, {})
+        makers = set(filled)
         world.index(1, INDEX)
         (paid,) = world.play(c.SettleFunding(1, hour.number))
         share = world.state.markets[1].funding.treasury_share
@@ -68,7 +73,11 @@ class Books:
         assert paid.payments == tuple(payment for payment in run.payments if payment[1])
         assert sum(amount for _, amount in paid.payments) == paid.treasury + paid.insurance
         assert paid.open_interest == sum(size for size in self.ended[hour.number].values() if size > 0)
-        assert paid.skew == sum(size for id, size in self.ended[hour.number].items() if id not in makers)
+        explained = 0
+        for id, size in self.ended[hour.number].items():
+            sign = 1 if size > 0 else -1
+            explained += sign * min(abs(size), max(0, sign * filled.get(id, 0)))
+        assert paid.skew == -explained
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
