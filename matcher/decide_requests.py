@@ -144,6 +144,9 @@ def _why_not_tradable(state: Exchange, market: int, at: int) -> Rejection:
     """The first reason that applies: the market is settled or paused, or its index is not believed enough to trade at."""
     if state.statuses[market] == MarketStatus.SETTLED:
         return Rejection(Code.MARKET_SETTLED, "The market was delisted.")
+    ending = state.breakers.announced.get(market)
+    if ending is not None and at >= ending.settles_at:
+        return Rejection(Code.MARKET_PAUSED, "The market takes nothing more: it is being delisted.")
     refused = untrusted(state, (market,), Action.FILL, at)
     if refused is None or state.statuses[market] == MarketStatus.PAUSED:
         return Rejection(Code.MARKET_PAUSED, "The market is paused.")
