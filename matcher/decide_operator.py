@@ -169,7 +169,7 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     if command.amount > free(state, account):
         return Rejection(
             Code.WITHDRAWAL_TOO_LARGE,
-            "More than the margin leaves free, or than the chain holds for the account yet.",
+            "More than margin and the owner's own exit leave free, or than the chain holds for the account yet.",
         )
     return [
         e.WithdrawalReserved(

@@ -203,15 +203,15 @@ def test_who_can_not_be_valued_still_quotes_what_shrinks_its_position(trading):
     assert world.refuse(c.SetQuotes(world.trader, 1, ((599_000, 1),), (), until)) == "index_unavailable"
 
 
-def test_a_preview_says_what_can_not_be_valued_elsewhere(trading):
+def test_a_preview_says_what_can_not_be_traded_and_what_can_not_be_valued_elsewhere(trading):
     state, account = trading.state, trading.state.accounts[trading.trader]
     trading.index(2, 300_000, validity=Validity.STALE)
     codes = [
         preview_trade(state, account, market, change, price, trading.now).code
         for market, change, price in ((1, 10, 600_000), (2, 10, 300_000), (2, -100, 300_000))
     ]
-    # Whether the market itself is open, a preview does not judge.
-    assert codes == [Code.INDEX_UNAVAILABLE, None, None]
+    # Nobody trades at an old index, whatever it does to his position.
+    assert codes == [Code.INDEX_UNAVAILABLE] * 3
 
 
 def test_nothing_is_recorded_before_the_first_price_that_is_believed(new_world):
