@@ -15,7 +15,7 @@ from core.market import Market, MarketStatus
 from core.open_interest import followed
 from core.quantities import MILLION, SECOND
 from core.settlement_price import Past
-from core.validity import Action, Validity, allowed
+from core.validity import Action, Validity, allowed, worse
 from matcher.account import Account
 from matcher.book import Book
 from matcher.breakers import Breakers
@@ -318,7 +318,7 @@ class Exchange:
 def validity_of(index: IndexUpdated) -> Validity:
     """How far an index is believed by itself, whatever its age: as it was judged, but never fully at a doubt too wide to trade at."""
     if index.confidence * MILLION > CONFIDENCE_MAX * index.price:
-        return min(index.validity, Validity.UNCERTAIN)
+        return worse(index.validity, Validity.UNCERTAIN)
     return index.validity
 
 
