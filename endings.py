@@ -14,6 +14,7 @@ from chain.cluster import WrongCluster
 from chain.keys import KeyFileRefused
 from chain.signers.interface import SigningFailed
 from ledger.projector import JournalDiffers
+from matcher.clock import ClockBehind
 from matcher.recovery import JournalCorrupt
 from matcher.segments import JournalInUse
 from oracles.feed import OnlyLive
@@ -59,6 +60,7 @@ def sentence(error: Exception) -> str | None:
             return f"SOLANA_RPC_URL leads elsewhere: {_first(error)}."
         case (
             JournalCorrupt()
+            | ClockBehind()
             | NotReachable()
             | KeyFileRefused()
             | OnlyLive()

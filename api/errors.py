@@ -91,7 +91,6 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         409,
         "Such margin terms would put accounts below their maintenance requirement; `force` does it.",
     ),
-    Code.DELISTING_TOO_EARLY: (409, "The market's notice is not over; `force` delists it before."),
     Code.WITHDRAWAL_UNKNOWN: (404, "No such withdrawal."),
     Code.BATCH_OUT_OF_ORDER: (409, "Batches are cut and advanced one after another."),
     Code.SETTLEMENT_HELD: (503, "No batch is cut until an operator has explained why settlement is held."),

@@ -18,7 +18,7 @@ from core import events as e
 from core.batches import BatchStatus
 from core.events import DURABLE, Event
 from core.market import MarketStatus
-from core.operator_events import LimitsSet, MarketSettled
+from core.operator_events import DelistingAnnounced, LimitsSet, MarketSettled
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.rejections import Outcome, Rejection, Repeated
@@ -261,6 +261,10 @@ class Hub:
         status = self._engine.state.statuses[event.market]
         self._broadcast(self.outbound.market_changed(event.market, status, "limits", event.why))
 
+    def _delisting_announced(self, seq: int, event: DelistingAnnounced) -> None:
+        status = self._engine.state.statuses[event.market]
+        self._broadcast(self.outbound.market_changed(event.market, status, "delisting", event.why))
+
     def _market_settled(self, seq: int, event: MarketSettled) -> None:
         self._broadcast(self.outbound.market_changed(event.market, MarketStatus.SETTLED, "status", event.why))
 
@@ -278,5 +282,6 @@ HANDLERS: Final[dict[type[Event], Callable[[Hub, int, Any], None]]] = {
     e.BatchAdvanced: Hub._batch_advanced,
     e.MarketStatusSet: Hub._market_status_set,
     LimitsSet: Hub._limits_set,
+    DelistingAnnounced: Hub._delisting_announced,
     MarketSettled: Hub._market_settled,
 }

@@ -13,6 +13,7 @@ from core.events import MarketStatusSet
 from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
 from core.operator_events import (
+    DelistingAnnounced,
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
@@ -41,7 +42,7 @@ class BreakerMetrics(Collector):
         )
         listening.to((OpenInterestJumped,), self._jumped)
         decisions = MarketStatusSet | InsuranceFloorSet | LimitsSet | MarketSettled | SettlementHeld
-        orders = SaleOrdered | ReviewOrdered | SharingOrdered
+        orders = DelistingAnnounced | SaleOrdered | ReviewOrdered | SharingOrdered
         listening.to(get_args(decisions | WithdrawalsHeld | orders), self._decided)
         registry.register(self)
 
@@ -95,6 +96,9 @@ class BreakerMetrics(Collector):
                 _log.warning("insurance sale", market=self._state.markets[market].symbol, **said)
             case SettlementHeld(held=held):
                 _log.warning("settlement held" if held else "settlement goes on", **said)
+            case DelistingAnnounced(market=market, settles_at=settles_at):
+                symbol = self._state.markets[market].symbol
+                _log.warning("delisting announced", market=symbol, settles_at=settles_at, **said)
             case LimitsSet() | MarketSettled():
                 what = "limits set" if isinstance(event, LimitsSet) else "market delisted"
                 _log.warning(what, market=self._state.markets[event.market].symbol, **said)

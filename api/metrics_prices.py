@@ -33,7 +33,7 @@ class PriceMetrics(Collector):
         for id, market in self._state.markets.items():
             if self._state.statuses[id] == MarketStatus.SETTLED:
                 continue  # Its index is out of date for ever, and nobody minds.
-            validities.add_metric([market.symbol], validity(self._state, id, now))
+            validities.add_metric([market.symbol], validity(self._state, id, now).rank)
         accepted = CounterMetricFamily(
             "perpdex_prices",
             "Prices by source and by what became of them: only newer ones count",

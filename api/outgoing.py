@@ -11,7 +11,7 @@ import msgspec
 SideName = Literal["buy", "sell"]
 ExitStatus = Literal["requested", "released", "claimed"]
 WithdrawalStatus = Literal["reserved", "paid", "released"]
-MarketChange = Literal["status", "limits"]
+MarketChange = Literal["status", "limits", "delisting"]
 
 
 class Ev(msgspec.Struct, frozen=True, tag_field="ev", gc=False):
@@ -150,7 +150,8 @@ class Batch(Ev, frozen=True, tag="batch"):
 
 
 class MarketChanged(Ev, frozen=True, tag="market"):
-    """Public: a market's status or limits changed, by an operator or a rule, and why. `GET /api/v1/markets/{symbol}` has all of it."""
+    """Public: a market's status or limits changed, or its delisting was announced, by an operator or a rule, and why.
+    `GET /api/v1/markets/{symbol}` has all of it."""
 
     market: str
     status: Literal["open", "reduce_only", "paused", "settled"]

@@ -109,7 +109,7 @@ class SubAccountAnswer(Answer):
     collateral: str = Field(description="As in `GET /api/v1/account`.")
     requirement: str = Field(description="Initial requirement of its position.")
     maintenance: str = Field(description="Collateral below which its liquidation may start.")
-    available: str
+    available: str = Field(description="As in `GET /api/v1/account`.")
     withdrawable: str = Field(description="What a transfer to its parent may take now at most.")
     withdrawable_code: str | None = Field(description="As in `GET /api/v1/account`.")
     unpaid_funding: str = Field(description="As in `GET /api/v1/account`.")
@@ -133,6 +133,18 @@ class LossLimitAnswer(Answer):
     )
 
 
+class ExitAnswer(Answer):
+    """What the owner asked the chain for, alone: it takes it from `claimable_at` on, asking nobody (docs/operating/exits.md)."""
+
+    amount: str = Field(description="USDC, at most what there then is.")
+    since: int = Field(description="When the exchange saw it.")
+    claimable_at: int
+    matured: bool = Field(description="Whether what the chain can pay backs no position any more.")
+    reserved: str = Field(
+        description="USDC that this account keeps free for it: what its sub-accounts do not have free."
+    )
+
+
 class AccountAnswer(Answer):
     """An account as of `head` of its private stream; all of it is on disk."""
 
@@ -151,15 +163,19 @@ class AccountAnswer(Answer):
     requirement: str = Field(description="Initial requirement of the positions.")
     maintenance: str = Field(description="Collateral below which liquidation may start.")
     available: str = Field(
-        description="Collateral that nothing requires; negative when more is required than there is."
+        description="Collateral that neither positions require nor the owner's `exit` reserves: what may back something new. "
+        "Negative when more is required than there is."
     )
     withdrawable: str = Field(
         description="What a withdrawal may take now at most; of a sub-account, a transfer to its parent."
     )
     withdrawable_code: str | None = Field(
-        description="Why nothing may leave now, whatever margin leaves free: `being_liquidated`, `too_many_withdrawals_open`, "
-        "`withdrawals_gated`, `index_unavailable`. Null when only margin decides."
+        description="Why `withdrawable` is 0. Whatever margin leaves free: `being_liquidated`, `too_many_withdrawals_open`, "
+        "`withdrawals_gated`, `index_unavailable`. Else `insufficient_margin`: positions need all there is; `exit_stands`: the "
+        "owner's exit reserves the rest; `loss_limit_reached`: of a sub-account, the rest is no collateral; `not_settled`: the "
+        "chain does not hold it yet. Null while something may leave, or there is nothing."
     )
+    exit: ExitAnswer | None = Field(description="Null when nothing is asked for.")
     unpaid_funding: str = Field(
         description="USDC that will be charged for hours which have ended and are not paid yet; negative will be received."
     )

@@ -77,8 +77,19 @@ class GateAnswer(Answer):
     below_zero: list[DebtorAnswer] = Field(description="The deepest first.")
 
 
+class DelistingAnswer(Answer):
+    """The announced end of a market: from `settles_at` on nothing fills, and every position closes at the average of the index over
+    the hour before, as soon as everybody can be settled with."""
+
+    announced_at: int
+    settles_at: int
+    why: str
+    waits: str | None = Field(description="From then on: what keeps it from being settled; else null.")
+
+
 class MarketEndAnswer(Answer):
-    """How a market was delisted: every position closed at the index, debts paid by the insurance fund and by those who gained."""
+    """How a market was delisted: every position closed at the average of the index over the hour before, debts paid by the insurance
+    fund and by those who gained."""
 
     market: str
     seq: int
@@ -88,7 +99,7 @@ class MarketEndAnswer(Answer):
     shared: str = Field(description="USDC of debts that were paid ...")
     fund: str = Field(description="... of that by the insurance fund.")
     uncovered: str = Field(description="USDC of debts that nobody could pay.")
-    forced: bool = Field(description="Whether without notice, or at an index that was not believed.")
+    forced: bool = Field(description="Whether at once, instead of at an announced instant.")
 
 
 class SettlementAnswer(Answer):

@@ -16,9 +16,7 @@ class RiskAnswer(Answer):
     )
     requirement: str = Field(description="Initial requirement of the positions.")
     maintenance: str = Field(description="Collateral below which liquidation may start.")
-    available: str = Field(
-        description="Collateral that nothing requires; negative when more is required than there is."
-    )
+    available: str = Field(description="As in `GET /api/v1/account`.")
     leverage: str | None = Field(
         description="Notional of the positions over collateral, rounded up; null without collateral."
     )
@@ -42,13 +40,14 @@ class MarginPreviewBody(Body):
 
 
 class MarginPreviewAnswer(Answer):
-    """The same arithmetic as before a fill. It says nothing about whether anybody quotes that price, or the market is open."""
+    """The same checks as before a fill. It says nothing about whether anybody quotes that price."""
 
     market: str
-    allowed: bool = Field(description="Whether margin and caps would let the account make this trade now.")
+    allowed: bool = Field(description="Whether the account could make this trade now.")
     code: str | None = Field(
-        description="Why not: `insufficient_margin`, `loss_limit_reached`, `position_cap`, `open_interest_cap`, or "
-        "`index_unavailable` while a market that the account holds cannot be valued."
+        description="Why not: `being_liquidated`, `market_paused`, `market_settled`, `market_reduce_only`, `price_out_of_band`, "
+        "`insufficient_margin`, `loss_limit_reached`, `position_cap`, `open_interest_cap`, or `index_unavailable` while the market "
+        "cannot be traded at its index, or another one that the account holds cannot be valued."
     )
     size: str = Field(description="Position after it; positive is long.")
     cost: str = Field(description="Signed cost of that position in USDC.")

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas import Answer
 
-ValidityName = Literal["unavailable", "disputed", "volatile", "uncertain", "stale", "lone", "aged", "valid"]
+ValidityName = Literal["unavailable", "disputed", "volatile", "lone", "uncertain", "stale", "aged", "valid"]
 ActionName = Literal["fill", "margin", "liquidate", "fund", "settle"]
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from api.schemas import Answer, FillStatus
 from api.schemas_breakers import (
     AlarmAnswer,
+    DelistingAnswer,
     FundingTermsAnswer,
     JumpAnswer,
     LiquidationTermsAnswer,
@@ -75,6 +76,7 @@ class MarketAnswer(Answer):
     not_open_since: int | None = Field(
         description="Since when the operator lets it only reduce or stand still; null while it is open."
     )
+    delisting: DelistingAnswer | None = Field(description="Its announced end; null when there is none.")
 
 
 class MarketsAnswer(Answer):

@@ -13,7 +13,15 @@ from api.fill_marks import FillMarks
 from api.outbound import micros
 from api.statistics import Maker
 from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, MarketUnits, usdc
-from api.views_breakers import alarm, funding_terms, jumped, liquidation_terms, mark_terms, not_open_since
+from api.views_breakers import (
+    alarm,
+    delisting,
+    funding_terms,
+    jumped,
+    liquidation_terms,
+    mark_terms,
+    not_open_since,
+)
 from api.views_funding import in_short
 from api.views_margin import tiers
 from api.views_prices import VALIDITIES, allows
@@ -142,6 +150,7 @@ def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
         alarm=alarm(listed),
         jumped=jumped(state, units),
         not_open_since=not_open_since(state, units.id),
+        delisting=delisting(state, units.id, now),
     )
 
 

@@ -14,6 +14,7 @@ from core.premium import PremiumRule
 from core.quantities import MILLISECOND
 from ledger.breakers import OF_ALL_MARKETS, MarketEnd, OperatorAction
 from matcher.account import Account
+from matcher.decide_delisting import delisting_waits
 from matcher.gates import withdrawals_gated
 from matcher.state import Exchange
 
@@ -74,6 +75,18 @@ def jumped(state: Exchange, units: MarketUnits) -> b.JumpAnswer | None:
 def not_open_since(state: Exchange, market: int) -> int | None:
     since = state.breakers.closing.get(market)
     return micros(since) if since is not None else None
+
+
+def delisting(state: Exchange, market: int, at: int) -> b.DelistingAnswer | None:
+    announced = state.breakers.announced.get(market)
+    if announced is None:
+        return None
+    return b.DelistingAnswer(
+        announced_at=micros(announced.at),
+        settles_at=micros(announced.settles_at),
+        why=announced.why,
+        waits=delisting_waits(state, market, at) if at >= announced.settles_at else None,
+    )
 
 
 def settlement(state: Exchange) -> b.SettlementAnswer:

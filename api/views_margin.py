@@ -1,22 +1,41 @@
 """Accounts and markets as margin sees them: pure reads."""
 
+from typing import NamedTuple
+
 from api import schemas as s
 from api import schemas_margin as m
-from api.outbound import account_hash
+from api.outbound import account_hash, micros
 from api.units import Markets, MarketUnits, usdc
 from core.account_risk import AccountRisk, RiskMark
 from core.edge_prices import bankruptcy_price, liquidation_price
-from core.quantities import divide_up
+from core.quantities import SECOND, divide_up
 from matcher.account import Account
-from matcher.leaving import free, stopped
+from matcher.exiting import leaving_of
+from matcher.leaving import free, stopped, why_nothing_free
 from matcher.preview import Previewed
 from matcher.state import Exchange
 
 LEVERAGE_PLACES = 10_000
 
 
+class Backing(NamedTuple):
+    """What of an account's equity backs nothing new, micro-USDC: `uncounted` is no collateral, its owner is `leaving` with some."""
+
+    uncounted: int
+    leaving: int
+
+    @classmethod
+    def of(cls, state: Exchange, held: Account) -> "Backing":
+        uncounted = state.worth_of(held).equity - state.margin_of(held).equity
+        return cls(uncounted, leaving_of(state, held))
+
+    def available(self, margin: AccountRisk) -> int:
+        """What may back something new; what is no collateral is the first that its owner leaves with."""
+        return margin.available - max(0, self.leaving - self.uncounted)
+
+
 def account(state: Exchange, markets: Markets, held: Account, at: int) -> s.AccountAnswer:
-    margin, kept = state.margin_of(held), stopped(state, held, at)
+    margin, (withdrawable, why) = state.margin_of(held), _leaves(state, held, at)
     limit = state.loss_limits.get(held.root.id)
     return s.AccountAnswer(
         account=held.id,
@@ -29,9 +48,10 @@ def account(state: Exchange, markets: Markets, held: Account, at: int) -> s.Acco
         loss_limit=s.LossLimitAnswer(limit=usdc(limit.limit), left=usdc(limit.left)) if limit else None,
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
-        available=usdc(margin.available),
-        withdrawable=usdc(0 if kept else free(state, held)),
-        withdrawable_code=kept.code.value if kept else None,
+        available=usdc(Backing.of(state, held).available(margin)),
+        withdrawable=usdc(withdrawable),
+        withdrawable_code=why,
+        exit=_exit(state, held),
         unpaid_funding=usdc(state.owed(held)),
         leverage=leverage(margin.notional, margin.equity),
         settled=usdc(held.settled),
@@ -44,9 +64,31 @@ def account(state: Exchange, markets: Markets, held: Account, at: int) -> s.Acco
     )
 
 
+def _leaves(state: Exchange, held: Account, at: int) -> tuple[int, str | None]:
+    """Micro-USDC that may leave the account at `at`, and why none may."""
+    kept = stopped(state, held, at)
+    if kept is not None:
+        return 0, kept.code.value
+    nothing = why_nothing_free(state, held)
+    return free(state, held), nothing.value if nothing is not None else None
+
+
+def _exit(state: Exchange, held: Account) -> s.ExitAnswer | None:
+    request = state.exits.get(held.root.id)
+    if request is None:
+        return None
+    return s.ExitAnswer(
+        amount=usdc(request.amount),
+        since=micros(request.at),
+        claimable_at=micros(request.exit_at * SECOND),
+        matured=held.root.id in state.matured,
+        reserved=usdc(leaving_of(state, held)),
+    )
+
+
 def sub_account(state: Exchange, units: MarketUnits, held: Account, at: int) -> s.SubAccountAnswer:
     margin, one = state.margin_of(held), held.positions.get(units.id)
-    mark, kept = state.marks.get(units.id), stopped(state, held, at)
+    mark, (withdrawable, why) = state.marks.get(units.id), _leaves(state, held, at)
     return s.SubAccountAnswer(
         account=held.id,
         market=units.symbol,
@@ -55,9 +97,9 @@ def sub_account(state: Exchange, units: MarketUnits, held: Account, at: int) -> 
         collateral=usdc(margin.equity),
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
-        available=usdc(margin.available),
-        withdrawable=usdc(0 if kept else free(state, held)),
-        withdrawable_code=kept.code.value if kept else None,
+        available=usdc(Backing.of(state, held).available(margin)),
+        withdrawable=usdc(withdrawable),
+        withdrawable_code=why,
         unpaid_funding=usdc(state.owed(held)),
         leverage=leverage(margin.notional, margin.equity),
         liquidation_price=_liquidation(units, one.size, mark, margin) if one and mark else None,
@@ -111,20 +153,20 @@ def _bankruptcy(units: MarketUnits, size: int, mark: RiskMark, margin: AccountRi
     return None if price is None else units.price(price)
 
 
-def risk(margin: AccountRisk, uncounted: int) -> m.RiskAnswer:
-    """An account with `uncounted` micro-USDC of equity besides the collateral in `margin`."""
+def risk(margin: AccountRisk, backing: Backing) -> m.RiskAnswer:
+    """An account with the collateral in `margin`."""
     return m.RiskAnswer(
-        equity=usdc(margin.equity + uncounted),
+        equity=usdc(margin.equity + backing.uncounted),
         collateral=usdc(margin.equity),
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
-        available=usdc(margin.available),
+        available=usdc(backing.available(margin)),
         leverage=leverage(margin.notional, margin.equity),
     )
 
 
 def preview(
-    units: MarketUnits, before: AccountRisk, uncounted: int, previewed: Previewed
+    units: MarketUnits, before: AccountRisk, backing: Backing, previewed: Previewed
 ) -> m.MarginPreviewAnswer:
     trade, code = previewed.trade, previewed.code
     return m.MarginPreviewAnswer(
@@ -139,8 +181,8 @@ def preview(
         if trade.size
         else None,
         bankruptcy_price=_bankruptcy(units, trade.size, previewed.mark, trade.after) if trade.size else None,
-        before=risk(before, uncounted),
-        after=risk(trade.after, uncounted),
+        before=risk(before, backing),
+        after=risk(trade.after, backing),
     )
 
 

@@ -47,7 +47,7 @@ def resume(symbol: Symbol, why: Why, name: As = ME) -> None:
 
 @market.command()
 def reduce_only(symbol: Symbol, why: Why, name: As = ME) -> None:
-    """Take only what reduces a position. Its notice before a delisting begins."""
+    """Take only what reduces a position."""
     _set_status(symbol, MarketStatus.REDUCE_ONLY, why, name)
 
 
@@ -133,13 +133,20 @@ def delist(
     symbol: Symbol,
     why: Why,
     force: Annotated[
-        bool, typer.Option(help="before its notice is over, or without a believed index")
+        bool, typer.Option(help="at once, at the average of the hour that is over, whatever is believed now")
     ] = False,
     name: As = ME,
 ) -> None:
-    """Close every position at the index, for good. Repeating it changes nothing."""
+    """Announce a market's end: it only reduces, and after a day's notice settles at the average of the hour before.
+
+    `resume` takes that back until then. Repeating it changes nothing.
+    """
     with _door(name) as door:
         for event in door.command(c.DelistMarket(door.market(symbol)["id"], force, why=why)):
+            if event["type"] == "DelistingAnnounced":
+                print(
+                    f"{symbol} settles at {_instant(event['settles_at'])}, at the average of the hour before"
+                )
             if event["type"] == "MarketSettled":
                 print(
                     f"record of {symbol}'s end: fund paid {event['fund']}, uncovered {event['uncovered']} micro-USDC"
@@ -282,14 +289,20 @@ def _fund(found: dict[str, Any]) -> str:
 
 
 def _line(found: dict[str, Any]) -> str:
-    jumped = found["jumped"]
+    jumped, ending = found["jumped"], found["delisting"]
     return (
         f"{found['symbol']}: {found['status']}, open interest {found['open_interest']} of {found['open_interest_cap']},"
         f" an owner's at most {found['position_cap']}, leverage {found['max_leverage']},"
         f" band {found['oracle_band_ppm']} ppm, prices within {found['price_band_ppm']} ppm, fee {found['taker_fee_ppm']} ppm"
         + (", only reduces while thin" if found["thin_only_reduces"] else "")
         + (f", open interest jumped to {jumped['open_interest']}" if jumped else "")
+        + (f", to be delisted at {_instant(ending['settles_at'] * 1_000)}" if ending else "")
+        + (f" but waits: {ending['waits']}" if ending and ending["waits"] else "")
     )
+
+
+def _instant(nanos: int) -> str:
+    return datetime.fromtimestamp(nanos // SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _debtor(found: dict[str, Any]) -> str:

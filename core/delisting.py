@@ -1,4 +1,4 @@
-"""Delisting: every position of a market closes at the index, and what bankrupt accounts cannot pay is shared by a stated rule."""
+"""Delisting: every position of a market closes at one price, and what bankrupt accounts cannot pay is shared by a stated rule."""
 
 from collections.abc import Sequence
 
@@ -24,13 +24,13 @@ class Delisting(msgspec.Struct, frozen=True):
     uncovered: MicroUsdc
 
 
-def settle_at_index(holders: Sequence[Holder], value_per_lot: int, fund_has: int) -> Delisting:
-    """Close all `holders` at the index, one lot being worth `value_per_lot` micro-USDC; their sizes must add up to zero.
+def settle_at(holders: Sequence[Holder], value_per_lot: int, fund_has: int) -> Delisting:
+    """Close all `holders` at one price, a lot being worth `value_per_lot` micro-USDC; their sizes must add up to zero.
 
     Each realizes value less cost, exact, so what all realize is minus the cost of what they held. An account whose equity is negative
     then is raised to zero: the insurance fund pays first, up to `fund_has`, then those who gained here, in proportion to what each
     gained and still has (largest remainders first), so nobody falls below zero for it. What even they cannot pay stays with the
-    negative accounts in proportion. `equity` of a holder is with its positions at the index.
+    negative accounts in proportion. `equity` of a holder is with its positions at that price.
     """
     realized = [holder.profit(value_per_lot) for holder in holders]
     owed = [max(0, -holder.equity) for holder in holders]

@@ -46,10 +46,12 @@ class SettledPosition(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class MarketSettled(Event, frozen=True, array_like=True, tag=26):
-    """A market was delisted: every position closed at `price` (ticks, the index), in the order of the accounts.
+    """A market was delisted: every position closed at `price` (ticks), in the order of the accounts.
 
+    `price` is the average of the index over the hour that ended at `until`, for `believed` nanoseconds of which it was believed for
+    settlement. Where that is 0 it is the last index: none was believed in that hour, or the record is from before averages.
     `fund` is what the insurance fund paid towards the debts of accounts below zero, so `shared` adds up to it; `uncovered` is what
-    nobody could pay. `forced`: before its notice was over, or while an index that values its accounts was not believed.
+    nobody could pay. `forced`: not at an announced instant, whatever its accounts' other indexes were worth.
     """
 
     market: int
@@ -58,6 +60,20 @@ class MarketSettled(Event, frozen=True, array_like=True, tag=26):
     fund: int
     uncovered: int
     forced: bool
+    who: str
+    why: str
+    until: int = 0
+    believed: int = 0
+
+
+class DelistingAnnounced(Event, frozen=True, array_like=True, tag=50):
+    """The market ends at the instant `settles_at`, or as soon after it as everybody can be settled with. From then on nothing fills.
+
+    Opening it before takes the announcement back.
+    """
+
+    market: int
+    settles_at: int
     who: str
     why: str
 
@@ -106,6 +122,7 @@ OPERATOR_RECORDS: Final = (
     LimitsSet
     | OpenInterestJumped
     | MarketSettled
+    | DelistingAnnounced
     | WithdrawalsHeld
     | SettlementHeld
     | SaleOrdered

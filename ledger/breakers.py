@@ -11,6 +11,7 @@ from core.events import Event, MarketStatusSet
 from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
 from core.operator_events import (
+    DelistingAnnounced,
     LimitsSet,
     MarketSettled,
     ReviewOrdered,
@@ -30,6 +31,7 @@ class Action(StrEnum):
     STATUS = "status"
     LIMITS = "limits"
     DELISTING = "delisting"
+    ANNOUNCED = "delisting_announced"
     WITHDRAWALS = "withdrawals"
     FLOOR = "insurance_floor"
     SALE = "insurance_sale"
@@ -78,7 +80,12 @@ def action_of(seq: int, event: Event) -> OperatorAction | None:
         case MarketSettled(at=at, market=market, who=who, why=why):
             end = end_of_market(seq, event)
             details = {name: getattr(end, name) for name in MarketEnd._fields[3:]}
+            details |= {"until": event.until, "believed": event.believed}
             return OperatorAction(seq, at, who, Action.DELISTING.value, market, why, details)
+        case DelistingAnnounced(at=at, market=market, settles_at=settles_at, who=who, why=why):
+            return OperatorAction(
+                seq, at, who, Action.ANNOUNCED.value, market, why, {"settles_at": settles_at}
+            )
         case WithdrawalsHeld(at=at, held=held, who=who, why=why):
             return OperatorAction(seq, at, who, Action.WITHDRAWALS.value, OF_ALL_MARKETS, why, {"held": held})
         case InsuranceFloorSet(at=at, floor=floor, who=who, why=why) if who:

@@ -71,6 +71,9 @@ def _index_updated(state: Exchange, event: e.IndexUpdated) -> None:
     period = event.at // PERIOD
     if period != state.fund_period:
         state.fund_period, state.fund_began = period, state.worth_of(state.accounts[INSURANCE]).equity
+    before = state.indexes.get(event.market)
+    if before is not None:
+        state.pasts[event.market].add(before.price, *state.believed_span(before, event.at))
     state.indexes[event.market] = event
     if not event.held:
         state.mark_records.pop(event.market, None)

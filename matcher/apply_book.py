@@ -5,7 +5,9 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from core import events as e
+from core.settlement_price import MINUTE, window_end
 from matcher.book import (
+    DELISTING_DEADLINE,
     PREMIUM_DEADLINE,
     REQUEST_DEADLINE,
     RESUME_DEADLINE,
@@ -147,6 +149,11 @@ def _deadline_passed(state: Exchange, event: e.DeadlinePassed) -> None:
                 state.watch.suspect(event.id)
         elif event.kind == PREMIUM_DEADLINE:
             state.book.sample(event.market, event.at, event.due)
+        elif event.kind == DELISTING_DEADLINE and event.market in state.breakers.announced:
+            # It waits; and of an announcement that was taken back another one may have been made since.
+            next_minute = window_end(event.at) + MINUTE
+            if event.due >= state.breakers.announced[event.market].settles_at:
+                heappush(deadlines, (next_minute, DELISTING_DEADLINE, 0, event.market))
 
 
 BOOK_APPLIERS: Final[dict[type[e.Event], Applier]] = {

@@ -1,5 +1,6 @@
 """Records about markets into state: listing, status, limits, jumps of open interest, delisting."""
 
+from heapq import heappush
 from typing import Final
 
 from core import events as e
@@ -8,6 +9,7 @@ from core.market import Market, MarketStatus
 from core.market_limits import with_limits
 from core.open_interest import Lows
 from core.operator_events import (
+    DelistingAnnounced,
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
@@ -18,8 +20,9 @@ from core.operator_events import (
     WithdrawalsHeld,
 )
 from core.quantities import Lots, Nanos
+from core.settlement_price import Past
 from matcher.apply_book import Applier
-from matcher.book import Ladder
+from matcher.book import DELISTING_DEADLINE, Ladder
 from matcher.funding import MarketFunding
 from matcher.holding import hold
 from matcher.state import Exchange
@@ -29,6 +32,8 @@ def _market_listed(state: Exchange, event: e.MarketListed) -> None:
     id = event.market.id
     state.statuses.setdefault(id, MarketStatus.OPEN)
     state.open_interest.setdefault(id, 0)
+    # A tick may be worth something else from here on.
+    state.pasts[id] = Past()
     state.book.asks.setdefault(id, Ladder(1))
     state.book.bids.setdefault(id, Ladder(-1))
     state.book.makers.setdefault(id, {})
@@ -65,6 +70,7 @@ def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
     state.statuses[event.market] = MarketStatus(event.status)
     if event.status == MarketStatus.OPEN:
         state.breakers.closing.pop(event.market, None)
+        state.breakers.announced.pop(event.market, None)
         for account, going in state.liquidations.items():
             if event.market in state.accounts[account].positions:
                 going.go_on()
@@ -88,6 +94,12 @@ def _settlement_held(state: Exchange, event: SettlementHeld) -> None:
     state.breakers.settlement = event if event.held else None
 
 
+def _delisting_announced(state: Exchange, event: DelistingAnnounced) -> None:
+    state.breakers.announced[event.market] = event
+    heappush(state.book.deadlines, (event.settles_at, DELISTING_DEADLINE, 0, event.market))
+    state.follow_index(event.market)
+
+
 def _market_settled(state: Exchange, event: MarketSettled) -> None:
     accounts, market = state.accounts, event.market
     for end in event.positions:
@@ -106,6 +118,8 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
     state.follow_hours()
     state.statuses[market] = MarketStatus.SETTLED
     state.breakers.closing.setdefault(market, event.at)
+    state.breakers.announced.pop(market, None)
+    state.pasts[market] = Past()
     state.follow_index(market)
 
 
@@ -123,5 +137,6 @@ MARKET_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     ReviewOrdered: _noted,
     SharingOrdered: _noted,
     SettlementHeld: _settlement_held,
+    DelistingAnnounced: _delisting_announced,
     MarketSettled: _market_settled,
 }

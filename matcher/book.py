@@ -116,7 +116,14 @@ class Protection:
             self.fills.popleft()
 
 
-REQUEST_DEADLINE, STANDING_DEADLINE, SWITCH_DEADLINE, RESUME_DEADLINE, PREMIUM_DEADLINE = range(5)
+(
+    REQUEST_DEADLINE,
+    STANDING_DEADLINE,
+    SWITCH_DEADLINE,
+    RESUME_DEADLINE,
+    PREMIUM_DEADLINE,
+    DELISTING_DEADLINE,
+) = range(6)
 
 Deadline = tuple[int, int, int, int]
 """An instant, the kind, an account or request, and a market: ordered by instant."""

@@ -3,14 +3,14 @@
 import msgspec
 
 from core.open_interest import Lows
-from core.operator_events import OpenInterestJumped, SettlementHeld
+from core.operator_events import DelistingAnnounced, OpenInterestJumped, SettlementHeld
 
 
 class Breakers(msgspec.Struct):
     """Durable, by market. `limited` have limits that an operator set; `closing` says since when a market takes nothing that opens.
 
-    `lows` are those of markets with an alarm and `jumps` their last jumps. `held`: an operator holds withdrawals. `settlement`: why no
-    batch is cut, None while they are.
+    `announced` are the ends of markets that are to come. `lows` are those of markets with an alarm and `jumps` their last jumps.
+    `held`: an operator holds withdrawals. `settlement`: why no batch is cut, None while they are.
     """
 
     limited: set[int] = set()
@@ -19,6 +19,7 @@ class Breakers(msgspec.Struct):
     jumps: dict[int, OpenInterestJumped] = {}
     held: bool = False
     settlement: SettlementHeld | None = None
+    announced: dict[int, DelistingAnnounced] = {}
 
 
 class BreakersImage(msgspec.Struct, array_like=True):
@@ -31,6 +32,7 @@ class BreakersImage(msgspec.Struct, array_like=True):
     negative: list[int] = []
     held: bool = False
     settlement: SettlementHeld | None = None
+    announced: list[DelistingAnnounced] = []
 
 
 def image_of(breakers: Breakers) -> BreakersImage:
@@ -42,6 +44,7 @@ def image_of(breakers: Breakers) -> BreakersImage:
         [],
         breakers.held,
         breakers.settlement,
+        [breakers.announced[market] for market in sorted(breakers.announced)],
     )
 
 
@@ -53,4 +56,5 @@ def breakers_in(image: BreakersImage) -> Breakers:
         {jump.market: jump for jump in image.jumps},
         image.held,
         image.settlement,
+        {announced.market: announced for announced in image.announced},
     )

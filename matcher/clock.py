@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from core.quantities import SECOND
@@ -12,6 +13,26 @@ STEP_MAX: Final = 10 * SECOND
 # One that goes on while the machine is suspended, where there is one: prices would come from the future afterwards.
 _BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _log = logging.getLogger("perpdex.clock")
+
+
+class ClockBehind(Exception):
+    """The journal's newest record is later than this machine's clock by more than any correction of a clock. The sentence says by how
+    much."""
+
+
+def refuse_if_behind(newest: int, now: int) -> None:
+    """Raise `ClockBehind` when the clock says `now` and the journal's newest record is of more than `STEP_MAX` later, in nanoseconds.
+
+    The exchange's time would stand still until the clock has caught up: every new price refused as older than the last, that one
+    believed and traded at all the while, no quote expiring, no hour of funding ending.
+    """
+    behind = newest - now
+    if behind > STEP_MAX:
+        when = datetime.fromtimestamp(newest // SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        raise ClockBehind(
+            f"this machine's clock is {-(-behind // SECOND)} s behind the journal's newest record, which is of {when} UTC: set the "
+            "clock right and start again, or, if the clock that wrote it was ahead, start again when that instant has come"
+        )
 
 
 def passed() -> int:
@@ -41,7 +62,8 @@ class SteadyClock:
             self._stepped = stepped
             if stepped:
                 _log.error(
-                    "the wall clock stepped by %d s and is not followed: correct it, or stop and start the exchange",
+                    "the wall clock stepped by %d s and is not followed: correct it, or stop the exchange and start it again, "
+                    "which needs a clock that is not behind the journal",
                     (offset - self._offset) // SECOND,
                 )
             else:

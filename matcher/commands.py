@@ -77,7 +77,7 @@ class SetLimits(ByOperator, frozen=True):
 
 
 class DelistMarket(ByOperator, frozen=True):
-    """Close every position of a market at its index, for good. `force`: without notice, or at a price that is not believed."""
+    """Announce the end of a market, or end it at once with `force`: at the average of the hour before, whatever is believed now."""
 
     market: int
     force: bool = False

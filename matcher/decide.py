@@ -6,6 +6,7 @@ from typing import Any, Final
 from matcher import commands as c
 from matcher import (
     decide_debts,
+    decide_delisting,
     decide_exits,
     decide_funding,
     decide_liquidation,
@@ -36,7 +37,7 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.ListMarket: decide_markets.list_market,
     c.SetMarketStatus: decide_markets.set_market_status,
     c.SetLimits: decide_markets.set_limits,
-    c.DelistMarket: decide_markets.delist_market,
+    c.DelistMarket: decide_delisting.delist_market,
     c.HoldWithdrawals: decide_markets.hold_withdrawals,
     c.HoldSettlement: decide_markets.hold_settlement,
     c.UpdateIndex: decide_operator.update_index,

@@ -18,8 +18,11 @@ from matcher.trust import trusted
 
 
 def premium_sampled(state: Exchange, market: int, at: int) -> list[e.Event]:
-    """The market's premium now; nothing while it stands still, or its index is not trusted for funding."""
+    """The market's premium now; nothing while it stands still or waits for its end, or its index is not trusted."""
     if state.statuses[market] >= MarketStatus.PAUSED or not trusted(state, market, Action.FUND, at):
+        return []
+    ending = state.breakers.announced.get(market)
+    if ending is not None and at >= ending.settles_at:
         return []
     listed, index = state.markets[market], state.indexes[market].price
     bids, asks = (list(firm(state, market, side, index, at)) for side in (-1, 1))

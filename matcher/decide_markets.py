@@ -1,25 +1,17 @@
-"""What operators decide about markets: listing, status, limits, delisting; and whether withdrawals are held."""
+"""What operators decide about markets: listing, status and limits; and whether withdrawals and settlement are held."""
 
 from msgspec.structs import asdict, replace
 
 from core import events as e
 from core.account_risk import RiskMark, account_risk
-from core.accounts import INSURANCE
-from core.deleveraging import Holder
-from core.delisting import settle_at_index
 from core.margin_terms import MarginTerms, steps
-from core.market import Market, MarketStatus
+from core.market import MarketStatus
 from core.market_limits import MarketLimits, flaw, limits_of, with_limits
-from core.operator_events import LimitsSet, MarketSettled, SettledPosition, SettlementHeld, WithdrawalsHeld
-from core.quantities import SECOND, AccountId, Lots, MicroUsdc
-from core.validity import Action
+from core.operator_events import LimitsSet, SettlementHeld, WithdrawalsHeld
 from matcher import commands as c
-from matcher.account import Account
 from matcher.closing import book_emptied
-from matcher.limits import DELISTING_NOTICE
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
-from matcher.trust import untrusted
 
 _UNKNOWN = Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
 _UNPAID = Rejection(Code.MARKET_IN_USE, "Funding of that market is unpaid: its parameters stay until it is.")
@@ -109,74 +101,3 @@ def hold_settlement(state: Exchange, command: c.HoldSettlement, at: int) -> Outc
     if (state.breakers.settlement is not None) == command.held:
         return []
     return [SettlementHeld(at, command.held, command.who, command.why)]
-
-
-def delist_market(state: Exchange, command: c.DelistMarket, at: int) -> Outcome:
-    """Settle every position at the market's index, as `core.delisting` says; a market that is settled already stays so."""
-    id = command.market
-    if id not in state.markets:
-        return _UNKNOWN
-    if state.statuses[id] == MarketStatus.SETTLED:
-        return []
-    holders = state.holders_of(id)
-    valued_at = sorted({market for account in holders for market in account.positions})
-    early, unknown = _too_early(state, id, at), untrusted(state, valued_at, Action.SETTLE, at)
-    if early is not None and not command.force:
-        return early
-    if unknown is not None and not command.force:
-        return unknown
-    forced = early is not None or unknown is not None
-    price = state.indexes[id].price if id in state.indexes else 0
-    return [
-        *book_emptied(state, id, Code.MARKET_SETTLED.value, at),
-        _settled(state, state.markets[id], holders, price, at, (forced, command.who, command.why)),
-    ]
-
-
-def _too_early(state: Exchange, market: int, at: int) -> Rejection | None:
-    since = state.breakers.closing.get(market)
-    if since is None:
-        return Rejection(
-            Code.DELISTING_TOO_EARLY, "The market is open: first it must take nothing that opens."
-        )
-    if state.funding[market].owed(at):
-        return Rejection(
-            Code.DELISTING_TOO_EARLY, "Funding of that market is unpaid: who owes it is not settled with."
-        )
-    left = since + DELISTING_NOTICE - at
-    if left > 0:
-        return Rejection(Code.DELISTING_TOO_EARLY, f"Its notice is over in {-(-left // SECOND)} s.")
-    return None
-
-
-def _settled(
-    state: Exchange, market: Market, holders: list[Account], price: int, at: int, by: tuple[bool, str, str]
-) -> MarketSettled:
-    """The record of a market's end at `price` ticks.
-
-    The insurance fund closes what it took over like everybody, but pays as the fund only, down to its floor: what it gained is already
-    in what it has.
-    """
-    value = price * market.value_per_tick_lot
-    at_index = (
-        {**state.marks, market.id: RiskMark.of(steps(market.margin_terms, 0), value)}
-        if value
-        else state.marks
-    )
-    equities = {one.id: account_risk(state.funds(one), one.positions, at_index).equity for one in holders}
-    insurance = state.accounts[INSURANCE]
-    fund = account_risk(state.funds(insurance), insurance.positions, at_index).equity - state.insurance_floor
-    sharing = [
-        Holder(AccountId(one.id), Lots(held.size), MicroUsdc(held.cost), MicroUsdc(equities[one.id]))
-        for one in holders
-        if one.id != INSURANCE
-        for held in (one.positions[market.id],)
-    ]
-    end = settle_at_index(sharing, value, fund)
-    shared = {one.account: one.shared for one in end.settled}
-    positions = tuple(
-        SettledPosition(one.id, held.size, held.size * value - held.cost, shared.get(AccountId(one.id), 0))
-        for one in holders
-        for held in (one.positions[market.id],)
-    )
-    return MarketSettled(at, market.id, price, positions, end.fund, end.uncovered, *by)

@@ -31,7 +31,7 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     if state.statuses[command.market] == MarketStatus.SETTLED:
-        return Rejection(Code.MARKET_SETTLED, "The market was delisted at its last index price.")
+        return Rejection(Code.MARKET_SETTLED, "The market was delisted: its price is of no use to anybody.")
     counts = believed(command.validity)
     if command.published > at + SECOND or (counts and not 0 < command.price <= PRICE_MAX):
         return Rejection(Code.BAD_VALUE, "An index price is positive and not from the future.")
@@ -169,7 +169,7 @@ def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -
     if command.amount > free(state, account):
         return Rejection(
             Code.WITHDRAWAL_TOO_LARGE,
-            "More than the margin leaves free, or than the chain holds for the account yet.",
+            "More than margin and the owner's own exit leave free, or than the chain holds for the account yet.",
         )
     return [
         e.WithdrawalReserved(

@@ -5,9 +5,16 @@ from typing import Final
 from core import events as e
 from core.bands import any_beyond
 from matcher import commands as c
-from matcher.book import PREMIUM_DEADLINE, REQUEST_DEADLINE, RESUME_DEADLINE, STANDING_DEADLINE
+from matcher.book import (
+    DELISTING_DEADLINE,
+    PREMIUM_DEADLINE,
+    REQUEST_DEADLINE,
+    RESUME_DEADLINE,
+    STANDING_DEADLINE,
+)
 from matcher.closing import close_request, pull_everything
 from matcher.decide_debts import debt_due
+from matcher.decide_delisting import delisting_due
 from matcher.decide_exits import exit_matured
 from matcher.decide_funding import hour_ended, overdue, premium_sampled
 from matcher.decide_liquidation import go_on
@@ -128,7 +135,8 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
 
     The end of an hour of funding comes first, because it is owed from then on, and what the chain may pay from now on, because it
     backs nothing any more; then what is due for an account in trouble. A request's deadline closes it, a standing quote's pulls it, a
-    dead-man switch pulls everything of its account, a market's next premium is sampled.
+    dead-man switch pulls everything of its account, a market's next premium is sampled, a
+    market whose end was announced is settled.
     """
     book = state.book
     if 0 < state.hour_due <= at:
@@ -158,6 +166,8 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
         return [done]
     if kind == PREMIUM_DEADLINE:
         return [*premium_sampled(state, market, at), done]
+    if kind == DELISTING_DEADLINE:
+        return [*delisting_due(state, market, at), done]
     return [*pull_everything(state, id, "switch", at), e.DeadlineSet(at, id, 0), done]
 
 

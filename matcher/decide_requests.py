@@ -144,6 +144,9 @@ def _why_not_tradable(state: Exchange, market: int, at: int) -> Rejection:
     """The first reason that applies: the market is settled or paused, or its index is not believed enough to trade at."""
     if state.statuses[market] == MarketStatus.SETTLED:
         return Rejection(Code.MARKET_SETTLED, "The market was delisted.")
+    ending = state.breakers.announced.get(market)
+    if ending is not None and at >= ending.settles_at:
+        return Rejection(Code.MARKET_PAUSED, "The market takes nothing more: it is being delisted.")
     refused = untrusted(state, (market,), Action.FILL, at)
     if refused is None or state.statuses[market] == MarketStatus.PAUSED:
         return Rejection(Code.MARKET_PAUSED, "The market is paused.")
@@ -159,20 +162,29 @@ def not_affordable(state: Exchange, account: Account, code: Code, at: int) -> Re
 
 
 def _refused(state: Exchange, account: Account, command: c.OpenRequest) -> Rejection | None:
-    if command.reduce_only or only_reduces(state, command.market):
-        held = account.positions.get(command.market)
-        shrinks = reducible(held.size if held is not None else 0, command.side) >= command.size
-        if command.reduce_only and not shrinks:
-            return Rejection(
-                Code.REDUCE_ONLY_WOULD_INCREASE, "Reduce-only: the request is larger than the position."
-            )
-        if not shrinks:
-            return Rejection(
-                Code.MARKET_REDUCE_ONLY, "The market only takes requests that reduce a position."
-            )
+    change = command.side * command.size
+    if command.reduce_only and not _shrinks(account, command.market, change):
+        return Rejection(
+            Code.REDUCE_ONLY_WOULD_INCREASE, "Reduce-only: the request is larger than the position."
+        )
+    refused = would_open(state, account, command.market, change)
+    if refused is not None:
+        return refused
     if len(state.book.open_keys.get(command.account, ())) >= REQUESTS_OPEN_MAX:
         return Rejection(Code.TOO_MANY_REQUESTS_OPEN, f"At most {REQUESTS_OPEN_MAX} requests may be open.")
     return None
+
+
+def would_open(state: Exchange, account: Account, market: int, change: int) -> Rejection | None:
+    """The refusal of a taker's `change` lots (signed) that do not only shrink its position in a market that only reduces, or None."""
+    if only_reduces(state, market) and not _shrinks(account, market, change):
+        return Rejection(Code.MARKET_REDUCE_ONLY, "The market only takes requests that reduce a position.")
+    return None
+
+
+def _shrinks(account: Account, market: int, change: int) -> bool:
+    held = account.positions.get(market)
+    return held is not None and reducible(held.size, change) >= abs(change)
 
 
 def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcome:

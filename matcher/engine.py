@@ -15,6 +15,7 @@ from core.events import DURABLE_TYPES, Event
 from core.quantities import MILLISECOND, SECOND
 from matcher import commands as c
 from matcher.apply import apply
+from matcher.clock import refuse_if_behind
 from matcher.decide import decide
 from matcher.journal import Journal, fail_stop
 from matcher.recovery import replay
@@ -80,7 +81,8 @@ class Engine:
         """Open the journal in `directory` and bring its state back; must be called on a running event loop.
 
         `clock` gives nanoseconds since the epoch. `secret` says when premiums are sampled: drawn anew unless it is
-        given, as it is for a run that must repeat itself. Raises `JournalInUse`, `JournalCorrupt`.
+        given, as it is for a run that must repeat itself. Raises `JournalInUse`, `JournalCorrupt`, and `ClockBehind` when the newest
+        record is later than `clock`.
         """
         self._lock = lock(directory)
         self._directory = directory
@@ -93,9 +95,14 @@ class Engine:
         self._listeners: list[Listener] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
-        self.state = load_newest(directory)
-        before = self.state.seq
-        end = replay(directory, self.state.seq, self._replayed)
+        try:
+            self.state = load_newest(directory)
+            before = self.state.seq
+            end = replay(directory, self.state.seq, self._replayed)
+            refuse_if_behind(self.state.at, clock())
+        except BaseException:
+            os.close(self._lock)
+            raise
         self.last_at = self.state.at
         self.replayed = end.sequence - before
         self._snapshots = Snapshots(directory, before, snapshot_after)

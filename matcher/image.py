@@ -1,6 +1,7 @@
 """The durable state as bytes: for snapshots, and for the hash by which two states are known to be equal."""
 
 import hashlib
+from heapq import heappush
 from operator import itemgetter
 
 import msgspec
@@ -18,10 +19,11 @@ from core.loss_limits import LossLimit
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.position import Position
+from core.settlement_price import Minute, Past
 from core.subaccount_events import Transferred
 from matcher.account import Account, join
 from matcher.apply_exits import tie
-from matcher.book import Ladder
+from matcher.book import DELISTING_DEADLINE, Ladder
 from matcher.breakers import BreakersImage, breakers_in, image_of
 from matcher.funding import MarketFunding
 from matcher.image_funding import FundingImage, funding_image, load_funding
@@ -113,6 +115,7 @@ class Image(msgspec.Struct, array_like=True):
     matured: list[int] = []
     fund_period: int = 0
     fund_began: int = 0
+    pasts: list[tuple[int, list[Minute]]] = []
 
 
 def dump(state: Exchange) -> bytes:
@@ -162,6 +165,9 @@ def load(data: bytes) -> Exchange:
         state.liquidations[going.account] = Liquidation(going.id, going.account, going.step)
         state.watch.suspect(going.account)
     state.follow_hours()
+    state.breakers = breakers_in(image.breakers)
+    for announced in image.breakers.announced:
+        heappush(state.book.deadlines, (announced.settles_at, DELISTING_DEADLINE, 0, announced.market))
     for id in state.markets:
         state.follow_index(id)
     amounts = image.deposit_amounts or [0] * len(image.deposits)
@@ -173,7 +179,7 @@ def load(data: bytes) -> Exchange:
     state.finished_withdrawals = {event.withdrawal: event for event in image.finished_withdrawals}
     state.withdrawal_keys = {(event.account, event.key): event for event in image.withdrawal_keys}
     state.batches = dict(image.batches)
-    state.breakers = breakers_in(image.breakers)
+    state.pasts |= {id: Past(minutes) for id, minutes in image.pasts}
     state.transfers = {parent: Transfers(kept) for parent, kept in image.transfers}
     state.exits = {event.account: event for event in image.exits}
     state.matured = set(image.matured)
@@ -251,6 +257,7 @@ def _image(state: Exchange) -> Image:
         matured=sorted(state.matured),
         fund_period=state.fund_period,
         fund_began=state.fund_began,
+        pasts=[(id, list(state.pasts[id].minutes)) for id in sorted(state.pasts)],
     )
 
 
@@ -280,6 +287,7 @@ def _load_market(state: Exchange, market: Market, status: int) -> None:
     state.markets[market.id] = market
     state.statuses[market.id] = MarketStatus(status)
     state.open_interest[market.id] = 0
+    state.pasts[market.id] = Past()
     state.book.asks[market.id] = Ladder(1)
     state.book.bids[market.id] = Ladder(-1)
     state.book.makers[market.id] = {}

@@ -1,5 +1,7 @@
 """What may leave an account now: by a withdrawal, and from a sub-account by a transfer to its parent. Changes nothing."""
 
+from enum import StrEnum
+
 from core.validity import Action
 from matcher.account import Account
 from matcher.exiting import leaving_of
@@ -45,6 +47,31 @@ def stopped(state: Exchange, account: Account, at: int) -> Rejection | None:
     """Why nothing leaves the account: of a sub-account to its parent, of any other to its owner's wallet."""
     why = withdrawal_stopped if account.parent is None else transfer_stopped
     return why(state, account, at)
+
+
+class NothingFree(StrEnum):
+    """Why `free` is nothing, the first that applies. Stable codes."""
+
+    MARGIN = "insufficient_margin"
+    """Positions need all there is: their initial requirement, and a tenth of their notional."""
+    EXIT = "exit_stands"
+    """Its owner asked the chain for what they leave."""
+    LOSS_LIMIT = "loss_limit_reached"
+    """What they leave is no collateral, and only that moves between accounts that share a slot."""
+    NOT_SETTLED = "not_settled"
+    """The chain does not hold it yet: it was gained since the last batch."""
+
+
+def why_nothing_free(state: Exchange, account: Account) -> NothingFree | None:
+    """Why margin and the chain leave nothing free; None when they leave something, or there is nothing."""
+    worth = state.worth_of(account)
+    if free(state, account) or worth.equity <= 0:
+        return None
+    if not worth.withdrawable:
+        return NothingFree.MARGIN
+    if worth.withdrawable <= leaving_of(state, account):
+        return NothingFree.EXIT
+    return NothingFree.NOT_SETTLED if account.parent is None else NothingFree.LOSS_LIMIT
 
 
 def done_with(state: Exchange, account: Account) -> bool:

@@ -57,5 +57,5 @@ SWITCH_MAX: Final = 3_600 * SECOND
 SETTLEMENT_PATIENCE: Final = 3_600 * SECOND
 """How long a cut waits for a market's index to be believed: one dead feed must not keep everybody's winnings off the chain."""
 DELISTING_NOTICE: Final = 24 * 3_600 * SECOND
-"""How long a market must have taken nothing that opens before it may be delisted: time for everybody to leave at a price."""
+"""How long before its end a delisting is announced, and the market takes nothing that opens: time for all to leave at a price."""
 WHY_LENGTH_MAX: Final = 200

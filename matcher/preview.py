@@ -1,11 +1,13 @@
-"""What a hypothetical trade would do to an account: the engine's own check before a fill, without a counterparty. Changes nothing."""
+"""What a hypothetical trade would do to an account: the engine's own checks before a fill, without a counterparty. Changes nothing."""
 
 import msgspec
 
 from core.account_risk import RiskMark, TradePreview, account_risk, preview
+from core.bands import any_beyond
 from core.position import Position
 from core.quantities import share_up
 from matcher.account import Account
+from matcher.decide_requests import not_tradable, would_open
 from matcher.exposure import exposure
 from matcher.fills import longs
 from matcher.rejections import Code
@@ -26,7 +28,8 @@ def preview_trade(
 ) -> Previewed:
     """The account after taking `change` lots (signed, not zero) at `price` ticks, as if against somebody who holds nothing.
 
-    The market must have a mark. Margin and caps are judged; whether anybody quotes that price, and whether the market is open, is not.
+    The market must have a mark. Everything is judged that the engine judges of a request that fills at that price; only whether
+    anybody quotes it is not.
     """
     listed, held = state.markets[market], account.positions.get(market, Position(0, 0))
     value_per_lot = price * listed.value_per_tick_lot
@@ -36,7 +39,22 @@ def preview_trade(
     mark = state.mark_at(market, open_interest)
     others = account_risk(state.collateral(account), account.positions, state.marks, leaving_out=market)
     trade = preview(others, held, change, value_per_lot, fee, mark)
-    code = exposure(state, account, market, {}, at).refusal(change, value_per_lot, fee, listed, mark)
+    code = _untakable(state, account, market, change, price, at)
+    if code is None:
+        code = exposure(state, account, market, {}, at).refusal(change, value_per_lot, fee, listed, mark)
     if code is None and longer > 0 and open_interest > listed.open_interest_cap:
         code = Code.OPEN_INTEREST_CAP
     return Previewed(trade, mark, fee, code)
+
+
+def _untakable(
+    state: Exchange, account: Account, market: int, change: int, price: int, at: int
+) -> Code | None:
+    """Why nobody, or not this account, may trade `change` lots there at all, whatever its means; in the engine's order."""
+    if account.id in state.liquidations:
+        return Code.BEING_LIQUIDATED
+    refused = not_tradable(state, market, at) or would_open(state, account, market, change)
+    if refused is not None:
+        return refused.code
+    beyond = any_beyond(state.markets[market], (price,), state.indexes[market].price)
+    return Code.PRICE_OUT_OF_BAND if beyond else None

@@ -49,7 +49,6 @@ class Code(StrEnum):
     WITHDRAWAL_UNKNOWN = "withdrawal_unknown"
     WITHDRAWALS_GATED = "withdrawals_gated"
     LIMITS_WOULD_LIQUIDATE = "limits_would_liquidate"
-    DELISTING_TOO_EARLY = "delisting_too_early"
     BATCH_OUT_OF_ORDER = "batch_out_of_order"
     SETTLEMENT_HELD = "settlement_held"
     FUNDING_NOT_DUE = "funding_not_due"

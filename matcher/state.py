@@ -14,7 +14,8 @@ from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.open_interest import followed
 from core.quantities import MILLION, SECOND
-from core.validity import Action, Validity, allowed
+from core.settlement_price import Past
+from core.validity import Action, Validity, allowed, worse
 from matcher.account import Account
 from matcher.book import Book
 from matcher.breakers import Breakers
@@ -66,8 +67,9 @@ class Exchange:
     `values_until` follow from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because
     every quote and every fill asks for them: the latter are until when each market may fill, and until when all of them value
     accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices` (of
-    fills) go into the next one. `marked` counts the changes of marks: an account valued at another number is valued anew when it next
-    trades, so a new mark costs the same however many positions are open. `rises_above` are the lots of open interest up to which a
+    fills) go into the next one. `pasts` are the markets' indexes of the last hour, without the one that stands. `marked` counts the
+    changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same however many
+    positions are open. `rises_above` are the lots of open interest up to which a
     market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark. `holders` are
     the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those to begin.
     `fund_began` is the insurance fund's equity when `fund_period` began, days of UTC since the Unix epoch, with what was paid in
@@ -93,6 +95,7 @@ class Exchange:
         self.statuses: dict[int, MarketStatus] = {}
         self.indexes: dict[int, IndexUpdated] = {}
         self.mark_records: dict[int, MarkUpdated] = {}
+        self.pasts: dict[int, Past] = {}
         self.bases: dict[int, Basis] = {}
         self.last_prices: dict[int, int] = {}
         self.marks: dict[int, RiskMark] = {}
@@ -161,11 +164,20 @@ class Exchange:
         self.watch.move(market, price)
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
-        self.fills_until[market] = min(until, index.published + listed.fill_max_age) if fills else NEVER
+        ending = self.breakers.announced.get(market)
+        last = ending.settles_at - 1 if ending is not None else FOR_EVER
+        self.fills_until[market] = min(until, index.published + listed.fill_max_age, last) if fills else NEVER
         values = until if allowed(validity, Action.MARGIN) else NEVER
         # Nobody holds a settled market, so no account waits for its price, which never comes again.
         self._values_until[market] = FOR_EVER if self.statuses[market] == MarketStatus.SETTLED else values
         self.values_until = min(self._values_until.values())
+
+    def believed_span(self, index: IndexUpdated, end: int) -> tuple[int, int]:
+        """From when until when, `end` at the latest, an index counts in the average that a delisted market settles at; empty where its
+        first instant is not before its last: it was not believed for settlement."""
+        if not allowed(validity_of(index), Action.SETTLE):
+            return end, end
+        return index.at, min(end, index.published + self.markets[index.market].index_max_age)
 
     def change_open_interest(self, market: int, lots: int) -> None:
         """Open interest grew by `lots`; its mark follows where initial fractions depend on that."""
@@ -306,7 +318,7 @@ class Exchange:
 def validity_of(index: IndexUpdated) -> Validity:
     """How far an index is believed by itself, whatever its age: as it was judged, but never fully at a doubt too wide to trade at."""
     if index.confidence * MILLION > CONFIDENCE_MAX * index.price:
-        return min(index.validity, Validity.UNCERTAIN)
+        return worse(index.validity, Validity.UNCERTAIN)
     return index.validity
 
 

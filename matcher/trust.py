@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from core.validity import Action, Validity, allowed
+from core.validity import Action, Validity, allowed, worse
 from matcher.account import Account
 from matcher.rejections import Code, Rejection
 from matcher.state import Exchange, validity_of
@@ -19,7 +19,7 @@ def validity(state: Exchange, market: int, at: int) -> Validity:
     age = at - index.published if index is not None else 0
     if index is None or age > listed.index_max_age:
         return Validity.UNAVAILABLE
-    return min(validity_of(index), Validity.AGED) if age > listed.fill_max_age else validity_of(index)
+    return worse(validity_of(index), Validity.AGED) if age > listed.fill_max_age else validity_of(index)
 
 
 def trusted(state: Exchange, market: int, action: Action, at: int) -> bool:

@@ -6,10 +6,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
 from typing import Final, NamedTuple
 
 from core.quantities import MILLION, SECOND, Nanos
-from core.validity import Validity
+from core.validity import Validity, worse
 from oracles.price import Price
 from oracles.route import ALONE, Limits, Route
 
@@ -33,7 +34,7 @@ class Fault(StrEnum):
     UNCONFIRMED = "unconfirmed"
     """Chosen, but too few others are there to agree; where an operator has only one live publisher, it is told all the same."""
     LATE_CONFIRMED = "late_confirmed"
-    """Chosen, but an aged price was needed to make up the number that agrees."""
+    """Chosen, but an aged or a stale price was needed to make up the number that agrees."""
     CONTESTED = "contested"
     """Chosen, but what contradicted it went silent without ever agreeing."""
     LEFT_BEHIND = "left_behind"
@@ -142,9 +143,9 @@ def judge(
             continue
         behind = _left_behind(route, one.limits, one.price, voices, agreed or {}, now)
         together, faults = _together(route, one, one.price, voices, average, contested, behind)
-        validity = min(one.validity, together)
-        rank = validity, one.validity
-        if best is None or best.chosen is None or rank > (best.validity, best.chosen.validity):
+        validity = worse(one.validity, together)
+        rank = validity.rank, one.validity.rank
+        if best is None or best.chosen is None or rank > (best.validity.rank, best.chosen.validity.rank):
             best = Routed(
                 symbol=route.symbol,
                 at=now,
@@ -176,13 +177,13 @@ def _by_choice(route: Route) -> tuple[Fault, ...]:
 
 
 def _voices(inputs: tuple[Input, ...]) -> dict[str, tuple[Validity, Price]]:
-    """The price that each publisher stands for: its best one that is certain and not too old to value an account."""
+    """The price that each publisher stands for: its best one that is certain and not too old for anything."""
     voices: dict[str, tuple[Validity, Price]] = {}
     for one in inputs:
-        if one.price is None or one.validity < Validity.AGED:
+        if one.price is None or one.validity.rank < Validity.STALE.rank:
             continue
         held = voices.get(one.limits.publisher)
-        if held is None or one.validity > held[0]:
+        if held is None or one.validity.rank > held[0].rank:
             voices[one.limits.publisher] = one.validity, one.price
     return voices
 
@@ -235,8 +236,9 @@ def _together(
 ) -> tuple[Validity, tuple[Fault, ...]]:
     """How a price stands against the other publishers and against the average, and what is wrong with it there.
 
-    An aged voice confirms, though not to the full, but never contradicts: the market may have moved since. One that is left `behind`
-    does not contradict either, but nothing may be done then that could wait.
+    An aged voice confirms, though not to the full, but never contradicts: the market may have moved since. A stale one confirms only
+    what nobody contradicts, and no further than itself. One that is left `behind` does not contradict either, but nothing may be done
+    then that could wait.
     """
     rule = route.rule
     others = [(publisher, *voice) for publisher, voice in voices.items() if publisher != one.limits.publisher]
@@ -247,20 +249,22 @@ def _together(
         if validity is Validity.VALID and apart(price, voice, rule.tolerance)
     }
     found: list[tuple[Validity, Fault]] = []
-    if 1 + len(agreeing) < rule.quorum:
+    if 1 + len(agreeing) - agreeing.count(Validity.STALE) < rule.quorum:
         if apart_from - behind:
             found.append((Validity.DISPUTED, Fault.DISAGREES))
         elif contested:
             found.append((Validity.DISPUTED, Fault.CONTESTED))
         elif apart_from:
             found.append((Validity.UNCERTAIN, Fault.LEFT_BEHIND))
+        elif 1 + len(agreeing) >= rule.quorum:
+            found.append((Validity.STALE, Fault.LATE_CONFIRMED))
         else:
             found.append((Validity.LONE, Fault.UNCONFIRMED))
     elif 1 + agreeing.count(Validity.VALID) < rule.quorum:
         found.append((Validity.AGED, Fault.LATE_CONFIRMED))
     if rule.max_deviation is not None and average is not None and apart(price, average, rule.max_deviation):
         found.append((Validity.VOLATILE, Fault.DEVIATES))
-    worst = min((validity for validity, _ in found), default=Validity.VALID)
+    worst = reduce(worse, (validity for validity, _ in found), Validity.VALID)
     return worst, tuple(fault for _, fault in found)
 
 

@@ -107,7 +107,7 @@ def _counts_in_average(routed: Routed) -> bool:
     or a liar would only have to wait.
     """
     by_itself = routed.chosen is not None and routed.chosen.validity is Validity.VALID
-    return by_itself and (routed.confirmed or routed.validity is Validity.LONE)
+    return by_itself and routed.confirmed
 
 
 def _held_in(value: int, mean: int | None, route: Route) -> int:

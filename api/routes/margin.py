@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/v1/margin", tags=["margin"])
     ),
 )
 async def preview(body: MarginPreviewBody, caller: Caller, edge: EdgeGiven) -> MarginPreviewAnswer:
-    """The account before and after a hypothetical trade, and whether margin and caps would allow it."""
+    """The account before and after a hypothetical trade, and whether it could be made now."""
     state, units = edge.engine.state, edge.hub.markets.named(body.market)
     size, price = units.lots(body.size), units.ticks(body.price)
     if not 0 < size <= SIZE_MAX or not 0 < price <= PRICE_MAX:
@@ -31,8 +31,8 @@ async def preview(body: MarginPreviewBody, caller: Caller, edge: EdgeGiven) -> M
     if account.market not in (0, units.id):
         raise ApiError("sub_account_market")
     before = state.margin_of(account)
-    uncounted = state.worth_of(account).equity - before.equity
+    backing = views_margin.Backing.of(state, account)
     previewed = preview_trade(state, account, units.id, SIDES[body.side] * size, price, edge.clock())
-    answer = views_margin.preview(units, before, uncounted, previewed)
+    answer = views_margin.preview(units, before, backing, previewed)
     await edge.hub.on_disk()
     return answer

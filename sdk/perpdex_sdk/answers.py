@@ -75,6 +75,16 @@ class LossLimit(msgspec.Struct, frozen=True):
     left: str
 
 
+class Exit(msgspec.Struct, frozen=True):
+    """What the owner asked the chain for, alone, USDC; `reserved` of it this account keeps free. Instants in microseconds."""
+
+    amount: str
+    since: int
+    claimable_at: int
+    matured: bool
+    reserved: str
+
+
 class Account(msgspec.Struct, frozen=True):
     account: int
     balance: str
@@ -95,6 +105,7 @@ class Account(msgspec.Struct, frozen=True):
     unpaid_funding: str = "0"
     collateral: str = "0"
     loss_limit: LossLimit | None = None
+    exit: Exit | None = None
 
 
 class Risk(msgspec.Struct, frozen=True):

@@ -21,6 +21,15 @@ class MarketFunding(msgspec.Struct, frozen=True):
     unpaid: list[int]
 
 
+class Delisting(msgspec.Struct, frozen=True):
+    """The announced end of a market, in microseconds; `waits` says, from `settles_at` on, what keeps it from being settled."""
+
+    announced_at: int
+    settles_at: int
+    why: str
+    waits: str | None
+
+
 class Market(msgspec.Struct, frozen=True):
     """`tick` and `lot` are the units of prices and sizes.
 
@@ -44,6 +53,7 @@ class Market(msgspec.Struct, frozen=True):
     open_interest_cap: str | None = None
     position_cap: str | None = None
     funding: MarketFunding | None = None
+    delisting: Delisting | None = None
 
 
 class Reason(msgspec.Struct, frozen=True):

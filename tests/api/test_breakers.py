@@ -149,8 +149,13 @@ async def test_withdrawals_are_gated_while_an_account_is_below_zero(exchange: An
 async def test_a_delisting_closes_positions_and_each_agent_hears_its_own_part(exchange: Any) -> None:
     maker, trader = await traded(exchange)
     delist = {"type": "DelistMarket", "market": 1, "why": "nobody quotes it"}
-    early = await exchange.operator(delist)
-    assert (early.status_code, early.json()["error"]["code"]) == (409, "delisting_too_early")
+    announced = (await exchange.operator(delist)).json()["events"]
+    assert [event["type"] for event in announced] == ["MarketStatusSet", "DelistingAnnounced"]
+    assert (await trader.until("market"))["changed"] == "status"
+    assert (await trader.until("market"))["changed"] == "delisting"
+    found = (await market(exchange))["delisting"]
+    assert found["settles_at"] == announced[1]["settles_at"] // 1_000 > found["announced_at"]
+    assert (found["why"], found["waits"]) == ("nobody quotes it", None)
     assert (await exchange.http.get("/api/v1/markets/BTC-PERP/end")).status_code == 404
     exchange.index(1, 610_000)
     done = await exchange.operator({**delist, "force": True}, ADA)

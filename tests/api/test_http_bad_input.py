@@ -238,7 +238,6 @@ COMMANDS = [
     {"type": "SetLimits", "market": 77, "position_cap": 5, "why": "x"},
     {"type": "SetLimits", "market": 1, "margin": [[]], "why": "x"},
     {"type": "SetLimits", "market": 1, "alarm": [0, 60_000_000_000], "why": "x"},
-    {"type": "DelistMarket", "market": 1, "why": "x"},
     {"type": "DelistMarket", "market": 77, "force": True, "why": "x"},
     {"type": "HoldWithdrawals", "held": 1, "why": "x"},
     {"type": "BindSlot", "account": 16, "page": -2, "slot": 1},

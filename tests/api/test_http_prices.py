@@ -137,8 +137,8 @@ async def test_metrics_tell_validities_prices_and_troubles(said: Any) -> None:
     said.said.troubles["perp", ""] = "timeout"
     lines = (await said.http.get("/metrics")).text.splitlines()
     for line in (
-        f'perpdex_index_validity{{market="{BTC}"}} {int(Validity.DISPUTED)}.0',
-        f'perpdex_index_validity{{market="ETH-PERP"}} {int(Validity.VALID)}.0',
+        f'perpdex_index_validity{{market="{BTC}"}} {Validity.DISPUTED.rank}.0',
+        f'perpdex_index_validity{{market="ETH-PERP"}} {Validity.VALID.rank}.0',
         'perpdex_prices_total{outcome="newer",source="one"} 1.0',
         'perpdex_prices_total{outcome="went_back",source="one"} 1.0',
         'perpdex_price_trouble{code="timeout",market="",source="perp"} 1.0',

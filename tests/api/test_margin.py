@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
 from matcher.leaving import free
@@ -103,7 +104,8 @@ async def test_a_preview_says_that_an_account_cannot_be_valued(exchange: Any) ->
     trader = await exchange.agent("trader", deposit=10**12)
     await exchange.http.post("/api/v1/requests", json=ORDER, headers=trader.headers)
     exchange.index(1, 600_000, validity=Validity.UNAVAILABLE)
-    said = (await preview(exchange, trader, market="ETH-PERP")).json()
+    price = str(exchange.engine.state.indexes[2].price // 100)
+    said = (await preview(exchange, trader, market="ETH-PERP", price=price)).json()
     assert (said["allowed"], said["code"]) == (False, "index_unavailable")
 
 
@@ -196,3 +198,38 @@ async def test_a_mark_shows_what_it_was_made_of(exchange: Any) -> None:
     # A quote that has only just come weighs next to nothing in the average, and the mark goes there slowly.
     assert Decimal(inputs["index_with_basis"]) < Decimal("60050.0")
     assert Decimal("60000.0") <= Decimal(market["mark"]) < Decimal("60050.0")
+
+
+async def test_an_exit_is_told_with_what_it_reserves_and_that_backs_nothing_new(exchange: Any) -> None:
+    """Found by a reviewer: all of it was called available, while everything that opens was refused."""
+    await exchange.maker()
+    trader = await exchange.agent("trader", deposit=2_000_000_000)
+    state, now = exchange.engine.state, exchange.engine.clock()
+    exit_at = now // SECOND + 3_600
+
+    async def said(amount: int) -> Any:
+        await exchange.engine.ask(c.RequestExit(trader.account, amount, exit_at))
+        return (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
+
+    before = (await exchange.http.get("/api/v1/account", headers=trader.headers)).json()
+    assert (before["exit"], before["withdrawable_code"]) == (None, None)
+    part = await said(1_700_000_000)
+    assert (part["available"], part["withdrawable"], part["withdrawable_code"]) == (
+        "300.000000", "300.000000", None,
+    )  # fmt: skip
+    assert part["exit"] == {
+        "amount": "1700.000000",
+        "since": state.exits[trader.account].at // 1_000,
+        "claimable_at": exit_at * 1_000_000,
+        "matured": False,
+        "reserved": "1700.000000",
+    }
+    refused = (await preview(exchange, trader)).json()
+    assert (refused["allowed"], refused["code"]) == (False, "insufficient_margin")
+    assert refused["before"]["available"] == "300.000000"
+    small = (await preview(exchange, trader, size="0.2")).json()
+    assert small["allowed"] is True
+    whole = await said(2_000_000_000)
+    assert (whole["available"], whole["withdrawable"], whole["withdrawable_code"]) == (
+        "0.000000", "0.000000", "exit_stands",
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,16 @@ async def test_terms(exchange: Any, run: Run) -> None:
 
 
 async def test_delisting(exchange: Any, run: Run) -> None:
-    early = await run("market", "delist", "SOL-PERP", "--why", "too small")
-    assert (early.exit_code, "delisting_too_early" in early.stderr) == (1, True)
+    announced = await run("market", "delist", "SOL-PERP", "--why", "too small")
+    at = exchange.engine.state.breakers.announced[3].settles_at
+    when = datetime.fromtimestamp(at // SECOND, UTC).strftime("%Y-%m-%d %H:00:00 UTC")
+    first, line = announced.stdout.splitlines()[-2:]
+    assert (announced.exit_code, first) == (
+        0,
+        f"SOL-PERP settles at {when}, at the average of the hour before",
+    )
+    assert line.startswith("SOL-PERP: reduce_only")
+    assert line.endswith(f"to be delisted at {when}")
     for _ in range(2):
         done = await run("market", "delist", "SOL-PERP", "--why", "too small", "--force")
         assert done.exit_code == 0, done.output

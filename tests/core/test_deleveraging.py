@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.deleveraging import Holder, capacity, deleverage, greedy, pro_rata, rank, sound_capacity
-from core.delisting import settle_at_index
+from core.delisting import settle_at
 
 amounts = st.lists(st.integers(0, 10**9), max_size=20)
 
@@ -146,7 +146,7 @@ def test_delisting_by_example():
         Holder(3, 10, 1_050, -30),
         Holder(4, 10, 1_000, 70),
     ]
-    end = settle_at_index(holders, 100, 10)
+    end = settle_at(holders, 100, 10)
     assert [(one.account, one.realized, one.shared) for one in end.settled] == [
         (1, 60, -17),
         (2, 20, -3),
@@ -173,7 +173,7 @@ def delistings(draw):
 
 @given(delistings(), st.integers(1, 10**5), st.integers(-5, 10**10))
 def test_delisting_makes_and_loses_nothing(holders, value, fund):
-    end = settle_at_index(holders, value, fund)
+    end = settle_at(holders, value, fund)
     assert sum(one.realized for one in end.settled) == -sum(holder.cost for holder in holders)
     assert sum(one.shared for one in end.settled) == end.fund
     assert 0 <= end.fund <= max(0, fund)

@@ -343,7 +343,7 @@ async def test_killed_while_snapshots_are_made_nothing_acknowledged_is_lost(tmp_
     # A kill may come just after the rename: a torn file is there in any case.
     newest = max(directory.glob("*.snapshot"))
     newest.with_name(newest.name + ".writing").write_bytes(newest.read_bytes()[:-1])
-    engine = Engine(directory, Clock())
+    engine = Engine(directory, time.time_ns)
     assert len(engine.state.accounts) >= acknowledged
     assert engine.replayed < engine.state.seq - 1
     before = engine.state.seq
@@ -382,7 +382,7 @@ asyncio.run(main())
 """
 
 
-async def test_an_event_applied_but_not_journaled_ends_the_process(tmp_path, clock):
+async def test_an_event_applied_but_not_journaled_ends_the_process(tmp_path):
     directory = tmp_path / "j"
     ended = subprocess.run(
         [sys.executable, "-c", UNWRITABLE, str(directory)],
@@ -396,7 +396,7 @@ async def test_an_event_applied_but_not_journaled_ends_the_process(tmp_path, clo
     assert ended.stdout.split() == ["2"]
     assert "UnicodeEncodeError" in ended.stderr
     assert "an event was not both applied and journaled" in ended.stderr
-    again = Engine(directory, clock)
+    again = Engine(directory, time.time_ns)
     assert again.replayed == 2
     assert not again.state.indexes
     await stop(again)

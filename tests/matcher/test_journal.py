@@ -39,6 +39,7 @@ from core.mark_price import Basis
 from core.market_limits import MarketLimits
 from core.open_interest import JumpAlarm
 from core.operator_events import (
+    DelistingAnnounced,
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
@@ -211,6 +212,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-breakers": 5,
         "golden-v1-fund-orders": 3,
         "golden-v1-held": 2,
+        "golden-v1-delisting": 2,
         "golden-v1-loss-limits": 1,
         "golden-v1-debts": 2,
         "golden-v1-destinations": 2,
@@ -291,6 +293,16 @@ def test_a_golden_hold_of_settlement_says_who_and_why():
     assert golden("golden-v1-held") == [
         SettlementHeld(at, True, "operator", "slot 0/2 differs"),
         SettlementHeld(at + 1, False, "ada", "explained"),
+    ]
+
+
+def test_a_golden_delisting_says_when_it_was_to_be_and_what_was_averaged():
+    at, end = 1_760_000_000_000_000_000, 1_760_086_800_000_000_000
+    sides = SettledPosition(16, -10, -20, 0), SettledPosition(17, 10, 20, -5)
+    by = "ada", "nobody quotes it"
+    assert golden("golden-v1-delisting") == [
+        DelistingAnnounced(at, 2, end, *by),
+        MarketSettled(at + 1, 2, 300_002, sides, 3, 0, False, *by, end, 3_599_000_000_000),
     ]
 
 

@@ -81,7 +81,7 @@ def records(directory: Path, archive: Path | None = None) -> list[int]:
 
 async def reopened(directory: Path) -> str:
     """The hash after a start, without what the start itself adds."""
-    engine = Engine(directory, Clock())
+    engine = Engine(directory, lambda: START + 3_600 * SECOND)
     engine.state.epoch, engine.state.seq = 1, engine.state.seq - 1
     engine.state.at = 0
     found = state_hash(engine.state)

@@ -122,7 +122,7 @@ class Trading:
         assert reasons == set(self.feed.routed[BTC.symbol].reasons)
         assert reasons or wanted is Validity.VALID
         metrics = (await self.http.get("/metrics")).text.splitlines()
-        assert f'perpdex_index_validity{{market="{BTC.symbol}"}} {int(wanted)}.0' in metrics
+        assert f'perpdex_index_validity{{market="{BTC.symbol}"}} {wanted.rank}.0' in metrics
 
 
 @asynccontextmanager
@@ -181,10 +181,10 @@ async def test_sources_that_drop_one_after_another_and_come_back(outside, tradin
     outside.pass_by(11)
     await trading.until(Validity.AGED)
     outside.pass_by(55)
+    await trading.until(Validity.STALE)
+    outside.pass_by(3_600)
     await trading.until(Validity.LONE)
     outside.up["node"] = False
-    outside.pass_by(3_900)
-    await trading.until(Validity.STALE)
     outside.pass_by(7_200)
     await trading.until(Validity.UNAVAILABLE)
     outside.up |= {"node": True, "venue": True}

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.quantities import SECOND, Nanos, Ppm
-from core.validity import Validity
+from core.validity import Action, Validity, allowed
 from oracles.index import AHEAD_MAX, Fault, Routed, apart, judge
 from oracles.price import Price
-from oracles.route import PLAYED, Ages, Limits, Route, Rule
+from oracles.route import ALONE, PLAYED, Ages, Limits, Route, Rule
 
 NOW = Nanos(10**18)
 AGES = Ages(Nanos(10 * SECOND), Nanos(60 * SECOND), Nanos(3_600 * SECOND))
@@ -40,6 +40,18 @@ def outcome(routed: Routed) -> tuple[str | None, str, set[str]]:
     return source, routed.validity.code, {f"{source} {fault}" for source, fault in routed.reasons}
 
 
+SOURCES = [limits.source for limits in ROUTE.sources]
+PRICES = st.builds(
+    price,
+    st.sampled_from(SOURCES),
+    st.one_of(st.integers(-5, 200_000), st.integers(98_000, 102_000)),
+    age_s=st.sampled_from([-6, 0, 5, 11, 61, 3_700, 4_000]),
+    confidence=st.sampled_from([0, 400, 3_000]),
+)
+WORLDS = st.dictionaries(st.sampled_from(SOURCES), PRICES).map(
+    lambda world: {source: replace(one, source=source) for source, one in world.items()}
+)
+AVERAGES = st.none() | st.integers(50_000, 200_000)
 MISSING_ACCOUNT = {"account missing"}
 
 
@@ -176,7 +188,56 @@ def test_a_fresh_price_that_only_an_aged_one_confirms_is_itself_as_good_as_aged(
     route = Route("BTC-PERP", (replace(LINK, ages=AGES), PYTH), RULE)
     routed = judged(price("pyth"), price("link", 100_500, age_s=11), route=route)
     assert (routed.price, routed.validity) == (price("pyth"), Validity.AGED)  # the fresher of the two
-    assert judged(price("pyth"), price("perp", age_s=61)).validity is Validity.LONE
+
+
+def test_a_stale_voice_confirms_no_further_than_itself_and_only_what_nobody_contradicts():
+    stale = price("perp", age_s=61)
+    routed = judged(price("pyth", 101_000), stale)
+    assert (routed.price, routed.validity, routed.confirmed) == (
+        price("pyth", 101_000),
+        Validity.STALE,
+        True,
+    )
+    assert ("pyth", Fault.LATE_CONFIRMED) in routed.reasons
+    assert judged(price("pyth", 101_001), stale).validity is Validity.LONE
+    assert judged(price("pyth"), price("perp", age_s=3_601)).validity is Validity.LONE
+    assert judged(price("pyth"), price("link", 110_000), stale).validity is Validity.DISPUTED
+    assert judged(price("pyth"), stale, contested=True).validity is Validity.DISPUTED
+
+
+@pytest.mark.parametrize("age_s", [0, 11, 61, 3_600])
+@pytest.mark.parametrize("confidence", [0, 3_000])
+@pytest.mark.parametrize("source", ["pyth", "link"])
+def test_one_live_publisher_of_several_is_believed_for_nothing_however_it_stands_by_itself(
+    source, age_s, confidence
+):
+    routed = judged(price(source, age_s=age_s, confidence=confidence))
+    assert routed.validity is Validity.LONE
+    assert not any(allowed(routed.validity, action) for action in Action)
+
+
+def test_where_one_publisher_is_configured_it_is_believed_by_itself():
+    route = Route("BTC-PERP", (PYTH, ACCOUNT), ALONE)
+    routed = judged(price("pyth"), route=route)
+    assert routed.validity is Validity.VALID
+    assert ("pyth", Fault.UNCONFIRMED) in routed.reasons
+
+
+@given(WORLDS, AVERAGES, st.booleans())
+def test_nothing_is_done_at_a_price_that_no_other_publisher_says_or_said_within_the_hour(
+    world, average, contested
+):
+    routed = judged(*world.values(), average=average, contested=contested)
+    if not any(allowed(routed.validity, action) for action in Action):
+        return
+    chosen = routed.chosen
+    assert any(
+        one.limits.publisher != chosen.limits.publisher
+        and one.price is not None
+        and one.validity.rank >= Validity.STALE.rank
+        and not apart(one.price, chosen.price, 10_000)
+        for one in routed.inputs
+    )
 
 
 def test_a_route_that_could_never_be_valid_can_not_be_made():
@@ -189,20 +250,6 @@ def test_a_route_that_could_never_be_valid_can_not_be_made():
     ):
         with pytest.raises(ValueError, match=why):
             Route("BTC-PERP", sources, rule)
-
-
-SOURCES = [limits.source for limits in ROUTE.sources]
-PRICES = st.builds(
-    price,
-    st.sampled_from(SOURCES),
-    st.one_of(st.integers(-5, 200_000), st.integers(98_000, 102_000)),
-    age_s=st.sampled_from([-6, 0, 5, 11, 61, 3_700, 4_000]),
-    confidence=st.sampled_from([0, 400, 3_000]),
-)
-WORLDS = st.dictionaries(st.sampled_from(SOURCES), PRICES).map(
-    lambda world: {source: replace(one, source=source) for source, one in world.items()}
-)
-AVERAGES = st.none() | st.integers(50_000, 200_000)
 
 
 @given(WORLDS, AVERAGES, st.booleans())
@@ -242,13 +289,13 @@ def test_no_single_source_can_make_a_price_valid_that_nobody_else_says(world, av
 @given(WORLDS, AVERAGES)
 def test_a_dispute_before_never_makes_a_price_more_believed(world, average):
     before, after = (judged(*world.values(), average=average, contested=flag) for flag in (False, True))
-    assert after.validity <= before.validity
+    assert after.validity.rank <= before.validity.rank
 
 
 @given(WORLDS, AVERAGES, st.booleans())
 def test_an_average_never_makes_a_price_more_believed(world, average, contested):
     without, compared = (judged(*world.values(), average=one, contested=contested) for one in (None, average))
-    assert compared.validity <= without.validity
+    assert compared.validity.rank <= without.validity.rank
 
 
 @given(st.integers(1, 10**12), st.integers(1, 10**12), st.integers(0, 10**6))

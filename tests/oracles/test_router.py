@@ -73,8 +73,9 @@ def test_sources_drop_one_after_the_other_and_come_back():
     world = World()
     assert world.seconds(5, pyth=100, link=100, perp=100) == ["valid"]
     assert world.seconds(20, link=100, perp=100) == ["valid"]
-    assert world.seconds(100, link=100) == ["valid", "aged", "lone"]
-    assert world.seconds(3_700) == ["lone", "stale", "unavailable"]
+    assert world.seconds(100, link=100) == ["valid", "aged", "stale"]
+    assert world.seconds(3_700, link=100) == ["stale", "lone"]
+    assert world.seconds(3_700) == ["lone", "unavailable"]
     assert world.seconds(1, pyth=100) == ["lone"]
     assert world.seconds(1, pyth=100, link=100) == ["valid"]
 
@@ -101,13 +102,13 @@ def test_a_liar_that_outlasts_the_honest_one_is_not_believed_until_confirmed():
     assert world.seconds(5, pyth=100, link=110) == ["disputed"]
     assert world.seconds(120, link=110) == ["disputed"]
     assert world.seconds(5, link=110, perp=110) == ["valid"]
-    assert world.seconds(100, link=110) == ["valid", "aged", "lone"]  # agreement ended the dispute
+    assert world.seconds(100, link=110) == ["valid", "aged", "stale"]  # agreement ended the dispute
 
 
 def test_a_jump_nobody_confirms_waits_for_confirmation_however_long():
     world = World()
     world.seconds(400, pyth=100, link=100)
-    assert world.seconds(100, pyth=100) == ["valid", "aged", "lone"]
+    assert world.seconds(100, pyth=100) == ["valid", "aged", "stale"]
     assert world.seconds(1_000, pyth=200) == ["volatile"]
     assert world.seconds(500, pyth=200, link=200)[-1] == "valid"
 

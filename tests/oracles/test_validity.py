@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.validity import ALLOWED, Action, Validity, allowed
+from core.validity import ALLOWED, Action, Validity, allowed, worse
 
 VALIDITIES = st.sampled_from(Validity)
 
@@ -16,24 +16,35 @@ def test_the_table_as_it_is_published():
         "unavailable": ".....",
         "disputed": ".....",
         "volatile": ".....",
+        "lone": ".....",
         "uncertain": "..x..",
         "stale": "..xx.",
-        "lone": ".xxx.",
         "aged": ".xxxx",
         "valid": "xxxxx",
     }
 
 
 def test_the_numbers_are_stable():
-    assert [one.value for one in Validity] == list(range(8))
+    numbers = {one.code: one.value for one in Validity}
+    assert numbers == {
+        "unavailable": 0,
+        "disputed": 1,
+        "volatile": 2,
+        "uncertain": 3,
+        "stale": 4,
+        "lone": 5,
+        "aged": 6,
+        "valid": 7,
+    }
     assert set(ALLOWED) == set(Validity)
 
 
 @given(VALIDITIES, VALIDITIES, st.sampled_from(Action))
 def test_a_worse_validity_never_allows_more(one, other, action):
-    worse, better = sorted((one, other))
-    assert ALLOWED[worse] <= ALLOWED[better]
-    if allowed(worse, action):
+    lower, better = sorted((one, other), key=lambda validity: validity.rank)
+    assert worse(one, other) is lower
+    assert ALLOWED[lower] <= ALLOWED[better]
+    if allowed(lower, action):
         assert allowed(better, action)
 
 

@@ -11,7 +11,6 @@ from core.rates import PERCENT
 from matcher import commands as c
 from matcher.decide import decide
 from matcher.image import dump, load, state_hash
-from matcher.limits import DELISTING_NOTICE
 from matcher.outlook import outlook
 
 TIGHTER = {"max_leverage": 25, "margin": MarginTerms((Tier(0, 40_000),))}
@@ -40,19 +39,7 @@ def test_other_terms_leave_an_hour_that_has_ended_as_it_was(world, owed, terms):
     assert unchanged.payments
 
 
-def test_who_owes_funding_is_not_settled_with(world, owed):
-    world.now += DELISTING_NOTICE
-    world.index(1, 600_000)
-    refused = world.do(c.DelistMarket(1))
-    assert (refused.code, "unpaid" in refused.message) == ("delisting_too_early", True)
-    for hour in world.state.funding[1].owed(world.now):
-        world.play(c.SettleFunding(1, hour.number))
-    assert world.play(c.DelistMarket(1))[-1].forced is False
-
-
-def test_what_was_owed_is_paid_after_a_forced_delisting_too_and_nothing_is_sampled_any_more(
-    world, owed, replayed
-):
+def test_what_was_owed_is_paid_after_a_delisting_too_and_nothing_is_sampled_any_more(world, owed, replayed):
     assert world.play(c.DelistMarket(1, force=True))[-1].forced is True
     before = {id: world.state.funds(account) for id, account in world.state.accounts.items()}
     (paid,) = world.play(c.SettleFunding(1, owed))

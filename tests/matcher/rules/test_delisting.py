@@ -1,4 +1,7 @@
-"""The end of a market: every position closes at the index, debts are shared by the stated rule, and not a micro-unit is left over."""
+"""The end of a market: every position closes at one price, debts are shared by the stated rule, and not a micro-unit is left over.
+
+Here it is forced before any price has stood for a minute, so that price is the last index; `test_delisting_price.py` has the average.
+"""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,19 +15,12 @@ from core.market import MarketStatus
 from core.operator_events import MarketSettled, SettledPosition
 from core.postings import postings
 from core.quantities import SECOND
+from core.settlement_price import MINUTE
 from matcher import commands as c
 from matcher.gates import below_zero, withdrawals_gated
 from matcher.image import dump, load, state_hash
-from matcher.limits import DELISTING_NOTICE
 
-CLOSING = c.SetMarketStatus(1, MarketStatus.REDUCE_ONLY, who="ada", why="nobody quotes it")
-DELIST = c.DelistMarket(1, who="ada", why="nobody quotes it")
 FORCED = c.DelistMarket(1, force=True, who="ada", why="its source is gone")
-
-
-def fresh(world):
-    for market, index in list(world.state.indexes.items()):
-        world.index(market, index.price)
 
 
 def held_by(world, lots=10_000, deposit=1_300_000_000):
@@ -41,46 +37,7 @@ def end_of(events):
     return end
 
 
-def test_a_market_is_delisted_after_its_notice(world):
-    held_by(world)
-    assert world.refuse(DELIST) == "delisting_too_early"
-    world.play(CLOSING)
-    world.now += DELISTING_NOTICE - 1
-    fresh(world)
-    refused = world.do(DELIST)
-    assert (refused.code, refused.message) == ("delisting_too_early", "Its notice is over in 1 s.")
-    world.now += 1
-    assert end_of(world.play(DELIST)).forced is False
-    assert world.play(DELIST) == []
-    assert world.refuse(c.DelistMarket(9)) == "market_unknown"
-
-
-def test_from_reduce_only_to_paused_the_notice_runs_on_and_opening_ends_it(world):
-    world.play(CLOSING)
-    world.now += DELISTING_NOTICE // 2
-    world.play(c.SetMarketStatus(1, MarketStatus.PAUSED))
-    world.now += DELISTING_NOTICE // 2
-    fresh(world)
-    assert load(dump(world.state)).breakers.closing == world.state.breakers.closing != {}
-    world.play(c.SetMarketStatus(1, MarketStatus.OPEN))
-    world.play(CLOSING)
-    assert world.refuse(DELIST) == "delisting_too_early"
-
-
-def test_a_stale_index_of_any_market_that_a_holder_has_stops_it_unless_forced(world):
-    maker, trader = held_by(world, lots=100, deposit=10**12)
-    world.quotes(maker, [], [(300_000, 10)], market=2)
-    world.request(trader, "other", 1, 10, 300_000, market=2)
-    world.play(CLOSING)
-    world.now += DELISTING_NOTICE
-    world.index(1, 600_000)
-    refused = world.do(DELIST)
-    assert refused.code == "index_unavailable"
-    assert "ETH-PERP" in refused.message
-    assert end_of(world.play(FORCED)).forced is True
-
-
-def test_positions_close_at_the_index_and_the_book_is_empty(world):
+def test_positions_close_at_the_price_and_the_book_is_empty(world):
     maker, trader = held_by(world, lots=100, deposit=10**12)
     world.quotes(maker, [(599_000, 5)], [(601_000, 5)])
     world.play(c.Subscribe(maker, (1,)))
@@ -99,6 +56,8 @@ def test_positions_close_at_the_index_and_the_book_is_empty(world):
         True,
         "ada",
         "its source is gone",
+        world.now // MINUTE * MINUTE,
+        0,
     )
     assert (world.balance(maker), world.balance(trader)) == (before[0] - gain, before[1] + gain)
     assert [ev.outcome for ev in events if isinstance(ev, e.RequestClosed)] == ["market_settled"]

@@ -101,3 +101,17 @@ def test_whoever_holds_nothing_with_a_price_waits_for_one(doubt):
     assert [(event.market, event.action) for event in awaited] == [(1, "liquidate"), (2, "liquidate")]
     assert below_zero(world.state) == [doubt.loser]
     assert world.refuse(c.ReserveWithdrawal(doubt.idle, 1_000_000, "w")) == "withdrawals_gated"
+
+
+def test_nobody_is_liquidated_or_let_go_at_a_price_that_only_one_of_several_publishers_says(world):
+    maker, trader = world.agent(1, 10**13), world.agent(2, 1_300_000_000)
+    world.quotes(maker, [], [(600_000, 10_000)])
+    world.request(trader, "k", 1, 10_000, 600_000)
+    world.index(1, 540_000, validity=Validity.LONE)
+    assert world.pass_time(SECOND) == []
+    assert (world.state.indexes[1].price, world.state.indexes[1].held) == (600_000, True)
+    assert world.refuse(c.ReserveWithdrawal(maker, 1, "w")) == "index_unavailable"
+    world.index(1, 540_000)
+    assert any(
+        isinstance(one, LiquidationStarted) and one.account == trader for one in world.pass_time(SECOND)
+    )

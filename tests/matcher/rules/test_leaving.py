@@ -2,10 +2,11 @@
 
 import pytest
 
+from core.funding import HOUR
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
-from matcher.leaving import free, stopped
+from matcher.leaving import NothingFree, free, stopped, why_nothing_free
 from matcher.limits import WITHDRAWALS_OPEN_MAX
 
 INDEX = 600_000
@@ -85,3 +86,43 @@ def test_of_a_sub_account_it_is_what_a_transfer_takes(world):
     assert (stopped(world.state, sub, world.now), free(world.state, sub)) == (None, 10**9)
     assert world.refuse(c.Transfer(parent, sub.id, parent, 10**9 + 1, "more")) == "transfer_too_large"
     world.play(c.Transfer(parent, sub.id, parent, 10**9, "all"))
+
+
+def why(world, account):
+    """Why nothing is free, having seen that nothing is exactly when there is a reason and something to leave."""
+    held = world.state.accounts[account]
+    found = why_nothing_free(world.state, held)
+    assert (found is None) == (free(world.state, held) > 0 or world.state.worth_of(held).equity <= 0)
+    return found
+
+
+def test_when_nothing_is_free_it_is_said_why(world, holders):
+    tight, rich = holders
+    assert (why(world, tight), why(world, rich)) == (NothingFree.MARGIN, None)
+    assert why(world, world.agent(5, 0)) is None
+    world.play(c.RequestExit(rich, 10**13, (world.now + HOUR) // SECOND))
+    assert why(world, rich) is NothingFree.EXIT
+    world.play(c.ReleaseExit(rich, 0))
+    assert why(world, rich) is None
+
+
+def test_what_was_gained_since_the_last_batch_is_said_to_be_not_settled(world):
+    maker, trader = world.agent(1, 10**13), world.agent(2, 10**10)
+    world.quotes(maker, [], [(INDEX, 10_000)])
+    world.request(trader, "k", 1, 10_000, INDEX)
+    world.index(1, 610_000)
+    world.quotes(maker, [(610_000, 10_000)], [])
+    world.request(trader, "out", -1, 10_000, 610_000)
+    held = world.state.accounts[trader]
+    world.play(c.ReserveWithdrawal(trader, free(world.state, held), "all that is there"))
+    assert held.balance > 0
+    assert why(world, trader) is NothingFree.NOT_SETTLED
+
+
+def test_a_sub_account_gives_nothing_that_is_no_collateral(world):
+    parent = world.agent(1, 10**10)
+    sub = world.play(c.OpenSubAccount(parent, 1))[0].account
+    world.play(c.Transfer(parent, parent, sub, 10**9, "t"))
+    assert why(world, sub) is None
+    world.play(c.SeeLossLimits(0, True, (c.LimitedSlot(parent, 1, 0, 0),)))
+    assert why(world, sub) is NothingFree.LOSS_LIMIT

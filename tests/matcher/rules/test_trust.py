@@ -203,15 +203,15 @@ def test_who_can_not_be_valued_still_quotes_what_shrinks_its_position(trading):
     assert world.refuse(c.SetQuotes(world.trader, 1, ((599_000, 1),), (), until)) == "index_unavailable"
 
 
-def test_a_preview_says_what_can_not_be_valued_elsewhere(trading):
+def test_a_preview_says_what_can_not_be_traded_and_what_can_not_be_valued_elsewhere(trading):
     state, account = trading.state, trading.state.accounts[trading.trader]
     trading.index(2, 300_000, validity=Validity.STALE)
     codes = [
         preview_trade(state, account, market, change, price, trading.now).code
         for market, change, price in ((1, 10, 600_000), (2, 10, 300_000), (2, -100, 300_000))
     ]
-    # Whether the market itself is open, a preview does not judge.
-    assert codes == [Code.INDEX_UNAVAILABLE, None, None]
+    # Nobody trades at an old index, whatever it does to his position.
+    assert codes == [Code.INDEX_UNAVAILABLE] * 3
 
 
 def test_nothing_is_recorded_before_the_first_price_that_is_believed(new_world):
@@ -219,8 +219,8 @@ def test_nothing_is_recorded_before_the_first_price_that_is_believed(new_world):
     world.play(c.ListMarket(replace(world.state.markets[1], id=3, symbol="SOL-PERP")))
     assert world.play(c.UpdateIndex(3, 600_000, 0, world.now, "t", Validity.DISPUTED)) == []
     assert validity(world.state, 3, world.now) is Validity.UNAVAILABLE
-    world.play(c.UpdateIndex(3, 600_000, 0, world.now, "t", Validity.LONE))
-    assert validity(world.state, 3, world.now) is Validity.LONE
+    world.play(c.UpdateIndex(3, 600_000, 0, world.now, "t", Validity.UNCERTAIN))
+    assert validity(world.state, 3, world.now) is Validity.UNCERTAIN
 
 
 def test_markets_that_nobody_holds_do_not_hold_up_settlement(trading):
@@ -231,7 +231,7 @@ def test_markets_that_nobody_holds_do_not_hold_up_settlement(trading):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=VALIDITIES, other=VALIDITIES, confidence=st.sampled_from([0, 5_999, 6_001, 12_000]))
 def test_a_worse_judgement_or_a_wider_doubt_never_allows_more(new_world, one, other, confidence):
-    worse, better = sorted((one, other))
+    worse, better = sorted((one, other), key=lambda validity: validity.rank)
     taken = []
     for judged, doubt in ((worse, confidence), (better, confidence), (worse, 0)):
         world = new_world()
