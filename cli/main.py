@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from cli import governing, operating, reconciling
+from cli import governing, open_batch, operating, proposing, reconciling
 from cli.codec import serve_codec
 from cli.custody import escrow as escrow_commands
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
@@ -49,8 +49,17 @@ app.command("review")(operating.review)
 app.command("audit")(operating.audit)
 app.add_typer(journal, name="journal")
 app.add_typer(reconciling.settlement, name="settlement")
-reconciling.settlement.command("abort")(governing.abort)
-reconciling.settlement.command("carry")(governing.carry)
+reconciling.settlement.command("abort")(open_batch.abort)
+reconciling.settlement.command("carry")(open_batch.carry)
+for on_escrow in (
+    governing.pause,
+    governing.unpause,
+    governing.pending,
+    governing.cancel,
+    governing.execute,
+):
+    escrow_commands.command()(on_escrow)
+escrow_commands.add_typer(proposing.propose, name="propose")
 app.add_typer(escrow_commands, name="escrow")
 app.command("reconcile")(reconciling.reconcile)
 app.command("statement")(statement)
