@@ -101,11 +101,10 @@ class RotationActivities:
         return seen
 
     @activity.defn
-    async def hold_for_rotation(self, why: str) -> str:
-        """Have no further batch cut; returns the reason in force, another than `why` when somebody held settlement before."""
+    async def hold_for_rotation(self, why: str) -> None:
+        """Have no further batch cut. What somebody held before stays held for that reason."""
         async with heartbeats():
             await self._door.command(HoldSettlement(True, why=why))
-            return (await self._door.state()).settlement_held
 
     @activity.defn
     async def batch_under_way(self) -> str:

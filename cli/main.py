@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from cli import governing, open_batch, operating, proposing, reconciling
+from cli import governing, open_batch, operating, proposing, reconciling, rotating
 from cli.codec import serve_codec
 from cli.custody import escrow as escrow_commands
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
@@ -60,6 +60,7 @@ for on_escrow in (
 ):
     escrow_commands.command()(on_escrow)
 escrow_commands.add_typer(proposing.propose, name="propose")
+escrow_commands.add_typer(rotating.rotation, name="rotation")
 app.add_typer(escrow_commands, name="escrow")
 app.command("reconcile")(reconciling.reconcile)
 app.command("statement")(statement)

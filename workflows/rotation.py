@@ -1,4 +1,4 @@
-"""Another key for the operator: the proposal is waited for, settlement held for as short as can be, the new key tried, settlement resumed."""
+"""Another key for the operator: settlement is held when the proposal is ripe, and goes on when a worker signs with the new key."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -19,8 +19,9 @@ with workflow.unsafe.imports_passed_through():
 
 ROTATION_ID: Final = "operator-rotation"
 """Workflow id: there is one at a time."""
-LOOK_SOON: Final = timedelta(seconds=10)
-LOOK_LATE: Final = timedelta(hours=1)
+LOOK_AT_BATCH: Final = timedelta(seconds=5)
+LOOK_AT_PROPOSAL: Final = timedelta(minutes=1)
+LOOK_AT_TIMELOCK: Final = timedelta(hours=1)
 """A proposal that is cancelled meanwhile is noticed at the next look."""
 ASK: Final = timedelta(seconds=30)
 """How long a person waits to be told whether the key is right."""
@@ -156,7 +157,8 @@ class RotationWorkflow:
             self._to(Stage.TIMELOCK if seen.number else Stage.PROPOSAL)
             if seen.number and not seen.ready_in and not seen.also:
                 return not self._abandoned
-            await self._wait(timedelta(seconds=seen.ready_in + 1) if seen.ready_in else LOOK_SOON)
+            ripe = timedelta(seconds=seen.ready_in + 1)
+            await self._wait(min(ripe, LOOK_AT_TIMELOCK) if seen.ready_in else LOOK_AT_PROPOSAL)
         return False
 
     async def _replaced(self) -> bool:
@@ -172,7 +174,7 @@ class RotationWorkflow:
             state.batch = await self._step(RotationActivities.batch_under_way)
             if not state.batch:
                 break
-            await self._wait(LOOK_SOON)
+            await self._wait(LOOK_AT_BATCH)
         if self._abandoned:
             return True
         self._to(Stage.EXECUTING)
@@ -199,11 +201,12 @@ class RotationWorkflow:
             await self._step(ScheduleActivities.resume_settlement)
 
     async def _wait(self, long: timedelta) -> None:
-        if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
+        long_enough = workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished()
+        if long_enough and not self._abandoned:
             workflow.continue_as_new(self._state)
         self._show()
         with suppress(TimeoutError):
-            await workflow.wait_condition(lambda: self._abandoned, timeout=min(long, LOOK_LATE))
+            await workflow.wait_condition(lambda: self._abandoned, timeout=long)
 
     async def _step(self, step: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
         return await must_happen(step, *arguments, on_trouble=self._trouble)

@@ -30,6 +30,7 @@ from activities.exits import ExitActivities
 from activities.funding import FundingActivities
 from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
+from activities.rotation import RotationActivities
 from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
@@ -41,6 +42,7 @@ from workflows.deposits import DepositsWorkflow
 from workflows.exits import ExitsWorkflow
 from workflows.funding import FundingHourWorkflow, FundingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.rotation import RotationWorkflow
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import AGENT, BATCH, MARKET, PAYMENTS
 from workflows.sweep import SweepWorkflow
@@ -63,6 +65,7 @@ WORKFLOWS = [
     FundingHourWorkflow,
     FundingWorkflow,
     ReconciliationWorkflow,
+    RotationWorkflow,
     SettlementTickWorkflow,
     SettlementWorkflow,
     SweepWorkflow,
@@ -122,6 +125,7 @@ METHODS: list[Callable[..., Any]] = [
         OpenWithdrawalActivities,
         FundingActivities,
         SweepActivities,
+        RotationActivities,
     )
     for name, member in vars(owner).items()
     if hasattr(member, "__temporal_activity_definition")
