@@ -96,7 +96,7 @@ SHORT_LIMITS = Limits(
 )
 
 
-def _initialized(world: World, limits: Limits = DEFAULT_LIMITS) -> Awaitable[Landed]:
+def _initialized(world: World, limits: Limits) -> Awaitable[Landed]:
     key = world.operator.pubkey
     build = world.escrow.build_initialize(
         world.operator,
@@ -139,9 +139,15 @@ async def client(node: Node) -> AsyncIterator[AsyncClient]:
 
 
 @pytest.fixture
-async def world(node: Node, client: AsyncClient) -> World:
+def limits() -> Limits:
+    """Of `world`; a file that needs others has its own."""
+    return DEFAULT_LIMITS
+
+
+@pytest.fixture
+async def world(node: Node, client: AsyncClient, limits: Limits) -> World:
     world = World(node, client, node.funded())
-    await _initialized(world)
+    await _initialized(world, limits)
     return world
 
 
