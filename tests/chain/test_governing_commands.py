@@ -10,6 +10,7 @@ import pytest
 from solders.keypair import Keypair
 from typer.testing import CliRunner
 
+from chain.limits import DEFAULT_LIMITS, too_short
 from chain.rpc import FINALIZED
 from cli.main import app
 
@@ -94,6 +95,20 @@ async def test_limits_and_delays_change_by_name_and_the_rest_stays(
         assert (await perpdex("escrow", "cancel", "--admin", admin))[0] == 0
     code, said = await perpdex("escrow", "propose", "delays", "--exit-delay", "1", "--admin", admin)
     assert (code, "in force already" in said) == (1, True), said
+    # What the program takes and nobody should have is said, also of a chain on which it is meant.
+    code, said = await perpdex("escrow", "check", OPERATOR_KEY=admin)
+    assert (code, "note  the exit delay is 1 s, less than 3600 s" in said) == (0, True), said
+
+
+def test_delays_leave_time_to_leave() -> None:
+    assert too_short(DEFAULT_LIMITS) == []
+    one_second_more = replace(DEFAULT_LIMITS, exit_delay=1, timelock=2, limit_delay=1, loss_window=60)
+    assert [sentence.rpartition(" less than ")[2] for sentence in too_short(one_second_more)] == [
+        "3600 s",
+        "3600 s",
+        "3600 s",
+        "86400 s",
+    ]
 
 
 async def test_no_batch_is_given_up_while_nobody_knows_that_settlement_is_held(
