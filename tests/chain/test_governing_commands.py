@@ -1,6 +1,7 @@
 """The commands of guardian and admin as people run them, and a batch that nobody knows given up."""
 
 import asyncio
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,29 +9,14 @@ from typing import Any
 import httpx
 import pytest
 from solders.keypair import Keypair
-from typer.testing import CliRunner
 
 from chain.limits import DEFAULT_LIMITS, too_short
 from chain.rpc import FINALIZED
-from cli.main import app
 
 
 @pytest.fixture
-def perpdex(hasty: Any, tmp_path: Path) -> Any:
-    """The command as a person runs it, in this process: exit code, and what it said."""
-    settings = {
-        "SOLANA_RPC_URL": hasty.node.url,
-        "ESCROW_ADMIN": str(hasty.operator.pubkey),
-        "PERPDEX_DATA": str(tmp_path / "data"),
-        "API_URL": "http://127.0.0.1:1",
-    }
-
-    async def run(*arguments: str, **given: str) -> tuple[int, str]:
-        # In a thread, for every command runs a loop of its own.
-        done = await asyncio.to_thread(CliRunner().invoke, app, arguments, env={**settings, **given})
-        return done.exit_code, done.output
-
-    return run
+def perpdex(hasty: Any, command: Any) -> Any:
+    return functools.partial(command, ESCROW_ADMIN=str(hasty.operator.pubkey))
 
 
 def key_file(path: Path, key: Keypair) -> str:
@@ -109,6 +95,22 @@ def test_delays_leave_time_to_leave() -> None:
         "3600 s",
         "86400 s",
     ]
+
+
+async def test_a_rotation_is_not_begun_for_a_key_that_has_a_part_or_without_the_escrows_address(
+    hasty: Any, command: Any, perpdex: Any
+) -> None:
+    begin = ("escrow", "rotation", "start", str(hasty.operator.pubkey), "--why", "its year is over")
+    code, said = await command(*begin)
+    assert (code, "set ESCROW_ADMIN on every machine first" in said) == (1, True), said
+    code, said = await perpdex(*begin)
+    assert (code, "is the operator already" in said) == (1, True), said
+    for place, sentence in (
+        ("[1, 2, 3]", "a key's place begins with file:"),
+        ("file:nowhere", "is not there"),
+    ):
+        code, said = await perpdex("escrow", "pause", "--guardian", place)
+        assert (code, sentence in said, "[1, 2, 3]" in said) == (1, True, False), said
 
 
 async def test_no_batch_is_given_up_while_nobody_knows_that_settlement_is_held(
