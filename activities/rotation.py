@@ -14,7 +14,7 @@ from chain.budget import OPERATOR_LAMPORTS_MIN
 from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
 from chain.layout import EscrowState
-from chain.limits import PROPOSAL_GRACE_S, Settings
+from chain.limits import Settings
 from chain.rpc import FINALIZED
 from chain.signers.interface import Signer, SigningFailed, signature_of
 from chain.transactions import SignedTransaction
@@ -89,11 +89,7 @@ class RotationActivities:
         async with heartbeats():
             state, now = await self._state(), await self._escrow.view.clock()
         seen, proposal = ProposalSeen(str(state.operator)), state.proposal
-        if (
-            proposal is None
-            or str(proposal.settings.operator) != operator
-            or now > proposal.ready_at + PROPOSAL_GRACE_S
-        ):
+        if proposal is None or str(proposal.settings.operator) != operator or proposal.lapsed(now):
             return seen
         seen.number, seen.ready_at = proposal.number, proposal.ready_at
         seen.ready_in = max(0, proposal.ready_at - now)

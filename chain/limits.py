@@ -82,6 +82,10 @@ class Proposal:
     ready_at: int
     settings: Settings
 
+    def lapsed(self, now_s: int) -> bool:
+        """Whether nobody can execute it any more at second `now_s` of the cluster's clock."""
+        return now_s > self.ready_at + PROPOSAL_GRACE_S
+
 
 @dataclass(frozen=True, slots=True)
 class Outflow:

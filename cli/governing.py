@@ -62,9 +62,9 @@ def execute(payer: Payer, price: Price = 0) -> None:
             now = await client.view.clock()
             if now < proposal.ready_at:
                 raise Refused(f"the timelock runs until {utc(proposal.ready_at)}")
-            if has_lapsed(proposal, now):
+            if proposal.lapsed(now):
                 raise Refused(
-                    f"proposal {proposal.number} has lapsed: the admin cancels it, or proposes anew"
+                    f"proposal {proposal.number} has lapsed: the admin cancels it before another one"
                 )
             building = client.governance.build_execute_proposal(signer, price=price)
             await land(client, building, "execute the proposal")
@@ -79,7 +79,7 @@ async def tell_pending(client: EscrowClient, state: EscrowState) -> None:
         print("no proposal is pending")
         return
     until = proposal.ready_at + PROPOSAL_GRACE_S
-    if has_lapsed(proposal, await client.view.clock()):
+    if proposal.lapsed(await client.view.clock()):
         when = f"lapsed at {utc(until)}: it can only be cancelled"
     else:
         when = f"can be executed from {utc(proposal.ready_at)} until {utc(until)}"
@@ -94,11 +94,6 @@ def must_be(role: str, key: Pubkey, signer: Signer) -> None:
         raise Refused(f"the {role} is {key}, the key is {signer.pubkey}")
 
 
-def has_lapsed(proposal: Proposal, now_s: int) -> bool:
-    """Whether nobody can execute it any more at second `now_s` of the cluster's clock."""
-    return now_s > proposal.ready_at + PROPOSAL_GRACE_S
-
-
 def _pending(state: EscrowState) -> Proposal:
     if state.proposal is None:
         raise Refused("no proposal is pending")
@@ -106,11 +101,9 @@ def _pending(state: EscrowState) -> Proposal:
 
 
 async def _set_pause(settings: Settings, place: str, paused: bool, price: int) -> None:
-    said = "settlement is paused" if paused else "settlement goes on"
     async with client_of(settings) as client, signer_at(settings, place) as guardian:
-        state = await state_of(client)
-        must_be("guardian", state.guardian, guardian)
-        if state.paused != paused:
-            building = client.governance.build_set_pause(guardian, paused, price=price)
-            await land(client, building, "pause settlement" if paused else "lift the pause")
-        print(said)
+        must_be("guardian", (await state_of(client)).guardian, guardian)
+        # Sent even when it is so already: what is final may be older than what somebody else has just sent.
+        building = client.governance.build_set_pause(guardian, paused, price=price)
+        await land(client, building, "pause settlement" if paused else "lift the pause")
+        print("settlement is paused" if paused else "settlement goes on")

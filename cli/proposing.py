@@ -13,7 +13,7 @@ from chain.limits import MICRO, Limits
 from chain.limits import Settings as Wanted
 from cli.cluster_checks import Checks
 from cli.custody import Seconds, Share, Usdc
-from cli.governing import Admin, has_lapsed, must_be, tell_pending
+from cli.governing import Admin, must_be, tell_pending
 from cli.on_chain import Price, Refused, client_of, land, public_key, run, signer_at, state_of
 from settings import Settings
 
@@ -111,7 +111,7 @@ def _propose(change: Change, place: str, price: int) -> None:
             if wanted.guardian == wanted.operator and state.guardian != state.operator:
                 raise Refused("the guardian must be another key than the operator: it stops a stolen one")
             if state.proposal is not None:
-                lapsed = has_lapsed(state.proposal, await client.view.clock())
+                lapsed = state.proposal.lapsed(await client.view.clock())
                 raise Refused(
                     f"proposal {state.proposal.number} {'has lapsed' if lapsed else 'is pending'}: cancel it first"
                 )

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 from temporalio.client import (
     RPCTimeoutOrCancelledError,
+    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
@@ -25,6 +26,7 @@ from workflows.rotation import ROTATION_ID, RotationState, RotationWorkflow
 rotation = typer.Typer(no_args_is_help=True, help="Replace the operator's key.")
 ANSWER_S: Final = 60.0
 """A worker that is there answers sooner, also about a key that is slow to sign."""
+LOOK: Final = timedelta(seconds=10)
 Handle = WorkflowHandle[RotationWorkflow, RotationState]
 Ask = Callable[[Handle], Awaitable[RotationState]]
 
@@ -41,7 +43,7 @@ def start(
 @rotation.command()
 def status() -> None:
     """What it waits for, and what a person has to do."""
-    _ask(lambda handle: handle.query(RotationWorkflow.state, rpc_timeout=timedelta(seconds=ANSWER_S)))
+    _ask(lambda handle: handle.query(RotationWorkflow.state, rpc_timeout=LOOK))
 
 
 @rotation.command("key-changed")
@@ -94,13 +96,25 @@ def _ask(ask: Ask) -> RotationState:
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             raise Refused(str(cause.cause if isinstance(cause, ActivityError) else cause)) from None
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                raise Refused("no rotation is under way") from None
-            raise Refused(f"no worker answers ({error.message}): start it, and run this again") from None
-        except (WorkflowQueryFailedError, RPCTimeoutOrCancelledError, TimeoutError):
-            raise Refused("no worker answers: start it, and run this again") from None
+        except (RPCError, RPCTimeoutOrCancelledError, WorkflowQueryFailedError, TimeoutError):
+            raise Refused(await _unanswered(handle)) from None
 
     state: RotationState = run(asked(Settings()))
     print(state.text())
     return state
+
+
+async def _unanswered(handle: Handle) -> str:
+    """What Temporal itself knows when no worker answers, which it does not while they are exchanged."""
+    try:
+        found = await handle.describe(rpc_timeout=LOOK)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return "no rotation was ever started"
+        return f"Temporal does not tell: {error.message}"
+    if found.status != WorkflowExecutionStatus.RUNNING:
+        return "no rotation is under way"
+    to_do = await found.memo_value("to_do", default="")
+    return (
+        f"no worker answers; to do: {to_do}" if to_do else "no worker answers: start it, and run this again"
+    )

@@ -32,6 +32,8 @@ async def test_a_new_key_settles_what_agents_go_on_trading(network, agree, until
         return done.exit_code, done.output
 
     admin = f"file:{network.directory}/keys/operator.json"
+    code, said = await perpdex("rotation", "status")
+    assert (code, "no rotation was ever started" in said) == (1, True), said
     code, said = await perpdex("propose", "operator", str(new.pubkey), "--admin", admin)
     assert code == 0, said
     code, said = await perpdex("rotation", "start", str(new.pubkey), "--why", "its year is over")
@@ -49,6 +51,8 @@ async def test_a_new_key_settles_what_agents_go_on_trading(network, agree, until
     assert (code, f"the worker signs with {old.pubkey}" in said) == (1, True), said
 
     network.worker.end()
+    code, said = await perpdex("rotation", "status")
+    assert (code, f"set OPERATOR_KEY to where {new.pubkey} is kept" in said) == (1, True), said
     network.worker = network.process(
         "new-worker",
         [sys.executable, "worker.py"],
@@ -65,5 +69,7 @@ async def test_a_new_key_settles_what_agents_go_on_trading(network, agree, until
     ended = await handle.result()
     assert (ended.stage, ended.stays_held) == (Stage.DONE, "")
     assert (await network.door.state()).settlement_held == ""
+    code, said = await perpdex("rotation", "abandon")
+    assert (code, "no rotation is under way" in said) == (1, True), said
     await network.settled()
     await agree()
