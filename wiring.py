@@ -23,6 +23,7 @@ from activities.funding import FundingActivities
 from activities.landing import Lander
 from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
+from activities.rotation import RotationActivities
 from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
@@ -198,6 +199,7 @@ class Steps:
     open_withdrawals: OpenWithdrawalActivities
     funding: FundingActivities
     sweep: SweepActivities
+    rotation: RotationActivities
     schedules: ScheduleActivities
 
 
@@ -227,6 +229,7 @@ async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncI
             open_withdrawals=OpenWithdrawalActivities(door, client, settings.task_queue),
             funding=FundingActivities(door),
             sweep=SweepActivities(door),
+            rotation=RotationActivities(door, ledger, escrow, lander, operator),
             schedules=ScheduleActivities(client, settings.task_queue),
         )
     finally:

@@ -20,6 +20,7 @@ from workflows.deposits import DepositsWorkflow
 from workflows.exits import ExitsWorkflow
 from workflows.funding import FundingHourWorkflow, FundingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.rotation import RotationWorkflow
 from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import PAYMENTS
@@ -33,6 +34,7 @@ WORKFLOWS: Final = [
     FundingHourWorkflow,
     FundingWorkflow,
     ReconciliationWorkflow,
+    RotationWorkflow,
     SettlementTickWorkflow,
     SettlementWorkflow,
     SweepWorkflow,
@@ -77,7 +79,15 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
             steps.funding.pay_hour,
             steps.sweep.review_accounts,
             steps.sweep.sell_inventory,
+            steps.rotation.look_for_proposal,
+            steps.rotation.hold_for_rotation,
+            steps.rotation.batch_under_way,
+            steps.rotation.execute_proposal,
+            steps.rotation.check_key,
+            steps.rotation.release_after_rotation,
             steps.schedules.wake_settlement,
+            steps.schedules.resume_settlement,
+            steps.schedules.settlement_paused,
             steps.schedules.pause_settlement,
         ],
         sticky_queue_schedule_to_start_timeout=STICKY,

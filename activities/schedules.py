@@ -12,6 +12,7 @@ SETTLEMENT_WORKFLOW: Final = "SettlementWorkflow"
 SETTLEMENT_ID: Final = "settlement"
 """Workflow id of the settlement entity: there is one."""
 WAKE_SIGNAL: Final = "cut_now"
+RESUME_SIGNAL: Final = "resume"
 
 
 class ScheduleActivities:
@@ -24,15 +25,30 @@ class ScheduleActivities:
     @activity.defn
     async def wake_settlement(self) -> None:
         """Signal the settlement entity; start it when it is not there, for what it has to do is in the ledger, not in its history."""
-        await self._client.start_workflow(
-            SETTLEMENT_WORKFLOW,
-            id=SETTLEMENT_ID,
-            task_queue=self._task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal=WAKE_SIGNAL,
-        )
+        await self._signal(WAKE_SIGNAL)
+
+    @activity.defn
+    async def resume_settlement(self) -> None:
+        """Have the settlement entity compare, and go on when the engine's journal holds nothing."""
+        await self._signal(RESUME_SIGNAL)
+
+    @activity.defn
+    async def settlement_paused(self) -> str:
+        """The note with which somebody, or a difference, paused the Schedule; empty while it runs."""
+        description = await self._client.get_schedule_handle(SETTLEMENT_SCHEDULE).describe()
+        state = description.schedule.state
+        return (state.note or "the Schedule is paused") if state.paused else ""
 
     @activity.defn
     async def pause_settlement(self, why: str) -> None:
         """Pause the Schedule with a note that says why."""
         await self._client.get_schedule_handle(SETTLEMENT_SCHEDULE).pause(note=why)
+
+    async def _signal(self, name: str) -> None:
+        await self._client.start_workflow(
+            SETTLEMENT_WORKFLOW,
+            id=SETTLEMENT_ID,
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=name,
+        )

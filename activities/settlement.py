@@ -122,7 +122,7 @@ class SettlementActivities:
         """
         async with heartbeats():
             state = await self._door.state()
-            await self._projected(state.seq)
+            await must_be_projected(self._ledger, state.seq)
             newest, status = await self._ledger.last_cut() or (0, BatchStatus.FINAL)
             if status < BatchStatus.FINAL:
                 return Work(unfinished=newest, due=0)
@@ -250,15 +250,6 @@ class SettlementActivities:
                     await self.settle_page(PageOf(batch, number, page))
             await self._lander.land(reference, build, done, commitment)
 
-    async def _projected(self, sequence: int) -> None:
-        try:
-            async with asyncio.timeout(LEDGER_PATIENCE_S):
-                await self._ledger.wait_projected(sequence)
-        except TimeoutError:
-            raise ApplicationError(
-                f"the ledger has not got to journal sequence {sequence}", type="ledger_behind"
-            ) from None
-
     async def _is_due(self) -> bool:
         totals = await self._queries.totals()
         if totals.fills > totals.final_fills:
@@ -273,7 +264,7 @@ class SettlementActivities:
             return stored
         await self._door.command(CutSettlement(batch))
         cut = await self._door.cut(batch)
-        await self._projected(cut.seq)
+        await must_be_projected(self._ledger, cut.seq)
         plans = plan_pages((one.page, one.slot, one.delta) for one in cut.accounts if one.delta)
         return await self._ledger.store_batch(
             batch,
@@ -298,6 +289,17 @@ class SettlementActivities:
         newest = state.sealed_batch
         kept = range(newest, max(0, newest - ROOTS_KEPT), -1)
         return next((number for number in kept if state.sealed_root(number) == root), 0)
+
+
+async def must_be_projected(ledger: Settlement, sequence: int) -> None:
+    """Return once the ledger has everything up to that journal sequence. Raises a retryable `ledger_behind` when it takes long."""
+    try:
+        async with asyncio.timeout(LEDGER_PATIENCE_S):
+            await ledger.wait_projected(sequence)
+    except TimeoutError:
+        raise ApplicationError(
+            f"the ledger has not got to journal sequence {sequence}", type="ledger_behind"
+        ) from None
 
 
 def _plan(stored: StoredBatch) -> BatchPlan:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from temporalio import activity
@@ -216,6 +217,9 @@ class WithdrawalActivities:
             pending = next((one for one in tried if one.status == SIGNED), None)
             sent_before = pending is not None
             if pending is None:
+                if _operator_of(message) != self._operator.pubkey:
+                    # The operator's key was replaced since. Nobody else signed it, so it lands no more than one that came too late.
+                    return PaymentOutcome(PaymentStatus.EXPIRED)
                 signed = await self._signed(payment, message, signature)
                 if any(one.signature == signed.signature for one in tried):
                     return PaymentOutcome(PaymentStatus.EXPIRED)
@@ -346,3 +350,8 @@ class WithdrawalActivities:
                 return True
             after = events[-1].number
         return False
+
+
+def _operator_of(message: MessageToSign) -> Pubkey:
+    """Who pays the fee of a message that `build_message` made."""
+    return Message.from_bytes(base64.b64decode(message.message)).account_keys[0]

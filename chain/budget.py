@@ -9,6 +9,8 @@ from chain.escrow import SETTLE_UNITS, SETTLE_UNITS_PER_DELTA
 from chain.limits import DAY_S
 from chain.transactions import LAMPORTS_PER_SIGNATURE, Budget
 
+OPERATOR_LAMPORTS_MIN: Final = 200_000_000
+"""Rent of two pages and some ten thousand transactions: with less, the operator is soon without fees."""
 OWN_SLOTS: Final = 2
 """Slots of page 0 that belong to the treasury and the insurance fund."""
 

@@ -12,6 +12,14 @@ HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
 PROPOSAL_GRACE_S: Final = 7 * DAY_S
 """Seconds for which a proposal can be executed once its timelock has run out."""
+EXIT_DELAY_MIN_S: Final = HOUR_S
+"""Half of it is all the time that the exchange has to close positions of an owner who leaves."""
+LIMIT_DELAY_MIN_S: Final = HOUR_S
+"""A batch that lands later than this after its cut may find lower loss limits than it was made for."""
+LOSS_WINDOW_MIN_S: Final = HOUR_S
+"""A loss limit counts anew in every window: what it bounds a day is 24 times as much with this one."""
+NOTICE_MIN_S: Final = DAY_S
+"""What the timelock is longer than the exit delay: the time in which an owner can notice a proposal and still be gone before it."""
 _SHARE_ONE: Final = 1_000_000
 
 
@@ -45,6 +53,17 @@ DEFAULT_LIMITS: Final = Limits(
 """Outflow as dYdX v4 limits it: 1 % an hour and 10 % a day, or a million and ten million USDC."""
 
 
+def too_short(limits: Limits) -> list[str]:
+    """One sentence for each delay that is too short for people's money, although the program takes it."""
+    found = [
+        (limits.exit_delay, EXIT_DELAY_MIN_S, "the exit delay is"),
+        (limits.limit_delay, LIMIT_DELAY_MIN_S, "lower loss limits take effect after"),
+        (limits.loss_window, LOSS_WINDOW_MIN_S, "the loss window is"),
+        (limits.timelock - limits.exit_delay, NOTICE_MIN_S, "from a proposal, whoever notices it late has"),
+    ]
+    return [f"{what} {seconds} s, less than {least} s" for seconds, least, what in found if seconds < least]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that changes only by a proposal."""
@@ -62,6 +81,10 @@ class Proposal:
     number: int
     ready_at: int
     settings: Settings
+
+    def lapsed(self, now_s: int) -> bool:
+        """Whether nobody can execute it any more at second `now_s` of the cluster's clock."""
+        return now_s > self.ready_at + PROPOSAL_GRACE_S
 
 
 @dataclass(frozen=True, slots=True)

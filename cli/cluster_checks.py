@@ -11,14 +11,13 @@ from solders.pubkey import Pubkey
 from chain.cluster import Cluster, ClusterView, WrongCluster, code_hash
 from chain.escrow import EscrowClient
 from chain.layout import EscrowState
-from chain.limits import MICRO
+from chain.limits import MICRO, Limits, too_short
 from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_DECIMALS
 from chain.rpc import FINALIZED
+from cli.on_chain import Refused
 from settings import Settings
 
 SOL: Final = 10**9
-OPERATOR_LAMPORTS_MIN: Final = SOL // 5
-"""Rent of two pages and some ten thousand transactions: with less, the operator is soon without fees."""
 
 
 class Level(StrEnum):
@@ -69,7 +68,24 @@ class Checks:
             )
         if state.operator != operator:
             found.append(_wrong(f"the escrow's operator is {state.operator}, OPERATOR_KEY is {operator}"))
-        return [*found, *_keys(state), *await self._money(state)]
+        return [*found, *_keys(state), *await self.delays(state), *await self._money(state)]
+
+    async def delays(self, state: EscrowState) -> list[Finding]:
+        """Delays that leave nobody time, in force or proposed: on a public cluster they are wrong, on a chain of one's own a note.
+
+        The program takes them all, so this is the only thing that says it.
+        """
+        named = [("", state.settings.limits)]
+        if state.proposal is not None:
+            named.append((f"proposal {state.proposal.number}: ", state.proposal.settings.limits))
+        level = Level.NOTE if await self._view.cluster() is None else Level.WRONG
+        return [Finding(level, who + text) for who, limits in named for text in too_short(limits)]
+
+    async def must_give_time(self, limits: Limits) -> None:
+        """Raises `Refused` for delays that no public cluster should have."""
+        short = too_short(limits)
+        if short and await self._view.cluster() is not None:
+            raise Refused("; ".join(short))
 
     async def funds(self, key: Pubkey, needed: int, who: str) -> Finding:
         """Whether `key` has `needed` lamports."""
@@ -149,7 +165,7 @@ def _keys(state: EscrowState) -> list[Finding]:
     if state.paused:
         found.append(_note(f"settlement is paused by the guardian {state.guardian}"))
     if state.proposal is not None:
-        found.append(_note(f"proposal {state.proposal.number} is pending: `perpdex escrow show` has it"))
+        found.append(_note(f"proposal {state.proposal.number} is pending: `perpdex escrow pending` has it"))
     if len({state.admin, state.operator, state.guardian}) < 3:
         found.append(
             _note("admin, operator and guardian are not three keys: who steals one has the others' power too")

@@ -1,5 +1,6 @@
 """What `perpdex escrow` prints: keys, limits and totals of an escrow, and what the operator pays."""
 
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -37,6 +38,12 @@ def limits_rows(limits: Limits) -> Rows:
     ]
 
 
+def changed_rows(old: Settings, new: Settings) -> Rows:
+    """Name, value and other value of each setting in which the two differ."""
+    both = zip(settings_rows(old), settings_rows(new), strict=True)
+    return [(name, was, will) for (name, was), (_, will) in both if was != will]
+
+
 def totals_rows(state: EscrowState) -> Rows:
     return [
         ("deposits", usdc(state.deposits)),
@@ -62,6 +69,10 @@ def fee_rows(batch: BatchCost, interval: int, price: int) -> Rows:
         f"a day, such a batch every {interval} s": batch.a_day(interval),
     }
     return [(what, f"{lamports:,}", f"{lamports / SOL:.6f}") for what, lamports in paid.items()]
+
+
+def utc(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(second))
 
 
 def print_table(heads: Sequence[object], rows: Sequence[Sequence[object]]) -> None:

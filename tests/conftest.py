@@ -62,6 +62,9 @@ STEPS = {
     "pay_hour": ("funding", TELLS),
     "review_accounts": ("liquidation sweep", TELLS),
     "sell_inventory": ("liquidation sweep", TELLS),
+    "hold_for_rotation": ("rotation", TELLS),
+    "execute_proposal": ("rotation", SENDS),
+    "release_after_rotation": ("rotation", TELLS),
     "all of a batch": ("settlement", "the whole network, with agents that trade"),
 }
 CANNOT = {TELLS: FAULTS[-2:], STARTS: FAULTS[-2:], READS: FAULTS[:-2]}

@@ -1,5 +1,6 @@
 """A local chain in a process of its own for each test, quick and with an escrow where asked for."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from solana.rpc.async_api import AsyncClient
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from typer.testing import CliRunner
 
 from chain.escrow import EscrowClient
 from chain.keys import KeypairSigner
@@ -19,6 +21,7 @@ from chain.localnet.process import LocalnetProcess
 from chain.rpc import FINALIZED
 from chain.send import Fate, Landed, send_until
 from chain.transactions import SignedTransaction
+from cli.main import app
 
 POLL_S = 0.01
 
@@ -96,7 +99,7 @@ SHORT_LIMITS = Limits(
 )
 
 
-def _initialized(world: World, limits: Limits = DEFAULT_LIMITS) -> Awaitable[Landed]:
+def _initialized(world: World, limits: Limits) -> Awaitable[Landed]:
     key = world.operator.pubkey
     build = world.escrow.build_initialize(
         world.operator,
@@ -139,9 +142,15 @@ async def client(node: Node) -> AsyncIterator[AsyncClient]:
 
 
 @pytest.fixture
-async def world(node: Node, client: AsyncClient) -> World:
+def limits() -> Limits:
+    """Of `world`; a file that needs others has its own."""
+    return DEFAULT_LIMITS
+
+
+@pytest.fixture
+async def world(node: Node, client: AsyncClient, limits: Limits) -> World:
     world = World(node, client, node.funded())
-    await _initialized(world)
+    await _initialized(world, limits)
     return world
 
 
@@ -158,6 +167,23 @@ async def hasty(node: Node, client: AsyncClient, hasty_admin: Keypair) -> World:
     world = World(node, client, KeypairSigner(hasty_admin))
     await _initialized(world, SHORT_LIMITS)
     return world
+
+
+@pytest.fixture
+def command(node: Node, tmp_path: Path) -> Callable[..., Awaitable[tuple[int, str]]]:
+    """`perpdex` as a person runs it, in this process: exit code, and what it said. Keywords are settings."""
+    settings = {
+        "SOLANA_RPC_URL": node.url,
+        "PERPDEX_DATA": str(tmp_path / "data"),
+        "API_URL": "http://127.0.0.1:1",
+    }
+
+    async def run(*arguments: str, **given: str) -> tuple[int, str]:
+        # In a thread, for every command runs a loop of its own.
+        done = await asyncio.to_thread(CliRunner().invoke, app, arguments, env={**settings, **given})
+        return done.exit_code, done.output
+
+    return run
 
 
 @pytest.fixture

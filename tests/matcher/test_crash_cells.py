@@ -29,17 +29,24 @@ HOUR = 60 * MINUTE
 START = 472_222 * HOUR
 AGENT, MAKER, NEWCOMER = 16, 17, 18
 RESERVED = c.ReserveWithdrawal(AGENT, 5_000_000, "rent")
+HELD = c.HoldSettlement(True, why="the operator's key becomes another")
 COMMANDS: dict[str, c.Command] = {
     "cut_batch": c.CutSettlement(1),
     "publish_status": c.AdvanceBatch(1, BatchStatus.SUBMITTED, ("signature",)),
     "watch_unbound: bind": c.BindSlot(NEWCOMER, 0, 4),
     "watch_deposits: credit": c.CreditDeposit(AGENT, 7_000_000, "signature:0"),
     "reconcile: hold": c.HoldSettlement(True, why="they differ"),
+    "hold_for_rotation": HELD,
+    "release_after_rotation": c.HoldSettlement(False, why="the operator's key becomes another"),
     "reserve": RESERVED,
     "finish: tell": c.FinishWithdrawal(1, True, "signature"),
     "pay_hour": c.SettleFunding(1, START // HOUR + 1),
 }
-BEFORE: dict[str, list[c.Command]] = {"publish_status": [c.CutSettlement(1)], "finish: tell": [RESERVED]}
+BEFORE: dict[str, list[c.Command]] = {
+    "publish_status": [c.CutSettlement(1)],
+    "finish: tell": [RESERVED],
+    "release_after_rotation": [HELD],
+}
 """What has happened by the time of the step."""
 
 
@@ -151,7 +158,7 @@ def once(exchange: Exchange, first: Outcome, second: Outcome, before: bytes) -> 
     assert isinstance(first, list)
     assert first
     if any(isinstance(event, SettlementHeld) for event in first):
-        assert second == []  # It is held already: there is nothing to tell again.
+        assert second == []  # It is so already: there is nothing to tell again.
     else:
         assert isinstance(second, Repeated), second
         assert list(map(kept, second.events)) == list(map(kept, first))

@@ -30,6 +30,7 @@ from activities.exits import ExitActivities
 from activities.funding import FundingActivities
 from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
+from activities.rotation import RotationActivities
 from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
@@ -102,6 +103,7 @@ METHODS: list[Callable[..., Any]] = [
         OpenWithdrawalActivities,
         FundingActivities,
         SweepActivities,
+        RotationActivities,
     )
     for name, member in vars(owner).items()
     if hasattr(member, "__temporal_activity_definition")

@@ -61,6 +61,22 @@ async def test_a_batch_settles(remote: Remote, node: Any) -> None:
     assert page.slots[2].balance == 90
 
 
+async def test_guardian_and_admin_sign_where_their_keys_are(remote: Remote, command: Any) -> None:
+    place, admin = remote.service.place, {"ESCROW_ADMIN": str(remote.operator.pubkey)}
+    remote.service.trouble = "denied"
+    code, said = await command("escrow", "pause", "--guardian", place, **admin)
+    assert (code, "the key does not sign" in said, "signer_denied" in said) == (1, True, True), said
+    remote.service.trouble = ""
+    code, said = await command("escrow", "pause", "--guardian", place, **admin)
+    assert code == 0, said
+    code, said = await command("escrow", "propose", "limits", "--hour-floor", "7", "--admin", place, **admin)
+    assert code == 0, said
+    state = await remote.escrow.view.escrow_state()
+    assert state is not None
+    assert state.proposal is not None
+    assert (state.paused, state.proposal.settings.limits.hour_floor) == (True, 7_000_000)
+
+
 async def test_nothing_is_kept_or_sent_until_it_is_signed(remote: Remote, postgres_url: str) -> None:
     """Throttled, then unreachable, then signed: the step lands once, and the worker was told each reason by its code."""
     pool = open_pool(postgres_url)

@@ -10,22 +10,34 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.core import RPCException
 from solana.rpc.types import TxOpts
+from solders.pubkey import Pubkey
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.engine_door import EngineDoor, Unbound
 from activities.landing import Lander
+from activities.rotation import ExecuteOf, RotationActivities
 from activities.settlement import PageOf, SealOf, SettlementActivities
 from activities.slots import Room, SlotActivities
 from activities.withdrawals import MessageToSign, Payment, PaymentStatus, WithdrawalActivities
 from chain.deltas import encode_deltas
-from chain.events import AccountOpened, BatchOpened, BatchSealed, PageSettled, Withdrawn, parse_events
+from chain.events import (
+    AccountOpened,
+    BatchOpened,
+    BatchSealed,
+    PageSettled,
+    ProposalExecuted,
+    Withdrawn,
+    parse_events,
+)
+from chain.limits import DEFAULT_LIMITS, Limits
 from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import FINALIZED, ChainUnavailable
 from core import events as e
@@ -42,13 +54,14 @@ AGENT, NEWCOMER = 16, 17
 TRIES = 20
 """Temporal tries without end; a step that needs more than this is stuck."""
 BATCH_STEPS = ("open_batch", "settle_page", "seal_batch")
-STEPS = (*BATCH_STEPS, "pay", "watch_unbound: open")
+STEPS = (*BATCH_STEPS, "pay", "watch_unbound: open", "execute_proposal")
 EVENTS = {
     "open_batch": BatchOpened,
     "settle_page": PageSettled,
     "seal_batch": BatchSealed,
     "pay": Withdrawn,
     "watch_unbound: open": AccountOpened,
+    "execute_proposal": ProposalExecuted,
 }
 REFERENCES = {
     "open_batch": f"batch/{BATCH}/open",
@@ -56,7 +69,11 @@ REFERENCES = {
     "seal_batch": f"batch/{BATCH}/seal",
     "pay": "withdrawal/1",
     "watch_unbound: open": f"slot/{NEWCOMER}",
+    "execute_proposal": "proposal/1/execute",
 }
+NEW_OPERATOR = Pubkey.from_bytes(bytes(31) + b"\1")
+HASTE = {"exit_delay": 1, "limit_delay": 1, "timelock": 2}
+"""A proposal that is ripe within a test."""
 LIES = ("getSignatureStatuses", "getEpochInfo", "getMultipleAccounts")
 
 
@@ -71,6 +88,7 @@ class Worker:
         ledger, queries, lander = scene.ledger, scene.queries, Lander(scene.ledger, escrow)
         self.settlement = SettlementActivities(self.door, ledger, queries, escrow, lander, operator)
         self.slots = SlotActivities(self.door, escrow, lander, operator, 0)
+        self.rotation = RotationActivities(self.door, ledger, escrow, lander, operator)
         self.withdrawals = WithdrawalActivities(self.door, ledger, queries, escrow, lander, operator, 0)
 
     async def do(self, step: str) -> None:
@@ -87,6 +105,8 @@ class Worker:
                 await self._pay()
             case "watch_unbound: open":
                 await self.slots._open(Unbound(NEWCOMER, str(self.scene.owner.pubkey)), Room(0))
+            case "execute_proposal":
+                assert await run(self.rotation.execute_proposal, ExecuteOf(str(NEW_OPERATOR), 1))
 
     async def _pay(self) -> None:
         """What the withdrawal's workflow does: a message that came too late is replaced, and the owner signs again."""
@@ -132,6 +152,14 @@ class Scene:
         """Everything that comes before the step is done."""
         for earlier in BATCH_STEPS[: BATCH_STEPS.index(step)] if step in BATCH_STEPS else ():
             await self.worker().persist(earlier)
+        if step == "execute_proposal":
+            escrow, admin = self.world.escrow, self.world.operator
+            now = (await escrow.view.escrow_state()).settings
+            await self.world.land(
+                escrow.governance.build_propose(admin, replace(now, operator=NEW_OPERATOR)), FINALIZED
+            )
+            ready_at = (await escrow.view.escrow_state()).proposal.ready_at
+            await until(lambda: reached(escrow.view, ready_at))
 
     async def held(self, step: str, fault: Fault) -> asyncio.Task[None]:
         """A worker in the middle of the step: its submission is with the proxy, which does not answer."""
@@ -188,6 +216,10 @@ class Scene:
         )
 
 
+async def reached(view: Any, second: int) -> bool:
+    return bool(await view.clock() >= second)
+
+
 async def true_when(condition: bool) -> bool:
     return condition
 
@@ -209,6 +241,11 @@ def steps(fault: str) -> Any:
     return pytest.mark.parametrize(
         "step", [pytest.param(step, marks=pytest.mark.cell(step, fault)) for step in STEPS]
     )
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return replace(DEFAULT_LIMITS, **HASTE)
 
 
 @pytest.fixture

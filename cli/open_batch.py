@@ -1,0 +1,86 @@
+"""`perpdex settlement abort` and `carry`: what people do by hand about the batch that is open on chain, when that may be done."""
+
+from temporalio.exceptions import ApplicationError
+
+from chain.escrow import EscrowClient
+from chain.layout import EscrowState
+from cli.on_chain import Refused, client_of, land, run, signer_at, state_of
+from core.batches import BatchStatus
+from ledger.database import open_pool
+from ledger.settlement import Settlement
+from settings import Settings
+from wiring import database_url, engine_door
+
+
+def abort() -> None:
+    """Give up the batch that is open on chain.
+
+    Only while settlement is held, no page of the batch is settled, and it is not this ledger's own.
+    """
+
+    async def give_up(settings: Settings) -> None:
+        async with client_of(settings) as client, signer_at(settings, "") as operator:
+            await _must_be_held(settings)
+            state = await _open(client)
+            if state.pages_settled:
+                raise Refused(
+                    f"batch {state.open_batch} has {state.pages_settled} pages settled: it can only be finished"
+                )
+            if await _ours(settings, state.root):
+                raise Refused(f"batch {state.open_batch} is this ledger's own: the workflow finishes it")
+            await land(client, client.build_abort_batch(operator, state.open_batch), "give the batch up")
+            print(f"batch {state.open_batch} is given up: the next one has its number")
+
+    run(give_up(Settings()))
+
+
+def carry() -> None:
+    """Seal the open batch although it took more than it gave: what is left over waits for the next. Only while settlement is held."""
+
+    async def seal(settings: Settings) -> None:
+        async with client_of(settings) as client, signer_at(settings, "") as operator:
+            await _must_be_held(settings)
+            state = await _open(client)
+            if state.pages_settled < state.pages_total:
+                raise Refused(
+                    f"batch {state.open_batch} has {state.pages_settled} of {state.pages_total} pages: they come first"
+                )
+            if not state.clearing:
+                raise Refused(f"batch {state.open_batch} has nothing left over: it is sealed as any other")
+            await land(client, client.build_carry_batch(operator, state.open_batch), "seal the batch")
+            print(f"batch {state.open_batch} is sealed; {state.clearing} micro-USDC are left for the next")
+
+    run(seal(Settings()))
+
+
+async def _open(client: EscrowClient) -> EscrowState:
+    state = await state_of(client)
+    if not state.open_batch:
+        raise Refused("no batch is open on chain")
+    return state
+
+
+async def _must_be_held(settings: Settings) -> None:
+    door = engine_door(settings)
+    try:
+        if not (await door.state()).settlement_held:
+            raise Refused("settlement goes on: hold it first (perpdex settlement hold)")
+    except ApplicationError as error:
+        raise Refused(f"the engine does not say whether settlement is held: {error.message}") from None
+    finally:
+        await door.close()
+
+
+async def _ours(settings: Settings, root: bytes) -> bool:
+    """Whether a batch that the ledger has and that is not final has this root."""
+    pool = open_pool(database_url(settings))
+    try:
+        ledger = Settlement(pool)
+        newest = await ledger.last_cut()
+        if newest is None or newest[1] == BatchStatus.FINAL:
+            return False
+        stored = await ledger.load_batch(newest[0])
+        # One that is cut and not stored may be this one: it is stored again, the same to the byte.
+        return stored is None or stored.root == root
+    finally:
+        await pool.dispose()

@@ -1,0 +1,125 @@
+"""The commands of guardian and admin as people run them, and a batch that nobody knows given up."""
+
+import asyncio
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from solders.keypair import Keypair
+
+from chain.limits import DEFAULT_LIMITS, too_short
+from chain.rpc import FINALIZED
+
+
+@pytest.fixture
+def perpdex(hasty: Any, command: Any) -> Any:
+    return functools.partial(command, ESCROW_ADMIN=str(hasty.operator.pubkey))
+
+
+def key_file(path: Path, key: Keypair) -> str:
+    path.touch(mode=0o600)
+    path.write_text(key.to_json())
+    return f"file:{path}"
+
+
+async def test_keys_are_replaced_after_the_timelock_and_the_new_guardian_pauses(
+    hasty: Any, hasty_admin: Keypair, perpdex: Any, tmp_path: Path
+) -> None:
+    new, other = Keypair(), Keypair()
+    admin, stranger = key_file(tmp_path / "admin.json", hasty_admin), key_file(tmp_path / "other.json", other)
+    async with httpx.AsyncClient() as http:
+        call = {"jsonrpc": "2.0", "id": 1, "method": "requestAirdrop", "params": [str(other.pubkey()), 10**9]}
+        await http.post(hasty.node.url, json=call)
+    code, said = await perpdex("escrow", "propose", "operator", str(new.pubkey()), "--admin", stranger)
+    assert (code, "the admin is" in said) == (1, True)
+    code, said = await perpdex("escrow", "propose", "operator", str(new.pubkey()), "--admin", admin)
+    assert (code, str(new.pubkey()) in said, "can be executed from" in said) == (0, True, True), said
+    code, said = await perpdex("escrow", "propose", "operator", str(other.pubkey()), "--admin", admin)
+    assert (code, "is pending" in said) == (1, True)
+    assert (await perpdex("escrow", "cancel", "--admin", admin))[0] == 0
+    code, said = await perpdex("escrow", "pending")
+    assert (code, "no proposal is pending" in said) == (0, True)
+    assert (await perpdex("escrow", "execute", "--payer", stranger))[0] == 1
+    several = ("--operator", str(new.pubkey()), "--guardian", str(other.pubkey()))
+    assert (await perpdex("escrow", "propose", "keys", *several, "--admin", admin))[0] == 0
+    before = await hasty.escrow.view.escrow_state(FINALIZED)
+
+    while (await perpdex("escrow", "execute", "--payer", stranger))[0]:
+        await asyncio.sleep(0.2)
+    after = await hasty.escrow.view.escrow_state(FINALIZED)
+    assert (after.operator, after.guardian, after.proposal) == (new.pubkey(), other.pubkey(), None)
+    assert (after.admin, after.settings.limits) == (before.admin, before.settings.limits)
+
+    code, said = await perpdex("escrow", "pause", "--guardian", admin)
+    assert (code, "the guardian is" in said) == (1, True)
+    for command, paused in (("pause", True), ("pause", True), ("unpause", False)):
+        code, said = await perpdex("escrow", command, "--guardian", stranger)
+        assert code == 0, said
+        assert (await hasty.escrow.view.escrow_state(FINALIZED)).paused == paused
+
+
+async def test_limits_and_delays_change_by_name_and_the_rest_stays(
+    hasty: Any, hasty_admin: Keypair, perpdex: Any, tmp_path: Path
+) -> None:
+    admin = key_file(tmp_path / "admin.json", hasty_admin)
+    now = (await hasty.escrow.view.escrow_state(FINALIZED)).settings
+    for what, given, wanted in (
+        ("limits", ("--day-floor", "7"), {"day_floor": 7_000_000}),
+        (
+            "delays",
+            ("--exit-delay", "7200", "--timelock", "172800"),
+            {"exit_delay": 7_200, "timelock": 172_800},
+        ),
+    ):
+        code, said = await perpdex("escrow", "propose", what, *given, "--admin", admin)
+        assert code == 0, said
+        proposal = (await hasty.escrow.view.escrow_state(FINALIZED)).proposal
+        assert proposal.settings == replace(now, limits=replace(now.limits, **wanted))
+        assert (await perpdex("escrow", "cancel", "--admin", admin))[0] == 0
+    code, said = await perpdex("escrow", "propose", "delays", "--exit-delay", "1", "--admin", admin)
+    assert (code, "in force already" in said) == (1, True), said
+    # What the program takes and nobody should have is said, also of a chain on which it is meant.
+    code, said = await perpdex("escrow", "check", OPERATOR_KEY=admin)
+    assert (code, "note  the exit delay is 1 s, less than 3600 s" in said) == (0, True), said
+
+
+def test_delays_leave_time_to_leave() -> None:
+    assert too_short(DEFAULT_LIMITS) == []
+    one_second_more = replace(DEFAULT_LIMITS, exit_delay=1, timelock=2, limit_delay=1, loss_window=60)
+    assert [sentence.rpartition(" less than ")[2] for sentence in too_short(one_second_more)] == [
+        "3600 s",
+        "3600 s",
+        "3600 s",
+        "86400 s",
+    ]
+
+
+async def test_a_rotation_is_not_begun_for_a_key_that_has_a_part_or_without_the_escrows_address(
+    hasty: Any, command: Any, perpdex: Any
+) -> None:
+    begin = ("escrow", "rotation", "start", str(hasty.operator.pubkey), "--why", "its year is over")
+    code, said = await command(*begin)
+    assert (code, "set ESCROW_ADMIN on every machine first" in said) == (1, True), said
+    code, said = await perpdex(*begin)
+    assert (code, "is the operator already" in said) == (1, True), said
+    for place, sentence in (
+        ("[1, 2, 3]", "a key's place begins with file:"),
+        ("file:nowhere", "is not there"),
+    ):
+        code, said = await perpdex("escrow", "pause", "--guardian", place)
+        assert (code, sentence in said, "[1, 2, 3]" in said) == (1, True, False), said
+
+
+async def test_no_batch_is_given_up_while_nobody_knows_that_settlement_is_held(
+    hasty: Any, hasty_admin: Keypair, perpdex: Any, tmp_path: Path
+) -> None:
+    await hasty.land(hasty.escrow.build_open_batch(hasty.operator, 1, bytes(32), 1), FINALIZED)
+    key_file(tmp_path / "operator.json", hasty_admin)
+    key = {"OPERATOR_KEY": f"file:{tmp_path}/operator.json"}
+    for command in ("abort", "carry"):
+        code, said = await perpdex("settlement", command, **key)
+        assert (code, "nothing was done" in said) == (1, True)
+    assert (await hasty.escrow.view.escrow_state(FINALIZED)).open_batch == 1
