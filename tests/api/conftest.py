@@ -13,32 +13,22 @@ import httpx
 import pytest
 import websockets
 from msgspec import structs
-from msgspec.structs import astuple
 from solders.keypair import Keypair
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
 
-from api.collaborators import EscrowInfo, WithdrawalView
+from api.collaborators import EscrowInfo
+from api.history import History
 from api.server import Given, Server
 from api.sessions import Sessions
-from api.streams import Item
-from core.batches import BatchStatus
-from core.events import BatchAdvanced, Event, Filled, FundingSettled, PremiumSampled, SettlementCut, concerns
-from core.funding_events import paid_by
-from core.liquidation_events import LiquidationEnded, LiquidationStarted
+from api.withdrawals import TemporalWithdrawals
+from core.events import Event, PremiumSampled
 from core.market import DEFAULT_MARKETS
-from core.operator_events import MarketSettled
 from core.quantities import SECOND, Nanos
 from core.validity import Validity
-from ledger.breakers import MarketEnd, OperatorAction, action_of, end_of_market
-from ledger.queries import (
-    BatchView,
-    FillView,
-    FundingPayment,
-    FundingRate,
-    InsuranceChange,
-    LiquidationView,
-    StepView,
-)
-from ledger.rows_liquidation import insurance_change, steps
+from ledger.database import open_pool
+from ledger.projector import Projector
+from ledger.queries import Queries
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.tail import Tail
@@ -49,159 +39,48 @@ from wiring import feed_into
 OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
 ADAS_TOKEN = "token-of-another-operator-called-ada-012"
 ESCROW = EscrowInfo("11111111111111111111111111111112", "escrow", "vault", "mint", "http://127.0.0.1:1")
+NOBODY = "127.0.0.1:1"
 BTC_INDEX = 600_000  # 60,000.0
 
 
-class JournalReads:
-    """The read side computed from the journal itself, for tests that need no database."""
+class Ledger:
+    """The real read side, which takes in the journal whenever it is asked; its database is made for the first question.
 
-    def __init__(self, journal: Path) -> None:
+    `behind` are the newest records, which it has not got to yet.
+    """
+
+    def __init__(self, journal: Path, new_database: Callable[[], str]) -> None:
+        self.behind = 0
         self._journal = journal
+        self._new_database = new_database
+        self._opened: tuple[Projector, Tail, AsyncEngine, History] | None = None
+        self._waiting: list[tuple[int, Any]] = []
 
-    def _records(self) -> list[tuple[int, Any]]:
-        tail = Tail(self._journal, 0)
-        try:
-            records = []
-            while found := tail.read():
-                records += found
-            return records
-        finally:
+    def __getattr__(self, question: str) -> Callable[..., Awaitable[Any]]:
+        async def answer(*given: Any) -> Any:
+            return await getattr(self._caught_up(), question)(*given)
+
+        return answer
+
+    def _caught_up(self) -> History:
+        if self._opened is None:
+            url = self._new_database()
+            pool = open_pool(url)
+            self._opened = Projector(url), Tail(self._journal, 0), pool, History(Queries(pool))
+        projector, tail, _, history = self._opened
+        while found := tail.read():
+            self._waiting += found
+        reached = max(0, len(self._waiting) - self.behind)
+        projector.apply(self._waiting[:reached])
+        del self._waiting[:reached]
+        return history
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            projector, tail, pool, _ = self._opened
             tail.close()
-
-    async def stream(self, account: int, after: int, limit: int) -> list[Item]:
-        mine = [(seq, event) for seq, event in self._records() if account in concerns(event)]
-        items = [Item(number, seq, event) for number, (seq, event) in enumerate(mine, 1)]
-        return [item for item in items if item.number > after][:limit]
-
-    async def _fills(self) -> list[FillView]:
-        records = self._records()
-        return [await self._row(seq, event) for seq, event in records if isinstance(event, Filled)]
-
-    async def _row(self, seq: int, f: Filled) -> FillView:
-        batch = next(
-            (row for row in await self.batches(1 << 60, 1000) if row.after_seq < seq <= row.seq), None
-        )
-        number, status = (batch.batch, batch.status) if batch else (0, int(BatchStatus.MATCHED))
-        sides = (f.taker, f.maker, f.side, f.size, f.price, f.fee, f.taker_realized, f.maker_realized)
-        return FillView(f.fill, seq, f.at, f.market, *sides, number, status)
-
-    async def fill(self, number: int) -> FillView | None:
-        return next((row for row in await self._fills() if row.fill == number), None)
-
-    async def fills(self, account: int, before: int, limit: int) -> list[FillView]:
-        mine = [row for row in await self._fills() if account in (row.taker, row.maker) and row.fill < before]
-        return mine[::-1][:limit]
-
-    async def batch(self, number: int) -> BatchView | None:
-        return next((row for row in await self.batches(1 << 60, 1000) if row.batch == number), None)
-
-    async def batches(self, before: int, limit: int) -> list[BatchView]:
-        rows: dict[int, BatchView] = {}
-        last = 0
-        for seq, event in self._records():
-            if isinstance(event, SettlementCut):
-                rows[event.batch] = BatchView(event.batch, last, seq, event.at, 1, "", 0, 0, 0, 0, ())
-                last = seq
-            elif isinstance(event, BatchAdvanced):
-                row = rows[event.batch]
-                rows[event.batch] = row._replace(status=event.status, signatures=event.signatures)
-        return [row for row in reversed(rows.values()) if row.batch < before][:limit]
-
-    async def funding_rates(self, market: int, before: int, limit: int) -> list[FundingRate]:
-        paid = [(seq, event) for seq, event in self._records() if isinstance(event, FundingSettled)]
-        rows = [
-            FundingRate(*astuple(event)[1:-1], seq, event.at)
-            for seq, event in reversed(paid)
-            if event.market == market and event.hour < before
-        ]
-        return rows[:limit]
-
-    async def funding_payments(self, account: int, before: int, limit: int) -> list[FundingPayment]:
-        paid = [(seq, event) for seq, event in self._records() if isinstance(event, FundingSettled)]
-        rows = [
-            FundingPayment(seq, one.at, one.market, one.hour, paid_by(one, account), one.hourly, one.index)
-            for seq, one in reversed(paid)
-            if paid_by(one, account) and seq < before
-        ]
-        return rows[:limit]
-
-    async def operator_actions(self, before: int, limit: int) -> list[OperatorAction]:
-        found = [action_of(seq, event) for seq, event in self._records() if seq < before]
-        return [action for action in found if action is not None][::-1][:limit]
-
-    async def market_end(self, market: int) -> MarketEnd | None:
-        ends = [
-            end_of_market(seq, event) for seq, event in self._records() if isinstance(event, MarketSettled)
-        ]
-        return next((end for end in ends if end.market == market), None)
-
-    async def liquidations(self, before: int, limit: int) -> list[LiquidationView]:
-        rows: dict[int, LiquidationView] = {}
-        for seq, event in self._records():
-            if isinstance(event, LiquidationStarted):
-                standing = event.account, event.equity, event.maintenance
-                row = LiquidationView(event.liquidation, seq, event.at, *standing, "", 0)
-                rows[event.liquidation] = row
-            elif isinstance(event, LiquidationEnded):
-                row = rows[event.liquidation]
-                rows[event.liquidation] = row._replace(outcome=event.why, ended_at=event.at)
-        return [row for row in reversed(rows.values()) if row.liquidation < before][:limit]
-
-    async def liquidation(self, number: int) -> tuple[LiquidationView, list[StepView]] | None:
-        found = [row for row in await self.liquidations(1 << 60, 1000) if row.liquidation == number]
-        return (found[0], [step for step in self._steps() if step.liquidation == number]) if found else None
-
-    async def deleveragings(self, before: int, limit: int) -> list[StepView]:
-        rows = [step for step in self._steps() if step.kind == "deleveraging" and step.seq < before]
-        return rows[::-1][:limit]
-
-    def _steps(self) -> list[StepView]:
-        return [StepView(*row) for seq, event in self._records() for row in steps(seq, event)]
-
-    async def insurance_history(self, before: int, limit: int) -> list[InsuranceChange]:
-        rows, balance, floor = [], 0, 0
-        for seq, event in self._records():
-            change = insurance_change(seq, event)
-            if change is not None:
-                balance += change["amount"]
-                floor = floor if change["floor"] is None else change["floor"]
-                rows.append(InsuranceChange(**{**change, "balance": balance, "floor": floor}))
-        return [row for row in reversed(rows) if row.seq < before][:limit]
-
-    async def prove_fill(self, number: int) -> None:
-        """Proofs are the real ledger's: see test_history_reads."""
-
-    async def prove_account(self, batch: int, account: int) -> None:
-        """See above."""
-
-    async def period(self, account: int, start: int, end: int, through_seq: int | None) -> None:
-        """Statements are the real ledger's: see test_statements."""
-
-    async def projected(self) -> int:
-        records = self._records()
-        return records[-1][0] if records else 0
-
-
-class WithdrawalsInMemory:
-    """Keeps withdrawals as the process host would show them; pays nothing."""
-
-    def __init__(self) -> None:
-        self.views: dict[str, WithdrawalView] = {}
-
-    async def start(
-        self, account: int, owner: str, amount: int, key: str, destination: str
-    ) -> WithdrawalView:
-        id = f"withdrawal-{account}-{key}"
-        view = WithdrawalView(id, account, amount, destination, "awaiting_signature", "AQ==", None, None)
-        return self.views.setdefault(id, view)
-
-    async def read(self, id: str) -> WithdrawalView | None:
-        return self.views.get(id)
-
-    async def sign(self, id: str, signature: str) -> WithdrawalView | None:
-        if id in self.views:
-            self.views[id] = self.views[id]._replace(status="paid", message=None, signature=signature)
-        return self.views.get(id)
+            projector.close()
+            await pool.dispose()
 
 
 class Agent:
@@ -254,12 +133,14 @@ class Agent:
 class Exchange:
     """A running exchange and its agents."""
 
-    def __init__(self, journal: Path, source: Source, options: dict[str, Any]) -> None:
+    def __init__(
+        self, journal: Path, source: Source, options: dict[str, Any], new_database: Callable[[], str]
+    ) -> None:
         self.journal = journal
         self.source = source
         self.options = options
         self.sockets: list[Any] = []
-        self.withdrawals = WithdrawalsInMemory()
+        self.ledger = Ledger(journal, new_database)
         self.clock = options.get("clock", time.time_ns)
         self.recorded = 0
 
@@ -275,8 +156,8 @@ class Exchange:
             engine=self.engine,
             journal=self.journal,
             sessions=Sessions(b"s" * 32, {"operator": OPERATOR_TOKEN, "ada": ADAS_TOKEN}, time.time_ns),
-            reads=JournalReads(self.journal),
-            withdrawals=self.withdrawals,
+            reads=self.ledger,
+            withdrawals=TemporalWithdrawals(await Client.connect(NOBODY, lazy=True), "none"),
             escrow=ESCROW,
             prices=feed_into(self.engine, self.source),
             lag_max=60 * SECOND,  # the loop is that of the tests, too, which do as they please with it
@@ -347,15 +228,21 @@ NewExchange = Callable[..., Awaitable[Exchange]]
 
 
 @pytest.fixture
-async def new_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NewExchange]:
-    """Starts exchanges; options are those of `Given`. Whoever wants prices of `source` steps the feed."""
+async def new_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[NewExchange]:
+    """Starts exchanges; options are those of `Given`. Whoever wants prices of `source` steps the feed, and who wants withdrawals gives
+    a Temporal: by default there is none."""
     # An engine collects garbage as it starts; over the heap of a whole test run that takes longer than the tests.
     monkeypatch.setattr(gc, "collect", lambda: 0)
     running: list[Exchange] = []
 
+    def new_database() -> str:
+        return str(request.getfixturevalue("new_database")())
+
     async def start(journal: Path | None = None, source: Source | None = None, **options: Any) -> Exchange:
         played = Played({}, STARTS, start=Nanos(0), seed=1)
-        exchange = Exchange(journal or tmp_path / "journal", source or played, options)
+        exchange = Exchange(journal or tmp_path / "journal", source or played, options, new_database)
         await exchange.start()
         running.append(exchange)
         return exchange
@@ -363,6 +250,7 @@ async def new_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Async
     yield start
     for exchange in running:
         await exchange.stop()
+        await exchange.ledger.close()
 
 
 @pytest.fixture

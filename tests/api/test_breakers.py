@@ -64,11 +64,11 @@ async def test_a_decision_is_kept_under_the_credential_it_was_made_with(exchange
 
 
 async def test_a_decision_without_a_reason_is_none(exchange: Any) -> None:
-    before = exchange.engine.state.seq
+    before = exchange.recorded
     for why in ("", "x" * (WHY_LENGTH_MAX + 1), "a\nb"):
         answer = await exchange.operator({**PAUSE, "why": why})
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_value")
-    assert exchange.engine.state.seq == before
+    assert exchange.recorded == before
     assert (await exchange.operator({**PAUSE, "why": "x" * WHY_LENGTH_MAX})).status_code == 200
 
 

@@ -52,10 +52,6 @@ class Watcher:
 class World:
     def __init__(self, exchange: Any, rng: random.Random) -> None:
         self.exchange, self.rng, self.watcher = exchange, rng, Watcher()
-        self.lag = 0
-        records = exchange.server.edge.reads._records
-        exchange.options["reads"] = exchange.server.edge.reads
-        exchange.server.edge.reads._records = lambda: records()[: len(records()) - self.lag]
         self.sockets: list[tuple[Any, list[int]]] = []
         self.orders = 0
 
@@ -93,9 +89,7 @@ class World:
 
     async def restart(self) -> None:
         self.sockets.clear()
-        reads = self.exchange.options["reads"]
         await self.exchange.stop()
-        self.exchange.options["reads"] = reads
         await self.exchange.start()
 
     async def hear(self) -> None:
@@ -138,11 +132,11 @@ async def test_no_status_of_any_fill_ever_goes_back(
             [world.trade, world.settle, world.connect, world.restart, world.ask], [5, 6, 1, 1, 4], k=1
         ):
             await deed()
-        world.lag = rng.choice([0, 0, 3, 30])
+        world.exchange.ledger.behind = rng.choice([0, 0, 3, 30])
         if len(world.sockets) > 4:
             world.sockets.pop(0)
         await world.hear()
-    world.lag = 0
+    world.exchange.ledger.behind = 0
     await world.connect()
     await world.hear()
     await world.ask()

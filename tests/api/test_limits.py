@@ -1,6 +1,7 @@
 """How much one account, one owner and one address may ask for, and what a loop that lags still takes."""
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,13 @@ from core.quantities import MILLISECOND, SECOND
 
 QUOTES = {"market": "BTC-PERP", "bids": [["59990.0", "1"]], "asks": [["60010.0", "1"]]}
 ORDER = {"market": "BTC-PERP", "side": "buy", "size": "1", "limit": "61000.0"}
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing fills up again meanwhile, however slow the machine is."""
+    now = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
 
 
 def few(burst: int) -> Rate:

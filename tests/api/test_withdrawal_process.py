@@ -117,6 +117,26 @@ async def test_from_the_call_to_the_payment(new_exchange: Any, process: Temporal
     assert (again["id"], again["status"]) == (started["id"], "paid")
 
 
+async def test_withdrawals_belong_to_their_account(new_exchange: Any, process: TemporalWithdrawals) -> None:
+    exchange = await new_exchange(withdrawals=process)
+    agent, other = await exchange.agent("a"), await exchange.agent("b")
+    body = {"amount": "25.5", "key": "w1"}
+    started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    await eventually(exchange, agent, started["id"], "awaiting_signature")
+    path = f"/api/v1/withdrawals/{started['id']}"
+    signature = {"signature": str(agent.keypair.sign_message(MESSAGE))}
+    others = await exchange.http.get(path, headers=other.headers)
+    signed = await exchange.http.post(path + "/signature", json=signature, headers=other.headers)
+    nobodys = await exchange.http.get("/api/v1/withdrawals/withdrawal-1-x", headers=agent.headers)
+    for answer in (others, signed, nobodys):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "withdrawal_unknown")
+    conflict = await exchange.http.post(
+        "/api/v1/withdrawals", json={**body, "amount": "1"}, headers=agent.headers
+    )
+    assert conflict.json()["error"]["code"] == "key_conflict"
+    assert (await eventually(exchange, agent, started["id"], "awaiting_signature"))["signature"] is None
+
+
 async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
     new_exchange: Any, client: Client, process: TemporalWithdrawals
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from solders.keypair import Keypair
 
 from matcher import commands as c
-from perpdex_sdk import Agent, AnswerUnknown, Insecure, MessageRefused, NotSent, Refused
+from perpdex_sdk import Agent, AnswerUnknown, Insecure, NotSent, Refused
 from perpdex_sdk import messages as m
 from perpdex_sdk.rest import Rest, Session
 
@@ -299,13 +299,6 @@ async def test_the_heartbeat_finds_wrong_books(exchange: Any, connect: Connect) 
     trader._own_books().balance += 1
     trader._receive(heartbeat())
     assert trader.mismatches == 1
-
-
-async def test_what_is_not_the_withdrawal_is_not_signed(exchange: Any, connect: Connect) -> None:
-    trader = await connect("trader")
-    with pytest.raises(MessageRefused):
-        await trader.withdraw("25.5", key="mine")
-    assert (await trader.rest.withdrawal(f"withdrawal-{trader.account}-mine")).status == "awaiting_signature"
 
 
 async def test_the_exchange_restarts_under_its_agents(new_exchange: Any, tmp_path: Any) -> None:

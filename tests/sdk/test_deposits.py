@@ -170,6 +170,10 @@ async def test_a_withdrawal_is_signed_as_often_as_it_takes(new_exchange: Any, es
         late.signed.clear()
         assert (await agent.withdraw("25.5", patience_s=0)).status == "starting"
         assert late.signed == []
+        messages[0] = with_a_transfer(messages[0], owner.pubkey(), Pubkey.new_unique())
+        with pytest.raises(MessageRefused):
+            await agent.withdraw("25.5")
+        assert late.signed == []
     finally:
         await agent.close()
 
