@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
@@ -20,6 +21,7 @@ from activities.sides import LedgerBehind, MovedOn, Reading, Sides
 from chain.layout import LayoutMismatch
 from chain.rpc import ChainUnavailable
 from cli.door import Door, NotDone, token_of
+from core.acceptance import Ahead, Obstacle, acceptance, paid_and_reserved
 from endings import NotReachable, sentence, told
 from ledger.database import open_pool
 from ledger.queries import Queries
@@ -32,6 +34,8 @@ READS: Final = 5
 BETWEEN_READS_S: Final = 2.0
 TRIES: Final = 20
 DIFFERENT, INCOMPLETE, NOTHING = 1, 3, 2
+TAKEN_OVER: Final = ("accounts_differ", "withdrawals_differ", *PENDING)
+"""What a theft looks like in the totals."""
 UNREADABLE: Final = (ChainUnavailable, LayoutMismatch, LedgerBehind, NotReachable, SQLAlchemyError, OSError)
 Why = Annotated[str, typer.Option(help="the reason, for the audit trail")]
 As = Annotated[str, typer.Option("--as", help="whose credential: keys/operators/NAME.token")]
@@ -90,6 +94,73 @@ def resume(
     with told():
         asyncio.run(_wake(Settings(), why))
     print("settlement goes on")
+
+
+@settlement.command()
+def accept(
+    why: Why,
+    withdrawn: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ACCOUNT:MICRO_USDC:SIGNATURE of a co-signed withdrawal that was none of ours, repeated"
+        ),
+    ] = None,
+    name: As = "operator",
+) -> None:
+    """Have the books take over what the chain holds, after a theft: what is owed stays owed, and the next batch asks for it again.
+
+    Only while settlement is held, no batch is open on chain, and the last one is final.
+    """
+    outcome = _compared()
+    _table(outcome)
+    try:
+        command = _accepting(outcome, [_found(one) for one in withdrawn or ()], why)
+    except (NotDone, ValueError) as error:
+        print(f"nothing was taken over: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    _command(command, name)
+    print(
+        f"taken over: {len(command.slots)} slots; {command.left_over} micro-USDC are left over for the next batch to give, and the "
+        f"insurance fund bears {command.lost}. Compare again, then let settlement go on"
+    )
+
+
+def _found(text: str) -> c.ForeignWithdrawal:
+    account, amount, signature = text.split(":")
+    return c.ForeignWithdrawal(int(account), int(amount), signature)
+
+
+def _accepting(outcome: Outcome, withdrawn: list[c.ForeignWithdrawal], why: str) -> c.AcceptChain:
+    """Raises `NotDone` where nothing can be taken over."""
+    reading = outcome.reading
+    engine, books, chain = reading.engine, reading.books, reading.chain
+    if engine is None or books is None:
+        raise NotDone("the exchange does not answer, and it is its books that take something over")
+    if reading.open_batch:
+        raise NotDone(
+            f"batch {reading.open_batch} is open on chain: finish it first (perpdex settlement carry, or abort)"
+        )
+    if outcome.why not in ("", *TAKEN_OVER):
+        raise NotDone(f"{REASONS[outcome.why]}: that is no matter of who has what")
+    apart = [one.account for one in reading.compared.differences if one.ledger not in (None, one.engine)]
+    if apart:
+        raise NotDone(f"engine and ledger differ from each other about accounts {apart}")
+    gone = Counter[int]()
+    for one in withdrawn:
+        gone[one.account] += one.amount
+    paid = (chain.withdrawals - chain.claimed) - (engine.withdrawals - engine.claimed - engine.astray)
+    ahead = Ahead(
+        chain.deposits - engine.deposits,
+        chain.claimed - engine.claimed,
+        paid - paid_and_reserved(reading.slots, books),
+    )
+    found = acceptance(reading.slots, reading.flight, books, ahead, chain.clearing, reading.left_over, gone)
+    if isinstance(found, Obstacle):
+        raise NotDone(found.sentence)
+    slots = tuple(c.HeldSlot(*one) for one in found.slots)
+    return c.AcceptChain(
+        slots, found.left_over, found.astray, found.lost, found.strangers, tuple(withdrawn), why=why
+    )
 
 
 async def _wake(settings: Settings, why: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from matcher import commands as c
 from matcher import (
+    decide_custody,
     decide_debts,
     decide_exits,
     decide_funding,
@@ -39,6 +40,8 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.DelistMarket: decide_markets.delist_market,
     c.HoldWithdrawals: decide_markets.hold_withdrawals,
     c.HoldSettlement: decide_markets.hold_settlement,
+    c.AcceptChain: decide_custody.accept_chain,
+    c.SeeExitDelay: decide_custody.see_exit_delay,
     c.UpdateIndex: decide_operator.update_index,
     c.RegisterAgent: decide_operator.register_agent,
     c.SetTier: decide_operator.set_tier,
@@ -74,6 +77,8 @@ ANYWHERE: Final = frozenset(
         c.DelistMarket,
         c.HoldWithdrawals,
         c.HoldSettlement,
+        c.AcceptChain,
+        c.SeeExitDelay,
         c.UpdateIndex,
         c.RegisterAgent,
         c.CreditDeposit,

@@ -23,6 +23,7 @@ from matcher.account import Account, join
 from matcher.apply_exits import tie
 from matcher.book import Ladder
 from matcher.breakers import BreakersImage, breakers_in, image_of
+from matcher.custody import Custody
 from matcher.funding import MarketFunding
 from matcher.image_funding import FundingImage, funding_image, load_funding
 from matcher.state import Cut, Exchange
@@ -50,6 +51,7 @@ class AccountImage(msgspec.Struct, array_like=True):
     parent: int = 0
     market: int = 0
     unapplied: int = 0
+    foreign: int = 0
 
 
 class CutImage(msgspec.Struct, array_like=True):
@@ -113,6 +115,7 @@ class Image(msgspec.Struct, array_like=True):
     matured: list[int] = []
     fund_period: int = 0
     fund_began: int = 0
+    custody: Custody = msgspec.field(default_factory=Custody)
 
 
 def dump(state: Exchange) -> bytes:
@@ -145,6 +148,7 @@ def load(data: bytes) -> Exchange:
         "insurance_floor",
         "fund_period",
         "fund_began",
+        "custody",
     ):
         setattr(state, name, getattr(image, name))
     for market, status in image.markets:
@@ -251,6 +255,7 @@ def _image(state: Exchange) -> Image:
         matured=sorted(state.matured),
         fund_period=state.fund_period,
         fund_began=state.fund_began,
+        custody=state.custody,
     )
 
 
@@ -273,6 +278,7 @@ def _account_image(account: Account) -> AccountImage:
         account.parent.id if account.parent is not None else 0,
         account.market,
         account.unapplied,
+        account.foreign,
     )
 
 
@@ -301,7 +307,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
         state.holders.setdefault(id, set()).add(account.id)
     for closed in image.closed:
         account.keep(closed)
-    account.warned, account.unapplied = image.warned, image.unapplied
+    account.warned, account.unapplied, account.foreign = image.warned, image.unapplied, image.foreign
     state.accounts[account.id] = account
     if account.page >= 0:
         state.slots[account.page, account.slot] = account.id

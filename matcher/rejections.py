@@ -52,6 +52,7 @@ class Code(StrEnum):
     DELISTING_TOO_EARLY = "delisting_too_early"
     BATCH_OUT_OF_ORDER = "batch_out_of_order"
     SETTLEMENT_HELD = "settlement_held"
+    CHAIN_NOT_ACCEPTED = "chain_not_accepted"
     FUNDING_NOT_DUE = "funding_not_due"
     FUNDING_OUT_OF_ORDER = "funding_out_of_order"
     FUNDING_SETTLED = "funding_settled"

@@ -44,6 +44,8 @@ OperatorCommand = (
     | c.DelistMarket
     | c.HoldWithdrawals
     | c.HoldSettlement
+    | c.AcceptChain
+    | c.SeeExitDelay
     | c.UpdateIndex
     | c.RegisterAgent
     | c.SetTier
@@ -251,6 +253,8 @@ async def state(
         exits=len(exchange.exits),
         loss_limits=len(exchange.loss_limits),
         settlement_held=held.why or "by an operator" if held is not None else "",
+        astray=exchange.custody.astray,
+        exit_delay=exchange.custody.exit_delay,
     )
     await edge.hub.on_disk()
     return answer
