@@ -121,8 +121,8 @@ class BooksView(msgspec.Struct, frozen=True):
     loss_limits: list[BookedLossLimit]
     done_with: list[int]
     accounts: list[BookedAccount]
-    strangers: list[tuple[int, int]] = []
-    left_over: int = 0
+    strangers: list[tuple[int, int]]
+    left_over: int
 
 
 class Unbound(msgspec.Struct, frozen=True):
@@ -206,8 +206,8 @@ class EngineState(msgspec.Struct, frozen=True):
     exits: int
     loss_limits: int
     settlement_held: str
-    astray: int = 0
-    exit_delay: int = 0
+    astray: int
+    exit_delay: int
 
 
 class HashedState(EngineState, frozen=True):
