@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
@@ -20,8 +19,8 @@ from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from activities.sides import LedgerBehind, MovedOn, Reading, Sides
 from chain.layout import LayoutMismatch
 from chain.rpc import ChainUnavailable
+from cli.accepting import accepting, found_withdrawal
 from cli.door import Door, NotDone, token_of
-from core.acceptance import Ahead, Obstacle, acceptance, paid_and_reserved
 from endings import NotReachable, sentence, told
 from ledger.database import open_pool
 from ledger.queries import Queries
@@ -34,8 +33,6 @@ READS: Final = 5
 BETWEEN_READS_S: Final = 2.0
 TRIES: Final = 20
 DIFFERENT, INCOMPLETE, NOTHING = 1, 3, 2
-TAKEN_OVER: Final = ("accounts_differ", "withdrawals_differ", *PENDING)
-"""What a theft looks like in the totals."""
 UNREADABLE: Final = (ChainUnavailable, LayoutMismatch, LedgerBehind, NotReachable, SQLAlchemyError, OSError)
 Why = Annotated[str, typer.Option(help="the reason, for the audit trail")]
 As = Annotated[str, typer.Option("--as", help="whose credential: keys/operators/NAME.token")]
@@ -114,7 +111,8 @@ def accept(
     outcome = _compared()
     _table(outcome)
     try:
-        command = _accepting(outcome, [_found(one) for one in withdrawn or ()], why)
+        found = [found_withdrawal(one) for one in withdrawn or ()]
+        command = accepting(outcome.why, outcome.reading, found, why)
     except (NotDone, ValueError) as error:
         print(f"nothing was taken over: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -122,44 +120,6 @@ def accept(
     print(
         f"taken over: {len(command.slots)} slots; {command.left_over} micro-USDC are left over for the next batch to give, and the "
         f"insurance fund bears {command.lost}. Compare again, then let settlement go on"
-    )
-
-
-def _found(text: str) -> c.ForeignWithdrawal:
-    account, amount, signature = text.split(":")
-    return c.ForeignWithdrawal(int(account), int(amount), signature)
-
-
-def _accepting(outcome: Outcome, withdrawn: list[c.ForeignWithdrawal], why: str) -> c.AcceptChain:
-    """Raises `NotDone` where nothing can be taken over."""
-    reading = outcome.reading
-    engine, books, chain = reading.engine, reading.books, reading.chain
-    if engine is None or books is None:
-        raise NotDone("the exchange does not answer, and it is its books that take something over")
-    if reading.open_batch:
-        raise NotDone(
-            f"batch {reading.open_batch} is open on chain: finish it first (perpdex settlement carry, or abort)"
-        )
-    if outcome.why not in ("", *TAKEN_OVER):
-        raise NotDone(f"{REASONS[outcome.why]}: that is no matter of who has what")
-    apart = [one.account for one in reading.compared.differences if one.ledger not in (None, one.engine)]
-    if apart:
-        raise NotDone(f"engine and ledger differ from each other about accounts {apart}")
-    gone = Counter[int]()
-    for one in withdrawn:
-        gone[one.account] += one.amount
-    paid = (chain.withdrawals - chain.claimed) - (engine.withdrawals - engine.claimed - engine.astray)
-    ahead = Ahead(
-        chain.deposits - engine.deposits,
-        chain.claimed - engine.claimed,
-        paid - paid_and_reserved(reading.slots, books),
-    )
-    found = acceptance(reading.slots, reading.flight, books, ahead, chain.clearing, reading.left_over, gone)
-    if isinstance(found, Obstacle):
-        raise NotDone(found.sentence)
-    slots = tuple(c.HeldSlot(*one) for one in found.slots)
-    return c.AcceptChain(
-        slots, found.left_over, found.astray, found.lost, found.strangers, tuple(withdrawn), why=why
     )
 
 
