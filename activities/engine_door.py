@@ -66,7 +66,7 @@ class CutView(msgspec.Struct, frozen=True):
 class BookedAccount(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An account with a slot, micro-USDC: `settled` is what the chain holds for it once the last cut has landed, of which `delta`.
 
-    `unapplied` is the sum of what batches did not do for it.
+    `unapplied` is the sum of what batches did not do for it, `foreign` the number of the last withdrawal that was taken over, or 0.
     """
 
     account: int
@@ -77,6 +77,7 @@ class BookedAccount(msgspec.Struct, frozen=True, array_like=True, gc=False):
     settled: int
     delta: int
     unapplied: int
+    foreign: int = 0
 
 
 class BookedWithdrawal(msgspec.Struct, frozen=True):
@@ -105,7 +106,9 @@ class BooksView(msgspec.Struct, frozen=True):
     """Every account with a slot at journal sequence `seq`; `batch` is the last cut (0: none), `status` how far it was.
 
     `exits` are the requests to leave that stand, `claimed` is what owners took alone, in micro-USDC. `loss_limits` are those of owners
-    that the engine knows of. Of the accounts `done_with`, once they are closed on chain, the slot may be given to another.
+    that the engine knows of. Of the accounts `done_with`, once they are closed on chain, the slot may be given to another. `strangers`
+    are slots, (page, slot), that were accepted as none of the exchange's; `left_over` is what the next cut gives of what earlier
+    batches took and gave to nobody.
     """
 
     seq: int
@@ -118,6 +121,8 @@ class BooksView(msgspec.Struct, frozen=True):
     loss_limits: list[BookedLossLimit]
     done_with: list[int]
     accounts: list[BookedAccount]
+    strangers: list[tuple[int, int]]
+    left_over: int
 
 
 class Unbound(msgspec.Struct, frozen=True):
@@ -185,7 +190,8 @@ class EngineState(msgspec.Struct, frozen=True):
     """Totals of the exchange, in micro-USDC. `vault_expected` is what came in less what the chain paid out, of which owners took
     `claimed` alone; `exits` requests to leave stand, and `loss_limits` owners bound what settlement may take.
 
-    `settlement_held` says why no batch is cut; empty while they are.
+    `settlement_held` says why no batch is cut; empty while they are. Of `withdrawals`, `astray` counts as gone but lies in slots that
+    the books do not know, or was claimed from there. `exit_delay` is in seconds, 0 before the engine was told.
     """
 
     seq: int
@@ -200,6 +206,8 @@ class EngineState(msgspec.Struct, frozen=True):
     exits: int
     loss_limits: int
     settlement_held: str
+    astray: int
+    exit_delay: int
 
 
 class HashedState(EngineState, frozen=True):

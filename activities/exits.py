@@ -17,7 +17,7 @@ from chain.layout import Slot
 from chain.rpc import FINALIZED
 from core.quantities import MONEY_MAX
 from ledger.settlement import Settlement
-from matcher.commands import ReduceForExit, ReleaseExit, RequestExit
+from matcher.commands import ReduceForExit, ReleaseExit, RequestExit, SeeExitDelay
 
 POLL_S: Final = 5.0
 """Delays are days, and a look reads every page."""
@@ -60,7 +60,9 @@ class ExitActivities:
         snapshot = await self._escrow.view.snapshot(FINALIZED)
         if snapshot is None:
             return ExitsSeen()
-        state = await self._door.state()
+        state, delay = await self._door.state(), snapshot.state.settings.limits.exit_delay
+        if state.exit_delay != delay:
+            await self._door.command(SeeExitDelay(delay))
         limited = sum(one.lowest_limit is not None for one in _slots(snapshot))
         if limited or state.loss_limits:
             await self._limits.look()

@@ -132,14 +132,18 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
 
 
 def _only_strays(chain: ChainTotals, engine: EngineState) -> bool:
-    """Whether all that the engine has not booked came into slots that nobody ordered, and is there or was claimed from there."""
+    """Whether all that the engine has not booked came into slots that nobody ordered, and is there or was claimed from there.
+
+    What it has accepted as astray was settled there.
+    """
     came, went = chain.deposits - engine.deposits, chain.claimed - engine.claimed
-    return chain.strays > 0 and came - went == chain.stray
+    return (chain.strays > 0 or engine.astray > 0) and came - went + engine.astray == chain.stray
 
 
 def _paid(side: ChainTotals | EngineState) -> int:
     """Micro-USDC that left by co-signed withdrawals."""
-    return side.withdrawals - side.claimed
+    astray = side.astray if isinstance(side, EngineState) else 0
+    return side.withdrawals - side.claimed - astray
 
 
 class ReconciliationActivities:

@@ -192,12 +192,15 @@ class SettlementActivities:
     async def seal_batch(self, of: SealOf) -> None:
         """Seal, and return once that is final, and what pages could not do is back in the engine.
 
-        Whatever the batch did before it was sealed is final too.
+        Whatever the batch did before it was sealed is final too. What others with the operator's key took before it and gave to nobody
+        is carried on: that stops no batch, and waits until an operator has the books take it over (`AcceptChain`).
         """
         async with heartbeats():
 
             async def build(fee: int) -> SignedTransaction:
-                return await self._escrow.build_seal_batch(self._operator, of.chain_batch, price=fee)
+                left_over = (await self._state()).clearing
+                build_seal = self._escrow.build_carry_batch if left_over else self._escrow.build_seal_batch
+                return await build_seal(self._operator, of.chain_batch, price=fee)
 
             async def done() -> bool:
                 state = await self._escrow.view.escrow_state(FINALIZED)

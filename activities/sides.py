@@ -20,6 +20,7 @@ from chain.escrow_view import EscrowSnapshot, EscrowView
 from chain.layout import ROOTS_KEPT, EscrowState
 from chain.rpc import FINALIZED
 from core.batches import BatchStatus
+from core.quantities import MONEY_MAX
 from core.reconciliation import Booked, Books, Compared, Flight, OnChain, Reserved, compare
 from ledger.books import LedgerBooks
 from ledger.queries import Queries
@@ -55,7 +56,10 @@ class ChainTotals(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read, and the comparison by account. `engine` is None when the exchange was not asked.
+    """What was read, and the comparison by account. `engine` is None when the exchange was not asked, and so are its `books`.
+
+    `slots` are all that the chain has in use, `flight` is what is on its way; `open_batch` is the one that is open there, 0 for none.
+    `left_over` is what the engine's next cut gives of what earlier batches took and gave to nobody.
 
     `rebase`: what engine and chain agree is settled, by account, where the ledger lost its batches and can begin again from it.
     """
@@ -68,6 +72,11 @@ class Reading:
     ledger: LedgerBooks
     compared: Compared
     rebase: Mapping[int, int] | None
+    slots: Sequence[OnChain]
+    flight: Flight
+    books: Books | None
+    open_batch: int
+    left_over: int
 
 
 class Sides:
@@ -98,7 +107,8 @@ class Sides:
             lambda page: final or (ledger.batch == batch and landed(chain, ledger.root, page)),
             claims,
         )
-        compared = compare(_slots(chain), flight, ours, theirs)
+        slots = _slots(chain)
+        compared = compare(slots, flight, ours, theirs)
         lost = engine is not None and any(one.settled is None for one in ledger.accounts.values())
         agreed = lost and ledger.batch == batch and not (compared.differences or compared.moving)
         return Reading(
@@ -110,6 +120,11 @@ class Sides:
             ledger=ledger,
             compared=compared,
             rebase={one.account: one.settled for one in engine.accounts} if engine and agreed else None,
+            slots=slots,
+            flight=flight,
+            books=ours,
+            open_batch=chain.state.open_batch if chain is not None else 0,
+            left_over=engine.left_over if engine is not None else 0,
         )
 
     async def _snapshot(self) -> EscrowSnapshot | None:
@@ -195,6 +210,7 @@ def landed(chain: EscrowSnapshot | None, root: bytes, page: int) -> bool:
 
 
 def _slots(chain: EscrowSnapshot | None) -> list[OnChain]:
+    """Numbers of withdrawals beyond all that a record holds, which only a thief gives, count as the largest one."""
     if chain is None:
         return []
     return [
@@ -204,7 +220,7 @@ def _slots(chain: EscrowSnapshot | None) -> list[OnChain]:
             one.account,
             str(one.owner),
             one.balance,
-            one.last_withdrawal,
+            min(one.last_withdrawal, MONEY_MAX),
             one.unapplied,
         )
         for page in chain.pages
@@ -217,7 +233,7 @@ def _engine_books(engine: BooksView) -> Books:
     for one in engine.reserved:
         reserved[one.account].append(Reserved(one.withdrawal, one.amount))
     accounts = {one.account: Booked(*msgspec.structs.astuple(one)) for one in engine.accounts}
-    return Books(accounts, reserved, engine.last_withdrawal)
+    return Books(accounts, reserved, engine.last_withdrawal, frozenset(engine.strangers))
 
 
 def _ledger_books(ledger: LedgerBooks, engine: BooksView | None, batch: int) -> Books:
@@ -228,16 +244,16 @@ def _ledger_books(ledger: LedgerBooks, engine: BooksView | None, batch: int) -> 
         for slot, delta in decode_deltas(page.deltas)
     }
     accounts = {
-        one.account: Booked(*one[:-1], deltas.get((one.page, one.slot), 0), one.unapplied)
+        one.account: Booked(*one[:6], deltas.get((one.page, one.slot), 0), one.unapplied, one.foreign)
         for one in ledger.accounts.values()
     }
     if engine is not None:
         books = _engine_books(engine)
-        return Books(accounts, books.reserved, books.last_withdrawal)
+        return Books(accounts, books.reserved, books.last_withdrawal, books.strangers)
     reserved: dict[int, list[Reserved]] = defaultdict(list)
     for withdrawal, account, amount in ledger.reserved:
         reserved[account].append(Reserved(withdrawal, amount))
-    return Books(accounts, reserved, ledger.last_withdrawal)
+    return Books(accounts, reserved, ledger.last_withdrawal, ledger.strangers)
 
 
 def _totals(chain: EscrowSnapshot | None, strays: Sequence[OnChain]) -> ChainTotals:

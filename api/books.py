@@ -25,6 +25,8 @@ class _Head(msgspec.Struct):
     exits: list[BookedExit]
     loss_limits: list[BookedLossLimit]
     done_with: list[int]
+    strangers: list[tuple[int, int]]
+    left_over: int
 
 
 async def encoded(state: Exchange) -> bytes:
@@ -44,6 +46,7 @@ async def encoded(state: Exchange) -> bytes:
             one.settled,
             deltas.get(one.id, 0),
             one.unapplied,
+            one.foreign,
         )
         for one in state.accounts.values()
         if one.page >= 0
@@ -62,6 +65,8 @@ async def encoded(state: Exchange) -> bytes:
             exits=[BookedExit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
             loss_limits=[BookedLossLimit(id, one.limit, one.left) for id, one in state.loss_limits.items()],
             done_with=[one.id for one in state.accounts.values() if one.page >= 0 and done_with(state, one)],
+            strangers=state.custody.strangers,
+            left_over=state.custody.left_over,
         )
     )
     slices = []

@@ -93,6 +93,10 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     ),
     Code.WITHDRAWAL_UNKNOWN: (404, "No such withdrawal."),
     Code.BATCH_OUT_OF_ORDER: (409, "Batches are cut and advanced one after another."),
+    Code.CHAIN_NOT_ACCEPTED: (
+        409,
+        "What the chain holds cannot be taken over now: the sentence says what stands against it.",
+    ),
     Code.SETTLEMENT_HELD: (503, "No batch is cut until an operator has explained why settlement is held."),
     Code.FUNDING_NOT_DUE: (409, "That hour of funding has not ended."),
     Code.FUNDING_OUT_OF_ORDER: (

@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.listening import Listening
+from core.custody_events import ChainAccepted, SettlementLate
 from core.events import MarketStatusSet
 from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
@@ -43,7 +44,8 @@ class BreakerMetrics(Collector):
         listening.to((OpenInterestJumped,), self._jumped)
         decisions = MarketStatusSet | InsuranceFloorSet | LimitsSet | MarketSettled | SettlementHeld
         orders = DelistingAnnounced | SaleOrdered | ReviewOrdered | SharingOrdered
-        listening.to(get_args(decisions | WithdrawalsHeld | orders), self._decided)
+        listening.to(get_args(decisions | WithdrawalsHeld | orders | ChainAccepted), self._decided)
+        listening.to((SettlementLate,), self._late)
         registry.register(self)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -67,7 +69,12 @@ class BreakerMetrics(Collector):
             "1 while no batch is cut, because the books differ or an operator wants it so",
             value=state.breakers.settlement is not None,
         )
-        yield from (statuses, used, stopped, held)
+        late = GaugeMetricFamily(
+            "perpdex_settlement_late",
+            "1 while nothing is traded but what reduces, because the chain is too far behind for the exit delay",
+            value=state.custody.late,
+        )
+        yield from (statuses, used, stopped, held, late)
 
     def _jumped(self, seq: int, event: OpenInterestJumped) -> None:
         symbol = self._state.markets[event.market].symbol
@@ -75,6 +82,9 @@ class BreakerMetrics(Collector):
         _log.warning(
             "open interest jumped", market=symbol, lots=event.open_interest, lowest=event.lowest, seq=seq
         )
+
+    def _late(self, seq: int, event: SettlementLate) -> None:
+        _log.warning("nothing grows: settlement is late" if event.late else "settlement is in time", seq=seq)
 
     def _decided(self, seq: int, event: Any) -> None:
         said = {"who": event.who, "why": event.why, "seq": seq}
@@ -94,6 +104,9 @@ class BreakerMetrics(Collector):
                 _log.warning("debt shared", account=account, **said)
             case SaleOrdered(market=market):
                 _log.warning("insurance sale", market=self._state.markets[market].symbol, **said)
+            case ChainAccepted(slots=slots, lost=lost, left_over=left_over):
+                taken = {"slots": len(slots), "lost": lost, "left_over": left_over}
+                _log.warning("taken over from the chain", **taken, **said)
             case SettlementHeld(held=held):
                 _log.warning("settlement held" if held else "settlement goes on", **said)
             case DelistingAnnounced(market=market, settles_at=settles_at):

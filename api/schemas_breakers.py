@@ -111,6 +111,13 @@ class SettlementAnswer(Answer):
         description="Name of the credential: `operator` for the network's own reconciliation."
     )
     why: str | None
+    chain_as_of: int | None = Field(
+        description="As of when the chain holds equities: the last cut that is final, or the first fill. Null before both."
+    )
+    late: bool = Field(
+        description="Whether nothing is traded but what reduces, because that is too long ago for the exit delay."
+    )
+    late_at: int | None = Field(description="When it would be; null while it is, or can not be.")
 
 
 class ActionAnswer(Answer):

@@ -16,6 +16,7 @@ ChangeName = Literal[
     "funding",
     "sale",
     "delisting",
+    "astray",
     "debt",
     "exit",
     "floor",

@@ -251,10 +251,12 @@ class BookedLossLimitAnswer(Answer):
 class BooksAnswer(Answer):
     """Every account with a slot at one journal sequence, micro-USDC as integers. `batch` is the last cut (0: none), `status` its own.
 
-    Each account is [account, owner, page, slot, balance, settled, delta, unapplied]: `settled` is what the chain holds for it once
-    that cut has landed, `delta` what the cut moves, `unapplied` what batches did not do for it, in all. `exits` are the requests to
-    leave that stand; `claimed` is what owners took alone; `loss_limits` are those of owners, as far as the chain was seen. Of the
-    accounts `done_with`, once closed, the slot may be given to another.
+    Each account is [account, owner, page, slot, balance, settled, delta, unapplied, foreign]: `settled` is what the chain holds for it
+    once that cut has landed, `delta` what the cut moves, `unapplied` what batches did not do for it, in all, `foreign` the number of
+    the last withdrawal that was none of the exchange's and was taken over, or 0. `exits` are the requests to leave that stand;
+    `claimed` is what owners took alone; `loss_limits` are those of owners, as far as the chain was seen. Of the accounts `done_with`,
+    once closed, the slot may be given to another. `strangers` are slots, [page, slot], that were accepted as nobody's here;
+    `left_over` is what the next cut gives of what earlier batches took and gave to nobody.
     """
 
     seq: int
@@ -266,7 +268,9 @@ class BooksAnswer(Answer):
     exits: list[ExitAnswer]
     loss_limits: list[BookedLossLimitAnswer]
     done_with: list[int]
-    accounts: list[tuple[int, str, int, int, int, int, int, int]]
+    accounts: list[tuple[int, str, int, int, int, int, int, int, int]]
+    strangers: list[tuple[int, int]]
+    left_over: int
 
 
 class OperatorStateAnswer(Answer):
@@ -285,6 +289,10 @@ class OperatorStateAnswer(Answer):
     exits: int = Field(description="Requests to leave that stand.")
     loss_limits: int = Field(description="Owners that bound what settlement may take.")
     settlement_held: str = Field(description="Why no batch is cut; empty while they are.")
+    astray: int = Field(
+        description="Counted as gone although it lies in slots that the books do not know, or was claimed from there."
+    )
+    exit_delay: int = Field(description="Seconds, as last seen on chain; 0 before.")
 
 
 class OutcomeAnswer(Answer):

@@ -90,10 +90,16 @@ def delisting(state: Exchange, market: int, at: int) -> b.DelistingAnswer | None
 
 
 def settlement(state: Exchange) -> b.SettlementAnswer:
-    held = state.breakers.settlement
-    if held is None:
-        return b.SettlementAnswer(held=False, since=None, who=None, why=None)
-    return b.SettlementAnswer(held=True, since=micros(held.at), who=held.who, why=held.why)
+    held, custody, late_at = state.breakers.settlement, state.custody, state.late_at()
+    return b.SettlementAnswer(
+        held=held is not None,
+        since=micros(held.at) if held is not None else None,
+        who=held.who if held is not None else None,
+        why=held.why if held is not None else None,
+        chain_as_of=micros(custody.since) if custody.since else None,
+        late=custody.late,
+        late_at=micros(late_at) if late_at else None,
+    )
 
 
 def withdrawals(state: Exchange) -> Literal["open", "gated", "held"]:

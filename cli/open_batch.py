@@ -4,6 +4,7 @@ from temporalio.exceptions import ApplicationError
 
 from chain.escrow import EscrowClient
 from chain.layout import EscrowState
+from chain.rpc import FINALIZED
 from cli.on_chain import Refused, client_of, land, run, signer_at, state_of
 from core.batches import BatchStatus
 from ledger.database import open_pool
@@ -35,22 +36,38 @@ def abort() -> None:
 
 
 def carry() -> None:
-    """Seal the open batch although it took more than it gave: what is left over waits for the next. Only while settlement is held."""
+    """Finish the batch that somebody else left open: what it took and gave to nobody waits for the next one.
 
-    async def seal(settings: Settings) -> None:
+    Only while settlement is held, and not this ledger's own. Pages that it lacks are settled by a micro-USDC less in their first slot.
+    """
+
+    async def finish(settings: Settings) -> None:
         async with client_of(settings) as client, signer_at(settings, "") as operator:
             await _must_be_held(settings)
             state = await _open(client)
-            if state.pages_settled < state.pages_total:
-                raise Refused(
-                    f"batch {state.open_batch} has {state.pages_settled} of {state.pages_total} pages: they come first"
-                )
-            if not state.clearing:
-                raise Refused(f"batch {state.open_batch} has nothing left over: it is sealed as any other")
-            await land(client, client.build_carry_batch(operator, state.open_batch), "seal the batch")
+            if await _ours(settings, state.root):
+                raise Refused(f"batch {state.open_batch} is this ledger's own: the workflow finishes it")
+            for page in await _lacking(client, state):
+                building = client.build_settle_page(operator, state.open_batch, page, [(0, -1)])
+                await land(client, building, f"settle page {page}")
+            state = await _open(client)
+            build = client.build_carry_batch if state.clearing else client.build_seal_batch
+            await land(client, build(operator, state.open_batch), "seal the batch")
             print(f"batch {state.open_batch} is sealed; {state.clearing} micro-USDC are left for the next")
 
-    run(seal(Settings()))
+    run(finish(Settings()))
+
+
+async def _lacking(client: EscrowClient, state: EscrowState) -> list[int]:
+    """Pages that complete the open batch; the program takes no page without an account."""
+    snapshot = await client.view.snapshot(FINALIZED)
+    free = [page.index for page in snapshot.pages if page.last_batch < state.open_batch and page.slots]
+    lacking = state.pages_total - state.pages_settled
+    if lacking > len(free):
+        raise Refused(
+            f"batch {state.open_batch} wants {lacking} more pages, and {len(free)} have accounts: open accounts in the others first"
+        )
+    return free[:lacking]
 
 
 async def _open(client: EscrowClient) -> EscrowState:

@@ -19,6 +19,7 @@ from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from activities.sides import LedgerBehind, MovedOn, Reading, Sides
 from chain.layout import LayoutMismatch
 from chain.rpc import ChainUnavailable
+from cli.accepting import accepting, found_withdrawal
 from cli.door import Door, NotDone, token_of
 from endings import NotReachable, sentence, told
 from ledger.database import open_pool
@@ -90,6 +91,36 @@ def resume(
     with told():
         asyncio.run(_wake(Settings(), why))
     print("settlement goes on")
+
+
+@settlement.command()
+def accept(
+    why: Why,
+    withdrawn: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ACCOUNT:MICRO_USDC:SIGNATURE of a co-signed withdrawal that was none of ours, repeated"
+        ),
+    ] = None,
+    name: As = "operator",
+) -> None:
+    """Have the books take over what the chain holds, after a theft: what is owed stays owed, and the next batch asks for it again.
+
+    Only while settlement is held, no batch is open on chain, and the last one is final.
+    """
+    outcome = _compared()
+    _table(outcome)
+    try:
+        found = [found_withdrawal(one) for one in withdrawn or ()]
+        command = accepting(outcome.why, outcome.reading, found, why)
+    except (NotDone, ValueError) as error:
+        print(f"nothing was taken over: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    _command(command, name)
+    print(
+        f"taken over: {len(command.slots)} slots; {command.left_over} micro-USDC are left over for the next batch to give, and the "
+        f"insurance fund bears {command.lost}. Compare again, then let settlement go on"
+    )
 
 
 async def _wake(settings: Settings, why: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final, get_args
 from msgspec.structs import replace
 
 from core.accounts import FIRST_AGENT, INSURANCE
+from core.custody_events import CUSTODY_RECORDS
 from core.debt_events import DEBT_RECORDS, DebtCovered
 from core.debt_events import part_of as debt_part
 from core.event import Event as Event
@@ -346,6 +347,7 @@ DURABLE: Final = (
     | DEBT_RECORDS
     | EXIT_RECORDS
     | LossLimitsSeen
+    | CUSTODY_RECORDS
 )
 """Union of the event types that are journal records."""
 

@@ -12,12 +12,16 @@ _ALONE: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 def net(
-    settled: Mapping[int, int], equity: Mapping[int, int], parents: Mapping[int, int] = _ALONE
+    settled: Mapping[int, int],
+    equity: Mapping[int, int],
+    parents: Mapping[int, int] = _ALONE,
+    left_over: int = 0,
 ) -> dict[int, int]:
     """Deltas (micro-USDC, zero ones left out) that bring every account with a slot on chain from `settled` to its equity.
 
     `settled` is what the chain holds for each of them once every earlier batch has landed. `parents` has the accounts without a slot,
-    and in whose slot what is theirs is held. The keys of `equity` are those of both, and its total is that of `settled`.
+    and in whose slot what is theirs is held. The keys of `equity` are those of both, its total that of `settled` and `left_over`.
+    That is what earlier batches took and gave to nobody, `DELTA_MAX` at most: the deltas sum to it, so it goes to those who lack it.
 
     The chain holds no negative balance, so an account with negative equity settles to zero, be it one of several that share a slot,
     and its shortfall is paid from the insurance fund's balance first, then taken from this batch's gains in proportion to them (each
@@ -25,7 +29,8 @@ def net(
     as much of the other side's deltas with it, in the same proportion. What waits stays owed, because the next cut starts
     from what was settled. Raises `ValueError` when the totals differ: that would make or lose money.
     """
-    if equity.keys() != settled.keys() | parents.keys() or sum(settled.values()) != sum(equity.values()):
+    total = sum(settled.values()) + left_over
+    if equity.keys() != settled.keys() | parents.keys() or total != sum(equity.values()):
         raise ValueError("settled and equity must cover the same accounts with the same total")
     target = {account: max(0, equity[account]) for account in settled}
     for account, parent in parents.items():
@@ -40,7 +45,7 @@ def net(
             credits[account] = min(delta, DELTA_MAX)
         elif delta < 0:
             debits[account] = min(-delta, DELTA_MAX)
-    excess = sum(credits.values()) - sum(debits.values())
+    excess = sum(credits.values()) - sum(debits.values()) - left_over
     _defer(credits, max(0, excess))
     _defer(debits, max(0, -excess))
     deltas = credits | {account: -debit for account, debit in debits.items()}

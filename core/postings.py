@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from core.accounts import CLEARING, INSURANCE, TREASURY
+from core.custody_events import ChainAccepted
 from core.debt_events import DebtCovered
 from core.events import (
     DepositCredited,
@@ -39,6 +40,8 @@ class Why(StrEnum):
     """Between an account and its sub-account."""
     SHARED = "shared"
     """A debt of an account below zero, paid by the insurance fund, the treasury or other accounts."""
+    ASTRAY = "astray"
+    """In slots on chain that the books do not know, or gone from there: the insurance fund bears it."""
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -96,6 +99,8 @@ def postings(event: Event) -> list[Posting]:
         case DebtCovered(account=account) as paid:
             by = ((INSURANCE, paid.fund), (TREASURY, paid.treasury), *paid.shares)
             return [Posting(payer, account, amount, Why.SHARED) for payer, amount in by if amount]
+        case ChainAccepted(lost=lost) if lost:
+            return [Posting(INSURANCE, OUTSIDE, lost, Why.ASTRAY)]
         case _:
             return []
 

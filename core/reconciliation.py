@@ -39,6 +39,7 @@ class Booked(NamedTuple):
 
     `settled` is what the chain holds for it once the last cut has landed, as far as `unapplied` tells, and its reserved withdrawals
     are paid, None where these books no longer know; `delta` is what that cut moves. `owner` is empty where the books do not know it.
+    `foreign` is the number of the last withdrawal that was none of the exchange's and was taken over, 0 for none.
     """
 
     account: int
@@ -49,14 +50,19 @@ class Booked(NamedTuple):
     settled: int | None
     delta: int
     unapplied: int = 0
+    foreign: int = 0
 
 
 class Books(NamedTuple):
-    """All of one side: `last_withdrawal` is the highest number that was reserved when it was read."""
+    """All of one side: `last_withdrawal` is the highest number that was reserved when it was read.
+
+    `strangers` are slots, (page, slot), that an operator has accepted as none of the exchange's.
+    """
 
     accounts: Mapping[int, Booked]
     reserved: Mapping[int, Sequence[Reserved]]
     last_withdrawal: int
+    strangers: frozenset[tuple[int, int]] = frozenset()
 
 
 class Why(StrEnum):
@@ -115,7 +121,7 @@ class OnItsWay:
 class Compared:
     """`moving` are accounts whose withdrawal was asked for and paid while the sides were read: to be looked at again.
 
-    `strays` are slots that name an account which has another one: nobody here ordered them, and they are left out.
+    `strays` are slots that name an account which has another one, or none: nobody here ordered them, and they are left out.
     """
 
     accounts: int = 0
@@ -136,13 +142,16 @@ class Flight:
 
 def compare(slots: Sequence[OnChain], flight: Flight, engine: Books | None, ledger: Books | None) -> Compared:
     """Compare the chain's slots with the books that there are, by account."""
-    at, strays = _by_account(slots, [books for books in (engine, ledger) if books is not None])
+    at, strays = by_account(slots, [books for books in (engine, ledger) if books is not None])
     found = Compared(strays=strays)
     known = {id for books in (engine, ledger) if books is not None for id in books.accounts}
     for account in sorted(at.keys() | known):
         slot = at.get(account)
         if slot is not None and any(
-            slot.last_withdrawal > books.last_withdrawal for books in (engine, ledger) if books is not None
+            slot.last_withdrawal > books.last_withdrawal
+            and slot.last_withdrawal > (books.accounts[account].foreign if account in books.accounts else 0)
+            for books in (engine, ledger)
+            if books is not None
         ):
             found.moving.append(account)
             continue
@@ -151,18 +160,21 @@ def compare(slots: Sequence[OnChain], flight: Flight, engine: Books | None, ledg
     return found
 
 
-def _by_account(slots: Sequence[OnChain], sides: Sequence[Books]) -> tuple[dict[int, OnChain], list[OnChain]]:
+def by_account(slots: Sequence[OnChain], sides: Sequence[Books]) -> tuple[dict[int, OnChain], list[OnChain]]:
     """Each account's slot, the one in the books if there is one, else the first; and all others that name such an account."""
     booked = [books.accounts for books in sides]
+    strange = frozenset[tuple[int, int]]().union(*(books.strangers for books in sides))
 
     def ordered(slot: OnChain) -> bool:
         return any(slot.account in one and _placed(one[slot.account], slot) for one in booked)
 
     at: dict[int, OnChain] = {}
     for slot in slots:
+        if (slot.page, slot.slot) in strange:
+            continue
         if slot.account not in at or (ordered(slot) and not ordered(at[slot.account])):
             at[slot.account] = slot
-    return at, [slot for slot in slots if at[slot.account] is not slot]
+    return at, [slot for slot in slots if at.get(slot.account) is not slot]
 
 
 def _placed(booked: Booked, slot: OnChain) -> bool:
@@ -197,6 +209,13 @@ def _look(
     way = next((side.way for side in sides if side is not None and any(side.way)), None)
     if way is not None:
         found.on_its_way.append(OnItsWay(account, *way))
+
+
+def expected(books: Books, booked: Booked, slot: OnChain, flight: Flight) -> tuple[int, int]:
+    """Micro-USDC that the slot must hold by these books, and what of it a batch did not do and they do not know."""
+    said = _said(books, booked.account, slot, flight)
+    assert said is not None
+    return said.amount or 0, said.way[4]
 
 
 class _Said(NamedTuple):

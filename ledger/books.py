@@ -7,9 +7,11 @@ from sqlalchemy import func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.postings import RESERVED
+from ledger.breakers import Action
 from ledger.settled import OWN_SLOTS, settled_at
 from ledger.settlement import StoredPage
 from ledger.tables import (
+    accepted_slots,
     agents,
     balances,
     batch_pages,
@@ -17,6 +19,7 @@ from ledger.tables import (
     cursor,
     deposits,
     exit_claims,
+    operator_actions,
     postings,
     unapplied_deltas,
     withdrawals,
@@ -26,7 +29,7 @@ from ledger.tables import (
 class LedgerAccount(NamedTuple):
     """Micro-USDC. `settled` is what the chain holds once the last stored batch has landed, None when the ledger does not know.
 
-    `unapplied` is the sum of what batches did not do for it.
+    `unapplied` is the sum of what batches did not do for it, `foreign` the number of the last withdrawal that was taken over, or 0.
     """
 
     account: int
@@ -36,13 +39,14 @@ class LedgerAccount(NamedTuple):
     balance: int
     settled: int | None
     unapplied: int
+    foreign: int
 
 
 class LedgerBooks(NamedTuple):
     """All accounts with a slot as of record `seq`, which is `asked` or, where the ledger is behind, the last one that it has.
 
     `batch` is the last stored batch at `seq` (0: none), with its root and pages; `newest` is the newest stored of all. `reserved` are
-    (withdrawal, account, amount) of now; `reserved_total` is of `seq`.
+    (withdrawal, account, amount) of now; `reserved_total` is of `seq`. `strangers` are slots that had been accepted as nobody's here.
     """
 
     seq: int
@@ -54,6 +58,7 @@ class LedgerBooks(NamedTuple):
     reserved: Sequence[tuple[int, int, int]]
     reserved_total: int
     last_withdrawal: int
+    strangers: frozenset[tuple[int, int]]
 
 
 async def books_at(connection: AsyncConnection, asked: int | None) -> LedgerBooks:
@@ -62,7 +67,7 @@ async def books_at(connection: AsyncConnection, asked: int | None) -> LedgerBook
     seq = last if asked is None else min(asked, last)
     batch, settled = await settled_at(connection, seq)
     held = await _balances(connection, seq)
-    owed = await _unapplied(connection, seq)
+    owed, foreign = await _unapplied(connection, seq), await _foreign(connection, seq)
     bound = select(agents.c.account, agents.c.owner, agents.c.page, agents.c.slot).where(agents.c.page >= 0)
     places = [(account, "", *place) for place, account in OWN_SLOTS.items()]
     places += [tuple(row) for row in await connection.execute(bound)]
@@ -85,12 +90,14 @@ async def books_at(connection: AsyncConnection, asked: int | None) -> LedgerBook
                 held.get(account, 0),
                 settled.get(account, 0) if settled is not None else None,
                 owed.get(account, 0),
+                foreign.get(account, 0),
             )
             for account, owner, page, slot in places
         },
         reserved=[tuple(row) for row in await connection.execute(open_ones)],
         reserved_total=held.get(RESERVED, 0),
         last_withdrawal=int((await connection.execute(highest)).scalar_one()),
+        strangers=await _strangers(connection, seq),
     )
 
 
@@ -109,10 +116,31 @@ async def last_credited(connection: AsyncConnection, seq: int, count: int = 20) 
 
 
 async def _unapplied(connection: AsyncConnection, seq: int) -> dict[int, int]:
-    """What batches did not do for each account by record `seq`, in all."""
-    short = unapplied_deltas
-    summed = select(short.c.account, func.sum(short.c.amount)).where(short.c.seq <= seq)
-    return {account: int(sum) for account, sum in await connection.execute(summed.group_by(short.c.account))}
+    """What batches did not do for each account by record `seq`, in all, theirs included who had the key and no right to it."""
+    short, taken = unapplied_deltas, accepted_slots
+    both = union_all(
+        select(short.c.account, short.c.amount).where(short.c.seq <= seq),
+        select(taken.c.account, taken.c.unapplied).where(taken.c.seq <= seq),
+    ).subquery()
+    summed = select(both.c.account, func.sum(both.c.amount)).group_by(both.c.account)
+    return {account: int(sum) for account, sum in await connection.execute(summed)}
+
+
+async def _foreign(connection: AsyncConnection, seq: int) -> dict[int, int]:
+    taken = accepted_slots
+    highest = select(taken.c.account, func.max(taken.c.withdrawal)).where(taken.c.seq <= seq)
+    return {
+        account: int(number)
+        for account, number in await connection.execute(highest.group_by(taken.c.account))
+    }
+
+
+async def _strangers(connection: AsyncConnection, seq: int) -> frozenset[tuple[int, int]]:
+    """As the last record that took something over from the chain has them."""
+    taken = operator_actions
+    newest = select(taken.c.details).where(taken.c.action == Action.CHAIN.value, taken.c.seq <= seq)
+    details = (await connection.execute(newest.order_by(taken.c.seq.desc()).limit(1))).scalar()
+    return frozenset((page, slot) for page, slot in (details or {}).get("strangers", ()))
 
 
 async def _balances(connection: AsyncConnection, seq: int) -> dict[int, int]:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.custody_events import ChainAccepted
 from core.events import Event, MarketStatusSet
 from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
@@ -38,6 +39,7 @@ class Action(StrEnum):
     REVIEW = "review"
     SETTLEMENT = "settlement"
     SHARING = "debt_sharing"
+    CHAIN = "chain_accepted"
 
 
 class OperatorAction(NamedTuple):
@@ -100,6 +102,10 @@ def action_of(seq: int, event: Event) -> OperatorAction | None:
             return OperatorAction(
                 seq, at, who, Action.SHARING.value, OF_ALL_MARKETS, why, {"account": account}
             )
+        case ChainAccepted(at=at, who=who, why=why):
+            amounts = {name: getattr(event, name) for name in ("left_over", "astray", "lost")}
+            details = {**amounts, "accounts": len(event.slots), "strangers": event.strangers}
+            return OperatorAction(seq, at, who, Action.CHAIN.value, OF_ALL_MARKETS, why, details)
         case SettlementHeld(at=at, held=held, who=who, why=why):
             return OperatorAction(seq, at, who, Action.SETTLEMENT.value, OF_ALL_MARKETS, why, {"held": held})
         case _:

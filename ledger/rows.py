@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core import events as e
+from core.custody_events import ChainAccepted
 from core.exit_events import DeltasUnapplied, ExitClaimed
 from core.liquidation_events import (
     Deleveraged,
@@ -30,6 +31,7 @@ from ledger.breakers import action_of, end_of_market
 from ledger.merges import MERGES
 from ledger.rows_liquidation import insurance_change, steps
 from ledger.tables import (
+    accepted_slots,
     account_events,
     deposits,
     exit_claims,
@@ -166,6 +168,8 @@ class Rows:
                 self._copied[unapplied_deltas] += [
                     (seq, account, batch, change) for account, change, _ in parts
                 ]
+            case ChainAccepted(slots=slots):
+                self._copied[accepted_slots] += [(seq, *msgspec.structs.astuple(one)) for one in slots]
             case e.WithdrawalReserved(at=at, withdrawal=number, account=account, amount=amount, key=key):
                 self._merged["withdrawals"].append((number, seq, at, account, amount, key))
             case e.WithdrawalFinished(at=at, withdrawal=number, paid=paid, signature=signature):

@@ -6,6 +6,7 @@ from typing import Any, Final
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
+from core.custody_events import ChainAccepted
 from core.debt_events import DebtCovered
 from core.exit_events import ExitClaimed
 from core.operator_events import MarketSettled
@@ -24,6 +25,7 @@ WHYS: Final[dict[type[e.Event], str]] = {
     le.InsuranceFloorSet: "floor",
     MarketSettled: "delisting",
     DebtCovered: "debt",
+    ChainAccepted: "astray",
 }
 """Records that change the insurance fund, and the reason that its history gives."""
 

@@ -16,7 +16,7 @@ from core.accounts import INSURANCE, TREASURY
 from core.pages import PagePlan
 from core.postings import OUTSIDE, RESERVED, Why
 from ledger.batch_roots import AccountAtCut, unpack
-from ledger.tables import agents, batches, cuts, postings, unapplied_deltas
+from ledger.tables import accepted_slots, agents, batches, cuts, postings, unapplied_deltas
 
 _OTHERWISE: Final = struct.Struct(">Qq")
 """An account whose settled amount is not its equity: number and micro-USDC."""
@@ -28,7 +28,7 @@ _CUSTODY: Final = (Why.DEPOSIT.value, Why.WITHDRAWAL.value, Why.RELEASE.value, W
 async def moved(connection: AsyncConnection, after_seq: int, seq: int) -> dict[int, int]:
     """Micro-USDC that came to each account from outside, less what was taken to be withdrawn, in the records (`after_seq`, `seq`].
 
-    Less, too, what batches that had landed by then did not bring.
+    Less, too, what batches that had landed by then did not bring; and with what was taken over from the chain.
     """
     sides = []
     for account, amount in ((postings.c.credit, postings.c.amount), (postings.c.debit, -postings.c.amount)):
@@ -38,7 +38,9 @@ async def moved(connection: AsyncConnection, after_seq: int, seq: int) -> dict[i
         )
     short = unapplied_deltas
     undone = select(short.c.account, -short.c.amount).where(short.c.seq > after_seq, short.c.seq <= seq)
-    both = union_all(*sides, undone).subquery()
+    taken = accepted_slots
+    changed = select(taken.c.account, taken.c.change).where(taken.c.seq > after_seq, taken.c.seq <= seq)
+    both = union_all(*sides, undone, changed).subquery()
     summed = select(both.c.account, func.sum(both.c.amount)).group_by(both.c.account)
     rows = await connection.execute(summed.where(both.c.account.not_in((OUTSIDE, RESERVED))))
     return {account: int(amount) for account, amount in rows if amount}

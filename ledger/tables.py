@@ -27,6 +27,7 @@ from ledger.columns import text as _text
 from ledger.tables_breakers import market_ends as market_ends
 from ledger.tables_breakers import open_interest_jumps as open_interest_jumps
 from ledger.tables_breakers import operator_actions as operator_actions
+from ledger.tables_exits import accepted_slots as accepted_slots
 from ledger.tables_exits import exit_claims as exit_claims
 from ledger.tables_exits import unapplied_deltas as unapplied_deltas
 from ledger.tables_funding import funding_payments as funding_payments

@@ -19,6 +19,16 @@ exit_claims: Final = Table(
     Index("ix_exit_claims_seq", "seq"),
     comment="what owners claimed from the escrow without the operator",
 )
+accepted_slots: Final = Table(
+    "accepted_slots",
+    metadata,
+    number("seq", key=True),
+    number("account", key=True),
+    number("change", "micro-USDC that its slot held more than the books had settled"),
+    number("unapplied", "micro-USDC by which the chain's sum of what batches did not do for it was higher"),
+    number("withdrawal", "number of the last withdrawal that was none of the exchange's, 0 for none"),
+    comment="what an operator had the books take over from the chain",
+)
 unapplied_deltas: Final = Table(
     "unapplied_deltas",
     metadata,

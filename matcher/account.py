@@ -15,7 +15,8 @@ UNVALUED: Final = -1
 class Account:
     """One margin account. `settled` is what the chain holds for it once every batch cut so far has landed.
 
-    `unapplied` is the chain's sum of what settlement could not do for it (`core.exit_events.DeltasUnapplied`).
+    `unapplied` is the chain's sum of what settlement could not do for it (`core.exit_events.DeltasUnapplied`). `foreign` is the number
+    of the last withdrawal from its slot that was none of the exchange's, 0 for none (`core.custody_events.AcceptedSlot`).
 
     `closed` keeps recent final answers by request id, and `keys` finds them by client key. `filled` and `unfilled` have the same by
     kind in the order in which they were given (a dict that loses its first entry again and again finds the next one ever more
@@ -32,6 +33,7 @@ class Account:
         "closed",
         "deposited",
         "filled",
+        "foreign",
         "gain",
         "generation",
         "id",
@@ -67,6 +69,7 @@ class Account:
         self.slot = -1
         self.balance = 0
         self.settled = 0
+        self.foreign = 0
         self.unapplied = 0
         self.deposited = 0
         self.number = self.newest = 0

@@ -12,6 +12,7 @@ from core.netting import net
 from core.quantities import Nanos
 from matcher.account import GONE, Account
 from matcher.apply_book import BOOK_APPLIERS, Applier
+from matcher.apply_custody import CUSTODY_APPLIERS
 from matcher.apply_debts import DEBT_APPLIERS, DEBT_PAUSE_APPLIERS
 from matcher.apply_exits import EXIT_APPLIERS, suspect_family
 from matcher.apply_funding import FUNDING_APPLIERS
@@ -170,6 +171,8 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     filled, where = state.book.filled, (event.maker, market)
     filled[where] = filled.get(where, 0) + event.size
     state.last_fill = event.fill
+    if not state.custody.since:
+        state.custody.since = event.at
     state.last_prices[market] = event.price
     protections = state.book.protections
     if protections and (event.maker, market) in protections:
@@ -209,7 +212,8 @@ def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     for kept, amount in kept_of_hours(state).items():
         equities[kept] += amount
     settled = {account.id: account.settled for account in settling if account.parent is None}
-    deltas = net(settled, equities, parents)
+    deltas = net(settled, equities, parents, state.custody.left_over)
+    state.custody.left_over = 0
     for id, delta in deltas.items():
         state.accounts[id].settled += delta
     count_debits(state, deltas)
@@ -232,6 +236,9 @@ def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
 
 def _batch_advanced(state: Exchange, event: e.BatchAdvanced) -> None:
     state.batches[event.batch] = event.status
+    cut = state.cut
+    if event.status == BatchStatus.FINAL and cut is not None and cut.batch == event.batch:
+        state.custody.since = cut.at
 
 
 _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
@@ -255,6 +262,7 @@ _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     **DEBT_APPLIERS,
     **EXIT_APPLIERS,
     **LOSS_LIMIT_APPLIERS,
+    **CUSTODY_APPLIERS,
 }
 _APPLIERS: Final = (
     BOOK_APPLIERS

@@ -95,6 +95,49 @@ class HoldSettlement(ByOperator, frozen=True):
     held: bool
 
 
+class HeldSlot(msgspec.Struct, frozen=True):
+    """What an account's slot holds on chain, micro-USDC, where the books have `settled`; `unapplied` is the chain's sum.
+
+    `withdrawal` is the number of its last co-signed withdrawal where the exchange has given none so high, else 0.
+    """
+
+    account: int
+    settled: int
+    holds: int
+    unapplied: int
+    withdrawal: int = 0
+
+
+class ForeignWithdrawal(msgspec.Struct, frozen=True):
+    """A co-signed withdrawal that landed and is none of the exchange's: micro-USDC, and the transaction's signature."""
+
+    account: int
+    amount: int
+    signature: str
+
+
+class AcceptChain(ByOperator, frozen=True):
+    """Take over what the chain, finally, holds otherwise than the books have it, while settlement is held and no batch on its way.
+
+    `slots` are those that differ, `left_over` is the escrow's clearing. `astray` is what lies in `strangers`, (page, slot), which the
+    books do not know, or was claimed from there; `lost` is what that and withdrawals from there make the insurance fund lose: the
+    engine computes it again. All in micro-USDC.
+    """
+
+    slots: tuple[HeldSlot, ...]
+    left_over: int
+    astray: int
+    lost: int
+    strangers: tuple[tuple[int, int], ...] = ()
+    withdrawn: tuple[ForeignWithdrawal, ...] = ()
+
+
+class SeeExitDelay(Command, frozen=True):
+    """The escrow's exit delay in seconds, finally."""
+
+    seconds: int
+
+
 class UpdateIndex(Command, frozen=True):
     """The feed's judgement of a market: a price in ticks, and how far it is believed.
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from matcher import commands as c
 from matcher import (
+    decide_custody,
     decide_debts,
     decide_delisting,
     decide_exits,
@@ -40,6 +41,8 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.DelistMarket: decide_delisting.delist_market,
     c.HoldWithdrawals: decide_markets.hold_withdrawals,
     c.HoldSettlement: decide_markets.hold_settlement,
+    c.AcceptChain: decide_custody.accept_chain,
+    c.SeeExitDelay: decide_custody.see_exit_delay,
     c.UpdateIndex: decide_operator.update_index,
     c.RegisterAgent: decide_operator.register_agent,
     c.SetTier: decide_operator.set_tier,
@@ -75,6 +78,8 @@ ANYWHERE: Final = frozenset(
         c.DelistMarket,
         c.HoldWithdrawals,
         c.HoldSettlement,
+        c.AcceptChain,
+        c.SeeExitDelay,
         c.UpdateIndex,
         c.RegisterAgent,
         c.CreditDeposit,

@@ -10,6 +10,7 @@ from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action, believed
 from matcher import commands as c
 from matcher.account import GONE, WAITING
+from matcher.decide_custody import in_time_again
 from matcher.leaving import done_with, free, withdrawal_stopped
 from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, SETTLEMENT_PATIENCE
 from matcher.marking import mark_updated
@@ -246,4 +247,8 @@ def advance_batch(state: Exchange, command: c.AdvanceBatch, at: int) -> Outcome:
         return Rejection(
             Code.BATCH_OUT_OF_ORDER, f"No move leads from status {int(status)} to {command.status}."
         )
-    return [e.BatchAdvanced(at, command.batch, command.status, command.signatures)]
+    advanced = e.BatchAdvanced(at, command.batch, command.status, command.signatures)
+    cut = state.cut
+    if command.status != BatchStatus.FINAL or cut is None or cut.batch != command.batch:
+        return [advanced]
+    return [advanced, *in_time_again(state, cut.at, state.custody.exit_delay, at)]

@@ -13,6 +13,7 @@ from matcher.book import (
     STANDING_DEADLINE,
 )
 from matcher.closing import close_request, pull_everything
+from matcher.decide_custody import growth_stopped
 from matcher.decide_debts import debt_due
 from matcher.decide_delisting import delisting_due
 from matcher.decide_exits import exit_matured
@@ -134,8 +135,8 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     """Deal with the one earliest deadline that has come; later ones follow in later commands, each seeing the state after it.
 
     The end of an hour of funding comes first, because it is owed from then on, and what the chain may pay from now on, because it
-    backs nothing any more; then what is due for an account in trouble. A request's deadline closes it, a standing quote's pulls it, a
-    dead-man switch pulls everything of its account, a market's next premium is sampled, a
+    backs nothing any more; then whether the chain is too far behind; then what is due for an account in trouble. A request's deadline
+    closes it, a standing quote's pulls it, a dead-man switch pulls everything of its account, a market's next premium is sampled, a
     market whose end was announced is settled.
     """
     book = state.book
@@ -143,6 +144,8 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
         return _hours_end(state, at)
     if 0 < state.exit_due() <= at:
         return exit_matured(state, at)
+    if 0 < state.late_at() <= at:
+        return growth_stopped(state, at)
     state.watch.look(state)
     if state.watch.debtors:
         return debt_due(state, at)

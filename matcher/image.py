@@ -25,6 +25,7 @@ from matcher.account import Account, join
 from matcher.apply_exits import tie
 from matcher.book import DELISTING_DEADLINE, Ladder
 from matcher.breakers import BreakersImage, breakers_in, image_of
+from matcher.custody import Custody
 from matcher.funding import MarketFunding
 from matcher.image_funding import FundingImage, funding_image, load_funding
 from matcher.state import Cut, Exchange
@@ -52,6 +53,7 @@ class AccountImage(msgspec.Struct, array_like=True):
     parent: int = 0
     market: int = 0
     unapplied: int = 0
+    foreign: int = 0
 
 
 class CutImage(msgspec.Struct, array_like=True):
@@ -116,6 +118,7 @@ class Image(msgspec.Struct, array_like=True):
     fund_period: int = 0
     fund_began: int = 0
     pasts: list[tuple[int, list[Minute]]] = []
+    custody: Custody = msgspec.field(default_factory=Custody)
 
 
 def dump(state: Exchange) -> bytes:
@@ -148,6 +151,7 @@ def load(data: bytes) -> Exchange:
         "insurance_floor",
         "fund_period",
         "fund_began",
+        "custody",
     ):
         setattr(state, name, getattr(image, name))
     for market, status in image.markets:
@@ -258,6 +262,7 @@ def _image(state: Exchange) -> Image:
         fund_period=state.fund_period,
         fund_began=state.fund_began,
         pasts=[(id, list(state.pasts[id].minutes)) for id in sorted(state.pasts)],
+        custody=state.custody,
     )
 
 
@@ -280,6 +285,7 @@ def _account_image(account: Account) -> AccountImage:
         account.parent.id if account.parent is not None else 0,
         account.market,
         account.unapplied,
+        account.foreign,
     )
 
 
@@ -309,7 +315,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
         state.holders.setdefault(id, set()).add(account.id)
     for closed in image.closed:
         account.keep(closed)
-    account.warned, account.unapplied = image.warned, image.unapplied
+    account.warned, account.unapplied, account.foreign = image.warned, image.unapplied, image.foreign
     state.accounts[account.id] = account
     if account.page >= 0:
         state.slots[account.page, account.slot] = account.id

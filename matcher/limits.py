@@ -56,6 +56,9 @@ AUCTION_PAUSE_MAX: Final = 32 * SECOND
 SWITCH_MAX: Final = 3_600 * SECOND
 SETTLEMENT_PATIENCE: Final = 3_600 * SECOND
 """How long a cut waits for a market's index to be believed: one dead feed must not keep everybody's winnings off the chain."""
+LATE_LEAST: Final = 2 * SETTLEMENT_PATIENCE
+"""How far behind the chain may always be: a cut that waits for an index is no halt. An escrow whose exit delay is shorter protects
+nobody against one."""
 DELISTING_NOTICE: Final = 24 * 3_600 * SECOND
 """How long before its end a delisting is announced, and the market takes nothing that opens: time for all to leave at a price."""
 WHY_LENGTH_MAX: Final = 200

@@ -116,7 +116,8 @@ def views(record: MarkUpdated) -> int:
 
 
 def only_reduces(state: Exchange, market: int) -> bool:
-    """Whether the market takes only what reduces: by its status, or because too little is known of its price."""
-    if state.statuses[market] == MarketStatus.REDUCE_ONLY:
+    """Whether the market takes only what reduces: by its status, because too little is known of its price, or because the chain is too
+    far behind (`matcher.late`)."""
+    if state.statuses[market] == MarketStatus.REDUCE_ONLY or state.custody.late:
         return True
     return state.markets[market].thin_only_reduces and thin(state, market)

@@ -51,6 +51,7 @@ class Code(StrEnum):
     LIMITS_WOULD_LIQUIDATE = "limits_would_liquidate"
     BATCH_OUT_OF_ORDER = "batch_out_of_order"
     SETTLEMENT_HELD = "settlement_held"
+    CHAIN_NOT_ACCEPTED = "chain_not_accepted"
     FUNDING_NOT_DUE = "funding_not_due"
     FUNDING_OUT_OF_ORDER = "funding_out_of_order"
     FUNDING_SETTLED = "funding_settled"

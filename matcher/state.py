@@ -19,7 +19,9 @@ from core.validity import Action, Validity, allowed, worse
 from matcher.account import Account
 from matcher.book import Book
 from matcher.breakers import Breakers
+from matcher.custody import Custody
 from matcher.funding import MarketFunding
+from matcher.late import late_at
 from matcher.limits import CONFIDENCE_MAX
 from matcher.transfers import Transfers
 from matcher.watch import Liquidation, Watch
@@ -142,6 +144,7 @@ class Exchange:
         self.fund_began = 0
         self.watch = Watch()
         self.breakers = Breakers()
+        self.custody = Custody()
         self.book = Book()
 
     def follow_index(self, market: int) -> None:
@@ -300,6 +303,11 @@ class Exchange:
             heappop(due)
         return 0
 
+    def late_at(self) -> int:
+        """When the chain will be too far behind for risk to grow; 0 when it is, or can not be."""
+        custody = self.custody
+        return late_at(custody.since, custody.exit_delay, custody.late)
+
     def holders_of(self, market: int) -> list[Account]:
         """Accounts with a position in the market, by number."""
         return [self.accounts[id] for id in sorted(self.holders.get(market, ()))]
@@ -311,7 +319,7 @@ class Exchange:
         if watch.due or watch.warned or watch.debtors or watch.behind:
             return AT_ONCE
         earliest = self.book.earliest()
-        coming = (self.hour_due, self.exit_due(), earliest[0] if earliest is not None else 0)
+        coming = (self.hour_due, self.exit_due(), self.late_at(), earliest[0] if earliest is not None else 0)
         return min((one for one in coming if one > 0), default=0)
 
 

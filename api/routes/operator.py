@@ -44,6 +44,8 @@ OperatorCommand = (
     | c.DelistMarket
     | c.HoldWithdrawals
     | c.HoldSettlement
+    | c.AcceptChain
+    | c.SeeExitDelay
     | c.UpdateIndex
     | c.RegisterAgent
     | c.SetTier
@@ -83,9 +85,11 @@ async def command(request: Request, edge: EdgeGiven, operator: Operator) -> Outc
 
     Commands that have `why` need one, and `who` is always the caller's credential: both stay in the audit trail. What the sweep, too,
     asks for every minute needs none, and is in the trail only with one. All other commands leave no name, deposits and payments among
-    them: only the credential of the network's own processes may give them.
+    them: only the credential of the network's own processes may give them, and so it is with withdrawals that were found on chain.
     """
     given = read_command(await request.body())
+    if isinstance(given, c.AcceptChain) and given.withdrawn and operator != NETWORK:
+        raise ApiError("network_only")
     if isinstance(given, c.ByOperator):
         if given.why or not isinstance(given, c.OrBySweep):
             check_reason(given.why)
@@ -251,6 +255,8 @@ async def state(
         exits=len(exchange.exits),
         loss_limits=len(exchange.loss_limits),
         settlement_held=held.why or "by an operator" if held is not None else "",
+        astray=exchange.custody.astray,
+        exit_delay=exchange.custody.exit_delay,
     )
     await edge.hub.on_disk()
     return answer

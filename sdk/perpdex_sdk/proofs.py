@@ -23,7 +23,10 @@ _BALANCE: Final = struct.Struct(">cQQqq")
 _ESCROW: Final = hashlib.sha256(b"account:Escrow").digest()[:8]
 _ROOTS_AT: Final = 784
 _ROOTS: Final = 128
-_SEAL: Final = hashlib.sha256(b"global:seal_batch").digest()[:8]
+_SEALING: Final = tuple(
+    hashlib.sha256(b"global:" + name).digest()[:8] for name in (b"seal_batch", b"carry_batch")
+)
+"""Both seal: the second leaves something over for the next batch, and commits to its root just the same."""
 _SEALED: Final = hashlib.sha256(b"event:BatchSealed").digest()[:8]
 """Followed by the escrow's key (32 bytes), the batch's number on chain (8) and the root (32)."""
 _DATA: Final = "Program data: "
@@ -148,9 +151,9 @@ async def _sealed_root(rpc: Rpc, escrow: Escrow, signature: str) -> str | None:
     except (ValueError, IndexError):
         return None
     ours = [call for call in calls if call[0] != str(BUDGET_PROGRAM)]
-    if [(program, accounts[:1], data[:8]) for program, accounts, data in ours] != [
-        (escrow.program, [escrow.escrow], _SEAL)
-    ]:
+    if len(ours) != 1 or (ours[0][0], ours[0][1][:1]) != (escrow.program, [escrow.escrow]):
+        return None
+    if ours[0][2][:8] not in _SEALING:
         return None
     logs = found["meta"]["logMessages"] or []
     events = [base64.b64decode(line[len(_DATA) :]) for line in logs if line.startswith(_DATA)]

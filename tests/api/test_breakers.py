@@ -180,3 +180,39 @@ async def test_a_delisting_closes_positions_and_each_agent_hears_its_own_part(ex
     state = exchange.engine.state
     assert state.accounts[INSURANCE].balance == 0
     assert (await exchange.http.get("/api/v1/status")).json()["conserved"] is True
+
+
+async def test_settlement_that_is_late_is_shown_and_lifted(exchange: Any) -> None:
+    async def shown() -> Any:
+        status = (await exchange.http.get("/api/v1/status")).json()["settlement"]
+        return status["late"], status["late_at"], status["chain_as_of"]
+
+    assert await shown() == (False, None, None)
+    await exchange.operator({"type": "SeeExitDelay", "seconds": 3 * 86_400})
+    await traded(exchange)
+    late, late_at, since = await shown()
+    assert (late, late_at - since) == (False, 36 * 3_600 * 1_000_000)
+    exchange.engine.state.custody.late = True
+    assert await shown() == (True, None, since)
+    assert (await market(exchange))["only_reduces"] is True
+    assert "perpdex_settlement_late 1.0" in (await exchange.http.get("/metrics")).text
+
+
+async def test_only_the_network_books_withdrawals_that_were_found_on_chain(exchange: Any) -> None:
+    agent = await exchange.agent()
+    settled = exchange.engine.state.accounts[agent.account].settled
+    found = {"account": agent.account, "amount": 5, "signature": "5" * 88}
+    holds = {"account": agent.account, "settled": settled, "holds": settled - 5, "unapplied": 0}
+    body = {
+        **{"type": "AcceptChain", "slots": [holds], "left_over": 0, "astray": 0, "lost": 0},
+        **{"withdrawn": [found], "why": "the key was stolen"},
+    }
+    refused = await exchange.operator(body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "chain_not_accepted")
+    await exchange.operator({"type": "HoldSettlement", "held": True, "why": "a theft"})
+    refused = await exchange.operator(body, ADA)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "network_only")
+    accepted = (await exchange.operator(body)).json()["events"]
+    assert [one["type"] for one in accepted] == ["WithdrawalReserved", "WithdrawalFinished", "ChainAccepted"]
+    (action, _) = await audit(exchange)
+    assert (action["action"], action["why"]) == ("chain_accepted", "the key was stolen")

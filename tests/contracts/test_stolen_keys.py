@@ -71,6 +71,62 @@ def test_the_operators_key_takes_the_loss_limits_until_the_guardian_pauses(robbe
     assert escrow.tokens(escrow.vault) == lost
 
 
+def settle_back(escrow, amount: int) -> None:
+    """What the rightful operator, who has the same key, can do about it while the thief waits."""
+    id = escrow.state().sealed_batch + 1
+    assert escrow.open_batch(id, 1) is None
+    back = b"".join(delta(slot, amount // len(VICTIMS)) for slot in VICTIMS) + delta(THIEF, -amount)
+    assert escrow.settle(id, back) is None, escrow.logs
+    assert escrow.seal(id) is None
+
+
+def test_loot_without_a_limit_can_be_settled_back_until_the_exit_delay_is_over(robbed):
+    escrow = robbed
+    rob(escrow)
+    loot = len(VICTIMS) * LIMIT
+    assert escrow.owns(2, "request_withdrawal", THIEF, 2**64 - 1) is None
+    escrow.wait(EXIT_DELAY - 1)
+    settle_back(escrow, loot)
+    assert escrow.balances() == [0, 0, BALANCE, BALANCE, 0]
+    escrow.wait(1)
+    assert escrow.owns(2, "claim_withdrawal", THIEF) is None
+    assert escrow.tokens(escrow.wallet(escrow.owners[2], 0)) == 0
+
+
+def test_a_thief_who_bounds_his_own_losses_first_keeps_all_of_it_and_waits_for_the_hold(robbed):
+    """Settling back takes nothing from behind a limit of nothing; it only marks the slot, which delays the claim for the hold."""
+    escrow = robbed
+    assert escrow.owns(2, "set_loss_limit", THIEF, 0) is None
+    escrow.wait(LIMIT_DELAY)
+    escrow.wait(DAY - escrow.now % DAY)
+    rob(escrow)
+    loot = len(VICTIMS) * LIMIT
+    assert escrow.owns(2, "request_withdrawal", THIEF, 2**64 - 1) is None
+    settle_back(escrow, loot)
+    assert escrow.balances() == [0, 0, BALANCE - LIMIT, BALANCE - LIMIT, loot]
+    escrow.wait(EXIT_DELAY + HOLD - 1)
+    assert escrow.owns(2, "claim_withdrawal", THIEF) == ERRORS["LossOutstanding"]
+    escrow.wait(1)
+    assert escrow.owns(2, "claim_withdrawal", THIEF) is None
+    assert escrow.tokens(escrow.wallet(escrow.owners[2], 0)) == loot
+
+
+def test_a_thief_who_has_the_key_takes_the_mark_off_again_and_leaves_after_the_exit_delay(robbed):
+    """A credit ends the mark, and he can settle one to himself as often as the rightful operator asks for the loot."""
+    escrow = robbed
+    assert escrow.owns(2, "set_loss_limit", THIEF, 0) is None
+    escrow.wait(LIMIT_DELAY)
+    escrow.wait(DAY - escrow.now % DAY)
+    rob(escrow)
+    assert escrow.owns(2, "request_withdrawal", THIEF, 2**64 - 1) is None
+    settle_back(escrow, len(VICTIMS) * LIMIT)
+    assert escrow.short() == [THIEF]
+    escrow.wait(EXIT_DELAY)
+    rob(escrow)
+    assert THIEF not in escrow.short()
+    assert escrow.owns(2, "claim_withdrawal", THIEF) is None
+
+
 def test_with_the_operators_key_the_loot_leaves_at_the_outflow_limit(robbed):
     """The larger of 1 USDC and 1 % an hour, and of 3 USDC and 10 % a day; all else takes the exit delay."""
     escrow = robbed
@@ -89,7 +145,23 @@ def test_with_the_operators_key_the_loot_leaves_at_the_outflow_limit(robbed):
     assert escrow.state().withdrawals == taken == day_cap
 
 
-def test_the_guardians_key_stops_batches_and_costs_nothing(robbed):
+def test_the_guardians_key_costs_what_was_lost_since_the_last_batch(robbed):
+    """A pause longer than the exit delay: who lost meanwhile leaves with the balance from before, and who gained is not paid."""
+    escrow, loss = robbed, BALANCE - 10 * USDC
+    assert escrow.by(escrow.guardian, "set_pause", True) is None
+    assert escrow.owns(0, "request_withdrawal", 2, 2**64 - 1) is None
+    escrow.wait(EXIT_DELAY)
+    assert escrow.open_batch(1, 1) == ERRORS["Paused"]
+    assert escrow.owns(0, "claim_withdrawal", 2) is None
+    assert escrow.by(escrow.guardian, "set_pause", False) is None
+    assert escrow.open_batch(1, 1) is None
+    assert escrow.settle(1, delta(2, -loss) + delta(3, loss)) is None
+    assert escrow.seal(1) is None
+    assert escrow.balances()[2:4] == [0, BALANCE]
+    assert [slot.unapplied for slot in escrow.slots()[2:4]] == [-loss, loss]
+
+
+def test_the_guardians_key_stops_batches_and_nothing_else(robbed):
     escrow = robbed
     assert escrow.by(escrow.guardian, "set_pause", True) is None
     assert escrow.withdraw(0, 2, USDC, 1) is None

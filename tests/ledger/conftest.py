@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
+from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.liquidation import DEFAULT_TERMS
 from core.loss_limit_events import LossLimitsSeen
@@ -186,6 +187,11 @@ def history(seed: int, length: int) -> History:
                 events.append(ExitClaimed(at, 16, rng.randrange(10**3, 10**6), f"claim:s{step}:0", given))
                 short = rng.randrange(1, 10**6)
                 events.append(DeltasUnapplied(at, 1, 0, ((16, -short, -short), (17, short, short))))
+                lost, places = rng.randrange(10**3), ((0, step),)
+                slots = (AcceptedSlot(16, -short, 0), AcceptedSlot(17, short - lost, 5, step))
+                events.append(ChainAccepted(at, slots, 0, lost, lost, places, "ada", f"why {step}"))
+                events.append(ExitDelaySeen(at, step + 1))
+                events.append(SettlementLate(at, rng.random() < 0.5, step, 60))
                 events.append(ExitReleased(at, 17, 10**6, 10**9 + step))
                 events.append(LossLimitsSeen(at, ((16, 10**6, rng.randrange(10**6)),)))
             case _:

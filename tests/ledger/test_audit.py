@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import astuple
 
 from core import events as e
+from core.custody_events import ChainAccepted
 from core.liquidation_events import InsuranceFloorSet
 from core.operator_events import (
     LimitsSet,
@@ -37,7 +38,7 @@ async def queries(postgres_url, records):
 
 async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries, records):
     decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld | SettlementHeld
-    decided |= InsuranceFloorSet | SaleOrdered | ReviewOrdered | SharingOrdered
+    decided |= InsuranceFloorSet | SaleOrdered | ReviewOrdered | SharingOrdered | ChainAccepted
     expected = [
         (seq, event.at, event.who, event.why)
         for seq, event in records
@@ -51,7 +52,7 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
     assert [(one.seq, one.at, one.who, one.why) for one in found] == expected[::-1]
     assert {one.action for one in found} == {
         *("status", "limits", "delisting", "withdrawals", "settlement"),
-        *("insurance_floor", "insurance_sale", "review", "debt_sharing"),
+        *("insurance_floor", "insurance_sale", "review", "debt_sharing", "chain_accepted"),
     }
     by_seq = dict(records)
     for one in found:
@@ -68,6 +69,9 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
                 assert (one.market, one.details) == (event.market, {})
             case ReviewOrdered() | SharingOrdered():
                 assert (one.market, one.details) == (0, {"account": event.account})
+            case ChainAccepted():
+                assert (one.details["lost"], one.details["accounts"]) == (event.lost, 2)
+                assert one.details["strangers"] == [list(place) for place in event.strangers]
             case MarketSettled():
                 assert (one.market, one.details["price"], one.details["forced"]) == (2, 600_123, True)
             case _:

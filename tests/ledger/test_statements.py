@@ -49,6 +49,7 @@ class History:
         self.after: dict[int, dict[int, int]] = {}
         self.undone: dict[int, dict[int, int]] = {}
         self.unapplied: dict[int, int] = defaultdict(int)
+        self.thief, self.thefts = random.Random(seed), 0
         self.cuts: list[tuple[object, list[tuple[int, int, int]], tuple[AccountAtCut, ...]]] = []
         self.do(c.StartEpoch())
         self.do(c.ListMarket(BTC))
@@ -143,6 +144,32 @@ class History:
             reserved[one.account] += one.amount
         # What is reserved has left the account and not yet the chain.
         self.after[number] = {id: self.chain[id] - reserved[id] for id in places}
+        self.rob()
+
+    def rob(self):
+        """Now and then a thief settles from one slot into another, a slot of nobody's and none at all, and has some of it paid out;
+        the books take that over."""
+        accounts = [self.state.accounts[id] for id in AGENTS if not self.state.accounts[id].withdrawals_open]
+        if len(accounts) < 2 or self.thief.random() < 0.6:
+            return
+        victim, thief = self.thief.sample(accounts, 2)
+        loot, burnt, lost = (self.thief.randrange(max(1, victim.settled // 8)) for _ in range(3))
+        paid = self.thief.randrange(loot + 1)
+        stolen = c.HeldSlot(
+            victim.id, victim.settled, victim.settled - loot - burnt - lost, victim.unapplied - 1
+        )
+        held = c.HeldSlot(thief.id, thief.settled, thief.settled + loot - paid, thief.unapplied, 10**9)
+        found = (c.ForeignWithdrawal(thief.id, paid, f"thief{self.state.seq}"),) if paid else ()
+        self.do(c.HoldSettlement(True, who="ada", why="a theft"))
+        accepted = c.AcceptChain(
+            (stolen, held), burnt, lost, lost, ((0, 9),), found, who="ada", why="a theft"
+        )
+        assert self.do(accepted)
+        self.do(c.HoldSettlement(False, who="ada", why="taken over"))
+        self.chain[victim.id] -= loot + burnt + lost
+        self.chain[thief.id] += loot
+        self.unapplied[victim.id] -= 1
+        self.thefts += 1
 
     def fall_short(self, deltas):
         """Of some batches a part of the largest debit cannot be taken: what that leaves undone, by account."""
@@ -256,13 +283,18 @@ async def test_the_ledger_counts_what_the_chain_holds_as_the_engine_does(played)
         apply(replayed, event)
         if seq in cut_seqs or rng.random() < 0.05:
             settled[seq] = {
-                id: (one.settled, one.balance) for id, one in replayed.accounts.items() if one.page >= 0
+                id: (one.settled, one.balance, one.unapplied, one.foreign)
+                for id, one in replayed.accounts.items()
+                if one.page >= 0
             }
     for seq, accounts in settled.items():
         books = await queries.books(seq)
         assert books.seq == seq
         known = {id: one for id, one in books.accounts.items() if id in accounts}
-        assert {id: (one.settled, one.balance) for id, one in known.items()} == accounts
+        said = {id: (one.settled, one.balance, one.unapplied, one.foreign) for id, one in known.items()}
+        assert said == accounts
+    assert history.thefts
+    assert books.strangers == {(0, 9)}
 
 
 async def test_deposits_and_payments_carry_their_own_transactions(played):

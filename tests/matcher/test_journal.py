@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.accounts import INSURANCE, TREASURY
+from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate
 from core.debt_events import DebtCovered
 from core.events import (
     DURABLE,
@@ -218,6 +219,7 @@ def test_golden_journals_stay_readable():
         "golden-v1-destinations": 2,
         "golden-v1-sharing": 1,
         "golden-v1-exits": 4,
+        "golden-v1-custody": 4,
         "golden-v1-matured": 2,
         "golden-v1-making": 2,
         "golden-v1-marks": 3,
@@ -318,6 +320,17 @@ def test_golden_exits_say_who_leaves_with_what_and_what_a_page_could_not_do():
         ExitReleased(at + 1, 16, 5_000_000, 1_760_259_200),
         ExitClaimed(at + 2, 17, 7_000_000, "claim:sig:0", ((24, 2_000_000),)),
         DeltasUnapplied(at + 3, 9, 0, ((16, 12, 12), (17, -3, -5))),
+    ]
+
+
+def test_golden_custody_says_what_was_taken_over_from_the_chain_and_since_when_it_is_behind():
+    at = 1_760_000_000_000_000_000
+    slots = (AcceptedSlot(16, -400, 0), AcceptedSlot(17, 250, -7, 1_000_000))
+    assert golden("golden-v1-custody") == [
+        ExitDelaySeen(at, 259_200),
+        SettlementLate(at + 1, True, at - 9, 259_200),
+        ChainAccepted(at + 2, slots, 90, 60, 60, ((0, 9), (3, 104)), "ada", "the key was stolen"),
+        SettlementLate(at + 3, False, at + 2, 259_200),
     ]
 
 

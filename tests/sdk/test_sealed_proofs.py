@@ -23,7 +23,8 @@ ROOT = batch_root(root([]), root(ACCOUNTS))
 EMPTY = bytes(32)
 
 
-async def test_the_seal_of_the_real_program_proves_an_old_batch(escrow: Any) -> None:
+@pytest.mark.parametrize("left_over", [0, 5], ids=["sealed", "carried"])
+async def test_the_seal_of_the_real_program_proves_an_old_batch(escrow: Any, left_over: int) -> None:
     client, operator, url = escrow
     owner = KeypairSigner(Keypair())
 
@@ -45,8 +46,9 @@ async def test_the_seal_of_the_real_program_proves_an_old_batch(escrow: Any) -> 
         at = str(client.addresses.escrow)
         forgotten = await call("getAccountInfo", at, {"encoding": "base64", "commitment": "finalized"})
         opened = await land(client.build_open_batch(operator, 1, ROOT, 1))
-        await land(client.build_settle_page(operator, 1, 0, [(0, 10), (2, -10)]))
-        sealed = await land(client.build_seal_batch(operator, 1))
+        await land(client.build_settle_page(operator, 1, 0, [(0, 10), (2, -10 - left_over)]))
+        build_seal = client.build_carry_batch if left_over else client.build_seal_batch
+        sealed = await land(build_seal(operator, 1))
 
         async def answer(request: web.Request) -> web.Response:
             """The chain, but for the roots that the escrow account keeps: as after 128 more batches."""

@@ -51,8 +51,9 @@ class DoorServer:
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     def _books(self, path: str) -> Any:
-        numbers = dict.fromkeys(("seq", "batch", "status", "last_withdrawal", "claimed"), 0)
-        none: dict[str, list[Any]] = {"reserved": [], "exits": [], "loss_limits": [], "done_with": []}
+        numbers = dict.fromkeys(("seq", "batch", "status", "last_withdrawal", "claimed", "left_over"), 0)
+        lists = ("reserved", "exits", "loss_limits", "done_with", "strangers")
+        none: dict[str, list[Any]] = {name: [] for name in lists}
         if path.endswith("/unbound"):
             return {"accounts": [], "next": 0}
         return {**numbers, **none, "accounts": self.accounts}

@@ -14,6 +14,7 @@ from activities.landing import Lander
 from activities.settlement import PageOf, SealOf, SettlementActivities
 from activities.slots import SlotActivities
 from chain.deltas import encode_deltas
+from chain.events import BatchCarried, parse_events
 from chain.localnet.process import LocalnetProcess
 from chain.rpc import FINALIZED
 from core import events as e
@@ -143,3 +144,22 @@ async def test_a_slot_is_bound_once_it_is_final(world: Any, owner: Any, steps: A
 async def test_what_is_final_is_not_rolled_back(world: Any, owner: Any) -> None:
     assert "not final" in world.node.error("perpdexRollBack", slot_now(world) - FINALITY - 5)["message"]
     assert "not final" in world.node.error("perpdexRollBack", slot_now(world) + 5)["message"]
+
+
+async def test_a_batch_after_left_overs_of_a_thief_carries_them_on_and_is_final(
+    world: Any, steps: Any
+) -> None:
+    """The thief opened batch 1, took 7 of account 16 and gave nobody: batch 1 of the ledger is the chain's second one."""
+    run, build, burnt = ActivityEnvironment().run, world.escrow, 7
+    await world.land(build.build_open_batch(world.operator, 1, bytes(range(32)), 1))
+    await world.land(build.build_settle_page(world.operator, 1, 0, [(2, -burnt)]))
+    await world.land(build.build_carry_batch(world.operator, 1))
+    assert await run(steps.open_batch, 1) == 2
+    await run(steps.settle_page, PageOf(1, 2, 0))
+    await run(steps.seal_batch, SealOf(1, 2))
+    snapshot = await world.escrow.view.snapshot(FINALIZED)
+    assert (snapshot.state.sealed_batch, snapshot.state.clearing) == (2, burnt)
+    assert [slot.balance for slot in snapshot.pages[0].slots] == [DELTA, 0, DEPOSIT - DELTA - burnt]
+    receipt = await run(steps.batch_receipt, 1)
+    carried = await world.escrow.view.receipt(receipt.seal_signature, FINALIZED)
+    assert any(isinstance(one, BatchCarried) for one in parse_events(carried.logs, world.escrow.addresses))

@@ -123,6 +123,8 @@ class Books:
             "exits": [],
             "loss_limits": [],
             "done_with": done_with,
+            "strangers": [],
+            "left_over": 0,
             "accounts": [],
         }
 

@@ -90,6 +90,8 @@ def test_totals_agree_when_only_strays_are_not_booked() -> None:
         exits=0,
         loss_limits=0,
         settlement_held="",
+        astray=0,
+        exit_delay=0,
     )
     chain = ChainTotals(
         vault=104, pages_total=104, clearing=0, deposits=107, withdrawals=3, claimed=3, strays=1, stray=4

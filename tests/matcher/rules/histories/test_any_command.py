@@ -137,6 +137,17 @@ MONEY: Final = (
         page=st.integers(0, 1),
         unapplied=st.lists(st.tuples(st.integers(0, 9), AMOUNTS), max_size=3).map(tuple),
     ),
+    st.builds(
+        c.AcceptChain,
+        slots=st.lists(
+            st.builds(c.HeldSlot, account=AGENTS, settled=st.just(0), holds=AMOUNTS, unapplied=AMOUNTS),
+            max_size=3,
+        ).map(tuple),
+        left_over=AMOUNTS,
+        astray=st.sampled_from([0, 0, 5]),
+        lost=st.sampled_from([0, 0, 10**8, -1]),
+    ),
+    st.builds(c.SeeExitDelay, seconds=st.sampled_from([0, 60, 259_200])),
     st.builds(c.CutSettlement, batch=st.integers(0, 9)),
     st.builds(c.AdvanceBatch, batch=st.integers(0, 9), status=st.sampled_from([*BatchStatus, 9])),
     st.builds(c.SettleFunding, market=MARKETS, hour=st.integers(-2, 2)),
@@ -243,8 +254,21 @@ TRADING: Final = st.one_of(
 """What usually succeeds around a market's index, so that positions and marks come about: a kind of command, and its arguments."""
 
 
+def _as_a_thief_leaves_it(state, command):
+    slots = []
+    for one in {one.account: one for one in command.slots}.values():
+        settled = state.accounts[one.account].settled if one.account in state.accounts else 0
+        slots.append(replace(one, settled=settled, holds=min(one.holds, settled)))
+    taken = sum(one.settled - one.holds for one in slots)
+    lost = max(0, min(command.lost, taken))
+    return replace(command, slots=tuple(slots), lost=lost, left_over=state.custody.left_over + taken - lost)
+
+
 def as_the_chain_tells(state, command):
-    """Claims and shortfalls that can be: the chain pays no more than it holds, and holds back from one what another lacks."""
+    """What can be: the chain pays no more than it holds, holds back from one what another lacks, and what a thief took is left over or
+    lost."""
+    if isinstance(command, c.AcceptChain):
+        return _as_a_thief_leaves_it(state, command)
     if isinstance(command, c.ClaimExit):
         held = state.accounts.get(command.account)
         return replace(command, amount=min(command.amount, held.settled if held is not None else 0))

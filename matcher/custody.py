@@ -1,0 +1,19 @@
+"""What the exchange remembers of how the chain differs from what its batches made of it, and of how far it is behind."""
+
+import msgspec
+
+
+class Custody(msgspec.Struct, array_like=True):
+    """Durable. Micro-USDC: `left_over` is what batches took on chain and gave to nobody, until a cut gives it; `astray` is what lies
+    in `strangers`, slots that the books do not know, or was claimed from there (`core.custody_events.ChainAccepted`).
+
+    `exit_delay` is in seconds, 0 before it was seen. `since` is the instant as of which the chain holds equities: that of the last
+    cut which is final, before the first one that of the first fill, and 0 before that. `late`: nothing is traded but what reduces.
+    """
+
+    left_over: int = 0
+    astray: int = 0
+    strangers: list[tuple[int, int]] = []
+    exit_delay: int = 0
+    since: int = 0
+    late: bool = False
