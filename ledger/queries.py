@@ -196,8 +196,8 @@ class Queries:
         async with self._engine.connect() as connection:
             return await prove_fill(connection, fill)
 
-    async def prove_account(self, batch: int, account: int) -> Proof | None:
-        """Proof of an account's balance and equity at a batch's cut; None when it is not in that batch."""
+    async def prove_account(self, batch: int | None, account: int) -> Proof | None:
+        """Proof of an account's balance and equity at a batch's cut, by default the newest on chain; None when it is not in that."""
         async with self._engine.connect() as connection:
             return await prove_account(connection, batch, account)
 

@@ -171,7 +171,7 @@ class JournalReads:
     async def prove_fill(self, number: int) -> None:
         """Proofs are the real ledger's: see test_history_reads."""
 
-    async def prove_account(self, batch: int, account: int) -> None:
+    async def prove_account(self, batch: int | None, account: int) -> None:
         """See above."""
 
     async def period(self, account: int, start: int, end: int, through_seq: int | None) -> None:
