@@ -94,6 +94,24 @@ class BookedExit(msgspec.Struct, frozen=True):
     exit_at: int
 
 
+class StandingExit(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A request to leave as the engine knows it, and the place on chain of whose it is. Up to `amount` micro-USDC may be claimed from
+    second `exit_at` on.
+
+    `quoting`: quotes stand that may have lost their cover; `closing`: positions stand against it, and it is time to close them. Where
+    neither is, telling the request again changes nothing.
+    """
+
+    account: int
+    owner: str
+    page: int
+    slot: int
+    amount: int
+    exit_at: int
+    quoting: bool
+    closing: bool
+
+
 class BookedLossLimit(msgspec.Struct, frozen=True):
     """Of `limit` micro-USDC within a window settlement may still take `left`, once the last cut has landed."""
 
@@ -248,6 +266,12 @@ class EngineDoor:
 
     async def books(self) -> BooksView:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/settlement/accounts"), type=BooksView)
+
+    async def exits(self) -> list[StandingExit]:
+        """The requests to leave that stand: what they cost the engine does not depend on how many accounts there are."""
+        return msgspec.json.decode(
+            await self._ask("GET", f"{DOOR}/settlement/exits"), type=list[StandingExit]
+        )
 
     async def unbound(self, after: int) -> UnboundPage:
         body = await self._ask("GET", f"{DOOR}/accounts/unbound?after={after}")

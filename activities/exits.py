@@ -1,14 +1,17 @@
 """What owners decide on chain, alone, into the engine: to leave, and what settlement may take of them."""
 
-from collections.abc import Iterator
+import asyncio
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.engine_door import UNREACHABLE, BooksView, EngineDoor
+from activities.engine_door import UNREACHABLE, EngineDoor, StandingExit
 from activities.heartbeats import heartbeats, pause
 from activities.loss_limits import LossLimitWatch
 from chain.escrow import EscrowClient
@@ -21,6 +24,12 @@ from matcher.commands import ReduceForExit, ReleaseExit, RequestExit, SeeExitDel
 
 POLL_S: Final = 5.0
 """Delays are days, and a look reads every page."""
+TENDED: Final = 200
+"""Requests that stand and are looked after at one look, in turn: of more, each still has its turn every few minutes."""
+NEWS: Final = 1_000
+"""New requests that are told at one look: a run on the exchange comes in parts, each soon after the last."""
+AT_ONCE: Final = 16
+"""Commands on their way at one time: the engine makes them durable together."""
 
 
 @dataclass
@@ -33,28 +42,51 @@ class ExitsSeen:
     limited: int = 0
 
 
+class Request(NamedTuple):
+    """What a slot says of its owner's wish to leave."""
+
+    account: int
+    owner: str
+    amount: int
+    exit_at: int
+
+
+class Place(NamedTuple):
+    page: int
+    slot: int
+
+
 class ExitActivities:
-    """Over the engine's door and the chain. A slot says all about its owner's wishes, so there is no place to go on from."""
+    """Over the engine's door and the chain. A slot says all about its owner's wishes, so there is no place to go on from.
+
+    A request never lapses, so one that stands must cost nothing: the engine hears of it once, and again only when that can change
+    something.
+    """
 
     def __init__(self, door: EngineDoor, escrow: EscrowClient, ledger: Settlement) -> None:
         self._door = door
         self._escrow = escrow
         self._limits = LossLimitWatch(door, escrow.view, ledger)
+        self._told: dict[Place, Request] = {}
+        self._tended = 0
 
     @activity.defn
     async def watch_exits(self, seconds: float) -> ExitsSeen:
         """Tell the engine for some seconds what stands in the pages, finalized. A repeat changes nothing."""
         until = monotonic() + seconds
+        # Whatever the engine did not take then is tried anew.
+        self._told.clear()
         while True:
             async with heartbeats():
-                seen = await self._look()
+                seen = await self.look()
             activity.metric_meter().create_gauge("perpdex_exits_requested", "Accounts that ask to leave").set(
                 seen.leaving
             )
             if monotonic() >= until or not await pause(POLL_S):
                 return seen
 
-    async def _look(self) -> ExitsSeen:
+    async def look(self) -> ExitsSeen:
+        """One look at all pages."""
         if await self._escrow.view.escrow_state(FINALIZED) is None:
             return ExitsSeen()
         snapshot = await self._escrow.view.snapshot(FINALIZED)
@@ -66,40 +98,90 @@ class ExitActivities:
         limited = sum(one.lowest_limit is not None for one in _slots(snapshot))
         if limited or state.loss_limits:
             await self._limits.look()
-        if not state.exits and not any(_asks(one) for one in _slots(snapshot)):
+        asked = _asked(snapshot)
+        if not state.exits and not asked:
             return ExitsSeen(limited=limited)
+        standing = {Place(one.page, one.slot): one for one in await self._door.exits()}
+        unknown = (
+            (place, request)
+            for place, request in asked.items()
+            if _known(standing.get(place)) != request and self._told.get(place) != request
+        )
+        news = dict(islice(unknown, NEWS))
+        told = await self._bound(news)
+        refused = await self._all(RequestExit(new.account, new.amount, new.exit_at) for new in told)
+        self._told |= news
+        stay: list[StandingExit] = []
+        gone: list[StandingExit] = []
+        for place, one in standing.items():
+            there = asked.get(place)
+            same = there is not None and there[:2] == (one.account, one.owner)
+            (stay if same else gone).append(one)
+        claimed = snapshot.state.exits
+        refused = await self._tend(stay, claimed) or refused
+        refused = await self._all(ReleaseExit(one.account, claimed) for one in gone) or refused
+        leaving = {one.account for one in stay} | {new.account for new in told}
+        return ExitsSeen(len(leaving), refused, limited)
+
+    async def _bound(self, news: dict[Place, Request]) -> list[Request]:
+        """Those in the slots that the books have for their account and owner."""
+        if not news:
+            return []
         books = await self._door.books()
-        asking = _asking(snapshot, books)
-        seen = ExitsSeen(len(asking), limited=limited)
-        for account, slot in asking.items():
-            try:
-                await self._door.command(RequestExit(account, min(slot.pending, MONEY_MAX), slot.exit_at))
-                await self._door.command(ReduceForExit(account, snapshot.state.exits))
-            except ApplicationError as error:
-                if error.type == UNREACHABLE:
-                    raise
-                # A market that cannot be valued or traded now is looked at again next time.
-                seen.refused = f"account {account}: {error.message}"
-        for one in books.exits:
-            if one.account not in asking:
-                await self._door.command(ReleaseExit(one.account, snapshot.state.exits))
-        return seen
+        bound = {Place(one.page, one.slot): (one.account, one.owner) for one in books.accounts}
+        return [new for place, new in news.items() if bound.get(place) == new[:2]]
+
+    async def _tend(self, stay: Sequence[StandingExit], claimed: int) -> str:
+        """Pull what lost its cover and close what is due, of so many at a time; why the last refused one was refused, or nothing."""
+        active = sorted((one for one in stay if one.quoting or one.closing), key=lambda one: one.account)
+        begin = bisect_right(active, self._tended, key=lambda one: one.account)
+        turn = (active[begin:] + active[:begin])[:TENDED]
+        self._tended = turn[-1].account if turn else 0
+        quoting = (RequestExit(one.account, one.amount, one.exit_at) for one in turn if one.quoting)
+        refused = await self._all(quoting)
+        return await self._all(ReduceForExit(one.account, claimed) for one in turn if one.closing) or refused
+
+    async def _all(self, commands: Iterable[RequestExit | ReduceForExit | ReleaseExit]) -> str:
+        """Give the commands, which are of different accounts; why the last refused one was refused, or nothing.
+
+        A market that cannot be valued or traded now is looked at again next time.
+        """
+        window, refused = asyncio.Semaphore(AT_ONCE), ""
+
+        async def give(command: RequestExit | ReduceForExit | ReleaseExit) -> None:
+            nonlocal refused
+            async with window:
+                try:
+                    await self._door.command(command)
+                except ApplicationError as error:
+                    if error.type == UNREACHABLE:
+                        raise
+                    refused = f"account {command.account}: {error.message}"
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for command in commands:
+                    group.create_task(give(command))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return refused
 
 
-def _asking(snapshot: EscrowSnapshot, books: BooksView) -> dict[int, Slot]:
-    """Slots in which something is asked for, by the account that the books have in them."""
-    bound = {(one.page, one.slot): (one.account, one.owner) for one in books.accounts}
+def _asked(snapshot: EscrowSnapshot) -> dict[Place, Request]:
+    """What is asked for, by the slot in which it is."""
     return {
-        slot.account: slot
+        Place(page.index, one.index): Request(
+            one.account, str(one.owner), min(one.pending, MONEY_MAX), one.exit_at
+        )
         for page in snapshot.pages
-        for slot in page.slots
-        if _asks(slot) and bound.get((page.index, slot.index)) == (slot.account, str(slot.owner))
+        for one in page.slots
+        if one.exit_at > 0 and one.pending > 0
     }
+
+
+def _known(one: StandingExit | None) -> Request | None:
+    return Request(one.account, one.owner, one.amount, one.exit_at) if one is not None else None
 
 
 def _slots(snapshot: EscrowSnapshot) -> Iterator[Slot]:
     return (slot for page in snapshot.pages for slot in page.slots)
-
-
-def _asks(slot: Slot) -> bool:
-    return slot.exit_at > 0 and slot.pending > 0

@@ -15,8 +15,9 @@ from temporalio.exceptions import ApplicationError
 from activities.engine_door import UNREACHABLE, EngineDoor
 from activities.heartbeats import heartbeats
 from activities.landing import Lander, by_code
+from activities.outflow import must_flow_out
 from chain.escrow import EscrowClient
-from chain.rpc import CONFIRMED, FINALIZED
+from chain.rpc import FINALIZED
 from chain.send import Expired, Failed, Fate, Landed, Refused, slot_past
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction, UnsignedTransaction
@@ -176,7 +177,8 @@ class WithdrawalActivities:
         """The message that owner and operator both sign, with a higher priority fee after each one that expired.
 
         ``funds_not_landed`` while a batch that pays into the slot is on its way, ``outflow_limited`` while the escrow pays no such
-        amount: all accounts share what may leave in an hour and a day, and nobody should sign in vain.
+        amount, ``owner_outflow_limited`` while it is more than the owner's share: all accounts share what may leave in an hour and a
+        day, and nobody should sign in vain.
         """
         place = await self._escrow.view.slot_of(payment.account, owner=payment.owner)
         if place is None:
@@ -189,7 +191,9 @@ class WithdrawalActivities:
                 type="funds_not_landed",
                 non_retryable=True,
             )
-        await self._must_flow_out(payment.amount)
+        await must_flow_out(
+            self._escrow.view, self._queries, payment.owner, payment.amount, payment.withdrawal
+        )
         try:
             target = Pubkey.from_string(payment.destination) if payment.destination else None
         except ValueError as error:
@@ -247,18 +251,6 @@ class WithdrawalActivities:
                 number = closing.payment.withdrawal
                 await self._door.command(FinishWithdrawal(number, paid, closed.signature))
             return closed
-
-    async def _must_flow_out(self, amount: int) -> None:
-        state = await self._escrow.view.escrow_state()
-        if state is None:
-            raise ApplicationError("the node does not show the escrow", type="node_behind")
-        allowed = state.withdrawable(await self._escrow.view.clock(CONFIRMED))
-        if amount > allowed:
-            raise ApplicationError(
-                f"co-signed withdrawals may take {allowed} micro-USDC more in this hour and day; wait, or leave alone",
-                type="outflow_limited",
-                non_retryable=True,
-            )
 
     async def _signed(self, payment: Payment, message: MessageToSign, signature: str) -> SignedTransaction:
         unsigned = UnsignedTransaction(base64.b64decode(message.message), message.last_valid_block_height)

@@ -5,8 +5,15 @@ from typing import Final
 
 import msgspec
 
-from activities.engine_door import BookedAccount, BookedExit, BookedLossLimit, BookedWithdrawal
+from activities.engine_door import (
+    BookedAccount,
+    BookedExit,
+    BookedLossLimit,
+    BookedWithdrawal,
+    StandingExit,
+)
 from core.batches import BatchStatus
+from matcher.decide_exits import closing, quoting
 from matcher.leaving import done_with
 from matcher.state import Exchange
 
@@ -74,3 +81,18 @@ async def encoded(state: Exchange) -> bytes:
         slices.append(_encode(rows[start : start + SLICE])[1:-1])
         await asyncio.sleep(0)
     return b'%b,"accounts":[%b]}' % (head[:-1], b",".join(slices))
+
+
+async def exits(state: Exchange, at: int) -> bytes:
+    """The requests that stand at `at`, as `activities.engine_door.StandingExit`; each as it is in its turn."""
+    requests, slices = list(state.exits.values()), []
+    for start in range(0, len(requests), SLICE):
+        rows = []
+        for request in requests[start : start + SLICE]:
+            one = state.accounts[request.account]
+            place = (one.id, one.owner, one.page, one.slot)
+            looks = (quoting(state, request), closing(state, request, at))
+            rows.append(StandingExit(*place, request.amount, request.exit_at, *looks))
+        slices.append(_encode(rows)[1:-1])
+        await asyncio.sleep(0)
+    return b"[%b]" % b",".join(slices)

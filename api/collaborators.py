@@ -78,8 +78,8 @@ class Reads(Protocol):
     async def prove_fill(self, number: int) -> Proof | None:
         """None when there is no such fill, or no stored batch has it yet."""
 
-    async def prove_account(self, batch: int, account: int) -> Proof | None:
-        """None when the account is not in that batch."""
+    async def prove_account(self, batch: int | None, account: int) -> Proof | None:
+        """None when the account is not in that batch, or in the newest on chain when none is given."""
 
     async def period(self, account: int, start: int, end: int, through_seq: int | None) -> Period | None: ...
 

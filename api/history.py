@@ -75,7 +75,7 @@ class History:
     async def prove_fill(self, number: int) -> Proof | None:
         return await _read(self._queries.prove_fill(number))
 
-    async def prove_account(self, batch: int, account: int) -> Proof | None:
+    async def prove_account(self, batch: int | None, account: int) -> Proof | None:
         return await _read(self._queries.prove_account(batch, account))
 
     async def period(self, account: int, start: int, end: int, through_seq: int | None) -> Period | None:

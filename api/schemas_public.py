@@ -240,6 +240,11 @@ class ExitAnswer(Answer):
     exit_at: int
 
 
+StandingExitAnswer = tuple[int, str, int, int, int, int, bool, bool]
+"""[account, owner, page, slot, amount, exit_at, quoting, closing]: a request to leave and where its account's slot is; whether quotes
+stand that may have lost their cover, and whether positions are to be closed for it."""
+
+
 class BookedLossLimitAnswer(Answer):
     """Of `limit` micro-USDC within a window settlement may still take `left`, once the last cut has landed."""
 

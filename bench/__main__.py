@@ -29,6 +29,7 @@ BENCHMARKS: Final = (
     "journal",
     "gateway",
     "settlement",
+    "exits",
     "settlement_costs",
     "settlement_history",
 )

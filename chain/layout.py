@@ -12,7 +12,18 @@ from typing import Any, Final
 from solders.pubkey import Pubkey
 
 from chain.deltas import SLOTS_PER_PAGE
-from chain.limits import DAY_S, HOUR_S, MICRO, UNLIMITED, Limits, Outflow, Proposal, Settings, outflow_left
+from chain.limits import (
+    DAY_S,
+    HOUR_S,
+    MICRO,
+    UNLIMITED,
+    Limits,
+    Outflow,
+    Proposal,
+    Settings,
+    Window,
+    outflow_window,
+)
 
 ROOTS_KEPT: Final = 128
 ESCROW_BYTES: Final = 4880
@@ -84,12 +95,13 @@ class EscrowState:
         """What the escrow owes: all balances and the clearing."""
         return self.deposits - self.withdrawals - self.exits
 
-    def withdrawable(self, now_s: int) -> int:
-        """Micro-USDC that co-signed withdrawals of all accounts together may take at `now_s`."""
+    def outflow_windows(self, now_s: int) -> tuple[Window, Window]:
+        """What co-signed withdrawals of all accounts together may take in the hour and in the day of `now_s`."""
         limits, held = self.settings.limits, self.held
-        hour = outflow_left(self.hour, now_s, HOUR_S, held, limits.hour_share, limits.hour_floor)
-        day = outflow_left(self.day, now_s, DAY_S, held, limits.day_share, limits.day_floor)
-        return min(hour, day)
+        return (
+            outflow_window(self.hour, now_s, HOUR_S, held, limits.hour_share, limits.hour_floor),
+            outflow_window(self.day, now_s, DAY_S, held, limits.day_share, limits.day_floor),
+        )
 
     def sealed_root(self, batch: int) -> bytes | None:
         """Root that was sealed with `batch`, or None when it was not sealed or is no longer kept."""

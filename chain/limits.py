@@ -1,7 +1,7 @@
 """What bounds the operator's key on chain: settings of the escrow, how much co-signed withdrawals may take, and loss limits."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from solders.pubkey import Pubkey
 
@@ -20,6 +20,8 @@ LOSS_WINDOW_MIN_S: Final = HOUR_S
 """A loss limit counts anew in every window: what it bounds a day is 24 times as much with this one."""
 NOTICE_MIN_S: Final = DAY_S
 """What the timelock is longer than the exit delay: the time in which an owner can notice a proposal and still be gone before it."""
+OWNER_PART: Final = 4
+"""Of what co-signed withdrawals may take in an hour or a day, one part in so many is each owner's in any case."""
 _SHARE_ONE: Final = 1_000_000
 
 
@@ -97,8 +99,29 @@ class Outflow:
     window: int
 
 
-def outflow_left(outflow: Outflow, now_s: int, length_s: int, held: int, share: int, floor: int) -> int:
-    """Micro-USDC that co-signed withdrawals may still take in the window of `length_s` around `now_s`. Rounded down."""
+class Window(NamedTuple):
+    """An hour or a day of co-signed withdrawals, micro-USDC: `used` of at most `limit`, which is rounded down."""
+
+    limit: int
+    used: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit - self.used)
+
+    def left_for(self, paid: int, waiting: int) -> int:
+        """What an owner may still take that was `paid` so much in this window, and has so much else `waiting` to be paid.
+
+        A quarter of the limit, or more as long as half of the limit stays for others: so nobody takes all of it, however often the
+        same money goes in and out. Rounded down.
+        """
+        own = self.limit // OWNER_PART - paid
+        unused = self.left - (self.limit - self.limit // 2)
+        return max(0, min(self.left, max(own, unused) - waiting))
+
+
+def outflow_window(outflow: Outflow, now_s: int, length_s: int, held: int, share: int, floor: int) -> Window:
+    """The window of `length_s` around `now_s`."""
     same = outflow.window == now_s // length_s
     base, used = (outflow.base, outflow.used) if same else (held, 0)
-    return max(0, max(floor, base * share // _SHARE_ONE) - used)
+    return Window(max(floor, base * share // _SHARE_ONE), used)

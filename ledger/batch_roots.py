@@ -117,9 +117,14 @@ async def prove_fill(connection: AsyncConnection, fill: int) -> Proof | None:
     return Proof(batch.batch, leaves[offset], path, batch.root, batch.seal)
 
 
-async def prove_account(connection: AsyncConnection, batch: int, account: int) -> Proof | None:
-    """Proof of an account's balance and equity at a batch's cut; None when it is not in that batch."""
-    wanted = _stored().add_columns(batches.c.accounts).where(batches.c.batch == batch)
+async def prove_account(connection: AsyncConnection, batch: int | None, account: int) -> Proof | None:
+    """Proof of an account's balance and equity at a batch's cut; None when it is not in that batch.
+
+    Without `batch` it is of the newest one whose root is on chain.
+    """
+    sealed = select(func.max(cuts.c.batch)).where(cuts.c.seal != "").scalar_subquery()
+    wanted = _stored().add_columns(batches.c.accounts)
+    wanted = wanted.where(batches.c.batch == (sealed if batch is None else batch))
     found = (await connection.execute(wanted)).one_or_none()
     if found is None:
         return None
@@ -128,10 +133,10 @@ async def prove_account(connection: AsyncConnection, batch: int, account: int) -
         return None
     place, offset = divmod(index, WIDTH)
     near = found.accounts[place * WIDTH * _PACKED.size : (place + 1) * WIDTH * _PACKED.size]
-    leaves = [account_leaf(batch, *one) for one in _PACKED.iter_unpack(near)]
+    leaves = [account_leaf(found.batch, *one) for one in _PACKED.iter_unpack(near)]
     inside = [*proof(leaves, offset), *path_over(_nodes(found.account_nodes), place)]
     path = account_path(inside, root_over(_nodes(found.fill_nodes)))
-    return Proof(batch, leaves[offset], path, found.root, found.seal)
+    return Proof(found.batch, leaves[offset], path, found.root, found.seal)
 
 
 def _stored() -> Any:

@@ -27,6 +27,7 @@ from ledger.liquidations import (
     liquidation_of,
     liquidations_before,
 )
+from ledger.outflow import Taken, taken
 from ledger.statement_batches import Settled as Settled
 from ledger.statement_batches import last_settled, settled_of
 from ledger.statement_text import Units
@@ -191,13 +192,18 @@ class Queries:
             rows = (await connection.execute(pages)).all()
             return page_views(BatchStatus(found), rows, await connection.execute(sent))
 
+    async def taken(self, owner: str, hour: int, day: int, but: int) -> Taken:
+        """What an owner took out with the operator's signature: see `ledger.outflow.taken`."""
+        async with self._engine.connect() as connection:
+            return await taken(connection, owner, hour, day, but)
+
     async def prove_fill(self, fill: int) -> Proof | None:
         """Proof of a fill; None when there is no such fill or no stored batch has it."""
         async with self._engine.connect() as connection:
             return await prove_fill(connection, fill)
 
-    async def prove_account(self, batch: int, account: int) -> Proof | None:
-        """Proof of an account's balance and equity at a batch's cut; None when it is not in that batch."""
+    async def prove_account(self, batch: int | None, account: int) -> Proof | None:
+        """Proof of an account's balance and equity at a batch's cut, by default the newest on chain; None when it is not in that."""
         async with self._engine.connect() as connection:
             return await prove_account(connection, batch, account)
 

@@ -106,6 +106,21 @@ def exit_matured(state: Exchange, at: int) -> list[Event]:
     return [ExitMatured(at, state.exits_due[0][1])]
 
 
+def quoting(state: Exchange, request: ExitRequested) -> bool:
+    """Whether the accounts of a request have quotes or answers open, which may have lost their cover."""
+    book = state.book
+    return any(
+        book.answered_by.get(one.id) or any(book.standing.get((one.id, market)) for market in state.markets)
+        for one in family(state.accounts[request.account])
+    )
+
+
+def closing(state: Exchange, request: ExitRequested, at: int) -> bool:
+    """Whether it is time to close what the accounts of a request hold, and they hold something."""
+    due = at >= closes_from(request)
+    return due and any(one.positions for one in family(state.accounts[request.account]))
+
+
 def closes_from(request: ExitRequested) -> int:
     """The instant from which the exchange closes what stands against a request: half of what was left when it was seen.
 

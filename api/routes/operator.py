@@ -16,6 +16,7 @@ from api.schemas_public import (
     OpenWithdrawalAnswer,
     OperatorStateAnswer,
     OutcomeAnswer,
+    StandingExitAnswer,
     UnboundAnswer,
     UnboundPageAnswer,
 )
@@ -189,6 +190,18 @@ async def cut(batch: Annotated[int, Path(ge=1, le=INTEGER_MAX)], edge: EdgeGiven
 async def settlement_accounts(edge: EdgeGiven) -> Response:
     """What the books say of every account that has a slot, and the withdrawals that are reserved, of one moment."""
     answer = await books.encoded(edge.engine.state)
+    await edge.hub.on_disk()
+    return Response(answer, media_type="application/json")
+
+
+@router.get(
+    "/settlement/exits",
+    responses={200: {"model": list[StandingExitAnswer]}, **errors(*OPERATOR_ERRORS)},
+    response_class=Response,
+)
+async def settlement_exits(edge: EdgeGiven) -> Response:
+    """The requests to leave that stand, and whether anything is to be done about each."""
+    answer = await books.exits(edge.engine.state, edge.clock())
     await edge.hub.on_disk()
     return Response(answer, media_type="application/json")
 

@@ -90,6 +90,25 @@ class Opener:
         last = await self._pay(accounts[:1])
         return [*(deposit for page in found for deposit in page), *last]
 
+    async def leave(self, accounts: Sequence[Place], amount: int) -> None:
+        """Have the owners of accounts ask for `amount` micro-USDC each; final when it returns."""
+        pages: dict[int, list[Place]] = {}
+        for place in accounts:
+            pages.setdefault(place.page, []).append(place)
+        await asyncio.gather(*(self._leave(page, amount) for page in pages.values()))
+
+    async def _leave(self, page: Sequence[Place], amount: int) -> None:
+        for owner in {place.owner for place in page}:
+            mine = [place for place in page if place.owner is owner]
+            for first in range(0, len(mine), DEPOSITS_AT_ONCE):
+                asked = [
+                    self._instruction(
+                        "request_withdrawal", place.page, place.slot, amount, owner=owner.pubkey
+                    )
+                    for place in mine[first : first + DEPOSITS_AT_ONCE]
+                ]
+                await self._land(self._signed(owner, asked), FINALIZED)
+
     async def _open(self, page: Sequence[Place]) -> None:
         """Accounts of one page in order: each takes the next free slot."""
         for first in range(0, len(page), OPENED_AT_ONCE):

@@ -90,18 +90,23 @@ class Money:
         """Check against the chain that one of this account's fills was settled. Raises `NotProven`, `Refused` (not_batched)."""
         return await proven_fill(await self.rest.fill_proof(fill), fill, await self.rest.escrow(), rpc_url)
 
-    async def prove_balance(self, batch: int, rpc_url: str | None = None) -> ProvenBalance:
-        """Check against the chain what this account had at a batch's cut. Raises `NotProven`, `Refused` (not_batched)."""
-        proof = await self.rest.balance_proof(batch)
-        return await proven_balance(proof, batch, self.account, await self.rest.escrow(), rpc_url)
+    async def prove_balance(self, batch: int | None = None, rpc_url: str | None = None) -> ProvenBalance:
+        """Check against the chain what this account had at a batch's cut, by default the newest's there.
+
+        Raises `NotProven`, `Refused` (not_batched).
+        """
+        proof = await self.rest.balance_proof(self.account, batch)
+        return await proven_balance(
+            proof, proof.batch if batch is None else batch, self.account, await self.rest.escrow(), rpc_url
+        )
 
     async def save_fill_proof(self, fill: int, path: Path) -> None:
         """Keep the proof of a fill in a file that `perpdex_sdk.verify` checks. Raises `Refused` (not_batched), `OSError`."""
         verify.save(path, await self.rest.fill_proof(fill), await self.rest.escrow())
 
-    async def save_balance_proof(self, batch: int, path: Path) -> None:
+    async def save_balance_proof(self, batch: int | None, path: Path) -> None:
         """The same of what this account had at a batch's cut."""
-        verify.save(path, await self.rest.balance_proof(batch), await self.rest.escrow())
+        verify.save(path, await self.rest.balance_proof(self.account, batch), await self.rest.escrow())
 
     async def keep_exit_kit(self, path: Path) -> ExitKit:
         """Write the exit kit, and write it anew after every final batch for as long as this agent runs.
@@ -117,7 +122,7 @@ class Money:
         batch, place = self._statuses.final_batch, await own_place(self.rest)
         proof = None
         try:
-            proof = await self.rest.balance_proof(batch) if batch else None
+            proof = await self.rest.balance_proof(self.account, batch) if batch else None
         except Refused as refused:
             # The account's slot is younger than the batch, or the read side has not got there: the next batch will do.
             log.info("%s: no proof of batch %d yet (%s)", self.name, batch, refused.code)

@@ -185,10 +185,12 @@ class Rest:
         return await self._call("GET", f"/api/v1/fills/{fill}", FillStatus)
 
     async def fill_proof(self, fill: int) -> Proof:
-        return await self._call("GET", f"/api/v1/account/fills/{fill}/proof", Proof)
+        return await self._call("GET", f"/api/v1/fills/{fill}/proof", Proof)
 
-    async def balance_proof(self, batch: int) -> Proof:
-        return await self._call("GET", f"/api/v1/account/batches/{batch}/proof", Proof)
+    async def balance_proof(self, account: int, batch: int | None = None) -> Proof:
+        """Of the newest batch on chain by default."""
+        query = "" if batch is None else f"?batch={batch}"
+        return await self._call("GET", f"/api/v1/accounts/{account}/proof{query}", Proof)
 
     async def start_withdrawal(self, amount: str, key: str, destination: str | None) -> Withdrawal:
         body = {"amount": amount, "key": key, "destination": destination}

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.engine_door import EngineDoor
 from api.cuts import SLICE, encoded
 from api.schemas_public import CutAnswer
+from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
 from matcher.image import state_hash
@@ -82,6 +83,21 @@ async def test_the_state_is_hashed_only_when_asked_for(exchange: Any) -> None:
     headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
     answer = (await exchange.http.get("/api/v1/operator/state", headers=headers)).json()
     assert answer["state_hash"] is None
+
+
+async def test_requests_to_leave_are_read_without_all_accounts(exchange: Any) -> None:
+    leaver, _ = await exchange.agent("leaver", deposit=10), await exchange.agent("stays")
+    at = exchange.clock() // SECOND + 3_600
+    command = {"type": "RequestExit", "account": leaver.account, "amount": 5, "exit_at": at}
+    assert (await exchange.operator(command)).status_code == 200
+    door = EngineDoor(exchange.server.http_url, "operator-token-of-the-tests-0123456789")
+    try:
+        (one,) = await door.exits()
+    finally:
+        await door.close()
+    held = exchange.engine.state.accounts[leaver.account]
+    asked = (leaver.account, held.owner, held.page, held.slot, 5, at, False, False)
+    assert msgspec.structs.astuple(one) == asked
 
 
 async def test_accounts_without_a_slot_are_listed_for_the_operator(exchange: Any) -> None:

@@ -102,8 +102,9 @@ async def test_calls_over_http_come_out_of_the_same_allowance(new_exchange: Any)
 async def test_a_proof_counts_for_more_than_other_calls(new_exchange: Any) -> None:
     exchange = await new_exchange(limits=Limits(account=few(PROOF_COST + CALL_COST)))
     agent = await exchange.agent()
-    calls = ("fills/1/proof", "fills/1/proof", "batches/1/proof", "events?after=0", "events?after=0")
-    answers = [await exchange.http.get(f"/api/v1/account/{call}", headers=agent.headers) for call in calls]
+    own = f"accounts/{agent.account}/proof"
+    calls = ("fills/1/proof", "fills/1/proof", own, "account/events?after=0", "account/events?after=0")
+    answers = [await exchange.http.get(f"/api/v1/{call}", headers=agent.headers) for call in calls]
     assert [answer.status_code for answer in answers] == [404, 429, 429, 200, 429]
 
 

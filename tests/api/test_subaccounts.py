@@ -113,6 +113,24 @@ async def test_a_preview_for_a_sub_account_counts_its_own_money(desk: Desk) -> N
     assert elsewhere.json()["error"]["code"] == "sub_account_market"
 
 
+async def test_proofs_go_to_those_whom_they_are_about(desk: Desk) -> None:
+    """Its own and its sub-account's: their next step is a batch. A sub-account alone, and strangers, learn not even what exists."""
+    traded = await desk.post("/api/v1/requests", {"id": "o", **BUY, "size": "0.05"}, sub=True)
+    fill, stranger = traded.json()["fills"][0], await desk.exchange.agent("stranger")
+    paths = [f"fills/{fill}", f"accounts/{desk.parent.account}", f"accounts/{desk.sub}"]
+    callers = [(desk.parent, {}), (desk.parent, {"subaccount": desk.sub}), (stranger, {})]
+    codes = []
+    for agent, params in callers:
+        get, headers = desk.exchange.http.get, agent.headers
+        answers = [await get(f"/api/v1/{path}/proof", params=params, headers=headers) for path in paths]
+        codes.append([answer.json()["error"]["code"] for answer in answers])
+    assert codes == [
+        ["not_batched", "not_batched", "not_batched"],
+        ["not_batched", "account_unknown", "not_batched"],
+        ["fill_unknown", "account_unknown", "account_unknown"],
+    ]
+
+
 async def test_what_is_the_parents_is_refused_to_its_sub_account(desk: Desk) -> None:
     http, headers, params = desk.exchange.http, desk.parent.headers, {"subaccount": desk.sub}
     answers = [

@@ -18,7 +18,7 @@ from chain.layout import (
     decode_escrow,
     decode_page,
 )
-from chain.limits import UNLIMITED, Limits, Outflow, Settings, outflow_left
+from chain.limits import UNLIMITED, Limits, Outflow, Settings, Window, outflow_window
 
 VERSION_AT, USED_AT = 383, 84
 
@@ -118,8 +118,43 @@ def test_what_limits_leave_at_the_least(slot: Slot, limit: int | None, left: int
 
 def test_what_co_signed_withdrawals_may_take() -> None:
     spent = Outflow(base=10_000, used=30, window=5)
-    assert outflow_left(spent, 599, 100, 50_000, 10_000, 60) == 70
-    assert outflow_left(spent, 600, 100, 50_001, 10_000, 60) == 500
-    assert outflow_left(spent, 599, 100, 50_000, 1_000, 60) == 30
-    assert outflow_left(spent, 599, 100, 50_000, 1_000, 20) == 0
+    assert outflow_window(spent, 599, 100, 50_000, 10_000, 60).left == 70
+    assert outflow_window(spent, 600, 100, 50_001, 10_000, 60).left == 500
+    assert outflow_window(spent, 599, 100, 50_000, 1_000, 60).left == 30
+    assert outflow_window(spent, 599, 100, 50_000, 1_000, 20).left == 0
     assert UNLIMITED == 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    ("used", "paid", "waiting", "left"),
+    [
+        (0, 0, 0, 50),
+        (20, 20, 0, 30),
+        (20, 20, 25, 5),
+        # Half is used up: a quarter is everybody's, whoever used the half.
+        (50, 50, 0, 0),
+        (50, 0, 0, 25),
+        (50, 0, 10, 15),
+        (60, 15, 0, 10),
+        # Never more than there is.
+        (90, 0, 0, 10),
+        (100, 0, 0, 0),
+        (120, 0, 0, 0),
+    ],
+)
+def test_one_owner_leaves_something_for_others(used: int, paid: int, waiting: int, left: int) -> None:
+    assert Window(100, used).left_for(paid, waiting) == left
+    assert Window(101, used).left_for(paid, waiting) in (left, left + 1)
+
+
+def test_one_owner_that_goes_round_never_takes_more_than_half() -> None:
+    paid = 0
+    while one := Window(1_003, paid).left_for(paid, 0):
+        paid += max(1, one // 3)
+    assert paid == 501
+    others = [0, 0]
+    for _ in range(20):
+        for number in range(2):
+            one = Window(1_003, paid + sum(others)).left_for(others[number], 0)
+            others[number] += min(one, 100)
+    assert others == [250, 250]

@@ -50,6 +50,7 @@ async def test_a_sub_account_settles_in_its_parents_slot(stack: Stack, tmp_path:
         opened = await final(sub, (await trade(sub, "buy")).fills[0])
         assert sub.position("BTC-PERP") == Decimal("0.01")
         whole, part = await parent.prove_balance(opened), await sub.prove_balance(opened)
+        assert (await sub.prove_balance()).batch >= opened
         assert (whole.equity, whole.balance) == (600_000_000, 600_000_000)
         assert part.equity > 0
 

@@ -96,12 +96,18 @@ async def test_fills_and_accounts_are_proven_to_the_stored_root(pool, journal):
         assert verify(proof.leaf, proof.path, proof.root)
     journal.apply([(4, e.BatchAdvanced(5, 1, BatchStatus.CONFIRMED, ("open", "page")))])
     assert (await queries.prove_fill(1)).seal == ""
+    assert await queries.prove_account(None, 16) is None
     journal.apply([(5, e.BatchAdvanced(6, 1, BatchStatus.FINAL, ("open", "page", "seal")))])
     assert (await queries.prove_fill(1)).seal == (await queries.prove_account(1, 16)).seal == "seal"
     assert await queries.prove_fill(2) is None
+    journal.apply([(6, e.SettlementCut(7, 2, ()))])
+    await settlement.store_batch(2, 7, 2, 6, ACCOUNTS, [])
+    assert await queries.prove_account(None, 16) == await queries.prove_account(1, 16)
+    assert (await queries.prove_account(2, 16)).seal == ""
     assert await queries.prove_fill(99) is None
     assert await queries.prove_account(1, 99) is None
-    assert await queries.prove_account(2, 16) is None
+    assert await queries.prove_account(None, 99) is None
+    assert await queries.prove_account(3, 16) is None
 
 
 async def test_the_root_of_a_large_batch_is_hashed_beside_the_loop(pool, journal):

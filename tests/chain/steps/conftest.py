@@ -19,13 +19,15 @@ MINIMUM = 1_000_000
 
 
 class DoorServer:
-    """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took.
+    """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took, `reads` the paths of
+    reads.
 
     `answers` are what it says to reads, by path, besides the books. `accounts` are those: account, owner, page, slot and four amounts.
     """
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
+        self.reads: list[str] = []
         self.answers: dict[str, Any] = {}
         self.url = ""
         self.accounts: list[list[Any]] = []
@@ -43,7 +45,9 @@ class DoorServer:
             body, more = body + message.get("body", b""), message.get("more_body", False)
         headers = [(b"content-type", b"application/json")]
         if scope["method"] == "GET":
-            status, answer = 200, self.answers.get(scope["path"]) or self._books(scope["path"])
+            path = scope["path"]
+            self.reads.append(path)
+            status, answer = 200, self.answers[path] if path in self.answers else self._books(path)
         else:
             self.commands.append(json.loads(body))
             status, answer = self.refusal or (200, {"seq": 1, "repeated": False, "events": []})

@@ -1,5 +1,7 @@
-"""An owner hears before signing that the escrow pays no such amount now: the program would refuse the transaction."""
+"""An owner hears before signing that the escrow pays no such amount now, or not to it alone: the program would refuse the transaction,
+or the others would be left without."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -8,22 +10,73 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.withdrawals import Payment
-from chain.limits import DEFAULT_LIMITS
+from chain.limits import DAY_S, DEFAULT_LIMITS, HOUR_S
+from core import events as e
+from core.quantities import SECOND
+from ledger.database import open_pool
+from ledger.outflow import Taken
+from ledger.projector import Projector
+from ledger.queries import Queries
 
 FLOOR = DEFAULT_LIMITS.hour_floor
+
+
+async def refusal(building: Any) -> tuple[str, str]:
+    with pytest.raises(ApplicationError) as refused:
+        await building
+    return refused.value.type or "", refused.value.message
 
 
 async def test_no_message_is_built_for_more_than_may_leave_in_the_hour(world: Any, withdrawals: Any) -> None:
     owner = await world.agent(16, 2 * FLOOR)
     await world.land(world.escrow.build_deposit(owner, 0, 2, 2 * FLOOR), "finalized")
     run, wanted = ActivityEnvironment().run, Payment(16, str(owner.pubkey), FLOOR + 1, "", 7)
-    with pytest.raises(ApplicationError, match=f"may take {FLOOR} micro-USDC") as refused:
-        await run(withdrawals.build_message, wanted)
-    assert refused.value.type == "outflow_limited"
-    assert (await run(withdrawals.build_message, replace(wanted, amount=FLOOR))).message
+    code, why = await refusal(run(withdrawals.build_message, wanted))
+    assert (code, f"may take {FLOOR} micro-USDC" in why) == ("outflow_limited", True), why
+    # As long as nobody else takes anything, half of it.
+    code, why = await refusal(run(withdrawals.build_message, replace(wanted, amount=FLOOR // 2 + 1)))
+    assert (code, f"may take {FLOOR // 2} micro-USDC" in why) == ("owner_outflow_limited", True), why
+    assert (await run(withdrawals.build_message, replace(wanted, amount=FLOOR // 2))).message
     # What others take counts: the limit is of the whole escrow.
     other = await world.agent(17, 10**6)
     await world.land(world.escrow.build_deposit(other, 0, 3, 10**6), "finalized")
     await world.land(world.escrow.build_withdraw(world.operator, other, 0, 3, 10**6, 3), "finalized")
-    with pytest.raises(ApplicationError, match=f"may take {FLOOR - 10**6} micro-USDC"):
-        await run(withdrawals.build_message, replace(wanted, amount=FLOOR))
+    code, why = await refusal(run(withdrawals.build_message, replace(wanted, amount=FLOOR)))
+    assert (code, f"may take {FLOOR - 10**6} micro-USDC" in why) == ("outflow_limited", True), why
+
+
+async def test_who_goes_round_with_its_money_leaves_half_for_others(
+    world: Any, withdrawals: Any, postgres_url: str
+) -> None:
+    """All accounts of an owner count together, and what waits for its signature as well."""
+    owner, other = await world.agent(16, FLOOR), await world.agent(17, FLOOR)
+    for slot, each in ((2, owner), (3, other)):
+        await world.land(world.escrow.build_deposit(each, 0, slot, FLOOR), "finalized")
+    await world.land(world.escrow.build_withdraw(world.operator, owner, 0, 2, FLOOR // 2, 3), "finalized")
+    now, mine = time.time_ns(), str(owner.pubkey)
+    projector = Projector(postgres_url)
+    projector.apply(
+        [
+            (1, e.AgentRegistered(1, 16, mine, "one")),
+            (2, e.AgentRegistered(1, 18, mine, "two")),
+            (3, e.AgentRegistered(1, 17, str(other.pubkey), "other")),
+            (4, e.WithdrawalReserved(now, 3, 18, FLOOR // 2, "round")),
+            (5, e.WithdrawalFinished(now, 3, 18, FLOOR // 2, True, "paid")),
+        ]
+    )
+    run = ActivityEnvironment().run
+    code, why = await refusal(run(withdrawals.build_message, Payment(16, mine, 1, "", 7)))
+    assert (code, "may take 0 micro-USDC" in why) == ("owner_outflow_limited", True), why
+    wanted = Payment(17, str(other.pubkey), FLOOR // 4, "", 8)
+    assert (await run(withdrawals.build_message, wanted)).message
+    projector.apply([(6, e.WithdrawalReserved(now, 9, 17, FLOOR // 8, "another"))])
+    code, why = await refusal(run(withdrawals.build_message, wanted))
+    assert (code, f"may take {FLOOR // 8} micro-USDC" in why) == ("owner_outflow_limited", True), why
+    projector.close()
+    hour, day = (now // SECOND // length * length * SECOND for length in (HOUR_S, DAY_S))
+    pool = open_pool(postgres_url)
+    queries = Queries(pool)
+    assert await queries.taken(mine, hour, day, 9) == Taken(FLOOR // 2, FLOOR // 2, 0)
+    assert await queries.taken(mine, now + 1, day, 9) == Taken(0, FLOOR // 2, 0)
+    assert await queries.taken(str(other.pubkey), hour, day, 9) == Taken(0, 0, 0)
+    await pool.dispose()

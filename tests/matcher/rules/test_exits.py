@@ -5,6 +5,7 @@ from core.accounts import INSURANCE
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.quantities import MONEY_MAX, SECOND
 from matcher import commands as c
+from matcher.decide_exits import closing, quoting
 from matcher.image import dump, load
 from matcher.rejections import Rejection, Repeated
 
@@ -46,6 +47,24 @@ def test_what_was_asked_for_is_free_for_nothing_else(world):
     # Getting smaller is always allowed.
     world.quotes(other, [(600_000, 20_000)], [])
     assert ask(world, agent, "less", -1, 20_000, 600_000) == "filled"
+
+
+def test_a_request_is_told_again_only_where_quotes_stand_or_it_is_time_to_close(world):
+    agent, other = world.agent(1, 10_000 * USDC), world.agent(2)
+    leave(world, agent, USDC)
+    request = world.state.exits[agent]
+    late = world.now + DELAY // 2
+
+    def looks() -> tuple[bool, bool, bool]:
+        now = closing(world.state, request, world.now)
+        return quoting(world.state, request), now, closing(world.state, request, late)
+
+    assert looks() == (False, False, False)
+    world.quotes(agent, [(599_000, 100)], [])
+    assert looks() == (True, False, False)
+    world.quotes(agent, [], [])
+    trade(world, agent, other, 100)
+    assert looks() == (False, False, True)
 
 
 def test_an_account_that_leaves_whole_may_only_reduce_even_at_a_loss(world):
