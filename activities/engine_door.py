@@ -53,13 +53,17 @@ class CutAccount(msgspec.Struct, frozen=True, gc=False):
 
 
 class CutView(msgspec.Struct, frozen=True):
-    """A settlement cut: covers the records after `previous_seq` up to `seq`; `marks` are (market, price in ticks)."""
+    """A settlement cut: covers the records after `previous_seq` up to `seq`; `marks` are (market, price in ticks).
+
+    The deltas sum to `left_over`, what earlier batches took on chain and gave to nobody.
+    """
 
     batch: int
     seq: int
     previous_seq: int
     at: int
     marks: list[tuple[int, int]]
+    left_over: int
     accounts: list[CutAccount]
 
 

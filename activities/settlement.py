@@ -268,7 +268,8 @@ class SettlementActivities:
         await self._door.command(CutSettlement(batch))
         cut = await self._door.cut(batch)
         await must_be_projected(self._ledger, cut.seq)
-        plans = plan_pages((one.page, one.slot, one.delta) for one in cut.accounts if one.delta)
+        deltas = ((one.page, one.slot, one.delta) for one in cut.accounts if one.delta)
+        plans = plan_pages(deltas, cut.left_over)
         return await self._ledger.store_batch(
             batch,
             cut.at,

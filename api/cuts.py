@@ -19,11 +19,12 @@ class _Head(msgspec.Struct):
     previous_seq: int
     at: int
     marks: tuple[tuple[int, int], ...]
+    left_over: int
 
 
 async def encoded(state: Exchange, cut: Cut) -> bytes:
     """`cut`, which nothing changes any more, with every bound account: what `api.schemas_public.CutAnswer` describes."""
-    head = _encode(_Head(cut.batch, cut.seq, cut.previous_seq, cut.at, cut.marks))
+    head = _encode(_Head(cut.batch, cut.seq, cut.previous_seq, cut.at, cut.marks, cut.left_over))
     ids = sorted(cut.balances)
     slices = []
     for start in range(0, len(ids), SLICE):

@@ -105,8 +105,8 @@ class BreakerMetrics(Collector):
             case SaleOrdered(market=market):
                 _log.warning("insurance sale", market=self._state.markets[market].symbol, **said)
             case ChainAccepted(slots=slots, lost=lost, left_over=left_over):
-                taken = {"slots": len(slots), "lost": lost, "left_over": left_over}
-                _log.warning("taken over from the chain", **taken, **said)
+                amounts = {"slots": len(slots), "lost": lost, "left_over": left_over}
+                _log.warning("taken over from the chain", **amounts, **said)
             case SettlementHeld(held=held):
                 _log.warning("settlement held" if held else "settlement goes on", **said)
             case DelistingAnnounced(market=market, settles_at=settles_at):

@@ -207,13 +207,17 @@ class CutAccountAnswer(Answer):
 
 
 class CutAnswer(Answer):
-    """A settlement cut: covers the records after `previous_seq` up to `seq`. `marks` are (market id, ticks)."""
+    """A settlement cut: covers the records after `previous_seq` up to `seq`. `marks` are (market id, ticks).
+
+    The deltas sum to `left_over`, what earlier batches took on chain and gave to nobody.
+    """
 
     batch: int
     seq: int
     previous_seq: int
     at: int = Field(description="Nanoseconds since the epoch.")
     marks: list[tuple[int, int]]
+    left_over: int
     accounts: list[CutAccountAnswer]
 
 

@@ -21,7 +21,8 @@ def net(
 
     `settled` is what the chain holds for each of them once every earlier batch has landed. `parents` has the accounts without a slot,
     and in whose slot what is theirs is held. The keys of `equity` are those of both, its total that of `settled` and `left_over`.
-    That is what earlier batches took and gave to nobody, `DELTA_MAX` at most: the deltas sum to it, so it goes to those who lack it.
+    That is what earlier batches took and gave to nobody, `DELTA_MAX` at most (below 0: gave and took from nobody): the deltas sum to
+    it, so it goes to those who lack it.
 
     The chain holds no negative balance, so an account with negative equity settles to zero, be it one of several that share a slot,
     and its shortfall is paid from the insurance fund's balance first, then taken from this batch's gains in proportion to them (each

@@ -12,10 +12,11 @@ class PagePlan(NamedTuple):
     deltas: tuple[tuple[int, int], ...]
 
 
-def plan_pages(deltas: Iterable[tuple[int, int, int]]) -> list[PagePlan]:
+def plan_pages(deltas: Iterable[tuple[int, int, int]], left_over: int = 0) -> list[PagePlan]:
     """Pages of (page, slot, delta), those that give to the clearing first, largest first, so that it is never below zero.
 
-    Zero deltas are left out. Raises `ValueError` when the deltas do not sum to zero, or name a slot twice.
+    `left_over` micro-USDC are in the clearing from earlier batches, and this one gives them. Zero deltas are left out. Raises
+    `ValueError` when the deltas do not sum to what is left over, or name a slot twice.
     """
     pages: dict[int, dict[int, int]] = {}
     for page, slot, delta in deltas:
@@ -29,6 +30,6 @@ def plan_pages(deltas: Iterable[tuple[int, int, int]]) -> list[PagePlan]:
         )
         for page, slots in pages.items()
     ]
-    if sum(plan.net for plan in plans):
-        raise ValueError("the deltas of a batch must sum to zero")
+    if sum(plan.net for plan in plans) != left_over:
+        raise ValueError("the deltas of a batch must sum to zero, or to what is left over for it to give")
     return sorted((plan for plan in plans if plan.deltas), key=lambda plan: (plan.net, plan.page))

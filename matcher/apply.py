@@ -212,8 +212,8 @@ def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     for kept, amount in kept_of_hours(state).items():
         equities[kept] += amount
     settled = {account.id: account.settled for account in settling if account.parent is None}
-    deltas = net(settled, equities, parents, state.custody.left_over)
-    state.custody.left_over = 0
+    left_over, state.custody.left_over = state.custody.left_over, 0
+    deltas = net(settled, equities, parents, left_over)
     for id, delta in deltas.items():
         state.accounts[id].settled += delta
     count_debits(state, deltas)
@@ -229,6 +229,7 @@ def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
         deltas=deltas,
         balances={account.id: account.balance for account in settling},
         equities=equities,
+        left_over=left_over,
     )
     state.batches[event.batch] = BatchStatus.BATCHED
     state.batches.pop(event.batch - BATCHES_KEPT, None)

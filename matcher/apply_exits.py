@@ -71,6 +71,8 @@ def _unapplied(state: Exchange, event: DeltasUnapplied) -> None:
         account.settled -= change
         account.unapplied = total
         give_back(state, id, change)
+        # The pages of a batch add up to nothing, unless what a thief had left over was there to be given.
+        state.custody.left_over += change
         if id in state.matured:
             suspect_family(state, id)
 

@@ -4,8 +4,9 @@ import msgspec
 
 
 class Custody(msgspec.Struct, array_like=True):
-    """Durable. Micro-USDC: `left_over` is what batches took on chain and gave to nobody, until a cut gives it; `astray` is what lies
-    in `strangers`, slots that the books do not know, or was claimed from there (`core.custody_events.ChainAccepted`).
+    """Durable. Micro-USDC: `left_over` is what batches took on chain and gave to nobody, until a cut gives it; below 0, what one gave
+    out of such that the books did not know. `astray` is what lies in `strangers`, slots that the books do not know, or was claimed
+    from there (`core.custody_events.ChainAccepted`).
 
     `exit_delay` is in seconds, 0 before it was seen. `since` is the instant as of which the chain holds equities: that of the last
     cut which is final, before the first one that of the first fill, and 0 before that. `late`: nothing is traded but what reduces.

@@ -65,6 +65,7 @@ class CutImage(msgspec.Struct, array_like=True):
     deltas: list[tuple[int, int]]
     balances: list[tuple[int, int]]
     equities: list[tuple[int, int]]
+    left_over: int = 0
 
 
 class LiquidationImage(msgspec.Struct, array_like=True):
@@ -204,6 +205,7 @@ def load(data: bytes) -> Exchange:
             dict(cut.deltas),
             dict(cut.balances),
             dict(cut.equities),
+            cut.left_over,
         )
     state.book.next_id = (state.epoch << 32) + 1
     return state
@@ -239,6 +241,7 @@ def _image(state: Exchange) -> Image:
             sorted(cut.deltas.items()),
             sorted(cut.balances.items()),
             sorted(cut.equities.items()),
+            cut.left_over,
         ),
         batches=sorted(state.batches.items()),
         mark_records=[state.mark_records[id] for id in sorted(state.mark_records)],

@@ -37,9 +37,12 @@ AT_ONCE = 1
 
 
 class Cut:
-    """The last settlement cut: deltas per account, summing to zero, for the records after `previous_seq` up to `seq`."""
+    """The last settlement cut: deltas per account, summing to `left_over`, for the records after `previous_seq` up to `seq`.
 
-    __slots__ = ("at", "balances", "batch", "deltas", "equities", "marks", "previous_seq", "seq")
+    That is what earlier batches took on chain and gave to nobody; zero unless a thief did that.
+    """
+
+    __slots__ = ("at", "balances", "batch", "deltas", "equities", "left_over", "marks", "previous_seq", "seq")
 
     def __init__(
         self,
@@ -51,8 +54,10 @@ class Cut:
         deltas: dict[int, int],
         balances: dict[int, int],
         equities: dict[int, int],
+        left_over: int = 0,
     ) -> None:
         self.batch = batch
+        self.left_over = left_over
         self.at = at
         self.seq = seq
         self.previous_seq = previous_seq

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from chain.deltas import encode_deltas
+from core.netting import net
+from core.pages import plan_pages
+
 IDL = Path(__file__).parents[2] / "contracts" / "solana" / "escrow" / "idl.json"
 ERRORS = {error["name"]: error["code"] for error in json.loads(IDL.read_text())["errors"]}
 USDC = 1_000_000
@@ -125,6 +129,34 @@ def test_a_thief_who_has_the_key_takes_the_mark_off_again_and_leaves_after_the_e
     rob(escrow)
     assert THIEF not in escrow.short()
     assert escrow.owns(2, "claim_withdrawal", THIEF) is None
+
+
+def test_what_a_thief_burns_stops_no_batch_and_is_given_back_by_one_that_sums_to_it(robbed):
+    """He leaves his batch open; the next is carried, and the cut after that starts from what the chain holds.
+
+    What a loss limit keeps from the batch in between, it gives out of what is left over.
+    """
+    escrow = robbed
+    assert escrow.open_batch(1, 1) is None
+    assert escrow.settle(1, b"".join(delta(slot, -BALANCE) for slot in VICTIMS)) is None
+    assert escrow.seal(1) == ERRORS["ClearingNotZero"]
+    assert escrow.by(escrow.operator, "carry_batch", 1) is None
+    assert escrow.open_batch(2, 1) is None
+    assert escrow.settle(2, delta(2, -10) + delta(3, 10)) is None
+    assert escrow.seal(2) == ERRORS["ClearingNotZero"]
+    assert escrow.by(escrow.operator, "carry_batch", 2) is None
+    left_over = len(VICTIMS) * LIMIT - 10
+    assert escrow.state().clearing == left_over
+    settled = dict(enumerate(escrow.balances()))
+    equity = {0: 0, 1: 0, 2: BALANCE - 10, 3: BALANCE + 10, THIEF: 0}
+    (plan,) = plan_pages(
+        ((0, slot, amount) for slot, amount in net(settled, equity, left_over=left_over).items()), left_over
+    )
+    assert escrow.open_batch(3, 1) is None
+    assert escrow.settle(3, encode_deltas(list(plan.deltas))) is None, escrow.logs
+    assert escrow.seal(3) is None
+    assert dict(enumerate(escrow.balances())) == equity
+    assert escrow.state().clearing == 0
 
 
 def test_with_the_operators_key_the_loot_leaves_at_the_outflow_limit(robbed):

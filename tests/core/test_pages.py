@@ -11,13 +11,13 @@ PLACES = st.dictionaries(
 )
 
 
-@given(PLACES)
-def test_the_clearing_is_never_negative(places):
+@given(PLACES, st.integers(0, 10**12))
+def test_the_clearing_is_never_negative(places, left_over):
     deltas = [(page, slot, delta) for (page, slot), delta in places.items()]
-    deltas.append((7, 0, -sum(places.values())))
-    clearing = 0
+    deltas.append((7, 0, left_over - sum(places.values())))
+    clearing = left_over
     seen = []
-    for plan in plan_pages(deltas):
+    for plan in plan_pages(deltas, left_over):
         assert plan.net == sum(delta for _, delta in plan.deltas)
         assert list(plan.deltas) == sorted(plan.deltas)
         clearing -= plan.net
@@ -30,6 +30,8 @@ def test_the_clearing_is_never_negative(places):
 def test_what_is_refused():
     with pytest.raises(ValueError, match="sum to zero"):
         plan_pages([(0, 1, 5)])
+    with pytest.raises(ValueError, match="left over"):
+        plan_pages([(0, 1, 5)], 4)
     with pytest.raises(ValueError, match="named twice"):
         plan_pages([(0, 1, 5), (0, 1, -5)])
     assert plan_pages([(0, 1, 0)]) == []

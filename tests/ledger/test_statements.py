@@ -191,7 +191,7 @@ async def played(request, postgres_url):
     pool = open_pool(postgres_url)
     settlement = Settlement(pool)
     for cut, deltas, held in history.cuts:
-        pages = [(plan, b"deltas") for plan in plan_pages(deltas)]
+        pages = [(plan, b"deltas") for plan in plan_pages(deltas, cut.left_over)]
         await settlement.store_batch(cut.batch, cut.at, cut.previous_seq, cut.seq, held, pages)
         for plan, _ in pages:
             signature = f"{cut.batch}.{plan.page}"

@@ -126,6 +126,19 @@ def test_a_withdrawal_that_the_thief_signed_for_is_booked_as_one_that_was_paid(r
     assert next_deltas(world) == {world.victim: loot, world.thief: gone - loot, INSURANCE: -gone}
 
 
+def test_what_a_batch_gave_out_of_what_a_thief_had_burnt_is_counted_once(robbed):
+    """A loss limit kept 10 from a page, and the credit was given all the same: what the thief had left over was there."""
+    world, burnt = robbed, 250 * USDC
+    world.play(c.TakeUnapplied(1, 0, ((2, -10),)))
+    assert (world.state.custody.left_over, settled(world)) == (-10, 2_300 * USDC + 10)
+    holds_now = DEPOSIT + 10 - burnt
+    (accepted,) = world.play(
+        accept(world, holds(world, world.victim, holds_now, unapplied=-10), left_over=burnt - 10)
+    )
+    assert (accepted.lost, accepted.slots) == (0, (AcceptedSlot(world.victim, -burnt, 0),))
+    assert next_deltas(world) == {world.victim: burnt - 10}
+
+
 def test_taking_over_again_what_is_taken_over_changes_nothing(robbed):
     world = robbed
     found = (c.ForeignWithdrawal(world.victim, 5, "6" * 88),)

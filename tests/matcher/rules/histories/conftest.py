@@ -146,12 +146,12 @@ def _check_caches(world: Any) -> None:
     _check_values(state)
     _check_book(state)
     assert (
-        sum(account.settled for account in state.accounts.values())
+        sum(account.settled for account in state.accounts.values()) + state.custody.left_over
         == state.deposited - state.paid_out - state.reserved
     )
     assert all(account.settled >= 0 for account in state.accounts.values())
     if state.cut is not None:
-        assert sum(state.cut.deltas.values()) == 0
+        assert sum(state.cut.deltas.values()) == state.cut.left_over
 
 
 def _check_values(state: Exchange) -> None:

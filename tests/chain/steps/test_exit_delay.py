@@ -1,0 +1,32 @@
+"""The engine hears the escrow's exit delay from the chain, once."""
+
+from typing import Any
+
+import msgspec
+from temporalio.testing import ActivityEnvironment
+
+from activities.engine_door import EngineDoor, EngineState
+from activities.exits import ExitActivities
+from chain.limits import DEFAULT_LIMITS
+
+UNTOLD = EngineState(
+    **{"seq": 1, "balances_total": 0, "deposits": 0, "withdrawals": 0, "reserved": 0, "vault_expected": 0},
+    **{"claimed": 0, "exits": 0, "loss_limits": 0, "astray": 0, "exit_delay": 0},
+    conserved=True,
+    positions_zero_sum=True,
+    settlement_held="",
+)
+
+
+async def test_an_exit_delay_that_the_engine_does_not_know_is_told(
+    world: Any, ledger: Any, door_server: Any
+) -> None:
+    door = EngineDoor(door_server.url, "token")
+    watch, run = ExitActivities(door, world.escrow, ledger).watch_exits, ActivityEnvironment().run
+    told = [{"type": "SeeExitDelay", "seconds": DEFAULT_LIMITS.exit_delay}]
+    for known in (0, DEFAULT_LIMITS.exit_delay):
+        answer = msgspec.to_builtins(msgspec.structs.replace(UNTOLD, exit_delay=known))
+        door_server.answers["/api/v1/operator/state"] = answer
+        await run(watch, 0.0)
+        assert door_server.commands == told
+    await door.close()
