@@ -38,6 +38,8 @@ GAIN_MAX: Final = 10_000
 """Micro-USDC that a fill moves at most: an account's thousand fills stay within its deposit."""
 ALONE: Final = 40
 """Fills that are settled each by itself: what one costs does not depend on how many there are."""
+ONE: Final = 5_000
+"""Lamports of a transaction with one signature and no priority fee: nothing on Solana settles for less."""
 POLL_S: Final = 0.02
 WINDOW: Final = 16
 LAMPORTS: Final = 10**12
@@ -117,11 +119,13 @@ class Row(NamedTuple):
             f"{self.accounts:,}",
             f"{self.each:,}",
             f"{self.fills:,}",
+            f"{ONE:,}",
+            f"{per_fill:.3g}",
+            f"{ONE / per_fill:,.0f} x",
             f"{batch.transactions:,}",
             *(f"{figure / self.moved:.1f}" for figure in (batch.lamports, batch.units, batch.bytes)),
-            *(f"{figure / self.fills:.3g}" for figure in (batch.lamports, batch.units, batch.bytes)),
+            *(f"{figure / self.fills:.3g}" for figure in (batch.units, batch.bytes)),
             *(f"{figure / ALONE:,.0f}" for figure in (alone.lamports, alone.units, alone.bytes)),
-            f"{alone.lamports / ALONE / per_fill:,.0f} x",
         )
 
 
@@ -129,17 +133,18 @@ HEADS: Final = (
     "accounts",
     "fills each",
     "fills",
+    "one transaction a trade: lamports per fill (estimate)",
+    "batch: lamports per fill",
+    "estimate against batch",
     "transactions",
     "lamports per account",
     "units per account",
     "bytes per account",
-    "lamports per fill",
     "units per fill",
     "bytes per fill",
     "alone: lamports per fill",
     "alone: units",
     "alone: bytes",
-    "lamports, alone against batch",
 )
 
 
@@ -208,11 +213,12 @@ def section(sizes: Sequence[int]) -> str:
     about = f"""\
 What transactions cost, by their receipts: a local chain that runs the compiled program, without engine, ledger or Temporal. Fills are
 made up: partners at random, up to {GAIN_MAX:,} micro-USDC each. **Batch**: all fills netted to one delta an account, opened, settled
-by pages of {SLOTS_PER_PAGE} slots, sealed. **Alone**: the same kind of fills, each opened, settled and sealed by itself through the
-same program; {ALONE} of them are settled and the mean is given, for what one costs does not depend on how many there are. Two
-accounts are on one page or on two, so that a fill alone is three or four transactions. Priority fees are zero in both; bytes are those
-of whole transactions; larger deltas take more of them, and up to 195 units.
-A program made for one trade at a time would need one transaction, so a third or a quarter of these lamports."""
+by pages of {SLOTS_PER_PAGE} slots, sealed. **One transaction a trade** is what a program made for that would pay, {ONE:,} lamports for
+the one signature: an estimate, since no such program is here, and the baseline to compare with. One that packed ten trades into a
+transaction without netting them would pay a tenth. **Alone**: {ALONE} of the same kind of fills, each opened, settled and sealed by
+itself through this program, which is not made for it: three or four transactions, as the two accounts are on one page or on two;
+the mean is given. Priority fees are zero in all; bytes are those of whole transactions; larger deltas take more of them, and up to
+195 units."""
     return "\n\n".join(("## Cost of settlement on chain", about, table(HEADS, (row.cells() for row in rows))))
 
 

@@ -1,10 +1,13 @@
 """How long the history of the settlement workflow is after 1,000 batches: it lives for ever, so it must not grow for ever.
 
-    python -m bench.settlement_history [BATCHES]
+    python -m bench.settlement_history [BATCHES] [--keep DIRECTORY]
 
-Prints a Markdown section; what it is doing goes to the standard error.
+Prints a Markdown section; what it is doing goes to the standard error. With a directory the server keeps its database there: the same
+command goes on after a run that was ended, once that run's server is gone as well, and a larger number of batches after one that was
+finished.
 """
 
+import argparse
 import asyncio
 import os
 import sys
@@ -15,6 +18,8 @@ from typing import Final
 
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -35,15 +40,24 @@ TELL_EVERY: Final = 100
 
 
 class Steps:
-    """The worker's steps, done at once: only what they leave in the history is measured. There is always a batch to settle."""
+    """The worker's steps, done at once: only what they leave in the history is measured. There is always a batch to settle.
 
-    def __init__(self) -> None:
-        self._batch = 0
+    `begun` is the last batch that has a workflow.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.begun = 0
+
+    async def count(self) -> None:
+        """Go on from what the server has."""
+        while await exists(self._client, f"batch-{self.begun + 1}"):
+            self.begun += 1
 
     @activity.defn
     async def next_batch(self) -> Work:
-        self._batch += 1
-        return Work(unfinished=0, due=self._batch)
+        await self.count()
+        return Work(unfinished=0, due=self.begun + 1)
 
     @activity.defn
     async def cut_batch(self, batch: int) -> BatchPlan:
@@ -87,6 +101,16 @@ class Steps:
         )
 
 
+async def exists(client: Client, workflow_id: str) -> bool:
+    try:
+        await client.get_workflow_handle(workflow_id).describe()
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
+
+
 async def runs(client: Client, workflow_id: str) -> AsyncIterator[tuple[int, int]]:
     """Events and bytes of every run of a workflow, the newest first."""
     run = (await client.get_workflow_handle(workflow_id).describe()).run_id
@@ -97,22 +121,32 @@ async def runs(client: Client, workflow_id: str) -> AsyncIterator[tuple[int, int
         run = events[0].workflow_execution_started_event_attributes.continued_execution_run_id
 
 
-async def settle(client: Client, batches: int) -> None:
-    handle = await client.start_workflow(SettlementWorkflow.run, id="settlement", task_queue=QUEUE)
-    for number in range(batches):
+async def settle(client: Client, steps: Steps, batches: int) -> None:
+    handle = await client.start_workflow(
+        SettlementWorkflow.run,
+        id="settlement",
+        task_queue=QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
+    await steps.count()
+    told = steps.begun - TELL_EVERY
+    while steps.begun < batches:
         await handle.execute_update(SettlementWorkflow.settle_now)
-        if number % TELL_EVERY == 0:
-            print(f"  {time.strftime('%H:%M:%S')} batch {number + 1:,}", file=sys.stderr, flush=True)
+        await steps.count()
+        if steps.begun >= told + TELL_EVERY:
+            told = steps.begun
+            print(f"  {time.strftime('%H:%M:%S')} batch {told:,}", file=sys.stderr, flush=True)
 
 
-async def measured(batches: int) -> list[tuple[str, ...]]:
+async def measured(batches: int, keep: str | None) -> list[tuple[str, ...]]:
     temporal = os.path.join(sysconfig.get_path("scripts"), "temporal")
-    steps = Steps()
-    async with (
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=temporal, search_attributes=[BATCH]
-        ) as environment,
-        Worker(
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=temporal,
+        dev_server_database_filename=keep and os.path.join(keep, "temporal.db"),
+        search_attributes=[BATCH],
+    ) as environment:
+        steps = Steps(environment.client)
+        async with Worker(
             environment.client,
             task_queue=QUEUE,
             workflows=[SettlementWorkflow, BatchWorkflow],
@@ -126,11 +160,10 @@ async def measured(batches: int) -> list[tuple[str, ...]]:
                 steps.batch_receipt,
                 steps.reconcile,
             ],
-        ),
-    ):
-        await settle(environment.client, batches)
-        every = [run async for run in runs(environment.client, "settlement")]
-        batch = [run async for run in runs(environment.client, "batch-1")]
+        ):
+            await settle(environment.client, steps, batches)
+            every = [run async for run in runs(environment.client, "settlement")]
+            batch = [run async for run in runs(environment.client, "batch-1")]
     return [
         ("runs of `settlement`", f"{len(every):,}", ""),
         ("its present run", *(f"{figure:,}" for figure in every[0])),
@@ -140,8 +173,9 @@ async def measured(batches: int) -> list[tuple[str, ...]]:
     ]
 
 
-def section(batches: int) -> str:
-    rows = asyncio.run(measured(batches))
+def section(batches: int, keep: str | None) -> str:
+    """Measure; the section in Markdown. `keep`: directory of the server's database."""
+    rows = asyncio.run(measured(batches, keep))
     about = f"""\
 The workflows on a real Temporal server with steps that are done at once, since only what they leave behind counts here: {batches:,}
 batches of {PAGES} pages, each asked for with `settle_now`. The entity begins a new run after {ROUNDS_PER_RUN} rounds, or when the
@@ -151,7 +185,13 @@ server suggests it, so its history is bounded whatever the number of batches; Te
 
 
 if __name__ == "__main__":
-    print(section(int(sys.argv[1]) if sys.argv[1:] else BATCHES))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("batches", type=int, nargs="?", default=BATCHES)
+    parser.add_argument(
+        "--keep", metavar="DIRECTORY", help="an existing directory, to go on from what is in it"
+    )
+    given = parser.parse_args()
+    print(section(given.batches, given.keep))
     sys.stdout.flush()
     # The runtime under the workflow sandbox sometimes crashes while the interpreter takes it down: nothing is left to do there.
     os._exit(0)
