@@ -55,7 +55,7 @@ async def test_trade_and_books(exchange: Any, connect: Connect) -> None:
     assert trader.position("BTC-PERP") == 0
     snapshot = await trader.snapshot()
     assert Decimal(snapshot.balance) == trader.balance
-    assert (snapshot.head, snapshot.hash) == (trader.head, trader._own_books().hash())
+    assert (snapshot.head, snapshot.hash) == (trader.head, trader._stream.books.hash())
     assert maker.position("BTC-PERP") == 0
 
 
@@ -72,7 +72,7 @@ async def test_books_follow_the_end_of_a_market(exchange: Any, connect: Connect)
     assert [(end.size, end.realized, end.shared) for end in ends] == [("0.5000", "495.000000", "0.000000")]
     assert (trader.position("BTC-PERP"), trader.balance) == (0, Decimal("1000479.997500"))
     snapshot = await trader.snapshot()
-    assert (snapshot.head, snapshot.hash) == (trader.head, trader._own_books().hash())
+    assert (snapshot.head, snapshot.hash) == (trader.head, trader._stream.books.hash())
 
 
 async def test_answers_to_requests(connect: Connect) -> None:
@@ -285,20 +285,6 @@ async def test_an_event_of_a_newer_exchange_is_counted_and_passed_over(
     assert [event.amount for event in heard] == ["5"]
     assert trader._link.breaks == 0
     assert "rebate" in caplog.text
-
-
-async def test_the_heartbeat_finds_wrong_books(exchange: Any, connect: Connect) -> None:
-    trader = await connect("trader")
-
-    def heartbeat() -> bytes:
-        frame = exchange.server.edge.hub.heartbeat(trader.account, 0)
-        return bytes(frame[frame.index(b"{") :])
-
-    trader._receive(heartbeat())
-    assert trader.mismatches == 0
-    trader._own_books().balance += 1
-    trader._receive(heartbeat())
-    assert trader.mismatches == 1
 
 
 async def test_what_is_not_the_withdrawal_is_not_signed(exchange: Any, connect: Connect) -> None:
