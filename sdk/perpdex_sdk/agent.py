@@ -138,7 +138,11 @@ class Agent(Trading, Money):
         return await self.rest.margin_preview(market, side, text(size), text(price))
 
     def on(self, kind: type[M], handler: Callable[[M], None]) -> None:
-        """Have `handler` called for every message of that kind, in order, or for every `FillMoved`. It must not block."""
+        """Have `handler` called for every message of that kind, in order, or for every `FillMoved`, after the books took it in.
+
+        It must not block, nor be a coroutine function: start a task for what takes longer. What it raises is logged with its
+        traceback and goes no further: the connection, other handlers and later messages never hear of it.
+        """
         self._handlers.setdefault(kind, []).append(handler)
 
     # --- sub-accounts ---
@@ -193,8 +197,14 @@ class Agent(Trading, Money):
         reaction = REACTIONS.get(type(message))
         if reaction is not None:
             reaction(self, message)
+        self._tell(message)
+
+    def _tell(self, message: m.Message | FillMoved) -> None:
         for handler in self._handlers.get(type(message), ()):
-            handler(message)
+            try:
+                handler(message)
+            except Exception:
+                log.exception("%s: a handler of %s failed", self.name, type(message).__name__)
 
     def _heard_unknown(self, event: m.Unknown) -> None:
         log.warning("%s: event %d is %r, which this version does not know", self.name, event.n, event.ev)
@@ -209,8 +219,7 @@ class Agent(Trading, Money):
 
     def _tell_moved(self, moved: Sequence[FillMoved]) -> None:
         for one in moved:
-            for handler in self._handlers.get(FillMoved, ()):
-                handler(one)
+            self._tell(one)
 
     def _heard_ready(self, message: m.Ready) -> None:
         self._tell_moved(self._statuses.heard_settlement(message.settlement))

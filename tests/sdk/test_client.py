@@ -287,6 +287,25 @@ async def test_an_event_of_a_newer_exchange_is_counted_and_passed_over(
     assert "rebate" in caplog.text
 
 
+async def test_a_handler_that_fails_is_told_of_and_takes_nothing_from_others(
+    exchange: Any, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    trader = await connect("trader")
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    def failing(event: m.Deposit) -> None:
+        raise KeyError(event.key)
+
+    trader.on(m.Deposit, failing)
+    trader.on(m.Deposit, lambda event: heard.put_nowait(event.key))
+    for key in ("first", "second"):
+        await exchange.engine.ask(c.CreditDeposit(trader.account, 1_000_000, key))
+        assert await asyncio.wait_for(heard.get(), 10) == key
+    assert trader._link.breaks == 0
+    assert caplog.text.count("a handler of Deposit failed") == 2
+    assert "KeyError: 'second'" in caplog.text
+
+
 async def test_what_is_not_the_withdrawal_is_not_signed(exchange: Any, connect: Connect) -> None:
     trader = await connect("trader")
     with pytest.raises(MessageRefused):
