@@ -316,6 +316,7 @@ async def test_what_is_not_the_withdrawal_is_not_signed(exchange: Any, connect: 
 async def test_the_exchange_restarts_under_its_agents(new_exchange: Any, tmp_path: Any) -> None:
     first = await new_exchange(http_port=0)
     agent = await Agent.connect(first.server.http_url, Keypair(), "survivor")
+    await agent.protect("BTC-PERP", 1_000, "0.4", 5_000)
     ports = {"http_port": first.server.http_port, "websocket_port": first.server.websocket_port}
     try:
         await first.stop()
@@ -328,5 +329,6 @@ async def test_the_exchange_restarts_under_its_agents(new_exchange: Any, tmp_pat
                 break
             await asyncio.sleep(0.01)
         assert agent.balance == 5
+        assert (agent.account, 1) in first.engine.state.book.protections
     finally:
         await agent.close()
