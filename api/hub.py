@@ -1,6 +1,7 @@
 """Who hears what: each event of the exchange, encoded once, to the connections that it concerns."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol, get_args
@@ -68,7 +69,7 @@ class Hub:
         self._spreading = False
         self._open: dict[int, e.RequestOpened] = {}
         self._answers: dict[int, list[asyncio.Future[Outcome | e.RequestClosed]]] = {}
-        self._synced: list[tuple[int, asyncio.Future[None]]] = []
+        self._synced: deque[tuple[int, asyncio.Future[None]]] = deque()
         listening.to(get_args(DURABLE), self._durable)
         for kind, handler in HANDLERS.items():
             listening.to((kind,), partial(handler, self))
@@ -170,7 +171,7 @@ class Hub:
             self._spreading = True
             asyncio.get_running_loop().call_soon(self._spread)
         while self._synced and self._synced[0][0] <= seq:
-            future = self._synced.pop(0)[1]
+            future = self._synced.popleft()[1]
             if not future.done():
                 future.set_result(None)
 

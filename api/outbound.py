@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from api import outgoing as out
+from api import outgoing_private as own
 from api.outbound_risk import RISK
 from api.units import MARKET_STATUSES, SIDE_NAMES, Markets, usdc
 from core import events as e
@@ -45,7 +46,7 @@ class Outbound:
         self._markets = markets
         self._fee_of = fee_of
 
-    def private(self, account: int, n: int, seq: int, event: Event) -> out.Numbered:
+    def private(self, account: int, n: int, seq: int, event: Event) -> own.Numbered:
         """A durable event that concerns `account`, as event `n` of its stream."""
         head = n, seq, micros(event.at)
         if type(event) in RISK:
@@ -54,9 +55,9 @@ class Outbound:
 
     def closed(
         self, event: e.RequestClosed, head: tuple[int, int, int], *, repeated: bool = False
-    ) -> out.Closed:
+    ) -> own.Closed:
         units = self._markets[event.market]
-        return out.Closed(
+        return own.Closed(
             *head,
             key=event.key,
             request=event.request,
@@ -122,37 +123,37 @@ class Outbound:
     def quote_rejected(self, event: e.QuoteRejected) -> out.QuoteRejected:
         return out.QuoteRejected(event.request, event.quote, self._markets[event.market].symbol, event.code)
 
-    def _registered(self, account: int, head: tuple[int, int, int], event: e.AgentRegistered) -> out.Numbered:
-        return out.Registered(*head, owner=event.owner, name=event.name)
+    def _registered(self, account: int, head: tuple[int, int, int], event: e.AgentRegistered) -> own.Numbered:
+        return own.Registered(*head, owner=event.owner, name=event.name)
 
-    def _revoked(self, account: int, head: tuple[int, int, int], event: e.SessionsRevoked) -> out.Numbered:
-        return out.SessionsRevoked(*head)
+    def _revoked(self, account: int, head: tuple[int, int, int], event: e.SessionsRevoked) -> own.Numbered:
+        return own.SessionsRevoked(*head)
 
-    def _tier(self, account: int, head: tuple[int, int, int], event: e.TierSet) -> out.Numbered:
-        return out.Tier(*head, tier=event.tier)
+    def _tier(self, account: int, head: tuple[int, int, int], event: e.TierSet) -> own.Numbered:
+        return own.Tier(*head, tier=event.tier)
 
-    def _slot(self, account: int, head: tuple[int, int, int], event: e.SlotBound) -> out.Numbered:
-        return out.Slot(*head, page=event.page, slot=event.slot)
+    def _slot(self, account: int, head: tuple[int, int, int], event: e.SlotBound) -> own.Numbered:
+        return own.Slot(*head, page=event.page, slot=event.slot)
 
-    def _deposit(self, account: int, head: tuple[int, int, int], event: e.DepositCredited) -> out.Numbered:
-        return out.Deposit(*head, amount=usdc(event.amount), key=event.key)
+    def _deposit(self, account: int, head: tuple[int, int, int], event: e.DepositCredited) -> own.Numbered:
+        return own.Deposit(*head, amount=usdc(event.amount), key=event.key)
 
     def _reserved(
         self, account: int, head: tuple[int, int, int], event: e.WithdrawalReserved
-    ) -> out.Numbered:
+    ) -> own.Numbered:
         amount = usdc(event.amount)
-        return out.Withdrawal(*head, event.withdrawal, amount, "reserved", event.key, "")
+        return own.Withdrawal(*head, event.withdrawal, amount, "reserved", event.key, "")
 
     def _finished(
         self, account: int, head: tuple[int, int, int], event: e.WithdrawalFinished
-    ) -> out.Numbered:
-        status: out.WithdrawalStatus = "paid" if event.paid else "released"
-        return out.Withdrawal(*head, event.withdrawal, usdc(event.amount), status, "", event.signature)
+    ) -> own.Numbered:
+        status: own.WithdrawalStatus = "paid" if event.paid else "released"
+        return own.Withdrawal(*head, event.withdrawal, usdc(event.amount), status, "", event.signature)
 
-    def _filled(self, account: int, head: tuple[int, int, int], event: e.Filled) -> out.Numbered:
+    def _filled(self, account: int, head: tuple[int, int, int], event: e.Filled) -> own.Numbered:
         units = self._markets[event.market]
         taker = account == event.taker
-        return out.Fill(
+        return own.Fill(
             *head,
             fill=event.fill,
             request=event.request,
@@ -167,9 +168,9 @@ class Outbound:
             cost=usdc(event.taker_cost if taker else event.maker_cost),
         )
 
-    def _funding(self, account: int, head: tuple[int, int, int], event: e.FundingSettled) -> out.Numbered:
+    def _funding(self, account: int, head: tuple[int, int, int], event: e.FundingSettled) -> own.Numbered:
         units = self._markets[event.market]
-        return out.Funding(
+        return own.Funding(
             *head,
             market=units.symbol,
             hour=micros(event.hour * HOUR),
@@ -178,9 +179,9 @@ class Outbound:
             amount=usdc(-paid_by(event, account)),
         )
 
-    def _settled(self, account: int, head: tuple[int, int, int], event: MarketSettled) -> out.Numbered:
+    def _settled(self, account: int, head: tuple[int, int, int], event: MarketSettled) -> own.Numbered:
         units, end = self._markets[event.market], end_of(event, account)
-        return out.MarketSettled(
+        return own.MarketSettled(
             *head,
             market=units.symbol,
             size=units.size(end.size),
@@ -189,15 +190,15 @@ class Outbound:
             shared=usdc(end.shared),
         )
 
-    def _sub_account(self, account: int, head: tuple[int, int, int], event: SubAccountOpened) -> out.Numbered:
+    def _sub_account(self, account: int, head: tuple[int, int, int], event: SubAccountOpened) -> own.Numbered:
         symbol = self._markets[event.market].symbol
-        return out.SubAccountOpened(*head, event.account, event.parent, symbol, event.name)
+        return own.SubAccountOpened(*head, event.account, event.parent, symbol, event.name)
 
-    def _transfer(self, account: int, head: tuple[int, int, int], event: Transferred) -> out.Numbered:
-        return out.Transfer(*head, event.giver, event.receiver, usdc(event.amount), event.key)
+    def _transfer(self, account: int, head: tuple[int, int, int], event: Transferred) -> own.Numbered:
+        return own.Transfer(*head, event.giver, event.receiver, usdc(event.amount), event.key)
 
-    def _covered(self, account: int, head: tuple[int, int, int], event: DebtCovered) -> out.Numbered:
-        return out.DebtCovered(
+    def _covered(self, account: int, head: tuple[int, int, int], event: DebtCovered) -> own.Numbered:
+        return own.DebtCovered(
             *head,
             role="debtor" if event.account == account else "payer",
             amount=usdc(came_to(event, account)),
@@ -205,20 +206,20 @@ class Outbound:
 
     def _exit(
         self, account: int, head: tuple[int, int, int], event: ExitRequested | ExitReleased
-    ) -> out.Numbered:
-        status: out.ExitStatus = "requested" if isinstance(event, ExitRequested) else "released"
-        return out.Exit(*head, status, usdc(event.amount), micros(event.exit_at * SECOND), usdc(0), "")
+    ) -> own.Numbered:
+        status: own.ExitStatus = "requested" if isinstance(event, ExitRequested) else "released"
+        return own.Exit(*head, status, usdc(event.amount), micros(event.exit_at * SECOND), usdc(0), "")
 
-    def _claimed(self, account: int, head: tuple[int, int, int], event: ExitClaimed) -> out.Numbered:
+    def _claimed(self, account: int, head: tuple[int, int, int], event: ExitClaimed) -> own.Numbered:
         given = dict(event.given)
         taken = given[account] if account in given else event.amount - sum(given.values())
-        return out.Exit(*head, "claimed", usdc(event.amount), 0, usdc(taken), event.key)
+        return own.Exit(*head, "claimed", usdc(event.amount), 0, usdc(taken), event.key)
 
-    def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> out.Numbered:
+    def _closed(self, account: int, head: tuple[int, int, int], event: e.RequestClosed) -> own.Numbered:
         return self.closed(event, head)
 
 
-PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], Any], out.Numbered]]] = {
+PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], Any], own.Numbered]]] = {
     e.AgentRegistered: Outbound._registered,
     e.TierSet: Outbound._tier,
     e.SessionsRevoked: Outbound._revoked,

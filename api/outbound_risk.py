@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from api import outgoing as out
+from api import outgoing_private as own
 from api.units import SIDE_NAMES, Markets, usdc
 from core import liquidation_events as le
 from core.event import Event
@@ -13,17 +13,17 @@ Head = tuple[int, int, int]
 """Number, sequence and instant of an event of a private stream."""
 
 
-def _warned(markets: Markets, account: int, head: Head, event: le.MarginWarned) -> out.Numbered:
-    return out.MarginWarning(*head, _share(event.level), usdc(event.equity), usdc(event.maintenance))
+def _warned(markets: Markets, account: int, head: Head, event: le.MarginWarned) -> own.Numbered:
+    return own.MarginWarning(*head, _share(event.level), usdc(event.equity), usdc(event.maintenance))
 
 
-def _started(markets: Markets, account: int, head: Head, event: le.LiquidationStarted) -> out.Numbered:
-    return out.LiquidationStarted(*head, event.liquidation, usdc(event.equity), usdc(event.maintenance))
+def _started(markets: Markets, account: int, head: Head, event: le.LiquidationStarted) -> own.Numbered:
+    return own.LiquidationStarted(*head, event.liquidation, usdc(event.equity), usdc(event.maintenance))
 
 
-def _sliced(markets: Markets, account: int, head: Head, event: le.LiquidationSliced) -> out.Numbered:
+def _sliced(markets: Markets, account: int, head: Head, event: le.LiquidationSliced) -> own.Numbered:
     units = markets[event.market]
-    return out.LiquidationSliced(
+    return own.LiquidationSliced(
         *head,
         liquidation=event.liquidation,
         request=event.request,
@@ -41,21 +41,21 @@ def _sliced(markets: Markets, account: int, head: Head, event: le.LiquidationSli
     )
 
 
-def _taken_over(markets: Markets, account: int, head: Head, event: le.TakenOver) -> out.Numbered:
+def _taken_over(markets: Markets, account: int, head: Head, event: le.TakenOver) -> own.Numbered:
     moved = tuple(_given(markets, part) for part in event.parts)
-    return out.TakenOver(*head, event.liquidation, usdc(event.equity), usdc(event.maintenance), moved)
+    return own.TakenOver(*head, event.liquidation, usdc(event.equity), usdc(event.maintenance), moved)
 
 
-def _deleveraged(markets: Markets, account: int, head: Head, event: le.Deleveraged) -> out.Numbered:
+def _deleveraged(markets: Markets, account: int, head: Head, event: le.Deleveraged) -> own.Numbered:
     if account == event.account:
         moved = tuple(_given(markets, part) for part in event.parts)
-        return out.Deleveraged(*head, event.liquidation, "liquidated", moved)
+        return own.Deleveraged(*head, event.liquidation, "liquidated", moved)
     moved = tuple(_received(markets, part) for part in event.parts if part.other == account)
-    return out.Deleveraged(*head, event.liquidation, "counterparty", moved)
+    return own.Deleveraged(*head, event.liquidation, "counterparty", moved)
 
 
-def _ended(markets: Markets, account: int, head: Head, event: le.LiquidationEnded) -> out.Numbered:
-    return out.LiquidationEnded(
+def _ended(markets: Markets, account: int, head: Head, event: le.LiquidationEnded) -> own.Numbered:
+    return own.LiquidationEnded(
         *head, event.liquidation, event.why, usdc(event.equity), usdc(event.maintenance)
     )
 
@@ -65,18 +65,18 @@ def _share(parts: int) -> str:
     return f"{whole}.{rest:06d}"
 
 
-def _given(markets: Markets, part: le.Handover) -> out.Moved:
+def _given(markets: Markets, part: le.Handover) -> own.Moved:
     return _moved(markets, part, -part.size, part.realized, part.cost)
 
 
-def _received(markets: Markets, part: le.Handover) -> out.Moved:
+def _received(markets: Markets, part: le.Handover) -> own.Moved:
     return _moved(markets, part, part.size, part.other_realized, part.other_cost)
 
 
-def _moved(markets: Markets, part: le.Handover, change: int, realized: int, cost: int) -> out.Moved:
+def _moved(markets: Markets, part: le.Handover, change: int, realized: int, cost: int) -> own.Moved:
     units = markets[part.market]
     worth = part.value if part.size > 0 else -part.value
-    return out.Moved(
+    return own.Moved(
         units.symbol,
         SIDE_NAMES[1 if change > 0 else -1],
         units.size(abs(change)),
@@ -87,7 +87,7 @@ def _moved(markets: Markets, part: le.Handover, change: int, realized: int, cost
     )
 
 
-RISK: Final[dict[type[Event], Callable[[Markets, int, Head, Any], out.Numbered]]] = {
+RISK: Final[dict[type[Event], Callable[[Markets, int, Head, Any], own.Numbered]]] = {
     le.MarginWarned: _warned,
     le.LiquidationStarted: _started,
     le.LiquidationSliced: _sliced,

@@ -9,6 +9,7 @@ from api import outgoing, wire
 from api.allowance import CALL_COST, LIMITS, PROOF_COST, WITHDRAWAL_COST
 from api.closing import WHY, CloseCode
 from api.errors import CATALOGUE
+from api.outgoing_private import Numbered
 from api.streams import KEPT_IN_ALL, KEPT_PER_ACCOUNT
 from matcher.limits import FILLED_KEPT, UNFILLED_KEPT, UNFILLED_KEPT_IN_ALL, UNFILLED_KEPT_LEAST
 
@@ -67,7 +68,8 @@ def websocket_page() -> str:
     for op in wire.Op.__subclasses__():
         lines += _message("op", op)
     lines += ["## From the exchange", ""]
-    for event in _leaves(outgoing.Ev):
+    unnumbered = [kind for kind in outgoing.Ev.__subclasses__() if kind is not Numbered]
+    for event in (*unnumbered, *Numbered.__subclasses__()):
         lines += _message("ev", event)
     lines += ["## Close codes", "", "| Code | Name | Why |", "|---|---|---|"]
     lines += [f"| {int(code)} | {code.name} | {WHY[code]} |" for code in CloseCode]
@@ -97,11 +99,6 @@ def _kept() -> list[str]:
         f"those without {UNFILLED_KEPT_IN_ALL:,} are kept over all, of which each account has its share, and at least "
         f"{UNFILLED_KEPT_LEAST}.",
     ]
-
-
-def _leaves(kind: type[Any]) -> list[type[Any]]:
-    below = kind.__subclasses__()
-    return [leaf for child in below for leaf in _leaves(child)] if below else [kind]
 
 
 def _message(tag: str, kind: type[Any]) -> list[str]:

@@ -149,7 +149,11 @@ class Quotes(Op, frozen=True, tag="quotes"):
 
 
 class Protect(Op, frozen=True, tag="protect"):
-    """Maker protection: after `size` filled or `net` one-sided within the window, quotes are pulled for `freeze_ms`."""
+    """Maker protection: after `size` filled or `net` one-sided within the window, quotes are pulled for `freeze_ms`.
+
+    It holds until it is set anew, whatever becomes of the connection, but not over a restart of the exchange, which no client can
+    tell from a break: send it after each `ready`, and quote once it is acknowledged.
+    """
 
     market: Symbol
     window_ms: LifeMs

@@ -36,9 +36,10 @@ BENCHMARKS: Final = (
 PACKAGES: Final = ("uvloop", "picows", "msgspec", "fastapi", "uvicorn", "solders", "temporalio")
 
 ABOUT: Final = """\
-Everything here was measured in one run of `make bench` on the machine named below, which was shared with other work and is noisy:
-two runs differ by tens of percent, so compare figures of one run with each other, and ratios rather than absolute values. Targets are
-what this project set itself before it was built; what is missed says so."""
+`make bench` writes this page: everything here was measured in one run on the machine named below, which was shared with other work and
+is noisy. Two runs differ by tens of percent, so compare figures of one run with each other, and ratios rather than absolute values.
+Targets are what this project set itself before it was built; what is missed says so. What was measured at other times, by one command
+alone, is in [benchmarks-alone.md](benchmarks-alone.md)."""
 
 
 def machine() -> Iterator[str]:

@@ -10,12 +10,12 @@ from solders.keypair import Keypair
 
 from perpdex_sdk import messages as m
 from perpdex_sdk.answers import Account, MarginPreview
-from perpdex_sdk.books import Books
 from perpdex_sdk.conversation import PATIENCE, Conversation
-from perpdex_sdk.errors import Closed, Insecure
+from perpdex_sdk.errors import Insecure
 from perpdex_sdk.link import Link
 from perpdex_sdk.markets import Market
 from perpdex_sdk.money import Money
+from perpdex_sdk.own_stream import OwnStream
 from perpdex_sdk.rest import Rest
 from perpdex_sdk.statuses import STATUSES, FillMoved
 from perpdex_sdk.trading import Trading, text
@@ -32,7 +32,8 @@ Handler = Callable[[Any], None]
 class Agent(Trading, Money):
     """Made by `Agent.connect`. Prices and sizes are decimal strings or `Decimal`s, never floats.
 
-    `balance` and `position()` are kept from the private stream and checked against the exchange's hash at each heartbeat.
+    `balance` and `position()` are kept from the private stream and checked against the exchange's hash at each heartbeat;
+    what differs, and whatever a newly listed market changes, is read again.
     """
 
     def __init__(
@@ -44,14 +45,12 @@ class Agent(Trading, Money):
         websocket: str | None = None,
     ) -> None:
         self._link = Link(self._address, self._authenticate, self._receive)
+        self._stream = OwnStream(name, rest, self._hear, self._link.drop)
         talk = Conversation(self._link, name)
         Trading.__init__(self, talk)
         Money.__init__(self, rest, keypair, name, talk)
-        self.markets: dict[str, Market] = {}
-        self.mismatches = 0
         self._cancel_on_disconnect = cancel_on_disconnect
         self._websocket = websocket
-        self._books: Books | None = None
         self._running: asyncio.Task[None] | None = None
         self._handlers: dict[type[Any], list[Handler]] = {}
 
@@ -79,8 +78,7 @@ class Agent(Trading, Money):
         try:
             agent._session = await agent.rest.sign_in(keypair, name)
             agent._opened_at()
-            agent.markets = {market.symbol: market for market in await agent.rest.markets()}
-            agent._books = Books(agent.markets, await agent.rest.account())
+            await agent._stream.start()
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
             async with asyncio.timeout(PATIENCE):
                 await agent._talk.ready.wait()
@@ -99,24 +97,35 @@ class Agent(Trading, Money):
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
+        await self._stream.close()
         self._talk.end()
         await self.rest.close()
 
     # --- books ---
 
     @property
+    def markets(self) -> dict[str, Market]:
+        """By symbol, as they were read last: on connecting, and with the account whenever that is read again."""
+        return self._stream.markets
+
+    @property
+    def mismatches(self) -> int:
+        """How often the own books differed from the exchange's; each time the account was read again."""
+        return self._stream.mismatches
+
+    @property
     def balance(self) -> Decimal:
         """Collateral with realized profit and loss, in USDC."""
-        return Decimal(self._own_books().balance).scaleb(-6)
+        return Decimal(self._stream.books.balance).scaleb(-6)
 
     @property
     def head(self) -> int:
-        """Number of the last event of the private stream that was taken in."""
-        return self._own_books().head
+        """Number of the last event of the private stream that is in the books."""
+        return self._stream.books.head
 
     def position(self, market: str) -> Decimal:
         """Signed size."""
-        return self._own_books().position(market)
+        return self._stream.books.position(market)
 
     async def snapshot(self) -> Account:
         """Margin and positions as the exchange values them now."""
@@ -129,7 +138,11 @@ class Agent(Trading, Money):
         return await self.rest.margin_preview(market, side, text(size), text(price))
 
     def on(self, kind: type[M], handler: Callable[[M], None]) -> None:
-        """Have `handler` called for every message of that kind, in order, or for every `FillMoved`. It must not block."""
+        """Have `handler` called for every message of that kind, in order, or for every `FillMoved`, after the books took it in.
+
+        It must not block, nor be a coroutine function: start a task for what takes longer. What it raises is logged with its
+        traceback and goes no further: the connection, other handlers and later messages never hear of it.
+        """
         self._handlers.setdefault(kind, []).append(handler)
 
     # --- sub-accounts ---
@@ -151,14 +164,11 @@ class Agent(Trading, Money):
 
     # --- the connection ---
 
-    def _own_books(self) -> Books:
-        if self._books is None:
-            raise Closed("not connected yet")
-        return self._books
-
     async def _address(self, close_code: int) -> str:
-        if close_code in SESSION_GONE:
+        # Books that could not be read may be that because the session had ended, which no close code tells then.
+        if close_code in SESSION_GONE or self._stream.stale:
             self._session = await self.rest.sign_in(self.keypair, self.name)
+        await self._stream.begin()
         return self._opened_at()
 
     def _opened_at(self) -> str:
@@ -171,7 +181,7 @@ class Agent(Trading, Money):
     def _authenticate(self) -> None:
         fields = {
             "token": self._signed_in().token,
-            "resume_from": self._own_books().head,
+            "resume_from": self._stream.resume(),
             "cancel_on_disconnect": self._cancel_on_disconnect,
             "subaccount": self.rest.subaccount,
         }
@@ -179,25 +189,22 @@ class Agent(Trading, Money):
 
     def _receive(self, payload: bytes) -> None:
         message = m.read(payload)
-        if message is None:
-            return
-        if isinstance(message, m.Numbered) and message.n and not self._taken(message):
-            return
+        if message is not None:
+            self._stream.receive(message)
+
+    def _hear(self, message: m.Message) -> None:
         self._talk.hear(message)
         reaction = REACTIONS.get(type(message))
         if reaction is not None:
             reaction(self, message)
-        for handler in self._handlers.get(type(message), ()):
-            handler(message)
+        self._tell(message)
 
-    def _taken(self, event: m.Numbered) -> bool:
-        """Whether the event is new; a gap breaks the connection, and the resume closes it."""
-        try:
-            return self._own_books().take(event)
-        except ValueError as gap:
-            log.warning("%s: %s", self.name, gap)
-            self._link.drop()
-            return False
+    def _tell(self, message: m.Message | FillMoved) -> None:
+        for handler in self._handlers.get(type(message), ()):
+            try:
+                handler(message)
+            except Exception:
+                log.exception("%s: a handler of %s failed", self.name, type(message).__name__)
 
     def _heard_unknown(self, event: m.Unknown) -> None:
         log.warning("%s: event %d is %r, which this version does not know", self.name, event.n, event.ev)
@@ -212,8 +219,7 @@ class Agent(Trading, Money):
 
     def _tell_moved(self, moved: Sequence[FillMoved]) -> None:
         for one in moved:
-            for handler in self._handlers.get(FillMoved, ()):
-                handler(one)
+            self._tell(one)
 
     def _heard_ready(self, message: m.Ready) -> None:
         self._tell_moved(self._statuses.heard_settlement(message.settlement))
@@ -221,10 +227,6 @@ class Agent(Trading, Money):
 
     def _heard_heartbeat(self, message: m.Heartbeat) -> None:
         self._tell_moved(self._statuses.heard_settlement(message.settlement))
-        books = self._own_books()
-        if message.hash is not None and message.head == books.head and message.hash != books.hash():
-            self.mismatches += 1
-            log.error("%s: own books differ from the exchange's at event %d", self.name, message.head)
 
 
 REACTIONS: dict[type[m.Message], Callable[[Agent, Any], None]] = {

@@ -5,9 +5,14 @@ from hashlib import sha256
 
 from perpdex_sdk import messages as m
 from perpdex_sdk.answers import Account
+from perpdex_sdk.errors import ExchangeError
 from perpdex_sdk.markets import Market
 
 MILLION = 1_000_000
+
+
+class CannotTake(ExchangeError):
+    """The books do not know what an event is about; they and the markets have to be read again."""
 
 
 class Held:
@@ -24,10 +29,8 @@ class Books:
     """Balance (micro-USDC) and positions as of event `head`; integers, so they equal the exchange's to the unit."""
 
     def __init__(self, markets: dict[str, Market], snapshot: Account) -> None:
+        """Raises `CannotTake` when `markets` are older than a position."""
         self._lots = {symbol: Decimal(market.lot) for symbol, market in markets.items()}
-        self.start_from(snapshot)
-
-    def start_from(self, snapshot: Account) -> None:
         self.account = snapshot.account
         self.head = snapshot.head
         self.balance = micro(snapshot.balance)
@@ -36,16 +39,19 @@ class Books:
             for position in snapshot.positions
         }
 
-    def take(self, event: m.Numbered) -> bool:
-        """Apply the next event; False for one that was applied before. Raises `ValueError` for a gap."""
+    def take(self, event: m.Numbered) -> None:
+        """Apply an event, unless it is not above `head`. Raises `CannotTake`, and then `head` stays where it was."""
         if event.n <= self.head:
-            return False
+            return
         if event.n != self.head + 1:
-            raise ValueError(f"event {event.n} came after {self.head}")
+            raise CannotTake(f"event {event.n} does not follow {self.head}")
+        self._apply(event)
         self.head = event.n
+
+    def _apply(self, event: m.Numbered) -> None:
         if isinstance(event, m.Fill):
-            self.balance -= micro(event.fee)
             self._change(event)
+            self.balance -= micro(event.fee)
         elif isinstance(event, m.LiquidationSliced):
             self.balance -= micro(event.fee)
         elif isinstance(event, m.TakenOver | m.Deleveraged):
@@ -60,9 +66,8 @@ class Books:
         elif isinstance(event, m.Withdrawal) and event.status != "paid":
             self.balance += micro(event.amount) * (-1 if event.status == "reserved" else 1)
         elif isinstance(event, m.MarketSettled):
+            self._close(event.market)
             self.balance += micro(event.realized) + micro(event.shared)
-            del self.held[event.market]
-        return True
 
     def hash(self) -> str:
         """As the exchange computes it: see its `heartbeat`."""
@@ -80,14 +85,24 @@ class Books:
         lots = self._in_lots(change.market, change.size) * (1 if change.side == "buy" else -1)
         before = self.held.get(change.market)
         after = lots + (before.lots if before is not None else 0)
-        self.balance += micro(change.realized)
         if after:
             self.held[change.market] = Held(after, micro(change.cost))
         else:
-            del self.held[change.market]
+            self._close(change.market)
+        self.balance += micro(change.realized)
+
+    def _close(self, market: str) -> None:
+        if self.held.pop(market, None) is None:
+            raise CannotTake(f"nothing is held in {market}")
 
     def _in_lots(self, market: str, size: str) -> int:
-        return int(Decimal(size) / self._lots[market])
+        lot = self._lots.get(market)
+        if lot is None:
+            raise CannotTake(f"{market} was listed later than the markets were read")
+        lots, rest = divmod(Decimal(size), lot)
+        if rest:
+            raise CannotTake(f"{size} {market} is no whole number of lots of {lot}")
+        return int(lots)
 
 
 def micro(text: str) -> int:

@@ -13,6 +13,7 @@ from perpdex_sdk.clock import ExchangeClock
 from perpdex_sdk.errors import AnswerUnknown, Closed, NotSent, Refused
 from perpdex_sdk.link import Link
 from perpdex_sdk.orders import OpenRequest
+from perpdex_sdk.standing import Standing
 
 log = logging.getLogger("perpdex_sdk")
 
@@ -34,7 +35,7 @@ class Conversation:
         self._quoting: dict[str, asyncio.Future[None]] = {}
         self._open: dict[str, tuple[bytes, OpenRequest]] = {}
         self._numbers: dict[int, OpenRequest] = {}
-        self._standing: dict[str, bytes] = {}
+        self._standing = Standing(name, self.tell)
         # Ids must differ from those of earlier runs: the exchange remembers keys for a day.
         self._prefix = secrets.token_hex(4)
         self._count = 0
@@ -53,17 +54,15 @@ class Conversation:
 
     def end(self) -> None:
         """Have everything that waits for an answer end with `Closed`."""
+        self._standing.end()
         for future in (*(future for _, future in self._pending.values()), *self._quoting.values()):
             if not future.done():
                 future.set_exception(Closed("the agent was closed"))
         for _, request in self._open.values():
             request.refused(Closed("the agent was closed"))
 
-    async def tell(self, op: str, **fields: Any) -> bytes:
-        """Send a message, again after each reconnection, until it is answered; the message itself.
-
-        Raises `Refused`, `AnswerUnknown`.
-        """
+    async def tell(self, op: str, **fields: Any) -> None:
+        """Send a message, again after each reconnection, until it is answered. Raises `Refused`, `AnswerUnknown`."""
         id = self.next_id()
         payload = _encoded(op, id, fields)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -73,14 +72,17 @@ class Conversation:
             await _answer(id, future)
         finally:
             self._pending.pop(id, None)
-        return payload
 
     async def arrange(self, name: str, op: str, **fields: Any) -> None:
         """The same of what holds over reconnections, until another of that name takes its place."""
-        self._standing[name] = await self.tell(op, **fields)
+        await self._standing.arrange(name, op, fields)
 
-    async def quote(self, op: str, life_ms: int, **fields: Any) -> None:
-        """Send firm prices now or never: what comes after a break was meant for a market of before it. Raises `NotSent` as well."""
+    async def quote(self, op: str, life_ms: int, needs: str, **fields: Any) -> None:
+        """Send firm prices now or never: what comes after a break was meant for a market of before it.
+
+        Raises `NotSent` as well, also while what was arranged as `needs` does not hold again, and why it was refused if it was.
+        """
+        self._standing.require(needs)
         id = self.next_id()
         payload = _encoded(
             op, id, {**fields, "life_ms": life_ms, "expires_after": self._clock.after(life_ms)}
@@ -133,8 +135,7 @@ class Conversation:
     def _heard_ready(self, message: m.Ready) -> None:
         self._clock.start(message.now)
         self.ready.set()
-        for payload in self._standing.values():
-            self._post(payload)
+        self._standing.begin()
         for payload, _ in (*self._open.values(), *self._pending.values()):
             self._post(payload)
 

@@ -26,6 +26,8 @@ class AnswerUnknown(ExchangeError):
 class NotSent(ExchangeError):
     """A quote or an answer found no connection, or lost it before the exchange said anything: it is not sent later.
 
+    Or the connection is new, and the exchange has not accepted the market's maker protection again yet.
+
     Its price is of before the break. With `cancel_on_disconnect` what reached the exchange was pulled by the break.
     """
 

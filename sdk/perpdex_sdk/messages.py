@@ -1,13 +1,34 @@
 """What the exchange sends, as types. Fields it may add later are ignored, kinds it may add later too.
 
+Events of the private stream are defined in `private_events` and `risk_events`; all may be taken from here.
 Prices, sizes and USDC are exact decimal strings; instants are microseconds since the Unix epoch.
 """
 
 import msgspec
 
-
-class Message(msgspec.Struct, frozen=True, tag_field="ev", gc=False):
-    """Base of all messages."""
+from perpdex_sdk.message import Message as Message
+from perpdex_sdk.message import Numbered as Numbered
+from perpdex_sdk.private_events import DebtCovered as DebtCovered
+from perpdex_sdk.private_events import Deposit as Deposit
+from perpdex_sdk.private_events import Exit as Exit
+from perpdex_sdk.private_events import Fill as Fill
+from perpdex_sdk.private_events import Funding as Funding
+from perpdex_sdk.private_events import MarketSettled as MarketSettled
+from perpdex_sdk.private_events import Registered as Registered
+from perpdex_sdk.private_events import RequestClosed as RequestClosed
+from perpdex_sdk.private_events import SessionsRevoked as SessionsRevoked
+from perpdex_sdk.private_events import Slot as Slot
+from perpdex_sdk.private_events import SubAccountOpened as SubAccountOpened
+from perpdex_sdk.private_events import Tier as Tier
+from perpdex_sdk.private_events import Transfer as Transfer
+from perpdex_sdk.private_events import Withdrawal as Withdrawal
+from perpdex_sdk.risk_events import Deleveraged as Deleveraged
+from perpdex_sdk.risk_events import LiquidationEnded as LiquidationEnded
+from perpdex_sdk.risk_events import LiquidationSliced as LiquidationSliced
+from perpdex_sdk.risk_events import LiquidationStarted as LiquidationStarted
+from perpdex_sdk.risk_events import MarginWarning as MarginWarning
+from perpdex_sdk.risk_events import Moved as Moved
+from perpdex_sdk.risk_events import TakenOver as TakenOver
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -122,207 +143,10 @@ class MarketChanged(Message, frozen=True, tag="market"):
     why: str
 
 
-class Numbered(Message, frozen=True):
-    """An event of the private stream."""
-
-    n: int
-    seq: int
-    at: int
-
-
 class Unknown(Numbered, frozen=True, tag=False):
     """An event of a kind that this version does not know: its number counts, and what it changed is not in the agent's own books."""
 
     ev: str
-
-
-class Registered(Numbered, frozen=True, tag="registered"):
-    owner: str
-    name: str
-
-
-class Tier(Numbered, frozen=True, tag="tier"):
-    tier: int
-
-
-class SessionsRevoked(Numbered, frozen=True, tag="sessions_revoked"):
-    """Every session of the account is void; the client signs in again by itself."""
-
-
-class Slot(Numbered, frozen=True, tag="slot"):
-    page: int
-    slot: int
-
-
-class Deposit(Numbered, frozen=True, tag="deposit"):
-    amount: str
-    key: str
-
-
-class Withdrawal(Numbered, frozen=True, tag="withdrawal"):
-    withdrawal: int
-    amount: str
-    status: str
-    key: str
-    signature: str
-
-
-class Exit(Numbered, frozen=True, tag="exit"):
-    """The owner leaves alone: `requested`, `released` or `claimed`, which took `taken` out of this account's balance."""
-
-    status: str
-    amount: str
-    exit_at: int
-    taken: str
-    key: str
-
-
-class SubAccountOpened(Numbered, frozen=True, tag="sub_account_opened"):
-    """Account `parent` has the isolated sub-account `account` for `market`; both are told."""
-
-    account: int
-    parent: int
-    market: str
-    name: str
-
-
-class Transfer(Numbered, frozen=True, tag="transfer", rename={"giver": "from", "receiver": "to"}):
-    """Collateral went from one account to its parent or sub-account; both are told."""
-
-    giver: int
-    receiver: int
-    amount: str
-    key: str
-
-
-class Funding(Numbered, frozen=True, tag="funding"):
-    """The account's part of an hour's funding; `amount` came in, a negative one was paid."""
-
-    market: str
-    hour: int
-    hourly: str
-    index: str
-    amount: str
-
-
-class Fill(Numbered, frozen=True, tag="fill"):
-    fill: int
-    request: int
-    quote: int
-    market: str
-    role: str
-    side: str
-    size: str
-    price: str
-    fee: str
-    realized: str
-    cost: str
-
-
-class MarketSettled(Numbered, frozen=True, tag="market_settled"):
-    """The market was delisted and our position closed at `price`; `shared` is what we gave (negative) or got for debts in it."""
-
-    market: str
-    size: str
-    price: str
-    realized: str
-    shared: str
-
-
-class DebtCovered(Numbered, frozen=True, tag="debt_covered"):
-    """A debt was paid: ours, so `amount` came in (`role` debtor), or another's, which we paid a part of (payer, negative)."""
-
-    role: str
-    amount: str
-
-
-class RequestClosed(Numbered, frozen=True, tag="closed"):
-    """The final answer to a request."""
-
-    key: str
-    request: int
-    market: str
-    side: str
-    size: str
-    filled: str
-    value: str
-    outcome: str
-    fills: tuple[int, ...]
-    average_price: str | None = None
-    fee: str | None = None
-    repeated: bool = False
-
-
-class MarginWarning(Numbered, frozen=True, tag="margin_warning"):
-    """Maintenance has come to the share `level` of equity; at 1 liquidation starts. A lower level takes the last one back."""
-
-    level: str
-    equity: str
-    maintenance: str
-
-
-class LiquidationStarted(Numbered, frozen=True, tag="liquidation_started"):
-    """The account is being liquidated: until it ends, only deposits are taken."""
-
-    liquidation: int
-    equity: str
-    maintenance: str
-
-
-class LiquidationSliced(Numbered, frozen=True, tag="liquidation_sliced"):
-    """A part of the position was auctioned; its fills came before, and `fee` leaves the balance."""
-
-    liquidation: int
-    request: int
-    market: str
-    side: str
-    asked: str
-    limit: str
-    mark: str
-    size: str
-    value: str
-    fee: str
-    equity: str
-    maintenance: str
-    fills: tuple[int, ...]
-
-
-class Moved(msgspec.Struct, frozen=True, gc=False):
-    """A position changed by `size` outside of trading; `realized` went to the balance, `cost` is the position's after it."""
-
-    market: str
-    side: str
-    size: str
-    mark: str
-    value: str
-    realized: str
-    cost: str
-
-
-class TakenOver(Numbered, frozen=True, tag="taken_over"):
-    """The insurance fund took everything over; the account is left with nothing."""
-
-    liquidation: int
-    equity: str
-    maintenance: str
-    moved: tuple[Moved, ...]
-
-
-class Deleveraged(Numbered, frozen=True, tag="deleveraged"):
-    """A position was closed against others' at a bankruptcy price; `role` is liquidated or counterparty."""
-
-    liquidation: int
-    role: str
-    moved: tuple[Moved, ...]
-
-
-class LiquidationEnded(Numbered, frozen=True, tag="liquidation_ended"):
-    """`why` is recovered, sold, taken_over, deleveraged or delisted."""
-
-    liquidation: int
-    why: str
-    equity: str
-    maintenance: str
 
 
 Incoming = (

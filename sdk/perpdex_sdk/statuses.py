@@ -44,7 +44,12 @@ class Statuses:
         return self._heard(told.batch, [told.batched, told.submitted, told.confirmed, told.final], ())
 
     def heard_batch(self, batch: Batch) -> list[FillMoved]:
-        """Everything before a batch is final when it is cut."""
+        """Everything before a batch is final when it is cut.
+
+        A status that this version does not know moves nothing: the next one that it knows does, or what the exchange says of all.
+        """
+        if batch.status not in STATUSES:
+            return []
         rank = STATUSES.index(batch.status)
         through = [batch.seq] * rank + [batch.after_seq] * (FINAL - rank)
         return self._heard(batch.batch, through, batch.signatures)

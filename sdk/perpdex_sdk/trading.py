@@ -78,13 +78,16 @@ class Trading:
     # --- maker ---
 
     async def subscribe(self, markets: Sequence[str]) -> None:
-        """Be asked for quotes in these markets; holds over reconnections."""
+        """Be asked for quotes in these markets; holds over reconnections. One that refuses it is in the log."""
         await self._talk.arrange("subscribe", "subscribe", markets=list(markets))
 
     async def protect(
         self, market: str, window_ms: int, size: Decimal | str, freeze_ms: int, net: Decimal | str = "0"
     ) -> None:
-        """Maker protection, see the exchange's documentation; holds over reconnections."""
+        """Maker protection, see the exchange's documentation; holds over reconnections and restarts of the exchange.
+
+        Until it is accepted again nothing is quoted in the market: `quotes` and `answer` raise `NotSent`, or why it was refused.
+        """
         fields = {
             "market": market,
             "window_ms": window_ms,
@@ -92,13 +95,15 @@ class Trading:
             "net": text(net),
             "freeze_ms": freeze_ms,
         }
-        await self._talk.arrange(f"protect {market}", "protect", **fields)
+        await self._talk.arrange(_protection(market), "protect", **fields)
 
     async def quotes(
         self, market: str, bids: Sequence[Level], asks: Sequence[Level], life_ms: int = 10_000
     ) -> None:
         """Replace the standing quotes of a market; they live `life_ms` and end with the connection. Raises `Refused`, `NotSent`."""
-        await self._talk.quote("quotes", life_ms, market=market, bids=_levels(bids), asks=_levels(asks))
+        await self._talk.quote(
+            "quotes", life_ms, _protection(market), market=market, bids=_levels(bids), asks=_levels(asks)
+        )
 
     async def answer(
         self,
@@ -113,7 +118,7 @@ class Trading:
         """A firm answer; `size` is by default what was asked for. Raises `Refused`, `NotSent`."""
         given = {"bid": bid, "ask": ask, "size": rfq.size if size is None else size, "min_fill": min_fill}
         fields = {name: text(value) for name, value in given.items() if value is not None}
-        await self._talk.quote("quote", life_ms, request=rfq.request, **fields)
+        await self._talk.quote("quote", life_ms, _protection(rfq.market), request=rfq.request, **fields)
 
     async def withdraw_answer(self, request: int) -> None:
         await self._talk.tell("withdraw", request=request)
@@ -126,6 +131,11 @@ class Trading:
 def text(value: Decimal | str) -> str:
     """A plain decimal, without the exponent that `str` may give a `Decimal`."""
     return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def _protection(market: str) -> str:
+    """Under what name the protection of a market is arranged."""
+    return f"protect {market}"
 
 
 def _levels(levels: Sequence[Level]) -> list[list[str]]:

@@ -55,7 +55,7 @@ async def test_trade_and_books(exchange: Any, connect: Connect) -> None:
     assert trader.position("BTC-PERP") == 0
     snapshot = await trader.snapshot()
     assert Decimal(snapshot.balance) == trader.balance
-    assert (snapshot.head, snapshot.hash) == (trader.head, trader._own_books().hash())
+    assert (snapshot.head, snapshot.hash) == (trader.head, trader._stream.books.hash())
     assert maker.position("BTC-PERP") == 0
 
 
@@ -72,7 +72,7 @@ async def test_books_follow_the_end_of_a_market(exchange: Any, connect: Connect)
     assert [(end.size, end.realized, end.shared) for end in ends] == [("0.5000", "495.000000", "0.000000")]
     assert (trader.position("BTC-PERP"), trader.balance) == (0, Decimal("1000479.997500"))
     snapshot = await trader.snapshot()
-    assert (snapshot.head, snapshot.hash) == (trader.head, trader._own_books().hash())
+    assert (snapshot.head, snapshot.hash) == (trader.head, trader._stream.books.hash())
 
 
 async def test_answers_to_requests(connect: Connect) -> None:
@@ -287,23 +287,29 @@ async def test_an_event_of_a_newer_exchange_is_counted_and_passed_over(
     assert "rebate" in caplog.text
 
 
-async def test_the_heartbeat_finds_wrong_books(exchange: Any, connect: Connect) -> None:
+async def test_a_handler_that_fails_is_told_of_and_takes_nothing_from_others(
+    exchange: Any, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     trader = await connect("trader")
+    heard: asyncio.Queue[str] = asyncio.Queue()
 
-    def heartbeat() -> bytes:
-        frame = exchange.server.edge.hub.heartbeat(trader.account, 0)
-        return bytes(frame[frame.index(b"{") :])
+    def failing(event: m.Deposit) -> None:
+        raise KeyError(event.key)
 
-    trader._receive(heartbeat())
-    assert trader.mismatches == 0
-    trader._own_books().balance += 1
-    trader._receive(heartbeat())
-    assert trader.mismatches == 1
+    trader.on(m.Deposit, failing)
+    trader.on(m.Deposit, lambda event: heard.put_nowait(event.key))
+    for key in ("first", "second"):
+        await exchange.engine.ask(c.CreditDeposit(trader.account, 1_000_000, key))
+        assert await asyncio.wait_for(heard.get(), 10) == key
+    assert trader._link.breaks == 0
+    assert caplog.text.count("a handler of Deposit failed") == 2
+    assert "KeyError: 'second'" in caplog.text
 
 
 async def test_the_exchange_restarts_under_its_agents(new_exchange: Any, tmp_path: Any) -> None:
     first = await new_exchange(http_port=0)
     agent = await Agent.connect(first.server.http_url, Keypair(), "survivor")
+    await agent.protect("BTC-PERP", 1_000, "0.4", 5_000)
     ports = {"http_port": first.server.http_port, "websocket_port": first.server.websocket_port}
     try:
         await first.stop()
@@ -316,5 +322,6 @@ async def test_the_exchange_restarts_under_its_agents(new_exchange: Any, tmp_pat
                 break
             await asyncio.sleep(0.01)
         assert agent.balance == 5
+        assert (agent.account, 1) in first.engine.state.book.protections
     finally:
         await agent.close()

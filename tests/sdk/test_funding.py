@@ -80,4 +80,4 @@ async def test_the_books_follow_an_hour_s_funding(exchange: Any, clock: Clock, a
     assert await trader.rest.funding_payments(before=payment.seq) == []
     for agent in (maker, trader):
         snapshot = await agent.snapshot()
-        assert (snapshot.head, snapshot.hash) == (agent.head, agent._own_books().hash())
+        assert (snapshot.head, snapshot.hash) == (agent.head, agent._stream.books.hash())

@@ -62,3 +62,11 @@ def test_a_fill_that_is_heard_of_late_has_its_status_at_once():
     (moved,) = statuses.heard_batch(m.Batch(7, "final", 60, 90, ("seal",)))
     assert (moved.status, moved.signatures) == ("final", ("seal",))
     assert statuses.heard_batch(m.Batch(7, "submitted", 60, 90)) == []
+
+
+def test_a_status_of_a_newer_exchange_moves_nothing_and_the_next_known_one_does():
+    statuses = Statuses()
+    statuses.heard_fill(m.Fill(1, 70, 1, fill=5, request=1, quote=1, market="M", role="maker", side="buy",
+                               size="1", price="1", fee="0", realized="0", cost="0"))  # fmt: skip
+    assert statuses.heard_batch(m.Batch(7, "postponed", 60, 90)) == []
+    assert [moved.status for moved in statuses.heard_batch(m.Batch(7, "confirmed", 60, 90))] == ["confirmed"]
