@@ -125,6 +125,8 @@ class Server:
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
         self._http = _Http(config)
+        held = self._http.server_state.connections
+        self.edge.metrics.gauge("perpdex_http_connections", "HTTP connections held open", lambda: len(held))
         self.edge.lag.start()
         self._serving = asyncio.get_running_loop().create_task(self._http.serve([listening]))
         opened = asyncio.get_running_loop().create_task(self._http.opened.wait())
