@@ -10,6 +10,7 @@ from api.allowance import CALL_COST, LIMITS, PROOF_COST, WITHDRAWAL_COST
 from api.closing import WHY, CloseCode
 from api.errors import CATALOGUE
 from api.streams import KEPT_IN_ALL, KEPT_PER_ACCOUNT
+from api.withdrawal_starts import ALL, PER_OWNER
 from matcher.limits import FILLED_KEPT, UNFILLED_KEPT, UNFILLED_KEPT_IN_ALL, UNFILLED_KEPT_LEAST
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
@@ -80,7 +81,8 @@ def _limits() -> list[str]:
         f"An account may send {account.per_second:,} messages a second ({account.burst:,} at once after a pause) over all its "
         f"connections, the accounts of one owner {owner.per_second:,} together. A call over HTTP counts as {CALL_COST}, one for a "
         f"proof as {PROOF_COST}, one that starts a withdrawal as {WITHDRAWAL_COST}, and an address may make "
-        f"{LIMITS.address.per_second:,} calls a second. Beyond that comes "
+        f"{LIMITS.address.per_second:,} calls a second. An owner may start {PER_OWNER.burst} withdrawals at once and "
+        f"{PER_OWNER.per_second} a second, all owners together {ALL.burst} and {ALL.per_second}. Beyond that comes "
         "`rate_limited`. Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, "
         f"`quotes` without levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free "
         "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with "

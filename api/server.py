@@ -35,6 +35,7 @@ from api.socket_server import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
 from api.units import Markets
+from api.withdrawal_starts import WithdrawalStarts
 from core.quantities import SECOND
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
@@ -47,7 +48,7 @@ class Given:
     """What the wiring gives the server. `public_host` is the name, as in a URL, under which agents reach the WebSocket, unless
     `public_websocket_url` says all of its address.
 
-    `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
+    `withdrawal_minimum` is the worker's, in micro-USDC. `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
     """
 
     engine: Engine
@@ -64,6 +65,7 @@ class Given:
     http_port: int = 0
     websocket_port: int = 0
     trusted_proxies: str = ""
+    withdrawal_minimum: int = 0
     connections_per_address: int = PER_ADDRESS_OPEN
     room: Room = ROOM
     limits: Limits = LIMITS
@@ -202,6 +204,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         metrics=metrics,
         reads=given.reads,
         withdrawals=given.withdrawals,
+        starts=WithdrawalStarts(given.withdrawal_minimum, time.monotonic_ns()),
         escrow=given.escrow,
         prices=given.prices,
         websocket_url=websocket_url,

@@ -1,5 +1,6 @@
 """Withdrawals are durable processes: started here, co-signed by the owner, paid by the chain."""
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -13,29 +14,40 @@ from api.units import micro_usdc
 
 router = APIRouter(prefix="/api/v1/withdrawals", tags=["withdrawals"])
 Id = Annotated[str, Path(pattern=r"^withdrawal-[0-9]{1,19}-[A-Za-z0-9._~-]{1,64}$", max_length=128)]
+NOT_WITHDRAWABLE = (
+    "bad_value",
+    "key_conflict",
+    "sub_account_only_trades",
+    "withdrawal_too_small",
+    "withdrawal_too_large",
+    "too_many_withdrawals_open",
+    "being_liquidated",
+    "index_unavailable",
+    "withdrawals_gated",
+)
 ERRORS = errors(*SESSION_ERRORS, "withdrawal_unknown", "withdrawals_unavailable")
 
 
 @router.post(
     "",
-    responses=errors(
-        *SESSION_ERRORS, "bad_value", "key_conflict", "sub_account_only_trades", "withdrawals_unavailable"
-    ),
+    responses=errors(*SESSION_ERRORS, *NOT_WITHDRAWABLE, "withdrawals_unavailable"),
 )
 async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven) -> WithdrawalAnswer:
-    """Start a withdrawal. Its `message` then waits for the owner's signature."""
-    amount = micro_usdc(body.amount)
-    if amount == 0:
-        raise ApiError("bad_value", "amount: must be positive.")
-    account = edge.engine.state.accounts[caller]
-    if account.parent is not None:
-        raise ApiError("sub_account_only_trades")
-    owner = account.owner
+    """Start a withdrawal. Its `message` then waits for the owner's signature.
+
+    What cannot be withdrawn now is refused, and nothing is started under its `key`.
+    """
+    amount, destination = micro_usdc(body.amount), body.destination or ""
+    state = edge.engine.state
+    asked = edge.starts.reservation(caller, amount, body.key, destination)
+    edge.starts.admit(state, asked, edge.clock(), time.monotonic_ns())
     try:
-        view = await edge.withdrawals.start(caller, owner, amount, body.key, body.destination or "")
+        view = await edge.withdrawals.start(
+            caller, state.accounts[caller].owner, amount, body.key, destination
+        )
     except WithdrawalsUnavailable:
         raise ApiError("withdrawals_unavailable") from None
-    if (view.amount, view.destination) != (amount, body.destination or ""):
+    if (view.amount, view.destination) != (amount, destination):
         raise ApiError("key_conflict")
     return views.withdrawal(view)
 
