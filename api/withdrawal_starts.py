@@ -28,7 +28,8 @@ class WithdrawalStarts:
         self._begun: OrderedDict[tuple[int, str], None] = OrderedDict()
 
     def admit(self, state: Exchange, asked: c.ReserveWithdrawal, at: int, now: int) -> None:
-        """Let through what the engine would reserve at `at`, or has a record of; a new one is counted at `now` (monotonic nanoseconds).
+        """Let through what the engine would reserve at `at`, or has a record of; a new one is counted, at `now` (monotonic
+        nanoseconds).
 
         One that was let through lately passes whatever the engine says meanwhile: its workflow knows what became of it.
         Raises `ApiError` with the engine's code, or rate_limited.
