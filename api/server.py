@@ -48,7 +48,8 @@ class Given:
     """What the wiring gives the server. `public_host` is the name, as in a URL, under which agents reach the WebSocket, unless
     `public_websocket_url` says all of its address.
 
-    `withdrawal_minimum` is the worker's, in micro-USDC. `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
+    `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts. `withdrawal_minimum` is
+    the worker's, in micro-USDC.
     """
 
     engine: Engine

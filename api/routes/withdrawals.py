@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from activities.open_withdrawals import withdrawal_workflow_id
 from api import views
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, WithdrawalCaller, errors
 from api.collaborators import WithdrawalsUnavailable, WithdrawalView
@@ -55,8 +56,9 @@ async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven)
 @router.get("/{id}", responses=ERRORS)
 async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Where a withdrawal stands."""
+    _must_be_own(id, caller)
     try:
-        return views.withdrawal(_own(await edge.withdrawals.read(id), caller))
+        return views.withdrawal(_known(await edge.withdrawals.read(id)))
     except WithdrawalsUnavailable:
         raise ApiError("withdrawals_unavailable") from None
 
@@ -73,15 +75,21 @@ async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
 )
 async def sign(id: Id, body: WithdrawalSignatureBody, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Hand in the owner's signature over `message`; the payment is sent at once."""
+    _must_be_own(id, caller)
     try:
-        _own(await edge.withdrawals.read(id), caller)
-        return views.withdrawal(_own(await edge.withdrawals.sign(id, body.signature), caller))
+        _known(await edge.withdrawals.read(id))
+        return views.withdrawal(_known(await edge.withdrawals.sign(id, body.signature)))
     except WithdrawalsUnavailable:
         raise ApiError("withdrawals_unavailable") from None
 
 
-def _own(view: WithdrawalView | None, caller: int) -> WithdrawalView:
-    """Another account's withdrawal is as unknown as one that does not exist."""
-    if view is None or view.account != caller:
+def _must_be_own(id: str, caller: int) -> None:
+    """Another account's withdrawal is as unknown as one that does not exist; its workflow is not even asked."""
+    if not id.startswith(withdrawal_workflow_id(caller, "")):
+        raise ApiError("withdrawal_unknown")
+
+
+def _known(view: WithdrawalView | None) -> WithdrawalView:
+    if view is None:
         raise ApiError("withdrawal_unknown")
     return view

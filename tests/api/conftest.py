@@ -187,6 +187,7 @@ class WithdrawalsInMemory:
 
     def __init__(self) -> None:
         self.views: dict[str, WithdrawalView] = {}
+        self.read_ids: list[str] = []
 
     async def start(
         self, account: int, owner: str, amount: int, key: str, destination: str
@@ -196,6 +197,7 @@ class WithdrawalsInMemory:
         return self.views.setdefault(id, view)
 
     async def read(self, id: str) -> WithdrawalView | None:
+        self.read_ids.append(id)
         return self.views.get(id)
 
     async def sign(self, id: str, signature: str) -> WithdrawalView | None:

@@ -215,6 +215,8 @@ async def test_withdrawals_belong_to_their_account(exchange: Any) -> None:
     assert refused.status_code == 404
     signed = await exchange.http.post(path + "/signature", json=signature, headers=agent.headers)
     assert signed.json()["status"] == "paid"
+    asked_for = exchange.withdrawals.read_ids
+    assert asked_for == [started["id"]] * 2, "nobody asks the process host about another's"
     conflict = await exchange.http.post(
         "/api/v1/withdrawals", json={**body, "amount": "1"}, headers=agent.headers
     )
