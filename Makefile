@@ -4,7 +4,9 @@ VENV := .venv
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys,venv,ensurepip; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,13)))' >/dev/null 2>&1 \
   && echo $$p && break; done)
-.PHONY: setup run test lint bench contracts clean
+MONEY_RULES := tests/matcher/rules/histories $(addprefix tests/core/test_,$(addsuffix .py,\
+  debts deleveraging fund funding netting position quantities waterfall))
+.PHONY: setup run test examples lint bench contracts clean
 
 setup: $(VENV)/.installed
 
@@ -31,6 +33,12 @@ lint: setup
 
 test: lint
 	$(VENV)/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+# The rules of money with examples that no run has had, under a minute. SEED=N has those of that run again.
+examples: setup
+	@seed=$${SEED:-$$RANDOM$$RANDOM}; again="make examples SEED=$$seed"; echo "$$again"; \
+	$(VENV)/bin/pytest -n 2 --hypothesis-profile=new --hypothesis-seed=$$seed $(MONEY_RULES) \
+	|| { echo "the same examples again: $$again" >&2; exit 1; }
 
 contracts:
 	contracts/solana/build.sh

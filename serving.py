@@ -41,6 +41,7 @@ from wiring import (
     secret,
     temporal_client,
 )
+from workflows.steps import WITHDRAWALS
 
 PROJECT_EVERY_S: Final = 0.05
 PROJECT_AGAIN_S: Final = 1.0
@@ -108,7 +109,8 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
             engine.clock,
         ),
         reads=History(Queries(pool)),
-        withdrawals=TemporalWithdrawals(temporal, settings.task_queue),
+        withdrawals=TemporalWithdrawals(temporal, settings.task_queue + WITHDRAWALS),
+        withdrawal_minimum=settings.withdrawal_minimum,
         escrow=EscrowInfo(
             program=str(escrow.addresses.program_id),
             escrow=str(escrow.addresses.escrow),

@@ -58,6 +58,7 @@ from oracles.sources import LIVE, Clock, Source
 from oracles.vaa import SignerSet
 from settings import Settings
 from workflows.encryption import data_converter
+from workflows.steps import WITHDRAWALS
 
 _log = structlog.get_logger("wiring")
 ASK_AGAIN_S: Final = 1.0
@@ -226,7 +227,7 @@ async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncI
             withdrawals=WithdrawalActivities(
                 door, ledger, queries, escrow, lander, operator, settings.withdrawal_minimum
             ),
-            open_withdrawals=OpenWithdrawalActivities(door, client, settings.task_queue),
+            open_withdrawals=OpenWithdrawalActivities(door, client, settings.task_queue + WITHDRAWALS),
             funding=FundingActivities(door),
             sweep=SweepActivities(door),
             rotation=RotationActivities(door, ledger, escrow, lander, operator),

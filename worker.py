@@ -23,7 +23,7 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.rotation import RotationWorkflow
 from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
-from workflows.steps import PAYMENTS
+from workflows.steps import PAYMENTS, WITHDRAWALS
 from workflows.sweep import SweepWorkflow
 from workflows.withdrawals import WithdrawalWorkflow
 
@@ -53,7 +53,9 @@ PAYMENTS_AT_ONCE: Final = 50
 
 @asynccontextmanager
 async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterator[None]:
-    """Poll two task queues. Payments have their own: they take long, agents cause them, and settlement must never wait for them."""
+    """Poll three task queues. Withdrawals and their payments have their own: agents cause them, payments take long, and settlement
+    must never wait for either. Those that were started on the worker's own queue, or ended there, still find all of it there.
+    """
     common: dict[str, Any] = {"graceful_shutdown_timeout": GRACE, "max_heartbeat_throttle_interval": BEAT}
     settling = Worker(
         client,
@@ -95,6 +97,14 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
         # No `workflow_failure_exception_types`: a bug, or code that does not fit a running history, holds a workflow up, visibly,
         # until the code is mended. Failing it instead would leave a reservation that nobody closes.
     )
+    withdrawing = Worker(
+        client,
+        task_queue=task_queue + WITHDRAWALS,
+        workflows=[WithdrawalWorkflow],
+        activities=[steps.withdrawals.reserve, steps.withdrawals.build_message],
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        **common,
+    )
     paying = Worker(
         client,
         task_queue=task_queue + PAYMENTS,
@@ -102,7 +112,7 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
         max_concurrent_activities=PAYMENTS_AT_ONCE,
         **common,
     )
-    async with settling, paying:
+    async with settling, withdrawing, paying:
         yield
 
 

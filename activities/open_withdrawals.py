@@ -22,7 +22,7 @@ def withdrawal_workflow_id(account: int, key: str) -> str:
 
 
 class OpenWithdrawalActivities:
-    """Over the worker's own client and task queue."""
+    """Over the worker's own client and the task queue of withdrawals."""
 
     def __init__(self, door: EngineDoor, client: Client, task_queue: str) -> None:
         self._door = door

@@ -14,6 +14,7 @@ from api.metrics import Metrics
 from api.sessions import Sessions
 from api.statistics import MakerStatistics
 from api.streams import Item, Streams
+from api.withdrawal_starts import WithdrawalStarts
 from ledger.batch_roots import Proof
 from ledger.queries import (
     BatchView,
@@ -145,6 +146,7 @@ class Edge:
     metrics: Metrics
     reads: Reads
     withdrawals: Withdrawals
+    starts: WithdrawalStarts
     escrow: EscrowInfo
     prices: PriceFeed
     websocket_url: Callable[[], str]

@@ -44,6 +44,10 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.BAD_VALUE: (422, "A value is outside its range; the message says which."),
     Code.KEY_CONFLICT: (409, "That client id was used before with another payload."),
     Code.TOO_MANY_REQUESTS_OPEN: (429, "The account has as many open requests as are allowed."),
+    Code.TOO_MANY_ANSWERS_KEPT: (
+        429,
+        "As many answers of the last five minutes as fit are kept for repeats of their ids: wait, or ask less often.",
+    ),
     Code.REDUCE_ONLY_WOULD_INCREASE: (409, "Reduce-only: the request is larger than the position."),
     Code.INSUFFICIENT_MARGIN: (409, "The account's equity would not cover the initial requirement."),
     Code.LOSS_LIMIT_REACHED: (

@@ -19,11 +19,13 @@ class HttpDoor(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     places: Places
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        # Before uvicorn counts the connection: an error after that would leave it counted for good.
         self._silent = asyncio.get_running_loop().call_later(self.first_call_s, self._hang_up)
         # The calls of a trusted proxy are told apart by their heads, which come later: its connections are not counted.
-        self._address = self.places.caller(transport.get_extra_info("peername")[0])
+        # Who has hung up already has no name.
+        self._address = self.places.caller((transport.get_extra_info("peername") or ("",))[0])
         self._has_place = self.places.take(self._address)
+        super().connection_made(transport)
         if not self._has_place or len(self.connections) > self.connections_max:
             transport.abort()
 

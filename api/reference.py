@@ -11,7 +11,15 @@ from api.closing import WHY, CloseCode
 from api.errors import CATALOGUE
 from api.outgoing_private import Numbered
 from api.streams import KEPT_IN_ALL, KEPT_PER_ACCOUNT
-from matcher.limits import FILLED_KEPT, UNFILLED_KEPT, UNFILLED_KEPT_IN_ALL, UNFILLED_KEPT_LEAST
+from api.withdrawal_starts import ALL, PER_OWNER
+from core.quantities import SECOND
+from matcher.limits import (
+    FILLED_KEPT,
+    KEYS_SURE,
+    UNFILLED_KEPT,
+    UNFILLED_KEPT_IN_ALL,
+    UNFILLED_KEPT_LONG,
+)
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
 MADE: Final = "<!-- Made by `python -m api.reference`; change the code and run it. -->"
@@ -82,7 +90,8 @@ def _limits() -> list[str]:
         f"An account may send {account.per_second:,} messages a second ({account.burst:,} at once after a pause) over all its "
         f"connections, the accounts of one owner {owner.per_second:,} together. A call over HTTP counts as {CALL_COST}, one for a "
         f"proof as {PROOF_COST}, one that starts a withdrawal as {WITHDRAWAL_COST}, and an address may make "
-        f"{LIMITS.address.per_second:,} calls a second. Beyond that comes "
+        f"{LIMITS.address.per_second:,} calls a second. An owner may start {PER_OWNER.burst} withdrawals at once and "
+        f"{PER_OWNER.per_second} a second, all owners together {ALL.burst} and {ALL.per_second}. Beyond that comes "
         "`rate_limited`. Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, "
         f"`quotes` without levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free "
         "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with "
@@ -91,13 +100,17 @@ def _limits() -> list[str]:
 
 
 def _kept() -> list[str]:
+    sure = f"{KEYS_SURE // (60 * SECOND)} minutes"
     return [
         f"The newest {KEPT_PER_ACCOUNT:,} events of each private stream, {KEPT_IN_ALL:,} over all, are in memory: whoever was quiet "
         "longest gives up its oldest first. The ledger has all, for ever, so whoever resumes gets every event; while it cannot be "
-        "read, a resume that needs it is closed with HISTORY_UNAVAILABLE. A repeated `id` of a request gets its first answer for a "
-        f"day, as long as it is among the newest {FILLED_KEPT:,} answers with fills, or {UNFILLED_KEPT:,} without, of its account; of "
-        f"those without {UNFILLED_KEPT_IN_ALL:,} are kept over all, of which each account has its share, and at least "
-        f"{UNFILLED_KEPT_LEAST}.",
+        "read, a resume that needs it is closed with HISTORY_UNAVAILABLE. A repeated `id` of a request gets its first answer for "
+        f"{sure} after it was closed; later than that it may trade anew. Longer, up to a day, the newest {FILLED_KEPT:,} answers "
+        f"with fills of an account are kept, and {UNFILLED_KEPT_LONG:,} without, fewer where there are more than "
+        f"{UNFILLED_KEPT_IN_ALL // UNFILLED_KEPT_LONG:,} accounts. So that they fit, new requests are refused with "
+        f"`too_many_answers_kept` while the last {sure} have {FILLED_KEPT:,} answers of the account with fills, or "
+        f"{UNFILLED_KEPT:,} without, or its share of {UNFILLED_KEPT_IN_ALL:,} without over all accounts while there are so many. A "
+        "request with `expires_after` never trades after that instant, whatever is forgotten.",
     ]
 
 

@@ -35,6 +35,7 @@ from api.socket_server import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
 from api.units import Markets
+from api.withdrawal_starts import WithdrawalStarts
 from core.quantities import SECOND
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
@@ -47,7 +48,8 @@ class Given:
     """What the wiring gives the server. `public_host` is the name, as in a URL, under which agents reach the WebSocket, unless
     `public_websocket_url` says all of its address.
 
-    `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts.
+    `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts. `withdrawal_minimum` is
+    the worker's, in micro-USDC.
     """
 
     engine: Engine
@@ -64,6 +66,7 @@ class Given:
     http_port: int = 0
     websocket_port: int = 0
     trusted_proxies: str = ""
+    withdrawal_minimum: int = 0
     connections_per_address: int = PER_ADDRESS_OPEN
     room: Room = ROOM
     limits: Limits = LIMITS
@@ -125,6 +128,8 @@ class Server:
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
         self._http = _Http(config)
+        held = self._http.server_state.connections
+        self.edge.metrics.gauge("perpdex_http_connections", "HTTP connections held open", lambda: len(held))
         self.edge.lag.start()
         self._serving = asyncio.get_running_loop().create_task(self._http.serve([listening]))
         opened = asyncio.get_running_loop().create_task(self._http.opened.wait())
@@ -200,6 +205,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         metrics=metrics,
         reads=given.reads,
         withdrawals=given.withdrawals,
+        starts=WithdrawalStarts(given.withdrawal_minimum, time.monotonic_ns()),
         escrow=given.escrow,
         prices=given.prices,
         websocket_url=websocket_url,

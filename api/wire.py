@@ -58,10 +58,11 @@ class Auth(Op, frozen=True, tag="auth"):
 
 
 class Request(Op, frozen=True, tag="request"):
-    """Ask for a price and trade on it. `id` is the idempotency key: the same again returns the first answer.
+    """Ask for a price and trade on it. `id` is the idempotency key: the same again returns the first answer for five minutes
+    at least.
 
     Answered by `closed`, or by `request_opened` first when makers are asked. `expires_after` refuses it when it arrives later, but a
-    repeat gets its first answer at any time.
+    repeat gets its first answer as long as that is kept.
     """
 
     market: Symbol

@@ -22,14 +22,14 @@ from matcher.apply_markets import MARKET_APPLIERS
 from matcher.apply_subaccounts import SUB_ACCOUNT_APPLIERS
 from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
+from matcher.keys import unfilled_share
 from matcher.limits import (
     BATCHES_KEPT,
     FILLED_KEPT,
     FORGOTTEN_AT_ONCE,
     KEYS_KEPT,
-    UNFILLED_KEPT,
-    UNFILLED_KEPT_IN_ALL,
-    UNFILLED_KEPT_LEAST,
+    KEYS_SURE,
+    UNFILLED_KEPT_LONG,
 )
 from matcher.owed import kept_of_hours
 from matcher.state import Cut, Exchange
@@ -183,6 +183,7 @@ def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
     id = event.request
     if event.key:
         state.accounts[event.account].keep(event)
+        state.unfilled_kept += not event.filled
         _forget(state, state.accounts[event.account], event.at)
     else:
         auction_closed(state, event)
@@ -195,14 +196,15 @@ def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
 
 
 def _forget(state: Exchange, account: Account, at: int) -> None:
-    """Forget the account's oldest answers that are too old or too many, a few of each kind at a time."""
-    share = UNFILLED_KEPT_IN_ALL // (state.next_account - FIRST_AGENT)
-    unfilled = max(UNFILLED_KEPT_LEAST, min(UNFILLED_KEPT, share))
+    """Forget the account's oldest answers that are too old or, once that is allowed, too many, a few of each kind at a time."""
+    unfilled = min(UNFILLED_KEPT_LONG, unfilled_share(state))
     for kept, most in ((account.filled, FILLED_KEPT), (account.unfilled, unfilled)):
         for _ in range(FORGOTTEN_AT_ONCE):
-            if not kept or (len(kept) <= most and kept[0].at >= at - KEYS_KEPT):
+            if not kept or kept[0].at >= at - (KEYS_KEPT if len(kept) <= most else KEYS_SURE):
                 break
-            account.forget(kept.popleft())
+            forgotten = kept.popleft()
+            account.forget(forgotten)
+            state.unfilled_kept -= not forgotten.filled
 
 
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:

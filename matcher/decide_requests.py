@@ -16,6 +16,7 @@ from matcher.closing import answered_offers, cancelled, close_request, closed, s
 from matcher.exiting import leaving_of
 from matcher.exposure import backed, exposure, held_back, reducible
 from matcher.fills import Planner
+from matcher.keys import no_room_for_key
 from matcher.limits import (
     KEY_LENGTH_MAX,
     PRICE_MAX,
@@ -51,7 +52,7 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
         return repeated
     if account.id in state.liquidations:
         return BEING_LIQUIDATED
-    refused = not_tradable(state, command.market, at) or _refused(state, account, command)
+    refused = not_tradable(state, command.market, at) or _refused(state, account, command, at)
     if refused is not None:
         return refused
     best = state.book.ladder(command.market, command.side).best()
@@ -161,7 +162,7 @@ def not_affordable(state: Exchange, account: Account, code: Code, at: int) -> Re
     return refused or Rejection(code, _SENTENCES[code])
 
 
-def _refused(state: Exchange, account: Account, command: c.OpenRequest) -> Rejection | None:
+def _refused(state: Exchange, account: Account, command: c.OpenRequest, at: int) -> Rejection | None:
     change = command.side * command.size
     if command.reduce_only and not _shrinks(account, command.market, change):
         return Rejection(
@@ -172,7 +173,7 @@ def _refused(state: Exchange, account: Account, command: c.OpenRequest) -> Rejec
         return refused
     if len(state.book.open_keys.get(command.account, ())) >= REQUESTS_OPEN_MAX:
         return Rejection(Code.TOO_MANY_REQUESTS_OPEN, f"At most {REQUESTS_OPEN_MAX} requests may be open.")
-    return None
+    return no_room_for_key(state, account, at)
 
 
 def would_open(state: Exchange, account: Account, market: int, change: int) -> Rejection | None:

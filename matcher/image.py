@@ -318,6 +318,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
         state.holders.setdefault(id, set()).add(account.id)
     for closed in image.closed:
         account.keep(closed)
+        state.unfilled_kept += not closed.filled
     account.warned, account.unapplied, account.foreign = image.warned, image.unapplied, image.foreign
     state.accounts[account.id] = account
     if account.page >= 0:

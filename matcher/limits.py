@@ -32,14 +32,21 @@ SILENCES_MAX: Final = 3
 SPEECHES_PER_SILENCE: Final = 16
 """Answers or passes in time that make up for one silence."""
 
+KEYS_SURE: Final = 300 * SECOND
+"""Every final answer is kept at least so long for repeats of its key: ten times as long as the SDK repeats. What would need more room
+than there is, is refused before it is asked (`Code.TOO_MANY_ANSWERS_KEPT`)."""
 FILLED_KEPT: Final = 100_000
-"""Final answers with fills, which cost a fee, that are kept per account for repeats of their key, besides `KEYS_KEPT`."""
-UNFILLED_KEPT: Final = 1_000
-"""The same without fills, which cost nothing: a repeat of one that was forgotten is a new request, and can fill only once."""
+"""Final answers with fills, which cost a fee, that one account may have kept: 50 to 70 MB. Older than `KEYS_SURE`, up to `KEYS_KEPT`,
+the newest stay."""
+UNFILLED_KEPT: Final = 30_000
+"""The same without fills, which cost nothing: 100 requests a second without end, about 13 MB."""
 UNFILLED_KEPT_IN_ALL: Final = 1_000_000
-"""The same over all accounts, about 300 MB: an account keeps its share where that is less than `UNFILLED_KEPT`, but never fewer than
-`UNFILLED_KEPT_LEAST`."""
+"""The same over all accounts, about 440 MB: when there are so many, whoever has its share asks nothing new. Less than twice as many
+are kept, since who has less goes on."""
 UNFILLED_KEPT_LEAST: Final = 100
+"""No account's share is smaller."""
+UNFILLED_KEPT_LONG: Final = 1_000
+"""Answers without fills that are kept beyond `KEYS_SURE`, up to `KEYS_KEPT`, of an account whose share is not smaller."""
 FORGOTTEN_AT_ONCE: Final = 100
 """Final answers that are forgotten by one request at most, of each kind and account: about 30 microseconds."""
 TRANSFERS_KEPT: Final = 10_000

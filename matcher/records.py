@@ -4,6 +4,10 @@ A record is a header and a msgpack payload. Header, little-endian: payload lengt
 sequence (u64), how many records before this one were not known to be synced when it was written (u32), version (u8). A header of
 zeros is space not yet written.
 
+Under one version a record's event may only grow, at its end, by fields with defaults; enumerations may get values. Anything else,
+whichever field it moves, is a new version, and the reader of the old one stays. What was written so far lies in
+`tests/matcher/fixtures`, with the checksum of each file and each version's layout: files are added there and never changed.
+
 What one command led to is one thing, however many records it takes: all but the last of them have the version's highest bit set.
 """
 

@@ -23,6 +23,7 @@ class Code(StrEnum):
     BAD_VALUE = "bad_value"
     KEY_CONFLICT = "key_conflict"
     TOO_MANY_REQUESTS_OPEN = "too_many_requests_open"
+    TOO_MANY_ANSWERS_KEPT = "too_many_answers_kept"
     REDUCE_ONLY_WOULD_INCREASE = "reduce_only_would_increase"
     INSUFFICIENT_MARGIN = "insufficient_margin"
     LOSS_LIMIT_REACHED = "loss_limit_reached"
@@ -65,6 +66,7 @@ RETRYABLE = frozenset(
         Code.MARKET_PAUSED,
         Code.MARKET_REDUCE_ONLY,
         Code.TOO_MANY_REQUESTS_OPEN,
+        Code.TOO_MANY_ANSWERS_KEPT,
         Code.OPEN_INTEREST_CAP,
         Code.MAKER_FROZEN,
         Code.BEING_LIQUIDATED,

@@ -1,6 +1,6 @@
 """What tests share: one real PostgreSQL for the whole run with a fresh database for each test, and a search for a secret key.
 
-A run is repeatable: Hypothesis derives its examples from the tests. `pytest --hypothesis-profile=default` looks for new ones.
+A run is repeatable: Hypothesis derives its examples from the tests. `make examples` looks for new ones.
 """
 
 import base64
@@ -22,6 +22,7 @@ from ledger.embedded import EmbeddedPostgres
 from ledger.migrate import upgrade
 
 settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("new", print_blob=True)
 settings.load_profile("repeatable")
 
 _databases = count(1)

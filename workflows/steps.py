@@ -19,6 +19,8 @@ MARKET: Final = SearchAttributeKey.for_keyword("Market")
 
 HEARTBEAT: Final = timedelta(seconds=5)
 """An activity that says nothing for so long is tried again elsewhere: its worker is gone."""
+WITHDRAWALS: Final = "-withdrawals"
+"""What the task queue of withdrawals adds to the worker's: agents start them, and settlement never waits behind them."""
 PAYMENTS: Final = "-payments"
 """What the task queue of payments adds to the worker's: they wait for finality, and settlement never waits for them."""
 FIRST_TRIES: Final = 3

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
         WithdrawalActivities,
         signature_is_owners,
     )
-    from workflows.steps import AGENT, PAYMENTS, code, must_happen, reason
+    from workflows.steps import AGENT, PAYMENTS, WITHDRAWALS, code, must_happen, reason
     from workflows.withdrawal_state import Decision, WithdrawalRequest, WithdrawalState, WithdrawalStatus
 
 OWNER_PATIENCE: Final = timedelta(minutes=15)
@@ -250,5 +250,5 @@ class WithdrawalWorkflow:
 
 
 def _payments() -> str:
-    """Where payments run."""
-    return workflow.info().task_queue + PAYMENTS
+    """Where payments run, also those of a withdrawal that was started on the worker's own queue."""
+    return workflow.info().task_queue.removesuffix(WITHDRAWALS) + PAYMENTS

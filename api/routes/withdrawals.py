@@ -1,9 +1,11 @@
 """Withdrawals are durable processes: started here, co-signed by the owner, paid by the chain."""
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from activities.open_withdrawals import withdrawal_workflow_id
 from api import views
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, WithdrawalCaller, errors
 from api.collaborators import WithdrawalsUnavailable, WithdrawalView
@@ -13,29 +15,40 @@ from api.units import micro_usdc
 
 router = APIRouter(prefix="/api/v1/withdrawals", tags=["withdrawals"])
 Id = Annotated[str, Path(pattern=r"^withdrawal-[0-9]{1,19}-[A-Za-z0-9._~-]{1,64}$", max_length=128)]
+NOT_WITHDRAWABLE = (
+    "bad_value",
+    "key_conflict",
+    "sub_account_only_trades",
+    "withdrawal_too_small",
+    "withdrawal_too_large",
+    "too_many_withdrawals_open",
+    "being_liquidated",
+    "index_unavailable",
+    "withdrawals_gated",
+)
 ERRORS = errors(*SESSION_ERRORS, "withdrawal_unknown", "withdrawals_unavailable")
 
 
 @router.post(
     "",
-    responses=errors(
-        *SESSION_ERRORS, "bad_value", "key_conflict", "sub_account_only_trades", "withdrawals_unavailable"
-    ),
+    responses=errors(*SESSION_ERRORS, *NOT_WITHDRAWABLE, "withdrawals_unavailable"),
 )
 async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven) -> WithdrawalAnswer:
-    """Start a withdrawal. Its `message` then waits for the owner's signature."""
-    amount = micro_usdc(body.amount)
-    if amount == 0:
-        raise ApiError("bad_value", "amount: must be positive.")
-    account = edge.engine.state.accounts[caller]
-    if account.parent is not None:
-        raise ApiError("sub_account_only_trades")
-    owner = account.owner
+    """Start a withdrawal. Its `message` then waits for the owner's signature.
+
+    What cannot be withdrawn now is refused, and nothing is started under its `key`.
+    """
+    amount, destination = micro_usdc(body.amount), body.destination or ""
+    state = edge.engine.state
+    asked = edge.starts.reservation(caller, amount, body.key, destination)
+    edge.starts.admit(state, asked, edge.clock(), time.monotonic_ns())
     try:
-        view = await edge.withdrawals.start(caller, owner, amount, body.key, body.destination or "")
+        view = await edge.withdrawals.start(
+            caller, state.accounts[caller].owner, amount, body.key, destination
+        )
     except WithdrawalsUnavailable:
         raise ApiError("withdrawals_unavailable") from None
-    if (view.amount, view.destination) != (amount, body.destination or ""):
+    if (view.amount, view.destination) != (amount, destination):
         raise ApiError("key_conflict")
     return views.withdrawal(view)
 
@@ -43,8 +56,9 @@ async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven)
 @router.get("/{id}", responses=ERRORS)
 async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Where a withdrawal stands."""
+    _must_be_own(id, caller)
     try:
-        return views.withdrawal(_own(await edge.withdrawals.read(id), caller))
+        return views.withdrawal(_known(await edge.withdrawals.read(id)))
     except WithdrawalsUnavailable:
         raise ApiError("withdrawals_unavailable") from None
 
@@ -61,15 +75,21 @@ async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
 )
 async def sign(id: Id, body: WithdrawalSignatureBody, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Hand in the owner's signature over `message`; the payment is sent at once."""
+    _must_be_own(id, caller)
     try:
-        _own(await edge.withdrawals.read(id), caller)
-        return views.withdrawal(_own(await edge.withdrawals.sign(id, body.signature), caller))
+        _known(await edge.withdrawals.read(id))
+        return views.withdrawal(_known(await edge.withdrawals.sign(id, body.signature)))
     except WithdrawalsUnavailable:
         raise ApiError("withdrawals_unavailable") from None
 
 
-def _own(view: WithdrawalView | None, caller: int) -> WithdrawalView:
-    """Another account's withdrawal is as unknown as one that does not exist."""
-    if view is None or view.account != caller:
+def _must_be_own(id: str, caller: int) -> None:
+    """Another account's withdrawal is as unknown as one that does not exist; its workflow is not even asked."""
+    if not id.startswith(withdrawal_workflow_id(caller, "")):
+        raise ApiError("withdrawal_unknown")
+
+
+def _known(view: WithdrawalView | None) -> WithdrawalView:
+    if view is None:
         raise ApiError("withdrawal_unknown")
     return view

@@ -36,7 +36,7 @@ class Conversation:
         self._open: dict[str, tuple[bytes, OpenRequest]] = {}
         self._numbers: dict[int, OpenRequest] = {}
         self._standing = Standing(name, self.tell)
-        # Ids must differ from those of earlier runs: the exchange remembers keys for a day.
+        # Ids must differ from those of earlier runs: the exchange remembers keys for up to a day.
         self._prefix = secrets.token_hex(4)
         self._count = 0
 

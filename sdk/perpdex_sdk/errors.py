@@ -16,7 +16,7 @@ class Refused(ExchangeError):
 
 
 class AnswerUnknown(ExchangeError):
-    """No answer in time: it may have taken effect. Repeat it with the same `key` to learn what became of it."""
+    """No answer in time: it may have taken effect. Repeat it with the same `key` within five minutes to learn what became of it."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"no answer to {key} in time")

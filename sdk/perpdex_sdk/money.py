@@ -76,7 +76,8 @@ class Money:
     ) -> Withdrawal:
         """Start a withdrawal and co-sign it, again when a signed message came too late; returns once it is paid, released or refused.
 
-        Also when that takes longer than `patience_s` seconds: then the same call with the same `key` goes on with it.
+        Also when that takes longer than `patience_s` seconds: then the same call with the same `key` goes on with it. Raises `Refused`
+        for what cannot be withdrawn now.
         """
         return await signed_withdrawal(
             self.rest, self.keypair, text(amount), destination, key or self._talk.next_id(), patience_s

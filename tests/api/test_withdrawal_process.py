@@ -16,6 +16,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -31,6 +32,8 @@ from activities.withdrawals import (
     PaymentStatus,
     Reservation,
 )
+from api.allowance import Limits
+from api.bucket import Rate
 from api.collaborators import WithdrawalsUnavailable
 from api.withdrawals import TemporalWithdrawals
 from matcher import commands as c
@@ -178,12 +181,44 @@ async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
 
 
 async def test_a_refused_reservation_says_why(new_exchange: Any, process: TemporalWithdrawals) -> None:
+    """Refused by the engine after it was let through: another took the money in between."""
     exchange = await new_exchange(withdrawals=process)
-    agent = await exchange.agent()
-    body = {"amount": "1000000000", "key": "w1"}
+    agent = await exchange.agent(deposit=TOO_MUCH)
+    body = {"amount": str(TOO_MUCH // 1_000_000), "key": "w1"}
     started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
     view = await eventually(exchange, agent, started["id"], "refused")
     assert view["code"] == "withdrawal_too_large"
+
+
+async def test_what_the_engine_refuses_starts_nothing(
+    new_exchange: Any, client: Client, process: TemporalWithdrawals
+) -> None:
+    many = Rate(per_second=10_000, burst=10_000)
+    exchange = await new_exchange(
+        withdrawals=process, withdrawal_minimum=1_000_000, limits=Limits(account=many, owner=many)
+    )
+    agent = await exchange.agent(deposit=5_000_000)
+
+    async def refused(amount: str, **more: str) -> tuple[int, str]:
+        body = {"amount": amount, "key": "w1", **more}
+        answer = await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)
+        return answer.status_code, answer.json()["error"]["code"]
+
+    assert await refused("5.000001") == (409, "withdrawal_too_large")
+    assert await refused("0.999999") == (409, "withdrawal_too_small")
+    assert await refused("0") == (422, "bad_value")
+    await exchange.engine.ask(c.HoldWithdrawals(True, who="ada", why="looking"))
+    assert await refused("5") == (503, "withdrawals_gated")
+    await exchange.engine.ask(c.HoldWithdrawals(False, who="ada", why="looked"))
+    with pytest.raises(RPCError, match="not found"):
+        await client.get_workflow_handle(f"withdrawal-{agent.account}-w1").describe()
+    body = {"amount": "5", "key": "w1"}
+    started = await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)
+    assert started.status_code == 200
+    # From here on its workflow knows.
+    await exchange.engine.ask(c.HoldWithdrawals(True, who="ada", why="looking"))
+    again = await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)
+    assert again.json()["id"] == started.json()["id"]
 
 
 async def test_a_message_that_cannot_be_built_yet_says_why(

@@ -1,5 +1,8 @@
 """The migrations and the tables are one schema."""
 
+from hashlib import sha256
+from pathlib import Path
+
 import psycopg
 import pytest
 from alembic import command
@@ -11,6 +14,8 @@ from ledger.migrate import alembic_config, upgrade
 from ledger.projector import Projector
 from ledger.settlement import AccountAtCut, Settlement
 from ledger.tables import metadata
+
+MIGRATIONS = Path(__file__).parents[2] / "ledger" / "migrations"
 
 
 def test_migrations_give_exactly_the_tables(postgres_url):
@@ -30,6 +35,14 @@ def test_migrations_give_exactly_the_tables(postgres_url):
             " where connamespace = 'public'::regnamespace and contype in ('c', 'p', 'f')"
         ).fetchall()
     assert {row for row in found if row[0] != "alembic_version"} == wanted
+
+
+def test_migrations_that_were_applied_are_never_edited():
+    """A database that has one will not get what is written into it later."""
+    lines = (MIGRATIONS / "SHA256SUMS").read_text().splitlines()
+    kept = {name: checksum for checksum, name in (line.split() for line in lines)}
+    found = {path.name: sha256(path.read_bytes()).hexdigest() for path in MIGRATIONS.glob("versions/*.py")}
+    assert found == kept
 
 
 async def test_batches_stored_before_can_be_proven_after(postgres_url):

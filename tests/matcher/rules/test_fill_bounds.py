@@ -3,8 +3,7 @@
 from core.market import MarketStatus
 from core.quantities import SECOND
 from matcher import commands as c
-from matcher.limits import FILLED_KEPT, FILLS_BY_PRICE_MAX, FILLS_PER_REQUEST_MAX, UNFILLED_KEPT
-from matcher.rejections import Repeated
+from matcher.limits import FILLS_BY_PRICE_MAX, FILLS_PER_REQUEST_MAX
 
 
 def test_a_heap_of_tiny_levels_does_not_keep_a_request_from_the_levels_that_fill_it(world):
@@ -52,17 +51,3 @@ def test_what_was_asked_before_a_market_only_reduced_opens_nothing_after(world):
     assert (final.outcome, final.filled) == ("unfilled", 0)
     world.refuse(c.AcceptQuote(trader, chosen, quote))
     assert world.held(trader)[0] == 10
-
-
-def test_answers_without_fills_are_forgotten_long_before_those_that_cost_a_fee(world):
-    _, trader = long_of_ten(world)
-    for number in range(UNFILLED_KEPT + 1):
-        world.play(
-            c.CancelRequest(trader, world.opened(world.request(trader, f"k{number}", 1, 1, 601_000)).request)
-        )
-    account = world.state.accounts[trader]
-    assert (len(account.closed), len(account.keys)) == (UNFILLED_KEPT + 1, UNFILLED_KEPT + 1)
-    assert isinstance(world.request(trader, "open", 1, 10, 600_000), Repeated)
-    assert isinstance(world.request(trader, "k1", 1, 1, 601_000), Repeated)
-    assert world.opened(world.request(trader, "k0", 1, 1, 601_000))
-    assert UNFILLED_KEPT < FILLED_KEPT

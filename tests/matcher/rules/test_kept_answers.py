@@ -2,9 +2,11 @@
 
 import pytest
 
+from core.quantities import SECOND
 from matcher import commands as c
-from matcher.limits import FORGOTTEN_AT_ONCE, KEYS_KEPT, UNFILLED_KEPT
-from matcher.rejections import Repeated
+from matcher.image import dump, load
+from matcher.limits import FORGOTTEN_AT_ONCE, KEYS_KEPT, KEYS_SURE, UNFILLED_KEPT_LONG
+from matcher.rejections import Code, Repeated
 
 
 @pytest.fixture
@@ -42,21 +44,57 @@ def test_who_asks_no_more_keeps_its_answers_for_a_day(world, maker):
     assert len(kept(world, asking)) == 6
 
 
-def test_many_accounts_share_what_is_kept_without_fills(world, maker, monkeypatch):
-    monkeypatch.setattr("matcher.apply.UNFILLED_KEPT_IN_ALL", 12)
-    monkeypatch.setattr("matcher.apply.UNFILLED_KEPT_LEAST", 2)
-    trader = world.agent(2)
-    for number in range(7):
+def test_answers_are_kept_for_five_minutes_and_what_needs_more_room_is_refused(world, maker, monkeypatch):
+    monkeypatch.setattr("matcher.keys.UNFILLED_KEPT", 3)
+    trader, other = world.agent(2), world.agent(3)
+    for number in range(3):
         cancelled(world, trader, f"k{number}")
-    assert kept(world, trader) == ["k1", "k2", "k3", "k4", "k5", "k6"], "two accounts keep six each"
-    other = world.agent(3)
+        wait(world, SECOND)
+    full = world.request(trader, "k3", 1, 1, 601_000)
+    assert (full.code, full.retryable) == (Code.TOO_MANY_ANSWERS_KEPT, True)
+    assert isinstance(world.request(trader, "k0", 1, 1, 601_000), Repeated)
+    cancelled(world, other, "its own")
+    wait(world, KEYS_SURE - 3 * SECOND)
+    assert world.request(trader, "k3", 1, 1, 601_000).code == Code.TOO_MANY_ANSWERS_KEPT
+    wait(world, 1)
+    cancelled(world, trader, "k3")
+    assert kept(world, trader) == ["k0", "k1", "k2", "k3"], "there is room to keep them longer"
+
+
+def test_answers_with_fills_have_a_bound_of_their_own(world, maker, monkeypatch):
+    monkeypatch.setattr("matcher.keys.FILLED_KEPT", 2)
+    trader = world.agent(2)
+    world.play(c.SetQuotes(maker, 1, (), ((600_100, 10),), world.now + 50 * SECOND))
+    for key in "ab":
+        assert world.closed(world.request(trader, key, 1, 1, 601_000)).filled == 1
+    assert world.request(trader, "c", 1, 1, 601_000).code == Code.TOO_MANY_ANSWERS_KEPT
+    assert isinstance(world.request(trader, "a", 1, 1, 601_000), Repeated)
+
+
+def test_when_all_keep_too_many_each_has_its_share(world, maker, monkeypatch):
+    monkeypatch.setattr("matcher.keys.UNFILLED_KEPT_IN_ALL", 12)
+    monkeypatch.setattr("matcher.keys.UNFILLED_KEPT_LEAST", 2)
+    trader, other = world.agent(2), world.agent(3)
+    for number in range(11):
+        cancelled(world, trader, f"k{number}")
+    cancelled(world, other, "o")
+    assert world.state.unfilled_kept == 12
+    assert world.request(trader, "k11", 1, 1, 601_000).code == Code.TOO_MANY_ANSWERS_KEPT
     for number in range(3):
         cancelled(world, other, f"o{number}")
-    assert kept(world, trader) == ["k3", "k4", "k5", "k6"], "three keep four each, whoever asks"
-    for number in range(4, 12):
-        world.agent(number)
-    cancelled(world, trader, "k7")
-    assert kept(world, trader) == ["k6", "k7"], "so many are kept at least"
+    assert world.request(other, "o3", 1, 1, 601_000).code == Code.TOO_MANY_ANSWERS_KEPT, (
+        "three keep four each"
+    )
+    wait(world, KEYS_SURE + 1)
+    cancelled(world, trader, "later")
+    assert kept(world, trader) == ["k10", "k8", "k9", "later"], "beyond five minutes only the share"
+    cancelled(world, other, "later")
+    assert (
+        world.state.unfilled_kept
+        == 8
+        == sum(len(one.unfilled or ()) for one in world.state.accounts.values())
+    )
+    assert load(dump(world.state)).unfilled_kept == 8
 
 
 def test_very_many_answers_are_forgotten_a_few_at_a_time(world, maker):
@@ -69,4 +107,4 @@ def test_very_many_answers_are_forgotten_a_few_at_a_time(world, maker):
         cancelled(world, asking, f"a{number}")
         left.append(len(kept(world, gone)))
     assert sorted(set(left)) == [0, 10, FORGOTTEN_AT_ONCE + 10]
-    assert FORGOTTEN_AT_ONCE < UNFILLED_KEPT
+    assert FORGOTTEN_AT_ONCE < UNFILLED_KEPT_LONG

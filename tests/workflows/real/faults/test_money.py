@@ -59,7 +59,7 @@ class Saver:
     async def withdraw(self, key: str, amount: int, destination: str = "") -> Handle:
         request = WithdrawalRequest(self.account, str(self.owner.pubkey), amount, key, destination)
         return await self.network.client.start_workflow(
-            WithdrawalWorkflow.run, request, id=f"withdrawal-{key}", task_queue="perpdex"
+            WithdrawalWorkflow.run, request, id=f"withdrawal-{key}", task_queue="perpdex-withdrawals"
         )
 
     async def sign(self, handle: Handle) -> None:

@@ -1,0 +1,39 @@
+"""How many final answers are kept for repeats of their keys, and when there is no room for another."""
+
+from core.accounts import FIRST_AGENT
+from core.quantities import SECOND
+from matcher.account import Account
+from matcher.limits import (
+    FILLED_KEPT,
+    KEYS_SURE,
+    UNFILLED_KEPT,
+    UNFILLED_KEPT_IN_ALL,
+    UNFILLED_KEPT_LEAST,
+)
+from matcher.rejections import Code, Rejection
+from matcher.state import Exchange
+
+
+def unfilled_share(state: Exchange) -> int:
+    """Answers without fills that each account may have kept when all together have as many as there is room for."""
+    return max(UNFILLED_KEPT_LEAST, UNFILLED_KEPT_IN_ALL // (state.next_account - FIRST_AGENT))
+
+
+def no_room_for_key(state: Exchange, account: Account, at: int) -> Rejection | None:
+    """Why the account asks nothing new at `at`: all that it may have kept is younger than `KEYS_SURE`. None when there is room.
+
+    A key that is forgotten earlier can trade twice.
+    """
+    unfilled = UNFILLED_KEPT
+    if state.unfilled_kept >= UNFILLED_KEPT_IN_ALL:
+        unfilled = min(unfilled, unfilled_share(state))
+    for kept, most in ((account.filled, FILLED_KEPT), (account.unfilled, unfilled)):
+        if kept and len(kept) >= most and kept[0].at >= at - KEYS_SURE:
+            return _FULL
+    return None
+
+
+_FULL = Rejection(
+    Code.TOO_MANY_ANSWERS_KEPT,
+    f"Answers of the last {KEYS_SURE // (60 * SECOND)} minutes are kept for repeats of their ids, and there are as many as fit.",
+)
