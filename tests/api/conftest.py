@@ -21,7 +21,8 @@ from api.server import Given, Server
 from api.sessions import Sessions
 from api.streams import Item
 from core.batches import BatchStatus
-from core.events import BatchAdvanced, Event, Filled, FundingSettled, PremiumSampled, SettlementCut, concerns
+from core.concerns import concerns
+from core.events import BatchAdvanced, Event, Filled, FundingSettled, PremiumSampled, SettlementCut
 from core.funding_events import paid_by
 from core.liquidation_events import LiquidationEnded, LiquidationStarted
 from core.market import DEFAULT_MARKETS
