@@ -238,4 +238,4 @@ PRIVATE: Final[dict[type[Event], Callable[[Outbound, int, tuple[int, int, int], 
     Transferred: Outbound._transfer,
     DebtCovered: Outbound._covered,
 }
-"""Every durable event that `core.events.concerns` gives to an account, but those of `api.outbound_risk`."""
+"""Every durable event that `core.concerns` gives to an account, but those of `api.outbound_risk`."""

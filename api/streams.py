@@ -1,6 +1,6 @@
 """The numbered private stream of each account: recent events in memory, older ones from the read side.
 
-Numbers count the durable events that concern an account (`core.events.concerns`), exactly as the ledger counts them, so the
+Numbers count the durable events that concern an account (`core.concerns`), exactly as the ledger counts them, so the
 two sources join without a gap or an overlap.
 """
 
@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from core.events import Event, Filled, concerns
+from core.concerns import concerns
+from core.events import Event, Filled
 from matcher.engine import Engine
 from matcher.segments import segments
 from matcher.tail import Tail

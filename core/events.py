@@ -1,39 +1,41 @@
 """What happened. Events carry every amount, so applying one decides nothing.
 
-Durable events (`DURABLE`) are journal records and make up the replayable state; the others describe requests and quotes, which
-die with the process (every agent's connection dies with it, and quotes are pulled on disconnect). Journal layout: array-like
-msgpack with a numeric tag; fields may only be appended, with defaults, so every older journal stays readable.
+Durable events (`DURABLE`, tags 1 to 99) are journal records and make up the replayable state; those of `core.book_events` die with
+the process (every agent's connection dies with it, and quotes are pulled on disconnect). Journal layout: array-like msgpack with a
+numeric tag; fields may only be appended, with defaults, so every older journal stays readable.
 """
 
 from enum import StrEnum
 from typing import Final, get_args
 
-from msgspec.structs import replace
-
-from core.accounts import FIRST_AGENT, INSURANCE
+from core.book_events import DeadlinePassed as DeadlinePassed
+from core.book_events import DeadlineSet as DeadlineSet
+from core.book_events import MakerFrozen as MakerFrozen
+from core.book_events import MakerPassed as MakerPassed
+from core.book_events import ProtectionSet as ProtectionSet
+from core.book_events import QuoteGiven as QuoteGiven
+from core.book_events import QuoteRejected as QuoteRejected
+from core.book_events import QuotesPulled as QuotesPulled
+from core.book_events import QuotesSet as QuotesSet
+from core.book_events import QuoteWithdrawn as QuoteWithdrawn
+from core.book_events import RequestOpened as RequestOpened
+from core.book_events import StandingReduced as StandingReduced
+from core.book_events import Subscribed as Subscribed
 from core.custody_events import CUSTODY_RECORDS
-from core.debt_events import DEBT_RECORDS, DebtCovered
-from core.debt_events import part_of as debt_part
+from core.debt_events import DEBT_RECORDS
 from core.event import Event as Event
-from core.exit_events import EXIT_RECORDS, ExitClaimed, ExitReleased, ExitRequested
-from core.funding_events import FUNDING_RECORDS, part_of
+from core.exit_events import EXIT_RECORDS
+from core.funding_events import FUNDING_RECORDS
 from core.funding_events import FundingSettled as FundingSettled
 from core.funding_events import HourEnded as HourEnded
 from core.funding_events import PremiumSampled as PremiumSampled
 from core.liquidation_events import (
     LIQUIDATION_RECORDS,
-    Deleveraged,
-    FundStanding,
-    LiquidationEnded,
-    LiquidationSliced,
-    LiquidationStarted,
-    MarginWarned,
-    TakenOver,
 )
 from core.loss_limit_events import LossLimitsSeen
 from core.market import Market
-from core.operator_events import OPERATOR_RECORDS, MarketSettled, alone
-from core.subaccount_events import SUB_ACCOUNT_RECORDS, SubAccountOpened, Transferred
+from core.operator_events import OPERATOR_RECORDS
+from core.subaccount_events import SUB_ACCOUNT_RECORDS
 from core.validity import Validity
 
 
@@ -45,9 +47,6 @@ class RequestOutcome(StrEnum):
     UNFILLED = "unfilled"
     """Its time was up, or every maker had answered, and nothing within its limit could fill it."""
     CANCELLED = "cancelled"
-
-
-# --- durable: tags 1-99 --------------------------------------------------------------------------------------------
 
 
 class EpochStarted(Event, frozen=True, array_like=True, tag=1):
@@ -210,119 +209,6 @@ class SessionsRevoked(Event, frozen=True, array_like=True, tag=32):
     generation: int
 
 
-# --- volatile: tags from 100 ---------------------------------------------------------------------------------------
-
-
-class RequestOpened(Event, frozen=True, array_like=True, tag=100):
-    request: int
-    account: int
-    key: str
-    terms: int
-    market: int
-    side: int
-    size: int
-    limit: int
-    expires: int
-    auto: bool
-    all_or_none: bool
-    reduce_only: bool
-    show_side: bool
-    makers: tuple[int, ...]
-
-
-class QuoteGiven(Event, frozen=True, array_like=True, tag=101):
-    quote: int
-    request: int
-    account: int
-    bid: int
-    ask: int
-    size: int
-    min_fill: int
-    expires: int
-    index: int
-
-
-class MakerPassed(Event, frozen=True, array_like=True, tag=102):
-    request: int
-    account: int
-
-
-class QuoteWithdrawn(Event, frozen=True, array_like=True, tag=103):
-    request: int
-    account: int
-    why: str
-
-
-class QuotesSet(Event, frozen=True, array_like=True, tag=104):
-    account: int
-    market: int
-    first: int
-    bids: tuple[tuple[int, int], ...]
-    asks: tuple[tuple[int, int], ...]
-    expires: int
-    index: int
-
-
-class QuotesPulled(Event, frozen=True, array_like=True, tag=105):
-    account: int
-    market: int
-    why: str
-
-
-class Subscribed(Event, frozen=True, array_like=True, tag=106):
-    account: int
-    markets: tuple[int, ...]
-
-
-class DeadlineSet(Event, frozen=True, array_like=True, tag=107):
-    account: int
-    deadline: int
-
-
-class ProtectionSet(Event, frozen=True, array_like=True, tag=108):
-    account: int
-    market: int
-    window: int
-    size: int
-    net: int
-    freeze: int
-
-
-class MakerFrozen(Event, frozen=True, array_like=True, tag=109):
-    account: int
-    market: int
-    until: int
-
-
-class QuoteRejected(Event, frozen=True, array_like=True, tag=110):
-    """A firm quote that could not be honoured at the fill: for the maker's public statistics, and told to the maker."""
-
-    account: int
-    request: int
-    quote: int
-    market: int
-    code: str
-
-
-class StandingReduced(Event, frozen=True, array_like=True, tag=111):
-    """A standing level shrank by a fill; it disappears at zero."""
-
-    account: int
-    market: int
-    side: int
-    quote: int
-    left: int
-
-
-class DeadlinePassed(Event, frozen=True, array_like=True, tag=112):
-    """The earliest deadline has been dealt with."""
-
-    due: int
-    kind: int
-    id: int
-    market: int
-
-
 DURABLE: Final = (
     EpochStarted
     | MarketListed
@@ -354,74 +240,3 @@ DURABLE: Final = (
 
 DURABLE_TYPES: Final[frozenset[type[Event]]] = frozenset(get_args(DURABLE))
 """The same as a set: whether a type is in it is known at once, where `isinstance` asks the union's members one by one."""
-
-_OF_ONE_ACCOUNT: Final = frozenset(
-    {
-        AgentRegistered,
-        TierSet,
-        SlotBound,
-        DepositCredited,
-        WithdrawalReserved,
-        WithdrawalFinished,
-        RequestClosed,
-        SessionsRevoked,
-        LiquidationStarted,
-        LiquidationSliced,
-        TakenOver,
-        LiquidationEnded,
-        MarginWarned,
-        ExitRequested,
-        ExitReleased,
-    }
-)
-
-
-_NOT_SHOWN: Final = FundStanding(0, 0, 0)
-
-
-def concerns(event: Event) -> tuple[int, ...]:
-    """Accounts whose numbered private stream carries this durable event, in order, each once.
-
-    The engine's counters and the ledger's must agree for ever, so both ask here.
-    """
-    kind = type(event)
-    if kind is Filled:
-        taker, maker = event.taker, event.maker  # type: ignore[attr-defined]
-        return (taker, maker) if taker != maker else (taker,)
-    if kind is FundingSettled:
-        # The insurance fund's part is nobody's private matter.
-        return tuple(account for account, _ in event.payments if account >= FIRST_AGENT)  # type: ignore[attr-defined]
-    if kind in _OF_ONE_ACCOUNT:
-        return (event.account,)  # type: ignore[attr-defined]
-    if kind is Deleveraged:
-        # The fund's part is nobody's private matter.
-        others = {part.other for part in event.parts} - {INSURANCE}  # type: ignore[attr-defined]
-        return (event.account, *sorted(others))  # type: ignore[attr-defined]
-    if kind is MarketSettled:
-        # The insurance fund's part is nobody's private matter.
-        return tuple(end.account for end in event.positions if end.account >= FIRST_AGENT)  # type: ignore[attr-defined]
-    if kind is ExitClaimed:
-        return (event.account, *(account for account, _ in event.given))  # type: ignore[attr-defined]
-    if kind is Transferred:
-        return event.giver, event.receiver  # type: ignore[attr-defined]
-    if kind is SubAccountOpened:
-        return event.parent, event.account  # type: ignore[attr-defined]
-    if kind is DebtCovered:
-        owed_by = (event.account, *(account for account, _ in event.shares))  # type: ignore[attr-defined]
-        return tuple(account for account in owed_by if account >= FIRST_AGENT)
-    return ()
-
-
-def seen_by(event: Event, account: int) -> Event:
-    """What an account that `event` concerns is told of it: of a record about several accounts only its own part."""
-    if isinstance(event, FundingSettled):
-        return part_of(event, account)
-    if isinstance(event, MarketSettled):
-        return alone(event, account)
-    if isinstance(event, DebtCovered):
-        return debt_part(event, account)
-    if isinstance(event, Deleveraged) and account != event.account:
-        parts = tuple(part for part in event.parts if part.other == account)
-        hidden = {"account": 0, "equity": 0, "maintenance": 0, "fund": _NOT_SHOWN, "left": 0}
-        return replace(event, parts=parts, **hidden)
-    return event

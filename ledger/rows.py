@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core import events as e
+from core.concerns import concerns, seen_by
 from core.custody_events import ChainAccepted
 from core.exit_events import DeltasUnapplied, ExitClaimed
 from core.liquidation_events import (
@@ -212,12 +213,12 @@ class Rows:
                     self._move(part.other, part.market, part.size, part.other_cost)
 
     def _number(self, seq: int, event: e.Event) -> None:
-        concerned = e.concerns(event)
+        concerned = concerns(event)
         if not concerned:
             return
         kind, told, payload = type(event).__name__, None, b""
         for account in concerned:
-            seen = e.seen_by(event, account)
+            seen = seen_by(event, account)
             if seen is not told:
                 told, payload = seen, _JSONB_VERSION + _encode(msgspec.structs.asdict(seen))
             number = self.heads[account] = self.heads.get(account, 0) + 1

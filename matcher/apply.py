@@ -6,6 +6,7 @@ from typing import Any, Final
 from core import events as e
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.batches import BatchStatus
+from core.concerns import concerns
 from core.fund import PERIOD
 from core.mark_price import Basis
 from core.netting import net
@@ -48,7 +49,7 @@ def _numbered(applier: Applier) -> Applier:
         state.at = event.at
         applier(state, event)
         accounts = state.accounts
-        for account in e.concerns(event):
+        for account in concerns(event):
             told = accounts[account]
             told.number += 1
             told.newest = state.seq

@@ -13,13 +13,20 @@ from core.mark_price import MarkTerms
 from core.market import Market, MarketStatus
 from core.open_interest import JumpAlarm
 from core.validity import Validity
-
-
-class Command(msgspec.Struct, frozen=True, tag=True):
-    """Base of all commands: only so that one union can be typed."""
-
-
-# --- operator side -------------------------------------------------------------------------------------------------
+from matcher.agent_commands import AcceptQuote as AcceptQuote
+from matcher.agent_commands import AnswerRequest as AnswerRequest
+from matcher.agent_commands import CancelAfter as CancelAfter
+from matcher.agent_commands import CancelAll as CancelAll
+from matcher.agent_commands import CancelQuote as CancelQuote
+from matcher.agent_commands import CancelRequest as CancelRequest
+from matcher.agent_commands import OpenRequest as OpenRequest
+from matcher.agent_commands import OpenSubAccount as OpenSubAccount
+from matcher.agent_commands import PassRequest as PassRequest
+from matcher.agent_commands import SetProtection as SetProtection
+from matcher.agent_commands import SetQuotes as SetQuotes
+from matcher.agent_commands import Subscribe as Subscribe
+from matcher.agent_commands import Transfer as Transfer
+from matcher.command import Command as Command
 
 
 class StartEpoch(Command, frozen=True):
@@ -324,133 +331,3 @@ class ReviewAccount(OrBySweep, frozen=True):
 
 class Advance(Command, frozen=True):
     """Time passed or marks moved: liquidate and warn accounts, expire requests and quotes, fire dead-man switches, sample premiums."""
-
-
-# --- agent side ----------------------------------------------------------------------------------------------------
-
-
-class OpenSubAccount(Command, frozen=True):
-    """Open the account's isolated sub-account for `market`, or return it when there is one."""
-
-    account: int
-    market: int
-
-
-class Transfer(Command, frozen=True):
-    """Move collateral from `giver` to `receiver`: one is `account`, the other a sub-account of its."""
-
-    account: int
-    giver: int
-    receiver: int
-    amount: int
-    key: str
-
-
-class OpenRequest(Command, frozen=True):
-    """Ask for `size` lots at `limit` or better.
-
-    `ttl` is one of `matcher.limits.TTL_CLASSES`. `auto` fills the best quote at once when all makers it waits for answered or
-    the time is up; otherwise the trader accepts a quote by id. `all_or_none` refuses partial fills. `show_side` lets makers see
-    the direction. `expires_after` (0 = never) refuses the command when it arrives later than that instant.
-    """
-
-    account: int
-    key: str
-    market: int
-    side: int
-    size: int
-    limit: int
-    ttl: int
-    auto: bool = True
-    all_or_none: bool = False
-    reduce_only: bool = False
-    show_side: bool = False
-    expires_after: int = 0
-
-
-class AnswerRequest(Command, frozen=True):
-    """A maker's firm two-sided answer; 0 price means no quote on that side. Replaces the maker's earlier answer.
-
-    `min_fill` is the least size it will trade; `expires` the instant until which it is firm.
-    """
-
-    account: int
-    request: int
-    bid: int
-    ask: int
-    size: int
-    min_fill: int
-    expires: int
-    expires_after: int = 0
-
-
-class PassRequest(Command, frozen=True):
-    """The maker will not quote: the request need not wait for it."""
-
-    account: int
-    request: int
-
-
-class AcceptQuote(Command, frozen=True):
-    """The trader takes `quote` for its request."""
-
-    account: int
-    request: int
-    quote: int
-    expires_after: int = 0
-
-
-class SetQuotes(Command, frozen=True):
-    """Replace all standing quotes of the account in a market. Levels are (price, size); empty sides pull them."""
-
-    account: int
-    market: int
-    bids: tuple[tuple[int, int], ...]
-    asks: tuple[tuple[int, int], ...]
-    expires: int
-    expires_after: int = 0
-
-
-class CancelRequest(Command, frozen=True):
-    account: int
-    request: int
-
-
-class CancelQuote(Command, frozen=True):
-    """Withdraw a quote given to a request."""
-
-    account: int
-    request: int
-
-
-class CancelAll(Command, frozen=True):
-    """Pull every request, answer and standing quote of the account; also what a lost connection means."""
-
-    account: int
-    why: str = "cancelled"
-
-
-class CancelAfter(Command, frozen=True):
-    """Dead-man switch: pull everything at `deadline` unless moved again; 0 switches it off."""
-
-    account: int
-    deadline: int
-
-
-class Subscribe(Command, frozen=True):
-    """Be asked as a maker in these markets (replaces the earlier set)."""
-
-    account: int
-    markets: tuple[int, ...]
-
-
-class SetProtection(Command, frozen=True):
-    """Maker protection: within `window`, at most `size` lots filled and `net` lots net; then quotes are pulled and the maker is
-    frozen in that market for `freeze`. Zero size switches it off."""
-
-    account: int
-    market: int
-    window: int
-    size: int
-    net: int
-    freeze: int

@@ -10,6 +10,7 @@ import pytest
 
 from core import events as e
 from core import liquidation_events as le
+from core.concerns import concerns, seen_by
 from core.operator_events import MarketSettled
 from core.postings import postings
 from core.quantities import SECOND
@@ -138,7 +139,7 @@ async def test_the_books_balance_and_streams_are_numbered_without_gaps(postgres_
         stream = await queries.stream(account, 0, 10_000)
         assert [one.number for one in stream] == list(range(1, len(stream) + 1))
         assert [(one.seq, one.event) for one in stream] == [
-            (seq, e.seen_by(event, account)) for seq, event in records if account in e.concerns(event)
+            (seq, seen_by(event, account)) for seq, event in records if account in concerns(event)
         ]
         assert await queries.stream(account, len(stream) - 1, 5) == stream[-1:]
     await pool.dispose()

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import base58
 import pytest
 
-from core import events as e
+from core.concerns import concerns
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND
 from matcher import commands as c
@@ -118,7 +118,7 @@ async def test_answers_come_in_order_and_after_all_that_was_before_them(exchange
     rng, engine = random.Random(seed), exchange.engine
     told, answered, asked, waited = Counter(), defaultdict(list), Counter(), 0
     before = {account: engine.state.accounts[account].number for account in exchange.accounts}
-    engine.listen(lambda seq, event: told.update(e.concerns(event) if seq else ()))
+    engine.listen(lambda seq, event: told.update(concerns(event) if seq else ()))
 
     def ask(account, command):
         nonlocal waited

@@ -4,9 +4,10 @@ import pytest
 
 from core import events as e
 from core.accounts import INSURANCE, TREASURY
+from core.concerns import concerns, seen_by
 from core.debt_events import DebtAwaited, DebtCovered, came_to
 from core.liquidation_events import LiquidationStarted
-from core.operator_events import SharingOrdered
+from core.operator_events import MarketSettled, SharingOrdered
 from core.postings import postings
 from core.quantities import SECOND
 from matcher import commands as c
@@ -36,7 +37,7 @@ def left(world):
     world.request(maker, "out", 1, 10_000, 540_000)
     assert world.held(maker) == (0, 0)
     debt = -world.state.margin_of(world.state.accounts[loser]).equity
-    (end,) = [event for event in world.play(FORCED) if isinstance(event, e.MarketSettled)]
+    (end,) = [event for event in world.play(FORCED) if isinstance(event, MarketSettled)]
     assert (end.uncovered, world.balance(loser)) == (debt, -debt)
     return maker, other, loser, idle, debt
 
@@ -153,9 +154,9 @@ def test_each_is_told_its_own_part(world, left):
     maker, _, loser, idle, debt = left
     hold(world, maker, idle)
     (paid,) = covered(world.pass_time(0))
-    assert e.concerns(paid)[0] == loser
-    assert set(e.concerns(paid)) == {loser, *(account for account, _ in paid.shares)}
-    own, others = e.seen_by(paid, loser), e.seen_by(paid, idle)
+    assert concerns(paid)[0] == loser
+    assert set(concerns(paid)) == {loser, *(account for account, _ in paid.shares)}
+    own, others = seen_by(paid, loser), seen_by(paid, idle)
     assert came_to(own, loser) == debt
     assert own.shares == ((0, debt - paid.treasury),)
     assert others.shares == ((idle, -came_to(paid, idle)),)

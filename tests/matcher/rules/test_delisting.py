@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from core import events as e
 from core.accounts import CLEARING, INSURANCE
+from core.concerns import concerns, seen_by
 from core.debt_events import DebtCovered
-from core.events import concerns, seen_by
 from core.market import MarketStatus
 from core.operator_events import MarketSettled, SettledPosition
 from core.postings import postings

@@ -8,6 +8,7 @@ from core.accounts import CLEARING, INSURANCE, TREASURY
 from core.funding import HOUR, SAMPLES_PER_HOUR, FundingTerms, charge_per_lot, payment
 from core.funding_events import headline, paid_by
 from core.funding_hour import SAMPLE_EVERY, Basis, hour_of
+from core.liquidation_events import LiquidationStarted
 from core.market import MarketStatus
 from core.postings import postings
 from core.quantities import MILLISECOND, SECOND
@@ -419,7 +420,7 @@ def test_an_hour_that_takes_an_account_below_maintenance_starts_its_liquidation_
     world.quotes(maker, [], [(INDEX, 1_000)])
     world.request(taker, "all", 1, 1_000, INDEX)
     for number in range(2):
-        begun = [event for event in world.journal if isinstance(event, e.LiquidationStarted)]
+        begun = [event for event in world.journal if isinstance(event, LiquidationStarted)]
         assert not begun
         sample(world, SAMPLES_PER_HOUR, (maker, other), INDEX + 29_000, INDEX + 29_500)
         # Without quotes the mark goes to the index.
@@ -430,5 +431,5 @@ def test_an_hour_that_takes_an_account_below_maintenance_starts_its_liquidation_
             world.index(1, INDEX)
         world.pass_time(0)
         assert len(world.state.funding[1].unpaid) == number + 1
-    begun = [event for event in world.journal if isinstance(event, e.LiquidationStarted)]
+    begun = [event for event in world.journal if isinstance(event, LiquidationStarted)]
     assert [event.account for event in begun] == [taker]

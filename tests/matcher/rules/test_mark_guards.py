@@ -2,7 +2,7 @@
 
 import pytest
 
-from core import events as e
+from core.liquidation_events import LiquidationStarted
 from core.quantities import SECOND
 from matcher import commands as c
 
@@ -30,7 +30,7 @@ def indexed(world, price=INDEX, nanos=TICK):
     world.now += nanos
     world.index(1, price)
     events = world.pass_time(0)
-    assert not any(isinstance(event, e.LiquidationStarted) for event in events)
+    assert not any(isinstance(event, LiquidationStarted) for event in events)
     return world.state.mark_price(1)
 
 

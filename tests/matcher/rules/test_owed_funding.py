@@ -5,6 +5,7 @@ import pytest
 from core import events as e
 from core.accounts import INSURANCE
 from core.funding import HOUR
+from core.liquidation_events import TakenOver
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
@@ -78,7 +79,7 @@ def test_an_account_taken_over_between_the_end_of_an_hour_and_its_payment_ends_a
         world.play(c.CancelAll(maker))
     world.now += SECOND
     world.index(1, INDEX - 20_500)
-    took = [event for event in world.pass_time(0) if isinstance(event, e.TakenOver)]
+    took = [event for event in world.pass_time(0) if isinstance(event, TakenOver)]
     assert [event.account for event in took] == [payer]
     account = world.state.accounts[payer]
     assert account.balance == world.state.owed(account) > 0

@@ -2,8 +2,8 @@
 
 import pytest
 
+from core.concerns import concerns
 from core.event import Event
-from core.events import concerns
 from core.quantities import SECOND
 from core.subaccount_events import SubAccountOpened, Transferred
 from core.validity import Validity

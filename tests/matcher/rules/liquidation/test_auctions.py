@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE, TREASURY
-from core.events import concerns
+from core.concerns import concerns
 from core.liquidation import LiquidationTerms
 from core.quantities import SECOND
 from matcher import commands as c

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
-from core.events import concerns, seen_by
+from core.concerns import concerns, seen_by
 from core.fund import PERIOD
 from core.quantities import SECOND
 from matcher import commands as c
