@@ -153,8 +153,10 @@ def carry() -> None:
 def _run(what: Callable[[Settings], Awaitable[None]]) -> None:
     """What does not go is one sentence and exit code 1."""
 
+    settings = Settings()
+
     async def run() -> None:
-        await what(Settings())
+        await what(settings)
 
     try:
         asyncio.run(run())
