@@ -20,6 +20,7 @@ from matcher.segments import JournalInUse
 from oracles.feed import OnlyLive
 from oracles.recording import RecordingFailed
 from oracles.refusal import Refused
+from settings import Settings
 
 CANNOT: Final = 1
 
@@ -53,7 +54,7 @@ def sentence(error: Exception) -> str | None:
         case RPCError():
             return f"Temporal refuses: {_first(error)}. Look at TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE."
         case ValidationError():
-            return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())
+            return wrong_setting(error)
         case SigningFailed():
             return f"{_first(error)} ({error.code}). Look at OPERATOR_KEY."
         case WrongCluster():
@@ -70,6 +71,13 @@ def sentence(error: Exception) -> str | None:
         ):
             return _first(error)
     return None
+
+
+def wrong_setting(error: Exception) -> str | None:
+    """Which settings cannot be read, and why; None for any other error."""
+    if not isinstance(error, ValidationError) or error.title != Settings.__name__:
+        return None
+    return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())
 
 
 def _first(error: Exception) -> str:

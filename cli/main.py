@@ -3,6 +3,7 @@
 A command's module is imported when it is called: neither a process of the network nor who asks for one figure waits for all of them.
 """
 
+import sys
 from importlib import import_module
 from typing import Any, Final
 
@@ -68,8 +69,18 @@ def _top() -> None:
 
 
 def main() -> None:
-    """Entry of the `perpdex` command."""
-    app()
+    """Entry of the `perpdex` command. A setting that cannot be read is a sentence and exit code 2, as an option is."""
+    try:
+        app()
+    except ValueError as error:
+        # Here, because it takes most of a second to import, and few need it.
+        from endings import wrong_setting
+
+        text = wrong_setting(error)
+        if text is None:
+            raise
+        print(text, file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -7,17 +7,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from cli.door import Door, NotDone, lots, token_of
-from cli.terms import Deleveraging, funding_terms, liquidation_terms, mark_terms
-from core.margin_terms import MarginTerms, Tier
+from cli.terms import (
+    Deleveraging,
+    funding_terms,
+    jump_alarm,
+    liquidation_terms,
+    margin_terms,
+    mark_terms,
+    micro_usdc,
+    tier_of,
+)
 from core.market import MarketStatus
-from core.open_interest import JumpAlarm
-from core.quantities import MILLION, SECOND, USDC_UNIT, MicroUsdc, Nanos, Ppm, decimal_from_units
+from core.quantities import MILLION, SECOND, USDC_UNIT, decimal_from_units
 from matcher import commands as c
 from settings import Settings
 
@@ -103,10 +109,10 @@ def limits(
     """Change limits, also while positions are open: what is held beyond them stays and can only shrink."""
     with _door(name) as door:
         found = door.market(symbol)
-        margin = _margin(tier, bounds) if tier else None
+        margin = margin_terms(tier, bounds) if tier else None
         command = c.SetLimits(
             found["id"],
-            max_leverage=_leverage(tier[0]) if tier else None,
+            max_leverage=tier_of(tier[0])[1] if tier else None,
             taker_fee=taker_fee_ppm,
             oracle_band=oracle_band_ppm,
             price_band=price_band_ppm,
@@ -114,7 +120,7 @@ def limits(
             position_cap=lots(position_cap, found) if position_cap else None,
             open_interest_cap=lots(open_interest_cap, found) if open_interest_cap else None,
             margin=margin,
-            alarm=_alarm(alarm, alarm_reduces) if alarm else None,
+            alarm=jump_alarm(alarm, alarm_reduces) if alarm else None,
             index_max_age=index_max_age * SECOND if index_max_age is not None else None,
             fill_max_age=fill_max_age * SECOND if fill_max_age is not None else None,
             mark=mark_terms(found["mark_terms"], mark) if mark else None,
@@ -210,7 +216,7 @@ def floor(
 ) -> None:
     """Set what the fund keeps besides what its positions require."""
     with _door(name) as door:
-        door.command(c.SetInsuranceFloor(_micro_usdc(usdc), why=why))
+        door.command(c.SetInsuranceFloor(micro_usdc(usdc), why=why))
         print(_fund(door.insurance()))
 
 
@@ -316,25 +322,3 @@ def _debtor(found: dict[str, Any]) -> str:
         f"unpaid funding {amounts['unpaid_funding']}; {held}"
         + (", being liquidated" if found["being_liquidated"] else "")
     )
-
-
-def _margin(tiers: list[str], bounds: str) -> MarginTerms:
-    lower, upper = (_micro_usdc(bound) for bound in bounds.split(":", 1))
-    return MarginTerms(
-        tuple(Tier(_micro_usdc(one.split(":")[0]), Ppm(-(-MILLION // _leverage(one)))) for one in tiers),
-        lower,
-        upper,
-    )
-
-
-def _leverage(tier: str) -> int:
-    return int(tier.split(":", 1)[1])
-
-
-def _micro_usdc(text: str) -> MicroUsdc:
-    return MicroUsdc(int(Decimal(text) * MILLION))
-
-
-def _alarm(text: str, only_reduces: bool) -> JumpAlarm:
-    share, minutes = (int(part) for part in text.split(":", 1))
-    return JumpAlarm(Ppm(share), Nanos(minutes * 60 * SECOND), only_reduces)

@@ -6,9 +6,20 @@ from typing import Any, Final
 
 from core.funding import FundingTerms
 from core.liquidation import LiquidationTerms
+from core.margin_terms import MarginTerms, Tier
 from core.mark_price import MarkTerms
+from core.open_interest import JumpAlarm
 from core.premium import PremiumRule
-from core.quantities import USDC_UNIT, units_from_decimal
+from core.quantities import (
+    MILLION,
+    SECOND,
+    USDC_UNIT,
+    MicroUsdc,
+    Nanos,
+    NotAQuantity,
+    Ppm,
+    units_from_decimal,
+)
 from core.rates import RATE_UNIT
 
 
@@ -23,8 +34,49 @@ def _rate(text: str) -> int:
     return units_from_decimal(text, RATE_UNIT)
 
 
-def _usdc(text: str) -> int:
-    return units_from_decimal(text, USDC_UNIT)
+def micro_usdc(text: str) -> MicroUsdc:
+    """An amount in USDC. Raises `ValueError` for what is none to the micro-unit."""
+    try:
+        return MicroUsdc(units_from_decimal(text, USDC_UNIT))
+    except NotAQuantity as error:
+        raise ValueError(f"{text!r} is no amount in USDC: {error}") from None
+
+
+def _whole(text: str) -> int:
+    if not text.removeprefix("-").isdecimal():
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _pair(text: str, form: str) -> tuple[str, str]:
+    first, colon, second = text.partition(":")
+    if not colon:
+        raise ValueError(f"{text!r} is not {form}")
+    return first, second
+
+
+def tier_of(text: str) -> tuple[MicroUsdc, int]:
+    """Where a margin tier begins, and the leverage in it, of `USDC:LEVERAGE`. Raises `ValueError`."""
+    begins, leverage = _pair(text, "USDC:LEVERAGE")
+    times = _whole(leverage)
+    if not 0 < times <= MILLION:
+        raise ValueError(f"{text!r}: a leverage is from 1 to {MILLION:,}")
+    return micro_usdc(begins), times
+
+
+def margin_terms(tiers: list[str], bounds: str) -> MarginTerms:
+    """Tiers, and `USDC:USDC` of open interest between which requirements rise; fractions are rounded up. Raises `ValueError`."""
+    lower, upper = (micro_usdc(bound) for bound in _pair(bounds, "USDC:USDC"))
+    steps = (tier_of(one) for one in tiers)
+    return MarginTerms(
+        tuple(Tier(begins, Ppm(-(-MILLION // times))) for begins, times in steps), lower, upper
+    )
+
+
+def jump_alarm(text: str, only_reduces: bool) -> JumpAlarm:
+    """The alarm of `PPM:MINUTES`. Raises `ValueError`."""
+    share, minutes = (_whole(part) for part in _pair(text, "PPM:MINUTES"))
+    return JumpAlarm(Ppm(share), Nanos(minutes * 60 * SECOND), only_reduces)
 
 
 def _rule(text: str) -> PremiumRule:
@@ -32,23 +84,23 @@ def _rule(text: str) -> PremiumRule:
 
 
 _LIQUIDATION: Final[dict[str, Callable[[str], Any]]] = {
-    "slice_share_ppm": int,
-    "whole_up_to": _usdc,
-    "fee_ppm": int,
-    "surplus_share_ppm": int,
-    "spread_ppm": int,
-    "urgency_ppm": int,
+    "slice_share_ppm": _whole,
+    "whole_up_to": micro_usdc,
+    "fee_ppm": _whole,
+    "surplus_share_ppm": _whole,
+    "spread_ppm": _whole,
+    "urgency_ppm": _whole,
 }
 _FUNDING: Final[dict[str, Callable[[str], Any]]] = {
     "interest": _rate,
     "interest_clamp": _rate,
     "cap": _rate,
-    "margin_factor_ppm": int,
+    "margin_factor_ppm": _whole,
     "velocity": _rate,
-    "treasury_share_ppm": int,
+    "treasury_share_ppm": _whole,
     "rule": _rule,
 }
-_MARK: Final[dict[str, Callable[[str], Any]]] = {"basis_max_ppm": int, "drift_ppm": int}
+_MARK: Final[dict[str, Callable[[str], Any]]] = {"basis_max_ppm": _whole, "drift_ppm": _whole}
 
 
 def mark_terms(shown: dict[str, Any], changes: list[str]) -> MarkTerms:
