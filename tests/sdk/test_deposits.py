@@ -164,6 +164,7 @@ async def test_a_withdrawal_is_signed_as_often_as_it_takes(new_exchange: Any, es
     agent = await Agent.connect(exchange.server.http_url, owner, "withdrawer")
     try:
         await exchange.engine.ask(c.BindSlot(agent.account, 0, 2))
+        await exchange.engine.ask(c.CreditDeposit(agent.account, 51_000_000, "deposit"))
         view = await agent.withdraw("25.5")
         assert (view.status, view.signature) == ("paid", "landed")
         assert late.signed == [str(owner.sign_message(message)) for message in messages]
