@@ -16,7 +16,7 @@ ACCOUNT = 16
 class Leaving:
     """An owner with a slot on chain that asks for one micro-USDC, and the door as the engine would answer it."""
 
-    def __init__(self, world: Any, server: Any, exits: ExitActivities, owner: Any) -> None:
+    def __init__(self, world: Any, server: Any, exits: ExitActivities, owner: Any, delay: int) -> None:
         self.world, self.server, self.exits, self.owner = world, server, exits, owner
         server.accounts = [[ACCOUNT, str(owner.pubkey), 0, 2, 0, 0, 0, 0]]
         numbers = (
@@ -28,8 +28,14 @@ class Leaving:
             "vault_expected",
             "claimed",
         )
-        totals = dict.fromkeys((*numbers, "exits", "loss_limits"), 0)
-        self.state = {**totals, "conserved": True, "positions_zero_sum": True, "settlement_held": ""}
+        totals = dict.fromkeys((*numbers, "exits", "loss_limits", "astray"), 0)
+        self.state = {
+            **totals,
+            "exit_delay": delay,
+            "conserved": True,
+            "positions_zero_sum": True,
+            "settlement_held": "",
+        }
         self.stand([])
 
     def stand(self, rows: list[list[Any]]) -> None:
@@ -63,7 +69,8 @@ class Leaving:
 async def leaving(world: Any, ledger: Any, door_server: Any) -> AsyncIterator[Leaving]:
     owner = await world.agent(ACCOUNT, 0)
     door = EngineDoor(door_server.url, "token")
-    yield Leaving(world, door_server, ExitActivities(door, world.escrow, ledger), owner)
+    delay = (await world.escrow.view.escrow_state()).settings.limits.exit_delay
+    yield Leaving(world, door_server, ExitActivities(door, world.escrow, ledger), owner, delay)
     await door.close()
 
 

@@ -28,7 +28,7 @@ STATE = "/api/v1/operator/state"
 SUMS = dict.fromkeys(
     (
         *("seq", "balances_total", "deposits", "withdrawals", "reserved"),
-        *("vault_expected", "claimed", "exits", "loss_limits"),
+        *("vault_expected", "claimed", "exits", "loss_limits", "astray", "exit_delay"),
     ),
     0,
 )
