@@ -67,6 +67,7 @@ class Connection(WSListener):
         self.account = 0
         self.expires_at = 0
         self.cancel_on_disconnect = False
+        self._address, self._has_place = "", False
 
     # --- picows ---
 
@@ -74,7 +75,8 @@ class Connection(WSListener):
         self._transport = transport
         self._server.connections.add(self)
         self._deadline = asyncio.get_running_loop().call_later(self._server.auth_timeout, self._not_in_time)
-        peer = transport.underlying_transport.get_extra_info("peername")[0]
+        # Who has hung up already has no name.
+        peer = (transport.underlying_transport.get_extra_info("peername") or ("",))[0]
         forwarded = ", ".join(transport.request.headers.getall("X-Forwarded-For", ()))
         self._address = self._server.places.caller(peer, forwarded)
         self._has_place = self._server.places.take(self._address)
@@ -103,6 +105,7 @@ class Connection(WSListener):
             self.close(CloseCode.UNSUPPORTED_DATA, "text frames only")
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._server.gone(self)
         self.closing = True
         self.drained.set()
         self._deadline.cancel()
@@ -110,7 +113,6 @@ class Connection(WSListener):
             self._catch_up.cancel()
         if self._has_place:
             self._server.places.give_back(self._address)
-        self._server.gone(self)
         if self.account:
             self._edge.hub.leave(self.account, self)
 
