@@ -16,6 +16,7 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml sdk/pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sdk
+	@$(VENV)/bin/python -m compileall -q -x '/\.' .
 	@touch $@
 	@echo "ready"
 

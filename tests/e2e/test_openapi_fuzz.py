@@ -20,7 +20,7 @@ from wiring import engine_door, operator_token
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-EXAMPLES = 15
+EXAMPLES = 6
 SYMBOLS = ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
 MAY_BE_UNAVAILABLE = {"index_unavailable", "withdrawals_gated", "settlement_held"}
 """What generated commands of the operator bring about. Ledger and Temporal run: nothing else of status 500 and above is expected."""

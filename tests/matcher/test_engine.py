@@ -421,7 +421,7 @@ async def test_a_stop_between_a_sync_and_the_news_of_it_writes_nothing_twice(tmp
 async def test_whenever_an_engine_under_load_is_stopped_its_journal_is_whole(tmp_path):
     clock = Clock()
     pauses = random.Random(1)
-    for stopped in range(60):
+    for stopped in range(30):
         engine = Engine(tmp_path, clock, segment_bytes=1 << 14)
         before = engine.state.seq
         for _ in range(pauses.randrange(20)):

@@ -412,7 +412,7 @@ HISTORIES = {
 }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(**HISTORIES)
 def test_a_crash_leaves_nobody_below_zero_and_replays_the_same(
     new_world, replayed, seed, greedy, fund, floor

@@ -90,7 +90,7 @@ def operators_command(rng: Random, state: Exchange) -> c.Command:
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_thousands_of_commands_that_trade_neither_make_nor_lose_money(
     new_world, crowd, replayed, check_caches, check_position_caps, seed
