@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   && echo $$p && break; done)
 MONEY_RULES := tests/matcher/rules/histories $(addprefix tests/core/test_,$(addsuffix .py,\
   debts deleveraging fund funding netting position quantities waterfall))
-.PHONY: setup run test examples lint bench contracts clean
+.PHONY: setup run test long examples lint bench contracts clean
 
 setup: $(VENV)/.installed
 
@@ -34,6 +34,10 @@ lint: setup
 
 test: lint
 	$(VENV)/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+# What `make test` leaves out to stay within twenty minutes on two cores: networks of processes for what smaller tests show too.
+long: setup
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m long
 
 # The rules of money with examples that no run has had, under a minute. SEED=N has those of that run again.
 examples: setup

@@ -201,7 +201,7 @@ async def test_a_mark_shows_what_it_was_made_of(exchange: Any) -> None:
 
 
 async def test_an_exit_is_told_with_what_it_reserves_and_that_backs_nothing_new(exchange: Any) -> None:
-    """Found by a reviewer: all of it was called available, while everything that opens was refused."""
+    """All of it was called available, while everything that opens was refused."""
     await exchange.maker()
     trader = await exchange.agent("trader", deposit=2_000_000_000)
     state, now = exchange.engine.state, exchange.engine.clock()

@@ -14,7 +14,7 @@ from perpdex_sdk.messages import RequestClosed
 from wiring import engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.long]
 
 
 async def trade(agent: Agent, side: str) -> RequestClosed:

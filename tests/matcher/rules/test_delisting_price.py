@@ -68,7 +68,7 @@ def test_a_market_that_is_paused_stays_so(world, held):
 
 
 def test_a_wick_of_a_second_moves_the_price_by_its_second_only(world, held, replayed):
-    """Found by a reviewer: ten thousand USDC changed hands at a tick that the operator could have waited for."""
+    """Ten thousand USDC changed hands at a tick that the operator could have waited for."""
     maker, trader = held
     at = announce(world)
     world.now = at - WINDOW - 10 * MINUTE

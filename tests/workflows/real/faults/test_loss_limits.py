@@ -16,7 +16,7 @@ from chain.rpc import FINALIZED
 from perpdex_sdk import Agent, Refused
 from perpdex_sdk import messages as m
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.long]
 USDC = 1_000_000
 LIMIT = 150
 SIZE = "0.1"

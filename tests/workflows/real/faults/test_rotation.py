@@ -13,7 +13,7 @@ from chain.rpc import FINALIZED
 from cli.main import app
 from workflows.rotation import ROTATION_ID, RotationWorkflow, Stage
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
