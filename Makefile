@@ -35,7 +35,7 @@ lint: setup
 test: lint
 	$(VENV)/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-# What `make test` leaves out to stay within twenty minutes on two cores: networks of processes for what smaller tests show too.
+# What `make test` leaves out to stay within twenty minutes on two cores: whole networks for what it has by rules and steps.
 long: setup
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m long
 

@@ -1,6 +1,7 @@
 """`perpdex explain`: how something came about, from the journal."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,45 +15,35 @@ from settings import Settings
 explain = typer.Typer(
     no_args_is_help=True, help="Say from the journal how something came about, and check it."
 )
+Journal = Annotated[Path | None, typer.Option(help="the journal's directory; default: that of PERPDEX_DATA")]
+Archive = Annotated[Path | None, typer.Option(help="where records are that were moved out of the journal")]
 
 
 @explain.command("liquidation")
 def explain_liquidation(
     number: Annotated[int, typer.Argument(min=1, help="the liquidation's number")],
-    journal: Annotated[
-        Path | None, typer.Option(help="the journal's directory; default: that of PERPDEX_DATA")
-    ] = None,
-    archive: Annotated[
-        Path | None, typer.Option(help="where records are that were moved out of the journal")
-    ] = None,
+    journal: Journal = None,
+    archive: Archive = None,
 ) -> None:
     """Derive every step of a liquidation again: exit code 0 when all records follow from those before them, 1 when not."""
-    directory = journal or Settings().perpdex_data / "journal"
-    try:
-        lines, differences = account_of(directory, number, archive)
-    except (JournalCorrupt, LiquidationUnknown) as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
-    print("\n".join(lines))
-    if differences:
-        raise typer.Exit(1)
+    _tell(lambda directory: account_of(directory, number, archive), journal)
 
 
 @explain.command("delisting")
 def explain_delisting(
     symbol: Annotated[str, typer.Argument(help="the market's symbol, such as BTC-PERP")],
-    journal: Annotated[
-        Path | None, typer.Option(help="the journal's directory; default: that of PERPDEX_DATA")
-    ] = None,
-    archive: Annotated[
-        Path | None, typer.Option(help="where records are that were moved out of the journal")
-    ] = None,
+    journal: Journal = None,
+    archive: Archive = None,
 ) -> None:
     """Derive a market's end and its price again: exit code 0 when the record follows from those before it, 1 when not."""
-    directory = journal or Settings().perpdex_data / "journal"
+    _tell(lambda directory: account_of_end(directory, symbol, archive), journal)
+
+
+def _tell(account: Callable[[Path], tuple[list[str], int]], journal: Path | None) -> None:
+    """Print what `account` derives from the journal; exit code 1 where it found differences, 2 where there is nothing to derive."""
     try:
-        lines, differences = account_of_end(directory, symbol, archive)
-    except (JournalCorrupt, EndUnknown) as error:
+        lines, differences = account(journal or Settings().perpdex_data / "journal")
+    except (JournalCorrupt, LiquidationUnknown, EndUnknown) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
     print("\n".join(lines))

@@ -19,7 +19,6 @@ from typing import Any
 
 import base58
 import httpx
-import pytest
 from temporalio.client import Client, ScheduleBackfill, ScheduleOverlapPolicy
 from temporalio.service import RPCError
 from temporalio.worker import Worker
@@ -195,7 +194,6 @@ def replayed(directory: Path) -> Exchange:
     return state
 
 
-@pytest.mark.long
 async def test_three_missed_hours_are_paid_once_and_in_order_though_the_api_is_killed(
     client: Client, tmp_path: Path
 ) -> None:

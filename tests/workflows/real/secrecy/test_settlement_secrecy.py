@@ -11,7 +11,7 @@ import pytest
 
 from chain.localnet.fault_proxy import Fault
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 SPOILT_CALLS = 6
 PATIENCE_S = 90
 
