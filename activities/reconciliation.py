@@ -232,6 +232,14 @@ class ReconciliationActivities:
         meter.create_gauge(
             "perpdex_stray_slots", "Slots on chain that name an account which has another"
         ).set(len(reading.compared.strays))
+        meter.create_gauge(
+            "perpdex_foreign_batches", "Sealed batches that the program remembers and the ledger did not make"
+        ).set(len(reading.foreign_batches))
+        if reading.foreign_batches:
+            activity.logger.error(
+                "batches on chain that are not ours, made with the operator's key: %s",
+                reading.foreign_batches[:NAMED],
+            )
         for slot in reading.compared.strays:
             activity.logger.error("nobody here ordered slot %d/%d of account %d", *slot[:3])
         if not result.balanced:

@@ -61,6 +61,8 @@ class Reading:
     `slots` are all that the chain has in use, `flight` is what is on its way; `open_batch` is the one that is open there, 0 for none.
     `left_over` is what the engine's next cut gives of what earlier batches took and gave to nobody.
 
+    `foreign_batches` are those sealed on chain that are none of the ledger's, as far as both remember.
+
     `rebase`: what engine and chain agree is settled, by account, where the ledger lost its batches and can begin again from it.
     """
 
@@ -77,6 +79,7 @@ class Reading:
     books: Books | None
     open_batch: int
     left_over: int
+    foreign_batches: tuple[int, ...]
 
 
 class Sides:
@@ -106,6 +109,7 @@ class Sides:
             deposits,
             lambda page: final or (ledger.batch == batch and landed(chain, ledger.root, page)),
             claims,
+            final,
         )
         slots = _slots(chain)
         compared = compare(slots, flight, ours, theirs)
@@ -125,12 +129,18 @@ class Sides:
             books=ours,
             open_batch=chain.state.open_batch if chain is not None else 0,
             left_over=engine.left_over if engine is not None else 0,
+            foreign_batches=await self._foreign(chain.state) if chain is not None else (),
         )
 
     async def _snapshot(self) -> EscrowSnapshot | None:
         if await self._view.escrow_state(FINALIZED) is None:
             return None
         return await self._view.snapshot(FINALIZED)
+
+    async def _foreign(self, state: EscrowState) -> tuple[int, ...]:
+        return (
+            foreign_batches(state, await self._queries.newest_roots(ROOTS_KEPT)) if state.sealed_batch else ()
+        )
 
     async def _ledger(self, seq: int | None) -> LedgerBooks:
         try:
@@ -198,6 +208,18 @@ def number_of(state: EscrowState, root: bytes) -> int:
         return state.open_batch
     kept = range(state.sealed_batch, max(0, state.sealed_batch - ROOTS_KEPT), -1)
     return next((number for number in kept if state.sealed_root(number) == root), 0)
+
+
+def foreign_batches(state: EscrowState, ours: frozenset[bytes]) -> tuple[int, ...]:
+    """Numbers of the sealed batches whose roots are not among `ours`, the newest that the ledger has.
+
+    They are told as far as the program keeps roots, without what was sealed before the first of ours: the ledger may have lost that.
+    """
+    if not ours:
+        return ()
+    kept = range(max(0, state.sealed_batch - ROOTS_KEPT) + 1, state.sealed_batch + 1)
+    first = next((number for number in kept if state.sealed_root(number) in ours), 0)
+    return tuple(number for number in kept if number > first and state.sealed_root(number) not in ours)
 
 
 def landed(chain: EscrowSnapshot | None, root: bytes, page: int) -> bool:

@@ -232,6 +232,7 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         "accounts": reading.compared.accounts,
         "differences": [asdict(one) for one in reading.compared.differences],
         "on_its_way": [asdict(one) for one in reading.compared.on_its_way],
+        "foreign_batches": list(reading.foreign_batches),
         "not_compared": list(outcome.missing),
         "pending": REASONS[outcome.pending] if outcome.pending else None,
     }
@@ -268,6 +269,8 @@ def _table(outcome: Outcome) -> None:
                 ["account", "deposits", "withdrawals", "unlanded", "claims", "unapplied"], told["on_its_way"]
             )
         )
+    if told["foreign_batches"]:
+        console.print(f"sealed on chain and none of ours: batches {told['foreign_batches']}")
     if told["pending"]:
         console.print(f"to wait for, or to look into when it stays: {told['pending']}")
     for line in told["not_compared"]:

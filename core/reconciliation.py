@@ -11,6 +11,8 @@ from enum import StrEnum
 from itertools import combinations
 from typing import NamedTuple
 
+from core.netting import may_be_undone
+
 
 class OnChain(NamedTuple):
     """A used slot, micro-USDC; `last_withdrawal` is the number of the last co-signed withdrawal that it paid.
@@ -72,6 +74,8 @@ class Why(StrEnum):
     """The slot holds something else than the books say."""
     SLOT = "slot_differs"
     """The slot is another account's or owner's, or is not there, or has an account of which the books know nothing."""
+    UNAPPLIED = "unapplied_differs"
+    """The slot holds what the books say, but others had it do something else besides: its `unapplied` is not what the books have."""
     BOOKS = "books_differ"
     """Engine and ledger disagree with each other at the same journal sequence."""
 
@@ -80,7 +84,8 @@ class Why(StrEnum):
 class Difference:
     """One account about which not all say the same. Micro-USDC: what is on chain, and what each of the books says is there now.
 
-    None where a side says nothing. Of `books_differ` these are the two balances in the books.
+    None where a side says nothing. Of `books_differ` these are the two balances in the books, of `unapplied_differs` the sums of
+    what batches did not do.
     """
 
     why: str
@@ -133,11 +138,15 @@ class Compared:
 
 @dataclass(frozen=True)
 class Flight:
-    """Deposits on their way by account, whether a page has taken the last cut, and claims that are final and not booked by account."""
+    """Deposits on their way by account, whether a page has taken the last cut, and claims that are final and not booked by account.
+
+    `final`: the books have heard that the last cut is final, and before that what it did not do.
+    """
 
     deposits: Mapping[int, int]
     landed: Callable[[int], bool]
     claims: Mapping[int, int] = field(default_factory=dict)
+    final: bool = False
 
 
 def compare(slots: Sequence[OnChain], flight: Flight, engine: Books | None, ledger: Books | None) -> Compared:
@@ -198,6 +207,9 @@ def _look(
         why = Why.SLOT
     elif any(amount is not None and amount != (held or 0) for amount in amounts):
         why = Why.BALANCE
+    elif slot is not None and any(_strange(one, slot, flight) for one in booked):
+        why, held = Why.UNAPPLIED, slot.unapplied
+        amounts = [side.booked.unapplied if side and side.booked else None for side in sides]
     elif len(booked) == 2 and booked[0].balance != booked[1].balance:
         why, amounts = Why.BOOKS, [one.balance for one in booked]
     if why:
@@ -241,10 +253,21 @@ def _said(books: Books | None, account: int, slot: OnChain | None, flight: Fligh
     if booked.settled is None:
         return _Said(booked, None, placed, (0, 0, 0, 0, 0))
     unlanded = 0 if flight.landed(booked.page) else booked.delta
-    undone = booked.unapplied - slot.unapplied
+    undone = 0 if _strange(booked, slot, flight) else booked.unapplied - slot.unapplied
     base = booked.settled - unlanded + coming - claimed + undone
     unpaid = _unpaid(books.reserved.get(account, ()), slot, base)
     return _Said(booked, base + unpaid, placed, (coming, unpaid, -unlanded, -claimed, undone))
+
+
+def _strange(booked: Booked, slot: OnChain, flight: Flight) -> bool:
+    """Whether the slot's `unapplied` says more than that the last cut has landed there and the books have yet to hear how.
+
+    Who has the operator's key writes there what he likes, with batches of his own: it explains nothing that our cut did not ask for.
+    """
+    undone = slot.unapplied - booked.unapplied
+    if not undone:
+        return False
+    return flight.final or not flight.landed(booked.page) or not may_be_undone(booked.delta, undone)
 
 
 def _unpaid(reserved: Sequence[Reserved], slot: OnChain, base: int) -> int:

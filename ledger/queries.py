@@ -38,6 +38,7 @@ from ledger.tables import (
     account_events,
     balances,
     batch_pages,
+    batches,
     cursor,
     cuts,
     fills,
@@ -228,6 +229,12 @@ class Queries:
         """Keys of the last deposits that were credited by record `seq`, the newest first."""
         async with self._engine.connect() as connection:
             return await last_credited(connection, seq)
+
+    async def newest_roots(self, count: int) -> frozenset[bytes]:
+        """Roots of the last batches that had something to land."""
+        wanted = select(batches.c.root).where(batches.c.deltas > 0).order_by(batches.c.batch.desc())
+        async with self._engine.connect() as connection:
+            return frozenset(bytes(row.root) for row in await connection.execute(wanted.limit(count)))
 
     async def totals(self) -> Totals:
         """Sums over the whole ledger, of one moment."""
