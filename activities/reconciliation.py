@@ -173,14 +173,14 @@ class ReconciliationActivities:
                 if result.engine_deposits >= wanted[0] and result.engine_claimed >= wanted[1]:
                     # What came in since the first read is on its way; everything before is accounted for.
                     result.why = ""
-            if result.balanced:
+            if result.balanced and not reading.compared.moving:
                 break
             if result.why in PENDING:
                 pending += 1
                 if pending >= CREDIT_PATIENCE:
                     _agrees(False)
                     raise ApplicationError(result.sentence(), type=result.why)
-            else:
+            elif not result.balanced:
                 named = {one.account for one in reading.compared.differences}
                 standing = named if standing is None else standing & named
                 different = different + 1 if standing or result.why != "accounts_differ" else 0

@@ -83,15 +83,20 @@ class Reading:
 
 
 class Sides:
-    """`door` is None when the exchange is down: chain and ledger are compared then."""
+    """`door` is None when the exchange is down: chain and ledger are compared then.
+
+    A reading remembers the withdrawals that it saw paid and the books did not know: of those the next one's books must.
+    """
 
     def __init__(self, view: EscrowView, queries: Queries, door: EngineDoor | None) -> None:
         self._view = view
         self._queries = queries
         self._door = door
+        self._seen: Mapping[int, int] = {}
 
     async def read(self) -> Reading:
         """One reading. Raises `MovedOn`, `LedgerBehind`, and what the sides raise that do not answer."""
+        seen = self._seen
         state = await self._door.state() if self._door is not None else None
         engine = await self._door.books() if self._door is not None else None
         chain = await self._snapshot()
@@ -112,7 +117,8 @@ class Sides:
             final,
         )
         slots = _slots(chain)
-        compared = compare(slots, flight, ours, theirs)
+        compared = compare(slots, flight, ours, theirs, seen)
+        self._seen = compared.ahead
         lost = engine is not None and any(one.settled is None for one in ledger.accounts.values())
         agreed = lost and ledger.batch == batch and not (compared.differences or compared.moving)
         return Reading(

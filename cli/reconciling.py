@@ -165,7 +165,8 @@ async def _compare(settings: Settings) -> Outcome:
             why = _why(reading)
             named = {one.account for one in reading.compared.differences}
             standing = named if standing is None else standing & named
-            if not why or (why == "accounts_differ" and not standing) or not left:
+            agrees = not why and not reading.compared.moving
+            if agrees or (why == "accounts_differ" and not standing) or not left:
                 break
             await asyncio.sleep(BETWEEN_READS_S)
         if any(one.settled is None for one in reading.ledger.accounts.values()):

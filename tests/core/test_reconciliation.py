@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.reconciliation import Booked, Books, Difference, Flight, OnChain, OnItsWay, Reserved, compare
+from core.reconciliation import (
+    Booked,
+    Books,
+    Compared,
+    Difference,
+    Flight,
+    OnChain,
+    OnItsWay,
+    Reserved,
+    compare,
+)
 
 AMOUNT = st.integers(0, 10**12)
 
@@ -141,6 +151,29 @@ def test_an_account_whose_withdrawal_came_and_went_meanwhile_is_looked_at_again(
     side = books(booked(16, 10), last=4)
     found = compare([slot(3, last=5)], flight(), side, side)
     assert (found.moving, found.differences, found.accounts) == ([16], [], 0)
+
+
+def test_a_withdrawal_that_the_books_do_not_know_at_a_later_look_is_none_of_the_exchanges():
+    side = books(booked(16, 10), last=4)
+    stolen = slot(3, last=2**32 - 1)
+    seen = compare([stolen], flight(), side, side).ahead
+    for _ in range(3):
+        compared = compare([stolen], flight(), side, side, seen)
+        (found,), seen = compared.differences, compared.ahead
+        assert (found.why, found.chain, found.engine) == ("balance_differs", 3, 10)
+    # He paid it in again. What was taken over is known.
+    (found,) = compare([stolen._replace(balance=10)], flight(), side, side, seen).differences
+    assert (found.why, found.chain, found.engine) == ("withdrawal_differs", 2**32 - 1, 4)
+    after = books(booked(16, 3)._replace(foreign=2**32 - 1), last=4)
+    assert compare([stolen], flight(), after, after, seen) == Compared(accounts=1)
+
+
+def test_a_withdrawal_that_the_books_know_at_a_later_look_was_under_way():
+    before, after = books(booked(16, 10), last=4), books(booked(16, 3), last=6)
+    seen = compare([slot(3, last=5)], flight(), before, before).ahead
+    assert compare([slot(3, last=5)], flight(), after, after, seen) == Compared(accounts=1)
+    # Another one came and went meanwhile.
+    assert compare([slot(1, last=7)], flight(), after, after, seen).moving == [16]
 
 
 def test_a_second_slot_of_an_account_is_a_stray_wherever_it_is():
