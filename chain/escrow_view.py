@@ -212,12 +212,20 @@ class EscrowView:
         window = asyncio.Semaphore(READ_AT_ONCE)
 
         async def read(signature: str) -> _Money:
+            pages: dict[Pubkey, Page | None] = {}
+
+            async def slot_at(key: Pubkey, number: int) -> tuple[int, Slot] | None:
+                if key not in pages:
+                    pages[key] = await self._page_at(key)
+                page = pages[key]
+                return (page.index, page.slots[number]) if page and number < len(page.slots) else None
+
             async with window:
                 transaction = await self._transaction(signature, FINALIZED)
                 if transaction is None:
                     raise ChainUnavailable(f"the node lists {signature} but does not have it")
-                deposits = await deposits_of(transaction, signature, self._at, self._slot_at)
-                return deposits, await claims_of(transaction, signature, self._at, self._slot_at)
+                deposits = await deposits_of(transaction, signature, self._at, slot_at)
+                return deposits, await claims_of(transaction, signature, self._at, slot_at)
 
         answers = await asyncio.gather(*map(read, signatures), return_exceptions=True)
         return list(zip(signatures, answers, strict=True))
@@ -237,13 +245,10 @@ class EscrowView:
                 return newest_first[::-1]
             before = piece[-1].signature
 
-    async def _slot_at(self, page: Pubkey, slot: int) -> tuple[int, Slot] | None:
-        """The page's index and a slot as they are now, None when the page was given up."""
-        _, (data,) = await self._read([page], FINALIZED)
-        if data is None:
-            return None
-        found = decode_page(data)
-        return (found.index, found.slots[slot]) if slot < len(found.slots) else None
+    async def _page_at(self, key: Pubkey) -> Page | None:
+        """A page as it is now, None when it was given up."""
+        _, (data,) = await self._read([key], FINALIZED)
+        return decode_page(data) if data is not None else None
 
     async def _transaction(self, signature: str, commitment: str) -> Any:
         call = self._client.get_transaction(
