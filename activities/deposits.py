@@ -140,6 +140,8 @@ class DepositActivities:
             if scan.complete:
                 whole = _all_found(cursor, scan, totals)
                 cursor = _checked(cursor) if whole else _gap(cursor)
+                if not whole:
+                    self._escrow.view.forget_vault()
                 if cursor.gaps > GAPS:
                     activity.heartbeat(cursor)
                     raise ApplicationError(MISSING, type="deposits_missing")
@@ -149,16 +151,19 @@ class DepositActivities:
                 return cursor
 
     async def _book(self, cursor: DepositCursor, scan: DepositScan) -> DepositCursor:
-        if not scan.deposits and not scan.claims:
+        if not scan.found:
             return cursor
         deposits, claims = ([one.deposit for one in scan.deposits], [one.claim for one in scan.claims])
         slots = await ordered(self._door, {one.account for one in (*deposits, *claims)})
         # One transaction has up to 31 deposits: they wait for the engine's disk together, and transactions stay in the chain's order.
-        for _, of_one in groupby(scan.deposits, key=lambda one: one.signature):
-            cursor = await self._credit_all(cursor, slots, list(of_one))
-        for claim in scan.claims:
-            ours = slots.has(claim.claim)
-            cursor = await self._claim(cursor, claim) if ours else _stray(cursor, claim.key)
+        for _, group in groupby(scan.found, key=lambda one: one.signature):
+            of_one = list(group)
+            deposited = [one for one in of_one if isinstance(one, FoundDeposit)]
+            cursor = await self._credit_all(cursor, slots, deposited)
+            for one in of_one:
+                if isinstance(one, FoundClaim):
+                    ours = slots.has(one.claim)
+                    cursor = await self._claim(cursor, one) if ours else _stray(cursor, one.key)
         return cursor
 
     async def _credit_all(

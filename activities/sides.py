@@ -20,6 +20,7 @@ from chain.escrow_view import EscrowSnapshot, EscrowView
 from chain.layout import ROOTS_KEPT, EscrowState
 from chain.rpc import FINALIZED
 from core.batches import BatchStatus
+from core.exit_events import CLAIM
 from core.quantities import MONEY_MAX
 from core.reconciliation import Booked, Books, Compared, Flight, OnChain, Reserved, compare
 from ledger.books import LedgerBooks
@@ -172,7 +173,7 @@ class Sides:
         cursor, complete = await self._scan_from(seq), False
         while not complete:
             scan = await self._view.deposits_since(cursor)
-            found += (*scan.deposits, *scan.claims)
+            found += scan.found
             cursor, complete = scan.cursor, scan.complete
         keys = {one.key: one for one in found}
         waiting = keys.keys() - await self._queries.credited(list(keys), seq)
@@ -187,8 +188,9 @@ class Sides:
         return coming, gone
 
     async def _scan_from(self, seq: int) -> str | None:
-        """A transaction before which all are credited: that is done in the order of the chain, of one transaction maybe in part."""
-        newest_first = [key.rpartition(":")[0] for key in await self._queries.last_credited(seq)]
+        """A transaction before which all are booked: that is done in the order of the chain, of one transaction maybe in part."""
+        booked = await self._queries.last_credited(seq)
+        newest_first = [key.removeprefix(CLAIM).rpartition(":")[0] for key in booked]
         return next((signature for signature in newest_first if signature != newest_first[0]), None)
 
 

@@ -226,7 +226,7 @@ class Queries:
             return await credited(connection, keys, seq)
 
     async def last_credited(self, seq: int) -> list[str]:
-        """Keys of the last deposits that were credited by record `seq`, the newest first."""
+        """Keys of the last deposits and claims that were booked by record `seq`, the newest first."""
         async with self._engine.connect() as connection:
             return await last_credited(connection, seq)
 
