@@ -46,6 +46,7 @@ from ledger.tables import (
     positions,
     reconciliations,
     submissions,
+    withdrawals,
 )
 from ledger.views import BatchView as BatchView
 from ledger.views import FillView as FillView
@@ -235,6 +236,12 @@ class Queries:
         wanted = select(batches.c.root).where(batches.c.deltas > 0).order_by(batches.c.batch.desc())
         async with self._engine.connect() as connection:
             return frozenset(bytes(row.root) for row in await connection.execute(wanted.limit(count)))
+
+    async def is_closed(self, withdrawal: int) -> bool:
+        """Whether the withdrawal of that number was reserved, and paid or released since."""
+        wanted = select(withdrawals.c.status).where(withdrawals.c.withdrawal == withdrawal)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(wanted)).scalar_one_or_none() in ("paid", "released")
 
     async def totals(self) -> Totals:
         """Sums over the whole ledger, of one moment."""

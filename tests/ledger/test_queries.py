@@ -132,3 +132,14 @@ async def test_deposits_and_claims_that_were_booked_come_newest_first(postgres_u
     assert await Queries(pool).last_credited(4) == keys[::-1]
     assert await Queries(pool).last_credited(3) == keys[2::-1]
     await pool.dispose()
+
+
+async def test_a_withdrawal_is_closed_once_it_is_paid_or_released(postgres_url):
+    projector = Projector(postgres_url)
+    reserved = [e.WithdrawalReserved(1, number, 16, 5, f"w{number}") for number in (1, 2, 3)]
+    ended = [e.WithdrawalFinished(2, 1, 16, 5, True, "sig"), e.WithdrawalFinished(2, 2, 16, 5, False, "")]
+    projector.apply(list(enumerate([e.DepositCredited(1, 16, 50, "a:0"), *reserved, *ended], 1)))
+    projector.close()
+    pool = open_pool(postgres_url)
+    assert [await Queries(pool).is_closed(number) for number in (1, 2, 3, 4)] == [True, True, False, False]
+    await pool.dispose()
