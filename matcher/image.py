@@ -75,6 +75,7 @@ class LiquidationImage(msgspec.Struct, array_like=True):
     account: int
     step: str
     fills: list[Filled] = []
+    unsold: bool = False
 
 
 class Image(msgspec.Struct, array_like=True):
@@ -167,7 +168,7 @@ def load(data: bytes) -> Exchange:
         [one.id for one in image.accounts if one.positions or one.warned or one.balance < 0]
     )
     for going in image.liquidations:
-        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step)
+        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.unsold)
         state.watch.suspect(going.account)
     state.follow_hours()
     state.breakers = breakers_in(image.breakers)
@@ -250,7 +251,7 @@ def _image(state: Exchange) -> Image:
         at=state.at,
         last_liquidation=state.last_liquidation,
         liquidations=[
-            LiquidationImage(going.id, going.account, going.step)
+            LiquidationImage(going.id, going.account, going.step, unsold=going.unsold)
             for _, going in sorted(state.liquidations.items())
         ],
         insurance_floor=state.insurance_floor,

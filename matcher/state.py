@@ -8,6 +8,7 @@ from core.batches import BatchStatus
 from core.events import IndexUpdated, MarkUpdated, WithdrawalFinished, WithdrawalReserved
 from core.exit_events import ExitClaimed, ExitRequested
 from core.exits import matures_at, taken
+from core.liquidation import Stage, stage
 from core.loss_limits import LossLimit, Reach
 from core.margin_terms import Step, steps
 from core.mark_price import Basis
@@ -277,6 +278,23 @@ class Exchange:
     def margin_of(self, account: Account) -> AccountRisk:
         """Equity that counts as collateral, and requirements of an account at the marks: what trades and liquidation go by."""
         return account_risk(self.collateral(account), account.positions, self.marks)
+
+    def bound(self, account: Account) -> bool:
+        """Whether the account, if it is short of margin, is so only by what its owner's limit or request to leave keeps back: all that
+        it is worth would leave it above takeover. Then there is no hurry, and nobody has to take it at a price in doubt.
+        """
+        root = account.root.id
+        if root not in self.loss_limits and root not in self.matured:
+            return False
+        worth = self.worth_of(account)
+        return stage(worth.equity, worth.maintenance) is not Stage.TAKEOVER
+
+    def offered_first(self, account: Account) -> bool:
+        """Whether the account's margin calls for takeover only by what its owner keeps back: then makers are asked before."""
+        if not self.bound(account):
+            return False
+        risk = self.margin_of(account)
+        return stage(risk.equity, risk.maintenance) is Stage.TAKEOVER
 
     def claimable(self, account: Account) -> int:
         """Micro-USDC of the account's equity that the chain can pay to its owner at any time; never more than there is."""

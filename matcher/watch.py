@@ -37,7 +37,7 @@ _STILL: Final = (0, 0)
 
 
 class Liquidation(msgspec.Struct):
-    """A liquidation that goes on. `step` is what closed something last.
+    """A liquidation that goes on. `step` is what closed something last; `unsold`: nobody bought at the last auction.
 
     The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, and the
     record after which that was `decided`. No auction is opened before `until`, when it is paused, and nothing else done either when it
@@ -47,6 +47,7 @@ class Liquidation(msgspec.Struct):
     id: int
     account: int
     step: str = ""
+    unsold: bool = False
     request: int = 0
     asked: int = 0
     limit: int = 0
@@ -212,7 +213,7 @@ class Watch:
         ):
             self._watch(state, account, risk, TAKEOVER_LEVEL)
         elif going is not None or risk.liquidatable:
-            if self._waits(account, Action.LIQUIDATE):
+            if self._waits(account, Action.FILL if state.bound(account) else Action.LIQUIDATE):
                 self._watch(state, account, risk, ZERO_LEVEL)
             else:
                 self.due.add(account.id)
@@ -236,7 +237,7 @@ class Watch:
         A warning takes the prices of all that it holds, liquidation one.
         """
         without = [market for market in account.positions if (market, action) in self.awaited]
-        if not without or (action is Action.LIQUIDATE and len(without) < len(account.positions)):
+        if not without or (action is not Action.MARGIN and len(without) < len(account.positions)):
             return False
         for market in without:
             self.waiting.setdefault(market, set()).add(account.id)

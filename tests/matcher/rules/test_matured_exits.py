@@ -82,22 +82,37 @@ def leaving_fee(world):
     return world.treasury
 
 
-@pytest.mark.parametrize("validity", [Validity.VALID, Validity.UNCERTAIN])
-def test_who_loses_what_the_chain_may_not_pay_is_closed_before_the_fund_would_pay(world, leaving, validity):
+def test_who_loses_what_the_chain_may_not_pay_is_closed_before_the_fund_would_pay(world, leaving):
     leaving.wait()
     # 1.4 % take 7,560 of the 12,000 that back the position: still more than two thirds of its maintenance.
-    events = leaving.price(591_600, validity)
+    events = leaving.price(591_600)
     assert [event.account for event in kinds(events, LiquidationStarted)] == [leaving.agent]
-    events = leaving.price(589_000, validity)
+    events = leaving.price(589_000)
     (taken,) = kinds(events, TakenOver)
     assert 0 < taken.equity < 3_000 * USDC
     (ended,) = kinds(events, LiquidationEnded)
     assert (ended.why, ended.equity, world.held(leaving.agent)) == ("taken_over", 0, (0, 0))
-    assert world.balance(leaving.agent) == 88_000 * USDC
-    world.play(c.ClaimExit(leaving.agent, 88_000 * USDC, "claim:s:0"))
-    assert world.balance(leaving.agent) == 0
+    # The fund gets the fee of an auction, of which what backed the position was not enough.
+    fee = 589_000 * LOTS * 10 // 200
+    assert taken.equity < fee
+    assert world.balance(leaving.agent) == 88_000 * USDC + taken.equity - fee
     fund = world.state.margin_of(world.state.accounts[INSURANCE])
-    assert fund.equity == 200_000 * USDC + taken.equity
+    assert fund.equity == 200_000 * USDC + fee
+
+
+@pytest.mark.parametrize("validity", [Validity.AGED, Validity.STALE, Validity.UNCERTAIN])
+def test_a_maturity_sells_to_nobody_at_a_price_that_nobody_would_trade_at(world, leaving, validity):
+    world.index(1, 600_000)
+    leaving.ask(10**12)
+    world.pass_time(leaving.due - world.now - 1)
+    world.index(1, 600_000, validity=validity)
+    assert kinds(world.pass_time(1), ExitMatured)
+    assert (world.held(leaving.agent)[0], world.state.liquidations) == (LOTS, {})
+    worth = world.state.worth_of(world.state.accounts[leaving.agent]).equity
+    leaving.price(590_000)
+    assert world.held(leaving.agent) == (0, 0)
+    # It lost what everybody would have, and the fee.
+    assert world.balance(leaving.agent) == worth - 9_000 * USDC - 590_000 * LOTS * 10 // 200
 
 
 def test_a_gap_beyond_what_backs_the_position_takes_no_more_of_the_fund_than_the_account_lost(world, leaving):
@@ -106,9 +121,10 @@ def test_a_gap_beyond_what_backs_the_position_takes_no_more_of_the_fund_than_the
     (taken,) = kinds(events, TakenOver)
     # The rest is there: it is only that the chain may pay it out.
     assert taken.equity == 0
-    assert world.balance(leaving.agent) == 100_000 * USDC - 54_000 * USDC - leaving_fee(world)
+    fee = 540_000 * LOTS * 10 // 200
+    assert world.balance(leaving.agent) == 100_000 * USDC - 54_000 * USDC - leaving_fee(world) - fee
     fund = world.state.margin_of(world.state.accounts[INSURANCE])
-    assert fund.equity == 200_000 * USDC
+    assert fund.equity == 200_000 * USDC + fee
     world.play(c.CutSettlement(2))
     world.finalize(2)
     assert world.state.accounts[leaving.agent].settled == world.balance(leaving.agent)
