@@ -122,7 +122,7 @@ def waterfall_step(state: Exchange, account: Account, at: int) -> Auction | Take
     fund, markets = state.accounts[INSURANCE], state.markets
     terms = {market: markets[market].liquidation for market in account.positions}
     ticks = {market: markets[market].value_per_tick_lot for market in account.positions}
-    funds, within = state.collateral(account), known(state, account, at)
+    funds, within = state.backing(account), known(state, account, at)
     if account is fund:
         step = next_step(funds, fund.positions, state.marks, terms, ticks, False, within)
         return Deleverage(_fund_part(state, fund, step.part)) if isinstance(step, Deleverage) else step

@@ -174,6 +174,7 @@ def load(data: bytes) -> Exchange:
     state.breakers = breakers_in(image.breakers)
     for announced in image.breakers.announced:
         heappush(state.book.deadlines, (announced.settles_at, DELISTING_DEADLINE, 0, announced.market))
+    state.pasts |= {id: Past(minutes) for id, minutes in image.pasts}
     for id in state.markets:
         state.follow_index(id)
     amounts = image.deposit_amounts or [0] * len(image.deposits)
@@ -185,7 +186,6 @@ def load(data: bytes) -> Exchange:
     state.finished_withdrawals = {event.withdrawal: event for event in image.finished_withdrawals}
     state.withdrawal_keys = {(event.account, event.key): event for event in image.withdrawal_keys}
     state.batches = dict(image.batches)
-    state.pasts |= {id: Past(minutes) for id, minutes in image.pasts}
     state.transfers = {parent: Transfers(kept) for parent, kept in image.transfers}
     state.exits = {event.account: event for event in image.exits}
     state.matured = set(image.matured)

@@ -15,7 +15,7 @@ from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.open_interest import followed
 from core.quantities import MILLION, SECOND
-from core.settlement_price import Past
+from core.settlement_price import MINUTE, WINDOW, Past, foreseen, window_end
 from core.validity import Action, Validity, allowed, worse
 from matcher.account import Account
 from matcher.book import Book
@@ -75,7 +75,8 @@ class Exchange:
     `values_until` follow from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because
     every quote and every fill asks for them: the latter are until when each market may fill, and until when all of them value
     accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices` (of
-    fills) go into the next one. `pasts` are the markets' indexes of the last hour, without the one that stands. `marked` counts the
+    fills) go into the next one. `pasts` are the markets' indexes of the last hour, without the one that stands. `ends` are, of
+    markets in the hour at whose average they settle, micro-USDC per lot at that average if the index stays. `marked` counts the
     changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same however many
     positions are open. `rises_above` are the lots of open interest up to which a
     market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark. `holders` are
@@ -107,6 +108,7 @@ class Exchange:
         self.bases: dict[int, Basis] = {}
         self.last_prices: dict[int, int] = {}
         self.marks: dict[int, RiskMark] = {}
+        self.ends: dict[int, int] = {}
         self.rises_above: dict[int, int] = {}
         self.marked = 0
         self.fills_until: dict[int, int] = {}
@@ -175,12 +177,33 @@ class Exchange:
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
         ending = self.breakers.announced.get(market)
+        self._foresee(index, ending.settles_at if ending is not None else FOR_EVER)
         last = ending.settles_at - 1 if ending is not None else FOR_EVER
         self.fills_until[market] = min(until, index.published + listed.fill_max_age, last) if fills else NEVER
         values = until if allowed(validity, Action.MARGIN) else NEVER
         # Nobody holds a settled market, so no account waits for its price, which never comes again.
         self._values_until[market] = FOR_EVER if self.statuses[market] == MarketStatus.SETTLED else values
         self.values_until = min(self._values_until.values())
+
+    def _foresee(self, index: IndexUpdated, settles_at: int) -> None:
+        """Derive at what a market would settle, once the hour has begun whose average that is."""
+        market = index.market
+        self.ends.pop(market, None)
+        if index.at > settles_at - WINDOW:
+            # While it waits, the hour is the one before the next minute.
+            end = max(settles_at, window_end(index.at) + MINUTE)
+            price = foreseen(self.pasts[market], index.price, index.at, end)
+            self.ends[market] = price * self.markets[market].value_per_tick_lot
+
+    def overstated(self, account: Account) -> int:
+        """Micro-USDC by which an account's positions are worth more at the marks than at what markets in their last hour would settle
+        at: where the mark is ahead of the average, what it shows is not to be had."""
+        held = account.positions
+        return sum(
+            max(0, held[market].size * (self.marks[market].value_per_lot - end))
+            for market, end in self.ends.items()
+            if market in held
+        )
 
     def believed_span(self, index: IndexUpdated, end: int) -> tuple[int, int]:
         """From when until when, `end` at the latest, an index counts in the average that a delisted market settles at; empty where its
@@ -227,6 +250,8 @@ class Exchange:
             required += held.required
         if self.owing:
             gain -= self.owed(account)
+        if self.ends:
+            gain -= self.overstated(account)
         account.gain, account.required, account.valued = gain, required, self.marked
 
     def follow_hours(self) -> None:
@@ -271,13 +296,17 @@ class Exchange:
         beyond = 0 if reach is None else reach.uncounted(self.worth_of(account).equity)
         return funds - max(beyond, self.claimable(account))
 
+    def backing(self, account: Account) -> int:
+        """An account's collateral less what its positions are overstated by."""
+        return self.collateral(account) - self.overstated(account) if self.ends else self.collateral(account)
+
     def worth_of(self, account: Account) -> AccountRisk:
         """Equity and requirements of an account at the marks, whatever of the equity backs anything."""
         return account_risk(self.funds(account), account.positions, self.marks)
 
     def margin_of(self, account: Account) -> AccountRisk:
         """Equity that counts as collateral, and requirements of an account at the marks: what trades and liquidation go by."""
-        return account_risk(self.collateral(account), account.positions, self.marks)
+        return account_risk(self.backing(account), account.positions, self.marks)
 
     def bound(self, account: Account) -> bool:
         """Whether the account, if it is short of margin, is so only by what its owner's limit or request to leave keeps back: all that
@@ -287,7 +316,7 @@ class Exchange:
         if root not in self.loss_limits and root not in self.matured:
             return False
         worth = self.worth_of(account)
-        return stage(worth.equity, worth.maintenance) is not Stage.TAKEOVER
+        return stage(worth.equity - self.overstated(account), worth.maintenance) is not Stage.TAKEOVER
 
     def offered_first(self, account: Account) -> bool:
         """Whether the account's margin calls for takeover only by what its owner keeps back: then makers are asked before."""
