@@ -1,6 +1,6 @@
 """State of the exchange: the durable part, rebuilt by replay, and the book of requests and quotes, which dies with the process."""
 
-from heapq import heappop
+from heapq import heappop, heapreplace
 
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
@@ -86,8 +86,9 @@ class Exchange:
     paid; `hour_due` is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command,
     because from then on it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out`
     that owners took alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of
-    (instant, account) for the others, in which those that are gone stay until they come up. `loss_limits` are the owners' limits on
-    chain, by the account whose slot it is. `unfilled_kept` counts the final answers without fills of all accounts.
+    what `ripens` says of the others, in which those that are gone, or later by now, stay until they come up. `loss_limits` are
+    the owners' limits on chain, by the account whose slot it is. `unfilled_kept` counts the final answers without fills of all
+    accounts.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -141,7 +142,7 @@ class Exchange:
         self.exits: dict[int, ExitRequested] = {}
         self.loss_limits: dict[int, LossLimit] = {}
         self.matured: set[int] = set()
-        self.exits_due: list[tuple[int, int]] = []
+        self.exits_due: list[tuple[int, int, int]] = []
         self.reserved = 0
         self.transfers: dict[int, Transfers] = {}
         self.cut: Cut | None = None
@@ -342,18 +343,29 @@ class Exchange:
             return max(0, account.settled)
         return max(0, account.settled - min(0, cut.deltas.get(account.id, 0)))
 
-    def ripens(self, request: ExitRequested) -> tuple[int, int]:
-        """When a request matures, and whose it is."""
-        return matures_at(request.at, request.exit_at * SECOND), request.account
+    def ripens(self, request: ExitRequested) -> tuple[int, int, int]:
+        """When a request matures as far as is known, whose it is, and since when it stands: a batch that lands makes it later."""
+        due = matures_at(request.at, request.exit_at * SECOND, self.custody.since)
+        return due, request.account, request.at
+
+    def overdrawn(self, account: Account) -> bool:
+        """Whether the chain would pay the account's owner more than its slot's accounts are worth: what they lost is not settled."""
+        family = (account, *account.subs)
+        worth = sum(max(0, self.worth_of(one).equity) for one in family)
+        return min(self.exits[account.id].amount, self.on_chain(account)) > worth
 
     def exit_due(self) -> int:
         """When the next request matures; 0 when there is none."""
         due = self.exits_due
         while due:
             request = self.exits.get(due[0][1])
-            if request is not None and request.account not in self.matured and self.ripens(request) == due[0]:
-                return due[0][0]
-            heappop(due)
+            if request is None or request.account in self.matured or request.at != due[0][2]:
+                heappop(due)
+                continue
+            ripens = self.ripens(request)
+            if ripens == due[0]:
+                return ripens[0]
+            heapreplace(due, ripens)
         return 0
 
     def late_at(self) -> int:

@@ -5,12 +5,12 @@ import pytest
 from core import events as e
 from core.accounts import INSURANCE
 from core.exit_events import ExitMatured
-from core.exits import LEAD
 from core.liquidation_events import LiquidationEnded, LiquidationStarted, TakenOver
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
+from matcher.limits import SETTLEMENT_PATIENCE
 
 USDC = 1_000_000
 DELAY = 3_600 * SECOND
@@ -39,7 +39,8 @@ class Leaving:
     def ask(self, amount):
         at = (self.world.now + DELAY) // SECOND
         self.world.play(c.RequestExit(self.agent, amount, at))
-        self.due = at * SECOND - LEAD
+        # No batch lands in between: half of the time is the owner's, and the chain is further behind than what is left then.
+        self.due = self.world.now + (at * SECOND - self.world.now) // 2
 
     def wait(self, price=600_000):
         """Until the request has matured, with a price at the end."""
@@ -169,6 +170,41 @@ def test_a_batch_on_its_way_takes_nothing_from_what_the_chain_may_pay_until_it_i
     assert world.state.on_chain(account) == account.settled
 
 
+def test_a_request_matures_the_earlier_the_further_the_chain_is_behind(world, leaving):
+    leaving.ask(90_000 * USDC)
+    exit_at = leaving.due + DELAY // 2
+
+    def land(batch, before):
+        world.pass_time(exit_at - before - world.now)
+        world.index(1, 600_000)
+        world.play(c.CutSettlement(batch))
+        world.finalize(batch)
+
+    for batch, minutes in ((2, 31), (3, 21)):
+        land(batch, minutes * 60 * SECOND)
+        # If none landed any more: halfway to a minute before the chain pays.
+        assert world.state.exit_due() == max(leaving.due, exit_at - (minutes + 1) * 30 * SECOND)
+        world.index(1, 600_000)
+    assert not world.state.matured
+    assert load(dump(world.state)).exit_due() == world.state.exit_due()
+    world.pass_time(world.state.exit_due() - world.now)
+    assert world.state.matured == {leaving.agent}
+
+
+def test_a_cut_waits_for_no_doubtful_market_when_the_chain_is_about_to_pay_what_was_lost(world, leaving):
+    leaving.ask(10**12)
+    world.index(2, 300_000)
+    assert leaving.trade(world.agent(5), 1, 1, 300_000, market=2) == "filled"
+    world.pass_time(120 * SECOND)
+    assert world.refuse(c.CutSettlement(2)) == "index_unavailable"
+    leaving.wait()
+    assert world.held(leaving.agent) == (0, 0)
+    # It paid fees that the chain still holds for it.
+    assert world.state.overdrawn(world.state.accounts[leaving.agent])
+    assert world.now - world.state.cut.at < SETTLEMENT_PATIENCE
+    world.play(c.CutSettlement(2))
+
+
 def test_a_market_in_doubt_keeps_only_its_own_position(world, leaving):
     world.index(2, 300_000)
     assert leaving.trade(leaving.agent, 1, 1, 300_000, market=2) == "filled"
@@ -197,7 +233,7 @@ def test_a_sub_account_backs_its_position_with_what_its_parent_does_not_take(wor
     world.closed(world.request(parent, "open", 1, 10_000, 300_000, market=2))
     at = (world.now + DELAY) // SECOND
     world.play(c.RequestExit(parent, 7_000 * USDC, at))
-    world.pass_time(at * SECOND - LEAD - world.now)
+    world.pass_time((at * SECOND - world.now) // 2)
     world.index(1, 600_000)
     world.index(2, 300_000)
     assert not world.pass_time(0)
