@@ -174,7 +174,7 @@ class Exchange:
         self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
         self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])
         self.marked += 1
-        self.watch.move(market, price)
+        self.watch.move(market, price, self.at)
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
         ending = self.breakers.announced.get(market)
