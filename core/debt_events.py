@@ -13,7 +13,8 @@ EVERYBODY = 0
 class DebtCovered(Event, frozen=True, array_like=True, tag=31):
     """An account that held nothing had less than nothing, by `debt`: `fund` came from the insurance fund, `treasury` from the
     treasury, and `shares` from others, (account, amount) ascending by account, as `core.debts` says. `left` waits for money, or for
-    an operator's decision.
+    an operator's decision. Before the end of a market it is what an account will owe at its price, and only its family and owner pay:
+    the `MarketSettled` that follows has the rest.
 
     All micro-USDC.
     """

@@ -30,7 +30,7 @@ def settle_at(holders: Sequence[Holder], value_per_lot: int, fund_has: int) -> D
     Each realizes value less cost, exact, so what all realize is minus the cost of what they held. An account whose equity is negative
     then is raised to zero: the insurance fund pays first, up to `fund_has`, then those who gained here, in proportion to what each
     gained and still has (largest remainders first), so nobody falls below zero for it. What even they cannot pay stays with the
-    negative accounts in proportion. `equity` of a holder is with its positions at that price.
+    negative accounts in proportion. `equity` of a holder is with its positions at that price, its family and owner having paid.
     """
     realized = [holder.profit(value_per_lot) for holder in holders]
     owed = [max(0, -holder.equity) for holder in holders]

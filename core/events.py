@@ -184,8 +184,8 @@ class MarkUpdated(Event, frozen=True, array_like=True, tag=15):
     """A market's mark until its next index price that is believed. Such a price that none of these follows is the mark itself.
 
     Prices are ticks, 0 for a view that there was not: `with_basis` is the index plus the average basis (`basis`, millionths of a
-    tick), `of_quotes` what the standing quotes and the last fill say, `outside` the mids of other venues. `price` is their median,
-    with the index in the place of a missing one, as far as the market's terms let it come since the last. Without `of_quotes` nothing
+    tick), `of_quotes` what the standing quotes and the last fill say, `outside` the mids of other venues. `price` is what they make
+    (`core.mark_price.mark_price`), as far as the market's terms let it come since the last. Without `of_quotes` nothing
     was learned about the basis. `bid`, `ask` and `last` are what `of_quotes` is of before they are held near the index: impact prices
     of quotes that could be traded against, 0 for none, and the last fill, 0 where it does not count; `makers` whose quotes they are.
     """

@@ -10,10 +10,17 @@ LEAD = 60_000_000_000
 """Nanoseconds for which the chain's clock may be ahead of ours, and a batch or a liquidation take."""
 
 
-def matures_at(seen: int, exit_at: int) -> int:
-    """When a request seen at `seen` that the chain pays from `exit_at` on counts as paid: `LEAD` before, but not in the first half of
-    the time that is left, which is the owner's to reduce in. All are instants in nanoseconds."""
-    return max(seen + max(0, exit_at - seen) // 2, exit_at - LEAD)
+def matures_at(seen: int, exit_at: int, landed: int = 0) -> int:
+    """When a request seen at `seen` that the chain pays from `exit_at` on counts as paid: `LEAD` before, and as much earlier as the
+    chain will be behind then, but not in the first half of the time that is left, which is the owner's to reduce in.
+
+    `landed` is the instant as of which the chain holds equities, 0 while there is nothing to settle: who has lost since then would
+    be paid what it lost, and the next batch may take as long as this one has taken so far. All are instants in nanoseconds.
+    """
+    last = exit_at - LEAD
+    if landed:
+        last = min(last, (last + landed) // 2)
+    return max(seen + max(0, exit_at - seen) // 2, last)
 
 
 def taken(amount: int, family: Sequence[tuple[int, int]]) -> list[int]:

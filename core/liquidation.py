@@ -115,16 +115,24 @@ class Closing(msgspec.Struct, frozen=True, gc=False):
         given = self.freed * spread * max(0, min(short, most))
         return MicroUsdc(self.value - given // (MILLION * most))
 
-    def least_value(self, terms: LiquidationTerms) -> MicroUsdc:
-        """The auction's bound: never so little that the account's margin ratio would get worse."""
+    def furthest_value(self, spread: Ppm | int) -> MicroUsdc:
+        """What the part should bring at least of who must be closed however well it stands: as far from the mark as auctions ever go;
+        rounded up."""
+        return MicroUsdc(self.value - self.freed * spread // MILLION)
+
+    def least_value(self, terms: LiquidationTerms, must_close: bool = False) -> MicroUsdc:
+        """The auction's bound: never so little that the account's margin ratio would get worse, or, where it `must_close`, that it
+        would end below zero."""
+        if must_close:
+            return max(self.bankruptcy_value, self.furthest_value(terms.spread))
         return max(self.bankruptcy_value, self.fillable_value(terms.spread, terms.urgency))
 
-    def worst_price(self, terms: LiquidationTerms, tick_value: int) -> Ticks:
+    def worst_price(self, terms: LiquidationTerms, tick_value: int, must_close: bool = False) -> Ticks:
         """The auction's bound in ticks, rounded towards the mark: up for a long that sells, down for a short that buys.
 
         `tick_value` is the market's micro-USDC per tick and lot.
         """
-        bound = divide_up(self.least_value(terms), abs(self.size) * tick_value)
+        bound = divide_up(self.least_value(terms, must_close), abs(self.size) * tick_value)
         return Ticks(max(1, bound) if self.size > 0 else max(0, -bound))
 
     def insurance_delta(self, brought: int, fee: Ppm | int, surplus_share: Ppm | int = MILLION) -> MicroUsdc:

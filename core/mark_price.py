@@ -1,4 +1,4 @@
-"""The mark: the median of three independent views of a market's price, and the average basis that one of them carries."""
+"""The mark: the median of three views of a market's price, and the average basis that one of them carries."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -132,12 +132,16 @@ def mark_price(index: Ticks, with_basis: int | None, of_quotes: int | None, outs
     """The median of the valid views (ticks, `None` when invalid): index with basis, the network's quotes, outside perp mids.
 
     When one is missing the index stands in for it, so that of two views that disagree neither moves the mark past the index. With
-    fewer than two the mark is the index, and the market only reduces. Source: Hyperliquid's median of three.
+    fewer than two the mark is the index, and the market only reduces. Source: Hyperliquid's median of three. Its second view is of
+    other people's trades; ours are both of the same quotes, so where there is one from outside they count as one, the mean of
+    both (rounded down), and the index has the third say: whoever makes the quotes alone would otherwise outvote everybody.
     """
     valid = [view for view in (with_basis, of_quotes, outside) if view is not None]
     if len(valid) < VIEWS_MIN:
         return MarkPrice(index, True)
-    return MarkPrice(Ticks(median(valid if len(valid) == 3 else [*valid, index])), False)
+    if with_basis is not None and of_quotes is not None and outside is not None:
+        valid = [(with_basis + of_quotes) // 2, outside]
+    return MarkPrice(Ticks(median([*valid, index])), False)
 
 
 def _positive(price: int) -> Ticks | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from core.quantities import MILLISECOND, SECOND
 
@@ -54,6 +55,15 @@ class Past:
                 last.area += part.area
             else:
                 self.minutes.append(part)
+
+
+def foreseen(past: Past, price: int, since: int, end: int) -> int:
+    """The average in ticks of the window that ends at `end`, if the price that stands since `since` stays; the price itself where
+    nothing else was believed, or `end` is past."""
+    whole = Past(replace(one) for one in past.minutes)
+    whole.add(price, since, end)
+    found = average(whole.minutes, end)
+    return found.price if found is not None else price
 
 
 def spread(price: int, since: int, until: int) -> Iterator[Minute]:

@@ -1,8 +1,9 @@
 """The liquidation waterfall: what happens next to an account, decided anew after every step from nothing but balances and marks."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from core.account_risk import RiskMark, account_risk
 from core.fund import Part
@@ -14,7 +15,7 @@ from core.liquidation import (
     stage,
 )
 from core.position import Position, Trade
-from core.quantities import Lots, MarketId, Ticks
+from core.quantities import Lots, MarketId, Ticks, share_up
 
 
 class Auction(msgspec.Struct, frozen=True, array_like=True):
@@ -97,6 +98,26 @@ def bankruptcy_parts(
         equity += whole.bankruptcy_value - whole.value
         maintenance -= whole.freed
     return tuple(parts)
+
+
+def without_gift(
+    parts: Sequence[Part],
+    lowest: Sequence[Part],
+    worst: Mapping[int, int],
+    terms: Mapping[int, LiquidationTerms],
+) -> tuple[Part, ...]:
+    """The `parts` of an account whose owner keeps a part of its equity, at values that are no gift to it.
+
+    It leaves at no better than the `worst` of its market's mark and index (micro-USDC per lot) less the fee of an auction, rounded up,
+    but at nothing less than `lowest`, which would leave nothing of all its equity. Else its owner could choose when others take its
+    position at a mark that it knows to be wrong.
+    """
+    priced = []
+    for part, least in zip(parts, lowest, strict=True):
+        value = part.size * worst[part.market]
+        value -= share_up(abs(value), terms[part.market].fee)
+        priced.append(replace(part, value=max(least.value, min(part.value, value))))
+    return tuple(priced)
 
 
 def trade_for_value(size: int, cost: int, change: int, value: int) -> Trade:

@@ -30,6 +30,7 @@ def auction_closed(state: Exchange, event: RequestClosed) -> None:
 
 def _sliced(state: Exchange, event: le.LiquidationSliced) -> None:
     going = state.liquidations[event.account]
+    going.unsold = not event.size
     if event.size:
         going.step = "sold"
         going.vain = 0

@@ -4,6 +4,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from core.account_risk import AccountRisk
 from core.accounts import INSURANCE
 from core.events import Event, RequestOpened
 from core.liquidation import Closing, closing
@@ -19,9 +20,14 @@ _ROUNDING: Final = 3
 the lots, when not all find a bidder."""
 
 
+def standing(state: Exchange, account: Account) -> AccountRisk:
+    """What an account's auctions go by: its margin, or all that it is worth when it is short only of what its owner keeps back."""
+    return state.worth_of(account) if state.offered_first(account) else state.margin_of(account)
+
+
 def closing_now(state: Exchange, account: Account, market: int, lots: int) -> Closing:
     """Closing `lots` (positive) of the account's position in a market as things stand."""
-    risk = state.margin_of(account)
+    risk = standing(state, account)
     return closing(state.marks[market], account.positions[market].size, lots, risk.equity, risk.maintenance)
 
 
@@ -46,17 +52,17 @@ def limit_at_close(state: Exchange, account: Account, market: int, change: int, 
         return 0
     listed = state.markets[market]
     part = closing_now(state, account, market, min(abs(change), abs(held.size)))
-    worst = part.worst_price(listed.liquidation, listed.value_per_tick_lot)
+    worst = part.worst_price(listed.liquidation, listed.value_per_tick_lot, state.offered_first(account))
     return (min if side > 0 else max)(limit, limit_of(worst, side, listed.value_per_tick_lot))
 
 
 def sliced(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[Event]:
-    """What an auction with these fills to come led to, and the pause after one in vain."""
+    """What an auction with these fills to come led to, and the pause after one in vain unless the fund is next."""
     going = state.liquidations.get(terms.account)
     if going is None:
         return []
     account, market = state.accounts[terms.account], terms.market
-    risk, held = state.margin_of(account), account.positions.get(market)
+    risk, held = standing(state, account), account.positions.get(market)
     if not going.request:
         going = replace(going, asked=terms.side * terms.size, limit=terms.limit, decided=state.seq)
     record = auction_record(
@@ -70,7 +76,9 @@ def sliced(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[E
         plan.fills,
         at,
     )
-    return [record] if plan.filled else [record, LiquidationPaused(at, account.id, at + going.pause())]
+    if plan.filled or state.offered_first(account):
+        return [record]
+    return [record, LiquidationPaused(at, account.id, at + going.pause())]
 
 
 def auction_record(
@@ -79,16 +87,16 @@ def auction_record(
     request: int,
     market: int,
     held: int,
-    standing: tuple[int, int],
+    worth: tuple[int, int],
     change: tuple[int, int],
     fills: tuple[int, ...],
     at: int,
 ) -> LiquidationSliced:
     """The record of an auction that asked what `going` says.
 
-    `held` lots and `standing` (equity and maintenance) are from before the fills; `change`, lots and micro-USDC, goes to the account.
+    `held` lots and `worth` (equity and maintenance) are from before the fills; `change`, lots and micro-USDC, goes to the account.
     """
-    listed, (equity, maintenance), (lots, value) = state.markets[market], standing, change
+    listed, (equity, maintenance), (lots, value) = state.markets[market], worth, change
     terms, bound, fee = listed.liquidation, 0, 0
     if lots:
         part = closing(state.marks[market], held, abs(lots), equity, maintenance)

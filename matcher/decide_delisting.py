@@ -1,10 +1,14 @@
 """The end of a market: announced by an operator, and settled by the exchange itself at the announced instant."""
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from core import events as e
 from core.account_risk import RiskMark, account_risk
 from core.accounts import INSURANCE
+from core.debt_events import DebtCovered
+from core.debts import Cover, Payer, Tie, cover
 from core.deleveraging import Holder
 from core.delisting import settle_at
 from core.events import Event
@@ -92,7 +96,61 @@ def past_of(state: Exchange, market: int, end: int) -> Past:
 
 
 def _ended(state: Exchange, market: int, at: int, by: tuple[bool, str, str]) -> list[Event]:
-    return [*book_emptied(state, market, Code.MARKET_SETTLED.value, at), settlement(state, market, at, by)]
+    end = settlement(state, market, at, by)
+    emptied = book_emptied(state, market, Code.MARKET_SETTLED.value, at)
+    return [*emptied, *_Near(state, market, _marks_at(state, market, end.price)).paid(at), end]
+
+
+class _Near:
+    """What everybody is worth when a market ends, its debtors' family and owner having paid what they can of the debts, as
+    `core.debts` asks them before anybody else; all micro-USDC.
+
+    Once what they paid is booked, nothing more is found: it is the same before and after.
+    """
+
+    def __init__(self, state: Exchange, market: int, marks: Mapping[int, RiskMark]) -> None:
+        self._state, self._market, self._marks = state, market, marks
+        self._covers: list[tuple[Account, int, Cover]] = []
+        self.equities = {one.id: self._equity(one) for one in state.holders_of(market)}
+        debtors = [id for id, equity in self.equities.items() if equity < 0 and id != INSURANCE]
+        for id in debtors:
+            self._ask(state.accounts[id])
+
+    def paid(self, at: int) -> list[Event]:
+        """The records of what they paid."""
+        return [
+            DebtCovered(at, debtor.id, debt, 0, 0, tuple(cover.shares), cover.left)
+            for debtor, debt, cover in self._covers
+        ]
+
+    def _ask(self, debtor: Account) -> None:
+        debt = -self.equities[debtor.id]
+        payers = [self._payer(debtor, one) for one in sorted(debtor.owned, key=lambda one: one.id)]
+        paid = cover(debt, 0, 0, [payer for payer in payers if payer.equity > 0])
+        if paid.left == debt:
+            return
+        self._covers.append((debtor, debt, paid))
+        self.equities[debtor.id] += debt - paid.left
+        for id, amount in paid.shares:
+            self.equities[id] -= amount
+
+    def _payer(self, debtor: Account, one: Account) -> Payer:
+        equity = self.equities.setdefault(one.id, self._equity(one))
+        rest = account_risk(0, one.positions, self._marks, leaving_out=self._market)
+        tie = Tie.FAMILY if one.root is debtor.root else Tie.OWNER
+        return Payer(AccountId(one.id), MicroUsdc(equity), MicroUsdc(rest.initial), bool(rest.notional), tie)
+
+    def _equity(self, account: Account) -> int:
+        return account_risk(self._state.funds(account), account.positions, self._marks).equity
+
+
+def _marks_at(state: Exchange, market: int, price: int) -> Mapping[int, RiskMark]:
+    """The marks, the market's at the `price` in ticks at which it ends."""
+    listed = state.markets[market]
+    value = price * listed.value_per_tick_lot
+    return (
+        {**state.marks, market: RiskMark.of(steps(listed.margin_terms, 0), value)} if value else state.marks
+    )
 
 
 def settlement(state: Exchange, market: int, at: int, by: tuple[bool, str, str]) -> MarketSettled:
@@ -116,13 +174,8 @@ def _ends(
     state: Exchange, market: Market, holders: list[Account], price: int
 ) -> tuple[int, int, tuple[SettledPosition, ...]]:
     """What the insurance fund pays, what nobody can, and everybody's end at `price` ticks."""
-    value = price * market.value_per_tick_lot
-    at_price = (
-        {**state.marks, market.id: RiskMark.of(steps(market.margin_terms, 0), value)}
-        if value
-        else state.marks
-    )
-    equities = {one.id: account_risk(state.funds(one), one.positions, at_price).equity for one in holders}
+    value, at_price = price * market.value_per_tick_lot, _marks_at(state, market.id, price)
+    equities = _Near(state, market.id, at_price).equities
     insurance = state.accounts[INSURANCE]
     fund = account_risk(state.funds(insurance), insurance.positions, at_price).equity - state.insurance_floor
     sharing = [

@@ -23,27 +23,29 @@ from core.liquidation_events import (
 )
 from core.operator_events import ReviewOrdered, SaleOrdered
 from core.position import Position
-from core.quantities import AccountId, Lots, MicroUsdc
+from core.quantities import AccountId, Lots, MarketId, MicroUsdc
 from core.validity import Action
 from core.waterfall import (
     Auction,
     Deleverage,
     Takeover,
     bankruptcy_parts,
+    heaviest_market,
     next_step,
     trade_for_value,
+    without_gift,
 )
 from matcher import commands as c
 from matcher.account import Account
 from matcher.asking import makers_asked
-from matcher.auctions import limit_of
+from matcher.auctions import closing_now, limit_of
 from matcher.closing import cancelled, closed, pull_everything, standing_offers
 from matcher.decide_requests import not_tradable, opened
 from matcher.fills import Planner
 from matcher.limits import AUCTION_PAUSE, AUCTION_TTL, MAKERS_LOOKED_MAX
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
-from matcher.trust import trusted
+from matcher.trust import known, liquidated_at, trusted
 from matcher.watch import Liquidation
 
 
@@ -64,17 +66,9 @@ def _nothing_known(state: Exchange, account: Account, at: int) -> PriceAwaited |
     """A market that an account must wait for: none of those that it holds has a price that is trusted."""
     if not account.positions or known(state, account, at):
         return None
-    awaited = state.watch.awaited
-    market = next(id for id in sorted(account.positions) if (id, Action.LIQUIDATE) not in awaited)
-    return PriceAwaited(at, market, Action.LIQUIDATE)
-
-
-def known(state: Exchange, account: Account, at: int) -> set[int]:
-    """Markets of the account's positions whose price is trusted for liquidation: only there it may lose anything.
-
-    Elsewhere its positions count at the last mark that was believed: a lot in a market that is in doubt makes nobody immune.
-    """
-    return {market for market in account.positions if trusted(state, market, Action.LIQUIDATE, at)}
+    awaited, action = state.watch.awaited, liquidated_at(state, account)
+    market = next(id for id in sorted(account.positions) if (id, action) not in awaited)
+    return PriceAwaited(at, market, action)
 
 
 def _warn(state: Exchange, account: Account, at: int) -> list[Event]:
@@ -128,16 +122,57 @@ def waterfall_step(state: Exchange, account: Account, at: int) -> Auction | Take
     fund, markets = state.accounts[INSURANCE], state.markets
     terms = {market: markets[market].liquidation for market in account.positions}
     ticks = {market: markets[market].value_per_tick_lot for market in account.positions}
-    funds, within = state.collateral(account), known(state, account, at)
+    funds, within = state.backing(account), known(state, account, at)
     if account is fund:
         step = next_step(funds, fund.positions, state.marks, terms, ticks, False, within)
         return Deleverage(_fund_part(state, fund, step.part)) if isinstance(step, Deleverage) else step
-    risk, takes = state.margin_of(account), False
-    if stage(risk.equity, risk.maintenance) is Stage.TAKEOVER:
-        parts = bankruptcy_parts(funds, account.positions, state.marks, within)
-        can = Fund(state.funds(fund), fund.positions, state.insurance_floor, state.fund_began)
-        takes = may_take(can, parts, state.marks)
-    return next_step(funds, account.positions, state.marks, terms, ticks, takes, within)
+    risk, going = state.margin_of(account), state.liquidations.get(account.id)
+    if state.offered_first(account) and not (going is not None and going.unsold):
+        return _offered(state, account, within)
+    over = stage(risk.equity, risk.maintenance) is Stage.TAKEOVER
+    parts = _parts(state, account, within) if over else ()
+    can = Fund(state.funds(fund), fund.positions, state.insurance_floor, state.fund_began)
+    takes = over and may_take(can, parts, state.marks)
+    step = next_step(funds, account.positions, state.marks, terms, ticks, takes, within)
+    match step:
+        case Takeover():
+            return Takeover(parts)
+        case Deleverage():
+            return Deleverage(parts[0])
+        case _:
+            return step
+
+
+def _offered(state: Exchange, account: Account, within: set[int]) -> Auction:
+    """The next slice of an account that must be closed although it is solvent."""
+    positions, marks = account.positions, state.marks
+    market = heaviest_market({id: positions[id] for id in positions if id in within}, marks)
+    listed = state.markets[market]
+    lots = slice_to_close(listed.liquidation, positions[market].size, marks[market].value_per_lot)
+    part = closing_now(state, account, market, lots)
+    worst = part.worst_price(listed.liquidation, listed.value_per_tick_lot, must_close=True)
+    return Auction(MarketId(market), Lots(part.size), worst)
+
+
+def _parts(state: Exchange, account: Account, within: set[int]) -> tuple[Part, ...]:
+    """What others take of an account's positions, and for what."""
+    backing, funds = state.collateral(account), state.funds(account)
+    parts = bankruptcy_parts(backing, account.positions, state.marks, within)
+    if backing == funds:
+        return parts
+    lowest = bankruptcy_parts(funds, account.positions, state.marks, within)
+    worst: dict[int, int] = {part.market: _worst_value(state, part.market, part.size) for part in parts}
+    terms = {id: state.markets[id].liquidation for id in worst}
+    return without_gift(parts, lowest, worst, terms)
+
+
+def _worst_value(state: Exchange, market: int, size: int) -> int:
+    """Micro-USDC per lot at the mark or the index, whichever is worse for who leaves with `size` lots."""
+    values = (
+        state.marks[market].value_per_lot,
+        state.indexes[market].price * state.markets[market].value_per_tick_lot,
+    )
+    return min(values) if size > 0 else max(values)
 
 
 def _fund_part(state: Exchange, fund: Account, part: Part) -> Part:

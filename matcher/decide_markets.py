@@ -84,7 +84,7 @@ def _sunk(state: Exchange, market: int, terms: MarginTerms) -> int:
     value = mark.value_per_lot
     marks = {**state.marks, market: RiskMark.of(steps(terms, state.open_interest[market] * value), value)}
     return sum(
-        account_risk(state.collateral(account), account.positions, marks).liquidatable
+        account_risk(state.backing(account), account.positions, marks).liquidatable
         and not state.margin_of(account).liquidatable
         for account in state.holders_of(market)
     )

@@ -4,6 +4,7 @@ import base58
 
 from core import events as e
 from core.batches import BatchStatus, may_become
+from core.exits import LEAD
 from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
@@ -214,7 +215,7 @@ def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcom
 
     What is settled can be taken out, so the cut waits until the index of every market with positions is believed for it, but no longer
     than `SETTLEMENT_PATIENCE` after the last cut: then the doubtful market's last mark counts. The chain holds older equities
-    otherwise, of this market and of all others.
+    otherwise, of this market and of all others. Nor does it wait while the chain is about to pay an owner what it has lost since.
     """
     last = state.cut.batch if state.cut is not None else 0
     if command.batch == last and state.cut is not None:
@@ -227,10 +228,19 @@ def cut_settlement(state: Exchange, command: c.CutSettlement, at: int) -> Outcom
         return Rejection(Code.SETTLEMENT_HELD, f"Settlement is held: {state.breakers.settlement.why}")
     held = (id for id in sorted(state.open_interest) if state.open_interest[id])
     refused = untrusted(state, held, Action.SETTLE, at)
-    if refused is not None and (state.cut is None or at - state.cut.at <= SETTLEMENT_PATIENCE):
+    patient = state.cut is None or at - state.cut.at <= SETTLEMENT_PATIENCE
+    if refused is not None and patient and not _paid_soon(state, at):
         return refused
     marks = tuple((id, state.mark_price(id)) for id in sorted(state.indexes))
     return [e.SettlementCut(at, command.batch, marks)]
+
+
+def _paid_soon(state: Exchange, at: int) -> bool:
+    """Whether a request to leave that has matured is about to be paid, or just may be, beyond what its accounts are worth."""
+    return any(
+        at <= state.exits[id].exit_at * SECOND + LEAD and state.overdrawn(state.accounts[id])
+        for id in state.matured
+    )
 
 
 def advance_batch(state: Exchange, command: c.AdvanceBatch, at: int) -> Outcome:

@@ -1,7 +1,7 @@
 """Changing a position, and what is kept of its account for speed."""
 
 from core.position import Position
-from matcher.account import Account
+from matcher.account import UNVALUED, Account
 from matcher.state import Exchange
 
 
@@ -14,7 +14,10 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
     before = held.size
     state.funding[market].moves(account.id, before, state.at)
     after = before + change
-    if account.valued == state.marked:
+    if market in state.ends:
+        # What its mark overstates is not in proportion to a change: the account is valued anew when it next trades.
+        account.valued = UNVALUED
+    elif account.valued == state.marked:
         mark = state.marks[market]
         required = mark.initial_of(after)
         account.gain += change * mark.value_per_lot - cost + held.cost

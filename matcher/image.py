@@ -75,6 +75,7 @@ class LiquidationImage(msgspec.Struct, array_like=True):
     account: int
     step: str
     fills: list[Filled] = []
+    unsold: bool = False
 
 
 class Image(msgspec.Struct, array_like=True):
@@ -167,12 +168,13 @@ def load(data: bytes) -> Exchange:
         [one.id for one in image.accounts if one.positions or one.warned or one.balance < 0]
     )
     for going in image.liquidations:
-        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step)
+        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.unsold)
         state.watch.suspect(going.account)
     state.follow_hours()
     state.breakers = breakers_in(image.breakers)
     for announced in image.breakers.announced:
         heappush(state.book.deadlines, (announced.settles_at, DELISTING_DEADLINE, 0, announced.market))
+    state.pasts |= {id: Past(minutes) for id, minutes in image.pasts}
     for id in state.markets:
         state.follow_index(id)
     amounts = image.deposit_amounts or [0] * len(image.deposits)
@@ -184,7 +186,6 @@ def load(data: bytes) -> Exchange:
     state.finished_withdrawals = {event.withdrawal: event for event in image.finished_withdrawals}
     state.withdrawal_keys = {(event.account, event.key): event for event in image.withdrawal_keys}
     state.batches = dict(image.batches)
-    state.pasts |= {id: Past(minutes) for id, minutes in image.pasts}
     state.transfers = {parent: Transfers(kept) for parent, kept in image.transfers}
     state.exits = {event.account: event for event in image.exits}
     state.matured = set(image.matured)
@@ -250,7 +251,7 @@ def _image(state: Exchange) -> Image:
         at=state.at,
         last_liquidation=state.last_liquidation,
         liquidations=[
-            LiquidationImage(going.id, going.account, going.step)
+            LiquidationImage(going.id, going.account, going.step, unsold=going.unsold)
             for _, going in sorted(state.liquidations.items())
         ],
         insurance_floor=state.insurance_floor,

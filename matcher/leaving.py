@@ -95,7 +95,8 @@ def free(state: Exchange, account: Account) -> int:
 
     What a loss limit keeps from backing anything may leave the slot; between the accounts that share it only collateral moves.
     """
-    margin = max(0, state.worth_of(account).withdrawable - leaving_of(state, account))
+    margin = state.worth_of(account).withdrawable - leaving_of(state, account)
+    margin = max(0, margin - state.overstated(account))
     if account.parent is not None:
         return max(0, min(margin, state.margin_of(account).withdrawable))
     return min(margin, max(0, account.settled))

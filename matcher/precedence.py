@@ -7,10 +7,9 @@ from core.event import Event
 from core.events import EpochStarted
 from core.liquidation import Stage, compare_risk, stage
 from core.quantities import SECOND
-from core.validity import Action
 from matcher.account import Account
 from matcher.state import Exchange
-from matcher.trust import trusted
+from matcher.trust import known
 
 LATE: Final = 5 * SECOND
 """After so long a step that was due is late: an engine takes it at once, and five thousand of them within a second."""
@@ -31,11 +30,7 @@ def riskier(state: Exchange, account: Account, at: int) -> list[int]:
 def _to_begin(state: Exchange, account: Account, at: int) -> bool:
     if not account.positions or account.id in state.liquidations or not state.margin_of(account).liquidatable:
         return False
-    return _valued(state, account, at)
-
-
-def _valued(state: Exchange, account: Account, at: int) -> bool:
-    return any(trusted(state, market, Action.LIQUIDATE, at) for market in account.positions)
+    return bool(known(state, account, at))
 
 
 class Due:
@@ -73,4 +68,4 @@ class Due:
         tried_again = now is Stage.AUCTION or account.id == INSURANCE
         if (going and now is not Stage.NONE and tried_again) or (not going and now is Stage.NONE):
             return False
-        return _valued(state, account, at)
+        return bool(known(state, account, at))

@@ -24,10 +24,11 @@ from core.quantities import SECOND
 from core.waterfall import Auction
 from matcher.account import Account
 from matcher.apply import apply
-from matcher.auctions import auction_record, limit_at_close, limit_of
-from matcher.decide_liquidation import known, start, step_due, waterfall_step
+from matcher.auctions import auction_record, limit_at_close, limit_of, standing
+from matcher.decide_liquidation import start, step_due, waterfall_step
 from matcher.precedence import Due, riskier
 from matcher.state import Exchange
+from matcher.trust import known
 
 Journal = Callable[[], Iterable[tuple[int, Event]]]
 """Reads a journal's records in order, from its first one that is left or from the one after a snapshot, each with its sequence; called
@@ -166,7 +167,7 @@ class _Retracing:
         request, fills = self._found.asked_by[step.sequence]
         fitting = [fill.record for fill in fills if isinstance(fill.record, Filled)]
         per_tick = state.markets[market].value_per_tick_lot
-        held, risk = account.positions.get(market, _NOTHING), state.margin_of(account)
+        held, risk = account.positions.get(market, _NOTHING), standing(state, account)
         lots = sum(fill.side * fill.size for fill in fitting)
         if abs(lots) > abs(asked):
             step.differences.append(f"{abs(lots)} lots were closed of {abs(asked)} that were asked for")

@@ -1,6 +1,6 @@
 """State of the exchange: the durable part, rebuilt by replay, and the book of requests and quotes, which dies with the process."""
 
-from heapq import heappop
+from heapq import heappop, heapreplace
 
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
@@ -8,13 +8,14 @@ from core.batches import BatchStatus
 from core.events import IndexUpdated, MarkUpdated, WithdrawalFinished, WithdrawalReserved
 from core.exit_events import ExitClaimed, ExitRequested
 from core.exits import matures_at, taken
+from core.liquidation import Stage, stage
 from core.loss_limits import LossLimit, Reach
 from core.margin_terms import Step, steps
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.open_interest import followed
 from core.quantities import MILLION, SECOND
-from core.settlement_price import Past
+from core.settlement_price import MINUTE, WINDOW, Past, foreseen, window_end
 from core.validity import Action, Validity, allowed, worse
 from matcher.account import Account
 from matcher.book import Book
@@ -74,7 +75,8 @@ class Exchange:
     `values_until` follow from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because
     every quote and every fill asks for them: the latter are until when each market may fill, and until when all of them value
     accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices` (of
-    fills) go into the next one. `pasts` are the markets' indexes of the last hour, without the one that stands. `marked` counts the
+    fills) go into the next one. `pasts` are the markets' indexes of the last hour, without the one that stands. `ends` are, of
+    markets in the hour at whose average they settle, micro-USDC per lot at that average if the index stays. `marked` counts the
     changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same however many
     positions are open. `rises_above` are the lots of open interest up to which a
     market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark. `holders` are
@@ -84,8 +86,9 @@ class Exchange:
     paid; `hour_due` is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command,
     because from then on it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out`
     that owners took alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of
-    (instant, account) for the others, in which those that are gone stay until they come up. `loss_limits` are the owners' limits on
-    chain, by the account whose slot it is. `unfilled_kept` counts the final answers without fills of all accounts.
+    what `ripens` says of the others, in which those that are gone, or later by now, stay until they come up. `loss_limits` are
+    the owners' limits on chain, by the account whose slot it is. `unfilled_kept` counts the final answers without fills of all
+    accounts.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -106,6 +109,7 @@ class Exchange:
         self.bases: dict[int, Basis] = {}
         self.last_prices: dict[int, int] = {}
         self.marks: dict[int, RiskMark] = {}
+        self.ends: dict[int, int] = {}
         self.rises_above: dict[int, int] = {}
         self.marked = 0
         self.fills_until: dict[int, int] = {}
@@ -138,7 +142,7 @@ class Exchange:
         self.exits: dict[int, ExitRequested] = {}
         self.loss_limits: dict[int, LossLimit] = {}
         self.matured: set[int] = set()
-        self.exits_due: list[tuple[int, int]] = []
+        self.exits_due: list[tuple[int, int, int]] = []
         self.reserved = 0
         self.transfers: dict[int, Transfers] = {}
         self.cut: Cut | None = None
@@ -170,16 +174,37 @@ class Exchange:
         self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
         self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])
         self.marked += 1
-        self.watch.move(market, price)
+        self.watch.move(market, price, self.at)
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
         ending = self.breakers.announced.get(market)
+        self._foresee(index, ending.settles_at if ending is not None else FOR_EVER)
         last = ending.settles_at - 1 if ending is not None else FOR_EVER
         self.fills_until[market] = min(until, index.published + listed.fill_max_age, last) if fills else NEVER
         values = until if allowed(validity, Action.MARGIN) else NEVER
         # Nobody holds a settled market, so no account waits for its price, which never comes again.
         self._values_until[market] = FOR_EVER if self.statuses[market] == MarketStatus.SETTLED else values
         self.values_until = min(self._values_until.values())
+
+    def _foresee(self, index: IndexUpdated, settles_at: int) -> None:
+        """Derive at what a market would settle, once the hour has begun whose average that is."""
+        market = index.market
+        self.ends.pop(market, None)
+        if index.at > settles_at - WINDOW:
+            # While it waits, the hour is the one before the next minute.
+            end = max(settles_at, window_end(index.at) + MINUTE)
+            price = foreseen(self.pasts[market], index.price, index.at, end)
+            self.ends[market] = price * self.markets[market].value_per_tick_lot
+
+    def overstated(self, account: Account) -> int:
+        """Micro-USDC by which an account's positions are worth more at the marks than at what markets in their last hour would settle
+        at: where the mark is ahead of the average, what it shows is not to be had."""
+        held = account.positions
+        return sum(
+            max(0, held[market].size * (self.marks[market].value_per_lot - end))
+            for market, end in self.ends.items()
+            if market in held
+        )
 
     def believed_span(self, index: IndexUpdated, end: int) -> tuple[int, int]:
         """From when until when, `end` at the latest, an index counts in the average that a delisted market settles at; empty where its
@@ -226,6 +251,8 @@ class Exchange:
             required += held.required
         if self.owing:
             gain -= self.owed(account)
+        if self.ends:
+            gain -= self.overstated(account)
         account.gain, account.required, account.valued = gain, required, self.marked
 
     def follow_hours(self) -> None:
@@ -270,13 +297,34 @@ class Exchange:
         beyond = 0 if reach is None else reach.uncounted(self.worth_of(account).equity)
         return funds - max(beyond, self.claimable(account))
 
+    def backing(self, account: Account) -> int:
+        """An account's collateral less what its positions are overstated by."""
+        return self.collateral(account) - self.overstated(account) if self.ends else self.collateral(account)
+
     def worth_of(self, account: Account) -> AccountRisk:
         """Equity and requirements of an account at the marks, whatever of the equity backs anything."""
         return account_risk(self.funds(account), account.positions, self.marks)
 
     def margin_of(self, account: Account) -> AccountRisk:
         """Equity that counts as collateral, and requirements of an account at the marks: what trades and liquidation go by."""
-        return account_risk(self.collateral(account), account.positions, self.marks)
+        return account_risk(self.backing(account), account.positions, self.marks)
+
+    def bound(self, account: Account) -> bool:
+        """Whether the account, if it is short of margin, is so only by what its owner's limit or request to leave keeps back: all that
+        it is worth would leave it above takeover. Then there is no hurry, and nobody has to take it at a price in doubt.
+        """
+        root = account.root.id
+        if root not in self.loss_limits and root not in self.matured:
+            return False
+        worth = self.worth_of(account)
+        return stage(worth.equity - self.overstated(account), worth.maintenance) is not Stage.TAKEOVER
+
+    def offered_first(self, account: Account) -> bool:
+        """Whether the account's margin calls for takeover only by what its owner keeps back: then makers are asked before."""
+        if not self.bound(account):
+            return False
+        risk = self.margin_of(account)
+        return stage(risk.equity, risk.maintenance) is Stage.TAKEOVER
 
     def claimable(self, account: Account) -> int:
         """Micro-USDC of the account's equity that the chain can pay to its owner at any time; never more than there is."""
@@ -295,18 +343,29 @@ class Exchange:
             return max(0, account.settled)
         return max(0, account.settled - min(0, cut.deltas.get(account.id, 0)))
 
-    def ripens(self, request: ExitRequested) -> tuple[int, int]:
-        """When a request matures, and whose it is."""
-        return matures_at(request.at, request.exit_at * SECOND), request.account
+    def ripens(self, request: ExitRequested) -> tuple[int, int, int]:
+        """When a request matures as far as is known, whose it is, and since when it stands: a batch that lands makes it later."""
+        due = matures_at(request.at, request.exit_at * SECOND, self.custody.since)
+        return due, request.account, request.at
+
+    def overdrawn(self, account: Account) -> bool:
+        """Whether the chain would pay the account's owner more than its slot's accounts are worth: what they lost is not settled."""
+        family = (account, *account.subs)
+        worth = sum(max(0, self.worth_of(one).equity) for one in family)
+        return min(self.exits[account.id].amount, self.on_chain(account)) > worth
 
     def exit_due(self) -> int:
         """When the next request matures; 0 when there is none."""
         due = self.exits_due
         while due:
             request = self.exits.get(due[0][1])
-            if request is not None and request.account not in self.matured and self.ripens(request) == due[0]:
-                return due[0][0]
-            heappop(due)
+            if request is None or request.account in self.matured or request.at != due[0][2]:
+                heappop(due)
+                continue
+            ripens = self.ripens(request)
+            if ripens == due[0]:
+                return ripens[0]
+            heapreplace(due, ripens)
         return 0
 
     def late_at(self) -> int:

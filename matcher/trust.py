@@ -27,6 +27,22 @@ def trusted(state: Exchange, market: int, action: Action, at: int) -> bool:
     return allowed(validity(state, market, at), action)
 
 
+def liquidated_at(state: Exchange, account: Account) -> Action:
+    """As what an account's positions are closed when it is short of margin: who is short only because its owner keeps money from it
+    is like anybody who reduces, and must find a price at which others would trade."""
+    return Action.FILL if state.bound(account) else Action.LIQUIDATE
+
+
+def known(state: Exchange, account: Account, at: int) -> set[int]:
+    """Markets of the account's positions in which it may be liquidated: only there it may lose anything.
+
+    Elsewhere its positions count at the last mark that was believed: a lot in a market that is in doubt makes nobody immune.
+    """
+    if liquidated_at(state, account) is Action.FILL:
+        return {market for market in account.positions if at <= state.fills_until[market]}
+    return {market for market in account.positions if trusted(state, market, Action.LIQUIDATE, at)}
+
+
 def untrusted(state: Exchange, markets: Iterable[int], action: Action, at: int) -> Rejection | None:
     """The refusal of `action` by the first of `markets` whose index is not believed for it at `at`; None when all are."""
     for market in markets:

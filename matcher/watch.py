@@ -17,7 +17,7 @@ from core.account_risk import AccountRisk
 from core.accounts import INSURANCE
 from core.edge_prices import recovery_prices, watch_prices
 from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
-from core.quantities import MILLION
+from core.quantities import MILLION, SECOND
 from core.validity import Action
 from matcher.account import Account
 from matcher.edges import Edges
@@ -31,13 +31,15 @@ TAKEOVER_LEVEL: Final = 1_500_000
 """Maintenance as a share of equity, parts per million, above which the insurance fund takes over: two thirds the other way round."""
 ZERO_LEVEL: Final = 1 << 60
 """The same of an account that has as good as nothing left."""
+UNPAID_PAUSE: Final = 10 * SECOND
+"""How long nobody is asked again for debts that nobody could pay, unless money comes in."""
 LOOKS_AT_ONCE: Final = 64
 """Accounts that get a look before others have their turn: less than a millisecond."""
 _STILL: Final = (0, 0)
 
 
 class Liquidation(msgspec.Struct):
-    """A liquidation that goes on. `step` is what closed something last.
+    """A liquidation that goes on. `step` is what closed something last; `unsold`: nobody bought at the last auction.
 
     The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, and the
     record after which that was `decided`. No auction is opened before `until`, when it is paused, and nothing else done either when it
@@ -47,6 +49,7 @@ class Liquidation(msgspec.Struct):
     id: int
     account: int
     step: str = ""
+    unsold: bool = False
     request: int = 0
     asked: int = 0
     limit: int = 0
@@ -79,7 +82,8 @@ class Watch:
     """`dirty` accounts need a look when a mark moves; those in `pressing` need one now, and after them those in `pending`, which may
     be very many. `due` are those to liquidate or to go on with, `ranked` has them in order; `warned` are those whose warning level
     changed, `debtors` those that owe and hold nothing: none of them waits for a look. `below_zero` were below zero at their last
-    look, `unpaid` are debtors whom nobody can pay for. `tied` are accounts whose margin depends on others' positions, too. `awaited`
+    look, `unpaid` are debtors whom nobody can pay for; with a mark they were last looked at
+    at `unpaid_asked`. `tied` are accounts whose margin depends on others' positions, too. `awaited`
     are the (market, action) whose price is not trusted and `waiting` the accounts that wait for a market's next one. A look gives an
     account a new stamp, and entries with another are outdated.
 
@@ -103,6 +107,7 @@ class Watch:
         self.below_zero: set[int] = set()
         self.debtors: set[int] = set()
         self.unpaid: set[int] = set()
+        self.unpaid_asked = 0
         self.tied: set[int] = set()
         self.awaited: set[tuple[int, str]] = set()
         self.waiting: dict[int, set[int]] = {}
@@ -138,10 +143,16 @@ class Watch:
         if self.unpaid:
             self._press(sorted(self.unpaid | {account}))
 
-    def move(self, market: int, mark: int) -> None:
-        """The market's mark is `mark` ticks now, or its price may have become good enough for those that wait for it."""
-        found = self.dirty | self.due | self.unpaid | self.tied | self.warned.keys()
+    def move(self, market: int, mark: int, at: int) -> None:
+        """The market's mark is `mark` ticks at `at`, or its price may have become good enough for those that wait for it.
+
+        Who cannot be paid for asks all that hold anything, so not with every mark.
+        """
+        found = self.dirty | self.due | self.tied | self.warned.keys()
         self.dirty = set()
+        if self.unpaid and at - self.unpaid_asked >= UNPAID_PAUSE:
+            self.unpaid_asked = at
+            found |= self.unpaid
         if market in self.below:
             longs, shorts = self.drifts.get(market, _STILL)
             self.below[market].crossed(longs - mark, self.stamps, found)
@@ -212,7 +223,7 @@ class Watch:
         ):
             self._watch(state, account, risk, TAKEOVER_LEVEL)
         elif going is not None or risk.liquidatable:
-            if self._waits(account, Action.LIQUIDATE):
+            if self._waits(account, Action.FILL if state.bound(account) else Action.LIQUIDATE):
                 self._watch(state, account, risk, ZERO_LEVEL)
             else:
                 self.due.add(account.id)
@@ -236,7 +247,7 @@ class Watch:
         A warning takes the prices of all that it holds, liquidation one.
         """
         without = [market for market in account.positions if (market, action) in self.awaited]
-        if not without or (action is Action.LIQUIDATE and len(without) < len(account.positions)):
+        if not without or (action is not Action.MARGIN and len(without) < len(account.positions)):
             return False
         for market in without:
             self.waiting.setdefault(market, set()).add(account.id)

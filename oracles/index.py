@@ -43,6 +43,8 @@ class Fault(StrEnum):
     """Chosen, but too far from the average."""
 
 
+_MIDDLE_OF: Final = 3
+"""Publishers from which on one can be between the others."""
 _ALONE: Final = frozenset({Fault.DISAGREES, Fault.UNCONFIRMED, Fault.CONTESTED, Fault.LEFT_BEHIND})
 FOLLOWS_WITHIN: Final = Nanos(60 * SECOND)
 """How long a publisher may need to follow a move that takes it beyond the tolerance: a push oracle's round has to land."""
@@ -127,7 +129,9 @@ def judge(
     now: Nanos,
     agreed: Agreed | None = None,
 ) -> Routed:
-    """The best believed price of a route at `now`; of equally believed ones the fresher kind, then the first in the route's order.
+    """The best believed price of a route at `now`; of equally believed ones the fresher kind, then, where three publishers or more are
+    believed in full, the one nearest to the middle of what they say, then the first in the route's order. So no publisher moves the
+    index by the tolerance within which the others agree with it.
 
     `newest` is by source. `contested` says that publishers contradicted each other and have not agreed since: who was right is
     not known, so one that is left over is not believed. `agreed` tells a publisher that contradicts from one that is left behind.
@@ -137,28 +141,27 @@ def judge(
         for limits in route.sources
     )
     voices = _voices(inputs)
-    best = None
+    found: list[Routed] = []
     for one in inputs:
         if one.limits.witness or one.price is None or one.validity is Validity.UNAVAILABLE:
             continue
         behind = _left_behind(route, one.limits, one.price, voices, agreed or {}, now)
         together, faults = _together(route, one, one.price, voices, average, contested, behind)
         validity = worse(one.validity, together)
-        rank = validity.rank, one.validity.rank
-        if best is None or best.chosen is None or rank > (best.validity.rank, best.chosen.validity.rank):
-            best = Routed(
-                symbol=route.symbol,
-                at=now,
-                validity=validity,
-                chosen=one,
-                confirmed=not _ALONE.intersection(faults),
-                reasons=_own_faults(route, inputs, one)
-                + tuple((one.limits.source, fault) for fault in (*faults, *_by_choice(route))),
-                inputs=inputs,
-                average=average,
-            )
-    if best is not None:
-        return best
+        judged = Routed(
+            symbol=route.symbol,
+            at=now,
+            validity=validity,
+            chosen=one,
+            confirmed=not _ALONE.intersection(faults),
+            reasons=_own_faults(route, inputs, one)
+            + tuple((one.limits.source, fault) for fault in (*faults, *_by_choice(route))),
+            inputs=inputs,
+            average=average,
+        )
+        found.append(judged)
+    if found:
+        return _best(found, voices)
     return Routed(
         symbol=route.symbol,
         at=now,
@@ -169,6 +172,30 @@ def judge(
         inputs=inputs,
         average=average,
     )
+
+
+def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]]) -> Routed:
+    """The one to go by of judgements of a route's sources, which are in its order."""
+    most = max(_rank(one) for one in found)
+    equals: dict[str, Routed] = {}
+    for one in found:
+        if one.chosen is not None and _rank(one) == most:
+            # Of two ways to the same publisher the first: they are one voice.
+            equals.setdefault(one.chosen.limits.publisher, one)
+    said = sorted(price.exact for validity, price in voices.values() if validity is Validity.VALID)
+    first = next(iter(equals.values()))
+    if len(said) < _MIDDLE_OF or not first.confirmed:
+        return first
+    low, high = said[(len(said) - 1) // 2], said[len(said) // 2]
+
+    def off(one: Routed) -> int:
+        return abs(2 * one.price.exact - low - high) if one.price is not None else low + high
+
+    return min(equals.values(), key=off)
+
+
+def _rank(one: Routed) -> tuple[int, int]:
+    return one.validity.rank, one.chosen.validity.rank if one.chosen is not None else 0
 
 
 def _by_choice(route: Route) -> tuple[Fault, ...]:

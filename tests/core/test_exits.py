@@ -19,6 +19,11 @@ def test_a_request_counts_as_paid_a_little_before_the_chain_pays_it_but_not_in_t
     assert matures_at(0, day) == day - LEAD
     assert matures_at(day - LEAD, day) == day - LEAD // 2
     assert matures_at(day, 5) == day
+    # The chain is a minute behind, then an hour: it will be as far behind when it pays.
+    assert matures_at(0, day, day - 2 * LEAD) == day - LEAD - LEAD // 2
+    assert matures_at(0, day, day - 61 * LEAD) == day - 31 * LEAD
+    assert matures_at(0, day, day) == day - LEAD
+    assert matures_at(0, day, 1) == day // 2
 
 
 @given(

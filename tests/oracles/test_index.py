@@ -81,6 +81,27 @@ def test_a_liar_is_outvoted_wherever_it_stands():
     )
 
 
+@pytest.mark.parametrize(
+    ("pyth", "link", "perp", "chosen"),
+    [
+        (99_010, 100_000, 100_000, "link"),
+        (99_010, 100_100, 99_900, "link"),
+        (100_990, 100_000, 100_000, "link"),
+        (100_000, 100_000, 99_010, "pyth"),
+        (100_200, 99_500, 100_300, "pyth"),
+        (100_300, 100_000, 100_250, "pyth"),
+    ],
+)
+def test_of_three_that_agree_the_middle_one_counts_however_near_the_first_is(pyth, link, perp, chosen):
+    routed = judged(price("pyth", pyth), price("link", link), price("perp", perp))
+    assert (routed.chosen.limits.source, routed.validity, routed.confirmed) == (chosen, Validity.VALID, True)
+
+
+def test_a_second_way_to_a_publisher_is_not_nearer_to_the_middle():
+    routed = judged(price("pyth", 100_300), price("account", 100_250), price("link"), price("perp", 100_250))
+    assert routed.chosen.limits.source == "pyth"
+
+
 def test_two_ways_to_one_publisher_are_one_voice():
     lone = judged(price("pyth", 130_000), price("account", 130_000))
     assert outcome(lone) == ("pyth", "lone", {"link missing", "perp missing", "pyth unconfirmed"})

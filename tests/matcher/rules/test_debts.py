@@ -1,5 +1,7 @@
 """A debt without a position is paid at once: nobody stays below zero, and withdrawals go on by themselves."""
 
+from itertools import pairwise
+
 import pytest
 
 from core import events as e
@@ -13,6 +15,7 @@ from core.quantities import SECOND
 from matcher import commands as c
 from matcher.gates import below_zero
 from matcher.image import dump, load, state_hash
+from matcher.watch import UNPAID_PAUSE
 
 FORCED = c.DelistMarket(1, force=True, who="ada", why="its source is gone")
 
@@ -84,6 +87,21 @@ def test_who_holds_nothing_pays_for_nobodys_debt_unless_an_operator_has_so_decid
     assert (
         state_hash(replayed(world.journal)) == state_hash(load(dump(world.state))) == state_hash(world.state)
     )
+
+
+def test_not_every_mark_asks_everybody_again_for_a_debt_that_nobody_can_pay(world):
+    loser = world.agent(1, 10)
+    world.record(e.DepositCredited(world.now, loser, -20, "a loss from nowhere"))
+    world.play(c.ReviewAccount(loser))
+    asked = []
+    for _ in range(41):
+        world.index(1, 600_000)
+        asked += [one for one in world.pass_time(SECOND // 2) if isinstance(one, DebtAwaited)]
+    # Once at first, then with the first mark, and every ten seconds from then on.
+    assert asked[0].at <= world.now - 20 * SECOND
+    apart = [(after.at - before.at) // SECOND for before, after in pairwise(asked)]
+    assert apart[-1] == UNPAID_PAUSE // SECOND
+    assert len(asked) <= 4
 
 
 def test_an_order_when_nobody_has_anything_is_kept_and_moves_nothing(world):

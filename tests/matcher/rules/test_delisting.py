@@ -16,6 +16,7 @@ from core.operator_events import MarketSettled, SettledPosition
 from core.postings import postings
 from core.quantities import SECOND
 from core.settlement_price import MINUTE
+from core.subaccount_events import Transferred
 from matcher import commands as c
 from matcher.gates import below_zero, withdrawals_gated
 from matcher.image import dump, load, state_hash
@@ -80,6 +81,29 @@ def test_debts_are_paid_by_the_fund_and_then_by_those_who_gained(world):
     assert (end.fund, end.uncovered) == (100_000_000, 0)
     assert shared == {trader: debt, maker: 100_000_000 - debt}
     assert (world.balance(trader), world.balance(INSURANCE)) == (0, 0)
+
+
+def test_family_and_owner_pay_a_debt_before_the_fund_and_before_who_gained(world, replayed):
+    _, trader = held_by(world)
+    owner = world.state.accounts[trader].owner
+    second = world.play(c.RegisterAgent(owner, "second"))[0].account
+    world.play(c.BindSlot(second, 0, 200))
+    sub = world.play(c.OpenSubAccount(trader, 2))[0].account
+    world.play(c.CreditDeposit(INSURANCE, 100_000_000, "fund"))
+    world.play(c.CreditDeposit(second, 10**9, "second"))
+    world.index(1, 580_000)
+    debt = -world.state.margin_of(world.state.accounts[trader]).equity
+    world.play(c.CreditDeposit(trader, 30_000_000, "for the sub-account"))
+    world.record(Transferred(world.now, "t", trader, sub, 30_000_000))
+    told = world.play(FORCED)
+    end = end_of(told)
+    assert (end.fund, end.uncovered, {one.shared for one in end.positions}) == (0, 0, {0})
+    [paid] = [event for event in told if isinstance(event, DebtCovered)]
+    assert paid.shares == ((second, debt - 30_000_000), (sub, 30_000_000))
+    assert (paid.account, paid.debt, paid.fund, paid.left) == (trader, debt, 0, 0)
+    assert (world.balance(trader), world.balance(sub)) == (0, 0)
+    assert (world.balance(second), world.balance(INSURANCE)) == (10**9 - debt + 30_000_000, 100_000_000)
+    assert state_hash(replayed(world.journal)) == state_hash(world.state)
 
 
 def test_what_nobody_who_gained_has_stays_with_who_owes_it(world):

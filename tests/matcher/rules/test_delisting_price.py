@@ -3,8 +3,10 @@
 import pytest
 from msgspec.structs import replace
 
+from core.accounts import INSURANCE
 from core.events import MarketStatusSet, PremiumSampled
 from core.funding import HOUR
+from core.liquidation_events import LiquidationEnded
 from core.market import MarketStatus
 from core.operator_events import DelistingAnnounced, MarketSettled
 from core.quantities import SECOND
@@ -13,12 +15,15 @@ from core.validity import Validity
 from matcher import commands as c
 from matcher.decide_delisting import delisting_waits
 from matcher.image import dump, load, state_hash
+from matcher.leaving import free
 from matcher.limits import DELISTING_NOTICE
 from matcher.rejections import Rejection
 
 DELIST = c.DelistMarket(1, who="ada", why="nobody quotes it")
 FORCED = c.DelistMarket(1, force=True, who="bob", why="its source is gone")
 OPEN = c.SetMarketStatus(1, MarketStatus.OPEN, who="ada", why="they came back")
+
+USDC = 1_000_000
 
 
 @pytest.fixture
@@ -65,6 +70,65 @@ def test_a_market_that_is_paused_stays_so(world, held):
     world.play(c.SetMarketStatus(1, MarketStatus.PAUSED))
     assert [type(one) for one in world.play(DELIST)] == [DelistingAnnounced]
     assert world.state.statuses[1] == MarketStatus.PAUSED
+
+
+def test_in_the_last_hour_nobody_takes_out_or_trades_on_what_only_the_mark_shows(world, replayed):
+    maker, agent = world.agent(1, 10**13), world.agent(2)
+    sub = world.play(c.OpenSubAccount(agent, 1))[0].account
+    world.play(c.Transfer(agent, agent, sub, 50_000 * USDC, "t"))
+    for one in (agent, sub):
+        world.quotes(maker, [], [(600_000, 10_000)])
+        world.request(one, "open", 1, 10_000, 600_000)
+    at = announce(world)
+    world.now = at - WINDOW
+    index_until(world, at - 10 * MINUTE, 600_000)
+    state = world.state
+    before = {one: free(state, state.accounts[one]) for one in (agent, sub)}
+    assert state.ends == {1: 6_000_000}
+    world.index(1, 720_000)
+    # Of the hour ten minutes are left: a gain of 12,000 USDC at the mark will be one of 2,000.
+    assert (state.mark_price(1), state.ends) == (720_000, {1: 6_200_000})
+    for one in (agent, sub):
+        account = state.accounts[one]
+        assert state.worth_of(account).equity - state.margin_of(account).equity == 10_000 * USDC
+        state.value(account)
+        assert account.balance + account.gain == state.margin_of(account).equity
+        # A tenth of the notional stays, which is 1,200 USDC more.
+        assert free(state, account) == before[one] + 800 * USDC
+    much = before[sub] + 801 * USDC
+    assert world.refuse(c.Transfer(agent, sub, agent, much, "too much")) == "transfer_too_large"
+    assert isinstance(world.do(c.Transfer(agent, sub, agent, much - 2 * USDC, "enough")), list)
+    # Whose position will be worth more than the mark shows has what the mark shows.
+    assert state.margin_of(state.accounts[maker]) == state.worth_of(state.accounts[maker])
+    assert load(dump(state)).ends == replayed(world.journal).ends == state.ends
+    assert state_hash(load(dump(state))) == state_hash(state)
+    index_until(world, at + SECOND, 720_000)
+    assert (state.statuses[1], state.ends) == (MarketStatus.SETTLED, {})
+
+
+def test_in_the_last_hour_only_what_will_be_settled_carries_other_positions(world, replayed):
+    world.play(c.CreditDeposit(INSURANCE, 100_000 * USDC, "fund"))
+    maker, agent = world.agent(1, 10**13), world.agent(2, 5_000 * USDC)
+    for market, price in ((1, 600_000), (2, 300_000)):
+        world.quotes(maker, [], [(price, 10_000)], market=market)
+        world.request(agent, f"open {market}", 1, 10_000, price, market=market)
+    at = announce(world)
+    world.now = at - WINDOW
+    index_until(world, at - 10 * MINUTE, 600_000)
+    world.index(1, 720_000)
+    # The mark shows 12,000 USDC of gain, of which 2,000 will be there, and 7,000 are lost elsewhere.
+    world.index(2, 230_000)
+    told = world.pass_time(0)
+    assert world.state.worth_of(world.state.accounts[agent]).equity == 0
+    assert [one.why for one in told if isinstance(one, LiquidationEnded)] == ["taken_over"]
+    # The fund has the gain that the mark shows, and at the end what there is.
+    assert world.state.worth_of(world.state.accounts[INSURANCE]).equity > 109_000 * USDC
+    index_until(world, at - MINUTE, 720_000)
+    world.index(2, 230_000)
+    index_until(world, at + SECOND, 720_000)
+    assert world.state.statuses[1] == MarketStatus.SETTLED
+    assert world.state.worth_of(world.state.accounts[INSURANCE]).equity > 99_000 * USDC
+    assert state_hash(replayed(world.journal)) == state_hash(world.state)
 
 
 def test_a_wick_of_a_second_moves_the_price_by_its_second_only(world, held, replayed):

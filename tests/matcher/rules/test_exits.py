@@ -139,6 +139,9 @@ def test_nothing_is_closed_before_half_of_the_delay_and_then_only_what_is_needed
     world.pass_time(DELAY // 2 - SECOND)
     world.index(1, 600_000)
     assert world.play(c.ReduceForExit(agent, 0)) == []
+    # A batch lands, as ever: what the account lost is settled, and its request matures late.
+    world.play(c.CutSettlement(1))
+    world.finalize(1)
     world.pass_time(SECOND)
     closed = []
     for _ in range(40):

@@ -4,14 +4,18 @@ import pytest
 
 from core import events as e
 from core.accounts import INSURANCE
+from core.events import MarkUpdated
 from core.exit_events import DeltasUnapplied
-from core.liquidation_events import LiquidationStarted, TakenOver
+from core.liquidation_events import LiquidationSliced, LiquidationStarted, TakenOver
 from core.loss_limit_events import NO_LIMIT, LossLimitsSeen
+from core.market import MarketStatus
 from core.quantities import MONEY_MAX, SECOND
+from core.validity import Validity
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
 from matcher.preview import preview_trade
 from matcher.rejections import Rejection
+from matcher.retrace import retrace
 
 USDC = 1_000_000
 
@@ -190,9 +194,10 @@ def test_who_falls_below_maintenance_within_its_reach_is_liquidated_and_keeps_th
     assert (started.account, started.equity) == (agent, 2_400 * USDC - 1_880 * USDC)
     assert any(isinstance(event, TakenOver) for event in told)
     assert world.held(agent) == (0, 0)
-    assert equity(world, agent) == before - 2_400 * USDC
-    # All of that may be taken from the slot.
-    assert world.state.accounts[agent].settled - equity(world, agent) == left(world, agent)
+    # An auction's fee on 118,120 USDC is 590.60, of which 520 were within reach: the rest is owed by what is beyond.
+    lost = 1_880 * USDC + 590_600_000
+    assert equity(world, agent) == before - lost
+    assert world.state.accounts[agent].settled - equity(world, agent) == left(world, agent) + 70_600_000
     assert state_hash(replayed(world.journal)) == state_hash(world.state)
 
 
@@ -206,10 +211,85 @@ def test_an_owner_that_lowers_its_limit_after_a_loss_is_paid_by_nobody(world):
     see(world, agent, 100 * USDC)
     assert collateral(world, agent) == 0
     world.pass_time(0)
-    # Out at the mark: it keeps what it has, and owes what it lost, as much of it in each window as its limit lets settlement take.
+    # Out for the fee of an auction, 0.5 % of 119,600 USDC: it keeps the rest, and owes what it lost, as much of it in each window as
+    # its limit lets settlement take.
     assert world.held(agent) == (0, 0)
-    assert (equity(world, agent), equity(world, INSURANCE)) == (worth, fund)
+    assert (equity(world, agent), equity(world, INSURANCE)) == (worth - 598 * USDC, fund + 598 * USDC)
     assert not world.state.watch.debtors
+
+
+@pytest.mark.parametrize("validity", [Validity.AGED, Validity.STALE, Validity.UNCERTAIN])
+def test_a_lower_limit_sells_to_nobody_at_a_price_that_nobody_would_trade_at(world, validity):
+    world.play(c.CreditDeposit(INSURANCE, 100_000 * USDC, "fund"))
+    agent, other = world.agent(1, 10_000 * USDC), world.agent(2)
+    trade(world, agent, other, 20_000, "open")
+    cut(world, 1)
+    world.index(1, 600_000, validity=validity)
+    see(world, agent, 0)
+    world.pass_time(0)
+    assert (world.held(agent)[0], world.state.liquidations) == (20_000, {})
+    # At the first price that is believed it is what its position is worth then, not what it was worth when it asked.
+    fund = equity(world, INSURANCE)
+    world.index(1, 590_000)
+    world.pass_time(0)
+    assert world.held(agent) == (0, 0)
+    assert equity(world, agent) == 10_000 * USDC - world.treasury - 2_000 * USDC - 590 * USDC
+    assert equity(world, INSURANCE) == fund + 590 * USDC
+
+
+def test_a_lower_limit_sells_to_nobody_while_the_market_is_paused(world):
+    world.play(c.CreditDeposit(INSURANCE, 100_000 * USDC, "fund"))
+    agent, other = world.agent(1, 10_000 * USDC), world.agent(2)
+    trade(world, agent, other, 20_000, "open")
+    cut(world, 1)
+    world.play(c.SetMarketStatus(1, MarketStatus.PAUSED, who="ada", why="the price looks wrong"))
+    world.index(1, 600_000)
+    see(world, agent, 0)
+    world.pass_time(0)
+    assert (world.held(agent)[0], world.state.liquidations) == (20_000, {})
+    world.play(c.SetMarketStatus(1, MarketStatus.REDUCE_ONLY, who="ada", why="it is right"))
+    world.pass_time(0)
+    assert world.held(agent) == (0, 0)
+
+
+def test_who_lowers_its_limit_is_auctioned_before_the_fund_takes_anything(world, replayed):
+    world.play(c.CreditDeposit(INSURANCE, 100_000 * USDC, "fund"))
+    agent, other = world.agent(1, 10_000 * USDC), world.agent(2)
+    trade(world, agent, other, 20_000, "open")
+    cut(world, 1)
+    world.quotes(other, [(599_000, 14_000)], [])
+    see(world, agent, 0)
+    told = world.pass_time(0)
+    slices = [event for event in told if isinstance(event, LiquidationSliced)]
+    # Slices while the rest is worth more than 100,000 USDC, then all of it, of which a part finds nobody: that the fund takes.
+    assert [one.size for one in slices] == [4_000, 10_000, 0]
+    assert [one.fee for one in slices] == [119_800_000, 299_500_000, 0]
+    [taken] = [event for event in told if isinstance(event, TakenOver)]
+    assert [part.size for part in taken.parts] == [6_000]
+    assert (equity(world, agent), world.held(agent)) == (
+        10_000 * USDC - world.treasury - 140 * USDC - 419_300_000 - 180 * USDC,
+        (0, 0),
+    )
+    assert retrace(lambda: enumerate(world.journal, 1), 1)
+    assert not [
+        step.differences for step in retrace(lambda: enumerate(world.journal, 1), 1) if step.differences
+    ]
+    assert state_hash(replayed(world.journal)) == state_hash(world.state)
+
+
+@pytest.mark.parametrize("funded", [True, False])
+def test_a_mark_above_the_index_is_no_price_for_who_leaves(world, funded):
+    if funded:
+        world.play(c.CreditDeposit(INSURANCE, 100_000 * USDC, "fund"))
+    agent, other = world.agent(1, 10_000 * USDC), world.agent(2)
+    trade(world, agent, other, 20_000, "open")
+    cut(world, 1)
+    world.record(MarkUpdated(world.now, 1, 602_000, 602_000, 602_000, 0))
+    assert world.state.mark_price(1) == 602_000
+    see(world, agent, 0)
+    world.pass_time(0)
+    assert world.held(agent) == (0, 0)
+    assert equity(world, agent) == 10_000 * USDC - world.treasury - 600 * USDC
 
 
 def test_withdrawals_and_exits_take_what_backs_nothing_first(world):
@@ -269,9 +349,11 @@ def test_a_sub_account_is_liquidated_when_its_parent_lost_more_than_was_in_reach
     world.index(1, 575_000)
     told = world.pass_time(0)
     assert [event.account for event in told if isinstance(event, LiquidationStarted)] == [parent, sub]
-    # What is out of reach, exactly, is left to both.
+    # What is out of reach is left to both but for the fees: on 40,250 USDC of the parent's, for which nothing is within reach, and on
+    # what the sub-account sells with 37.50 within reach.
     assert world.held(parent) == world.held(sub, 2) == (0, 0)
-    assert equity(world, parent) + equity(world, sub) == 2_100 * USDC
+    assert equity(world, parent) == 1_229 * USDC - 201_250_000
+    assert 2_100 * USDC - 201_250_000 - 75 * USDC < equity(world, parent) + equity(world, sub) < 2_100 * USDC
 
 
 def test_limits_survive_a_snapshot(world, replayed):

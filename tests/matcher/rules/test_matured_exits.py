@@ -5,12 +5,12 @@ import pytest
 from core import events as e
 from core.accounts import INSURANCE
 from core.exit_events import ExitMatured
-from core.exits import LEAD
 from core.liquidation_events import LiquidationEnded, LiquidationStarted, TakenOver
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
+from matcher.limits import SETTLEMENT_PATIENCE
 
 USDC = 1_000_000
 DELAY = 3_600 * SECOND
@@ -39,7 +39,8 @@ class Leaving:
     def ask(self, amount):
         at = (self.world.now + DELAY) // SECOND
         self.world.play(c.RequestExit(self.agent, amount, at))
-        self.due = at * SECOND - LEAD
+        # No batch lands in between: half of the time is the owner's, and the chain is further behind than what is left then.
+        self.due = self.world.now + (at * SECOND - self.world.now) // 2
 
     def wait(self, price=600_000):
         """Until the request has matured, with a price at the end."""
@@ -82,22 +83,37 @@ def leaving_fee(world):
     return world.treasury
 
 
-@pytest.mark.parametrize("validity", [Validity.VALID, Validity.UNCERTAIN])
-def test_who_loses_what_the_chain_may_not_pay_is_closed_before_the_fund_would_pay(world, leaving, validity):
+def test_who_loses_what_the_chain_may_not_pay_is_closed_before_the_fund_would_pay(world, leaving):
     leaving.wait()
     # 1.4 % take 7,560 of the 12,000 that back the position: still more than two thirds of its maintenance.
-    events = leaving.price(591_600, validity)
+    events = leaving.price(591_600)
     assert [event.account for event in kinds(events, LiquidationStarted)] == [leaving.agent]
-    events = leaving.price(589_000, validity)
+    events = leaving.price(589_000)
     (taken,) = kinds(events, TakenOver)
     assert 0 < taken.equity < 3_000 * USDC
     (ended,) = kinds(events, LiquidationEnded)
     assert (ended.why, ended.equity, world.held(leaving.agent)) == ("taken_over", 0, (0, 0))
-    assert world.balance(leaving.agent) == 88_000 * USDC
-    world.play(c.ClaimExit(leaving.agent, 88_000 * USDC, "claim:s:0"))
-    assert world.balance(leaving.agent) == 0
+    # The fund gets the fee of an auction, of which what backed the position was not enough.
+    fee = 589_000 * LOTS * 10 // 200
+    assert taken.equity < fee
+    assert world.balance(leaving.agent) == 88_000 * USDC + taken.equity - fee
     fund = world.state.margin_of(world.state.accounts[INSURANCE])
-    assert fund.equity == 200_000 * USDC + taken.equity
+    assert fund.equity == 200_000 * USDC + fee
+
+
+@pytest.mark.parametrize("validity", [Validity.AGED, Validity.STALE, Validity.UNCERTAIN])
+def test_a_maturity_sells_to_nobody_at_a_price_that_nobody_would_trade_at(world, leaving, validity):
+    world.index(1, 600_000)
+    leaving.ask(10**12)
+    world.pass_time(leaving.due - world.now - 1)
+    world.index(1, 600_000, validity=validity)
+    assert kinds(world.pass_time(1), ExitMatured)
+    assert (world.held(leaving.agent)[0], world.state.liquidations) == (LOTS, {})
+    worth = world.state.worth_of(world.state.accounts[leaving.agent]).equity
+    leaving.price(590_000)
+    assert world.held(leaving.agent) == (0, 0)
+    # It lost what everybody would have, and the fee.
+    assert world.balance(leaving.agent) == worth - 9_000 * USDC - 590_000 * LOTS * 10 // 200
 
 
 def test_a_gap_beyond_what_backs_the_position_takes_no_more_of_the_fund_than_the_account_lost(world, leaving):
@@ -106,9 +122,10 @@ def test_a_gap_beyond_what_backs_the_position_takes_no_more_of_the_fund_than_the
     (taken,) = kinds(events, TakenOver)
     # The rest is there: it is only that the chain may pay it out.
     assert taken.equity == 0
-    assert world.balance(leaving.agent) == 100_000 * USDC - 54_000 * USDC - leaving_fee(world)
+    fee = 540_000 * LOTS * 10 // 200
+    assert world.balance(leaving.agent) == 100_000 * USDC - 54_000 * USDC - leaving_fee(world) - fee
     fund = world.state.margin_of(world.state.accounts[INSURANCE])
-    assert fund.equity == 200_000 * USDC
+    assert fund.equity == 200_000 * USDC + fee
     world.play(c.CutSettlement(2))
     world.finalize(2)
     assert world.state.accounts[leaving.agent].settled == world.balance(leaving.agent)
@@ -153,6 +170,41 @@ def test_a_batch_on_its_way_takes_nothing_from_what_the_chain_may_pay_until_it_i
     assert world.state.on_chain(account) == account.settled
 
 
+def test_a_request_matures_the_earlier_the_further_the_chain_is_behind(world, leaving):
+    leaving.ask(90_000 * USDC)
+    exit_at = leaving.due + DELAY // 2
+
+    def land(batch, before):
+        world.pass_time(exit_at - before - world.now)
+        world.index(1, 600_000)
+        world.play(c.CutSettlement(batch))
+        world.finalize(batch)
+
+    for batch, minutes in ((2, 31), (3, 21)):
+        land(batch, minutes * 60 * SECOND)
+        # If none landed any more: halfway to a minute before the chain pays.
+        assert world.state.exit_due() == max(leaving.due, exit_at - (minutes + 1) * 30 * SECOND)
+        world.index(1, 600_000)
+    assert not world.state.matured
+    assert load(dump(world.state)).exit_due() == world.state.exit_due()
+    world.pass_time(world.state.exit_due() - world.now)
+    assert world.state.matured == {leaving.agent}
+
+
+def test_a_cut_waits_for_no_doubtful_market_when_the_chain_is_about_to_pay_what_was_lost(world, leaving):
+    leaving.ask(10**12)
+    world.index(2, 300_000)
+    assert leaving.trade(world.agent(5), 1, 1, 300_000, market=2) == "filled"
+    world.pass_time(120 * SECOND)
+    assert world.refuse(c.CutSettlement(2)) == "index_unavailable"
+    leaving.wait()
+    assert world.held(leaving.agent) == (0, 0)
+    # It paid fees that the chain still holds for it.
+    assert world.state.overdrawn(world.state.accounts[leaving.agent])
+    assert world.now - world.state.cut.at < SETTLEMENT_PATIENCE
+    world.play(c.CutSettlement(2))
+
+
 def test_a_market_in_doubt_keeps_only_its_own_position(world, leaving):
     world.index(2, 300_000)
     assert leaving.trade(leaving.agent, 1, 1, 300_000, market=2) == "filled"
@@ -181,7 +233,7 @@ def test_a_sub_account_backs_its_position_with_what_its_parent_does_not_take(wor
     world.closed(world.request(parent, "open", 1, 10_000, 300_000, market=2))
     at = (world.now + DELAY) // SECOND
     world.play(c.RequestExit(parent, 7_000 * USDC, at))
-    world.pass_time(at * SECOND - LEAD - world.now)
+    world.pass_time((at * SECOND - world.now) // 2)
     world.index(1, 600_000)
     world.index(2, 300_000)
     assert not world.pass_time(0)
