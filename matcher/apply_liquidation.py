@@ -8,6 +8,7 @@ from core.accounts import CLEARING, INSURANCE
 from core.event import Event
 from core.events import RequestClosed
 from matcher.apply_book import Applier
+from matcher.apply_exits import suspect_family
 from matcher.book import RESUME_DEADLINE
 from matcher.holding import hold
 from matcher.state import Exchange
@@ -37,7 +38,7 @@ def _sliced(state: Exchange, event: le.LiquidationSliced) -> None:
     state.accounts[event.account].balance -= event.fee
     state.accounts[INSURANCE].balance += event.fee
     state.watch.dirty.add(INSURANCE)
-    state.watch.suspect(event.account)
+    _suspect(state, event.account)
 
 
 def _taken_over(state: Exchange, event: le.TakenOver) -> None:
@@ -55,7 +56,7 @@ def _deleveraged(state: Exchange, event: le.Deleveraged) -> None:
 def _hand_over(state: Exchange, account: int, parts: tuple[le.Handover, ...]) -> None:
     accounts = state.accounts
     giver, clearing = accounts[account], accounts[CLEARING]
-    state.watch.suspect(account)
+    _suspect(state, account)
     for part in parts:
         other = accounts[part.other]
         longer = hold(state, giver, part.market, -part.size, part.cost)
@@ -66,6 +67,19 @@ def _hand_over(state: Exchange, account: int, parts: tuple[le.Handover, ...]) ->
         other.balance += part.other_realized
         clearing.balance -= part.realized + part.other_realized
     state.watch.suspect_many([part.other for part in parts])
+    for part in parts:
+        _suspect_tied(state, part.other)
+
+
+def _suspect(state: Exchange, account: int) -> None:
+    state.watch.suspect(account)
+    _suspect_tied(state, account)
+
+
+def _suspect_tied(state: Exchange, account: int) -> None:
+    """An account traded and nobody's margin was checked: those that are tied to it may lack what it lost."""
+    if account in state.watch.tied:
+        suspect_family(state, account)
 
 
 def _ended(state: Exchange, event: le.LiquidationEnded) -> None:
