@@ -24,6 +24,7 @@ from core.quantities import SECOND
 from ledger.queries import Queries
 from ledger.settlement import LANDED, AccountAtCut, Settlement, StoredBatch
 from matcher.commands import AdvanceBatch, CutSettlement
+from matcher.rejections import Code
 
 LEDGER_PATIENCE_S: Final = 60.0
 """How long one try waits for the projection of the journal."""
@@ -48,7 +49,10 @@ class Work:
 
 @dataclass
 class BatchPlan:
-    """A cut batch: its pages by index, net debits first; how many accounts move and fills it covers; its root in hex."""
+    """A cut batch: its pages by index, net debits first; how many accounts move and fills it covers; its root in hex.
+
+    `held` instead of all that: the engine cut nothing, for an operator or a difference holds settlement.
+    """
 
     batch: int
     debit_pages: list[int]
@@ -56,6 +60,7 @@ class BatchPlan:
     deltas: int
     fills: int
     root: str
+    held: bool = False
 
 
 @dataclass
@@ -134,7 +139,12 @@ class SettlementActivities:
     async def cut_batch(self, batch: int) -> BatchPlan:
         """Have the engine cut, then store deltas by page, and the root over the batch's fills and accounts, in one transaction."""
         async with heartbeats():
-            return _plan(await self._stored(batch))
+            try:
+                return _plan(await self._stored(batch))
+            except ApplicationError as error:
+                if error.type != Code.SETTLEMENT_HELD:
+                    raise
+                return BatchPlan(batch, [], [], deltas=0, fills=0, root="", held=True)
 
     @activity.defn
     async def open_batch(self, batch: int) -> int:

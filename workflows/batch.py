@@ -56,7 +56,7 @@ class BatchProgress:
 
 @workflow.defn
 class BatchWorkflow:
-    """Cut, open, settle every page exactly once, seal, wait for finality.
+    """Cut, open, settle every page exactly once, seal, wait for finality. Without a result, it was held before anything was cut.
 
     It never fails and never gives up: a step that cannot be done is reported and tried again, which holds up later batches and
     nothing else. Every step is idempotent, so a run that has grown long starts over from the first one, and skips the pages that
@@ -68,9 +68,11 @@ class BatchWorkflow:
         self._progress = BatchProgress(batch, confirmed=confirmed or [])
 
     @workflow.run
-    async def run(self, batch: int, confirmed: list[int] | None = None) -> BatchReceipt:
+    async def run(self, batch: int, confirmed: list[int] | None = None) -> BatchReceipt | None:
         workflow.upsert_search_attributes([BATCH.value_set(str(batch))])
         plan = await self._step("cut", SettlementActivities.cut_batch, batch)
+        if plan.held:
+            return None
         self._planned(plan)
         if self._progress.pages:
             await self._land(batch, plan)

@@ -154,7 +154,7 @@ class SettlementWorkflow:
         workflow.upsert_search_attributes([BATCH.value_set(str(batch))])
         self._show()
         try:
-            state.last = await workflow.execute_child_workflow(
+            receipt = await workflow.execute_child_workflow(
                 BatchWorkflow.run,
                 batch,
                 id=batch_workflow_id(batch),
@@ -166,6 +166,11 @@ class SettlementWorkflow:
             return False
         finally:
             state.batch = 0
+        if receipt is None:
+            # It was held between the look and the cut: the next look says why.
+            state.due = True
+            return False
+        state.last = receipt
         state.settled += 1
         self._trouble("")
         return True

@@ -98,6 +98,26 @@ async def test_what_the_engine_s_journal_holds_halts_a_workflow_that_knows_nothi
         assert (await handle.query(SettlementWorkflow.state)).halted == ""
 
 
+async def test_what_is_held_between_the_look_and_the_cut_is_not_waited_for_in_a_batch(
+    client, script_of, working
+):
+    held = Work(unfinished=0, due=0, held="a look at the books")
+    script = script_of(**answers(Work(unfinished=0, due=1), held, Work(unfinished=0, due=1)))
+    whole = script.answers["cut_batch"]
+    script.answers["cut_batch"] = [BatchPlan(1, [], [], deltas=0, fills=0, root="", held=True)]
+    async with working(script):
+        handle = await started(client)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await settle_now(handle)
+        assert "a look at the books" in str(refused.value.cause)
+        assert set(script.names()) == {"next_batch", "cut_batch", "reconcile"}
+        script.answers["cut_batch"] = whole
+        await handle.signal(SettlementWorkflow.resume)
+        receipt = await settle_now(handle)
+    assert receipt is not None
+    assert receipt.batch == 1
+
+
 async def test_the_tick_wakes_the_settlement(client, script_of, working, keep_history):
     script = script_of(wake_settlement=[ApplicationError("temporal is busy"), None])
     async with working(script):

@@ -56,7 +56,7 @@ AGENTS = {"maker": 2, "trader": 4}
 PAGES = 3
 LOG_TAIL = 1_500
 """Characters of each process's log that a failed test shows."""
-PATIENCE_S = 90.0
+PATIENCE_S = 150.0
 """Longest that anything may take on a busy machine."""
 
 

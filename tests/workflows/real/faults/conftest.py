@@ -22,10 +22,13 @@ def agree(network: Any) -> Callable[[], Awaitable[None]]:
 
     async def agree() -> None:
         fills = (await network.queries.totals()).fills
-        await network.quiet()
-        await _compare(network)
-        assert (await network.queries.totals()).final_fills >= fills
-        await network.loud()
+        try:
+            await network.quiet()
+            await _compare(network)
+            assert (await network.queries.totals()).final_fills >= fills
+        finally:
+            # What fails here must not make the next tests fail.
+            await network.loud()
 
     return agree
 

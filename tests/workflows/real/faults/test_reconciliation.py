@@ -18,6 +18,7 @@ from workflows.deposits import DEPOSITS_ID
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 USDC = 1_000_000
 READINGS = 60
+LOOKED_BY_THEN_S = 3
 
 
 async def perpdex(network: Any, *arguments: str) -> tuple[int, str, str]:
@@ -180,12 +181,22 @@ async def test_what_came_in_and_is_not_booked_is_told_and_batches_go_on(network,
 
     await until(bound)
     await network.client.get_workflow_handle(DEPOSITS_ID).terminate()
-    await network.land(network.escrow.build_deposit(owner, place.page, place.slot.index, USDC))
+    paid = 0
+
+    async def nobody_books() -> bool:
+        # The watch under way goes on until it hears of its end.
+        nonlocal paid
+        await network.land(network.escrow.build_deposit(owner, place.page, place.slot.index, USDC))
+        paid += USDC
+        await asyncio.sleep(LOOKED_BY_THEN_S)
+        books = await network.door.books()
+        return next(one.balance for one in books.accounts if one.account == account) < paid
 
     async def waiting() -> bool:
         seen = (await network.state()).reconciliation
         return seen is not None and seen.pending == "deposits_pending"
 
+    await until(nobody_books)
     await until(waiting)
     code, out, errors = await perpdex(network, "reconcile", "--json")
     assert code == 0, out + errors

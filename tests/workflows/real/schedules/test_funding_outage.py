@@ -40,7 +40,7 @@ from workflows.schedules import FUNDING_SCHEDULE, ensure_schedules
 ROOT = Path(__file__).resolve().parents[4]
 TOKEN = "operator-token-of-the-tests-0123456789"
 QUEUE = "funding"
-PATIENCE_S = 80
+PATIENCE_S = 180
 MISSED = 3
 INDEX = 600_000
 
