@@ -1,6 +1,9 @@
 """Finalized deposits, and what owners claimed alone, from the chain into the engine, each once."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from time import monotonic
 from typing import Final
 
@@ -9,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats, pause
-from activities.ordered import ordered
+from activities.ordered import Ordered, ordered
 from chain.claims import FoundClaim
 from chain.deposits import FoundDeposit
 from chain.escrow import EscrowClient
@@ -137,6 +140,8 @@ class DepositActivities:
             if scan.complete:
                 whole = _all_found(cursor, scan, totals)
                 cursor = _checked(cursor) if whole else _gap(cursor)
+                if not whole:
+                    self._escrow.view.forget_vault()
                 if cursor.gaps > GAPS:
                     activity.heartbeat(cursor)
                     raise ApplicationError(MISSING, type="deposits_missing")
@@ -146,19 +151,42 @@ class DepositActivities:
                 return cursor
 
     async def _book(self, cursor: DepositCursor, scan: DepositScan) -> DepositCursor:
-        if not scan.deposits and not scan.claims:
+        if not scan.found:
             return cursor
         deposits, claims = ([one.deposit for one in scan.deposits], [one.claim for one in scan.claims])
         slots = await ordered(self._door, {one.account for one in (*deposits, *claims)})
-        for found in scan.deposits:
-            ours = slots.has(found.deposit)
-            cursor = await self._credit(cursor, found) if ours else _stray(cursor, found.key)
-        for claim in scan.claims:
-            ours = slots.has(claim.claim)
-            cursor = await self._claim(cursor, claim) if ours else _stray(cursor, claim.key)
+        # One transaction has up to 31 deposits: they wait for the engine's disk together, and transactions stay in the chain's order.
+        for _, group in groupby(scan.found, key=lambda one: one.signature):
+            of_one = list(group)
+            deposited = [one for one in of_one if isinstance(one, FoundDeposit)]
+            cursor = await self._credit_all(cursor, slots, deposited)
+            for one in of_one:
+                if isinstance(one, FoundClaim):
+                    ours = slots.has(one.claim)
+                    cursor = await self._claim(cursor, one) if ours else _stray(cursor, one.key)
         return cursor
 
-    async def _credit(self, cursor: DepositCursor, found: FoundDeposit) -> DepositCursor:
+    async def _credit_all(
+        self, cursor: DepositCursor, slots: Ordered, deposits: Sequence[FoundDeposit]
+    ) -> DepositCursor:
+        ours = [one for one in deposits if slots.has(one.deposit)]
+        answers = await asyncio.gather(*map(self._credit, ours), return_exceptions=True)
+        for found, answer in zip(ours, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer is None:
+                cursor = replace(
+                    cursor, credited=cursor.credited + 1, amount=cursor.amount + found.deposit.amount
+                )
+            elif answer:
+                cursor = replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} {answer}")
+        for found in deposits:
+            if not slots.has(found.deposit):
+                cursor = _stray(cursor, found.key)
+        return cursor
+
+    async def _credit(self, found: FoundDeposit) -> str | None:
+        """None once it is credited, nothing when it was before, else why the engine refuses it."""
         deposit, key = found.deposit, found.key
         try:
             # The slot may have been opened and paid into before its binding was told to the engine.
@@ -169,10 +197,8 @@ class DepositActivities:
             if error.type not in REFUSALS:
                 raise
             activity.logger.error("the engine refuses deposit %s: %s", key, error.message)
-            return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} {error.type}")
-        if answer.repeated:
-            return cursor
-        return replace(cursor, credited=cursor.credited + 1, amount=cursor.amount + deposit.amount)
+            return error.type
+        return "" if answer.repeated else None
 
     async def _claim(self, cursor: DepositCursor, found: FoundClaim) -> DepositCursor:
         claim = found.claim

@@ -139,7 +139,8 @@ class Lander:
         expired = sum(one.status == EXPIRED for one in tried)
         if not expired:
             return self._first_fee
-        return min(max(self._first_fee, PRIORITY_FEE_FIRST) << (expired - 1), PRIORITY_FEE_MAX)
+        more = max(self._first_fee << expired, PRIORITY_FEE_FIRST << (expired - 1))
+        return min(more, max(self._first_fee, PRIORITY_FEE_MAX))
 
     async def _close(self, signature: str, status: str) -> None:
         receipt = await self._escrow.view.receipt(signature)

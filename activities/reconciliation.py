@@ -13,7 +13,7 @@ from activities.heartbeats import heartbeats, pause
 from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
 from chain.escrow import EscrowClient
 from core.quantities import SECOND
-from core.reconciliation import Difference
+from core.reconciliation import Compared, Difference
 from ledger.queries import Queries
 from ledger.settlement import Settlement
 from matcher.commands import HoldSettlement
@@ -32,12 +32,13 @@ CREDIT_PATIENCE: Final = 5
 STUCK_S: Final = 120
 """Seconds after which a batch that is not final is an error in the log: eight times what finality takes."""
 PENDING: Final = ("deposits_pending", "claims_pending")
-"""Reasons that are trouble to wait out, not a difference."""
+"""Reasons that are trouble, not a difference: what was not booked is known for every account, so batches are cut all the same."""
 
 
 @dataclass
 class Reconciliation:
-    """The comparison after batch `batch`. Micro-USDC; `why` is a stable code, empty when everything agrees.
+    """The comparison after batch `batch`. Micro-USDC; `why` is a stable code, empty when everything agrees, be it that what came in or
+    was claimed waits for too long to be booked: `pending` is one of `PENDING` then.
 
     `claimed` and `engine_claimed` are what owners took alone, of both sides' withdrawals. `different` accounts differ; the first
     `NAMED` of them are in `differences`, all of them in the ledger.
@@ -58,6 +59,7 @@ class Reconciliation:
     differences: list[Difference] = field(default_factory=list)
     claimed: int = 0
     engine_claimed: int = 0
+    pending: str = ""
 
     @property
     def balanced(self) -> bool:
@@ -75,7 +77,7 @@ class Reconciliation:
             f"{self.engine_withdrawals} (reserved {self.reserved})"
         )
         named = "; ".join(one.sentence() for one in self.differences[:NAMED_IN_WORDS])
-        return f"{REASONS[self.why]}: {named + '; ' if named else ''}{sums}"
+        return f"{REASONS[self.why or self.pending]}: {named + '; ' if named else ''}{sums}"
 
 
 REASONS: Final = {
@@ -146,6 +148,35 @@ def _paid(side: ChainTotals | EngineState) -> int:
     return side.withdrawals - side.claimed - astray
 
 
+@dataclass
+class Looks:
+    """Looks in a row at what may just be on its way: whether they have come to an end."""
+
+    _wanted: tuple[int, int] | None = None
+    _pending: int = 0
+    _different: int = 0
+    _standing: set[int] | None = None
+
+    def conclude(self, result: Reconciliation, compared: Compared) -> bool:
+        """Whether the last look's `result` stands, maybe with what is not booked in time as `pending` instead of `why`."""
+        if result.why in PENDING:
+            self._wanted = self._wanted or (result.deposits, result.claimed)
+            booked = result.engine_deposits >= self._wanted[0] and result.engine_claimed >= self._wanted[1]
+            self._pending += not booked
+            if booked or self._pending >= CREDIT_PATIENCE:
+                # What came in since the first look is on its way; everything before is accounted for, or late.
+                result.pending, result.why = "" if booked else result.why, ""
+        if result.balanced:
+            return not compared.moving
+        if result.why in PENDING:
+            return False
+        named = {one.account for one in compared.differences}
+        standing = named if self._standing is None else self._standing & named
+        self._different = self._different + 1 if standing or result.why != "accounts_differ" else 0
+        self._standing = standing or None
+        return self._different >= READS
+
+
 class ReconciliationActivities:
     def __init__(self, door: EngineDoor, ledger: Settlement, queries: Queries, escrow: EscrowClient) -> None:
         self._door = door
@@ -157,36 +188,17 @@ class ReconciliationActivities:
         """Compare until everything agrees or a difference has stood for `READS` reads; the outcome is kept in the ledger.
 
         A difference holds settlement, in the engine's journal, until an operator lets it go on. Deposits and claims that were final
-        at the first read and are not booked after `CREDIT_PATIENCE` reads raise one of `PENDING`: that is trouble to wait out, not a
-        difference.
+        at the first read and are not booked after `CREDIT_PATIENCE` reads are an alarm and hold nothing: anybody can send more of
+        them than are booked in that time.
         """
         await self._say_how_late()
-        different = pending = 0
-        wanted: tuple[int, int] | None = None
-        standing: set[int] | None = None
+        looks = Looks()
         while True:
             async with heartbeats():
                 reading = await self._read()
             result = judged(batch, reading)
-            if result.why in PENDING:
-                wanted = wanted or (result.deposits, result.claimed)
-                if result.engine_deposits >= wanted[0] and result.engine_claimed >= wanted[1]:
-                    # What came in since the first read is on its way; everything before is accounted for.
-                    result.why = ""
-            if result.balanced:
+            if looks.conclude(result, reading.compared):
                 break
-            if result.why in PENDING:
-                pending += 1
-                if pending >= CREDIT_PATIENCE:
-                    _agrees(False)
-                    raise ApplicationError(result.sentence(), type=result.why)
-            else:
-                named = {one.account for one in reading.compared.differences}
-                standing = named if standing is None else standing & named
-                different = different + 1 if standing or result.why != "accounts_differ" else 0
-                standing = standing or None
-                if different >= READS:
-                    break
             if not await pause(BETWEEN_READS_S):
                 raise ApplicationError("the worker is shutting down", type="worker_shutdown")
         async with heartbeats():
@@ -228,10 +240,23 @@ class ReconciliationActivities:
             "perpdex_reconciliation_finished_seconds",
             "When a comparison last came to an end, since the epoch",
         ).set(time_ns() // SECOND)
-        _agrees(result.balanced)
+        meter.create_gauge(
+            "perpdex_reconciliation_agrees",
+            "1 when chain, engine and ledger said the same at the last look, and all that came in was booked",
+        ).set(int(result.balanced and not result.pending))
+        if result.pending:
+            activity.logger.error("%s", result.sentence())
         meter.create_gauge(
             "perpdex_stray_slots", "Slots on chain that name an account which has another"
         ).set(len(reading.compared.strays))
+        meter.create_gauge(
+            "perpdex_foreign_batches", "Sealed batches that the program remembers and the ledger did not make"
+        ).set(len(reading.foreign_batches))
+        if reading.foreign_batches:
+            activity.logger.error(
+                "batches on chain that are not ours, made with the operator's key: %s",
+                reading.foreign_batches[:NAMED],
+            )
         for slot in reading.compared.strays:
             activity.logger.error("nobody here ordered slot %d/%d of account %d", *slot[:3])
         if not result.balanced:
@@ -248,13 +273,6 @@ def judged(batch: int, reading: Reading) -> Reconciliation:
     if result.different and result.why in ("", *PENDING):
         result.why = "accounts_differ"
     return result
-
-
-def _agrees(agrees: bool) -> None:
-    activity.metric_meter().create_gauge(
-        "perpdex_reconciliation_agrees",
-        "1 when chain, engine and ledger said the same at the last look, and all that came in was booked",
-    ).set(int(agrees))
 
 
 def as_reason(sentence: str) -> str:

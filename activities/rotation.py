@@ -104,17 +104,24 @@ class RotationActivities:
 
     @activity.defn
     async def batch_under_way(self) -> str:
-        """What is cut and not final yet, as a sentence; empty when there is nothing, or the guardian's pause keeps it from being
-        finished: the program has the new key finish it."""
+        """What is cut and not final yet, as a sentence; empty when there is nothing, or this key cannot finish it and the new one can.
+
+        So it is while the guardian pauses settlement, once this key is not the escrow's, and while somebody else's batch is open:
+        who has stolen the key must not keep it from being replaced.
+        """
         async with heartbeats():
             state = await self._state()
-            if state.paused:
+            if state.paused or state.operator != self._operator.pubkey:
                 return ""
             await must_be_projected(self._ledger, (await self._door.state()).seq)
             batch, status = await self._ledger.last_cut() or (0, BatchStatus.FINAL)
-            if status < BatchStatus.FINAL:
-                return f"batch {batch} is {status.name.lower()}"
-            return f"batch {state.open_batch} is open on chain" if state.open_batch else ""
+            if status == BatchStatus.FINAL:
+                return ""
+            if state.open_batch:
+                ours = await self._ledger.load_batch(batch)
+                if ours is None or ours.root != state.root:
+                    return ""
+            return f"batch {batch} is {status.name.lower()}"
 
     @activity.defn
     async def execute_proposal(self, of: ExecuteOf) -> bool:

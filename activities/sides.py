@@ -20,6 +20,7 @@ from chain.escrow_view import EscrowSnapshot, EscrowView
 from chain.layout import ROOTS_KEPT, EscrowState
 from chain.rpc import FINALIZED
 from core.batches import BatchStatus
+from core.exit_events import CLAIM
 from core.quantities import MONEY_MAX
 from core.reconciliation import Booked, Books, Compared, Flight, OnChain, Reserved, compare
 from ledger.books import LedgerBooks
@@ -61,6 +62,8 @@ class Reading:
     `slots` are all that the chain has in use, `flight` is what is on its way; `open_batch` is the one that is open there, 0 for none.
     `left_over` is what the engine's next cut gives of what earlier batches took and gave to nobody.
 
+    `foreign_batches` are those sealed on chain that are none of the ledger's, as far as both remember.
+
     `rebase`: what engine and chain agree is settled, by account, where the ledger lost its batches and can begin again from it.
     """
 
@@ -77,18 +80,24 @@ class Reading:
     books: Books | None
     open_batch: int
     left_over: int
+    foreign_batches: tuple[int, ...]
 
 
 class Sides:
-    """`door` is None when the exchange is down: chain and ledger are compared then."""
+    """`door` is None when the exchange is down: chain and ledger are compared then.
+
+    A reading remembers the withdrawals that it saw paid and the books did not know: of those the next one's books must.
+    """
 
     def __init__(self, view: EscrowView, queries: Queries, door: EngineDoor | None) -> None:
         self._view = view
         self._queries = queries
         self._door = door
+        self._seen: Mapping[int, int] = {}
 
     async def read(self) -> Reading:
         """One reading. Raises `MovedOn`, `LedgerBehind`, and what the sides raise that do not answer."""
+        seen = self._seen
         state = await self._door.state() if self._door is not None else None
         engine = await self._door.books() if self._door is not None else None
         chain = await self._snapshot()
@@ -106,9 +115,11 @@ class Sides:
             deposits,
             lambda page: final or (ledger.batch == batch and landed(chain, ledger.root, page)),
             claims,
+            final,
         )
         slots = _slots(chain)
-        compared = compare(slots, flight, ours, theirs)
+        compared = compare(slots, flight, ours, theirs, seen)
+        self._seen = compared.ahead
         lost = engine is not None and any(one.settled is None for one in ledger.accounts.values())
         agreed = lost and ledger.batch == batch and not (compared.differences or compared.moving)
         return Reading(
@@ -125,12 +136,18 @@ class Sides:
             books=ours,
             open_batch=chain.state.open_batch if chain is not None else 0,
             left_over=engine.left_over if engine is not None else 0,
+            foreign_batches=await self._foreign(chain.state) if chain is not None else (),
         )
 
     async def _snapshot(self) -> EscrowSnapshot | None:
         if await self._view.escrow_state(FINALIZED) is None:
             return None
         return await self._view.snapshot(FINALIZED)
+
+    async def _foreign(self, state: EscrowState) -> tuple[int, ...]:
+        return (
+            foreign_batches(state, await self._queries.newest_roots(ROOTS_KEPT)) if state.sealed_batch else ()
+        )
 
     async def _ledger(self, seq: int | None) -> LedgerBooks:
         try:
@@ -156,7 +173,7 @@ class Sides:
         cursor, complete = await self._scan_from(seq), False
         while not complete:
             scan = await self._view.deposits_since(cursor)
-            found += (*scan.deposits, *scan.claims)
+            found += scan.found
             cursor, complete = scan.cursor, scan.complete
         keys = {one.key: one for one in found}
         waiting = keys.keys() - await self._queries.credited(list(keys), seq)
@@ -171,8 +188,9 @@ class Sides:
         return coming, gone
 
     async def _scan_from(self, seq: int) -> str | None:
-        """A transaction before which all are credited: that is done in the order of the chain, of one transaction maybe in part."""
-        newest_first = [key.rpartition(":")[0] for key in await self._queries.last_credited(seq)]
+        """A transaction before which all are booked: that is done in the order of the chain, of one transaction maybe in part."""
+        booked = await self._queries.last_credited(seq)
+        newest_first = [key.removeprefix(CLAIM).rpartition(":")[0] for key in booked]
         return next((signature for signature in newest_first if signature != newest_first[0]), None)
 
 
@@ -198,6 +216,18 @@ def number_of(state: EscrowState, root: bytes) -> int:
         return state.open_batch
     kept = range(state.sealed_batch, max(0, state.sealed_batch - ROOTS_KEPT), -1)
     return next((number for number in kept if state.sealed_root(number) == root), 0)
+
+
+def foreign_batches(state: EscrowState, ours: frozenset[bytes]) -> tuple[int, ...]:
+    """Numbers of the sealed batches whose roots are not among `ours`, the newest that the ledger has.
+
+    They are told as far as the program keeps roots, without what was sealed before the first of ours: the ledger may have lost that.
+    """
+    if not ours:
+        return ()
+    kept = range(max(0, state.sealed_batch - ROOTS_KEPT) + 1, state.sealed_batch + 1)
+    first = next((number for number in kept if state.sealed_root(number) in ours), 0)
+    return tuple(number for number in kept if number > first and state.sealed_root(number) not in ours)
 
 
 def landed(chain: EscrowSnapshot | None, root: bytes, page: int) -> bool:

@@ -21,7 +21,6 @@ from chain.rpc import FINALIZED
 from chain.send import Expired, Failed, Fate, Landed, Refused, slot_past
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction, UnsignedTransaction
-from core.events import WithdrawalFinished
 from ledger.queries import Queries
 from ledger.settlement import FAILED, SIGNED, Settlement
 from matcher.commands import FinishWithdrawal, ReserveWithdrawal
@@ -29,7 +28,6 @@ from matcher.commands import FinishWithdrawal, ReserveWithdrawal
 PASSING: Final = frozenset({UNREACHABLE, "overloaded", "rate_limited", "internal_error"})
 """What keeps the engine from saying whether it reserves: asked again. Anything else that it says is final."""
 LEDGER_PATIENCE_S: Final = 20.0
-STREAM_PIECE: Final = 1_000
 EXPIRY_POLL_S: Final = 1.0
 """Bytes take about a minute to expire."""
 
@@ -166,7 +164,7 @@ class WithdrawalActivities:
             # Said once and for all: nothing is reserved, so nothing would bound how many wait for a better moment.
             raise ApplicationError(error.message, type=error.type, non_retryable=True) from error
         number = int(answer.event("WithdrawalReserved")["withdrawal"])
-        if answer.repeated and await self._is_finished(reservation.account, number, answer.seq):
+        if answer.repeated and await self._is_finished(number, answer.seq):
             raise ApplicationError(
                 "that withdrawal was closed before", type="withdrawal_closed", non_retryable=True
             )
@@ -329,19 +327,11 @@ class WithdrawalActivities:
         receipt = await self._escrow.view.receipt(signature, FINALIZED)
         return receipt is not None and receipt.succeeded
 
-    async def _is_finished(self, account: int, withdrawal: int, sequence: int) -> bool:
-        """Whether the journal up to `sequence` has closed the withdrawal: read from the account's own stream."""
+    async def _is_finished(self, withdrawal: int, sequence: int) -> bool:
+        """Whether the journal up to `sequence` has closed the withdrawal."""
         async with asyncio.timeout(LEDGER_PATIENCE_S):
             await self._ledger.wait_projected(sequence)
-        after = 0
-        while events := await self._queries.stream(account, after, STREAM_PIECE):
-            if any(
-                isinstance(one.event, WithdrawalFinished) and one.event.withdrawal == withdrawal
-                for one in events
-            ):
-                return True
-            after = events[-1].number
-        return False
+        return await self._queries.is_closed(withdrawal)
 
 
 def _operator_of(message: MessageToSign) -> Pubkey:

@@ -12,7 +12,7 @@ from solders.sysvar import CLOCK
 
 from chain.addresses import EscrowAddresses
 from chain.claims import FoundClaim, claims_of
-from chain.deposits import FoundDeposit, deposits_of
+from chain.deposits import FoundDeposit, SlotReader, deposits_of
 from chain.layout import (
     TOKEN_ACCOUNT_BYTES,
     EscrowState,
@@ -23,12 +23,14 @@ from chain.layout import (
     decode_token_amount,
 )
 from chain.rpc import CONFIRMED, FINALIZED, ChainUnavailable, ask
+from chain.vault_listing import VaultListing
 
 ACCOUNTS_PER_CALL: Final = 100
-SIGNATURES_PER_CALL: Final = 1000
 READ_AT_ONCE: Final = 16
 """Transactions that a node is asked for at one time."""
-_Money = tuple[list[FoundDeposit], list[FoundClaim]]
+MONEY_KEPT: Final = 200_000
+"""Transactions of which it is remembered what came in and went out, about 40 MB: final ones do not change, and several ask."""
+_Money = tuple[FoundDeposit | FoundClaim, ...]
 _TRIES: Final = 10
 _SECONDS_AT: Final = 32
 
@@ -74,16 +76,23 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DepositScan:
-    """Finalized deposits, and what owners claimed alone, each in chain order. `cursor` is the transaction to go on from, None when
-    there is nothing yet.
+    """Finalized deposits, and what owners claimed alone: `found`, by transaction in chain order. `cursor` is the transaction to go on
+    from, None when there is nothing yet.
 
     `complete` is False when there was more than was asked for.
     """
 
-    deposits: tuple[FoundDeposit, ...]
+    found: tuple[FoundDeposit | FoundClaim, ...]
     cursor: str | None
     complete: bool
-    claims: tuple[FoundClaim, ...] = ()
+
+    @property
+    def deposits(self) -> tuple[FoundDeposit, ...]:
+        return tuple(one for one in self.found if isinstance(one, FoundDeposit))
+
+    @property
+    def claims(self) -> tuple[FoundClaim, ...]:
+        return tuple(one for one in self.found if isinstance(one, FoundClaim))
 
 
 class EscrowView:
@@ -95,6 +104,8 @@ class EscrowView:
     def __init__(self, client: AsyncClient, addresses: EscrowAddresses) -> None:
         self._client = client
         self._at = addresses
+        self._listing = VaultListing(client, addresses.vault)
+        self._money: dict[str, _Money] = {}
 
     async def escrow_state(self, commitment: str = CONFIRMED) -> EscrowState | None:
         """The escrow account, or None before it was initialized."""
@@ -186,25 +197,28 @@ class EscrowView:
         units = meta.compute_units_consumed or 0
         return Receipt(signature, found.slot, meta.fee, units, logs, meta.err is None)
 
+    def forget_vault(self) -> None:
+        """Believe nothing more of what the node said of the vault's transactions: it left something out."""
+        self._listing = VaultListing(self._client, self._at.vault)
+        self._money.clear()
+
     async def deposits_since(self, cursor: str | None, limit: int = 200) -> DepositScan:
         """Finalized deposits and claims after the transaction `cursor`, the oldest first, from up to `limit` vault transactions.
 
         Going on from the returned cursor finds each once. When the node does not give one of the transactions, those before it are
-        returned, if there are any.
+        returned, if there are any. What was listed and read before is not asked for again.
         """
-        signatures = await self._vault_signatures(cursor)
-        found: list[FoundDeposit] = []
-        claims: list[FoundClaim] = []
+        signatures, whole = await self._listing.after(cursor, limit)
+        found: list[FoundDeposit | FoundClaim] = []
         last = cursor
-        for signature, read in await self._money_in(signatures[:limit]):
+        for signature, read in await self._money_in(signatures):
             if isinstance(read, ChainUnavailable) and last != cursor:
                 break
             if isinstance(read, BaseException):
                 raise read
-            found.extend(read[0])
-            claims.extend(read[1])
+            found.extend(read)
             last = signature
-        return DepositScan(tuple(found), last, not signatures or last == signatures[-1], tuple(claims))
+        return DepositScan(tuple(found), last, whole and (not signatures or last == signatures[-1]))
 
     async def _money_in(self, signatures: Sequence[str]) -> list[tuple[str, _Money | BaseException]]:
         """Deposits and claims of each transaction, or why nobody can tell. Side by side: for a fee anybody can name the vault, and
@@ -212,38 +226,35 @@ class EscrowView:
         window = asyncio.Semaphore(READ_AT_ONCE)
 
         async def read(signature: str) -> _Money:
+            if signature in self._money:
+                return self._money[signature]
+            slot_at = self._slots()
             async with window:
                 transaction = await self._transaction(signature, FINALIZED)
                 if transaction is None:
                     raise ChainUnavailable(f"the node lists {signature} but does not have it")
-                deposits = await deposits_of(transaction, signature, self._at, self._slot_at)
-                return deposits, await claims_of(transaction, signature, self._at, self._slot_at)
+                deposits = await deposits_of(transaction, signature, self._at, slot_at)
+                money: _Money = (*deposits, *await claims_of(transaction, signature, self._at, slot_at))
+            if len(self._money) >= MONEY_KEPT:
+                self._money.pop(next(iter(self._money)))
+            self._money[signature] = money
+            return money
 
         answers = await asyncio.gather(*map(read, signatures), return_exceptions=True)
         return list(zip(signatures, answers, strict=True))
 
-    async def _vault_signatures(self, after: str | None) -> list[str]:
-        """Successful finalized transactions that name the vault, oldest first. Settlement does not name it."""
-        newest_first: list[str] = []
-        until = Signature.from_string(after) if after else None
-        before: Signature | None = None
-        while True:
-            call = self._client.get_signatures_for_address(
-                self._at.vault, before, until, SIGNATURES_PER_CALL, FINALIZED
-            )
-            piece = (await ask(call)).value
-            newest_first.extend(str(each.signature) for each in piece if each.err is None)
-            if len(piece) < SIGNATURES_PER_CALL:
-                return newest_first[::-1]
-            before = piece[-1].signature
+    def _slots(self) -> SlotReader:
+        """Reads slots as they are now, each page once; None of a page that was given up."""
+        pages: dict[Pubkey, Page | None] = {}
 
-    async def _slot_at(self, page: Pubkey, slot: int) -> tuple[int, Slot] | None:
-        """The page's index and a slot as they are now, None when the page was given up."""
-        _, (data,) = await self._read([page], FINALIZED)
-        if data is None:
-            return None
-        found = decode_page(data)
-        return (found.index, found.slots[slot]) if slot < len(found.slots) else None
+        async def slot_at(key: Pubkey, number: int) -> tuple[int, Slot] | None:
+            if key not in pages:
+                _, (data,) = await self._read([key], FINALIZED)
+                pages[key] = decode_page(data) if data is not None else None
+            page = pages[key]
+            return (page.index, page.slots[number]) if page and number < len(page.slots) else None
+
+        return slot_at
 
     async def _transaction(self, signature: str, commitment: str) -> Any:
         call = self._client.get_transaction(

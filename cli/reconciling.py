@@ -165,7 +165,8 @@ async def _compare(settings: Settings) -> Outcome:
             why = _why(reading)
             named = {one.account for one in reading.compared.differences}
             standing = named if standing is None else standing & named
-            if not why or (why == "accounts_differ" and not standing) or not left:
+            agrees = not why and not reading.compared.moving
+            if agrees or (why == "accounts_differ" and not standing) or not left:
                 break
             await asyncio.sleep(BETWEEN_READS_S)
         if any(one.settled is None for one in reading.ledger.accounts.values()):
@@ -232,6 +233,7 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         "accounts": reading.compared.accounts,
         "differences": [asdict(one) for one in reading.compared.differences],
         "on_its_way": [asdict(one) for one in reading.compared.on_its_way],
+        "foreign_batches": list(reading.foreign_batches),
         "not_compared": list(outcome.missing),
         "pending": REASONS[outcome.pending] if outcome.pending else None,
     }
@@ -268,6 +270,8 @@ def _table(outcome: Outcome) -> None:
                 ["account", "deposits", "withdrawals", "unlanded", "claims", "unapplied"], told["on_its_way"]
             )
         )
+    if told["foreign_batches"]:
+        console.print(f"sealed on chain and none of ours: batches {told['foreign_batches']}")
     if told["pending"]:
         console.print(f"to wait for, or to look into when it stays: {told['pending']}")
     for line in told["not_compared"]:

@@ -100,10 +100,10 @@ def paid_and_reserved(slots: Sequence[OnChain], books: Books) -> int:
 
 
 def _held(books: Books, booked: Booked, slot: OnChain, flight: Flight) -> Held | None:
-    """None of a slot that holds what the books say, with what is on its way."""
+    """None of a slot that holds what the books say, with what is on its way, and of which they know what was not done."""
     there, undone = expected(books, booked, slot, flight)
     foreign = slot.last_withdrawal if slot.last_withdrawal > max(books.last_withdrawal, booked.foreign) else 0
-    if slot.balance == there and not foreign:
+    if slot.balance == there and booked.unapplied - slot.unapplied == undone and not foreign:
         return None
     settled = booked.settled or 0
     return Held(booked.account, settled, settled + undone + slot.balance - there, slot.unapplied, foreign)

@@ -53,6 +53,11 @@ def net(
     return {account: deltas[account] for account in target if deltas.get(account)}
 
 
+def may_be_undone(delta: int, undone: int) -> bool:
+    """Whether a page can have left `undone` of a batch's `delta`: it gives or takes some of what it was sent, and nothing besides."""
+    return min(0, delta) <= undone <= max(0, delta)
+
+
 def _defer(amounts: dict[int, int], excess: int) -> None:
     """Take `excess` out of `amounts` in proportion to them, rounded down, the remainder from the largest first."""
     if excess == 0:

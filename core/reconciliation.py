@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import combinations
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from core.netting import may_be_undone
 
 
 class OnChain(NamedTuple):
@@ -72,6 +75,10 @@ class Why(StrEnum):
     """The slot holds something else than the books say."""
     SLOT = "slot_differs"
     """The slot is another account's or owner's, or is not there, or has an account of which the books know nothing."""
+    WITHDRAWAL = "withdrawal_differs"
+    """The slot holds what the books say, and has paid a withdrawal of a number that the exchange had not given by a later look."""
+    UNAPPLIED = "unapplied_differs"
+    """The slot holds what the books say, but others had it do something else besides: its `unapplied` is not what the books have."""
     BOOKS = "books_differ"
     """Engine and ledger disagree with each other at the same journal sequence."""
 
@@ -80,7 +87,8 @@ class Why(StrEnum):
 class Difference:
     """One account about which not all say the same. Micro-USDC: what is on chain, and what each of the books says is there now.
 
-    None where a side says nothing. Of `books_differ` these are the two balances in the books.
+    None where a side says nothing. Of `books_differ` these are the two balances in the books, of `unapplied_differs` the sums of
+    what batches did not do, of `withdrawal_differs` the last numbers of withdrawals.
     """
 
     why: str
@@ -119,7 +127,9 @@ class OnItsWay:
 
 @dataclass
 class Compared:
-    """`moving` are accounts whose withdrawal was asked for and paid while the sides were read: to be looked at again.
+    """`ahead` has the slots' last withdrawals, by account, of which the books do not know.
+
+    `moving` are those accounts whose withdrawal may have been asked for and paid while the sides were read: to be looked at again.
 
     `strays` are slots that name an account which has another one, or none: nobody here ordered them, and they are left out.
     """
@@ -127,37 +137,61 @@ class Compared:
     accounts: int = 0
     differences: list[Difference] = field(default_factory=list)
     on_its_way: list[OnItsWay] = field(default_factory=list)
+    ahead: dict[int, int] = field(default_factory=dict)
     moving: list[int] = field(default_factory=list)
     strays: list[OnChain] = field(default_factory=list)
 
 
+_NOTHING_SEEN: Final[Mapping[int, int]] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Flight:
-    """Deposits on their way by account, whether a page has taken the last cut, and claims that are final and not booked by account."""
+    """Deposits on their way by account, whether a page has taken the last cut, and claims that are final and not booked by account.
+
+    `final`: the books have heard that the last cut is final, and before that what it did not do.
+    """
 
     deposits: Mapping[int, int]
     landed: Callable[[int], bool]
     claims: Mapping[int, int] = field(default_factory=dict)
+    final: bool = False
 
 
-def compare(slots: Sequence[OnChain], flight: Flight, engine: Books | None, ledger: Books | None) -> Compared:
-    """Compare the chain's slots with the books that there are, by account."""
+def compare(
+    slots: Sequence[OnChain],
+    flight: Flight,
+    engine: Books | None,
+    ledger: Books | None,
+    seen: Mapping[int, int] = _NOTHING_SEEN,
+) -> Compared:
+    """Compare the chain's slots with the books that there are, by account.
+
+    `seen` is the `ahead` of an earlier comparison: what slots had paid before these books were read, the books know by now.
+    """
     at, strays = by_account(slots, [books for books in (engine, ledger) if books is not None])
     found = Compared(strays=strays)
     known = {id for books in (engine, ledger) if books is not None for id in books.accounts}
     for account in sorted(at.keys() | known):
         slot = at.get(account)
-        if slot is not None and any(
-            slot.last_withdrawal > books.last_withdrawal
-            and slot.last_withdrawal > (books.accounts[account].foreign if account in books.accounts else 0)
-            for books in (engine, ledger)
-            if books is not None
-        ):
-            found.moving.append(account)
-            continue
+        if slot is not None and _ahead(slot.last_withdrawal, account, engine, ledger):
+            found.ahead[account] = slot.last_withdrawal
+            if not _ahead(seen.get(account, 0), account, engine, ledger):
+                found.moving.append(account)
+                continue
         found.accounts += 1
         _look(found, account, slot, flight, engine, ledger)
     return found
+
+
+def _ahead(withdrawal: int, account: int, *sides: Books | None) -> bool:
+    """Whether one of the books has not given that number to a withdrawal and not taken it over either."""
+    return any(
+        withdrawal > books.last_withdrawal
+        and withdrawal > (books.accounts[account].foreign if account in books.accounts else 0)
+        for books in sides
+        if books is not None
+    )
 
 
 def by_account(slots: Sequence[OnChain], sides: Sequence[Books]) -> tuple[dict[int, OnChain], list[OnChain]]:
@@ -198,6 +232,12 @@ def _look(
         why = Why.SLOT
     elif any(amount is not None and amount != (held or 0) for amount in amounts):
         why = Why.BALANCE
+    elif slot is not None and account in found.ahead:
+        why, held = Why.WITHDRAWAL, slot.last_withdrawal
+        amounts = [books.last_withdrawal if books is not None else None for books in (engine, ledger)]
+    elif slot is not None and any(_strange(one, slot, flight) for one in booked):
+        why, held = Why.UNAPPLIED, slot.unapplied
+        amounts = [side.booked.unapplied if side and side.booked else None for side in sides]
     elif len(booked) == 2 and booked[0].balance != booked[1].balance:
         why, amounts = Why.BOOKS, [one.balance for one in booked]
     if why:
@@ -241,10 +281,21 @@ def _said(books: Books | None, account: int, slot: OnChain | None, flight: Fligh
     if booked.settled is None:
         return _Said(booked, None, placed, (0, 0, 0, 0, 0))
     unlanded = 0 if flight.landed(booked.page) else booked.delta
-    undone = booked.unapplied - slot.unapplied
+    undone = 0 if _strange(booked, slot, flight) else booked.unapplied - slot.unapplied
     base = booked.settled - unlanded + coming - claimed + undone
     unpaid = _unpaid(books.reserved.get(account, ()), slot, base)
     return _Said(booked, base + unpaid, placed, (coming, unpaid, -unlanded, -claimed, undone))
+
+
+def _strange(booked: Booked, slot: OnChain, flight: Flight) -> bool:
+    """Whether the slot's `unapplied` says more than that the last cut has landed there and the books have yet to hear how.
+
+    Who has the operator's key writes there what he likes, with batches of his own: it explains nothing that our cut did not ask for.
+    """
+    undone = slot.unapplied - booked.unapplied
+    if not undone:
+        return False
+    return flight.final or not flight.landed(booked.page) or not may_be_undone(booked.delta, undone)
 
 
 def _unpaid(reserved: Sequence[Reserved], slot: OnChain, base: int) -> int:

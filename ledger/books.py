@@ -110,9 +110,13 @@ async def credited(connection: AsyncConnection, keys: Sequence[str], seq: int) -
 
 
 async def last_credited(connection: AsyncConnection, seq: int, count: int = 20) -> list[str]:
-    """Keys of the last deposits that were credited by record `seq`, the newest first."""
-    wanted = select(deposits.c.key).where(deposits.c.seq <= seq).order_by(deposits.c.seq.desc()).limit(count)
-    return [row.key for row in await connection.execute(wanted)]
+    """Keys of the last deposits and claims that were booked by record `seq`, the newest first."""
+    newest = [
+        select(one.c.key, one.c.seq).where(one.c.seq <= seq).order_by(one.c.seq.desc()).limit(count)
+        for one in (deposits, exit_claims)
+    ]
+    rows = await connection.execute(union_all(*(each.subquery().select() for each in newest)))
+    return [row.key for row in sorted(rows, key=lambda row: row.seq, reverse=True)[:count]]
 
 
 async def _unapplied(connection: AsyncConnection, seq: int) -> dict[int, int]:

@@ -38,6 +38,7 @@ from ledger.tables import (
     account_events,
     balances,
     batch_pages,
+    batches,
     cursor,
     cuts,
     fills,
@@ -45,6 +46,7 @@ from ledger.tables import (
     positions,
     reconciliations,
     submissions,
+    withdrawals,
 )
 from ledger.views import BatchView as BatchView
 from ledger.views import FillView as FillView
@@ -225,9 +227,21 @@ class Queries:
             return await credited(connection, keys, seq)
 
     async def last_credited(self, seq: int) -> list[str]:
-        """Keys of the last deposits that were credited by record `seq`, the newest first."""
+        """Keys of the last deposits and claims that were booked by record `seq`, the newest first."""
         async with self._engine.connect() as connection:
             return await last_credited(connection, seq)
+
+    async def newest_roots(self, count: int) -> frozenset[bytes]:
+        """Roots of the last batches that had something to land."""
+        wanted = select(batches.c.root).where(batches.c.deltas > 0).order_by(batches.c.batch.desc())
+        async with self._engine.connect() as connection:
+            return frozenset(bytes(row.root) for row in await connection.execute(wanted.limit(count)))
+
+    async def is_closed(self, withdrawal: int) -> bool:
+        """Whether the withdrawal of that number was reserved, and paid or released since."""
+        wanted = select(withdrawals.c.status).where(withdrawals.c.withdrawal == withdrawal)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(wanted)).scalar_one_or_none() in ("paid", "released")
 
     async def totals(self) -> Totals:
         """Sums over the whole ledger, of one moment."""

@@ -5,6 +5,7 @@ from typing import Final
 from core.event import Event
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
 from core.exits import taken
+from core.netting import may_be_undone
 from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action
 from matcher import commands as c
@@ -130,7 +131,10 @@ def closes_from(request: ExitRequested) -> int:
 
 
 def take_unapplied(state: Exchange, command: c.TakeUnapplied, at: int) -> Outcome:
-    """Take back into what is settled what a landed page did not do, so that the next cut asks for it again."""
+    """Take back into what is settled what a landed page did not do, so that the next cut asks for it again.
+
+    What the batch cannot have left undone is the doing of somebody else with the operator's key: it stays a difference, for a person.
+    """
     cut = state.cut
     if cut is None or command.batch != cut.batch:
         return Rejection(Code.BATCH_OUT_OF_ORDER, "Only the last batch that was cut can tell what it did.")
@@ -140,6 +144,6 @@ def take_unapplied(state: Exchange, command: c.TakeUnapplied, at: int) -> Outcom
         if id is None:
             return _NO_SLOT
         change = total - state.accounts[id].unapplied
-        if change:
+        if change and may_be_undone(cut.deltas.get(id, 0), change):
             parts.append((id, change, total))
     return [DeltasUnapplied(at, command.batch, command.page, tuple(parts))] if parts else []

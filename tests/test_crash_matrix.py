@@ -3,10 +3,45 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+
+import activities
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "crash-matrix.md"
+
+
+ONLY_READ = {
+    "next_batch",
+    "batch_receipt",
+    "build_message",
+    "funded_markets",
+    "missed_hours",
+    "look_for_proposal",
+    "batch_under_way",
+    "check_key",
+    "settlement_paused",
+}
+TELL_TEMPORAL = {"wake_settlement", "pause_settlement", "resume_settlement"}
+"""What the workflow of settlement and its Schedule forget is in the engine's journal, which is asked before a batch is cut."""
+
+
+def registered() -> set[str]:
+    """Names of all activities that there are."""
+    modules = [import_module(f"activities.{one.name}") for one in iter_modules(activities.__path__)]
+    classes = {one for module in modules for one in vars(module).values() if isinstance(one, type)}
+    methods = [method for one in classes for method in vars(one).values()]
+    found = (getattr(method, "__temporal_activity_definition", None) for method in methods)
+    return {definition.name for definition in found if definition is not None}
+
+
+def test_every_step_is_in_the_table_or_only_reads():
+    rows = [line.split("`")[1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    steps = {row.partition(":")[0] for row in rows} - {"all of a batch"}
+    assert steps | ONLY_READ | TELL_TEMPORAL == registered()
+    assert not steps & (ONLY_READ | TELL_TEMPORAL)
 
 
 def test_the_table_is_what_the_tests_show(tmp_path):

@@ -127,7 +127,8 @@ async def leave(
             if OWING in str(failed):
                 told(
                     "settlement has still to take a loss that the loss limit holds up: raise the limit to pay it and leave, or wait, "
-                    "two days at most unless the escrow was set up otherwise"
+                    "two days at most unless the escrow was set up otherwise. Whoever has won it back since owes nothing that a "
+                    "raised limit would pay: only that wait ends it, or a trade once the request is taken back"
                 )
                 await asyncio.sleep(NAP_S)
             elif NOT_READY not in str(failed):

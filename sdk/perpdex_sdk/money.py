@@ -88,11 +88,14 @@ class Money:
         return await self.rest.fill_status(fill)
 
     async def prove_fill(self, fill: int, rpc_url: str | None = None) -> ProvenFill:
-        """Check against the chain that one of this account's fills was settled. Raises `NotProven`, `Refused` (not_batched)."""
+        """Check against the chain that one of this account's fills was settled. Raises `NotProven`, `Refused` (not_batched).
+
+        Without an `rpc_url` the node is asked that the exchange names, which proves nothing against an exchange that lies.
+        """
         return await proven_fill(await self.rest.fill_proof(fill), fill, await self.rest.escrow(), rpc_url)
 
     async def prove_balance(self, batch: int | None = None, rpc_url: str | None = None) -> ProvenBalance:
-        """Check against the chain what this account had at a batch's cut, by default the newest's there.
+        """Check against the chain what this account had at a batch's cut, by default the newest's there. `rpc_url` as in `prove_fill`.
 
         Raises `NotProven`, `Refused` (not_batched).
         """

@@ -6,6 +6,7 @@ batch older than the last 128 in the transaction that sealed it, read from a Sol
 
 import base64
 import hashlib
+import logging
 import struct
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from perpdex_sdk.errors import NotProven
 from perpdex_sdk.funds import BUDGET_PROGRAM
 from perpdex_sdk.rpc import Rpc
 
+log = logging.getLogger("perpdex_sdk")
 _FILL: Final = struct.Struct(">cQQQQQbQQQqq")
 _BALANCE: Final = struct.Struct(">cQQqq")
 _ESCROW: Final = hashlib.sha256(b"account:Escrow").digest()[:8]
@@ -107,6 +109,12 @@ async def _must_be_on_chain(proof: Proof, escrow: Escrow, rpc_url: str | None) -
     """
     if proof.root == NOTHING:
         raise NotProven("the root of nothing proves nothing")
+    if rpc_url is None:
+        log.warning(
+            "the chain is asked through %s, the node that the exchange names: give rpc_url a node of your own, or the exchange "
+            "proves its word by its word",
+            escrow.rpc_url,
+        )
     rpc = Rpc(rpc_url or escrow.rpc_url)
     try:
         if proof.root in await _kept_roots(rpc, escrow):

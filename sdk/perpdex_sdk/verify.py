@@ -57,12 +57,12 @@ async def verified(file: ProofFile, rpc_url: str, escrow: str | None = None) -> 
         raise NotProven(f"that is no proof: {error}") from error
     number = int.from_bytes(leaf[1:9], "big")
     if leaf[:1] == b"F":
-        return await proven_fill(file.proof, number, where, None)
+        return await proven_fill(file.proof, number, where, rpc_url)
     if leaf[:1] == b"A":
         account = int.from_bytes(leaf[9:17], "big")
         if number != file.proof.batch:
             raise NotProven(f"the leaf is of batch {number} and the proof says {file.proof.batch}")
-        return await proven_balance(file.proof, number, account, where, None)
+        return await proven_balance(file.proof, number, account, where, rpc_url)
     raise NotProven("the leaf is neither a fill nor a balance")
 
 

@@ -147,7 +147,7 @@ async def test_a_deposit_cannot_hide_behind_cut_logs(world: Any, client: AsyncCl
     landed = await world.land(world.escrow.build_deposit(agent, 0, 2, 77), FINALIZED)
     signature = Signature.from_string(landed.signature)
     found = (await client.get_transaction(signature, "base64", "finalized", 0)).value
-    whole = await deposits_of(found, landed.signature, world.escrow.addresses, world.escrow.view._slot_at)
+    whole = await deposits_of(found, landed.signature, world.escrow.addresses, world.escrow.view._slots())
     meta = found.transaction.meta
     cut = SimpleNamespace(
         log_messages=[*meta.log_messages[:2], "Log truncated"],
@@ -156,7 +156,7 @@ async def test_a_deposit_cannot_hide_behind_cut_logs(world: Any, client: AsyncCl
     )
     inner = SimpleNamespace(meta=cut, transaction=found.transaction.transaction)
     shown = SimpleNamespace(slot=found.slot, transaction=inner)
-    (one,) = await deposits_of(shown, landed.signature, world.escrow.addresses, world.escrow.view._slot_at)
+    (one,) = await deposits_of(shown, landed.signature, world.escrow.addresses, world.escrow.view._slots())
     assert (one.signature, one.index, one.slot) == (whole[0].signature, 0, found.slot)
     assert one.deposit == Deposited(0, 2, agent.pubkey, 16, 77, 0)
 

@@ -216,7 +216,7 @@ async def test_a_claim_is_found_once_with_deposits_and_cannot_hide_behind_cut_lo
     )
     inner = SimpleNamespace(meta=cut, transaction=whole.transaction.transaction)
     shown = SimpleNamespace(slot=whole.slot, transaction=inner)
-    [again] = await claims_of(shown, found.signature, escrow.addresses, escrow.view._slot_at)
+    [again] = await claims_of(shown, found.signature, escrow.addresses, escrow.view._slots())
     assert (again.key, again.claim) == (found.key, replace(found.claim, asked=0))
 
     async def gone(page: Pubkey, slot: int) -> Any:

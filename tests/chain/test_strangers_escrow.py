@@ -163,4 +163,4 @@ async def test_a_strangers_deposit_is_not_ours_where_logs_were_cut(world: Any, s
     inner = SimpleNamespace(meta=meta, transaction=whole.transaction.transaction)
     shown = SimpleNamespace(slot=whole.slot, transaction=inner)
     for at, deposits in ((world.escrow.addresses, 0), (stranger.escrow.addresses, 1)):
-        assert len(await deposits_of(shown, paid_in, at, world.escrow.view._slot_at)) == deposits
+        assert len(await deposits_of(shown, paid_in, at, world.escrow.view._slots())) == deposits

@@ -68,6 +68,7 @@ def reading(open_batch: int = 0, apart: bool = False, **totals: int) -> Reading:
         books=books,
         open_batch=open_batch,
         left_over=0,
+        foreign_batches=(),
     )
 
 

@@ -31,6 +31,14 @@ def test_loot_in_an_accounts_own_slot_is_a_change_of_both_slots():
     assert found == Acceptance((Held(16, 100, 60, 0, 0), Held(17, 100, 140, -5, 0)), 0, 0, 0, ())
 
 
+def test_what_a_thief_wrote_down_as_not_done_explains_nothing_and_is_taken_over():
+    slots = [slot(2, 16, 10, unapplied=90), slot(3, 17, 90, unapplied=-90), slot(4, 18, 50, unapplied=1)]
+    ours = books((2, 16, 100), (3, 17, 0), (4, 18, 50))
+    assert [one.account for one in compare(slots, IDLE, ours, None).differences] == [16, 17, 18]
+    held = (Held(16, 100, 10, 90, 0), Held(17, 0, 90, -90, 0), Held(18, 50, 50, 1, 0))
+    assert accepted(slots, ours) == Acceptance(held, 0, 0, 0, ())
+
+
 def test_what_was_burnt_is_left_over():
     assert accepted([slot(2, 16, 60)], books((2, 16, 100)), clearing=40) == Acceptance(
         (Held(16, 100, 60, 0, 0),), 40, 0, 0, ()

@@ -1,9 +1,20 @@
 """The comparison of chain and books: any amount of money on its way is explained, and any other micro-unit is found."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.reconciliation import Booked, Books, Difference, Flight, OnChain, OnItsWay, Reserved, compare
+from core.reconciliation import (
+    Booked,
+    Books,
+    Compared,
+    Difference,
+    Flight,
+    OnChain,
+    OnItsWay,
+    Reserved,
+    compare,
+)
 
 AMOUNT = st.integers(0, 10**12)
 
@@ -16,8 +27,8 @@ def books(*accounts, reserved=(), last=99):
     return Books({one.account: one for one in accounts}, {16: reserved}, last)
 
 
-def flight(deposits=None, landed=True, claims=None):
-    return Flight(deposits or {}, lambda page: landed, claims or {})
+def flight(deposits=None, landed=True, claims=None, final=False):
+    return Flight(deposits or {}, lambda page: landed, claims or {}, final)
 
 
 def slot(balance, *, account=16, owner="ada", last=0, place=(0, 2), unapplied=0):
@@ -35,11 +46,8 @@ def money(draw):
     for one in reserved:
         passed_over = one.withdrawal < last and draw(st.booleans())
         unpaid += one.amount if one.withdrawal > last or passed_over else 0
-    claimed, known, shown = (
-        draw(AMOUNT),
-        draw(st.integers(-(10**9), 10**9)),
-        draw(st.integers(-(10**9), 10**9)),
-    )
+    claimed, known = draw(AMOUNT), draw(st.integers(-(10**9), 10**9))
+    shown = known + (draw(st.integers(min(0, delta), max(0, delta))) if landed else 0)
     held = settled + coming + unpaid - (0 if landed else delta) - claimed + known - shown
     way = (coming, unpaid, 0 if landed else -delta, -claimed, known - shown)
     side = books(booked(16, settled, delta=delta, unapplied=known), reserved=reserved)
@@ -67,6 +75,32 @@ def test_one_micro_unit_that_nothing_explains_is_found_with_what_each_side_says(
     (found,) = compare([where._replace(balance=base + off)], on_its_way, side, side).differences
     assert found == Difference("balance_differs", 16, "ada", 0, 2, base + off, base, base)
     assert f"chain {base + off}, engine {base}, ledger {base}" in found.sentence()
+
+
+@pytest.mark.parametrize(
+    ("delta", "shown", "landed", "final"),
+    [
+        (0, 90, True, False),
+        (-100, 90, True, False),
+        (100, 101, True, False),
+        (100, 90, False, False),
+        (100, 90, True, True),
+    ],
+    ids=["not in the cut", "asked the other way", "more than asked", "not landed", "booked already"],
+)
+def test_what_our_last_cut_did_not_leave_undone_explains_nothing(delta, shown, landed, final):
+    """A thief of the operator's key has one batch hold back what the next one takes for real: the sums look like ours."""
+    side = books(booked(16, 100, delta=delta))
+    there = 100 if landed else 100 - delta
+    robbed = compare([slot(there - 90, unapplied=shown)], flight(landed=landed, final=final), side, side)
+    assert [(one.why, one.chain, one.engine) for one in robbed.differences] == [
+        ("balance_differs", there - 90, there)
+    ]
+    # Before he takes it, and after he gave it back.
+    whole = compare([slot(there, unapplied=shown)], flight(landed=landed, final=final), side, side)
+    assert [(one.why, one.chain, one.engine, one.ledger) for one in whole.differences] == [
+        ("unapplied_differs", shown, 0, 0)
+    ]
 
 
 def test_a_side_that_was_not_asked_is_not_blamed():
@@ -117,6 +151,29 @@ def test_an_account_whose_withdrawal_came_and_went_meanwhile_is_looked_at_again(
     side = books(booked(16, 10), last=4)
     found = compare([slot(3, last=5)], flight(), side, side)
     assert (found.moving, found.differences, found.accounts) == ([16], [], 0)
+
+
+def test_a_withdrawal_that_the_books_do_not_know_at_a_later_look_is_none_of_the_exchanges():
+    side = books(booked(16, 10), last=4)
+    stolen = slot(3, last=2**32 - 1)
+    seen = compare([stolen], flight(), side, side).ahead
+    for _ in range(3):
+        compared = compare([stolen], flight(), side, side, seen)
+        (found,), seen = compared.differences, compared.ahead
+        assert (found.why, found.chain, found.engine) == ("balance_differs", 3, 10)
+    # He paid it in again. What was taken over is known.
+    (found,) = compare([stolen._replace(balance=10)], flight(), side, side, seen).differences
+    assert (found.why, found.chain, found.engine) == ("withdrawal_differs", 2**32 - 1, 4)
+    after = books(booked(16, 3)._replace(foreign=2**32 - 1), last=4)
+    assert compare([stolen], flight(), after, after, seen) == Compared(accounts=1)
+
+
+def test_a_withdrawal_that_the_books_know_at_a_later_look_was_under_way():
+    before, after = books(booked(16, 10), last=4), books(booked(16, 3), last=6)
+    seen = compare([slot(3, last=5)], flight(), before, before).ahead
+    assert compare([slot(3, last=5)], flight(), after, after, seen) == Compared(accounts=1)
+    # Another one came and went meanwhile.
+    assert compare([slot(1, last=7)], flight(), after, after, seen).moving == [16]
 
 
 def test_a_second_slot_of_an_account_is_a_stray_wherever_it_is():

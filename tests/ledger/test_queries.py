@@ -4,6 +4,7 @@ import pytest
 
 from core import events as e
 from core.batches import BatchStatus
+from core.exit_events import ExitClaimed
 from core.funding_events import paid_by
 from ledger.database import open_pool
 from ledger.projector import Projector
@@ -114,3 +115,31 @@ async def test_a_private_stream_has_only_the_account_s_own_part_of_funding(queri
     ]
     assert [part.payments for part in parts] == [((17, 500),)] * len(parts)
     assert len(parts) > 2
+
+
+async def test_deposits_and_claims_that_were_booked_come_newest_first(postgres_url):
+    booked = [
+        (1, e.DepositCredited(1, 1, 50, "a:0")),
+        (2, ExitClaimed(2, 1, 10, "claim:b:0", ())),
+        (3, e.DepositCredited(3, 1, 5, "b:0")),
+        (4, ExitClaimed(4, 1, 3, "claim:c:0", ())),
+    ]
+    projector = Projector(postgres_url)
+    projector.apply(booked)
+    projector.close()
+    pool = open_pool(postgres_url)
+    keys = [event.key for _, event in booked]
+    assert await Queries(pool).last_credited(4) == keys[::-1]
+    assert await Queries(pool).last_credited(3) == keys[2::-1]
+    await pool.dispose()
+
+
+async def test_a_withdrawal_is_closed_once_it_is_paid_or_released(postgres_url):
+    projector = Projector(postgres_url)
+    reserved = [e.WithdrawalReserved(1, number, 16, 5, f"w{number}") for number in (1, 2, 3)]
+    ended = [e.WithdrawalFinished(2, 1, 16, 5, True, "sig"), e.WithdrawalFinished(2, 2, 16, 5, False, "")]
+    projector.apply(list(enumerate([e.DepositCredited(1, 16, 50, "a:0"), *reserved, *ended], 1)))
+    projector.close()
+    pool = open_pool(postgres_url)
+    assert [await Queries(pool).is_closed(number) for number in (1, 2, 3, 4)] == [True, True, False, False]
+    await pool.dispose()

@@ -57,6 +57,8 @@ async def test_a_batch_is_stored_once_and_its_fills_follow_its_status(pool, jour
     assert (stored[0].fills, stored[0].deltas, stored[0].status) == (1, 2, BatchStatus.BATCHED)
     assert await settlement.store_batch(1, 2, 0, 2, [], []) == stored[0]
     assert await settlement.last_batch() == await settlement.load_batch(1) == stored[0]
+    assert await queries.newest_roots(1) == {stored[0].root}
+    assert await queries.newest_roots(0) == frozenset()
     await settlement.advance(1, BatchStatus.CONFIRMED)
     journal.apply([(4, e.BatchAdvanced(5, 1, BatchStatus.SUBMITTED, ()))])
     first, second = await queries.fill(1), await queries.fill(2)

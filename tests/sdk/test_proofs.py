@@ -180,3 +180,11 @@ async def test_a_transaction_that_seals_something_else_proves_nothing(node, foun
     node.transactions["sealed"] = found
     with pytest.raises(NotProven):
         await proven_fill(replace(FILL, seal="sealed"), 3, node.escrow, None)
+
+
+async def test_whoever_asks_the_node_that_the_exchange_names_is_warned(node, caplog):
+    await proven_fill(FILL, 3, node.escrow, node.escrow.rpc_url)
+    assert not caplog.records
+    await proven_fill(FILL, 3, node.escrow, None)
+    (warning,) = caplog.messages
+    assert node.escrow.rpc_url in warning

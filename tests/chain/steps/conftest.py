@@ -27,6 +27,7 @@ class DoorServer:
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
+        self.together: asyncio.Barrier | None = None
         self.reads: list[str] = []
         self.answers: dict[str, Any] = {}
         self.url = ""
@@ -49,7 +50,9 @@ class DoorServer:
             self.reads.append(path)
             status, answer = 200, self.answers[path] if path in self.answers else self._books(path)
         else:
-            self.commands.append(json.loads(body))
+            self.commands.append(command := json.loads(body))
+            if self.together is not None and command["type"] == "CreditDeposit":
+                await self.together.wait()
             status, answer = self.refusal or (200, {"seq": 1, "repeated": False, "events": []})
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})

@@ -8,6 +8,7 @@ from solders.compute_budget import ID as BUDGET_PROGRAM
 from solders.message import Message
 from temporalio.testing import ActivityEnvironment
 
+from activities.landing import Lander
 from activities.withdrawals import Payment
 from ledger.settlement import EXPIRED, FAILED
 
@@ -42,3 +43,22 @@ async def test_the_fee_grows_with_each_message_that_expired(
     payment = Payment(16, str(owner.pubkey), 5_000_000, "", 7)
     message = await ActivityEnvironment().run(withdrawals.build_message, payment)
     assert price(message.message) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (0, [1_000, 2_000, 4_000]),
+        (5_000, [10_000, 20_000, 40_000]),
+        (900_000, [1_000_000, 1_000_000, 1_000_000]),
+        (5_000_000, [5_000_000, 5_000_000, 5_000_000]),
+    ],
+)
+async def test_a_fee_is_never_below_the_one_that_expired(
+    world: Any, ledger: Any, first: int, then: list[int]
+) -> None:
+    lander = Lander(ledger, world.escrow, first)
+    for number, fee in enumerate([first, *then]):
+        assert lander.fee(await ledger.submissions("batch/1/seal")) == fee
+        await ledger.add_submission(f"signature{number}", "batch/1/seal", b"bytes", 9, number)
+        await ledger.close_submission(f"signature{number}", EXPIRED)

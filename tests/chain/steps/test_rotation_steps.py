@@ -91,22 +91,32 @@ async def test_a_proposal_is_seen_executed_once_and_the_new_key_tried(world: Any
     assert (await run(steps_of(new).check_key)).lacks() == ""
 
 
-async def test_a_batch_is_waited_for_unless_the_guardian_keeps_it_open(
-    world: Any, steps_of: Any, at_door: Any, postgres_url: str
+async def test_our_own_batch_is_waited_for_while_this_key_can_finish_it(
+    world: Any, ledger: Any, steps_of: Any, at_door: Any, postgres_url: str
 ) -> None:
     run, steps = ActivityEnvironment().run, steps_of(world.operator)
     assert await run(steps.batch_under_way) == ""
     projector = Projector(postgres_url)
     projector.apply([(1, e.SettlementCut(2, 1, ((1, 600_000),)))])
     at_door(seq=1)
-    assert await run(steps.batch_under_way) == f"batch 1 is {BatchStatus.BATCHED.name.lower()}"
+    waits = f"batch 1 is {BatchStatus.BATCHED.name.lower()}"
+    assert await run(steps.batch_under_way) == waits
+    assert await run(steps_of(world.node.funded()).batch_under_way) == ""
+
+    # Who has stolen the key opens a batch, and ours waits behind it.
+    await world.land(world.escrow.build_open_batch(world.operator, 1, bytes(32), 1), FINALIZED)
+    assert await run(steps.batch_under_way) == ""
+    await world.land(world.escrow.build_abort_batch(world.operator, 1), FINALIZED)
+    assert await run(steps.batch_under_way) == waits
+    stored = await ledger.store_batch(1, 2, 0, 1, [], [])
+    await world.land(world.escrow.build_open_batch(world.operator, 1, stored.root, 1), FINALIZED)
+    assert await run(steps.batch_under_way) == waits
+    await world.land(world.escrow.governance.build_set_pause(world.operator, True), FINALIZED)
+    assert await run(steps.batch_under_way) == ""
+    await world.land(world.escrow.governance.build_set_pause(world.operator, False), FINALIZED)
     projector.apply([(2, e.BatchAdvanced(3, 1, BatchStatus.FINAL, ()))])
     projector.close()
     at_door(seq=2)
-    assert await run(steps.batch_under_way) == ""
-    await world.land(world.escrow.build_open_batch(world.operator, 1, bytes(32), 1), FINALIZED)
-    assert await run(steps.batch_under_way) == "batch 1 is open on chain"
-    await world.land(world.escrow.governance.build_set_pause(world.operator, True), FINALIZED)
     assert await run(steps.batch_under_way) == ""
 
 

@@ -129,14 +129,22 @@ def test_a_withdrawal_that_the_thief_signed_for_is_booked_as_one_that_was_paid(r
 def test_what_a_batch_gave_out_of_what_a_thief_had_burnt_is_counted_once(robbed):
     """A loss limit kept 10 from a page, and the credit was given all the same: what the thief had left over was there."""
     world, burnt = robbed, 250 * USDC
-    world.play(c.TakeUnapplied(1, 0, ((2, -10),)))
+    world.play(c.HoldSettlement(False, who="ada", why="nobody has seen it"))
+    world.index(1, 600_000)
+    world.quotes(world.other, [], [(600_000, 1_000)])
+    world.closed(world.request(world.victim, "open", 1, 1_000, 600_000))
+    world.play(c.CutSettlement(2))
+    assert world.state.cut.deltas[world.victim] < -10
+    world.play(c.TakeUnapplied(2, 0, ((2, -10),)))
     assert (world.state.custody.left_over, settled(world)) == (-10, 2_300 * USDC + 10)
-    holds_now = DEPOSIT + 10 - burnt
+    world.finalize(2)
+    world.play(HOLD)
+    holds_now = world.state.accounts[world.victim].settled - burnt
     (accepted,) = world.play(
         accept(world, holds(world, world.victim, holds_now, unapplied=-10), left_over=burnt - 10)
     )
     assert (accepted.lost, accepted.slots) == (0, (AcceptedSlot(world.victim, -burnt, 0),))
-    assert next_deltas(world) == {world.victim: burnt - 10}
+    assert next_deltas(world, 3) == {world.victim: burnt - 10}
 
 
 def test_taking_over_again_what_is_taken_over_changes_nothing(robbed):

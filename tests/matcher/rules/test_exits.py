@@ -231,6 +231,9 @@ def test_what_a_page_did_not_do_is_asked_for_again_by_the_next_cut(world):
     short = 50 * USDC
     told = world.play(c.TakeUnapplied(1, 0, ((slots[loser], -short), (slots[winner], short))))
     assert told == [DeltasUnapplied(world.now, 1, 0, ((loser, -short, -short), (winner, short, short)))]
+    # Of what the batch did not ask for, others have the chain tell.
+    wrong = ((slots[loser], -short + 1), (slots[winner], short + deltas[winner] + 1))
+    assert world.play(c.TakeUnapplied(1, 0, wrong)) == []
     # The chain tells sums, so telling them twice changes nothing.
     assert world.play(c.TakeUnapplied(1, 0, ((slots[loser], -short), (slots[winner], short)))) == []
     world.finalize(1)

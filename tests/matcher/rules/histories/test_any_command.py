@@ -272,15 +272,15 @@ def as_the_chain_tells(state, command):
     if isinstance(command, c.ClaimExit):
         held = state.accounts.get(command.account)
         return replace(command, amount=min(command.amount, held.settled if held is not None else 0))
-    if isinstance(command, c.TakeUnapplied) and len(command.unapplied) > 1:
-        (one, amount), (other, _) = command.unapplied[:2]
-        debtor, creditor = (
-            state.accounts.get(state.slots.get((command.page, slot))) for slot in (one, other)
+    deltas = state.cut.deltas if state.cut is not None else {}
+    if isinstance(command, c.TakeUnapplied) and command.unapplied and deltas:
+        debtor, creditor = (state.accounts[pick(deltas, key=deltas.get)] for pick in (min, max))
+        short = max(
+            0, min(command.unapplied[0][1], -deltas[debtor.id], deltas[creditor.id], creditor.settled)
         )
-        if debtor is not None and creditor is not None and debtor is not creditor:
-            short = max(0, min(amount, creditor.settled))
-            told = ((one, debtor.unapplied - short), (other, creditor.unapplied + short))
-            return replace(command, unapplied=told)
+        if debtor.page == creditor.page:
+            told = ((debtor.slot, debtor.unapplied - short), (creditor.slot, creditor.unapplied + short))
+            return replace(command, batch=state.cut.batch, page=debtor.page, unapplied=told)
     return replace(command, unapplied=()) if isinstance(command, c.TakeUnapplied) else command
 
 

@@ -172,7 +172,7 @@ async def test_with_no_chain_nothing_can_be_compared(network, until):
     assert errors.startswith("nothing could be compared: ")
 
 
-async def test_what_came_in_and_is_not_booked_is_told_and_nothing_is_cut(network, until):
+async def test_what_came_in_and_is_not_booked_is_told_and_batches_go_on(network, until):
     owner, account, place = await depositor(network, until)
 
     async def bound() -> bool:
@@ -180,16 +180,15 @@ async def test_what_came_in_and_is_not_booked_is_told_and_nothing_is_cut(network
 
     await until(bound)
     await network.client.get_workflow_handle(DEPOSITS_ID).terminate()
+    await network.land(network.escrow.build_deposit(owner, place.page, place.slot.index, USDC))
 
     async def waiting() -> bool:
-        # The watch under way books what comes before it hears of its end.
-        await network.land(network.escrow.build_deposit(owner, place.page, place.slot.index, 1))
-        return "deposits_pending: finalized deposits are not credited yet" in (await network.state()).trouble
+        seen = (await network.state()).reconciliation
+        return seen is not None and seen.pending == "deposits_pending"
 
     await until(waiting)
-    newest = await network.newest()
     code, out, errors = await perpdex(network, "reconcile", "--json")
     assert code == 0, out + errors
     told = json.loads(out)
     assert (told["agrees"], told["pending"]) == (True, "finalized deposits are not credited yet")
-    assert await network.newest() == newest
+    await network.settled()
