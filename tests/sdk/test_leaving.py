@@ -21,7 +21,6 @@ from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from perpdex_sdk import ExitFailed, NotProven, exit_kit, leave
 from perpdex_sdk.answers import Escrow, Place
-from perpdex_sdk.exit_kit import ExitKit
 from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.own_slot import send, set_loss_limit
 from perpdex_sdk.rpc import Rpc
@@ -43,7 +42,7 @@ class Owner:
         self.signer = KeypairSigner(self.key)
         at = str(self.client.addresses.escrow)
         where = Escrow(str(PROGRAM_ID), at, str(self.client.addresses.vault), str(self.client.mint), self.url)
-        self.kit = ExitKit(str(self.key.pubkey()), 16, where, Place(0, 2), None)
+        self.kit = exit_kit.kit_of(self.key.pubkey(), 16, where, Place(0, 2), None)
 
     async def land(self, building: Any) -> None:
         fate = await send_until(self.client.client, await building, FINALIZED, poll_s=0.01)
@@ -134,16 +133,16 @@ async def test_an_owner_bounds_what_settlement_may_take(owner: Owner) -> None:
 
 
 async def test_a_limit_that_stands_is_not_sent_again(owner: Owner) -> None:
-    await bound_losses(owner.kit, owner.key, 9)
+    await bound_losses(owner.kit, owner.key, 9, owner.url)
     before = await owner.slot()
     assert before.next_limit == 9_000_000
     while (await exit_kit.on_chain(owner.kit, owner.url)).loss_limit != 9:
         await asyncio.sleep(0.05)
     await asyncio.sleep(1.5)
-    await bound_losses(owner.kit, owner.key, 9)
+    await bound_losses(owner.kit, owner.key, 9, owner.url)
     # A second one would have begun the delay anew.
     assert (await owner.slot()).next_limit_at == before.next_limit_at
-    await bound_losses(owner.kit, owner.key, None)
+    await bound_losses(owner.kit, owner.key, None, owner.url)
     assert (await owner.slot()).loss_limit is None
 
 
