@@ -152,5 +152,6 @@ def _content(account: Any) -> tuple[str, bytes]:
 def _changed(exchange: str, name: str, told: str, wanted: str, by: str) -> str:
     return (
         f"{exchange} names the {name} {told}, and {by} {wanted}. Whoever answers there may not be the exchange: deposit nothing, and "
-        f"ask for its addresses elsewhere. Give {name}={told} only when they confirm it. The exit kit takes out what lies in the old one."
+        f"ask for its addresses elsewhere. Give {name}={told} only when they confirm it. The exit kit takes out what lies "
+        "in the old one."
     )
