@@ -14,7 +14,6 @@ from perpdex_sdk.answers import Account, MarginPreview, Session
 from perpdex_sdk.conversation import PATIENCE, Conversation
 from perpdex_sdk.custody import Custody, custody
 from perpdex_sdk.errors import Insecure
-from perpdex_sdk.keeper import Keeper, kit_path
 from perpdex_sdk.keys import folder_beside, key_at
 from perpdex_sdk.link import Link
 from perpdex_sdk.markets import Market
@@ -57,8 +56,6 @@ class Agent(Trading, Money):
         self._cancel_on_disconnect = cancel_on_disconnect
         self._websocket = websocket
         self._running: asyncio.Task[None] | None = None
-        self._keeper: Keeper | None = None
-        self._keeping: asyncio.Task[None] | None = None
         self._handlers: dict[type[Any], list[Handler]] = {}
 
     @classmethod
@@ -106,7 +103,7 @@ class Agent(Trading, Money):
             agent._session = await agent._sign_in()
             agent._opened_at()
             await agent._stream.start()
-            agent._keep_exit_kit()
+            agent._keep_exit_kit(lambda: agent._stream.books)
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
             async with asyncio.timeout(PATIENCE):
                 await agent._talk.ready.wait()
@@ -193,38 +190,6 @@ class Agent(Trading, Money):
             subaccount=opened.account,
             websocket=self._websocket,
         )
-
-    # --- the way out ---
-
-    @property
-    def exit_kit(self) -> Path | None:
-        """Where the exit kit is, as soon as the account has a slot; None when it is not kept, or with its parent."""
-        return None if self._keeper is None else self._keeper.path
-
-    def _keep_exit_kit(self) -> None:
-        if self.rest.subaccount is not None:
-            return
-        folder = self._custody.folder
-        if folder is None:
-            log.warning(
-                "%s: neither the exchange's addresses nor an exit kit are kept: connect with a key file, or a folder",
-                self.name,
-            )
-            return
-        self._keeper = Keeper(
-            kit_path(folder, self.escrow.escrow, self.account),
-            self.keypair.pubkey(),
-            self.account,
-            self._custody,
-            self.rest,
-            lambda: self._stream.books,
-            lambda: self._statuses.final_batch,
-        )
-        self._keeping = asyncio.get_running_loop().create_task(self._keeper.run())
-
-    def _heard_of_kit(self) -> None:
-        if self._keeper is not None:
-            self._keeper.hear()
 
     # --- the connection ---
 

@@ -1,5 +1,8 @@
-"""What an agent does with its money: deposits, withdrawals, transfers, and proofs of what was settled."""
+"""What an agent does with its money: deposits, withdrawals, transfers, proofs of what was settled, and the way out kept at hand."""
 
+import asyncio
+import logging
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,17 +10,21 @@ from solders.keypair import Keypair
 
 from perpdex_sdk import verify
 from perpdex_sdk.answers import Escrow, FillStatus, Session, Transfer, Withdrawal
+from perpdex_sdk.books import Books
 from perpdex_sdk.conversation import Conversation
 from perpdex_sdk.custody import Custody
 from perpdex_sdk.errors import Closed, OutcomeUnknown
 from perpdex_sdk.exit_kit import kit_of
 from perpdex_sdk.funds import own_place, send_deposit, signed_withdrawal
+from perpdex_sdk.keeper import Keeper, kit_path
 from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
 from perpdex_sdk.rest import Rest
 from perpdex_sdk.rpc import Rpc
 from perpdex_sdk.statuses import Statuses
 from perpdex_sdk.trading import text
+
+log = logging.getLogger("perpdex_sdk")
 
 WITHDRAWAL_PATIENCE = 1200.0
 """Longer than the owner may take to sign, and a payment to become final."""
@@ -39,6 +46,8 @@ class Money:
         self._session: Session | None = None
         self._talk = talk
         self._statuses = Statuses()
+        self._keeper: Keeper | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     @property
     def escrow(self) -> Escrow:
@@ -147,6 +156,33 @@ class Money:
     async def save_balance_proof(self, batch: int | None, path: Path) -> None:
         """The same of what this account had at a batch's cut."""
         verify.save(path, await self.rest.balance_proof(self.account, batch), self.escrow)
+
+    @property
+    def exit_kit(self) -> Path | None:
+        """Where the exit kit is, as soon as the account has a slot; None when it is not kept, or with its parent."""
+        return None if self._keeper is None else self._keeper.path
+
+    def _keep_exit_kit(self, books: Callable[[], Books]) -> None:
+        if self.rest.subaccount is not None:
+            return
+        folder = self._custody.folder
+        if folder is None:
+            log.warning(
+                "%s: neither the exchange's addresses nor an exit kit are kept: connect with a key file, or a folder",
+                self.name,
+            )
+            return
+        path, owner = kit_path(folder, self.escrow.escrow, self.account), self.keypair.pubkey()
+        self._keeper = Keeper(
+            *(path, owner, self.account, self._custody, self.rest, books),
+            lambda: self._statuses.final_batch,
+        )
+        self._keeping = asyncio.get_running_loop().create_task(self._keeper.run())
+
+    def _heard_of_kit(self) -> None:
+        """There may be something to keep."""
+        if self._keeper is not None:
+            self._keeper.hear()
 
     def _signed_in(self) -> Session:
         if self._session is None:
