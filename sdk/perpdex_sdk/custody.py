@@ -78,12 +78,12 @@ async def custody(
     `AddressRefused`, `Unreachable`, `ChainRefused`; `NotProven` when what was kept is damaged, `OSError`; `ValueError` for an escrow
     without its program.
     """
-    if given["escrow"] and not given["program"] and own_node is None:
+    path = folder / known_name(exchange) if folder is not None else None
+    before = files.read(path, Known) if path is not None and path.exists() else None
+    if given["escrow"] and not given["program"] and own_node is None and before is None:
         raise ValueError(
             "an escrow without its program: whoever names the program would say what is done with what is signed for it"
         )
-    path = folder / known_name(exchange) if folder is not None else None
-    before = files.read(path, Known) if path is not None and path.exists() else None
     for name in NAMES:
         wanted, by = given[name], "the caller gave"
         if wanted is None and before is not None:

@@ -67,9 +67,11 @@ async def test_what_the_caller_gave_needs_no_file(name: str) -> None:
         await settled(**{**given, name: OTHER})
 
 
-async def test_an_escrow_without_its_program_says_nothing() -> None:
+async def test_an_escrow_without_its_program_says_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="without its program"):
-        await settled(escrow=TOLD.escrow)
+        await settled(folder=tmp_path, escrow=TOLD.escrow)
+    await settled(folder=tmp_path)
+    await settled(folder=tmp_path, escrow=TOLD.escrow)
 
 
 @pytest.mark.parametrize("name", NAMES)
