@@ -1,9 +1,13 @@
 """Which program, escrow and mint an agent deals with, when the exchange, the caller, a file and the chain have their say."""
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -108,19 +112,62 @@ async def test_an_own_node_must_have_the_escrow_its_mint_and_its_vault(escrow: A
     assert (found.escrow, found.node) == (told, url)
 
 
+def account(owner: str, data: bytes) -> dict[str, Any]:
+    return {"owner": owner, "data": [base64.b64encode(data).decode(), "base64"]}
+
+
+def key(address: str) -> bytes:
+    return bytes(Pubkey.from_string(address))
+
+
+VAULT = str(vault_address(TOLD.program, TOLD.escrow))
+MARK = hashlib.sha256(b"account:Escrow").digest()[:8]
+THERE = MARK + bytes(168) + key(TOLD.mint) + key(VAULT) + bytes(4_640)
+HELD = key(TOLD.mint) + key(TOLD.escrow) + bytes(101)
+TOKENS = str(TOKEN_PROGRAM)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [account(TOLD.program, THERE), account(OTHER, HELD)],
+        [account(TOLD.program, THERE), account(TOKENS, key(OTHER) + HELD[32:])],
+        [account(TOLD.program, THERE), account(TOKENS, HELD[:32] + key(OTHER) + HELD[64:])],
+        [account(TOLD.program, THERE), None],
+        [account(TOLD.program, THERE[:208] + key(OTHER) + THERE[240:]), account(TOKENS, HELD)],
+        [account(TOLD.program, bytes(8) + THERE[8:]), account(TOKENS, HELD)],
+        [account(TOLD.program, THERE[:200]), account(TOKENS, HELD)],
+        [None, account(TOKENS, HELD)],
+    ],
+)
+async def test_a_vault_is_the_escrows_or_none(found: list[Any]) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert (await request.json())["params"][0] == [TOLD.escrow, VAULT]
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {"value": server.found}})
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    async with TestServer(app) as server:
+        server.found = [account(TOLD.program, THERE), account(TOKENS, HELD)]
+        assert (await settled(node=str(server.make_url("/")))).escrow.vault == VAULT
+        server.found = found
+        with pytest.raises(AddressRefused, match="escrow_not_on_chain"):
+            await settled(node=str(server.make_url("/")))
+
+
 async def test_an_exchange_with_other_addresses_gets_no_signature(exchange: Any, tmp_path: Path) -> None:
-    url, key = exchange.server.http_url, tmp_path / "agent.json"
+    url, file = exchange.server.http_url, tmp_path / "agent.json"
     with pytest.raises(AddressRefused):
-        await Agent.connect(url, key, "careful", program=OTHER)
+        await Agent.connect(url, file, "careful", program=OTHER)
     assert not exchange.engine.state.owned
-    agent = await Agent.connect(url, key, "careful")
+    agent = await Agent.connect(url, file, "careful")
     try:
         known = tmp_path / "agent.kept" / known_name(url)
         assert agent.escrow.escrow in known.read_text()
         # What the exchange names later is asked for no more, and an answer of its counts for nothing.
         known.write_text(known.read_text().replace(agent.escrow.escrow, OTHER))
         with pytest.raises(AddressRefused, match=OTHER):
-            await Agent.connect(url, key, "careful")
+            await Agent.connect(url, file, "careful")
         with pytest.raises(MessageRefused):
             await agent.rest.sign_in(Keypair(), "careful", OTHER)
         assert len(exchange.engine.state.owned) == 1
