@@ -107,7 +107,7 @@ def must_pay_only(
     except (ValueError, IndexError) as error:
         raise MessageRefused(f"that is no message: {error}") from error
     # What reads as one message here must not read as another one there.
-    if bytes(message) != raw or len(payments) != 1 or place is None or others != [owner] or payer == owner:
+    if bytes(message) != raw or len(payments) != 1 or place is None or others != [owner]:
         raise MessageRefused("the message is not one payment at the exchange's cost")
     (payment,) = payments
     target = (

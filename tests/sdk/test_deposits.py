@@ -172,7 +172,7 @@ async def test_every_account_of_a_payment_is_the_one_that_is_derived(escrow: Any
     ):
         with pytest.raises(MessageRefused):
             must_pay_only(rebuilt(sent, change), at, place, owner, 123, None)
-    for raw in (sent + b"\0", b"\x80" + sent, sent[:-1]):
+    for raw in (sent.replace(bytes(PROGRAM_ID), bytes(others[0])), sent + b"\0", b"\x80" + sent, sent[:-1]):
         with pytest.raises(MessageRefused):
             must_pay_only(raw, at, place, owner, 123, None)
 
