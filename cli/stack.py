@@ -82,7 +82,8 @@ class Stack:
         """Demonstration agents ("makers" or "traders") in a process of their own, talking over the network only."""
         self._say(f"starting {count} {name}: each gets a slot on chain and deposits test USDC")
         module = f"perpdex_sdk.agents.{name.removesuffix('s')}"
-        given = ["--url", self.settings.api_url, "--keys", str(self._data / "agents"), "--count", str(count)]
+        given = ["--url", self.settings.api_url, "--rpc", rpc_url(self.settings)]
+        given += ["--keys", str(self._data / "agents"), "--count", str(count)]
         self._start(name, _python("-m", module, *given, *options), on_line)
 
     def stop_agents(self) -> None:

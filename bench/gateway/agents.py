@@ -41,7 +41,7 @@ async def registered(http_url: str, count: int) -> list[Credentials]:
         made = []
         for number in range(count):
             rest = Rest(http_url)
-            session = await rest.sign_in(Keypair(), f"agent {number}")
+            session = await rest.sign_in(Keypair(), f"agent {number}", "")
             await rest.close()
             account = session.account
             await command(

@@ -1,6 +1,6 @@
 """The tour: an agent registers, deposits, trades, watches its fill settle, proves it against the chain, and withdraws.
 
-    .venv/bin/python sdk/examples/first_trade.py [--url http://127.0.0.1:8080] [--key my-agent.json]
+    .venv/bin/python sdk/examples/first_trade.py [--url http://127.0.0.1:8080] [--key my-agent.json] [--rpc http://127.0.0.1:8899]
 
 Needs a running exchange with makers, such as `make run`. On a development chain the test USDC comes from its faucet.
 """
@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from perpdex_sdk import Agent
-from perpdex_sdk.agents.population import fund, key_at
+from perpdex_sdk.agents.population import fund
 
 MARKET = "BTC-PERP"
 SIZE = Decimal("0.01")
@@ -53,8 +53,11 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="The tour of an agent's first trade.")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="the exchange's HTTP interface")
     parser.add_argument("--key", type=Path, default=Path("my-agent.json"), help="key file, made when missing")
+    parser.add_argument(
+        "--rpc", default="http://127.0.0.1:8899", help="a Solana node of your choice, not the exchange's"
+    )
     given = parser.parse_args()
-    agent = await Agent.connect(given.url, key_at(given.key), "first-trade")
+    agent = await Agent.connect(given.url, given.key, "first-trade", rpc_url=given.rpc)
     try:
         print(f"1. account {agent.account} belongs to {agent.keypair.pubkey()}")
         await fund(agent, DEPOSIT)

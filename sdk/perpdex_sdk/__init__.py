@@ -2,6 +2,7 @@
 
 from perpdex_sdk.agent import Agent
 from perpdex_sdk.errors import (
+    AddressRefused,
     AnswerUnknown,
     ChainRefused,
     Closed,
@@ -12,6 +13,7 @@ from perpdex_sdk.errors import (
     MessageRefused,
     NotProven,
     NotSent,
+    OutcomeUnknown,
     Refused,
     Unreachable,
 )
@@ -19,6 +21,7 @@ from perpdex_sdk.orders import OpenRequest
 from perpdex_sdk.statuses import FillMoved
 
 __all__ = [
+    "AddressRefused",
     "Agent",
     "AnswerUnknown",
     "ChainRefused",
@@ -32,6 +35,7 @@ __all__ = [
     "NotProven",
     "NotSent",
     "OpenRequest",
+    "OutcomeUnknown",
     "Refused",
     "Unreachable",
 ]

@@ -4,14 +4,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
 from solders.keypair import Keypair
 
 from perpdex_sdk import messages as m
-from perpdex_sdk.answers import Account, MarginPreview
+from perpdex_sdk.answers import Account, MarginPreview, Session
 from perpdex_sdk.conversation import PATIENCE, Conversation
+from perpdex_sdk.custody import Custody, custody
 from perpdex_sdk.errors import Insecure
+from perpdex_sdk.keys import folder_beside, key_at
 from perpdex_sdk.link import Link
 from perpdex_sdk.markets import Market
 from perpdex_sdk.money import Money
@@ -41,6 +44,7 @@ class Agent(Trading, Money):
         rest: Rest,
         keypair: Keypair,
         name: str,
+        custody: Custody,
         cancel_on_disconnect: bool,
         websocket: str | None = None,
     ) -> None:
@@ -48,7 +52,7 @@ class Agent(Trading, Money):
         self._stream = OwnStream(name, rest, self._hear, self._link.drop)
         talk = Conversation(self._link, name)
         Trading.__init__(self, talk)
-        Money.__init__(self, rest, keypair, name, talk)
+        Money.__init__(self, rest, keypair, name, custody, talk)
         self._cancel_on_disconnect = cancel_on_disconnect
         self._websocket = websocket
         self._running: asyncio.Task[None] | None = None
@@ -58,9 +62,14 @@ class Agent(Trading, Money):
     async def connect(
         cls,
         url: str,
-        keypair: Keypair,
+        key: Keypair | Path,
         name: str,
         *,
+        program: str | None = None,
+        escrow: str | None = None,
+        mint: str | None = None,
+        rpc_url: str | None = None,
+        folder: Path | None = None,
         cancel_on_disconnect: bool = True,
         subaccount: int | None = None,
         loss_limit: int | None = None,
@@ -68,17 +77,33 @@ class Agent(Trading, Money):
     ) -> "Agent":
         """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
 
+        `key` is the owner's, or its file, which is made when missing. `folder`, by default beside the key file, gets the exit kit, and
+        the addresses that the exchange names at the first connection; without either nothing is kept. Where `program`, `escrow` or
+        `mint` are given, or were kept, and the exchange names others, `AddressRefused` is raised and nothing signed. `rpc_url` is a
+        Solana node of the caller's: it must have the escrow, its mint and its vault, and whatever is asked of the chain is asked it.
+
         With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`. With
         `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well. Without, what stands on chain
         is left as it is: a limit bounds what an agent can trade with, so no number would be right for all. `websocket` is where to
         open the WebSocket when that is not what the exchange announces. Raises `Insecure` when `url` has TLS and the WebSocket has
         not.
         """
-        agent = cls(Rest(url, subaccount=subaccount), keypair, name, cancel_on_disconnect, websocket)
+        if isinstance(key, Path):
+            folder = folder or folder_beside(key)
+            key = key_at(key)
+        rest = Rest(url, subaccount=subaccount)
         try:
-            agent._session = await agent.rest.sign_in(keypair, name)
+            given = {"program": program, "escrow": escrow, "mint": mint}
+            where = await custody(url, await rest.escrow(), given, rpc_url, folder)
+        except BaseException:
+            await rest.close()
+            raise
+        agent = cls(rest, key, name, where, cancel_on_disconnect, websocket)
+        try:
+            agent._session = await agent._sign_in()
             agent._opened_at()
             await agent._stream.start()
+            agent._keep_exit_kit(lambda: agent._stream.books)
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
             async with asyncio.timeout(PATIENCE):
                 await agent._talk.ready.wait()
@@ -157,6 +182,10 @@ class Agent(Trading, Money):
             self.rest.url,
             self.keypair,
             self.name,
+            program=self.escrow.program,
+            escrow=self.escrow.escrow,
+            mint=self.escrow.mint,
+            rpc_url=self._custody.own_node,
             cancel_on_disconnect=self._cancel_on_disconnect,
             subaccount=opened.account,
             websocket=self._websocket,
@@ -164,10 +193,13 @@ class Agent(Trading, Money):
 
     # --- the connection ---
 
+    async def _sign_in(self) -> Session:
+        return await self.rest.sign_in(self.keypair, self.name, self.escrow.escrow)
+
     async def _address(self, close_code: int) -> str:
         # Books that could not be read may be that because the session had ended, which no close code tells then.
         if close_code in SESSION_GONE or self._stream.stale:
-            self._session = await self.rest.sign_in(self.keypair, self.name)
+            self._session = await self._sign_in()
         await self._stream.begin()
         return self._opened_at()
 
@@ -215,7 +247,7 @@ class Agent(Trading, Money):
     def _heard_batch(self, message: m.Batch) -> None:
         self._tell_moved(self._statuses.heard_batch(message))
         if message.status == STATUSES[-1]:
-            self._final.set()
+            self._heard_of_kit()
 
     def _tell_moved(self, moved: Sequence[FillMoved]) -> None:
         for one in moved:
@@ -223,7 +255,10 @@ class Agent(Trading, Money):
 
     def _heard_ready(self, message: m.Ready) -> None:
         self._tell_moved(self._statuses.heard_settlement(message.settlement))
-        self._final.set()
+        self._heard_of_kit()
+
+    def _heard_slot(self, message: m.Slot) -> None:
+        self._heard_of_kit()
 
     def _heard_heartbeat(self, message: m.Heartbeat) -> None:
         self._tell_moved(self._statuses.heard_settlement(message.settlement))
@@ -232,6 +267,7 @@ class Agent(Trading, Money):
 REACTIONS: dict[type[m.Message], Callable[[Agent, Any], None]] = {
     m.Ready: Agent._heard_ready,
     m.Heartbeat: Agent._heard_heartbeat,
+    m.Slot: Agent._heard_slot,
     m.Unknown: Agent._heard_unknown,
     m.Fill: Agent._heard_fill,
     m.Batch: Agent._heard_batch,

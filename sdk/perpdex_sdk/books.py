@@ -4,7 +4,7 @@ from decimal import Decimal
 from hashlib import sha256
 
 from perpdex_sdk import messages as m
-from perpdex_sdk.answers import Account
+from perpdex_sdk.answers import Account, Place
 from perpdex_sdk.errors import ExchangeError
 from perpdex_sdk.markets import Market
 
@@ -26,12 +26,16 @@ class Held:
 
 
 class Books:
-    """Balance (micro-USDC) and positions as of event `head`; integers, so they equal the exchange's to the unit."""
+    """Balance (micro-USDC) and positions as of event `head`; integers, so they equal the exchange's to the unit.
+
+    `place` is the slot in the escrow, None before there is one.
+    """
 
     def __init__(self, markets: dict[str, Market], snapshot: Account) -> None:
         """Raises `CannotTake` when `markets` are older than a position."""
         self._lots = {symbol: Decimal(market.lot) for symbol, market in markets.items()}
         self.account = snapshot.account
+        self.place = snapshot.escrow
         self.head = snapshot.head
         self.balance = micro(snapshot.balance)
         self.held = {
@@ -59,6 +63,8 @@ class Books:
                 self._change(moved)
         elif isinstance(event, m.Deposit | m.Funding | m.DebtCovered):
             self.balance += micro(event.amount)
+        elif isinstance(event, m.Slot):
+            self.place = Place(event.page, event.slot)
         elif isinstance(event, m.Exit):
             self.balance -= micro(event.taken)
         elif isinstance(event, m.Transfer):

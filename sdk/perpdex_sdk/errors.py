@@ -44,6 +44,29 @@ class DepositFailed(ExchangeError):
     """The chain refused the deposit, or let it expire; nothing moved."""
 
 
+class OutcomeUnknown(ExchangeError):
+    """A transaction was sent, and the chain did not tell in time what became of it: it may have landed, or may yet.
+
+    Ask with `Agent.landed` before doing the same once more. `signature` names it, it can land up to block height `last_height`.
+    """
+
+    def __init__(self, signature: str, last_height: int) -> None:
+        super().__init__(f"it is not known whether {signature} landed: ask before doing it again")
+        self.signature = signature
+        self.last_height = last_height
+
+
+class AddressRefused(ExchangeError):
+    """The exchange's addresses are not those that this agent deals with, or none at all: it was told, signed and sent nothing.
+
+    `code` is stable: `address_changed`, `address_invalid`, `escrow_not_on_chain`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
 class ExitFailed(ExchangeError):
     """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved."""
 
@@ -57,7 +80,7 @@ class NotProven(ExchangeError):
 
 
 class MessageRefused(ExchangeError):
-    """The exchange asked for a signature over something other than the withdrawal that was asked for. Nothing was signed."""
+    """The exchange asked for a signature over something else than what this agent wanted to do. Nothing was signed."""
 
 
 class Closed(ExchangeError):

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
-from perpdex_sdk import files
+from perpdex_sdk import files, own_slot
 from perpdex_sdk.answers import Escrow, Place, Proof
 from perpdex_sdk.errors import NotProven
 from perpdex_sdk.funds import page_address
@@ -26,10 +27,34 @@ _SLOT: Final = struct.Struct("<32s3Qq8I")
 """Owner, balance, what is asked for; the account is the sixth field, the second of the claim the eighth."""
 
 
-class ExitKit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`owner` (base58) holds slot `place` of the escrow as the exchange's `account`. `format` is 1.
+class Meta(msgspec.Struct, frozen=True):
+    """An account of an instruction."""
 
-    `proof` is of its balance and equity at the cut of the last final batch, None before there is one.
+    key: str
+    signer: bool
+    writable: bool
+
+
+class Call(msgspec.Struct, frozen=True):
+    """An instruction for any tool that can sign with the owner's key; `data` is hexadecimal."""
+
+    program: str
+    accounts: tuple[Meta, ...]
+    data: str
+
+
+class WayOut(msgspec.Struct, frozen=True):
+    """To send in this order: `ask` for everything, and after the escrow's exit delay `token_account` (make it) with `claim`."""
+
+    ask: Call
+    token_account: Call
+    claim: Call
+
+
+class ExitKit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`owner` (base58) holds slot `place` of the escrow as the exchange's `account`. `format` is 2; 1 had no `way_out`.
+
+    `proof` is of its balance and equity at the cut of a final batch, the last that can have changed them; None before there is one.
     """
 
     owner: str
@@ -37,7 +62,26 @@ class ExitKit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     escrow: Escrow
     place: Place
     proof: Proof | None
-    format: int = 1
+    way_out: WayOut | None = None
+    format: int = 2
+
+
+def kit_of(owner: Pubkey, account: int, escrow: Escrow, place: Place, proof: Proof | None) -> ExitKit:
+    """The kit with its way out."""
+    return ExitKit(str(owner), account, escrow, place, proof, _way_out(owner, escrow, place))
+
+
+def _way_out(owner: Pubkey, escrow: Escrow, place: Place) -> WayOut:
+    return WayOut(
+        _call(own_slot.request_withdrawal(escrow, place, owner, own_slot.EVERYTHING)),
+        _call(own_slot.create_token_account(escrow, owner)),
+        _call(own_slot.claim_withdrawal(escrow, place, owner)),
+    )
+
+
+def _call(instruction: Instruction) -> Call:
+    metas = tuple(Meta(str(one.pubkey), one.is_signer, one.is_writable) for one in instruction.accounts)
+    return Call(str(instruction.program_id), metas, bytes(instruction.data).hex())
 
 
 class OnChain(msgspec.Struct, frozen=True):
@@ -73,17 +117,25 @@ def save(path: Path, kit: ExitKit) -> None:
 
 
 def load(path: Path) -> ExitKit:
-    """Raises `NotProven` for what is no exit kit, `OSError`."""
+    """Raises `NotProven` for what is no exit kit, or one whose way out is not its owner's; `OSError`."""
     kit = files.read(path, ExitKit)
-    if kit.format != 1:
+    if kit.format not in (1, 2):
         raise NotProven(f"{path} has the format {kit.format}, which this program does not know")
+    try:
+        derived = _way_out(Pubkey.from_string(kit.owner), kit.escrow, kit.place)
+    except (ValueError, struct.error) as error:
+        raise NotProven(f"{path} is no exit kit: {error}") from error
+    if kit.way_out not in (None, derived):
+        raise NotProven(
+            f"{path} has another way out than that of slot {kit.place} of {kit.owner}: it was altered"
+        )
     return kit
 
 
-async def on_chain(kit: ExitKit, rpc_url: str | None = None) -> OnChain:
+async def on_chain(kit: ExitKit, rpc_url: str) -> OnChain:
     """What the owner can claim. Raises `NotProven` when the slot is not the owner's, `Unreachable`, `ChainRefused`."""
     page = page_address(kit.escrow, kit.place.page)
-    rpc = Rpc(rpc_url or kit.escrow.rpc_url)
+    rpc = Rpc(rpc_url)
     try:
         found = await rpc.call("getAccountInfo", str(page), {"encoding": "base64", **FINAL})
     finally:
@@ -112,8 +164,8 @@ async def on_chain(kit: ExitKit, rpc_url: str | None = None) -> OnChain:
     )
 
 
-async def proven(kit: ExitKit, rpc_url: str | None = None) -> ProvenBalance:
-    """What the owner had at the kit's last batch. Raises `NotProven`, `Unreachable`, `ChainRefused`."""
+async def proven(kit: ExitKit, rpc_url: str) -> ProvenBalance:
+    """What the owner had at the batch of the kit's proof. Raises `NotProven`, `Unreachable`, `ChainRefused`."""
     if kit.proof is None:
         raise NotProven("no batch was final when the kit was kept")
     return await proven_balance(kit.proof, kit.proof.batch, kit.account, kit.escrow, rpc_url)

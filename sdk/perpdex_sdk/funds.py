@@ -1,4 +1,4 @@
-"""Deposits and withdrawals: what the owner signs with its own key, built here and not by the exchange.
+"""Deposits and withdrawals: what the owner signs with its own key, built or checked here and not believed.
 
 Layout of the escrow program's `deposit` instruction: eight bytes of SHA-256("global:deposit"), slot u16, amount u64, little-endian;
 accounts escrow (w), page (w), owner (signer), source token account (w), vault (w), token program.
@@ -27,6 +27,8 @@ ASSOCIATED_TOKEN_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25e
 DEPOSIT = hashlib.sha256(b"global:deposit").digest()[:8]
 WITHDRAW = hashlib.sha256(b"global:withdraw").digest()[:8]
 BUDGET_PROGRAM = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
+_WITHDRAWAL_BYTES = 26
+"""Eight that name it, slot u16, amount u64, and the number of the withdrawal u64, which is the operator's to count."""
 MICRO = Decimal(1_000_000)
 SLOT_TRIES, SLOT_PAUSE = 300, 0.2
 WITHDRAWAL_PAUSE = 0.2
@@ -44,6 +46,12 @@ def page_address(escrow: Escrow, page: int) -> Pubkey:
     return Pubkey.find_program_address(seeds, Pubkey.from_string(escrow.program))[0]
 
 
+def vault_address(program: str, escrow: str) -> Pubkey:
+    """The token account that holds the escrow's money. Raises `ValueError` for what is no address."""
+    seeds = [b"vault", bytes(Pubkey.from_string(escrow))]
+    return Pubkey.find_program_address(seeds, Pubkey.from_string(program))[0]
+
+
 def deposit_instruction(escrow: Escrow, place: Place, owner: Pubkey, micro_usdc: int) -> Instruction:
     """Move `micro_usdc` from the owner's associated token account into its slot."""
     accounts = [
@@ -51,21 +59,23 @@ def deposit_instruction(escrow: Escrow, place: Place, owner: Pubkey, micro_usdc:
         AccountMeta(page_address(escrow, place.page), is_signer=False, is_writable=True),
         AccountMeta(owner, is_signer=True, is_writable=False),
         AccountMeta(token_account(owner, Pubkey.from_string(escrow.mint)), is_signer=False, is_writable=True),
-        AccountMeta(Pubkey.from_string(escrow.vault), is_signer=False, is_writable=True),
+        AccountMeta(vault_address(escrow.program, escrow.escrow), is_signer=False, is_writable=True),
         AccountMeta(TOKEN_PROGRAM, is_signer=False, is_writable=False),
     ]
     data = DEPOSIT + struct.pack("<HQ", place.slot, micro_usdc)
     return Instruction(Pubkey.from_string(escrow.program), data, accounts)
 
 
-async def send_deposit(rest: Rest, keypair: Keypair, amount: Decimal, rpc_url: str | None) -> str:
-    """Build, sign and send a deposit; its signature, once confirmed."""
+async def send_deposit(rest: Rest, keypair: Keypair, amount: Decimal, escrow: Escrow, rpc_url: str) -> str:
+    """Build, sign and send a deposit into the escrow; its signature, once confirmed.
+
+    Raises `DepositFailed`, `OutcomeUnknown`, `Unreachable` before it was sent.
+    """
     micro_usdc = amount * MICRO
     if micro_usdc != int(micro_usdc) or micro_usdc <= 0:
         raise DepositFailed(f"{amount} is not a positive multiple of 0.000001 USDC")
-    escrow = await rest.escrow()
     place = await own_place(rest)
-    rpc = Rpc(rpc_url or escrow.rpc_url)
+    rpc = Rpc(rpc_url)
     try:
         blockhash, last_height = await rpc.latest_blockhash()
         instruction = deposit_instruction(escrow, place, keypair.pubkey(), int(micro_usdc))
@@ -83,10 +93,12 @@ def must_pay_only(
 ) -> None:
     """Raises `MessageRefused` unless a message does nothing but pay `micro_usdc` out of the owner's slot to `destination`.
 
-    The owner must not be the one who pays the fee. An owner's signature is good for everything in a message: never sign one unread.
+    Every account is derived here, but for the operator's: that is whoever pays the fee, and the only one to sign besides the owner.
+    An owner's signature is good for everything in a message: never sign one unread.
     """
     try:
         message = Message.from_bytes(raw)
+        payer, *others = message.signer_keys()
         payments = [
             one
             for one in message.instructions
@@ -94,20 +106,28 @@ def must_pay_only(
         ]
     except (ValueError, IndexError) as error:
         raise MessageRefused(f"that is no message: {error}") from error
-    if len(payments) != 1 or place is None or message.account_keys[0] == owner:
+    # What reads as one message here must not read as another one there.
+    if bytes(message) != raw or len(payments) != 1 or place is None or others != [owner]:
         raise MessageRefused("the message is not one payment at the exchange's cost")
     (payment,) = payments
-    keys = [message.account_keys[index] for index in payment.accounts]
     target = (
         Pubkey.from_string(destination)
         if destination
         else token_account(owner, Pubkey.from_string(escrow.mint))
     )
-    wanted = [Pubkey.from_string(escrow.escrow), page_address(escrow, place.page), owner, target]
+    wanted = [
+        Pubkey.from_string(escrow.escrow),
+        page_address(escrow, place.page),
+        owner,
+        payer,
+        target,
+        vault_address(escrow.program, escrow.escrow),
+        TOKEN_PROGRAM,
+    ]
     if (
         message.account_keys[payment.program_id_index] != Pubkey.from_string(escrow.program)
-        or len(keys) != 7
-        or [*keys[:3], keys[4]] != wanted
+        or [message.account_keys[index] for index in payment.accounts] != wanted
+        or len(payment.data) != _WITHDRAWAL_BYTES
         or payment.data[:18] != WITHDRAW + struct.pack("<HQ", place.slot, micro_usdc)
     ):
         raise MessageRefused("the message pays something else than was asked for")
@@ -129,14 +149,20 @@ async def own_place(rest: Rest) -> Place:
 
 
 async def signed_withdrawal(
-    rest: Rest, keypair: Keypair, amount: str, destination: str | None, key: str, patience_s: float
+    rest: Rest,
+    keypair: Keypair,
+    escrow: Escrow,
+    amount: str,
+    destination: str | None,
+    key: str,
+    patience_s: float,
 ) -> Withdrawal:
     """Start a withdrawal and see it through: each message to sign is checked and signed once. Raises `MessageRefused`.
 
     The chain may take no transaction in time, and then there is another message to sign.
     """
     view = await rest.start_withdrawal(amount, key, destination)
-    escrow, place = await rest.escrow(), (await rest.account()).escrow
+    place = (await rest.account()).escrow
     signed: str | None = None
     until = asyncio.get_running_loop().time() + patience_s
     while view.status not in WITHDRAWAL_OVER and asyncio.get_running_loop().time() < until:

@@ -22,7 +22,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from perpdex_sdk import exit_kit, own_slot
-from perpdex_sdk.errors import ChainRefused, ExitFailed, NotProven, Unreachable
+from perpdex_sdk.errors import ChainRefused, ExitFailed, NotProven, OutcomeUnknown, Unreachable
 from perpdex_sdk.exit_kit import ExitKit, OnChain
 from perpdex_sdk.funds import MICRO, token_account
 from perpdex_sdk.rpc import Rpc
@@ -48,8 +48,8 @@ class Left(msgspec.Struct, frozen=True):
 async def ask(kit: ExitKit, keypair: Keypair, rpc_url: str, micro_usdc: int | None = None) -> OnChain:
     """Ask for up to `micro_usdc`, or everything, where nothing is asked for yet; what the chain says then.
 
-    Raises `ExitFailed`, also when another amount is asked for already, `NotProven` when the slot is not the owner's, `Unreachable`,
-    `ChainRefused`.
+    Raises `ExitFailed`, also when another amount is asked for already, `NotProven` when the slot is not the owner's,
+    `OutcomeUnknown` (the next call goes on with what became of it), `Unreachable`, `ChainRefused`.
     """
     _must_own(kit, keypair)
     amount = own_slot.EVERYTHING if micro_usdc is None else micro_usdc
@@ -133,8 +133,8 @@ async def leave(
                 await asyncio.sleep(NAP_S)
             elif NOT_READY not in str(failed):
                 raise
-        except Unreachable as error:
-            told(f"the node does not answer: {error}")
+        except (Unreachable, OutcomeUnknown) as error:
+            told(f"the node does not tell: {error}")
             if not (await _patient(kit, rpc_url)).exit_at:
                 raise
         await asyncio.sleep(LOOK_EVERY_S)
@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ExitFailed, NotProven, OSError, ValueError) as error:
         print(f"not left: {error}", file=sys.stderr)
         return NOT_LEFT
-    except (Unreachable, ChainRefused) as error:
+    except (Unreachable, ChainRefused, OutcomeUnknown) as error:
         print(f"not known: {error}; run it again", file=sys.stderr)
         return UNKNOWN
     print(f"{Decimal(left.paid) / MICRO} USDC paid to {left.target} by {left.signature}")

@@ -14,18 +14,16 @@ LOOKS: Final = 150
 PAUSE_S: Final = 0.2
 
 
-async def bound_losses(
-    kit: ExitKit, keypair: Keypair, limit_usdc: int | None, rpc_url: str | None = None
-) -> None:
+async def bound_losses(kit: ExitKit, keypair: Keypair, limit_usdc: int | None, rpc_url: str) -> None:
     """Let settlement take at most `limit_usdc` whole USDC within a window, or anything; sends nothing where that stands already.
 
-    A lower limit takes effect after the escrow's delay. The owner pays the fee. Raises `ExitFailed`, `Unreachable`, `ChainRefused`,
-    and `NotProven` when the slot is not the owner's, finally, within half a minute.
+    A lower limit takes effect after the escrow's delay. The owner pays the fee. Raises `ExitFailed`, `OutcomeUnknown`, `Unreachable`,
+    `ChainRefused`, and `NotProven` when the slot is not the owner's, finally, within half a minute.
     """
     wanted = own_slot.UNLIMITED if limit_usdc is None else limit_usdc
     if await _standing(kit, rpc_url) == wanted:
         return
-    rpc = Rpc(rpc_url or kit.escrow.rpc_url)
+    rpc = Rpc(rpc_url)
     try:
         build = own_slot.set_loss_limit(kit.escrow, kit.place, keypair.pubkey(), limit_usdc)
         await own_slot.send(rpc, keypair, build)
@@ -33,7 +31,7 @@ async def bound_losses(
         await rpc.close()
 
 
-async def _standing(kit: ExitKit, rpc_url: str | None) -> int:
+async def _standing(kit: ExitKit, rpc_url: str) -> int:
     """The limit that was set last. A slot that was opened moments ago is not final yet."""
     for _ in range(LOOKS):
         try:

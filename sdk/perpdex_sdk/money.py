@@ -2,20 +2,25 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 from solders.keypair import Keypair
 
-from perpdex_sdk import exit_kit, verify
-from perpdex_sdk.answers import FillStatus, Session, Transfer, Withdrawal
+from perpdex_sdk import verify
+from perpdex_sdk.answers import Escrow, FillStatus, Session, Transfer, Withdrawal
+from perpdex_sdk.books import Books
 from perpdex_sdk.conversation import Conversation
-from perpdex_sdk.errors import Closed, ExchangeError, Refused
-from perpdex_sdk.exit_kit import ExitKit
+from perpdex_sdk.custody import Custody
+from perpdex_sdk.errors import Closed, OutcomeUnknown
+from perpdex_sdk.exit_kit import kit_of
 from perpdex_sdk.funds import own_place, send_deposit, signed_withdrawal
+from perpdex_sdk.keeper import Keeper, kit_path
 from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
 from perpdex_sdk.rest import Rest
+from perpdex_sdk.rpc import Rpc
 from perpdex_sdk.statuses import Statuses
 from perpdex_sdk.trading import text
 
@@ -26,17 +31,33 @@ WITHDRAWAL_PATIENCE = 1200.0
 
 
 class Money:
-    """Part of an `Agent`. Amounts are USDC, decimal strings or `Decimal`s, never floats."""
+    """Part of an `Agent`. Amounts are USDC, decimal strings or `Decimal`s, never floats.
 
-    def __init__(self, rest: Rest, keypair: Keypair, name: str, talk: Conversation) -> None:
+    `rpc_url` is the Solana node to use, by default that of `Agent.connect`. Where there is neither, transactions go through the node
+    that the exchange names, which can keep them back and not change them; what is to be proven is asked there only with
+    `exchanges_node`, as an exchange that lies names a node that lies.
+    """
+
+    def __init__(self, rest: Rest, keypair: Keypair, name: str, custody: Custody, talk: Conversation) -> None:
         self.rest = rest
         self.keypair = keypair
         self.name = name
+        self._custody = custody
         self._session: Session | None = None
         self._talk = talk
         self._statuses = Statuses()
-        self._final = asyncio.Event()
+        self._keeper: Keeper | None = None
         self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def escrow(self) -> Escrow:
+        """Where the money lies: what was given or kept, whatever the exchange says since."""
+        return self._custody.escrow
+
+    @property
+    def node(self) -> str:
+        """The Solana node that transactions go through."""
+        return self._custody.node
 
     @property
     def account(self) -> int:
@@ -51,9 +72,22 @@ class Money:
     async def deposit(self, amount: Decimal | str, rpc_url: str | None = None) -> str:
         """Send USDC from the owner's token account into the escrow; the signature, once the chain confirmed it.
 
-        The balance follows when the exchange has seen it finalized. Raises `DepositFailed`, `Unreachable`.
+        The balance follows when the exchange has seen it finalized. Raises `DepositFailed` (nothing moved), `Unreachable`
+        before it was sent, and `OutcomeUnknown`: then ask with `landed` before another deposit.
         """
-        return await send_deposit(self.rest, self.keypair, Decimal(amount), rpc_url)
+        node = rpc_url or self._custody.node
+        return await send_deposit(self.rest, self.keypair, Decimal(amount), self.escrow, node)
+
+    async def landed(self, unknown: OutcomeUnknown, rpc_url: str | None = None) -> bool:
+        """Whether what was sent was confirmed after all; False once it can be no more.
+
+        Raises `DepositFailed` when it landed and failed, `OutcomeUnknown` while the chain still does not tell.
+        """
+        rpc = Rpc(rpc_url or self._custody.node)
+        try:
+            return await rpc.landed(unknown.signature, unknown.last_height)
+        finally:
+            await rpc.close()
 
     async def set_loss_limit(self, limit_usdc: int | None, rpc_url: str | None = None) -> None:
         """Have the escrow let settlement take at most so many whole USDC from this account within a window; None: anything.
@@ -61,11 +95,11 @@ class Money:
         No more than that backs the account's trades, and those of its sub-accounts: what needs more is refused, and liquidated when
         it is held already. A lower limit takes effect on chain after the escrow's delay, here as soon as it is seen. Waits for the
         account's slot, and sends nothing where the limit stands already. Raises `DepositFailed` when there is no slot, `ExitFailed`,
-        `NotProven`, `Unreachable`, `ChainRefused`.
+        `NotProven`, `OutcomeUnknown`, `Unreachable`, `ChainRefused`.
         """
-        place, escrow = await own_place(self.rest), await self.rest.escrow()
-        kit = ExitKit(str(self.keypair.pubkey()), self.account, escrow, place, None)
-        await bound_losses(kit, self.keypair, limit_usdc, rpc_url)
+        place, node = await own_place(self.rest), rpc_url or self._custody.node
+        kit = kit_of(self.keypair.pubkey(), self.account, self.escrow, place, None)
+        await bound_losses(kit, self.keypair, limit_usdc, node)
 
     async def withdraw(
         self,
@@ -80,68 +114,75 @@ class Money:
         for what cannot be withdrawn now.
         """
         return await signed_withdrawal(
-            self.rest, self.keypair, text(amount), destination, key or self._talk.next_id(), patience_s
+            self.rest,
+            self.keypair,
+            self.escrow,
+            text(amount),
+            destination,
+            key or self._talk.next_id(),
+            patience_s,
         )
 
     async def fill_status(self, fill: int) -> FillStatus:
         """Settlement status of a fill."""
         return await self.rest.fill_status(fill)
 
-    async def prove_fill(self, fill: int, rpc_url: str | None = None) -> ProvenFill:
-        """Check against the chain that one of this account's fills was settled. Raises `NotProven`, `Refused` (not_batched).
+    async def prove_fill(
+        self, fill: int, rpc_url: str | None = None, *, exchanges_node: bool = False
+    ) -> ProvenFill:
+        """Check against the chain that one of this account's fills was settled.
 
-        Without an `rpc_url` the node is asked that the exchange names, which proves nothing against an exchange that lies.
+        Raises `NotProven`, also without a node to believe; `Refused` (not_batched), `Unreachable`, `ChainRefused`.
         """
-        return await proven_fill(await self.rest.fill_proof(fill), fill, await self.rest.escrow(), rpc_url)
+        node = self._custody.node_to_believe(rpc_url, exchanges_node)
+        return await proven_fill(await self.rest.fill_proof(fill), fill, self.escrow, node)
 
-    async def prove_balance(self, batch: int | None = None, rpc_url: str | None = None) -> ProvenBalance:
-        """Check against the chain what this account had at a batch's cut, by default the newest's there. `rpc_url` as in `prove_fill`.
+    async def prove_balance(
+        self, batch: int | None = None, rpc_url: str | None = None, *, exchanges_node: bool = False
+    ) -> ProvenBalance:
+        """Check against the chain what this account had at a batch's cut, by default the newest's there.
 
-        Raises `NotProven`, `Refused` (not_batched).
+        Raises what `prove_fill` raises.
         """
+        node = self._custody.node_to_believe(rpc_url, exchanges_node)
         proof = await self.rest.balance_proof(self.account, batch)
-        return await proven_balance(
-            proof, proof.batch if batch is None else batch, self.account, await self.rest.escrow(), rpc_url
-        )
+        number = proof.batch if batch is None else batch
+        return await proven_balance(proof, number, self.account, self.escrow, node)
 
     async def save_fill_proof(self, fill: int, path: Path) -> None:
         """Keep the proof of a fill in a file that `perpdex_sdk.verify` checks. Raises `Refused` (not_batched), `OSError`."""
-        verify.save(path, await self.rest.fill_proof(fill), await self.rest.escrow())
+        verify.save(path, await self.rest.fill_proof(fill), self.escrow)
 
     async def save_balance_proof(self, batch: int | None, path: Path) -> None:
         """The same of what this account had at a batch's cut."""
-        verify.save(path, await self.rest.balance_proof(self.account, batch), await self.rest.escrow())
+        verify.save(path, await self.rest.balance_proof(self.account, batch), self.escrow)
 
-    async def keep_exit_kit(self, path: Path) -> ExitKit:
-        """Write the exit kit, and write it anew after every final batch for as long as this agent runs.
+    @property
+    def exit_kit(self) -> Path | None:
+        """Where the exit kit is, as soon as the account has a slot; None when it is not kept, or with its parent."""
+        return None if self._keeper is None else self._keeper.path
 
-        Raises `DepositFailed` when the account has no slot yet, `NotProven` when the file is another account's kit, `OSError`.
-        """
-        kit = await self._exit_kit(path)
-        if self._keeping is None:
-            self._keeping = asyncio.get_running_loop().create_task(self._keep(path))
-        return kit
+    def _keep_exit_kit(self, books: Callable[[], Books]) -> None:
+        if self.rest.subaccount is not None:
+            return
+        folder = self._custody.folder
+        if folder is None:
+            log.warning(
+                "%s: neither the exchange's addresses nor an exit kit are kept: connect with a key file, or a folder",
+                self.name,
+            )
+            return
+        path, owner = kit_path(folder, self.escrow.escrow, self.account), self.keypair.pubkey()
+        self._keeper = Keeper(
+            *(path, owner, self.account, self._custody, self.rest, books),
+            lambda: self._statuses.final_batch,
+        )
+        self._keeping = asyncio.get_running_loop().create_task(self._keeper.run())
 
-    async def _exit_kit(self, path: Path) -> ExitKit:
-        batch, place = self._statuses.final_batch, await own_place(self.rest)
-        proof = None
-        try:
-            proof = await self.rest.balance_proof(self.account, batch) if batch else None
-        except Refused as refused:
-            # The account's slot is younger than the batch, or the read side has not got there: the next batch will do.
-            log.info("%s: no proof of batch %d yet (%s)", self.name, batch, refused.code)
-        kit = ExitKit(str(self.keypair.pubkey()), self.account, await self.rest.escrow(), place, proof)
-        exit_kit.save(path, kit)
-        return kit
-
-    async def _keep(self, path: Path) -> None:
-        while True:
-            await self._final.wait()
-            self._final.clear()
-            try:
-                await self._exit_kit(path)
-            except (ExchangeError, OSError) as error:
-                log.warning("%s: the exit kit is not up to date: %s", self.name, error)
+    def _heard_of_kit(self) -> None:
+        """There may be something to keep."""
+        if self._keeper is not None:
+            self._keeper.hear()
 
     def _signed_in(self) -> Session:
         if self._session is None:

@@ -18,7 +18,13 @@ from solders.transaction import Transaction
 
 from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.errors import ChainRefused, DepositFailed, ExitFailed
-from perpdex_sdk.funds import ASSOCIATED_TOKEN_PROGRAM, TOKEN_PROGRAM, page_address, token_account
+from perpdex_sdk.funds import (
+    ASSOCIATED_TOKEN_PROGRAM,
+    TOKEN_PROGRAM,
+    page_address,
+    token_account,
+    vault_address,
+)
 from perpdex_sdk.rpc import Rpc
 
 EVERYTHING: Final = 2**64 - 1
@@ -43,7 +49,7 @@ def claim_withdrawal(escrow: Escrow, place: Place, owner: Pubkey) -> Instruction
     target = token_account(owner, Pubkey.from_string(escrow.mint))
     paying = [
         AccountMeta(target, is_signer=False, is_writable=True),
-        AccountMeta(Pubkey.from_string(escrow.vault), is_signer=False, is_writable=True),
+        AccountMeta(vault_address(escrow.program, escrow.escrow), is_signer=False, is_writable=True),
         AccountMeta(TOKEN_PROGRAM, is_signer=False, is_writable=False),
     ]
     return _instruction("claim_withdrawal", escrow, place, owner, paying=paying)
@@ -89,7 +95,10 @@ def create_token_account(escrow: Escrow, owner: Pubkey) -> Instruction:
 
 
 async def send(rpc: Rpc, keypair: Keypair, *instructions: Instruction) -> str:
-    """Sign and send; the owner pays the fee. The signature, once confirmed. Raises `ExitFailed` (nothing changed), `Unreachable`."""
+    """Sign and send; the owner pays the fee. The signature, once confirmed.
+
+    Raises `ExitFailed` (nothing changed), `OutcomeUnknown`, `Unreachable`.
+    """
     try:
         blockhash, last_height = await rpc.latest_blockhash()
         recent = Hash.from_string(blockhash)

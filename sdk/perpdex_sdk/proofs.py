@@ -6,7 +6,6 @@ batch older than the last 128 in the transaction that sealed it, read from a Sol
 
 import base64
 import hashlib
-import logging
 import struct
 from typing import Any, Final
 
@@ -19,10 +18,9 @@ from perpdex_sdk.errors import NotProven
 from perpdex_sdk.funds import BUDGET_PROGRAM
 from perpdex_sdk.rpc import Rpc
 
-log = logging.getLogger("perpdex_sdk")
 _FILL: Final = struct.Struct(">cQQQQQbQQQqq")
 _BALANCE: Final = struct.Struct(">cQQqq")
-_ESCROW: Final = hashlib.sha256(b"account:Escrow").digest()[:8]
+ESCROW_MARK: Final = hashlib.sha256(b"account:Escrow").digest()[:8]
 _ROOTS_AT: Final = 784
 _ROOTS: Final = 128
 _SEALING: Final = tuple(
@@ -66,7 +64,7 @@ class ProvenBalance(msgspec.Struct, frozen=True):
     equity: int
 
 
-async def proven_fill(proof: Proof, fill: int, escrow: Escrow, rpc_url: str | None) -> ProvenFill:
+async def proven_fill(proof: Proof, fill: int, escrow: Escrow, rpc_url: str) -> ProvenFill:
     """Raises `NotProven`, `Unreachable`."""
     kind, *fields = _unpacked(_FILL, proof)
     if kind != b"F" or fields[0] != fill:
@@ -76,13 +74,19 @@ async def proven_fill(proof: Proof, fill: int, escrow: Escrow, rpc_url: str | No
 
 
 async def proven_balance(
-    proof: Proof, batch: int, account: int, escrow: Escrow, rpc_url: str | None
+    proof: Proof, batch: int, account: int, escrow: Escrow, rpc_url: str
 ) -> ProvenBalance:
     """Raises `NotProven`, `Unreachable`."""
+    claimed = claimed_balance(proof, batch, account)
+    await _must_be_on_chain(proof, escrow, rpc_url)
+    return claimed
+
+
+def claimed_balance(proof: Proof, batch: int, account: int) -> ProvenBalance:
+    """What a proof says, and proves as soon as the chain holds its root. Raises `NotProven`."""
     kind, *fields = _unpacked(_BALANCE, proof)
     if kind != b"A" or fields[:2] != [batch, account]:
         raise NotProven(f"the proof is not of account {account} in batch {batch}")
-    await _must_be_on_chain(proof, escrow, rpc_url)
     return ProvenBalance(batch, proof.root, *fields[1:])
 
 
@@ -102,20 +106,14 @@ def _unpacked(layout: struct.Struct, proof: Proof) -> list[Any]:
         raise NotProven(f"that is no proof: {error}") from error
 
 
-async def _must_be_on_chain(proof: Proof, escrow: Escrow, rpc_url: str | None) -> None:
+async def _must_be_on_chain(proof: Proof, escrow: Escrow, rpc_url: str) -> None:
     """Raises `NotProven` unless the escrow committed to the root, finally.
 
     It keeps the last 128; older ones stand in the transactions that sealed them.
     """
     if proof.root == NOTHING:
         raise NotProven("the root of nothing proves nothing")
-    if rpc_url is None:
-        log.warning(
-            "the chain is asked through %s, the node that the exchange names: give rpc_url a node of your own, or the exchange "
-            "proves its word by its word",
-            escrow.rpc_url,
-        )
-    rpc = Rpc(rpc_url or escrow.rpc_url)
+    rpc = Rpc(rpc_url)
     try:
         if proof.root in await _kept_roots(rpc, escrow):
             return
@@ -134,7 +132,7 @@ async def _kept_roots(rpc: Rpc, escrow: Escrow) -> list[str]:
     if account is None or account["owner"] != escrow.program:
         raise NotProven(f"{escrow.escrow} is no account of the program {escrow.program}")
     data = base64.b64decode(account["data"][0])
-    if data[:8] != _ESCROW:
+    if data[:8] != ESCROW_MARK:
         raise NotProven(f"{escrow.escrow} is no escrow")
     return [data[at : at + 32].hex() for at in range(_ROOTS_AT, _ROOTS_AT + 32 * _ROOTS, 32)]
 

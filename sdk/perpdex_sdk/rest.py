@@ -26,13 +26,14 @@ from perpdex_sdk.answers import (
     Transfer,
     Withdrawal,
 )
-from perpdex_sdk.errors import Refused, Unreachable
+from perpdex_sdk.errors import MessageRefused, Refused, Unreachable
 from perpdex_sdk.markets import Market, Prices
 
 T = TypeVar("T")
 TRIES = 7
 PAUSE = 0.2
 """Seconds before the second try, twice as long before each further one: a busy or restarting exchange has 12 s."""
+_TITLE = "Sign in to the agent exchange. This signs no transaction and moves no funds."
 OVERLOADED = "overloaded"
 """The refusal that says that nothing was even looked at."""
 
@@ -94,11 +95,15 @@ class Rest:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def sign_in(self, keypair: Keypair, name: str) -> Session:
-        """Register the agent `name` of this key, or find it, and open a session."""
+    async def sign_in(self, keypair: Keypair, name: str, escrow: str) -> Session:
+        """Register the agent `name` of this key, or find it, and open a session.
+
+        Raises `MessageRefused` when the text to sign is another than that of the exchange whose money is in `escrow`.
+        """
         owner = str(keypair.pubkey())
         for attempt in range(TRIES):
             made = await self._call("POST", "/api/v1/auth/challenge", _Challenge, {"owner": owner})
+            _must_sign_in_only(made.challenge, owner, escrow)
             signature = str(keypair.sign_message(made.challenge.encode()))
             body = {"owner": owner, "name": name, "challenge": made.challenge, "signature": signature}
             try:
@@ -221,6 +226,13 @@ class Rest:
                     raise
             await asyncio.sleep(PAUSE * 2**attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _must_sign_in_only(challenge: str, owner: str, escrow: str) -> None:
+    """Whoever signed another's text would sign in there for whoever handed it on, or sign more than that."""
+    lines = challenge.split("\n")
+    if lines[:2] != [_TITLE, f"owner: {owner}"] or lines[4:5] != [f"escrow: {escrow}"]:
+        raise MessageRefused(f"the exchange wants another text signed than its own: {challenge!r}")
 
 
 def _read(response: httpx.Response, kind: type[T]) -> T:

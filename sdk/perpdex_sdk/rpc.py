@@ -2,13 +2,18 @@
 
 import asyncio
 import base64
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 
-from perpdex_sdk.errors import ChainRefused, DepositFailed, Unreachable
+from perpdex_sdk.errors import ChainRefused, DepositFailed, OutcomeUnknown, Unreachable
 
 POLL = 0.2
+PATIENCE = 240.0
+"""Seconds: longer than a blockhash lives and its last block takes to become final on a cluster that is well."""
+LOOKS = 2
+"""That must find nothing before a transaction counts as expired."""
 
 
 class Rpc:
@@ -37,22 +42,66 @@ class Rpc:
         return value["blockhash"], value["lastValidBlockHeight"]
 
     async def send_until_confirmed(self, raw: bytes, signature: str, last_height: int) -> None:
-        """Send the same bytes until the cluster confirmed them. Raises `DepositFailed` when they failed or can land no more."""
+        """Send the same bytes until the cluster confirmed them.
+
+        Raises `DepositFailed` when they failed or can land no more, `OutcomeUnknown` when the cluster does not tell: `landed` asks
+        again.
+        """
         encoded = base64.b64encode(raw).decode()
         sent = False
-        while True:
-            expired = await self._expired(last_height)
-            status = await self._status(signature)
-            if status is not None and status["err"] is not None:
-                raise DepositFailed(f"the chain refused it: {status['err']}")
-            if status is not None and status["confirmationStatus"] in ("confirmed", "finalized"):
-                return
-            if expired and status is None:
-                raise DepositFailed("it expired before it landed")
-            if not expired and status is None:
-                await self._send(encoded, sent)
-                sent = True
+
+        async def send() -> None:
+            nonlocal sent
+            again, sent = sent, True
+            await self._send(encoded, again)
+
+        if not await self._decided(signature, last_height, send):
+            raise DepositFailed("it expired before it landed")
+
+    async def landed(self, signature: str, last_height: int) -> bool:
+        """Whether a transaction was confirmed; False when it can be no more, after block height `last_height`.
+
+        Raises `DepositFailed` when it landed and failed, `OutcomeUnknown` while the cluster does not tell.
+        """
+
+        async def wait() -> None:
+            """It was sent already."""
+
+        return await self._decided(signature, last_height, wait)
+
+    async def _decided(
+        self, signature: str, last_height: int, may_land: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Look until it is known what became of a transaction; `may_land` is called after each look that leaves it a chance.
+
+        Behind one address may be nodes of which one lags behind another: only looks of nodes that have seen every block it could be in
+        say that it is in none.
+        """
+        loop, nothing = asyncio.get_running_loop(), 0
+        until = loop.time() + PATIENCE
+        while loop.time() < until:
+            try:
+                # Asked before the status, so that a transaction that landed in its last block is still seen.
+                over = await self._over(last_height)
+                seen, status = await self._status(signature)
+            except (Unreachable, ChainRefused):
+                await asyncio.sleep(POLL)
+                continue
+            if status is not None:
+                # A block that is not confirmed may be dropped, and what failed in it may yet land elsewhere.
+                if status["confirmationStatus"] in ("confirmed", "finalized"):
+                    if status["err"] is not None:
+                        raise DepositFailed(f"the chain refused it: {status['err']}")
+                    return True
+                nothing = 0
+            elif over is None:
+                await may_land()
+            elif seen >= over:
+                nothing += 1
+                if nothing == LOOKS:
+                    return False
             await asyncio.sleep(POLL)
+        raise OutcomeUnknown(signature, last_height)
 
     async def _send(self, encoded: str, again: bool) -> None:
         """Send once. Only the first refusal means that nothing moved: later ones may be about what has landed meanwhile."""
@@ -65,20 +114,12 @@ class Rpc:
             if not again:
                 raise DepositFailed(str(refused)) from refused
 
-    async def _expired(self, last_height: int) -> bool:
-        """Asked before the status, so that a transaction that landed in its last block is still seen."""
-        height: int = await self._patient("getBlockHeight", {"commitment": "confirmed"})
-        return height > last_height
+    async def _over(self, last_height: int) -> int | None:
+        """A final slot after every block in which a transaction could land, None as long as there is none."""
+        info = await self.call("getEpochInfo", {"commitment": "finalized"})
+        return int(info["absoluteSlot"]) if info["blockHeight"] > last_height else None
 
-    async def _status(self, signature: str) -> dict[str, Any] | None:
-        found = await self._patient("getSignatureStatuses", [signature], {"searchTransactionHistory": True})
-        status: dict[str, Any] | None = found["value"][0]
-        return status
-
-    async def _patient(self, method: str, *params: Any) -> Any:
-        """A read, repeated while the cluster cannot be reached: giving up would leave the outcome unknown."""
-        while True:
-            try:
-                return await self.call(method, *params)
-            except (Unreachable, ChainRefused):
-                await asyncio.sleep(POLL)
+    async def _status(self, signature: str) -> tuple[int, dict[str, Any] | None]:
+        """What a node knows of a transaction, and the slot that it has come to."""
+        found = await self.call("getSignatureStatuses", [signature], {"searchTransactionHistory": True})
+        return found["context"]["slot"], found["value"][0]

@@ -50,7 +50,7 @@ async def verified(file: ProofFile, rpc_url: str, escrow: str | None = None) -> 
     """
     if escrow is not None and escrow != file.escrow:
         raise NotProven(f"the proof is about the escrow {file.escrow}")
-    where = Escrow(program=file.program, escrow=file.escrow, vault="", mint="", rpc_url=rpc_url)
+    where = Escrow(program=file.program, escrow=file.escrow, vault="", mint="", rpc_url="")
     try:
         leaf = bytes.fromhex(file.proof.leaf)
     except ValueError as error:

@@ -14,6 +14,7 @@ import pytest
 import websockets
 from msgspec import structs
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
@@ -38,7 +39,7 @@ from wiring import feed_into
 
 OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
 ADAS_TOKEN = "token-of-another-operator-called-ada-012"
-ESCROW = EscrowInfo("11111111111111111111111111111112", "escrow", "vault", "mint", "http://127.0.0.1:1")
+ESCROW = EscrowInfo(*(str(Pubkey(bytes([number] * 32))) for number in range(1, 5)), "http://127.0.0.1:1")
 NOBODY = "127.0.0.1:1"
 BTC_INDEX = 600_000  # 60,000.0
 

@@ -148,7 +148,7 @@ async def test_a_challenge_does_not_outlive_the_process_that_made_it(new_exchang
 
 
 async def test_a_challenge_says_where_it_is_good(new_exchange: Any, tmp_path: Path) -> None:
-    here = Registering(await new_exchange(tmp_path / "here"))
+    here = Registering(await new_exchange(tmp_path / "here", escrow=ESCROW))
     text = await here.challenge()
     assert "\nexchange: AI perp DEX\nescrow: escrow\n" in text
     elsewhere = ESCROW._replace(escrow="another")

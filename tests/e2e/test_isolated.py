@@ -9,9 +9,9 @@ import pytest
 from activities.schedules import SETTLEMENT_ID
 from cli.stack import Stack
 from perpdex_sdk import Agent
-from perpdex_sdk.agents.population import fund, key_at
+from perpdex_sdk.agents.population import fund
 from perpdex_sdk.messages import RequestClosed
-from wiring import engine_door, escrow_client, temporal_client
+from wiring import engine_door, escrow_client, rpc_url, temporal_client
 from workflows.settlement import SettlementWorkflow
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.long]
@@ -41,7 +41,8 @@ async def test_a_sub_account_settles_in_its_parents_slot(stack: Stack, tmp_path:
     await asyncio.to_thread(stack.start_agents, "makers", 2, lambda _: loop.call_soon_threadsafe(ready.set))
     async with asyncio.timeout(60):
         await ready.wait()
-    parent = await Agent.connect(stack.settings.api_url, key_at(tmp_path / "desk.json"), "desk")
+    node = rpc_url(stack.settings)
+    parent = await Agent.connect(stack.settings.api_url, tmp_path / "desk.json", "desk", rpc_url=node)
     escrow, door = await escrow_client(stack.settings), engine_door(stack.settings)
     await fund(parent, Decimal(1_000))
     sub = await parent.sub_account("BTC-PERP")

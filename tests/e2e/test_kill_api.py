@@ -23,8 +23,9 @@ from matcher.tail import Tail
 from perpdex_sdk import messages as m
 from perpdex_sdk.agent import Agent
 from perpdex_sdk.agents.maker import Maker
-from perpdex_sdk.agents.population import Prices, Report, fund, key_at
+from perpdex_sdk.agents.population import Prices, Report, fund
 from perpdex_sdk.errors import AnswerUnknown, Refused
+from perpdex_sdk.keys import key_at
 from wiring import database_url, engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
 

@@ -15,7 +15,8 @@ from solders.keypair import Keypair
 
 from cli.stack import Stack
 from perpdex_sdk import Agent
-from perpdex_sdk.agents.population import fund, key_at
+from perpdex_sdk.agents.population import fund
+from perpdex_sdk.keys import key_at
 from wiring import engine_door, operator_token
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]

@@ -14,7 +14,8 @@ from chain.keys import KeypairSigner
 from chain.send import Landed, send_until
 from cli.stack import Stack
 from perpdex_sdk import Agent, Refused
-from perpdex_sdk.agents.population import fund, key_at
+from perpdex_sdk.agents.population import fund
+from perpdex_sdk.keys import key_at
 from perpdex_sdk.rpc import Rpc
 from wiring import engine_door, escrow_client, rpc_url, temporal_client
 from workflows.settlement import SettlementWorkflow
@@ -35,6 +36,7 @@ async def test_an_agents_first_trade(stack: Stack, tmp_path: Path) -> None:
         await ready.wait()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(ROOT / "sdk" / "examples" / "first_trade.py"), "--url", url, "--key", str(key)),
+        *("--rpc", rpc_url(stack.settings)),
         env={**os.environ, "PYTHONPATH": str(ROOT / "sdk"), "PYTHONUNBUFFERED": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -94,7 +96,7 @@ async def the_money_is_where_it_should_be(stack: Stack, url: str, key: Path, sai
         fee = Decimal(re.findall(r"fee ([\d.]+) USDC", said)[0])
         assert agent.balance == Decimal(1_000) - fee - 25
         with pytest.raises(Refused, match="fill_unknown"):
-            await stranger.prove_fill(fill)
+            await stranger.prove_fill(fill, rpc_url(stack.settings))
     finally:
         await stranger.close()
         await agent.close()

@@ -9,11 +9,18 @@ import pytest
 from solders.keypair import Keypair
 
 from perpdex_sdk import rest
-from perpdex_sdk.errors import Refused
+from perpdex_sdk.errors import MessageRefused, Refused
 
 BUSY = {"error": {"code": "overloaded", "message": "Too much to do now.", "retryable": True}}
 USED = {"error": {"code": "challenge_invalid", "message": "Used before.", "retryable": False}}
+OWNER = Keypair()
 SESSION = {"account": 16, "token": "t", "expires_at": 1, "websocket": "ws://127.0.0.1:1/ws"}
+
+
+def challenge(number, owner=OWNER, escrow="there", title=None):
+    """As the exchange words it whose money is in `escrow`."""
+    title = title or "Sign in to the agent exchange. This signs no transaction and moves no funds."
+    return f"{title}\nowner: {owner.pubkey()}\nexpires: 1\nexchange: it\nescrow: {escrow}\nnonce: {number}\nproof: p"
 
 
 @asynccontextmanager
@@ -51,14 +58,14 @@ async def test_a_busy_moment_is_waited_for_and_each_registration_has_a_challenge
     def answer(path, body):
         number = next(calls)
         if path.endswith("/challenge"):
-            return (200, {"challenge": f"c{number}"}) if number % 2 else (503, BUSY)
+            return (200, {"challenge": challenge(number)}) if number % 2 else (503, BUSY)
         if body["challenge"] in used:
             return 400, USED
         used.add(body["challenge"])
         return (200, SESSION) if len(used) == 3 else (503, BUSY)
 
     async with serving(answer) as client:
-        assert (await client.sign_in(Keypair(), "busy")).account == 16
+        assert (await client.sign_in(OWNER, "busy", "there")).account == 16
     assert len(used) == 3
 
 
@@ -86,3 +93,26 @@ async def test_any_other_refusal_is_told_at_once():
         with pytest.raises(Refused, match="challenge_invalid"):
             await client.insurance()
     assert next(calls) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        challenge(1, escrow="elsewhere"),
+        challenge(1, owner=Keypair()),
+        challenge(1, title="Pay it all to me."),
+        "",
+        "\n\n\n\nescrow: there",
+    ],
+)
+async def test_no_text_but_the_own_exchanges_is_signed(other):
+    asked = []
+
+    def answer(path, body):
+        asked.append(path)
+        return 200, {"challenge": other}
+
+    async with serving(answer) as client:
+        with pytest.raises(MessageRefused):
+            await client.sign_in(OWNER, "careful", "there")
+    assert asked == ["/api/v1/auth/challenge"]

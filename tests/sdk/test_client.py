@@ -13,6 +13,8 @@ from solders.keypair import Keypair
 from matcher import commands as c
 from perpdex_sdk import Agent, AnswerUnknown, Insecure, NotSent, Refused
 from perpdex_sdk import messages as m
+from perpdex_sdk.answers import Escrow
+from perpdex_sdk.custody import Custody
 from perpdex_sdk.rest import Rest, Session
 
 Connect = Callable[..., Awaitable[Agent]]
@@ -251,8 +253,11 @@ async def test_behind_a_proxy_agents_connect_where_they_are_told_to(new_exchange
         await trader.close()
 
 
+NOWHERE = Custody(Escrow("", "", "", "", ""), None, None)
+
+
 async def test_a_token_that_came_with_tls_goes_nowhere_without() -> None:
-    agent = Agent(Rest("https://exchange.example"), Keypair(), "far away", True)
+    agent = Agent(Rest("https://exchange.example"), Keypair(), "far away", NOWHERE, True)
     for announced, address in (("ws", None), ("wss", "ws://exchange.example:8081/ws")):
         agent._session = Session(16, "token", 1, f"{announced}://exchange.example/ws")
         agent._websocket = address

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,9 +22,10 @@ from chain.localnet.genesis import PROGRAM_ID
 from chain.send import Landed, send_until
 from matcher import commands as c
 from perpdex_sdk import Agent, DepositFailed, MessageRefused, Unreachable
-from perpdex_sdk.agents.population import fund, key_at
+from perpdex_sdk.agents.population import fund
 from perpdex_sdk.answers import Escrow, Place
-from perpdex_sdk.funds import deposit_instruction, must_pay_only
+from perpdex_sdk.funds import deposit_instruction, must_pay_only, token_account
+from perpdex_sdk.keys import key_at
 from perpdex_sdk.rpc import Rpc
 
 POLL_S = 0.01
@@ -121,6 +123,58 @@ async def test_only_the_withdrawal_that_was_asked_for_is_signed(escrow: Any) -> 
     ):
         with pytest.raises(MessageRefused):
             check(message, **changes)
+
+
+def rebuilt(
+    raw: bytes, change: Callable[[list[AccountMeta], bytes], tuple[list[AccountMeta], bytes]]
+) -> bytes:
+    """The same message with the accounts and the data of its payment changed."""
+    message = Message.from_bytes(raw)
+    signers, instructions = set(message.signer_keys()), []
+    for one in message.instructions:
+        program = message.account_keys[one.program_id_index]
+        keys = [message.account_keys[index] for index in one.accounts]
+        metas, data = [AccountMeta(key, key in signers, True) for key in keys], bytes(one.data)
+        if program == PROGRAM_ID:
+            metas, data = change(metas, data)
+        instructions.append(Instruction(program, data, metas))
+    return bytes(Message(instructions, message.account_keys[0]))
+
+
+async def test_every_account_of_a_payment_is_the_one_that_is_derived(escrow: Any) -> None:
+    client, operator, url = escrow
+    owner, place = Keypair().pubkey(), Place(3, 7)
+    # What the exchange says of the vault counts for nothing.
+    at = Escrow(**info(client, url)._replace(vault=str(Pubkey.new_unique()))._asdict())
+    sent = (await client.withdraw_message(operator.pubkey, owner, 3, 7, 123, 1)).message
+    must_pay_only(rebuilt(sent, lambda metas, data: (metas, data)), at, place, owner, 123, None)
+    others = (
+        Pubkey.new_unique(),
+        owner,
+        token_account(owner, client.mint),
+        token_account(operator.pubkey, client.mint),
+    )
+    for index in range(7):
+        for other in others:
+
+            def swap(metas: list[AccountMeta], data: bytes, at: int = index, key: Pubkey = other) -> Any:
+                return [*metas[:at], AccountMeta(key, metas[at].is_signer, True), *metas[at + 1 :]], data
+
+            swapped = rebuilt(sent, swap)
+            if bytes(swapped) != rebuilt(sent, lambda metas, data: (metas, data)):
+                with pytest.raises(MessageRefused):
+                    must_pay_only(swapped, at, place, owner, 123, None)
+    for change in (
+        lambda metas, data: (metas[:-1], data),
+        lambda metas, data: ([*metas, metas[4]], data),
+        lambda metas, data: (metas, data + b"\0"),
+        lambda metas, data: (metas, data[:18]),
+    ):
+        with pytest.raises(MessageRefused):
+            must_pay_only(rebuilt(sent, change), at, place, owner, 123, None)
+    for raw in (sent.replace(bytes(PROGRAM_ID), bytes(others[0])), sent + b"\0", b"\x80" + sent, sent[:-1]):
+        with pytest.raises(MessageRefused):
+            must_pay_only(raw, at, place, owner, 123, None)
 
 
 class LatePayments:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 import perpdex_sdk
 from chain.keys import KeypairSigner
@@ -57,7 +58,7 @@ async def settled(escrow: Any) -> Any:
     await land(client.build_seal_batch(operator, 1))
     at = client.addresses
     where = Escrow(str(PROGRAM_ID), str(at.escrow), str(at.vault), str(client.mint), url)
-    return ExitKit(str(owner.pubkey), 16, where, Place(0, 2), BALANCE)
+    return exit_kit.kit_of(owner.pubkey, 16, where, Place(0, 2), BALANCE)
 
 
 async def check(*arguments: str) -> tuple[int, str, str]:
@@ -125,9 +126,9 @@ async def test_the_exit_kit_finds_the_money_and_proves_it_without_the_exchange(
     assert path.stat().st_mode & 0o777 == 0o600
     kit = exit_kit.load(path)
     assert kit == settled
-    there = await exit_kit.on_chain(kit)
+    there = await exit_kit.on_chain(kit, kit.escrow.rpc_url)
     assert (there.balance, there.last_batch) == (90, 1)
-    assert await exit_kit.proven(kit) == ProvenBalance(1, ROOT.hex(), 16, 90, 90)
+    assert await exit_kit.proven(kit, kit.escrow.rpc_url) == ProvenBalance(1, ROOT.hex(), 16, 90, 90)
     for wrong in (
         replace(kit, account=17),
         replace(kit, owner=str(Keypair().pubkey())),
@@ -135,19 +136,20 @@ async def test_the_exit_kit_finds_the_money_and_proves_it_without_the_exchange(
         replace(kit, place=Place(7, 2)),
     ):
         with pytest.raises(NotProven):
-            await exit_kit.on_chain(wrong)
+            await exit_kit.on_chain(wrong, wrong.escrow.rpc_url)
 
 
 def test_a_kit_is_replaced_by_newer_ones_only_and_never_by_anothers(tmp_path: Path) -> None:
     path = tmp_path / "exit.json"
-    where = Escrow("program", "escrow", "vault", "mint", "url")
-    kit = ExitKit("owner", 16, where, Place(0, 2), replace(BALANCE, batch=5))
+    keys = [Pubkey(bytes([number] * 32)) for number in range(1, 6)]
+    where = Escrow(*map(str, keys[:4]), "url")
+    kit = exit_kit.kit_of(keys[4], 16, where, Place(0, 2), replace(BALANCE, batch=5))
     exit_kit.save(path, replace(kit, proof=None))
     exit_kit.save(path, kit)
     for older in (replace(kit, proof=replace(BALANCE, batch=4)), replace(kit, proof=None)):
         exit_kit.save(path, older)
         assert exit_kit.load(path) == kit
-    with pytest.raises(NotProven, match="account 16 of owner"):
+    with pytest.raises(NotProven, match=f"account 16 of {keys[4]}"):
         exit_kit.save(path, replace(kit, account=17))
     newer = replace(kit, proof=replace(BALANCE, batch=6))
     exit_kit.save(path, newer)

@@ -1,6 +1,7 @@
 """Leaving with an exit kit, the owner's key and a node: no exchange, no operator."""
 
 import asyncio
+import json
 import os
 import sys
 from dataclasses import replace
@@ -8,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 from spl.token.constants import TOKEN_PROGRAM_ID
 from spl.token.instructions import CloseAccountParams, close_account
 
@@ -21,7 +25,6 @@ from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from perpdex_sdk import ExitFailed, NotProven, exit_kit, leave
 from perpdex_sdk.answers import Escrow, Place
-from perpdex_sdk.exit_kit import ExitKit
 from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.own_slot import send, set_loss_limit
 from perpdex_sdk.rpc import Rpc
@@ -43,7 +46,7 @@ class Owner:
         self.signer = KeypairSigner(self.key)
         at = str(self.client.addresses.escrow)
         where = Escrow(str(PROGRAM_ID), at, str(self.client.addresses.vault), str(self.client.mint), self.url)
-        self.kit = ExitKit(str(self.key.pubkey()), 16, where, Place(0, 2), None)
+        self.kit = exit_kit.kit_of(self.key.pubkey(), 16, where, Place(0, 2), None)
 
     async def land(self, building: Any) -> None:
         fate = await send_until(self.client.client, await building, FINALIZED, poll_s=0.01)
@@ -87,6 +90,49 @@ async def test_a_part_is_asked_for_taken_back_and_asked_for_again(owner: Owner) 
     assert (await owner.slot()).exit_at == 0
     left = await leave.leave(owner.kit, owner.key, owner.url, 2_000)
     assert (left.paid, (await owner.slot()).balance) == (2_000, 3_000)
+
+
+async def test_the_kits_own_calls_are_enough_for_any_tool(owner: Owner, tmp_path: Path) -> None:
+    """Nothing is used of the SDK but what sends."""
+    path = tmp_path / "kit.json"
+    exit_kit.save(path, owner.kit)
+    kept = json.loads(path.read_text())["way_out"]
+
+    def call(name: str) -> Instruction:
+        metas = [
+            AccountMeta(Pubkey.from_string(one["key"]), one["signer"], one["writable"])
+            for one in kept[name]["accounts"]
+        ]
+        return Instruction(
+            Pubkey.from_string(kept[name]["program"]), bytes.fromhex(kept[name]["data"]), metas
+        )
+
+    rpc = Rpc(owner.url)
+    try:
+        await send(rpc, owner.key, call("ask"))
+        exit_at = (await owner.slot()).exit_at
+        while await owner.client.view.clock() < exit_at:
+            await asyncio.sleep(0.05)
+        await send(rpc, owner.key, call("token_account"), call("claim"))
+    finally:
+        await rpc.close()
+    assert (await owner.slot()).balance == 0
+    assert await owner.client.view.vault_amount() == 0
+
+
+def test_a_kit_whose_way_out_was_altered_is_refused(tmp_path: Path) -> None:
+    keys = [str(Pubkey(bytes([number] * 32))) for number in range(1, 7)]
+    kit = exit_kit.kit_of(Pubkey.from_string(keys[4]), 16, Escrow(*keys[:4], "url"), Place(0, 2), None)
+    assert kit.way_out is not None
+    path, stolen = tmp_path / "kit.json", kit.way_out.claim.accounts[3].key
+    exit_kit.save(path, kit)
+    path.write_text(path.read_text().replace(stolen, keys[5]))
+    with pytest.raises(NotProven, match="altered"):
+        exit_kit.load(path)
+    # Kits of before there was a way out in them still lead out.
+    old = msgspec.structs.replace(kit, way_out=None, format=1)
+    path.write_bytes(msgspec.json.encode(old))
+    assert exit_kit.load(path) == old
 
 
 @pytest.mark.parametrize("escrow_limits", [DEFAULT_LIMITS])
@@ -134,16 +180,16 @@ async def test_an_owner_bounds_what_settlement_may_take(owner: Owner) -> None:
 
 
 async def test_a_limit_that_stands_is_not_sent_again(owner: Owner) -> None:
-    await bound_losses(owner.kit, owner.key, 9)
+    await bound_losses(owner.kit, owner.key, 9, owner.url)
     before = await owner.slot()
     assert before.next_limit == 9_000_000
     while (await exit_kit.on_chain(owner.kit, owner.url)).loss_limit != 9:
         await asyncio.sleep(0.05)
     await asyncio.sleep(1.5)
-    await bound_losses(owner.kit, owner.key, 9)
+    await bound_losses(owner.kit, owner.key, 9, owner.url)
     # A second one would have begun the delay anew.
     assert (await owner.slot()).next_limit_at == before.next_limit_at
-    await bound_losses(owner.kit, owner.key, None)
+    await bound_losses(owner.kit, owner.key, None, owner.url)
     assert (await owner.slot()).loss_limit is None
 
 

@@ -21,6 +21,7 @@ from core import merkle
 from core.merkle import account_leaf, account_path, batch_root, fill_leaf, fill_path, root
 from perpdex_sdk import NotProven, Unreachable
 from perpdex_sdk.answers import Escrow, Proof, Step
+from perpdex_sdk.custody import Custody
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
 
 FILLS = [fill_leaf(n, 1_000 + n, 1, 16, 17, -1, 5, 600_000, 30, (-4, 4)) for n in range(1, 6)]
@@ -68,15 +69,16 @@ async def node() -> AsyncIterator[Any]:
     async with TestServer(app) as server:
         server.held = account(OTHER, ROOT)
         server.transactions = {}
-        server.escrow = Escrow(str(PROGRAM), str(ESCROW), "vault", "mint", str(server.make_url("/")))
+        server.escrow = Escrow(str(PROGRAM), str(ESCROW), "vault", "mint", "")
+        server.url = str(server.make_url("/"))
         yield server
 
 
 async def test_a_fill_and_a_balance_are_proven(node):
-    assert await proven_fill(FILL, 3, node.escrow, None) == ProvenFill(
+    assert await proven_fill(FILL, 3, node.escrow, node.url) == ProvenFill(
         ROOT.hex(), 3, 1_003, 1, 16, 17, -1, 5, 600_000, 30, -4, 4
     )
-    assert await proven_balance(BALANCE, 9, 17, node.escrow, None) == ProvenBalance(
+    assert await proven_balance(BALANCE, 9, 17, node.escrow, node.url) == ProvenBalance(
         9, ROOT.hex(), 17, 170, -17
     )
 
@@ -96,15 +98,15 @@ async def test_a_fill_and_a_balance_are_proven(node):
 async def test_what_is_no_proof_of_the_fill_proves_nothing(node, wrong):
     node.held = account(OTHER, ROOT)
     with pytest.raises(NotProven):
-        await proven_fill(wrong, 3, node.escrow, None)
+        await proven_fill(wrong, 3, node.escrow, node.url)
 
 
 async def test_another_fill_or_account_is_not_the_one_asked_for(node):
     with pytest.raises(NotProven, match="not of fill 4"):
-        await proven_fill(FILL, 4, node.escrow, None)
+        await proven_fill(FILL, 4, node.escrow, node.url)
     for batch, number in ((9, 16), (8, 17)):
         with pytest.raises(NotProven, match=f"not of account {number} in batch {batch}"):
-            await proven_balance(BALANCE, batch, number, node.escrow, None)
+            await proven_balance(BALANCE, batch, number, node.escrow, node.url)
 
 
 @pytest.mark.parametrize(
@@ -113,14 +115,14 @@ async def test_another_fill_or_account_is_not_the_one_asked_for(node):
 async def test_a_chain_without_the_root_proves_nothing(node, held):
     node.held = held
     with pytest.raises(NotProven):
-        await proven_fill(FILL, 3, node.escrow, None)
+        await proven_fill(FILL, 3, node.escrow, node.url)
 
 
 async def test_an_empty_root_is_never_one(node):
     node.held = account()
     empty = Proof(9, "", [], bytes(32).hex())
     with pytest.raises(NotProven):
-        await proven_fill(empty, 3, node.escrow, None)
+        await proven_fill(empty, 3, node.escrow, node.url)
 
 
 async def test_no_node_is_not_a_verdict(node):
@@ -155,8 +157,8 @@ async def test_a_batch_that_the_escrow_keeps_no_longer_is_proven_by_its_seal(nod
     node.held = account(OTHER)
     node.transactions["sealed"] = sealing()
     fill, balance = replace(FILL, seal="sealed"), replace(BALANCE, seal="sealed")
-    assert (await proven_fill(fill, 3, node.escrow, None)).root == ROOT.hex()
-    assert (await proven_balance(balance, 9, 17, node.escrow, None)).root == ROOT.hex()
+    assert (await proven_fill(fill, 3, node.escrow, node.url)).root == ROOT.hex()
+    assert (await proven_balance(balance, 9, 17, node.escrow, node.url)).root == ROOT.hex()
 
 
 @pytest.mark.parametrize(
@@ -179,12 +181,17 @@ async def test_a_transaction_that_seals_something_else_proves_nothing(node, foun
     node.held = account(OTHER)
     node.transactions["sealed"] = found
     with pytest.raises(NotProven):
-        await proven_fill(replace(FILL, seal="sealed"), 3, node.escrow, None)
+        await proven_fill(replace(FILL, seal="sealed"), 3, node.escrow, node.url)
 
 
-async def test_whoever_asks_the_node_that_the_exchange_names_is_warned(node, caplog):
-    await proven_fill(FILL, 3, node.escrow, node.escrow.rpc_url)
+async def test_whoever_asks_the_node_that_the_exchange_names_says_so_and_is_warned(caplog):
+    where = Escrow(str(PROGRAM), str(ESCROW), "vault", "mint", "http://the-exchanges")
+    without, own = Custody(where, None, None), Custody(where, "http://own", None)
+    assert own.node_to_believe(None, False) == own.node_to_believe(None, True) == "http://own"
+    assert without.node_to_believe("http://other", False) == "http://other"
+    with pytest.raises(NotProven, match="give rpc_url a node of your own"):
+        without.node_to_believe(None, False)
     assert not caplog.records
-    await proven_fill(FILL, 3, node.escrow, None)
+    assert without.node_to_believe(None, True) == "http://the-exchanges"
     (warning,) = caplog.messages
-    assert node.escrow.rpc_url in warning
+    assert "http://the-exchanges" in warning

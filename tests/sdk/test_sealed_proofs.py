@@ -65,7 +65,7 @@ async def test_the_seal_of_the_real_program_proves_an_old_batch(escrow: Any, lef
             path = [Step(left, one.hex()) for left, one in account_path(merkle.proof(ACCOUNTS, 1), root([]))]
             proof = Proof(1, ACCOUNTS[1].hex(), path, ROOT.hex(), sealed)
             proven = ProvenBalance(1, ROOT.hex(), 16, 90, 90)
-            assert await proven_balance(proof, 1, 16, where, None) == proven
+            assert await proven_balance(proof, 1, 16, where, url) == proven
             assert await proven_balance(proof, 1, 16, where, later) == proven
             for seal in (None, opened):
                 with pytest.raises(NotProven):

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections import Counter
@@ -11,8 +10,6 @@ from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-
-from solders.keypair import Keypair
 
 from perpdex_sdk.agent import Agent
 from perpdex_sdk.errors import ExchangeError
@@ -82,24 +79,13 @@ class Prices:
             await asyncio.sleep(INDEX_PAUSE)
 
 
-def key_at(path: Path) -> Keypair:
-    """The key in a Solana CLI key file, made when missing."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(Keypair().to_json())
-    return Keypair.from_json(path.read_text())
-
-
 async def fund(agent: Agent, amount: Decimal) -> None:
     """Deposit `amount` USDC unless the agent has half of it already. On a development chain the faucet gives it first."""
     if agent.balance >= amount / 2:
         return
     credited = asyncio.Event()
     agent.on(Deposit, lambda _: credited.set())
-    escrow = await agent.rest.escrow()
-    rpc = Rpc(escrow.rpc_url)
+    rpc = Rpc(agent.node)
     try:
         if (await rpc.call("getVersion")).get("perpdexLocalnet"):
             owner = str(agent.keypair.pubkey())
@@ -118,6 +104,7 @@ def arguments(role: str, about: str) -> argparse.Namespace:
         "--url", default="http://127.0.0.1:8080", help="address of the exchange's HTTP interface"
     )
     parser.add_argument("--keys", type=Path, default=Path("keys"), help="directory of the agents' key files")
+    parser.add_argument("--rpc", help="URL of a Solana node; by default the one that the exchange names")
     parser.add_argument("--count", type=int, default=1, help="agents in this process")
     parser.add_argument("--first", type=int, default=1, help="number of the first agent")
     parser.add_argument(
@@ -145,7 +132,7 @@ async def populate(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     names = [f"{role}-{number}" for number in range(given.first, given.first + given.count)]
     agents = await asyncio.gather(
-        *(Agent.connect(given.url, key_at(given.keys / f"{name}.json"), name) for name in names)
+        *(Agent.connect(given.url, given.keys / f"{name}.json", name, rpc_url=given.rpc) for name in names)
     )
     loop = asyncio.get_running_loop()
     tasks = [loop.create_task(prices.run()), loop.create_task(report.run())]

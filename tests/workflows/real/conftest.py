@@ -43,7 +43,7 @@ from ledger.embedded import EmbeddedPostgres
 from ledger.queries import Queries
 from ledger.settlement import Settlement, StoredBatch
 from matcher.commands import RegisterAgent
-from perpdex_sdk.agents.population import key_at
+from perpdex_sdk.keys import key_at
 from workflows.settlement import SettlementState, SettlementWorkflow
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -17,7 +17,7 @@ from chain.send import Landed, send_until
 from core.accounts import FIRST_AGENT
 from matcher.commands import RegisterAgent
 from perpdex_sdk.agent import Agent
-from perpdex_sdk.agents.population import key_at
+from perpdex_sdk.keys import key_at
 from workflows.exits import EXITS_ID
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -227,13 +227,15 @@ async def test_a_worker_on_another_cluster_does_not_start(network):
 
 
 async def kept(network: Any, key: Path) -> Path:
-    """The exit kit of the agent with this key file, as its own program keeps it while it is connected."""
-    agent = await Agent.connect(network.api_url, key_at(key), key.stem)
+    """The exit kit of the agent with this key file, as it keeps it by itself while it is connected."""
+    agent = await Agent.connect(network.api_url, key, key.stem)
     try:
-        await agent.keep_exit_kit(key.with_suffix(".kit"))
+        assert agent.exit_kit is not None
+        while not agent.exit_kit.exists():
+            await asyncio.sleep(0.05)
+        return agent.exit_kit
     finally:
         await agent.close()
-    return key.with_suffix(".kit")
 
 
 async def left(network: Any, key: Path, kit: Path) -> int:

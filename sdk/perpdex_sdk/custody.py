@@ -1,0 +1,157 @@
+"""Where an agent's money lies: the program, escrow and mint that it deals with, whatever the exchange says later.
+
+An exchange that lies, or a name that leads to somebody else's, would name an escrow of its own. So addresses are the caller's, or
+those of the first connection, kept in a file as SSH keeps its known hosts. The vault and all other addresses follow from them.
+"""
+
+import base64
+import logging
+import re
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from solders.pubkey import Pubkey
+
+from perpdex_sdk import files
+from perpdex_sdk.answers import Escrow
+from perpdex_sdk.errors import AddressRefused, NotProven
+from perpdex_sdk.funds import TOKEN_PROGRAM, vault_address
+from perpdex_sdk.proofs import ESCROW_MARK, FINAL
+from perpdex_sdk.rpc import Rpc
+
+log = logging.getLogger("perpdex_sdk")
+
+_MINT_AT, _VAULT_AT = 176, 208
+NAMES: Final = ("program", "escrow", "mint")
+
+
+class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the exchange at a URL named at the first connection. `format` is 1."""
+
+    exchange: str
+    program: str
+    escrow: str
+    mint: str
+    format: int = 1
+
+
+class Custody(NamedTuple):
+    """`escrow` has the addresses to deal with, and the node that the exchange names; `own_node` the caller's, None without.
+
+    What must outlive the agent is kept in `folder`, nowhere without.
+    """
+
+    escrow: Escrow
+    own_node: str | None
+    folder: Path | None
+
+    @property
+    def node(self) -> str:
+        """To send by: what is sent is built here, so a node that lies can keep it back and not change it."""
+        return self.own_node or self.escrow.rpc_url
+
+    def node_to_believe(self, rpc_url: str | None, exchanges_node: bool) -> str:
+        """To ask what is true. Raises `NotProven` when that would be the exchange's and this was not wanted."""
+        own = rpc_url or self.own_node
+        if own is not None:
+            return own
+        if not exchanges_node:
+            raise NotProven(
+                "give rpc_url a node of your own: the node that the exchange names proves the exchange's word by its word "
+                "(exchanges_node=True asks it all the same)"
+            )
+        log.warning(
+            "the chain is asked through %s, the node that the exchange names: give rpc_url a node of your own, or the exchange "
+            "proves its word by its word",
+            self.escrow.rpc_url,
+        )
+        return self.escrow.rpc_url
+
+
+async def custody(
+    exchange: str, told: Escrow, given: dict[str, str | None], own_node: str | None, folder: Path | None
+) -> Custody:
+    """What `given` names by `NAMES`, and for the rest what was kept in `folder`, must be what the exchange told.
+
+    The first time, that is kept. With an `own_node` the chain must besides hold such an escrow and its vault. Raises
+    `AddressRefused`, `Unreachable`, `ChainRefused`; `NotProven` when what was kept is damaged, `OSError`; `ValueError` for an escrow
+    without its program.
+    """
+    path = folder / known_name(exchange) if folder is not None else None
+    before = files.read(path, Known) if path is not None and path.exists() else None
+    if given["escrow"] and not given["program"] and own_node is None and before is None:
+        raise ValueError(
+            "an escrow without its program: whoever names the program would say what is done with what is signed for it"
+        )
+    for name in NAMES:
+        wanted, by = given[name], "the caller gave"
+        if wanted is None and before is not None:
+            wanted, by = getattr(before, name), f"it named before ({path})"
+        if wanted is not None and wanted != getattr(told, name):
+            raise AddressRefused("address_changed", _changed(exchange, name, getattr(told, name), wanted, by))
+    try:
+        Pubkey.from_string(told.mint)
+        escrow = msgspec.structs.replace(told, vault=str(vault_address(told.program, told.escrow)))
+    except ValueError as error:
+        raise AddressRefused(
+            "address_invalid", f"{exchange} names what is no address: {told} ({error})"
+        ) from error
+    if own_node is not None:
+        await must_be_on_chain(escrow, own_node)
+    now = Known(exchange, told.program, told.escrow, told.mint)
+    if path is not None and before != now:
+        files.write(path, now)
+        log.warning(
+            "%s has the program %s, the escrow %s and the mint %s: from this first connection on they are kept in %s and must not "
+            "change. Compare them with what the exchange publishes elsewhere",
+            *(exchange, now.program, now.escrow, now.mint, path),
+        )
+    return Custody(escrow, own_node, folder)
+
+
+def known_name(exchange: str) -> str:
+    """Of the file about the exchange at a URL."""
+    return f"known-{re.sub(r'[^A-Za-z0-9.]+', '-', exchange).strip('-')}.json"
+
+
+async def must_be_on_chain(escrow: Escrow, rpc_url: str) -> None:
+    """Raises `AddressRefused` unless the program has that escrow, finally, with that mint and a vault of its own."""
+    rpc = Rpc(rpc_url)
+    try:
+        options = {"encoding": "base64", **FINAL}
+        found = await rpc.call("getMultipleAccounts", [escrow.escrow, escrow.vault], options)
+    finally:
+        await rpc.close()
+    there, vault = (_content(account) for account in found["value"])
+    keys = (_key(escrow.mint), _key(escrow.vault))
+    if (
+        there[0] != escrow.program
+        or there[1][:8] != ESCROW_MARK
+        or (there[1][_MINT_AT:_VAULT_AT], there[1][_VAULT_AT : _VAULT_AT + 32]) != keys
+    ):
+        raise AddressRefused(
+            "escrow_not_on_chain",
+            f"{rpc_url} has no escrow {escrow.escrow} of the program {escrow.program} with the mint {escrow.mint}: it is another "
+            "cluster's, or nobody's",
+        )
+    if vault[0] != str(TOKEN_PROGRAM) or (vault[1][:32], vault[1][32:64]) != (keys[0], _key(escrow.escrow)):
+        raise AddressRefused(
+            "escrow_not_on_chain", f"{escrow.vault} is no vault of the escrow {escrow.escrow}"
+        )
+
+
+def _key(address: str) -> bytes:
+    return bytes(Pubkey.from_string(address))
+
+
+def _content(account: Any) -> tuple[str, bytes]:
+    return ("", b"") if account is None else (account["owner"], base64.b64decode(account["data"][0]))
+
+
+def _changed(exchange: str, name: str, told: str, wanted: str, by: str) -> str:
+    return (
+        f"{exchange} names the {name} {told}, and {by} {wanted}. Whoever answers there may not be the exchange: deposit nothing, and "
+        f"ask for its addresses elsewhere. Give {name}={told} only when they confirm it. The exit kit takes out what lies "
+        "in the old one."
+    )

@@ -1,0 +1,91 @@
+"""What became of a transaction is known only from nodes that have seen every block it could be in: else it stays unknown."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from perpdex_sdk import DepositFailed, OutcomeUnknown, Unreachable, rpc
+
+LAST = 1_150
+LANDED = {"err": None, "confirmationStatus": "confirmed"}
+
+
+class Nodes(rpc.Rpc):
+    """Nodes behind one address. Each look takes a final height, the slot a status comes from, and the status; the last one stays."""
+
+    def __init__(self, *looks: tuple[Any, int, Any]) -> None:
+        super().__init__("http://nowhere")
+        self.looks = list(looks)
+        self.sent = 0
+
+    async def call(self, method: str, *params: Any) -> Any:
+        height, slot, status = self.looks[0]
+        if method == "getEpochInfo":
+            assert params == ({"commitment": "finalized"},)
+            if height is None:
+                self._next()
+                raise Unreachable("a node that does not answer")
+            return {"blockHeight": height, "absoluteSlot": height + 1_000}
+        if method == "getSignatureStatuses":
+            assert params == (["signature"], {"searchTransactionHistory": True})
+            self._next()
+            return {"context": {"slot": slot + 1_000}, "value": [status]}
+        assert method == "sendTransaction"
+        self.sent += 1
+        return "signature"
+
+    def _next(self) -> None:
+        if len(self.looks) > 1:
+            del self.looks[0]
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc, "POLL", 0)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    return lambda: monkeypatch.setattr(rpc, "PATIENCE", 0.05)
+
+
+async def test_a_node_that_lags_behind_another_does_not_make_it_expired(
+    impatient: Callable[[], None],
+) -> None:
+    nodes = Nodes((1_100, 1_100, None), (1_151, 1_146, None), (1_151, 1_146, None), (1_151, 1_155, LANDED))
+    await nodes.send_until_confirmed(b"t", "signature", LAST)
+    assert nodes.sent == 1
+    impatient()
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await Nodes((1_100, 1_100, None), (1_151, 1_146, None)).send_until_confirmed(b"t", "signature", LAST)
+    assert (unknown.value.signature, unknown.value.last_height) == ("signature", LAST)
+
+
+async def test_two_looks_past_the_last_block_find_nothing_and_then_it_is_expired(
+    impatient: Callable[[], None],
+) -> None:
+    past = (1_151, 1_151, None)
+    with pytest.raises(DepositFailed, match="expired"):
+        await Nodes(past).send_until_confirmed(b"t", "signature", LAST)
+    assert not await Nodes(past).landed("signature", LAST)
+    assert await Nodes(past, (1_151, 1_151, LANDED)).landed("signature", LAST)
+    # A height that is not past it leaves a chance, however far ahead the newest slot is.
+    impatient()
+    with pytest.raises(OutcomeUnknown):
+        await Nodes((1_150, 1_300, None)).landed("signature", LAST)
+
+
+async def test_who_cannot_be_reached_says_nothing(impatient: Callable[[], None]) -> None:
+    gone = (None, 0, None)
+    assert await Nodes(gone, gone, (1_160, 1_160, LANDED)).landed("signature", LAST)
+    impatient()
+    with pytest.raises(OutcomeUnknown):
+        await Nodes(gone).landed("signature", LAST)
+
+
+async def test_only_a_confirmed_failure_is_one() -> None:
+    failed = {"err": {"InstructionError": [0, "Custom"]}, "confirmationStatus": "processed"}
+    assert await Nodes((1_100, 1_100, failed), (1_101, 1_101, LANDED)).landed("signature", LAST)
+    with pytest.raises(DepositFailed, match="the chain refused it"):
+        await Nodes((1_100, 1_100, {**failed, "confirmationStatus": "confirmed"})).landed("signature", LAST)
