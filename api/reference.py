@@ -96,6 +96,12 @@ def _limits() -> list[str]:
         f"`quotes` without levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free "
         "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with "
         "`overloaded`.",
+        "",
+        "Both codes say that a message was not looked at. Over the WebSocket neither meets a `request` whose `id` the exchange "
+        "knows, nor an `accept` of a request that is closed: these get their first answer. So such a refusal is the fate of a "
+        "message that was sent once. Of one that was sent before, over a connection that broke or over HTTP, it says nothing: the "
+        "first copy may have filled, or be on its way still. Send it again, under the same `id`, until another answer comes; with "
+        "`expires_after` the last that can come is `expired_command`, and then no copy has led, or will lead, to anything.",
     ]
 
 

@@ -16,7 +16,7 @@ from matcher.closing import answered_offers, cancelled, close_request, closed, s
 from matcher.exiting import leaving_of
 from matcher.exposure import backed, exposure, held_back, reducible
 from matcher.fills import Planner
-from matcher.keys import no_room_for_key
+from matcher.keys import first_answer, no_room_for_key
 from matcher.limits import (
     KEY_LENGTH_MAX,
     PRICE_MAX,
@@ -118,13 +118,8 @@ def _bad_request(state: Exchange, command: c.OpenRequest) -> Rejection | None:
 
 
 def _repeated(state: Exchange, account: Account, command: c.OpenRequest) -> Repeated | Rejection | None:
-    answer: e.RequestOpened | e.RequestClosed
-    open_keys = state.book.open_keys.get(command.account)
-    if open_keys is not None and command.key in open_keys:
-        answer = state.book.requests[open_keys[command.key]].opened
-    elif command.key in account.keys:
-        answer = account.closed[account.keys[command.key]]
-    else:
+    answer = first_answer(state, account, command.key)
+    if answer is None:
         return None
     if (answer.market, answer.side, answer.size, answer.terms) != (
         command.market,

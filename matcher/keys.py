@@ -1,6 +1,7 @@
-"""How many final answers are kept for repeats of their keys, and when there is no room for another."""
+"""What a key was answered first, how many final answers are kept for that, and when there is no room for another."""
 
 from core.accounts import FIRST_AGENT
+from core.events import RequestClosed, RequestOpened
 from core.quantities import SECOND
 from matcher.account import Account
 from matcher.limits import (
@@ -12,6 +13,18 @@ from matcher.limits import (
 )
 from matcher.rejections import Code, Rejection
 from matcher.state import Exchange
+
+
+def first_answer(state: Exchange, account: Account, key: str) -> RequestOpened | RequestClosed | None:
+    """What the account's request under `key` has led to: its opening while it is open, else its final answer. None for a key that is
+    not known: then nothing has come of it, or it was forgotten.
+    """
+    open_keys = state.book.open_keys.get(account.id)
+    if open_keys is not None and key in open_keys:
+        return state.book.requests[open_keys[key]].opened
+    if key in account.keys:
+        return account.closed[account.keys[key]]
+    return None
 
 
 def unfilled_share(state: Exchange) -> int:
