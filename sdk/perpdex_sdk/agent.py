@@ -10,7 +10,7 @@ from solders.keypair import Keypair
 
 from perpdex_sdk import messages as m
 from perpdex_sdk.answers import Account, MarginPreview
-from perpdex_sdk.conversation import PATIENCE, Conversation
+from perpdex_sdk.conversation import Conversation
 from perpdex_sdk.errors import Insecure
 from perpdex_sdk.link import Link
 from perpdex_sdk.markets import Market
@@ -80,8 +80,7 @@ class Agent(Trading, Money):
             agent._opened_at()
             await agent._stream.start()
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
-            async with asyncio.timeout(PATIENCE):
-                await agent._talk.ready.wait()
+            await agent._talk.begun()
             if loss_limit is not None:
                 await agent.set_loss_limit(loss_limit)
         except BaseException:
