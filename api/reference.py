@@ -17,6 +17,7 @@ from matcher.limits import (
     FILLED_KEPT,
     KEYS_SURE,
     UNFILLED_KEPT,
+    UNFILLED_KEPT_BEYOND,
     UNFILLED_KEPT_IN_ALL,
     UNFILLED_KEPT_LONG,
 )
@@ -115,8 +116,10 @@ def _kept() -> list[str]:
         f"with fills of an account are kept, and {UNFILLED_KEPT_LONG:,} without, fewer where there are more than "
         f"{UNFILLED_KEPT_IN_ALL // UNFILLED_KEPT_LONG:,} accounts. So that they fit, new requests are refused with "
         f"`too_many_answers_kept` while the last {sure} have {FILLED_KEPT:,} answers of the account with fills, or "
-        f"{UNFILLED_KEPT:,} without, or its share of {UNFILLED_KEPT_IN_ALL:,} without over all accounts while there are so many. A "
-        "request with `expires_after` never trades after that instant, whatever is forgotten.",
+        f"{UNFILLED_KEPT:,} without, or its share of {UNFILLED_KEPT_IN_ALL:,} without over all accounts while there are so many. "
+        f"Requests that only shrink a position have room for {UNFILLED_KEPT_BEYOND:,} more answers without fills, of each account's "
+        "own, so nobody else's can keep it in one. A request with `expires_after` never trades after that instant, whatever is "
+        "forgotten.",
     ]
 
 

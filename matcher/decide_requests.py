@@ -16,7 +16,7 @@ from matcher.closing import answered_offers, cancelled, close_request, closed, s
 from matcher.exiting import leaving_of
 from matcher.exposure import backed, exposure, held_back, reducible
 from matcher.fills import Planner
-from matcher.keys import first_answer, no_room_for_key
+from matcher.keys import first_answer, no_room_for_key, room_beyond
 from matcher.limits import (
     KEY_LENGTH_MAX,
     PRICE_MAX,
@@ -168,7 +168,10 @@ def _refused(state: Exchange, account: Account, command: c.OpenRequest, at: int)
         return refused
     if len(state.book.open_keys.get(command.account, ())) >= REQUESTS_OPEN_MAX:
         return Rejection(Code.TOO_MANY_REQUESTS_OPEN, f"At most {REQUESTS_OPEN_MAX} requests may be open.")
-    return no_room_for_key(state, account, at)
+    full = no_room_for_key(state, account, at)
+    if full is not None and _shrinks(account, command.market, change) and room_beyond(account, at):
+        return None
+    return full
 
 
 def would_open(state: Exchange, account: Account, market: int, change: int) -> Rejection | None:
