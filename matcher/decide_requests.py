@@ -47,9 +47,9 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
     account = state.accounts[command.account]
     if account.market not in (0, command.market):
         return SUB_ACCOUNT_MARKET
-    repeated = _repeated(state, account, command)
-    if repeated is not None:
-        return repeated
+    first = first_answer(state, account, command.key)
+    if first is not None:
+        return _repeated(command, first)
     if account.id in state.liquidations:
         return BEING_LIQUIDATED
     refused = not_tradable(state, command.market, at) or _refused(state, account, command, at)
@@ -117,10 +117,7 @@ def _bad_request(state: Exchange, command: c.OpenRequest) -> Rejection | None:
     return None
 
 
-def _repeated(state: Exchange, account: Account, command: c.OpenRequest) -> Repeated | Rejection | None:
-    answer = first_answer(state, account, command.key)
-    if answer is None:
-        return None
+def _repeated(command: c.OpenRequest, answer: e.RequestOpened | e.RequestClosed) -> Repeated | Rejection:
     if (answer.market, answer.side, answer.size, answer.terms) != (
         command.market,
         command.side,

@@ -39,10 +39,13 @@ def unfilled_full(state: Exchange, account: Account, at: int) -> bool:
     """Whether there is no room at `at` for another answer of the account without a fill: it has as many as it may, or all together
     have and it has its share, and a key that is forgotten before `KEYS_SURE` can trade twice.
     """
+    kept = account.unfilled
+    if kept is None:
+        return False
     most = UNFILLED_KEPT
     if state.unfilled_kept >= UNFILLED_KEPT_IN_ALL:
         most = min(most, unfilled_share(state))
-    return _full(account.unfilled, most, at)
+    return len(kept) >= most and kept[0].at >= at - KEYS_SURE
 
 
 def no_room_for_key(state: Exchange, account: Account, at: int) -> Rejection | None:
