@@ -20,7 +20,8 @@ class Entry(NamedTuple):
 RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.OVERLOADED: (
         503,
-        "The exchange is busier than it can be: new requests and quotes are refused, cancels pass.",
+        "The exchange is busier than it can be: new requests and quotes are refused, cancels pass. "
+        "The message was not looked at: what became of an earlier copy is not known from this, and is answered when it is sent again.",
     ),
     Code.NO_ROOM: (
         503,
@@ -129,7 +130,8 @@ EDGE: Final[dict[str, Entry]] = {
     "network_only": Entry(403, "Only the network's own processes may do that, not a person's credential."),
     "rate_limited": Entry(
         429,
-        "Too much from this account, its owner or this address, or new agents at once; cancels over the WebSocket are not limited.",
+        "Too much from this account, its owner or this address, or new agents at once; cancels over the WebSocket are not limited. "
+        "The message was not looked at: what became of an earlier copy is not known from this, and is answered when it is sent again.",
         True,
     ),
     "too_many_agents": Entry(409, "The owner has as many agents as are allowed."),

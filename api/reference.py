@@ -17,6 +17,7 @@ from matcher.limits import (
     FILLED_KEPT,
     KEYS_SURE,
     UNFILLED_KEPT,
+    UNFILLED_KEPT_BEYOND,
     UNFILLED_KEPT_IN_ALL,
     UNFILLED_KEPT_LONG,
 )
@@ -96,6 +97,12 @@ def _limits() -> list[str]:
         f"`quotes` without levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free "
         "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with "
         "`overloaded`.",
+        "",
+        "Both codes say that a message was not looked at. Over the WebSocket neither meets a `request` whose `id` the exchange "
+        "knows, nor an `accept` of a request that is closed: these get their first answer. So such a refusal is the fate of a "
+        "message that was sent once. Of one that was sent before, over a connection that broke or over HTTP, it says nothing: the "
+        "first copy may have filled, or be on its way still. Send it again, under the same `id`, until another answer comes; with "
+        "`expires_after` the last that can come is `expired_command`, and then no copy has led, or will lead, to anything.",
     ]
 
 
@@ -109,8 +116,10 @@ def _kept() -> list[str]:
         f"with fills of an account are kept, and {UNFILLED_KEPT_LONG:,} without, fewer where there are more than "
         f"{UNFILLED_KEPT_IN_ALL // UNFILLED_KEPT_LONG:,} accounts. So that they fit, new requests are refused with "
         f"`too_many_answers_kept` while the last {sure} have {FILLED_KEPT:,} answers of the account with fills, or "
-        f"{UNFILLED_KEPT:,} without, or its share of {UNFILLED_KEPT_IN_ALL:,} without over all accounts while there are so many. A "
-        "request with `expires_after` never trades after that instant, whatever is forgotten.",
+        f"{UNFILLED_KEPT:,} without, or its share of {UNFILLED_KEPT_IN_ALL:,} without over all accounts while there are so many. "
+        f"Requests that only shrink a position have room for {UNFILLED_KEPT_BEYOND:,} more answers without fills, of each account's "
+        "own, so nobody else's can keep it in one. A request with `expires_after` never trades after that instant, whatever is "
+        "forgotten.",
     ]
 
 

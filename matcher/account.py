@@ -20,16 +20,17 @@ class Account:
 
     `closed` keeps recent final answers by request id, and `keys` finds them by client key. `filled` and `unfilled` have the same by
     kind in the order in which they were given (a dict that loses its first entry again and again finds the next one ever more
-    slowly), and are None until there is one. `number` is the head of its numbered private stream and `newest` the sequence of that
-    record, 0 when it is from before the snapshot; `generation` counts how often its sessions were revoked. `owned` lists all accounts
-    of its owner, itself among them. `gain` and `required` are the unrealized
-    profit less the funding that is owed, and the initial requirement, at the marks of number `valued` (`Exchange.value`). `warned` is
-    the warning level in force (0: none). `market` is the only one that a sub-account of `parent` trades, 0 for all others; `subs` are
-    an account's own.
+    slowly), and are None until there is one; so has `beyond` those of `unfilled` for which there was no room (`matcher.keys`).
+    `number` is the head of its numbered private stream and `newest` the sequence of that record, 0 when it is from before the
+    snapshot; `generation` counts how often its sessions were revoked. `owned` lists all accounts of its owner, itself among them.
+    `gain` and `required` are the unrealized profit less the funding that is owed, and the initial requirement, at the marks of number
+    `valued` (`Exchange.value`). `warned` is the warning level in force (0: none). `market` is the only one that a sub-account of
+    `parent` trades, 0 for all others; `subs` are an account's own.
     """
 
     __slots__ = (
         "balance",
+        "beyond",
         "closed",
         "deposited",
         "filled",
@@ -80,6 +81,7 @@ class Account:
         self.closed: dict[int, RequestClosed] = {}
         self.filled: deque[RequestClosed] | None = None
         self.unfilled: deque[RequestClosed] | None = None
+        self.beyond: deque[RequestClosed] | None = None
         self.gain = self.required = 0
         self.valued = UNVALUED
         self.warned = 0
@@ -92,18 +94,23 @@ class Account:
         """The account in whose slot on chain what is this one's is held: its parent, or itself."""
         return self.parent or self
 
-    def keep(self, final: RequestClosed) -> None:
-        """Keep the newest final answer."""
+    def keep(self, final: RequestClosed, *, beyond: bool) -> None:
+        """Keep the newest final answer; `beyond` says that there was no room for it."""
         if final.filled:
             kept = self.filled = self.filled or deque()
         else:
             kept = self.unfilled = self.unfilled or deque()
         kept.append(final)
+        if beyond:
+            self.beyond = self.beyond or deque()
+            self.beyond.append(final)
         self.closed[final.request] = final
         self.keys[final.key] = final.request
 
     def forget(self, final: RequestClosed) -> None:
-        """Answer no repeat of a request any more, unless its key has been that of another since."""
+        """Answer no repeat of the oldest request of its kind any more, unless its key has been that of another since."""
+        if self.beyond and self.beyond[0].request == final.request:
+            self.beyond.popleft()
         del self.closed[final.request]
         if self.keys.get(final.key) == final.request:
             del self.keys[final.key]

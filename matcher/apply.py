@@ -23,7 +23,7 @@ from matcher.apply_markets import MARKET_APPLIERS
 from matcher.apply_subaccounts import SUB_ACCOUNT_APPLIERS
 from matcher.book import PREMIUM_DEADLINE
 from matcher.holding import hold
-from matcher.keys import unfilled_share
+from matcher.keys import unfilled_full, unfilled_share
 from matcher.limits import (
     BATCHES_KEPT,
     FILLED_KEPT,
@@ -183,9 +183,10 @@ def _filled(state: Exchange, event: e.Filled) -> None:
 def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
     id = event.request
     if event.key:
-        state.accounts[event.account].keep(event)
+        account = state.accounts[event.account]
+        account.keep(event, beyond=not event.filled and unfilled_full(state, account, event.at))
         state.unfilled_kept += not event.filled
-        _forget(state, state.accounts[event.account], event.at)
+        _forget(state, account, event.at)
     else:
         auction_closed(state, event)
     # Who asks no more has its turn, too: whatever it did last would be kept for ever.

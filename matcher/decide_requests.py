@@ -16,7 +16,7 @@ from matcher.closing import answered_offers, cancelled, close_request, closed, s
 from matcher.exiting import leaving_of
 from matcher.exposure import backed, exposure, held_back, reducible
 from matcher.fills import Planner
-from matcher.keys import no_room_for_key
+from matcher.keys import first_answer, no_room_for_key, room_beyond
 from matcher.limits import (
     KEY_LENGTH_MAX,
     PRICE_MAX,
@@ -47,9 +47,9 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
     account = state.accounts[command.account]
     if account.market not in (0, command.market):
         return SUB_ACCOUNT_MARKET
-    repeated = _repeated(state, account, command)
-    if repeated is not None:
-        return repeated
+    first = first_answer(state, account, command.key)
+    if first is not None:
+        return _repeated(command, first)
     if account.id in state.liquidations:
         return BEING_LIQUIDATED
     refused = not_tradable(state, command.market, at) or _refused(state, account, command, at)
@@ -117,15 +117,7 @@ def _bad_request(state: Exchange, command: c.OpenRequest) -> Rejection | None:
     return None
 
 
-def _repeated(state: Exchange, account: Account, command: c.OpenRequest) -> Repeated | Rejection | None:
-    answer: e.RequestOpened | e.RequestClosed
-    open_keys = state.book.open_keys.get(command.account)
-    if open_keys is not None and command.key in open_keys:
-        answer = state.book.requests[open_keys[command.key]].opened
-    elif command.key in account.keys:
-        answer = account.closed[account.keys[command.key]]
-    else:
-        return None
+def _repeated(command: c.OpenRequest, answer: e.RequestOpened | e.RequestClosed) -> Repeated | Rejection:
     if (answer.market, answer.side, answer.size, answer.terms) != (
         command.market,
         command.side,
@@ -173,7 +165,10 @@ def _refused(state: Exchange, account: Account, command: c.OpenRequest, at: int)
         return refused
     if len(state.book.open_keys.get(command.account, ())) >= REQUESTS_OPEN_MAX:
         return Rejection(Code.TOO_MANY_REQUESTS_OPEN, f"At most {REQUESTS_OPEN_MAX} requests may be open.")
-    return no_room_for_key(state, account, at)
+    full = no_room_for_key(state, account, at)
+    if full is not None and _shrinks(account, command.market, change) and room_beyond(account, at):
+        return None
+    return full
 
 
 def would_open(state: Exchange, account: Account, market: int, change: int) -> Rejection | None:

@@ -18,6 +18,7 @@ from matcher.apply import apply
 from matcher.clock import refuse_if_behind
 from matcher.decide import decide
 from matcher.journal import Journal, fail_stop
+from matcher.keys import first_answer
 from matcher.recovery import replay
 from matcher.rejections import NO_ROOM, Code, Outcome, Rejection, Repeated
 from matcher.room import FREE_MIN, Room
@@ -33,7 +34,7 @@ SNAPSHOT_AFTER: Final = 200_000
 TURN: Final = 2 * MILLISECOND
 """How long what is due may go on before the event loop has its turn: thousands of things can come due at once."""
 SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent, c.OpenSubAccount})
-"""Commands refused under overload; cancels, accepts and the operator's commands always pass."""
+"""Commands refused under overload; cancels, accepts, the operator's commands and repeats of requests always pass."""
 _log = structlog.get_logger("engine")
 
 AFTER_DUE: Final = frozenset(
@@ -129,7 +130,11 @@ class Engine:
 
     def submit(self, command: c.Command, reply: Reply | None) -> None:
         """Run `command`; `reply` is called once: at once for refusals, with the events for whatever happened."""
-        if len(self._waiting) >= self._waiting_max and type(command) in SHEDDABLE:
+        if (
+            len(self._waiting) >= self._waiting_max
+            and type(command) in SHEDDABLE
+            and not self._knows(command)
+        ):
             if reply is not None:
                 reply(Rejection(Code.OVERLOADED, "The exchange is busy: try again shortly."))
             return
@@ -151,6 +156,13 @@ class Engine:
                 reply(NO_ROOM)
             return
         self._run(command, outcome, reply)
+
+    def _knows(self, command: c.Command) -> bool:
+        """Whether it repeats a request. A refusal of the repeat would be taken for the fate of the first, which may have filled."""
+        if not isinstance(command, c.OpenRequest):
+            return False
+        account = self.state.accounts.get(command.account)
+        return account is not None and first_answer(self.state, account, command.key) is not None
 
     def _end_hours(self, at: int) -> None:
         """Have hours of funding end before anything else happens: what is owed from then on counts in whatever comes next."""

@@ -36,6 +36,8 @@ IMAGE_VERSION = 1
 
 
 class AccountImage(msgspec.Struct, array_like=True):
+    """`beyond` are the numbers of those requests in `closed`."""
+
     id: int
     owner: str
     name: str
@@ -54,6 +56,7 @@ class AccountImage(msgspec.Struct, array_like=True):
     market: int = 0
     unapplied: int = 0
     foreign: int = 0
+    beyond: list[int] = []
 
 
 class CutImage(msgspec.Struct, array_like=True):
@@ -290,6 +293,7 @@ def _account_image(account: Account) -> AccountImage:
         account.market,
         account.unapplied,
         account.foreign,
+        [closed.request for closed in account.beyond or ()],
     )
 
 
@@ -317,8 +321,9 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
     for id, size, _ in image.positions:
         state.open_interest[id] += max(0, size)
         state.holders.setdefault(id, set()).add(account.id)
+    beyond = set(image.beyond)
     for closed in image.closed:
-        account.keep(closed)
+        account.keep(closed, beyond=closed.request in beyond)
         state.unfilled_kept += not closed.filled
     account.warned, account.unapplied, account.foreign = image.warned, image.unapplied, image.foreign
     state.accounts[account.id] = account

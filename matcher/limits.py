@@ -45,6 +45,9 @@ UNFILLED_KEPT_IN_ALL: Final = 1_000_000
 are kept, since who has less goes on."""
 UNFILLED_KEPT_LEAST: Final = 100
 """No account's share is smaller."""
+UNFILLED_KEPT_BEYOND: Final = 1_000
+"""Answers without fills that one account may have kept beyond all these, of requests that only shrink a position: three a second
+without end, half a megabyte for each who has deposited and holds one."""
 UNFILLED_KEPT_LONG: Final = 1_000
 """Answers without fills that are kept beyond `KEYS_SURE`, up to `KEYS_KEPT`, of an account whose share is not smaller."""
 FORGOTTEN_AT_ONCE: Final = 100

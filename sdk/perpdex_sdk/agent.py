@@ -11,7 +11,7 @@ from solders.keypair import Keypair
 
 from perpdex_sdk import messages as m
 from perpdex_sdk.answers import Account, MarginPreview, Session
-from perpdex_sdk.conversation import PATIENCE, Conversation
+from perpdex_sdk.conversation import Conversation
 from perpdex_sdk.custody import Custody, custody
 from perpdex_sdk.errors import Insecure
 from perpdex_sdk.keys import folder_beside, key_at
@@ -105,8 +105,7 @@ class Agent(Trading, Money):
             await agent._stream.start()
             agent._keep_exit_kit(lambda: agent._stream.books)
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
-            async with asyncio.timeout(PATIENCE):
-                await agent._talk.ready.wait()
+            await agent._talk.begun()
             if loss_limit is not None:
                 await agent.set_loss_limit(loss_limit)
         except BaseException:

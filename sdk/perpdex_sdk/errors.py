@@ -1,5 +1,8 @@
 """What can go wrong for an agent, as far as it can be expected."""
 
+UNSEEN = frozenset({"overloaded", "rate_limited"})
+"""Refusals that say that a message was not looked at, and nothing of copies that were sent before."""
+
 
 class ExchangeError(Exception):
     """Base of this package's errors."""
@@ -16,10 +19,13 @@ class Refused(ExchangeError):
 
 
 class AnswerUnknown(ExchangeError):
-    """No answer in time: it may have taken effect. Repeat it with the same `key` within five minutes to learn what became of it."""
+    """No answer in time: it may have taken effect. Repeat it with the same `key` within five minutes to learn what became of it.
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"no answer to {key} in time")
+    Its text says why the exchange refuses the connection, if it does; that refusal is then its cause.
+    """
+
+    def __init__(self, key: str, why: str = "") -> None:
+        super().__init__(f"no answer to {key} in time{why}")
         self.key = key
 
 

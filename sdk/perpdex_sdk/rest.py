@@ -26,7 +26,7 @@ from perpdex_sdk.answers import (
     Transfer,
     Withdrawal,
 )
-from perpdex_sdk.errors import MessageRefused, Refused, Unreachable
+from perpdex_sdk.errors import UNSEEN, MessageRefused, Refused, Unreachable
 from perpdex_sdk.markets import Market, Prices
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ PAUSE = 0.2
 """Seconds before the second try, twice as long before each further one: a busy or restarting exchange has 12 s."""
 _TITLE = "Sign in to the agent exchange. This signs no transaction and moves no funds."
 OVERLOADED = "overloaded"
-"""The refusal that says that nothing was even looked at."""
+"""The refusal that passes by itself."""
 
 
 class _Detail(msgspec.Struct, frozen=True):
@@ -215,14 +215,20 @@ class Rest:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         if self.subaccount is not None:
             path += f"{'&' if '?' in path else '?'}subaccount={self.subaccount}"
+        lost = ""
         for attempt in range(tries):
             try:
                 return _read(await self._http.request(method, path, json=body, headers=headers), kind)
             except httpx.TransportError as error:
+                lost = type(error).__name__
                 if attempt == tries - 1:
-                    raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
+                    raise Unreachable(f"{method} {path}: {lost}") from error
             except Refused as refused:
-                if refused.code != OVERLOADED or attempt == tries - 1:
+                # What became of a call whose answer was lost is not known from the refusal of its repeat.
+                unknown = bool(lost) and refused.code in UNSEEN
+                if unknown and attempt == tries - 1:
+                    raise Unreachable(f"{method} {path}: {lost}, then {refused}") from refused
+                if attempt == tries - 1 or (refused.code != OVERLOADED and not unknown):
                     raise
             await asyncio.sleep(PAUSE * 2**attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")

@@ -4,6 +4,7 @@ Batches cover the exchange's records one after another, so the status of a fill 
 that comes late, over a new connection or after a restart of the exchange, says nothing.
 """
 
+from heapq import heappop, heappush
 from typing import Final
 
 import msgspec
@@ -24,12 +25,15 @@ class FillMoved(msgspec.Struct, frozen=True):
 
 
 class Statuses:
-    """Of the fills heard of; those that are final are forgotten once that was told."""
+    """Of the fills heard of; those that are final are forgotten once that was told.
+
+    Fills wait by status in order of their `seq`, so news costs only those that it moves, and a fill no more for those that wait.
+    """
 
     def __init__(self) -> None:
         self.batch = 0
         self._through = [0] * FINAL
-        self._open: dict[int, tuple[int, int]] = {}
+        self._waiting: tuple[list[tuple[int, int]], ...] = tuple([] for _ in range(FINAL))
 
     @property
     def final_batch(self) -> int:
@@ -37,8 +41,8 @@ class Statuses:
         return self.batch if self._through[-1] == self._through[0] else self.batch - 1
 
     def heard_fill(self, fill: Fill) -> list[FillMoved]:
-        self._open[fill.fill] = (fill.seq, 0)
-        return self._moved(())
+        rank = self._keep(fill.seq, fill.fill)
+        return [FillMoved(fill.fill, fill.seq, STATUSES[rank])] if rank else []
 
     def heard_settlement(self, told: Settlement) -> list[FillMoved]:
         return self._heard(told.batch, [told.batched, told.submitted, told.confirmed, told.final], ())
@@ -57,15 +61,17 @@ class Statuses:
     def _heard(self, batch: int, through: list[int], signatures: tuple[str, ...]) -> list[FillMoved]:
         self.batch = max(self.batch, batch)
         self._through = [max(pair) for pair in zip(self._through, through, strict=True)]
-        return self._moved(signatures)
-
-    def _moved(self, signatures: tuple[str, ...]) -> list[FillMoved]:
         moved = []
-        for fill, (seq, before) in list(self._open.items()):
-            rank = sum(seq <= through for through in self._through)
-            if rank > before:
-                moved.append(FillMoved(fill, seq, STATUSES[rank], signatures))
-                self._open[fill] = (seq, rank)
-            if rank == FINAL:
-                del self._open[fill]
+        # From the furthest status back: what has moved is not looked at again, and the oldest fills are told of first.
+        for waiting, reached in zip(reversed(self._waiting), reversed(self._through), strict=True):
+            while waiting and waiting[0][0] <= reached:
+                seq, fill = heappop(waiting)
+                moved.append(FillMoved(fill, seq, STATUSES[self._keep(seq, fill)], signatures))
         return moved
+
+    def _keep(self, seq: int, fill: int) -> int:
+        """Have a fill wait for the status after the one that it has, unless that is the last; which it has."""
+        rank = sum(seq <= reached for reached in self._through)
+        if rank < FINAL:
+            heappush(self._waiting[rank], (seq, fill))
+        return rank

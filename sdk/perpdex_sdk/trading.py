@@ -45,10 +45,12 @@ class Trading:
     ) -> OpenRequest:
         """Open a request. With ``auto=False`` choose among its `quotes()`, else the best one fills.
 
-        One that reaches the exchange later than `ttl_ms`, or a second, is refused as `expired_command`: also after an outage.
+        One that reaches the exchange later than `ttl_ms`, or a second, is refused as `expired_command`: also after an outage. With a
+        `key`, which may have been sent before, an exchange that is too busy to look at it is asked again, as after a break, until the
+        answer is known. Without one it is `Refused`, and nothing has come of the request.
         """
         return self._talk.open(
-            key or self._talk.next_id(),
+            key,
             ttl_ms,
             market=market,
             side=side,

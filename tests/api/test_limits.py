@@ -17,6 +17,7 @@ from api.http_door import HttpDoor
 from api.lag import EVERY, WARY, Lag
 from api.socket import OTHER_FRAMES
 from core.quantities import MILLISECOND, SECOND
+from matcher import commands as c
 
 QUOTES = {"market": "BTC-PERP", "bids": [["59990.0", "1"]], "asks": [["60010.0", "1"]]}
 ORDER = {"market": "BTC-PERP", "side": "buy", "size": "1", "limit": "61000.0"}
@@ -137,6 +138,31 @@ async def test_taking_risk_off_is_never_limited(new_exchange: Any) -> None:
         assert (await agent.ask(id=f"r{number}", **message))["code"] == "rate_limited", message
 
 
+async def test_who_may_send_no_more_is_still_told_what_came_of_what_it_sent(new_exchange: Any) -> None:
+    exchange = await new_exchange(limits=Limits(account=few(5)))
+    await exchange.maker()
+    agent = await exchange.agent()
+    await agent.open()
+    await agent.send(op="request", id="filled", **ORDER)
+    filled = await agent.until("closed", key="filled")
+    assert (await pings(agent, 4))[-1] == "rate_limited"
+    await agent.send(op="request", id="filled", **ORDER)
+    again = await agent.until("closed", key="filled")
+    assert (again["repeated"], again["request"], again["fills"]) == (True, filled["request"], filled["fills"])
+    accept = {"op": "accept", "request": filled["request"], "quote": 1}
+    assert (await agent.ask(id="accepted-before", **accept))["ev"] == "ack"
+    assert (await agent.ask(id="new", op="request", **ORDER))["code"] == "rate_limited"
+    assert (await agent.ask(id="n", **accept | {"request": 1}))["code"] == "rate_limited"
+
+
+async def test_repeats_are_answered_up_to_what_no_honest_agent_needs(new_exchange: Any) -> None:
+    exchange = await new_exchange(limits=Limits(account=few(2), flood=few(5)))
+    agent = await exchange.agent()
+    await exchange.engine.ask(c.OpenRequest(agent.account, "m0", 1, 1, 10_000, 610_000, SECOND))
+    await agent.open()
+    assert await flooded(agent, {"op": "request", **ORDER}) == CloseCode.FLOODING
+
+
 async def test_the_first_answer_to_a_request_is_free(new_exchange: Any) -> None:
     """Who is asked more often than it may speak can still answer; saying something else afterwards costs."""
     exchange = await new_exchange(limits=Limits(account=few(6)))
@@ -216,10 +242,15 @@ async def test_while_the_loop_lags_new_work_is_refused_and_cancels_pass(new_exch
     # A call to register would be refused as well; the operator's is not.
     answer = await exchange.operator({"type": "RegisterAgent", "owner": str(owner.pubkey()), "name": "a"})
     account = answer.json()["events"][0]["account"]
+    await exchange.engine.ask(c.BindSlot(account, 0, account - 14))
+    await exchange.engine.ask(c.CreditDeposit(account, 10**12, "deposit"))
+    await exchange.engine.ask(c.OpenRequest(account, "before", 1, 1, 10_000, 610_000, SECOND))
     late = exchange.signed_in(owner, account)
     await late.open()
     for op, fields in (("quotes", QUOTES), ("request", ORDER), ("quote", {"request": 1, "size": "1"})):
         assert (await late.ask(op=op, id=op, **fields))["code"] == "overloaded"
+    await late.send(op="request", id="before", **ORDER)
+    assert (await late.receive())["repeated"]
     for op, fields in (("quotes", {"market": "BTC-PERP"}), ("cancel_all", {}), ("ping", {})):
         assert (await late.ask(op=op, id=f"{op}-off", **fields))["ev"] in ("ack", "pong")
     assert (await exchange.http.delete("/api/v1/requests", headers=late.headers)).status_code == 200

@@ -121,6 +121,7 @@ async def test_fifty_kills_lose_nothing_and_invent_nothing(
     await chain_and_ledger_agree(stack, journal)
     every_answer_is_so(journal, traders)
     nothing_was_invented(journal, traders)
+    nothing_refused_was_done(journal, traders)
     assert sum(told.outcome == "filled" for trader in traders for told in trader.told.values()) > KILLS
     assert all(len(trader.told) + len(trader.refused) == len(trader.ordered) for trader in traders)
     assert all(trader.agent.mismatches == 0 for trader in traders)
@@ -183,6 +184,13 @@ def every_answer_is_so(journal: list[tuple[int, Event]], traders: list[Trader]) 
             assert (event.request, event.outcome, event.fills) == (told.request, told.outcome, told.fills)
             assert all(fills[fill].taker == account for fill in told.fills)
             assert Decimal(told.filled) == event.filled * LOTS[told.market]
+
+
+def nothing_refused_was_done(journal: list[tuple[int, Event]], traders: list[Trader]) -> None:
+    """A refusal is the fate of its key, whichever copy of the request it was the answer to."""
+    answered = {(event.account, event.key) for _, event in journal if isinstance(event, RequestClosed)}
+    refused = {(one.agent.account, key): code for one in traders for key, code in one.refused.items()}
+    assert {key: code for key, code in refused.items() if key in answered} == {}
 
 
 def nothing_was_invented(journal: list[tuple[int, Event]], traders: list[Trader]) -> None:

@@ -184,6 +184,31 @@ async def test_overload_sheds_requests_and_lets_cancels_and_operators_pass(tmp_p
     engine.close()
 
 
+async def test_overload_refuses_no_repeat_of_what_is_known(tmp_path, clock):
+    """Whoever repeats does so because it was not answered: a refusal would tell it that nothing had come of it."""
+    engine = Engine(tmp_path, clock, waiting_max=1)
+    maker, trader = await populate(engine, clock)
+    await engine.ask(c.SetQuotes(maker, 1, (), ((600_100, 10),), clock.now + SECOND))
+    await engine.ask(c.Subscribe(maker, (1,)))
+    (opened,) = await engine.ask(request(trader, "open", limit=600_000))
+    filled: list[object] = []
+    engine.submit(request(trader, "filled"), filled.append)
+    answers: list[object] = []
+    for key in ("filled", "open", "new"):
+        limit = 600_000 if key == "open" else 601_000
+        engine.submit(request(trader, key, limit=limit), answers.append)
+    engine.submit(request(trader, "filled", size=11), answers.append)
+    assert [answer.code for answer in answers if isinstance(answer, Rejection)] == [
+        "overloaded",
+        "key_conflict",
+    ]
+    while len(answers) < 4:
+        await asyncio.sleep(0.001)
+    assert answers[2:] == [Repeated((filled[0][-1],)), Repeated((opened,))]
+    assert filled[0][-1].filled == 10
+    engine.close()
+
+
 async def test_deadlines_fire_by_themselves(tmp_path, clock):
     engine = Engine(tmp_path, clock)
     maker, trader = await populate(engine, clock)

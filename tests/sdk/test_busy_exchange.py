@@ -9,9 +9,10 @@ import pytest
 from solders.keypair import Keypair
 
 from perpdex_sdk import rest
-from perpdex_sdk.errors import MessageRefused, Refused
+from perpdex_sdk.errors import MessageRefused, Refused, Unreachable
 
 BUSY = {"error": {"code": "overloaded", "message": "Too much to do now.", "retryable": True}}
+LIMITED = {"error": {"code": "rate_limited", "message": "Too much from here.", "retryable": True}}
 USED = {"error": {"code": "challenge_invalid", "message": "Used before.", "retryable": False}}
 OWNER = Keypair()
 SESSION = {"account": 16, "token": "t", "expires_at": 1, "websocket": "ws://127.0.0.1:1/ws"}
@@ -25,13 +26,17 @@ def challenge(number, owner=OWNER, escrow="there", title=None):
 
 @asynccontextmanager
 async def serving(answer):
-    """A server that answers each call with what `answer(path, body)` gives: a status and a body."""
+    """A server that answers each call with what `answer(path, body)` gives: a status and a body, or None to hang up."""
 
     async def call(reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next((int(h.split(":")[1]) for h in head.lower().split("\r\n") if "content-length" in h), 0)
         body = msgspec.json.decode(await reader.readexactly(length) or b"null")
-        status, said = answer(head.split()[1], body)
+        answered = answer(head.split()[1], body)
+        if answered is None:
+            writer.close()
+            return
+        status, said = answered
         payload = msgspec.json.encode(said)
         writer.write(
             b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(payload))
@@ -116,3 +121,28 @@ async def test_no_text_but_the_own_exchanges_is_signed(other):
         with pytest.raises(MessageRefused):
             await client.sign_in(OWNER, "careful", "there")
     assert asked == ["/api/v1/auth/challenge"]
+
+
+async def test_a_call_whose_answer_was_lost_is_not_refused_by_what_looks_at_no_repeat():
+    calls, opened = count(), {"account": 16, "parent": 17, "market": "M", "name": "a", "repeated": True}
+
+    def answer(path, body):
+        return [None, (429, LIMITED), (503, BUSY), (429, LIMITED), (200, opened)][next(calls)]
+
+    async with serving(answer) as client:
+        assert (await client.open_sub_account("M")).repeated
+    assert next(calls) == 5
+
+
+async def test_a_call_whose_answer_was_lost_stays_unknown_when_its_repeats_are_not_looked_at():
+    calls = count()
+
+    def answer(path, body):
+        return (429, LIMITED) if next(calls) else None
+
+    async with serving(answer) as client:
+        with pytest.raises(Unreachable, match="then rate_limited: Too much from here"):
+            await client.insurance()
+        with pytest.raises(Refused, match="rate_limited"):
+            await client.insurance()
+    assert next(calls) == rest.TRIES + 1

@@ -4,7 +4,8 @@ import pytest
 
 from core.quantities import SECOND
 from matcher import commands as c
-from matcher.image import dump, load
+from matcher.decide import decide
+from matcher.image import dump, load, state_hash
 from matcher.limits import FORGOTTEN_AT_ONCE, KEYS_KEPT, KEYS_SURE, UNFILLED_KEPT_LONG
 from matcher.rejections import Code, Repeated
 
@@ -95,6 +96,57 @@ def test_when_all_keep_too_many_each_has_its_share(world, maker, monkeypatch):
         == sum(len(one.unfilled or ()) for one in world.state.accounts.values())
     )
     assert load(dump(world.state)).unfilled_kept == 8
+
+
+@pytest.fixture
+def crowded(world, maker, monkeypatch):
+    """A trader long ten lots, and a stranger that leaves no room to anybody for answers without fills."""
+    monkeypatch.setattr("matcher.keys.UNFILLED_KEPT_IN_ALL", 12)
+    monkeypatch.setattr("matcher.keys.UNFILLED_KEPT_LEAST", 2)
+    monkeypatch.setattr("matcher.keys.UNFILLED_KEPT_BEYOND", 3)
+    trader, stranger = world.agent(2), world.agent(3)
+    world.quotes(maker, [], [(600_100, 10)])
+    assert world.closed(world.request(trader, "long", 1, 10, 601_000)).filled == 10
+    for number in range(5):
+        cancelled(world, trader, f"k{number}")
+    for number in range(7):
+        cancelled(world, stranger, f"s{number}")
+    assert world.request(trader, "more", 1, 1, 601_000).code == Code.TOO_MANY_ANSWERS_KEPT
+    return trader
+
+
+def shrunk(world, account, key, size=10, **terms):
+    """What became of a request to sell, or why it was refused; one that is open is cancelled."""
+    outcome = world.request(account, key, -1, size, 599_000, **terms)
+    if isinstance(outcome, list):
+        world.play(c.CancelRequest(account, world.opened(outcome).request))
+        return "asked"
+    return outcome.code
+
+
+def test_strangers_answers_keep_nobody_in_a_position(world, crowded, replayed):
+    assert shrunk(world, crowded, "turn", 11) == Code.TOO_MANY_ANSWERS_KEPT
+    assert [shrunk(world, crowded, "all", 10), shrunk(world, crowded, "some", 1)] == ["asked", "asked"]
+    assert shrunk(world, crowded, "flagged", 10, reduce_only=True) == "asked"
+    assert shrunk(world, crowded, "fourth") == Code.TOO_MANY_ANSWERS_KEPT, "its own room is bounded, too"
+    assert world.request(crowded, "more", 1, 1, 601_000).code == Code.TOO_MANY_ANSWERS_KEPT
+    assert isinstance(world.request(crowded, "all", -1, 10, 599_000), Repeated)
+    sell = c.OpenRequest(crowded, "fifth", 1, -1, 1, 599_000, SECOND)
+    for state in (load(dump(world.state)), replayed(world.journal)):
+        assert state_hash(state) == state_hash(world.state)
+        assert decide(state, sell, world.now).code == Code.TOO_MANY_ANSWERS_KEPT
+    wait(world, KEYS_SURE + 1)
+    assert shrunk(world, crowded, "later") == "asked"
+
+
+def test_who_has_kept_as_much_as_it_may_still_shrinks_its_position(world, crowded, monkeypatch):
+    monkeypatch.setattr("matcher.keys.UNFILLED_KEPT_IN_ALL", 100)
+    assert shrunk(world, crowded, "there is room") == "asked"
+    assert not world.state.accounts[crowded].beyond
+    monkeypatch.setattr("matcher.keys.UNFILLED_KEPT", 6)
+    assert world.request(crowded, "more", 1, 1, 601_000).code == Code.TOO_MANY_ANSWERS_KEPT
+    assert shrunk(world, crowded, "beyond") == "asked"
+    assert [kept.key for kept in world.state.accounts[crowded].beyond] == ["beyond"]
 
 
 def test_very_many_answers_are_forgotten_a_few_at_a_time(world, maker):
