@@ -5,23 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import psycopg
-from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
-from temporalio.service import RPCError
-
-from chain.cluster import WrongCluster
-from chain.keys import KeyFileRefused
-from chain.signers.interface import SigningFailed
-from ledger.projector import JournalDiffers
-from matcher.clock import ClockBehind
-from matcher.recovery import JournalCorrupt
-from matcher.segments import JournalInUse
-from oracles.feed import OnlyLive
-from oracles.recording import RecordingFailed
-from oracles.refusal import Refused
-from settings import Settings
-
 CANNOT: Final = 1
 
 
@@ -44,6 +27,23 @@ def told() -> Iterator[None]:
 
 def sentence(error: Exception) -> str | None:
     """What happened and what to do about it; None for what nobody expected."""
+    # Here, because each process uses a few of these floors, and only who fails needs the names of all.
+    import psycopg
+    from pydantic import ValidationError
+    from sqlalchemy.exc import SQLAlchemyError
+    from temporalio.service import RPCError
+
+    from chain.cluster import WrongCluster
+    from chain.keys import KeyFileRefused
+    from chain.signers.interface import SigningFailed
+    from ledger.projector import JournalDiffers
+    from matcher.clock import ClockBehind
+    from matcher.recovery import JournalCorrupt
+    from matcher.segments import JournalInUse
+    from oracles.feed import OnlyLive
+    from oracles.recording import RecordingFailed
+    from oracles.refusal import Refused
+
     match error:
         case JournalInUse():
             return f"{_first(error)}: stop it, or set PERPDEX_DATA to another directory."
@@ -75,6 +75,10 @@ def sentence(error: Exception) -> str | None:
 
 def wrong_setting(error: Exception) -> str | None:
     """Which settings cannot be read, and why; None for any other error."""
+    from pydantic import ValidationError
+
+    from settings import Settings
+
     if not isinstance(error, ValidationError) or error.title != Settings.__name__:
         return None
     return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())
