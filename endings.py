@@ -1,5 +1,8 @@
-"""Why a process cannot start or go on: what was to be expected is one sentence and an exit code, anything else is a traceback."""
+"""How a process ends: when it is told to, or because it cannot start or go on. What was to be expected of that is one sentence and an
+exit code, anything else is a traceback."""
 
+import asyncio
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,14 @@ CANNOT: Final = 1
 
 class NotReachable(Exception):
     """Another part that is needed from the start does not answer, or nobody said where it is. The text says what to do."""
+
+
+def told_to_stop() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM from now on, as long as the running loop runs."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
 
 
 @contextmanager

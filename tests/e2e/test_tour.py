@@ -16,7 +16,8 @@ from cli.stack import Stack
 from perpdex_sdk import Agent, Refused
 from perpdex_sdk.agents.population import fund, key_at
 from perpdex_sdk.rpc import Rpc
-from wiring import engine_door, escrow_client, rpc_url, temporal_client
+from places import rpc_url
+from wiring import engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
