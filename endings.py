@@ -1,32 +1,26 @@
-"""Why a process cannot start or go on: what was to be expected is one sentence and an exit code, anything else is a traceback."""
+"""How a process ends: when it is told to, or because it cannot start or go on. What was to be expected of that is one sentence and an
+exit code, anything else is a traceback."""
 
+import asyncio
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
-
-import psycopg
-from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
-from temporalio.service import RPCError
-
-from chain.cluster import WrongCluster
-from chain.keys import KeyFileRefused
-from chain.signers.interface import SigningFailed
-from ledger.projector import JournalDiffers
-from matcher.clock import ClockBehind
-from matcher.recovery import JournalCorrupt
-from matcher.segments import JournalInUse
-from oracles.feed import OnlyLive
-from oracles.recording import RecordingFailed
-from oracles.refusal import Refused
-from settings import Settings
 
 CANNOT: Final = 1
 
 
 class NotReachable(Exception):
     """Another part that is needed from the start does not answer, or nobody said where it is. The text says what to do."""
+
+
+def told_to_stop() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM from now on, as long as the running loop runs."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
 
 
 @contextmanager
@@ -44,6 +38,23 @@ def told() -> Iterator[None]:
 
 def sentence(error: Exception) -> str | None:
     """What happened and what to do about it; None for what nobody expected."""
+    # Here, because each process uses a few of these floors, and only who fails needs the names of all.
+    import psycopg
+    from pydantic import ValidationError
+    from sqlalchemy.exc import SQLAlchemyError
+    from temporalio.service import RPCError
+
+    from chain.cluster import WrongCluster
+    from chain.keys import KeyFileRefused
+    from chain.signers.interface import SigningFailed
+    from ledger.projector import JournalDiffers
+    from matcher.clock import ClockBehind
+    from matcher.recovery import JournalCorrupt
+    from matcher.segments import JournalInUse
+    from oracles.feed import OnlyLive
+    from oracles.recording import RecordingFailed
+    from oracles.refusal import Refused
+
     match error:
         case JournalInUse():
             return f"{_first(error)}: stop it, or set PERPDEX_DATA to another directory."
@@ -75,6 +86,10 @@ def sentence(error: Exception) -> str | None:
 
 def wrong_setting(error: Exception) -> str | None:
     """Which settings cannot be read, and why; None for any other error."""
+    from pydantic import ValidationError
+
+    from settings import Settings
+
     if not isinstance(error, ValidationError) or error.title != Settings.__name__:
         return None
     return "; ".join(f"{_name(one['loc'])}{one['msg']}" for one in error.errors())

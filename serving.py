@@ -1,13 +1,8 @@
-"""The processes of the network that are not the worker: the API with the matcher, and the projector, each until told to stop."""
+"""The process that serves: the matcher with its HTTP and WebSocket interfaces, until told to stop."""
 
 import asyncio
-import signal
-import time
-from contextlib import closing, suppress
-from typing import Final
 
 import httpx
-import psycopg
 import structlog
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,48 +12,31 @@ from api.collaborators import EscrowInfo
 from api.history import History
 from api.open_files import fewer, open_files, room_in
 from api.server import Given, Server
-from api.sessions import Sessions
+from api.sessions import SECRET_BYTES_MIN, Sessions
 from api.withdrawals import TemporalWithdrawals
+from chain.keys import KeyFileRefused
 from core.market import DEFAULT_MARKETS
-from core.quantities import SECOND
+from core.operator_events import EXCHANGE, NETWORK
+from endings import told_to_stop
+from feeding import price_feed
 from ledger.database import open_pool
-from ledger.projector import JournalGap, Projector, ProjectorBusy
 from ledger.queries import Queries
 from matcher import commands as c
 from matcher.clock import SteadyClock
 from matcher.engine import Engine
 from matcher.rejections import Rejection
-from matcher.tail import Tail
 from oracles.feed import PriceFeed
+from places import database_url, operator_token, rpc_url, secret
 from settings import Settings
-from wiring import (
-    database_url,
-    escrow_client,
-    must_be_our_cluster,
-    operators,
-    price_feed,
-    rpc_url,
-    secret,
-    temporal_client,
-)
+from wiring import escrow_addresses, escrow_mint, must_be_our_cluster, temporal_client
 from workflows.steps import WITHDRAWALS
 
-PROJECT_EVERY_S: Final = 0.05
-PROJECT_AGAIN_S: Final = 1.0
-FORGET_EVERY_S: Final = 1.0
 _log = structlog.get_logger("serving")
-
-
-def _told_to_stop() -> asyncio.Event:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    return stopped
 
 
 async def serve_api(settings: Settings) -> None:
     """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
-    stopped = _told_to_stop()
+    stopped = told_to_stop()
     share = open_files()
     room = room_in(share)
     if room != ROOM:
@@ -96,8 +74,7 @@ async def _list_markets(engine: Engine) -> None:
 
 async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: PriceFeed, room: Room) -> Given:
     """What the API works with."""
-    escrow = await escrow_client(settings)
-    await escrow.client.close()
+    escrow = await escrow_addresses(settings)
     # Lazy, because trading needs no Temporal: without it only withdrawals wait.
     temporal = await temporal_client(settings, lazy=True)
     return Given(
@@ -112,10 +89,10 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
         withdrawals=TemporalWithdrawals(temporal, settings.task_queue + WITHDRAWALS),
         withdrawal_minimum=settings.withdrawal_minimum,
         escrow=EscrowInfo(
-            program=str(escrow.addresses.program_id),
-            escrow=str(escrow.addresses.escrow),
-            vault=str(escrow.addresses.vault),
-            mint=str(escrow.mint),
+            program=str(escrow.program_id),
+            escrow=str(escrow.escrow),
+            vault=str(escrow.vault),
+            mint=str(escrow_mint(settings)),
             rpc_url=rpc_url(settings),
         ),
         prices=feed,
@@ -132,41 +109,17 @@ async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: Pr
     )
 
 
-async def serve_projector(settings: Settings) -> None:
-    """Follow the journal into PostgreSQL until told to stop, whatever happens to the database meanwhile.
-
-    Raises `JournalDiffers` when the database has projected another journal, `JournalCorrupt` when the journal cannot be read.
-    """
-    stopped = _told_to_stop()
-    while not stopped.is_set():
-        try:
-            await _project(settings, stopped)
-        except (psycopg.OperationalError, ProjectorBusy, JournalGap) as error:
-            _log.warning("projecting again soon", why=str(error).strip())
-            await _pause(stopped, PROJECT_AGAIN_S)
-
-
-async def _project(settings: Settings, stopped: asyncio.Event) -> None:
-    """One connection's life. The last projected record is handed in again, as the proof that it is the same journal."""
-    journal = settings.perpdex_data / "journal"
-    journal.mkdir(parents=True, exist_ok=True)
-    forget_at = time.monotonic()
-    with closing(Projector(database_url(settings))) as projector:
-        _log.info("projecting", after=projector.sequence)
-        with closing(Tail(journal, max(0, projector.sequence - 1))) as tail:
-            while not stopped.is_set():
-                records = tail.read()
-                if records:
-                    projector.apply(records)
-                if time.monotonic() >= forget_at:
-                    forget_at = time.monotonic() + FORGET_EVERY_S
-                    projector.forget_unfilled(settings.requests_kept_days * 24 * 3_600 * SECOND)
-                if not records:
-                    await _pause(stopped, PROJECT_EVERY_S)
-
-
-async def _pause(stopped: asyncio.Event, seconds: float) -> None:
-    """Wait, but not longer than until told to stop."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stopped.wait()
+def operators(settings: Settings) -> dict[str, str]:
+    """Tokens of the operator door by the names that the audit trail has for them: the network's own, and one for each person's file
+    in keys/operators. Raises `KeyFileRefused` for what would leave open who did something."""
+    tokens = {NETWORK: operator_token(settings)}
+    for path in sorted((settings.perpdex_data / "keys" / "operators").glob("*.token")):
+        token = path.read_text().strip()
+        if path.stem in (NETWORK, EXCHANGE):
+            raise KeyFileRefused(f"{path}: nobody may be called {path.stem}, which means something else")
+        if len(token) < SECRET_BYTES_MIN or token in tokens.values():
+            raise KeyFileRefused(
+                f"{path}: a token has {SECRET_BYTES_MIN} characters at least and is one person's"
+            )
+        tokens[path.stem] = token
+    return tokens

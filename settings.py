@@ -1,4 +1,4 @@
-"""Everything that can be set from outside, with the values `make run` uses. Read by `wiring`, `serving`, `worker` and `cli` only.
+"""Everything that can be set from outside, with the values `make run` uses. Read by `cli` and the modules beside this one only.
 
 Each field is an environment variable of the same name in capitals (`PERPDEX_DATA`, `DATABASE_URL`, ...).
 """

@@ -1,20 +1,38 @@
-"""The Temporal worker: registers workflows and activities, nothing else. Run it as often as the load asks for."""
+"""The Temporal worker: builds and registers activities and workflows, nothing else. Run it as often as the load asks for."""
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.client import Client
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
-from endings import told
+from activities.deposits import DepositActivities
+from activities.exits import ExitActivities
+from activities.funding import FundingActivities
+from activities.landing import Lander
+from activities.open_withdrawals import OpenWithdrawalActivities
+from activities.reconciliation import ReconciliationActivities
+from activities.rotation import RotationActivities
+from activities.schedules import ScheduleActivities
+from activities.settlement import SettlementActivities
+from activities.slots import SlotActivities
+from activities.sweep import SweepActivities
+from activities.withdrawals import WithdrawalActivities
+from chain.signers.interface import Signer
+from endings import told, told_to_stop
+from ledger.database import open_pool
+from ledger.queries import Queries
+from ledger.settlement import Settlement
+from places import database_url
 from settings import Settings
-from wiring import Steps, metrics_runtime, must_be_our_cluster, temporal_client, worker_steps
+from wiring import engine_door, escrow_client, must_be_our_cluster, operator_signer, temporal_client
 from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.exits import ExitsWorkflow
@@ -49,6 +67,58 @@ BEAT: Final = timedelta(seconds=1)
 
 PAYMENTS_AT_ONCE: Final = 50
 """Each takes its place until it is final, about 13 seconds on the public chain."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The worker's activities, over the real engine, ledger and chain."""
+
+    settlement: SettlementActivities
+    reconciliation: ReconciliationActivities
+    deposits: DepositActivities
+    exits: ExitActivities
+    slots: SlotActivities
+    withdrawals: WithdrawalActivities
+    open_withdrawals: OpenWithdrawalActivities
+    funding: FundingActivities
+    sweep: SweepActivities
+    rotation: RotationActivities
+    schedules: ScheduleActivities
+
+
+@asynccontextmanager
+async def worker_steps(settings: Settings, client: Client) -> AsyncIterator[Steps]:
+    """Build the activities; what they hold is closed at the end."""
+    async with operator_signer(settings) as operator, _steps(settings, client, operator) as steps:
+        yield steps
+
+
+@asynccontextmanager
+async def _steps(settings: Settings, client: Client, operator: Signer) -> AsyncIterator[Steps]:
+    door, escrow = engine_door(settings), await escrow_client(settings)
+    pool = open_pool(database_url(settings), size=10)
+    ledger, queries = Settlement(pool), Queries(pool)
+    lander = Lander(ledger, escrow, settings.priority_fee)
+    try:
+        yield Steps(
+            settlement=SettlementActivities(door, ledger, queries, escrow, lander, operator),
+            reconciliation=ReconciliationActivities(door, ledger, queries, escrow),
+            deposits=DepositActivities(door, escrow),
+            exits=ExitActivities(door, escrow, ledger),
+            slots=SlotActivities(door, escrow, lander, operator, settings.withdrawal_minimum),
+            withdrawals=WithdrawalActivities(
+                door, ledger, queries, escrow, lander, operator, settings.withdrawal_minimum
+            ),
+            open_withdrawals=OpenWithdrawalActivities(door, client, settings.task_queue + WITHDRAWALS),
+            funding=FundingActivities(door),
+            sweep=SweepActivities(door),
+            rotation=RotationActivities(door, ledger, escrow, lander, operator),
+            schedules=ScheduleActivities(client, settings.task_queue),
+        )
+    finally:
+        await door.close()
+        await escrow.client.close()
+        await pool.dispose()
 
 
 @asynccontextmanager
@@ -116,13 +186,19 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
         yield
 
 
+def metrics_runtime(settings: Settings) -> Runtime | None:
+    """The worker's own metrics for Prometheus, where an address is set."""
+    address = settings.worker_metrics_address
+    if not address:
+        return None
+    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+
+
 async def main() -> None:
     settings = Settings()
     client = await temporal_client(settings, metrics_runtime(settings))
     await must_be_our_cluster(settings, patient=True)
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = told_to_stop()
     await ensure_search_attributes(client)
     async with worker_steps(settings, client) as steps, working(client, settings.task_queue, steps):
         await ensure_entities(client, settings.task_queue)

@@ -24,8 +24,9 @@ from chain.escrow import EscrowClient
 from cli.demo import on_free_ports
 from ledger.database import open_pool
 from ledger.settlement import Settlement
+from places import database_url
 from settings import Settings
-from wiring import database_url, engine_door, escrow_client, operator_signer
+from wiring import engine_door, escrow_client, operator_signer
 
 ACCOUNTS: Final = 5_000
 STANDING: Final = 5

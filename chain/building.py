@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from anchorpy import Context, Program, Provider, Wallet
 from solana.rpc.async_api import AsyncClient
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -49,6 +48,8 @@ class Building:
     def __init__(self, client: AsyncClient, addresses: EscrowAddresses) -> None:
         self._client = client
         self._at = addresses
+        from anchorpy import Program, Provider, Wallet  # as in `chain.idl`
+
         # The wallet is never used: every method is given the keys it signs with.
         provider = Provider(client, Wallet(Keypair()))
         self._program = Program(escrow_idl(), addresses.program_id, provider)
@@ -66,6 +67,8 @@ class Building:
         return {**self.on_escrow(role, signer), "page": self._at.page(page)}
 
     def instruction(self, name: str, accounts: dict[str, Pubkey], arguments: tuple[Any, ...]) -> Instruction:
+        from anchorpy import Context
+
         built: Instruction = self._program.instruction[name](*arguments, ctx=Context(accounts=accounts))
         return built
 

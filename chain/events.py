@@ -9,14 +9,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from anchorpy.coder.event import EventCoder
 from solders.pubkey import Pubkey
 
 from chain.addresses import EscrowAddresses
 from chain.idl import escrow_idl
 from chain.limits import Limits, Settings
+
+if TYPE_CHECKING:
+    from anchorpy.coder.event import EventCoder
 
 _KEY: Final = "[1-9A-HJ-NP-Za-km-z]{32,44}"
 """A program's key in base58: a program can log any words after `Program log: `, and must not look like the end of another."""
@@ -227,7 +229,9 @@ class LogsTruncated(Exception):
 
 
 @cache
-def _coder() -> EventCoder:
+def _coder() -> "EventCoder":
+    from anchorpy.coder.event import EventCoder  # as in `chain.idl`
+
     return EventCoder(escrow_idl())
 
 

@@ -3,15 +3,19 @@
 import json
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from anchorpy import Idl
+if TYPE_CHECKING:
+    from anchorpy import Idl
 
 IDL_FILE: Final = Path(__file__).resolve().parents[1] / "contracts" / "solana" / "escrow" / "idl.json"
 
 
 @cache
-def escrow_idl() -> Idl:
+def escrow_idl() -> "Idl":
+    # Here, because anchorpy brings pytest and much else: who reads the chain, or asks where something is, needs none of it.
+    from anchorpy import Idl
+
     return Idl.from_json(IDL_FILE.read_text())
 
 

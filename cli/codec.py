@@ -20,8 +20,8 @@ from temporalio.api.common.v1 import Payload, Payloads
 
 from chain.keys import KeyFileRefused
 from endings import told
+from places import secret
 from settings import Settings
-from wiring import secret
 from workflows.encryption import EncryptingCodec, PayloadUnreadable, read_payload_keys
 
 HOST: Final = "127.0.0.1"

@@ -22,8 +22,9 @@ from cli.tally import Tally
 from ledger.database import open_pool
 from ledger.queries import Queries
 from ledger.views import Totals
+from places import database_url
 from settings import Settings
-from wiring import database_url, engine_door, escrow_client, temporal_client
+from wiring import engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
 
 LOOK_EVERY_S: Final = 1.0

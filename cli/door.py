@@ -20,7 +20,7 @@ class NotDone(Exception):
 
 
 def token_of(settings: Settings, name: str) -> str:
-    """The token of a credential, as `wiring.operators` knows it. Raises `NotDone`."""
+    """The token of a credential, as `serving.operators` knows it. Raises `NotDone`."""
     if name == NETWORK and settings.operator_token:
         return settings.operator_token
     keys = settings.perpdex_data / "keys"

@@ -12,8 +12,9 @@ from chain.send import Landed, send_until
 from chain.signers.interface import Signer, SigningFailed
 from cli.probes import rpc
 from cli.processes import StackFailed
+from places import rpc_url
 from settings import Settings
-from wiring import escrow_client, operator_signer, rpc_url
+from wiring import escrow_client, operator_signer
 
 OPERATOR_LAMPORTS: Final = 10**12
 """Test SOL for the operator on the local chain: rent of pages and fees."""

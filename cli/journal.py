@@ -19,8 +19,8 @@ from matcher.recovery import JournalCorrupt
 from matcher.room import free_bytes
 from matcher.segments import JournalInUse, segments, synced_through, whereabouts
 from matcher.snapshot import SnapshotUnreadable, bases, read, sequence_of, snapshots
+from places import database_url
 from settings import Settings
-from wiring import database_url
 
 journal = typer.Typer(no_args_is_help=True, help="Look at the journal's files, and take old ones out.")
 

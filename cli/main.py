@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from endings import wrong_setting
+
 COMMANDS: Final = {
     "up": "network",
     "demo": "network",
@@ -73,9 +75,6 @@ def main() -> None:
     try:
         app()
     except ValueError as error:
-        # Here, because it takes most of a second to import, and few need it.
-        from endings import wrong_setting
-
         text = wrong_setting(error)
         if text is None:
             raise

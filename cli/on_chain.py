@@ -18,8 +18,9 @@ from chain.signers.interface import Signer, SigningFailed
 from chain.signers.opening import open_signer
 from chain.transactions import SignedTransaction
 from endings import told
+from places import rpc_url
 from settings import Settings
-from wiring import escrow_client, operator_signer, rpc_url
+from wiring import escrow_client, operator_signer
 
 WRONG, UNKNOWN = 1, 2
 LAND_S: Final = 180.0

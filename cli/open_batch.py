@@ -9,8 +9,9 @@ from cli.on_chain import Refused, client_of, land, run, signer_at, state_of
 from core.batches import BatchStatus
 from ledger.database import open_pool
 from ledger.settlement import Settlement
+from places import database_url
 from settings import Settings
-from wiring import database_url, engine_door
+from wiring import engine_door
 
 
 def abort() -> None:

@@ -25,8 +25,9 @@ from endings import NotReachable, sentence, told
 from ledger.database import open_pool
 from ledger.queries import Queries
 from matcher import commands as c
+from places import database_url
 from settings import Settings
-from wiring import database_url, engine_door, escrow_client, temporal_client
+from wiring import engine_door, escrow_client, temporal_client
 
 settlement = typer.Typer(no_args_is_help=True, help="Hold settlement back, or let it go on.")
 READS: Final = 5

@@ -25,8 +25,9 @@ from cli.processes import Child, StackFailed
 from endings import NotReachable
 from ledger.embedded import EmbeddedPostgres, PostgresFailed
 from ledger.migrate import upgrade
+from places import rpc_url
 from settings import Settings
-from wiring import rpc_url, temporal_client
+from wiring import temporal_client
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SEARCH_ATTRIBUTES: Final = ("Batch=Keyword", "Agent=Keyword", "Market=Keyword")

@@ -12,8 +12,8 @@ from endings import told
 from ledger.database import open_pool
 from ledger.queries import Queries
 from ledger.statement_text import as_csv, pieces, told_batch, told_period
+from places import database_url
 from settings import Settings
-from wiring import database_url
 
 MICROSECOND: Final = 1_000
 FOR_EVER: Final = 1 << 62

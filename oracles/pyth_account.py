@@ -14,8 +14,6 @@ from typing import Final
 
 import httpx
 import msgspec
-from pythclient.pythaccounts import PythPriceAccount, PythPriceStatus
-from pythclient.solana import SolanaPublicKey
 from solders.pubkey import Pubkey
 
 from oracles.accumulator import PriceMessage, to_price
@@ -101,6 +99,10 @@ def parse_price_account(symbol: str, data: bytes, slot: int) -> Price:
     exponent = int.from_bytes(data[_LEGACY_EXPONENT], "little", signed=True)
     if abs(exponent) > EXPONENT_LIMIT:  # before the parser computes powers of it
         raise Refused(Reason.OUT_OF_RANGE, f"exponent {exponent}")
+    # Here, because it brings an HTTP client and a logger of its own, and only who reads such accounts needs it.
+    from pythclient.pythaccounts import PythPriceAccount, PythPriceStatus
+    from pythclient.solana import SolanaPublicKey
+
     account = PythPriceAccount(SolanaPublicKey(str(Pubkey.default())), None)
     try:
         account.update_from(data[:size], version=version, offset=_LEGACY_HEADER.size)

@@ -6,8 +6,9 @@ from solders.keypair import Keypair
 from chain.addresses import EscrowAddresses
 from chain.keys import KeyFileRefused, KeypairSigner
 from chain.localnet.genesis import PROGRAM_ID
+from serving import operators
 from settings import Settings
-from wiring import escrow_client, operator_signer, operators
+from wiring import escrow_client, operator_signer
 
 
 def test_operators_have_the_names_of_their_files(tmp_path):

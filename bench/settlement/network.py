@@ -19,8 +19,9 @@ from core.batches import BatchStatus
 from ledger.database import open_pool
 from ledger.settlement import Settlement
 from matcher.recovery import replay
+from places import database_url, rpc_url
 from settings import Settings
-from wiring import database_url, escrow_client, operator_signer, rpc_url, temporal_client
+from wiring import escrow_client, operator_signer, temporal_client
 from workflows.deposits import DEPOSITS_ID, DepositsState, DepositsWorkflow
 from workflows.settlement import SettlementWorkflow
 

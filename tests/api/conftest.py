@@ -27,6 +27,7 @@ from core.events import Event, PremiumSampled
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
 from core.validity import Validity
+from feeding import feed_into
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
@@ -35,7 +36,6 @@ from matcher.engine import Engine
 from matcher.tail import Tail
 from oracles.generator import STARTS
 from oracles.sources import Played, Source
-from wiring import feed_into
 
 OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
 ADAS_TOKEN = "token-of-another-operator-called-ada-012"

@@ -9,7 +9,7 @@ import pytest
 from solders.keypair import Keypair
 
 from chain.keys import KeyFileRefused, KeypairSigner
-from wiring import secret
+from places import secret
 
 
 def _make(path: Path) -> str:

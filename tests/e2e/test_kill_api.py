@@ -26,7 +26,8 @@ from perpdex_sdk.agents.maker import Maker
 from perpdex_sdk.agents.population import Prices, Report, fund
 from perpdex_sdk.errors import AnswerUnknown, Refused
 from perpdex_sdk.keys import key_at
-from wiring import database_url, engine_door, escrow_client, temporal_client
+from places import database_url
+from wiring import engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]

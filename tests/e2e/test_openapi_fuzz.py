@@ -17,7 +17,8 @@ from cli.stack import Stack
 from perpdex_sdk import Agent
 from perpdex_sdk.agents.population import fund
 from perpdex_sdk.keys import key_at
-from wiring import engine_door, operator_token
+from places import operator_token
+from wiring import engine_door
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 

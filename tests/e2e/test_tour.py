@@ -17,7 +17,8 @@ from perpdex_sdk import Agent, Refused
 from perpdex_sdk.agents.population import fund
 from perpdex_sdk.keys import key_at
 from perpdex_sdk.rpc import Rpc
-from wiring import engine_door, escrow_client, rpc_url, temporal_client
+from places import rpc_url
+from wiring import engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]

@@ -19,6 +19,7 @@ from core.events import Filled
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
 from core.validity import ALLOWED, Action, Validity
+from feeding import feed_into
 from ledger.database import open_pool
 from ledger.queries import Queries
 from matcher import commands as c
@@ -28,7 +29,7 @@ from matcher.rejections import Rejection
 from matcher.trust import trusted, validity
 from oracles.feed import PriceFeed
 from settings import Settings
-from wiring import feed_into, temporal_client
+from wiring import temporal_client
 
 BTC = DEFAULT_MARKETS[0]
 OWNERS = (

@@ -36,7 +36,7 @@ from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
 from activities.sweep import SweepActivities
 from activities.withdrawals import WithdrawalActivities
-from wiring import Steps
+from worker import Steps
 from workflows.steps import AGENT, BATCH, MARKET, PAYMENTS
 
 TASK_QUEUE = "test"

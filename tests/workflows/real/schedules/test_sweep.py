@@ -22,13 +22,13 @@ from api.withdrawals import TemporalWithdrawals
 from core.accounts import INSURANCE
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
+from feeding import feed_into
 from ledger.database import open_pool
 from ledger.queries import Queries
 from matcher import commands as c
 from matcher.engine import Engine
 from oracles.generator import STARTS
 from oracles.sources import Played
-from wiring import feed_into
 from workflows.schedules import ensure_schedules
 from workflows.sweep import SWEEP_SCHEDULE, Sweep, SweepWorkflow
 

@@ -1,0 +1,39 @@
+"""Where the parts of the network are and the secrets they know each other by: as set, or as found in the data directory."""
+
+import secrets
+from pathlib import Path
+
+from chain.keys import KeyFileRefused, create_secret
+from endings import NotReachable
+from settings import Settings
+
+
+def secret(path: Path) -> str:
+    """The secret in a file of one's own, made when there is none. Raises `KeyFileRefused`."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        create_secret(path, lambda: secrets.token_hex(32))
+    text = path.read_text().strip()
+    if not text:
+        raise KeyFileRefused(f"{path} is empty: delete it, and a new secret is made")
+    return text
+
+
+def operator_token(settings: Settings) -> str:
+    return settings.operator_token or secret(settings.perpdex_data / "keys" / "operator.token")
+
+
+def rpc_url(settings: Settings) -> str:
+    return settings.solana_rpc_url or f"http://127.0.0.1:{settings.rpc_port}"
+
+
+def database_url(settings: Settings) -> str:
+    """The configured database, or the one the supervisor started and wrote down. Raises `NotReachable` when there is neither."""
+    if settings.database_url:
+        return settings.database_url
+    try:
+        return (settings.perpdex_data / "postgres.url").read_text().strip()
+    except FileNotFoundError as error:
+        raise NotReachable(
+            f"No database is known: set DATABASE_URL, or start everything with `perpdex up`, which writes {error.filename}"
+        ) from None
