@@ -84,7 +84,7 @@ class Conversation:
                     if self._denied is not None and not self._denied.retryable:
                         raise self._denied
         except TimeoutError:
-            raise self._denied or Unreachable("the exchange did not answer `auth` in time") from None
+            raise self._denied or Unreachable("no connection to the exchange in time") from None
 
     def end(self) -> None:
         """Have everything that waits for an answer end with `Closed`."""
@@ -131,7 +131,7 @@ class Conversation:
     def open(self, key: str | None, ttl_ms: int, **terms: Any) -> OpenRequest:
         """Send a request under a key, its own by default, until it is answered or came too late."""
         # Whoever names a key may have sent it before, by an earlier run even.
-        copies = 0 if key is None else 1
+        copies = 1 if key else 0
         opened = OpenRequest(key or self.next_id(), self._accept)
         terms = {**terms, "ttl_ms": ttl_ms, "expires_after": self._clock.after(ttl_ms)}
         said = self._open[opened.key] = _Said(_encoded("request", opened.key, terms), opened, copies)
