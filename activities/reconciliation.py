@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.engine_door import EngineDoor, EngineState
 from activities.heartbeats import heartbeats, pause
 from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
+from activities.standing import Standing
 from chain.escrow import EscrowClient
 from core.quantities import SECOND
 from core.reconciliation import Difference
@@ -19,8 +20,6 @@ from ledger.settlement import Settlement
 from matcher.commands import HoldSettlement
 from matcher.limits import WHY_LENGTH_MAX
 
-READS: Final = 5
-"""A difference is one only when it stands in so many reads in a row: nodes answer for slightly different moments."""
 BETWEEN_READS_S: Final = 2.0
 TRIES: Final = 20
 BETWEEN_TRIES_S: Final = 0.1
@@ -156,14 +155,14 @@ class ReconciliationActivities:
     async def reconcile(self, batch: int) -> Reconciliation:
         """Compare until everything agrees or a difference has stood for `READS` reads; the outcome is kept in the ledger.
 
-        A difference holds settlement, in the engine's journal, until an operator lets it go on. Deposits and claims that were final
+        A difference holds settlement, in the engine's journal, until an operator lets it go on; one who does so meanwhile has all of
+        it compared anew. Deposits and claims that were final
         at the first read and are not booked after `CREDIT_PATIENCE` reads raise one of `PENDING`: that is trouble to wait out, not a
         difference.
         """
         await self._say_how_late()
-        different = pending = 0
+        pending, standing = 0, Standing()
         wanted: tuple[int, int] | None = None
-        standing: set[int] | None = None
         while True:
             async with heartbeats():
                 reading = await self._read()
@@ -181,11 +180,15 @@ class ReconciliationActivities:
                     _agrees(False)
                     raise ApplicationError(result.sentence(), type=result.why)
             else:
-                named = {one.account for one in reading.compared.differences}
-                standing = named if standing is None else standing & named
-                different = different + 1 if standing or result.why != "accounts_differ" else 0
-                standing = standing or None
-                if different >= READS:
+                assert reading.engine is not None
+                standing.hear(reading.engine.settlement_held)
+                standing.differs(
+                    (one.account for one in reading.compared.differences), result.why != "accounts_differ"
+                )
+                if standing.counts:
+                    # A reading takes its time: who let settlement go on during the last one is heard, too.
+                    standing.hear((await self._door.state()).settlement_held)
+                if standing.counts:
                     break
             if not await pause(BETWEEN_READS_S):
                 raise ApplicationError("the worker is shutting down", type="worker_shutdown")
