@@ -21,7 +21,9 @@ UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-SHORT = Patience(head=0.3, body=0.3, answer=0.3)
+HEADS = Patience(idle=60, head=0.3, body=60, answer=60)
+BODIES = Patience(idle=60, head=60, body=0.3, answer=60)
+ANSWERS = Patience(idle=60, head=60, body=60, answer=0.3)
 
 
 async def send_slowly(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -54,20 +56,20 @@ def blocking(port: int, said: bytes, receive_buffer: int = 0) -> Iterator[socket
 
 @pytest.mark.parametrize("before", [b"", GET], ids=["new", "kept alive"])
 @pytest.mark.parametrize(
-    ("begun", "trickled"),
+    ("patience", "begun", "trickled"),
     [
-        (b"", b""),
-        (b"GET /health HTTP/1.1\r\nHost: a", b""),
-        (b"GET /health HTTP/1.1\r\nHost: a", b"a" * 1_000),
-        (POST, b""),
-        (POST, b" " * 1_000),
+        (HEADS, b"", b""),
+        (HEADS, b"GET /health HTTP/1.1\r\nHost: a", b""),
+        (HEADS, b"GET /health HTTP/1.1\r\nHost: a", b"a" * 1_000),
+        (BODIES, POST, b""),
+        (BODIES, POST, b" " * 1_000),
     ],
     ids=["nothing", "half a head", "a head in trickles", "a head alone", "a body in trickles"],
 )
 async def test_a_call_that_does_not_come_whole_is_hung_up_on(
-    new_exchange: Any, before: bytes, begun: bytes, trickled: bytes
+    new_exchange: Any, before: bytes, patience: Patience, begun: bytes, trickled: bytes
 ) -> None:
-    exchange = await new_exchange(patience=SHORT)
+    exchange = await new_exchange(patience=patience)
     reader, writer = await asyncio.open_connection("127.0.0.1", exchange.server.http_port)
     async with asyncio.timeout(15):
         if before:
@@ -109,7 +111,7 @@ async def test_a_connection_that_is_idle_after_an_answer_is_hung_up_on(new_excha
     ids=["the rest of one", "many"],
 )
 async def test_who_does_not_take_answers_is_hung_up_on(new_exchange: Any, calls: bytes) -> None:
-    exchange = await new_exchange(patience=SHORT)
+    exchange = await new_exchange(patience=ANSWERS)
     (listening,) = exchange.server._http.servers[0].sockets
     listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 2_048)
     held = exchange.server._http.server_state.connections
