@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.engine_door import EngineDoor, EngineState
 from activities.heartbeats import heartbeats, pause
 from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
+from activities.standing import Standing
 from chain.escrow import EscrowClient
 from core.quantities import SECOND
 from core.reconciliation import Compared, Difference
@@ -19,8 +20,6 @@ from ledger.settlement import Settlement
 from matcher.commands import HoldSettlement
 from matcher.limits import WHY_LENGTH_MAX
 
-READS: Final = 5
-"""A difference is one only when it stands in so many reads in a row: nodes answer for slightly different moments."""
 BETWEEN_READS_S: Final = 2.0
 TRIES: Final = 20
 BETWEEN_TRIES_S: Final = 0.1
@@ -154,11 +153,13 @@ class Looks:
 
     _wanted: tuple[int, int] | None = None
     _pending: int = 0
-    _different: int = 0
-    _standing: set[int] | None = None
+    standing: Standing = field(default_factory=Standing)
 
-    def conclude(self, result: Reconciliation, compared: Compared) -> bool:
-        """Whether the last look's `result` stands, maybe with what is not booked in time as `pending` instead of `why`."""
+    def conclude(self, result: Reconciliation, compared: Compared, held: str) -> bool:
+        """Whether the last look's `result` stands, maybe with what is not booked in time as `pending` instead of `why`.
+
+        `held` is why the engine then said that settlement is held.
+        """
         if result.why in PENDING:
             self._wanted = self._wanted or (result.deposits, result.claimed)
             booked = result.engine_deposits >= self._wanted[0] and result.engine_claimed >= self._wanted[1]
@@ -170,11 +171,9 @@ class Looks:
             return not compared.moving
         if result.why in PENDING:
             return False
-        named = {one.account for one in compared.differences}
-        standing = named if self._standing is None else self._standing & named
-        self._different = self._different + 1 if standing or result.why != "accounts_differ" else 0
-        self._standing = standing or None
-        return self._different >= READS
+        self.standing.hear(held)
+        self.standing.differs((one.account for one in compared.differences), result.why != "accounts_differ")
+        return self.standing.counts
 
 
 class ReconciliationActivities:
@@ -187,9 +186,9 @@ class ReconciliationActivities:
     async def reconcile(self, batch: int) -> Reconciliation:
         """Compare until everything agrees or a difference has stood for `READS` reads; the outcome is kept in the ledger.
 
-        A difference holds settlement, in the engine's journal, until an operator lets it go on. Deposits and claims that were final
-        at the first read and are not booked after `CREDIT_PATIENCE` reads are an alarm and hold nothing: anybody can send more of
-        them than are booked in that time.
+        A difference holds settlement, in the engine's journal, until an operator lets it go on; one who does so meanwhile has all of
+        it compared anew. Deposits and claims that were final at the first read and are not booked after `CREDIT_PATIENCE` reads are
+        an alarm and hold nothing: anybody can send more of them than are booked in that time.
         """
         await self._say_how_late()
         looks = Looks()
@@ -197,8 +196,14 @@ class ReconciliationActivities:
             async with heartbeats():
                 reading = await self._read()
             result = judged(batch, reading)
-            if looks.conclude(result, reading.compared):
-                break
+            assert reading.engine is not None
+            if looks.conclude(result, reading.compared, reading.engine.settlement_held):
+                if result.balanced:
+                    break
+                # A reading takes its time: who let settlement go on during the last one is heard, too.
+                looks.standing.hear((await self._door.state()).settlement_held)
+                if looks.standing.counts:
+                    break
             if not await pause(BETWEEN_READS_S):
                 raise ApplicationError("the worker is shutting down", type="worker_shutdown")
         async with heartbeats():

@@ -18,6 +18,7 @@ class CloseCode(IntEnum):
     BAD_MESSAGES = 4005
     SESSION_REVOKED = 4006
     FLOODING = 4007
+    SILENT = 4008
 
 
 WHY: Final = {
@@ -32,8 +33,11 @@ WHY: Final = {
     CloseCode.BAD_MESSAGES: "Too many messages in a row that were none of the protocol.",
     CloseCode.SESSION_REVOKED: "The account's sessions were revoked: sign a new challenge.",
     CloseCode.FLOODING: "Far more was sent than may be, whatever was answered: send less, then connect again.",
+    CloseCode.SILENT: "Nothing came for thirty seconds, not even the answers to pings; connect again and resume.",
 }
 """What an agent is to make of each."""
+PING: Final = bytes((0x89, 0))
+"""A whole frame; its peer's WebSocket answers it, whatever the agent is doing."""
 
 
 def close_frame(code: CloseCode, reason: str) -> bytes:

@@ -152,6 +152,9 @@ EDGE: Final[dict[str, Entry]] = {
         409, "That is no signature of the owner over a message that this withdrawal handed out."
     ),
     "not_awaiting_signature": Entry(409, "The withdrawal does not wait for a signature now."),
+    "stopping": Entry(
+        503, "The exchange stops and has not looked at this: connect again and repeat it.", True
+    ),
     "answer_pending": Entry(504, "No answer in time; the same client id returns it later.", True),
     "internal_error": Entry(500, "Something unexpected happened here; it was recorded.", True),
 }

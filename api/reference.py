@@ -9,6 +9,7 @@ from api import outgoing, wire
 from api.allowance import CALL_COST, LIMITS, PROOF_COST, WITHDRAWAL_COST
 from api.closing import WHY, CloseCode
 from api.errors import CATALOGUE
+from api.http_door import PATIENCE
 from api.outgoing_private import Numbered
 from api.streams import KEPT_IN_ALL, KEPT_PER_ACCOUNT
 from api.withdrawal_starts import ALL, PER_OWNER
@@ -56,7 +57,8 @@ def websocket_page() -> str:
         "",
         "One JSON object a text frame, at most 64 KiB. The address is `websocket` in `GET /api/v1/status` and in the answer to "
         "`POST /api/v1/agents`. The handshake must be whole within five seconds of connecting, and the first "
-        "message must be `auth`, within five more. Prices, sizes and USDC are plain decimal strings; "
+        "message must be `auth`, within five more. From then on pings come with the heartbeats, which every WebSocket library answers "
+        "by itself; from whom nothing comes for half a minute is hung up on. Prices, sizes and USDC are plain decimal strings; "
         "instants are microseconds since the Unix epoch; unknown fields are refused.",
         "",
         "Every message is answered by `error`, or by `ack`, both with its `id`; instead of `ack`, `auth` is answered by `ready` and "
@@ -103,6 +105,10 @@ def _limits() -> list[str]:
         "message that was sent once. Of one that was sent before, over a connection that broke or over HTTP, it says nothing: the "
         "first copy may have filled, or be on its way still. Send it again, under the same `id`, until another answer comes; with "
         "`expires_after` the last that can come is `expired_command`, and then no copy has led, or will lead, to anything.",
+        "",
+        f"A connection to the HTTP door is closed when nothing comes for {PATIENCE.idle} seconds after an answer, when a call's head "
+        f"is not whole {PATIENCE.head:.0f} seconds after connecting or after the answer before, when its body is not whole "
+        f"{PATIENCE.body:.0f} seconds after the head, and when an answer is not taken for {PATIENCE.answer:.0f} seconds.",
     ]
 
 

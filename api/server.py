@@ -20,7 +20,7 @@ from api.callers import PER_ADDRESS as PER_ADDRESS_OPEN
 from api.callers import ROOM, Places, Room
 from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
-from api.http_door import door_with
+from api.http_door import PATIENCE, Bounds, Patience, door_with
 from api.hub import Hub
 from api.inbound import Inbound
 from api.lag import LAG_MAX, Lag
@@ -69,6 +69,7 @@ class Given:
     withdrawal_minimum: int = 0
     connections_per_address: int = PER_ADDRESS_OPEN
     room: Room = ROOM
+    patience: Patience = PATIENCE
     limits: Limits = LIMITS
     lag_max: int = LAG_MAX
     registrations: Rate = ALL
@@ -82,6 +83,7 @@ class Server:
         self._given = given
         self.edge = edge
         self.sockets = sockets
+        self._bounds = Bounds(_places(given), given.room.http, given.patience)
         self.http_port = 0
         self.websocket_port = 0
 
@@ -120,11 +122,12 @@ class Server:
             log_level="warning",
             access_log=False,
             server_header=False,
-            http=door_with(_places(given), given.room.http),
+            http=door_with(self._bounds),
             backlog=backlog,
             # uvicorn would believe anyone on this machine: each caller could then name an address of its own for every new agent.
             proxy_headers=bool(given.trusted_proxies),
             forwarded_allow_ips=given.trusted_proxies,
+            timeout_keep_alive=given.patience.idle,
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
         self._http = _Http(config)
@@ -140,11 +143,14 @@ class Server:
         gc.freeze()
 
     async def stop(self) -> None:
-        """Close both doors; the engine is left to its owner."""
+        """Close both doors; the engine is left to its owner. From now on no conversation begins: who comes is told so."""
         self.edge.lag.stop()
+        self._bounds.stopping = self._http.should_exit = True
         await self.sockets.stop()
-        self._http.should_exit = True
         await self._serving
+        for connection in list(self._http.server_state.connections):
+            # uvicorn has given up on these, and would leave them to their peers.
+            connection.transport.abort()
 
     async def serve_until(self, stopped: asyncio.Event) -> None:
         """Serve until `stopped` is set, or raise what ended the HTTP server."""

@@ -1,8 +1,9 @@
 """One connection of the WebSocket: an agent process, on the engine's loop.
 
 Outgoing frames of one turn of the loop leave in one write per connection. A connection that does not read what it is sent is
-closed once `OUTGOING_MAX` bytes wait for it; frames and rates are bounded, cancels are never refused. Who goes on sending what is
-refused, or nothing but cancels, faster than anyone needs, is hung up on: that pulls what it has open, and costs the others nothing.
+closed once `OUTGOING_MAX` bytes wait for it, and one from which nothing comes is after some heartbeats; frames and rates are bounded,
+cancels are never refused. Who goes on sending what is refused, or nothing but cancels, faster than anyone needs, is hung up on: that
+pulls what it has open, and costs the others nothing.
 """
 
 import asyncio
@@ -56,6 +57,7 @@ class Connection(WSListener):
         self._counts = edge.metrics.messages
         self._out: list[bytes] = []
         self.closing = False
+        self.silent_beats = 0
         self._bad_messages = 0
         self._partial = bytearray()
         self._allowance: Allowance | None = None
@@ -86,6 +88,7 @@ class Connection(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
+        self.silent_beats = 0
         if kind is WSMsgType.TEXT and frame.fin and not self._partial:
             if not self.closing:
                 self._message(frame.get_payload_as_memoryview())

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest
+from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from api.callers import Places
@@ -42,7 +42,7 @@ class SocketDoor(WSProtocol):  # type: ignore[misc]
     def __init__(
         self,
         waiting: Waiting,
-        accept: Callable[[WSUpgradeRequest], WSListener | None],
+        accept: Callable[[WSUpgradeRequest], WSListener | WSUpgradeResponseWithListener | None],
         handshake_timeout: float,
     ) -> None:
         self._waiting = waiting
@@ -80,11 +80,11 @@ class SocketDoor(WSProtocol):  # type: ignore[misc]
         self._leave()
         super().connection_lost(exc)
 
-    def _asked(self, request: WSUpgradeRequest) -> WSListener | None:
-        listener = self._accept(request)
-        if listener is not None:
+    def _asked(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener | None:
+        answer = self._accept(request)
+        if isinstance(answer, WSListener):
             self._leave()
-        return listener
+        return answer
 
     def _leave(self) -> None:
         if self._address is not None:

@@ -1,13 +1,14 @@
 """The WebSocket server: every connection there is, what they share, and who is let in."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Final
 
 import aiofastnet
-from picows import WSUpgradeRequest
+from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from api.callers import Places, Room
-from api.closing import CloseCode
+from api.closing import PING, CloseCode
 from api.collaborators import Edge
 from api.errors import ApiError
 from api.socket import Connection
@@ -18,6 +19,8 @@ HANDSHAKE_TIMEOUT: Final = 5.0
 """Seconds from connecting in which a handshake must be whole."""
 AUTH_TIMEOUT: Final = 5.0
 HEARTBEAT: Final = 5.0
+SILENT_BEATS: Final = 6
+"""Heartbeats in a row without a frame from the peer, be it the answer to the ping that comes with each but the first."""
 
 
 class SocketServer:
@@ -39,6 +42,7 @@ class SocketServer:
         self._room = room
         self.auth_timeout = auth_timeout
         self.connections: set[Connection] = set()
+        self._stopping = False
         self._all_gone = asyncio.Event()
         self._heartbeat = heartbeat
         self._handshake_timeout = handshake_timeout
@@ -59,8 +63,8 @@ class SocketServer:
         return int(self._listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening and tell every agent to come back; each hangs up, or is hung up on."""
-        self._listening.close()
+        """Let nobody in any more and tell every agent to come back; each hangs up, or is hung up on."""
+        self._stopping = True
         if self._beat is not None:
             self._beat.cancel()
         self._all_gone.clear()
@@ -68,6 +72,8 @@ class SocketServer:
             connection.close(CloseCode.GOING_AWAY, "the exchange stops")
         if self.connections:
             await self._all_gone.wait()
+        # Last: who comes meanwhile is told to come back, where a closed door would tell nothing.
+        self._listening.close()
 
     def gone(self, connection: Connection) -> None:
         self.connections.discard(connection)
@@ -84,9 +90,14 @@ class SocketServer:
         for connection in waiting:
             connection.write()
 
-    def _accept(self, request: WSUpgradeRequest) -> Connection | None:
-        full = len(self.connections) >= self._room.sockets
-        return Connection(self) if request.path.split(b"?")[0] == PATH and not full else None
+    def _accept(self, request: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener | None:
+        if request.path.split(b"?")[0] != PATH:
+            return None
+        if self._stopping or len(self.connections) >= self._room.sockets:
+            why = b"the exchange stops" if self._stopping else b"every place is taken"
+            refusal = WSUpgradeResponse.create_error_response(HTTPStatus.SERVICE_UNAVAILABLE, why)
+            return WSUpgradeResponseWithListener(refusal, None)
+        return Connection(self)
 
     def _send_heartbeats(self) -> None:
         self._beat = self._loop.call_later(self._heartbeat, self._send_heartbeats)
@@ -97,5 +108,10 @@ class SocketServer:
             if connection.expires_at * 1_000_000_000 <= now:
                 connection.error(None, ApiError("session_expired"))
                 connection.close(CloseCode.SESSION_EXPIRED, "sign a new challenge")
+            elif connection.silent_beats >= SILENT_BEATS:
+                connection.close(CloseCode.SILENT, "not even a ping was answered")
             else:
                 connection.send(self.edge.hub.heartbeat(connection.account, now))
+                if connection.silent_beats:
+                    connection.send(PING)
+                connection.silent_beats += 1

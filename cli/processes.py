@@ -19,7 +19,7 @@ class StackFailed(Exception):
 
 
 class Child:
-    """One started process.
+    """One started process, which has that `environment` and nothing of this one's.
 
     With `on_line`, what it prints goes there line by line, from a thread, and its errors to the log; otherwise both go to the log.
     """
@@ -44,7 +44,7 @@ class Child:
                     stdin=subprocess.DEVNULL,
                     stdout=errors if on_line is None else subprocess.PIPE,
                     stderr=errors,
-                    env={**os.environ, **environment},
+                    env=dict(environment),
                     # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops its parts in order.
                     start_new_session=True,
                 )

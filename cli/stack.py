@@ -17,6 +17,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import RPCError
 
+from cli.environments import environment_of
 from cli.escrow import create_escrow
 from cli.leftovers import end_leftovers, started_at, write_down
 from cli.ports import must_be_free
@@ -153,8 +154,7 @@ class Stack:
     def _start(
         self, name: str, command: Sequence[str], on_line: Callable[[str], None] | None = None
     ) -> Child:
-        given = self.settings.model_dump(mode="json", exclude_none=True)
-        environment = {key.upper(): str(value) for key, value in given.items()}
+        environment = environment_of(name, self.settings)
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "sdk")])
         self._children = [child for child in self._children if child.name != name]
         child = Child(name, command, self._data / "logs" / f"{name}.log", environment, on_line)

@@ -67,6 +67,7 @@ class SettlementWorkflow:
     @workflow.init
     def __init__(self, state: SettlementState | None = None) -> None:
         self._state = state or SettlementState()
+        self._resumes = 0
 
     @workflow.run
     async def run(self, state: SettlementState | None = None) -> None:
@@ -100,7 +101,8 @@ class SettlementWorkflow:
 
     @workflow.signal
     def resume(self) -> None:
-        """An operator has explained the difference: compare again and go on."""
+        """An operator has explained the difference: compare again and go on. What a round under way saw before this halts nothing."""
+        self._resumes += 1
         self._halt("")
         self._state.due = True
 
@@ -124,6 +126,7 @@ class SettlementWorkflow:
 
     async def _round(self) -> bool:
         """Finish what an earlier run left, then cut if there is something to settle. Whether all of that is final and balanced."""
+        resumes = self._resumes
         work = await self._step(SettlementActivities.next_batch)
         if work.unfinished:
             if not await self._settle(work.unfinished):
@@ -133,15 +136,19 @@ class SettlementWorkflow:
             return False
         if not await self._reconcile():
             return False
-        if work.held:
+        if work.held and resumes == self._resumes:
             # The engine's journal remembers what this workflow may have forgotten: only an operator's command ends it.
             self._halt(work.held)
         return not work.held
 
     async def _reconcile(self) -> bool:
         last = self._state.last
-        result = await self._step(ReconciliationActivities.reconcile, last.batch if last else 0)
-        self._state.reconciliation = result
+        while True:
+            resumes = self._resumes
+            result = await self._step(ReconciliationActivities.reconcile, last.batch if last else 0)
+            self._state.reconciliation = result
+            if result.balanced or resumes == self._resumes:
+                break
         if not result.balanced:
             self._halt(result.sentence())
             await self._step(ScheduleActivities.pause_settlement, result.sentence())

@@ -13,7 +13,6 @@ from api.allowance import CALL_COST, PROOF_COST, Limits
 from api.bucket import Bucket, Rate
 from api.callers import Room
 from api.closing import CloseCode
-from api.http_door import HttpDoor
 from api.lag import EVERY, WARY, Lag
 from api.socket import OTHER_FRAMES
 from core.quantities import MILLISECOND, SECOND
@@ -288,18 +287,6 @@ async def test_a_ping_is_answered(exchange: Any) -> None:
     agent = await exchange.agent()
     await agent.open()
     await asyncio.wait_for(await agent.socket.ping(b"are you there"), 10)
-
-
-async def test_a_connection_whose_first_call_does_not_come_is_hung_up_on(
-    exchange: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(HttpDoor, "first_call_s", 0.2)
-    for begun in (b"", b"GET /health HTTP/1.1\r\nHost: a"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", exchange.server.http_port)
-        writer.write(begun)
-        assert await asyncio.wait_for(reader.read(), 10) == b""
-        writer.close()
-    assert (await exchange.http.get("/health")).status_code == 200
 
 
 async def test_no_more_connections_are_held_open_than_may_be(new_exchange: Any) -> None:

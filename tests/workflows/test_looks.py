@@ -1,6 +1,7 @@
 """What looks in a row come to: what is on its way has time to arrive, and what others send late stops nobody."""
 
-from activities.reconciliation import CREDIT_PATIENCE, READS, Looks, Reconciliation
+from activities.reconciliation import CREDIT_PATIENCE, Looks, Reconciliation
+from activities.standing import READS
 from core.reconciliation import Compared, Difference
 
 QUIET = Compared(accounts=1)
@@ -17,32 +18,32 @@ def differs(*accounts):
 def test_deposits_that_come_faster_than_they_are_credited_are_told_and_hold_nothing():
     looks = Looks()
     for more in range(CREDIT_PATIENCE - 1):
-        assert not looks.conclude(look("deposits_pending", 10 + more, 5), QUIET)
+        assert not looks.conclude(look("deposits_pending", 10 + more, 5), QUIET, "")
     last = look("deposits_pending", 99, 9)
-    assert looks.conclude(last, QUIET)
+    assert looks.conclude(last, QUIET, "")
     assert (last.balanced, last.pending) == (True, "deposits_pending")
     assert last.sentence().startswith("finalized deposits are not credited yet")
 
 
 def test_what_came_in_since_the_first_look_is_on_its_way():
     looks = Looks()
-    assert not looks.conclude(look("deposits_pending", 10, 5), QUIET)
+    assert not looks.conclude(look("deposits_pending", 10, 5), QUIET, "")
     second = look("deposits_pending", 20, 10)
-    assert looks.conclude(second, QUIET)
+    assert looks.conclude(second, QUIET, "")
     assert (second.balanced, second.pending) == (True, "")
 
 
 def test_an_account_that_moves_is_looked_at_again_before_anything_is_said():
     looks = Looks()
-    assert not looks.conclude(look(), Compared(moving=[16]))
-    assert looks.conclude(look(), QUIET)
+    assert not looks.conclude(look(), Compared(moving=[16]), "")
+    assert looks.conclude(look(), QUIET, "")
     late = Looks()
     for _ in range(CREDIT_PATIENCE):
-        assert not late.conclude(look("deposits_pending", 10, 5), Compared(moving=[16]))
+        assert not late.conclude(look("deposits_pending", 10, 5), Compared(moving=[16]), "")
 
 
 def test_a_difference_is_one_when_the_same_account_differs_every_time():
     looks = Looks()
     for account in (16, 17, *[18] * (READS - 1)):
-        assert not looks.conclude(look("accounts_differ"), differs(account))
-    assert looks.conclude(look("accounts_differ"), differs(18, 19))
+        assert not looks.conclude(look("accounts_differ"), differs(account), "")
+    assert looks.conclude(look("accounts_differ"), differs(18, 19), "")

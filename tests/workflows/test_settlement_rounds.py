@@ -118,6 +118,43 @@ async def test_what_is_held_between_the_look_and_the_cut_is_not_waited_for_in_a_
     assert receipt.batch == 1
 
 
+@pytest.mark.parametrize("then", [AGREES, SHORT], ids=["and all agree", "and they differ"])
+async def test_a_resume_during_a_comparison_has_it_made_again(client, script_of, working, then):
+    async def resumed_meanwhile() -> Reconciliation:
+        await client.get_workflow_handle("settlement").signal(SettlementWorkflow.resume)
+        return SHORT
+
+    script = script_of(**answers(NOTHING, reconcile=[lambda batch: resumed_meanwhile(), then]))
+    async with working(script):
+        handle = await started(client)
+        if then is AGREES:
+            await settle_now(handle)
+        else:
+            with pytest.raises(WorkflowUpdateFailedError):
+                await settle_now(handle)
+        state = await handle.query(SettlementWorkflow.state)
+    assert script.names()[:3] == ["next_batch", "reconcile", "reconcile"]
+    assert state.halted == ("" if then is AGREES else SHORT.sentence())
+    assert ("pause_settlement" in script.names()) == (then is SHORT)
+
+
+async def test_a_resume_outlives_a_round_that_found_settlement_held(client, script_of, working):
+    script = script_of(**answers())
+
+    async def resumed_meanwhile() -> Reconciliation:
+        script.answers["next_batch"] = [NOTHING]
+        await client.get_workflow_handle("settlement").signal(SettlementWorkflow.resume)
+        return AGREES
+
+    script.answers["next_batch"] = [Work(unfinished=0, due=0, held="slot 0/2 differs")]
+    script.answers["reconcile"] = [lambda batch: resumed_meanwhile(), AGREES]
+    async with working(script):
+        handle = await started(client)
+        await settle_now(handle)
+        assert (await handle.query(SettlementWorkflow.state)).halted == ""
+    assert script.names() == ["next_batch", "reconcile"] * 2
+
+
 async def test_the_tick_wakes_the_settlement(client, script_of, working, keep_history):
     script = script_of(wake_settlement=[ApplicationError("temporal is busy"), None])
     async with working(script):

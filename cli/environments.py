@@ -1,0 +1,99 @@
+"""What each part is told by its environment: what it needs, nothing else of the operator's. Agents are strangers to the network."""
+
+import os
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from settings import Settings
+
+EVERYBODY: Final = (
+    *("PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "LANG", "LC_"),
+    *("PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_"),
+)
+"""Beginnings of names: where programs, files and libraries are, in which language and time zone."""
+REACHES_OUT: Final = (
+    *("SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *(
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+    ),
+)
+LEDGER: Final = ("PG", "SSL_CERT_")
+SIGNS: Final = ("AWS_", "VAULT_")
+DURABLE: Final = ("TEMPORAL_",)
+"""Temporal's own: TEMPORAL_API_KEY, TEMPORAL_TLS_* and the like."""
+
+STORED: Final = frozenset({"perpdex_data", "database_url"})
+SHARED: Final = STORED | {
+    *("temporal_address", "temporal_namespace", "temporal_port", "payload_keys", "task_queue"),
+    *("solana_rpc_url", "solana_cluster", "rpc_port", "escrow_program", "escrow_mint", "escrow_admin"),
+    *("operator_token", "operator_key", "withdrawal_minimum"),
+}
+"""What API and worker must agree on."""
+
+
+class Role(NamedTuple):
+    """`settings` are names of fields of `Settings`, `own` beginnings of other variables' names."""
+
+    settings: frozenset[str] = frozenset()
+    own: tuple[str, ...] = ()
+
+
+STRANGER: Final = Role()
+"""Told by its command line all there is to know."""
+ROLES: Final = {
+    "temporal": STRANGER,
+    "localnet": STRANGER,
+    "makers": STRANGER,
+    "traders": STRANGER,
+    "api": Role(
+        SHARED
+        | {
+            *(
+                "disk_floor_mb",
+                "api_host",
+                "api_port",
+                "public_host",
+                "public_websocket_url",
+                "websocket_port",
+            ),
+            *("trusted_proxies", "connections_per_address", "price_recording", "price_seed"),
+            *(
+                "pyth_url",
+                "pyth_api_key",
+                "pyth_rpc_url",
+                "pyth_hand_overs",
+                "chainlink_rpc_url",
+                "hyperliquid_url",
+            ),
+        },
+        (*REACHES_OUT, *LEDGER, *SIGNS, *DURABLE),
+    ),
+    "projector": Role(STORED | {"requests_kept_days"}, LEDGER),
+    "worker": Role(
+        SHARED | {"api_url", "settlement_interval_s", "priority_fee", "worker_metrics_address"},
+        (*REACHES_OUT, *LEDGER, *SIGNS, *DURABLE),
+    ),
+}
+"""By the name of the part."""
+
+
+def environment_of(
+    part: str, settings: Settings, inherited: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The whole environment of a part of that name. Raises `KeyError` for one that is not in `ROLES`."""
+    role = ROLES[part]
+    of_settings = {field.upper() for field in Settings.model_fields}
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name.startswith((*EVERYBODY, *role.own)) and name not in of_settings
+    }
+    given = settings.model_dump(mode="json", exclude_none=True, include=set(role.settings))
+    return kept | {field.upper(): str(value) for field, value in given.items()}
