@@ -87,7 +87,7 @@ async def test_the_status_says_how_far_prices_are_believed_and_why(said: Any) ->
 async def test_a_market_shows_index_mark_and_its_views(said: Any) -> None:
     said.say(one=60_000, two=60_010, perp=60_400)
     market = await market_of(said)
-    assert (market["index"], market["mark"], market["mark_inputs"]["quotes"]) == ("60000.0", "60000.0", None)
+    assert (market["index"], market["mark"], market["mark_inputs"]["quotes"]) == ("60010.0", "60010.0", None)
     makers = [await said.maker(name, bid="60090.0", ask="60110.0") for name in ("one", "other")]
     trader = await said.agent("trader")
     order = {"id": "r1", "market": BTC, "side": "buy", "size": "0.5", "limit": "60110.0"}
@@ -154,5 +154,5 @@ async def test_the_client_reads_prices_and_markets(said: Any) -> None:
         assert [one.symbol for one in await rest.markets()] == [BTC, "ETH-PERP", "SOL-PERP"]
     finally:
         await rest.close()
-    assert (market.validity, market.index, market.mark_inputs.quotes) == ("valid", "60000.0", None)
+    assert (market.validity, market.index, market.mark_inputs.quotes) == ("valid", "60010.0", None)
     assert (prices.markets[0].validity, prices.markets[0].sources[2].price) == ("valid", "60400.0")

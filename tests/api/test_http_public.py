@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from matcher import commands as c
 from matcher.segments import sync
 
 ORDER = {"id": "r1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010.0"}
+MINT = str(Pubkey(bytes([4] * 32)))
 
 
 async def test_markets_quotes_makers_and_escrow(exchange: Any) -> None:
@@ -28,7 +30,7 @@ async def test_markets_quotes_makers_and_escrow(exchange: Any) -> None:
     assert [(maker["fills"], maker["volume"], maker["markout_ppm"]) for maker in made] == [
         (1, "30005.000000", None)
     ]
-    assert (await exchange.http.get("/api/v1/escrow")).json()["mint"] == "mint"
+    assert (await exchange.http.get("/api/v1/escrow")).json()["mint"] == MINT
 
 
 async def test_the_documentation_needs_nothing_from_elsewhere(exchange: Any) -> None:
