@@ -67,10 +67,10 @@ def told():
     return judge
 
 
-def test_a_small_move_counts_at_once_and_a_jump_once_somebody_confirms_it(told):
+def test_a_move_counts_once_a_second_one_makes_it_and_nobody_alone_moves_the_index(told):
     steps = told(600_000, 600_000, 601_000, 601_000, 640_000, 640_000, 640_000)
     assert [(step.price, step.source) for step in steps[1:4]] == [
-        (600_000, FAST), (601_000, FAST), (601_000, FAST),
+        (600_000, FAST), (600_000, BEHIND), (601_000, FAST),
     ]  # fmt: skip
     # Alone against two that say otherwise, for as long as they lag.
     assert (steps[4].price, steps[4].source) == (601_000, BEHIND)

@@ -152,7 +152,8 @@ async def test_a_resume_outlives_a_round_that_found_settlement_held(client, scri
         handle = await started(client)
         await settle_now(handle)
         assert (await handle.query(SettlementWorkflow.state)).halted == ""
-    assert script.names() == ["next_batch", "reconcile"] * 2
+    # Whoever asks late in the second round has a third one.
+    assert script.names()[:4] == ["next_batch", "reconcile"] * 2
 
 
 async def test_the_tick_wakes_the_settlement(client, script_of, working, keep_history):
