@@ -8,10 +8,12 @@ from fastapi import APIRouter, Path
 from activities.open_withdrawals import withdrawal_workflow_id
 from api import views
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, WithdrawalCaller, errors
-from api.collaborators import WithdrawalsUnavailable, WithdrawalView
+from api.closed_withdrawals import closed_withdrawal
+from api.collaborators import Edge, WithdrawalsUnavailable, WithdrawalView
 from api.errors import ApiError
 from api.schemas import WithdrawalAnswer, WithdrawalBody, WithdrawalSignatureBody
 from api.units import micro_usdc
+from workflows.withdrawal_state import CLOSED
 
 router = APIRouter(prefix="/api/v1/withdrawals", tags=["withdrawals"])
 Id = Annotated[str, Path(pattern=r"^withdrawal-[0-9]{1,19}-[A-Za-z0-9._~-]{1,64}$", max_length=128)]
@@ -42,12 +44,16 @@ async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven)
     state = edge.engine.state
     asked = edge.starts.reservation(caller, amount, body.key, destination)
     edge.starts.admit(state, asked, edge.clock(), time.monotonic_ns())
-    try:
-        view = await edge.withdrawals.start(
-            caller, state.accounts[caller].owner, amount, body.key, destination
-        )
-    except WithdrawalsUnavailable:
-        raise ApiError("withdrawals_unavailable") from None
+    if closed_withdrawal(state, caller, body.key) is not None:
+        # A new workflow would only hear that nothing is reserved any more: that is not what became of it.
+        view = await _standing(withdrawal_workflow_id(caller, body.key), caller, edge)
+    else:
+        try:
+            view = await edge.withdrawals.start(
+                caller, state.accounts[caller].owner, amount, body.key, destination
+            )
+        except WithdrawalsUnavailable:
+            raise ApiError("withdrawals_unavailable") from None
     if (view.amount, view.destination) != (amount, destination):
         raise ApiError("key_conflict")
     return views.withdrawal(view)
@@ -57,10 +63,7 @@ async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven)
 async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Where a withdrawal stands."""
     _must_be_own(id, caller)
-    try:
-        return views.withdrawal(_known(await edge.withdrawals.read(id)))
-    except WithdrawalsUnavailable:
-        raise ApiError("withdrawals_unavailable") from None
+    return views.withdrawal(await _standing(id, caller, edge))
 
 
 @router.post(
@@ -76,8 +79,9 @@ async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
 async def sign(id: Id, body: WithdrawalSignatureBody, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Hand in the owner's signature over `message`; the payment is sent at once."""
     _must_be_own(id, caller)
+    if (await _standing(id, caller, edge)).status in CLOSED:
+        raise ApiError("not_awaiting_signature")
     try:
-        _known(await edge.withdrawals.read(id))
         return views.withdrawal(_known(await edge.withdrawals.sign(id, body.signature)))
     except WithdrawalsUnavailable:
         raise ApiError("withdrawals_unavailable") from None
@@ -87,6 +91,20 @@ def _must_be_own(id: str, caller: int) -> None:
     """Another account's withdrawal is as unknown as one that does not exist; its workflow is not even asked."""
     if not id.startswith(withdrawal_workflow_id(caller, "")):
         raise ApiError("withdrawal_unknown")
+
+
+async def _standing(id: str, caller: int, edge: Edge) -> WithdrawalView:
+    """What the withdrawal's workflow says of it; where the journal says that it is closed, at least that."""
+    closed = closed_withdrawal(edge.engine.state, caller, id.removeprefix(withdrawal_workflow_id(caller, "")))
+    try:
+        view = await edge.withdrawals.read(id)
+    except WithdrawalsUnavailable:
+        if closed is None:
+            raise ApiError("withdrawals_unavailable") from None
+        return closed
+    if closed is not None and (view is None or view.status != closed.status):
+        return closed
+    return _known(view)
 
 
 def _known(view: WithdrawalView | None) -> WithdrawalView:

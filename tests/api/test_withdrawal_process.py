@@ -180,6 +180,31 @@ async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
     await eventually(exchange, agent, ids["paid"], "paid")
 
 
+@pytest.mark.parametrize(("paid", "status"), [(True, "paid"), (False, "released")])
+async def test_what_became_of_a_withdrawal_outlives_its_workflow(
+    new_exchange: Any, client: Client, process: TemporalWithdrawals, paid: bool, status: str
+) -> None:
+    exchange = await new_exchange(withdrawals=process)
+    agent = await exchange.agent()
+    reserved = await exchange.engine.ask(c.ReserveWithdrawal(agent.account, 25_500_000, "w1"))
+    signature = "landed" if paid else ""
+    await exchange.engine.ask(c.FinishWithdrawal(reserved[0].withdrawal, paid, signature))
+    body = {"amount": "25.5", "key": "w1"}
+    again = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    assert (again["status"], again["signature"], again["amount"]) == (status, signature or None, "25.500000")
+    path = f"/api/v1/withdrawals/{again['id']}"
+    assert (await exchange.http.get(path, headers=agent.headers)).json() == again
+    late = {"signature": str(agent.keypair.sign_message(MESSAGE))}
+    refused = await exchange.http.post(path + "/signature", json=late, headers=agent.headers)
+    assert refused.json()["error"]["code"] == "not_awaiting_signature"
+    other = await exchange.http.post(
+        "/api/v1/withdrawals", json={**body, "amount": "1"}, headers=agent.headers
+    )
+    assert other.json()["error"]["code"] == "key_conflict"
+    with pytest.raises(RPCError, match="not found"):
+        await client.get_workflow_handle(again["id"]).describe()
+
+
 async def test_a_refused_reservation_says_why(new_exchange: Any, process: TemporalWithdrawals) -> None:
     """Refused by the engine after it was let through: another took the money in between."""
     exchange = await new_exchange(withdrawals=process)
