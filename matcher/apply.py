@@ -94,6 +94,7 @@ def _agent_registered(state: Exchange, event: e.AgentRegistered) -> None:
     account = state.accounts[event.account] = Account(event.account, event.owner, event.name, owned)
     owned.append(account)
     state.owned.add(event.account)
+    state.unbound[event.account] = None
     state.names[event.owner, event.name] = event.account
     state.next_account = event.account + 1
 
@@ -115,6 +116,7 @@ def _slot_bound(state: Exchange, event: e.SlotBound) -> None:
         state.accounts[before].page, state.accounts[before].slot = GONE, -1
     account.page, account.slot = event.page, event.slot
     state.slots[event.page, event.slot] = event.account
+    state.unbound.pop(event.account, None)
 
 
 def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:

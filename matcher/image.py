@@ -21,7 +21,7 @@ from core.market import Market, MarketStatus
 from core.position import Position
 from core.settlement_price import Minute, Past
 from core.subaccount_events import Transferred
-from matcher.account import Account, join
+from matcher.account import WAITING, Account, join
 from matcher.apply_exits import tie
 from matcher.book import DELISTING_DEADLINE, Ladder
 from matcher.breakers import BreakersImage, breakers_in, image_of
@@ -336,3 +336,5 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
             join(state.accounts[image.parent], account, image.market)
         else:
             state.names[account.owner, account.name] = account.id
+            if account.page == WAITING:
+                state.unbound[account.id] = None

@@ -88,7 +88,7 @@ class Exchange:
     that owners took alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of
     what `ripens` says of the others, in which those that are gone, or later by now, stay until they come up. `loss_limits` are
     the owners' limits on chain, by the account whose slot it is. `unfilled_kept` counts the final answers without fills of all
-    accounts.
+    accounts. `unbound` are those that wait for a slot, as they registered.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -127,6 +127,7 @@ class Exchange:
         self.accounts[INSURANCE].page, self.accounts[INSURANCE].slot = 0, 1
         self.owners: dict[str, list[Account]] = {}
         self.owned: set[int] = set()
+        self.unbound: dict[int, None] = {}
         self.holders: dict[int, set[int]] = {}
         self.names: dict[tuple[str, str], int] = {}
         self.slots: dict[tuple[int, int], int] = {(0, 0): TREASURY, (0, 1): INSURANCE}

@@ -25,7 +25,6 @@ from core.market_limits import flaw, limits_of
 from core.operator_events import NETWORK
 from core.quantities import MILLION
 from matcher import commands as c
-from matcher.account import WAITING
 from matcher.image import state_hash
 from matcher.limits import WHY_LENGTH_MAX
 from matcher.rejections import Rejection, Repeated
@@ -213,8 +212,7 @@ async def unbound(edge: EdgeGiven, after: Annotated[int, Query(ge=0)] = 0) -> Un
     Some of them never get one, because they have nothing to put into it: whoever asks again and again with `next` sees all.
     """
     state = edge.engine.state
-    waiting = [id for id in sorted(state.owned) if state.accounts[id].root.page == WAITING]
-    agents = [id for id in waiting if state.accounts[id].parent is None]
+    agents = list(state.unbound)
     begin = bisect_right(agents, after)
     older = agents[begin : begin + UNBOUND_MAX]
     end = begin + len(older) == len(agents)

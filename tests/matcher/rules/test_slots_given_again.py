@@ -45,6 +45,15 @@ def test_a_slot_goes_to_another_once_its_account_left_with_everything(world, lea
         assert other.slots[0, 2] == new
 
 
+def test_who_waits_for_a_slot_is_known_without_a_look_at_all_accounts(world, leaver, replayed):
+    owner = world.state.accounts[leaver].owner
+    first, second = newcomer(world), world.play(c.RegisterAgent(owner, "second"))[0].account
+    assert list(world.state.unbound) == [first, second]
+    world.play(c.BindSlot(first, 0, 9))
+    for state in (world.state, replayed(world.journal), load(dump(world.state))):
+        assert list(state.unbound) == [second]
+
+
 def test_who_lost_its_slot_gets_no_other_and_old_deposits_change_nothing(world, leaver):
     new = newcomer(world)
     leave(world, leaver)
