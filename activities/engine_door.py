@@ -4,6 +4,7 @@ What is not answered is unknown, never refused: a timeout or a broken connection
 because every command is idempotent under its key. A refusal that will not change raises a non-retryable error whose type is the code.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ UNREACHABLE: Final = "engine_unreachable"
 """Error type of a question that was not answered: whether it took effect is unknown."""
 DOOR: Final = "/api/v1/operator"
 RETRY_LATER: Final = timedelta(seconds=1)
+PLACES_MAX: Final = 500
+"""Accounts about whose slots one question may be."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -147,6 +150,26 @@ class BooksView(msgspec.Struct, frozen=True):
     left_over: int
 
 
+class OrderedSlot(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where the books have an account's slot: a sub-account's is its parent's."""
+
+    account: int
+    owner: str
+    page: int
+    slot: int
+
+
+class LimitsView(msgspec.Struct, frozen=True):
+    """Whose loss limits the engine knows (`limited`), and of the accounts that were asked about the slots of those that have one
+    (`places`); `batch` is the last cut (0: none), `status` how far it was.
+    """
+
+    batch: int
+    status: int
+    limited: list[int]
+    places: list[OrderedSlot]
+
+
 class Unbound(msgspec.Struct, frozen=True):
     """An account that has no slot on chain yet."""
 
@@ -275,6 +298,17 @@ class EngineDoor:
         """The requests to leave that stand: what they cost the engine does not depend on how many accounts there are."""
         return msgspec.json.decode(
             await self._ask("GET", f"{DOOR}/settlement/exits"), type=list[StandingExit]
+        )
+
+    async def loss_limits(self, accounts: Sequence[int]) -> LimitsView:
+        """Whose loss limits the engine knows, and the slots of these `accounts`, of which it takes `PLACES_MAX`.
+
+        It costs the engine a few bytes for each limit that there is, and a line for each account asked about, however many others
+        there are.
+        """
+        asked = "&".join(f"account={one}" for one in accounts)
+        return msgspec.json.decode(
+            await self._ask("GET", f"{DOOR}/settlement/loss-limits?{asked}"), type=LimitsView
         )
 
     async def unbound(self, after: int) -> UnboundPage:

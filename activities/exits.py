@@ -76,6 +76,7 @@ class ExitActivities:
         until = monotonic() + seconds
         # Whatever the engine did not take then is tried anew.
         self._told.clear()
+        self._limits.forget()
         while True:
             async with heartbeats():
                 seen = await self.look()
@@ -97,7 +98,7 @@ class ExitActivities:
             await self._door.command(SeeExitDelay(delay))
         limited = sum(one.lowest_limit is not None for one in _slots(snapshot))
         if limited or state.loss_limits:
-            await self._limits.look()
+            await self._limits.look(snapshot)
         asked = _asked(snapshot)
         if not state.exits and not asked:
             return ExitsSeen(limited=limited)

@@ -27,7 +27,7 @@ async def must_flow_out(view: EscrowView, queries: Queries, owner: str, amount: 
         )
     hour_start, day_start = ((now - now % length) * SECOND for length in (HOUR_S, DAY_S))
     taken = await queries.taken(owner, hour_start, day_start, withdrawal)
-    share = min(hour.left_for(taken.hour, taken.waiting), day.left_for(taken.day, taken.waiting))
+    share = min(hour.left_for(*taken.hour, taken.waiting), day.left_for(*taken.day, taken.waiting))
     if amount > share:
         raise ApplicationError(
             f"so that something is left for others, one owner may take {share} micro-USDC more in this hour and day; wait, take less, "

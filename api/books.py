@@ -38,6 +38,13 @@ class _Head(msgspec.Struct):
     left_over: int
 
 
+def last_cut(state: Exchange) -> tuple[int, int]:
+    """Number of the last batch that was cut, 0 for none, and how far it is."""
+    if state.cut is None:
+        return 0, int(BatchStatus.FINAL)
+    return state.cut.batch, state.batches[state.cut.batch]
+
+
 async def encoded(state: Exchange) -> bytes:
     """What `api.schemas_public.BooksAnswer` describes.
 
@@ -60,11 +67,12 @@ async def encoded(state: Exchange) -> bytes:
         for one in state.accounts.values()
         if one.page >= 0
     ]
+    batch, status = last_cut(state)
     head = _encode(
         _Head(
             seq=state.seq,
-            batch=cut.batch if cut is not None else 0,
-            status=state.batches[cut.batch] if cut is not None else int(BatchStatus.FINAL),
+            batch=batch,
+            status=status,
             last_withdrawal=state.last_withdrawal,
             reserved=[
                 BookedWithdrawal(one.withdrawal, one.account, one.amount)

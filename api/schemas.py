@@ -129,12 +129,18 @@ class LossLimitAnswer(Answer):
 
     limit: str = Field(description="Within a window: the lowest limit that is in force or to come.")
     left: str = Field(
-        description="Of it in this window, once all batches cut so far have landed; below 0 when they ask for more."
+        description="Of it in this window, once all batches cut so far have landed; below 0 when they ask for more, which keeps an "
+        "exit waiting (see `exit`)."
     )
 
 
 class ExitAnswer(Answer):
-    """What the owner asked the chain for, alone: it takes it from `claimable_at` on, asking nobody (docs/operating/exits.md)."""
+    """What the owner asked the chain for, alone: it takes it from `claimable_at` on, asking nobody (docs/operating/exits.md).
+
+    A loss that its loss limit keeps from settlement comes first: the program refuses the claim (`LossOutstanding`), at most for the
+    escrow's hold after `claimable_at`, two days by default. There is one while `settled` less `equity`, sub-accounts' included, is
+    more than `loss_limit.left`. The owner ends the wait by raising the limit: the next batch takes the loss.
+    """
 
     amount: str = Field(description="USDC, at most what there then is.")
     since: int = Field(description="When the exchange saw it.")

@@ -257,6 +257,17 @@ class BookedLossLimitAnswer(Answer):
     left: int
 
 
+class LimitsAnswer(Answer):
+    """`limited` are the accounts whose loss limit the engine knows; `places` are the slots of those that were asked about, each as
+    [account, owner, page, slot]. `batch` is the last cut (0: none), `status` its own.
+    """
+
+    batch: int
+    status: int
+    limited: list[int]
+    places: list[tuple[int, str, int, int]]
+
+
 class BooksAnswer(Answer):
     """Every account with a slot at one journal sequence, micro-USDC as integers. `batch` is the last cut (0: none), `status` its own.
 

@@ -140,6 +140,8 @@ async def settle(client: Client, steps: Steps, batches: int) -> None:
 
 async def measured(batches: int, keep: str | None) -> list[tuple[str, ...]]:
     temporal = os.path.join(sysconfig.get_path("scripts"), "temporal")
+    if keep is not None:
+        os.makedirs(keep, exist_ok=True)
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=temporal,
         dev_server_database_filename=keep and os.path.join(keep, "temporal.db"),
@@ -187,9 +189,7 @@ server suggests it, so its history is bounded whatever the number of batches; Te
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("batches", type=int, nargs="?", default=BATCHES)
-    parser.add_argument(
-        "--keep", metavar="DIRECTORY", help="an existing directory, to go on from what is in it"
-    )
+    parser.add_argument("--keep", metavar="DIRECTORY", help="go on from what is in it, if there is something")
     given = parser.parse_args()
     print(section(given.batches, given.keep))
     sys.stdout.flush()

@@ -20,8 +20,6 @@ LOSS_WINDOW_MIN_S: Final = HOUR_S
 """A loss limit counts anew in every window: what it bounds a day is 24 times as much with this one."""
 NOTICE_MIN_S: Final = DAY_S
 """What the timelock is longer than the exit delay: the time in which an owner can notice a proposal and still be gone before it."""
-OWNER_PART: Final = 4
-"""Of what co-signed withdrawals may take in an hour or a day, one part in so many is each owner's in any case."""
 _SHARE_ONE: Final = 1_000_000
 
 
@@ -100,22 +98,27 @@ class Outflow:
 
 
 class Window(NamedTuple):
-    """An hour or a day of co-signed withdrawals, micro-USDC: `used` of at most `limit`, which is rounded down."""
+    """An hour or a day of co-signed withdrawals, micro-USDC: `used` of at most `limit`, which is rounded down.
+
+    `held` is what the escrow held at its first one, or holds as long as there is none.
+    """
 
     limit: int
     used: int
+    held: int
 
     @property
     def left(self) -> int:
         return max(0, self.limit - self.used)
 
-    def left_for(self, paid: int, waiting: int) -> int:
-        """What an owner may still take that was `paid` so much in this window, and has so much else `waiting` to be paid.
+    def left_for(self, had: int, paid: int, waiting: int) -> int:
+        """What an owner may still take that `had` so much when the window began, was `paid` so much in it, and has so much else
+        `waiting` to be paid.
 
-        A quarter of the limit, or more as long as half of the limit stays for others: so nobody takes all of it, however often the
-        same money goes in and out. Rounded down.
+        Half of the limit is for whoever comes first. Of the other half each owner has the part that it had of all money: so it is not
+        taken twice by the same money in another wallet. Rounded down.
         """
-        own = self.limit // OWNER_PART - paid
+        own = self.limit // 2 * min(had, self.held) // self.held - paid if self.held else 0
         unused = self.left - (self.limit - self.limit // 2)
         return max(0, min(self.left, max(own, unused) - waiting))
 
@@ -124,4 +127,4 @@ def outflow_window(outflow: Outflow, now_s: int, length_s: int, held: int, share
     """The window of `length_s` around `now_s`."""
     same = outflow.window == now_s // length_s
     base, used = (outflow.base, outflow.used) if same else (held, 0)
-    return Window(max(floor, base * share // _SHARE_ONE), used)
+    return Window(max(floor, base * share // _SHARE_ONE), used, base)

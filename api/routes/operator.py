@@ -7,12 +7,14 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from activities.engine_door import PLACES_MAX
 from api import books, cuts, views
 from api.access import EdgeGiven, Operator, OperatorOnly, errors
 from api.errors import RULES, ApiError, refused
 from api.schemas_public import (
     BooksAnswer,
     CutAnswer,
+    LimitsAnswer,
     OpenWithdrawalAnswer,
     OperatorStateAnswer,
     OutcomeAnswer,
@@ -203,6 +205,26 @@ async def settlement_exits(edge: EdgeGiven) -> Response:
     answer = await books.exits(edge.engine.state, edge.clock())
     await edge.hub.on_disk()
     return Response(answer, media_type="application/json")
+
+
+@router.get("/settlement/loss-limits", responses=errors(*OPERATOR_ERRORS))
+async def settlement_loss_limits(
+    edge: EdgeGiven, account: Annotated[tuple[int, ...], Query(max_length=PLACES_MAX)] = ()
+) -> LimitsAnswer:
+    """Whose loss limits the engine knows, and where the slots of the accounts are that are asked about."""
+    exchange = edge.engine.state
+    batch, status = books.last_cut(exchange)
+    there = (exchange.accounts.get(id) for id in account)
+    answer = LimitsAnswer(
+        batch=batch,
+        status=status,
+        limited=list(exchange.loss_limits),
+        places=[
+            (one.id, one.owner, one.page, one.slot) for one in there if one is not None and one.page >= 0
+        ],
+    )
+    await edge.hub.on_disk()
+    return answer
 
 
 @router.get("/accounts/unbound", responses=errors(*OPERATOR_ERRORS))

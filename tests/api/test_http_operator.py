@@ -8,9 +8,10 @@ import pytest
 from solders.keypair import Keypair
 from temporalio.exceptions import ApplicationError
 
-from activities.engine_door import EngineDoor
+from activities.engine_door import PLACES_MAX, EngineDoor, LimitsView, OrderedSlot
 from api.cuts import SLICE, encoded
 from api.schemas_public import CutAnswer
+from core.batches import BatchStatus
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
@@ -164,3 +165,43 @@ async def test_a_person_moves_no_money_without_leaving_a_name(exchange: Any, com
     answer = await exchange.operator(command, token="token-of-another-operator-called-ada-012")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "network_only")
     assert exchange.engine.state.deposited == 0
+
+
+async def test_what_loss_limits_cost_to_read_goes_by_the_limits_and_not_by_the_accounts(
+    exchange: Any,
+) -> None:
+    path, token = "/api/v1/operator/settlement/loss-limits", "operator-token-of-the-tests-0123456789"
+    door, owner = EngineDoor(exchange.server.http_url, token), str(Keypair().pubkey())
+    operator = {"Authorization": f"Bearer {token}"}
+
+    async def register(number: int) -> int:
+        account: int = (await exchange.engine.ask(c.RegisterAgent(owner, str(number))))[0].account
+        await exchange.engine.ask(c.BindSlot(account, *divmod(account, 100)))
+        return account
+
+    async def limit(accounts: list[int]) -> None:
+        slots = tuple(c.LimitedSlot(one, 10**9, 10**9, 0) for one in accounts)
+        await exchange.engine.ask(c.SeeLossLimits(0, True, slots))
+
+    async def size() -> int:
+        return len((await exchange.http.get(f"{path}?account={first}", headers=operator)).content)
+
+    try:
+        first = await register(0)
+        await limit([first])
+        alone = await size()
+        others = await asyncio.gather(*map(register, range(1, 1_000)))
+        assert await size() == alone
+        unbound = (await exchange.engine.ask(c.RegisterAgent(owner, "no slot")))[0].account
+        asked = [first, others[-1], unbound, 10**9]
+        view = await door.loss_limits(asked)
+        places = [OrderedSlot(one, owner, *divmod(one, 100)) for one in asked[:2]]
+        assert view == LimitsView(0, BatchStatus.FINAL, [first], places)
+        await limit(others)
+        assert await size() - alone == sum(len(f",{one}") for one in others)
+        too_many = await exchange.http.get(
+            path, params={"account": list(range(PLACES_MAX + 1))}, headers=operator
+        )
+        assert too_many.status_code == 422
+    finally:
+        await door.close()

@@ -126,35 +126,45 @@ def test_what_co_signed_withdrawals_may_take() -> None:
 
 
 @pytest.mark.parametrize(
-    ("used", "paid", "waiting", "left"),
+    ("used", "had", "paid", "waiting", "left"),
     [
-        (0, 0, 0, 50),
-        (20, 20, 0, 30),
-        (20, 20, 25, 5),
-        # Half is used up: a quarter is everybody's, whoever used the half.
-        (50, 50, 0, 0),
-        (50, 0, 0, 25),
-        (50, 0, 10, 15),
-        (60, 15, 0, 10),
+        # Who comes first, whether it had anything or not.
+        (0, 0, 0, 0, 50),
+        (20, 0, 20, 0, 30),
+        (20, 0, 20, 25, 5),
+        # Half is used up: of the other half everybody has the part that it had of all money when the window began.
+        (50, 0, 0, 0, 0),
+        (50, 400, 0, 0, 20),
+        (50, 400, 50, 0, 0),
+        (50, 400, 0, 5, 15),
+        (60, 400, 10, 0, 10),
+        (50, 2_000, 0, 0, 50),
         # Never more than there is.
-        (90, 0, 0, 10),
-        (100, 0, 0, 0),
-        (120, 0, 0, 0),
+        (90, 400, 0, 0, 10),
+        (100, 400, 0, 0, 0),
+        (120, 400, 0, 0, 0),
     ],
 )
-def test_one_owner_leaves_something_for_others(used: int, paid: int, waiting: int, left: int) -> None:
-    assert Window(100, used).left_for(paid, waiting) == left
-    assert Window(101, used).left_for(paid, waiting) in (left, left + 1)
+def test_one_owner_leaves_something_for_others(
+    used: int, had: int, paid: int, waiting: int, left: int
+) -> None:
+    assert Window(100, used, 1_000).left_for(had, paid, waiting) == left
+    assert Window(101, used, 1_000).left_for(had, paid, waiting) in (left, left + 1)
 
 
-def test_one_owner_that_goes_round_never_takes_more_than_half() -> None:
-    paid = 0
-    while one := Window(1_003, paid).left_for(paid, 0):
-        paid += max(1, one // 3)
-    assert paid == 501
-    others = [0, 0]
+def test_however_many_wallets_one_money_goes_round_in_the_others_find_their_part() -> None:
+    """A tenth of all money, taken out and paid into the next wallet, and again."""
+    held, limit, used = 10_000, 1_003, 0
+    for had in (held // 10, *[0] * 20):
+        used += Window(limit, used, held).left_for(had, 0, 0)
+    assert used == limit // 2
+    others = [0] * 9
     for _ in range(20):
-        for number in range(2):
-            one = Window(1_003, paid + sum(others)).left_for(others[number], 0)
-            others[number] += min(one, 100)
-    assert others == [250, 250]
+        for number, paid in enumerate(others):
+            left = Window(limit, used + sum(others), held).left_for(held // 10, paid, 0)
+            others[number] += min(left, 7)
+    assert others == [limit // 2 // 10] * 9
+
+
+def test_an_empty_escrow_has_no_share_for_anybody() -> None:
+    assert Window(100, 50, 0).left_for(10, 0, 0) == 0

@@ -7,6 +7,7 @@ import pytest
 from solders.account import Account
 
 STEPS = 10_000
+THEFTS = 60
 HEADS = 800
 """Bytes in which all fields are that do not repeat."""
 RARE = (
@@ -58,3 +59,9 @@ def test_no_byte_escapes_the_fuzzer(fuzz):
     chain.said.pop()
     with pytest.raises(AssertionError, match="Deposited"):
         world.compare("deposit", None)
+
+
+def test_whoever_is_robbed_with_the_operators_key_is_named_by_the_comparison(fuzz):
+    thief = importlib.import_module("fuzz_thief")
+    outcomes = thief.play(THEFTS, 1) + thief.play(THEFTS, 2)
+    assert min(outcomes[each] for each in ("robbed", "nothing taken", "taken for a short page")), outcomes

@@ -8,8 +8,13 @@ import pytest
 from activities.engine_door import DOOR, EngineDoor
 from activities.exits import ExitActivities
 from chain.rpc import FINALIZED
+from core.batches import BatchStatus
+from core.loss_limit_events import NO_LIMIT
 
-BOOKS, STANDING, STATE = (f"{DOOR}/{path}" for path in ("settlement/accounts", "settlement/exits", "state"))
+BOOKS, STANDING, STATE, LIMITS = (
+    f"{DOOR}/{path}"
+    for path in ("settlement/accounts", "settlement/exits", "state", "settlement/loss-limits")
+)
 ACCOUNT = 16
 
 
@@ -119,3 +124,37 @@ async def test_of_very_many_so_many_have_their_turn_at_a_look(
         assert (await leaving.look())[0] == ["ReduceForExit"]
         turns += [one["account"] for one in leaving.server.commands]
     assert turns == [ACCOUNT, ACCOUNT + 1, ACCOUNT]
+
+
+async def test_a_loss_limit_is_told_when_it_or_the_batch_changes_and_never_read_with_all_accounts(
+    leaving: Leaving,
+) -> None:
+    world, place = leaving.world, [ACCOUNT, str(leaving.owner.pubkey), 0, 2]
+
+    def engine(batch: int, status: BatchStatus, limited: list[int], places: list[Any]) -> None:
+        answer = {"batch": batch, "status": status, "limited": limited, "places": places}
+        leaving.server.answers[LIMITS] = answer
+
+    async def limit(usdc: int | None) -> None:
+        await world.land(world.escrow.owner.build_set_loss_limit(leaving.owner, 0, 2, usdc), FINALIZED)
+
+    await limit(5)
+    engine(0, BatchStatus.FINAL, [], [])
+    assert await leaving.look() == ([], [STATE, LIMITS])
+    engine(0, BatchStatus.FINAL, [], [place])
+    assert await leaving.look() == (["SeeLossLimits"], [STATE, LIMITS])
+    engine(0, BatchStatus.FINAL, [ACCOUNT], [])
+    for _ in range(2):
+        assert await leaving.look() == ([], [STATE, LIMITS])
+    # What a look says is about the last batch.
+    engine(1, BatchStatus.FINAL, [ACCOUNT], [])
+    assert (await leaving.look())[0] == ["SeeLossLimits"]
+    await limit(None)
+    leaving.server.answers[STATE] = {**leaving.state, "loss_limits": 1}
+    assert (await leaving.look())[0] == ["SeeLossLimits"]
+    [slot] = leaving.server.commands[0]["slots"]
+    assert (slot["account"], slot["limit"]) == (ACCOUNT, NO_LIMIT)
+    # Without any limit there is nothing to ask, and until then nothing to tell.
+    assert await leaving.look() == ([], [STATE, LIMITS])
+    leaving.server.answers[STATE] = leaving.state
+    assert await leaving.look() == ([], [STATE])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from solders.keypair import Keypair
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -14,7 +15,6 @@ from chain.limits import DAY_S, DEFAULT_LIMITS, HOUR_S
 from core import events as e
 from core.quantities import SECOND
 from ledger.database import open_pool
-from ledger.outflow import Taken
 from ledger.projector import Projector
 from ledger.queries import Queries
 
@@ -60,8 +60,11 @@ async def test_who_goes_round_with_its_money_leaves_half_for_others(
             (1, e.AgentRegistered(1, 16, mine, "one")),
             (2, e.AgentRegistered(1, 18, mine, "two")),
             (3, e.AgentRegistered(1, 17, str(other.pubkey), "other")),
-            (4, e.WithdrawalReserved(now, 3, 18, FLOOR // 2, "round")),
-            (5, e.WithdrawalFinished(now, 3, 18, FLOOR // 2, True, "paid")),
+            (4, e.DepositCredited(1, 18, FLOOR, "long ago")),
+            (5, e.DepositCredited(1, 17, FLOOR, "long ago, too")),
+            (6, e.WithdrawalReserved(now, 3, 18, FLOOR // 2, "round")),
+            (7, e.WithdrawalFinished(now, 3, 18, FLOOR // 2, True, "paid")),
+            (8, e.DepositCredited(now, 16, FLOOR // 2, "and in again")),
         ]
     )
     run = ActivityEnvironment().run
@@ -69,14 +72,20 @@ async def test_who_goes_round_with_its_money_leaves_half_for_others(
     assert (code, "may take 0 micro-USDC" in why) == ("owner_outflow_limited", True), why
     wanted = Payment(17, str(other.pubkey), FLOOR // 4, "", 8)
     assert (await run(withdrawals.build_message, wanted)).message
-    projector.apply([(6, e.WithdrawalReserved(now, 9, 17, FLOOR // 8, "another"))])
+    projector.apply([(9, e.WithdrawalReserved(now, 9, 17, FLOOR // 8, "another"))])
     code, why = await refusal(run(withdrawals.build_message, wanted))
     assert (code, f"may take {FLOOR // 8} micro-USDC" in why) == ("owner_outflow_limited", True), why
     projector.close()
     hour, day = (now // SECOND // length * length * SECOND for length in (HOUR_S, DAY_S))
     pool = open_pool(postgres_url)
     queries = Queries(pool)
-    assert await queries.taken(mine, hour, day, 9) == Taken(FLOOR // 2, FLOOR // 2, 0)
-    assert await queries.taken(mine, now + 1, day, 9) == Taken(0, FLOOR // 2, 0)
-    assert await queries.taken(str(other.pubkey), hour, day, 9) == Taken(0, 0, 0)
+    whole, none = (FLOOR, FLOOR // 2), (FLOOR, 0)
+    assert await queries.taken(mine, hour, day, 9) == (whole, whole, 0)
+    # An hour that begins after all that: what came in again was there by then.
+    assert await queries.taken(mine, now + 1, day, 9) == (none, whole, 0)
+    for but, waiting in ((9, 0), (8, FLOOR // 8)):
+        assert await queries.taken(str(other.pubkey), hour, day, but) == (none, none, waiting)
+    # What waits for its payment as the hour begins is there, too.
+    assert await queries.taken(str(other.pubkey), now + 1, day, 9) == (none, none, 0)
+    assert await queries.taken(str(Keypair().pubkey()), hour, day, 9) == ((0, 0), (0, 0), 0)
     await pool.dispose()

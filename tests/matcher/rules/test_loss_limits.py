@@ -50,6 +50,11 @@ def left(world, account: int) -> int:
     return world.state.loss_limits[account].left
 
 
+def held_up(world, account: int) -> bool:
+    """Whether the limit keeps a loss from settlement, as an owner reads it in its account (`api.schemas.ExitAnswer`)."""
+    return world.state.accounts[account].settled - equity(world, account) > left(world, account)
+
+
 def cut(world, batch: int) -> None:
     world.play(c.CutSettlement(batch))
 
@@ -172,11 +177,19 @@ def test_what_a_page_did_not_take_is_counted_once(world):
     see(world, agent, 100 * USDC, 0, unapplied=-short)
     assert left(world, agent) == -short
     assert collateral(world, agent) == 0
+    assert held_up(world, agent)
     account = world.state.accounts[agent]
     told = world.play(c.TakeUnapplied(1, account.page, ((account.slot, -short),)))
     assert isinstance(told[0], DeltasUnapplied)
     assert (left(world, agent), collateral(world, agent)) == (0, 0)
     assert see(world, agent, 100 * USDC, 0, unapplied=-short) == []
+    assert held_up(world, agent)
+    # Raised, it lets the next batch take the rest.
+    see(world, agent, 100 * USDC + short, short, unapplied=-short)
+    assert not held_up(world, agent)
+    world.finalize(1)
+    cut(world, 2)
+    assert (-world.state.cut.deltas[agent], held_up(world, agent)) == (short, False)
 
 
 def test_who_falls_below_maintenance_within_its_reach_is_liquidated_and_keeps_the_rest(world, replayed):
