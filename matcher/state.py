@@ -293,13 +293,21 @@ class Exchange:
     def collateral(self, account: Account) -> int:
         """An account's funds less what of its equity settlement could not take, or the chain can pay out alone, whichever is more: the
         balance that margin goes by."""
-        funds, reach = self.funds(account), self.reach_of(account)
-        beyond = 0 if reach is None else reach.uncounted(self.worth_of(account).equity)
-        return funds - max(beyond, self.claimable(account))
+        return self.funds(account) - self._kept_back(account)
 
     def backing(self, account: Account) -> int:
-        """An account's collateral less what its positions are overstated by."""
-        return self.collateral(account) - self.overstated(account) if self.ends else self.collateral(account)
+        """An account's collateral less what its positions are overstated by. What its owner keeps back pays for that: it is worth so
+        much less, and owes nothing that it has."""
+        if not self.ends:
+            return self.collateral(account)
+        overstated = self.overstated(account)
+        return self.funds(account) - overstated - self._kept_back(account, overstated)
+
+    def _kept_back(self, account: Account, overstated: int = 0) -> int:
+        """Micro-USDC of an account's equity, less what that is `overstated` by, that back nothing; never more than there are."""
+        equity, reach = self.worth_of(account).equity - overstated, self.reach_of(account)
+        beyond = 0 if reach is None else reach.uncounted(equity)
+        return max(beyond, min(self.claimable(account), max(0, equity)))
 
     def worth_of(self, account: Account) -> AccountRisk:
         """Equity and requirements of an account at the marks, whatever of the equity backs anything."""
