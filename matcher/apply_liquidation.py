@@ -8,7 +8,7 @@ from core.accounts import CLEARING, INSURANCE
 from core.event import Event
 from core.events import RequestClosed
 from matcher.apply_book import Applier
-from matcher.apply_exits import suspect_family
+from matcher.apply_exits import suspect_tied
 from matcher.book import RESUME_DEADLINE
 from matcher.holding import hold
 from matcher.state import Exchange
@@ -68,18 +68,13 @@ def _hand_over(state: Exchange, account: int, parts: tuple[le.Handover, ...]) ->
         clearing.balance -= part.realized + part.other_realized
     state.watch.suspect_many([part.other for part in parts])
     for part in parts:
-        _suspect_tied(state, part.other)
+        suspect_tied(state, part.other)
 
 
 def _suspect(state: Exchange, account: int) -> None:
+    """An account traded and nobody's margin was checked."""
     state.watch.suspect(account)
-    _suspect_tied(state, account)
-
-
-def _suspect_tied(state: Exchange, account: int) -> None:
-    """An account traded and nobody's margin was checked: those that are tied to it may lack what it lost."""
-    if account in state.watch.tied:
-        suspect_family(state, account)
+    suspect_tied(state, account)
 
 
 def _ended(state: Exchange, event: le.LiquidationEnded) -> None:

@@ -174,11 +174,11 @@ class Exchange:
         self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
         self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])
         self.marked += 1
-        self.watch.move(market, price, self.at)
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
         ending = self.breakers.announced.get(market)
         self._foresee(index, ending.settles_at if ending is not None else FOR_EVER)
+        self.watch.move(market, self.span_of(market), self.at)
         last = ending.settles_at - 1 if ending is not None else FOR_EVER
         self.fills_until[market] = min(until, index.published + listed.fill_max_age, last) if fills else NEVER
         values = until if allowed(validity, Action.MARGIN) else NEVER
@@ -188,13 +188,14 @@ class Exchange:
 
     def _foresee(self, index: IndexUpdated, settles_at: int) -> None:
         """Derive at what a market would settle, once the hour has begun whose average that is."""
-        market = index.market
-        self.ends.pop(market, None)
+        market, before = index.market, self.ends.pop(index.market, None)
         if index.at > settles_at - WINDOW:
             # While it waits, the hour is the one before the next minute.
             end = max(settles_at, window_end(index.at) + MINUTE)
             price = foreseen(self.pasts[market], index.price, index.at, end)
             self.ends[market] = price * self.markets[market].value_per_tick_lot
+            if before is None:
+                self.watch.suspect_many(sorted(self.holders.get(market, ())))
 
     def overstated(self, account: Account) -> int:
         """Micro-USDC by which an account's positions are worth more at the marks than at what markets in their last hour would settle
@@ -232,6 +233,15 @@ class Exchange:
     def mark_price(self, market: int) -> int:
         """The market's mark in ticks."""
         return self.marks[market].value_per_lot // self.markets[market].value_per_tick_lot
+
+    def span_of(self, market: int) -> tuple[int, int]:
+        """The mark and what the market would settle at, once its last hour has begun, in ticks, the lower one first.
+
+        A long is worth that, and a short costs the other.
+        """
+        mark, end = self.mark_price(market), self.ends.get(market)
+        settles = mark if end is None else end // self.markets[market].value_per_tick_lot
+        return min(mark, settles), max(mark, settles)
 
     def steps_of(self, market: int) -> tuple[Step, ...]:
         """The market's margin tiers at its open interest; before its first price, as its terms have them."""
@@ -341,8 +351,13 @@ class Exchange:
             return 0
         family = (root, *root.subs)
         worths = [self.worth_of(one) for one in family]
-        payable = min(self.exits[root.id].amount, self.on_chain(root))
-        return taken(payable, [(worth.equity, worth.initial) for worth in worths])[family.index(account)]
+        return taken(self.payable(root), [(worth.equity, worth.initial) for worth in worths])[
+            family.index(account)
+        ]
+
+    def payable(self, account: Account) -> int:
+        """Micro-USDC that the chain may pay at any time to the owner of the account's slot, whose request has matured."""
+        return min(self.exits[account.root.id].amount, self.on_chain(account.root))
 
     def on_chain(self, account: Account) -> int:
         """The most that the chain holds for an account with a slot while the last cut may or may not have landed; never negative."""
