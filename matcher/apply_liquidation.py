@@ -11,6 +11,7 @@ from matcher.apply_book import Applier
 from matcher.apply_exits import suspect_tied
 from matcher.book import RESUME_DEADLINE
 from matcher.holding import hold
+from matcher.selling import Sale
 from matcher.state import Exchange
 from matcher.watch import Liquidation
 
@@ -22,11 +23,13 @@ def _started(state: Exchange, event: le.LiquidationStarted) -> None:
 
 
 def auction_closed(state: Exchange, event: RequestClosed) -> None:
-    """A request that the exchange itself had opened is closed: the liquidation it was for goes on."""
+    """A request that the exchange itself had opened is closed: the liquidation it was for goes on, or the insurance fund's sale."""
     going = state.liquidations.get(event.account)
     if going is not None:
         going.request = 0
         state.watch.suspect(event.account)
+    elif event.account == INSURANCE:
+        state.book.sales.setdefault(event.market, Sale()).closed(event.filled, event.at)
 
 
 def _sliced(state: Exchange, event: le.LiquidationSliced) -> None:
