@@ -1,6 +1,6 @@
 """Prices at which an account changes its standing: liquidation, bankruptcy, and the marks until which nobody needs to look at it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.account_risk import AccountRisk, RiskMark
 from core.liquidation import WARNINGS
@@ -68,6 +68,31 @@ def watch_prices(
     # Each requirement is rounded up, so the sum can outrun its line by less than one micro-USDC per position.
     slack = risk.equity * level - (risk.maintenance + len(positions)) * MILLION
     return _shared(positions, marks, tick_values, level, -max(0, slack))
+
+
+def shared_span(
+    equity: int,
+    maintenance: int,
+    held: Sequence[Mapping[int, Position]],
+    marks: Mapping[int, RiskMark],
+    level: int,
+) -> tuple[int, int] | None:
+    """The fraction (over, under) of itself by which every mark may move, up or down, before `maintenance` can be `level` of `equity`.
+
+    `held` are the account's positions, and those of others that it may have to give for what they lose: at most that, and what their
+    initial requirements rise by. So a micro-USDC of notional counts for twice its move, and once for maintenance. `None` when there
+    is no such room. Roundings count for a micro-USDC each, of equity and of maintenance.
+    """
+    count = sum(len(positions) for positions in held)
+    room = (equity - count) * level - (maintenance + count) * MILLION
+    if room <= 0:
+        return None
+    weight = sum(
+        abs(one.size) * marks[market].value_per_lot * (2 * level + marks[market].steps[-1].maintenance)
+        for positions in held
+        for market, one in positions.items()
+    )
+    return room, max(1, weight)
 
 
 def recovery_prices(

@@ -39,13 +39,12 @@ def _matured(state: Exchange, event: ExitMatured) -> None:
 
 def tie(state: Exchange, root: int) -> None:
     """While the chain may pay the slot's request, the margin of each account that shares it depends on the others' positions."""
-    accounts = family(state.accounts[root])
-    change = (
-        state.watch.tied.update
-        if root in state.matured and len(accounts) > 1
-        else state.watch.tied.difference_update
-    )
-    change(one.id for one in accounts)
+    ids = tuple(one.id for one in family(state.accounts[root]))
+    for id in ids:
+        if root in state.matured and len(ids) > 1:
+            state.watch.tied[id] = ids
+        else:
+            state.watch.tied.pop(id, None)
 
 
 def _claimed(state: Exchange, event: ExitClaimed) -> None:
@@ -73,8 +72,14 @@ def _unapplied(state: Exchange, event: DeltasUnapplied) -> None:
         give_back(state, id, change)
         # The pages of a batch add up to nothing, unless what a thief had left over was there to be given.
         state.custody.left_over += change
-        if id in state.matured:
+        if id in state.matured or id in state.loss_limits:
             suspect_family(state, id)
+
+
+def suspect_tied(state: Exchange, account: int) -> None:
+    """Something happened to an account that neither a mark nor a check of margin knew of: those tied to it may lack what it lost."""
+    if account in state.watch.tied:
+        suspect_family(state, account)
 
 
 def suspect_family(state: Exchange, account: int) -> None:

@@ -42,7 +42,7 @@ def _hour_ended(state: Exchange, event: e.HourEnded) -> None:
         )
     # Whoever has traded meanwhile may owe for more than it holds.
     watch.dirty.update(funding.moved(event.hour))
-    watch.move(market, state.mark_price(market), state.at)
+    watch.move(market, state.span_of(market), state.at)
 
 
 def _funding_settled(state: Exchange, event: e.FundingSettled) -> None:

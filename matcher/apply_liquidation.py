@@ -8,9 +8,10 @@ from core.accounts import CLEARING, INSURANCE
 from core.event import Event
 from core.events import RequestClosed
 from matcher.apply_book import Applier
-from matcher.apply_exits import suspect_family
+from matcher.apply_exits import suspect_tied
 from matcher.book import RESUME_DEADLINE
 from matcher.holding import hold
+from matcher.selling import Sale
 from matcher.state import Exchange
 from matcher.watch import Liquidation
 
@@ -22,11 +23,13 @@ def _started(state: Exchange, event: le.LiquidationStarted) -> None:
 
 
 def auction_closed(state: Exchange, event: RequestClosed) -> None:
-    """A request that the exchange itself had opened is closed: the liquidation it was for goes on."""
+    """A request that the exchange itself had opened is closed: the liquidation it was for goes on, or the insurance fund's sale."""
     going = state.liquidations.get(event.account)
     if going is not None:
         going.request = 0
         state.watch.suspect(event.account)
+    elif event.account == INSURANCE:
+        state.book.sales.setdefault(event.market, Sale()).closed(event.filled, event.at)
 
 
 def _sliced(state: Exchange, event: le.LiquidationSliced) -> None:
@@ -68,18 +71,13 @@ def _hand_over(state: Exchange, account: int, parts: tuple[le.Handover, ...]) ->
         clearing.balance -= part.realized + part.other_realized
     state.watch.suspect_many([part.other for part in parts])
     for part in parts:
-        _suspect_tied(state, part.other)
+        suspect_tied(state, part.other)
 
 
 def _suspect(state: Exchange, account: int) -> None:
+    """An account traded and nobody's margin was checked."""
     state.watch.suspect(account)
-    _suspect_tied(state, account)
-
-
-def _suspect_tied(state: Exchange, account: int) -> None:
-    """An account traded and nobody's margin was checked: those that are tied to it may lack what it lost."""
-    if account in state.watch.tied:
-        suspect_family(state, account)
+    suspect_tied(state, account)
 
 
 def _ended(state: Exchange, event: le.LiquidationEnded) -> None:

@@ -22,6 +22,7 @@ from core.operator_events import (
 from core.quantities import Lots, Nanos
 from core.settlement_price import Past
 from matcher.apply_book import Applier
+from matcher.apply_exits import suspect_tied
 from matcher.book import DELISTING_DEADLINE, Ladder
 from matcher.funding import MarketFunding
 from matcher.holding import hold
@@ -53,7 +54,10 @@ def _take_over(state: Exchange, market: Market, at: int) -> None:
     before = state.markets.get(market.id)
     state.markets[market.id] = market
     if before is not None and before != market:
-        state.watch.suspect_many(sorted(state.holders.get(market.id, ())))
+        holders = sorted(state.holders.get(market.id, ()))
+        state.watch.suspect_many(holders)
+        for holder in holders:
+            suspect_tied(state, holder)
     if market.alarm is None:
         state.breakers.lows.pop(market.id, None)
     elif before is None or before.alarm != market.alarm:
@@ -110,6 +114,8 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
         if end.account in state.liquidations:
             state.liquidations[end.account].step = "delisted"
     state.watch.suspect_many([end.account for end in event.positions])
+    for end in event.positions:
+        suspect_tied(state, end.account)
     accounts[INSURANCE].balance -= event.fund
     state.watch.suspect(INSURANCE)
     if event.positions:

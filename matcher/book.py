@@ -12,6 +12,7 @@ import msgspec
 from core.events import QuoteGiven, RequestOpened
 from core.funding_hour import SAMPLE_EVERY, sampled_at
 from matcher.limits import SILENCES_MAX, SPEECHES_PER_SILENCE
+from matcher.selling import Sale
 
 
 class Request(msgspec.Struct):
@@ -148,7 +149,7 @@ class Book:
     `standing_due` is the next deadline in the heap for an account's quotes in a market; it may come before they expire.
     `silences` has, for an account in a market, what requests that waited for it in vain count, less what it said since; `filled`, for
     the same, the lots that its quotes were filled with since the start.
-    `rankings` are a memory of what makers can back.
+    `rankings` are a memory of what makers can back. `sales` are the insurance fund's own, by market.
     `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
     order of their ids. `secret` keeps to itself when premiums are sampled and who is asked by lot; the engine draws it anew at every
     start.
@@ -169,6 +170,7 @@ class Book:
         self.silences: dict[tuple[int, int], int] = {}
         self.filled: dict[tuple[int, int], int] = {}
         self.rankings: dict[int, Ranking] = {}
+        self.sales: dict[int, Sale] = {}
         self.frozen: dict[tuple[int, int], int] = {}
         self.protections: dict[tuple[int, int], Protection] = {}
         self.switches: dict[int, int] = {}

@@ -44,6 +44,7 @@ from matcher.decide_requests import not_tradable, opened
 from matcher.fills import Planner
 from matcher.limits import AUCTION_PAUSE, AUCTION_TTL, MAKERS_LOOKED_MAX
 from matcher.rejections import Code, Outcome, Rejection
+from matcher.selling import Sale
 from matcher.state import Exchange
 from matcher.trust import known, liquidated_at, trusted
 from matcher.watch import Liquidation
@@ -202,7 +203,8 @@ def _auction(state: Exchange, account: Account, market: int, change: int, limit:
 
 
 def sell_inventory(state: Exchange, command: c.SellInventory, at: int) -> Outcome:
-    """Auction a slice of the insurance fund's position, at most two thirds of its maintenance requirement away from the mark."""
+    """Auction a slice of the insurance fund's position, as far from the mark as `matcher.selling` says: whoever is the only one to bid
+    does not have it at the worst price at once."""
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
     fund = state.accounts[INSURANCE]
@@ -213,18 +215,23 @@ def sell_inventory(state: Exchange, command: c.SellInventory, at: int) -> Outcom
     if refused is not None:
         return refused
     ordered = [SaleOrdered(at, command.market, command.who, command.why)] if command.why else []
-    return [*ordered, *part_auctioned(state, fund, command.market, at)]
+    sale = state.book.sales.get(command.market, Sale())
+    spread = sale.spread(state.markets[command.market].liquidation.spread, at)
+    return [*ordered, *part_auctioned(state, fund, command.market, at, spread)]
 
 
-def part_auctioned(state: Exchange, account: Account, market: int, at: int) -> list[Event]:
-    """An auction of a slice of what an account that is not being liquidated holds, as far from the mark as auctions ever go."""
+def part_auctioned(
+    state: Exchange, account: Account, market: int, at: int, spread: int | None = None
+) -> list[Event]:
+    """An auction of a slice of what an account that is not being liquidated holds, at most `spread` (parts per million) of its
+    maintenance away from the mark; by default as far as auctions ever go."""
     held = account.positions[market]
     listed, mark = state.markets[market], state.marks[market]
     terms, tick_value = listed.liquidation, listed.value_per_tick_lot
     lots = slice_to_close(terms, held.size, mark.value_per_lot)
-    # As far from the mark as the auctions of accounts ever go: as if nothing were left.
+    # As far as the spread ever lets it: as if nothing were left.
     part = closing(mark, held.size, lots, 0, mark.maintenance_of(held.size))
-    value = part.fillable_value(terms.spread, terms.urgency)
+    value = part.fillable_value(terms.spread if spread is None else spread, terms.urgency)
     limit = -(-value // (part.size * tick_value)) if held.size > 0 else value // (part.size * tick_value)
     return _auction(state, account, market, -part.size, max(1, limit), at)
 

@@ -175,11 +175,11 @@ class Exchange:
         self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
         self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])
         self.marked += 1
-        self.watch.move(market, price, self.at)
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
         ending = self.breakers.announced.get(market)
         self._foresee(index, ending.settles_at if ending is not None else FOR_EVER)
+        self.watch.move(market, self.span_of(market), self.at)
         last = ending.settles_at - 1 if ending is not None else FOR_EVER
         self.fills_until[market] = min(until, index.published + listed.fill_max_age, last) if fills else NEVER
         values = until if allowed(validity, Action.MARGIN) else NEVER
@@ -189,13 +189,14 @@ class Exchange:
 
     def _foresee(self, index: IndexUpdated, settles_at: int) -> None:
         """Derive at what a market would settle, once the hour has begun whose average that is."""
-        market = index.market
-        self.ends.pop(market, None)
+        market, before = index.market, self.ends.pop(index.market, None)
         if index.at > settles_at - WINDOW:
             # While it waits, the hour is the one before the next minute.
             end = max(settles_at, window_end(index.at) + MINUTE)
             price = foreseen(self.pasts[market], index.price, index.at, end)
             self.ends[market] = price * self.markets[market].value_per_tick_lot
+            if before is None:
+                self.watch.suspect_many(sorted(self.holders.get(market, ())))
 
     def overstated(self, account: Account) -> int:
         """Micro-USDC by which an account's positions are worth more at the marks than at what markets in their last hour would settle
@@ -233,6 +234,15 @@ class Exchange:
     def mark_price(self, market: int) -> int:
         """The market's mark in ticks."""
         return self.marks[market].value_per_lot // self.markets[market].value_per_tick_lot
+
+    def span_of(self, market: int) -> tuple[int, int]:
+        """The mark and what the market would settle at, once its last hour has begun, in ticks, the lower one first.
+
+        A long is worth that, and a short costs the other.
+        """
+        mark, end = self.mark_price(market), self.ends.get(market)
+        settles = mark if end is None else end // self.markets[market].value_per_tick_lot
+        return min(mark, settles), max(mark, settles)
 
     def steps_of(self, market: int) -> tuple[Step, ...]:
         """The market's margin tiers at its open interest; before its first price, as its terms have them."""
@@ -294,13 +304,21 @@ class Exchange:
     def collateral(self, account: Account) -> int:
         """An account's funds less what of its equity settlement could not take, or the chain can pay out alone, whichever is more: the
         balance that margin goes by."""
-        funds, reach = self.funds(account), self.reach_of(account)
-        beyond = 0 if reach is None else reach.uncounted(self.worth_of(account).equity)
-        return funds - max(beyond, self.claimable(account))
+        return self.funds(account) - self._kept_back(account)
 
     def backing(self, account: Account) -> int:
-        """An account's collateral less what its positions are overstated by."""
-        return self.collateral(account) - self.overstated(account) if self.ends else self.collateral(account)
+        """An account's collateral less what its positions are overstated by. What its owner keeps back pays for that: it is worth so
+        much less, and owes nothing that it has."""
+        if not self.ends:
+            return self.collateral(account)
+        overstated = self.overstated(account)
+        return self.funds(account) - overstated - self._kept_back(account, overstated)
+
+    def _kept_back(self, account: Account, overstated: int = 0) -> int:
+        """Micro-USDC of an account's equity, less what that is `overstated` by, that back nothing; never more than there are."""
+        equity, reach = self.worth_of(account).equity - overstated, self.reach_of(account)
+        beyond = 0 if reach is None else reach.uncounted(equity)
+        return max(beyond, min(self.claimable(account), max(0, equity)))
 
     def worth_of(self, account: Account) -> AccountRisk:
         """Equity and requirements of an account at the marks, whatever of the equity backs anything."""
@@ -334,8 +352,13 @@ class Exchange:
             return 0
         family = (root, *root.subs)
         worths = [self.worth_of(one) for one in family]
-        payable = min(self.exits[root.id].amount, self.on_chain(root))
-        return taken(payable, [(worth.equity, worth.initial) for worth in worths])[family.index(account)]
+        return taken(self.payable(root), [(worth.equity, worth.initial) for worth in worths])[
+            family.index(account)
+        ]
+
+    def payable(self, account: Account) -> int:
+        """Micro-USDC that the chain may pay at any time to the owner of the account's slot, whose request has matured."""
+        return min(self.exits[account.root.id].amount, self.on_chain(account.root))
 
     def on_chain(self, account: Account) -> int:
         """The most that the chain holds for an account with a slot while the last cut may or may not have landed; never negative."""

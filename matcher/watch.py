@@ -15,7 +15,7 @@ import msgspec
 
 from core.account_risk import AccountRisk
 from core.accounts import INSURANCE
-from core.edge_prices import recovery_prices, watch_prices
+from core.edge_prices import recovery_prices
 from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
 from core.quantities import MILLION, SECOND
 from core.validity import Action
@@ -23,6 +23,7 @@ from matcher.account import Account
 from matcher.edges import Edges
 from matcher.limits import AUCTION_PAUSE, AUCTION_PAUSE_MAX
 from matcher.turns import Turns
+from matcher.watching import edges_of
 
 if TYPE_CHECKING:
     from matcher.state import Exchange
@@ -83,7 +84,8 @@ class Watch:
     be very many. `due` are those to liquidate or to go on with, `ranked` has them in order; `warned` are those whose warning level
     changed, `debtors` those that owe and hold nothing: none of them waits for a look. `below_zero` were below zero at their last
     look, `unpaid` are debtors whom nobody can pay for; with a mark they were last looked at
-    at `unpaid_asked`. `tied` are accounts whose margin depends on others' positions, too. `awaited`
+    at `unpaid_asked`. `tied` are accounts whose margin depends on others' positions, too, with all of those; `near` get a look with
+    the next mark, whichever it is: what they depend on may bring them to their next stage. `awaited`
     are the (market, action) whose price is not trusted and `waiting` the accounts that wait for a market's next one. A look gives an
     account a new stamp, and entries with another are outdated.
 
@@ -108,7 +110,8 @@ class Watch:
         self.debtors: set[int] = set()
         self.unpaid: set[int] = set()
         self.unpaid_asked = 0
-        self.tied: set[int] = set()
+        self.tied: dict[int, tuple[int, ...]] = {}
+        self.near: set[int] = set()
         self.awaited: set[tuple[int, str]] = set()
         self.waiting: dict[int, set[int]] = {}
 
@@ -143,20 +146,22 @@ class Watch:
         if self.unpaid:
             self._press(sorted(self.unpaid | {account}))
 
-    def move(self, market: int, mark: int, at: int) -> None:
-        """The market's mark is `mark` ticks at `at`, or its price may have become good enough for those that wait for it.
+    def move(self, market: int, span: tuple[int, int], at: int) -> None:
+        """The market's `Exchange.span_of` is `span` at `at`, or its price may have become good enough for those that wait for it.
 
         Who cannot be paid for asks all that hold anything, so not with every mark.
         """
-        found = self.dirty | self.due | self.tied | self.warned.keys()
-        self.dirty = set()
+        found = self.dirty | self.due | self.near | self.warned.keys()
+        for account in self.dirty & self.tied.keys():
+            found.update(self.tied[account])
+        self.dirty, self.near = set(), set()
         if self.unpaid and at - self.unpaid_asked >= UNPAID_PAUSE:
             self.unpaid_asked = at
             found |= self.unpaid
         if market in self.below:
             longs, shorts = self.drifts.get(market, _STILL)
-            self.below[market].crossed(longs - mark, self.stamps, found)
-            self.above[market].crossed(mark + shorts, self.stamps, found)
+            self.below[market].crossed(longs - span[0], self.stamps, found)
+            self.above[market].crossed(span[1] + shorts, self.stamps, found)
         if self.awaited:
             self.awaited = {one for one in self.awaited if one[0] != market}
             found |= self.waiting.pop(market, set())
@@ -188,7 +193,10 @@ class Watch:
             if id is None:
                 return
             self.pending.drop(id)
-            dirty.discard(id)
+            if id in dirty:
+                dirty.discard(id)
+                self.near.update(self.tied.get(id, ()))
+            self.near.discard(id)
             self.stamp += 1
             self.stamps[id] = self.stamp
             for known in (self.debtors, self.unpaid, self.below_zero):
@@ -255,12 +263,19 @@ class Watch:
 
     def _watch(self, state: "Exchange", account: Account, risk: AccountRisk, level: int) -> None:
         """Look again when the account may have come to `level`."""
-        ticks = {id: state.markets[id].value_per_tick_lot for id in account.positions}
-        for market, price in watch_prices(risk, account.positions, state.marks, ticks, level).items():
-            self._push(account.positions[market].size > 0, market, price, account.id)
+        edges = edges_of(state, account, risk, level)
+        if edges is None:
+            self.near.add(account.id)
+            return
+        for below, market, price in edges:
+            self._push(below, market, price, account.id)
 
     def _watch_recovery(self, state: "Exchange", account: Account, risk: AccountRisk) -> None:
-        """Look again when the account's last warning may no longer hold."""
+        """Look again when the account's last warning may no longer hold; with every mark while its margin follows from more than
+        its own."""
+        if account.id in self.tied or not state.ends.keys().isdisjoint(account.positions):
+            self.near.add(account.id)
+            return
         ticks = {id: state.markets[id].value_per_tick_lot for id in account.positions}
         level = account.warned * LIFTED_AT // MILLION
         for market, price in recovery_prices(risk, account.positions, state.marks, ticks, level).items():

@@ -7,6 +7,7 @@ import pytest
 from core.accounts import TREASURY
 from core.batches import BatchStatus
 from core.events import DURABLE, Event, RequestClosed, RequestOpened
+from core.loss_limit_events import NO_LIMIT
 from core.margin_terms import MarginTerms, Tier
 from core.market import market
 from core.quantities import SECOND
@@ -161,6 +162,48 @@ class World:
         return self.state.accounts[TREASURY].balance
 
 
+class Slot:
+    """A slot as the escrow program settles it, and as its owner bounds it."""
+
+    def __init__(self, balance: int = 0) -> None:
+        self.balance = balance
+        self.used = self.unapplied = self.delay = 0
+        self.limit: int | None = None
+        self.coming: int | None = None
+
+    def settle(self, delta: int) -> int:
+        """Apply what may be applied; what is missing of a debit is returned, and told by the slot's sum."""
+        if delta > 0:
+            self.balance += delta
+            self.used = max(0, self.used - delta) if self.limit is not None else self.used
+            return 0
+        most = self.balance if self.limit is None else min(self.balance, max(0, self.limit - self.used))
+        taken = min(-delta, most)
+        self.balance -= taken
+        self.used += taken if self.limit is not None else 0
+        self.unapplied += delta + taken
+        return -delta - taken
+
+    def bound(self, limit: int) -> None:
+        """A lower limit comes only after every batch that is on its way, and one more."""
+        if self.limit is None or limit < self.limit:
+            self.coming, self.delay = limit, 2
+        else:
+            self.limit, self.coming = limit, None
+
+    def landed(self) -> None:
+        if self.coming is not None:
+            self.delay -= 1
+            if self.delay == 0:
+                self.limit, self.coming = self.coming, None
+
+    def seen(self, account: int) -> c.LimitedSlot:
+        limits = [limit for limit in (self.limit, self.coming) if limit is not None]
+        if not limits:
+            return c.LimitedSlot(account, NO_LIMIT, 0, self.unapplied)
+        return c.LimitedSlot(account, min(limits), max(0, min(limits) - self.used), self.unapplied)
+
+
 @pytest.fixture
 def world() -> World:
     return World()
@@ -169,6 +212,11 @@ def world() -> World:
 @pytest.fixture
 def new_world() -> type[World]:
     return World
+
+
+@pytest.fixture
+def new_slot() -> type[Slot]:
+    return Slot
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from core.accounts import INSURANCE, TREASURY
 from core.liquidation_events import Deleveraged, TakenOver
-from core.loss_limit_events import NO_LIMIT
 from core.quantities import SECOND
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
@@ -18,52 +17,11 @@ AGENTS = 6
 STEPS = 250
 
 
-class Slot:
-    """A slot as the escrow program settles it, and as its owner bounds it."""
-
-    def __init__(self):
-        self.balance = self.used = self.unapplied = 0
-        self.limit = self.coming = None
-        self.delay = 0
-
-    def settle(self, delta):
-        """Apply what may be applied; what is missing of a debit is returned, and told by the slot's sum."""
-        if delta > 0:
-            self.balance += delta
-            self.used = max(0, self.used - delta) if self.limit is not None else self.used
-            return 0
-        most = self.balance if self.limit is None else min(self.balance, max(0, self.limit - self.used))
-        taken = min(-delta, most)
-        self.balance -= taken
-        self.used += taken if self.limit is not None else 0
-        self.unapplied += delta + taken
-        return -delta - taken
-
-    def bound(self, limit):
-        """A lower limit comes only after every batch that is on its way, and one more."""
-        if self.limit is None or limit < self.limit:
-            self.coming, self.delay = limit, 2
-        else:
-            self.limit, self.coming = limit, None
-
-    def landed(self):
-        if self.coming is not None:
-            self.delay -= 1
-            if self.delay == 0:
-                self.limit, self.coming = self.coming, None
-
-    def seen(self, account):
-        limits = [limit for limit in (self.limit, self.coming) if limit is not None]
-        if not limits:
-            return c.LimitedSlot(account, NO_LIMIT, 0, self.unapplied)
-        return c.LimitedSlot(account, min(limits), max(0, min(limits) - self.used), self.unapplied)
-
-
 class History:
     """Agents and sub-accounts at high leverage, limits that change, batches that land late, and marks that move by `swing`."""
 
-    def __init__(self, world, rng, swing):
-        self.world, self.rng, self.swing = world, rng, swing
+    def __init__(self, world, new_slot, rng, swing):
+        self.world, self.new_slot, self.rng, self.swing = world, new_slot, rng, swing
         self.slots = {}
         self.short = 0
         self.bounded = 0
@@ -75,12 +33,12 @@ class History:
             for sub in self.subs[agent]:
                 amount = world.balance(agent) * rng.randrange(0, 60) // 100 + 1
                 world.play(c.Transfer(agent, agent, sub, amount, f"first-{sub}"))
-        self.slots |= {INSURANCE: Slot(), TREASURY: Slot()}
+        self.slots |= {INSURANCE: self.new_slot(), TREASURY: self.new_slot()}
         self.deposit(INSURANCE, 10**7 * USDC, "fund")
 
     def funded(self, owner, amount):
         account = self.world.agent(owner, 0)
-        self.slots[account] = Slot()
+        self.slots[account] = self.new_slot()
         self.deposit(account, amount, f"first-{account}")
         return account
 
@@ -219,9 +177,11 @@ def fees_beyond_reach(world):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-def test_every_page_finds_what_it_has_to_take_while_marks_leave_time_to_liquidate(new_world, replayed, seed):
+def test_every_page_finds_what_it_has_to_take_while_marks_leave_time_to_liquidate(
+    new_world, new_slot, replayed, seed
+):
     world = new_world()
-    history = History(world, Random(seed), swing=20)
+    history = History(world, new_slot, Random(seed), swing=20)
     for number in range(STEPS):
         history.step(number)
         owed = sum(max(0, -slot.unapplied) for slot in history.slots.values())
@@ -233,9 +193,11 @@ def test_every_page_finds_what_it_has_to_take_while_marks_leave_time_to_liquidat
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-def test_what_marks_that_jump_leave_untaken_is_taken_in_later_windows_and_lost_by_nobody(new_world, seed):
+def test_what_marks_that_jump_leave_untaken_is_taken_in_later_windows_and_lost_by_nobody(
+    new_world, new_slot, seed
+):
     world = new_world()
-    history = History(world, Random(seed), swing=600)
+    history = History(world, new_slot, Random(seed), swing=600)
     for number in range(STEPS):
         history.step(number)
     for agent in history.agents:
@@ -251,16 +213,16 @@ def test_what_marks_that_jump_leave_untaken_is_taken_in_later_windows_and_lost_b
     }
 
 
-def test_limits_bind_in_these_histories(new_world):
-    histories = [History(new_world(), Random(seed), swing=20) for seed in range(3)]
+def test_limits_bind_in_these_histories(new_world, new_slot):
+    histories = [History(new_world(), new_slot, Random(seed), swing=20) for seed in range(3)]
     for history in histories:
         for number in range(STEPS):
             history.step(number)
     assert sum(history.bounded for history in histories) > 10
 
 
-def test_jumps_leave_pages_short_in_these_histories(new_world):
-    histories = [History(new_world(), Random(seed), swing=600) for seed in range(6)]
+def test_jumps_leave_pages_short_in_these_histories(new_world, new_slot):
+    histories = [History(new_world(), new_slot, Random(seed), swing=600) for seed in range(6)]
     for history in histories:
         for number in range(STEPS):
             history.step(number)
