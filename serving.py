@@ -14,6 +14,7 @@ from api.open_files import fewer, open_files, room_in
 from api.server import Given, Server
 from api.sessions import SECRET_BYTES_MIN, Sessions
 from api.withdrawals import TemporalWithdrawals
+from chain.addresses import EscrowAddresses
 from chain.keys import KeyFileRefused
 from core.market import DEFAULT_MARKETS
 from core.operator_events import EXCHANGE, NETWORK
@@ -41,9 +42,11 @@ async def serve_api(settings: Settings) -> None:
     room = room_in(share)
     if room != ROOM:
         _log.warning(fewer(share, room))
+    # What is set wrong is said before anything is waited for or written.
+    pool = open_pool(database_url(settings))
+    escrow = await escrow_addresses(settings)
     # Trading needs no chain: a node that is silent now is no reason to stay away.
     await must_be_our_cluster(settings, patient=False)
-    pool = open_pool(database_url(settings))
     engine = Engine(
         settings.perpdex_data / "journal", SteadyClock(), free_min=settings.disk_floor_mb * 1_000_000
     )
@@ -53,7 +56,7 @@ async def serve_api(settings: Settings) -> None:
             feed = await price_feed(settings, engine, http)
             feeding = asyncio.create_task(feed.run())
             try:
-                server = await Server.start(await _given(settings, engine, pool, feed, room))
+                server = await Server.start(await _given(settings, engine, pool, escrow, feed, room))
                 urls = {"http": server.http_url, "websocket": server.websocket_url}
                 _log.info("serving", **urls, prices=feed.source_label)
                 await server.serve_until(stopped)
@@ -72,9 +75,15 @@ async def _list_markets(engine: Engine) -> None:
             _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
 
 
-async def _given(settings: Settings, engine: Engine, pool: AsyncEngine, feed: PriceFeed, room: Room) -> Given:
+async def _given(
+    settings: Settings,
+    engine: Engine,
+    pool: AsyncEngine,
+    escrow: EscrowAddresses,
+    feed: PriceFeed,
+    room: Room,
+) -> Given:
     """What the API works with."""
-    escrow = await escrow_addresses(settings)
     # Lazy, because trading needs no Temporal: without it only withdrawals wait.
     temporal = await temporal_client(settings, lazy=True)
     return Given(

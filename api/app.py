@@ -48,7 +48,9 @@ def create_app(edge: Edge) -> FastAPI:
     )
     app.state.edge = edge
     handle_errors(app, edge.metrics)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(
+        BodyLimit, sessions=edge.sessions, commands=str(operator.router.url_path_for("command"))
+    )
     app.add_middleware(
         CallLimit, limits=edge.limits, lag=edge.lag, sessions=edge.sessions, metrics=edge.metrics
     )

@@ -117,7 +117,9 @@ EDGE: Final[dict[str, Entry]] = {
     "validation_failed": Entry(422, "A field is missing, unknown, or not what its description asks for."),
     "not_found": Entry(404, "Nothing is at that address."),
     "method_not_allowed": Entry(405, "That address does not take that method."),
-    "body_too_large": Entry(413, "The request body is larger than 64 KiB."),
+    "body_too_large": Entry(
+        413, "The request body is larger than 64 KiB, or an operator's command than 16 MiB."
+    ),
     "not_authenticated": Entry(401, "A valid session token is needed."),
     "already_authenticated": Entry(409, "This connection is authenticated already."),
     "session_expired": Entry(401, "The session token has expired: sign a new challenge."),

@@ -91,6 +91,9 @@ class HttpDoor(H11Protocol):
         self._taken()
         super().resume_writing()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: the call is answered without an upgrade, and strangers must not fill the log with two lines for each."""
+
     def _taken(self) -> None:
         if self._unread is not None:
             self._unread.cancel()

@@ -123,6 +123,8 @@ class Server:
             access_log=False,
             server_header=False,
             http=door_with(self._bounds),
+            # An upgraded connection would leave the door's hands with its place, and the WebSocket has a port of its own.
+            ws="none",
             backlog=backlog,
             # uvicorn would believe anyone on this machine: each caller could then name an address of its own for every new agent.
             proxy_headers=bool(given.trusted_proxies),

@@ -4,15 +4,11 @@ import os
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from core.child_environment import EVERYBODY, passed_on
 from settings import Settings
 
-EVERYBODY: Final = (
-    *("PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "LANG", "LC_"),
-    *("PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_"),
-)
-"""Beginnings of names: where programs, files and libraries are, in which language and time zone."""
 REACHES_OUT: Final = (
-    *("SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("SSL_CERT_*", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     *(
         "HTTP_PROXY",
         "HTTPS_PROXY",
@@ -24,10 +20,10 @@ REACHES_OUT: Final = (
         "no_proxy",
     ),
 )
-LEDGER: Final = ("PG", "SSL_CERT_")
-SIGNS: Final = ("AWS_", "VAULT_")
-DURABLE: Final = ("TEMPORAL_",)
-"""Temporal's own: TEMPORAL_API_KEY, TEMPORAL_TLS_* and the like."""
+LEDGER: Final = ("PG*", "SSL_CERT_*")
+SIGNS: Final = ("AWS_*", "VAULT_*")
+DURABLE: Final = ("TEMPORAL_*", "XDG_CONFIG_HOME")
+"""Temporal's own: TEMPORAL_API_KEY, TEMPORAL_TLS_* and the like, and where its configuration file is."""
 
 STORED: Final = frozenset({"perpdex_data", "database_url"})
 SHARED: Final = STORED | {
@@ -39,7 +35,7 @@ SHARED: Final = STORED | {
 
 
 class Role(NamedTuple):
-    """`settings` are names of fields of `Settings`, `own` beginnings of other variables' names."""
+    """`settings` are names of fields of `Settings`, `own` other variables as `passed_on` has them."""
 
     settings: frozenset[str] = frozenset()
     own: tuple[str, ...] = ()
@@ -90,10 +86,7 @@ def environment_of(
     """The whole environment of a part of that name. Raises `KeyError` for one that is not in `ROLES`."""
     role = ROLES[part]
     of_settings = {field.upper() for field in Settings.model_fields}
-    kept = {
-        name: value
-        for name, value in inherited.items()
-        if name.startswith((*EVERYBODY, *role.own)) and name not in of_settings
-    }
+    passed = passed_on(inherited, (*EVERYBODY, *role.own))
+    kept = {name: value for name, value in passed.items() if name not in of_settings}
     given = settings.model_dump(mode="json", exclude_none=True, include=set(role.settings))
     return kept | {field.upper(): str(value) for field, value in given.items()}

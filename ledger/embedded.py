@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import psycopg
 
+from core.child_environment import passed_on
+
 SOCKET_PATH_MAX: Final = 90
 """The system allows 104 bytes (macOS) or 108 (Linux) for the socket, whose name takes 14 of them."""
 START_TIMEOUT_S: Final = 60.0
@@ -136,7 +138,10 @@ class EmbeddedPostgres:
         """Whether the user that PostgreSQL runs as has this access."""
         if not self._as_user:
             return True
-        return subprocess.run(["test", how, path], check=False, cwd="/", **self._as_user).returncode == 0
+        asked = subprocess.run(
+            ["test", how, path], check=False, cwd="/", env=passed_on(os.environ), **self._as_user
+        )
+        return asked.returncode == 0
 
     def _elsewhere(self) -> Path:
         """The directory that `elsewhere` leads to, made when there is none. Deleting the link begins anew."""
@@ -181,6 +186,7 @@ class EmbeddedPostgres:
             capture_output=True,
             text=True,
             cwd="/",
+            env=passed_on(os.environ),
             check=False,
             **self._as_user,
         )
@@ -198,6 +204,8 @@ class EmbeddedPostgres:
                     stdout=log,
                     stderr=log,
                     cwd="/",
+                    # Whoever starts it may have an operator's secrets, and every connection to it is a process of its own.
+                    env=passed_on(os.environ),
                     start_new_session=True,
                     **self._as_user,
                 )

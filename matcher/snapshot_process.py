@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from core.child_environment import passed_on
 from matcher.apply import apply
 from matcher.segments import JournalInUse, lock
 from matcher.snapshot import SUFFIX, UNFINISHED, load_newest, save
@@ -67,7 +68,11 @@ class Snapshots:
         command = [sys.executable, "-m", "matcher.snapshot_process", str(self._directory)]
         try:
             with subprocess.Popen(
-                command, cwd=_ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+                command,
+                cwd=_ROOT,
+                env=passed_on(os.environ),
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
             ) as self._process:
                 if self._closed:
                     self._process.terminate()

@@ -13,6 +13,11 @@ from api.callers import ROOM, Places
 from api.closing import CloseCode
 from api.open_files import LEAST, NEEDED, OWN, room_in
 
+UPGRADE = (
+    b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
 
 async def pings(agent: Any) -> str:
     answer = await agent.ask(op="ping", id="p")
@@ -33,6 +38,22 @@ async def test_one_address_holds_no_more_http_connections_than_may_be(new_exchan
     async with httpx.AsyncClient(base_url=exchange.server.http_url) as other:
         assert (await other.get("/health")).status_code == 200, "places are given back"
     again.close()
+
+
+async def test_calls_for_an_upgrade_keep_no_places_over_http(
+    new_exchange: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    per_address = 2
+    exchange = await new_exchange(connections_per_address=per_address)
+    for path in (b"/ws", b"/health"):
+        for _ in range(per_address + 1):
+            reader, writer = await asyncio.open_connection("127.0.0.1", exchange.server.http_port)
+            writer.write(UPGRADE % path)
+            assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 ")
+            writer.close()
+            await writer.wait_closed()
+    assert (await exchange.http.get("/health")).status_code == 200
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
 
 async def test_one_address_holds_no_more_websockets_than_may_be(new_exchange: Any) -> None:

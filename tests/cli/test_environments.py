@@ -1,13 +1,22 @@
 """What the parts of a network are told by their environment, and what agents are not."""
 
+import os
+import shutil
 import socket
+import subprocess
+import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.environments import ROLES, environment_of
 from cli.stack import Stack
+from ledger.embedded import EmbeddedPostgres
+from matcher import commands as c
+from matcher.engine import Engine
 from settings import Settings
 
 SUPERVISORS = {
@@ -15,6 +24,11 @@ SUPERVISORS = {
     *("codec_port", "temporal_ui_origin"),
 }
 """Settings that no part has in its environment: told by the command line, or those of `perpdex codec`."""
+NOBODYS = {
+    *("SOMETHING_ELSE", "HOMEBREW_GITHUB_API_TOKEN", "LANGCHAIN_API_KEY", "LANGSMITH_API_KEY"),
+    *("USER_SECRET", "PATH_TO_KEY", "TZ_TOKEN", "TMPDIR_KEY", "LOGNAME_SECRET", "PYTHON_KEYRING_PASSWORD"),
+    *("VIRTUAL_ENV_TOKEN", "LD_PRELOAD_KEY", "HTTPS_PROXY_PASSWORD"),
+}
 SECRETS = {
     "OPERATOR_TOKEN": "an operator's token of sufficient length",
     "DATABASE_URL": "postgresql://user:password@127.0.0.1/ledger",
@@ -26,7 +40,8 @@ SECRETS = {
     "TEMPORAL_API_KEY": "of the workflows",
     "PGPASSWORD": "of the ledger",
     "HTTPS_PROXY": "http://user:password@127.0.0.1:1",
-    "SOMETHING_ELSE": "whatever it is",
+    "XDG_CONFIG_HOME": "/keys/configuration",
+    **{name: f"of nobody here: {name}" for name in NOBODYS},
 }
 
 
@@ -41,6 +56,20 @@ def _once_there(file: Path) -> str:
     while not (shown := file.read_text()):
         time.sleep(0.001)
     return shown
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
+    """The environments of the processes that are started from here on."""
+    environments: list[Mapping[str, str]] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            environments.append(options.get("env") or dict(os.environ))
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    return environments
 
 
 @pytest.mark.skipif(
@@ -69,11 +98,11 @@ def test_demonstration_agents_have_nothing_of_the_operator_s(tmp_path: Path, tol
 def test_the_network_s_own_parts_have_what_they_need(told: None) -> None:
     settings = Settings()
     api, projector, worker = (environment_of(part, settings) for part in ("api", "projector", "worker"))
-    assert (SECRETS.keys() - api.keys()) == {"SOMETHING_ELSE"}
-    assert (SECRETS.keys() - worker.keys()) == {"SOMETHING_ELSE", "PYTH_API_KEY"}
+    assert (SECRETS.keys() - api.keys()) == NOBODYS
+    assert (SECRETS.keys() - worker.keys()) == NOBODYS | {"PYTH_API_KEY"}
     assert (SECRETS.keys() & projector.keys()) == {"DATABASE_URL", "PGPASSWORD"}
     assert {name: api[name] for name in SECRETS if name in api} == {
-        name: value for name, value in SECRETS.items() if name != "SOMETHING_ELSE"
+        name: value for name, value in SECRETS.items() if name not in NOBODYS
     }
 
 
@@ -83,6 +112,35 @@ def test_the_others_are_told_by_their_command_line_only(part: str) -> None:
         part, Settings(), {"PATH": "/bin", "LC_ALL": "C", "PERPDEX_DATA": "/data", **SECRETS}
     )
     assert found == {"PATH": "/bin", "LC_ALL": "C"}
+
+
+def test_postgresql_knows_nothing_of_the_operator_s(told: None, started: list[Mapping[str, str]]) -> None:
+    directory = Path(tempfile.mkdtemp(prefix="perpdex-environment-", dir="/tmp"))
+    directory.chmod(0o755)
+    server = EmbeddedPostgres(directory / "pg")
+    try:
+        server.start()
+    finally:
+        server.stop()
+        if server.home != directory / "pg":
+            shutil.rmtree(server.home)
+        shutil.rmtree(directory)
+    assert len(started) >= 2, "it makes its files first"
+    for environment in started:
+        assert environment["PATH"] == os.environ["PATH"]
+        assert not environment.keys() & SECRETS.keys()
+
+
+async def test_who_makes_snapshots_knows_nothing_of_the_operator_s(
+    tmp_path: Path, told: None, started: list[Mapping[str, str]]
+) -> None:
+    engine = Engine(tmp_path, time.time_ns, snapshot_after=1)
+    await engine.ask(c.RegisterAgent("1" * 32, "agent"))
+    engine._snapshots.wait()
+    engine.close()
+    assert list(tmp_path.glob("*.snapshot"))
+    (environment,) = started
+    assert not environment.keys() & SECRETS.keys()
 
 
 def test_every_setting_reaches_a_part_or_is_the_supervisor_s() -> None:

@@ -175,6 +175,9 @@ WRONG = {
     "taken port": ({"API_PORT": "{taken}"}, "in use"),
 }
 
+AT_ONCE = {"no database", "no url", "no number", "no name", "no websocket", "open key"}
+"""Seen before the chain is asked, and before there is a journal."""
+
 
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_set_wrong_is_said(
@@ -189,6 +192,7 @@ def test_what_is_set_wrong_is_said(
         with pytest.raises(SystemExit) as ended:
             main()
     assert ended.value.code == 1
-    said = capfd.readouterr().err
+    logged, said = capfd.readouterr()
     assert words in said
     assert len(said.splitlines()) == 1
+    assert (logged == "" and not (tmp_path / "journal").exists()) == (name in AT_ONCE)
