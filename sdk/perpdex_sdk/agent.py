@@ -77,10 +77,11 @@ class Agent(Trading, Money):
     ) -> "Agent":
         """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
 
-        `key` is the owner's, or its file, which is made when missing. `folder`, by default beside the key file, gets the exit kit, and
-        the addresses that the exchange names at the first connection; without either nothing is kept. Where `program`, `escrow` or
-        `mint` are given, or were kept, and the exchange names others, `AddressRefused` is raised and nothing signed. `rpc_url` is a
-        Solana node of the caller's: it must have the escrow, its mint and its vault, and whatever is asked of the chain is asked it.
+        `key` is the owner's, or its file, which is made when missing and must be its owner's alone (else `KeyFileRefused`). `folder`,
+        by default beside the key file, gets the exit kit, and the addresses that the exchange names at the first connection; without
+        either nothing is kept. Where `program`, `escrow` or `mint` are given, or were kept, and the exchange names others,
+        `AddressRefused` is raised and nothing signed. `rpc_url` is a Solana node of the caller's: it must have the escrow, its mint
+        and its vault, and whatever is asked of the chain is asked it.
 
         With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`. With
         `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well. Without, what stands on chain

@@ -25,7 +25,6 @@ from perpdex_sdk import Agent, DepositFailed, MessageRefused, Unreachable
 from perpdex_sdk.agents.population import fund
 from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.funds import deposit_instruction, must_pay_only, token_account
-from perpdex_sdk.keys import key_at
 from perpdex_sdk.rpc import Rpc
 
 POLL_S = 0.01
@@ -76,13 +75,6 @@ async def test_no_chain_is_unreachable() -> None:
     with pytest.raises(Unreachable):
         await rpc.latest_blockhash()
     await rpc.close()
-
-
-def test_key_files_are_private_and_stay(tmp_path: Path) -> None:
-    path = tmp_path / "keys" / "agent.json"
-    made = key_at(path)
-    assert path.stat().st_mode & 0o077 == 0
-    assert key_at(path) == made
 
 
 def test_the_client_needs_nothing_of_the_exchange() -> None:
