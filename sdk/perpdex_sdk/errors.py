@@ -94,4 +94,7 @@ class MessageRefused(ExchangeError):
 
 
 class Closed(ExchangeError):
-    """This agent was closed."""
+    """This agent was closed, or its connection ended by an error that nobody expected: connect anew.
+
+    What was waiting for an answer may have taken effect.
+    """
