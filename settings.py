@@ -5,8 +5,9 @@ Each field is an environment variable of the same name in capitals (`PERPDEX_DAT
 
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -123,6 +124,14 @@ class Settings(BaseSettings):
     )
     price_seed: int = Field(1, description="Seed of generated prices, used when there are no others.")
     worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
+
+    @field_validator("public_websocket_url")
+    @classmethod
+    def _leads_somewhere(cls, url: str) -> str:
+        # The pattern says nothing of the port, and reading a wrong one raises.
+        if url and urlsplit(url).port == 0:
+            raise ValueError("Port out of range 1-65535")
+        return url
 
     @model_validator(mode="after")
     def _is_reached(self) -> "Settings":

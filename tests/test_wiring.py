@@ -1,6 +1,7 @@
 """What is built from settings."""
 
 import pytest
+from pydantic import ValidationError
 from solders.keypair import Keypair
 
 from chain.addresses import EscrowAddresses
@@ -51,3 +52,27 @@ async def test_the_escrow_is_its_admins_whoever_operates_it(tmp_path):
     await escrow.client.close()
     assert escrow.addresses.escrow == EscrowAddresses(PROGRAM_ID, admin).escrow
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://it:99999/ws",
+        "wss://it:0/ws",
+        "wss://it:door/ws",
+        "wss://[::1/ws",
+        "wss://",
+        "https://it/ws",
+        "it",
+    ],
+)
+def test_a_websocket_that_leads_nowhere_is_not_announced(url):
+    with pytest.raises(ValidationError, match="public_websocket_url"):
+        Settings(public_websocket_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "wss://exchange.example", "wss://exchange.example:8443/ws", "ws://[::1]:8081/ws"]
+)
+def test_a_websocket_that_leads_somewhere_is_announced(url):
+    assert Settings(public_websocket_url=url).public_websocket_url == url

@@ -15,7 +15,7 @@ from perpdex_sdk.conversation import Conversation
 from perpdex_sdk.custody import Custody, custody
 from perpdex_sdk.errors import Insecure
 from perpdex_sdk.keys import folder_beside, key_at
-from perpdex_sdk.link import Link
+from perpdex_sdk.link import Link, must_be_websocket
 from perpdex_sdk.markets import Market
 from perpdex_sdk.money import Money
 from perpdex_sdk.own_stream import OwnStream
@@ -77,16 +77,17 @@ class Agent(Trading, Money):
     ) -> "Agent":
         """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
 
-        `key` is the owner's, or its file, which is made when missing. `folder`, by default beside the key file, gets the exit kit, and
-        the addresses that the exchange names at the first connection; without either nothing is kept. Where `program`, `escrow` or
-        `mint` are given, or were kept, and the exchange names others, `AddressRefused` is raised and nothing signed. `rpc_url` is a
-        Solana node of the caller's: it must have the escrow, its mint and its vault, and whatever is asked of the chain is asked it.
+        `key` is the owner's, or its file, which is made when missing and must be its owner's alone (else `KeyFileRefused`). `folder`,
+        by default beside the key file, gets the exit kit, and the addresses that the exchange names at the first connection; without
+        either nothing is kept. Where `program`, `escrow` or `mint` are given, or were kept, and the exchange names others,
+        `AddressRefused` is raised and nothing signed. `rpc_url` is a Solana node of the caller's: it must have the escrow, its mint
+        and its vault, and whatever is asked of the chain is asked it.
 
         With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`. With
         `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well. Without, what stands on chain
         is left as it is: a limit bounds what an agent can trade with, so no number would be right for all. `websocket` is where to
         open the WebSocket when that is not what the exchange announces. Raises `Insecure` when `url` has TLS and the WebSocket has
-        not.
+        not, `Unreachable` when it is no WebSocket's address.
         """
         if isinstance(key, Path):
             folder = folder or folder_beside(key)
@@ -105,6 +106,7 @@ class Agent(Trading, Money):
             await agent._stream.start()
             agent._keep_exit_kit(lambda: agent._stream.books)
             agent._running = asyncio.get_running_loop().create_task(agent._link.run())
+            agent._running.add_done_callback(agent._link_ended)
             await agent._talk.begun()
             if loss_limit is not None:
                 await agent.set_loss_limit(loss_limit)
@@ -122,7 +124,7 @@ class Agent(Trading, Money):
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
         await self._stream.close()
-        self._talk.end()
+        self._talk.end("the agent was closed")
         await self.rest.close()
 
     # --- books ---
@@ -205,9 +207,17 @@ class Agent(Trading, Money):
     def _opened_at(self) -> str:
         """Where to open the WebSocket, over which the session's token goes first."""
         address = self._websocket or self._signed_in().websocket
+        must_be_websocket(address)
         if self.rest.url.startswith("https:") and not address.startswith("wss:"):
             raise Insecure(f"{self.rest.url} has TLS, and {address} would get the session's token without")
         return address
+
+    def _link_ended(self, running: asyncio.Task[None]) -> None:
+        """It ends by itself only with what nobody expected, and then nothing would be heard any more."""
+        error = None if running.cancelled() else running.exception()
+        if error is not None:
+            log.error("%s: the connection is given up", self.name, exc_info=error)
+            self._talk.end(f"the connection was given up, which nobody expected: {error!r}")
 
     def _authenticate(self) -> None:
         fields = {

@@ -50,6 +50,7 @@ class Conversation:
         self._name = name
         self._clock = ExchangeClock()
         self._denied: Refused | None = None
+        self._ended: str | None = None
         self._turned = asyncio.Event()
         self._pending: dict[str, _Said[asyncio.Future[None]]] = {}
         self._quoting: dict[str, asyncio.Future[None]] = {}
@@ -74,29 +75,37 @@ class Conversation:
 
     async def begun(self) -> None:
         """Wait for the first connection. Raises `Refused` with why the exchange takes none: at once when that is for good, else after
-        `PATIENCE`, and `Unreachable` when it says nothing.
+        `PATIENCE`, `Unreachable` when it says nothing, and `Closed`.
         """
         try:
             async with asyncio.timeout(PATIENCE):
                 while not self.ready.is_set():
                     await self._turned.wait()
                     self._turned.clear()
+                    self._must_go_on()
                     if self._denied is not None and not self._denied.retryable:
                         raise self._denied
         except TimeoutError:
             raise self._denied or Unreachable("no connection to the exchange in time") from None
 
-    def end(self) -> None:
-        """Have everything that waits for an answer end with `Closed`."""
+    def end(self, why: str) -> None:
+        """Have everything that waits for an answer, or is said from now on, end with `Closed`."""
+        self._ended = self._ended or why
+        self._turned.set()
         self._standing.end()
         for future in (*(said.told for said in self._pending.values()), *self._quoting.values()):
             if not future.done():
-                future.set_exception(Closed("the agent was closed"))
+                future.set_exception(Closed(why))
         for said in self._open.values():
-            said.told.refused(Closed("the agent was closed"))
+            said.told.refused(Closed(why))
+
+    def _must_go_on(self) -> None:
+        if self._ended is not None:
+            raise Closed(self._ended)
 
     async def tell(self, op: str, **fields: Any) -> None:
-        """Send a message, again after each reconnection, until it is answered. Raises `Refused`, `AnswerUnknown`."""
+        """Send a message, again after each reconnection, until it is answered. Raises `Refused`, `AnswerUnknown`, `Closed`."""
+        self._must_go_on()
         id = self.next_id()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         said = self._pending[id] = _Said(_encoded(op, id, fields), future)
@@ -115,6 +124,7 @@ class Conversation:
 
         Raises `NotSent` as well, also while what was arranged as `needs` does not hold again, and why it was refused if it was.
         """
+        self._must_go_on()
         self._standing.require(needs)
         id = self.next_id()
         payload = _encoded(
@@ -129,7 +139,8 @@ class Conversation:
             self._quoting.pop(id, None)
 
     def open(self, key: str | None, ttl_ms: int, **terms: Any) -> OpenRequest:
-        """Send a request under a key, its own by default, until it is answered or came too late."""
+        """Send a request under a key, its own by default, until it is answered or came too late. Raises `Closed`."""
+        self._must_go_on()
         # Whoever names a key may have sent it before, by an earlier run even.
         copies = 1 if key else 0
         opened = OpenRequest(key or self.next_id(), self._accept)

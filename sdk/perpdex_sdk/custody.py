@@ -24,16 +24,17 @@ log = logging.getLogger("perpdex_sdk")
 
 _MINT_AT, _VAULT_AT = 176, 208
 NAMES: Final = ("program", "escrow", "mint")
+FORMAT: Final = 1
 
 
-class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the exchange at a URL named at the first connection. `format` is 1."""
+class Known(msgspec.Struct, frozen=True):
+    """What the exchange at a URL named at the first connection. A file with other fields is told by its `format`."""
 
     exchange: str
     program: str
     escrow: str
     mint: str
-    format: int = 1
+    format: int = FORMAT
 
 
 class Custody(NamedTuple):
@@ -75,11 +76,11 @@ async def custody(
     """What `given` names by `NAMES`, and for the rest what was kept in `folder`, must be what the exchange told.
 
     The first time, that is kept. With an `own_node` the chain must besides hold such an escrow and its vault. Raises
-    `AddressRefused`, `Unreachable`, `ChainRefused`; `NotProven` when what was kept is damaged, `OSError`; `ValueError` for an escrow
-    without its program.
+    `AddressRefused`, `Unreachable`, `ChainRefused`; `NotProven` when what was kept is damaged or a later version's, `OSError`;
+    `ValueError` for an escrow without its program.
     """
     path = folder / known_name(exchange) if folder is not None else None
-    before = files.read(path, Known) if path is not None and path.exists() else None
+    before = _kept(path) if path is not None and path.exists() else None
     if given["escrow"] and not given["program"] and own_node is None and before is None:
         raise ValueError(
             "an escrow without its program: whoever names the program would say what is done with what is signed for it"
@@ -108,6 +109,13 @@ async def custody(
             *(exchange, now.program, now.escrow, now.mint, path),
         )
     return Custody(escrow, own_node, folder)
+
+
+def _kept(path: Path) -> Known:
+    known = files.read(path, Known)
+    if known.format != FORMAT:
+        raise NotProven(f"{path} has the format {known.format}, which this program does not know")
+    return known
 
 
 def known_name(exchange: str) -> str:

@@ -73,6 +73,10 @@ class AddressRefused(ExchangeError):
         self.code = code
 
 
+class KeyFileRefused(ExchangeError):
+    """A key file that must not be used; its text says why and what to do."""
+
+
 class ExitFailed(ExchangeError):
     """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved."""
 
@@ -90,4 +94,7 @@ class MessageRefused(ExchangeError):
 
 
 class Closed(ExchangeError):
-    """This agent was closed."""
+    """This agent was closed, or its connection ended by an error that nobody expected: connect anew.
+
+    What was waiting for an answer may have taken effect.
+    """

@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,19 +16,40 @@ T = TypeVar("T")
 
 def write(path: Path, content: msgspec.Struct) -> None:
     """Replace the file at once: a crash leaves the old one or the new one, on disk."""
-    data = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _put(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n", os.replace)
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write the file unless there is one: a crash leaves none or a whole one, on disk, and of two writers at once the first wins."""
+    with suppress(FileExistsError):
+        _put(path, data, os.link)
+
+
+def _put(path: Path, data: bytes, place: Callable[[str, Path], None]) -> None:
+    """Write aside, and `place` what is whole and on disk."""
+    _make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
+        place(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
+def _make_folder(path: Path) -> None:
+    """With those above it, all on disk: a folder that is lost takes what is in it along."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

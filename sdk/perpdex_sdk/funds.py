@@ -90,8 +90,9 @@ async def send_deposit(rest: Rest, keypair: Keypair, amount: Decimal, escrow: Es
 
 def must_pay_only(
     raw: bytes, escrow: Escrow, place: Place | None, owner: Pubkey, micro_usdc: int, destination: str | None
-) -> None:
-    """Raises `MessageRefused` unless a message does nothing but pay `micro_usdc` out of the owner's slot to `destination`.
+) -> int:
+    """The number of the withdrawal that a message pays. Raises `MessageRefused` unless it does nothing but pay `micro_usdc` out of the
+    owner's slot to `destination`.
 
     Every account is derived here, but for the operator's: that is whoever pays the fee, and the only one to sign besides the owner.
     An owner's signature is good for everything in a message: never sign one unread.
@@ -131,6 +132,7 @@ def must_pay_only(
         or payment.data[:18] != WITHDRAW + struct.pack("<HQ", place.slot, micro_usdc)
     ):
         raise MessageRefused("the message pays something else than was asked for")
+    return int.from_bytes(payment.data[18:], "little")
 
 
 async def own_place(rest: Rest) -> Place:
@@ -156,10 +158,12 @@ async def signed_withdrawal(
     destination: str | None,
     key: str,
     patience_s: float,
+    numbers: dict[str, int],
 ) -> Withdrawal:
     """Start a withdrawal and see it through: each message to sign is checked and signed once. Raises `MessageRefused`.
 
-    The chain may take no transaction in time, and then there is another message to sign.
+    The chain may take no transaction in time, and then there is another message to sign. It must have the number of the first one: the
+    chain pays a number once, so two would be paid twice. `numbers` keeps them by keys, for the next call with the same key.
     """
     view = await rest.start_withdrawal(amount, key, destination)
     place = (await rest.account()).escrow
@@ -168,7 +172,12 @@ async def signed_withdrawal(
     while view.status not in WITHDRAWAL_OVER and asyncio.get_running_loop().time() < until:
         if view.status == "awaiting_signature" and view.message not in (None, signed):
             message = base64.b64decode(view.message)
-            must_pay_only(message, escrow, place, keypair.pubkey(), int(Decimal(amount) * MICRO), destination)
+            micro_usdc = int(Decimal(amount) * MICRO)
+            number = must_pay_only(message, escrow, place, keypair.pubkey(), micro_usdc, destination)
+            if numbers.setdefault(key, number) != number:
+                raise MessageRefused(
+                    f"the message pays withdrawal {number}, and {numbers[key]} was signed: both could be paid"
+                )
             signed = view.message
             try:
                 view = await rest.sign_withdrawal(view.id, str(keypair.sign_message(message)))

@@ -1,19 +1,37 @@
 """Key files, and where an agent keeps what belongs to a key."""
 
 import os
+import stat
 from pathlib import Path
 
 from solders.keypair import Keypair
 
+from perpdex_sdk import files
+from perpdex_sdk.errors import KeyFileRefused
+
 
 def key_at(path: Path) -> Keypair:
-    """The key in a Solana CLI key file, made when missing."""
+    """The key in a Solana CLI key file, made when missing: on disk before it is used, and agents that make it at once use one key.
+
+    Raises `KeyFileRefused` for a file that others may read or write, or that holds no key; `OSError`.
+    """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(Keypair().to_json())
-    return Keypair.from_json(path.read_text())
+        files.write_once(path, Keypair().to_json().encode())
+    # Opened before it is checked: what was checked is then what is read.
+    with path.open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if mode & 0o077:
+            raise KeyFileRefused(f"{path} is open to others (mode {mode:o}); run: chmod 600 {path}")
+        text = file.read()
+    try:
+        return Keypair.from_json(text.decode())
+    except ValueError:
+        pass
+    # Outside the handler and in our own words: the library's errors quote what they could not parse.
+    raise KeyFileRefused(
+        f"{path} holds no key (a JSON array of 64 numbers, as solana-keygen writes it): put it back from a copy, as money may lie "
+        "under it, or move it away, and a new key is made"
+    )
 
 
 def folder_beside(path: Path) -> Path:

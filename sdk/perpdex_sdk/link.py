@@ -4,10 +4,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from perpdex_sdk.errors import ExchangeError
+from perpdex_sdk.errors import ExchangeError, Unreachable
 
 log = logging.getLogger("perpdex_sdk")
 
@@ -17,6 +18,18 @@ SILENCE_MAX = 15.0
 PAUSE_FIRST, PAUSE_MAX = 0.05, 2.0
 STEADY = 1.0
 """Seconds a connection must have lasted for the next attempt to come at once."""
+
+
+def must_be_websocket(address: str) -> None:
+    """Raises `Unreachable` for what is no address of a WebSocket, wherever it would lead."""
+    try:
+        parts = urlsplit(address)
+        # What a name server could not be asked is no name; the port is checked by being read.
+        named = bool((parts.hostname or "").encode("idna")) and parts.port != 0
+    except ValueError as error:
+        raise Unreachable(f"{address!r} is no address of a WebSocket: {error}") from error
+    if parts.scheme not in ("ws", "wss") or not named:
+        raise Unreachable(f"{address!r} is no address of a WebSocket, such as wss://exchange.example/ws")
 
 
 class _Listener(WSListener):
@@ -54,7 +67,7 @@ class Link:
         self.breaks = 0
 
     async def run(self) -> None:
-        """Keep the link until cancelled."""
+        """Keep the link until cancelled. Raises what nobody expected: the link is gone then."""
         pause, code = PAUSE_FIRST, 0
         try:
             while True:

@@ -46,6 +46,7 @@ class Money:
         self._session: Session | None = None
         self._talk = talk
         self._statuses = Statuses()
+        self._withdrawal_numbers: dict[str, int] = {}
         self._keeper: Keeper | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -111,7 +112,7 @@ class Money:
         """Start a withdrawal and co-sign it, again when a signed message came too late; returns once it is paid, released or refused.
 
         Also when that takes longer than `patience_s` seconds: then the same call with the same `key` goes on with it. Raises `Refused`
-        for what cannot be withdrawn now.
+        for what cannot be withdrawn now, `MessageRefused` for a message that pays something else or is another withdrawal's.
         """
         return await signed_withdrawal(
             self.rest,
@@ -121,6 +122,7 @@ class Money:
             destination,
             key or self._talk.next_id(),
             patience_s,
+            self._withdrawal_numbers,
         )
 
     async def fill_status(self, fill: int) -> FillStatus:

@@ -3,9 +3,10 @@
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import httpx
+import msgspec
 
 from perpdex_sdk.errors import ChainRefused, DepositFailed, OutcomeUnknown, Unreachable
 
@@ -14,6 +15,36 @@ PATIENCE = 240.0
 """Seconds: longer than a blockhash lives and its last block takes to become final on a cluster that is well."""
 LOOKS = 2
 """That must find nothing before a transaction counts as expired."""
+
+T = TypeVar("T")
+
+
+class _Epoch(msgspec.Struct, rename="camel"):
+    absolute_slot: int
+    block_height: int
+
+
+class _Context(msgspec.Struct):
+    slot: int
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    err: Any
+    confirmation_status: str | None
+
+
+class _Statuses(msgspec.Struct):
+    context: _Context
+    value: Annotated[list[_Status | None], msgspec.Meta(min_length=1)]
+
+
+class _Blockhash(msgspec.Struct, rename="camel"):
+    blockhash: str
+    last_valid_block_height: int
+
+
+class _LatestBlockhash(msgspec.Struct):
+    value: _Blockhash
 
 
 class Rpc:
@@ -26,20 +57,25 @@ class Rpc:
         await self._http.aclose()
 
     async def call(self, method: str, *params: Any) -> Any:
-        """The result of a call. Raises `Unreachable`, or `ChainRefused` with the cluster's own words."""
+        """The result of a call. Raises `ChainRefused` with the cluster's own words, `Unreachable` for any other answer, or none."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         try:
-            answer = (await self._http.post("", json=body)).json()
-        except (httpx.TransportError, ValueError) as error:
+            response = await self._http.post("", json=body)
+            answer = response.json()
+        except (httpx.RequestError, ValueError) as error:
             raise Unreachable(f"{method}: {error!r}") from error
-        if "error" in answer:
-            raise ChainRefused(f"{method}: {answer['error'].get('message', answer['error'])}")
+        # A gateway before the node answers in its own words, at any time: they say nothing of what the node did.
+        refusal = answer.get("error") if isinstance(answer, dict) else None
+        if isinstance(refusal, dict):
+            raise ChainRefused(f"{method}: {refusal.get('message', refusal)}")
+        if refusal is not None or not isinstance(answer, dict) or "result" not in answer:
+            raise Unreachable(f"{method}: no JSON-RPC but {response.status_code}, {response.text[:200]!r}")
         return answer["result"]
 
     async def latest_blockhash(self) -> tuple[str, int]:
-        """A blockhash and the last block height at which it is good."""
-        value = (await self.call("getLatestBlockhash", {"commitment": "confirmed"}))["value"]
-        return value["blockhash"], value["lastValidBlockHeight"]
+        """A blockhash and the last block height at which it is good. Raises what `call` raises."""
+        told = await self._asked(_LatestBlockhash, "getLatestBlockhash", {"commitment": "confirmed"})
+        return told.value.blockhash, told.value.last_valid_block_height
 
     async def send_until_confirmed(self, raw: bytes, signature: str, last_height: int) -> None:
         """Send the same bytes until the cluster confirmed them.
@@ -89,9 +125,9 @@ class Rpc:
                 continue
             if status is not None:
                 # A block that is not confirmed may be dropped, and what failed in it may yet land elsewhere.
-                if status["confirmationStatus"] in ("confirmed", "finalized"):
-                    if status["err"] is not None:
-                        raise DepositFailed(f"the chain refused it: {status['err']}")
+                if status.confirmation_status in ("confirmed", "finalized"):
+                    if status.err is not None:
+                        raise DepositFailed(f"the chain refused it: {status.err}")
                     return True
                 nothing = 0
             elif over is None:
@@ -116,10 +152,18 @@ class Rpc:
 
     async def _over(self, last_height: int) -> int | None:
         """A final slot after every block in which a transaction could land, None as long as there is none."""
-        info = await self.call("getEpochInfo", {"commitment": "finalized"})
-        return int(info["absoluteSlot"]) if info["blockHeight"] > last_height else None
+        info = await self._asked(_Epoch, "getEpochInfo", {"commitment": "finalized"})
+        return info.absolute_slot if info.block_height > last_height else None
 
-    async def _status(self, signature: str) -> tuple[int, dict[str, Any] | None]:
+    async def _status(self, signature: str) -> tuple[int, _Status | None]:
         """What a node knows of a transaction, and the slot that it has come to."""
-        found = await self.call("getSignatureStatuses", [signature], {"searchTransactionHistory": True})
-        return found["context"]["slot"], found["value"][0]
+        options = {"searchTransactionHistory": True}
+        found = await self._asked(_Statuses, "getSignatureStatuses", [signature], options)
+        return found.context.slot, found.value[0]
+
+    async def _asked(self, kind: type[T], method: str, *params: Any) -> T:
+        """The result of a call, which must be of that kind: one that is not counts as no answer."""
+        try:
+            return msgspec.convert(await self.call(method, *params), kind)
+        except msgspec.ValidationError as error:
+            raise Unreachable(f"{method}: {error}") from error

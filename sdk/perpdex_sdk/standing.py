@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
-from perpdex_sdk.errors import AnswerUnknown, NotSent, Refused
+from perpdex_sdk.errors import AnswerUnknown, Closed, NotSent, Refused
 
 log = logging.getLogger("perpdex_sdk")
 
@@ -82,6 +82,8 @@ class Standing:
             try:
                 await self._tell(op, **fields)
                 self._holds(name)
+                return
+            except Closed:
                 return
             except AnswerUnknown:
                 log.warning("%s: no answer to %r, which is said again", self._agent, name)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,17 @@ async def test_a_damaged_file_is_not_taken_for_none(tmp_path: Path) -> None:
     (tmp_path / known_name(URL)).write_text("{}")
     with pytest.raises(NotProven):
         await settled(folder=tmp_path)
+
+
+@pytest.mark.parametrize("more", [{}, {"cluster": "devnet"}])
+async def test_a_later_versions_file_is_refused_and_left_alone(more: dict[str, str], tmp_path: Path) -> None:
+    await settled(folder=tmp_path)
+    kept = tmp_path / known_name(URL)
+    later = json.dumps({**json.loads(kept.read_text()), **more, "format": 2})
+    kept.write_text(later)
+    with pytest.raises(NotProven, match="has the format 2, which this program does not know"):
+        await settled(folder=tmp_path, program=TOLD.program, escrow=TOLD.escrow, mint=TOLD.mint)
+    assert kept.read_text() == later
 
 
 async def test_an_own_node_must_have_the_escrow_its_mint_and_its_vault(escrow: Any, tmp_path: Path) -> None:

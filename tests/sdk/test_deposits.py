@@ -25,7 +25,6 @@ from perpdex_sdk import Agent, DepositFailed, MessageRefused, Unreachable
 from perpdex_sdk.agents.population import fund
 from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.funds import deposit_instruction, must_pay_only, token_account
-from perpdex_sdk.keys import key_at
 from perpdex_sdk.rpc import Rpc
 
 POLL_S = 0.01
@@ -76,13 +75,6 @@ async def test_no_chain_is_unreachable() -> None:
     with pytest.raises(Unreachable):
         await rpc.latest_blockhash()
     await rpc.close()
-
-
-def test_key_files_are_private_and_stay(tmp_path: Path) -> None:
-    path = tmp_path / "keys" / "agent.json"
-    made = key_at(path)
-    assert path.stat().st_mode & 0o077 == 0
-    assert key_at(path) == made
 
 
 def test_the_client_needs_nothing_of_the_exchange() -> None:
@@ -229,6 +221,35 @@ async def test_a_withdrawal_is_signed_as_often_as_it_takes(new_exchange: Any, es
         with pytest.raises(MessageRefused):
             await agent.withdraw("25.5")
         assert late.signed == []
+    finally:
+        await agent.close()
+
+
+async def test_one_withdrawal_is_never_signed_under_two_numbers(new_exchange: Any, escrow: Any) -> None:
+    """The chain pays a number once: signed messages of two numbers would both be paid."""
+    client, operator, url = escrow
+    owner = Keypair()
+
+    async def message(number: int, fee: int) -> bytes:
+        built = await client.withdraw_message(
+            operator.pubkey, owner.pubkey(), 0, 2, 25_000_000, number, price=fee
+        )
+        return bytes(built.message)
+
+    late = LatePayments([await message(41, 0), await message(41, 1_000), await message(42, 2_000)])
+    exchange = await new_exchange(escrow=info(client, url), withdrawals=late)
+    agent = await Agent.connect(exchange.server.http_url, owner, "withdrawer")
+    try:
+        await exchange.engine.ask(c.BindSlot(agent.account, 0, 2))
+        await exchange.engine.ask(c.CreditDeposit(agent.account, 100_000_000, "deposit"))
+        for _ in range(2):
+            # Also when it goes on with a call that ended.
+            with pytest.raises(MessageRefused, match="withdrawal 42, and 41 was signed"):
+                await agent.withdraw("25", key="once")
+            assert len(late.signed) == 2
+        # Another withdrawal has another number.
+        assert (await agent.withdraw("25", key="twice")).status == "paid"
+        assert len(late.signed) == 3
     finally:
         await agent.close()
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from perpdex_sdk import DepositFailed, OutcomeUnknown, Unreachable, rpc
 
@@ -89,3 +91,49 @@ async def test_only_a_confirmed_failure_is_one() -> None:
     assert await Nodes((1_100, 1_100, failed), (1_101, 1_101, LANDED)).landed("signature", LAST)
     with pytest.raises(DepositFailed, match="the chain refused it"):
         await Nodes((1_100, 1_100, {**failed, "confirmationStatus": "confirmed"})).landed("signature", LAST)
+
+
+BEFORE = {
+    "getEpochInfo": {"blockHeight": 1_100, "absoluteSlot": 2_100},
+    "getSignatureStatuses": {"context": {"slot": 2_100}, "value": [None]},
+}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"message": "Too Many Requests"},
+        {"error": "Too Many Requests"},
+        {"result": None},
+        {"result": {"context": {"slot": 2_100}, "value": []}},
+        [],
+        None,
+    ],
+)
+@pytest.mark.parametrize("asked_then", BEFORE)
+async def test_what_is_no_answer_of_a_node_leaves_what_was_sent_unknown(
+    asked_then: str, answer: Any, impatient: Callable[[], None]
+) -> None:
+    sent: list[str] = []
+
+    async def node(request: web.Request) -> web.Response:
+        asked = await request.json()
+        if asked["method"] == "sendTransaction":
+            sent.append(asked["params"][0])
+        if asked["method"] not in BEFORE or (sent and asked["method"] == asked_then):
+            return web.json_response(answer, status=429)
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": BEFORE[asked["method"]]})
+
+    app = web.Application()
+    app.router.add_post("/", node)
+    async with TestServer(app) as server:
+        gateway = rpc.Rpc(str(server.make_url("/")))
+        try:
+            impatient()
+            with pytest.raises(OutcomeUnknown) as unknown:
+                await gateway.send_until_confirmed(b"t", "signature", LAST)
+            assert (unknown.value.signature, unknown.value.last_height, len(sent)) == ("signature", LAST, 1)
+            with pytest.raises(Unreachable):
+                await gateway.latest_blockhash()
+        finally:
+            await gateway.close()

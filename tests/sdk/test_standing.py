@@ -70,7 +70,7 @@ async def maker(monkeypatch):
     await maker.assert_quotes(BTC)
     await maker.connect()
     yield maker
-    maker._talk.end()
+    maker._talk.end("the agent was closed")
     await asyncio.sleep(0)
 
 
