@@ -43,7 +43,11 @@ class Unreachable(ExchangeError):
 
 
 class ChainRefused(ExchangeError):
-    """The Solana cluster answered a call with an error."""
+    """The Solana cluster answered a call with an error. `code` is JSON-RPC's, 0 where there was none."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class DepositFailed(ExchangeError):

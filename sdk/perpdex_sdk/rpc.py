@@ -16,6 +16,9 @@ PATIENCE = 240.0
 LOOKS = 2
 """That must find nothing before a transaction counts as expired."""
 
+NOT_SENT = (-32602, -32002, -32003)
+"""Codes of what a node finds before it hands a transaction on: wrong parameters, a trial that failed, a wrong signature."""
+
 T = TypeVar("T")
 
 
@@ -67,7 +70,10 @@ class Rpc:
         # A gateway before the node answers in its own words, at any time: they say nothing of what the node did.
         refusal = answer.get("error") if isinstance(answer, dict) else None
         if isinstance(refusal, dict):
-            raise ChainRefused(f"{method}: {refusal.get('message', refusal)}")
+            code = refusal.get("code")
+            raise ChainRefused(
+                f"{method}: {refusal.get('message', refusal)}", code if isinstance(code, int) else 0
+            )
         if refusal is not None or not isinstance(answer, dict) or "result" not in answer:
             raise Unreachable(f"{method}: no JSON-RPC but {response.status_code}, {response.text[:200]!r}")
         return answer["result"]
@@ -140,14 +146,17 @@ class Rpc:
         raise OutcomeUnknown(signature, last_height)
 
     async def _send(self, encoded: str, again: bool) -> None:
-        """Send once. Only the first refusal means that nothing moved: later ones may be about what has landed meanwhile."""
+        """Send once. Only the first refusal means that nothing moved: later ones may be about what has landed meanwhile.
+
+        Nor does one of another kind than `NOT_SENT`: a gateway says so, too, when a node does not answer it in time.
+        """
         options = {"encoding": "base64", "skipPreflight": again, "preflightCommitment": "confirmed"}
         try:
             await self.call("sendTransaction", encoded, options)
         except Unreachable:
             return  # it may have arrived: its status decides
         except ChainRefused as refused:
-            if not again:
+            if not again and refused.code in NOT_SENT:
                 raise DepositFailed(str(refused)) from refused
 
     async def _over(self, last_height: int) -> int | None:

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from perpdex_sdk import DepositFailed, OutcomeUnknown, Unreachable, rpc
+from perpdex_sdk import ChainRefused, DepositFailed, OutcomeUnknown, Unreachable, rpc
 
 LAST = 1_150
 LANDED = {"err": None, "confirmationStatus": "confirmed"}
@@ -137,3 +137,30 @@ async def test_what_is_no_answer_of_a_node_leaves_what_was_sent_unknown(
                 await gateway.latest_blockhash()
         finally:
             await gateway.close()
+
+
+class Refusing(Nodes):
+    """Each transaction is answered with an error, whatever becomes of it."""
+
+    def __init__(self, code: int, *looks: tuple[Any, int, Any]) -> None:
+        super().__init__(*looks)
+        self.code = code
+
+    async def call(self, method: str, *params: Any) -> Any:
+        answer = await super().call(method, *params)
+        if method == "sendTransaction":
+            raise ChainRefused("sendTransaction: no money", self.code)
+        return answer
+
+
+@pytest.mark.parametrize("code", rpc.NOT_SENT)
+async def test_what_a_node_finds_before_it_hands_a_transaction_on_has_moved_nothing(code: int) -> None:
+    with pytest.raises(DepositFailed, match="no money"):
+        await Refusing(code, (1_100, 1_100, None)).send_until_confirmed(b"t", "signature", LAST)
+
+
+@pytest.mark.parametrize("code", [-32603, -32005, 0])
+async def test_any_other_refusal_may_come_after_it_was_handed_on(code: int) -> None:
+    node = Refusing(code, (1_100, 1_100, None), (1_101, 1_101, None), (1_102, 1_102, LANDED))
+    await node.send_until_confirmed(b"t", "signature", LAST)
+    assert node.sent == 2
