@@ -8,6 +8,7 @@ from chain.cluster import CLUSTERS
 from chain.layout import ESCROW_BYTES, PAGE_BYTES
 from chain.localnet.genesis import PROGRAM_ID
 
+NO_LEDGER = "postgresql://127.0.0.1:1/none"
 DEVNET = next(cluster for cluster in CLUSTERS if cluster.name == "devnet")
 
 
@@ -104,7 +105,7 @@ def test_on_a_public_cluster_nothing_of_the_local_chain_is_taken(machine, start)
 )
 def test_the_api_does_not_start_on_another_cluster(machine, start, genesis, wanted, sentence):
     operator = machine(start(genesis))
-    code, said = operator.perpdex("serve", "api", SOLANA_CLUSTER=wanted, DATABASE_URL="", PYTH_URL="")
+    code, said = operator.perpdex("serve", "api", SOLANA_CLUSTER=wanted, DATABASE_URL=NO_LEDGER, PYTH_URL="")
     lines = said.strip().splitlines()
     assert (code, len(lines), sentence in lines[-1]) == (1, 1, True), said
     assert not (operator.directory / "journal").exists()
