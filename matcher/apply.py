@@ -62,6 +62,7 @@ def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
     book = state.book
     book.next_id = (event.epoch << 32) + 1
     book.filled = {}
+    book.sales = {}
     # The first premiums are due after the start, however long ago the last ones were.
     book.deadlines = [due for due in book.deadlines if due[1] != PREMIUM_DEADLINE]
     heapify(book.deadlines)

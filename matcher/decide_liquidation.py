@@ -168,11 +168,14 @@ def _parts(state: Exchange, account: Account, within: set[int]) -> tuple[Part, .
 
 
 def _worst_value(state: Exchange, market: int, size: int) -> int:
-    """Micro-USDC per lot at the mark or the index, whichever is worse for who leaves with `size` lots."""
-    values = (
+    """Micro-USDC per lot at the mark, the index, or what the market's last hour would settle at, whichever is worst for who leaves
+    with `size` lots."""
+    values = [
         state.marks[market].value_per_lot,
         state.indexes[market].price * state.markets[market].value_per_tick_lot,
-    )
+    ]
+    if market in state.ends:
+        values.append(state.ends[market])
     return min(values) if size > 0 else max(values)
 
 

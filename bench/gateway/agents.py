@@ -13,7 +13,7 @@ from chain.deltas import SLOTS_PER_PAGE
 from core.market import DEFAULT_MARKETS
 from perpdex_sdk.rest import Rest
 
-DEPOSIT: Final = 50_000_000 * 1_000_000
+DEPOSIT: Final = 1_000_000_000 * 1_000_000
 SYMBOLS: Final = tuple(LIMITS)
 MIDDLES: Final = {"BTC-PERP": 60_000, "ETH-PERP": 6_000, "SOL-PERP": 600}
 TICKS: Final = {market.symbol: Decimal(market.tick) for market in DEFAULT_MARKETS}

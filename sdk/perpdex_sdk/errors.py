@@ -43,11 +43,13 @@ class Unreachable(ExchangeError):
 
 
 class ChainRefused(ExchangeError):
-    """The Solana cluster answered a call with an error. `code` is JSON-RPC's, 0 where there was none."""
+    """The Solana cluster answered a call with an error. `code` is JSON-RPC's, 0 where there was none; `found` names what a trial of
+    a transaction came to, empty where the answer does not say.
+    """
 
-    def __init__(self, message: str, code: int = 0) -> None:
+    def __init__(self, message: str, code: int = 0, found: str = "") -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.found = code, found
 
 
 class DepositFailed(ExchangeError):

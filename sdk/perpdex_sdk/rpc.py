@@ -19,6 +19,9 @@ LOOKS = 2
 NOT_SENT = (-32602, -32002, -32003)
 """Codes of what a node finds before it hands a transaction on: wrong parameters, a trial that failed, a wrong signature."""
 
+SAYS_NOTHING = frozenset({"AccountInUse", "AlreadyProcessed", "BlockhashNotFound", "ClusterMaintenance"})
+"""What a trial finds of a transaction that has landed, through another node, or may yet."""
+
 T = TypeVar("T")
 
 
@@ -70,10 +73,7 @@ class Rpc:
         # A gateway before the node answers in its own words, at any time: they say nothing of what the node did.
         refusal = answer.get("error") if isinstance(answer, dict) else None
         if isinstance(refusal, dict):
-            code = refusal.get("code")
-            raise ChainRefused(
-                f"{method}: {refusal.get('message', refusal)}", code if isinstance(code, int) else 0
-            )
+            raise _refused(method, refusal)
         if refusal is not None or not isinstance(answer, dict) or "result" not in answer:
             raise Unreachable(f"{method}: no JSON-RPC but {response.status_code}, {response.text[:200]!r}")
         return answer["result"]
@@ -156,7 +156,7 @@ class Rpc:
         except Unreachable:
             return  # it may have arrived: its status decides
         except ChainRefused as refused:
-            if not again and refused.code in NOT_SENT:
+            if not again and refused.code in NOT_SENT and refused.found not in SAYS_NOTHING:
                 raise DepositFailed(str(refused)) from refused
 
     async def _over(self, last_height: int) -> int | None:
@@ -176,3 +176,13 @@ class Rpc:
             return msgspec.convert(await self.call(method, *params), kind)
         except msgspec.ValidationError as error:
             raise Unreachable(f"{method}: {error}") from error
+
+
+def _refused(method: str, refusal: dict[str, Any]) -> ChainRefused:
+    code, data = refusal.get("code"), refusal.get("data")
+    found = data.get("err") if isinstance(data, dict) else None
+    return ChainRefused(
+        f"{method}: {refusal.get('message', refusal)}",
+        code if isinstance(code, int) else 0,
+        found if isinstance(found, str) else "",
+    )

@@ -142,14 +142,14 @@ async def test_what_is_no_answer_of_a_node_leaves_what_was_sent_unknown(
 class Refusing(Nodes):
     """Each transaction is answered with an error, whatever becomes of it."""
 
-    def __init__(self, code: int, *looks: tuple[Any, int, Any]) -> None:
+    def __init__(self, code: int, *looks: tuple[Any, int, Any], found: str = "") -> None:
         super().__init__(*looks)
-        self.code = code
+        self.code, self.found = code, found
 
     async def call(self, method: str, *params: Any) -> Any:
         answer = await super().call(method, *params)
         if method == "sendTransaction":
-            raise ChainRefused("sendTransaction: no money", self.code)
+            raise ChainRefused("sendTransaction: no money", self.code, self.found)
         return answer
 
 
@@ -159,8 +159,12 @@ async def test_what_a_node_finds_before_it_hands_a_transaction_on_has_moved_noth
         await Refusing(code, (1_100, 1_100, None)).send_until_confirmed(b"t", "signature", LAST)
 
 
-@pytest.mark.parametrize("code", [-32603, -32005, 0])
-async def test_any_other_refusal_may_come_after_it_was_handed_on(code: int) -> None:
-    node = Refusing(code, (1_100, 1_100, None), (1_101, 1_101, None), (1_102, 1_102, LANDED))
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [(-32603, ""), (-32005, ""), (0, ""), *((-32002, found) for found in sorted(rpc.SAYS_NOTHING))],
+)
+async def test_any_other_refusal_may_come_after_it_was_handed_on(code: int, found: str) -> None:
+    looks = (1_100, 1_100, None), (1_101, 1_101, None), (1_102, 1_102, LANDED)
+    node = Refusing(code, *looks, found=found)
     await node.send_until_confirmed(b"t", "signature", LAST)
     assert node.sent == 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.liquidation_events import LiquidationStarted
+from core.liquidation_events import Deleveraged, LiquidationStarted, TakenOver
 from core.operator_events import DelistingAnnounced
 from core.quantities import SECOND
 from core.settlement_price import MINUTE, WINDOW
@@ -41,6 +41,23 @@ def test_what_a_limit_keeps_back_pays_for_what_only_the_mark_shows(world, ending
     world.play(c.SeeLossLimits(0, True, (c.LimitedSlot(agent, 0, 0, 0),)))
     assert state.margin_of(state.accounts[agent]).equity == 0
     assert below_zero(state) == []
+
+
+def test_who_leaves_by_its_limit_gets_no_more_than_the_market_would_settle_at(world, ending):
+    maker, agent = world.agent(1, 10**13), world.agent(2)
+    world.quotes(maker, [], [(603_000, LOTS)])
+    world.request(agent, "open", 1, LOTS, 603_000)
+    ending(10 * MINUTE)
+    world.index(1, 606_000)
+    state = world.state
+    world.play(c.SeeLossLimits(0, True, (c.LimitedSlot(agent, 0, 0, 0),)))
+    parts = []
+    while not parts:
+        happened = world.pass_time(SECOND)
+        parts = [part for one in happened if isinstance(one, TakenOver | Deleveraged) for part in one.parts]
+    assert [part.size for part in parts] == [LOTS]
+    assert state.ends[1] < state.marks[1].value_per_lot
+    assert parts[0].value <= LOTS * state.ends[1]
 
 
 def test_an_average_that_moves_while_the_mark_stands_still_liquidates(world, ending):
