@@ -38,8 +38,7 @@ PACKAGES: Final = ("uvloop", "picows", "msgspec", "fastapi", "uvicorn", "solders
 ABOUT: Final = """\
 `make bench` writes this page: everything here was measured in one run on the machine named below, which was shared with other work and
 is noisy. Two runs differ by tens of percent, so compare figures of one run with each other, and ratios rather than absolute values.
-Targets are what this project set itself before it was built; what is missed says so. What was measured at other times, by one command
-alone, is in [benchmarks-alone.md](benchmarks-alone.md)."""
+Targets are what this project set itself before it was built; what is missed says so."""
 
 
 def machine() -> Iterator[str]:
@@ -77,7 +76,8 @@ def measured(name: str) -> tuple[str, bool]:
                 print(line, end="", file=sys.stderr, flush=True)
                 words = line.strip() or words
         said.seek(0)
-        section = said.read().strip()
+        # Servers that a benchmark starts may say something on their own first.
+        section = "## " + said.read().partition("## ")[2].strip()
     print(f"bench.{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     if run.returncode == 0:
         return section, True
