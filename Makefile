@@ -1,4 +1,4 @@
-# Everything a person runs. Only Python 3.11, 3.12 or 3.13 and make are needed; `make contracts` also needs Debian's Rust (see docs).
+# Everything a person runs. Only Python 3.11, 3.12 or 3.13 and make are needed; `make contracts` also needs Debian's Rust and Node (see docs).
 SHELL := /bin/bash
 VENV := .venv
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   && echo $$p && break; done)
 MONEY_RULES := tests/matcher/rules/histories $(addprefix tests/core/test_,$(addsuffix .py,\
   debts deleveraging fund funding netting position quantities waterfall))
-.PHONY: setup run test long examples lint bench contracts clean
+.PHONY: setup run test long examples lint bench crashes contracts clean
 
 setup: $(VENV)/.installed
 
@@ -33,9 +33,9 @@ lint: setup
 	$(VENV)/bin/lint-imports
 
 test: lint
-	$(VENV)/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not long'
 
-# What `make test` leaves out to stay within twenty minutes on two cores: whole networks for what it has by rules and steps.
+# Three whole networks for what the others have by rules and steps.
 long: setup
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m long
 
@@ -45,8 +45,14 @@ examples: setup
 	$(VENV)/bin/pytest -n 2 --hypothesis-profile=new --hypothesis-seed=$$seed $(MONEY_RULES) \
 	|| { echo "the same examples again: $$again" >&2; exit 1; }
 
+# The recorded crashes with everybody, twice each, against the states they are known to end in; about five minutes of two processors.
+crashes: setup
+	@test -n "$(DATA)" || { echo "make crashes DATA=DIRECTORY: where market/ and ohlcv/ with the recordings are" >&2; exit 1; }
+	$(VENV)/bin/python -m stress.crashes $(DATA)
+
 contracts:
 	contracts/solana/build.sh
+	contracts/evm/build.sh
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -47,6 +47,8 @@ def sentence(error: Exception) -> str | None:
     from chain.cluster import WrongCluster
     from chain.keys import KeyFileRefused
     from chain.signers.interface import SigningFailed
+    from core.vault_risk import NotRules
+    from fitting import DoesNotFit
     from ledger.projector import JournalDiffers
     from matcher.clock import ClockBehind
     from matcher.recovery import JournalCorrupt
@@ -54,12 +56,16 @@ def sentence(error: Exception) -> str | None:
     from oracles.feed import OnlyLive
     from oracles.recording import RecordingFailed
     from oracles.refusal import Refused
+    from venues.registry import VenueUnknown
 
     match error:
         case JournalInUse():
             return f"{_first(error)}: stop it, or set PERPDEX_DATA to another directory."
         case JournalDiffers():
-            return f"{_first(error)}: set DATABASE_URL to an empty database, which is then filled from the journal."
+            return (
+                f"{_first(error)}. The ledger must be made anew: set DATABASE_URL to an empty database, or delete postgres/ in "
+                "the data directory when the embedded one is used; it is then filled from the journal."
+            )
         case psycopg.Error() | SQLAlchemyError():
             return f"PostgreSQL cannot be used: {_first(error)}. Look at DATABASE_URL."
         case RPCError():
@@ -73,7 +79,10 @@ def sentence(error: Exception) -> str | None:
         case (
             JournalCorrupt()
             | ClockBehind()
+            | DoesNotFit()
             | NotReachable()
+            | NotRules()
+            | VenueUnknown()
             | KeyFileRefused()
             | OnlyLive()
             | RecordingFailed()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -10,8 +11,8 @@ import structlog
 
 from core.quantities import SECOND
 from endings import told_to_stop
-from ledger.projector import JournalGap, Projector, ProjectorBusy
-from matcher.tail import Tail
+from ledger.projector import JournalDiffers, JournalGap, Projector, ProjectorBusy
+from matcher.tail import Tail, lies_there
 from places import database_url
 from settings import Settings
 
@@ -39,7 +40,7 @@ async def _project(settings: Settings, stopped: asyncio.Event) -> None:
     """One connection's life. The last projected record is handed in again, as the proof that it is the same journal."""
     journal = settings.perpdex_data / "journal"
     journal.mkdir(parents=True, exist_ok=True)
-    forget_at = time.monotonic()
+    forget_at, looked_at = time.monotonic(), 0
     with closing(Projector(database_url(settings))) as projector:
         _log.info("projecting", after=projector.sequence)
         with closing(Tail(journal, max(0, projector.sequence - 1))) as tail:
@@ -50,8 +51,28 @@ async def _project(settings: Settings, stopped: asyncio.Event) -> None:
                 if time.monotonic() >= forget_at:
                     forget_at = time.monotonic() + FORGET_EVERY_S
                     projector.forget_unfilled(settings.requests_kept_days * 24 * 3_600 * SECOND)
-                if not records:
-                    await _pause(stopped, PROJECT_EVERY_S)
+                if records:
+                    continue
+                if 0 < tail.synced < projector.sequence and tail.synced != looked_at:
+                    looked_at = tail.synced
+                    _must_be_there(journal, projector)
+                if tail.replaced:
+                    return
+                await _pause(stopped, PROJECT_EVERY_S)
+
+
+def _must_be_there(journal: Path, projector: Projector) -> None:
+    """Raise `JournalDiffers` unless the journal has the last projected record.
+
+    A watermark below it is no proof: a crash of the machine sets that back, and it stays there until the engine starts. But what was
+    projected had been synced, so the record itself is there, or the journal was cut short.
+    """
+    event = lies_there(journal, projector.sequence)
+    if event is None:
+        raise JournalDiffers(
+            f"the journal has no record {projector.sequence}, which this database has: it was cut short or is another one"
+        )
+    projector.apply([(projector.sequence, event)])
 
 
 async def _pause(stopped: asyncio.Event, seconds: float) -> None:

@@ -11,15 +11,19 @@ from api.callers import ROOM, Room
 from api.collaborators import EscrowInfo
 from api.history import History
 from api.open_files import fewer, open_files, room_in
+from api.quant import VaultTrading
 from api.server import Given, Server
 from api.sessions import SECRET_BYTES_MIN, Sessions
+from api.vault_books import VaultBooks
 from api.withdrawals import TemporalWithdrawals
 from chain.addresses import EscrowAddresses
 from chain.keys import KeyFileRefused
 from core.market import DEFAULT_MARKETS
 from core.operator_events import EXCHANGE, NETWORK
+from core.risk_template import RiskTemplate
 from endings import told_to_stop
 from feeding import price_feed
+from fitting import compare_later, compared, known
 from ledger.database import open_pool
 from ledger.queries import Queries
 from matcher import commands as c
@@ -29,8 +33,10 @@ from matcher.rejections import Rejection
 from oracles.feed import PriceFeed
 from places import database_url, operator_token, rpc_url, secret
 from settings import Settings
+from vault_terms import operator_template, set_up
 from wiring import escrow_addresses, escrow_mint, must_be_our_cluster, temporal_client
-from workflows.steps import WITHDRAWALS
+from workflows.exec_service import ExecService
+from workflows.steps import ORDERS, WITHDRAWALS
 
 _log = structlog.get_logger("serving")
 
@@ -44,6 +50,7 @@ async def serve_api(settings: Settings) -> None:
         _log.warning(fewer(share, room))
     # What is set wrong is said before anything is waited for or written.
     pool = open_pool(database_url(settings))
+    template = operator_template(settings)
     escrow = await escrow_addresses(settings)
     # Trading needs no chain: a node that is silent now is no reason to stay away.
     await must_be_our_cluster(settings, patient=False)
@@ -51,17 +58,28 @@ async def serve_api(settings: Settings) -> None:
         settings.perpdex_data / "journal", SteadyClock(), free_min=settings.disk_floor_mb * 1_000_000
     )
     try:
+        at_start = known(engine.state)
+        # A silent node keeps nobody from starting, but what it says when it answers still counts.
+        comparing = (
+            None
+            if await compared(settings, at_start)
+            else asyncio.create_task(compare_later(settings, at_start, stopped))
+        )
         await _list_markets(engine)
         async with httpx.AsyncClient() as http:
             feed = await price_feed(settings, engine, http)
             feeding = asyncio.create_task(feed.run())
             try:
-                server = await Server.start(await _given(settings, engine, pool, escrow, feed, room))
+                server = await Server.start(
+                    await _given(settings, engine, pool, escrow, feed, room, template)
+                )
                 urls = {"http": server.http_url, "websocket": server.websocket_url}
                 _log.info("serving", **urls, prices=feed.source_label)
                 await server.serve_until(stopped)
             finally:
                 feeding.cancel()
+        if comparing is not None and not comparing.cancel():
+            comparing.result()
     finally:
         engine.close()
         await pool.dispose()
@@ -82,6 +100,7 @@ async def _given(
     escrow: EscrowAddresses,
     feed: PriceFeed,
     room: Room,
+    template: RiskTemplate,
 ) -> Given:
     """What the API works with."""
     # Lazy, because trading needs no Temporal: without it only withdrawals wait.
@@ -97,6 +116,10 @@ async def _given(
         reads=History(Queries(pool)),
         withdrawals=TemporalWithdrawals(temporal, settings.task_queue + WITHDRAWALS),
         withdrawal_minimum=settings.withdrawal_minimum,
+        quant=VaultTrading(
+            ExecService(temporal, settings.task_queue + ORDERS),
+            pool,
+        ),
         escrow=EscrowInfo(
             program=str(escrow.program_id),
             escrow=str(escrow.escrow),
@@ -105,6 +128,7 @@ async def _given(
             rpc_url=rpc_url(settings),
         ),
         prices=feed,
+        vaults=VaultBooks(lambda: pool, set_up(settings), template),
         host=settings.api_host,
         public_host=settings.announced_host,
         public_websocket_url=settings.public_websocket_url,

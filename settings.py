@@ -79,8 +79,8 @@ class Settings(BaseSettings):
         pattern=r"^(wss?://[^/?#\s]+(/[^?#\s]*)?)?$",
         description="Address of the WebSocket for agents behind a proxy, such as wss://exchange.example/ws; the port here when empty.",
     )
-    api_port: int = Field(8080, ge=0, le=65_535, description="Port of the HTTP interface.")
-    websocket_port: int = Field(8081, ge=0, le=65_535, description="Port of the WebSocket.")
+    api_port: int = Field(8080, ge=1, le=65_535, description="Port of the HTTP interface.")
+    websocket_port: int = Field(8081, ge=1, le=65_535, description="Port of the WebSocket.")
     trusted_proxies: str = Field(
         "", description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed."
     )
@@ -123,6 +123,43 @@ class Settings(BaseSettings):
         None, description="File or directory of recorded prices, played when live ones cannot be had."
     )
     price_seed: int = Field(1, description="Seed of generated prices, used when there are no others.")
+    evm_rpc_url: str = Field("", description="JSON-RPC of the EVM chain that gold orders are carried out on.")
+    evm_chain_id: int = Field(0, ge=0, description="Chain id that the chain of EVM_RPC_URL must have.")
+    evm_router: str = Field(
+        "",
+        pattern=r"^(0x[0-9a-fA-F]{40})?$",
+        description="Address of the router there; empty: gold orders are not carried out on a chain.",
+    )
+    evm_fee_cap_gwei: int = Field(
+        100, ge=1, description="Most that is offered for a unit of gas there, in gwei."
+    )
+    exec_allowed_venues: str = Field(
+        "agents,mock_gold", description="Venues that vaults may trade at, separated by commas."
+    )
+    exec_hyper_url: str = Field(
+        "https://api.hyperliquid.xyz", description="Hyperliquid's API, where vaults' orders go."
+    )
+    exec_synthetix_url: str = Field(
+        "https://papi.synthetix.io/v1", description="Synthetix's API, where vaults' orders go."
+    )
+    exec_synthetix_dry_run: bool = Field(
+        False, description="Orders for Synthetix are made, checked and signed, and not sent."
+    )
+    exec_polymarket_url: str = Field(
+        "https://clob.polymarket.com", description="Polymarket's order book, where vaults' orders go."
+    )
+    exec_polymarket_data_url: str = Field(
+        "https://data-api.polymarket.com", description="Where Polymarket tells what an account holds."
+    )
+    exec_demo_gold: str = Field(
+        "",
+        pattern=r"^([1-9]\d{0,8}(\.\d{1,8})?)?$",
+        description="Dollars that gold is worth at mock_gold while no oracle says, marked as a demo price; empty: then it has none.",
+    )
+    exec_risk_template: Path | None = Field(
+        None,
+        description="JSON file of what all vaults may do, as in docs/venues/vaults.md; none: everything at those venues.",
+    )
     worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
 
     @field_validator("public_websocket_url")
@@ -134,9 +171,11 @@ class Settings(BaseSettings):
         return url
 
     @model_validator(mode="after")
-    def _is_reached(self) -> "Settings":
+    def _is_whole(self) -> "Settings":
         if self.api_host in EVERYWHERE and not self.public_host:
             raise ValueError("PUBLIC_HOST must say where agents connect to when API_HOST is every address")
+        if self.evm_router and not (self.evm_rpc_url and self.evm_chain_id):
+            raise ValueError("EVM_ROUTER needs EVM_RPC_URL and EVM_CHAIN_ID, which say where it is")
         return self
 
     @property

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
@@ -25,6 +26,7 @@ from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
 from activities.sweep import SweepActivities
 from activities.withdrawals import WithdrawalActivities
+from chain.keys import forbid_core_dumps
 from chain.signers.interface import Signer
 from endings import told, told_to_stop
 from ledger.database import open_pool
@@ -37,13 +39,19 @@ from workflows.batch import BatchWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.exits import ExitsWorkflow
 from workflows.funding import FundingHourWorkflow, FundingWorkflow
+from workflows.nav import NavWorkflow
+from workflows.order import OrderWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.rotation import RotationWorkflow
-from workflows.schedules import ensure_entities, ensure_schedules, ensure_search_attributes
+from workflows.schedules import ensure_entities, ensure_entity, ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
-from workflows.steps import PAYMENTS, WITHDRAWALS
+from workflows.steps import GOLD, ORDERS, PAYMENTS, WITHDRAWALS
 from workflows.sweep import SweepWorkflow
+from workflows.venue_reconciliation import VenueReconciliationWorkflow
 from workflows.withdrawals import WithdrawalWorkflow
+
+if TYPE_CHECKING:
+    from activities.gold_settlement import GoldSettlementActivities
 
 WORKFLOWS: Final = [
     BatchWorkflow,
@@ -194,13 +202,101 @@ def metrics_runtime(settings: Settings) -> Runtime | None:
     return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
 
 
+@asynccontextmanager
+async def gold_steps(settings: Settings) -> AsyncIterator["GoldSettlementActivities"]:
+    """The steps of gold orders on the configured router, under the executor's key, which is made when it is missing.
+
+    Raises `KeyFileRefused`.
+    """
+    # Here, because what signs for Ethereum takes most of a second to load, and few need it.
+    from activities.gold_settlement import GoldSettlementActivities
+    from chain.evm.key import EvmKey
+    from chain.evm.node import Node
+    from chain.evm.router import RouterClient
+    from chain.evm.sending import Sender
+
+    forbid_core_dumps()
+    key = EvmKey.load_or_create(settings.perpdex_data / "keys" / "evm-executor.key")
+    async with httpx.AsyncClient() as http:
+        node = Node(http, settings.evm_rpc_url)
+        sender = Sender(node, key, settings.evm_chain_id, settings.evm_fee_cap_gwei * 10**9)
+        yield GoldSettlementActivities(RouterClient(sender, settings.evm_router))
+
+
+@asynccontextmanager
+async def working_gold(client: Client, settings: Settings) -> AsyncIterator[None]:
+    """Carry out gold orders, where a router for them is set. On a queue of its own: a worker without the router could not."""
+    if not settings.evm_router:
+        yield
+        return
+    # Here, because what signs for Ethereum takes most of a second to load.
+    from workflows.gold_settlement import GOLD_SETTLEMENT, GoldBook, GoldSettlementWorkflow
+
+    queue = settings.task_queue + GOLD
+    async with (
+        gold_steps(settings) as steps,
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=[GoldSettlementWorkflow],
+            activities=[steps.find_gold_batch, steps.sign_gold_batch, steps.watch_gold_batch],
+            sticky_queue_schedule_to_start_timeout=STICKY,
+            graceful_shutdown_timeout=GRACE,
+            max_heartbeat_throttle_interval=BEAT,
+        ),
+    ):
+        summary = "Carries out gold orders of all vaults on the EVM chain, a period's in one transaction"
+        await ensure_entity(client, queue, GoldSettlementWorkflow.run, GOLD_SETTLEMENT, summary, GoldBook())
+        yield
+
+
+@asynccontextmanager
+async def working_orders(client: Client, settings: Settings) -> AsyncIterator[None]:
+    """Carry out orders at outside venues, and value what vaults hold there.
+
+    On a queue of its own: venues answer late, and settlement must never wait for them. Raises `VenueUnknown` for settings that name
+    one that there is not.
+    """
+    # Here, because what reads prices takes long to load, and a start waits for everything else besides.
+    from ordering import order_steps
+
+    async with (
+        order_steps(settings) as (orders, reconciling, collecting, nav),
+        Worker(
+            client,
+            task_queue=settings.task_queue + ORDERS,
+            workflows=[NavWorkflow, OrderWorkflow, VenueReconciliationWorkflow],
+            activities=[
+                orders.place_order,
+                orders.resolve_order,
+                orders.give_up_order,
+                orders.follow_order,
+                orders.cancel_order,
+                reconciling.reconcile_venues,
+                collecting.collect_fills,
+                nav.price_legs,
+                nav.take_snapshots,
+            ],
+            sticky_queue_schedule_to_start_timeout=STICKY,
+            graceful_shutdown_timeout=GRACE,
+            max_heartbeat_throttle_interval=BEAT,
+        ),
+    ):
+        yield
+
+
 async def main() -> None:
     settings = Settings()
     client = await temporal_client(settings, metrics_runtime(settings))
     await must_be_our_cluster(settings, patient=True)
     stopped = told_to_stop()
     await ensure_search_attributes(client)
-    async with worker_steps(settings, client) as steps, working(client, settings.task_queue, steps):
+    async with (
+        worker_steps(settings, client) as steps,
+        working(client, settings.task_queue, steps),
+        working_gold(client, settings),
+        working_orders(client, settings),
+    ):
         await ensure_entities(client, settings.task_queue)
         interval = timedelta(seconds=settings.settlement_interval_s)
         await ensure_schedules(client, settings.task_queue, interval)

@@ -103,7 +103,7 @@ class BookedExit(msgspec.Struct, frozen=True):
 
 class StandingExit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request to leave as the engine knows it, and the place on chain of whose it is. Up to `amount` micro-USDC may be claimed from
-    second `exit_at` on.
+    second `exit_at` on. The engine took note of it at `at`, in nanoseconds.
 
     `quoting`: quotes stand that may have lost their cover; `closing`: positions stand against it, and it is time to close them. Where
     neither is, telling the request again changes nothing.
@@ -117,6 +117,7 @@ class StandingExit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     exit_at: int
     quoting: bool
     closing: bool
+    at: int
 
 
 class BookedLossLimit(msgspec.Struct, frozen=True):

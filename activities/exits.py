@@ -18,7 +18,7 @@ from chain.escrow import EscrowClient
 from chain.escrow_view import EscrowSnapshot
 from chain.layout import Slot
 from chain.rpc import FINALIZED
-from core.quantities import MONEY_MAX
+from core.quantities import MONEY_MAX, SECOND
 from ledger.settlement import Settlement
 from matcher.commands import ReduceForExit, ReleaseExit, RequestExit, SeeExitDelay
 
@@ -28,6 +28,8 @@ TENDED: Final = 200
 """Requests that stand and are looked after at one look, in turn: of more, each still has its turn every few minutes."""
 NEWS: Final = 1_000
 """New requests that are told at one look: a run on the exchange comes in parts, each soon after the last."""
+BEHIND: Final = 12
+"""Views in a row that are older than the newest before them until that one counts as untrue: about a minute of looks."""
 AT_ONCE: Final = 16
 """Commands on their way at one time: the engine makes them durable together."""
 
@@ -60,7 +62,8 @@ class ExitActivities:
     """Over the engine's door and the chain. A slot says all about its owner's wishes, so there is no place to go on from.
 
     A request never lapses, so one that stands must cost nothing: the engine hears of it once, and again only when that can change
-    something.
+    something. A node may show the pages as they were: what was seen is not taken back by an older view. How old one is its own clock
+    says better than the slot that the node adds to it. One untrue answer must not blind the watch: see `BEHIND`.
     """
 
     def __init__(self, door: EngineDoor, escrow: EscrowClient, ledger: Settlement) -> None:
@@ -69,6 +72,8 @@ class ExitActivities:
         self._limits = LossLimitWatch(door, escrow.view, ledger)
         self._told: dict[Place, Request] = {}
         self._tended = 0
+        self._newest = (0, 0)
+        self._behind = 0
 
     @activity.defn
     async def watch_exits(self, seconds: float) -> ExitsSeen:
@@ -87,12 +92,24 @@ class ExitActivities:
                 return seen
 
     async def look(self) -> ExitsSeen:
-        """One look at all pages."""
+        """One look at all pages. Raises a retryable ``node_behind`` when they are shown as they were before an earlier look."""
         if await self._escrow.view.escrow_state(FINALIZED) is None:
+            if any(self._newest):
+                raise ApplicationError("the node does not show the escrow any more", type="node_behind")
             return ExitsSeen()
         snapshot = await self._escrow.view.snapshot(FINALIZED)
-        if snapshot is None:
-            return ExitsSeen()
+        self._must_be_new(snapshot)
+        return await self._told_of(snapshot)
+
+    def _must_be_new(self, snapshot: EscrowSnapshot) -> None:
+        moment = (snapshot.clock, snapshot.slot)
+        self._behind = self._behind + 1 if moment < self._newest else 0
+        if 0 < self._behind < BEHIND:
+            raise ApplicationError("the node shows the escrow as it was before", type="node_behind")
+        self._newest, self._behind = moment, 0
+
+    async def _told_of(self, snapshot: EscrowSnapshot) -> ExitsSeen:
+        """Tell the engine what it does not know of that view."""
         state, delay = await self._door.state(), snapshot.state.settings.limits.exit_delay
         if state.exit_delay != delay:
             await self._door.command(SeeExitDelay(delay))
@@ -117,7 +134,9 @@ class ExitActivities:
         for place, one in standing.items():
             there = asked.get(place)
             same = there is not None and there[:2] == (one.account, one.owner)
-            (stay if same else gone).append(one)
+            # A view from before the request says nothing of it, and the first one after a start has none to be compared with. The
+            # delay with which it was made may have been another than today's, so only the engine knows when that was.
+            (stay if same or snapshot.clock * SECOND < one.at else gone).append(one)
         claimed = snapshot.state.exits
         refused = await self._tend(stay, claimed) or refused
         refused = await self._all(ReleaseExit(one.account, claimed) for one in gone) or refused

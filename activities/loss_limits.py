@@ -4,7 +4,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from activities.engine_door import PLACES_MAX, EngineDoor, LimitsView, OrderedSlot
-from activities.sides import landed, number_of
+from activities.sides import landed
 from chain.escrow_view import EscrowSnapshot, EscrowView
 from chain.layout import Slot
 from chain.rpc import FINALIZED
@@ -55,7 +55,7 @@ class LossLimitWatch:
         stored = await self._ledger.load_batch(limits.batch) if limits.batch else None
         clock = await self._view.clock(FINALIZED)
         snapshot = await self._view.snapshot(FINALIZED)
-        if not _shows(limits, stored, snapshot):
+        if snapshot.slot < first.slot or not _shows(limits, stored, snapshot):
             return
         final = limits.status == BatchStatus.FINAL
         window_s = snapshot.state.settings.limits.loss_window
@@ -98,7 +98,7 @@ def _shows(limits: LimitsView, stored: StoredBatch | None, snapshot: EscrowSnaps
         # It is stored before anything of it is sent.
         return stored is not None
     # One that the ledger has lost since is final all the same; a node that shows less is behind.
-    return stored is None or not stored.pages or number_of(snapshot.state, stored.root) > 0
+    return stored is None or not stored.pages or snapshot.state.number_of(stored.root) > 0
 
 
 def _seen(slot: Slot, clock: int, window_s: int) -> LimitedSlot:

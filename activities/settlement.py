@@ -11,10 +11,11 @@ from temporalio.exceptions import ApplicationError
 from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats
 from activities.landing import Build, Done, Lander
+from activities.numbering import Owned, must_be_ours, must_not_be_over, taken
 from activities.shortfalls import tell_unapplied
 from chain.deltas import decode_deltas, encode_deltas
 from chain.escrow import EscrowClient
-from chain.layout import ROOTS_KEPT, EscrowState
+from chain.layout import EscrowState
 from chain.rpc import CONFIRMED, FINALIZED
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction
@@ -117,6 +118,7 @@ class SettlementActivities:
         self._escrow = escrow
         self._lander = lander
         self._operator = operator
+        self._owned = Owned(escrow, ledger)
 
     @activity.defn
     async def next_batch(self) -> Work:
@@ -126,7 +128,15 @@ class SettlementActivities:
         new or an old copy; a batch that is not final yet is then stored again, the same to the byte.
         """
         async with heartbeats():
+            # In this order: the engine is never behind what the ledger had got to before it was asked.
+            projected = await self._ledger.projected()
             state = await self._door.state()
+            if projected > state.seq:
+                raise ApplicationError(
+                    f"the ledger has record {projected} of a journal that ends at {state.seq}: "
+                    "it must be made anew, in an empty database",
+                    type="ledger_ahead",
+                )
             await must_be_projected(self._ledger, state.seq)
             newest, status = await self._ledger.last_cut() or (0, BatchStatus.FINAL)
             if status < BatchStatus.FINAL:
@@ -150,33 +160,37 @@ class SettlementActivities:
     async def open_batch(self, batch: int) -> int:
         """Open the batch on chain; returns its number there, which lags behind when batches had nothing to land.
 
-        The root tells batches apart: it covers the batch's own number.
+        The root tells batches apart, for it covers the batch's own number, and where others copied it, what their pages took does.
         """
         async with heartbeats():
             stored = await self._stored(batch)
             reference = f"batch/{batch}/open"
-            if number := await self._number_on_chain(stored.root):
+            if number := await self._owned.number_of(stored):
+                tried = await self._ledger.submissions(reference)
+                await must_not_be_over(self._escrow.view, self._escrow.addresses, await self._state(), tried)
                 # A worker that died as it landed told nobody of its signature and its fee.
-                await self._lander.find_landed(await self._ledger.submissions(reference))
+                await self._lander.find_landed(tried)
                 return number
 
             async def build(fee: int) -> SignedTransaction:
                 state = await self._state()
                 if state.open_batch:
                     raise ApplicationError(
-                        f"batch {state.open_batch} is open on chain with another root",
+                        f"batch {state.open_batch} is open on chain with another root or other deltas",
                         type="other_batch_open",
                     )
+                tried = await self._ledger.submissions(reference)
+                await must_not_be_over(self._escrow.view, self._escrow.addresses, state, tried)
                 pages = len(stored.pages)
                 return await self._escrow.build_open_batch(
                     self._operator, state.sealed_batch + 1, stored.root, pages, price=fee
                 )
 
             async def done() -> bool:
-                return await self._number_on_chain(stored.root) > 0
+                return await self._owned.number_of(stored) > 0
 
             await self._lander.land(reference, build, done)
-            if number := await self._number_on_chain(stored.root):
+            if number := await self._owned.number_of(stored):
                 return number
             raise ApplicationError("the node does not show the open batch yet", type="node_behind")
 
@@ -185,7 +199,8 @@ class SettlementActivities:
         """Land one page's deltas; the page itself remembers the last batch that it took."""
         async with heartbeats():
             stored = await self._stored(of.batch)
-            deltas = decode_deltas(next(page.deltas for page in stored.pages if page.page == of.page))
+            ours = next(page for page in stored.pages if page.page == of.page)
+            deltas = decode_deltas(ours.deltas)
 
             async def build(fee: int) -> SignedTransaction:
                 return await self._escrow.build_settle_page(
@@ -194,9 +209,15 @@ class SettlementActivities:
 
             async def done() -> bool:
                 page = await self._escrow.view.page(of.page)
-                return page is not None and page.last_batch >= of.chain_batch
+                if page is None or page.last_batch < of.chain_batch:
+                    return False
+                if not must_be_ours(await self._state(), of.chain_batch, stored):
+                    return False
+                if not await self._owned.took_ours(stored, of.chain_batch, ours):
+                    raise taken(of.chain_batch, stored)
+                return True
 
-            await self._land(of.batch, f"batch/{of.batch}/page/{of.page}", build, done)
+            await self._land(stored, of.chain_batch, f"batch/{of.batch}/page/{of.page}", build, done)
 
     @activity.defn
     async def seal_batch(self, of: SealOf) -> None:
@@ -206,6 +227,7 @@ class SettlementActivities:
         is carried on: that stops no batch, and waits until an operator has the books take it over (`AcceptChain`).
         """
         async with heartbeats():
+            stored = await self._stored(of.batch)
 
             async def build(fee: int) -> SignedTransaction:
                 left_over = (await self._state()).clearing
@@ -213,11 +235,9 @@ class SettlementActivities:
                 return await build_seal(self._operator, of.chain_batch, price=fee)
 
             async def done() -> bool:
-                state = await self._escrow.view.escrow_state(FINALIZED)
-                return state is not None and state.sealed_batch >= of.chain_batch
+                return await self._owned.must_be_whole(stored, of.chain_batch)
 
-            await self._land(of.batch, f"batch/{of.batch}/seal", build, done, FINALIZED)
-            stored = await self._stored(of.batch)
+            await self._land(stored, of.chain_batch, f"batch/{of.batch}/seal", build, done, FINALIZED)
             await tell_unapplied(self._door, self._escrow.view, stored, of.chain_batch)
 
     @activity.defn
@@ -247,20 +267,28 @@ class SettlementActivities:
         )
 
     async def _land(
-        self, batch: int, reference: str, build: Build, done: Done, commitment: str = CONFIRMED
+        self,
+        stored: StoredBatch,
+        chain_batch: int,
+        reference: str,
+        build: Build,
+        done: Done,
+        commitment: str = CONFIRMED,
     ) -> None:
         """Land a step of an open batch. What earlier steps did was confirmed and is not final: when the chain took another fork, the
-        program says what is missing, and that is landed again first."""
+        program says what is missing, and that is landed again first. On that fork others may have taken the batch's number."""
         try:
             await self._lander.land(reference, build, done, commitment)
         except ApplicationError as error:
             if error.type not in ROLLED_BACK:
                 raise
-            number = await self.open_batch(batch)
+            must_be_ours(await self._state(), chain_batch, stored)
+            if await self.open_batch(stored.batch) != chain_batch:
+                raise taken(chain_batch, stored) from None
             if error.type == PAGES_MISSING:
-                plan = _plan(await self._stored(batch))
+                plan = _plan(stored)
                 for page in (*plan.debit_pages, *plan.credit_pages):
-                    await self.settle_page(PageOf(batch, number, page))
+                    await self.settle_page(PageOf(stored.batch, chain_batch, page))
             await self._lander.land(reference, build, done, commitment)
 
     async def _is_due(self) -> bool:
@@ -294,15 +322,6 @@ class SettlementActivities:
         if state is None:
             raise ApplicationError("the escrow is not initialized", type="escrow_missing")
         return state
-
-    async def _number_on_chain(self, root: bytes) -> int:
-        """The chain's number of the open or recently sealed batch with that root, or 0."""
-        state = await self._state()
-        if state.open_batch and state.root == root:
-            return state.open_batch
-        newest = state.sealed_batch
-        kept = range(newest, max(0, newest - ROOTS_KEPT), -1)
-        return next((number for number in kept if state.sealed_root(number) == root), 0)
 
 
 async def must_be_projected(ledger: Settlement, sequence: int) -> None:

@@ -18,8 +18,14 @@ async def tell_unapplied(door: EngineDoor, view: EscrowView, stored: StoredBatch
     state = await view.escrow_state(FINALIZED)
     if state is None or state.sealed_batch < chain_batch:
         raise ApplicationError(f"the node does not show batch {chain_batch} sealed yet", type="node_behind")
-    # The escrow keeps the shortfall of one batch: once another is open only the slots tell.
-    if state.sealed_batch == chain_batch and not state.open_batch and not state.shortfall:
+    # The escrow keeps the shortfall of the batch that was opened last. Another may have been opened since and given up, which leaves
+    # it without a page: then only the slots tell.
+    last = (
+        state.sealed_batch == chain_batch
+        and not state.open_batch
+        and state.pages_settled == len(stored.pages)
+    )
+    if last and not state.shortfall:
         return
     for of in stored.pages:
         page = await view.page(of.page, FINALIZED)

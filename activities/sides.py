@@ -6,7 +6,7 @@ the very same one however much is traded meanwhile.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -104,8 +104,9 @@ class Sides:
         ledger = await self._ledger(engine.seq if engine is not None else None)
         batch = engine.batch if engine is not None else ledger.batch
         final = engine is not None and engine.status == BatchStatus.FINAL
+        roots = await self._queries.newest_roots(ROOTS_KEPT)
         if chain is not None and not final:
-            _must_belong_together(chain.state, batch, ledger)
+            must_belong_together(chain.state, batch, ledger, roots)
         elif ledger.newest > batch:
             raise MovedOn
         ours = _engine_books(engine) if engine is not None else None
@@ -136,18 +137,13 @@ class Sides:
             books=ours,
             open_batch=chain.state.open_batch if chain is not None else 0,
             left_over=engine.left_over if engine is not None else 0,
-            foreign_batches=await self._foreign(chain.state) if chain is not None else (),
+            foreign_batches=foreign_batches(chain.state, roots) if chain is not None else (),
         )
 
     async def _snapshot(self) -> EscrowSnapshot | None:
         if await self._view.escrow_state(FINALIZED) is None:
             return None
         return await self._view.snapshot(FINALIZED)
-
-    async def _foreign(self, state: EscrowState) -> tuple[int, ...]:
-        return (
-            foreign_batches(state, await self._queries.newest_roots(ROOTS_KEPT)) if state.sealed_batch else ()
-        )
 
     async def _ledger(self, seq: int | None) -> LedgerBooks:
         try:
@@ -201,25 +197,27 @@ def _strays(found: FoundDeposit | FoundClaim, books: Books) -> bool:
     return booked is not None and (booked.page, booked.slot) != (event.page, event.slot)
 
 
-def _must_belong_together(state: EscrowState, batch: int, ledger: LedgerBooks) -> None:
-    """Raises `MovedOn` when the chain shows a batch that is not the books' last one, or one whose root the ledger lost."""
-    number = number_of(state, ledger.root)
+def must_belong_together(
+    state: EscrowState, batch: int, ledger: LedgerBooks, roots: Collection[bytes]
+) -> None:
+    """Raises `MovedOn` when the chain shows another batch of ours, whose `roots` the ledger has, than the books' last one, or one
+    whose root the ledger lost.
+
+    With a batch of somebody else's open, ours has not begun to land: whoever has the operator's key must not be able to keep the
+    sides from being compared by leaving one open.
+    """
+    number = state.number_of(ledger.root)
+    if ledger.batch == batch and not number and state.open_batch and state.root not in roots:
+        return
     if ledger.batch == batch and number and state.open_batch in (0, number) and state.sealed_batch <= number:
         return
     if state.open_batch or ledger.newest > max(batch, ledger.batch):
         raise MovedOn
 
 
-def number_of(state: EscrowState, root: bytes) -> int:
-    """The chain's number of the open or recently sealed batch with that root, or 0."""
-    if state.open_batch and state.root == root:
-        return state.open_batch
-    kept = range(state.sealed_batch, max(0, state.sealed_batch - ROOTS_KEPT), -1)
-    return next((number for number in kept if state.sealed_root(number) == root), 0)
-
-
 def foreign_batches(state: EscrowState, ours: frozenset[bytes]) -> tuple[int, ...]:
-    """Numbers of the sealed batches whose roots are not among `ours`, the newest that the ledger has.
+    """Numbers of the sealed batches whose roots are not among `ours`, the newest that the ledger has, or are those of newer ones: a
+    root of ours is sealed once, and somebody else's copy of it mostly before ours.
 
     They are told as far as the program keeps roots, without what was sealed before the first of ours: the ledger may have lost that.
     """
@@ -227,13 +225,19 @@ def foreign_batches(state: EscrowState, ours: frozenset[bytes]) -> tuple[int, ..
         return ()
     kept = range(max(0, state.sealed_batch - ROOTS_KEPT) + 1, state.sealed_batch + 1)
     first = next((number for number in kept if state.sealed_root(number) in ours), 0)
-    return tuple(number for number in kept if number > first and state.sealed_root(number) not in ours)
+    roots = {state.sealed_root(number): number for number in kept}
+    return tuple(
+        number
+        for number in kept
+        if number >= first
+        and not (state.sealed_root(number) in ours and roots[state.sealed_root(number)] == number)
+    )
 
 
 def landed(chain: EscrowSnapshot | None, root: bytes, page: int) -> bool:
     if chain is None:
         return False
-    number = number_of(chain.state, root)
+    number = chain.state.number_of(root)
     if number and number == chain.state.open_batch:
         return any(one.index == page and one.last_batch >= number for one in chain.pages)
     return number > 0

@@ -15,14 +15,14 @@ from temporalio.exceptions import ApplicationError
 from activities.engine_door import UNREACHABLE, EngineDoor
 from activities.heartbeats import heartbeats
 from activities.landing import Lander, by_code
-from activities.outflow import must_flow_out
+from activities.outflow import LIMITED, OWNER_LIMITED, Outflow
 from chain.escrow import EscrowClient
 from chain.rpc import FINALIZED
 from chain.send import Expired, Failed, Fate, Landed, Refused, slot_past
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction, UnsignedTransaction
 from ledger.queries import Queries
-from ledger.settlement import FAILED, SIGNED, Settlement
+from ledger.settlement import FAILED, PAYMENT, SIGNED, Settlement
 from matcher.commands import FinishWithdrawal, ReserveWithdrawal
 
 PASSING: Final = frozenset({UNREACHABLE, "overloaded", "rate_limited", "internal_error"})
@@ -64,7 +64,7 @@ class MessageToSign:
 class PaymentStatus(StrEnum):
     PAID = "paid"
     EXPIRED = "expired"
-    """It provably did not land and never will: another message may be signed."""
+    """It provably did not land and never will: another message may be signed. With a code, the operator did not sign it."""
     REFUSED = "refused"
     """The program refused it, and would refuse it again."""
 
@@ -116,7 +116,7 @@ def signature_is_owners(owner: str, message: str, signature: str) -> bool:
 
 
 def _reference(payment: Payment) -> str:
-    return f"withdrawal/{payment.withdrawal}"
+    return f"{PAYMENT}/{payment.withdrawal}"
 
 
 class WithdrawalActivities:
@@ -141,6 +141,7 @@ class WithdrawalActivities:
         self._escrow = escrow
         self._lander = lander
         self._operator = operator
+        self._outflow = Outflow(escrow, ledger, queries)
         self._minimum = minimum
 
     @activity.defn
@@ -189,9 +190,7 @@ class WithdrawalActivities:
                 type="funds_not_landed",
                 non_retryable=True,
             )
-        await must_flow_out(
-            self._escrow.view, self._queries, payment.owner, payment.amount, payment.withdrawal
-        )
+        await self._outflow.must_allow(payment.owner, payment.amount, payment.withdrawal)
         try:
             target = Pubkey.from_string(payment.destination) if payment.destination else None
         except ValueError as error:
@@ -222,10 +221,13 @@ class WithdrawalActivities:
                 if _operator_of(message) != self._operator.pubkey:
                     # The operator's key was replaced since. Nobody else signed it, so it lands no more than one that came too late.
                     return PaymentOutcome(PaymentStatus.EXPIRED)
-                signed = await self._signed(payment, message, signature)
-                if any(one.signature == signed.signature for one in tried):
-                    return PaymentOutcome(PaymentStatus.EXPIRED)
-                pending = await self._lander.keep(_reference(payment), signed, tried)
+                async with self._outflow.one_by_one():
+                    if limited := await self._limited(payment):
+                        return limited
+                    signed = await self._signed(payment, message, signature)
+                    if any(one.signature == signed.signature for one in tried):
+                        return PaymentOutcome(PaymentStatus.EXPIRED)
+                    pending = await self._lander.keep(_reference(payment), signed, tried)
                 sent_before = pending.signature != signed.signature
 
             async def done() -> bool:
@@ -249,6 +251,16 @@ class WithdrawalActivities:
                 number = closing.payment.withdrawal
                 await self._door.command(FinishWithdrawal(number, paid, closed.signature))
             return closed
+
+    async def _limited(self, payment: Payment) -> PaymentOutcome | None:
+        """Why the operator signs no such amount any more: others were quicker since the message was built."""
+        try:
+            await self._outflow.must_allow(payment.owner, payment.amount, payment.withdrawal)
+        except ApplicationError as error:
+            if error.type not in (LIMITED, OWNER_LIMITED):
+                raise
+            return PaymentOutcome(PaymentStatus.EXPIRED, code=error.type, message=error.message)
+        return None
 
     async def _signed(self, payment: Payment, message: MessageToSign, signature: str) -> SignedTransaction:
         unsigned = UnsignedTransaction(base64.b64decode(message.message), message.last_valid_block_height)

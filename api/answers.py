@@ -43,7 +43,10 @@ def handle_errors(app: FastAPI, metrics: Metrics) -> None:
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> JSONResponse:
-        return answered(error)
+        response = answered(error)
+        # What a call leaves of its quota is told whatever comes of it.
+        response.headers.update(getattr(request.state, "quota", {}))
+        return response
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

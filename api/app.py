@@ -6,9 +6,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api.answers import handle_errors
-from api.body_limit import BodyLimit
+from api.body_limit import BodyLimit, Commands
 from api.call_limit import CallLimit
 from api.collaborators import Edge
+from api.glossary import describe
 from api.routes import (
     account,
     breakers,
@@ -19,10 +20,13 @@ from api.routes import (
     operator,
     proofs,
     public,
+    quant,
     registration,
     requests,
     statements,
     subaccounts,
+    vault_money,
+    vaults,
     withdrawals,
 )
 
@@ -33,6 +37,10 @@ The hot path is one WebSocket (`websocket` in `GET /api/v1/status`; messages: do
 here. Prices, sizes and USDC are exact decimal strings, instants microseconds since the epoch. Every answer of status 400 and above
 is `{"error": {"code", "message", "retryable"}}` with a stable code.
 """
+
+
+COMMANDS: Final = str(operator.router.url_path_for("command"))
+"""Path of operators' commands."""
 
 
 def create_app(edge: Edge) -> FastAPI:
@@ -48,9 +56,7 @@ def create_app(edge: Edge) -> FastAPI:
     )
     app.state.edge = edge
     handle_errors(app, edge.metrics)
-    app.add_middleware(
-        BodyLimit, sessions=edge.sessions, commands=str(operator.router.url_path_for("command"))
-    )
+    app.add_middleware(BodyLimit, commands=Commands(edge.sessions, COMMANDS))
     app.add_middleware(
         CallLimit, limits=edge.limits, lag=edge.lag, sessions=edge.sessions, metrics=edge.metrics
     )
@@ -64,6 +70,9 @@ def create_app(edge: Edge) -> FastAPI:
         liquidations,
         requests,
         withdrawals,
+        quant,
+        vaults,
+        vault_money,
         proofs,
         public,
         breakers,
@@ -76,12 +85,13 @@ def create_app(edge: Edge) -> FastAPI:
 
 
 def _describe_commands(app: FastAPI) -> None:
-    """Add the schemas of the operator's commands, which msgspec knows, to those that FastAPI collects."""
+    """Add the schemas of the operator's commands, which msgspec knows, to those that FastAPI collects, and what each name means."""
     collect = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = collect()
         document["components"]["schemas"].update(operator.COMMAND_SCHEMAS[1])
+        describe(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

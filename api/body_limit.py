@@ -1,6 +1,7 @@
 """Bounds the request body before anything reads it. FastAPI's own limit does the same but answers in plain text."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,27 +16,41 @@ COMMAND_MAX: Final = 16 * 1024 * 1024
 all of them. Each has at most 143 bytes, and the journal's record of all is far below what a record may have."""
 
 
+class Commands:
+    """Which calls are an operator's commands: those to `path` that carry an operator's token."""
+
+    def __init__(self, sessions: Sessions, path: str) -> None:
+        self._sessions = sessions
+        self._path = path
+
+    def has(self, scope: Mapping[str, Any]) -> bool:
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        return scope["path"] == self._path and self._sessions.is_operator(authorization)
+
+
+def announced(scope: Mapping[str, Any]) -> int | None:
+    """Bytes that the body of a call will have, as its head says; 0 where that says nothing, None where it says no length."""
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(length) if length.isdigit() and len(length) <= 18 else None
+
+
 class BodyLimit:
     """ASGI middleware: 413 for a body above `BODY_MAX`, whether it was announced or just keeps coming.
 
-    Only a call to the path `commands` that carries an operator's token may have `COMMAND_MAX`.
+    Only `commands` may have `COMMAND_MAX`.
     """
 
-    def __init__(self, app: ASGIApp, sessions: Sessions, commands: str) -> None:
+    def __init__(self, app: ASGIApp, commands: Commands) -> None:
         self._app = app
-        self._sessions = sessions
         self._commands = commands
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        is_command = scope["path"] == self._commands
-        by_operator = is_command and self._sessions.is_operator(headers.get(b"authorization", b""))
-        most = COMMAND_MAX if by_operator else BODY_MAX
-        announced = headers.get(b"content-length", b"0")
-        if not announced.isdigit() or len(announced) > 18 or int(announced) > most:
+        most = COMMAND_MAX if self._commands.has(scope) else BODY_MAX
+        length = announced(scope)
+        if length is None or length > most:
             await error_response(ApiError("body_too_large"))(scope, receive, send)
             return
         received = 0

@@ -102,7 +102,7 @@ async def exits(state: Exchange, at: int) -> bytes:
             one = state.accounts[request.account]
             place = (one.id, one.owner, one.page, one.slot)
             looks = (quoting(state, request), closing(state, request, at))
-            rows.append(StandingExit(*place, request.amount, request.exit_at, *looks))
+            rows.append(StandingExit(*place, request.amount, request.exit_at, *looks, request.at))
         slices.append(_encode(rows)[1:-1])
         await asyncio.sleep(0)
     return b"[%b]" % b",".join(slices)

@@ -30,3 +30,11 @@ class Bucket:
     def has(self, now: int, count: int = 1) -> bool:
         """Whether `take` would say yes at `now`."""
         return max(self._full_at - now, 0) + count * self._cost <= self._missing_max
+
+    def left(self, now: int) -> int:
+        """How many more `take` would give at `now`."""
+        return (self._missing_max - max(self._full_at - now, 0)) // self._cost
+
+    def full_in_s(self, now: int) -> int:
+        """Seconds until all are there again, rounded up."""
+        return -(-max(self._full_at - now, 0) // 1_000_000_000)

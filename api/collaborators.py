@@ -6,14 +6,17 @@ from typing import Literal, NamedTuple, Protocol
 
 from api.admission import Admission
 from api.allowance import Allowances, Limits
-from api.checks import Checks
 from api.hub import Hub
 from api.inbound import Inbound
 from api.lag import Lag
 from api.metrics import Metrics
+from api.quant import VaultTrading
+from api.quant_limits import QuantLimits
 from api.sessions import Sessions
 from api.statistics import MakerStatistics
 from api.streams import Item, Streams
+from api.vault_books import VaultBooks
+from api.vault_streams import VaultStreams
 from api.withdrawal_starts import WithdrawalStarts
 from ledger.batch_roots import Proof
 from ledger.queries import (
@@ -142,11 +145,14 @@ class Edge:
     allowances: Allowances
     lag: Lag
     statistics: MakerStatistics
-    checks: Checks
     metrics: Metrics
     reads: Reads
     withdrawals: Withdrawals
+    vaults: VaultBooks
     starts: WithdrawalStarts
+    quant: VaultTrading
+    quant_limits: QuantLimits
+    vault_streams: VaultStreams
     escrow: EscrowInfo
     prices: PriceFeed
     websocket_url: Callable[[], str]

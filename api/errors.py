@@ -6,6 +6,8 @@ Every error that leaves this process has a code from here, over HTTP as ``{"erro
 
 from typing import Final, NamedTuple
 
+from core.risk_template import SENTENCES
+from core.risk_template import Code as VenueCode
 from matcher.rejections import RETRYABLE, Code, Rejection
 
 
@@ -112,6 +114,21 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
 }
 """HTTP status and sentence of each refusal by the exchange's rules; `RETRYABLE` there says which may be repeated."""
 
+VENUE_STATUSES: Final = {
+    VenueCode.UNKNOWN_VENUE: 404,
+    VenueCode.VENUE_NOT_ALLOWED: 403,
+    VenueCode.SYMBOL_NOT_ALLOWED: 403,
+    VenueCode.LEVERAGE_TOO_LOW: 422,
+    VenueCode.LEVERAGE_TOO_HIGH: 422,
+    VenueCode.NOTIONAL_TOO_SMALL: 422,
+    VenueCode.NOTIONAL_TOO_LARGE: 422,
+    VenueCode.VENUE_CLOSE_ONLY: 409,
+    VenueCode.VENUE_DEAD: 409,
+    VenueCode.VAULT_PAUSED: 409,
+    VenueCode.PRICE_UNAVAILABLE: 503,
+}
+"""HTTP status of each refusal by a vault's risk rules."""
+
 EDGE: Final[dict[str, Entry]] = {
     "bad_message": Entry(400, "The message is not JSON, or not one of the documented messages."),
     "validation_failed": Entry(422, "A field is missing, unknown, or not what its description asks for."),
@@ -142,6 +159,17 @@ EDGE: Final[dict[str, Entry]] = {
     ),
     "resume_invalid": Entry(409, "resume_from is beyond the head of the account's stream."),
     "history_unavailable": Entry(503, "The read side has not caught up, or cannot be reached.", True),
+    "clock_stepped": Entry(
+        503,
+        "The machine's clock stepped and is not followed: set it right, or, when it is right now, as after its host had suspended the "
+        "machine, start the exchange again. Until then prices may be refused as older or newer than they are.",
+        True,
+    ),
+    "ledger_ahead": Entry(
+        503,
+        "The ledger has records that the journal does not have: it belongs to another journal, or this one was cut short. "
+        "It must be made anew, in an empty database.",
+    ),
     "fill_unknown": Entry(404, "No fill has that number."),
     "market_not_settled": Entry(404, "The market was not delisted."),
     "not_batched": Entry(404, "No stored batch has it yet: ask again after the next settlement.", True),
@@ -154,6 +182,24 @@ EDGE: Final[dict[str, Entry]] = {
         409, "That is no signature of the owner over a message that this withdrawal handed out."
     ),
     "not_awaiting_signature": Entry(409, "The withdrawal does not wait for a signature now."),
+    "vault_unknown": Entry(404, "There is no such vault, or the caller may not see it."),
+    "vault_exists": Entry(409, "There is a vault of that name already, with other terms."),
+    "vault_not_empty": Entry(409, "The vault holds something already: what it held elsewhere comes first."),
+    "vault_not_yours": Entry(
+        403, "Only the vault's manager, an operator, or whose shares they are may do that."
+    ),
+    "risk_not_tighter": Entry(
+        409, "A manager's rules may only narrow what the operator set; the message says what does not."
+    ),
+    "shares_short": Entry(409, "The account has fewer shares that are not asked back already."),
+    "too_many_transfers": Entry(
+        429, "As many transfers of the vault as are allowed wait for the next snapshot.", True
+    ),
+    "vaults_unavailable": Entry(
+        503,
+        "The vaults' books cannot be reached; what became of the call is unknown, and repeating it is safe.",
+        True,
+    ),
     "stopping": Entry(
         503, "The exchange stops and has not looked at this: connect again and repeat it.", True
     ),
@@ -162,14 +208,33 @@ EDGE: Final[dict[str, Entry]] = {
 }
 """Errors of the edge itself."""
 
+VENUES: Final[dict[str, Entry]] = {
+    **{
+        code.value: Entry(VENUE_STATUSES[code], SENTENCES[code], code is VenueCode.PRICE_UNAVAILABLE)
+        for code in VenueCode
+    },
+    "no_position": Entry(409, "The vault has no position there that could be closed."),
+    "client_id_used": Entry(409, "Another order of the vault has that client id."),
+    "venue_order_unknown": Entry(404, "The vault has no order of that client id."),
+    "ticket_invalid": Entry(422, "The ticket contradicts itself; the message says in what."),
+    "orders_unavailable": Entry(
+        503,
+        "The order process cannot be reached: what became of the call is unknown, and the same client id tells it later.",
+        True,
+    ),
+    "scope_missing": Entry(403, "The key is not for that."),
+}
+"""Refusals of orders at outside venues, and of their keys."""
+
 CATALOGUE: Final[dict[str, Entry]] = {
     **{code.value: Entry(status, text, code in RETRYABLE) for code, (status, text) in RULES.items()},
     **EDGE,
+    **VENUES,
 }
 
 
 class ApiError(Exception):
-    """An expected refusal on its way out; `message` says more than the catalogue's sentence when given."""
+    """An expected refusal on its way out; `message` says more than the catalogue's sentence when given"""
 
     def __init__(self, code: str, message: str = "") -> None:
         entry = CATALOGUE[code]

@@ -11,6 +11,7 @@ from matcher.keys import first_answer
 
 SHEDDABLE: Final = frozenset({wire.Request, wire.Quote, wire.Quotes})
 """Refused while the loop lags: what makes work for others."""
+_ANSWERS: Final = (wire.Quote, wire.Pass)
 
 
 class Flooding(Exception):
@@ -23,13 +24,14 @@ def admit(edge: Edge, account: int, allowance: Allowance, op: wire.Op) -> None:
     What takes risk off is refused by neither, nor is what repeats something the exchange has answered: a refusal would be taken for
     the fate of the first copy. The first answer to a request is free: its maker did not choose when to be asked.
     """
-    now, cancels = time.monotonic_ns(), wire.takes_risk_off(op)
+    now, kind = time.monotonic_ns(), type(op)
+    cancels = wire.takes_risk_off(op)
     if not _awaited(edge, account, op) and (cancels or not allowance.take(now)):
         if not allowance.bear(now):
             raise Flooding
         if not cancels and not _repeats(edge, account, op):
             raise ApiError("rate_limited")
-    if not cancels and type(op) in SHEDDABLE and edge.lag.is_high(now) and not _repeats(edge, account, op):
+    if kind in SHEDDABLE and not cancels and edge.lag.is_high(now) and not _repeats(edge, account, op):
         raise ApiError("overloaded")
 
 
@@ -44,7 +46,7 @@ def _repeats(edge: Edge, account: int, op: wire.Op) -> bool:
 
 def _awaited(edge: Edge, account: int, op: wire.Op) -> bool:
     """Whether a request waits for this message."""
-    if not isinstance(op, wire.Quote | wire.Pass):
+    if not isinstance(op, _ANSWERS):
         return False
     request = edge.engine.state.book.requests.get(op.request)
     return request is not None and account in request.waiting

@@ -4,12 +4,14 @@ uvicorn hangs up on a connection that is silent after an answer, and waits for e
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.answers import error_response
+from api.body_limit import COMMAND_MAX, Commands, announced
 from api.callers import Places
 from api.errors import ApiError
 
@@ -23,6 +25,8 @@ class Patience(NamedTuple):
     """Until a call's head is whole, from connecting or from the answer before."""
     body: float = 10.0
     """Until its body is whole, from the head."""
+    command_rate: int = 64 * 1024
+    """Bytes for which an operator's command, which may be long, is given one more: 266 for the longest."""
     answer: float = 30.0
     """To take what of an answer the system cannot hold."""
 
@@ -36,8 +40,16 @@ class Bounds:
 
     places: Places
     connections_max: int
+    commands: Commands
     patience: Patience = PATIENCE
     stopping: bool = False
+
+    def for_body(self, scope: Mapping[str, Any]) -> float:
+        """Seconds until the body of a call must be whole. A stranger gains nothing by announcing a long one."""
+        if not self.commands.has(scope):
+            return self.patience.body
+        length = min(announced(scope) or 0, COMMAND_MAX)
+        return self.patience.body + length / self.patience.command_rate
 
 
 class HttpDoor(H11Protocol):
@@ -75,7 +87,7 @@ class HttpDoor(H11Protocol):
         if not cycle.more_body:
             self._deadline.cancel()
         elif cycle is not before:
-            self._give(self.bounds.patience.body)
+            self._give(self.bounds.for_body(cycle.scope))
 
     def on_response_complete(self) -> None:
         # Also of a connection that uvicorn closes now: it stays open until its peer has taken everything.

@@ -109,7 +109,7 @@ class Hub:
         return frame(out.Heartbeat(micros(now), head, hash, self._settlement()))
 
     def numbered(self, account: int, item: Item) -> bytes:
-        return frame(self.outbound.private(account, *item))
+        return frame(self.outbound.private(account, item.number, item.seq, item.event))
 
     def _settlement(self) -> out.Settlement:
         through = self.marks.through

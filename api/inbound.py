@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from api import wire
 from api.errors import ApiError
@@ -30,18 +30,18 @@ class Inbound:
     def request(self, account: int, op: wire.Request) -> c.OpenRequest:
         units = self._markets.named(op.market)
         return c.OpenRequest(
-            account=account,
-            key=op.id,
-            market=units.id,
-            side=SIDES[op.side],
-            size=units.lots(op.size),
-            limit=units.ticks(op.limit),
-            ttl=op.ttl_ms * MILLISECOND,
-            auto=op.auto,
-            all_or_none=op.all_or_none,
-            reduce_only=op.reduce_only,
-            show_side=op.show_side,
-            expires_after=op.expires_after * MICROSECOND,
+            account,
+            op.id,
+            units.id,
+            SIDES[op.side],
+            units.lots(op.size),
+            units.ticks(op.limit),
+            op.ttl_ms * MILLISECOND,
+            op.auto,
+            op.all_or_none,
+            op.reduce_only,
+            op.show_side,
+            op.expires_after * MICROSECOND,
         )
 
     def _accept(self, account: int, op: wire.Accept) -> c.Command:
@@ -75,8 +75,8 @@ class Inbound:
         return c.AnswerRequest(
             account,
             op.request,
-            0 if op.bid is None else positive(units.ticks(op.bid), "bid"),
-            0 if op.ask is None else positive(units.ticks(op.ask), "ask"),
+            0 if op.bid is None else units.ticks(op.bid) or no_price("bid"),
+            0 if op.ask is None else units.ticks(op.ask) or no_price("ask"),
             units.lots(op.size),
             1 if op.min_fill is None else units.lots(op.min_fill),
             self._clock() + op.life_ms * MILLISECOND,
@@ -116,11 +116,9 @@ def levels(units: MarketUnits, given: tuple[tuple[str, str], ...]) -> tuple[tupl
     return tuple((units.ticks(price), units.lots(size)) for price, size in given)
 
 
-def positive(ticks: int, what: str) -> int:
+def no_price(what: str) -> NoReturn:
     """A price that was given must be one: zero would mean "no quote on that side" to the rules."""
-    if ticks == 0:
-        raise ApiError("bad_value", f"{what}: a price is positive; leave it out to quote one side only.")
-    return ticks
+    raise ApiError("bad_value", f"{what}: a price is positive; leave it out to quote one side only.")
 
 
 TRANSLATIONS: Final[dict[type[wire.Op], Callable[[Inbound, int, Any], c.Command]]] = {

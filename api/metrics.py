@@ -6,21 +6,34 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from api.listening import Listening
 from core import events as e
 from core.quantities import MILLISECOND, SECOND
+from matcher.clock import wall_ahead
 from matcher.engine import Engine
 
 BOUNDS: Final = tuple(MILLISECOND * 2**power // 2 for power in range(12))
 """Upper bounds of durations, from half a millisecond to about a second."""
 
 
+class Count(Collector):
+    """A counter that belongs to one thread: a library's own takes a lock each time."""
+
+    def __init__(self, name: str, text: str, registry: CollectorRegistry) -> None:
+        self.count = 0
+        self._described = (name, text)
+        registry.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(*self._described, value=self.count)
+
+
 class Tally(Collector):
-    """A counter with one label that belongs to one thread: a library's own takes a lock each time."""
+    """The same with one label."""
 
     def __init__(self, name: str, text: str, label: str, registry: CollectorRegistry) -> None:
         self.counts: defaultdict[str, int] = defaultdict(int)
@@ -60,7 +73,7 @@ class Metrics:
     def __init__(self, engine: Engine, listening: Listening, clock: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
         self._clock = clock
-        self._fills = Counter("perpdex_fills", "Fills on disk", registry=self.registry)
+        self._fills = Count("perpdex_fills", "Fills on disk", self.registry)
         closed = Tally("perpdex_requests_closed", "Final answers", "outcome", self.registry)
         self._by_outcome = closed.counts
         refused = Tally("perpdex_refused", "Refused messages and calls", "code", self.registry)
@@ -79,6 +92,11 @@ class Metrics:
         self.gauge("perpdex_answers_waiting", "Answers waiting for the disk", lambda: engine.waiting)
         self.gauge("perpdex_disk_free_bytes", "Free on the journal's disk", lambda: engine.room.free)
         self.gauge("perpdex_disk_short", "1 while requests are refused for it", lambda: engine.room.short)
+        self.gauge(
+            "perpdex_clock_ahead_seconds",
+            "Wall clock's lead over the exchange's: beyond 10 either way after a step that is not followed",
+            lambda: wall_ahead(engine.clock) / SECOND,
+        )
         listening.to((e.Filled,), self._filled)
         listening.to((e.RequestClosed,), self._request_closed)
 
@@ -94,7 +112,7 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _filled(self, seq: int, event: e.Filled) -> None:
-        self._fills.inc()
+        self._fills.count += 1
 
     def _request_closed(self, seq: int, event: e.RequestClosed) -> None:
         self._by_outcome[event.outcome] += 1

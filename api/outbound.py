@@ -23,6 +23,7 @@ from matcher.account import Account
 from matcher.state import Exchange
 
 MICROSECOND: Final = 1_000
+NO_FEE: Final = usdc(0)
 
 
 def micros(nanos: int) -> int:
@@ -48,10 +49,11 @@ class Outbound:
 
     def private(self, account: int, n: int, seq: int, event: Event) -> own.Numbered:
         """A durable event that concerns `account`, as event `n` of its stream."""
-        head = n, seq, micros(event.at)
-        if type(event) in RISK:
-            return RISK[type(event)](self._markets, account, head, event)
-        return PRIVATE[type(event)](self, account, head, event)
+        head, kind = (n, seq, event.at // MICROSECOND), type(event)
+        translated = PRIVATE.get(kind)
+        if translated is None:
+            return RISK[kind](self._markets, account, head, event)
+        return translated(self, account, head, event)
 
     def closed(
         self, event: e.RequestClosed, head: tuple[int, int, int], *, repeated: bool = False
@@ -59,18 +61,18 @@ class Outbound:
         units = self._markets[event.market]
         return own.Closed(
             *head,
-            key=event.key,
-            request=event.request,
-            market=units.symbol,
-            side=SIDE_NAMES[event.side],
-            size=units.size(event.size),
-            filled=units.size(event.filled),
-            average_price=units.average(event.value, event.filled),
-            value=usdc(event.value),
-            fee=self.fees(event.fills),
-            outcome=event.outcome,
-            fills=event.fills,
-            repeated=repeated,
+            event.key,
+            event.request,
+            units.symbol,
+            SIDE_NAMES[event.side],
+            units.size(event.size),
+            units.size(event.filled),
+            units.average(event.value, event.filled),
+            usdc(event.value),
+            self.fees(event.fills),
+            event.outcome,
+            event.fills,
+            repeated,
         )
 
     def fees(self, fills: Iterable[int]) -> str | None:
@@ -152,21 +154,14 @@ class Outbound:
 
     def _filled(self, account: int, head: tuple[int, int, int], event: e.Filled) -> own.Numbered:
         units = self._markets[event.market]
-        taker = account == event.taker
-        return own.Fill(
-            *head,
-            fill=event.fill,
-            request=event.request,
-            quote=event.quote,
-            market=units.symbol,
-            role="taker" if taker else "maker",
-            side=SIDE_NAMES[event.side if taker else -event.side],
-            size=units.size(event.size),
-            price=units.price(event.price),
-            fee=usdc(event.fee if taker else 0),
-            realized=usdc(event.taker_realized if taker else event.maker_realized),
-            cost=usdc(event.taker_cost if taker else event.maker_cost),
-        )
+        common = (*head, event.fill, event.request, event.quote, units.symbol)
+        size, price = units.size(event.size), units.price(event.price)
+        if account == event.taker:
+            side, fee = SIDE_NAMES[event.side], usdc(event.fee)
+            realized, cost = usdc(event.taker_realized), usdc(event.taker_cost)
+            return own.Fill(*common, "taker", side, size, price, fee, realized, cost)
+        side, realized = SIDE_NAMES[-event.side], usdc(event.maker_realized)
+        return own.Fill(*common, "maker", side, size, price, NO_FEE, realized, usdc(event.maker_cost))
 
     def _funding(self, account: int, head: tuple[int, int, int], event: e.FundingSettled) -> own.Numbered:
         units = self._markets[event.market]

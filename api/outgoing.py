@@ -5,7 +5,7 @@ and belong to its numbered stream: no gaps, no repeats, replayed from `resume_fr
 behind one, by which a fill is found in its batch.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -156,3 +156,17 @@ class MarketChanged(Ev, frozen=True, tag="market"):
     status: Literal["open", "reduce_only", "paused", "settled"]
     changed: MarketChange
     why: str
+
+
+class VaultEvent(Ev, frozen=True, tag="vault_event"):
+    """Event `n` of a vault's own stream, which has no gaps: an order, a fill, a difference, or a position.
+
+    `data` is as in `GET /api/v1/quant/events`; a position has all of the vault's by venue and symbol:
+    ``{"hyper": {"ETH": "1.5"}}``. An `error` without `id` ends the stream.
+    """
+
+    vault: str
+    n: int
+    kind: str
+    data: dict[str, Any]
+    at: int

@@ -108,7 +108,8 @@ def _limits() -> list[str]:
         "",
         f"A connection to the HTTP door is closed when nothing comes for {PATIENCE.idle} seconds after an answer, when a call's head "
         f"is not whole {PATIENCE.head:.0f} seconds after connecting or after the answer before, when its body is not whole "
-        f"{PATIENCE.body:.0f} seconds after the head, and when an answer is not taken for {PATIENCE.answer:.0f} seconds.",
+        f"{PATIENCE.body:.0f} seconds after the head, and when an answer is not taken for {PATIENCE.answer:.0f} seconds. An "
+        f"operator's command has a second more for every {PATIENCE.command_rate // 1024} KiB that its head announces.",
     ]
 
 
@@ -166,6 +167,8 @@ def _type(kind: Any) -> str:
         return ", ".join(f"`{part}`" for part in parts)
     if getattr(kind, "__origin__", None) is tuple:
         return "list of " + _type(parts[0])
+    if getattr(kind, "__origin__", None) is dict:
+        return "object"
     return " or ".join(_type(part) for part in parts)
 
 

@@ -17,6 +17,7 @@ from api.schemas_breakers import (
 from api.schemas_funding import MarketFundingAnswer
 from api.schemas_margin import TierAnswer
 from api.schemas_prices import ActionName, PricesAnswer, ValidityName
+from api.schemas_vaults import RiskTemplateAnswer
 from api.units import MarketStatusName
 
 
@@ -146,8 +147,16 @@ class EscrowAnswer(Answer):
     rpc_url: str
 
 
+class FlagsAnswer(Answer):
+    """What the operator set for everybody."""
+
+    risk_template: RiskTemplateAnswer = Field(
+        description="What any vault may trade, unless its own rules say else."
+    )
+
+
 class StatusAnswer(Answer):
-    """The exchange at a glance. The two checks are at most a second old."""
+    """The exchange at a glance."""
 
     now: int
     seq: int = Field(description="Journal records on disk.")
@@ -167,6 +176,7 @@ class StatusAnswer(Answer):
         description="Gated while an account is below zero; held by the operator."
     )
     settlement: SettlementAnswer
+    flags: FlagsAnswer
 
 
 class HealthAnswer(Answer):
@@ -180,7 +190,7 @@ class ReadyAnswer(Answer):
     seq: int
     projected: int = Field(description="Records that the read side has.")
     clock_ahead_ms: int = Field(
-        description="By how much the wall clock is ahead of the exchange's: large only after a step that is not followed."
+        description="By how much the wall clock is ahead of the exchange's, less than 10 s either way."
     )
 
 
@@ -244,9 +254,10 @@ class ExitAnswer(Answer):
     exit_at: int
 
 
-StandingExitAnswer = tuple[int, str, int, int, int, int, bool, bool]
-"""[account, owner, page, slot, amount, exit_at, quoting, closing]: a request to leave and where its account's slot is; whether quotes
-stand that may have lost their cover, and whether positions are to be closed for it."""
+StandingExitAnswer = tuple[int, str, int, int, int, int, bool, bool, int]
+"""[account, owner, page, slot, amount, exit_at, quoting, closing, at]: a request to leave and where its account's slot is; whether
+quotes stand that may have lost their cover, and whether positions are to be closed for it; when, in nanoseconds, the engine took note
+of it."""
 
 
 class BookedLossLimitAnswer(Answer):

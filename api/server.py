@@ -14,11 +14,11 @@ import uvicorn
 
 from api.admission import ALL, PER_ADDRESS, Admission
 from api.allowance import LIMITS, Allowances, Limits
-from api.app import create_app
+from api.app import COMMANDS, create_app
+from api.body_limit import Commands
 from api.bucket import Rate
 from api.callers import PER_ADDRESS as PER_ADDRESS_OPEN
 from api.callers import ROOM, Places, Room
-from api.checks import Checks
 from api.collaborators import Edge, EscrowInfo, Reads, Withdrawals
 from api.http_door import PATIENCE, Bounds, Patience, door_with
 from api.hub import Hub
@@ -29,12 +29,16 @@ from api.metrics import Metrics
 from api.metrics_breakers import BreakerMetrics
 from api.metrics_prices import PriceMetrics
 from api.metrics_risk import RiskMetrics
+from api.quant import VaultTrading
+from api.quant_limits import QuantLimits
 from api.sessions import Sessions
 from api.socket_door import Waiting
 from api.socket_server import SocketServer
 from api.statistics import MakerStatistics
 from api.streams import Streams
 from api.units import Markets
+from api.vault_books import VaultBooks
+from api.vault_streams import VaultStreams
 from api.withdrawal_starts import WithdrawalStarts
 from core.quantities import SECOND
 from matcher.engine import Engine
@@ -57,8 +61,10 @@ class Given:
     sessions: Sessions
     reads: Reads
     withdrawals: Withdrawals
+    quant: VaultTrading
     escrow: EscrowInfo
     prices: PriceFeed
+    vaults: VaultBooks
     clock: Callable[[], int] = time.time_ns
     host: str = "127.0.0.1"
     public_host: str = "127.0.0.1"
@@ -83,7 +89,9 @@ class Server:
         self._given = given
         self.edge = edge
         self.sockets = sockets
-        self._bounds = Bounds(_places(given), given.room.http, given.patience)
+        self._bounds = Bounds(
+            _places(given), given.room.http, Commands(edge.sessions, COMMANDS), given.patience
+        )
         self.http_port = 0
         self.websocket_port = 0
 
@@ -209,11 +217,14 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         allowances=Allowances(given.limits),
         lag=lag,
         statistics=statistics,
-        checks=Checks(state, given.clock),
         metrics=metrics,
         reads=given.reads,
         withdrawals=given.withdrawals,
+        vaults=given.vaults,
         starts=WithdrawalStarts(given.withdrawal_minimum, time.monotonic_ns()),
+        quant=given.quant,
+        quant_limits=QuantLimits(),
+        vault_streams=VaultStreams(given.quant),
         escrow=given.escrow,
         prices=given.prices,
         websocket_url=websocket_url,

@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import base58
 import jwt
@@ -25,6 +25,8 @@ SESSION_LIFE: Final = 24 * 3_600
 """Seconds."""
 SECRET_BYTES_MIN: Final = 32
 AUDIENCE: Final = "agents"
+QUANT_AUDIENCE: Final = "quant"
+DAY: Final = 24 * 3_600
 TITLE: Final = "Sign in to the agent exchange. This signs no transaction and moves no funds."
 EXCHANGE: Final = "AI perp DEX"
 
@@ -41,6 +43,18 @@ class Session(NamedTuple):
 
     account: int
     generation: int
+    expires_at: int
+
+
+class QuantKey(NamedTuple):
+    """A verified key of a vault. It ends with its account's `generation`; `id` is where its calls are counted, `name` whose it is."""
+
+    id: str
+    account: int
+    generation: int
+    vault: str
+    scopes: tuple[str, ...]
+    name: str
     expires_at: int
 
 
@@ -109,19 +123,52 @@ class Sessions:
 
     def verify(self, token: str) -> Session:
         """Raises `ApiError` not_authenticated or session_expired. Whether it was revoked since, the exchange knows."""
+        claims = self._claims(token, AUDIENCE, [])
+        return Session(int(claims["sub"]), int(claims["gen"]), claims["exp"])
+
+    def issue_key(
+        self, account: int, generation: int, vault: str, scopes: tuple[str, ...], name: str, days: int
+    ) -> tuple[str, QuantKey]:
+        """A key of `vault` that `account` answers for, good for so many days."""
+        expires = self._now() + days * DAY
+        key = QuantKey(secrets.token_hex(8), account, generation, vault, scopes, name, expires)
+        claims = {
+            "sub": str(account),
+            "gen": generation,
+            "aud": QUANT_AUDIENCE,
+            "exp": expires,
+            "jti": key.id,
+        }
+        claims |= {"vault": vault, "scopes": list(scopes), "name": name}
+        return jwt.encode(claims, self._token_key, algorithm="HS256"), key
+
+    def verify_key(self, token: str) -> QuantKey:
+        """Raises `ApiError` not_authenticated or session_expired. Whether it was revoked since, the exchange knows."""
+        claims = self._claims(token, QUANT_AUDIENCE, ["jti", "vault", "scopes", "name"])
+        return QuantKey(
+            claims["jti"],
+            int(claims["sub"]),
+            int(claims["gen"]),
+            claims["vault"],
+            tuple(claims["scopes"]),
+            claims["name"],
+            claims["exp"],
+        )
+
+    def _claims(self, token: str, audience: str, more: list[str]) -> dict[str, Any]:
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self._token_key,
                 algorithms=["HS256"],
-                audience=AUDIENCE,
-                options={"require": ["sub", "gen", "aud", "exp"], "verify_exp": False},
+                audience=audience,
+                options={"require": ["sub", "gen", "aud", "exp", *more], "verify_exp": False},
             )
         except (jwt.InvalidTokenError, ValueError):
             raise ApiError("not_authenticated") from None
         if claims["exp"] <= self._now():
             raise ApiError("session_expired")
-        return Session(int(claims["sub"]), int(claims["gen"]), claims["exp"])
+        return claims
 
     def verify_operator(self, token: str) -> str:
         """The name of the credential. Raises `ApiError` operator_only."""

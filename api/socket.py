@@ -23,11 +23,12 @@ from api.bucket import Bucket, Rate
 from api.catch_up import CatchUp
 from api.closing import CloseCode, close_frame
 from api.errors import ApiError, refused
+from api.following import Follower
 from api.gate import Flooding, admit
 from api.hub import frame
 from api.outbound import micros
 from core import events as e
-from matcher.rejections import Outcome, Rejection, Repeated
+from matcher.rejections import Outcome, Repeated
 
 if TYPE_CHECKING:
     from api.socket_server import SocketServer
@@ -63,6 +64,7 @@ class Connection(WSListener):
         self._allowance: Allowance | None = None
         self._others = Bucket(OTHER_FRAMES, time.monotonic_ns())
         self._catch_up: CatchUp | None = None
+        self._follower: Follower | None = None
         self.drained = asyncio.Event()
         self.drained.set()
         self.live = False
@@ -114,6 +116,8 @@ class Connection(WSListener):
         self._deadline.cancel()
         if self._catch_up is not None:
             self._catch_up.cancel()
+        if self._follower is not None:
+            self._follower.cancel()
         if self._has_place:
             self._server.places.give_back(self._address)
         if self.account:
@@ -226,6 +230,8 @@ class Connection(WSListener):
             self._auth(op)
         elif not self.account:
             raise ApiError("not_authenticated", "auth comes first.")
+        elif isinstance(op, wire.Vault):
+            self._follow(op)
         else:
             self.send(frame(out.Pong(op.id, micros(self._edge.clock()))))
 
@@ -254,21 +260,34 @@ class Connection(WSListener):
         self._catch_up = CatchUp(self, self._edge, after)
         self._catch_up.start()
 
+    def _follow(self, op: wire.Vault) -> None:
+        follower = Follower(self, self._edge, op.key, op.after)
+        if self._follower is not None:
+            self._follower.cancel()
+        self._follower = follower
+        self.send(frame(out.Ack(op.id)))
+
     def _reply(self, op: wire.Op, outcome: Outcome) -> None:
         kind = type(op)
-        if isinstance(outcome, Rejection):
-            self.error(op.id, refused(outcome))
-            return
-        if isinstance(outcome, Repeated):
+        if isinstance(outcome, list):
+            if kind is wire.Accept and self._rejected(op, outcome):
+                return
+        elif isinstance(outcome, Repeated):
             for event in outcome.events:
                 self._repeat(event)
-        elif kind is wire.Accept:
-            rejected = next((event for event in outcome if isinstance(event, e.QuoteRejected)), None)
-            if rejected is not None and not any(isinstance(event, e.RequestClosed) for event in outcome):
-                self.error(op.id, ApiError(rejected.code))
-                return
+        else:
+            self.error(op.id, refused(outcome))
+            return
         if kind is not wire.Request:
             self.send(frame(out.Ack(op.id)))
+
+    def _rejected(self, op: wire.Op, events: list[e.Event]) -> bool:
+        """Tell an accept whose quote did not hold, while the request stays open, and whether it is one."""
+        rejected = next((event for event in events if isinstance(event, e.QuoteRejected)), None)
+        if rejected is None or any(isinstance(event, e.RequestClosed) for event in events):
+            return False
+        self.error(op.id, ApiError(rejected.code))
+        return True
 
     def _repeat(self, event: e.Event) -> None:
         """Tell this connection alone what was told when it happened."""

@@ -1,6 +1,6 @@
 """Public statistics of makers since this process started: how they answer, what they fill, what they refuse, and markout."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -52,7 +52,7 @@ class MakerStatistics:
 
     def __init__(self, markets: dict[int, Market], listening: Listening) -> None:
         """`markets` is the exchange's own table, which may grow."""
-        self.makers: dict[int, Maker] = {}
+        self.makers: defaultdict[int, Maker] = defaultdict(Maker)
         self._ranked: list[int] = []
         self._ranked_until: int | None = None
         self._opened: dict[int, int] = {}
@@ -70,34 +70,29 @@ class MakerStatistics:
 
     def _opened_request(self, seq: int, event: e.RequestOpened) -> None:
         self._opened[event.request] = event.at
+        makers = self.makers
         for maker in event.makers:
-            self._maker(maker).asked += 1
+            makers[maker].asked += 1
 
     def _passed(self, seq: int, event: e.MakerPassed) -> None:
-        self._maker(event.account).passed += 1
+        self.makers[event.account].passed += 1
 
     def _closed(self, seq: int, event: e.RequestClosed) -> None:
         self._opened.pop(event.request, None)
 
     def _rejected(self, seq: int, event: e.QuoteRejected) -> None:
-        self._maker(event.account).rejected += 1
+        self.makers[event.account].rejected += 1
 
     def _frozen(self, seq: int, event: e.MakerFrozen) -> None:
-        self._maker(event.account).frozen += 1
-
-    def _maker(self, account: int) -> Maker:
-        maker = self.makers.get(account)
-        if maker is None:
-            maker = self.makers[account] = Maker()
-        return maker
+        self.makers[event.account].frozen += 1
 
     def _answered(self, seq: int, event: e.QuoteGiven) -> None:
-        maker = self._maker(event.account)
+        maker = self.makers[event.account]
         maker.answered += 1
         maker.answer_time += event.at - self._opened.get(event.request, event.at)
 
     def _filled(self, seq: int, event: e.Filled) -> None:
-        maker = self._maker(event.maker)
+        maker = self.makers[event.maker]
         maker.fills += 1
         maker.volume += self._markets[event.market].notional(event.price, event.size)
         pending = self._pending.setdefault(event.market, deque(maxlen=PENDING_MAX))
@@ -107,7 +102,7 @@ class MakerStatistics:
         pending = self._pending.get(event.market)
         while pending and pending[0][0] <= event.at:
             _, account, side, price = pending.popleft()
-            maker = self._maker(account)
+            maker = self.makers[account]
             maker.markout += (
                 (event.price - price) * side * MILLION // price
             )  # rounded down: against the maker

@@ -9,7 +9,9 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from core.concerns import concerns
 from core.events import Event, Filled
@@ -31,8 +33,11 @@ CATCH_UP_PAUSE: Final = 0.1
 """Seconds between looks at a read side that lags behind: 5 s in all."""
 
 
-class Item(NamedTuple):
-    """Event `number` of an account's stream, journal sequence `seq`."""
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """Event `number` of an account's stream, journal sequence `seq`.
+
+    Of these there may be a million, and nothing in them can be part of a cycle: the collector, which stops everybody, never looks.
+    """
 
     number: int
     seq: int

@@ -6,7 +6,7 @@ from api import schemas as s
 from api import schemas_margin as m
 from api.outbound import account_hash, micros
 from api.units import Markets, MarketUnits, usdc
-from core.account_risk import AccountRisk, RiskMark
+from core.account_risk import AccountRisk, RiskMark, counts_for
 from core.edge_prices import bankruptcy_price, liquidation_price
 from core.quantities import SECOND, divide_up
 from matcher.account import Account
@@ -19,15 +19,17 @@ LEVERAGE_PLACES = 10_000
 
 
 class Backing(NamedTuple):
-    """What of an account's equity backs nothing new, micro-USDC: `uncounted` is no collateral, its owner is `leaving` with some."""
+    """What of an account's equity backs nothing new, micro-USDC: `uncounted` is no collateral, its owner is `leaving` with some, and
+    its positions in markets in their last hour are `overstated` by the marks."""
 
     uncounted: int
     leaving: int
+    overstated: int
 
     @classmethod
     def of(cls, state: Exchange, held: Account) -> "Backing":
-        uncounted = state.worth_of(held).equity - state.margin_of(held).equity
-        return cls(uncounted, leaving_of(state, held))
+        uncounted = state.counted_of(held).equity - state.margin_of(held).equity
+        return cls(uncounted, leaving_of(state, held), state.overstated(held))
 
     def available(self, margin: AccountRisk) -> int:
         """What may back something new; what is no collateral is the first that its owner leaves with."""
@@ -102,8 +104,8 @@ def sub_account(state: Exchange, units: MarketUnits, held: Account, at: int) -> 
         withdrawable_code=why,
         unpaid_funding=usdc(state.owed(held)),
         leverage=leverage(margin.notional, margin.equity),
-        liquidation_price=_liquidation(units, one.size, mark, margin) if one and mark else None,
-        bankruptcy_price=_bankruptcy(units, one.size, mark, margin) if one and mark else None,
+        liquidation_price=_liquidation(state, units, one.size, mark, margin) if one and mark else None,
+        bankruptcy_price=_bankruptcy(state, units, one.size, mark, margin) if one and mark else None,
         size=units.size(one.size if one else 0),
         head=held.number,
     )
@@ -121,8 +123,8 @@ def position(state: Exchange, units: MarketUnits, held: Account, margin: Account
         requirement=usdc(mark.initial_of(one.size)),
         maintenance=usdc(mark.maintenance_of(one.size)),
         leverage=leverage(abs(value), margin.equity),
-        liquidation_price=_liquidation(units, one.size, mark, margin),
-        bankruptcy_price=_bankruptcy(units, one.size, mark, margin),
+        liquidation_price=_liquidation(state, units, one.size, mark, margin),
+        bankruptcy_price=_bankruptcy(state, units, one.size, mark, margin),
     )
 
 
@@ -134,29 +136,40 @@ def leverage(notional: int, equity: int) -> str | None:
     return f"{whole}.{part:04d}"
 
 
-def _liquidation(units: MarketUnits, size: int, mark: RiskMark, margin: AccountRisk) -> str | None:
-    """Liquidation price of a position of `size` lots (not zero) that `margin` counts, all other marks standing still."""
+def _liquidation(
+    state: Exchange, units: MarketUnits, size: int, mark: RiskMark, margin: AccountRisk
+) -> str | None:
+    """Liquidation price of a position of `size` lots (not zero) that `margin` counts, all other marks standing still, and in the
+    market's last hour what it would settle at."""
     price = liquidation_price(
         mark.steps,
         units.market.value_per_tick_lot,
         size,
-        mark.value_per_lot,
+        _counts(state, units, size, mark),
         margin.equity,
         margin.maintenance - mark.maintenance_of(size),
     )
     return None if price is None else units.price(price)
 
 
-def _bankruptcy(units: MarketUnits, size: int, mark: RiskMark, margin: AccountRisk) -> str | None:
-    """Bankruptcy price of a position of `size` lots (not zero) that `margin` counts, all other marks standing still."""
-    price = bankruptcy_price(units.market.value_per_tick_lot, size, mark.value_per_lot, margin.equity)
+def _bankruptcy(
+    state: Exchange, units: MarketUnits, size: int, mark: RiskMark, margin: AccountRisk
+) -> str | None:
+    """Bankruptcy price of a position of `size` lots (not zero) that `margin` counts, as `_liquidation`."""
+    counts = _counts(state, units, size, mark)
+    price = bankruptcy_price(units.market.value_per_tick_lot, size, counts, margin.equity)
     return None if price is None else units.price(price)
+
+
+def _counts(state: Exchange, units: MarketUnits, size: int, mark: RiskMark) -> int:
+    """Micro-USDC per lot that a position counts for: beyond that its mark moves what it is worth, before that nothing."""
+    return counts_for(size, mark.value_per_lot, state.ends.get(units.id)) // size
 
 
 def risk(margin: AccountRisk, backing: Backing) -> m.RiskAnswer:
     """An account with the collateral in `margin`."""
     return m.RiskAnswer(
-        equity=usdc(margin.equity + backing.uncounted),
+        equity=usdc(margin.equity + backing.uncounted + backing.overstated),
         collateral=usdc(margin.equity),
         requirement=usdc(margin.initial),
         maintenance=usdc(margin.maintenance),
@@ -166,9 +179,9 @@ def risk(margin: AccountRisk, backing: Backing) -> m.RiskAnswer:
 
 
 def preview(
-    units: MarketUnits, before: AccountRisk, backing: Backing, previewed: Previewed
+    state: Exchange, units: MarketUnits, before: AccountRisk, backing: Backing, previewed: Previewed
 ) -> m.MarginPreviewAnswer:
-    trade, code = previewed.trade, previewed.code
+    trade, code, mark = previewed.trade, previewed.code, previewed.mark
     return m.MarginPreviewAnswer(
         market=units.symbol,
         allowed=code is None,
@@ -177,12 +190,10 @@ def preview(
         cost=usdc(trade.cost),
         realized=usdc(trade.realized),
         fee=usdc(previewed.fee),
-        liquidation_price=_liquidation(units, trade.size, previewed.mark, trade.after)
-        if trade.size
-        else None,
-        bankruptcy_price=_bankruptcy(units, trade.size, previewed.mark, trade.after) if trade.size else None,
+        liquidation_price=_liquidation(state, units, trade.size, mark, trade.after) if trade.size else None,
+        bankruptcy_price=_bankruptcy(state, units, trade.size, mark, trade.after) if trade.size else None,
         before=risk(before, backing),
-        after=risk(trade.after, backing),
+        after=risk(trade.after, backing._replace(overstated=previewed.overstated)),
     )
 
 

@@ -163,6 +163,15 @@ class Protect(Op, frozen=True, tag="protect"):
     freeze_ms: LifeMs = 1_000
 
 
+class Vault(Op, frozen=True, tag="vault"):
+    """Be told the events of the vault whose key this is (`POST /api/v1/quant/keys`) as `vault_event`, after the number `after`, or
+    what is new from now on. A connection follows one vault: the next one is instead of that before.
+    """
+
+    key: Annotated[str, Meta(max_length=1_024)]
+    after: Number | None = None
+
+
 class Ping(Op, frozen=True, tag="ping"):
     """Answered by `pong`."""
 
@@ -180,6 +189,7 @@ Incoming = (
     | Pass
     | Quotes
     | Protect
+    | Vault
     | Ping
 )
 
@@ -188,11 +198,14 @@ _CANCELS: Final = frozenset({Cancel, CancelAll, Withdraw, Pass})
 
 def takes_risk_off(op: Op) -> bool:
     """Whether a message must always be possible: a cancel, pulling quotes, or switching a dead-man switch off."""
+    kind = type(op)
+    if kind is Quote or kind is Request:
+        return False  # First: they are nearly all that comes.
     if isinstance(op, Quotes):
         return not op.bids and not op.asks
     if isinstance(op, CancelAfter):
         return not op.in_ms
-    return type(op) in _CANCELS
+    return kind in _CANCELS
 
 
 class Named(msgspec.Struct, gc=False):

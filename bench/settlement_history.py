@@ -28,6 +28,7 @@ from activities.settlement import BatchPlan, BatchReceipt, PageOf, SealOf, Statu
 from bench.report import table
 from workflows.batch import BatchWorkflow
 from workflows.settlement import ROUNDS_PER_RUN, SettlementWorkflow
+from workflows.settling import settle_now
 from workflows.steps import BATCH
 
 BATCHES: Final = 1_000
@@ -131,7 +132,7 @@ async def settle(client: Client, steps: Steps, batches: int) -> None:
     await steps.count()
     told = steps.begun - TELL_EVERY
     while steps.begun < batches:
-        await handle.execute_update(SettlementWorkflow.settle_now)
+        await settle_now(handle)
         await steps.count()
         if steps.begun >= told + TELL_EVERY:
             told = steps.begun

@@ -39,6 +39,7 @@ _SECONDS_AT: Final = 32
 class EscrowSnapshot:
     """Everything the escrow holds at one moment. Money in micro-USDC.
 
+    `clock` is the second of the cluster's clock.
     `vault` may be more than `promised`: anybody can send tokens to the vault, and they belong to no slot.
     """
 
@@ -46,6 +47,7 @@ class EscrowSnapshot:
     state: EscrowState
     pages: tuple[Page, ...]
     vault: int
+    clock: int
 
     @property
     def promised(self) -> int:
@@ -156,7 +158,21 @@ class EscrowView:
         _, (data,) = await self._read([CLOCK], commitment)
         if data is None:
             raise ChainUnavailable("the node does not show the cluster's clock")
-        return int.from_bytes(data[_SECONDS_AT : _SECONDS_AT + 8], "little")
+        return _second(data)
+
+    async def some_pages(
+        self, pages: Sequence[Pubkey], commitment: str = CONFIRMED
+    ) -> tuple[EscrowState, int, tuple[Page, ...]]:
+        """State, second of the cluster's clock and those of the `pages` that there are, of one moment; all pages where one answer does
+        not hold those that are asked for."""
+        if len(pages) > ACCOUNTS_PER_CALL - 2:
+            whole = await self.snapshot(commitment)
+            return whole.state, whole.clock, whole.pages
+        _, (escrow, clock, *found) = await self._read([self._at.escrow, CLOCK, *pages], commitment)
+        if escrow is None or clock is None:
+            raise ChainUnavailable(f"the escrow is not there, {commitment}")
+        there = tuple(decode_page(data) for data in found if data is not None)
+        return decode_escrow(escrow), _second(clock), there
 
     async def snapshot(self, commitment: str = FINALIZED) -> EscrowSnapshot:
         """State, pages and vault as of one moment. An escrow that is not there at this commitment is `ChainUnavailable`."""
@@ -166,13 +182,13 @@ class EscrowView:
         return snapshot
 
     async def _snapshot(self, commitment: str) -> EscrowSnapshot | None:
-        """Up to 98 pages come in one answer. With more, every answer carries the escrow account too, which changes whenever a
+        """Up to 97 pages come in one answer. With more, every answer carries the escrow account too, which changes whenever a
         balance does: when it is the same in all of them, they show one moment; otherwise they are asked for again."""
         for _ in range(_TRIES):
             state = await self.escrow_state(commitment)
             if state is None:
                 return None
-            keys = [self._at.vault, *map(self._at.page, range(state.pages))]
+            keys = [self._at.vault, CLOCK, *map(self._at.page, range(state.pages))]
             step = ACCOUNTS_PER_CALL - 1
             parts = [[self._at.escrow, *keys[at : at + step]] for at in range(0, len(keys), step)]
             answers = [await self._read(part, commitment) for part in parts]
@@ -182,9 +198,15 @@ class EscrowView:
             if escrow is None or not one_moment:
                 continue
             state = decode_escrow(escrow)
-            if state.pages == len(keys) - 1:
-                pages = tuple(map(decode_page, rest[1:]))
-                return EscrowSnapshot(answers[0][0], state, pages, decode_token_amount(rest[0]))
+            if state.pages == len(keys) - 2:
+                vault, clock, *pages = rest
+                return EscrowSnapshot(
+                    answers[0][0],
+                    state,
+                    tuple(map(decode_page, pages)),
+                    decode_token_amount(vault),
+                    _second(clock),
+                )
         raise ChainUnavailable("the escrow changes too fast to be read in one piece")
 
     async def receipt(self, signature: str, commitment: str = CONFIRMED) -> Receipt | None:
@@ -266,3 +288,7 @@ class EscrowView:
         """Slot of the view, and the data of up to 100 accounts in it."""
         answer = await ask(self._client.get_multiple_accounts(list(keys), commitment))
         return answer.context.slot, [each.data if each is not None else None for each in answer.value]
+
+
+def _second(clock: bytes) -> int:
+    return int.from_bytes(clock[_SECONDS_AT : _SECONDS_AT + 8], "little")

@@ -110,6 +110,24 @@ class EscrowState:
         at = batch % ROOTS_KEPT * 32
         return self.roots[at : at + 32]
 
+    def root_of(self, batch: int) -> bytes | None:
+        """Root of the batch that is open or was sealed under that number, None where the chain does not say, or says no more."""
+        return self.root if self.open_batch == batch else self.sealed_root(batch)
+
+    def numbers_of(self, root: bytes) -> list[int]:
+        """The chain's numbers of the open or recently sealed batches with that root, the newest first.
+
+        A root is public before its batch lands, so whoever has the operator's key can give it to another one: whose a batch is its
+        pages tell (`activities.numbering`).
+        """
+        opened = [self.open_batch] if self.open_batch and self.root == root else []
+        kept = range(self.sealed_batch, max(0, self.sealed_batch - ROOTS_KEPT), -1)
+        return opened + [number for number in kept if self.sealed_root(number) == root]
+
+    def number_of(self, root: bytes) -> int:
+        """The newest of `numbers_of`, or 0."""
+        return next(iter(self.numbers_of(root)), 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:

@@ -4,14 +4,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from activities.schedules import SETTLEMENT_ID
 from chain.rpc import ChainUnavailable
-from cli.figures import Reader
+from cli.figures import NotReadable, Reader
 from cli.population import look, start_population
 from cli.ports import free_ports
 from cli.processes import StackFailed
@@ -26,10 +26,14 @@ from places import database_url
 from settings import Settings
 from wiring import engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
+from workflows.settling import settle_now
 
 LOOK_EVERY_S: Final = 1.0
 SETTLE_S: Final = 240.0
 """How long it may take until everything that was traded is final."""
+READ_S: Final = 60.0
+"""For how long the API may refuse to say what was traded."""
+Read = TypeVar("Read")
 PORTS: Final = ("api_port", "websocket_port", "temporal_port", "temporal_ui_port", "rpc_port")
 
 
@@ -53,19 +57,20 @@ class Demo:
 
     def run(self, seconds: float, makers: int, traders: int) -> Report:
         """Trade, settle, compare. Raises `StackFailed` or `Stopped`."""
-        before = self._reader.status()
+        before = self._patiently(self._reader.status)
         start_population(self._stack, self._tally, {"makers": makers, "traders": traders}, self._stopped)
         traded_s = self._trade(seconds)
-        self._stack.stop_agents()
+        ended = self._stack.stop_agents()
         last = asyncio.run(self._settle())
         chain, ledger, state_hash = asyncio.run(self._proofs())
-        after = self._reader.status()
+        after = self._patiently(self._reader.status)
+        batches = self._patiently(lambda: self._reader.batches_after(before.seq))
         tallied = self._tally.so_far()
         return Report(
             seconds=round(traded_s, 3),
             makers=makers,
             traders=traders,
-            prices=self._reader.prices(),
+            prices=self._patiently(self._reader.prices),
             fills=after.fills - before.fills,
             final_fills=ledger.final_fills - before.fills,
             fills_per_second=round((after.fills - before.fills) / traded_s, 3),
@@ -74,14 +79,13 @@ class Demo:
             rejected=tallied.rejected,
             unknown=tallied.unknown,
             ack_ms=tallied.latency,
-            batches=tuple(
-                batch_report(one) for one in self._reader.batches_after(before.seq) if one.id <= last
-            ),
+            batches=tuple(batch_report(one) for one in batches if one.id <= last),
             chain=chain,
             ledger=LedgerReport(total=-ledger.outside, imbalance=ledger.total),
             conserved=after.conserved and ledger.clearing_matches,
             positions_zero_sum=after.positions_zero_sum and ledger.positions_zero_sum,
             book_mismatches=sum(self._tally.mismatches.values()),
+            books_not_compared=self._tally.not_compared(ended),
             state_hash=state_hash,
         )
 
@@ -98,7 +102,7 @@ class Demo:
         """Have everything that was traded settled; the last batch of it."""
         client = await temporal_client(self._settings)
         handle = client.get_workflow_handle_for(SettlementWorkflow.run, SETTLEMENT_ID)
-        settling = asyncio.create_task(handle.execute_update(SettlementWorkflow.settle_now))
+        settling = asyncio.create_task(settle_now(handle))
         try:
             await self._watch_until(settling.done, "settling what was traded")
             receipt = settling.result()
@@ -116,9 +120,7 @@ class Demo:
         door = engine_door(self._settings)
         try:
             state, queries = await door.hashed_state(), Queries(pool)
-            await self._watch_until(
-                lambda: self._reader.projected() >= state.seq, "waiting for the ledger to catch up"
-            )
+            await self._watch_until(lambda: self._projected(state.seq), "waiting for the ledger to catch up")
             snapshot = await escrow.view.snapshot()
             return ChainReport(snapshot.vault, snapshot.promised), await queries.totals(), state.state_hash
         except ChainUnavailable as error:
@@ -127,6 +129,28 @@ class Demo:
             await door.close()
             await escrow.client.close()
             await pool.dispose()
+
+    def _projected(self, sequence: int) -> bool:
+        try:
+            return self._reader.projected() >= sequence
+        except NotReadable:
+            return False
+
+    def _patiently(self, read: Callable[[], Read]) -> Read:
+        """What the API says. A passing refusal must not cost the report of what was traded and settled.
+
+        Raises `NotReadable` when it still refuses after a minute, `StackFailed`, `Stopped`.
+        """
+        deadline = time.monotonic() + READ_S
+        while True:
+            try:
+                return read()
+            except NotReadable:
+                if time.monotonic() > deadline:
+                    raise
+            self._stack.watch()
+            if self._stopped.wait(LOOK_EVERY_S):
+                raise Stopped
 
     async def _watch_until(self, done: Callable[[], bool], note: str) -> None:
         deadline = time.monotonic() + SETTLE_S

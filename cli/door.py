@@ -1,5 +1,6 @@
 """The operator door as commands at a terminal use it."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final
@@ -65,6 +66,15 @@ class Door:
         """What the command led to."""
         body = msgspec.json.encode(command)
         return list(self._ask("POST", "/api/v1/operator/commands", body)["events"])
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The answer at a path under ``/api/v1``."""
+        return self._ask("GET", f"/api/v1{path}")
+
+    def send(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a JSON body; what is None is left out of it."""
+        said = {name: value for name, value in body.items() if value is not None}
+        return self._ask(method, f"/api/v1{path}", msgspec.json.encode(said))
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"} if body else None

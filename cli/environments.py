@@ -67,13 +67,23 @@ ROLES: Final = {
                 "pyth_hand_overs",
                 "chainlink_rpc_url",
                 "hyperliquid_url",
+                "exec_allowed_venues",
+                "exec_risk_template",
             ),
         },
         (*REACHES_OUT, *LEDGER, *SIGNS, *DURABLE),
     ),
     "projector": Role(STORED | {"requests_kept_days"}, LEDGER),
     "worker": Role(
-        SHARED | {"api_url", "settlement_interval_s", "priority_fee", "worker_metrics_address"},
+        SHARED
+        | {
+            *("api_url", "settlement_interval_s", "priority_fee", "worker_metrics_address"),
+            *("evm_rpc_url", "evm_chain_id", "evm_router", "evm_fee_cap_gwei"),
+            *("chainlink_rpc_url", "price_seed", "exec_allowed_venues", "exec_demo_gold"),
+            "exec_risk_template",
+            *("exec_hyper_url", "exec_synthetix_url", "exec_synthetix_dry_run"),
+            *("exec_polymarket_url", "exec_polymarket_data_url"),
+        },
         (*REACHES_OUT, *LEDGER, *SIGNS, *DURABLE),
     ),
 }

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.explained_end import EndUnknown, account_of_end
+from cli.explained_sales import account_of_sales
 from cli.explanation import LiquidationUnknown, account_of
 from matcher.recovery import JournalCorrupt
 from settings import Settings
@@ -37,6 +38,12 @@ def explain_delisting(
 ) -> None:
     """Derive a market's end and its price again: exit code 0 when the record follows from those before it, 1 when not."""
     _tell(lambda directory: account_of_end(directory, symbol, archive), journal)
+
+
+@explain.command("sales")
+def explain_sales(journal: Journal = None, archive: Archive = None) -> None:
+    """Derive what the insurance fund sold of its own accord again: exit code 0 when all follows from earlier records, 1 when not."""
+    _tell(lambda directory: account_of_sales(directory, archive), journal)
 
 
 def _tell(account: Callable[[Path], tuple[list[str], int]], journal: Path | None) -> None:

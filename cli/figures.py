@@ -38,10 +38,11 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One look. `projected` is how far the ledger is behind `seq`; `agents` is None where none are ours to count."""
+    """One look. `projected` is how far the ledger is, None while the API is not ready, as `not_ready` says; `agents` is None where
+    none are ours to count."""
 
     seq: int
-    projected: int
+    projected: int | None
     fills: int
     accounts: int
     connections: int
@@ -50,6 +51,7 @@ class Figures:
     prices: str
     batches: tuple[Batch, ...]
     agents: Tallied | None
+    not_ready: str = ""
 
 
 class NotReadable(Exception):
@@ -72,17 +74,26 @@ class Reader:
 
     def figures(self, agents: Tallied | None) -> Figures:
         status = self._get("/api/v1/status")
+        projected: int | None = None
+        batches: list[Batch] = []
+        not_ready = ""
+        try:
+            batches = self.batches(BATCHES_SHOWN)
+            projected = self.projected()
+        except NotReadable as error:
+            not_ready = str(error)
         return Figures(
             seq=status["seq"],
-            projected=self.projected(),
+            projected=projected,
             fills=status["fills"],
             accounts=status["agents"],
             connections=status["connections"],
             conserved=status["conserved"],
             positions_zero_sum=status["positions_zero_sum"],
             prices=self.prices(),
-            batches=tuple(self.batches(BATCHES_SHOWN)),
+            batches=tuple(batches),
             agents=agents,
+            not_ready=not_ready,
         )
 
     def status(self) -> Status:
@@ -115,7 +126,9 @@ class Reader:
     def _get(self, path: str, query: dict[str, int] | None = None) -> Any:
         try:
             return self._http.get(path, params=query).raise_for_status().json()
-        except httpx.HTTPError as error:
+        except httpx.HTTPStatusError as error:
+            raise NotReadable(f"{path}: {error.response.status_code}, {error.response.text}") from error
+        except (httpx.HTTPError, ValueError) as error:
             raise NotReadable(f"{path}: {error or type(error).__name__}") from error
 
 

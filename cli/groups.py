@@ -1,6 +1,6 @@
 """`perpdex settlement` and `perpdex escrow`: groups whose commands come from several modules."""
 
-from cli import governing, open_batch, proposing, rotating
+from cli import governing, open_batch, pages, proposing, rotating
 from cli.custody import escrow
 from cli.reconciling import settlement
 
@@ -12,6 +12,7 @@ for on_escrow in (
     governing.pending,
     governing.cancel,
     governing.execute,
+    pages.close_page,
 ):
     escrow.command()(on_escrow)
 escrow.add_typer(proposing.propose, name="propose")

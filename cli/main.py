@@ -31,8 +31,13 @@ COMMANDS: Final = {
     "verify": "verifying",
     "explain": "explain",
     "stress": "stress",
+    "venues": "venues",
+    "vault": "vaults",
+    "nav": "vaults",
+    "quant-order": "quant",
+    "quant-positions": "quant",
 }
-"""The module of each command here; it has a function or a group of the command's name."""
+"""The module of each command here; it has a function or a group of the command's name, with _ for -."""
 
 
 class Lazy(TyperGroup):
@@ -46,7 +51,7 @@ class Lazy(TyperGroup):
 
 
 def _imported(name: str) -> Any:
-    found = getattr(import_module(f"cli.{COMMANDS[name]}"), name)
+    found = getattr(import_module(f"cli.{COMMANDS[name]}"), name.replace("-", "_"))
     if isinstance(found, typer.Typer):
         group = get_group(found)
         group.name = name

@@ -113,6 +113,10 @@ def _running(settings: Settings) -> Iterator[tuple[Stack, threading.Event]]:
     except (StackFailed, NotReadable, NotReachable) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
+    except OSError as error:
+        # A full disk, above all: what a part of its own meets is in its log.
+        print(f"It cannot go on: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
     except Stopped:
         print("stopped", file=sys.stderr)
         raise typer.Exit(130) from None

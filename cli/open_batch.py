@@ -2,6 +2,7 @@
 
 from temporalio.exceptions import ApplicationError
 
+from activities.numbering import Owned
 from chain.escrow import EscrowClient
 from chain.layout import EscrowState
 from chain.rpc import FINALIZED
@@ -22,13 +23,13 @@ def abort() -> None:
 
     async def give_up(settings: Settings) -> None:
         async with client_of(settings) as client, signer_at(settings, "") as operator:
-            await _must_be_held(settings)
+            await must_be_held(settings)
             state = await _open(client)
             if state.pages_settled:
                 raise Refused(
                     f"batch {state.open_batch} has {state.pages_settled} pages settled: it can only be finished"
                 )
-            if await _ours(settings, state.root):
+            if await _ours(settings, client, state.open_batch):
                 raise Refused(f"batch {state.open_batch} is this ledger's own: the workflow finishes it")
             await land(client, client.build_abort_batch(operator, state.open_batch), "give the batch up")
             print(f"batch {state.open_batch} is given up: the next one has its number")
@@ -44,9 +45,9 @@ def carry() -> None:
 
     async def finish(settings: Settings) -> None:
         async with client_of(settings) as client, signer_at(settings, "") as operator:
-            await _must_be_held(settings)
+            await must_be_held(settings)
             state = await _open(client)
-            if await _ours(settings, state.root):
+            if await _ours(settings, client, state.open_batch):
                 raise Refused(f"batch {state.open_batch} is this ledger's own: the workflow finishes it")
             for page in await _lacking(client, state):
                 building = client.build_settle_page(operator, state.open_batch, page, [(0, -1)])
@@ -78,7 +79,8 @@ async def _open(client: EscrowClient) -> EscrowState:
     return state
 
 
-async def _must_be_held(settings: Settings) -> None:
+async def must_be_held(settings: Settings) -> None:
+    """Raises `Refused` unless the engine says that no batch is cut."""
     door = engine_door(settings)
     try:
         if not (await door.state()).settlement_held:
@@ -89,8 +91,8 @@ async def _must_be_held(settings: Settings) -> None:
         await door.close()
 
 
-async def _ours(settings: Settings, root: bytes) -> bool:
-    """Whether a batch that the ledger has and that is not final has this root."""
+async def _ours(settings: Settings, client: EscrowClient, number: int) -> bool:
+    """Whether the batch of that number is one that the ledger has and that is not final."""
     pool = open_pool(database_url(settings))
     try:
         ledger = Settlement(pool)
@@ -99,6 +101,8 @@ async def _ours(settings: Settings, root: bytes) -> bool:
             return False
         stored = await ledger.load_batch(newest[0])
         # One that is cut and not stored may be this one: it is stored again, the same to the byte.
-        return stored is None or stored.root == root
+        return stored is None or await Owned(client, ledger).number_of(stored) == number
+    except ApplicationError as error:
+        raise Refused(f"it is not known whose batch {number} is: {error.message}") from None
     finally:
         await pool.dispose()

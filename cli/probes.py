@@ -2,8 +2,11 @@
 
 import json
 import socket
+import urllib.error
 import urllib.request
 from typing import Any, Final
+
+from cli.processes import StackFailed
 
 TIMEOUT_S: Final = 3.0
 
@@ -17,11 +20,16 @@ def connects(port: int) -> bool:
     return True
 
 
-def answers(url: str) -> bool:
-    """Whether a page answers with 200."""
+def ready(url: str) -> bool:
+    """Whether the API at a URL is ready. Raises `StackFailed` with its own sentence for what no waiting mends."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+        with urllib.request.urlopen(f"{url}/ready", timeout=TIMEOUT_S) as response:
             return bool(response.status == 200)
+    except urllib.error.HTTPError as error:
+        said = json.load(error)["error"]
+        if said["retryable"]:
+            return False
+        raise StackFailed(f"The API is not ready ({said['code']}): {said['message']}") from None
     except OSError:
         return False
 

@@ -72,8 +72,8 @@ class Child:
             how = f"was ended by signal {-code}" if code < 0 else f"stopped with exit code {code}"
             raise StackFailed(f"{self.name} {how}; {self._said()}")
 
-    def stop(self) -> None:
-        """Ask the group to stop, then make it; returns when what it printed has been read."""
+    def stop(self) -> int:
+        """Ask the group to stop, then make it; the exit code, once what it printed has been read."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGTERM)
         try:
@@ -84,9 +84,10 @@ class Child:
             # Also what the process started and left behind in its group.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        self.process.wait()
+        code = self.process.wait()
         if self._reader is not None:
             self._reader.join(STOP_S)
+        return code
 
     def _said(self) -> str:
         with self.log.open("rb") as log:

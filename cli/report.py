@@ -35,7 +35,10 @@ class BatchReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Counts are of this run; sums and checks are of everything at its end. `ack_ms` is from sending a request to its final answer."""
+    """Counts are of this run; sums and checks are of everything at its end. `ack_ms` is from sending a request to its final answer.
+
+    `books_not_compared` are processes of agents that ended badly, or without saying that their own books agreed.
+    """
 
     seconds: float
     makers: int
@@ -55,6 +58,7 @@ class Report(msgspec.Struct, frozen=True):
     conserved: bool
     positions_zero_sum: bool
     book_mismatches: int
+    books_not_compared: tuple[str, ...]
     state_hash: str
 
     def broken(self) -> list[str]:
@@ -77,6 +81,10 @@ class Report(msgspec.Struct, frozen=True):
             (
                 self.book_mismatches == 0,
                 f"agents' own books differed from the exchange's {self.book_mismatches} times",
+            ),
+            (
+                not self.books_not_compared,
+                f"{', '.join(self.books_not_compared)} died before their books were compared with the exchange's",
             ),
         )
         return [sentence for held, sentence in checks if not held]

@@ -71,6 +71,8 @@ def line(figures: Figures, note: str = "") -> str:
         parts.append(f"batch {newest.id} {newest.status}{signature}")
     parts.append(_conservation(figures))
     parts.append(f"prices: {figures.prices}")
+    if figures.not_ready:
+        parts.append(figures.not_ready)
     return " | ".join(parts)
 
 
@@ -100,12 +102,17 @@ def _numbers(figures: Figures, note: str) -> Table:
         table.add_row("answers", _counts(agents.outcomes))
         table.add_row("rejected", _counts(agents.rejected))
     table.add_row("agents", f"{figures.accounts} registered, {figures.connections} connected")
-    behind = figures.seq - figures.projected
-    table.add_row("journal", f"{figures.seq} records, ledger {max(0, behind)} behind")
+    table.add_row("journal", f"{figures.seq} records, {_ledger(figures)}")
     good = figures.conserved and figures.positions_zero_sum
     table.add_row("conservation", Text(_conservation(figures), style="green" if good else "bold red"))
     table.add_row("prices", figures.prices)
     return table
+
+
+def _ledger(figures: Figures) -> str:
+    if figures.projected is None:
+        return figures.not_ready
+    return f"ledger {max(0, figures.seq - figures.projected)} behind"
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -18,6 +18,9 @@ class Settling:
 
     def late(self, figures: Figures, now: float) -> str:
         """A sentence when nothing has settled for long while trading went on; empty when all is well. `now` is in seconds."""
+        if figures.not_ready:
+            # Batches may be missing from this look: it says nothing of them.
+            return ""
         newest = (figures.batches[0].id, figures.batches[0].status) if figures.batches else (0, "none")
         if newest != self._newest:
             self._newest, self._since, self._fills = newest, now, figures.fills

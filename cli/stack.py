@@ -21,11 +21,11 @@ from cli.environments import environment_of
 from cli.escrow import create_escrow
 from cli.leftovers import end_leftovers, started_at, write_down
 from cli.ports import must_be_free
-from cli.probes import answers, connects, rpc
+from cli.probes import connects, ready, rpc
 from cli.processes import Child, StackFailed
 from endings import NotReachable
 from ledger.embedded import EmbeddedPostgres, PostgresFailed
-from ledger.migrate import upgrade
+from ledger.migrate import SchemaNewer, upgrade
 from places import rpc_url
 from settings import Settings
 from wiring import temporal_client
@@ -76,7 +76,7 @@ class Stack:
         """Also to start it again after it was ended on purpose."""
         self._say("starting the matcher and its API")
         child = self._start("api", _python("-m", "cli.main", "serve", "api"))
-        self._wait_for(child, lambda: answers(f"{self.settings.api_url}/ready"))
+        self._wait_for(child, lambda: ready(self.settings.api_url))
 
     def start_agents(
         self, name: str, count: int, on_line: Callable[[str], None], options: Sequence[str] = ()
@@ -88,11 +88,13 @@ class Stack:
         given += ["--keys", str(self._data / "agents"), "--count", str(count)]
         self._start(name, _python("-m", module, *given, *options), on_line)
 
-    def stop_agents(self) -> None:
-        """Let them finish what they do and report the rest."""
+    def stop_agents(self) -> dict[str, int]:
+        """Let them finish what they do and report the rest; the exit code of each process by its name, below 0 for a signal."""
+        ended = {}
         for child in [one for one in reversed(self._children) if one.name in AGENTS]:
-            child.stop()
+            ended[child.name] = child.stop()
             self._children.remove(child)
+        return ended
 
     def child(self, name: str) -> Child:
         """Raises `LookupError` when no such part runs."""
@@ -178,9 +180,11 @@ class Stack:
                 self._say("starting PostgreSQL")
                 self._postgres = EmbeddedPostgres(self._data / "postgres")
                 url = self._postgres.start()
+                if not self._postgres.home.is_relative_to(self._data):
+                    self._say(f"its files are in {self._postgres.home}, outside of {self._data}")
                 (self._data / "postgres.url").write_text(url)
             upgrade(url)
-        except PostgresFailed as error:
+        except (PostgresFailed, SchemaNewer) as error:
             raise StackFailed(str(error)) from error
         except SQLAlchemyError as error:
             raise StackFailed(f"The database cannot be used: {str(error).splitlines()[0]}") from error

@@ -48,6 +48,14 @@ def stress(
     routed: Annotated[
         bool, typer.Option(help="several publishers tell the prices, and the feed's router judges them")
     ] = False,
+    leaving: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100,
+            help="percent of traders that set loss limits or leave on chain; a market is delisted",
+        ),
+    ] = 0,
     runs: Annotated[int, typer.Option(min=1, help="how often, to see that each ends in the same state")] = 2,
     report: Annotated[
         Path | None, typer.Option(help="file for the report, in JSON", callback=writable)
@@ -67,6 +75,7 @@ def stress(
         funding_late=funding_late * MINUTE,
         spoilers=spoilers,
         routed=routed,
+        leaving=leaving,
     )
     try:
         tape = tape_of(scenario)

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -75,6 +75,15 @@ class Tally:
         """By role, of the processes that ended: how often an agent's own books differed from the exchange's."""
         with self._lock:
             return dict(self._done)
+
+    def not_compared(self, ended: Mapping[str, int]) -> tuple[str, ...]:
+        """Of processes by name ("makers", "traders") with their exit codes, those that did not compare their books and end well."""
+        compared = self.mismatches
+        return tuple(
+            f"{name} (exit code {code})"
+            for name, code in ended.items()
+            if code or name.removesuffix("s") not in compared
+        )
 
     def so_far(self) -> Tallied:
         with self._lock:

@@ -92,14 +92,13 @@ class AccountRisk(msgspec.Struct, frozen=True, gc=False):
         """Whether liquidation may start: something is held and equity is below its maintenance requirement."""
         return self.equity < self.maintenance and self.maintenance > 0
 
-    def holding(self, size: int, cost: int, mark: RiskMark) -> "AccountRisk":
-        """The same account holding one more position of `size` lots that cost `cost` micro-USDC."""
-        value = size * mark.value_per_lot
+    def holding(self, size: int, cost: int, mark: RiskMark, end: int | None = None) -> "AccountRisk":
+        """The same account holding one more position of `size` lots that cost `cost` micro-USDC; `end` as in `counts_for`."""
         return AccountRisk(
-            self.equity + value - cost,
+            self.equity + counts_for(size, mark.value_per_lot, end) - cost,
             self.initial + mark.initial_of(size),
             self.maintenance + mark.maintenance_of(size),
-            self.notional + abs(value),
+            self.notional + abs(size) * mark.value_per_lot,
         )
 
 
@@ -130,6 +129,13 @@ def account_risk(
     return AccountRisk(equity, initial, maintenance, notional)
 
 
+def counts_for(size: int, value_per_lot: int, end: int | None) -> int:
+    """Micro-USDC that `size` lots (signed, and so is the result) count for: at the mark's `value_per_lot`, or at the `end` at which
+    their market would settle, in its last hour (None: it is not), whichever is worse for who holds them."""
+    at_mark = size * value_per_lot
+    return at_mark if end is None else min(at_mark, size * end)
+
+
 def trade_is_allowed(held: int, holds: int, before: AccountRisk, after: AccountRisk) -> bool:
     """Whether a trade may take an account from `held` to `holds` lots, its risk going from `before` to `after`.
 
@@ -155,15 +161,21 @@ class TradePreview(msgspec.Struct, frozen=True):
 
 
 def preview(
-    elsewhere: AccountRisk, held: Position, change: int, value_per_lot: int, fee: int, mark: RiskMark
+    elsewhere: AccountRisk,
+    held: Position,
+    change: int,
+    value_per_lot: int,
+    fee: int,
+    mark: RiskMark,
+    end: int | None = None,
 ) -> TradePreview:
     """The effect of trading `change` lots (signed) at `value_per_lot` micro-USDC for `fee` micro-USDC.
 
     `elsewhere` is the account without its position in this market, `held` that position (zero lots when there is none). It is the same
-    arithmetic as the check before a fill.
+    arithmetic as the check before a fill; in the market's last hour with what a lot would settle at, `end`.
     """
     size, cost, realized = trade(held.size, held.cost, change, value_per_lot)
-    before = elsewhere.holding(held.size, held.cost, mark)
+    before = elsewhere.holding(held.size, held.cost, mark, end)
     paid = msgspec.structs.replace(elsewhere, equity=elsewhere.equity + realized - fee)
-    after = paid.holding(size, cost, mark)
+    after = paid.holding(size, cost, mark, end)
     return TradePreview(size, cost, realized, before, after, trade_is_allowed(held.size, size, before, after))

@@ -33,7 +33,7 @@ from core.liquidation_events import (
 from core.operator_events import MarketSettled, alone
 from core.subaccount_events import SubAccountOpened, Transferred
 
-_OF_ONE_ACCOUNT: Final = frozenset(
+OF_ONE_ACCOUNT: Final = frozenset(
     {
         AgentRegistered,
         TierSet,
@@ -52,7 +52,7 @@ _OF_ONE_ACCOUNT: Final = frozenset(
         ExitReleased,
     }
 )
-
+"""Records that concern their `account` alone."""
 
 _NOT_SHOWN: Final = FundStanding(0, 0, 0)
 
@@ -69,7 +69,7 @@ def concerns(event: Event) -> tuple[int, ...]:
     if kind is FundingSettled:
         # The insurance fund's part is nobody's private matter.
         return tuple(account for account, _ in event.payments if account >= FIRST_AGENT)  # type: ignore[attr-defined]
-    if kind in _OF_ONE_ACCOUNT:
+    if kind in OF_ONE_ACCOUNT:
         return (event.account,)  # type: ignore[attr-defined]
     if kind is Deleveraged:
         # The fund's part is nobody's private matter.

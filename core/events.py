@@ -47,6 +47,8 @@ class RequestOutcome(StrEnum):
     UNFILLED = "unfilled"
     """Its time was up, or every maker had answered, and nothing within its limit could fill it."""
     CANCELLED = "cancelled"
+    """Withdrawn; or an auction of the exchange that no bid could win, as its market's price was not believed at its close or nothing
+    had to be sold any more."""
 
 
 class EpochStarted(Event, frozen=True, array_like=True, tag=1):

@@ -1,7 +1,7 @@
 """Funding: an hour's rate from its premiums or from skew, and the payments it makes, which sum to zero."""
 
 from collections.abc import Container, Iterable
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -128,7 +128,7 @@ def funding_run(
 
     A maker keeps what it receives less the treasury's share, rounded down; payers' fractions go to the insurance fund.
     """
-    payments: list[tuple[AccountId, MicroUsdc]] = []
+    payments: list[tuple[int, int]] = []
     paid = treasury = 0
     kept_share = MILLION - treasury_share
     for account, size in positions:
@@ -138,5 +138,6 @@ def funding_run(
             treasury -= amount + kept
             amount = -kept
         paid += amount
-        payments.append((account, MicroUsdc(amount)))
-    return FundingRun(payments, MicroUsdc(treasury), MicroUsdc(paid - treasury))
+        payments.append((account, amount))
+    named = cast(list[tuple[AccountId, MicroUsdc]], payments)  # To name each would take a third of the time.
+    return FundingRun(named, MicroUsdc(treasury), MicroUsdc(paid - treasury))

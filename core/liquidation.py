@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from core.account_risk import RiskMark
+from core.account_risk import RiskMark, counts_for
 from core.quantities import MILLION, Lots, MicroUsdc, Ppm, Ticks, divide_up, share_down, share_up
 
 WARNINGS: Final = (Ppm(500_000), Ppm(800_000), Ppm(900_000))
@@ -88,7 +88,8 @@ def slice_to_close(terms: LiquidationTerms, size: int, value_per_lot: int) -> Lo
 
 
 class Closing(msgspec.Struct, frozen=True, gc=False):
-    """Closing `size` lots (signed): their value at the mark, the maintenance they free, and the account's equity and maintenance."""
+    """Closing `size` lots (signed): the value that they count for, the maintenance they free, and the account's equity and
+    maintenance, of which equity counts them for that value too."""
 
     size: int
     value: int
@@ -106,7 +107,7 @@ class Closing(msgspec.Struct, frozen=True, gc=False):
         return MicroUsdc(-((self.equity * self.freed - self.value * self.maintenance) // self.maintenance))
 
     def fillable_value(self, spread: Ppm | int, urgency: Ppm | int) -> MicroUsdc:
-        """What the part should bring at least: the worse the account stands, the further from the mark; rounded up.
+        """What the part should bring at least: the worse the account stands, the further from its value; rounded up.
 
         Source: dYdX v4's fillable price, value - freed * spread * min(1, urgency * (1 - equity / maintenance)).
         """
@@ -147,8 +148,13 @@ class Closing(msgspec.Struct, frozen=True, gc=False):
         return MicroUsdc(min(share_up(abs(brought), fee), share_down(surplus, surplus_share)))
 
 
-def closing(mark: RiskMark, size: int, lots: int, equity: int, maintenance: int) -> Closing:
+def closing(
+    mark: RiskMark, size: int, lots: int, equity: int, maintenance: int, end: int | None = None
+) -> Closing:
     """Closing `lots` of a position of `size` lots (signed) of an account with this equity and maintenance (of all it holds).
+
+    In a market's last hour `end` is what a lot would settle at, micro-USDC: the position counts as `equity` has it, at that or at the
+    mark (`counts_for`). A bound near the mark would be where nobody bids for what ends elsewhere.
 
     Raises `ValueError` unless the position holds that many and some are closed.
     """
@@ -157,7 +163,7 @@ def closing(mark: RiskMark, size: int, lots: int, equity: int, maintenance: int)
     rest = abs(size) - lots
     freed = mark.maintenance_of(size) - mark.maintenance_of(rest)
     closed = _sign(size) * lots
-    return Closing(closed, closed * mark.value_per_lot, freed, equity, maintenance)
+    return Closing(closed, counts_for(closed, mark.value_per_lot, end), freed, equity, maintenance)
 
 
 def _sign(value: int) -> int:

@@ -90,8 +90,8 @@ class TakenOver(Event, frozen=True, array_like=True, tag=20):
 class Deleveraged(Event, frozen=True, array_like=True, tag=21):
     """The fund could not take the account over: a position was closed against opposite ones at its bankruptcy value.
 
-    When the account is the fund itself, of which only what lies above its floor counts, the value is that at the mark as long as
-    it has anything, and what is left stays.
+    When the account is the fund itself, of which only what lies above its floor counts, the value is that at the mark, or in
+    its market's last hour what it counts for, as long as it has anything, and what is left stays.
 
     `size` lots (signed) had to bring `value` micro-USDC (signed alike). `left` of them (signed) nobody could pay for: the last of
     the parts gives them to the insurance fund, although that takes it below its floor.
@@ -162,7 +162,8 @@ class PriceAwaited(Event, frozen=True, array_like=True, tag=119):
 
 
 class ReviewAsked(Event, frozen=True, array_like=True, tag=120):
-    """Volatile: the operator has asked for a look at the account, whatever is believed to be known about it."""
+    """Volatile: the account needs a look, whatever is believed to be known about it: an operator asked for it, or what its margin
+    depends on has changed since the last."""
 
     account: int
 

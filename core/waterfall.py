@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from core.account_risk import RiskMark, account_risk
-from core.fund import Part
+from core.fund import NO_ENDS, Part
 from core.liquidation import (
     LiquidationTerms,
     Stage,
@@ -49,11 +49,13 @@ def next_step(
     tick_values: Mapping[int, int],
     fund_takes: bool,
     within: Collection[int],
+    ends: Mapping[int, int] = NO_ENDS,
 ) -> Step | None:
     """The next step of an account's liquidation, or `None` when it meets its maintenance requirement.
 
     `tick_values` are the markets' micro-USDC per tick and lot; `fund_takes` says whether the insurance fund could hold what it
     would take (`core.fund.may_take`). Only positions in the markets `within` are touched, which some of those held must be among.
+    `ends` are what lots of markets in their last hour would settle at, micro-USDC; `balance` is less what they count for less by.
     Requests and standing quotes are cancelled before the first step.
     """
     risk = account_risk(balance, positions, marks)
@@ -64,11 +66,11 @@ def next_step(
             market = heaviest_market({id: positions[id] for id in positions if id in within}, marks)
             size, mark = positions[market].size, marks[market]
             lots = slice_to_close(terms[market], size, mark.value_per_lot)
-            part = closing(mark, size, lots, risk.equity, risk.maintenance)
+            part = closing(mark, size, lots, risk.equity, risk.maintenance, ends.get(market))
             worst = part.worst_price(terms[market], tick_values[market])
             return Auction(MarketId(market), Lots(part.size), worst)
         case _:
-            parts = bankruptcy_parts(balance, positions, marks, within)
+            parts = bankruptcy_parts(balance, positions, marks, within, ends)
             return Takeover(parts) if fund_takes else Deleverage(parts[0])
 
 
@@ -78,13 +80,18 @@ def heaviest_market(positions: Mapping[int, Position], marks: Mapping[int, RiskM
 
 
 def bankruptcy_parts(
-    balance: int, positions: Mapping[int, Position], marks: Mapping[int, RiskMark], within: Collection[int]
+    balance: int,
+    positions: Mapping[int, Position],
+    marks: Mapping[int, RiskMark],
+    within: Collection[int],
+    ends: Mapping[int, int] = NO_ENDS,
 ) -> tuple[Part, ...]:
     """The positions in the markets `within`, in order of market, with the values that leave exactly nothing if these are all: each
     rounded up, the last taking the rest.
 
     What is held elsewhere keeps its part of what equity there is, by maintenance; of a debt these positions carry everything, so that
-    nothing is left at those marks.
+    nothing is left at those marks. `balance` and `ends` as in `next_step`: what leaves is worth no more than its market would settle
+    at.
     """
     risk = account_risk(balance, positions, marks)
     equity, maintenance = risk.equity, risk.maintenance
@@ -93,7 +100,7 @@ def bankruptcy_parts(
         maintenance = sum(marks[market].maintenance_of(positions[market].size) for market in markets)
     for market in markets:
         size = positions[market].size
-        whole = closing(marks[market], size, abs(size), equity, maintenance)
+        whole = closing(marks[market], size, abs(size), equity, maintenance, ends.get(market))
         parts.append(Part(MarketId(market), Lots(size), whole.bankruptcy_value))
         equity += whole.bankruptcy_value - whole.value
         maintenance -= whole.freed

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 30.0
 DIES_TIMEOUT_S: Final = 10.0
 """How long processes of a killed server may take to notice."""
+ELSEWHERE: Final = ("/var/lib", "/var/tmp")
+"""Where files go that the given directory cannot have: the first of these that takes them."""
 USER: Final = "perpdex"
 PORT: Final = 5432
 """Only a part of the socket's name."""
@@ -41,7 +44,8 @@ class EmbeddedPostgres:
     """One server over a Unix socket only: no port to collide with. `stop` ends it; a killed one recovers at the next start.
 
     PostgreSQL refuses to run as root, so root starts it as `nobody`. Where `nobody` may not go, such as below /root, its files live in
-    a directory of its own below /var/tmp, and `elsewhere` in the given directory leads there.
+    a directory of its own below /var/lib, and `elsewhere` in the given directory leads there. `belongs` leads back from it: a copy of
+    the given directory has the same link, and is refused what is not its own.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -52,7 +56,7 @@ class EmbeddedPostgres:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self._as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        self._lock = -1
+        self._locks: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,7 +76,7 @@ class EmbeddedPostgres:
     def start(self) -> str:
         """Create the cluster when there is none, start it, and return its URL once it answers. Raises `PostgresFailed`."""
         self._own(self._directory)
-        self._hold()
+        self._hold(self._directory)
         try:
             binaries = self._settle_in()
             self._end_orphan()
@@ -95,9 +99,8 @@ class EmbeddedPostgres:
                 self._process.wait()
         if self._sockets not in (self._directory, self._home):
             shutil.rmtree(self._sockets, ignore_errors=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        while self._locks:
+            os.close(self._locks.pop())
 
     @property
     def _data(self) -> Path:
@@ -112,15 +115,15 @@ class EmbeddedPostgres:
         if self._as_user:
             os.chown(directory, self._as_user["user"], self._as_user["group"])
 
-    def _hold(self) -> None:
-        """Take the directory's lock. It dies with this process, unlike a server that it started."""
-        self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    def _hold(self, directory: Path) -> None:
+        """Take a directory's lock. It dies with this process, unlike a server that it started."""
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
-            self._lock = -1
-            raise PostgresFailed(f"another process runs the PostgreSQL in {self._directory}") from None
+            os.close(lock)
+            raise PostgresFailed(f"another process runs the PostgreSQL in {directory}") from None
+        self._locks.append(lock)
 
     def _settle_in(self) -> Path:
         """Decide where data and socket live; returns where the binaries are."""
@@ -144,14 +147,41 @@ class EmbeddedPostgres:
         return asked.returncode == 0
 
     def _elsewhere(self) -> Path:
-        """The directory that `elsewhere` leads to, made when there is none. Deleting the link begins anew."""
+        """The directory that `elsewhere` leads to, made when there is none, and ours alone. Deleting the link begins anew."""
         link = self._directory / "elsewhere"
         if not link.is_dir():
             link.unlink(missing_ok=True)
-            link.symlink_to(tempfile.mkdtemp(prefix="perpdex-postgres-", dir="/var/tmp"))
+            link.symlink_to(self._made_elsewhere())
         home = link.resolve()
+        owner = home / "belongs"
+        # One that leads here no longer was moved or deleted; the files are whose link still does.
+        if (
+            owner.is_symlink()
+            and owner.resolve() != self._directory
+            and (owner / link.name).resolve() == home
+        ):
+            raise PostgresFailed(
+                f"{self._directory} is a copy: {link} leads to the database of {owner.resolve()}, which it would share. Delete that "
+                "link, and an empty one is made and filled from the journal"
+            )
         self._own(home)
+        self._hold(home)
+        owner.unlink(missing_ok=True)
+        owner.symlink_to(self._directory)
         return home
+
+    def _made_elsewhere(self) -> Path:
+        for parent in ELSEWHERE:
+            with suppress(OSError):
+                home = Path(tempfile.mkdtemp(prefix="perpdex-postgres-", dir=parent))
+                self._own(home)
+                if self._may("-w", home):
+                    return home
+                home.rmdir()
+        raise PostgresFailed(
+            f"PostgreSQL does not run as root, and its user may write neither in {self._directory} nor below "
+            f"{' or '.join(ELSEWHERE)}: run as another user, or set DATABASE_URL"
+        )
 
     def _end_orphan(self) -> None:
         """Stop the server that a killed process of ours left running here: nobody else holds the lock."""
@@ -191,8 +221,9 @@ class EmbeddedPostgres:
             **self._as_user,
         )
         if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-            raise PostgresFailed(f"PostgreSQL could not create its files in {self._data}: {reason[0]}")
+            raise PostgresFailed(
+                f"PostgreSQL could not create its files in {self._data}: {why_not_created(done.stderr)}"
+            )
 
     def _run(self, binaries: Path) -> None:
         deadline = time.monotonic() + DIES_TIMEOUT_S
@@ -232,6 +263,13 @@ class EmbeddedPostgres:
                     ) from error
                 time.sleep(0.02)
         return False
+
+
+def why_not_created(said: str) -> str:
+    """The line of initdb's that says why it failed: it goes on to say that it cleans up."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    reasons = [line for line in lines if "FATAL" in line or "error:" in line]
+    return (reasons or lines or ["no reason given"])[-1]
 
 
 def _binaries() -> Path:

@@ -5,8 +5,13 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 
 from ledger.database import sqlalchemy_url
+
+
+class SchemaNewer(Exception):
+    """The database has a schema that this program does not know."""
 
 
 def alembic_config(url: str) -> Config:
@@ -17,5 +22,10 @@ def alembic_config(url: str) -> Config:
 
 
 def upgrade(url: str) -> None:
-    """Apply the migrations that are missing. Raises what SQLAlchemy raises when the database cannot be reached."""
-    command.upgrade(alembic_config(url), "head")
+    """Apply the migrations that are missing. Raises `SchemaNewer`, and what SQLAlchemy raises when the database cannot be reached."""
+    try:
+        command.upgrade(alembic_config(url), "head")
+    except CommandError as error:
+        raise SchemaNewer(
+            f"the database was written by a newer release ({error}): go on with that release, or give this one an empty database"
+        ) from error

@@ -16,7 +16,7 @@ class Window(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """`waiting` micro-USDC are reserved now and neither paid nor given back."""
+    """`waiting` micro-USDC were reserved before the withdrawal in question, and are neither paid nor given back."""
 
     hour: Window
     day: Window
@@ -24,7 +24,8 @@ class Taken(NamedTuple):
 
 
 async def taken(connection: AsyncConnection, owner: str, hour: int, day: int, but: int) -> Taken:
-    """What `owner` took, without its withdrawal number `but`. `hour` and `day` are their first instants, in nanoseconds.
+    """What `owner` took, without its withdrawal number `but` and what it reserved later. `hour` and `day` are their first instants, in
+    nanoseconds.
 
     Costs a line for each posting of the owner's accounts since the day began.
     """
@@ -42,7 +43,8 @@ async def taken(connection: AsyncConnection, owner: str, hour: int, day: int, bu
     other = withdrawals.c.withdrawal != but
     counted = (
         *((status == "paid") & (finished >= start) & other for start in (hour, day)),
-        (status == "reserved") & other,
+        # Were later ones counted too, two that are each allowed would block one another.
+        (status == "reserved") & (withdrawals.c.withdrawal < but),
         *((withdrawals.c.at < start) & ((finished == 0) | (finished >= start)) for start in (hour, day)),
     )
     held = select(func.sum(balances.c.amount)).where(balances.c.account.in_(own))

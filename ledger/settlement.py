@@ -1,7 +1,8 @@
 """Settlement batches and the transactions signed for them. Every function is one database transaction and safe to repeat."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Row, Select, func, select, update
@@ -19,6 +20,11 @@ SIGNED: Final = "signed"
 LANDED: Final = "landed"
 FAILED: Final = "failed"
 EXPIRED: Final = "expired"
+PAYMENT: Final = "withdrawal"
+"""What the references of withdrawals begin with, before a stroke and the number."""
+PAYMENTS_LOCK: Final = 7_239_402
+"""Of PostgreSQL's advisory locks, the one that whoever lets money out holds."""
+SIGNED_LATELY: Final = 20_000
 
 
 class LedgerBehind(Exception):
@@ -180,6 +186,28 @@ class Settlement:
     async def submissions(self, reference: str) -> list[Submission]:
         """Everything signed for `reference`, oldest first."""
         return await self._submissions(select(submissions).where(submissions.c.reference == reference))
+
+    @asynccontextmanager
+    async def payments_one_by_one(self) -> AsyncIterator[None]:
+        """Held by one at a time, of all workers on this database; it goes with the connection of whoever dies with it."""
+        async with self._engine.begin() as connection:
+            await connection.execute(select(func.pg_advisory_xact_lock(PAYMENTS_LOCK)))
+            yield
+
+    async def payments_alive(self, height: int) -> list[Submission]:
+        """Signed payments of withdrawals that nobody has decided on and that can land in a block after `height`, oldest first.
+
+        Only the newest `SIGNED_LATELY` transactions are looked at: far more than are signed within the life of one.
+        """
+        newest = select(func.max(submissions.c.number)).where(submissions.c.batch.is_(None)).scalar_subquery()
+        wanted = select(submissions).where(
+            submissions.c.batch.is_(None),
+            submissions.c.number > newest - SIGNED_LATELY,
+            submissions.c.reference.startswith(f"{PAYMENT}/"),
+            submissions.c.status == SIGNED,
+            submissions.c.last_valid_block_height >= height,
+        )
+        return await self._submissions(wanted)
 
     async def submissions_of_batch(self, batch: int) -> list[Submission]:
         """Everything signed for a batch, oldest first."""

@@ -35,6 +35,8 @@ from ledger.tables_funding import funding_rates as funding_rates
 from ledger.tables_liquidation import insurance_history as insurance_history
 from ledger.tables_liquidation import liquidation_steps as liquidation_steps
 from ledger.tables_liquidation import liquidations as liquidations
+from ledger.tables_vaults import vaults as vaults
+from ledger.tables_venues import venue_orders as venue_orders
 
 # --- projections of the journal --------------------------------------------------------------------------------------
 

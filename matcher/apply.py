@@ -1,12 +1,13 @@
 """Events into state. Total: every event that `decide` made applies, and nothing is decided here."""
 
+from collections import deque
 from heapq import heapify
 from typing import Any, Final
 
 from core import events as e
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.batches import BatchStatus
-from core.concerns import concerns
+from core.concerns import OF_ONE_ACCOUNT, concerns
 from core.fund import PERIOD
 from core.mark_price import Basis
 from core.netting import net
@@ -41,20 +42,28 @@ def apply(state: Exchange, event: e.Event) -> None:
     _APPLIERS[type(event)](state, event)
 
 
-def _numbered(applier: Applier) -> Applier:
-    """An applier of durable events."""
+def _numbered(kind: type[e.Event], applier: Applier) -> Applier:
+    """An applier of durable events of one kind."""
 
     def apply_durable(state: Exchange, event: Any) -> None:
-        state.seq += 1
+        seq = state.seq = state.seq + 1
         state.at = event.at
         applier(state, event)
         accounts = state.accounts
         for account in concerns(event):
             told = accounts[account]
             told.number += 1
-            told.newest = state.seq
+            told.newest = seq
 
-    return apply_durable
+    def apply_of_one(state: Exchange, event: Any) -> None:
+        seq = state.seq = state.seq + 1
+        state.at = event.at
+        applier(state, event)
+        told = state.accounts[event.account]
+        told.number += 1
+        told.newest = seq
+
+    return apply_of_one if kind in OF_ONE_ACCOUNT else apply_durable
 
 
 def _epoch_started(state: Exchange, event: e.EpochStarted) -> None:
@@ -122,7 +131,7 @@ def _slot_bound(state: Exchange, event: e.SlotBound) -> None:
 
 def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
     account = state.accounts[event.account]
-    account.balance += event.amount
+    state.post(account, event.amount)
     account.settled += event.amount
     account.deposited += event.amount
     state.watch.paid_in(event.account)
@@ -134,7 +143,7 @@ def _deposit_credited(state: Exchange, event: e.DepositCredited) -> None:
 
 def _withdrawal_reserved(state: Exchange, event: e.WithdrawalReserved) -> None:
     account = state.accounts[event.account]
-    account.balance -= event.amount
+    state.post(account, -event.amount)
     account.settled -= event.amount
     account.withdrawals_open += 1
     state.watch.dirty.add(event.account)
@@ -153,7 +162,7 @@ def _withdrawal_finished(state: Exchange, event: e.WithdrawalFinished) -> None:
         state.paid_out += event.amount
     else:
         account = state.accounts[event.account]
-        account.balance += event.amount
+        state.post(account, event.amount)
         account.settled += event.amount
         state.watch.dirty.add(event.account)
 
@@ -165,11 +174,13 @@ def _filled(state: Exchange, event: e.Filled) -> None:
     longer += hold(state, maker, market, -change, event.maker_cost)
     if longer:
         state.change_open_interest(market, longer)
-    taker.balance += event.taker_realized - event.fee
-    maker.balance += event.maker_realized
-    accounts[TREASURY].balance += event.fee
-    accounts[CLEARING].balance -= event.taker_realized + event.maker_realized
-    state.watch.dirty.update((event.taker, event.maker))
+    state.post(taker, event.taker_realized - event.fee)
+    state.post(maker, event.maker_realized)
+    state.post(accounts[TREASURY], event.fee)
+    state.post(accounts[CLEARING], -(event.taker_realized + event.maker_realized))
+    dirty = state.watch.dirty
+    dirty.add(event.taker)
+    dirty.add(event.maker)
     made = state.funding[market].running.made
     made[event.maker] = made.get(event.maker, 0) - change
     filled, where = state.book.filled, (event.maker, market)
@@ -187,8 +198,11 @@ def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
     id = event.request
     if event.key:
         account = state.accounts[event.account]
-        account.keep(event, beyond=not event.filled and unfilled_full(state, account, event.at))
-        state.unfilled_kept += not event.filled
+        if event.filled:
+            account.keep(event, beyond=False)
+        else:
+            account.keep(event, beyond=unfilled_full(state, account, event.at))
+            state.unfilled_kept += 1
         _forget(state, account, event.at)
     else:
         auction_closed(state, event)
@@ -202,14 +216,24 @@ def _request_closed(state: Exchange, event: e.RequestClosed) -> None:
 
 def _forget(state: Exchange, account: Account, at: int) -> None:
     """Forget the account's oldest answers that are too old or, once that is allowed, too many, a few of each kind at a time."""
-    unfilled = min(UNFILLED_KEPT_LONG, unfilled_share(state))
-    for kept, most in ((account.filled, FILLED_KEPT), (account.unfilled, unfilled)):
-        for _ in range(FORGOTTEN_AT_ONCE):
-            if not kept or kept[0].at >= at - (KEYS_KEPT if len(kept) <= most else KEYS_SURE):
-                break
-            forgotten = kept.popleft()
-            account.forget(forgotten)
-            state.unfilled_kept -= not forgotten.filled
+    sure = at - KEYS_SURE
+    filled, unfilled = account.filled, account.unfilled
+    if filled and filled[0].at < sure:
+        _forget_oldest(state, account, filled, FILLED_KEPT, at)
+    if unfilled and unfilled[0].at < sure:
+        _forget_oldest(state, account, unfilled, min(UNFILLED_KEPT_LONG, unfilled_share(state)), at)
+
+
+def _forget_oldest(
+    state: Exchange, account: Account, kept: deque[e.RequestClosed], most: int, at: int
+) -> None:
+    """Forget so many of the oldest as are beyond the time that they are kept for, which is shorter while they are more than `most`."""
+    for _ in range(FORGOTTEN_AT_ONCE):
+        if not kept or kept[0].at >= at - (KEYS_KEPT if len(kept) <= most else KEYS_SURE):
+            break
+        forgotten = kept.popleft()
+        account.forget(forgotten)
+        state.unfilled_kept -= not forgotten.filled
 
 
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
@@ -247,6 +271,9 @@ def _batch_advanced(state: Exchange, event: e.BatchAdvanced) -> None:
     cut = state.cut
     if event.status == BatchStatus.FINAL and cut is not None and cut.batch == event.batch:
         state.custody.since = cut.at
+        # What the chain may pay is known better now: who was due by what it might have paid may not be.
+        for id in sorted(state.matured):
+            suspect_family(state, id)
 
 
 _DURABLE_APPLIERS: Final[dict[type[e.Event], Applier]] = {
@@ -276,5 +303,5 @@ _APPLIERS: Final = (
     BOOK_APPLIERS
     | PAUSE_APPLIERS
     | DEBT_PAUSE_APPLIERS
-    | {kind: _numbered(applier) for kind, applier in (_DURABLE_APPLIERS | MARKET_APPLIERS).items()}
+    | {kind: _numbered(kind, applier) for kind, applier in (_DURABLE_APPLIERS | MARKET_APPLIERS).items()}
 )

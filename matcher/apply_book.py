@@ -64,17 +64,18 @@ def _quote_withdrawn(state: Exchange, event: e.QuoteWithdrawn) -> None:
 def _quotes_set(state: Exchange, event: e.QuotesSet) -> None:
     _pull(state, event.account, event.market)
     book = state.book
-    tier = state.accounts[event.account].tier
-    id = event.first
-    entries = []
-    for ladder, levels in ((book.bids[event.market], event.bids), (book.asks[event.market], event.asks)):
+    account, market, expires, index = event.account, event.market, event.expires, event.index
+    tier = state.accounts[account].tier
+    id, sides = event.first, []
+    for ladder, levels in ((book.bids[market], event.bids), (book.asks[market], event.asks)):
+        sides.append((ladder, range(id, id + len(levels))))
+        add = ladder.add
         for price, size in levels:
-            ladder.add(Level(id, event.account, tier, price, size, event.expires, event.index))
-            entries.append((ladder, id))
+            add(Level(id, account, tier, price, size, expires, index))
             id += 1
     book.next_id = id
-    book.standing[event.account, event.market] = entries
-    book.stand(event.account, event.market, event.expires)
+    book.standing[account, market] = sides
+    book.stand(account, market, expires)
 
 
 def _quotes_pulled(state: Exchange, event: e.QuotesPulled) -> None:
@@ -82,8 +83,10 @@ def _quotes_pulled(state: Exchange, event: e.QuotesPulled) -> None:
 
 
 def _pull(state: Exchange, account: int, market: int) -> None:
-    for ladder, id in state.book.standing.pop((account, market), ()):
-        ladder.remove(id)
+    for ladder, quotes in state.book.standing.pop((account, market), ()):
+        remove = ladder.remove
+        for quote in quotes:
+            remove(quote)
     state.book.standing_expires.pop((account, market), None)
 
 
@@ -104,7 +107,7 @@ def _subscribed(state: Exchange, event: e.Subscribed) -> None:
         if id not in event.markets:
             makers.pop(account, None)
         elif account not in makers:
-            makers[account] = state.accounts[account].owner
+            makers[account] = state.accounts[account]
             book.makers[id] = dict(sorted(makers.items()))
 
 

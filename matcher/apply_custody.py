@@ -31,7 +31,7 @@ def _chain_accepted(state: Exchange, event: ChainAccepted) -> None:
     custody.left_over, custody.astray = event.left_over, event.astray
     custody.strangers = list(event.strangers)
     if event.lost:
-        state.accounts[INSURANCE].balance -= event.lost
+        state.post(state.accounts[INSURANCE], -event.lost)
         state.paid_out += event.lost
         # What was stolen is no loss of the fund's own doing, which is bounded by the day.
         state.fund_began -= event.lost

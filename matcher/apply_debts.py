@@ -12,11 +12,11 @@ from matcher.state import Exchange
 
 def _covered(state: Exchange, event: DebtCovered) -> None:
     accounts, watch = state.accounts, state.watch
-    accounts[event.account].balance += event.debt - event.left
-    accounts[INSURANCE].balance -= event.fund
-    accounts[TREASURY].balance -= event.treasury
+    state.post(accounts[event.account], event.debt - event.left)
+    state.post(accounts[INSURANCE], -event.fund)
+    state.post(accounts[TREASURY], -event.treasury)
     for account, amount in event.shares:
-        accounts[account].balance -= amount
+        state.post(accounts[account], -amount)
     watch.dirty.add(INSURANCE)
     watch.suspect(event.account)
     # It was no trade of theirs, so nobody has looked whether what is left still carries their positions.

@@ -50,10 +50,10 @@ def tie(state: Exchange, root: int) -> None:
 def _claimed(state: Exchange, event: ExitClaimed) -> None:
     account = state.accounts[event.account]
     for id, amount in event.given:
-        state.accounts[id].balance -= amount
-        account.balance += amount
+        state.post(state.accounts[id], -amount)
+        state.post(account, amount)
         state.watch.suspect(id)
-    account.balance -= event.amount
+    state.post(account, -event.amount)
     account.settled -= event.amount
     state.watch.suspect(event.account)
     _ended(state, event.account)

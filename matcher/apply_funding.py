@@ -47,16 +47,15 @@ def _hour_ended(state: Exchange, event: e.HourEnded) -> None:
 
 def _funding_settled(state: Exchange, event: e.FundingSettled) -> None:
     accounts, watch, funding = state.accounts, state.watch, state.funding[event.market]
-    for account, paid in event.payments:
-        accounts[account].balance -= paid
+    state.collect(event.payments)
     if funding.unpaid and funding.unpaid[0].ended is None:
         # Journals from before hours ended by a record: it was this one that made payers poorer.
         watch.suspect_many([account for account, paid in event.payments if paid > 0])
     # What was owed before is paid: nobody is worth less than before. But what is received lifts warnings.
     watch.suspect_many([account for account, _ in event.payments if accounts[account].warned])
     watch.suspect(INSURANCE)
-    accounts[TREASURY].balance += event.treasury
-    accounts[INSURANCE].balance += event.insurance
+    state.post(accounts[TREASURY], event.treasury)
+    state.post(accounts[INSURANCE], event.insurance)
     funding.settle(event)
     state.marked += 1
     state.follow_hours()

@@ -6,11 +6,12 @@ from typing import Final
 from core import liquidation_events as le
 from core.accounts import CLEARING, INSURANCE
 from core.event import Event
-from core.events import RequestClosed
+from core.events import RequestClosed, RequestOutcome
 from matcher.apply_book import Applier
 from matcher.apply_exits import suspect_tied
 from matcher.book import RESUME_DEADLINE
 from matcher.holding import hold
+from matcher.rejections import Code
 from matcher.selling import Sale
 from matcher.state import Exchange
 from matcher.watch import Liquidation
@@ -22,24 +23,39 @@ def _started(state: Exchange, event: le.LiquidationStarted) -> None:
     state.watch.suspect(event.account)
 
 
+_CALLED_OFF: Final = (RequestOutcome.CANCELLED, Code.MARKET_PAUSED, Code.MARKET_SETTLED)
+"""How auctions end that no bid could win."""
+
+
 def auction_closed(state: Exchange, event: RequestClosed) -> None:
-    """A request that the exchange itself had opened is closed: the liquidation it was for goes on, or the insurance fund's sale."""
+    """A request that the exchange itself had opened is closed: the liquidation it was for goes on, or the insurance fund's sale.
+
+    Of an auction that no bid could win nothing is learned: it widens no sale, and nobody is taken over after it as if not wanted.
+    """
+    called_off = event.outcome in _CALLED_OFF
     going = state.liquidations.get(event.account)
     if going is not None:
-        going.request = 0
+        going.request, going.called_off = 0, called_off
         state.watch.suspect(event.account)
-    elif event.account == INSURANCE:
-        state.book.sales.setdefault(event.market, Sale()).closed(event.filled, event.at)
+    elif (
+        event.account == INSURANCE and not called_off and event.market in state.accounts[INSURANCE].positions
+    ):
+        sale = state.book.sales.setdefault(event.market, Sale())
+        sale.closed(event.filled, event.size, event.at)
 
 
 def _sliced(state: Exchange, event: le.LiquidationSliced) -> None:
     going = state.liquidations[event.account]
-    going.unsold = not event.size
+    # A lot now and then must not keep an account from its next stage.
+    if abs(event.size) >= abs(event.asked):
+        going.unsold.discard(event.market)
+    elif not going.called_off:
+        going.unsold.add(event.market)
     if event.size:
         going.step = "sold"
         going.vain = 0
-    state.accounts[event.account].balance -= event.fee
-    state.accounts[INSURANCE].balance += event.fee
+    state.post(state.accounts[event.account], -event.fee)
+    state.post(state.accounts[INSURANCE], event.fee)
     state.watch.dirty.add(INSURANCE)
     _suspect(state, event.account)
 
@@ -66,9 +82,9 @@ def _hand_over(state: Exchange, account: int, parts: tuple[le.Handover, ...]) ->
         longer += hold(state, other, part.market, part.size, part.other_cost)
         if longer:
             state.change_open_interest(part.market, longer)
-        giver.balance += part.realized
-        other.balance += part.other_realized
-        clearing.balance -= part.realized + part.other_realized
+        state.post(giver, part.realized)
+        state.post(other, part.other_realized)
+        state.post(clearing, -(part.realized + part.other_realized))
     state.watch.suspect_many([part.other for part in parts])
     for part in parts:
         suspect_tied(state, part.other)

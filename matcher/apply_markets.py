@@ -71,16 +71,18 @@ def _look_from_here(state: Exchange, market: int, at: int) -> None:
 
 
 def _market_status_set(state: Exchange, event: e.MarketStatusSet) -> None:
+    paused = state.statuses[event.market] == MarketStatus.PAUSED
     state.statuses[event.market] = MarketStatus(event.status)
     if event.status == MarketStatus.OPEN:
         state.breakers.closing.pop(event.market, None)
         state.breakers.announced.pop(event.market, None)
-        for account, going in state.liquidations.items():
-            if event.market in state.accounts[account].positions:
-                going.go_on()
-                state.watch.suspect(account)
     else:
         state.breakers.closing.setdefault(event.market, event.at)
+    if paused or event.status == MarketStatus.OPEN:
+        for account, going in state.liquidations.items():
+            if event.market in state.accounts[account].positions:
+                going.go_on(event.market)
+                state.watch.suspect(account)
     state.follow_index(event.market)
 
 
@@ -109,14 +111,14 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
     for end in event.positions:
         account = accounts[end.account]
         hold(state, account, market, -end.size, 0)
-        account.balance += end.realized + end.shared
-        accounts[CLEARING].balance -= end.realized
+        state.post(account, end.realized + end.shared)
+        state.post(accounts[CLEARING], -end.realized)
         if end.account in state.liquidations:
             state.liquidations[end.account].step = "delisted"
     state.watch.suspect_many([end.account for end in event.positions])
     for end in event.positions:
         suspect_tied(state, end.account)
-    accounts[INSURANCE].balance -= event.fund
+    state.post(accounts[INSURANCE], -event.fund)
     state.watch.suspect(INSURANCE)
     if event.positions:
         state.change_open_interest(market, -state.open_interest[market])

@@ -24,8 +24,8 @@ def _opened(state: Exchange, event: SubAccountOpened) -> None:
 
 def _transferred(state: Exchange, event: Transferred) -> None:
     giver, receiver = state.accounts[event.giver], state.accounts[event.receiver]
-    giver.balance -= event.amount
-    receiver.balance += event.amount
+    state.post(giver, -event.amount)
+    state.post(receiver, event.amount)
     state.watch.dirty.update((event.giver, event.receiver))
     parent = giver.root.id
     if parent not in state.transfers:

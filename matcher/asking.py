@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from heapq import nlargest
 from typing import Final
 
-from core.quantities import MILLION, SECOND
+from core.quantities import MILLION, SECOND, divide_up
+from matcher.account import Account
 from matcher.book import Book, Ranking
 from matcher.exiting import leaving_of
 from matcher.limits import MAKER_EQUITY_MIN, MAKERS_ASKED_MAX, MAKERS_LOOKED_MAX
@@ -31,43 +32,56 @@ def makers_asked(
     """
     book = state.book
     makers = book.makers[market]
-    able = _able(
-        state, market, makers if len(makers) <= MAKERS_LOOKED_MAX else _looked(state, market, at), owner, size
-    )
-    if state.liquidations:
-        able = {maker: backing for maker, backing in able.items() if maker not in state.liquidations}
-    if book.frozen:
-        able = {
-            maker: backing for maker, backing in able.items() if book.frozen.get((maker, market), 0) <= at
-        }
-    return list(able) if len(able) <= most else _chosen(book, market, able, most)
-
-
-def _able(state: Exchange, market: int, makers: Iterable[int], owner: str, size: int) -> dict[int, int]:
-    """Those of the makers that are subscribed, of other owners than `owner`, and could back a part of `size` lots.
-
-    With the micro-USDC of margin that each has for the market: what is free, and what its position there takes.
-    """
-    owners, accounts, marked, exits = state.book.makers[market], state.accounts, state.marked, state.exits
-    needed = state.marks[market].most_required(-(-size // BACKED_SHARE))
-    able: dict[int, int] = {}
-    for maker in makers:
+    looked: Iterable[Account] = makers.values()
+    if len(makers) > MAKERS_LOOKED_MAX:
         # Who was ranked may have left since.
-        if owners.get(maker, owner) == owner:
+        looked = [makers[maker] for maker in _looked(state, market, at) if maker in makers]
+    able = _able(state, market, looked, owner, size)
+    if state.liquidations:
+        able = [maker for maker in able if maker not in state.liquidations]
+    if book.frozen:
+        able = [maker for maker in able if book.frozen.get((maker, market), 0) <= at]
+    return able if len(able) <= most else _chosen(book, market, _backings(state, market, able), most)
+
+
+def _able(state: Exchange, market: int, makers: Iterable[Account], owner: str, size: int) -> list[int]:
+    """Those of the makers that are of other owners than `owner` and could back a part of `size` lots."""
+    marked, exits = state.marked, state.exits
+    lots = divide_up(size, BACKED_SHARE)
+    plenty = max(MAKER_EQUITY_MIN, lots * state.conditions[market].most_per_lot)
+    able: list[int] = []
+    for maker in makers:
+        if maker.owner == owner:
             continue
-        account = accounts[maker]
-        if account.valued != marked:
-            state.value(account)
-        own = account.balance + account.gain
+        if maker.valued != marked:
+            state.value(maker)
+        own = maker.balance + maker.gain
+        # What it has to spare is a part of what it has, so most need no second look.
+        if own - maker.required >= plenty and not exits:
+            able.append(maker.id)
+            continue
         if exits:
-            own -= leaving_of(state, account)
+            own -= leaving_of(state, maker)
         if own < MAKER_EQUITY_MIN:
             continue
-        spare, held = own - account.required, account.positions.get(market)
-        if spare * MILLION < needed and (held is None or abs(held.size) * BACKED_SHARE < size):
-            continue
-        able[maker] = spare if held is None else spare + held.required
+        if (own - maker.required) * MILLION < state.marks[market].most_required(lots):
+            held = maker.positions.get(market)
+            if held is None or abs(held.size) * BACKED_SHARE < size:
+                continue
+        able.append(maker.id)
     return able
+
+
+def _backings(state: Exchange, market: int, makers: Iterable[int]) -> dict[int, int]:
+    """Micro-USDC of margin that each of the makers, which have been valued, has for the market: what is free, and what its position
+    there takes."""
+    backings: dict[int, int] = {}
+    for maker in makers:
+        account = state.accounts[maker]
+        held = account.positions.get(market)
+        free = account.balance + account.gain - account.required - leaving_of(state, account)
+        backings[maker] = free if held is None else free + held.required
+    return backings
 
 
 def _chosen(book: Book, market: int, able: dict[int, int], most: int) -> list[int]:
@@ -83,12 +97,13 @@ def _chosen(book: Book, market: int, able: dict[int, int], most: int) -> list[in
 def _classes(book: Book, market: int, able: dict[int, int]) -> list[list[int]]:
     """Makers in the order in which they are to be asked: those that speak, one of each owner, the second ones and so on; within each
     class who can back most comes first."""
-    owners, silences = book.makers[market], book.silences
+    makers, silences = book.makers[market], book.silences
     before: dict[str, int] = {}
     classes: dict[tuple[bool, int], list[int]] = {}
     for maker in sorted(able, key=able.__getitem__, reverse=True):
         silent = bool(silences) and book.silent(maker, market)
-        count = before[owners[maker]] = before.get(owners[maker], 0) + 1
+        owner = makers[maker].owner
+        count = before[owner] = before.get(owner, 0) + 1
         classes.setdefault((silent, count), []).append(maker)
     return [classes[kind] for kind in sorted(classes)]
 
@@ -123,7 +138,7 @@ def _looked(state: Exchange, market: int, at: int) -> list[int]:
 
 def _ranking(state: Exchange, market: int, at: int) -> Ranking:
     book = state.book
-    able = _able(state, market, book.makers[market], "", 0)
+    able = _backings(state, market, _able(state, market, book.makers[market].values(), "", 0))
     makers = [maker for kind in _classes(book, market, able) for maker in kind]
     best = MAKERS_LOOKED_MAX // BEST_SHARE
     proven = set(_most_filled(book, market, makers[best:], MAKERS_LOOKED_MAX // PROVEN_SHARE))

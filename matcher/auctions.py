@@ -11,7 +11,9 @@ from core.liquidation import Closing, closing
 from core.liquidation_events import LiquidationPaused, LiquidationSliced
 from core.quantities import divide_up
 from matcher.account import Account
+from matcher.exiting import closes_from, uncovered
 from matcher.fills import Plan
+from matcher.selling import Sale, spread_of, steps_until
 from matcher.state import Exchange
 from matcher.watch import Liquidation
 
@@ -21,14 +23,16 @@ the lots, when not all find a bidder."""
 
 
 def standing(state: Exchange, account: Account) -> AccountRisk:
-    """What an account's auctions go by: its margin, or all that it is worth when it is short only of what its owner keeps back."""
-    return state.worth_of(account) if state.offered_first(account) else state.margin_of(account)
+    """What an account's auctions go by: its margin, or all that it is worth when it is short only of what its owner keeps back; in a
+    market's last hour at no more than it would settle at."""
+    return state.counted_of(account) if state.offered_first(account) else state.margin_of(account)
 
 
 def closing_now(state: Exchange, account: Account, market: int, lots: int) -> Closing:
     """Closing `lots` (positive) of the account's position in a market as things stand."""
-    risk = standing(state, account)
-    return closing(state.marks[market], account.positions[market].size, lots, risk.equity, risk.maintenance)
+    risk, size = standing(state, account), account.positions[market].size
+    end = state.ends.get(market)
+    return closing(state.marks[market], size, lots, risk.equity, risk.maintenance, end)
 
 
 def limit_of(worst: int, side: int, tick_value: int) -> int:
@@ -36,13 +40,45 @@ def limit_of(worst: int, side: int, tick_value: int) -> int:
     return max(0, worst - side * divide_up(_ROUNDING, tick_value))
 
 
-def still_bounded(state: Exchange, terms: RequestOpened) -> RequestOpened:
-    """An auction's terms at its close: the mark has moved, and no fill may leave the account worse off; limit 0: none may."""
-    account = state.accounts[terms.account]
-    if account.id not in state.liquidations:
-        return terms  # The insurance fund sells of its own accord.
-    limit = limit_at_close(state, account, terms.market, terms.side * terms.size, terms.limit)
+def offered_limit(state: Exchange, account: Account, market: int, lots: int, at: int) -> int:
+    """The limit in ticks of an auction of `lots` (positive) of what an account holds that is not being liquidated; 0: none may be.
+
+    It is as far from what the position counts for as the insurance fund's own sale has come by `at`, or as the owner that leaves has
+    come on its way to the instant at which its request matures, and never so far that the account would end below zero.
+    """
+    listed, risk, size = state.markets[market], state.counted_of(account), account.positions[market].size
+    terms, end = listed.liquidation, state.ends.get(market)
+    if account.id == INSURANCE:
+        spread = state.book.sales.get(market, Sale()).spread(terms.spread, at)
+    else:
+        leaves = state.exits[account.root.id]
+        steps = steps_until(closes_from(leaves), state.ripens(leaves)[0], at)
+        spread = spread_of(terms.spread, steps)
+    terms = replace(terms, spread=spread)
+    part = closing(state.marks[market], size, lots, risk.equity, risk.maintenance, end)
+    return part.worst_price(terms, listed.value_per_tick_lot, must_close=True)
+
+
+def still_bounded(state: Exchange, terms: RequestOpened, at: int) -> RequestOpened:
+    """An auction's terms at its close: the mark has moved, and its limit with it, where that is better for the account; limit 0: no
+    fill may be."""
+    account, change = state.accounts[terms.account], terms.side * terms.size
+    if account.id in state.liquidations:
+        limit = limit_at_close(state, account, terms.market, change, terms.limit)
+    else:
+        limit = _offer_at_close(state, account, terms.market, change, terms.limit, at)
     return replace(terms, limit=limit)
+
+
+def _offer_at_close(state: Exchange, account: Account, market: int, change: int, limit: int, at: int) -> int:
+    """`limit_at_close` of who is not being liquidated: an owner that leaves sells only what it must."""
+    held, leaves = account.positions.get(market), state.exits.get(account.root.id)
+    if held is None or held.size * change >= 0:
+        return 0
+    if account.id != INSURANCE and (leaves is None or not uncovered(state, leaves)):
+        return 0
+    now = offered_limit(state, account, market, min(abs(change), abs(held.size)), at)
+    return min(limit, now) if change > 0 else max(limit, now)
 
 
 def limit_at_close(state: Exchange, account: Account, market: int, change: int, limit: int) -> int:
@@ -99,7 +135,8 @@ def auction_record(
     listed, (equity, maintenance), (lots, value) = state.markets[market], worth, change
     terms, bound, fee = listed.liquidation, 0, 0
     if lots:
-        part = closing(state.marks[market], held, abs(lots), equity, maintenance)
+        end = state.ends.get(market)
+        part = closing(state.marks[market], held, abs(lots), equity, maintenance, end)
         bound = part.bankruptcy_value
         fee = (
             part.insurance_delta(-value, terms.fee, terms.surplus_share) if going.account != INSURANCE else 0

@@ -11,11 +11,12 @@ import msgspec
 
 from core.events import QuoteGiven, RequestOpened
 from core.funding_hour import SAMPLE_EVERY, sampled_at
+from matcher.account import Account
 from matcher.limits import SILENCES_MAX, SPEECHES_PER_SILENCE
 from matcher.selling import Sale
 
 
-class Request(msgspec.Struct):
+class Request(msgspec.Struct, gc=False):
     """An open request. `waiting` makers are those it waits for: asked, and neither answered nor passed yet; `answers` are the firm
     ones, by maker."""
 
@@ -149,8 +150,8 @@ class Book:
     `standing_due` is the next deadline in the heap for an account's quotes in a market; it may come before they expire.
     `silences` has, for an account in a market, what requests that waited for it in vain count, less what it said since; `filled`, for
     the same, the lots that its quotes were filled with since the start.
-    `rankings` are a memory of what makers can back. `sales` are the insurance fund's own, by market.
-    `open_keys` finds an account's open requests by its client keys. `makers` maps each market's makers to their owners, in the
+    `rankings` are a memory of what makers can back. `sales` are the insurance fund's own, by market in which it holds something.
+    `open_keys` finds an account's open requests by its client keys. `makers` has the accounts of each market's makers by id, in the
     order of their ids. `secret` keeps to itself when premiums are sampled and who is asked by lot; the engine draws it anew at every
     start.
     """
@@ -163,10 +164,10 @@ class Book:
         self.answered_by: dict[int, set[int]] = {}
         self.asks: dict[int, Ladder] = {}
         self.bids: dict[int, Ladder] = {}
-        self.standing: dict[tuple[int, int], list[tuple[Ladder, int]]] = {}
+        self.standing: dict[tuple[int, int], list[tuple[Ladder, range]]] = {}
         self.standing_expires: dict[tuple[int, int], int] = {}
         self.standing_due: dict[tuple[int, int], int] = {}
-        self.makers: dict[int, dict[int, str]] = {}
+        self.makers: dict[int, dict[int, Account]] = {}
         self.silences: dict[tuple[int, int], int] = {}
         self.filled: dict[tuple[int, int], int] = {}
         self.rankings: dict[int, Ranking] = {}
@@ -237,8 +238,9 @@ class Book:
                 where = maker, request.opened.market
                 before = self.silences.get(where, 0)
                 self.silences[where] = min(before, SILENCES_MAX * SPEECHES_PER_SILENCE) + SPEECHES_PER_SILENCE
+        answered_by = self.answered_by
         for maker in request.answers:
-            self.answered_by[maker].discard(id)
+            answered_by[maker].discard(id)
         while deadlines and deadlines[0][1] == REQUEST_DEADLINE and deadlines[0][2] not in requests:
             heappop(deadlines)
 

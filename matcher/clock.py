@@ -40,12 +40,18 @@ def passed() -> int:
     return time.clock_gettime_ns(_BOOT)
 
 
+def wall_ahead(clock: Callable[[], int]) -> int:
+    """Nanoseconds by which the wall clock is ahead of an exchange's: beyond `STEP_MAX` after a step that is not followed."""
+    return time.time_ns() - clock()
+
+
 class SteadyClock:
     """Nanoseconds since the epoch, from clocks that are arguments: `wall`, and `steady`, which knows no steps but no date either.
 
     The exchange's time never goes back, so a wall clock followed an hour ahead by mistake would make every index look old until it
     has been caught up with. A larger step than `STEP_MAX` is therefore not followed until the wall clock is within it again, or
-    the process starts anew.
+    the process starts anew. However long it stays: a machine that its host had suspended, whose steady clock stood still too, looks
+    the same from here as one whose date was set wrong, and following the latter cannot be undone. So a person decides.
     """
 
     def __init__(self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = passed) -> None:

@@ -58,11 +58,12 @@ def close_request(state: Exchange, request: Request, at: int, answers: Iterable[
     """Fill an automatic request with the best of `answers` and of the standing quotes; any other request just ends."""
     terms = request.opened
     if not terms.key:
-        terms = still_bounded(state, terms)
+        terms = still_bounded(state, terms, at)
     if not terms.auto or not terms.limit or at > state.fills_until[terms.market]:
-        return closed(state, terms, nothing_filled(state, terms.market), at)
+        nothing = nothing_filled(state, terms.market)
+        return closed(state, terms, nothing, at) if terms.key else _called_off(state, terms, _CANCELLED, at)
     offers: Iterable[Offer] = answered_offers(state, terms, answers)
-    if len(state.book.ladder(terms.market, terms.side)):
+    if state.book.ladder(terms.market, terms.side).best() is not None:
         offers = merge(offers, standing_offers(state, terms))
     return closed(state, terms, Planner(state, terms, at).plan(offers, terms.all_or_none), at)
 
@@ -76,13 +77,19 @@ def closed(state: Exchange, terms: RequestOpened, plan: Plan, at: int) -> list[E
         outcome = _PARTIAL
     else:
         outcome = plan.code.value if plan.code is not None else _UNFILLED
-    final = _final(terms, at, outcome, filled, plan.value, plan.fills)
-    ended = [*plan.events, final, *protect_makers(state, plan.events, at)]
+    ended = [*plan.events, _final(terms, at, outcome, filled, plan.value, plan.fills)]
+    if state.book.protections:
+        ended += protect_makers(state, plan.events, at)
     if not terms.key:
         ended += sliced(state, terms, plan, at)
     if filled:
         ended += open_interest_alarm(state, terms.market, plan.open_interest, at)
     return ended
+
+
+def _called_off(state: Exchange, terms: RequestOpened, why: str, at: int) -> list[Event]:
+    """The end of an auction that no bid could win: that nobody bought says nothing (`auction_closed`)."""
+    return [_final(terms, at, why), *sliced(state, terms, nothing_filled(state, terms.market), at)]
 
 
 def cancelled(request: Request, at: int) -> e.RequestClosed:
@@ -113,9 +120,7 @@ def book_emptied(state: Exchange, market: int, why: str, at: int) -> list[Event]
     for _, request in sorted(book.requests.items()):
         terms = request.opened
         if terms.market == market:
-            ended.append(_final(terms, at, why))
-            if not terms.key:
-                ended += sliced(state, terms, nothing_filled(state, market), at)
+            ended += [_final(terms, at, why)] if terms.key else _called_off(state, terms, why, at)
     standing = sorted(account for account, where in book.standing if where == market)
     return [*ended, *(e.QuotesPulled(at, account, market, why) for account in standing)]
 

@@ -17,6 +17,7 @@ from matcher import (
     decide_quotes,
     decide_requests,
     decide_subaccounts,
+    offering,
 )
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -59,7 +60,7 @@ DECIDERS: Final[dict[type[c.Command], Callable[[Exchange, Any, int], Outcome]]] 
     c.SeeLossLimits: decide_loss_limits.see_loss_limits,
     c.SetInsuranceFloor: decide_operator.set_insurance_floor,
     c.ShareDebt: decide_debts.share_debt,
-    c.SellInventory: decide_liquidation.sell_inventory,
+    c.SellInventory: offering.sell_inventory,
     c.ReviewAccount: decide_liquidation.review_account,
     c.CutSettlement: decide_operator.cut_settlement,
     c.AdvanceBatch: decide_operator.advance_batch,
@@ -114,7 +115,7 @@ def decide(state: Exchange, command: c.Command, at: int) -> Outcome:
     if kind in EXPIRING:
         if command.account not in state.owned:  # type: ignore[attr-defined]
             return _UNKNOWN
-        if 0 < command.expires_after <= at:  # type: ignore[attr-defined]
+        if command.expires_after and 0 < command.expires_after <= at:  # type: ignore[attr-defined]
             # What a command has led to is so however late it is asked for; only what is new can be too late.
             first = DECIDERS[kind](state, command, at)
             return first if isinstance(first, Repeated) else _EXPIRED

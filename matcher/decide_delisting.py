@@ -22,7 +22,7 @@ from core.validity import Action
 from matcher import commands as c
 from matcher.account import Account
 from matcher.closing import book_emptied
-from matcher.limits import DELISTING_NOTICE
+from matcher.limits import DELISTING_NOTICE, SETTLEMENT_PATIENCE
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
 from matcher.trust import untrusted
@@ -61,10 +61,10 @@ def delisting_due(state: Exchange, market: int, at: int) -> list[Event]:
 
 
 def delisting_waits(state: Exchange, market: int, at: int) -> str | None:
-    """Why nobody can be settled with at `at`, in a sentence; None when everybody can.
+    """Why nobody can be settled with at `at`, in a sentence; None when everybody can. Its end has been announced.
 
     Its own price must be an average of half an hour at least. Those of its holders' other markets say who cannot pay, and so who has
-    to pay for him.
+    to pay for him; but no longer than `SETTLEMENT_PATIENCE` after the announced instant, as for a cut: then their last marks count.
     """
     holders = state.holders_of(market)
     if not holders:
@@ -76,6 +76,8 @@ def delisting_waits(state: Exchange, market: int, at: int) -> str | None:
             f"Its index was believed for {believed // SECOND} s of the {WINDOW // SECOND} s before: it settles once that is "
             f"{BELIEVED_MIN // SECOND} s."
         )
+    if at - state.breakers.announced[market].settles_at > SETTLEMENT_PATIENCE:
+        return None
     others = sorted({other for account in holders for other in account.positions} - {market})
     refused = untrusted(state, others, Action.SETTLE, at)
     return refused.message if refused is not None else None

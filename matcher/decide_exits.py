@@ -6,13 +6,13 @@ from core.event import Event
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
 from core.exits import taken
 from core.netting import may_be_undone
-from core.quantities import MONEY_MAX, SECOND
+from core.quantities import MONEY_MAX
 from core.validity import Action
 from matcher import commands as c
 from matcher.account import Account
-from matcher.decide_liquidation import part_auctioned
 from matcher.decide_requests import not_tradable
-from matcher.exiting import family, leaving_of, uncovered
+from matcher.exiting import closes_from, family, leaving_of, uncovered
+from matcher.offering import part_auctioned
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 from matcher.trust import trusted, untrusted
@@ -120,14 +120,6 @@ def closing(state: Exchange, request: ExitRequested, at: int) -> bool:
     """Whether it is time to close what the accounts of a request hold, and they hold something."""
     due = at >= closes_from(request)
     return due and any(one.positions for one in family(state.accounts[request.account]))
-
-
-def closes_from(request: ExitRequested) -> int:
-    """The instant from which the exchange closes what stands against a request: half of what was left when it was seen.
-
-    The other half is for auctions in vain, and for the batch that brings the result to the chain before the claim.
-    """
-    return request.at + max(0, request.exit_at * SECOND - request.at) // 2
 
 
 def take_unapplied(state: Exchange, command: c.TakeUnapplied, at: int) -> Outcome:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from core.account_risk import counts_for
 from core.accounts import INSURANCE
 from core.deleveraging import Holder, deleverage, greedy, pro_rata
 from core.events import Event
 from core.fund import Fund, Part, may_take
-from core.liquidation import Stage, closing, slice_to_close, stage, warning_in_force
+from core.liquidation import Stage, slice_to_close, stage, warning_in_force
 from core.liquidation_events import (
     Deleveraged,
     FundStanding,
@@ -21,7 +22,7 @@ from core.liquidation_events import (
     ReviewAsked,
     TakenOver,
 )
-from core.operator_events import ReviewOrdered, SaleOrdered
+from core.operator_events import ReviewOrdered
 from core.position import Position
 from core.quantities import AccountId, Lots, MarketId, MicroUsdc
 from core.validity import Action
@@ -37,21 +38,22 @@ from core.waterfall import (
 )
 from matcher import commands as c
 from matcher.account import Account
-from matcher.asking import makers_asked
 from matcher.auctions import closing_now, limit_of
-from matcher.closing import cancelled, closed, pull_everything, standing_offers
-from matcher.decide_requests import not_tradable, opened
-from matcher.fills import Planner
-from matcher.limits import AUCTION_PAUSE, AUCTION_TTL, MAKERS_LOOKED_MAX
+from matcher.closing import cancelled, pull_everything
+from matcher.decide_requests import not_tradable
+from matcher.limits import AUCTION_PAUSE
+from matcher.offering import auction
 from matcher.rejections import Code, Outcome, Rejection
-from matcher.selling import Sale
 from matcher.state import Exchange
 from matcher.trust import known, liquidated_at, trusted
 from matcher.watch import Liquidation
 
 
 def go_on(state: Exchange, at: int) -> list[Event]:
-    """The next step of the riskiest account, or else the next warning; `state.watch` has found that there is one."""
+    """The next step of the riskiest account, or else the next warning; `state.watch` has found that there is one.
+
+    What happened to others that an account's margin depends on since its last look may have saved it: then it gets another.
+    """
     riskiest = state.watch.riskiest()
     if riskiest is None:
         return _warn(state, state.accounts[next(iter(state.watch.warned))], at)
@@ -60,7 +62,11 @@ def go_on(state: Exchange, at: int) -> list[Event]:
     if waits is not None:
         return [waits]
     going = state.liquidations.get(riskiest)
-    return start(state, account, at) if going is None else step_due(state, account, going, at)
+    if going is not None:
+        return step_due(state, account, going, at)
+    if not state.margin_of(account).liquidatable:
+        return [ReviewAsked(at, riskiest)]
+    return start(state, account, at)
 
 
 def _nothing_known(state: Exchange, account: Account, at: int) -> PriceAwaited | None:
@@ -78,6 +84,8 @@ def _warn(state: Exchange, account: Account, at: int) -> list[Event]:
             return [PriceAwaited(at, market, Action.MARGIN)]
     risk = state.margin_of(account)
     level = warning_in_force(account.warned, risk.equity, risk.maintenance)
+    if level == account.warned:
+        return [ReviewAsked(at, account.id)]
     return [MarginWarned(at, account.id, level, risk.equity, risk.maintenance)]
 
 
@@ -104,7 +112,7 @@ def step_due(state: Exchange, account: Account, going: Liquidation, at: int) -> 
             limit = limit_of(worst, 1 if size < 0 else -1, state.markets[market].value_per_tick_lot)
             if limit == 0 or not_tradable(state, market, at) is not None:
                 return [LiquidationPaused(at, account.id, at + going.pause())]
-            return _auction(state, account, market, -size, limit, at)
+            return auction(state, account, market, -size, limit, at)
         case Takeover(parts):
             took = _taken_over(state, account, parts)
             return [TakenOver(at, going.id, account.id, risk.equity, risk.maintenance, fund, took)]
@@ -125,16 +133,17 @@ def waterfall_step(state: Exchange, account: Account, at: int) -> Auction | Take
     ticks = {market: markets[market].value_per_tick_lot for market in account.positions}
     funds, within = state.backing(account), known(state, account, at)
     if account is fund:
-        step = next_step(funds, fund.positions, state.marks, terms, ticks, False, within)
+        step = next_step(funds, fund.positions, state.marks, terms, ticks, False, within, state.ends)
         return Deleverage(_fund_part(state, fund, step.part)) if isinstance(step, Deleverage) else step
     risk, going = state.margin_of(account), state.liquidations.get(account.id)
-    if state.offered_first(account) and not (going is not None and going.unsold):
-        return _offered(state, account, within)
+    offered = within - going.unsold if going is not None else within
+    if offered and state.offered_first(account):
+        return _offered(state, account, offered)
     over = stage(risk.equity, risk.maintenance) is Stage.TAKEOVER
     parts = _parts(state, account, within) if over else ()
-    can = Fund(state.funds(fund), fund.positions, state.insurance_floor, state.fund_began)
-    takes = over and may_take(can, parts, state.marks)
-    step = next_step(funds, account.positions, state.marks, terms, ticks, takes, within)
+    can = Fund(state.backing(fund), fund.positions, state.insurance_floor, state.fund_began)
+    takes = over and may_take(can, parts, state.marks, state.ends)
+    step = next_step(funds, account.positions, state.marks, terms, ticks, takes, within, state.ends)
     match step:
         case Takeover():
             return Takeover(parts)
@@ -157,86 +166,38 @@ def _offered(state: Exchange, account: Account, within: set[int]) -> Auction:
 
 def _parts(state: Exchange, account: Account, within: set[int]) -> tuple[Part, ...]:
     """What others take of an account's positions, and for what."""
-    backing, funds = state.collateral(account), state.funds(account)
-    parts = bankruptcy_parts(backing, account.positions, state.marks, within)
+    backing, funds = state.backing(account), state.funds(account) - state.overstated(account)
+    parts = bankruptcy_parts(backing, account.positions, state.marks, within, state.ends)
     if backing == funds:
         return parts
-    lowest = bankruptcy_parts(funds, account.positions, state.marks, within)
+    lowest = bankruptcy_parts(funds, account.positions, state.marks, within, state.ends)
     worst: dict[int, int] = {part.market: _worst_value(state, part.market, part.size) for part in parts}
     terms = {id: state.markets[id].liquidation for id in worst}
     return without_gift(parts, lowest, worst, terms)
 
 
 def _worst_value(state: Exchange, market: int, size: int) -> int:
-    """Micro-USDC per lot at the mark, the index, or what the market's last hour would settle at, whichever is worst for who leaves
-    with `size` lots."""
-    values = [
-        state.marks[market].value_per_lot,
-        state.indexes[market].price * state.markets[market].value_per_tick_lot,
-    ]
-    if market in state.ends:
-        values.append(state.ends[market])
-    return min(values) if size > 0 else max(values)
+    """Micro-USDC per lot that `size` lots count for, or are worth at the index, whichever is worse for who leaves with them."""
+    at_index = state.indexes[market].price * state.markets[market].value_per_tick_lot
+    return (min if size > 0 else max)(_counts(state, market, size), at_index)
+
+
+def _counts(state: Exchange, market: int, size: int) -> int:
+    """Micro-USDC per lot that a position of `size` lots counts for: at the mark, or at what the market's last hour would settle at."""
+    return counts_for(size, state.marks[market].value_per_lot, state.ends.get(market)) // size
 
 
 def _fund_part(state: Exchange, fund: Account, part: Part) -> Part:
-    """A position of the fund's own, at the mark: others pay for it only what keeps the fund from ending below zero."""
+    """A position of the fund's own, at what it counts for: others pay for it only what keeps the fund from ending below zero."""
     if state.margin_of(fund).equity < 0:
         return part
-    return replace(part, value=MicroUsdc(part.size * state.marks[part.market].value_per_lot))
+    return replace(part, value=MicroUsdc(part.size * _counts(state, part.market, part.size)))
 
 
 def fund_standing(state: Exchange) -> FundStanding:
     """The insurance fund as things stand."""
     risk = state.margin_of(state.accounts[INSURANCE])
     return FundStanding(risk.equity, risk.maintenance, state.insurance_floor, risk.initial, state.fund_began)
-
-
-def _auction(state: Exchange, account: Account, market: int, change: int, limit: int, at: int) -> list[Event]:
-    """A request for the account. Makers are always asked, where there are any: standing quotes compete with their answers at the
-    close, or a single one at the bound would keep all others from bidding."""
-    side = 1 if change > 0 else -1
-    command = c.OpenRequest(account.id, "", market, side, abs(change), limit, AUCTION_TTL, reduce_only=True)
-    makers = makers_asked(state, account.owner, market, abs(change), at, MAKERS_LOOKED_MAX)
-    terms = opened(state, command, tuple(makers), at)
-    if makers:
-        return [terms]
-    plan = Planner(state, terms, at).plan(standing_offers(state, terms), whole=False)
-    return closed(state, terms, plan, at)
-
-
-def sell_inventory(state: Exchange, command: c.SellInventory, at: int) -> Outcome:
-    """Auction a slice of the insurance fund's position, as far from the mark as `matcher.selling` says: whoever is the only one to bid
-    does not have it at the worst price at once."""
-    if command.market not in state.markets:
-        return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
-    fund = state.accounts[INSURANCE]
-    held = fund.positions.get(command.market)
-    if held is None or INSURANCE in state.liquidations or state.book.open_keys.get(INSURANCE):
-        return []
-    refused = not_tradable(state, command.market, at)
-    if refused is not None:
-        return refused
-    ordered = [SaleOrdered(at, command.market, command.who, command.why)] if command.why else []
-    sale = state.book.sales.get(command.market, Sale())
-    spread = sale.spread(state.markets[command.market].liquidation.spread, at)
-    return [*ordered, *part_auctioned(state, fund, command.market, at, spread)]
-
-
-def part_auctioned(
-    state: Exchange, account: Account, market: int, at: int, spread: int | None = None
-) -> list[Event]:
-    """An auction of a slice of what an account that is not being liquidated holds, at most `spread` (parts per million) of its
-    maintenance away from the mark; by default as far as auctions ever go."""
-    held = account.positions[market]
-    listed, mark = state.markets[market], state.marks[market]
-    terms, tick_value = listed.liquidation, listed.value_per_tick_lot
-    lots = slice_to_close(terms, held.size, mark.value_per_lot)
-    # As far as the spread ever lets it: as if nothing were left.
-    part = closing(mark, held.size, lots, 0, mark.maintenance_of(held.size))
-    value = part.fillable_value(terms.spread if spread is None else spread, terms.urgency)
-    limit = -(-value // (part.size * tick_value)) if held.size > 0 else value // (part.size * tick_value)
-    return _auction(state, account, market, -part.size, max(1, limit), at)
 
 
 def review_account(state: Exchange, command: c.ReviewAccount, at: int) -> Outcome:
@@ -255,10 +216,10 @@ def _taken_over(state: Exchange, account: Account, parts: tuple[Part, ...]) -> t
 
 
 def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Part, at: int) -> Deleveraged:
-    market, mark = part.market, state.marks[part.market]
+    market = part.market
     holders = [_holder(state, other, market) for other in _opposite(state, market, part.size)]
     policy = greedy if state.markets[market].greedy_deleveraging else pro_rata
-    shared = deleverage(part.size, part.value, holders, mark.value_per_lot, policy)
+    shared = deleverage(part.size, part.value, holders, _counts(state, market, -part.size), policy)
     side = 1 if part.size > 0 else -1
     takers: list[tuple[int, int, int]] = list(shared.closed)
     if shared.left and account.id != INSURANCE:

@@ -3,7 +3,6 @@
 from typing import Final
 
 from core import events as e
-from core.bands import any_beyond
 from matcher import commands as c
 from matcher.book import (
     DELISTING_DEADLINE,
@@ -46,7 +45,10 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
         return SUB_ACCOUNT_MARKET
     if command.account in state.liquidations:
         return BEING_LIQUIDATED
-    flaw = _flaw(command, at)
+    prices, sizes = zip(*command.bids, *command.asks, strict=True)
+    lowest, highest = min(prices), max(prices)
+    within = lowest > 0 and highest <= PRICE_MAX and min(sizes) > 0 and max(sizes) <= SIZE_MAX
+    flaw = _flaw(command, within, at)
     if flaw is not None:
         return flaw
     if state.book.frozen.get((command.account, command.market), 0) > at:
@@ -54,9 +56,8 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
     refused = not_tradable(state, command.market, at)
     if refused is not None:
         return refused
-    index = state.indexes[command.market].price
-    prices = (price for price, _ in (*command.bids, *command.asks))
-    if any_beyond(state.markets[command.market], prices, index):
+    now = state.conditions[command.market]
+    if lowest < now.lowest or highest > now.highest:
         return OUT_OF_BAND
     code = backed(state, account, command.market, command.bids, command.asks, at)
     if code is not None:
@@ -70,19 +71,18 @@ def set_quotes(state: Exchange, command: c.SetQuotes, at: int) -> Outcome:
             command.bids,
             command.asks,
             command.expires,
-            index,
+            now.index,
         )
     ]
 
 
-def _flaw(command: c.SetQuotes, at: int) -> Rejection | None:
-    """What is wrong with the levels by themselves."""
+def _flaw(command: c.SetQuotes, within: bool, at: int) -> Rejection | None:
+    """What is wrong with the levels by themselves; `within` says whether all prices and sizes are such as any may be."""
     bids, asks = command.bids, command.asks
     if len(bids) > STANDING_LEVELS_MAX or len(asks) > STANDING_LEVELS_MAX:
         return Rejection(Code.BAD_VALUE, f"At most {STANDING_LEVELS_MAX} levels a side.")
-    for price, size in (*bids, *asks):
-        if not (0 < price <= PRICE_MAX and 0 < size <= SIZE_MAX):
-            return _BAD_LEVEL
+    if not within:
+        return _BAD_LEVEL
     if bids and asks and max(bids)[0] >= min(asks)[0]:
         return Rejection(Code.BAD_VALUE, "The best bid must be below the best ask.")
     if not at < command.expires <= at + QUOTE_LIFE_MAX:

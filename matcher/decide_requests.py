@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from core import events as e
-from core.bands import trading_range, within_band
+from core.bands import within_band
 from core.market import MarketStatus
-from core.quantities import MILLION
 from core.validity import Action
 from matcher import commands as c
 from matcher.account import Account
@@ -14,7 +13,7 @@ from matcher.asking import makers_asked
 from matcher.book import Request
 from matcher.closing import answered_offers, cancelled, close_request, closed, standing_offers
 from matcher.exiting import leaving_of
-from matcher.exposure import backed, exposure, held_back, reducible
+from matcher.exposure import backed, held_back, reducible, refused_at_mark
 from matcher.fills import Planner
 from matcher.keys import first_answer, no_room_for_key, room_beyond
 from matcher.limits import (
@@ -45,7 +44,7 @@ def open_request(state: Exchange, command: c.OpenRequest, at: int) -> Outcome:
     if bad is not None:
         return bad
     account = state.accounts[command.account]
-    if account.market not in (0, command.market):
+    if account.market and account.market != command.market:
         return SUB_ACCOUNT_MARKET
     first = first_answer(state, account, command.key)
     if first is not None:
@@ -69,10 +68,7 @@ def _ask_makers(
     state: Exchange, account: Account, command: c.OpenRequest, hollow: Sequence[e.Event], at: int
 ) -> Outcome:
     """Open the request; `hollow` takes away the standing levels that were found not to hold."""
-    mark = state.marks[command.market]
-    code = exposure(state, account, command.market, {}, at).refusal(
-        command.side * command.size, mark.value_per_lot, 0, state.markets[command.market], mark
-    )
+    code = refused_at_mark(state, account, command.market, command.side * command.size, at)
     if code is not None:
         return not_affordable(state, account, code, at)
     makers = makers_asked(state, account.owner, command.market, command.size, at)
@@ -189,58 +185,75 @@ def answer_request(state: Exchange, command: c.AnswerRequest, at: int) -> Outcom
     request = book.requests.get(command.request)
     if request is None or request.opened.expires <= at:
         return Rejection(Code.REQUEST_UNKNOWN, "No such request is open.")
+    terms, waiting, maker = request.opened, request.waiting, state.accounts[account]
+    market = terms.market
+    bid, ask, size, expires = command.bid, command.ask, command.size, command.expires
+    now = state.conditions[market]
+    spare = maker.balance + maker.gain - maker.required
+    if state.exits or state.loss_limits:
+        spare -= held_back(maker, leaving_of(state, maker), state.reach_of(maker))
+    # Most makers quote around the mark with money to spare: asking rule by rule about each would cost half an answer.
+    plain = (
+        account in waiting
+        and not state.ends
+        and (now.lowest <= bid <= now.safe_bid or not bid)
+        and (now.safe_ask <= ask <= now.highest or not ask)
+        and bid != ask
+        and 0 < command.min_fill <= size <= SIZE_MAX
+        and at < expires <= at + QUOTE_LIFE_MAX
+        and at <= state.fills_until[market]
+        and at <= state.values_until
+        and maker.valued == state.marked
+        and spare >= size * now.most_per_lot
+        and account not in state.liquidations
+        and (not book.frozen or book.frozen.get((account, market), 0) <= at)
+    )
+    if not plain:
+        refused = answer_refused(state, request, command, at)
+        if refused is not None:
+            return refused
+    given = e.QuoteGiven(
+        at, book.next_id, terms.request, account, bid, ask, size, command.min_fill, expires, now.index
+    )
+    if len(waiting) > 1 or not terms.auto or not _all_spoke(request, account):
+        return [given]
+    answers = {**request.answers, account: given}
+    return [given, *close_request(state, request, at, answers.values())]
+
+
+def answer_refused(state: Exchange, request: Request, command: c.AnswerRequest, at: int) -> Rejection | None:
+    """Why a maker's quote for an open request is not taken, or None: the first reason that applies."""
+    account, terms = command.account, request.opened
+    market = terms.market
     if account in state.liquidations:
         return BEING_LIQUIDATED
-    terms, waiting = request.opened, request.waiting
-    if account not in waiting and account not in terms.makers:
+    if account not in request.waiting and account not in terms.makers:
         return Rejection(Code.NOT_ASKED, "This account was not asked for a quote.")
-    bid, ask, size, expires = command.bid, command.ask, command.size, command.expires
+    bid, ask, size = command.bid, command.ask, command.size
     if not 0 <= bid < ask <= PRICE_MAX and not (ask == 0 < bid <= PRICE_MAX):
         if 0 < ask <= bid <= PRICE_MAX:
             return Rejection(Code.BAD_VALUE, "The bid must be below the ask.")
         return Rejection(Code.BAD_VALUE, "A quote names a positive bid, a positive ask, or both.")
     if not 0 < command.min_fill <= size <= SIZE_MAX:
         return Rejection(Code.BAD_VALUE, "Sizes must be positive, the minimum fill at most the size.")
-    if not at < expires <= at + QUOTE_LIFE_MAX:
+    if not at < command.expires <= at + QUOTE_LIFE_MAX:
         return Rejection(Code.BAD_VALUE, "A quote's expiry lies ahead, at most a minute.")
-    market = terms.market
-    if book.frozen and book.frozen.get((account, market), 0) > at:
+    if state.book.frozen.get((account, market), 0) > at:
         return Rejection(Code.MAKER_FROZEN, "Maker protection froze this account in the market.")
     if at > state.fills_until[market]:
         return _why_not_tradable(state, market, at)
-    maker, mark = state.accounts[account], state.marks[market]
-    index, id = state.indexes[market].price, book.next_id
-    lowest, highest = trading_range(state.markets[market], index)
-    if terms.key and not ((not bid or lowest <= bid <= highest) and (not ask or lowest <= ask <= highest)):
+    now = state.conditions[market]
+    if terms.key and any(price and not now.lowest <= price <= now.highest for price in (bid, ask)):
         return OUT_OF_BAND
-    # Most makers quote around the mark with money to spare; asking `backed` about each would cost half an answer.
-    value_per_tick, value_per_lot = state.markets[market].value_per_tick_lot, mark.value_per_lot
-    plain = (
-        maker.valued == state.marked
-        and at <= state.values_until
-        and bid * value_per_tick <= value_per_lot
-        and (value_per_lot <= ask * value_per_tick or not ask)
-    )
-    spare = maker.balance + maker.gain - maker.required
-    spare -= held_back(maker, leaving_of(state, maker), state.reach_of(maker))
-    if not (plain and spare * MILLION >= mark.most_required(size)):
-        bids, asks = ((bid, size),) if bid else (), ((ask, size),) if ask else ()
-        code = backed(state, maker, market, bids, asks, at)
-        if code is not None:
-            return not_affordable(state, maker, code, at)
-    given = e.QuoteGiven(at, id, terms.request, account, bid, ask, size, command.min_fill, expires, index)
-    if len(waiting) > 1 or not terms.auto or not _all_spoke(request, account):
-        return [given]
-    return [given, *close_request(state, request, at, [*_answers_of_others(request, account), given])]
+    maker, bids, asks = state.accounts[account], ((bid, size),) if bid else (), ((ask, size),) if ask else ()
+    code = backed(state, maker, market, bids, asks, at)
+    return not_affordable(state, maker, code, at) if code is not None else None
 
 
 def _all_spoke(request: Request, account: int) -> bool:
     """Whether no asked maker but perhaps `account` is still waited for."""
-    return not request.waiting or request.waiting == {account}
-
-
-def _answers_of_others(request: Request, account: int) -> list[e.QuoteGiven]:
-    return [answer for id, answer in request.answers.items() if id != account]
+    waiting = request.waiting
+    return not waiting or (len(waiting) == 1 and account in waiting)
 
 
 def pass_request(state: Exchange, command: c.PassRequest, at: int) -> Outcome:
@@ -251,7 +264,8 @@ def pass_request(state: Exchange, command: c.PassRequest, at: int) -> Outcome:
     passed = e.MakerPassed(at, command.request, command.account)
     if not request.opened.auto or not _all_spoke(request, command.account):
         return [passed]
-    return [passed, *close_request(state, request, at, _answers_of_others(request, command.account))]
+    others = [answer for id, answer in request.answers.items() if id != command.account]
+    return [passed, *close_request(state, request, at, others)]
 
 
 def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:

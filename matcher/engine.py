@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from secrets import token_bytes
@@ -92,7 +92,7 @@ class Engine:
         self._waiting_max = waiting_max
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[int, Reply | None, Outcome, Iterable[int]]] = deque()
-        self._queued: Counter[int] = Counter()
+        self._queued: dict[int, int] = {}
         self._listeners: list[Listener] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -138,24 +138,24 @@ class Engine:
             if reply is not None:
                 reply(Rejection(Code.OVERLOADED, "The exchange is busy: try again shortly."))
             return
-        at = self.last_at = max(self.clock(), self.last_at)
-        if 0 < self.state.hour_due <= at and type(command) is not c.Advance:
+        state, kind, at = self.state, type(command), self.clock()
+        if at < self.last_at:
+            at = self.last_at
+        self.last_at = at
+        if 0 < state.hour_due <= at and kind is not c.Advance:
             self._end_hours(at)
-        if type(command) in AFTER_DUE:
+        if kind in AFTER_DUE and state.watch.presses(state):
             self._in_trouble(at)
-        outcome = decide(self.state, command, at)
-        if isinstance(outcome, Rejection):
-            if reply is not None:
-                reply(outcome)
-            return
-        if isinstance(outcome, Repeated):
-            self._answer(self._journal.sequence, reply, outcome)
-            return
-        if self.room.refuses(command):
-            if reply is not None:
+        outcome = decide(state, command, at)
+        if isinstance(outcome, list):
+            if not self.room.refuses(command):
+                self._run(command, outcome, reply)
+            elif reply is not None:
                 reply(NO_ROOM)
-            return
-        self._run(command, outcome, reply)
+        elif isinstance(outcome, Repeated):
+            self._answer(self._journal.sequence, reply, outcome)
+        elif reply is not None:
+            reply(outcome)
 
     def _knows(self, command: c.Command) -> bool:
         """Whether it repeats a request. A refusal of the repeat would be taken for the fate of the first, which may have filled."""
@@ -174,7 +174,7 @@ class Engine:
     def _in_trouble(self, at: int) -> None:
         """Do a group of what is due for accounts in trouble."""
         for _ in range(GROUP):
-            if self.state.next_deadline() != AT_ONCE:
+            if not self.state.watch.presses(self.state):
                 return
             outcome = decide(self.state, _ADVANCE, at)
             assert isinstance(outcome, list)
@@ -213,24 +213,31 @@ class Engine:
             self._answer(self._journal.sequence, reply, events)
         elif self._waiting and (behind := self._behind(command, events)):
             self._waiting.append((self._journal.sequence, reply, events, behind))
-            self._queued.update(behind)
+            for id in behind:
+                self._queued[id] = self._queued.get(id, 0) + 1
         else:
             for event in events:
-                self._tell(0, event)
+                for listener in self._listeners:
+                    listener(0, event)
             if reply is not None:
                 reply(events)
-        self._set_timer()
+        if durable or type(command) is not c.AnswerRequest:
+            # A quote that only joins its request makes nothing fall due, and there are many to each.
+            self._set_timer()
 
     def _record(self, events: list[Event]) -> bool:
         """Apply the events and append the durable ones, all or none of which a start finds; whether there were any."""
+        state, durable = self.state, []
         for event in events:
-            apply(self.state, event)
-        durable = [event for event in events if type(event) in DURABLE_TYPES]
-        if durable:
-            sequence = self._journal.append(durable)
-            if sequence != self.state.seq:
-                raise AssertionError(f"journal at {sequence}, state at {self.state.seq}")
-        return bool(durable)
+            apply(state, event)
+            if type(event) in DURABLE_TYPES:
+                durable.append(event)
+        if not durable:
+            return False
+        sequence = self._journal.append(durable)
+        if sequence != state.seq:
+            raise AssertionError(f"journal at {sequence}, state at {state.seq}")
+        return True
 
     def _answer(self, sequence: int, reply: Reply | None, outcome: Outcome) -> None:
         if sequence <= self._journal.synced and not self._waiting:
@@ -241,10 +248,14 @@ class Engine:
 
     def _behind(self, command: c.Command, events: list[Event]) -> set[int]:
         """The accounts that volatile events are about, if one of them has yet to be told of something else."""
-        about = {getattr(one, "account", 0) for one in (command, *events)}
+        about = {getattr(command, "account", 0)}
+        for event in events:
+            about.add(getattr(event, "account", 0))
         accounts, told, queued = self.state.accounts, self._told, self._queued
-        waits = any(id in queued or (id in accounts and accounts[id].newest > told) for id in about)
-        return about if waits else set()
+        for id in about:
+            if id in queued or ((account := accounts.get(id)) is not None and account.newest > told):
+                return about
+        return set()
 
     def _on_disk(self, sequence: int) -> None:
         self._synced(sequence)
@@ -256,11 +267,13 @@ class Engine:
             through, reply, outcome, queued = waiting.popleft()
             self._told = through
             for id in queued:
-                self._queued[id] -= 1
-                if not self._queued[id]:
+                left = self._queued[id] - 1
+                if left:
+                    self._queued[id] = left
+                else:
                     del self._queued[id]
             if isinstance(outcome, list):
-                number = through - sum(type(event) in DURABLE_TYPES for event in outcome)
+                number = through - len([event for event in outcome if type(event) in DURABLE_TYPES])
                 for event in outcome:
                     if type(event) in DURABLE_TYPES:
                         number += 1

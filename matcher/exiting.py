@@ -4,6 +4,7 @@ A slot on chain holds an account together with its sub-accounts, so what one of 
 """
 
 from core.exit_events import ExitRequested
+from core.quantities import SECOND
 from matcher.account import Account
 from matcher.state import Exchange
 
@@ -15,8 +16,9 @@ def family(account: Account) -> tuple[Account, ...]:
 
 
 def free(state: Exchange, account: Account) -> int:
-    """Micro-USDC of equity that the account's initial requirement leaves; never negative."""
-    return max(0, state.worth_of(account).available)
+    """Micro-USDC of equity that the account's initial requirement leaves, of which a position in a market's last hour is worth no more
+    than it would settle at; never negative."""
+    return max(0, state.counted_of(account).available)
 
 
 def leaving_of(state: Exchange, account: Account, asked: int | None = None) -> int:
@@ -39,5 +41,13 @@ def uncovered(state: Exchange, request: ExitRequested) -> int:
     Nobody leaves with more than there is, so who asks for everything is covered once nothing is held any more.
     """
     accounts = family(state.accounts[request.account])
-    there = sum(max(0, state.worth_of(one).equity) for one in accounts)
+    there = sum(max(0, state.counted_of(one).equity) for one in accounts)
     return max(0, min(request.amount, there) - sum(free(state, one) for one in accounts))
+
+
+def closes_from(request: ExitRequested) -> int:
+    """The instant from which the exchange closes what stands against a request: half of what was left when it was seen.
+
+    The other half is for auctions in vain, and for the batch that brings the result to the chain before the claim.
+    """
+    return request.at + max(0, request.exit_at * SECOND - request.at) // 2

@@ -1,14 +1,13 @@
 """What one account may trade in one market: its owner's cap and its margin, before and while a plan of fills is made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from core.account_risk import AccountRisk, RiskMark, account_risk, trade_is_allowed
+from core.account_risk import AccountRisk, RiskMark, account_risk, counts_for, trade_is_allowed
 from core.loss_limits import Reach
 from core.market import Market
 from core.position import Trade, trade
-from core.quantities import MILLION
 from matcher.account import Account, net_of_owner
 from matcher.exiting import leaving_of
 from matcher.rejections import Code
@@ -25,28 +24,38 @@ class Net(msgspec.Struct, gc=False):
     lots: int
 
 
-class Exposure(msgspec.Struct, gc=False):
-    """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
+class Bounds(msgspec.Struct, gc=False):
+    """What of an account's equity backs nothing, and whether it can be valued at all.
 
-    `funds` is its balance less what it owes in funding, `elsewhere` the initial requirement of its other positions. `net` is shared by
-    the exposures of one owner's accounts, and None for an owner of a single account, whose net is its position; `marks` are the
-    exchange's. With `doubted` something else that it holds can not be valued now, so nobody knows what it can afford: its position
-    here may only shrink. So it may while its margin does not leave free what its owner is `leaving` with, of which the chain can pay
+    With `doubted` something else that the account holds can not be valued now, so nobody knows what it can afford: its position in the
+    market may only shrink. So it may while its margin does not leave free what its owner is `leaving` with, of which the chain can pay
     `claimable` at any time, or needs what is out of its limit's `reach` (None: its owner set no limit).
     """
 
+    doubted: bool
+    leaving: int
+    claimable: int
+    reach: Reach | None
+
+
+class Exposure(msgspec.Struct, gc=False):
+    """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
+
+    `elsewhere` is the initial requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and None
+    for an owner of a single account, whose net is its position. `bounds` is None for an account whose whole equity is known and backs
+    what it trades. In the market's last hour `end` is what a lot would settle at, micro-USDC: no trade is worth what only the mark
+    shows.
+    """
+
+    state: Exchange
     account: Account
-    funds: int
     size: int
     cost: int
     equity: int
     elsewhere: int
     net: Net | None
-    marks: Mapping[int, RiskMark]
-    doubted: bool
-    leaving: int
-    claimable: int
-    reach: Reach | None
+    bounds: Bounds | None
+    end: int | None
 
     def refusal(
         self, change: int, value_per_lot: int, fee: int, market: Market, mark: RiskMark
@@ -56,11 +65,11 @@ class Exposure(msgspec.Struct, gc=False):
         `mark` is the market's at the open interest after the trade.
         """
         before = self.size if self.net is None else self.net.lots
-        net = before + change
+        net, cap = before + change, market.position_cap
         # Beyond a cap that was lowered later a position may shrink, but not turn into one beyond it on the other side.
-        if abs(net) > market.position_cap and (abs(net) > abs(before) or net * before < 0):
+        if not -cap <= net <= cap and (abs(net) > abs(before) or net * before < 0):
             return Code.POSITION_CAP
-        if self.doubted and not self.shrinks(change):
+        if self.bounds is not None and self.bounds.doubted and not self.shrinks(change):
             return Code.INDEX_UNAVAILABLE
         return self.lacking(change, change * value_per_lot + fee, market.id, mark)
 
@@ -72,20 +81,25 @@ class Exposure(msgspec.Struct, gc=False):
         """Why margin does not allow the account to trade `change` lots for `paid` micro-USDC (negative: it receives them), or None."""
         after = self.size + change
         # A trade at the mark moves value between position and balance; only its distance from the mark changes equity.
-        equity = self.equity + change * mark.value_per_lot - paid
-        free, reach = equity - self.elsewhere - mark.initial_of(after), self.reach
-        if free >= self.leaving and (reach is None or free >= reach.beyond_settled(equity)):
+        equity = self.equity + self._gains(change, mark) - paid
+        free, bounds = equity - self.elsewhere - mark.initial_of(after), self.bounds
+        if bounds is None:
+            if free >= 0 or self._gets_out(after, self.equity, equity, market, mark):
+                return None
+            return Code.INSUFFICIENT_MARGIN
+        leaving, reach = bounds.leaving, bounds.reach
+        if free >= leaving and (reach is None or free >= reach.beyond_settled(equity)):
             return None
-        if (not self.leaving and reach is None) or self.shrinks(change):
-            beyond = max(self.claimable, reach.beyond if reach is not None else 0)
+        if (not leaving and reach is None) or self.shrinks(change):
+            beyond = max(bounds.claimable, reach.beyond if reach is not None else 0)
             if self._gets_out(after, self.equity - beyond, equity - beyond, market, mark):
                 return None
-        return Code.INSUFFICIENT_MARGIN if free < self.leaving else Code.LOSS_LIMIT_REACHED
+        return Code.INSUFFICIENT_MARGIN if free < leaving else Code.LOSS_LIMIT_REACHED
 
     def _gets_out(self, after: int, before: int, equity: int, market: int, mark: RiskMark) -> bool:
         """Whether the account may go from `before` to `equity`, less than its initial requirement, by holding `after` lots."""
-        account = self.account
-        others = account_risk(self.funds, account.positions, self.marks, leaving_out=market)
+        state, account = self.state, self.account
+        others = account_risk(state.funds(account), account.positions, state.marks, leaving_out=market)
         before_it, after_it = (
             AccountRisk(
                 worth,
@@ -97,11 +111,18 @@ class Exposure(msgspec.Struct, gc=False):
         )
         return trade_is_allowed(self.size, after, before_it, after_it)
 
+    def _gains(self, change: int, mark: RiskMark) -> int:
+        """Micro-USDC by which the position counts for more once it is `change` lots larger."""
+        value, end = mark.value_per_lot, self.end
+        if end is None:
+            return change * value
+        return counts_for(self.size + change, value, end) - counts_for(self.size, value, end)
+
     def take(self, change: int, value_per_lot: int, fee: int, mark: RiskMark) -> Trade:
         """Trade without asking."""
         after = trade(self.size, self.cost, change, value_per_lot)
+        self.equity += self._gains(change, mark) - change * value_per_lot - fee
         self.size, self.cost, _ = after
-        self.equity += change * (mark.value_per_lot - value_per_lot) - fee
         if self.net is not None:
             self.net.lots += change
         return after
@@ -126,21 +147,48 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
         if net is None:
             net = nets[account.owner] = Net(net_of_owner(account, market))
     equity = account.balance + account.gain
-    doubted = at > state.values_until and only_gets_out(state, account, market, at)
-    return Exposure(
-        account,
-        state.funds(account),
-        size,
-        cost,
-        equity,
-        elsewhere,
-        net,
-        state.marks,
-        doubted,
+    bounds = None
+    if at > state.values_until or state.exits or state.loss_limits:
+        bounds = _bounds(state, account, market, at)
+    end = state.ends.get(market) if state.ends else None
+    return Exposure(state, account, size, cost, equity, elsewhere, net, bounds, end)
+
+
+def _bounds(state: Exchange, account: Account, market: int, at: int) -> Bounds:
+    return Bounds(
+        only_gets_out(state, account, market, at),
         leaving_of(state, account),
-        state.claimable(account) if state.matured else 0,
+        state.claimable(account),
         state.reach_of(account),
     )
+
+
+def refused_at_mark(state: Exchange, account: Account, market: int, change: int, at: int) -> Code | None:
+    """Why the account may not trade `change` lots at the market's mark, without a fee, or None."""
+    listed, held = state.markets[market], account.positions.get(market)
+    after = change if held is None else held.size + change
+    # Below the cap, and with this much to spare, the rule need not be asked; in a last hour the mark is not what a lot is worth.
+    if (
+        not state.ends
+        and -listed.position_cap <= after <= listed.position_cap
+        and len(account.owned) == 1
+        and at <= state.values_until
+        and spare(state, account) >= abs(change) * state.conditions[market].most_per_lot
+    ):
+        return None
+    mark = state.marks[market]
+    exposed = exposure(state, account, market, {}, at)
+    return exposed.refusal(change, mark.value_per_lot, 0, listed, mark)
+
+
+def spare(state: Exchange, account: Account) -> int:
+    """Micro-USDC of an account's equity at the marks that no position requires and that may back another."""
+    if account.valued != state.marked:
+        state.value(account)
+    free = account.balance + account.gain - account.required
+    if state.exits or state.loss_limits:
+        free -= held_back(account, leaving_of(state, account), state.reach_of(account))
+    return free
 
 
 def backed(
@@ -162,25 +210,23 @@ def backed(
         leaving = leaving_of(state, account)
     if reach is None:
         reach = state.reach_of(account)
-    mark = state.marks[market]
-    value_per_tick = state.markets[market].value_per_tick_lot
-    lots = lost = 0
-    for side, levels in ((1, bids), (-1, asks)):
-        most = worst = 0
-        for price, size in levels:
-            most += size
-            # What a level gains does not count: those before it may be all that is taken.
-            worst += max(0, side * (price * value_per_tick - mark.value_per_lot)) * size
-        lots, lost = max(lots, most), max(lost, worst)
+    now, value_per_tick = state.conditions[market], state.markets[market].value_per_tick_lot
+    lots = max(sum([size for _, size in bids]), sum([size for _, size in asks]))
+    # What a level gains does not count: those before it may be all that is taken.
+    lost = value_per_tick * max(
+        sum([(price - now.mark) * size for price, size in bids if price > now.mark]),
+        sum([(now.mark - price) * size for price, size in asks if price < now.mark]),
+    )
     if account.valued != state.marked:
         state.value(account)
     free = account.balance + account.gain - account.required - held_back(account, leaving, reach)
-    # With this much to spare the rule need not be asked.
-    spare = (free - lost) * MILLION - mark.most_required(lots)
-    if spare >= 0 and at <= state.values_until:
+    # With this much to spare the rule need not be asked; in a last hour the mark is not what a lot is worth.
+    if not state.ends and free - lost >= lots * now.most_per_lot and at <= state.values_until:
         return None
+    mark = state.marks[market]
     exposed = exposure(state, account, market, {}, at)
-    exposed.leaving, exposed.reach = leaving, reach
+    bounds = exposed.bounds = exposed.bounds or _bounds(state, account, market, at)
+    bounds.leaving, bounds.reach = leaving, reach
     for side, levels in ((1, bids), (-1, asks)):
         change = paid = 0
         for price, size in sorted(levels, reverse=side > 0):
@@ -188,7 +234,7 @@ def backed(
             paid += side * size * price * value_per_tick
             if abs(change) <= reducible(exposed.size, side):
                 continue
-            if exposed.doubted:
+            if bounds.doubted:
                 return Code.INDEX_UNAVAILABLE
             code = exposed.lacking(change, paid, market, mark)
             if code is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from core.bands import trading_range, within_band
+from core.bands import within_band
 from core.events import (
     Event,
     Filled,
@@ -28,7 +28,7 @@ Offer = tuple[int, bool, int, int, QuoteGiven | Level]
 tier (negated), arrival, and what it comes from. Arrivals differ, so the last is never compared."""
 
 
-class Plan(msgspec.Struct):
+class Plan(msgspec.Struct, gc=False):
     """The fills and the events around them; `code` says why the taker got no more, when it was the taker's doing.
 
     `open_interest` is the market's after the fills, in lots.
@@ -56,19 +56,15 @@ class Planner:
 
     __slots__ = (
         "_at",
-        "_auction",
-        "_highest",
-        "_index",
         "_left",
-        "_lowest",
         "_makers",
         "_mark",
         "_market",
         "_nets",
+        "_now",
         "_open_interest",
         "_reduced",
         "_rejected",
-        "_rises_above",
         "_state",
         "_taker",
         "_terms",
@@ -80,19 +76,17 @@ class Planner:
         market = terms.market
         self._state = state
         self._terms = terms
-        self._auction = not terms.key
         self._at = at
         self._market = state.markets[market]
-        self._index = state.indexes[market].price
-        self._lowest, self._highest = trading_range(self._market, self._index)
         self._mark = state.marks[market]
-        self._rises_above = state.rises_above[market]
+        self._now = state.conditions[market]
         self._nets: dict[str, Net] = {}
         self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets, at)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
-        reduces = terms.reduce_only or only_reduces(state, market)
-        self._left = min(terms.size, reducible(taker.size, terms.side)) if reduces else terms.size
+        self._left = terms.size
+        if terms.reduce_only or only_reduces(state, market):
+            self._left = min(terms.size, reducible(taker.size, terms.side))
         self._value = 0
         self._trades: list[Filled] = []
         self._reduced: list[StandingReduced] = []
@@ -109,8 +103,7 @@ class Planner:
         filled = wanted - self._left
         if whole and filled < self._terms.size:
             return Plan(self._hollow(), (), 0, 0, code, self._state.open_interest[self._market.id])
-        first = self._state.last_fill + 1
-        fills = tuple(range(first, first + len(trades)))
+        fills = tuple([trade.fill for trade in trades])
         events = [*self._rejected, *trades, *self._reduced]
         return Plan(events, fills, filled, self._value, code, self._open_interest)
 
@@ -130,19 +123,17 @@ class Planner:
             return None
         if offer.expires <= self._at or size < offer.min_fill:
             return None
-        state, account, market = self._state, offer.account, self._market
+        state, account, market, now = self._state, offer.account, self._market, self._now
         maker = self._makers.get(account)
         if maker is None:
-            maker = self._makers[account] = exposure(
-                state, state.accounts[account], market.id, self._nets, self._at
-            )
+            maker = exposure(state, state.accounts[account], market.id, self._nets, self._at)
+            self._makers[account] = maker
         if maker.account.owner == self._taker.account.owner:
             return None
-        if not self._lowest <= price <= self._highest and not self._auction:
+        if not now.lowest <= price <= now.highest and self._terms.key:
             self._reject(offer, Code.PRICE_OUT_OF_BAND)
             return None
-        index = self._index
-        if offer.index != index and not within_band(market, offer.index, index):
+        if offer.index != now.index and not within_band(market, offer.index, now.index):
             self._reject(offer, Code.QUOTE_OUT_OF_BAND)
             return None
         frozen = state.book.frozen
@@ -151,26 +142,25 @@ class Planner:
         return self._fill(offer, price, maker, size)
 
     def _fill(self, offer: QuoteGiven | Level, price: int, maker: Exposure, size: int) -> Code | None:
-        market, mark, taker, terms = self._market, self._mark, self._taker, self._terms
+        state, market, mark, taker, terms = self._state, self._market, self._mark, self._taker, self._terms
         change = terms.side * size
-        longer = longs(taker.size + change, maker.size - change) - longs(taker.size, maker.size)
+        longer = lengthened(taker.size, maker.size, change)
         open_interest = self._open_interest + longer
-        if open_interest > self._rises_above:
-            mark = self._state.mark_at(terms.market, open_interest)
+        if open_interest > state.rises_above[terms.market]:
+            mark = state.mark_at(terms.market, open_interest)
         value_per_lot = price * market.value_per_tick_lot
         value = value_per_lot * size
         fee = 0
-        if not self._auction:
+        if terms.key:
             fee = share_up(value, market.taker_fee)
             code = taker.refusal(change, value_per_lot, fee, market, mark)
             if code is not None:
                 return code
         code = maker.refusal(-change, value_per_lot, 0, market, mark)
-        if code is Code.INDEX_UNAVAILABLE:
-            # Not the maker's doing: its quote stands for when it can be valued again.
-            return None
         if code is not None:
-            self._reject(offer, Code.MAKER_CANNOT_PAY if code is Code.INSUFFICIENT_MARGIN else code)
+            # Else it is not the maker's doing, and its quote stands for when it can be valued again.
+            if code is not Code.INDEX_UNAVAILABLE:
+                self._reject(offer, Code.MAKER_CANNOT_PAY if code is Code.INSUFFICIENT_MARGIN else code)
             return None
         if longer > 0 and open_interest > market.open_interest_cap:
             return Code.OPEN_INTEREST_CAP
@@ -182,7 +172,7 @@ class Planner:
         self._trades.append(
             Filled(
                 self._at,
-                self._state.last_fill + len(self._trades) + 1,
+                state.last_fill + len(self._trades) + 1,
                 terms.request,
                 offer.quote,
                 terms.market,
@@ -196,7 +186,7 @@ class Planner:
                 maker_realized,
                 taker_cost,
                 maker_cost,
-                self._index,
+                self._now.index,
             )
         )
         if isinstance(offer, Level):
@@ -215,16 +205,15 @@ class Planner:
         return StandingReduced(self._at, level.account, terms.market, terms.side, level.quote, left)
 
 
-def longs(one: int, other: int) -> int:
-    """Lots held long by two positions."""
-    return (one if one > 0 else 0) + (other if other > 0 else 0)
+def lengthened(one: int, other: int, change: int) -> int:
+    """Lots by which two positions are held longer, a short counting as none, once `change` lots have gone from `other` to `one`."""
+    # Their sum stays, so both sides of zero change alike.
+    return (abs(one + change) + abs(other - change) - abs(one) - abs(other)) // 2
 
 
 def protect_makers(state: Exchange, events: Sequence[Event], at: int) -> list[Event]:
     """What maker protection does after the fills among `events`: the maker's quotes go and it is frozen for a while."""
     caused: list[Event] = []
-    if not state.book.protections:
-        return caused
     makers = {(event.maker, event.market) for event in events if isinstance(event, Filled)}
     for account, market in sorted(makers):
         protection = state.book.protections.get((account, market))

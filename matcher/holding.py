@@ -1,5 +1,6 @@
 """Changing a position, and what is kept of its account for speed."""
 
+from core.accounts import INSURANCE
 from core.position import Position
 from matcher.account import UNVALUED, Account
 from matcher.state import Exchange
@@ -11,8 +12,12 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
     if held is None:
         held = account.positions[market] = Position(0, 0)
         state.holders.setdefault(market, set()).add(account.id)
-    before = held.size
-    state.funding[market].moves(account.id, before, state.at)
+    sums = state.sums
+    sums.costs += cost - held.cost
+    sums.lots[market] = sums.lots.get(market, 0) + change
+    before, funding = held.size, state.funding[market]
+    if funding.unpaid or state.at >= funding.ends:
+        funding.moves(account.id, before, state.at)
     after = before + change
     if market in state.ends:
         # What its mark overstates is not in proportion to a change: the account is valued anew when it next trades.
@@ -28,4 +33,7 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
     else:
         del account.positions[market]
         state.holders[market].remove(account.id)
+    if account.id == INSURANCE and before * after <= 0:
+        # How far from the mark one position came to be offered says nothing of the next.
+        state.book.sales.pop(market, None)
     return (after if after > 0 else 0) - (before if before > 0 else 0)

@@ -29,6 +29,7 @@ from matcher.custody import Custody
 from matcher.funding import MarketFunding
 from matcher.image_funding import FundingImage, funding_image, load_funding
 from matcher.state import Cut, Exchange
+from matcher.sums import summed
 from matcher.transfers import Transfers
 from matcher.watch import Liquidation
 
@@ -72,13 +73,15 @@ class CutImage(msgspec.Struct, array_like=True):
 
 
 class LiquidationImage(msgspec.Struct, array_like=True):
-    """`fills` were of an auction that a crash had parted from its record; no command is parted any more, so there are none."""
+    """`unsold` of an image without `unsold_in` is that of all that the account holds. `fills` were of an auction that a crash had
+    parted from its record; no command is parted any more, so there are none."""
 
     id: int
     account: int
     step: str
     fills: list[Filled] = []
     unsold: bool = False
+    unsold_in: list[int] = []
 
 
 class Image(msgspec.Struct, array_like=True):
@@ -167,11 +170,15 @@ def load(data: bytes) -> Exchange:
     state.funding |= {kept.market: load_funding(kept) for kept in image.funding}
     for account in image.accounts:
         _load_account(state, account)
+    state.sums = summed(state.accounts.values())
     state.watch.suspect_many(
         [one.id for one in image.accounts if one.positions or one.warned or one.balance < 0]
     )
     for going in image.liquidations:
-        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, going.unsold)
+        unsold = set(going.unsold_in)
+        if going.unsold and not unsold:
+            unsold = set(state.accounts[going.account].positions)
+        state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, unsold)
         state.watch.suspect(going.account)
     state.follow_hours()
     state.breakers = breakers_in(image.breakers)
@@ -254,7 +261,9 @@ def _image(state: Exchange) -> Image:
         at=state.at,
         last_liquidation=state.last_liquidation,
         liquidations=[
-            LiquidationImage(going.id, going.account, going.step, unsold=going.unsold)
+            LiquidationImage(
+                going.id, going.account, going.step, [], bool(going.unsold), sorted(going.unsold)
+            )
             for _, going in sorted(state.liquidations.items())
         ],
         insurance_floor=state.insurance_floor,

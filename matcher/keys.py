@@ -50,7 +50,9 @@ def unfilled_full(state: Exchange, account: Account, at: int) -> bool:
 
 def no_room_for_key(state: Exchange, account: Account, at: int) -> Rejection | None:
     """Why the account asks nothing new at `at` that may add risk, or None when there is room for the answer."""
-    if _full(account.filled, FILLED_KEPT, at) or unfilled_full(state, account, at):
+    if account.filled and _full(account.filled, FILLED_KEPT, at):
+        return _FULL
+    if account.unfilled and unfilled_full(state, account, at):
         return _FULL
     return None
 

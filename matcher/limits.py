@@ -65,7 +65,8 @@ AUCTION_PAUSE_MAX: Final = 32 * SECOND
 """An auction in vain is two records, so an account that nobody wants adds about 230 an hour and not 3,200."""
 SWITCH_MAX: Final = 3_600 * SECOND
 SETTLEMENT_PATIENCE: Final = 3_600 * SECOND
-"""How long a cut waits for a market's index to be believed: one dead feed must not keep everybody's winnings off the chain."""
+"""How long a cut, or a market's end, waits for another market's index to be believed: one dead feed must not keep everybody's winnings
+off the chain."""
 LATE_LEAST: Final = 2 * SETTLEMENT_PATIENCE
 """How far behind the chain may always be: a cut that waits for an index is no halt. An escrow whose exit delay is shorter protects
 nobody against one."""

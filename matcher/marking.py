@@ -22,6 +22,7 @@ from core.quantities import MILLION, SECOND, Nanos, Ticks, divide_up
 from matcher.firm import depth_notional, firm
 from matcher.state import Exchange
 
+_REDUCE_ONLY: Final = MarketStatus.REDUCE_ONLY
 THIN_AFTER: Final = 30 * SECOND
 """For so long after its last quotes a market is not thin: one large fill must not close it until its makers come back."""
 
@@ -118,6 +119,6 @@ def views(record: MarkUpdated) -> int:
 def only_reduces(state: Exchange, market: int) -> bool:
     """Whether the market takes only what reduces: by its status, because too little is known of its price, or because the chain is too
     far behind (`matcher.late`)."""
-    if state.statuses[market] == MarketStatus.REDUCE_ONLY or state.custody.late:
+    if state.statuses[market] is _REDUCE_ONLY or state.custody.late:
         return True
     return state.markets[market].thin_only_reduces and thin(state, market)

@@ -18,7 +18,8 @@ def run_of(state: Exchange, hour: Hour, ended: HourEnded) -> FundingRun:
 
 def _held(state: Exchange, market: int, hour: Hour) -> list[tuple[AccountId, int]]:
     """Positions (account, lots) at the end of an unpaid hour, ascending by account, as accounts are kept."""
-    held = [(one.id, one.positions[market].size) for one in state.holders_of(market)]
+    accounts = state.accounts
+    held = [(id, accounts[id].positions[market].size) for id in sorted(state.holders.get(market, ()))]
     if moved := state.funding[market].moved(hour.number):
         sizes = dict(held) | moved
         held = [(id, size) for id, size in sorted(sizes.items()) if size]

@@ -2,25 +2,30 @@
 
 import msgspec
 
-from core.account_risk import RiskMark, TradePreview, account_risk, preview
+from core.account_risk import RiskMark, TradePreview, account_risk, counts_for, preview
 from core.bands import any_beyond
 from core.position import Position
 from core.quantities import share_up
 from matcher.account import Account
 from matcher.decide_requests import not_tradable, would_open
 from matcher.exposure import exposure
-from matcher.fills import longs
+from matcher.fills import lengthened
 from matcher.rejections import Code
 from matcher.state import Exchange
 
 
 class Previewed(msgspec.Struct, frozen=True):
-    """`mark` is the market's at the open interest after the trade, `fee` in micro-USDC; `code` is why it would be refused."""
+    """`mark` is the market's at the open interest after the trade, `fee` in micro-USDC; `code` is why it would be refused.
+
+    `overstated` are the micro-USDC by which the account's positions are worth more at the marks than they count for after it
+    (`Exchange.overstated`).
+    """
 
     trade: TradePreview
     mark: RiskMark
     fee: int
     code: Code | None
+    overstated: int
 
 
 def preview_trade(
@@ -34,17 +39,25 @@ def preview_trade(
     listed, held = state.markets[market], account.positions.get(market, Position(0, 0))
     value_per_lot = price * listed.value_per_tick_lot
     fee = share_up(abs(change) * value_per_lot, listed.taker_fee)
-    longer = longs(held.size + change, -change) - longs(held.size, 0)
+    longer = lengthened(held.size, 0, change)
     open_interest = state.open_interest[market] + longer
     mark = state.mark_at(market, open_interest)
-    others = account_risk(state.collateral(account), account.positions, state.marks, leaving_out=market)
-    trade = preview(others, held, change, value_per_lot, fee, mark)
+    end, overstated = state.ends.get(market), state.overstated(account)
+    here = _overstated(held.size, mark, end)
+    balance = state.backing(account) + here
+    others = account_risk(balance, account.positions, state.marks, leaving_out=market)
+    trade = preview(others, held, change, value_per_lot, fee, mark, end)
     code = _untakable(state, account, market, change, price, at)
     if code is None:
         code = exposure(state, account, market, {}, at).refusal(change, value_per_lot, fee, listed, mark)
     if code is None and longer > 0 and open_interest > listed.open_interest_cap:
         code = Code.OPEN_INTEREST_CAP
-    return Previewed(trade, mark, fee, code)
+    return Previewed(trade, mark, fee, code, overstated - here + _overstated(trade.size, mark, end))
+
+
+def _overstated(size: int, mark: RiskMark, end: int | None) -> int:
+    """Micro-USDC by which a position of `size` lots is worth more at the mark than it counts for."""
+    return size * mark.value_per_lot - counts_for(size, mark.value_per_lot, end)
 
 
 def _untakable(

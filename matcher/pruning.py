@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 from core.quantities import SECOND
 from matcher.apply import apply
 from matcher.image import dump, load
-from matcher.records import HEADER, decode, record_at
-from matcher.recovery import JournalCorrupt
+from matcher.records import HEADER, record_at
+from matcher.recovery import JournalCorrupt, event_in
 from matcher.segments import PRUNED, lock, segments, sync_directory, synced_through
 from matcher.snapshot import SnapshotUnreadable, bases, read, save_base, sequence_of, snapshots
 from matcher.state import Exchange
@@ -89,7 +89,7 @@ def began(path: Path) -> int:
         stored = record_at(memoryview(header + file.read(length)), 0)
     if stored is None:
         raise JournalCorrupt(f"{path} does not begin with a record")
-    return decode(stored).at
+    return event_in(stored, path).at
 
 
 def carry_out(directory: Path, planned: Plan, archive: Path | None) -> None:

@@ -54,13 +54,21 @@ def encode(sequence: int, unsynced: int, event: Event, goes_on: bool = False) ->
     return struct.pack("<II", length, crc32(checked)) + checked
 
 
+class RecordNewer(ValueError):
+    """A whole record that this program cannot read: its checksum is right, so a newer release wrote it so."""
+
+
 def decode(stored: Stored) -> Event:
-    """The event in a record. Raises `ValueError` for a version that this program does not know."""
-    if stored.version != VERSION:
-        raise ValueError(
-            f"journal record {stored.sequence} has version {stored.version}; this program reads {VERSION}"
-        )
-    return _decoder.decode(stored.payload)
+    """The event in a record. Raises `RecordNewer` for a version or a kind of event that this program does not know."""
+    try:
+        if stored.version == VERSION:
+            return _decoder.decode(stored.payload)
+        why = f"it has version {stored.version}, and this release reads {VERSION}"
+    except msgspec.DecodeError as error:
+        why = str(error)
+    raise RecordNewer(
+        f"record {stored.sequence} was written by a newer release ({why}): go on with that release"
+    )
 
 
 def record_at(data: memoryview, offset: int) -> Stored | None:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from core.events import Event
-from matcher.records import HEADER, PAYLOAD_MAX, Stored, decode, record_at
+from matcher.records import HEADER, PAYLOAD_MAX, RecordNewer, Stored, decode, record_at
 from matcher.segments import WATERMARK, segments, sync, synced_through, whereabouts
 
 _ZEROS: Final = bytes(1 << 16)
 
 
 class JournalCorrupt(Exception):
-    """A record that was synced cannot be read. The sentence says where; the journal is left as it is."""
+    """A record that was synced cannot be read, here or by this release. The sentence says where; the journal is left as it is."""
 
 
 class End(NamedTuple):
@@ -66,7 +66,9 @@ def _refuse_if_short(directory: Path, end: End, synced: int, after: int) -> None
         raise JournalCorrupt(
             f"{where}: the journal can be read up to record {end.sequence} only, but record {synced} had been written safely "
             "and may have been acknowledged. Restore the journal's files from a copy, or delete the file "
-            f"{directory / WATERMARK} to go on without the records after {end.sequence}; nothing was changed."
+            f"{directory / WATERMARK} to go on without the records after {end.sequence}. Two duties come with that: "
+            "the ledger may have got further and must then be made anew, in an empty database; and the chain may be ahead, with "
+            "batches and deposits that the journal then knows nothing of. Nothing was changed."
         )
     if end.sequence < after:
         raise JournalCorrupt(
@@ -94,7 +96,7 @@ def _read_segment(
         if not stored.goes_on:
             for record in begun:
                 if record.sequence > after:
-                    visit(record.sequence, decode(record))
+                    visit(record.sequence, event_in(record, path))
             begun.clear()
             end = End(stored.sequence, path, offset)
     written = _last_written(data, offset)
@@ -105,6 +107,14 @@ def _read_segment(
             f"{path} at byte {offset}: record {expected} cannot be read, but later files follow"
         )
     return end, written
+
+
+def event_in(stored: Stored, path: Path) -> Event:
+    """The event of a record found in a file. Raises `JournalCorrupt` for one of a newer release."""
+    try:
+        return decode(stored)
+    except RecordNewer as error:
+        raise JournalCorrupt(f"{path}: {error}") from error
 
 
 def _last_written(data: memoryview, offset: int) -> int:

@@ -13,6 +13,8 @@ FREE_MIN: Final = 1_000_000_000
 """Bytes: the next segments and snapshots, and time for a person to come."""
 LOOK_EVERY: Final = SECOND
 
+_WAITING: Final = frozenset({c.OpenRequest, c.RegisterAgent, c.OpenSubAccount})
+
 
 def free_bytes(directory: Path) -> int:
     """What this user may still write to the directory's disk. Raises `OSError`."""
@@ -52,6 +54,6 @@ class Room:
 
     def refuses(self, command: c.Command) -> bool:
         """Whether `command` waits for room: a new agent, or a request that may add risk. Quotes pass: what reduces needs them."""
-        if isinstance(command, c.OpenRequest):
-            return not command.reduce_only and self.short
-        return isinstance(command, c.RegisterAgent | c.OpenSubAccount) and self.short
+        if type(command) not in _WAITING:
+            return False
+        return self.short and not (isinstance(command, c.OpenRequest) and command.reduce_only)

@@ -167,8 +167,10 @@ class Watermark:
     """
 
     def __init__(self, directory: Path) -> None:
-        descriptor = os.open(directory / WATERMARK, os.O_CREAT | os.O_RDWR, 0o600)
+        self._path = directory / WATERMARK
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
+            self._inode = os.fstat(descriptor).st_ino
             os.ftruncate(descriptor, _U64.size)
             self._map = mmap.mmap(descriptor, _U64.size)
         finally:
@@ -177,6 +179,14 @@ class Watermark:
     @property
     def sequence(self) -> int:
         return int(_U64.unpack_from(self._map)[0])
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another file has its name by now, which a person may have restored or had made anew: this one says nothing more."""
+        try:
+            return self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return False
 
     def publish(self, sequence: int) -> None:
         _U64.pack_into(self._map, 0, sequence)

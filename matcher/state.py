@@ -1,6 +1,10 @@
 """State of the exchange: the durable part, rebuilt by replay, and the book of requests and quotes, which dies with the process."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from heapq import heappop, heapreplace
+
+from msgspec.structs import replace
 
 from core.account_risk import AccountRisk, RiskMark, account_risk
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
@@ -20,10 +24,12 @@ from core.validity import Action, Validity, allowed, worse
 from matcher.account import Account
 from matcher.book import Book
 from matcher.breakers import Breakers
+from matcher.conditions import Conditions, conditions
 from matcher.custody import Custody
 from matcher.funding import MarketFunding
 from matcher.late import late_at
 from matcher.limits import CONFIDENCE_MAX
+from matcher.sums import Sums, summed
 from matcher.transfers import Transfers
 from matcher.watch import Liquidation, Watch
 
@@ -68,95 +74,103 @@ class Cut:
         self.equities = equities
 
 
+def _own_accounts() -> dict[int, Account]:
+    """The exchange's own accounts, of which treasury and insurance fund have the first slots on chain."""
+    own = {
+        id: Account(id, "", name, [])
+        for id, name in ((TREASURY, "treasury"), (INSURANCE, "insurance fund"), (CLEARING, "clearing"))
+    }
+    own[TREASURY].page, own[TREASURY].slot = 0, 0
+    own[INSURANCE].page, own[INSURANCE].slot = 0, 1
+    return own
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Exchange:
     """Everything the rules read. Only `matcher.apply` changes it.
 
-    `seq` counts durable events, so it equals the journal's sequence; `at` is the instant of the last. `marks`, `fills_until` and
-    `values_until` follow from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are kept because
-    every quote and every fill asks for them: the latter are until when each market may fill, and until when all of them value
-    accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and `last_prices` (of
-    fills) go into the next one. `pasts` are the markets' indexes of the last hour, without the one that stands. `ends` are, of
-    markets in the hour at whose average they settle, micro-USDC per lot at that average if the index stays. `marked` counts the
-    changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same however many
-    positions are open. `rises_above` are the lots of open interest up to which a
-    market's initial fractions stay as its terms have them: only beyond does a change of open interest change its mark. `holders` are
-    the accounts with a position in each market. `liquidations` are those going on, by account, and `watch` finds those to begin.
-    `fund_began` is the insurance fund's equity when `fund_period` began, days of UTC since the Unix epoch, with what was paid in
-    since (`core.fund`). `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not
-    paid; `hour_due` is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command,
-    because from then on it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out`
-    that owners took alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of
-    what `ripens` says of the others, in which those that are gone, or later by now, stay until they come up. `loss_limits` are
-    the owners' limits on chain, by the account whose slot it is. `unfilled_kept` counts the final answers without fills of all
-    accounts. `unbound` are those that wait for a slot, as they registered.
+    `seq` counts durable events, so it equals the journal's sequence; `at` is the instant of the last. `marks`, `conditions`,
+    `fills_until` and `values_until` follow from the markets' parameters, statuses, indexes and mark records (`follow_index`), and are
+    kept because every quote and every fill asks for them: the latter are until when each market may fill, and until when all of them
+    value accounts. `mark_records` has the record that came with a market's last believed index price, if any; `bases` and
+    `last_prices` (of fills) go into the next one. `pasts` are the markets' indexes of the last hour, without the one that stands.
+    `ends` are, of markets in the hour at whose average they settle, micro-USDC per lot at that average if the index stays. `marked`
+    counts the changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same
+    however many positions are open. `rises_above` are the lots of open interest up to which a market's initial fractions stay as its
+    terms have them: only beyond does a change of open interest change its mark. `holders` are the accounts with a position in each
+    market. `liquidations` are those going on, by account, and `watch` finds those to begin. `fund_began` is the insurance fund's
+    equity when `fund_period` began, days of UTC since the Unix epoch, with what was paid in since (`core.fund`). `transfers` are by
+    the parent. `owing` are the markets with hours of funding that have ended and are not paid; `hour_due` is when the next end of an
+    hour is to be recorded, 0 when there is none: that comes before any other command, because from then on it is owed. `exits` are
+    the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out` that owners took alone, in the `claims`.
+    Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of what `ripens` says of the others, in which
+    those that are gone, or later by now, stay until they come up. `loss_limits` are the owners' limits on chain, by the account whose
+    slot it is. `unfilled_kept` counts the final answers without fills of all accounts. `unbound` are those that wait for a slot, as
+    they registered.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
     """
 
-    def __init__(self) -> None:
-        self.seq = 0
-        self.at = 0
-        self.epoch = 0
-        self.last_fill = 0
-        self.last_withdrawal = 0
-        self.next_account = FIRST_AGENT
-        self.markets: dict[int, Market] = {}
-        self.statuses: dict[int, MarketStatus] = {}
-        self.indexes: dict[int, IndexUpdated] = {}
-        self.mark_records: dict[int, MarkUpdated] = {}
-        self.pasts: dict[int, Past] = {}
-        self.bases: dict[int, Basis] = {}
-        self.last_prices: dict[int, int] = {}
-        self.marks: dict[int, RiskMark] = {}
-        self.ends: dict[int, int] = {}
-        self.rises_above: dict[int, int] = {}
-        self.marked = 0
-        self.fills_until: dict[int, int] = {}
-        self.values_until = FOR_EVER
-        self._values_until: dict[int, int] = {}
-        self.open_interest: dict[int, int] = {}
-        self.funding: dict[int, MarketFunding] = {}
-        self.owing: dict[int, MarketFunding] = {}
-        self.hour_due = 0
-        self.accounts: dict[int, Account] = {
-            id: Account(id, "", name, [])
-            for id, name in ((TREASURY, "treasury"), (INSURANCE, "insurance fund"), (CLEARING, "clearing"))
-        }
-        self.accounts[TREASURY].page, self.accounts[TREASURY].slot = 0, 0
-        self.accounts[INSURANCE].page, self.accounts[INSURANCE].slot = 0, 1
-        self.owners: dict[str, list[Account]] = {}
-        self.owned: set[int] = set()
-        self.unbound: dict[int, None] = {}
-        self.holders: dict[int, set[int]] = {}
-        self.names: dict[tuple[str, str], int] = {}
-        self.slots: dict[tuple[int, int], int] = {(0, 0): TREASURY, (0, 1): INSURANCE}
-        self.deposits: dict[str, tuple[int, int]] = {}
-        self.withdrawals: dict[int, WithdrawalReserved] = {}
-        self.withdrawal_keys: dict[tuple[int, str], WithdrawalReserved] = {}
-        self.finished_withdrawals: dict[int, WithdrawalFinished] = {}
-        self.unfilled_kept = 0
-        self.deposited = 0
-        self.paid_out = 0
-        self.claimed = 0
-        self.claims: dict[str, ExitClaimed] = {}
-        self.exits: dict[int, ExitRequested] = {}
-        self.loss_limits: dict[int, LossLimit] = {}
-        self.matured: set[int] = set()
-        self.exits_due: list[tuple[int, int, int]] = []
-        self.reserved = 0
-        self.transfers: dict[int, Transfers] = {}
-        self.cut: Cut | None = None
-        self.batches: dict[int, int] = {}
-        self.last_liquidation = 0
-        self.liquidations: dict[int, Liquidation] = {}
-        self.insurance_floor = 0
-        self.fund_period = 0
-        self.fund_began = 0
-        self.watch = Watch()
-        self.breakers = Breakers()
-        self.custody = Custody()
-        self.book = Book()
+    seq: int = 0
+    at: int = 0
+    epoch: int = 0
+    last_fill: int = 0
+    last_withdrawal: int = 0
+    next_account: int = FIRST_AGENT
+    markets: dict[int, Market] = field(default_factory=dict)
+    statuses: dict[int, MarketStatus] = field(default_factory=dict)
+    indexes: dict[int, IndexUpdated] = field(default_factory=dict)
+    mark_records: dict[int, MarkUpdated] = field(default_factory=dict)
+    pasts: dict[int, Past] = field(default_factory=dict)
+    bases: dict[int, Basis] = field(default_factory=dict)
+    last_prices: dict[int, int] = field(default_factory=dict)
+    marks: dict[int, RiskMark] = field(default_factory=dict)
+    conditions: dict[int, Conditions] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+    rises_above: dict[int, int] = field(default_factory=dict)
+    marked: int = 0
+    fills_until: dict[int, int] = field(default_factory=dict)
+    values_until: int = FOR_EVER
+    _values_until: dict[int, int] = field(default_factory=dict)
+    open_interest: dict[int, int] = field(default_factory=dict)
+    funding: dict[int, MarketFunding] = field(default_factory=dict)
+    owing: dict[int, MarketFunding] = field(default_factory=dict)
+    hour_due: int = 0
+    accounts: dict[int, Account] = field(default_factory=_own_accounts)
+    owners: dict[str, list[Account]] = field(default_factory=dict)
+    owned: set[int] = field(default_factory=set)
+    unbound: dict[int, None] = field(default_factory=dict)
+    holders: dict[int, set[int]] = field(default_factory=dict)
+    names: dict[tuple[str, str], int] = field(default_factory=dict)
+    slots: dict[tuple[int, int], int] = field(default_factory=lambda: {(0, 0): TREASURY, (0, 1): INSURANCE})
+    deposits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    withdrawals: dict[int, WithdrawalReserved] = field(default_factory=dict)
+    withdrawal_keys: dict[tuple[int, str], WithdrawalReserved] = field(default_factory=dict)
+    finished_withdrawals: dict[int, WithdrawalFinished] = field(default_factory=dict)
+    unfilled_kept: int = 0
+    deposited: int = 0
+    paid_out: int = 0
+    claimed: int = 0
+    claims: dict[str, ExitClaimed] = field(default_factory=dict)
+    exits: dict[int, ExitRequested] = field(default_factory=dict)
+    loss_limits: dict[int, LossLimit] = field(default_factory=dict)
+    matured: set[int] = field(default_factory=set)
+    exits_due: list[tuple[int, int, int]] = field(default_factory=list)
+    reserved: int = 0
+    sums: Sums = field(default_factory=Sums)
+    transfers: dict[int, Transfers] = field(default_factory=dict)
+    cut: Cut | None = None
+    batches: dict[int, int] = field(default_factory=dict)
+    last_liquidation: int = 0
+    liquidations: dict[int, Liquidation] = field(default_factory=dict)
+    insurance_floor: int = 0
+    fund_period: int = 0
+    fund_began: int = 0
+    watch: Watch = field(default_factory=Watch)
+    breakers: Breakers = field(default_factory=Breakers)
+    custody: Custody = field(default_factory=Custody)
+    book: Book = field(default_factory=Book)
 
     def follow_index(self, market: int) -> None:
         """Derive a market's mark, and until when its index lets it fill and values accounts; a paused or settled one never fills.
@@ -173,8 +187,7 @@ class Exchange:
         terms, value_per_lot = listed.margin_terms, price * listed.value_per_tick_lot
         rises = terms.open_interest_lower < terms.open_interest_upper
         self.rises_above[market] = terms.open_interest_lower // value_per_lot if rises else NEVER_RISES
-        self.marks[market] = self._mark(listed, value_per_lot, self.open_interest[market])
-        self.marked += 1
+        self._follow_mark(market, self._mark(listed, value_per_lot, self.open_interest[market]))
         validity, until = validity_of(index), index.published + listed.index_max_age
         fills = allowed(validity, Action.FILL) and self.statuses[market] < MarketStatus.PAUSED
         ending = self.breakers.announced.get(market)
@@ -186,6 +199,12 @@ class Exchange:
         # Nobody holds a settled market, so no account waits for its price, which never comes again.
         self._values_until[market] = FOR_EVER if self.statuses[market] == MarketStatus.SETTLED else values
         self.values_until = min(self._values_until.values())
+
+    def _follow_mark(self, market: int, mark: RiskMark) -> None:
+        """Take a new mark, and derive what quotes and fills ask of the market."""
+        self.marks[market] = mark
+        self.conditions[market] = conditions(self.markets[market], self.indexes[market].price, mark)
+        self.marked += 1
 
     def _foresee(self, index: IndexUpdated, settles_at: int) -> None:
         """Derive at what a market would settle, once the hour has begun whose average that is."""
@@ -215,6 +234,19 @@ class Exchange:
             return end, end
         return index.at, min(end, index.published + self.markets[index.market].index_max_age)
 
+    def post(self, account: Account, amount: int) -> None:
+        """Change an account's balance by `amount` micro-USDC. Nothing but this and `collect` changes one."""
+        account.balance += amount
+        self.sums.balances += amount
+
+    def collect(self, payments: Iterable[tuple[int, int]]) -> None:
+        """`post` for very many: each account (id, micro-USDC) pays; negative is received."""
+        accounts, collected = self.accounts, 0
+        for account, paid in payments:
+            accounts[account].balance -= paid
+            collected += paid
+        self.sums.balances -= collected
+
     def change_open_interest(self, market: int, lots: int) -> None:
         """Open interest grew by `lots`; its mark follows where initial fractions depend on that."""
         before = self.open_interest[market]
@@ -224,8 +256,7 @@ class Exchange:
             self.breakers.lows[market] = followed(lows, before, after, self.at, alarm.window)
         above = self.rises_above[market]
         if before > above or after > above:
-            self.marks[market] = self.mark_at(market, after)
-            self.marked += 1
+            self._follow_mark(market, self.mark_at(market, after))
 
     def mark_at(self, market: int, open_interest: int) -> RiskMark:
         """The market's mark as it would be at an open interest in lots."""
@@ -324,6 +355,11 @@ class Exchange:
         """Equity and requirements of an account at the marks, whatever of the equity backs anything."""
         return account_risk(self.funds(account), account.positions, self.marks)
 
+    def counted_of(self, account: Account) -> AccountRisk:
+        """The same, of positions in markets in their last hour no more than they would settle at."""
+        worth = self.worth_of(account)
+        return replace(worth, equity=worth.equity - self.overstated(account)) if self.ends else worth
+
     def margin_of(self, account: Account) -> AccountRisk:
         """Equity that counts as collateral, and requirements of an account at the marks: what trades and liquidation go by."""
         return account_risk(self.backing(account), account.positions, self.marks)
@@ -335,8 +371,8 @@ class Exchange:
         root = account.root.id
         if root not in self.loss_limits and root not in self.matured:
             return False
-        worth = self.worth_of(account)
-        return stage(worth.equity - self.overstated(account), worth.maintenance) is not Stage.TAKEOVER
+        worth = self.counted_of(account)
+        return stage(worth.equity, worth.maintenance) is not Stage.TAKEOVER
 
     def offered_first(self, account: Account) -> bool:
         """Whether the account's margin calls for takeover only by what its owner keeps back: then makers are asked before."""
@@ -403,13 +439,14 @@ class Exchange:
 
     def next_deadline(self) -> int:
         """Instant of the next thing to be done: in the past when an account is to be liquidated or warned; 0 when there is none."""
-        watch = self.watch
-        watch.look(self)
-        if watch.due or watch.warned or watch.debtors or watch.behind:
+        if self.watch.presses(self):
             return AT_ONCE
         earliest = self.book.earliest()
-        coming = (self.hour_due, self.exit_due(), self.late_at(), earliest[0] if earliest is not None else 0)
-        return min((one for one in coming if one > 0), default=0)
+        due = earliest[0] if earliest is not None else 0
+        for coming in (self.hour_due, self.exit_due(), self.late_at()):
+            if 0 < coming < due or not due:
+                due = coming
+        return due
 
 
 def validity_of(index: IndexUpdated) -> Validity:
@@ -419,22 +456,19 @@ def validity_of(index: IndexUpdated) -> Validity:
     return index.validity
 
 
-def conserved(state: Exchange) -> bool:
+def adds_up(state: Exchange, sums: Sums) -> bool:
     """Whether balances, reserved withdrawals and clearing add up to what came in less what went out, to the micro-unit."""
-    balances = sum(account.balance for account in state.accounts.values())
-    costs = sum(
-        position.cost for account in state.accounts.values() for position in account.positions.values()
-    )
     return (
-        balances + state.reserved == state.deposited - state.paid_out
-        and state.accounts[CLEARING].balance == -costs
+        sums.balances + state.reserved == state.deposited - state.paid_out
+        and state.accounts[CLEARING].balance == -sums.costs
     )
+
+
+def conserved(state: Exchange) -> bool:
+    """`adds_up`, looked up in every account instead of believed: in proportion to how many there are."""
+    return adds_up(state, summed(state.accounts.values()))
 
 
 def positions_zero_sum(state: Exchange) -> bool:
-    """Whether the positions of every market add up to nothing."""
-    sums: dict[int, int] = {}
-    for account in state.accounts.values():
-        for market, position in account.positions.items():
-            sums[market] = sums.get(market, 0) + position.size
-    return not any(sums.values())
+    """Whether the positions of every market add up to nothing, looked up as by `conserved`."""
+    return summed(state.accounts.values()).zero

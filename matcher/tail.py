@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from core.events import Event
-from matcher.records import HEADER, PAYLOAD_MAX, decode, record_at
-from matcher.recovery import JournalCorrupt
+from matcher.records import HEADER, PAYLOAD_MAX, record_at
+from matcher.recovery import JournalCorrupt, event_in
 from matcher.segments import Watermark, segment_path, segments, whereabouts
 
 _BLOCK = 4 * 1024 * 1024
@@ -21,6 +21,7 @@ class Tail:
         self._watermark = Watermark(directory)
         self.sequence = after
         self._descriptor = -1
+        self._path = directory
         self._offset = 0
         self._skip_until = after
         self._goes_on = False
@@ -29,6 +30,11 @@ class Tail:
     def synced(self) -> int:
         """The writer's last synced sequence."""
         return self._watermark.sequence
+
+    @property
+    def replaced(self) -> bool:
+        """Whether what is published now is published in another file: a new tail hears it."""
+        return self._watermark.replaced
 
     def read(self, limit: int = 10_000) -> list[tuple[int, Event]]:
         """The next records, `limit` or as many more as the last command needs to be whole; empty when none is synced yet.
@@ -60,8 +66,8 @@ class Tail:
             raise JournalCorrupt(
                 f"record {self.sequence + 1} is no longer in the journal {self._directory}{gone and ': '}{gone}"
             )
-        path = known[first]
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._path = known[first]
+        self._descriptor = os.open(self._path, os.O_RDONLY)
         self._offset = 0
         self._skip_until, self.sequence = self.sequence, first - 1
 
@@ -74,7 +80,7 @@ class Tail:
                 f"record {self.sequence + 1} is synced but neither in its file nor in {path}"
             )
         os.close(self._descriptor)
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor, self._path = os.open(path, os.O_RDONLY), path
         self._offset = 0
 
     def _read_block(self, found: list[tuple[int, Event]], until: int, synced: int) -> bool:
@@ -90,7 +96,7 @@ class Tail:
                 raise JournalCorrupt(f"record {stored.sequence} where {self.sequence + 1} belongs")
             self.sequence, self._goes_on = stored.sequence, stored.goes_on
             if self.sequence > self._skip_until:
-                found.append((self.sequence, decode(stored)))
+                found.append((self.sequence, event_in(stored, self._path)))
             offset, progressed = stored.end, True
         if not progressed and any(data[: HEADER.size]):
             raise JournalCorrupt(f"record {self.sequence + 1} cannot be read")
@@ -105,3 +111,16 @@ class Tail:
             if _BLOCK - HEADER.size < length <= PAYLOAD_MAX:
                 data = os.pread(self._descriptor, HEADER.size + length, self._offset)
         return memoryview(data)
+
+
+def lies_there(directory: Path, sequence: int) -> Event | None:
+    """The event of a record, whether or not anything says that it is synced; None when the journal has none that can be read."""
+    path = next((path for first, path in reversed(segments(directory)) if first <= sequence), None)
+    if path is None:
+        return None
+    data, offset = memoryview(path.read_bytes()), 0
+    while (stored := record_at(data, offset)) is not None:
+        if stored.sequence == sequence:
+            return event_in(stored, path)
+        offset = stored.end
+    return None

@@ -25,10 +25,10 @@ def _standing_uncovered(
     for market in state.markets:
         bids: list[Firm] = []
         asks: list[Firm] = []
-        for ladder, quote in state.book.standing.get((account.id, market), ()):
-            level = ladder.get(quote)
-            if level is not None:
-                (bids if ladder is state.book.bids[market] else asks).append((level.price, level.size))
+        for ladder, quotes in state.book.standing.get((account.id, market), ()):
+            levels = (ladder.get(quote) for quote in quotes)
+            side = bids if ladder is state.book.bids[market] else asks
+            side += [(level.price, level.size) for level in levels if level is not None]
         if (bids or asks) and backed(state, account, market, bids, asks, at, leaving, reach) is not None:
             pulled.append(e.QuotesPulled(at, account.id, market, why))
     return pulled

@@ -40,21 +40,23 @@ _STILL: Final = (0, 0)
 
 
 class Liquidation(msgspec.Struct):
-    """A liquidation that goes on. `step` is what closed something last; `unsold`: nobody bought at the last auction.
+    """A liquidation that goes on. `step` is what closed something last; `unsold` are the markets of which the last auction that a
+    bid could win did not sell all it offered.
 
-    The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, and the
-    record after which that was `decided`. No auction is opened before `until`, when it is paused, and nothing else done either when it
-    is `stuck`; `vain` are the pauses since somebody bought.
+    The rest is about the open auction and dies with the process: its `request`, what it `asked` for and at which `limit`, the record
+    after which that was `decided`, and whether the last one was `called_off`: no bid could win it. No auction is opened before
+    `until`, when it is paused, and nothing else done either when it is `stuck`; `vain` are the pauses since somebody bought.
     """
 
     id: int
     account: int
     step: str = ""
-    unsold: bool = False
+    unsold: set[int] = set()
     request: int = 0
     asked: int = 0
     limit: int = 0
     decided: int = 0
+    called_off: bool = False
     until: int = 0
     vain: int = 0
     stuck: bool = False
@@ -67,9 +69,11 @@ class Liquidation(msgspec.Struct):
         """How long to wait after one more auction in vain, in nanoseconds."""
         return min(AUCTION_PAUSE << self.vain, AUCTION_PAUSE_MAX)
 
-    def go_on(self) -> None:
-        """Open the next auction now, and wait no longer after it than after the first."""
+    def go_on(self, market: int) -> None:
+        """Open the next auction now, and wait no longer after it than after the first; what the market's last one sold says nothing
+        more."""
         self.until = self.vain = 0
+        self.unsold.discard(market)
 
 
 def _compare(one: tuple[int, int], other: tuple[int, int]) -> int:
@@ -176,6 +180,13 @@ class Watch:
         """Whoever is due or to be warned gets another look, and waits if it is the market's price that is not trusted."""
         self.awaited.add((market, action))
         self._press(sorted(self.due | self.warned.keys()))
+
+    def presses(self, state: "Exchange") -> bool:
+        """Whether somebody is to be liquidated, warned or looked at before anything else: after the next few looks, if any are due."""
+        if not (self.due or self.warned or self.debtors or self.pressing.waiting or self.pending.waiting):
+            return False  # As nearly always: a look would find nothing, and every command asks.
+        self.look(state)
+        return bool(self.due or self.warned or self.debtors or self.pressing.waiting or self.pending.waiting)
 
     def look(self, state: "Exchange") -> None:
         """Give the next few accounts the look that they need now; changes nothing but what is kept here."""

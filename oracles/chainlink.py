@@ -58,6 +58,8 @@ MAINNET: Final = {
     "SOL-PERP": Aggregator("0x4ffC43a60e009B551865A93d232E33Fce9f01507", "SOL / USD", 86_400),
 }
 """Chainlink's feeds on Ethereum. Each is asked what it prices before it is believed."""
+XAU_USD: Final = Aggregator("0x214eD9Da11D2fbe465a6fc601a91E62EbEc1a0D6", "XAU / USD", 86_400)
+"""Gold's there, which is no market of this exchange's."""
 
 
 @dataclass(frozen=True, slots=True)

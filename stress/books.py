@@ -13,6 +13,7 @@ from core.events import (
     WithdrawalFinished,
     WithdrawalReserved,
 )
+from core.exit_events import ExitClaimed
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from core.operator_events import MarketSettled
 from matcher.state import Exchange
@@ -37,6 +38,8 @@ class Books:
                 self._cash[account] -= amount
             case WithdrawalFinished(account=account, amount=amount, paid=False):
                 self._cash[account] += amount
+            case ExitClaimed(account=account, amount=amount):
+                self._cash[account] -= amount
             case Filled() as fill:
                 lots = fill.side * fill.size
                 value = lots * fill.price * self._tick_values[fill.market]

@@ -16,10 +16,16 @@ from core.events import (
     MarketListed,
     MarkUpdated,
 )
+from core.exit_events import ExitMatured
 from core.funding_events import paid_by
 from core.liquidation_events import Deleveraged, Handover, LiquidationEnded, LiquidationSliced, TakenOver
+from core.loss_limit_events import LossLimitsSeen
+from core.operator_events import DelistingAnnounced, MarketSettled
+from core.settlement_price import WINDOW
 from matcher.state import Exchange
 
+NEVER = 1 << 100
+"""An instant after all others."""
 CLOSED = ("taken_over", "deleveraged")
 """Ends of a liquidation after which an account has nothing, not even something owed."""
 
@@ -53,7 +59,12 @@ class Split(msgspec.Struct):
 
 
 class Losses:
-    """Hears every record in order. `unexplained` are sentences about liquidations whose steps do not add up."""
+    """Hears every record in order. `unexplained` are sentences about liquidations whose steps do not add up.
+
+    Whose owner ever kept something back, by a limit or by leaving, has less margin than it is worth; and in a market's last hour a
+    position counts for less than its mark shows. What the steps there leave follows from no record alone, so only their end is
+    checked; what accounts are worth is explained by their trades (`stress.books`).
+    """
 
     def __init__(self) -> None:
         self.unexplained: list[str] = []
@@ -61,6 +72,8 @@ class Losses:
         self._tick_values: dict[int, int] = {}
         self._stock: Counter[int] = Counter()
         self._left: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._bound: set[int] = set()
 
     def enter(self, event: Event) -> None:
         """Take a record into account; records of anything else change nothing."""
@@ -83,6 +96,14 @@ class Losses:
                 split.gave += sum(amount for _, amount in shares)
             case LiquidationSliced(fee=fee):
                 split.fees += fee
+            case LossLimitsSeen(parts=parts):
+                self._bound.update(id for id, _, _ in parts)
+            case ExitMatured(account=account):
+                self._bound.add(account)
+            case DelistingAnnounced(market=id, settles_at=settles_at):
+                self._ends[id] = settles_at
+            case MarketSettled() as end:
+                self._settled(end)
             case TakenOver() as step:
                 self._handed(step, step.parts)
             case Deleveraged() as step:
@@ -99,6 +120,17 @@ class Losses:
         """Everything up to now, with what the fund holds at the exchange's marks."""
         held = sum(lots * state.marks[market].value_per_lot for market, lots in self._stock.items() if lots)
         return msgspec.structs.replace(self._split, inventory=self._split.inventory + held)
+
+    def _settled(self, end: MarketSettled) -> None:
+        """Whoever owes at the end is paid for by the fund, then by those who gained; the fund's own position ends like any other."""
+        self._left.clear()
+        split, tick_value = self._split, self._tick_values[end.market]
+        for one in end.positions:
+            split.gave += max(0, -one.shared)
+            if one.account == INSURANCE:
+                split.inventory += one.size * end.price * tick_value
+                self._stock[end.market] -= one.size
+        split.deficits += end.fund
 
     def _filled(self, fill: Filled) -> None:
         for account, side in ((fill.taker, fill.side), (fill.maker, -fill.side)):
@@ -133,11 +165,13 @@ class Losses:
         if step.account == INSURANCE:
             split.relief -= given
         self._left[step.liquidation] = step.equity - given
+        if any(step.at > self._ends.get(part.market, NEVER) - WINDOW for part in parts):
+            del self._left[step.liquidation]
 
     def _expect(self, step: TakenOver | Deleveraged | LiquidationEnded) -> None:
         """With marks as they were, an account has what the step before left it."""
         expected = self._left.pop(step.liquidation, step.equity)
-        if expected != step.equity:
+        if expected != step.equity and step.account not in self._bound:
             self._note(step, f"has {step.equity} instead of {expected}")
 
     def _note(self, step: TakenOver | Deleveraged | LiquidationEnded, what: str) -> None:

@@ -14,6 +14,8 @@ class Scenario(msgspec.Struct, frozen=True):
     million in the middle of `hours`. `insurance` is what the insurance fund begins with and `floor` what it must keep, in micro-USDC.
     Hours of funding are paid `funding_late` nanoseconds after they end. There are so many pairs of `spoilers`. `routed`: several
     publishers tell the prices and the feed's router judges them; else the exchange hears every price at once, fully believed.
+    `leaving` percent of the traders bound what batches may take of them, or ask to leave on chain; then the last market ends with the
+    tape, announced a day before.
     """
 
     prices: tuple[str, ...]
@@ -26,6 +28,7 @@ class Scenario(msgspec.Struct, frozen=True):
     funding_late: int = 0
     spoilers: int = 0
     routed: bool = False
+    leaving: int = 0
 
 
 class Sample(msgspec.Struct, frozen=True):

@@ -2,35 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from core.accounts import INSURANCE, TREASURY
-from core.events import Event
 from core.quantities import MILLION
 from matcher import commands as c
-from matcher.apply import apply
 from matcher.image import state_hash
 from matcher.limits import TTL_CLASSES
-from matcher.recovery import replay
-from matcher.state import Exchange
 from stress.audit import Audit, equities
+from stress.checks import CHECKED_EVERY, checks
 from stress.desk import Desk
 from stress.driver import Driver
 from stress.feed import Feed
+from stress.leavers import Leavers
 from stress.makers import makers
 from stress.population import Deed, Doing, populated
 from stress.publishers import Publishers
-from stress.report import Check, Report, Sample, Scenario
+from stress.report import Report, Sample, Scenario
 from stress.settling import Settling
 from stress.spoilers import Spoilers
 from stress.tape import MINUTE, Tape, made_up, recorded
 
 CALM: Final = 5 * MINUTE
 """How long prices stand still at the end, with all makers back, so that what goes on can come to its end."""
-CHECKED_EVERY: Final = 10
-"""Steps between two looks at conservation."""
 OPENING: Final = 4
 """Positions are opened within the first of so many parts of the time."""
 SLOTS: Final = 100
@@ -69,7 +65,11 @@ class Run:
         opening = max(1, min(len(tape) // OPENING, tape.worst * 2 // 3))
         self._crowd = populated(scenario.seed, scenario.accounts, leverages, opening, len(tape))
         self._spoilers = Spoilers(self._driver, tape, scenario.seed, scenario.spoilers)
-        self._settling = Settling(self._driver, tape, scenario.funding_late)
+        self._opening, self._gap = opening, 0
+        self._leavers = Leavers(
+            self._driver, tape, scenario.seed, scenario.leaving, self._crowd.traders, opening
+        )
+        self._settling = Settling(self._driver, tape, scenario.funding_late, self._leavers)
         publishers = Publishers(tape, scenario.seed) if scenario.routed else None
         self._feed = Feed(self._driver, tape, publishers)
         self._accounts: list[int] = []
@@ -82,12 +82,15 @@ class Run:
         await self._open()
         deed = next(deeds, None)
         for number in range(len(self._tape) + CALM // self._tape.step):
+            if number == self._opening and self._scenario.leaving:
+                self._announce()
             self._prices(number)
             self._spoilers.pull()
             self._desk.step(number)
             while deed is not None and deed.step <= number:
                 self._act(deed)
                 deed = next(deeds, None)
+            self._leavers.step(number)
             await self._end_of_step(number)
             if number < len(self._tape):
                 self._spoilers.quote()
@@ -107,6 +110,7 @@ class Run:
         do(c.SetInsuranceFloor(self._scenario.floor))
         makers = [self._register(maker.owner, maker.name, maker.deposit) for maker in self._makers]
         self._accounts = [self._register(*trader) for trader in self._crowd.traders]
+        self._leavers.opens(self._accounts)
         self._spoilers.opens([self._register(*trader) for trader in self._spoilers.traders])
         self._prices(0)
         self._desk.opens(makers)
@@ -123,11 +127,18 @@ class Run:
     def _prices(self, number: int) -> None:
         """Time passes to this step; every market gets its index, and all that follows from it is done before anybody else acts."""
         driver, tape = self._driver, self._tape
-        driver.pass_to(tape.start + number * tape.step)
+        driver.pass_to(tape.start + number * tape.step + self._gap)
         for market, series in zip(tape.markets, tape.prices, strict=True):
             self._desk.see(market.id, series[min(number, len(series) - 1)])
         self._feed.step(number)
         driver.pass_to(driver.now)
+
+    def _announce(self) -> None:
+        """The last market is to end with the tape: the rest of it comes a day later, so that its end has been announced by then."""
+        driver, last = self._driver, self._tape.markets[-1].id
+        driver.do(c.DelistMarket(last, who="stress", why="it ends with the tape"))
+        ends = driver.state.breakers.announced[last].settles_at
+        self._gap = ends - self._tape.start - len(self._tape) * self._tape.step
 
     def _act(self, deed: Deed) -> None:
         driver, account = self._driver, self._accounts[deed.trader]
@@ -168,6 +179,7 @@ class Run:
             await self._driver.rest()
             return
         self._settling.beat(number // self._tape.beat)
+        self._leavers.beat()
         for market in self._tape.markets:
             self._driver.do(c.SellInventory(market.id))
         # The audit has heard of everything only then, however slow the disk is.
@@ -216,54 +228,19 @@ class Run:
             losses=audit.losses.split(state),
             furthest_mark=self._feed.furthest,
             unbelieved=self._feed.unbelieved,
-            checks=tuple(self._checks()),
+            checks=tuple(
+                checks(
+                    self._scenario,
+                    self._tape,
+                    state,
+                    audit,
+                    self._samples,
+                    self._leavers.slots,
+                    self._directory,
+                )
+            ),
             state_hash=state_hash(state),
             samples=tuple(self._samples),
-        )
-
-    def _checks(self) -> Iterator[Check]:
-        state, audit = self._driver.state, self._audit
-        audit.check(state, "at the end")
-        for what in ("conservation", "positions add up to zero", "equities add up to what is in"):
-            found = audit.broken.get(what, f"looked at every {CHECKED_EVERY} steps")
-            yield Check(what, what not in audit.broken, found)
-        differing = audit.differing(state)
-        yield Check(
-            "postings of the records come to every balance",
-            not differing,
-            f"{len(differing)} accounts differ",
-        )
-        unexplained = audit.unexplained(state)
-        yield Check(
-            "trades, fees and transfers explain every equity",
-            not unexplained,
-            f"{len(unexplained)} accounts differ",
-        )
-        split = audit.losses.split(state)
-        fund = equities(state)[INSURANCE]
-        yield Check(
-            "fees, takeovers, inventory and funding explain the insurance fund",
-            split.fund == fund,
-            f"{split.fund} micro-USDC of {fund}",
-        )
-        unexplained_losses = audit.losses.unexplained
-        yield Check(
-            "insurance fund and deleveragings explain every loss",
-            not unexplained_losses,
-            "; ".join(unexplained_losses[:3]) or f"{split.deficits} + {split.gave} micro-USDC",
-        )
-        lowest, account = min((equity, id) for id, equity in equities(state).items())
-        most = max(sample.below_zero for sample in self._samples)
-        yield Check(
-            "no account is below zero",
-            lowest >= 0 and not most,
-            f"account {account} ends with least, {lowest} micro-USDC; at most {most} of agents at a beat",
-        )
-        read = replayed(self._directory)
-        yield Check(
-            "the journal read back gives the same state",
-            state_hash(read) == state_hash(state),
-            f"{read.seq} records of {state.seq}",
         )
 
 
@@ -276,14 +253,3 @@ def play(
         return await Run(scenario, tape, directory, on_sample).play()
 
     return asyncio.run(run())
-
-
-def replayed(directory: Path) -> Exchange:
-    """The exchange that a journal on disk tells of, from its first record on. Raises `JournalCorrupt`."""
-    state = Exchange()
-
-    def visit(_: int, event: Event) -> None:
-        apply(state, event)
-
-    replay(directory, 0, visit)
-    return state

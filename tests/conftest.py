@@ -46,14 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 FAULTS = ("killed before", "killed after", "reply lost", "duplicate", "delayed", "chain pauses", "RPC lies")
 TELLS, SENDS, READS, STARTS = "tells the engine", "sends a transaction", "reads the chain", "starts workflows"
+TELLS_OF_CHAIN = "tells the engine what the chain says"
+ORDERS = "sends an order to a venue"
 STEPS = {
     "cut_batch": ("settlement", TELLS),
     "open_batch": ("settlement", SENDS),
     "settle_page": ("settlement", SENDS),
     "seal_batch": ("settlement", SENDS),
-    "seal_batch: tell": ("settlement", TELLS),
-    "publish_status": ("settlement", TELLS),
-    "reconcile: hold": ("settlement, reconciliation", TELLS),
+    "seal_batch: tell": ("settlement", TELLS_OF_CHAIN),
+    "publish_status": ("settlement", TELLS_OF_CHAIN),
+    "reconcile: hold": ("settlement, reconciliation", TELLS_OF_CHAIN),
     "reserve": ("withdrawal", TELLS),
     "pay": ("withdrawal", SENDS),
     "finish: look": ("withdrawal", READS),
@@ -62,22 +64,26 @@ STEPS = {
     "watch_deposits: read": ("deposits", READS),
     "watch_deposits: credit": ("deposits", TELLS),
     "watch_deposits: claim": ("deposits", TELLS),
-    "watch_exits: request": ("exits", TELLS),
-    "watch_exits: release": ("exits", TELLS),
-    "watch_exits: limit": ("exits", TELLS),
-    "watch_exits: delay": ("exits", TELLS),
+    "watch_exits: request": ("exits", TELLS_OF_CHAIN),
+    "watch_exits: release": ("exits", TELLS_OF_CHAIN),
+    "watch_exits: limit": ("exits", TELLS_OF_CHAIN),
+    "watch_exits: delay": ("exits", TELLS_OF_CHAIN),
     "watch_unbound: open": ("deposits", SENDS),
-    "watch_unbound: bind": ("deposits", TELLS),
+    "watch_unbound: add a page": ("deposits", SENDS),
+    "watch_unbound: bind": ("deposits", TELLS_OF_CHAIN),
     "pay_hour": ("funding", TELLS),
     "review_accounts": ("liquidation sweep", TELLS),
     "sell_inventory": ("liquidation sweep", TELLS),
     "hold_for_rotation": ("rotation", TELLS),
     "execute_proposal": ("rotation", SENDS),
     "release_after_rotation": ("rotation", TELLS),
+    "place_order": ("order", ORDERS),
     "all of a batch": ("settlement", "the whole network, with agents that trade"),
 }
-CANNOT = {TELLS: FAULTS[-2:], STARTS: FAULTS[-2:], READS: FAULTS[:-2]}
+CANNOT = {TELLS: FAULTS[-2:], STARTS: FAULTS[-2:], ORDERS: FAULTS[-2:], READS: FAULTS[:-2]}
 """Faults that have no meaning for what a step does."""
+RULES = "tests/matcher/"
+"""Where tests drive rules and journal alone, with no worker and no chain."""
 BEGIN, END = "<!-- cells -->\n", "<!-- end of cells -->"
 
 
@@ -118,7 +124,8 @@ class CrashMatrix:
     def _cell(self, step: str, fault: str) -> str:
         tests = self._tests.get((step, fault), set())
         if tests and (self._collect_only or tests <= self._passed):
-            return f"shown ({len(tests)})"
+            by_rules = all(name.startswith(RULES) for name in tests)
+            return f"{'rule' if by_rules else 'shown'} ({len(tests)})"
         return "—" if fault in CANNOT.get(STEPS[step][1], ()) else "**not shown**"
 
 

@@ -7,8 +7,12 @@ from solders.keypair import Keypair
 from chain.addresses import EscrowAddresses
 from chain.keys import KeyFileRefused, KeypairSigner
 from chain.localnet.genesis import PROGRAM_ID
+from core.risk_template import RiskTemplate, VenueLimits
+from core.vault_risk import NotRules
+from endings import sentence
 from serving import operators
 from settings import Settings
+from vault_terms import operator_template
 from wiring import escrow_client, operator_signer
 
 
@@ -76,3 +80,23 @@ def test_a_websocket_that_leads_nowhere_is_not_announced(url):
 )
 def test_a_websocket_that_leads_somewhere_is_announced(url):
     assert Settings(public_websocket_url=url).public_websocket_url == url
+
+
+def test_the_operators_template_is_read_from_its_file(tmp_path):
+    file = tmp_path / "template.json"
+    settings = Settings(exec_allowed_venues="hyper, mock_gold", exec_risk_template=file)
+    file.write_text('{"allowedVenues": "hyper", "perVenue": {"hyper": {"maxLeverage": 5}}}')
+    assert operator_template(settings) == RiskTemplate(
+        frozenset({"hyper"}), None, {"hyper": VenueLimits(max_leverage=5)}
+    )
+    everything = operator_template(Settings(exec_allowed_venues="hyper, mock_gold"))
+    assert everything == RiskTemplate(frozenset({"hyper", "mock_gold"}), None, {})
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"allowedVenues": "agents"}', '{"venues": "hyper"}'])
+def test_a_template_that_cannot_be_meant_is_a_sentence_that_names_its_setting(tmp_path, text):
+    file = tmp_path / "template.json"
+    file.write_text(text)
+    with pytest.raises(NotRules) as refused:
+        operator_template(Settings(exec_allowed_venues="hyper", exec_risk_template=file))
+    assert str(sentence(refused.value)).startswith("EXEC_RISK_TEMPLATE is no risk template: ")

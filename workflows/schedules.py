@@ -25,15 +25,22 @@ from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from workflows.deposits import DEPOSITS_ID, DepositsWorkflow
 from workflows.exits import EXITS_ID, ExitsWorkflow
 from workflows.funding import HOUR, FundingHourWorkflow
+from workflows.nav import NAV_CATCHUP, NAV_EVERY, NAV_SCHEDULE, NavWorkflow
 from workflows.reconciliation import (
     RECONCILIATION_EVERY,
     RECONCILIATION_SCHEDULE,
     ReconciliationWorkflow,
 )
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
-from workflows.steps import AGENT, BATCH, MARKET
+from workflows.steps import AGENT, BATCH, MARKET, ORDERS, SYMBOL, VAULT, VENUE
 from workflows.sweep import SWEEP_EVERY, SWEEP_SCHEDULE, SweepWorkflow
+from workflows.venue_reconciliation import (
+    VENUE_RECONCILIATION_EVERY,
+    VENUE_RECONCILIATION_SCHEDULE,
+    VenueReconciliationWorkflow,
+)
 
+KEYWORDS: Final = (BATCH, AGENT, MARKET, VAULT, VENUE, SYMBOL)
 TICK_LIFE: Final = timedelta(minutes=5)
 CATCHUP: Final = timedelta(seconds=60)
 """After an outage one wake-up is enough, for a cut covers everything since the last one: older missed ones are not made up."""
@@ -44,11 +51,11 @@ FUNDING_CATCHUP: Final = timedelta(days=7)
 
 
 async def ensure_search_attributes(client: Client) -> None:
-    """Register `Batch`, `Agent` and `Market` as keywords where they are missing."""
+    """Register what workflows are found by, as keywords, where it is missing."""
     listed = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace)
     )
-    missing = [key.name for key in (BATCH, AGENT, MARKET) if key.name not in listed.custom_attributes]
+    missing = [key.name for key in KEYWORDS if key.name not in listed.custom_attributes]
     if missing:
         keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
         await client.operator_service.add_search_attributes(
@@ -65,14 +72,27 @@ async def ensure_entities(client: Client, task_queue: str) -> None:
         (DepositsWorkflow.run, DEPOSITS_ID, "Opens slots and credits finalized deposits"),
         (ExitsWorkflow.run, EXITS_ID, "Keeps free what owners ask to take out alone"),
     ):
-        await client.start_workflow(
-            workflow,
-            id=id,
-            task_queue=task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=summary,
-            memo={"entity": id},
-        )
+        await ensure_entity(client, task_queue, workflow, id, summary)
+
+
+async def ensure_entity(
+    client: Client,
+    task_queue: str,
+    run: Callable[..., Awaitable[None]],
+    id: str,
+    summary: str,
+    *args: Any,
+) -> None:
+    """Start a workflow that runs for ever, with `args`, where it is not running."""
+    await client.start_workflow(
+        run,
+        args=args,
+        id=id,
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=summary,
+        memo={"entity": id},
+    )
 
 
 async def ensure_schedules(client: Client, task_queue: str, interval: timedelta) -> None:
@@ -81,7 +101,8 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
     Settlement is woken every `interval`; overlap SKIP: a wake-up while one is still being delivered adds nothing. Funding is due at
     every full hour; overlap BUFFER_ALL: no hour is left out, and they start in order. What was left of
     liquidations is swept up every minute; overlap SKIP: a sweep goes on until nothing is left. Chain, engine and ledger are compared
-    every minute besides; overlap SKIP: one comparison at a time.
+    every minute besides, and so are positions at venues with the venues; overlap SKIP: one comparison at a time. Vaults are
+    valued at every full hour; overlap BUFFER_ALL: in order, while prices are still about that instant's.
     """
     waking = partial(_waking, task_queue)
     for schedule, wanted in (
@@ -101,6 +122,26 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
         ),
         (SWEEP_SCHEDULE, waking(SweepWorkflow.run, "liquidation-sweep", SWEEP_EVERY)),
         (RECONCILIATION_SCHEDULE, waking(ReconciliationWorkflow.run, "reconciliation", RECONCILIATION_EVERY)),
+        (
+            VENUE_RECONCILIATION_SCHEDULE,
+            _waking(
+                task_queue + ORDERS,
+                VenueReconciliationWorkflow.run,
+                "venue-reconciliation",
+                VENUE_RECONCILIATION_EVERY,
+            ),
+        ),
+        (
+            NAV_SCHEDULE,
+            _waking(
+                task_queue + ORDERS,
+                NavWorkflow.run,
+                "nav-snapshot",
+                NAV_EVERY,
+                overlap=ScheduleOverlapPolicy.BUFFER_ALL,
+                catchup=NAV_CATCHUP,
+            ),
+        ),
     ):
         await _ensure(client, schedule, wanted)
 

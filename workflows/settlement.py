@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, ChildWorkflowError
@@ -16,6 +16,8 @@ with workflow.unsafe.imports_passed_through():
 
 ROUNDS_PER_RUN: Final = 500
 """Rounds after which the workflow starts over with its state, to keep its history short."""
+RUN_ENDED: Final = "settlement_run_ended"
+"""Type of the failure of a call whose round is left to the next run."""
 
 
 def batch_workflow_id(batch: int) -> str:
@@ -68,26 +70,39 @@ class SettlementWorkflow:
     def __init__(self, state: SettlementState | None = None) -> None:
         self._state = state or SettlementState()
         self._resumes = 0
+        self._rounds = 0
+        self._ending = False
 
     @workflow.run
     async def run(self, state: SettlementState | None = None) -> None:
-        state, rounds = self._state, 0
+        state = self._state
         if state.halted:
             # A run starts with the memo of the first one.
             self._halt(state.halted)
         while True:
             self._show()
-            await workflow.wait_condition(lambda: state.due and not state.halted)
+            await workflow.wait_condition(lambda: self._long_enough() or (state.due and not state.halted))
+            if self._long_enough():
+                await self._end()
             state.due = False
             state.started += 1
             if await self._round():
                 state.finished = state.started
-            rounds += 1
-            # A caller of `settle_now` waits for a round of this run: only without one may the run end.
-            if workflow.all_handlers_finished() and (
-                rounds >= ROUNDS_PER_RUN or workflow.info().is_continue_as_new_suggested()
-            ):
-                workflow.continue_as_new(state)
+            self._rounds += 1
+
+    def _long_enough(self) -> bool:
+        """A halted workflow has no rounds, but signals and refused callers lengthen its history as well."""
+        return self._rounds >= ROUNDS_PER_RUN or workflow.info().is_continue_as_new_suggested()
+
+    async def _end(self) -> NoReturn:
+        """Hand over to the next run between two rounds.
+
+        No call outlives its run, and callers who never pause would keep this one for ever by waiting for one round more. So a
+        caller whose round is done has its answer, and any other is sent to the next run.
+        """
+        self._ending = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        workflow.continue_as_new(self._state)
 
     @workflow.signal
     def cut_now(self) -> None:
@@ -110,14 +125,17 @@ class SettlementWorkflow:
     async def settle_now(self) -> BatchReceipt | None:
         """Have a whole round begin and end after this call; its caller then knows that everything before it is final.
 
-        Returns the last final batch. Fails with type `settlement_halted` while settlement is halted.
+        Returns the last final batch. Fails with type `settlement_halted` while settlement is halted, and with `settlement_run_ended`
+        when the workflow starts over before that round: ask again, as `workflows.settling` does.
         """
         state = self._state
         state.due = True
         wanted = state.started + 1
-        await workflow.wait_condition(lambda: state.finished >= wanted or bool(state.halted))
+        await workflow.wait_condition(lambda: state.finished >= wanted or bool(state.halted) or self._ending)
         if state.halted:
             raise ApplicationError(state.halted, type="settlement_halted", non_retryable=True)
+        if state.finished < wanted:
+            raise ApplicationError("The workflow starts over: ask again.", type=RUN_ENDED)
         return state.last
 
     @workflow.query

@@ -16,6 +16,12 @@ AGENT: Final = SearchAttributeKey.for_keyword("Agent")
 """Search attribute: engine account of the agent a workflow works for."""
 MARKET: Final = SearchAttributeKey.for_keyword("Market")
 """Search attribute: symbol of the market a workflow works on."""
+VAULT: Final = SearchAttributeKey.for_keyword("Vault")
+"""Search attribute: the vault a workflow works for."""
+VENUE: Final = SearchAttributeKey.for_keyword("Venue")
+"""Search attribute: the outside venue of an order."""
+SYMBOL: Final = SearchAttributeKey.for_keyword("Symbol")
+"""Search attribute: what an order at a venue trades."""
 
 HEARTBEAT: Final = timedelta(seconds=5)
 """An activity that says nothing for so long is tried again elsewhere: its worker is gone."""
@@ -23,6 +29,10 @@ WITHDRAWALS: Final = "-withdrawals"
 """What the task queue of withdrawals adds to the worker's: agents start them, and settlement never waits behind them."""
 PAYMENTS: Final = "-payments"
 """What the task queue of payments adds to the worker's: they wait for finality, and settlement never waits for them."""
+GOLD: Final = "-gold"
+"""What the task queue of gold orders adds: only workers that were given an EVM chain take from it."""
+ORDERS: Final = "-orders"
+"""What the task queue of orders at outside venues adds: venues answer late, and settlement never waits for them."""
 FIRST_TRIES: Final = 3
 LAST_TRIES: Final = 96
 """Tries do not lengthen the history, rounds of tries do: later rounds have more of them."""

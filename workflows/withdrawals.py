@@ -178,7 +178,10 @@ class WithdrawalWorkflow:
                     return False
                 case PaymentStatus.EXPIRED:
                     self._signed = None
-                    self._explain("transaction_expired", "The transaction came too late; sign a new message.")
+                    self._explain(
+                        outcome.code or "transaction_expired",
+                        outcome.message or "The transaction came too late; sign a new message.",
+                    )
                     self._to(WithdrawalStatus.AWAITING_SIGNATURE)
         self._explain("owner_never_signed", "The owner did not sign in time; the amount was given back.")
         return False

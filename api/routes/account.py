@@ -46,5 +46,8 @@ async def events(caller: Caller, edge: EdgeGiven, after: After, limit: Limit = 1
         items = await edge.streams.after(caller, after, limit, edge.reads)
     except HistoryUnavailable:
         raise ApiError("history_unavailable") from None
-    messages = [msgspec.to_builtins(edge.hub.outbound.private(caller, *item)) for item in items]
+    messages = [
+        msgspec.to_builtins(edge.hub.outbound.private(caller, item.number, item.seq, item.event))
+        for item in items
+    ]
     return EventsAnswer(events=messages, head=edge.streams.head(caller))

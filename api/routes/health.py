@@ -1,7 +1,5 @@
 """For supervisors and monitoring."""
 
-import time
-
 from fastapi import APIRouter, Response
 
 from api.access import EdgeGiven, errors
@@ -9,6 +7,7 @@ from api.errors import ApiError
 from api.schemas_public import HealthAnswer, ReadyAnswer
 from api.streams import HistoryUnavailable
 from core.quantities import MILLISECOND
+from matcher.clock import STEP_MAX, wall_ahead
 
 router = APIRouter(tags=["health"])
 
@@ -24,16 +23,23 @@ async def health(edge: EdgeGiven) -> HealthAnswer:
     )
 
 
-@router.get("/ready", responses=errors("history_unavailable"))
+@router.get("/ready", responses=errors("history_unavailable", "ledger_ahead", "clock_stepped"))
 async def ready(edge: EdgeGiven) -> ReadyAnswer:
-    """The journal accepts records and the read side answers."""
+    """The journal accepts records, and the read side answers and is of this journal, and the clock did not step."""
     await edge.hub.on_disk()
     try:
         projected = await edge.reads.projected()
     except HistoryUnavailable:
         raise ApiError("history_unavailable") from None
-    ahead = (time.time_ns() - edge.engine.clock()) // MILLISECOND
-    return ReadyAnswer(status="ready", seq=edge.engine.synced, projected=projected, clock_ahead_ms=ahead)
+    # What is decided, not what is known to be synced: the projector may hear of a sync before this loop does.
+    if projected > edge.engine.state.seq:
+        raise ApiError("ledger_ahead")
+    ahead = wall_ahead(edge.engine.clock)
+    if abs(ahead) > STEP_MAX:
+        raise ApiError("clock_stepped")
+    return ReadyAnswer(
+        status="ready", seq=edge.engine.synced, projected=projected, clock_ahead_ms=ahead // MILLISECOND
+    )
 
 
 @router.get(

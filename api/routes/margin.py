@@ -33,6 +33,6 @@ async def preview(body: MarginPreviewBody, caller: Caller, edge: EdgeGiven) -> M
     before = state.margin_of(account)
     backing = views_margin.Backing.of(state, account)
     previewed = preview_trade(state, account, units.id, SIDES[body.side] * size, price, edge.clock())
-    answer = views_margin.preview(units, before, backing, previewed)
+    answer = views_margin.preview(state, units, before, backing, previewed)
     await edge.hub.on_disk()
     return answer

@@ -30,7 +30,7 @@ from matcher import commands as c
 from matcher.image import state_hash
 from matcher.limits import WHY_LENGTH_MAX
 from matcher.rejections import Rejection, Repeated
-from matcher.state import conserved, positions_zero_sum
+from matcher.state import adds_up
 
 router = APIRouter(prefix="/api/v1/operator", tags=["operator"], dependencies=[OperatorOnly])
 OPERATOR_ERRORS: Final = ("not_authenticated", "operator_only")
@@ -277,12 +277,12 @@ async def state(
     answer = OperatorStateAnswer(
         seq=exchange.seq,
         state_hash=state_hash(exchange) if with_hash else None,
-        balances_total=sum(account.balance for account in exchange.accounts.values()),
+        balances_total=exchange.sums.balances,
         deposits=exchange.deposited,
         withdrawals=exchange.paid_out,
         reserved=exchange.reserved,
-        conserved=conserved(exchange),
-        positions_zero_sum=positions_zero_sum(exchange),
+        conserved=adds_up(exchange, exchange.sums),
+        positions_zero_sum=exchange.sums.zero,
         vault_expected=exchange.deposited - exchange.paid_out,
         claimed=exchange.claimed,
         exits=len(exchange.exits),

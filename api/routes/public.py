@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api import views, views_breakers, views_prices
+from api import views, views_breakers, views_prices, views_vaults
 from api.access import EdgeGiven, errors
 from api.errors import ApiError
 from api.outbound import micros
@@ -14,6 +14,7 @@ from api.schemas_public import (
     BatchAnswer,
     BatchesAnswer,
     EscrowAnswer,
+    FlagsAnswer,
     MakersAnswer,
     MarketAnswer,
     MarketsAnswer,
@@ -23,6 +24,7 @@ from api.schemas_public import (
 from api.streams import HistoryUnavailable
 from core.quantities import MILLISECOND
 from matcher.limits import TTL_CLASSES
+from matcher.state import adds_up
 
 router = APIRouter(prefix="/api/v1", tags=["public"])
 Number = Annotated[int, Path(ge=1, le=(1 << 62) - 1)]
@@ -124,9 +126,8 @@ async def escrow(edge: EdgeGiven) -> EscrowAnswer:
 
 @router.get("/status", responses=errors())
 async def status(edge: EdgeGiven) -> StatusAnswer:
-    """The exchange at a glance: conservation checks at most a second old, and how far every market's index is believed and why."""
+    """The exchange at a glance: whether money and positions add up, and how far every market's index is believed and why."""
     state = edge.engine.state
-    conserved, zero_sum = edge.checks.result()
     last = state.cut.batch if state.cut is not None else None
     answer = StatusAnswer(
         now=micros(edge.clock()),
@@ -139,12 +140,13 @@ async def status(edge: EdgeGiven) -> StatusAnswer:
         markets=[state.markets[id].symbol for id in sorted(state.markets)],
         last_batch=last,
         last_batch_status=views.STATUS_NAMES[state.batches[last]] if last is not None else None,
-        conserved=conserved,
-        positions_zero_sum=zero_sum,
+        conserved=adds_up(state, state.sums),
+        positions_zero_sum=state.sums.zero,
         websocket=edge.websocket_url(),
         prices=views_prices.prices(state, edge.hub.markets, edge.prices, edge.clock()),
         withdrawals=views_breakers.withdrawals(state),
         settlement=views_breakers.settlement(state),
+        flags=FlagsAnswer(risk_template=views_vaults.template(edge.vaults.common)),
     )
     await edge.hub.on_disk()
     return answer

@@ -17,21 +17,28 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import uvloop
+from temporalio.client import Client
 
 import matcher.journal
 from api.allowance import Limits
 from api.bucket import Rate
 from api.collaborators import EscrowInfo, WithdrawalsUnavailable
+from api.quant import VaultTrading
 from api.server import Given, Server
 from api.sessions import Sessions
 from api.streams import HistoryUnavailable
+from api.vault_books import VaultBooks
 from core.market import DEFAULT_MARKETS
 from core.quantities import Nanos
+from core.risk_template import RiskTemplate
+from ledger.database import open_pool
 from matcher import commands as c
 from matcher.engine import Engine
 from oracles.feed import PriceFeed
 from oracles.sources import Played
+from workflows.exec_service import ExecService
 
+NOWHERE: Final = "postgresql://nobody@127.0.0.1:1/none"
 OPERATOR_TOKEN: Final = "the operator's token of the benchmark"
 INDEX_TICKS: Final = 600_000
 INDEX_EVERY_S: Final = 1.0
@@ -56,6 +63,7 @@ async def serve(directory: Path) -> None:
     engine = Engine(directory, time.time_ns)
     for market in DEFAULT_MARKETS:
         await engine.ask(c.ListMarket(market))
+    nobody, pool = await Client.connect("127.0.0.1:1", lazy=True), open_pool(NOWHERE)
     server = await Server.start(
         Given(
             engine=engine,
@@ -65,8 +73,10 @@ async def serve(directory: Path) -> None:
             ),
             reads=Away(HistoryUnavailable),
             withdrawals=Away(WithdrawalsUnavailable),
+            quant=VaultTrading(ExecService(nobody, "none"), pool),
             escrow=EscrowInfo("", "", "", "", ""),
             prices=PriceFeed(Played({}, (), start=Nanos(0), seed=1), lambda routed: None, clock=time.time_ns),
+            vaults=VaultBooks(lambda: open_pool(NOWHERE), frozenset(), RiskTemplate(frozenset(), None, {})),
             limits=Limits(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER, ANY_NUMBER),
         )
     )

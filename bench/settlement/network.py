@@ -24,6 +24,7 @@ from settings import Settings
 from wiring import escrow_client, operator_signer, temporal_client
 from workflows.deposits import DEPOSITS_ID, DepositsState, DepositsWorkflow
 from workflows.settlement import SettlementWorkflow
+from workflows.settling import settle_now
 
 LAMPORTS: Final = 10**10
 """Test SOL for each owner's deposits."""
@@ -63,7 +64,7 @@ class Network(Stack):
         """One batch through the settlement workflow."""
         client = await temporal_client(self.settings)
         handle = client.get_workflow_handle_for(SettlementWorkflow.run, SETTLEMENT_ID)
-        receipt = await handle.execute_update(SettlementWorkflow.settle_now)
+        receipt = await settle_now(handle)
         assert receipt is not None
         return receipt, await self._paid(receipt.batch)
 

@@ -27,9 +27,16 @@ class Fault(Enum):
     TWICE = "the node gets it twice, the client the second answer"
     SWALLOW = "the node never hears of it, the client is told that all is well"
     LIE = "an untrue answer in good form: see `UNTRUE`"
+    AHEAD = "a true answer that says it is as of a slot far ahead"
+    STALE = "the answer to the same call when it was asked for the first time"
 
 
 FAR_AHEAD: Final = 10**12
+
+
+def _ahead(answer: Any) -> None:
+    """The view is of a slot that is far from there."""
+    answer["result"]["context"]["slot"] = FAR_AHEAD
 
 
 def _landed(answer: Any) -> None:
@@ -99,6 +106,7 @@ class FaultProxy:
         self.calls: Counter[str] = Counter()
         self._node = node_url
         self._orders: dict[str, list[_Order]] = {}
+        self._first: dict[str, bytes] = {}
         self._http = httpx.AsyncClient(timeout=30)
         config = uvicorn.Config(
             self._answer, port=0, interface="asgi3", lifespan="off", log_level="critical", access_log=False
@@ -174,9 +182,13 @@ class FaultProxy:
             case Fault.TWICE:
                 await self._forward(body)
         answer = await self._forward(body)
-        if fault is Fault.LIE:
+        same = json.dumps([call["method"], call.get("params")]) if isinstance(call, dict) else ""
+        first = self._first.setdefault(same, answer)
+        if fault is Fault.STALE:
+            return first
+        if fault in (Fault.LIE, Fault.AHEAD):
             told = json.loads(answer)
-            UNTRUE[call["method"]](told)
+            (_ahead if fault is Fault.AHEAD else UNTRUE[call["method"]])(told)
             return json.dumps(told).encode()
         return None if fault is Fault.LOSE_ANSWER else answer
 

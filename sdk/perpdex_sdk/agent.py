@@ -49,7 +49,7 @@ class Agent(Trading, Money):
         websocket: str | None = None,
     ) -> None:
         self._link = Link(self._address, self._authenticate, self._receive)
-        self._stream = OwnStream(name, rest, self._hear, self._link.drop)
+        self._stream = OwnStream(name, rest, self._hear, self._link.drop, self._give_up)
         talk = Conversation(self._link, name)
         Trading.__init__(self, talk)
         Money.__init__(self, rest, keypair, name, custody, talk)
@@ -78,10 +78,10 @@ class Agent(Trading, Money):
         """Sign in (registering the agent at first), read its books, and connect. Raises `Refused`, `Unreachable`.
 
         `key` is the owner's, or its file, which is made when missing and must be its owner's alone (else `KeyFileRefused`). `folder`,
-        by default beside the key file, gets the exit kit, and the addresses that the exchange names at the first connection; without
-        either nothing is kept. Where `program`, `escrow` or `mint` are given, or were kept, and the exchange names others,
-        `AddressRefused` is raised and nothing signed. `rpc_url` is a Solana node of the caller's: it must have the escrow, its mint
-        and its vault, and whatever is asked of the chain is asked it.
+        by default beside the key file, gets the exit kit, the addresses that the exchange names at the first connection, and the
+        numbers of the withdrawals that were signed; without either nothing is kept. Where `program`, `escrow` or `mint` are given,
+        or were kept, and the exchange names others, `AddressRefused` is raised and nothing signed. `rpc_url` is a Solana node of the
+        caller's: it must have the escrow, its mint and its vault, and whatever is asked of the chain is asked it.
 
         With `subaccount` all of it, also what a broken connection pulls, is about that sub-account of the agent `name`. With
         `loss_limit`, whole USDC, `set_loss_limit` is called besides, and its errors are raised as well. Without, what stands on chain
@@ -213,11 +213,17 @@ class Agent(Trading, Money):
         return address
 
     def _link_ended(self, running: asyncio.Task[None]) -> None:
-        """It ends by itself only with what nobody expected, and then nothing would be heard any more."""
+        """It ends by itself only with what nobody expected."""
         error = None if running.cancelled() else running.exception()
         if error is not None:
-            log.error("%s: the connection is given up", self.name, exc_info=error)
-            self._talk.end(f"the connection was given up, which nobody expected: {error!r}")
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        """After what nobody expected nothing would be heard any more, or nothing right: end what waits, and the connection."""
+        log.error("%s: the connection is given up", self.name, exc_info=error)
+        self._talk.end(f"the connection was given up, which nobody expected: {error!r}")
+        if self._running is not None:
+            self._running.cancel()
 
     def _authenticate(self) -> None:
         fields = {

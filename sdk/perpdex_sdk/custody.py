@@ -4,20 +4,19 @@ An exchange that lies, or a name that leads to somebody else's, would name an es
 those of the first connection, kept in a file as SSH keeps its known hosts. The vault and all other addresses follow from them.
 """
 
-import base64
 import logging
 import re
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from solders.pubkey import Pubkey
 
-from perpdex_sdk import files
+from perpdex_sdk import files, reading
 from perpdex_sdk.answers import Escrow
 from perpdex_sdk.errors import AddressRefused, NotProven
 from perpdex_sdk.funds import TOKEN_PROGRAM, vault_address
-from perpdex_sdk.proofs import ESCROW_MARK, FINAL
+from perpdex_sdk.proofs import ESCROW_MARK
 from perpdex_sdk.rpc import Rpc
 
 log = logging.getLogger("perpdex_sdk")
@@ -127,23 +126,25 @@ async def must_be_on_chain(escrow: Escrow, rpc_url: str) -> None:
     """Raises `AddressRefused` unless the program has that escrow, finally, with that mint and a vault of its own."""
     rpc = Rpc(rpc_url)
     try:
-        options = {"encoding": "base64", **FINAL}
-        found = await rpc.call("getMultipleAccounts", [escrow.escrow, escrow.vault], options)
+        found = await reading.accounts(rpc, [escrow.escrow, escrow.vault])
     finally:
         await rpc.close()
-    there, vault = (_content(account) for account in found["value"])
+    there, vault = (account or reading.Account("", b"") for account in found)
     keys = (_key(escrow.mint), _key(escrow.vault))
     if (
-        there[0] != escrow.program
-        or there[1][:8] != ESCROW_MARK
-        or (there[1][_MINT_AT:_VAULT_AT], there[1][_VAULT_AT : _VAULT_AT + 32]) != keys
+        there.program != escrow.program
+        or there.data[:8] != ESCROW_MARK
+        or (there.data[_MINT_AT:_VAULT_AT], there.data[_VAULT_AT : _VAULT_AT + 32]) != keys
     ):
         raise AddressRefused(
             "escrow_not_on_chain",
             f"{rpc_url} has no escrow {escrow.escrow} of the program {escrow.program} with the mint {escrow.mint}: it is another "
             "cluster's, or nobody's",
         )
-    if vault[0] != str(TOKEN_PROGRAM) or (vault[1][:32], vault[1][32:64]) != (keys[0], _key(escrow.escrow)):
+    if vault.program != str(TOKEN_PROGRAM) or (vault.data[:32], vault.data[32:64]) != (
+        keys[0],
+        _key(escrow.escrow),
+    ):
         raise AddressRefused(
             "escrow_not_on_chain", f"{escrow.vault} is no vault of the escrow {escrow.escrow}"
         )
@@ -151,10 +152,6 @@ async def must_be_on_chain(escrow: Escrow, rpc_url: str) -> None:
 
 def _key(address: str) -> bytes:
     return bytes(Pubkey.from_string(address))
-
-
-def _content(account: Any) -> tuple[str, bytes]:
-    return ("", b"") if account is None else (account["owner"], base64.b64decode(account["data"][0]))
 
 
 def _changed(exchange: str, name: str, told: str, wanted: str, by: str) -> str:

@@ -44,16 +44,23 @@ class Unreachable(ExchangeError):
 
 class ChainRefused(ExchangeError):
     """The Solana cluster answered a call with an error. `code` is JSON-RPC's, 0 where there was none; `found` names what a trial of
-    a transaction came to, empty where the answer does not say.
+    a transaction came to, empty where the answer does not say; `number` is the error of the program that refused it, 0 for none.
     """
 
-    def __init__(self, message: str, code: int = 0, found: str = "") -> None:
+    def __init__(self, message: str, code: int = 0, found: str = "", number: int = 0) -> None:
         super().__init__(message)
-        self.code, self.found = code, found
+        self.code, self.found, self.number = code, found, number
 
 
 class DepositFailed(ExchangeError):
-    """The chain refused the deposit, or let it expire; nothing moved."""
+    """The chain refused the deposit, or let it expire; nothing moved.
+
+    `number` is the error of the program that refused it, 0 for none; `expired`: nobody refused it.
+    """
+
+    def __init__(self, message: str, number: int = 0, expired: bool = False) -> None:
+        super().__init__(message)
+        self.number, self.expired = number, expired
 
 
 class OutcomeUnknown(ExchangeError):
@@ -84,7 +91,14 @@ class KeyFileRefused(ExchangeError):
 
 
 class ExitFailed(ExchangeError):
-    """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved."""
+    """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved.
+
+    `number` and `expired` as of `DepositFailed`.
+    """
+
+    def __init__(self, message: str, number: int = 0, expired: bool = False) -> None:
+        super().__init__(message)
+        self.number, self.expired = number, expired
 
 
 class Insecure(ExchangeError):

@@ -4,7 +4,6 @@ The money lies in a slot of a page that belongs to the owner's key, so the way o
 The proof says besides what the agent had at the last cut, should the operator have vanished between a cut and its landing.
 """
 
-import base64
 import hashlib
 import struct
 from pathlib import Path
@@ -14,11 +13,11 @@ import msgspec
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
-from perpdex_sdk import files, own_slot
+from perpdex_sdk import files, own_slot, reading
 from perpdex_sdk.answers import Escrow, Place, Proof
 from perpdex_sdk.errors import NotProven
 from perpdex_sdk.funds import page_address
-from perpdex_sdk.proofs import FINAL, ProvenBalance, proven_balance
+from perpdex_sdk.proofs import ProvenBalance, proven_balance
 from perpdex_sdk.rpc import Rpc
 
 _PAGE: Final = hashlib.sha256(b"account:Page").digest()[:8]
@@ -137,13 +136,12 @@ async def on_chain(kit: ExitKit, rpc_url: str) -> OnChain:
     page = page_address(kit.escrow, kit.place.page)
     rpc = Rpc(rpc_url)
     try:
-        found = await rpc.call("getAccountInfo", str(page), {"encoding": "base64", **FINAL})
+        seen, account = await reading.account(rpc, str(page))
     finally:
         await rpc.close()
-    account = found["value"]
-    if account is None or account["owner"] != kit.escrow.program:
+    if account is None or account.program != kit.escrow.program:
         raise NotProven(f"{page} is no page of the program {kit.escrow.program}")
-    data = base64.b64decode(account["data"][0])
+    data = account.data
     at = _PAGE_HEAD.size + kit.place.slot * _SLOT.size
     if data[:8] != _PAGE or len(data) < at + _SLOT.size:
         raise NotProven(f"{page} is no page with a slot {kit.place.slot}")
@@ -154,7 +152,7 @@ async def on_chain(kit: ExitKit, rpc_url: str) -> OnChain:
     if (str(Pubkey(owner)), number) != (kit.owner, kit.account):
         raise NotProven(f"slot {kit.place.slot} of {page} is not account {kit.account} of {kit.owner}")
     return OnChain(
-        found["context"]["slot"],
+        seen,
         str(page),
         balance,
         last_batch,

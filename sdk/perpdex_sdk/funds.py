@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hashlib
 import struct
+from collections.abc import Callable
 from decimal import Decimal
 
 from solders.hash import Hash
@@ -158,12 +159,13 @@ async def signed_withdrawal(
     destination: str | None,
     key: str,
     patience_s: float,
-    numbers: dict[str, int],
+    must_be_first: Callable[[int], None],
 ) -> Withdrawal:
     """Start a withdrawal and see it through: each message to sign is checked and signed once. Raises `MessageRefused`.
 
     The chain may take no transaction in time, and then there is another message to sign. It must have the number of the first one: the
-    chain pays a number once, so two would be paid twice. `numbers` keeps them by keys, for the next call with the same key.
+    chain pays a number once, so two would be paid twice. `must_be_first` is told every number before it is signed, and raises for
+    another than the first (`SignedNumbers`).
     """
     view = await rest.start_withdrawal(amount, key, destination)
     place = (await rest.account()).escrow
@@ -173,11 +175,7 @@ async def signed_withdrawal(
         if view.status == "awaiting_signature" and view.message not in (None, signed):
             message = base64.b64decode(view.message)
             micro_usdc = int(Decimal(amount) * MICRO)
-            number = must_pay_only(message, escrow, place, keypair.pubkey(), micro_usdc, destination)
-            if numbers.setdefault(key, number) != number:
-                raise MessageRefused(
-                    f"the message pays withdrawal {number}, and {numbers[key]} was signed: both could be paid"
-                )
+            must_be_first(must_pay_only(message, escrow, place, keypair.pubkey(), micro_usdc, destination))
             signed = view.message
             try:
                 view = await rest.sign_withdrawal(view.id, str(keypair.sign_message(message)))

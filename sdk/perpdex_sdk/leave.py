@@ -3,7 +3,8 @@
     python -m perpdex_sdk.leave --kit FILE --keypair FILE --rpc URL
 
 It asks for the withdrawal where that was not done yet, waits until the escrow's exit delay is over, and claims. It may be stopped and
-started again at any time. The owner's account pays the fees, so it needs a little SOL.
+started again at any time: what it asked for is kept beside the kit, so that nothing is asked for twice. The owner's account pays the
+fees, so it needs a little SOL.
 """
 
 import argparse
@@ -16,89 +17,24 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 
-import msgspec
-from solders.instruction import Instruction
 from solders.keypair import Keypair
-from solders.pubkey import Pubkey
 
-from perpdex_sdk import exit_kit, own_slot
+from perpdex_sdk import asked, exit_kit, exits, own_slot
 from perpdex_sdk.errors import ChainRefused, ExitFailed, NotProven, OutcomeUnknown, Unreachable
 from perpdex_sdk.exit_kit import ExitKit, OnChain
-from perpdex_sdk.funds import MICRO, token_account
+from perpdex_sdk.exits import NOT_READY, Left, ask, claim, in_words, take_back, utc
+from perpdex_sdk.funds import MICRO
 from perpdex_sdk.rpc import Rpc
 
+__all__ = ["Left", "ask", "claim", "leave", "take_back"]
+
 LEFT, NOT_LEFT, UNKNOWN = 0, 1, 2
-LOOK_EVERY_S: Final = 1.0
 NAP_S: Final = 60.0
 """Longest wait between two looks: the chain's clock is not this machine's."""
-NOT_READY: Final = f"{6045:#x}"
-"""The program's `WithdrawalNotReady`, as a cluster tells it."""
-OWING: Final = f"{6056:#x}"
-"""Its `LossOutstanding`."""
-
-
-class Left(msgspec.Struct, frozen=True):
-    """`paid` micro-USDC came to the owner's token account `target`, by the transaction `signature`."""
-
-    paid: int
-    target: str
-    signature: str
-
-
-async def ask(kit: ExitKit, keypair: Keypair, rpc_url: str, micro_usdc: int | None = None) -> OnChain:
-    """Ask for up to `micro_usdc`, or everything, where nothing is asked for yet; what the chain says then.
-
-    Raises `ExitFailed`, also when another amount is asked for already, `NotProven` when the slot is not the owner's,
-    `OutcomeUnknown` (the next call goes on with what became of it), `Unreachable`, `ChainRefused`.
-    """
-    _must_own(kit, keypair)
-    amount = own_slot.EVERYTHING if micro_usdc is None else micro_usdc
-    before = await exit_kit.on_chain(kit, rpc_url)
-    if before.exit_at:
-        if before.pending != amount:
-            raise ExitFailed(
-                f"{_amount(before.pending)} is asked for already, to be claimed at {_utc(before.exit_at)}: claim that (--amount), or "
-                "take the request back first (--take-back), which begins the delay anew"
-            )
-        return before
-    if not before.balance:
-        raise ExitFailed("the slot is empty: there is nothing to leave with")
-    await _send(
-        keypair, rpc_url, own_slot.request_withdrawal(kit.escrow, kit.place, keypair.pubkey(), amount)
-    )
-    while not (now := await exit_kit.on_chain(kit, rpc_url)).exit_at:
-        await asyncio.sleep(LOOK_EVERY_S)
-    return now
-
-
-async def take_back(kit: ExitKit, keypair: Keypair, rpc_url: str) -> None:
-    """Take back what was asked for. Raises what `ask` raises."""
-    _must_own(kit, keypair)
-    build = own_slot.cancel_withdrawal_request(kit.escrow, kit.place, keypair.pubkey())
-    await _send(keypair, rpc_url, build)
-    while (await exit_kit.on_chain(kit, rpc_url)).exit_at:
-        await asyncio.sleep(LOOK_EVERY_S)
-
-
-async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str) -> Left:
-    """Take what was asked for, to the owner's token account, which is made when it is not there.
-
-    Raises what `ask` raises; `ExitFailed` as long as the delay is not over.
-    """
-    _must_own(kit, keypair)
-    owner = keypair.pubkey()
-    target = token_account(owner, Pubkey.from_string(kit.escrow.mint))
-    rpc = Rpc(rpc_url)
-    try:
-        signature = await own_slot.send(
-            rpc,
-            keypair,
-            own_slot.create_token_account(kit.escrow, owner),
-            own_slot.claim_withdrawal(kit.escrow, kit.place, owner),
-        )
-        return Left(await _paid(rpc, signature, str(target)), str(target), signature)
-    finally:
-        await rpc.close()
+PATIENCE_S: Final = 3_600.0
+"""How long in a row a node that has answered before may not answer, or refuse, until that is told as the end."""
+LOOK_AGAIN: Final = (exits.PENDING, exits.NOT_PENDING, NOT_READY)
+"""Refusals that say only that the chain is ahead of, or behind, what was seen of it."""
 
 
 async def leave(
@@ -107,80 +43,150 @@ async def leave(
     rpc_url: str,
     micro_usdc: int | None = None,
     told: Callable[[str], None] = lambda sentence: None,
+    kept: Path | None = None,
 ) -> Left:
     """Ask, wait until the delay is over, and claim; `told` hears how far it is. Raises what `ask` and `claim` raise.
 
     What losses settlement still brings before then are paid out of the slot. One that the owner's loss limit holds up
-    delays the claim, for the escrow's hold at most.
+    delays the claim, for the escrow's hold at most. A node that has answered once is borne with for `PATIENCE_S`.
+
+    `kept` is a file that remembers what was asked for: a later call for the same finds out what became of it, and asks for nothing
+    that was paid. Who has heard of the payment forgets it (`asked.forget`).
     """
-    asked = await ask(kit, keypair, rpc_url, micro_usdc)
-    told(
-        f"{asked.balance} micro-USDC in the slot; what was asked for can be claimed at {_utc(asked.exit_at)}"
-    )
-    while True:
-        await asyncio.sleep(min(max(asked.exit_at - time.time(), 0.0), NAP_S))
-        if time.time() < asked.exit_at:
-            continue
+    exits.must_own(kit, keypair)
+    amount = own_slot.EVERYTHING if micro_usdc is None else micro_usdc
+    return await _Leaving(kit, keypair, rpc_url, amount, told, kept).run()
+
+
+class _Leaving:
+    def __init__(
+        self,
+        kit: ExitKit,
+        keypair: Keypair,
+        rpc_url: str,
+        amount: int,
+        told: Callable[[str], None],
+        kept: Path | None,
+    ) -> None:
+        self._kit, self._keypair, self._url, self._amount = kit, keypair, rpc_url, amount
+        self._tell, self._kept = told, kept
+        self._said: set[str] = set()
+        self._asked = asked.load(kept, kit) if kept is not None else None
+        self._last_seen = self._asked.seen_at if self._asked is not None else 0
+        self._answered = False
+        self._looking = False
+        self._silent_since: float | None = None
+        self._silent_at_look = False
+
+    async def run(self) -> Left:
+        if self._asked is not None and self._asked.amount != self._amount:
+            raise ExitFailed(
+                f"{in_words(self._asked.amount)} was asked for before, and nobody has heard yet what became of it: finish that first "
+                "(--amount), or take it back (--take-back)"
+            )
+        while True:
+            try:
+                left = await self._step()
+            except (Unreachable, ChainRefused, OutcomeUnknown) as error:
+                self._bear_with(error)
+            except ExitFailed as failed:
+                # The program itself refused, so the node has told all that it was asked.
+                self._silent_since = None
+                if failed.number == exits.OWING:
+                    self._say(_OWING)
+                    await asyncio.sleep(NAP_S)
+                elif failed.expired:
+                    self._say(f"{failed}; it is sent again")
+                elif failed.number not in LOOK_AGAIN:
+                    raise
+            else:
+                self._silent_since = None
+                if left is not None:
+                    return left
+            await asyncio.sleep(exits.LOOK_EVERY_S)
+
+    async def _step(self) -> Left | None:
+        """The one next thing by what the chain says; the payment once there is one."""
+        now = await self._look()
+        if now.exit_at:
+            return await self._claim(now)
+        if self._asked is not None:
+            if not await exits.is_over(self._asked, self._url):
+                self._say("asked; waiting until that is final")
+                return None
+            # The first look may have been before that was final.
+            if (now := await self._look()).exit_at:
+                return await self._claim(now)
+            if left := await exits.became(self._kit, self._asked, self._url):
+                return left
+        await self._ask(now)
+        return None
+
+    async def _look(self) -> OnChain:
+        self._looking = True
+        now = await exit_kit.on_chain(self._kit, self._url)
+        self._answered, self._looking = True, False
+        if self._silent_at_look:
+            self._silent_since = None
+        return now
+
+    async def _ask(self, now: OnChain) -> None:
+        if not now.balance:
+            raise ExitFailed("the slot is empty: there is nothing to leave with")
+        kit, rpc = self._kit, Rpc(self._url)
         try:
-            return await claim(kit, keypair, rpc_url)
-        except ExitFailed as failed:
-            if OWING in str(failed):
-                told(
-                    "settlement has still to take a loss that the loss limit holds up: raise the limit to pay it and leave, or wait, "
-                    "two days at most unless the escrow was set up otherwise. Whoever has won it back since owes nothing that a "
-                    "raised limit would pay: only that wait ends it, or a trade once the request is taken back"
-                )
-                await asyncio.sleep(NAP_S)
-            elif NOT_READY not in str(failed):
-                raise
-        except (Unreachable, OutcomeUnknown) as error:
-            told(f"the node does not tell: {error}")
-            if not (await _patient(kit, rpc_url)).exit_at:
-                raise
-        await asyncio.sleep(LOOK_EVERY_S)
+            asking = own_slot.request_withdrawal(kit.escrow, kit.place, self._keypair.pubkey(), self._amount)
+            signed = await own_slot.signed(rpc, self._keypair, asking)
+            self._remember(asked.of(kit, self._amount, signed.signature, signed.last_height))
+            await own_slot.land(rpc, signed)
+        finally:
+            await rpc.close()
+
+    async def _claim(self, now: OnChain) -> Left | None:
+        exits.must_be_asked_for(now, self._amount)
+        # The slot comes with no proof: of two looks the lower one, so that one untrue answer does not hide the payment for ever.
+        seen_at, self._last_seen = min(now.seen, self._last_seen or now.seen), now.seen
+        if self._asked is None or self._asked.seen_at != seen_at:
+            self._remember(asked.of(self._kit, self._amount, seen_at=seen_at))
+        self._say(
+            f"{now.balance} micro-USDC in the slot; what was asked for can be claimed at {utc(now.exit_at)}"
+        )
+        if time.time() < now.exit_at:
+            await asyncio.sleep(min(now.exit_at - time.time(), NAP_S))
+            return None
+        return await exits.claim(self._kit, self._keypair, self._url)
+
+    def _remember(self, what: asked.Asked) -> None:
+        self._asked = what
+        if self._kept is not None:
+            asked.save(self._kept, what)
+
+    def _bear_with(self, error: Exception) -> None:
+        """Raises it when nobody has ever answered, which a wrong address does, or for too long."""
+        now = time.monotonic()
+        began = self._silent_since is None
+        if self._silent_since is None:
+            # A look that succeeds ends what a look began; what asking or claiming began it says nothing of.
+            self._silent_since, self._silent_at_look = now, self._looking
+        if not self._answered or now - self._silent_since > PATIENCE_S:
+            raise error
+        if began:
+            self._tell(
+                f"the node does not tell, and is asked again for {PATIENCE_S / 60:.0f} minutes: {error}"
+            )
+
+    def _say(self, sentence: str) -> None:
+        """Once, not at every look."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._tell(sentence)
 
 
-async def _patient(kit: ExitKit, rpc_url: str) -> OnChain:
-    """What the chain says, as soon as the node answers."""
-    while True:
-        try:
-            return await exit_kit.on_chain(kit, rpc_url)
-        except Unreachable:
-            await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _must_own(kit: ExitKit, keypair: Keypair) -> None:
-    if str(keypair.pubkey()) != kit.owner:
-        raise NotProven(f"the kit is of {kit.owner}, the key is of {keypair.pubkey()}")
-
-
-async def _send(keypair: Keypair, rpc_url: str, instruction: Instruction) -> None:
-    rpc = Rpc(rpc_url)
-    try:
-        await own_slot.send(rpc, keypair, instruction)
-    finally:
-        await rpc.close()
-
-
-async def _paid(rpc: Rpc, signature: str, target: str) -> int:
-    """What a confirmed claim brought to the token account, by the transaction's own balances."""
-    wanted = {"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0}
-    while (found := await rpc.call("getTransaction", signature, wanted)) is None:
-        await asyncio.sleep(LOOK_EVERY_S)
-    place = found["transaction"]["message"]["accountKeys"].index(target)
-    before, after = (
-        next((int(one["uiTokenAmount"]["amount"]) for one in side or () if one["accountIndex"] == place), 0)
-        for side in (found["meta"]["preTokenBalances"], found["meta"]["postTokenBalances"])
-    )
-    return after - before
-
-
-def _amount(pending: int) -> str:
-    return "everything" if pending == own_slot.EVERYTHING else f"{Decimal(pending) / MICRO} USDC"
-
-
-def _utc(second: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(second))
+_OWING: Final = (
+    "settlement has still to take a loss that the loss limit holds up: raise the limit to pay it and leave, or wait, "
+    "two days at most unless the escrow was set up otherwise. Whoever has won it back since owes nothing that a "
+    "raised limit would pay: only that wait ends it, or a trade once the request is taken back"
+)
 
 
 def _keypair(path: Path) -> Keypair:
@@ -204,21 +210,26 @@ def main(arguments: list[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     try:
-        micro_usdc = _micro(given.amount)
+        micro_usdc, kept = _micro(given.amount), asked.beside(given.kit)
         kit, keypair = exit_kit.load(given.kit), _keypair(given.keypair)
         if given.take_back:
-            asyncio.run(take_back(kit, keypair, given.rpc))
-            print("taken back: nothing is asked for")
+            paid = asyncio.run(exits.give_up(kit, keypair, given.rpc, kept))
+            print(f"it was paid before: {_receipt(paid)}" if paid else "taken back: nothing is asked for")
             return LEFT
-        left = asyncio.run(leave(kit, keypair, given.rpc, micro_usdc, told=print))
+        left = asyncio.run(leave(kit, keypair, given.rpc, micro_usdc, told=print, kept=kept))
     except (ExitFailed, NotProven, OSError, ValueError) as error:
         print(f"not left: {error}", file=sys.stderr)
         return NOT_LEFT
     except (Unreachable, ChainRefused, OutcomeUnknown) as error:
         print(f"not known: {error}; run it again", file=sys.stderr)
         return UNKNOWN
-    print(f"{Decimal(left.paid) / MICRO} USDC paid to {left.target} by {left.signature}")
+    print(_receipt(left), flush=True)
+    asked.forget(kept)
     return LEFT
+
+
+def _receipt(left: Left) -> str:
+    return f"{Decimal(left.paid) / MICRO} USDC paid to {left.target} by {left.signature}"
 
 
 def _micro(usdc: str | None) -> int | None:

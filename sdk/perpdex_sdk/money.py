@@ -21,6 +21,7 @@ from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
 from perpdex_sdk.rest import Rest
 from perpdex_sdk.rpc import Rpc
+from perpdex_sdk.signed_numbers import SignedNumbers
 from perpdex_sdk.statuses import Statuses
 from perpdex_sdk.trading import text
 
@@ -46,7 +47,7 @@ class Money:
         self._session: Session | None = None
         self._talk = talk
         self._statuses = Statuses()
-        self._withdrawal_numbers: dict[str, int] = {}
+        self._signed_numbers = SignedNumbers(custody.folder, custody.escrow.escrow)
         self._keeper: Keeper | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -111,18 +112,20 @@ class Money:
     ) -> Withdrawal:
         """Start a withdrawal and co-sign it, again when a signed message came too late; returns once it is paid, released or refused.
 
-        Also when that takes longer than `patience_s` seconds: then the same call with the same `key` goes on with it. Raises `Refused`
-        for what cannot be withdrawn now, `MessageRefused` for a message that pays something else or is another withdrawal's.
+        Also when that takes longer than `patience_s` seconds: then the same call with the same `key` goes on with it, also after a
+        restart. Raises `Refused` for what cannot be withdrawn now, `MessageRefused` for a message that pays something else or is
+        another withdrawal's; `NotProven` or `OSError` when what was signed cannot be kept: nothing is signed then.
         """
+        named = key or self._talk.next_id()
         return await signed_withdrawal(
             self.rest,
             self.keypair,
             self.escrow,
             text(amount),
             destination,
-            key or self._talk.next_id(),
+            named,
             patience_s,
-            self._withdrawal_numbers,
+            lambda number: self._signed_numbers.must_be_first(self.account, named, number),
         )
 
     async def fill_status(self, fill: int) -> FillStatus:

@@ -6,7 +6,7 @@ page (w), owner (signer), and for a claim the escrow (w) and besides target toke
 
 import hashlib
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
@@ -17,7 +17,7 @@ from solders.system_program import ID as SYSTEM_PROGRAM
 from solders.transaction import Transaction
 
 from perpdex_sdk.answers import Escrow, Place
-from perpdex_sdk.errors import ChainRefused, DepositFailed, ExitFailed
+from perpdex_sdk.errors import DepositFailed, ExitFailed
 from perpdex_sdk.funds import (
     ASSOCIATED_TOKEN_PROGRAM,
     TOKEN_PROGRAM,
@@ -75,9 +75,13 @@ def _instruction(
         AccountMeta(owner, is_signer=True, is_writable=False),
         *(paying or ()),
     ]
-    mark = hashlib.sha256(f"global:{name}".encode()).digest()[:8]
-    data = mark + struct.pack("<H", place.slot) + more
+    data = instruction_mark(name) + struct.pack("<H", place.slot) + more
     return Instruction(Pubkey.from_string(escrow.program), data, accounts)
+
+
+def instruction_mark(name: str) -> bytes:
+    """What the data of the program's instruction begins with."""
+    return hashlib.sha256(f"global:{name}".encode()).digest()[:8]
 
 
 def create_token_account(escrow: Escrow, owner: Pubkey) -> Instruction:
@@ -94,18 +98,32 @@ def create_token_account(escrow: Escrow, owner: Pubkey) -> Instruction:
     return Instruction(ASSOCIATED_TOKEN_PROGRAM, CREATE_IDEMPOTENT, accounts)
 
 
-async def send(rpc: Rpc, keypair: Keypair, *instructions: Instruction) -> str:
-    """Sign and send; the owner pays the fee. The signature, once confirmed.
+class Signed(NamedTuple):
+    """A transaction that can land up to block height `last_height`."""
 
-    Raises `ExitFailed` (nothing changed), `OutcomeUnknown`, `Unreachable`.
-    """
+    raw: bytes
+    signature: str
+    last_height: int
+
+
+async def signed(rpc: Rpc, keypair: Keypair, *instructions: Instruction) -> Signed:
+    """The owner pays the fee. Raises `Unreachable`, `ChainRefused`: nothing was sent."""
+    blockhash, last_height = await rpc.latest_blockhash()
+    recent = Hash.from_string(blockhash)
+    message = Message.new_with_blockhash(list(instructions), keypair.pubkey(), recent)
+    transaction = Transaction([keypair], message, recent)
+    return Signed(bytes(transaction), str(transaction.signatures[0]), last_height)
+
+
+async def land(rpc: Rpc, transaction: Signed) -> str:
+    """Send until it is confirmed; its signature. Raises `ExitFailed` (nothing changed), `OutcomeUnknown`."""
     try:
-        blockhash, last_height = await rpc.latest_blockhash()
-        recent = Hash.from_string(blockhash)
-        message = Message.new_with_blockhash(list(instructions), keypair.pubkey(), recent)
-        transaction = Transaction([keypair], message, recent)
-        signature = str(transaction.signatures[0])
-        await rpc.send_until_confirmed(bytes(transaction), signature, last_height)
-    except (ChainRefused, DepositFailed) as error:
-        raise ExitFailed(str(error)) from error
-    return signature
+        await rpc.send_until_confirmed(*transaction)
+    except DepositFailed as error:
+        raise ExitFailed(str(error), error.number, error.expired) from error
+    return transaction.signature
+
+
+async def send(rpc: Rpc, keypair: Keypair, *instructions: Instruction) -> str:
+    """Sign and send. Raises what `signed` and `land` raise."""
+    return await land(rpc, await signed(rpc, keypair, *instructions))

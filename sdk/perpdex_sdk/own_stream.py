@@ -20,10 +20,17 @@ class OwnStream:
 
     Books that cannot take an event, or that differ from the exchange's, are read again together with the markets; messages wait
     meanwhile. What is read may be ahead of the stream: events up to the books' `head` are then handed on and not counted twice.
+
+    `drop` breaks the connection, `give_up` is told of what nobody expected while reading: nothing is taken in after that.
     """
 
     def __init__(
-        self, name: str, rest: Rest, hand_on: Callable[[m.Message], None], drop: Callable[[], None]
+        self,
+        name: str,
+        rest: Rest,
+        hand_on: Callable[[m.Message], None],
+        drop: Callable[[], None],
+        give_up: Callable[[BaseException], None],
     ) -> None:
         self.markets: dict[str, Market] = {}
         self.mismatches = 0
@@ -33,6 +40,7 @@ class OwnStream:
         self._rest = rest
         self._hand_on = hand_on
         self._drop = drop
+        self._give_up = give_up
         self._books: Books | None = None
         self._waiting: deque[m.Message] = deque()
         self._reading: asyncio.Task[None] | None = None
@@ -106,6 +114,13 @@ class OwnStream:
 
     def _read_again(self) -> None:
         self._reading = asyncio.get_running_loop().create_task(self._catch_up())
+        self._reading.add_done_callback(self._caught_up)
+
+    def _caught_up(self, reading: asyncio.Task[None]) -> None:
+        error = None if reading.cancelled() else reading.exception()
+        if error is not None:
+            self.stale = True
+            self._give_up(error)
 
     async def _catch_up(self) -> None:
         """Read again, then take in what waited; without an answer, break the connection: the next one is made after a reading."""

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 from solders.pubkey import Pubkey
-from solders.transaction import VersionedTransaction
 
+from perpdex_sdk import reading
 from perpdex_sdk.answers import Escrow, Proof
-from perpdex_sdk.errors import NotProven
+from perpdex_sdk.errors import NotProven, Unreachable
 from perpdex_sdk.funds import BUDGET_PROGRAM
 from perpdex_sdk.rpc import Rpc
 
@@ -31,7 +31,6 @@ _SEALED: Final = hashlib.sha256(b"event:BatchSealed").digest()[:8]
 """Followed by the escrow's key (32 bytes), the batch's number on chain (8) and the root (32)."""
 _DATA: Final = "Program data: "
 NOTHING: Final = "00" * 32
-FINAL: Final = {"commitment": "finalized"}
 
 
 class ProvenFill(msgspec.Struct, frozen=True):
@@ -128,11 +127,11 @@ async def _must_be_on_chain(proof: Proof, escrow: Escrow, rpc_url: str) -> None:
 
 
 async def _kept_roots(rpc: Rpc, escrow: Escrow) -> list[str]:
-    account = (await rpc.call("getAccountInfo", escrow.escrow, {"encoding": "base64", **FINAL}))["value"]
-    if account is None or account["owner"] != escrow.program:
+    _, account = await reading.account(rpc, escrow.escrow)
+    if account is None or account.program != escrow.program:
         raise NotProven(f"{escrow.escrow} is no account of the program {escrow.program}")
-    data = base64.b64decode(account["data"][0])
-    if data[:8] != ESCROW_MARK:
+    data = account.data
+    if data[:8] != ESCROW_MARK or len(data) < _ROOTS_AT + 32 * _ROOTS:
         raise NotProven(f"{escrow.escrow} is no escrow")
     return [data[at : at + 32].hex() for at in range(_ROOTS_AT, _ROOTS_AT + 32 * _ROOTS, 32)]
 
@@ -143,25 +142,17 @@ async def _sealed_root(rpc: Rpc, escrow: Escrow, signature: str) -> str | None:
     Anyone may run an escrow of their own with the same program: the instruction must name this one. It must be the only one, so
     that what was logged is its, and the event must name it too.
     """
-    options = {"encoding": "base64", "maxSupportedTransactionVersion": 0, **FINAL}
-    found = await rpc.call("getTransaction", signature, options)
-    if found is None or found["meta"]["err"] is not None:
+    found = await reading.transaction(rpc, signature)
+    if found is None or found.failed:
+        return None
+    ours = [call for call in found.calls if call.program != str(BUDGET_PROGRAM)]
+    if len(ours) != 1 or (ours[0].program, ours[0].accounts[:1]) != (escrow.program, (escrow.escrow,)):
+        return None
+    if ours[0].data[:8] not in _SEALING:
         return None
     try:
-        message = VersionedTransaction.from_bytes(base64.b64decode(found["transaction"][0])).message
-        keys = [str(key) for key in message.account_keys]
-        calls = [
-            (keys[one.program_id_index], [keys[index] for index in one.accounts], one.data)
-            for one in message.instructions
-        ]
-    except (ValueError, IndexError):
-        return None
-    ours = [call for call in calls if call[0] != str(BUDGET_PROGRAM)]
-    if len(ours) != 1 or (ours[0][0], ours[0][1][:1]) != (escrow.program, [escrow.escrow]):
-        return None
-    if ours[0][2][:8] not in _SEALING:
-        return None
-    logs = found["meta"]["logMessages"] or []
-    events = [base64.b64decode(line[len(_DATA) :]) for line in logs if line.startswith(_DATA)]
+        events = [base64.b64decode(line[len(_DATA) :]) for line in found.logs if line.startswith(_DATA)]
+    except ValueError as error:
+        raise Unreachable(f"the node shows logs of {signature} that nobody wrote: {error}") from error
     ours_sealed = _SEALED + bytes(Pubkey.from_string(escrow.escrow))
     return next((event[48:80].hex() for event in events if event[:40] == ours_sealed), None)

@@ -53,6 +53,14 @@ class _LatestBlockhash(msgspec.Struct):
     value: _Blockhash
 
 
+class _Custom(msgspec.Struct, rename="pascal"):
+    custom: int
+
+
+class _OfInstruction(msgspec.Struct):
+    error: tuple[int, _Custom] = msgspec.field(name="InstructionError")
+
+
 class Rpc:
     """A cluster's JSON-RPC endpoint."""
 
@@ -78,9 +86,13 @@ class Rpc:
             raise Unreachable(f"{method}: no JSON-RPC but {response.status_code}, {response.text[:200]!r}")
         return answer["result"]
 
+    async def asked(self, kind: type[T], method: str, *params: Any) -> T:
+        """The result of a call, which must be of that kind: one that is not counts as no answer. Raises what `call` raises."""
+        return of_kind(kind, method, await self.call(method, *params))
+
     async def latest_blockhash(self) -> tuple[str, int]:
         """A blockhash and the last block height at which it is good. Raises what `call` raises."""
-        told = await self._asked(_LatestBlockhash, "getLatestBlockhash", {"commitment": "confirmed"})
+        told = await self.asked(_LatestBlockhash, "getLatestBlockhash", {"commitment": "confirmed"})
         return told.value.blockhash, told.value.last_valid_block_height
 
     async def send_until_confirmed(self, raw: bytes, signature: str, last_height: int) -> None:
@@ -98,7 +110,7 @@ class Rpc:
             await self._send(encoded, again)
 
         if not await self._decided(signature, last_height, send):
-            raise DepositFailed("it expired before it landed")
+            raise DepositFailed("it expired before it landed", expired=True)
 
     async def landed(self, signature: str, last_height: int) -> bool:
         """Whether a transaction was confirmed; False when it can be no more, after block height `last_height`.
@@ -133,7 +145,7 @@ class Rpc:
                 # A block that is not confirmed may be dropped, and what failed in it may yet land elsewhere.
                 if status.confirmation_status in ("confirmed", "finalized"):
                     if status.err is not None:
-                        raise DepositFailed(f"the chain refused it: {status.err}")
+                        raise DepositFailed(f"the chain refused it: {status.err}", number_in(status.err))
                     return True
                 nothing = 0
             elif over is None:
@@ -157,25 +169,26 @@ class Rpc:
             return  # it may have arrived: its status decides
         except ChainRefused as refused:
             if not again and refused.code in NOT_SENT and refused.found not in SAYS_NOTHING:
-                raise DepositFailed(str(refused)) from refused
+                raise DepositFailed(str(refused), refused.number) from refused
 
     async def _over(self, last_height: int) -> int | None:
         """A final slot after every block in which a transaction could land, None as long as there is none."""
-        info = await self._asked(_Epoch, "getEpochInfo", {"commitment": "finalized"})
+        info = await self.asked(_Epoch, "getEpochInfo", {"commitment": "finalized"})
         return info.absolute_slot if info.block_height > last_height else None
 
     async def _status(self, signature: str) -> tuple[int, _Status | None]:
         """What a node knows of a transaction, and the slot that it has come to."""
         options = {"searchTransactionHistory": True}
-        found = await self._asked(_Statuses, "getSignatureStatuses", [signature], options)
+        found = await self.asked(_Statuses, "getSignatureStatuses", [signature], options)
         return found.context.slot, found.value[0]
 
-    async def _asked(self, kind: type[T], method: str, *params: Any) -> T:
-        """The result of a call, which must be of that kind: one that is not counts as no answer."""
-        try:
-            return msgspec.convert(await self.call(method, *params), kind)
-        except msgspec.ValidationError as error:
-            raise Unreachable(f"{method}: {error}") from error
+
+def of_kind(kind: type[T], method: str, result: Any) -> T:
+    """What a call came to. Raises `Unreachable` where it is nothing of that kind."""
+    try:
+        return msgspec.convert(result, kind)
+    except msgspec.ValidationError as error:
+        raise Unreachable(f"{method}: {error}") from error
 
 
 def _refused(method: str, refusal: dict[str, Any]) -> ChainRefused:
@@ -185,4 +198,13 @@ def _refused(method: str, refusal: dict[str, Any]) -> ChainRefused:
         f"{method}: {refusal.get('message', refusal)}",
         code if isinstance(code, int) else 0,
         found if isinstance(found, str) else "",
+        number_in(found),
     )
+
+
+def number_in(error: Any) -> int:
+    """The program's own error in what a node says of a transaction, 0 where there is none."""
+    try:
+        return msgspec.convert(error, _OfInstruction).error[1].custom
+    except msgspec.ValidationError:
+        return 0

@@ -20,13 +20,16 @@ from temporalio.client import Client
 
 from api.collaborators import EscrowInfo
 from api.history import History
+from api.quant import VaultTrading
 from api.server import Given, Server
 from api.sessions import Sessions
+from api.vault_books import VaultBooks
 from api.withdrawals import TemporalWithdrawals
 from core.events import Event, PremiumSampled
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
 from core.validity import Validity
+from core.vault_risk import common_template, rules_from
 from feeding import feed_into
 from ledger.database import open_pool
 from ledger.projector import Projector
@@ -36,22 +39,34 @@ from matcher.engine import Engine
 from matcher.tail import Tail
 from oracles.generator import STARTS
 from oracles.sources import Played, Source
+from workflows.exec_service import ExecService
 
 OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
 ADAS_TOKEN = "token-of-another-operator-called-ada-012"
 ESCROW = EscrowInfo(*(str(Pubkey(bytes([number] * 32))) for number in range(1, 5)), "http://127.0.0.1:1")
 NOBODY = "127.0.0.1:1"
+SET_UP = frozenset({"agents", "hyper", "mock_gold"})
+TEMPLATE = common_template(
+    SET_UP, rules_from({"allowedVenues": "hyper,mock_gold", "perVenue": {"hyper": {"maxLeverage": 5}}})
+)
 BTC_INDEX = 600_000  # 60,000.0
+
+
+def quant_over(client: Client) -> VaultTrading:
+    """Vaults that nobody has: neither their ledger nor their orders can be reached."""
+    pool = open_pool(f"postgresql://{NOBODY}/none")
+    return VaultTrading(ExecService(client, "none"), pool)
 
 
 class Ledger:
     """The real read side, which takes in the journal whenever it is asked; its database is made for the first question.
 
-    `behind` are the newest records, which it has not got to yet.
+    `behind` are the newest records, which it has not got to yet; `foreign` are events that it has after them and the journal has not.
     """
 
     def __init__(self, journal: Path, new_database: Callable[[], str]) -> None:
         self.behind = 0
+        self.foreign: list[Event] = []
         self._journal = journal
         self._new_database = new_database
         self._opened: tuple[Projector, Tail, AsyncEngine, History] | None = None
@@ -71,10 +86,17 @@ class Ledger:
         projector, tail, _, history = self._opened
         while found := tail.read():
             self._waiting += found
+        last = self._waiting[-1][0] if self._waiting else projector.sequence
+        self._waiting += enumerate(self.foreign, last + 1)
         reached = max(0, len(self._waiting) - self.behind)
         projector.apply(self._waiting[:reached])
         del self._waiting[:reached]
         return history
+
+    def pool(self) -> AsyncEngine:
+        self._caught_up()
+        assert self._opened is not None
+        return self._opened[2]
 
     async def close(self) -> None:
         if self._opened is not None:
@@ -142,6 +164,7 @@ class Exchange:
         self.options = options
         self.sockets: list[Any] = []
         self.ledger = Ledger(journal, new_database)
+        self.vaults = VaultBooks(self.ledger.pool, SET_UP, TEMPLATE)
         self.clock = options.get("clock", time.time_ns)
         self.recorded = 0
 
@@ -159,8 +182,10 @@ class Exchange:
             sessions=Sessions(b"s" * 32, {"operator": OPERATOR_TOKEN, "ada": ADAS_TOKEN}, time.time_ns),
             reads=self.ledger,
             withdrawals=TemporalWithdrawals(await Client.connect(NOBODY, lazy=True), "none"),
+            quant=quant_over(await Client.connect(NOBODY, lazy=True)),
             escrow=ESCROW,
             prices=feed_into(self.engine, self.source),
+            vaults=self.vaults,
             lag_max=60 * SECOND,  # the loop is that of the tests, too, which do as they please with it
         )
         self.server = await Server.start(replace(given, **self.options))

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 from solana.rpc.async_api import AsyncClient
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.engine_door import EngineDoor
@@ -83,3 +85,14 @@ async def test_a_cut_that_meets_a_hold_stores_nothing_and_is_made_under_its_numb
     assert stored is not None
     assert stored.root.hex() == plan.root
     await maker.socket.close()
+
+
+async def test_nothing_is_settled_with_a_ledger_that_has_more_than_the_journal(
+    exchange: Any, postgres_url: str, steps: SettlementActivities
+) -> None:
+    assert (await ActivityEnvironment().run(steps.next_batch)).unfinished == 0
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("update cursor set sequence = sequence + 1000")
+    with pytest.raises(ApplicationError, match="of a journal that ends at") as refused:
+        await ActivityEnvironment().run(steps.next_batch)
+    assert refused.value.type == "ledger_ahead"

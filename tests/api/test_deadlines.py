@@ -23,6 +23,7 @@ UPGRADE = (
 )
 HEADS = Patience(idle=60, head=0.3, body=60, answer=60)
 BODIES = Patience(idle=60, head=60, body=0.3, answer=60)
+COMMANDERS = Patience(idle=60, head=1, body=0.3, command_rate=1, answer=60)
 ANSWERS = Patience(idle=60, head=60, body=60, answer=0.3)
 
 
@@ -81,6 +82,53 @@ async def test_a_call_that_does_not_come_whole_is_hung_up_on(
     trickling.cancel()
     writer.close()
     assert "perpdex_http_connections 1.0" in (await exchange.http.get("/metrics")).text, "the call's own"
+
+
+OPERATOR = b"Authorization: Bearer operator-token-of-the-tests-0123456789"
+COMMANDS = b"/api/v1/operator/commands"
+COMMAND = b'{"type":"HoldSettlement","held":true,"why":"a theft"}'.ljust(9_000)
+
+
+def half_a_command(path: bytes, headers: bytes) -> bytes:
+    head = (
+        b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n%b\r\n\r\n"
+    )
+    return head % (path, headers) + COMMAND[:4_500]
+
+
+async def refused(port: int, path: bytes, headers: bytes) -> None:
+    """Half a command is hung up on, answered before or not."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(half_a_command(path, headers))
+    assert b" 200 " not in await wholly_read(reader)
+    writer.close()
+
+
+async def test_an_operators_command_has_time_by_its_length_and_nobody_else(new_exchange: Any) -> None:
+    exchange = await new_exchange(patience=COMMANDERS)
+    agent, port = await exchange.agent(), exchange.server.http_port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(half_a_command(COMMANDS, OPERATOR))
+    async with asyncio.timeout(15):
+        await asyncio.gather(
+            refused(port, COMMANDS, b"Accept: */*"),
+            refused(port, COMMANDS, OPERATOR + b"0"),
+            refused(port, COMMANDS, b"Authorization: Bearer %b" % agent.token.encode()),
+            refused(port, b"/api/v1/auth/challenge", OPERATOR),
+        )
+        writer.write(COMMAND[4_500:])
+        assert b" 200 " in await reader.readuntil(b"\r\n")
+    writer.close()
+
+
+async def test_a_command_that_says_nothing_of_its_length_has_no_more_time(new_exchange: Any) -> None:
+    exchange = await new_exchange(patience=COMMANDERS)
+    reader, writer = await asyncio.open_connection("127.0.0.1", exchange.server.http_port)
+    half = half_a_command(COMMANDS, OPERATOR).replace(b"Content-Length: 9000", b"Transfer-Encoding: chunked")
+    writer.write(half.replace(COMMAND[:4_500], b"%x\r\n%b\r\n" % (4_500, COMMAND[:4_500])))
+    async with asyncio.timeout(15):
+        assert b" 200 " not in await wholly_read(reader)
+    writer.close()
 
 
 async def test_an_answer_may_take_the_exchange_longer_than_any_of_these(new_exchange: Any) -> None:

@@ -1,6 +1,7 @@
 """What an agent does over HTTP: register, look, trade, withdraw."""
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -10,7 +11,12 @@ from solders.keypair import Keypair
 
 from api.bucket import Rate
 from api.sessions import CHALLENGE_LIFE, SESSION_LIFE, Sessions
+from cli import probes
+from cli.figures import NotReadable, Reader
+from cli.processes import StackFailed
+from core.events import TierSet
 from core.quantities import SECOND
+from matcher.clock import SteadyClock, passed
 from matcher.room import FREE_MIN
 
 ORDER = {"id": "r1", "market": "BTC-PERP", "side": "buy", "size": "0.5", "limit": "60010.0"}
@@ -200,6 +206,22 @@ async def test_open_requests_are_listed_and_cancelled(exchange: Any) -> None:
     assert [(await task).json()["outcome"] for task in posting] == ["cancelled", "cancelled"]
 
 
+async def test_a_machine_that_its_host_suspended_is_not_ready(new_exchange: Any) -> None:
+    lost = [0]
+    exchange = await new_exchange(clock=SteadyClock(steady=lambda: passed() - lost[0]))
+    assert (await exchange.http.get("/ready")).json()["status"] == "ready"
+    lost[0] = 3_600 * SECOND
+    for _ in range(2):
+        answer = await exchange.http.get("/ready")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "clock_stepped")
+    (line,) = re.findall(
+        r"^perpdex_clock_ahead_seconds (.*)$", (await exchange.http.get("/metrics")).text, re.M
+    )
+    assert round(float(line)) == 3_600
+    lost[0] = 0
+    assert (await exchange.http.get("/ready")).json()["clock_ahead_ms"] < 10_000
+
+
 async def test_health_readiness_metrics_and_status(exchange: Any) -> None:
     await exchange.maker()
     trader = await exchange.agent("trader")
@@ -208,7 +230,7 @@ async def test_health_readiness_metrics_and_status(exchange: Any) -> None:
     assert health["status"] == "ok"
     assert health["disk_free_bytes"] > health["disk_floor_bytes"] == FREE_MIN
     ready = (await exchange.http.get("/ready")).json()
-    assert ready["seq"] == ready["projected"] > 0
+    assert ready["seq"] >= ready["projected"] > 0
     metrics = (await exchange.http.get("/metrics")).text
     assert "perpdex_fills_total 1.0" in metrics
     assert "perpdex_disk_short 0.0" in metrics
@@ -216,6 +238,16 @@ async def test_health_readiness_metrics_and_status(exchange: Any) -> None:
     assert 'perpdex_commit_seconds_bucket{le="+Inf"} 1.0' in metrics
     assert "perpdex_commit_seconds_count 1.0" in metrics
     status = (await exchange.http.get("/api/v1/status")).json()
+    exchange.ledger.foreign = [TierSet(1, trader.account, 1)] * 100
+    refused = await exchange.http.get("/ready")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "ledger_ahead")
+    with (
+        Reader(exchange.server.http_url) as screens,
+        pytest.raises(NotReadable, match=r"/ready: .*ledger_ahead"),
+    ):
+        await asyncio.to_thread(screens.projected)
+    with pytest.raises(StackFailed, match=r"The API is not ready \(ledger_ahead\): .* made anew"):
+        await asyncio.to_thread(probes.ready, exchange.server.http_url)
     assert (status["fills"], status["agents"], status["conserved"], status["positions_zero_sum"]) == (
         1,
         2,

@@ -97,7 +97,8 @@ async def test_requests_to_leave_are_read_without_all_accounts(exchange: Any) ->
     finally:
         await door.close()
     held = exchange.engine.state.accounts[leaver.account]
-    asked = (leaver.account, held.owner, held.page, held.slot, 5, at, False, False)
+    noted = exchange.engine.state.exits[leaver.account].at
+    asked = (leaver.account, held.owner, held.page, held.slot, 5, at, False, False, noted)
     assert msgspec.structs.astuple(one) == asked
 
 

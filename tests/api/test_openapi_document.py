@@ -29,6 +29,28 @@ async def test_every_operation_describes_its_errors(document: dict[str, Any]) ->
                 assert any(f"`{code}`" in response["description"] for code in CATALOGUE), (where, status)
 
 
+async def test_every_field_and_parameter_says_what_it_means(document: dict[str, Any]) -> None:
+    silent = [
+        f"{schema}.{name}"
+        for schema, body in document["components"]["schemas"].items()
+        for name, field in body.get("properties", {}).items()
+        if "$ref" not in field and len(field.get("description", "")) < 5
+    ]
+    silent += [
+        f"{method} {path} {parameter['name']}"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        for parameter in operation.get("parameters", ())
+        if len(parameter.get("description", "")) < 5
+    ]
+    assert not silent
+    fields = document["components"]["schemas"]
+    assert fields["FillAnswer"]["properties"]["fill"]["description"] == "Fill number."
+    assert fields["BatchAnswer"]["properties"]["fills"]["description"] == "Fills that it settles."
+    # What a body says of its own field stays.
+    assert "zero for the maker" in fields["FillAnswer"]["properties"]["fee"]["description"]
+
+
 async def test_every_reference_in_the_document_leads_somewhere(document: dict[str, Any]) -> None:
     found = set(_references(document))
     assert {reference.rpartition("/")[2] for reference in found} <= set(document["components"]["schemas"])

@@ -1,8 +1,10 @@
 """Records about very many accounts get into their streams part by part, as if they had come to the disk a little later; and how many
 events memory has."""
 
+import gc
 from typing import Any
 
+import msgspec
 import pytest
 
 from api.streams import HistoryUnavailable, Item, Streams
@@ -72,7 +74,7 @@ async def test_what_the_read_side_has_too_early_waits(streams: Streams) -> None:
     class Older:
         async def stream(self, account: int, after: int, limit: int) -> list[Any]:
             streams.go_on()
-            return [taken[20]._replace(number=number) for number in (99, 100, 101, 102)]
+            return [msgspec.structs.replace(taken[20], number=number) for number in (99, 100, 101, 102)]
 
     streams.go_on()
     assert [item.number for item in await streams.after(20, 98, 10, Older())] == [99, 100, 101]
@@ -107,6 +109,14 @@ def test_memory_has_so_many_events_of_all_accounts(streams: Streams, monkeypatch
     assert [kept(streams, account) for account in (21, 22, 23)] == [[2], [2, 3, 4], [1, 2]], "its own went"
     streams.take(9, deposit(24))
     assert [kept(streams, account) for account in (21, 22, 23, 24)] == [[], [2, 3, 4], [1, 2], [1]]
+
+
+def test_what_is_kept_of_every_fill_costs_no_collection_anything(streams: Streams) -> None:
+    streams.take(1, deposit(21))
+    kept_event = streams.recent(21, 0)
+    assert kept_event is not None
+    assert not gc.is_tracked(kept_event[0])
+    assert not gc.is_tracked(kept_event[0].event)
 
 
 async def test_what_left_memory_comes_from_the_read_side(

@@ -16,7 +16,7 @@ from chain.escrow import EscrowClient
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
 from chain.localnet.bank import Bank
-from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
+from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
 from chain.rpc import FINALIZED
 from chain.send import Fate, Landed, send_until
@@ -112,16 +112,16 @@ def _initialized(world: World, limits: Limits) -> Awaitable[Landed]:
     return world.land(build, FINALIZED)
 
 
-@pytest.fixture(autouse=True)
-def _program() -> None:
-    if not PROGRAM_FILE.is_file():
-        pytest.skip(f"the compiled escrow program is missing: {PROGRAM_FILE}")
+@pytest.fixture
+def finality() -> int:
+    """Slots until the chain takes back nothing any more."""
+    return 2
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[LocalnetProcess]:
+def process(tmp_path: Path, finality: int) -> Iterator[LocalnetProcess]:
     """Not started."""
-    process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=2)
+    process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=finality)
     yield process
     process.stop()
 

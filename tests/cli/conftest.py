@@ -36,6 +36,7 @@ class Served:
             "WEBSOCKET_PORT": str(websocket),
             "DATABASE_URL": f"postgresql://nobody@{NOBODY}/none",
             "TEMPORAL_ADDRESS": NOBODY,
+            "SOLANA_RPC_URL": f"http://{NOBODY}",
             "PYTH_URL": "",
         }
         data.mkdir(exist_ok=True)

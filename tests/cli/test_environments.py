@@ -86,7 +86,9 @@ def test_demonstration_agents_have_nothing_of_the_operator_s(tmp_path: Path, tol
             command = _once_there(process / "cmdline")
             found = _once_there(process / "environ")
         finally:
-            stack.stop_agents()
+            ended = stack.stop_agents()
+    # Nobody answered it: it had not begun, and did not end in order.
+    assert ended[name] != 0
     assert f"perpdex_sdk.agents.{name[:-1]}" in command
     names = {one.partition("=")[0] for one in found.split("\0") if one}
     assert "PYTHONPATH" in names

@@ -185,3 +185,31 @@ def test_what_was_pruned_is_said_with_where_it_went_and_read_from_there(divided,
     assert f"records 1 to {through} were moved to {archive}. Give --archive DIR" in result.stderr
     result = explained(directory, 1, "--archive", archive)
     assert (result.exit_code, steps(result)) == (0, told)
+
+
+async def sold(directory):
+    """The fund offers of what it took over, of which a standing bid takes a part."""
+    engine = Engine(directory, SteadyClock(), segment_bytes=1 << 20)
+    maker = min(engine.state.owned)
+    engine.submit(c.UpdateIndex(1, 589_000, 0, engine.clock(), "test"), None)
+    engine.submit(c.SetQuotes(maker, 1, ((588_900, 700),), (), engine.clock() + 60 * SECOND), None)
+    await engine.ask(c.SellInventory(1, who="ada", why="it is too much"))
+    engine.close()
+
+
+def test_what_the_fund_sold_is_told_and_holds(journal):
+    nothing = CliRunner().invoke(app, ["explain", "sales", "--journal", str(journal)])
+    assert (nothing.exit_code, nothing.stdout) == (
+        0,
+        "the insurance fund has offered nothing of its own accord\n",
+    )
+    asyncio.run(sold(journal))
+    result = CliRunner().invoke(app, ["explain", "sales", "--journal", str(journal)])
+    assert result.exit_code == 0, result.output
+    for told in (
+        "BTC-PERP at mark 58900.0 and offered to sell",
+        "step 1 of 6",
+        "0.0700 BTC-PERP at 58890.0",
+        "every sale follows",
+    ):
+        assert told in result.output, result.output

@@ -9,8 +9,11 @@ import sys
 import time
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.demo import PORTS
 from cli.leftovers import end_leftovers, started_at, write_down
+from cli.main import app
 from cli.ports import free_ports, must_be_free
 from cli.processes import Child, StackFailed
 
@@ -88,6 +91,49 @@ def test_leftovers_are_ended_and_strangers_with_their_numbers_are_not(tmp_path):
         stranger.wait()
     end_leftovers(file, said.append)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("written", [b"", b"[{", b'[{"name": "api"}]', b"\0" * 60])
+def test_an_unreadable_list_of_leftovers_is_no_list(tmp_path, written):
+    file, said = tmp_path / "processes.json", []
+    file.write_bytes(written)
+    end_leftovers(file, said.append)
+    assert said == [
+        f"{file} cannot be read: what an earlier run may have left running is not known, and is not ended"
+    ]
+    assert not file.exists()
+
+
+@pytest.fixture
+def handlers():
+    """The signals that a supervisor takes, given back at the end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_the_disk_refuses_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERPDEX_DATA", str(tmp_path))
+    for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True):
+        monkeypatch.setenv(name.upper(), str(port))
+    (tmp_path / "postgres").write_text("in the way")
+    done = CliRunner().invoke(app, ["up"])
+    assert done.exit_code == 1
+    assert f"It cannot go on: [Errno 17] File exists: '{tmp_path}/postgres'" in done.output
+    assert isinstance(done.exception, SystemExit)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_list_that_finds_no_room_replaces_nothing(tmp_path):
+    file = tmp_path / "processes.json"
+    write_down(file, [("api", os.getpid())])
+    before = file.read_bytes()
+    file.with_suffix(".half").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_down(file, [("worker", os.getpid())])
+    assert file.read_bytes() == before
 
 
 def test_a_taken_port_names_what_wants_it_and_how_to_choose_another():

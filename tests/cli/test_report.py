@@ -31,6 +31,7 @@ GOOD = Report(
     conserved=True,
     positions_zero_sum=True,
     book_mismatches=0,
+    books_not_compared=(),
     state_hash="00",
 )
 
@@ -58,6 +59,7 @@ def test_a_good_report_has_nothing_broken(tmp_path):
         ({"final_fills": 4}, "1 fills are not final"),
         ({"batches": (msgspec.structs.replace(GOOD.batches[0], status="confirmed"),)}, "is final"),
         ({"book_mismatches": 2}, "2 times"),
+        ({"books_not_compared": ("makers (exit code -9)",)}, "makers (exit code -9) died before"),
     ],
 )
 def test_each_invariant_counts(changes, says):

@@ -30,6 +30,13 @@ def test_a_batch_that_gets_on_starts_the_clock_again():
     assert "batch 4 is batched" in settling.late(replace(moved, fills=52), 2 * LATE_S + 1)
 
 
+def test_a_look_that_could_not_read_batches_changes_nothing():
+    settling = Settling()
+    settling.late(FIGURES, 0)
+    assert settling.late(replace(FIGURES, batches=(), fills=60, not_ready="/ready: 503"), LATE_S) == ""
+    assert settling.late(replace(FIGURES, fills=61), LATE_S).startswith("nothing settled")
+
+
 def test_no_batch_at_all_is_late_too():
     settling = Settling()
     first = replace(FIGURES, batches=(), fills=0)

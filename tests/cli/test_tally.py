@@ -36,6 +36,20 @@ def test_readiness_and_mismatches_are_by_role():
     assert tally.mismatches == {"maker": 3}
 
 
+def test_agents_that_died_have_not_compared_their_books():
+    tally = Tally()
+    for role in ("maker", "trader"):
+        tally.hear(role, answers("filled"))
+    tally.hear("maker", json.dumps({"type": "done", "role": "maker", "mismatches": 0}))
+    assert tally.not_compared({"makers": 0, "traders": -9}) == ("traders (exit code -9)",)
+    assert tally.not_compared({"makers": 1, "traders": 0}) == (
+        "makers (exit code 1)",
+        "traders (exit code 0)",
+    )
+    tally.hear("trader", json.dumps({"type": "done", "role": "trader", "mismatches": 0}))
+    assert tally.not_compared({"makers": 0, "traders": 0}) == ()
+
+
 def test_the_longest_is_kept_when_its_place_is_not():
     tally = Tally()
     tally.hear("trader", answers("filled", ms=99.0))

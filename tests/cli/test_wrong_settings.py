@@ -10,7 +10,16 @@ from solders.pubkey import Pubkey
 
 from cli import main as perpdex
 
-WITHOUT_SETTINGS = frozenset({"stress", "verify", "escrow budget"})
+WITHOUT_SETTINGS = frozenset(
+    {
+        "stress",
+        "verify",
+        "escrow budget",
+        "venues simulate hyperliquid",
+        "venues simulate polymarket",
+        "venues simulate synthetix",
+    }
+)
 """They look at nothing of the network's."""
 KEYS = [str(Pubkey(bytes([number] * 32))) for number in range(4)]
 MORE = {

@@ -12,7 +12,7 @@ from fuzz import Fuzzer
 from fuzz_world import USDC
 from solders.pubkey import Pubkey
 
-from activities.sides import landed, number_of
+from activities.sides import landed
 from chain.escrow_view import EscrowSnapshot
 from chain.layout import decode_escrow, decode_page
 from core.netting import may_be_undone
@@ -83,7 +83,7 @@ class Judged(Fuzzer):
     def snapshot(self) -> EscrowSnapshot:
         chain = self.chain
         pages = tuple(decode_page(data) for address in self.pages if (data := chain.data(address)))
-        return EscrowSnapshot(0, decode_escrow(chain.data(chain.escrow)), pages, chain.tokens(chain.vault))
+        return EscrowSnapshot(0, decode_escrow(chain.data(chain.escrow)), pages, chain.tokens(chain.vault), 0)
 
     # What moves is added up.
 
@@ -154,7 +154,7 @@ class Judged(Fuzzer):
 
     @staticmethod
     def _sealed(chain: EscrowSnapshot, root: bytes) -> bool:
-        return number_of(chain.state, root) not in (0, chain.state.open_batch)
+        return chain.state.number_of(root) not in (0, chain.state.open_batch)
 
     def _told(self, ours: Mapping[int, bool], slots: Mapping[tuple[int, int], OnChain]) -> dict[int, int]:
         """What the engine takes the cut not to have done, by account, on the pages that have taken it: no more than it explains."""

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.deltas import encode_deltas
+
 IDL = Path(__file__).parents[2] / "contracts" / "solana" / "escrow" / "idl.json"
 ERRORS = {error["name"]: error["code"] for error in json.loads(IDL.read_text())["errors"]}
 USDC = 1_000_000
@@ -13,23 +15,11 @@ HOUR, DAY = 3_600, 86_400
 UNLIMITED = 2**32 - 1
 
 
-def deltas(*pairs):
-    out = bytearray()
-    for slot, delta in pairs:
-        value = abs(delta) << 1 | (delta < 0)
-        out.append(slot)
-        while value > 0x7F:
-            out.append(value & 0x7F | 0x80)
-            value >>= 7
-        out.append(value)
-    return bytes(out)
-
-
 def batch(escrow, *pairs):
     """A whole batch on page 0."""
     id = escrow.state().sealed_batch + 1
     assert escrow.open_batch(id, 1) is None, escrow.logs
-    assert escrow.settle(id, deltas(*pairs)) is None, escrow.logs
+    assert escrow.settle(id, encode_deltas(pairs)) is None, escrow.logs
     events = escrow.events()
     assert escrow.seal(id) is None, escrow.logs
     return events
@@ -194,7 +184,7 @@ def test_whatever_an_owner_does_between_cut_and_settlement(escrow, act, there, t
     assert escrow.open_batch(1, 1) is None
     if when == "within the batch":
         act(escrow)
-    assert escrow.settle(1, deltas((0, 100), (2, -500), (3, 400))) is None, escrow.logs
+    assert escrow.settle(1, encode_deltas([(0, 100), (2, -500), (3, 400)])) is None, escrow.logs
     assert escrow.seal(1) is None, escrow.logs
     missing = 500 - taken
     treasury, other = max(0, 100 - missing), 400 - max(0, missing - 100)
@@ -203,7 +193,7 @@ def test_whatever_an_owner_does_between_cut_and_settlement(escrow, act, there, t
     assert sum(escrow.balances()) == escrow.tokens(escrow.vault)
     # What was missing is taken and given by a later batch, once it is there.
     escrow.open_batch(2, 1)
-    assert escrow.settle(2, deltas((2, -1), (3, 1))) is None
+    assert escrow.settle(2, encode_deltas([(2, -1), (3, 1)])) is None
     assert escrow.seal(2) is None
 
 
@@ -221,11 +211,11 @@ def test_shortfalls_of_one_page_are_held_back_from_another(escrow):
     assert escrow.open(2, 30, index=1) is None
     escrow.open_batch(1, 2)
     leave(escrow)
-    assert escrow.settle(1, deltas((2, -500), (3, -300))) is None
+    assert escrow.settle(1, encode_deltas([(2, -500), (3, -300)])) is None
     state = escrow.state()
     assert (state.clearing, state.shortfall, state.withheld) == (300, 500, 0)
-    assert escrow.settle(1, deltas((0, 900)), index=1) == ERRORS["ClearingNegative"]
-    assert escrow.settle(1, deltas((0, 800)), index=1) is None
+    assert escrow.settle(1, encode_deltas([(0, 900)]), index=1) == ERRORS["ClearingNegative"]
+    assert escrow.settle(1, encode_deltas([(0, 800)]), index=1) is None
     assert escrow.events()[0][1].withheld == 500
     assert escrow.seal(1) is None
     [(_, sealed)] = escrow.events()
@@ -237,7 +227,7 @@ def test_pages_in_the_wrong_order_are_refused_and_not_held_back(escrow):
     assert escrow.by(escrow.operator, "create_page", 1, index=1) is None
     assert escrow.open(2, 30, index=1) is None
     escrow.open_batch(1, 2)
-    assert escrow.settle(1, deltas((0, 10)), index=1) == ERRORS["ClearingNegative"]
-    assert escrow.settle(1, deltas((2, -10))) is None
-    assert escrow.settle(1, deltas((0, 10)), index=1) is None
+    assert escrow.settle(1, encode_deltas([(0, 10)]), index=1) == ERRORS["ClearingNegative"]
+    assert escrow.settle(1, encode_deltas([(2, -10)])) is None
+    assert escrow.settle(1, encode_deltas([(0, 10)]), index=1) is None
     assert escrow.seal(1) is None

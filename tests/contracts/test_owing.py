@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.deltas import encode_deltas
+
 IDL = Path(__file__).parents[2] / "contracts" / "solana" / "escrow" / "idl.json"
 ERRORS = {error["name"]: error["code"] for error in json.loads(IDL.read_text())["errors"]}
 USDC = 1_000_000
@@ -14,23 +16,11 @@ BALANCE, LIMIT, LOST = 100 * USDC, 10, 90 * USDC
 UNLIMITED, EVERYTHING = 2**32 - 1, 2**64 - 1
 
 
-def deltas(*pairs):
-    out = bytearray()
-    for slot, delta in pairs:
-        value = abs(delta) << 1 | (delta < 0)
-        out.append(slot)
-        while value > 0x7F:
-            out.append(value & 0x7F | 0x80)
-            value >>= 7
-        out.append(value)
-    return bytes(out)
-
-
 def batch(escrow, *pairs):
     """A whole batch on page 0, as the exchange sends it: each delta is all that is due."""
     id = escrow.state().sealed_batch + 1
     assert escrow.open_batch(id, 1) is None, escrow.logs
-    assert escrow.settle(id, deltas(*pairs)) is None, escrow.logs
+    assert escrow.settle(id, encode_deltas(pairs)) is None, escrow.logs
     assert escrow.seal(id) is None, escrow.logs
 
 
@@ -127,3 +117,15 @@ def test_a_slot_that_is_given_to_another_owes_nothing(owing):
     assert owing.short() == [2, 104]
     assert owing.reuse(1, 5_000, 104) is None
     assert owing.short() == [2]
+
+
+def test_who_owes_and_claims_only_when_longer_settings_are_in_force_waits_for_their_hold(owing):
+    exit_at = owing.slots()[2].exit_at
+    day = 86_400
+    assert owing.propose(exit_delay=day, timelock=3 * day) is None
+    owing.wait(TIMELOCK)
+    assert owing.now > exit_at + HOLD
+    assert owing.by(owing.admin, "execute_proposal") is None, owing.logs
+    assert claim(owing) == ERRORS["LossOutstanding"]
+    owing.wait(exit_at + day - owing.now)
+    assert claim(owing) is None, owing.logs

@@ -43,6 +43,17 @@ def test_all_markets_together_are_covered_by_initial_margin():
     assert not may_take(Fund(3_597_999, thick, 0, 0), [part(-1)], MARKS)
 
 
+def test_in_a_markets_last_hour_what_it_takes_is_worth_no_more_than_its_end():
+    for size, end in ((1_000, 99_999), (-1_000, 100_001)):
+        assert may_take(Fund(8_001_000, NONE, 0, 0), [part(size)], MARKS, {1: end})
+        assert not may_take(Fund(8_000_999, NONE, 0, 0), [part(size)], MARKS, {1: end})
+        # What it would gain by the end it does not have yet.
+        assert not may_take(Fund(7_999_999, NONE, 0, 0), [part(size)], MARKS, {1: 2 * 100_000 - end})
+    # Its balance lacks 1,000 already, by which what it holds is overstated: closing that brings them back.
+    long = {1: Position(1_000, 100_000_000)}
+    assert may_take(Fund(-1_000, long, 0, 0), [part(-1_000)], MARKS, {1: 99_999})
+
+
 def test_beyond_its_drawdown_in_a_period_it_takes_nothing_more_on():
     assert may_take(Fund(8_000_000, NONE, 0, 10_666_666), [part(1_000)], MARKS)
     assert not may_take(Fund(8_000_000, NONE, 0, 10_666_667), [part(1_000)], MARKS)

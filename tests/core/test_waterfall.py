@@ -17,6 +17,7 @@ from core.waterfall import (
     heaviest_market,
     next_step,
     trade_for_value,
+    without_gift,
 )
 
 STEPS = steps(MarginTerms((Tier(0, 20_000), Tier(10**9, 50_000))), 0)
@@ -220,3 +221,27 @@ def test_trading_for_a_value_loses_nothing(size, cost, change, value):
     assert after == size + change
     assert realized == cost_after - cost - value
     assert cost_after == 0 or after != 0
+
+
+held = st.dictionaries(
+    st.sampled_from([1, 2]), st.tuples(lots.filter(bool), st.integers(-(10**9), 10**9)), min_size=1
+)
+worsts = st.fixed_dictionaries({1: st.integers(0, 200_000), 2: st.integers(0, 100_000)})
+
+
+@given(held, st.data(), worsts)
+def test_who_keeps_a_part_leaves_with_no_more_than_that_and_owes_nothing(holdings, data, worst):
+    """To the micro-USDC, although each position has a price of its own: both bounds hold for each, so they do for all."""
+    positions = {market: Position(*one) for market, one in holdings.items()}
+    equity = data.draw(st.integers(0, 10**9))
+    balance = equity - account_risk(0, positions, MARKS).equity
+    kept = data.draw(st.integers(0, equity))
+    within = data.draw(st.sets(st.sampled_from(sorted(positions)), min_size=1))
+    parts, lowest = (bankruptcy_parts(balance - less, positions, MARKS, within) for less in (kept, 0))
+    priced = without_gift(parts, lowest, worst, ALL_TERMS)
+    for part, least, at in zip(parts, lowest, priced, strict=True):
+        assert least.value <= at.value <= part.value
+        assert at.value == least.value or at.value <= part.size * worst[part.market]
+    if within == positions.keys():
+        realized = sum(at.value - positions[at.market].cost for at in priced)
+        assert 0 <= balance + realized <= kept

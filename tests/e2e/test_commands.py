@@ -142,6 +142,7 @@ def check(report: dict) -> None:
     assert sum(one["fills"] for one in report["batches"]) >= report["fills"]
     assert report["chain"]["vault"] == report["chain"]["pages_total"] == report["ledger"]["total"] > 0
     assert (report["ledger"]["imbalance"], report["book_mismatches"]) == (0, 0)
+    assert report["books_not_compared"] == []
     assert report["conserved"]
     assert report["positions_zero_sum"]
     assert len(report["state_hash"]) == 64

@@ -29,6 +29,7 @@ from perpdex_sdk.keys import key_at
 from places import database_url
 from wiring import engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
+from workflows.settling import settle_now
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 KILLS = 50
@@ -141,7 +142,7 @@ async def settled_journal(stack: Stack) -> list[tuple[int, Event]]:
     client = await temporal_client(stack.settings)
     handle = client.get_workflow_handle_for(SettlementWorkflow.run, SETTLEMENT_ID)
     async with asyncio.timeout(60):
-        await handle.execute_update(SettlementWorkflow.settle_now)
+        await settle_now(handle)
     tail = Tail(stack.settings.perpdex_data / "journal", 0)
     records: list[tuple[int, Event]] = []
     while more := tail.read():

@@ -20,6 +20,7 @@ from perpdex_sdk.rpc import Rpc
 from places import rpc_url
 from wiring import engine_door, escrow_client, temporal_client
 from workflows.settlement import SettlementWorkflow
+from workflows.settling import settle_now
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,7 @@ async def test_large_deposits_and_the_operators_own_are_credited_too(stack: Stac
         async with asyncio.timeout(60):
             while (await door.state()).deposits < (await escrow.view.snapshot("confirmed")).state.deposits:
                 await asyncio.sleep(0.2)
-            await handle.execute_update(SettlementWorkflow.settle_now)
+            await settle_now(handle)
         assert not (await handle.query(SettlementWorkflow.state)).halted
     finally:
         await rpc.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ledger.embedded import SOCKET_PATH_MAX, EmbeddedPostgres, PostgresFailed
+from ledger.embedded import SOCKET_PATH_MAX, EmbeddedPostgres, PostgresFailed, why_not_created
 from ledger.migrate import upgrade
 from ledger.projector import Projector
 
@@ -127,6 +127,29 @@ def test_where_only_root_may_go_the_files_live_elsewhere(place):
     again = EmbeddedPostgres(closed / "pg")
     assert numbers(again.start()) == [(5,)]
     again.stop()
+    copy = closed / "copy"
+    shutil.copytree(closed / "pg", copy, symlinks=True)
+    with pytest.raises(PostgresFailed, match=f"copy is a copy: .* the database of {closed}/pg"):
+        EmbeddedPostgres(copy).start()
+    # What runs is left alone also when nothing shows any more whose it was.
+    (closed / "pg").rename(closed / "moved")
+    moved = EmbeddedPostgres(closed / "moved")
+    assert numbers(moved.start()) == [(5,)]
+    (moved.home / "belongs").unlink()
+    with pytest.raises(PostgresFailed, match="another process runs the PostgreSQL in"):
+        EmbeddedPostgres(copy).start()
+    assert numbers(moved.url) == [(5,)]
+    moved.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+def test_without_a_place_to_go_it_says_so(place, monkeypatch):
+    closed = place.parent / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setattr("ledger.embedded.ELSEWHERE", (str(closed), "/nowhere"))
+    with pytest.raises(PostgresFailed, match="run as another user, or set DATABASE_URL"):
+        EmbeddedPostgres(closed / "pg").start()
+    assert [path.name for path in closed.iterdir()] == ["pg"]
 
 
 def test_why_it_cannot_start_is_one_sentence(place):
@@ -141,3 +164,37 @@ def test_why_it_cannot_start_is_one_sentence(place):
     again = EmbeddedPostgres(place)
     again.start()
     again.stop()
+
+
+FULL = """\
+2026-11-22 04:21:51.133 UTC [29184] FATAL:  could not extend file "base/1/2691": No space left on device
+2026-11-22 04:21:51.133 UTC [29184] HINT:  Check free disk space.
+2026-11-22 04:21:51.133 UTC [29184] PANIC:  cannot abort transaction 1, it was already committed
+Aborted
+child process exited with exit code 134
+initdb: removing data directory "/full/data"
+"""
+"""What initdb of PostgreSQL 18 said on a disk of 20 MB."""
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (FULL, "No space left on device"),
+        ('initdb: error: could not create directory "/d": Permission denied\n\n', "Permission denied"),
+        ("Aborted\n", "Aborted"),
+        ("", "no reason given"),
+    ],
+)
+def test_the_reason_is_told_and_not_the_cleaning_up(said, reason):
+    assert why_not_created(said).endswith(reason)
+
+
+def test_where_its_files_cannot_be_created_it_says_why(place):
+    server = EmbeddedPostgres(place)
+    place.mkdir(parents=True)
+    (place / "data").symlink_to("/proc/nowhere/data")
+    with pytest.raises(
+        PostgresFailed, match=r"could not create its files .*: initdb: error: could not .*data"
+    ):
+        server.start()

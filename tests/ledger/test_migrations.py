@@ -10,7 +10,7 @@ from alembic.util.exc import CommandError
 
 from core import events as e
 from ledger.database import open_pool
-from ledger.migrate import alembic_config, upgrade
+from ledger.migrate import SchemaNewer, alembic_config, upgrade
 from ledger.projector import Projector
 from ledger.settlement import AccountAtCut, Settlement
 from ledger.tables import metadata
@@ -92,3 +92,12 @@ def test_down_and_up_again(postgres_url):
     upgrade(postgres_url)
     upgrade(postgres_url)
     command.check(alembic_config(postgres_url))
+
+
+def test_a_schema_of_a_newer_release_is_named_and_left_alone(postgres_url):
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("update alembic_version set version_num = '9999'")
+    with pytest.raises(SchemaNewer, match=r"written by a newer release .*'9999'.*: go on with that release"):
+        upgrade(postgres_url)
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute("select version_num from alembic_version").fetchall() == [("9999",)]

@@ -1,15 +1,20 @@
 """A journal that is damaged: a torn tail is repaired, anything else is named and stops the start."""
 
+import struct
+from contextlib import closing
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matcher.records import decode, encode, record_at
+from endings import sentence
+from matcher.records import CHECKED, RecordNewer, decode, encode, record_at
 from matcher.recovery import JournalCorrupt
 from matcher.segments import WATERMARK, segments
+from matcher.tail import Tail
 
 
 async def test_a_missing_segment_stops_the_start(tmp_path, write, read):
@@ -84,8 +89,32 @@ def test_a_record_from_a_later_program_is_not_guessed_at(tmp_path, raw_journal):
     path, _ends = raw_journal(tmp_path / "j", [0])
     stored = record_at(memoryview(path.read_bytes()), 0)
     assert stored is not None
-    with pytest.raises(ValueError, match="version 9"):
+    with pytest.raises(RecordNewer, match="version 9"):
         decode(msgspec.structs.replace(stored, version=9))
+
+
+@pytest.mark.parametrize(
+    ("version", "payload", "why"),
+    [(2, b"\xc0", "it has version 2"), (1, msgspec.msgpack.encode([99, 1]), "99")],
+    ids=["version", "kind of event"],
+)
+def test_a_journal_of_a_newer_release_is_named_and_left_alone(
+    tmp_path, event, read, raw_journal, version, payload, why
+):
+    path, ends = raw_journal(tmp_path / "j", [0, 0])
+    checked = CHECKED.pack(3, 0, version) + payload
+    newer = struct.pack("<II", len(payload), crc32(checked)) + checked
+    content = bytearray(path.read_bytes())
+    content[ends[-1] : ends[-1] + len(newer)] = newer
+    path.write_bytes(content)
+    (tmp_path / "j" / WATERMARK).write_bytes(struct.pack("@Q", 3))
+    said = f"{path}: record 3 was written by a newer release .*{why}.*: go on with that release"
+    with pytest.raises(JournalCorrupt, match=said) as refused:
+        read(tmp_path / "j")
+    assert sentence(refused.value) is not None
+    with closing(Tail(tmp_path / "j", 0)) as tail, pytest.raises(JournalCorrupt, match=said):
+        tail.read()
+    assert path.read_bytes() == content
 
 
 async def test_a_damaged_last_record_that_was_synced_stops_the_start(tmp_path, write, read):

@@ -11,13 +11,16 @@ import pytest
 
 from api.collaborators import EscrowInfo
 from api.history import History
+from api.quant import VaultTrading
 from api.server import Given, Server
 from api.sessions import Sessions
+from api.vault_books import VaultBooks
 from api.withdrawals import TemporalWithdrawals
 from core.batches import BatchStatus
 from core.events import Filled
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
+from core.risk_template import RiskTemplate
 from core.validity import ALLOWED, Action, Validity
 from feeding import feed_into
 from ledger.database import open_pool
@@ -30,6 +33,7 @@ from matcher.trust import trusted, validity
 from oracles.feed import PriceFeed
 from settings import Settings
 from wiring import temporal_client
+from workflows.exec_service import ExecService
 
 BTC = DEFAULT_MARKETS[0]
 OWNERS = (
@@ -149,8 +153,10 @@ async def served(engine: Engine, journal: Path, feed: PriceFeed) -> AsyncIterato
             sessions=Sessions(b"s" * 32, {"operator": "t" * 32}, engine.clock),
             reads=History(Queries(pool)),
             withdrawals=TemporalWithdrawals(temporal, "none"),
+            quant=VaultTrading(ExecService(temporal, "none"), pool),
             escrow=EscrowInfo("11111111111111111111111111111112", "e", "v", "m", "http://127.0.0.1:1"),
             prices=feed,
+            vaults=VaultBooks(lambda: pool, frozenset(), RiskTemplate(frozenset(), None, {})),
             clock=engine.clock,
             lag_max=60 * SECOND,
         )

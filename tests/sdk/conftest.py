@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 from chain.escrow import EscrowClient
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
-from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
+from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
 from chain.send import Expired, Landed, send_until
 from perpdex_sdk.rpc import Rpc
@@ -38,11 +38,15 @@ def escrow_limits() -> Limits:
 
 
 @pytest.fixture
-async def escrow(tmp_path: Path, escrow_limits: Limits) -> AsyncIterator[Any]:
+def escrow_finality() -> int:
+    """Slots until a block is final."""
+    return 2
+
+
+@pytest.fixture
+async def escrow(tmp_path: Path, escrow_limits: Limits, escrow_finality: int) -> AsyncIterator[Any]:
     """An initialized escrow on a quick chain, and its operator."""
-    if not PROGRAM_FILE.is_file():
-        pytest.skip(f"the compiled escrow program is missing: {PROGRAM_FILE}")
-    process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=2)
+    process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=escrow_finality)
     process.start()
     client = AsyncClient(process.url)
     operator = KeypairSigner(Keypair())

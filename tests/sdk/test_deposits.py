@@ -225,35 +225,6 @@ async def test_a_withdrawal_is_signed_as_often_as_it_takes(new_exchange: Any, es
         await agent.close()
 
 
-async def test_one_withdrawal_is_never_signed_under_two_numbers(new_exchange: Any, escrow: Any) -> None:
-    """The chain pays a number once: signed messages of two numbers would both be paid."""
-    client, operator, url = escrow
-    owner = Keypair()
-
-    async def message(number: int, fee: int) -> bytes:
-        built = await client.withdraw_message(
-            operator.pubkey, owner.pubkey(), 0, 2, 25_000_000, number, price=fee
-        )
-        return bytes(built.message)
-
-    late = LatePayments([await message(41, 0), await message(41, 1_000), await message(42, 2_000)])
-    exchange = await new_exchange(escrow=info(client, url), withdrawals=late)
-    agent = await Agent.connect(exchange.server.http_url, owner, "withdrawer")
-    try:
-        await exchange.engine.ask(c.BindSlot(agent.account, 0, 2))
-        await exchange.engine.ask(c.CreditDeposit(agent.account, 100_000_000, "deposit"))
-        for _ in range(2):
-            # Also when it goes on with a call that ended.
-            with pytest.raises(MessageRefused, match="withdrawal 42, and 41 was signed"):
-                await agent.withdraw("25", key="once")
-            assert len(late.signed) == 2
-        # Another withdrawal has another number.
-        assert (await agent.withdraw("25", key="twice")).status == "paid"
-        assert len(late.signed) == 3
-    finally:
-        await agent.close()
-
-
 def with_a_transfer(raw: bytes, owner: Pubkey, to: Pubkey) -> bytes:
     """The same message, which also sends the owner's SOL away."""
     message = Message.from_bytes(raw)

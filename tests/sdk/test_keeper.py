@@ -78,7 +78,9 @@ async def kept(tmp_path: Path) -> AsyncIterator[Any]:
 
     async def nothing(request: web.Request) -> web.Response:
         """A node whose chain has no such account."""
-        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {"value": None}})
+        return web.json_response(
+            {"jsonrpc": "2.0", "id": 1, "result": {"context": {"slot": 1}, "value": None}}
+        )
 
     app = web.Application()
     app.router.add_post("/", nothing)

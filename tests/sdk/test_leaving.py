@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from spl.token.instructions import CloseAccountParams, close_account
 from chain.addresses import wallet_of
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
+from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
-from perpdex_sdk import ExitFailed, NotProven, exit_kit, leave
+from perpdex_sdk import ChainRefused, ExitFailed, NotProven, Unreachable, asked, exit_kit, exits, leave
 from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.own_slot import send, set_loss_limit
@@ -35,6 +37,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def escrow_limits() -> Limits:
     return replace(DEFAULT_LIMITS, exit_delay=2, limit_delay=1)
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exits, "LOOK_EVERY_S", 0.1)
 
 
 class Owner:
@@ -74,7 +81,7 @@ async def test_it_asks_waits_and_claims_everything(owner: Owner) -> None:
     assert left.paid == 5_000
     assert (await owner.slot()).balance == 0
     assert await owner.client.view.vault_amount() == 0
-    assert "5000 micro-USDC" in told[0]
+    assert "5000 micro-USDC" in told[-1]
     with pytest.raises(ExitFailed, match="empty"):
         await leave.leave(owner.kit, owner.key, owner.url)
 
@@ -90,6 +97,147 @@ async def test_a_part_is_asked_for_taken_back_and_asked_for_again(owner: Owner) 
     assert (await owner.slot()).exit_at == 0
     left = await leave.leave(owner.kit, owner.key, owner.url, 2_000)
     assert (left.paid, (await owner.slot()).balance) == (2_000, 3_000)
+
+
+@pytest.fixture
+async def proxy(owner: Owner) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(owner.url) as proxy:
+        yield proxy
+
+
+async def test_a_part_that_was_paid_is_not_asked_for_again_when_the_receipt_is_lost(
+    owner: Owner, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    kept = asked.beside(tmp_path / "kit.json")
+    proxy.fail("getTransaction", Fault.REFUSE, times=1_000)
+    leaving = asyncio.create_task(leave.leave(owner.kit, owner.key, proxy.url, 2_000, kept=kept))
+    async with asyncio.timeout(60):
+        while (await owner.slot()).balance == 5_000:
+            await asyncio.sleep(0.05)
+    assert not leaving.done()
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    proxy.heal()
+
+    with pytest.raises(ExitFailed, match=r"^0\.002 USDC was asked for before"):
+        await leave.leave(owner.kit, owner.key, proxy.url, 1_000, kept=kept)
+    left = await leave.leave(owner.kit, owner.key, proxy.url, 2_000, kept=kept)
+    assert (left.paid, (await owner.slot()).balance) == (2_000, 3_000)
+    assert (await owner.slot()).exit_at == 0
+    # Nor the next time, until its owner says that it has heard.
+    assert await leave.leave(owner.kit, owner.key, proxy.url, 2_000, kept=kept) == left
+    asked.forget(kept)
+    assert (await leave.leave(owner.kit, owner.key, proxy.url, 2_000, kept=kept)).paid == 2_000
+
+
+@pytest.mark.parametrize("escrow_finality", [50])
+async def test_a_chain_whose_blocks_take_long_to_be_final_alarms_nobody(owner: Owner, tmp_path: Path) -> None:
+    told: list[str] = []
+    kept = tmp_path / "asked.json"
+    left = await leave.leave(owner.kit, owner.key, owner.url, 2_000, told=told.append, kept=kept)
+    assert left.paid == 2_000
+    assert len(told) == 2
+    assert told[0] == "asked; waiting until that is final"
+    assert "can be claimed at" in told[1]
+
+
+async def test_who_gives_up_what_never_came_may_ask_for_another_amount(
+    owner: Owner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kit, key = tmp_path / "kit.json", tmp_path / "key.json"
+    exit_kit.save(kit, owner.kit)
+    key.write_text(owner.key.to_json())
+    kept = asked.beside(kit)
+    asked.save(kept, asked.of(owner.kit, 2_000, str(owner.key.sign_message(b"never sent")), 1))
+
+    async def command(*arguments: str) -> int:
+        named = ("--kit", str(kit), "--keypair", str(key), "--rpc", owner.url)
+        return await asyncio.to_thread(leave.main, [*named, *arguments])
+
+    assert await command("--amount", "0.003") == leave.NOT_LEFT
+    assert await command("--take-back") == leave.LEFT
+    assert not kept.exists()
+    assert await command("--amount", "0.003") == leave.LEFT
+    # One that was paid, of which nobody heard.
+    paid = asked.of(owner.kit, 3_000, seen_at=1)
+    asked.save(kept, paid)
+    assert await command("--take-back") == leave.LEFT
+    assert "it was paid before: 0.003 USDC" in capsys.readouterr().out
+    assert not kept.exists()
+
+
+async def test_a_request_that_was_taken_back_by_other_means_or_never_landed_is_made_again(
+    owner: Owner, tmp_path: Path
+) -> None:
+    kept = tmp_path / "asked.json"
+    asked.save(kept, asked.of(owner.kit, 2_000, str(owner.key.sign_message(b"never sent")), 1))
+    leaving = asyncio.create_task(leave.leave(owner.kit, owner.key, owner.url, 2_000, kept=kept))
+    while not (found := asked.load(kept, owner.kit)) or not found.seen_at:
+        await asyncio.sleep(0.05)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    await leave.take_back(owner.kit, owner.key, owner.url)
+    assert await exits.became(owner.kit, found, owner.url) is None
+    assert (await leave.leave(owner.kit, owner.key, owner.url, 2_000, kept=kept)).paid == 2_000
+    with pytest.raises(NotProven, match="account 16"):
+        asked.load(kept, msgspec.structs.replace(owner.kit, account=17))
+
+
+async def test_a_slot_that_was_far_ahead_at_one_look_hides_no_payment(
+    owner: Owner, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    kept = tmp_path / "asked.json"
+    await leave.ask(owner.kit, owner.key, owner.url, 2_000)
+    proxy.fail("getAccountInfo", Fault.AHEAD)
+    proxy.fail("getTransaction", Fault.REFUSE, times=1_000)
+    leaving = asyncio.create_task(leave.leave(owner.kit, owner.key, proxy.url, 2_000, kept=kept))
+    while (await owner.slot()).balance == 5_000:
+        await asyncio.sleep(0.05)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    proxy.heal()
+    assert (await leave.leave(owner.kit, owner.key, proxy.url, 2_000, kept=kept)).paid == 2_000
+    assert (await owner.slot()).balance == 3_000
+
+
+async def test_a_node_that_shows_neither_payment_nor_request_has_nothing_asked_of_it_again(
+    owner: Owner, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "asked.json"
+    # Seen as of a slot after which nothing of the owner's is on the chain.
+    asked.save(kept, asked.of(owner.kit, 2_000, seen_at=(await exit_kit.on_chain(owner.kit, owner.url)).seen))
+    monkeypatch.setattr(leave, "PATIENCE_S", 0.0)
+    with pytest.raises(Unreachable, match="not there any more"):
+        await leave.leave(owner.kit, owner.key, owner.url, 2_000, kept=kept)
+    assert (await owner.slot()).exit_at == 0
+
+
+async def test_passing_errors_of_a_node_are_waited_out(
+    owner: Owner, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def told(sentence: str) -> None:
+        heard.append(sentence)
+        if "in the slot" in sentence:
+            for fault in (Fault.BUSY, Fault.LIMITED, Fault.GARBAGE):
+                proxy.fail("getAccountInfo", fault)
+
+    for fault in (Fault.BUSY, Fault.LIMITED):
+        proxy.fail("getLatestBlockhash", fault, times=2)
+    left = await leave.leave(owner.kit, owner.key, proxy.url, told=told)
+    assert (left.paid, proxy.waiting()) == (5_000, 0)
+    assert sum("asked again for 60 minutes" in one for one in heard) >= 2
+
+    # One that has never answered is a wrong address, and one that stays away is told in the end.
+    proxy.fail("getAccountInfo", Fault.BUSY)
+    with pytest.raises(ChainRefused):
+        await leave.leave(owner.kit, owner.key, proxy.url)
+    await owner.land(owner.client.build_deposit(owner.signer, 0, 2, 1_000))
+    monkeypatch.setattr(leave, "PATIENCE_S", 0.0)
+    proxy.fail("getLatestBlockhash", Fault.BUSY, times=1_000)
+    with pytest.raises(ChainRefused):
+        await leave.leave(owner.kit, owner.key, proxy.url)
 
 
 async def test_the_kits_own_calls_are_enough_for_any_tool(owner: Owner, tmp_path: Path) -> None:
@@ -138,8 +286,9 @@ def test_a_kit_whose_way_out_was_altered_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("escrow_limits", [DEFAULT_LIMITS])
 async def test_nobody_leaves_before_the_delay_is_over(owner: Owner) -> None:
     await leave.ask(owner.kit, owner.key, owner.url)
-    with pytest.raises(ExitFailed, match=leave.NOT_READY):
+    with pytest.raises(ExitFailed) as early:
         await leave.claim(owner.kit, owner.key, owner.url)
+    assert early.value.number == exits.NOT_READY
     assert (await owner.slot()).balance == 5_000
 
 
@@ -229,9 +378,11 @@ async def test_the_command_leaves_and_says_why_it_does_not(owner: Owner, tmp_pat
 
 
 async def test_who_owes_a_loss_is_told_so_and_leaves_once_it_is_paid(
-    owner: Owner, monkeypatch: pytest.MonkeyPatch
+    owner: Owner, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leave, "NAP_S", 0.2)
+    # No two lost answers in a row are borne with.
+    monkeypatch.setattr(leave, "PATIENCE_S", 0.0)
     client, operator, told = owner.client, owner.operator, list[str]()
     rpc = Rpc(owner.url)
 
@@ -251,10 +402,16 @@ async def test_who_owes_a_loss_is_told_so_and_leaves_once_it_is_paid(
         await asyncio.sleep(0.05)
     # Page 0 gives nothing away that it has not taken, so a short batch seals as well.
     await batch(1)
-    leaving = asyncio.create_task(leave.leave(owner.kit, owner.key, owner.url, told=told.append))
+    leaving = asyncio.create_task(leave.leave(owner.kit, owner.key, proxy.url, told=told.append))
     while len(told) < 2:
         await asyncio.sleep(0.05)
     assert "raise the limit" in told[1]
+    # Between two that are lost the program refuses, or the slot is read: neither is silence.
+    for method in ("getAccountInfo", "getLatestBlockhash", "getAccountInfo"):
+        proxy.fail(method, Fault.BUSY)
+        looks = proxy.calls["getAccountInfo"]
+        while (proxy.waiting() or proxy.calls["getAccountInfo"] < looks + 3) and not leaving.done():
+            await asyncio.sleep(0.05)
     assert not leaving.done()
     await limit(None)
     await batch(2)

@@ -1,6 +1,7 @@
 """An agent's own books when they go wrong: markets that were listed later, and whatever the exchange's hash finds."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ from solders.keypair import Keypair
 
 from core.market import Market, market
 from matcher import commands as c
-from perpdex_sdk import Agent, own_stream
+from perpdex_sdk import Agent, Closed, own_stream
 from perpdex_sdk import messages as m
 
 CAPS = {"position_cap": "500", "open_interest_cap": "5000"}
@@ -107,3 +108,23 @@ async def test_books_that_cannot_be_read_now_are_before_the_next_connection(
     await asyncio.wait_for(paid.wait(), 10)
     assert (trader.balance, trader._link.breaks) == (1_000_001, 1)
     await assert_books_agree(trader)
+
+
+async def test_a_reading_that_ends_with_what_nobody_expected_ends_the_agent_and_says_so(
+    exchange: Any, trader: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = trader.ask("BTC-PERP", "buy", "0.01", "60000")
+    trader._stream.books.balance += 1
+    heartbeat(exchange, trader)
+    # They wait while the books are read again. Those that the reading has counted are skipped, and nobody can take in the next one.
+    for number in range(trader.head + 1, trader.head + 5):
+        event = {"ev": "deposit", "n": number, "seq": number, "at": 1, "amount": "a lot", "key": "k"}
+        trader._receive(json.dumps(event).encode())
+    with pytest.raises(Closed, match="nobody expected"):
+        await asyncio.wait_for(waiting.closed, 20)
+    with pytest.raises(Closed, match="nobody expected"):
+        trader.ask("BTC-PERP", "buy", "0.01", "60000")
+    assert "the connection is given up" in caplog.text
+    async with asyncio.timeout(20):
+        while exchange.server.edge.hub.connection_count():
+            await asyncio.sleep(0.01)

@@ -57,7 +57,9 @@ async def node() -> AsyncIterator[Any]:
         asked = await request.json()
         if asked["method"] == "getAccountInfo":
             assert asked["params"] == [str(ESCROW), {"encoding": "base64", "commitment": "finalized"}]
-            return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {"value": server.held}})
+            return web.json_response(
+                {"jsonrpc": "2.0", "id": 1, "result": {"context": {"slot": 1}, "value": server.held}}
+            )
         assert asked["method"] == "getTransaction"
         options = {"encoding": "base64", "maxSupportedTransactionVersion": 0, "commitment": "finalized"}
         assert asked["params"][1] == options
@@ -173,7 +175,6 @@ async def test_a_batch_that_the_escrow_keeps_no_longer_is_proven_by_its_seal(nod
         sealing(event="BatchOpened"),
         sealing(err={"InstructionError": [1, {"Custom": 6000}]}),
         sealing(calls=2),
-        {**sealing(), "transaction": ["AQ==", "base64"]},
         {**sealing(), "meta": {"err": None, "logMessages": None}},
     ],
 )
@@ -182,6 +183,40 @@ async def test_a_transaction_that_seals_something_else_proves_nothing(node, foun
     node.transactions["sealed"] = found
     with pytest.raises(NotProven):
         await proven_fill(replace(FILL, seal="sealed"), 3, node.escrow, node.url)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "sealed",
+        {"slot": 1},
+        {**sealing(), "transaction": ["AQ==", "base64"]},
+        {**sealing(), "transaction": "AQ=="},
+        {**sealing(), "meta": None},
+        {**sealing(), "meta": {"err": None, "logMessages": ["Program data: A"]}},
+        {**sealing(), "meta": {"err": None, "postTokenBalances": [{"accountIndex": 0}]}},
+    ],
+)
+async def test_a_transaction_that_is_told_in_no_known_form_is_no_answer(node, found):
+    node.held = account(OTHER)
+    node.transactions["sealed"] = found
+    with pytest.raises(Unreachable):
+        await proven_fill(replace(FILL, seal="sealed"), 3, node.escrow, node.url)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "",
+        {"data": ["", "base64"]},
+        {"owner": str(PROGRAM), "data": "AQ=="},
+        {"owner": str(PROGRAM), "data": ["A", "base64"]},
+    ],
+)
+async def test_an_account_that_is_told_in_no_known_form_is_no_answer(node, held):
+    node.held = held
+    with pytest.raises(Unreachable, match="getAccountInfo"):
+        await proven_fill(FILL, 3, node.escrow, node.url)
 
 
 async def test_whoever_asks_the_node_that_the_exchange_names_says_so_and_is_warned(caplog):

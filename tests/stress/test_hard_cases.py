@@ -46,8 +46,25 @@ def test_a_crash_through_the_router_breaks_nothing(scenario, lived):
     assert report.samples[-1].liquidations > 0
 
 
+def test_owners_that_bound_their_losses_and_leave_alone_while_a_market_ends_break_nothing(scenario, lived):
+    report = lived(scenario(accounts=150, hours=2, leaving=40))
+    assert report.broken() == []
+    happened = report.events
+    for kind in (
+        "LossLimitsSeen",
+        "DeltasUnapplied",
+        "ExitRequested",
+        "ExitMatured",
+        "ExitClaimed",
+        "ExitReleased",
+    ):
+        assert happened[kind] > 0, kind
+    assert happened["MarketSettled"] == 1
+    assert report.samples[-1].liquidations > 0
+
+
 def test_the_same_hard_scenario_gives_the_same_state(scenario, lived):
-    hard = scenario(accounts=60, insurance=0, spoilers=1, routed=True)
+    hard = scenario(accounts=60, insurance=0, spoilers=1, routed=True, leaving=20)
     assert lived(hard).state_hash == lived(hard).state_hash
 
 

@@ -11,6 +11,7 @@ CHECKED = {
     "fees, takeovers, inventory and funding explain the insurance fund",
     "insurance fund and deleveragings explain every loss",
     "no account is below zero",
+    "the books know what batches left undone",
     "the journal read back gives the same state",
 }
 

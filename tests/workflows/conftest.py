@@ -28,6 +28,8 @@ import worker as worker_process
 from activities.deposits import DepositActivities
 from activities.exits import ExitActivities
 from activities.funding import FundingActivities
+from activities.gold_settlement import GoldSettlementActivities
+from activities.nav import NavActivities
 from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.rotation import RotationActivities
@@ -35,9 +37,15 @@ from activities.schedules import ScheduleActivities
 from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
 from activities.sweep import SweepActivities
+from activities.venue_collection import VenueCollectionActivities
 from activities.withdrawals import WithdrawalActivities
 from worker import Steps
-from workflows.steps import AGENT, BATCH, MARKET, PAYMENTS
+from workflows.gold_settlement import GoldSettlementWorkflow
+from workflows.nav import NavWorkflow
+from workflows.order import OrderWorkflow
+from workflows.schedules import KEYWORDS
+from workflows.steps import PAYMENTS
+from workflows.venue_reconciliation import VenueReconciliationWorkflow
 
 TASK_QUEUE = "test"
 TEST_LIFE_S = 60
@@ -49,6 +57,13 @@ PLACES = (
     (str(Path(__file__).parents[2]), ""),
 )
 """Where code lies on this machine, and what a kept history says instead; the innermost first."""
+WORKFLOWS = [
+    *worker_process.WORKFLOWS,
+    GoldSettlementWorkflow,
+    NavWorkflow,
+    OrderWorkflow,
+    VenueReconciliationWorkflow,
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -104,6 +119,9 @@ METHODS: list[Callable[..., Any]] = [
         FundingActivities,
         SweepActivities,
         RotationActivities,
+        GoldSettlementActivities,
+        NavActivities,
+        VenueCollectionActivities,
     )
     for name, member in vars(owner).items()
     if hasattr(member, "__temporal_activity_definition")
@@ -117,9 +135,7 @@ async def environment() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_time_skipping(test_server_existing_path=server) as environment:
         keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
         await environment.client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(
-                search_attributes={key.name: keyword for key in (BATCH, AGENT, MARKET)}
-            )
+            AddSearchAttributesRequest(search_attributes={key.name: keyword for key in KEYWORDS})
         )
         yield environment
 
@@ -137,7 +153,7 @@ async def worker(client: Client, script: Script) -> AsyncIterator[None]:
         Worker(
             client,
             task_queue=TASK_QUEUE,
-            workflows=worker_process.WORKFLOWS,
+            workflows=WORKFLOWS,
             activities=script.activities(METHODS),
         ),
         Worker(client, task_queue=TASK_QUEUE + PAYMENTS, activities=script.activities(METHODS)),
@@ -194,4 +210,4 @@ def without_places(history: str) -> str:
 
 @pytest.fixture
 def workflows() -> list[type]:
-    return worker_process.WORKFLOWS
+    return WORKFLOWS

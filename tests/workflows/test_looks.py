@@ -1,5 +1,7 @@
 """What looks in a row come to: what is on its way has time to arrive, and what others send late stops nobody."""
 
+import pytest
+
 from activities.reconciliation import CREDIT_PATIENCE, Looks, Reconciliation
 from activities.standing import READS
 from core.reconciliation import Compared, Difference
@@ -47,3 +49,15 @@ def test_a_difference_is_one_when_the_same_account_differs_every_time():
     for account in (16, 17, *[18] * (READS - 1)):
         assert not looks.conclude(look("accounts_differ"), differs(account), "")
     assert looks.conclude(look("accounts_differ"), differs(18, 19), "")
+
+
+@pytest.mark.cell("reconcile: hold", "RPC lies")
+def test_a_chain_that_a_node_shows_wrongly_for_less_than_all_reads_holds_nothing():
+    """Its accounts are not there, or are as they were."""
+    for untrue in (look("engine_over_credited", 0, 10), look("engine_over_credited", 5, 10)):
+        looks = Looks()
+        for _ in range(READS - 1):
+            assert not looks.conclude(untrue, QUIET, "")
+        true = look()
+        assert looks.conclude(true, QUIET, "")
+        assert true.balanced

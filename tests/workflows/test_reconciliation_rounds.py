@@ -1,24 +1,18 @@
 """The comparison on its own Schedule: silent when all agree, and what it finds stops settlement."""
 
+from dataclasses import replace
+
 from activities.reconciliation import Reconciliation
 from activities.settlement import Work
 from core.reconciliation import Difference
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.settlement import SettlementWorkflow
+from workflows.settling import settle_now
 
-SUMS = {
-    "vault": 10,
-    "pages_total": 10,
-    "clearing": 0,
-    "deposits": 10,
-    "withdrawals": 0,
-    "engine_deposits": 10,
-    "engine_withdrawals": 0,
-    "reserved": 0,
-}
-AGREES = Reconciliation(batch=0, why="", **SUMS)
+AGREES = Reconciliation(0, "", 10, 10, 0, 10, 0, 10, 0, 0)
+"""Ten micro-USDC came in, and vault, pages and engine have them."""
 DIFFERENT = Difference("balance_differs", 16, "owner", 0, 2, 7, 10, 10)
-DIFFERS = Reconciliation(batch=0, why="accounts_differ", **SUMS, different=1, differences=[DIFFERENT])
+DIFFERS = replace(AGREES, why="accounts_differ", different=1, differences=[DIFFERENT])
 STEPS = {"next_batch": Work(unfinished=0, due=0), "pause_settlement": None}
 
 
@@ -39,7 +33,7 @@ async def test_a_difference_names_the_account_and_stops_settlement(client, scrip
     script = script_of(**STEPS, reconcile=AGREES)
     async with working(script):
         settlement = await client.start_workflow(SettlementWorkflow.run, id="settlement", task_queue="test")
-        await settlement.execute_update(SettlementWorkflow.settle_now)
+        await settle_now(settlement)
         script.answers["reconcile"] = [DIFFERS]
         assert await compare(client) == DIFFERS
         assert (await settlement.query(SettlementWorkflow.state)).halted == DIFFERS.sentence()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
@@ -13,18 +14,9 @@ from workflows.rotation import RotationState, RotationWorkflow, Stage
 
 OLD, NEW = "old key", "new key"
 WHY = "the operator's key becomes new key: its year is over"
-SUMS = {
-    "vault": 10,
-    "pages_total": 10,
-    "clearing": 0,
-    "deposits": 10,
-    "withdrawals": 0,
-    "engine_deposits": 10,
-    "engine_withdrawals": 0,
-    "reserved": 0,
-}
-AGREES = Reconciliation(batch=0, why="", **SUMS)
-SHORT = Reconciliation(batch=0, why="vault_short", **{**SUMS, "vault": 9})
+AGREES = Reconciliation(0, "", 10, 10, 0, 10, 0, 10, 0, 0)
+"""Ten micro-USDC came in, and vault, pages and engine have them."""
+SHORT = replace(AGREES, why="vault_short", vault=9)
 WEEK = 7 * 86_400
 NONE = ProposalSeen(OLD)
 ANNOUNCED = ProposalSeen(OLD, 3, ready_at=WEEK, ready_in=WEEK)

@@ -1,5 +1,7 @@
 """The settlement entity: what a round does, and that a difference halts it."""
 
+from dataclasses import replace
+
 import pytest
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -7,19 +9,11 @@ from temporalio.exceptions import ApplicationError
 from activities.reconciliation import Reconciliation
 from activities.settlement import BatchPlan, BatchReceipt, Work
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
+from workflows.settling import settle_now
 
-SUMS = {
-    "vault": 10,
-    "pages_total": 10,
-    "clearing": 0,
-    "deposits": 10,
-    "withdrawals": 0,
-    "engine_deposits": 10,
-    "engine_withdrawals": 0,
-    "reserved": 0,
-}
-AGREES = Reconciliation(batch=0, why="", **SUMS)
-SHORT = Reconciliation(batch=0, why="vault_short", **{**SUMS, "vault": 9})
+AGREES = Reconciliation(0, "", 10, 10, 0, 10, 0, 10, 0, 0)
+"""Ten micro-USDC came in, and vault, pages and engine have them."""
+SHORT = replace(AGREES, why="vault_short", vault=9)
 NOTHING = Work(unfinished=0, due=0)
 Handle = WorkflowHandle[SettlementWorkflow, None]
 
@@ -38,10 +32,6 @@ def answers(*works: Work, reconcile: object = AGREES) -> dict[str, object]:
 
 async def started(client: Client) -> Handle:
     return await client.start_workflow(SettlementWorkflow.run, id="settlement", task_queue="test")
-
-
-async def settle_now(handle: Handle) -> BatchReceipt | None:
-    return await handle.execute_update(SettlementWorkflow.settle_now)
 
 
 async def test_what_is_unfinished_comes_before_what_is_due(client, script_of, working):

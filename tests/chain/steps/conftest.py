@@ -10,12 +10,19 @@ import uvicorn
 
 from activities.engine_door import EngineDoor
 from activities.landing import Lander
+from activities.settlement import SettlementActivities
 from activities.withdrawals import WithdrawalActivities
+from chain.deltas import encode_deltas
+from chain.rpc import FINALIZED
+from core import events as e
+from core.pages import plan_pages
 from ledger.database import open_pool
+from ledger.projector import Projector
 from ledger.queries import Queries
-from ledger.settlement import Settlement
+from ledger.settlement import AccountAtCut, Settlement
 
 MINIMUM = 1_000_000
+DEPOSIT, DELTA = 5_000, 1_000
 
 
 class DoorServer:
@@ -96,5 +103,29 @@ async def withdrawals(
     door, pool = EngineDoor(door_server.url, "token"), open_pool(postgres_url)
     lander = Lander(ledger, world.escrow)
     yield WithdrawalActivities(door, ledger, Queries(pool), world.escrow, lander, world.operator, MINIMUM)
+    await door.close()
+    await pool.dispose()
+
+
+@pytest.fixture
+async def owner(world: Any) -> Any:
+    owner = await world.agent(16, DEPOSIT)
+    await world.land(world.escrow.build_deposit(owner, 0, 2, DEPOSIT), FINALIZED)
+    return owner
+
+
+@pytest.fixture
+async def steps(world: Any, owner: Any, postgres_url: str, door_server: Any) -> AsyncIterator[Any]:
+    """Batch 1 is cut: of 5,000 account 16 pays 1,000 to the treasury."""
+    projector = Projector(postgres_url)
+    projector.apply([(1, e.SettlementCut(2, 1, ((1, 600_000),)))])
+    projector.close()
+    pool, door = open_pool(postgres_url), EngineDoor(door_server.url, "token")
+    ledger = Settlement(pool)
+    plans = [(plan, encode_deltas(plan.deltas)) for plan in plan_pages([(0, 0, DELTA), (0, 2, -DELTA)])]
+    accounts = [AccountAtCut(1, 0, DELTA), AccountAtCut(16, DEPOSIT, DEPOSIT - DELTA)]
+    await ledger.store_batch(1, 2, 0, 1, accounts, plans)
+    lander = Lander(ledger, world.escrow)
+    yield SettlementActivities(door, ledger, Queries(pool), world.escrow, lander, world.operator)
     await door.close()
     await pool.dispose()

@@ -32,6 +32,7 @@ from chain.events import (
     AccountOpened,
     BatchOpened,
     BatchSealed,
+    PageCreated,
     PageSettled,
     ProposalExecuted,
     Withdrawn,
@@ -54,13 +55,14 @@ AGENT, NEWCOMER = 16, 17
 TRIES = 20
 """Temporal tries without end; a step that needs more than this is stuck."""
 BATCH_STEPS = ("open_batch", "settle_page", "seal_batch")
-STEPS = (*BATCH_STEPS, "pay", "watch_unbound: open", "execute_proposal")
+STEPS = (*BATCH_STEPS, "pay", "watch_unbound: open", "watch_unbound: add a page", "execute_proposal")
 EVENTS = {
     "open_batch": BatchOpened,
     "settle_page": PageSettled,
     "seal_batch": BatchSealed,
     "pay": Withdrawn,
     "watch_unbound: open": AccountOpened,
+    "watch_unbound: add a page": PageCreated,
     "execute_proposal": ProposalExecuted,
 }
 REFERENCES = {
@@ -69,6 +71,7 @@ REFERENCES = {
     "seal_batch": f"batch/{BATCH}/seal",
     "pay": "withdrawal/1",
     "watch_unbound: open": f"slot/{NEWCOMER}",
+    "watch_unbound: add a page": "page/1",
     "execute_proposal": "proposal/1/execute",
 }
 NEW_OPERATOR = Pubkey.from_bytes(bytes(31) + b"\1")
@@ -105,6 +108,8 @@ class Worker:
                 await self._pay()
             case "watch_unbound: open":
                 await self.slots._open(Unbound(NEWCOMER, str(self.scene.owner.pubkey)), Room(0))
+            case "watch_unbound: add a page":
+                await self.slots._add_page(1)
             case "execute_proposal":
                 assert await run(self.rotation.execute_proposal, ExecuteOf(str(NEW_OPERATOR), 1))
 
@@ -203,17 +208,23 @@ class Scene:
         assert snapshot.state.clearing == 0
 
     async def happened(self, step: str) -> int:
-        """How often the program says that it did the step; opening the agent's own slot is not the newcomer's."""
+        """How often the program says that it did the step; the agent's own slot and the first page were there before."""
         client, view = self.world.escrow.client, self.world.escrow.view
         found = (await client.get_signatures_for_address(self.world.escrow.addresses.escrow)).value
         receipts = [await view.receipt(str(one.signature)) for one in found if one.err is None]
         events = [
             event for receipt in receipts for event in parse_events(receipt.logs, self.world.escrow.addresses)
         ]
-        opened = sum(isinstance(event, AccountOpened) and event.account == AGENT for event in events)
-        return sum(isinstance(event, EVENTS[step]) for event in events) - opened * (
-            EVENTS[step] is AccountOpened
-        )
+        return sum(isinstance(event, EVENTS[step]) and not _of_the_scene(event) for event in events)
+
+
+def _of_the_scene(event: Any) -> bool:
+    match event:
+        case AccountOpened():
+            return event.account == AGENT
+        case PageCreated():
+            return event.page == 0
+    return False
 
 
 async def reached(view: Any, second: int) -> bool:

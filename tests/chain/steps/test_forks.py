@@ -1,8 +1,6 @@
 """The chain takes another fork: what was confirmed did not happen, and is done again; nothing was believed before it was final."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,53 +9,20 @@ from temporalio.testing import ActivityEnvironment
 from activities.deposits import DepositActivities, DepositCursor
 from activities.engine_door import EngineDoor, Unbound
 from activities.landing import Lander
-from activities.settlement import PageOf, SealOf, SettlementActivities
+from activities.settlement import PageOf, SealOf
 from activities.slots import SlotActivities
-from chain.deltas import encode_deltas
 from chain.events import BatchCarried, parse_events
-from chain.localnet.process import LocalnetProcess
 from chain.rpc import FINALIZED
-from core import events as e
-from core.pages import plan_pages
-from ledger.database import open_pool
-from ledger.projector import Projector
-from ledger.queries import Queries
-from ledger.settlement import AccountAtCut, Settlement
 
 FINALITY = 250
 """Slots, five seconds: no test is so slow that what it rolls back is final."""
 DEPOSIT, DELTA = 5_000, 1_000
+"""Of `steps`."""
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[LocalnetProcess]:
-    process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=FINALITY)
-    yield process
-    process.stop()
-
-
-@pytest.fixture
-async def owner(world: Any) -> Any:
-    owner = await world.agent(16, DEPOSIT)
-    await world.land(world.escrow.build_deposit(owner, 0, 2, DEPOSIT), FINALIZED)
-    return owner
-
-
-@pytest.fixture
-async def steps(world: Any, owner: Any, postgres_url: str, door_server: Any) -> AsyncIterator[Any]:
-    """Batch 1 is cut: account 16 pays the treasury."""
-    projector = Projector(postgres_url)
-    projector.apply([(1, e.SettlementCut(2, 1, ((1, 600_000),)))])
-    projector.close()
-    pool, door = open_pool(postgres_url), EngineDoor(door_server.url, "token")
-    ledger = Settlement(pool)
-    plans = [(plan, encode_deltas(plan.deltas)) for plan in plan_pages([(0, 0, DELTA), (0, 2, -DELTA)])]
-    accounts = [AccountAtCut(1, 0, DELTA), AccountAtCut(16, DEPOSIT, DEPOSIT - DELTA)]
-    await ledger.store_batch(1, 2, 0, 1, accounts, plans)
-    lander = Lander(ledger, world.escrow)
-    yield SettlementActivities(door, ledger, Queries(pool), world.escrow, lander, world.operator)
-    await door.close()
-    await pool.dispose()
+def finality() -> int:
+    return FINALITY
 
 
 def slot_now(world: Any) -> int:

@@ -1,17 +1,25 @@
 """An owner hears before signing that the escrow pays no such amount now, or not to it alone: the program would refuse the transaction,
 or the others would be left without."""
 
+import asyncio
+import base64
 import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from solana.rpc.async_api import AsyncClient
 from solders.keypair import Keypair
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.withdrawals import Payment
+from activities.engine_door import EngineDoor
+from activities.landing import Lander
+from activities.outflow import Outflow
+from activities.withdrawals import Payment, PaymentStatus, WithdrawalActivities
 from chain.limits import DAY_S, DEFAULT_LIMITS, HOUR_S
+from chain.localnet.fault_proxy import FaultProxy
+from chain.payments import payment_in
 from core import events as e
 from core.quantities import SECOND
 from ledger.database import open_pool
@@ -45,6 +53,35 @@ async def test_no_message_is_built_for_more_than_may_leave_in_the_hour(world: An
     assert (code, f"may take {FLOOR - 10**6} micro-USDC" in why) == ("outflow_limited", True), why
 
 
+async def test_of_two_that_sign_at_the_same_moment_one_is_paid(
+    world: Any, withdrawals: Any, ledger: Any, postgres_url: str, door_server: Any
+) -> None:
+    """Both messages were built while half of the limit was free: it is whose worker signs first, and the other takes its own share."""
+    pool, door = open_pool(postgres_url), EngineDoor(door_server.url, "token")
+    lander = Lander(ledger, world.escrow)
+    second = WithdrawalActivities(door, ledger, Queries(pool), world.escrow, lander, world.operator, 1)
+    run, asked = ActivityEnvironment().run, []
+    for number, worker in ((16, withdrawals), (17, second)):
+        owner = await world.agent(number, FLOOR)
+        await world.land(world.escrow.build_deposit(owner, 0, number - 14, FLOOR), "finalized")
+        asked.append((worker, owner, Payment(number, str(owner.pubkey), FLOOR // 2, "", number)))
+    messages = [await run(worker.build_message, payment) for worker, _, payment in asked]
+
+    async def pay(worker: Any, owner: Any, payment: Payment, message: Any) -> Any:
+        signature = str(await owner.sign(base64.b64decode(message.message)))
+        return await run(worker.pay, payment, message, signature)
+
+    paying = (pay(*one, message) for one, message in zip(asked, messages, strict=True))
+    first, other = sorted(await asyncio.gather(*paying), key=lambda one: str(one.code))
+    assert (first.status, other.status) == (PaymentStatus.PAID, PaymentStatus.EXPIRED)
+    assert other.code == "owner_outflow_limited"
+    assert "may take 0 micro-USDC" in other.message
+    state = await world.escrow.view.escrow_state()
+    assert state.withdrawals == FLOOR // 2
+    await door.close()
+    await pool.dispose()
+
+
 async def test_who_goes_round_with_its_money_leaves_half_for_others(
     world: Any, withdrawals: Any, postgres_url: str
 ) -> None:
@@ -70,7 +107,7 @@ async def test_who_goes_round_with_its_money_leaves_half_for_others(
     run = ActivityEnvironment().run
     code, why = await refusal(run(withdrawals.build_message, Payment(16, mine, 1, "", 7)))
     assert (code, "may take 0 micro-USDC" in why) == ("owner_outflow_limited", True), why
-    wanted = Payment(17, str(other.pubkey), FLOOR // 4, "", 8)
+    wanted = Payment(17, str(other.pubkey), FLOOR // 4, "", 10)
     assert (await run(withdrawals.build_message, wanted)).message
     projector.apply([(9, e.WithdrawalReserved(now, 9, 17, FLOOR // 8, "another"))])
     code, why = await refusal(run(withdrawals.build_message, wanted))
@@ -83,9 +120,56 @@ async def test_who_goes_round_with_its_money_leaves_half_for_others(
     assert await queries.taken(mine, hour, day, 9) == (whole, whole, 0)
     # An hour that begins after all that: what came in again was there by then.
     assert await queries.taken(mine, now + 1, day, 9) == (none, whole, 0)
-    for but, waiting in ((9, 0), (8, FLOOR // 8)):
+    for but, waiting in ((8, 0), (9, 0), (10, FLOOR // 8)):
         assert await queries.taken(str(other.pubkey), hour, day, but) == (none, none, waiting)
     # What waits for its payment as the hour begins is there, too.
     assert await queries.taken(str(other.pubkey), now + 1, day, 9) == (none, none, 0)
     assert await queries.taken(str(Keypair().pubkey()), hour, day, 9) == ((0, 0), (0, 0), 0)
+    await pool.dispose()
+
+
+async def test_of_two_withdrawals_of_one_owner_the_earlier_one_is_not_blocked_by_the_later_one(
+    world: Any, withdrawals: Any, postgres_url: str
+) -> None:
+    """Each alone is within the owner's share, and both together are more. What the owner signed counts whatever its number."""
+    part = FLOOR * 2 // 5
+    owner = await world.agent(16, FLOOR)
+    await world.land(world.escrow.build_deposit(owner, 0, 2, FLOOR), "finalized")
+    now, mine = time.time_ns(), str(owner.pubkey)
+    projector = Projector(postgres_url)
+    projector.apply(
+        [
+            (1, e.AgentRegistered(1, 16, mine, "one")),
+            (2, e.DepositCredited(1, 16, FLOOR, "long ago")),
+            *((number - 5, e.WithdrawalReserved(now, number, 16, part, str(number))) for number in (8, 9)),
+        ]
+    )
+    run = ActivityEnvironment().run
+    first, later = (Payment(16, mine, part, "", number) for number in (8, 9))
+    message = await run(withdrawals.build_message, first)
+    code, why = await refusal(run(withdrawals.build_message, later))
+    assert (code, f"may take {FLOOR // 2 - part} micro-USDC" in why) == ("owner_outflow_limited", True), why
+    signature = str(await owner.sign(base64.b64decode(message.message)))
+    assert (await run(withdrawals.pay, first, message, signature)).status == PaymentStatus.PAID
+    projector.close()
+
+
+async def test_of_the_pages_only_those_are_read_in_which_something_signed_may_land(
+    world: Any, ledger: Any, postgres_url: str
+) -> None:
+    """Others wait for this look, however many pages there are."""
+    await world.land(world.escrow.build_create_page(world.operator, 1))
+    owner, pool = await world.agent(16, FLOOR), open_pool(postgres_url)
+    await world.land(world.escrow.build_deposit(owner, 0, 2, FLOOR), "finalized")
+    signed = await world.escrow.build_withdraw(world.operator, owner, 0, 2, FLOOR // 2, 3)
+    await ledger.add_submission(signed.signature, "withdrawal/3", signed.raw, 10**6, 0)
+    _, _, pages = await world.escrow.view.some_pages([payment_in(signed.raw).page])
+    assert [page.index for page in pages] == [0]
+    async with FaultProxy(world.node.url) as proxy:
+        client = AsyncClient(proxy.url)
+        outflow = Outflow(world.through(client), ledger, Queries(pool))
+        code, why = await refusal(outflow.must_allow(str(owner.pubkey), FLOOR // 2 + 1, 4))
+        assert (code, f"may take {FLOOR // 2} micro-USDC" in why) == ("outflow_limited", True), why
+        assert proxy.calls["getMultipleAccounts"] == 1
+        await client.close()
     await pool.dispose()

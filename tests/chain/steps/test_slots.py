@@ -1,6 +1,9 @@
 """Slots for new accounts: one each, whoever opens it and however many pages there are."""
 
 import asyncio
+import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -86,6 +89,45 @@ async def test_a_lie_about_live_bytes_opens_no_second_slot(watchers: Watchers) -
     watchers.proxy.fail("getEpochInfo", Fault.LIE)
     await asyncio.gather(watchers.open(0), watchers.open(2))
     assert len(await watchers.pages_with(NEWCOMER)) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.LIE, Fault.STALE])
+@pytest.mark.cell("watch_unbound: bind", "RPC lies")
+async def test_a_slot_that_a_node_does_not_show_is_bound_where_it_is(
+    watchers: Watchers, door_server: Any, fault: Fault
+) -> None:
+    view, steps = watchers.steps[0]._escrow.view, watchers.steps[0]
+    for commitment in ("confirmed", FINALIZED):
+        assert len(await view.pages(commitment)) == PAGES
+    await watchers.open(0)
+    place = await watchers.world.escrow.view.slot_of(NEWCOMER)
+    for _ in range(4):
+        watchers.proxy.fail("getMultipleAccounts", fault)
+        watchers.proxy.fail("getMultipleAccounts", None)
+    async with asyncio.timeout(30):
+        while not door_server.commands or watchers.proxy.waiting():
+            with contextlib.suppress(ApplicationError, ChainUnavailable):
+                await steps._place([watchers.one])
+    told = {(one["type"], one["account"], one["page"], one["slot"]) for one in door_server.commands}
+    assert told == {("BindSlot", NEWCOMER, 0, place.slot.index)}
+    assert await watchers.pages_with(NEWCOMER) == [0]
+
+
+@pytest.mark.cell("watch_unbound: bind", "chain pauses")
+async def test_while_the_node_stands_still_nothing_is_bound(watchers: Watchers, door_server: Any) -> None:
+    await watchers.open(0)
+    pid = watchers.world.node.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(ChainUnavailable):
+            await watchers.steps[0]._place([watchers.one])
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert door_server.commands == []
+    async with asyncio.timeout(30):
+        while not door_server.commands:
+            await watchers.steps[0]._place([watchers.one])
+    assert [one["account"] for one in door_server.commands] == [NEWCOMER]
 
 
 async def test_a_slot_is_opened_for_each_minimum_that_its_owner_holds(watchers: Watchers) -> None:

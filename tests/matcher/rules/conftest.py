@@ -1,5 +1,7 @@
 """A small exchange to play commands on, checking after each that money and positions add up."""
 
+from collections.abc import Callable
+
 import base58
 import msgspec
 import pytest
@@ -10,14 +12,17 @@ from core.events import DURABLE, Event, RequestClosed, RequestOpened
 from core.loss_limit_events import NO_LIMIT
 from core.margin_terms import MarginTerms, Tier
 from core.market import market
+from core.operator_events import DelistingAnnounced
 from core.quantities import SECOND
+from core.settlement_price import WINDOW
 from core.validity import Validity
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.book import PREMIUM_DEADLINE, Deadline
 from matcher.decide import decide
 from matcher.rejections import Outcome, Rejection, Repeated
-from matcher.state import Exchange, conserved, positions_zero_sum
+from matcher.state import Exchange, adds_up
+from matcher.sums import summed
 
 START = 1_700_000_000 * SECOND
 BTC = market(
@@ -78,8 +83,11 @@ class World:
                 self.journal.append(event)
                 assert self.state.seq == len(self.journal)
         self.ends.append(len(self.journal))
-        assert conserved(self.state)
-        assert positions_zero_sum(self.state)
+        sums, kept = summed(self.state.accounts.values()), self.state.sums
+        assert adds_up(self.state, sums)
+        assert sums.zero
+        assert kept.zero
+        assert (kept.balances, kept.costs) == (sums.balances, sums.costs)
         for id in self.state.markets:
             held = [one for one in self.state.accounts.values() if id in one.positions]
             assert self.state.holders_of(id) == held
@@ -207,6 +215,22 @@ class Slot:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+@pytest.fixture
+def ending(world: World) -> Callable[..., None]:
+    """Market 1 is to end: `until` so many nanoseconds before, the index having stood at `price` for all of the hour."""
+
+    def begin(until: int, price: int = 600_000) -> None:
+        announced = world.play(c.DelistMarket(1, who="ada", why="nobody quotes it"))
+        at = next(one for one in announced if isinstance(one, DelistingAnnounced)).settles_at
+        world.now = at - WINDOW
+        while world.now < at - until:
+            world.index(1, price)
+            world.index(2, 300_000)
+            world.pass_time(30 * SECOND)
+
+    return begin
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from matcher import commands as c
 from matcher.decide_delisting import delisting_waits
 from matcher.image import dump, load, state_hash
 from matcher.leaving import free
-from matcher.limits import DELISTING_NOTICE
+from matcher.limits import DELISTING_NOTICE, SETTLEMENT_PATIENCE
 from matcher.rejections import Rejection
 
 DELIST = c.DelistMarket(1, who="ada", why="nobody quotes it")
@@ -211,6 +211,18 @@ def test_what_else_its_holders_have_must_be_believed_too(world, held):
     assert "ETH-PERP" in delisting_waits(world.state, 1, world.now)
     world.index(2, 300_000)
     assert ended(index_until(world, at + 2 * MINUTE, 600_000)).forced is False
+
+
+def test_a_feed_that_never_comes_back_holds_up_no_other_markets_end(world, held):
+    maker, trader = held
+    world.quotes(maker, [], [(300_000, 10)], market=2)
+    world.request(trader, "other", 1, 10, 300_000, market=2)
+    at = announce(world)
+    world.now = at - WINDOW
+    assert ended(index_until(world, at + SETTLEMENT_PATIENCE, 600_000, MINUTE)) is None
+    assert delisting_waits(world.state, 1, world.now) is not None
+    end = ended(index_until(world, at + SETTLEMENT_PATIENCE + MINUTE, 600_000))
+    assert (end.price, end.forced, world.held(trader, 2)[0]) == (600_000, False, 10)
 
 
 def test_a_market_that_nobody_holds_ends_at_its_instant_whatever_its_index(world):

@@ -1,5 +1,7 @@
 """Owners that leave without the operator: what they asked for stays free, is closed for in time, and is paid once."""
 
+import pytest
+
 from core import events as e
 from core.accounts import INSURANCE
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
@@ -179,6 +181,48 @@ def test_who_leaves_whole_is_flat_before_the_claim_and_owes_nothing_after_it(wor
     assert (account.settled, account.balance) == (0, 0)
     state = replayed(world.journal)
     assert dump(state) == dump(world.state) == dump(load(dump(state)))
+
+
+@pytest.fixture
+def offered(world):
+    """An owner that leaves, whose position a maker is asked for: the account, the maker, and the request."""
+    agent, other, maker = world.agent(1, 10_000 * USDC), world.agent(2), world.agent(3)
+    trade(world, agent, other, 80_000)
+    leave(world, agent, 2_000 * USDC)
+    world.play(c.Subscribe(maker, (1,)))
+    world.pass_time(DELAY // 2)
+    world.index(1, 600_000)
+    (opened,) = world.play(c.ReduceForExit(agent, 0))
+    assert (opened.account, opened.makers) == (agent, (maker,))
+    return agent, maker, opened
+
+
+def bid_at_the_limit(world, offered) -> list[e.Filled]:
+    _, maker, opened = offered
+    bid = c.AnswerRequest(maker, opened.request, opened.limit, 0, opened.size, 1, world.now + SECOND)
+    return [event for event in world.play(bid) if isinstance(event, e.Filled)]
+
+
+def test_what_an_owner_sells_to_leave_is_bounded_by_the_mark_at_the_close(world, offered):
+    world.index(1, 600_100)
+    assert bid_at_the_limit(world, offered) == []
+    world.index(1, 600_000)
+    (opened,) = world.play(c.ReduceForExit(offered[0], 0))
+    assert bid_at_the_limit(world, (*offered[:2], opened))
+
+
+def test_who_need_not_sell_any_more_when_the_auction_closes_sells_nothing(world, offered):
+    agent, _, opened = offered
+    assert isinstance(world.play(c.ReleaseExit(agent, 0))[0], ExitReleased)
+    assert bid_at_the_limit(world, offered) == []
+    assert world.held(agent)[0] == 80_000
+    # Nor does who has become free of the position by what it was paid meanwhile.
+    leave(world, agent, 2_000 * USDC)
+    world.pass_time(DELAY // 2)
+    world.index(1, 600_000)
+    (opened,) = world.play(c.ReduceForExit(agent, 0))
+    world.play(c.CreditDeposit(agent, 5_000 * USDC, "more"))
+    assert bid_at_the_limit(world, (agent, offered[1], opened)) == []
 
 
 def test_a_stale_look_at_the_chain_closes_nothing(world):

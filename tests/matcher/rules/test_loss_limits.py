@@ -275,8 +275,8 @@ def test_who_lowers_its_limit_is_auctioned_before_the_fund_takes_anything(world,
     told = world.pass_time(0)
     slices = [event for event in told if isinstance(event, LiquidationSliced)]
     # Slices while the rest is worth more than 100,000 USDC, then all of it, of which a part finds nobody: that the fund takes.
-    assert [one.size for one in slices] == [4_000, 10_000, 0]
-    assert [one.fee for one in slices] == [119_800_000, 299_500_000, 0]
+    assert [one.size for one in slices] == [4_000, 10_000]
+    assert [one.fee for one in slices] == [119_800_000, 299_500_000]
     [taken] = [event for event in told if isinstance(event, TakenOver)]
     assert [part.size for part in taken.parts] == [6_000]
     assert (equity(world, agent), world.held(agent)) == (
@@ -288,6 +288,36 @@ def test_who_lowers_its_limit_is_auctioned_before_the_fund_takes_anything(world,
         step.differences for step in retrace(lambda: enumerate(world.journal, 1), 1) if step.differences
     ]
     assert state_hash(replayed(world.journal)) == state_hash(world.state)
+
+
+def test_a_lot_now_and_then_keeps_nobody_from_being_taken_over(world):
+    """A friend who bids for one lot of every slice would otherwise hold the account where it is, and wait for a better mark."""
+    world.play(c.CreditDeposit(INSURANCE, 100_000 * USDC, "fund"))
+    agent, other, friend = world.agent(1, 10_000 * USDC), world.agent(2), world.agent(3)
+    trade(world, agent, other, 20_000, "open")
+    cut(world, 1)
+    world.quotes(friend, [(599_000, 1)], [])
+    see(world, agent, 0)
+    told = world.pass_time(0)
+    assert [event.size for event in told if isinstance(event, LiquidationSliced)] == [1]
+    assert world.held(agent) == (0, 0)
+
+
+def test_a_market_that_opens_again_is_asked_before_the_fund(world):
+    """That a pause ended the auction says nothing of who would have bought."""
+    world.play(c.CreditDeposit(INSURANCE, 100_000 * USDC, "fund"))
+    agent, other = world.agent(1, 10_000 * USDC), world.agent(2)
+    trade(world, agent, other, 20_000, "open")
+    cut(world, 1)
+    world.play(c.Subscribe(other, (1,)))
+    see(world, agent, 0)
+    assert any(isinstance(event, e.RequestOpened) for event in world.pass_time(0))
+    world.play(c.SetMarketStatus(1, MarketStatus.PAUSED, who="ada", why="the price looks wrong"))
+    world.pass_time(0)
+    assert world.held(agent)[0] == 20_000
+    world.play(c.SetMarketStatus(1, MarketStatus.OPEN, who="ada", why="it is right"))
+    [opened] = [event for event in world.pass_time(0) if isinstance(event, e.RequestOpened)]
+    assert (opened.account, opened.makers, world.held(agent)[0]) == (agent, (other,), 20_000)
 
 
 @pytest.mark.parametrize("funded", [True, False])

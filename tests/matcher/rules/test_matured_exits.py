@@ -11,6 +11,7 @@ from core.validity import Validity
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
 from matcher.limits import SETTLEMENT_PATIENCE
+from matcher.state import AT_ONCE
 
 USDC = 1_000_000
 DELAY = 3_600 * SECOND
@@ -250,3 +251,20 @@ def test_a_sub_account_backs_its_position_with_what_its_parent_does_not_take(wor
     world.index(2, 200_000)
     events = world.pass_time(0)
     assert {parent, sub} <= {event.account for event in kinds(events, LiquidationStarted)}
+
+
+def test_who_is_due_only_by_what_a_batch_might_not_have_taken_is_not_once_it_has(world):
+    agent, other = world.agent(1, 100_000 * USDC), world.agent(2)
+    world.quotes(other, [], [(600_000, 10_000)])
+    world.request(agent, "open", 1, 10_000, 600_000)
+    world.index(1, 590_000)
+    world.play(c.CutSettlement(1))
+    world.index(1, 599_000)
+    world.play(c.RequestExit(agent, 10**12, world.now // SECOND + 3_600))
+    world.record(ExitMatured(world.now, agent))
+    # All that it had before the batch may yet be paid, and it has less. Of what the batch leaves, it has 900 USDC more.
+    assert world.state.next_deadline() == AT_ONCE
+    assert world.state.watch.due == {agent}
+    world.finalize(1)
+    assert not world.state.margin_of(world.state.accounts[agent]).liquidatable
+    assert not kinds(world.pass_time(0), LiquidationStarted)

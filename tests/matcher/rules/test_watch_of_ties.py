@@ -6,10 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.batches import BatchStatus
 from core.events import IndexUpdated, MarkUpdated
 from core.exit_events import ExitMatured
+from core.funding import HOUR
+from core.funding_events import PremiumSampled
 from core.operator_events import DelistingAnnounced
 from core.quantities import SECOND
+from core.rates import PERCENT
 from core.settlement_price import MINUTE, WINDOW
 from core.validity import Validity
 from matcher import commands as c
@@ -73,9 +77,70 @@ class Families:
         index += index * self.rng.choice((-90, -20, -5, -1, 0, 1, 5, 20, 90)) // 10_000
         self.move(market, index, index + index * self.rng.randrange(-apart, apart + 1) // 10_000)
 
+    def happen(self, number):
+        """Something that changes margin although no mark moves: an hour ends or is paid, an owner's limit is seen, a batch is cut or
+        lands short, a request is claimed or a new one matures."""
+        rng, state, root = self.rng, self.world.state, self.rng.choice(self.roots)
+        free = self.free(root)
+        match rng.randrange(6):
+            case 0:
+                self.end_hour()
+            case 1:
+                for market, funding in state.funding.items():
+                    if funding.unpaid:
+                        self.world.play(c.SettleFunding(market, funding.unpaid[0].number))
+            case 2:
+                left = rng.choice((0, free // 2, 2 * free, 10**13))
+                self.see_limit(root, left)
+            case 3:
+                self.settle()
+            case 4:
+                if root in state.exits and (paid := min(state.payable(state.accounts[root]), 2 * free)):
+                    self.world.play(c.ClaimExit(root, paid, f"claim:{number}"))
+            case _:
+                if root not in state.exits:
+                    self.mature(root, max(1, rng.choice((free // 2, free, 2 * free))))
+
+    def end_hour(self):
+        """An hour of each market in which longs, or shorts, came to owe some tenths of a per cent."""
+        world, state = self.world, self.world.state
+        hour = world.now // HOUR + 1
+        for market in state.markets:
+            index = state.indexes[market].price
+            premium = self.rng.choice((-1, 1)) * self.rng.randrange(6 * PERCENT)
+            sample = PremiumSampled(world.now, market, hour, premium, index, 0, 0, 1, (), ((self.maker, 1),))
+            world.record(sample)
+        world.now = hour * HOUR
+        world.end_hours()
+        self.check()
+        for market, index in state.indexes.items():
+            self.move(market, index.price, state.mark_price(market))
+
+    def see_limit(self, root, left):
+        cut = self.world.state.cut
+        slot = c.LimitedSlot(root, 10**13, left, self.world.state.accounts[root].unapplied)
+        self.world.play(c.SeeLossLimits(cut.batch if cut is not None else 0, True, (slot,)))
+
+    def settle(self):
+        """Cut a batch, of whose first debit the chain takes only a part; or let the last one land."""
+        world, state, cut = self.world, self.world.state, self.world.state.cut
+        if cut is not None and state.batches.get(cut.batch, BatchStatus.FINAL) != BatchStatus.FINAL:
+            short = next((id for id in self.roots if cut.deltas.get(id, 0) < 0), None)
+            if short is not None and cut.deltas.get(self.maker, 0) > 0:
+                most = min(-cut.deltas[short], cut.deltas[self.maker])
+                undone = ((short, -self.rng.randrange(most + 1)),)
+                undone += ((self.maker, -undone[0][1]),)
+                accounts = [(state.accounts[id], change) for id, change in undone]
+                told = tuple((one.slot, one.unapplied + change) for one, change in accounts)
+                world.play(c.TakeUnapplied(cut.batch, accounts[0][0].page, told))
+            world.finalize(cut.batch)
+        else:
+            world.play(c.CutSettlement(cut.batch + 1 if cut is not None else 1))
+
     def check(self):
         """The same are due as by looking at all. Nobody is liquidated here."""
         state = self.world.state
+        state.watch.look(state)
         while state.watch.behind:
             state.watch.look(state)
         found = {id for id in state.owned if state.margin_of(state.accounts[id]).liquidatable}
@@ -97,6 +162,20 @@ def begin_last_hour(world):
     world.now = at - WINDOW + MINUTE
     for market in (1, 2):
         world.index(market, world.state.indexes[market].price)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_the_same_are_found_whatever_else_changes_margin(families, seed):
+    """Hours of funding, limits, batches, claims: what ties accounts to each other changes with all of them."""
+    rng = Random(seed)
+    history = families(rng)
+    for number in range(STEPS):
+        if rng.random() < 0.4:
+            history.happen(number)
+            history.check()
+        history.step(apart=0)
+        history.check()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

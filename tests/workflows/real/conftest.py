@@ -32,7 +32,7 @@ from chain.events import Event
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
 from chain.localnet.fault_proxy import FaultProxy
-from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID, USDC_MINT
+from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
@@ -45,6 +45,7 @@ from ledger.settlement import Settlement, StoredBatch
 from matcher.commands import RegisterAgent
 from perpdex_sdk.keys import key_at
 from workflows.settlement import SettlementState, SettlementWorkflow
+from workflows.settling import settle_now
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "operator-token-of-the-tests-0123456789"
@@ -197,7 +198,7 @@ class Network:
     async def settle(self) -> BatchReceipt:
         """A whole settlement round that begins and ends after this call."""
         async with asyncio.timeout(PATIENCE_S):
-            receipt = await self.settlement().execute_update(SettlementWorkflow.settle_now)
+            receipt = await settle_now(self.settlement())
         assert receipt is not None
         return receipt
 
@@ -359,8 +360,6 @@ async def network(
     network_limits: Limits,
 ) -> AsyncIterator[Network]:
     """One network for all tests of a module, with agents that trade."""
-    if not PROGRAM_FILE.is_file():
-        pytest.skip(f"the compiled escrow program is missing: {PROGRAM_FILE}")
     directory = tmp_path_factory.mktemp("network")
     with LocalnetProcess(directory / "chain", slot_ms=SLOT_MS, finality=2) as chain:
         async with FaultProxy(chain.url) as proxy:

@@ -6,10 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from core import events as e
+from core.accounts import FIRST_AGENT
 from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from core.market import MarketStatus
 from matcher import commands as c
 from matcher.account import net_of_owner
+from matcher.conditions import conditions
+from matcher.exposure import exposure, refused_at_mark
 from matcher.rejections import Outcome
 from matcher.state import Exchange
 
@@ -144,6 +147,7 @@ def _check_caches(world: Any) -> None:
     """What the state keeps for speed equals what it is derived from."""
     state: Exchange = world.state
     _check_values(state)
+    _check_shortcuts(state, world.now)
     _check_book(state)
     assert (
         sum(account.settled for account in state.accounts.values()) + state.custody.left_over
@@ -162,11 +166,27 @@ def _check_values(state: Exchange) -> None:
             if market in account.positions
         ]
         assert state.open_interest[market] == sum(size for size in held if size > 0)
-        assert state.marks[market] == state.mark_at(market, state.open_interest[market])
+        mark = state.marks[market]
+        assert mark == state.mark_at(market, state.open_interest[market])
+        assert state.conditions[market] == conditions(
+            state.markets[market], state.indexes[market].price, mark
+        )
     for account in state.accounts.values():
         if account.valued == state.marked:
             margin = state.worth_of(account)
             assert (account.balance + account.gain, account.required) == (margin.equity, margin.initial)
+
+
+def _check_shortcuts(state: Exchange, at: int) -> None:
+    """Who need not be asked rule by rule is allowed by every rule: of one account and market, in turns."""
+    account = state.accounts[FIRST_AGENT + state.seq % (state.next_account - FIRST_AGENT)]
+    market = 1 + state.seq % 2
+    if account.valued == state.marked:
+        listed, mark = state.markets[market], state.marks[market]
+        for change in (7, -20_000, 60_000):
+            exposed = exposure(state, account, market, {}, at)
+            refused = exposed.refusal(change, mark.value_per_lot, 0, listed, mark)
+            assert refused_at_mark(state, account, market, change, at) == refused
 
 
 def _check_book(state: Exchange) -> None:

@@ -329,6 +329,7 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(
     assert dump(loaded) == dump(world.state)
     assert loaded.open_interest == world.state.open_interest
     assert (loaded.marks, loaded.fills_until) == (world.state.marks, world.state.fills_until)
+    assert loaded.conditions == world.state.conditions
     assert loaded.values_until == world.state.values_until
     assert loaded.breakers == world.state.breakers
 

@@ -191,7 +191,7 @@ def test_the_bound_is_drawn_anew_when_the_auction_closes(crash):
     world.index(1, 594_000)
     answer = c.AnswerRequest(maker, request, 592_000, 600_000, 20_000, 1, world.now + SECOND)
     events = world.play(answer)
-    assert crash.only(events, e.RequestClosed).outcome == "unfilled"
+    assert crash.only(events, e.RequestClosed).outcome == "cancelled"
     assert crash.only(crash.at_once(), le.LiquidationEnded).why == "recovered"
 
 

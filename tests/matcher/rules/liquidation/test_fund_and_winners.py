@@ -3,7 +3,6 @@
 import pytest
 from msgspec.structs import replace
 
-from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
 from core.concerns import concerns, seen_by
@@ -163,51 +162,6 @@ def test_a_fund_that_lost_its_part_of_a_day_takes_over_again_on_the_next_or_when
     assert (
         state_hash(replayed(world.journal)) == state_hash(world.state) == state_hash(load(dump(world.state)))
     )
-
-
-def test_the_fund_sells_what_it_took_near_the_mark_at_first(crash):
-    world = crash.world
-    assert world.play(c.SellInventory(1)) == []
-    assert world.refuse(c.SellInventory(9)) == "market_unknown"
-    world.play(c.CreditDeposit(INSURANCE, 10**12, "fund"))
-    crash.mark(590_000)
-    world.play(c.Subscribe(crash.maker, (1,)))
-    (opened,) = world.play(c.SellInventory(1))
-    assert (opened.account, opened.side, opened.size, opened.limit) == (INSURANCE, -1, 20_000, 589_345)
-    assert world.play(c.SellInventory(1)) == []
-    answer = c.AnswerRequest(crash.maker, opened.request, 589_345, 600_000, 20_000, 1, world.now + SECOND)
-    sold = world.play(answer)
-    assert (crash.only(sold, e.Filled).fee, crash.only(sold, e.Filled).price) == (0, 589_345)
-    assert crash.kinds(sold)[-1] == "RequestClosed"
-    assert world.held(INSURANCE)[0] == 80_000
-
-
-def test_the_fund_sells_further_from_the_mark_only_once_nobody_bought_nearer(crash):
-    """A step a minute, whoever asks how often, up to two thirds of maintenance; a sale brings the next a step back."""
-    world = crash.world
-    crash.fund_holds()
-    world.play(c.Subscribe(crash.maker, (1,)))
-
-    def limit(seconds):
-        world.now += seconds * SECOND
-        world.index(1, 590_000)
-        (opened,) = world.play(c.SellInventory(1))
-        return opened
-
-    def in_vain(seconds):
-        asked = limit(seconds)
-        world.play(c.PassRequest(crash.maker, asked.request))
-        crash.at_once()
-        return asked.limit
-
-    found = [in_vain(61) for _ in range(8)]
-    assert found == [589_345, 588_689, 588_034, 587_378, 586_723, 586_067, 586_067, 586_067]
-    last = limit(61)
-    answer = c.AnswerRequest(crash.maker, last.request, 586_067, 600_000, 20_000, 1, world.now + SECOND)
-    crash.only(world.play(answer), e.Filled)
-    assert [in_vain(1) for _ in range(3)] == [586_723] * 3
-    # Nobody was asked for ten minutes: what nobody wanted then says nothing now.
-    assert in_vain(700) == 589_345
 
 
 def test_a_fund_short_of_its_own_maintenance_is_deleveraged_at_the_mark(crash):

@@ -52,6 +52,22 @@ async def test_every_call_breaks_in_every_way(network, agree, until):
     await agree()
 
 
+@pytest.mark.cell("all of a batch", "RPC lies")
+async def test_the_node_lies_once_in_every_way(network, agree, until):
+    """Bytes that seem to be lost are what heights are asked for."""
+    network.proxy.fail("sendTransaction", Fault.SWALLOW)
+    for method in ("getSignatureStatuses", "getEpochInfo", "getMultipleAccounts", "getTransaction"):
+        network.proxy.fail(method, Fault.LIE)
+    network.proxy.fail("getMultipleAccounts", Fault.STALE)
+
+    async def all_told() -> bool:
+        return network.proxy.waiting() == 0
+
+    await until(all_told)
+    await network.settled(2)
+    await agree()
+
+
 async def test_answers_come_after_the_client_has_given_up(network, agree):
     for method in ("sendTransaction", "getMultipleAccounts"):
         network.proxy.fail(method, None, seconds=CLIENT_PATIENCE_S + 1)

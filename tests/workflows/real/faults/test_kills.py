@@ -93,6 +93,7 @@ async def test_temporal_dies_while_a_batch_is_on_its_way(network, agree):
 
 
 @pytest.mark.cell("all of a batch", "chain pauses")
+@pytest.mark.cell("reconcile: hold", "chain pauses")
 async def test_the_chain_dies_while_a_batch_is_on_its_way(network, agree):
     for _ in range(2):
         await network.settled()

@@ -104,6 +104,7 @@ class Api:
             "PERPDEX_DATA": str(directory),
             "DATABASE_URL": "postgresql://127.0.0.1:1/none",
             "TEMPORAL_ADDRESS": temporal,
+            "SOLANA_RPC_URL": "http://127.0.0.1:1",
             "API_PORT": str(self.port),
             "WEBSOCKET_PORT": str(free_port()),
             "OPERATOR_TOKEN": TOKEN,

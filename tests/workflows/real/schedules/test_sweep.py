@@ -16,12 +16,15 @@ from activities.engine_door import EngineDoor
 from activities.sweep import SweepActivities
 from api.collaborators import EscrowInfo
 from api.history import History
+from api.quant import VaultTrading
 from api.server import Given, Server
 from api.sessions import Sessions
+from api.vault_books import VaultBooks
 from api.withdrawals import TemporalWithdrawals
 from core.accounts import INSURANCE
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
+from core.risk_template import RiskTemplate
 from feeding import feed_into
 from ledger.database import open_pool
 from ledger.queries import Queries
@@ -29,6 +32,7 @@ from matcher import commands as c
 from matcher.engine import Engine
 from oracles.generator import STARTS
 from oracles.sources import Played
+from workflows.exec_service import ExecService
 from workflows.schedules import ensure_schedules
 from workflows.sweep import SWEEP_SCHEDULE, Sweep, SweepWorkflow
 
@@ -51,8 +55,10 @@ async def served(journal: Path, client: Client) -> AsyncIterator[tuple[Engine, s
         sessions=Sessions(b"s" * 32, {"operator": TOKEN}, time.time_ns),
         reads=History(Queries(pool)),
         withdrawals=TemporalWithdrawals(client, QUEUE),
+        quant=VaultTrading(ExecService(client, "none"), pool),
         escrow=EscrowInfo("11111111111111111111111111111112", "e", "v", "m", "http://127.0.0.1:1"),
         prices=feed_into(engine, Played({}, STARTS, start=Nanos(0), seed=1)),
+        vaults=VaultBooks(lambda: pool, frozenset(), RiskTemplate(frozenset(), None, {})),
         lag_max=60 * SECOND,
     )
     server = await Server.start(given)

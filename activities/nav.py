@@ -1,0 +1,81 @@
+"""Snapshots of vaults' values: the prices of an instant are asked for once and kept, then every vault is valued at them."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+from temporalio import activity
+
+from activities.heartbeats import heartbeats
+from ledger.nav import NONE, NavPrice, NavSnapshots
+
+if TYPE_CHECKING:
+    from venues.prices import LegPrice, NoPrice
+
+_log = structlog.get_logger("nav")
+VAULTS_AT_ONCE: Final = 100
+"""In one transaction, which nobody who deals with one of them waits for long."""
+LEGS_AT_ONCE: Final = 200
+
+
+class LegPrices(Protocol):
+    """Where prices come from: `venues.prices.VenuePriceRouter`."""
+
+    async def get_index_prices(self, symbols: Collection[str]) -> "dict[str, LegPrice | NoPrice]": ...
+
+
+@dataclass
+class NavInstant:
+    """The instant of snapshots, in nanoseconds, and the last vault that has one already."""
+
+    at: int
+    after: str = ""
+
+
+@dataclass
+class NavPart:
+    """Snapshots of some vaults, up to `through`, which is empty when there was none left; `alerts` are sentences."""
+
+    through: str
+    vaults: int
+    alerts: list[str] = field(default_factory=list)
+
+
+class NavActivities:
+    """Over the ledger and what knows prices."""
+
+    def __init__(self, nav: NavSnapshots, prices: LegPrices, clock: Callable[[], int]) -> None:
+        self._nav = nav
+        self._prices = prices
+        self._clock = clock
+
+    @activity.defn
+    async def price_legs(self, of: NavInstant) -> int:
+        """Record a price for every leg that a vault held at the instant and that has none yet; how many. None is recorded as none."""
+        async with heartbeats():
+            legs = await self._nav.unpriced(of.at)
+            for first in range(0, len(legs), LEGS_AT_ONCE):
+                some = legs[first : first + LEGS_AT_ONCE]
+                found = await self._prices.get_index_prices([str(leg) for leg in some])
+                await self._nav.record_prices(of.at, {leg: _kept(found[str(leg)]) for leg in some})
+            return len(legs)
+
+    @activity.defn
+    async def take_snapshots(self, of: NavInstant) -> NavPart:
+        """Snapshots of the next vaults, and what waits for them is dealt with; those that are taken already stay as they are."""
+        async with heartbeats():
+            taken = await self._nav.take(of.at, of.after, VAULTS_AT_ONCE, self._clock())
+        for vault, alert in taken.alerts:
+            _log.warning(alert.sentence, vault=vault, at=of.at, kind=alert.kind.value, leg=alert.leg)
+        said = [f"{vault} {alert.leg or 'as a whole'}: {alert.sentence}" for vault, alert in taken.alerts]
+        return NavPart(taken.through, taken.vaults, said)
+
+
+def _kept(found: "LegPrice | NoPrice") -> NavPrice:
+    # Here, because what knows prices takes long to load, and the worker starts without it.
+    from venues.prices import NoPrice
+
+    if isinstance(found, NoPrice):
+        return NavPrice(0, 0, "; ".join(found.tried), NONE)
+    return NavPrice(found.price, found.at, found.source, found.standing.value)

@@ -1,0 +1,183 @@
+"""What an order for a venue is asked as, and how it is judged before anybody sends it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from core.market import Side
+from core.risk_template import (
+    SENTENCES,
+    Code,
+    Lifecycle,
+    RiskTemplate,
+    leverage_of,
+    refusal,
+)
+from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
+from ledger.venue_orders import Standing, StoredOrder
+
+VAULT_UNKNOWN: Final = "vault_unknown"
+NO_POSITION: Final = "no_position"
+NOT_RUN_HERE: Final[Mapping[str, str]] = {
+    VAULT_UNKNOWN: "There is no such vault.",
+    NO_POSITION: "The vault has no position there that could be closed.",
+}
+"""Refusals of what is not even an order; nothing of it is kept."""
+
+
+@dataclass
+class OrderAsked:
+    """A ticket of a vault, as it travels. Sizes and prices in 1e-8; 0 and an empty string say nothing.
+
+    `close` asks for the opposite of the vault's position, all of it where `size` is 0; then `side` is none. `client_id` is unique in
+    the vault: the same one again is the same order.
+    """
+
+    vault: str
+    client_id: str
+    venue: str
+    symbol: str
+    side: int = 0
+    size: int = 0
+    close: bool = False
+    reduce_only: bool = False
+    leverage: int = 0
+    order_type: str = OrderType.MARKET.value
+    limit_price: int = 0
+    time_in_force: str = TimeInForce.GTC.value
+    placed_by: str = ""
+
+    @property
+    def ticket(self) -> str:
+        """The order's id, from which the venue's client id is derived."""
+        return f"{self.vault}/{self.client_id}"
+
+    @classmethod
+    def of(cls, vault: str, ticket: Ticket, client_id: str, placed_by: str) -> "OrderAsked":
+        """What opening or reducing by a ticket asks for."""
+        return cls(
+            vault,
+            client_id,
+            ticket.venue,
+            ticket.symbol,
+            int(ticket.side),
+            ticket.size,
+            reduce_only=ticket.reduce_only,
+            leverage=ticket.leverage or 0,
+            order_type=ticket.order_type.value,
+            limit_price=ticket.limit_price or 0,
+            time_in_force=ticket.time_in_force.value,
+            placed_by=placed_by,
+        )
+
+    def as_ticket(self, side: int, size: int) -> Ticket:
+        """The ticket, once side and size are known. Raises `NotATicket`."""
+        return Ticket(
+            self.symbol,
+            SizeE8(size),
+            Side(side),
+            self.venue,
+            self.reduce_only or self.close,
+            self.leverage or None,
+            OrderType(self.order_type),
+            PriceE8(self.limit_price) if self.limit_price else None,
+            TimeInForce(self.time_in_force),
+            self.client_id,
+        )
+
+
+class VaultTerms(NamedTuple):
+    """What counts for a vault's orders now."""
+
+    paused: bool
+    template: RiskTemplate
+
+
+class Refusal(NamedTuple):
+    """Why there is no order at all."""
+
+    code: str
+    words: str
+
+
+Terms = Callable[[str], Awaitable[VaultTerms | None]]
+"""A vault's terms, None when there is no such vault."""
+Held = Callable[[str, Leg], Awaitable[int]]
+"""A vault's position by the ledger, signed."""
+Index = Callable[[str, Leg], Awaitable[PriceE8 | None]]
+"""What a vault's order is valued at, None when nobody knows."""
+Named = Callable[[str, str, str], Awaitable[str]]
+"""The client id at a venue of a vault's ticket."""
+
+
+class OrderRules:
+    """Judges what is asked for, by the terms of its vault and what is known of venues and prices."""
+
+    def __init__(
+        self,
+        lifecycles: Mapping[str, Lifecycle],
+        terms: Terms,
+        held: Held,
+        index: Index,
+        clock: Callable[[], int],
+    ) -> None:
+        self._lifecycles = lifecycles
+        self._terms = terms
+        self._held = held
+        self._index = index
+        self._clock = clock
+
+    async def judged(self, asked: OrderAsked, named: Named) -> StoredOrder | Refusal:
+        """The order to keep, accepted or refused."""
+        terms = await self._terms(asked.vault)
+        if terms is None:
+            return _not_run(VAULT_UNKNOWN)
+        side, size = asked.side, asked.size
+        if asked.close:
+            held = await self._held(asked.vault, Leg(asked.venue, asked.symbol))
+            if held == 0:
+                return _not_run(NO_POSITION)
+            side, size = (-1 if held > 0 else 1), min(asked.size or abs(held), abs(held))
+        ticket = asked.as_ticket(side, size)
+        index = await self._price(asked.vault, ticket)
+        code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused)
+        name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
+        return self._stored(asked, ticket, terms.template, code, name)
+
+    async def _price(self, vault: str, ticket: Ticket) -> PriceE8 | None:
+        """Only where it says something: a venue that does not answer must not keep anybody from getting out of it."""
+        if ticket.reduce_only or self._lifecycles.get(ticket.venue) is not Lifecycle.ACTIVE:
+            return None
+        return await self._index(vault, ticket.leg)
+
+    def _stored(
+        self, asked: OrderAsked, ticket: Ticket, template: RiskTemplate, code: Code | None, name: str
+    ) -> StoredOrder:
+        now = self._clock()
+        return StoredOrder(
+            ticket=asked.ticket,
+            vault=asked.vault,
+            venue=ticket.venue,
+            symbol=ticket.symbol,
+            client_id=asked.client_id,
+            venue_client_id=name,
+            venue_order_id="",
+            placed_by=asked.placed_by,
+            side=ticket.side,
+            size=ticket.size,
+            order_type=ticket.order_type.value,
+            limit_price=ticket.limit_price or 0,
+            time_in_force=ticket.time_in_force.value,
+            reduce_only=int(ticket.reduce_only),
+            leverage=leverage_of(ticket, template.limits(ticket.venue)) or 0,
+            status=(Standing.ACCEPTED if code is None else Standing.REFUSED).value,
+            filled=0,
+            code="" if code is None else code.value,
+            words="" if code is None else SENTENCES[code],
+            at=now,
+            changed_at=now,
+        )
+
+
+def _not_run(code: str) -> Refusal:
+    return Refusal(code, NOT_RUN_HERE[code])

@@ -1,0 +1,271 @@
+"""Steps of an order at a venue. Only `place_order` sends one, only while the ledger says that nobody has, and never twice.
+
+What may have been sent is resolved by asking the venue under the client id that is derived from the ticket's id. "Not there" counts
+only when a lost request can not come any more.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, fields
+from typing import Final, TypeVar
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.heartbeats import heartbeats, pause
+from activities.order_rules import OrderAsked, OrderRules, Refusal
+from activities.venue_books import Drivers, VenueBooks
+from core.market import Side
+from core.quantities import SECOND
+from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
+from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
+from venues.driver import Acknowledged, Cancelled, OrderState, OrderStatus, Reason, Refused, VenueOrder
+from venues.errors import Unavailable, Unknown, VenueError
+
+PLACED: Final = "placed"
+"""The venue or the rules have answered."""
+UNSENT: Final = "unsent"
+"""The venue has no order of this ticket, and none is on its way."""
+UNKNOWN: Final = "unknown"
+"""The venue may have it."""
+
+SKEW: Final = 2 * SECOND
+"""How far a venue's clock may be behind ours when a lost order expires by it."""
+LATER: Final = frozenset({Reason.RATE_LIMITED, Reason.BUSY})
+"""After these the same order is taken in a moment."""
+FIRST_LOOK_S: Final = 0.2
+LAST_LOOK_S: Final = 5.0
+LOOKS: Final = 30
+"""Of a step that follows an order: about two minutes."""
+VENUE_SILENT: Final = "venue_unavailable"
+
+Told = TypeVar("Told")
+
+
+@dataclass
+class OrderFacts:
+    """How an order stands: `status` is a `ledger.venue_orders.Standing`, sizes in 1e-8. `code` and `words` say why it was refused."""
+
+    ticket: str
+    venue: str
+    symbol: str
+    side: int
+    size: int
+    status: str
+    filled: int
+    venue_order_id: str = ""
+    code: str = ""
+    words: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+@dataclass
+class Step:
+    """What came of trying to place an order. `until` (nanoseconds, 0: nobody says): from then on a lost one can not come any more."""
+
+    kind: str
+    facts: OrderFacts | None = None
+    until: int = 0
+    words: str = ""
+
+
+class OrderActivities:
+    """Over the ledger and the venues' drivers."""
+
+    def __init__(
+        self,
+        orders: VenueOrders,
+        rules: OrderRules,
+        books: VenueBooks,
+        drivers: Drivers,
+        clock: Callable[[], int],
+    ) -> None:
+        self._orders = orders
+        self._rules = rules
+        self._books = books
+        self._drivers = drivers
+        self._clock = clock
+
+    @activity.defn
+    async def place_order(self, asked: OrderAsked, before: int) -> Step:
+        """Judge, keep, send, all `before` an instant. Whatever ends this before it answers: `resolve_order` says what became of it."""
+        async with heartbeats():
+            order = await self._orders.order(asked.ticket)
+            if order is None:
+                judged = await self._rules.judged(asked, self._name)
+                if isinstance(judged, Refusal):
+                    return Step(PLACED, _no_order(asked, judged))
+                order = await self._orders.accept(judged)
+            if order.status != Standing.ACCEPTED:
+                return Step(UNKNOWN if order.status == Standing.SENT else PLACED, _facts(order))
+            driver = await self._drivers.driver(order.vault, order.venue)
+            if self._clock() >= before:
+                return Step(UNSENT, words="it is too late to send it")
+            if not await self._orders.move(order.ticket, Standing.ACCEPTED, Standing.SENT, self._clock()):
+                return Step(UNKNOWN, words="another try sends it")
+            try:
+                answer = await driver.submit(_venue_order(order))
+            except Unavailable as silent:
+                return await self._unsent(order, str(silent))
+            except Unknown as lost:
+                return Step(UNKNOWN, until=lost.until or 0, words=str(lost))
+            return await self._answered(order, answer)
+
+    @activity.defn
+    async def resolve_order(self, ticket: str, until: int) -> Step:
+        """What became of an order that may have been sent; `unknown` as long as it may still come.
+
+        Fails with type venue_unavailable while the venue does not say.
+        """
+        async with heartbeats():
+            order = await self._orders.order(ticket)
+            if order is None or order.status == Standing.ACCEPTED:
+                return Step(UNSENT)
+            if order.status != Standing.SENT:
+                return Step(PLACED, _facts(order))
+            driver = await self._drivers.driver(order.vault, order.venue)
+            state = await _told(driver.order(order.venue_client_id, order.symbol))
+            if state is not None:
+                return Step(PLACED, await self._stands(order, state))
+            if self._clock() < until + SKEW:
+                return Step(
+                    UNKNOWN, until=until, words="the venue does not have it, and it may be on its way"
+                )
+            return await self._unsent(order, "the venue never got it")
+
+    @activity.defn
+    async def give_up_order(self, asked: OrderAsked, words: str) -> Step:
+        """End an order that was not sent; `unknown` where a try is sending it after all."""
+        ended = (Standing.NOT_SENT, self._clock(), VENUE_SILENT, words)
+        await self._orders.move(asked.ticket, Standing.ACCEPTED, *ended)
+        order = await self._orders.order(asked.ticket)
+        if order is None:
+            # It never got as far as being judged, and it is too late for that now.
+            return Step(PLACED, _no_order(asked, Refusal(VENUE_SILENT, words), Standing.NOT_SENT))
+        return Step(UNKNOWN if order.status == Standing.SENT else PLACED, _facts(order))
+
+    @activity.defn
+    async def follow_order(self, ticket: str, looks: int) -> OrderFacts:
+        """Record its fills as they come, until it has ended with all of them recorded, or for so many looks.
+
+        Fails with type venue_unavailable while the venue does not say.
+        """
+        wait = FIRST_LOOK_S
+        # A venue may take longer to answer than an activity may be silent.
+        async with heartbeats():
+            order = await self._order(ticket)
+            for _ in range(looks):
+                order = await self._look(order)
+                if order.status in ENDED or not await pause(wait):
+                    break
+                wait = min(wait * 2, LAST_LOOK_S)
+            return _facts(order)
+
+    @activity.defn
+    async def cancel_order(self, ticket: str) -> str:
+        """Have the venue take an order back; its code where it refuses. One that has ended is as good as cancelled.
+
+        Fails with type venue_unavailable while the venue does not say: asking again does no harm.
+        """
+        async with heartbeats():
+            order = await self._order(ticket)
+            if order.status in ENDED:
+                return ""
+            driver = await self._drivers.driver(order.vault, order.venue)
+            answer = await _told(driver.cancel(order.venue_client_id, order.symbol))
+            if isinstance(answer, Cancelled) or answer.reason is Reason.ORDER_UNKNOWN:
+                return ""
+            if answer.reason in LATER:
+                raise ApplicationError(answer.words, type=VENUE_SILENT)
+            return answer.reason.value
+
+    async def _answered(self, order: StoredOrder, answer: Acknowledged | Refused) -> Step:
+        if isinstance(answer, Acknowledged):
+            return Step(PLACED, await self._stands(order, answer.order))
+        if answer.reason in LATER:
+            return await self._unsent(order, answer.words)
+        if answer.reason is Reason.CLIENT_ID_USED:
+            # Then the order is there, whoever sent it.
+            return Step(UNKNOWN, words=answer.words)
+        refused = (order.ticket, Standing.REFUSED, self._clock(), "", answer.reason.value, answer.words)
+        await self._orders.advance(*refused)
+        return Step(PLACED, _facts(await self._order(order.ticket)))
+
+    async def _unsent(self, order: StoredOrder, words: str) -> Step:
+        await self._orders.move(order.ticket, Standing.SENT, Standing.ACCEPTED, self._clock())
+        return Step(UNSENT, words=words)
+
+    async def _stands(self, order: StoredOrder, state: OrderState) -> OrderFacts:
+        """Write down that the venue has it: the ledger lets it end when its fills are recorded. What the venue says."""
+        await self._orders.advance(order.ticket, Standing.OPEN, self._clock(), state.venue_id)
+        facts = _facts(order)
+        facts.status, facts.filled, facts.venue_order_id = (
+            _STANDINGS[state.status].value,
+            state.filled,
+            state.venue_id,
+        )
+        return facts
+
+    async def _look(self, order: StoredOrder) -> StoredOrder:
+        """As it stands after one look at the venue: first how it ended, then the fills until then."""
+        if order.status in ENDED:
+            return order
+        driver = await self._drivers.driver(order.vault, order.venue)
+        state = await _told(driver.order(order.venue_client_id, order.symbol))
+        await _told(self._books.collect(order.vault, order.venue))
+        if state is None:
+            raise ApplicationError("the venue has forgotten an order that it took", type=VENUE_SILENT)
+        order = await self._order(order.ticket)
+        if state.status is not OrderStatus.OPEN and order.filled >= state.filled:
+            await self._orders.advance(order.ticket, _STANDINGS[state.status], self._clock(), state.venue_id)
+            order = await self._order(order.ticket)
+        return order
+
+    async def _order(self, ticket: str) -> StoredOrder:
+        order = await self._orders.order(ticket)
+        assert order is not None
+        return order
+
+    async def _name(self, vault: str, venue: str, ticket: str) -> str:
+        return (await self._drivers.driver(vault, venue)).client_id(ticket)
+
+
+_STANDINGS: Final = {
+    OrderStatus.OPEN: Standing.OPEN,
+    OrderStatus.FILLED: Standing.FILLED,
+    OrderStatus.CANCELLED: Standing.CANCELLED,
+    OrderStatus.REJECTED: Standing.REJECTED,
+}
+
+
+async def _told(asking: Awaitable[Told]) -> Told:
+    """What a venue says; that it does not is told to Temporal by its code, and asked again."""
+    try:
+        return await asking
+    except VenueError as silent:
+        raise ApplicationError(str(silent), type=VENUE_SILENT) from silent
+
+
+def _facts(order: StoredOrder) -> OrderFacts:
+    return OrderFacts(**{one.name: getattr(order, one.name) for one in fields(OrderFacts)})
+
+
+def _no_order(asked: OrderAsked, refusal: Refusal, status: Standing = Standing.REFUSED) -> OrderFacts:
+    terms = asked.ticket, asked.venue, asked.symbol, asked.side, asked.size
+    return OrderFacts(*terms, status.value, 0, code=refusal.code, words=refusal.words)
+
+
+def _venue_order(order: StoredOrder) -> VenueOrder:
+    return VenueOrder(
+        order.venue_client_id,
+        order.symbol,
+        Side(order.side),
+        SizeE8(order.size),
+        OrderType(order.order_type),
+        PriceE8(order.limit_price) if order.limit_price else None,
+        TimeInForce(order.time_in_force),
+        bool(order.reduce_only),
+        order.leverage or None,
+    )

@@ -1,0 +1,135 @@
+"""What the venues tell of vaults' accounts, into the ledger: fills and funding by their cursors, and positions where they differ."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+import structlog
+
+from core.tickets import Leg, PriceE8
+from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
+from venues.driver import Driver, FundingPayments, Position, VenueFill
+
+_log = structlog.get_logger("orders")
+LOOKS: Final = 3
+"""So often a difference must be seen, with nothing filled in between, before it is one."""
+BETWEEN_S: Final = 1.0
+
+Index = Callable[[str, Leg], Awaitable[PriceE8 | None]]
+
+
+class Drivers(Protocol):
+    """Where drivers come from: `venues.registry.Registry`."""
+
+    async def driver(self, vault: str, venue: str) -> Driver: ...
+
+
+class VenueBooks:
+    """Keeps the ledger's side of vaults' accounts at venues. `index` prices what the venue has and no fill told."""
+
+    def __init__(
+        self,
+        drivers: Drivers,
+        fills: VenueFills,
+        held: Callable[[str], Awaitable[Mapping[str, Mapping[str, int]]]],
+        index: Index,
+        clock: Callable[[], int],
+        between_s: float = BETWEEN_S,
+    ) -> None:
+        self._drivers = drivers
+        self._fills = fills
+        self._held = held
+        self._index = index
+        self._clock = clock
+        self._between_s = between_s
+
+    async def collect(self, vault: str, venue: str) -> int:
+        """Record all fills that the venue tells by now; how many were new. Raises `VenueError`."""
+        driver, new = await self._drivers.driver(vault, venue), 0
+        while True:
+            since, _ = await self._fills.cursors(vault, venue)
+            told = await driver.fills(since)
+            if told.cursor == since:
+                return new
+            taken = [_taken(one) for one in told.fills]
+            added = await self._fills.record(vault, venue, since, taken, told.cursor, self._clock())
+            # None: somebody else has read on, and from there it goes on here.
+            new += len(added or ())
+
+    async def collect_funding(self, vault: str, venue: str) -> None:
+        """Record all funding that the venue tells by now, where positions pay any. Raises `VenueError`."""
+        driver = await self._drivers.driver(vault, venue)
+        ask: Callable[[str], Awaitable[FundingPayments]] | None = getattr(driver, "funding", None)
+        while ask is not None:
+            _, since = await self._fills.cursors(vault, venue)
+            told = await ask(since)
+            if told.cursor == since:
+                return
+            payments = [Payment(one.id, one.symbol, one.amount, one.at) for one in told.payments]
+            await self._fills.record_funding(vault, venue, since, payments, told.cursor, self._clock())
+
+    async def compare(self, vault: str, venue: str) -> list[Difference]:
+        """Bring the ledger's positions to the venue's, which is right; what differed. Raises `VenueError`.
+
+        Fills may be told later than they move a position, so a difference counts when it is the same at several looks.
+        """
+        driver = await self._drivers.driver(vault, venue)
+        seen: dict[str, tuple[int, int]] | None = None
+        for look in range(LOOKS):
+            if look:
+                await asyncio.sleep(self._between_s)
+            new = await self.collect(vault, venue)
+            theirs = await driver.positions()
+            ours = (await self._held(vault)).get(venue, {})
+            differing = _differing(ours, theirs)
+            if not differing:
+                return []
+            if look and (new or differing != seen):
+                # Something moves: the next comparison will tell.
+                return []
+            seen = differing
+        return await self._correct(vault, venue, differing, theirs)
+
+    async def _correct(
+        self,
+        vault: str,
+        venue: str,
+        differing: Mapping[str, tuple[int, int]],
+        theirs: Mapping[str, Position],
+    ) -> list[Difference]:
+        found = []
+        for symbol, (mine, yours) in differing.items():
+            price = await self._index(vault, Leg(venue, symbol))
+            if price is None:
+                position = theirs.get(symbol)
+                price = position.entry_price if position is not None else None
+            difference = Difference(symbol, mine, yours, price or 0)
+            if await self._fills.correct(vault, venue, difference, self._clock()):
+                _log.error("a venue has another position than its fills add up to", vault=vault, venue=venue,
+                           symbol=symbol, ours=mine, theirs=yours, price=price or 0)  # fmt: skip
+                found.append(difference)
+        return found
+
+
+def _differing(ours: Mapping[str, int], theirs: Mapping[str, Position]) -> dict[str, tuple[int, int]]:
+    found = {}
+    for symbol in sorted({*ours, *theirs}):
+        mine = ours.get(symbol, 0)
+        yours = theirs[symbol].size if symbol in theirs else 0
+        if mine != yours:
+            found[symbol] = (mine, int(yours))
+    return found
+
+
+def _taken(fill: VenueFill) -> TakenFill:
+    return TakenFill(
+        fill.id,
+        fill.client_id or "",
+        fill.venue_order_id,
+        fill.symbol,
+        int(fill.side),
+        fill.size,
+        fill.price,
+        fill.fee,
+        fill.at,
+    )

@@ -1,0 +1,63 @@
+"""The comparison of all vaults' positions with the venues', which are right."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from temporalio import activity
+
+from activities.heartbeats import heartbeats
+from activities.venue_books import VenueBooks
+from core.tickets import leg
+from ledger.venue_fills import VenueFills
+from venues.errors import VenueError
+
+_log = structlog.get_logger("orders")
+AT_ONCE: Final = 8
+
+
+@dataclass
+class VenueComparison:
+    """What one comparison found: `differences` are sentences, `silent` says who could not be asked."""
+
+    accounts: int
+    differences: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+
+class VenueReconciliationActivities:
+    """Over the ledger and the venues."""
+
+    def __init__(self, fills: VenueFills, books: VenueBooks) -> None:
+        self._fills = fills
+        self._books = books
+
+    @activity.defn
+    async def reconcile_venues(self) -> VenueComparison:
+        """Record what the venues have told of every account, and take over the positions that differ."""
+        async with heartbeats():
+            accounts = await self._fills.accounts()
+            found = VenueComparison(len(accounts))
+            room = asyncio.Semaphore(AT_ONCE)
+            looks = (self._account(*account, found, room) for account in accounts)
+            # What is wrong with one account must not keep the others from being compared.
+            ended = await asyncio.gather(*looks, return_exceptions=True)
+            for error in ended:
+                if error is not None:
+                    raise error
+            return found
+
+    async def _account(self, vault: str, venue: str, found: VenueComparison, room: asyncio.Semaphore) -> None:
+        async with room:
+            try:
+                await self._books.collect_funding(vault, venue)
+                differences = await self._books.compare(vault, venue)
+            except VenueError as silent:
+                _log.warning("a venue does not say what a vault has there", vault=vault, why=str(silent))
+                found.silent.append(f"{vault}: {silent}")
+                return
+            found.differences += [
+                f"{vault} {leg(venue, one.symbol)}: {one.ours} by its fills, {one.theirs} there"
+                for one in differences
+            ]

@@ -1,0 +1,73 @@
+"""Words of vaults and of venues outside, for `api.glossary`."""
+
+from typing import Final
+
+WORDS: Final = {
+    "allowedSymbols": "Separated by commas, `*` for every symbol; null says nothing.",
+    "allowedVenues": "Separated by commas; null says nothing.",
+    "changed_at": "When it last changed: microseconds since the epoch.",
+    "client_id": "The caller's name for the order, once for each order of the vault; null for one that is not from here.",
+    "default_venue": "Where a symbol without a venue is.",
+    "expires_at": "From when on it is good no more: microseconds since the epoch.",
+    "head": "Newest number of the vault's events.",
+    "holder": "Account that holds the shares.",
+    "holders": "One entry for each account with shares.",
+    "legs": "Positions at the venue.",
+    "limit_price": "Worst price that is acceptable; null for a market order without one.",
+    "made_at": "When it was made: microseconds since the epoch.",
+    "manager": "Account that decides about the vault.",
+    "maxLeverage": "Most leverage, in whole times; null leaves it open.",
+    "maxNotionalUsd": "Largest value of an order, in whole dollars; null leaves it open.",
+    "message": "The venue's words; null without any.",
+    "minLeverage": "Least leverage, in whole times; null leaves it open.",
+    "minNotionalUsd": "Smallest value of an order, in whole dollars; null leaves it open.",
+    "navs": "One entry for each snapshot, the newest first.",
+    "next": "What to give as `before` for older ones; null at the end.",
+    "order_type": "`market` or `limit`.",
+    "orders": "Newest first.",
+    "paused": "Whether the vault takes no orders.",
+    "perVenue": "Bounds by venue; null says nothing.",
+    "performance_fee_ppm": "The manager's part of what is gained above the highest value of a share so far, parts per million.",
+    "placed_by": "Whose key placed it.",
+    "price_at": "Of when the price is: microseconds since the epoch; null without one.",
+    "scopes": "What it may do: `read`, `trade`.",
+    "sentence": "What happened, in words.",
+    "shares": "Shares of the vault.",
+    "time_in_force": "`gtc`, `ioc`, `fok` or `post_only`.",
+    "vault": "Name of the vault.",
+    "venue": "Name of the venue.",
+    "venue_order_id": "The venue's own number of the order; null before it has one.",
+    "venues": "One entry for each venue with positions.",
+    "version": "Number of the rules: each change makes a new one.",
+}
+OF_ONE: Final = {
+    **{
+        f"{body}.{name}": meaning
+        for body in ("ListedOrder", "VenueOrderAnswer")
+        for name, meaning in (
+            ("side", "`buy` or `sell`; null while a close has not found what there is."),
+            ("status", "How far the order is; of `accepted` and `sent` nobody has answered in time."),
+        )
+    },
+    "CloseBody.client_id": "The same one again is the same order; null makes each call an order of its own.",
+    "ListedOrder.leverage": "Whole times; null where none was asked for.",
+    "ListedOrder.number": "Its number, for `before`.",
+    "NavAlertAnswer.kind": "What the alarm is about.",
+    "PauseBody.paused": "Whether to pause; false goes on.",
+    "QuantKeyAnswer.key": "The key itself: a secret, told this once.",
+    "RiskVersionAnswer.role": "Whose rules they are.",
+    "VaultAnswer.id": "Name of the vault.",
+    "VaultBody.id": "Name of the vault.",
+    "VaultAnswer.shares": "Shares that all holders have.",
+    "VaultChangeAnswer.who": "Name of the credential, or `account/` and a number.",
+    "VaultEventAnswer.data": "What the event is about, as on the WebSocket.",
+    "VaultEventAnswer.kind": "What kind of event it is.",
+    "VaultEventAnswer.number": "Its number in the vault's stream.",
+    "VaultEventsAnswer.events": "In the order of their numbers.",
+    "VaultTransferAnswer.key": "Key of the deposit or withdrawal.",
+    "VaultTransferAnswer.kind": "What it is.",
+    "VaultTransferAnswer.who": "Name of the credential, or `account/` and a number.",
+    "VenueFillAnswer.number": "Its number, for `before`.",
+    "VenueFillsAnswer.fills": "Newest first.",
+    "VenuePositionsAnswer.positions": "Signed sizes by venue and symbol.",
+}

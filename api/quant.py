@@ -1,0 +1,76 @@
+"""What vaults do at outside venues, for the routes: orders through their workflows, everything else from the ledger."""
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from api.streams import HistoryUnavailable
+from ledger.venue_reads import (
+    FillRow,
+    NumberedOrder,
+    VaultEvent,
+    events_after,
+    fills_before,
+    head_of,
+    heads_of,
+    held_by,
+    orders_before,
+)
+from workflows.exec_service import ExecService
+
+T = TypeVar("T")
+
+
+class VaultTrading:
+    """`orders` carries tickets out. The reads raise `HistoryUnavailable` when the ledger cannot be reached."""
+
+    def __init__(self, orders: ExecService, pool: AsyncEngine) -> None:
+        self.orders = orders
+        self._pool = pool
+
+    async def listed(self, vault: str, before: int, limit: int) -> list[NumberedOrder]:
+        """Orders, the newest first."""
+        return await self._read(lambda connection: orders_before(connection, vault, before, limit))
+
+    async def fills(self, vault: str, before: int, limit: int) -> list[FillRow]:
+        """The newest first."""
+        return await self._read(lambda connection: fills_before(connection, vault, before, limit))
+
+    async def positions(self, vault: str) -> tuple[dict[str, dict[str, int]], int]:
+        """Signed sizes by venue and symbol, and the number of the vault's event as of which they are so."""
+
+        async def read(connection: AsyncConnection) -> tuple[dict[str, dict[str, int]], int]:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            return await held_by(connection, vault), await head_of(connection, vault)
+
+        return await self._read(read)
+
+    async def events(self, vault: str, after: int, limit: int) -> tuple[list[VaultEvent], int]:
+        """The vault's events after a number, and the number of its last one."""
+
+        async def read(connection: AsyncConnection) -> tuple[list[VaultEvent], int]:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            return await events_after(connection, vault, after, limit), await head_of(connection, vault)
+
+        return await self._read(read)
+
+    async def heads(self, vaults: Collection[str]) -> dict[str, int]:
+        """Numbers of the last events of those vaults that have any."""
+        return await self._read(lambda connection: heads_of(connection, vaults))
+
+    async def _read(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async def within() -> T:
+            async with self._pool.connect() as connection:
+                return await read(connection)
+
+        return await _reached(within())
+
+
+async def _reached(answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
+        raise HistoryUnavailable(type(error).__name__) from error

@@ -1,0 +1,194 @@
+"""Orders of vaults at outside venues: one ticket, whatever the venue. Keys are made by the vault's manager."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from activities.order_rules import VAULT_UNKNOWN
+from activities.orders import OrderFacts
+from api import views_quant as views
+from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
+from api.collaborators import Edge
+from api.errors import VENUES, ApiError
+from api.quant_keys import KEY_ERRORS, QUOTA_HEADERS, Counting, Reader, Trader
+from api.schemas_quant import (
+    CancelBody,
+    CloseBody,
+    ListedOrders,
+    OpenBody,
+    QuantKeyAnswer,
+    QuantKeyBody,
+    VaultEventsAnswer,
+    VenueFillsAnswer,
+    VenueOrderAnswer,
+    VenuePositionsAnswer,
+)
+from api.sessions import QuantKey
+from api.streams import HistoryUnavailable
+from api.units import SIDES
+from api.vault_books import answered
+from core.quantities import SECOND
+from core.risk_template import Code
+from core.tickets import Leg, NotATicket, OrderType, Ticket, TimeInForce, leg_from, price_from, size_from
+from ledger.vaults import Vault
+from ledger.venue_orders import Standing
+from workflows.exec_service import OrdersUnavailable
+
+router = APIRouter(prefix="/api/v1/quant", tags=["quant"])
+MICROSECONDS = SECOND // 1_000
+Before = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those before this number; 0: all.")]
+After = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those after this number.")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+_TICKET = (*KEY_ERRORS, "vault_unknown", "ticket_invalid", "orders_unavailable", "vaults_unavailable")
+
+
+def _counted(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Responses of a call whose quota is told, also when there is none left."""
+    described = errors(*codes)
+    described[429] = {**described[429], "headers": QUOTA_HEADERS}
+    described[200] = {"headers": QUOTA_HEADERS}
+    return described
+
+
+@router.post("/keys", responses=errors(*SESSION_ERRORS, "vault_unknown", "vaults_unavailable"))
+async def make_key(body: QuantKeyBody, caller: Caller, edge: EdgeGiven) -> QuantKeyAnswer:
+    """Make a key for a vault that the session's account manages. Revoking the account's sessions ends all its keys."""
+    await _managed(edge, body.vault, caller)
+    scopes = tuple(dict.fromkeys(body.scopes))
+    generation = edge.engine.state.accounts[caller].generation
+    token, key = edge.sessions.issue_key(caller, generation, body.vault, scopes, body.name, body.days)
+    return QuantKeyAnswer(
+        key=token,
+        id=key.id,
+        vault=body.vault,
+        scopes=list(dict.fromkeys(body.scopes)),
+        expires_at=key.expires_at * MICROSECONDS,
+    )
+
+
+@router.post("/orders/open", responses=_counted(*_TICKET, "client_id_used", *(code.value for code in Code)))
+async def open_order(body: OpenBody, key: Trader, edge: EdgeGiven, counter: Counting) -> VenueOrderAnswer:
+    """Send a ticket to its venue. Answers when the venue has, or after ten seconds with what is known by then."""
+    leg = await _leg(edge, key, body.symbol, body.venue)
+    counter.count(key, leg.venue)
+    try:
+        ticket = Ticket(
+            leg.symbol,
+            size_from(body.size),
+            SIDES[body.side],
+            leg.venue,
+            body.reduce_only,
+            body.leverage,
+            OrderType(body.order_type),
+            None if body.limit_price is None else price_from(body.limit_price),
+            TimeInForce(body.time_in_force),
+            body.client_id or "",
+        )
+    except NotATicket as wrong:
+        raise ApiError("ticket_invalid", f"{wrong}.") from None
+    try:
+        return _answered(await edge.quant.orders.open(key.vault, ticket, key.name))
+    except OrdersUnavailable:
+        raise ApiError("orders_unavailable") from None
+
+
+@router.post(
+    "/orders/close",
+    responses=_counted(*_TICKET, "client_id_used", "no_position", *(code.value for code in Code)),
+)
+async def close_position(
+    body: CloseBody, key: Trader, edge: EdgeGiven, counter: Counting
+) -> VenueOrderAnswer:
+    """Close a position, or a part of it, at the market and reduce-only."""
+    leg = await _leg(edge, key, body.symbol, body.venue)
+    counter.count(key, leg.venue)
+    size = None if body.size is None else size_from(body.size)
+    if size == 0:
+        raise ApiError("ticket_invalid", "The size must be positive.")
+    try:
+        facts = await edge.quant.orders.close(key.vault, leg, size, body.client_id or "", key.name)
+    except OrdersUnavailable:
+        raise ApiError("orders_unavailable") from None
+    return _answered(facts)
+
+
+@router.post("/orders/cancel", responses=_counted(*KEY_ERRORS, "venue_order_unknown", "orders_unavailable"))
+async def cancel_order(body: CancelBody, key: Trader, edge: EdgeGiven, counter: Counting) -> VenueOrderAnswer:
+    """Take an order back. One that had ended is answered as it ended; where the venue refuses, `code` says why."""
+    counter.count(key, "cancel")
+    try:
+        facts = await edge.quant.orders.cancel(key.vault, body.client_id)
+    except OrdersUnavailable:
+        raise ApiError("orders_unavailable") from None
+    if facts is None:
+        raise ApiError("venue_order_unknown")
+    return views.placed(facts)
+
+
+@router.get("/orders", responses=_counted(*KEY_ERRORS, "history_unavailable"))
+async def orders(key: Reader, edge: EdgeGiven, before: Before = 0, limit: Limit = 100) -> ListedOrders:
+    """The vault's orders, the newest first, those included that the rules refused."""
+    try:
+        found = await edge.quant.listed(key.vault, before, limit)
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
+    last = found[-1].number if len(found) == limit else None
+    return ListedOrders(orders=[views.listed(one) for one in found], next=last)
+
+
+@router.get("/fills", responses=_counted(*KEY_ERRORS, "history_unavailable"))
+async def fills(key: Reader, edge: EdgeGiven, before: Before = 0, limit: Limit = 100) -> VenueFillsAnswer:
+    """The vault's fills at all venues, the newest first."""
+    try:
+        found = await edge.quant.fills(key.vault, before, limit)
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
+    last = found[-1].number if len(found) == limit else None
+    return VenueFillsAnswer(fills=[views.fill(one) for one in found], next=last)
+
+
+@router.get("/positions", responses=_counted(*KEY_ERRORS, "history_unavailable"))
+async def positions(key: Reader, edge: EdgeGiven) -> VenuePositionsAnswer:
+    """The vault's positions by venue and symbol: what its recorded fills add up to."""
+    try:
+        held, head = await edge.quant.positions(key.vault)
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
+    return VenuePositionsAnswer(positions=views.positions(held), head=head)
+
+
+@router.get("/events", responses=_counted(*KEY_ERRORS, "history_unavailable"))
+async def events(key: Reader, edge: EdgeGiven, after: After = 0, limit: Limit = 100) -> VaultEventsAnswer:
+    """What happened to the vault's orders, fills and positions, numbered without gaps."""
+    try:
+        found, head = await edge.quant.events(key.vault, after, limit)
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
+    return VaultEventsAnswer(events=[views.event(one) for one in found], head=head)
+
+
+async def _managed(edge: Edge, vault: str, account: int) -> Vault:
+    """The vault, which the account manages; another's is as unknown as one that is not there."""
+    found = await answered(edge.vaults.vaults.get(vault))
+    if found is None or found.manager != account:
+        raise ApiError("vault_unknown")
+    return found
+
+
+async def _leg(edge: Edge, key: QuantKey, symbol: str, venue: str | None) -> Leg:
+    """Where a ticket is for; without a venue, the vault's default one."""
+    vault = await _managed(edge, key.vault, key.account)
+    try:
+        leg = leg_from(symbol, venue or vault.default_venue)
+    except NotATicket as wrong:
+        raise ApiError("ticket_invalid", f"{wrong}.") from None
+    if venue is not None and leg.venue != venue:
+        raise ApiError("ticket_invalid", f"The symbol is for {leg.venue}, and the ticket for {venue}.")
+    return leg
+
+
+def _answered(facts: OrderFacts) -> VenueOrderAnswer:
+    """What the rules refuse is an error; what the venue says of an order is how it stands."""
+    if facts.status == Standing.REFUSED and facts.code in (*VENUES, VAULT_UNKNOWN):
+        raise ApiError(facts.code, facts.words)
+    return views.placed(facts)

@@ -1,0 +1,53 @@
+"""The ledger's books about vaults as the API asks them: with their absence as an expected error."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.errors import ApiError
+from core.risk_template import RiskTemplate
+from ledger.nav_reads import NavReads
+from ledger.vault_transfers import VaultTransfers
+from ledger.vaults import Vaults
+
+T = TypeVar("T")
+
+
+class VaultBooks:
+    """Over a pool that is opened for the first question. `common` is the operator's template for all vaults."""
+
+    def __init__(self, pool: Callable[[], AsyncEngine], set_up: frozenset[str], common: RiskTemplate) -> None:
+        self.set_up = set_up
+        self.common = common
+        self._pool = pool
+        self._opened: tuple[Vaults, VaultTransfers, NavReads] | None = None
+
+    @property
+    def vaults(self) -> Vaults:
+        return self._books()[0]
+
+    @property
+    def transfers(self) -> VaultTransfers:
+        return self._books()[1]
+
+    @property
+    def nav(self) -> NavReads:
+        return self._books()[2]
+
+    def _books(self) -> tuple[Vaults, VaultTransfers, NavReads]:
+        if self._opened is None:
+            pool = self._pool()
+            self._opened = Vaults(pool, self.set_up, self.common), VaultTransfers(pool), NavReads(pool)
+        return self._opened
+
+
+async def answered(asked: Awaitable[T]) -> T:
+    """What the ledger answers. Raises `ApiError` vaults_unavailable when it cannot be reached: then nothing was done, or it was
+    and says so when it is asked again."""
+    try:
+        return await asked
+    except (OperationalError, InterfaceError, PoolTimeout, OSError):
+        raise ApiError("vaults_unavailable") from None

@@ -1,0 +1,67 @@
+"""`perpdex escrow close-page`: give up the last page of the escrow when nobody has a place in it; its rent comes back."""
+
+from temporalio.exceptions import ApplicationError
+
+from chain.budget import rent
+from chain.escrow_view import EscrowSnapshot
+from chain.layout import PAGE_BYTES, Page
+from chain.rpc import FINALIZED
+from cli.on_chain import Price, Refused, client_of, land, run, signer_at, state_of
+from cli.open_batch import must_be_held
+from settings import Settings
+from wiring import engine_door
+
+
+def close_page(price: Price = 0) -> None:
+    """Give up the last page on chain, whose rent goes to whoever paid it.
+
+    Only while settlement is held, no batch is open, every account of the page is closed, finally, and the engine has done with it.
+    """
+
+    async def close(settings: Settings) -> None:
+        async with client_of(settings) as client, signer_at(settings, "") as operator:
+            await must_be_held(settings)
+            await state_of(client)
+            snapshot = await client.view.snapshot(FINALIZED)
+            page = _last(snapshot)
+            await _must_be_done_with(settings, snapshot, page)
+            building = client.build_close_page(operator, page.index, page.payer, price=price)
+            await land(client, building, f"close page {page.index}")
+            print(f"page {page.index} is closed: {rent(PAGE_BYTES)} lamports went to {page.payer}")
+
+    run(close(Settings()))
+
+
+def _last(snapshot: EscrowSnapshot) -> Page:
+    """The page to close, as the program would take it."""
+    state, page = snapshot.state, snapshot.pages[-1]
+    if state.open_batch:
+        raise Refused(f"batch {state.open_batch} is open on chain: it may have settled page {page.index}")
+    if page.index == 0:
+        raise Refused("page 0 has the treasury and the insurance fund: it stays")
+    for slot in page.slots:
+        if not 0 < slot.closed_batch <= state.sealed_batch or slot.balance:
+            raise Refused(
+                f"account {slot.account} has a place in page {page.index}: it is not closed, no batch was sealed since, or something "
+                "came in afterwards"
+            )
+    return page
+
+
+async def _must_be_done_with(settings: Settings, snapshot: EscrowSnapshot, page: Page) -> None:
+    """A batch that gives or takes something of an account whose page is gone could not land.
+
+    The engine is asked once it has booked all that owners took, since who claims may owe afterwards.
+    """
+    door = engine_door(settings)
+    try:
+        books = await door.books()
+    except ApplicationError as error:
+        raise Refused(f"the engine does not say which accounts it has done with: {error.message}") from None
+    finally:
+        await door.close()
+    if books.claimed != snapshot.state.exits:
+        raise Refused("the engine has not booked yet all that owners claimed: run this again")
+    for slot in page.slots:
+        if slot.account not in books.done_with:
+            raise Refused(f"the exchange has not done with account {slot.account}: it may owe something yet")

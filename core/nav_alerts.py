@@ -1,0 +1,102 @@
+"""What is said aloud of a snapshot, and what makes it one that nobody deals at."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from core.nav import Valuation
+from core.quantities import MILLION, SECOND, Nanos
+from core.vault_shares import Mark
+
+STALE: Final = Nanos(120 * SECOND)
+"""How far a price's instant may be from the snapshot's, before or after."""
+JUMP_PPM: Final = 100_000
+"""Of the value of a share, from one snapshot to the next."""
+DRAWDOWN_PPM: Final = 200_000
+"""Of the value of a share, below the high-water mark."""
+
+
+class Kind(StrEnum):
+    """Stable."""
+
+    DRAWDOWN = "drawdown"
+    JUMP = "jump"
+    NO_PRICE = "no_price"
+    STALE_LEG = "stale_leg"
+
+
+DOUBTS: Final = frozenset({Kind.JUMP, Kind.NO_PRICE, Kind.STALE_LEG})
+"""Nobody deals and no fee is charged at a snapshot with one of these: the next may show that its value was none."""
+
+
+class Alert(NamedTuple):
+    """`leg` is empty when it is about the whole."""
+
+    kind: Kind
+    leg: str
+    sentence: str
+
+
+class Worth(NamedTuple):
+    """Micro-USDC that millionths of a share are worth: a fraction, so that nothing is rounded."""
+
+    nav: int
+    shares: int
+
+
+def alerts(at: Nanos, found: Valuation, shares: int, mark: Mark, before: Worth | None) -> list[Alert]:
+    """Everything to say of a snapshot of instant `at`. `before` is the one before it after its fee, where there were shares."""
+    said = list(_of_legs(at, found))
+    if found.known:
+        return [*said, *_of_value(Worth(found.nav, shares), mark, before)]
+    if all(one.price for one in found.legs):
+        said.append(Alert(Kind.NO_PRICE, "", "it is worth more than can be counted"))
+    return said
+
+
+def _of_legs(at: Nanos, found: Valuation) -> Iterator[Alert]:
+    for one in found.legs:
+        away = abs(at - one.price_at)
+        if not one.price:
+            yield Alert(Kind.NO_PRICE, str(one.leg), f"nobody knows a price: {one.source}")
+        elif away > STALE:
+            when = "before" if one.price_at < at else "after"
+            sentence = f"the price of {one.source} is of {away // SECOND} s {when} the snapshot"
+            yield Alert(Kind.STALE_LEG, str(one.leg), sentence)
+
+
+def _of_value(now: Worth, mark: Mark, before: Worth | None) -> Iterator[Alert]:
+    if not now.shares:
+        return
+    if before is not None and before.shares and _changed_ppm(now, before) > JUMP_PPM:
+        was = "more" if _above(now, before) else "less"
+        share = _changed_ppm(now, before)
+        yield Alert(Kind.JUMP, "", f"a share is worth {_percent(share)} {was} than at the snapshot before")
+    was_low = before is not None and before.shares > 0 and _below_ppm(before, mark) > DRAWDOWN_PPM
+    # Said once, as it begins.
+    if _below_ppm(now, mark) > DRAWDOWN_PPM and not was_low:
+        yield Alert(
+            Kind.DRAWDOWN, "", f"a share is worth {_percent(_below_ppm(now, mark))} less than its mark"
+        )
+
+
+def _above(one: Worth, other: Worth) -> bool:
+    return one.nav * other.shares > other.nav * one.shares
+
+
+def _changed_ppm(now: Worth, before: Worth) -> int:
+    """By how much the value of a share differs, in parts of what it was, rounded down; of nothing, everything is more than all."""
+    was, difference = before.nav * now.shares, now.nav * before.shares - before.nav * now.shares
+    if was <= 0:
+        return MILLION + 1 if difference else 0
+    return abs(difference) * MILLION // was
+
+
+def _below_ppm(now: Worth, mark: Mark) -> int:
+    """By how much a share is worth less than the mark, in parts of that, rounded down; negative above it."""
+    high = mark.nav * now.shares
+    return (high - now.nav * mark.shares) * MILLION // high if high > 0 else 0
+
+
+def _percent(ppm: int) -> str:
+    return f"{ppm // 10_000}.{ppm % 10_000 // 1_000} %"

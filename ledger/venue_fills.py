@@ -1,0 +1,252 @@
+"""Fills at outside venues, each written once with the position and the cash that it moves. Every function is one transaction.
+
+Cash is reckoned as if everything were paid for in full: a purchase takes its price rounded up, a sale brings it rounded down, so that
+cash and positions at their prices are a vault's value whatever margin a venue asks.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import select, union, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.tickets import PriceE8, SizeE8, notional_down, notional_up
+from ledger.tables_venues import (
+    vault_cash_moves,
+    venue_cursors,
+    venue_differences,
+    venue_fills,
+    venue_orders,
+    venue_positions,
+)
+from ledger.venue_orders import tell
+
+TRADE: Final = "trade"
+FEE: Final = "fee"
+FUNDING: Final = "funding"
+DIFFERENCE: Final = "difference"
+
+Event = tuple[str, dict[str, Any]]
+
+
+class TakenFill(NamedTuple):
+    """A fill as the venue tells it; `venue_client_id` is empty for an order that had none."""
+
+    fill: str
+    venue_client_id: str
+    venue_order_id: str
+    symbol: str
+    side: int
+    size: int
+    price: int
+    fee: int
+    at: int
+
+
+class Payment(NamedTuple):
+    """Funding that came in, negative went out; micro-USDC."""
+
+    id: str
+    symbol: str
+    amount: int
+    at: int
+
+
+class Difference(NamedTuple):
+    """What the venue has instead of what the fills add up to, and the price that it is booked at, 0 for none."""
+
+    symbol: str
+    ours: int
+    theirs: int
+    price: int
+
+
+class VenueFills:
+    """The part of the ledger that fills move."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def cursors(self, vault: str, venue: str) -> tuple[str, str]:
+        """Up to where fills and funding are recorded; empty before the first."""
+        c = venue_cursors.c
+        wanted = select(c.fills, c.funding).where(c.vault == vault, c.venue == venue)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(wanted)).first()
+            return ("", "") if row is None else (row.fills, row.funding)
+
+    async def accounts(self) -> list[tuple[str, str]]:
+        """Vault and venue of every account in which something was ever sent or read."""
+        orders, cursors = venue_orders.c, venue_cursors.c
+        both = union(
+            select(orders.vault, orders.venue).where(orders.venue_client_id != ""),
+            select(cursors.vault, cursors.venue),
+        )
+        async with self._engine.connect() as connection:
+            return sorted(tuple(row) for row in await connection.execute(both))
+
+    async def held(self, vault: str) -> dict[str, dict[str, int]]:
+        """A vault's positions by venue and symbol, without closed ones."""
+        async with self._engine.connect() as connection:
+            return await held_by(connection, vault)
+
+    async def record(
+        self, vault: str, venue: str, since: str, fills: Sequence[TakenFill], cursor: str, now: int
+    ) -> list[TakenFill] | None:
+        """Write what was read from `since` on; the fills that were new. None, and nothing done, when somebody else has read on."""
+        async with self._engine.begin() as connection:
+            if not await _at(connection, vault, venue, fills=since):
+                return None
+            new = await _added(connection, vault, venue, fills)
+            await _moved(connection, vault, venue, now, fills=cursor)
+            if new:
+                await self._count(connection, vault, venue, new, now)
+            return [fill for fill, _ in new]
+
+    async def record_funding(
+        self, vault: str, venue: str, since: str, payments: Sequence[Payment], cursor: str, now: int
+    ) -> bool:
+        """As `record`, for payments that positions received or paid. Whether it was done."""
+        async with self._engine.begin() as connection:
+            if not await _at(connection, vault, venue, funding=since):
+                return False
+            moves = [(FUNDING, one.id, one.amount, one.at) for one in payments]
+            await _paid(connection, vault, venue, moves)
+            await _moved(connection, vault, venue, now, funding=cursor)
+            return True
+
+    async def correct(self, vault: str, venue: str, difference: Difference, now: int) -> bool:
+        """Take over a position from the venue, and what it costs at the given price, so that nothing is gained or lost by that.
+
+        False, and nothing done, when the ledger has another position by now.
+        """
+        symbol, ours, theirs, price = difference
+        async with self._engine.begin() as connection:
+            held = await _lock(connection, vault, venue, symbol, now)
+            if held != ours or ours == theirs:
+                return False
+            await _hold(connection, vault, venue, symbol, theirs, now)
+            row = insert(venue_differences).values(
+                vault=vault, venue=venue, symbol=symbol, ours=ours, theirs=theirs, price=price, at=now
+            )
+            number = (await connection.execute(row.returning(venue_differences.c.number))).scalar_one()
+            cost = _cost(theirs - ours, price)
+            await _paid(connection, vault, venue, [(DIFFERENCE, str(number), cost, now)])
+            told = {"venue": venue, "symbol": symbol, "ours": ours, "theirs": theirs, "price": price}
+            positions = await held_by(connection, vault)
+            events: list[Event] = [("difference", told), ("position", {"positions": positions})]
+            await tell(connection, vault, now, events)
+            return True
+
+    async def _count(
+        self,
+        connection: AsyncConnection,
+        vault: str,
+        venue: str,
+        new: Sequence[tuple[TakenFill, str]],
+        now: int,
+    ) -> None:
+        """Move orders, positions and cash by fills, and tell of them."""
+        moves = []
+        for fill, ticket in new:
+            change = fill.side * fill.size
+            held = await _lock(connection, vault, venue, fill.symbol, now)
+            await _hold(connection, vault, venue, fill.symbol, held + change, now)
+            moves += [(TRADE, fill.fill, _cost(change, fill.price), fill.at)]
+            moves += [(FEE, fill.fill, -fill.fee, fill.at)]
+            if ticket:
+                filled = venue_orders.c.filled + fill.size
+                grown = update(venue_orders).where(venue_orders.c.ticket == ticket)
+                await connection.execute(grown.values(filled=filled, changed_at=now))
+        await _paid(connection, vault, venue, moves)
+        events: list[Event] = [
+            ("fill", {"venue": venue, "ticket": ticket, **fill._asdict()}) for fill, ticket in new
+        ]
+        events.append(("position", {"positions": await held_by(connection, vault)}))
+        await tell(connection, vault, now, events)
+
+
+async def held_by(connection: AsyncConnection, vault: str) -> dict[str, dict[str, int]]:
+    """A vault's positions by venue and symbol, without closed ones."""
+    c = venue_positions.c
+    wanted = select(c.venue, c.symbol, c.size_e8).where(c.vault == vault, c.size_e8 != 0)
+    found: dict[str, dict[str, int]] = {}
+    for venue, symbol, size in await connection.execute(wanted.order_by(c.venue, c.symbol)):
+        found.setdefault(venue, {})[symbol] = size
+    return found
+
+
+def _cost(change: int, price: int) -> int:
+    """What a change of a position brings in, micro-USDC: a purchase takes it rounded up, a sale brings it rounded down."""
+    if change > 0:
+        return -notional_up(PriceE8(price), SizeE8(change))
+    return notional_down(PriceE8(price), SizeE8(-change))
+
+
+async def _at(connection: AsyncConnection, vault: str, venue: str, **where: str) -> bool:
+    """Whether reading still begins at that cursor; then nobody else moves it before this transaction ends."""
+    first = insert(venue_cursors).values(vault=vault, venue=venue, fills="", funding="", moved_at=0)
+    await connection.execute(first.on_conflict_do_nothing())
+    c = venue_cursors.c
+    row = select(c.fills, c.funding).where(c.vault == vault, c.venue == venue).with_for_update()
+    found = (await connection.execute(row)).one()._mapping
+    return all(found[name] == cursor for name, cursor in where.items())
+
+
+async def _moved(connection: AsyncConnection, vault: str, venue: str, now: int, **to: str) -> None:
+    c = venue_cursors.c
+    row = update(venue_cursors).where(c.vault == vault, c.venue == venue)
+    await connection.execute(row.values(moved_at=now, **to))
+
+
+async def _added(
+    connection: AsyncConnection, vault: str, venue: str, fills: Sequence[TakenFill]
+) -> list[tuple[TakenFill, str]]:
+    """Those that were not there, each with the ticket of the order that it fills, or nothing."""
+    c = venue_orders.c
+    names = {fill.venue_client_id for fill in fills if fill.venue_client_id}
+    known = select(c.venue_client_id, c.ticket).where(
+        c.vault == vault, c.venue == venue, c.venue_client_id.in_(names)
+    )
+    tickets = {row.venue_client_id: row.ticket for row in await connection.execute(known)}
+    new = []
+    for fill in fills:
+        ticket = tickets.get(fill.venue_client_id, "")
+        values = fill._asdict()
+        del values["venue_client_id"]
+        row = insert(venue_fills).values(vault=vault, venue=venue, ticket=ticket, **values)
+        added = await connection.execute(row.on_conflict_do_nothing().returning(venue_fills.c.fill))
+        if added.first() is not None:
+            new.append((fill, ticket))
+    return new
+
+
+async def _lock(connection: AsyncConnection, vault: str, venue: str, symbol: str, now: int) -> int:
+    """The size that the ledger has, which nobody else changes before this transaction ends."""
+    none = insert(venue_positions).values(vault=vault, venue=venue, symbol=symbol, size_e8=0, changed_at=now)
+    await connection.execute(none.on_conflict_do_nothing())
+    c = venue_positions.c
+    held = select(c.size_e8).where(c.vault == vault, c.venue == venue, c.symbol == symbol).with_for_update()
+    return int((await connection.execute(held)).scalar_one())
+
+
+async def _hold(
+    connection: AsyncConnection, vault: str, venue: str, symbol: str, size: int, now: int
+) -> None:
+    c = venue_positions.c
+    row = update(venue_positions).where(c.vault == vault, c.venue == venue, c.symbol == symbol)
+    await connection.execute(row.values(size_e8=size, changed_at=now))
+
+
+async def _paid(
+    connection: AsyncConnection, vault: str, venue: str, moves: Sequence[tuple[str, str, int, int]]
+) -> None:
+    """Write cash that moved as (kind, reference, amount, at). What is written already is not written again."""
+    rows = [
+        {"vault": vault, "venue": venue, "kind": kind, "reference": reference, "amount": amount, "at": at}
+        for kind, reference, amount, at in moves
+        if amount
+    ]
+    if rows:
+        await connection.execute(insert(vault_cash_moves).on_conflict_do_nothing(), rows)

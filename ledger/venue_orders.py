@@ -1,0 +1,153 @@
+"""Orders of vaults at outside venues, and the vaults' numbered events. Every function is one transaction and safe to repeat."""
+
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ledger.tables_venues import vault_events, vault_streams, venue_orders
+
+
+class Standing(StrEnum):
+    """How far an order has got. Stable."""
+
+    ACCEPTED = "accepted"
+    """By the rules; the venue has not heard of it."""
+    SENT = "sent"
+    """The venue may have it, or may not."""
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    """Ended otherwise; part of it may have filled."""
+    REJECTED = "rejected"
+    """Taken by the venue and then refused: nothing filled."""
+    REFUSED = "refused"
+    """By the rules or by the venue: nothing happened."""
+    NOT_SENT = "not_sent"
+    """Given up because the venue could not be reached: nothing happened, and nothing will."""
+
+
+ENDED: Final = frozenset(
+    {Standing.FILLED, Standing.CANCELLED, Standing.REJECTED, Standing.REFUSED, Standing.NOT_SENT}
+)
+
+
+class StoredOrder(NamedTuple):
+    """One order, as `ledger.tables_venues` has it; sizes and prices in 1e-8."""
+
+    ticket: str
+    vault: str
+    venue: str
+    symbol: str
+    client_id: str
+    venue_client_id: str
+    venue_order_id: str
+    placed_by: str
+    side: int
+    size: int
+    order_type: str
+    limit_price: int
+    time_in_force: str
+    reduce_only: int
+    leverage: int
+    status: str
+    filled: int
+    code: str
+    words: str
+    at: int
+    changed_at: int
+
+
+_COLUMNS: Final = [venue_orders.c[name] for name in StoredOrder._fields]
+
+
+class VenueOrders:
+    """The orders' part of the ledger."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def order(self, ticket: str) -> StoredOrder | None:
+        async with self._engine.connect() as connection:
+            return await stored(connection, ticket)
+
+    async def accept(self, order: StoredOrder) -> StoredOrder:
+        """Store an order that is accepted or refused; one that is stored already is returned as it is."""
+        async with self._engine.begin() as connection:
+            row = insert(venue_orders).values(**order._asdict()).on_conflict_do_nothing()
+            added = (await connection.execute(row.returning(venue_orders.c.ticket))).first()
+            if added is not None:
+                await tell(connection, order.vault, order.at, [("order", shown(order))])
+            found = await stored(connection, order.ticket)
+            assert found is not None
+            return found
+
+    async def move(
+        self, ticket: str, before: Standing, after: Standing, at: int, code: str = "", words: str = ""
+    ) -> bool:
+        """Whether the order stood at `before`, and now is at `after`: of several who ask one gets a yes."""
+        async with self._engine.begin() as connection:
+            moved = (
+                update(venue_orders)
+                .where(venue_orders.c.ticket == ticket, venue_orders.c.status == before)
+                .values(status=after, code=code, words=words, changed_at=at)
+            )
+            return await _told(connection, moved.returning(*_COLUMNS), at)
+
+    async def advance(
+        self, ticket: str, after: Standing, at: int, venue_order_id: str = "", code: str = "", words: str = ""
+    ) -> None:
+        """Write down how the order stands by the venue or by whoever gave it up. What has ended stays as it ended."""
+        now = venue_orders.c
+        async with self._engine.begin() as connection:
+            advanced = (
+                update(venue_orders)
+                .where(now.ticket == ticket, now.status.not_in(ENDED))
+                .where((now.status != after) | (now.venue_order_id != (venue_order_id or now.venue_order_id)))
+                .values(
+                    status=after,
+                    venue_order_id=venue_order_id or now.venue_order_id,
+                    code=code,
+                    words=words,
+                    changed_at=at,
+                )
+            )
+            await _told(connection, advanced.returning(*_COLUMNS), at)
+
+
+async def stored(connection: AsyncConnection, ticket: str) -> StoredOrder | None:
+    row = (await connection.execute(select(*_COLUMNS).where(venue_orders.c.ticket == ticket))).first()
+    return None if row is None else StoredOrder(*row)
+
+
+async def _told(connection: AsyncConnection, changed: Any, at: int) -> bool:
+    """Whether the statement changed an order, which then is an event."""
+    row = (await connection.execute(changed)).first()
+    if row is None:
+        return False
+    order = StoredOrder(*row)
+    await tell(connection, order.vault, at, [("order", shown(order))])
+    return True
+
+
+async def tell(
+    connection: AsyncConnection, vault: str, at: int, events: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """Append events to the vault's stream. The last thing in a transaction: it keeps all others of the vault waiting."""
+    counted = insert(vault_streams).values(vault=vault, head=len(events))
+    counted = counted.on_conflict_do_update(
+        index_elements=["vault"], set_={"head": vault_streams.c.head + len(events)}
+    )
+    head = (await connection.execute(counted.returning(vault_streams.c.head))).scalar_one()
+    rows = [
+        {"vault": vault, "number": head - len(events) + place, "kind": kind, "payload": payload, "at": at}
+        for place, (kind, payload) in enumerate(events, 1)
+    ]
+    await connection.execute(insert(vault_events), rows)
+
+
+def shown(order: StoredOrder) -> dict[str, Any]:
+    """An order as an event has it: all of it, so that whoever missed the earlier ones misses nothing."""
+    return order._asdict()

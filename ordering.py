@@ -1,0 +1,55 @@
+"""Builds what carries out orders at venues: over the ledger, the vaults' rules and the venues that the settings allow."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from activities.nav import NavActivities
+from activities.order_rules import OrderRules, VaultTerms
+from activities.orders import OrderActivities
+from activities.venue_books import VenueBooks
+from activities.venue_collection import VenueCollectionActivities
+from activities.venue_reconciliation import VenueReconciliationActivities
+from core.tickets import Leg
+from ledger.database import open_pool
+from ledger.nav import NavSnapshots
+from ledger.vaults import Vaults
+from ledger.venue_fills import VenueFills
+from ledger.venue_orders import VenueOrders
+from places import database_url
+from settings import Settings
+from trading import trading
+from vault_terms import operator_template, set_up
+
+
+@asynccontextmanager
+async def order_steps(
+    settings: Settings,
+) -> AsyncIterator[
+    tuple[OrderActivities, VenueReconciliationActivities, VenueCollectionActivities, NavActivities]
+]:
+    """The worker's steps of orders and of vaults' snapshots.
+
+    Raises `NotReachable`, and for settings that make no sense `VenueUnknown`, `NotRules` and `OSError`.
+    """
+    pool = open_pool(database_url(settings))
+    try:
+        async with trading(settings) as at:
+            vaults = Vaults(pool, set_up(settings), operator_template(settings))
+            fills = VenueFills(pool)
+
+            async def terms(vault: str) -> VaultTerms | None:
+                found = await vaults.get(vault)
+                return None if found is None else VaultTerms(found.paused, found.template)
+
+            async def held(vault: str, leg: Leg) -> int:
+                return (await fills.held(vault)).get(leg.venue, {}).get(leg.symbol, 0)
+
+            rules = OrderRules(at.drivers.lifecycles, terms, held, at.index, time.time_ns)
+            books = VenueBooks(at.drivers, fills, fills.held, at.index, time.time_ns)
+            orders = OrderActivities(VenueOrders(pool), rules, books, at.drivers, time.time_ns)
+            nav = NavActivities(NavSnapshots(pool), at.prices, time.time_ns)
+            collecting = VenueCollectionActivities(fills, books)
+            yield orders, VenueReconciliationActivities(fills, books), collecting, nav
+    finally:
+        await pool.dispose()

@@ -1,0 +1,118 @@
+"""What a vault is worth, to the micro-USDC, and what is said of it."""
+
+from fractions import Fraction
+from math import floor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.nav import PricedLeg, Valuation, per_share_e9
+from core.nav_alerts import STALE, Alert, Kind, Worth, alerts
+from core.tickets import leg_from, price_from, size_from
+from core.vault_shares import Mark
+
+AT = 1_700_000_000_000_000_000
+MARK = Mark(1_000, 1_000)
+
+
+def leg(name, size, price, at=AT):
+    return PricedLeg(leg_from(name), size_from(size), price_from(price), at, "somebody", "venue")
+
+
+def test_the_seed_s_vault_by_hand():
+    """Cash of a million, 1.5 ETH at 1,843.21, 0.8 XAU short at 4,000.123456 and 2 XAU at 3,999.99999999."""
+    found = Valuation(
+        1_000_000_000_000,
+        [
+            leg("hyper::ETH", "1.5", "1843.21"),
+            leg("synthetix::XAU", "-0.8", "4000.123456"),
+            leg("mock_gold::XAU", "2", "3999.99999999"),
+        ],
+    )
+    # 2,764.815; -3,200.0987648, down to ...765; 7,999.99999998, down to ...999.
+    assert [one.value for one in found.legs] == [2_764_815_000, -3_200_098_765, 7_999_999_999]
+    assert [one.value_up for one in found.legs] == [2_764_815_000, -3_200_098_764, 8_000_000_000]
+    assert found.nav == 1_007_564_716_234
+    assert found.nav_up == 1_007_564_716_236
+    assert found.by_venue() == {
+        "hyper": 2_764_815_000,
+        "synthetix": -3_200_098_765,
+        "mock_gold": 7_999_999_999,
+    }
+
+
+def test_a_share_by_hand():
+    assert per_share_e9(2_000_001, 3_000_000) == 666_667_000
+    assert per_share_e9(2, 3) == 666_666_666
+    assert per_share_e9(-2, 3) == -666_666_667
+    assert per_share_e9(5, 0) is None
+
+
+AMOUNTS = st.integers(-(10**18), 10**18)
+LEGS = st.lists(st.tuples(AMOUNTS, st.integers(1, 10**17)), max_size=20)
+
+
+@given(AMOUNTS, LEGS)
+def test_value_lies_between_its_two_roundings_and_venues_add_up(cash, held):
+    legs = [PricedLeg(leg_from(f"v{n % 3}::S{n}"), *one, AT, "x", "venue") for n, one in enumerate(held)]
+    found = Valuation(cash, legs)
+    exact = cash + sum(Fraction(size * price, 10**10) for size, price in held)
+    assert found.nav <= exact <= found.nav_up <= found.nav + len(legs)
+    assert cash + sum(found.by_venue().values()) == found.nav
+    assert all(one.value == floor(Fraction(one.size * one.price, 10**10)) for one in legs)
+
+
+def said(found, shares=1_000, before=None):
+    return [(one.kind, one.leg) for one in alerts(AT, found, shares, MARK, before)]
+
+
+@pytest.mark.parametrize(
+    ("away", "stale"), [(0, False), (STALE, False), (-STALE, False), (STALE + 1, True), (-STALE - 1, True)]
+)
+def test_a_price_of_another_time_is_stale_before_and_after(away, stale):
+    found = Valuation(0, [leg("hyper::ETH", "0.00000001", "1", AT + away)])
+    assert said(found, shares=0) == ([(Kind.STALE_LEG, "hyper::ETH")] if stale else [])
+
+
+def test_a_leg_without_a_price_is_said_and_its_vault_s_value_is_not_judged():
+    found = Valuation(1, [leg("hyper::ETH", "1", "0")])
+    assert not found.known
+    assert said(found) == [(Kind.NO_PRICE, "hyper::ETH")]
+
+
+def test_what_cannot_be_counted_is_not_known():
+    """A book that says so must not keep other vaults' snapshots from being written."""
+    found = Valuation(
+        0, [leg("hyper::ETH", "10000000000", "1000000000"), leg("hyper::X", "-10000000000", "1000000000")]
+    )
+    assert found.nav == 0
+    assert not found.known
+    assert said(found) == [(Kind.NO_PRICE, "")]
+
+
+@pytest.mark.parametrize(
+    ("nav", "before", "kinds"),
+    [
+        (1_100, Worth(1_000, 1_000), []),
+        (1_101, Worth(1_000, 1_000), [Kind.JUMP]),
+        (900, Worth(1_000, 1_000), []),
+        (899, Worth(2_000, 2_000), [Kind.JUMP]),
+        (800, Worth(850, 1_000), []),
+        (799, Worth(850, 1_000), [Kind.DRAWDOWN]),
+        (799, Worth(799, 1_000), []),
+        (799, None, [Kind.DRAWDOWN]),
+        (1, Worth(0, 1_000), [Kind.JUMP]),
+        (0, Worth(0, 1_000), []),
+        (5, Worth(5, 0), [Kind.DRAWDOWN]),
+        (-1, Worth(0, 1_000), [Kind.JUMP]),
+    ],
+)
+def test_what_is_said_of_the_value(nav, before, kinds):
+    assert [kind for kind, _ in said(Valuation(nav, []), before=before)] == kinds
+
+
+def test_alerts_say_how_much():
+    [jump, drawdown] = alerts(AT, Valuation(755, []), 1_000, MARK, Worth(1_000, 1_000))
+    assert jump == Alert(Kind.JUMP, "", "a share is worth 24.5 % less than at the snapshot before")
+    assert drawdown.sentence == "a share is worth 24.5 % less than its mark"

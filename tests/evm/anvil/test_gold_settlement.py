@@ -1,0 +1,115 @@
+"""Gold orders of several vaults from the workflow to the chain and back, through Temporal's test server and a real node."""
+
+import asyncio
+import os
+import sysconfig
+from contextlib import asynccontextmanager
+
+import pytest
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.gold_settlement import GoldSettlementActivities, OrderOutcome, VaultOrder
+from chain.evm.batch import ANY_PRICE_TO_BUY, EVERYTHING
+from settings import Settings
+from worker import working_gold
+from workflows.gold_settlement import GOLD_SETTLEMENT, GoldBook, GoldSettlementWorkflow
+
+pytestmark = pytest.mark.anvil
+USD, OZ = 10**6, 10**8
+
+
+@asynccontextmanager
+async def temporal():
+    server = os.path.join(sysconfig.get_path("scripts"), "temporal-test-server")
+    async with (
+        asyncio.timeout(60),
+        await WorkflowEnvironment.start_time_skipping(
+            test_server_existing_path=server, data_converter=pydantic_data_converter
+        ) as environment,
+    ):
+        yield environment
+
+
+async def outcome(environment, handle, order):
+    """Once there is one."""
+    while (found := await handle.query(GoldSettlementWorkflow.outcome, order.id)) is None:
+        await environment.sleep(30)
+    return found
+
+
+async def settled(anvil, orders):
+    """What came of each order; all placed in one period, by a worker that is replaced once in the middle."""
+    steps = GoldSettlementActivities(anvil.router_client())
+    async with temporal() as environment:
+
+        def worker():
+            return Worker(
+                environment.client,
+                task_queue="gold",
+                workflows=[GoldSettlementWorkflow],
+                activities=[steps.find_gold_batch, steps.sign_gold_batch, steps.watch_gold_batch],
+                # Each task replays the whole history, as after a crash.
+                max_cached_workflows=0,
+            )
+
+        handle = await environment.client.start_workflow(
+            GoldSettlementWorkflow.run, GoldBook(30), id=GOLD_SETTLEMENT, task_queue="gold"
+        )
+        async with worker():
+            for order in orders:
+                await handle.execute_update(GoldSettlementWorkflow.place, order)
+        async with worker():
+            outcomes = [await outcome(environment, handle, order) for order in orders]
+            history = await handle.fetch_history()
+        await handle.terminate()
+        return outcomes, history
+
+
+async def test_orders_of_several_vaults_are_one_transaction(anvil):
+    anvil.network.lose_after["eth_sendRawTransaction"] = 1
+    orders = [
+        VaultOrder("01" * 32, anvil.vaults[0], OZ, ANY_PRICE_TO_BUY, 2_100 * USD, EVERYTHING),
+        VaultOrder("02" * 32, anvil.vaults[1], -OZ, 0, 2_000 * USD, 0),
+        VaultOrder("03" * 32, anvil.vaults[2], OZ, 1_999 * OZ, 2_000 * USD, 0),
+    ]
+    outcomes, history = await settled(anvil, orders)
+    assert outcomes == [
+        OrderOutcome(orders[0].id, 2_000 * OZ, 100 * USD),
+        OrderOutcome(orders[1].id, 2_000 * OZ, 0),
+        OrderOutcome(orders[2].id, 0, 0, f"LimitNotMet({2_000 * OZ}, {1_999 * OZ})"),
+    ]
+    balances = [await anvil.balance(account) for account in (*anvil.vaults, anvil.gold)]
+    assert balances == [8_000 * USD, 8_000 * USD, 10_000 * USD, 4_000 * USD]
+    # What was sent lies in the workflow's history.
+    signer = anvil.sender().address
+    assert int(await anvil.rpc("eth_getTransactionCount", signer, "latest"), 16) == 1
+    block = await anvil.rpc("eth_blockNumber")
+    sent = [
+        one["hash"]
+        for number in range(int(block, 16) + 1)
+        for one in (await anvil.rpc("eth_getBlockByNumber", hex(number), True))["transactions"]
+        if one["from"].lower() == signer.lower()
+    ]
+    assert len(sent) == 1
+    assert any(sent[0].encode() in event.SerializeToString() for event in history.events)
+
+
+async def test_the_worker_carries_orders_out_by_its_settings(anvil, tmp_path, executor_secret):
+    """As it is deployed: key from its file, the real pace of blocks."""
+    key = tmp_path / "keys" / "evm-executor.key"
+    key.parent.mkdir(mode=0o700)
+    key.touch(0o600)
+    key.write_text(executor_secret)
+    settings = Settings(
+        perpdex_data=tmp_path, evm_rpc_url=anvil.url, evm_chain_id=31_337, evm_router=anvil.router
+    )
+    await anvil.rpc("evm_setIntervalMining", 1)
+    order = VaultOrder("01" * 32, anvil.vaults[0], OZ, ANY_PRICE_TO_BUY, 2_100 * USD, EVERYTHING)
+    async with temporal() as environment, working_gold(environment.client, settings):
+        handle = environment.client.get_workflow_handle(GOLD_SETTLEMENT)
+        await handle.execute_update(GoldSettlementWorkflow.place, order)
+        assert await outcome(environment, handle, order) == OrderOutcome(order.id, 2_000 * OZ, 100 * USD)
+        await handle.terminate()
+    assert await anvil.balance(anvil.vaults[0]) == 8_000 * USD

@@ -1,0 +1,278 @@
+"""Snapshots: what a vault held at an instant, at that instant's prices, whatever is recorded later or asked twice."""
+
+import asyncio
+from fractions import Fraction
+from math import ceil, floor
+
+import pytest
+from sqlalchemy import text
+
+from core.market import Side
+from core.nav_alerts import Kind
+from core.nav_snapshot import TransferKind
+from core.quantities import SECOND
+from core.risk_template import RiskTemplate
+from core.tickets import leg_from, price_from, size_from
+from core.vault_risk import VaultRisk
+from ledger.database import open_pool
+from ledger.nav import CARRIED, CARRIED_AGE_MAX, NavPrice, NavSnapshots
+from ledger.nav_reads import NavReads
+from ledger.vault_transfers import Transfer, VaultTransfers
+from ledger.vaults import Vault, Vaults
+from ledger.venue_fills import Difference, TakenFill, VenueFills
+
+HOUR = 3_600 * SECOND
+T = 500_000 * HOUR
+COMMON = RiskTemplate(frozenset({"hyper", "mock_gold"}), None, {})
+ETH, GOLD = leg_from("hyper::ETH"), leg_from("mock_gold::XAU")
+MANAGER, ANN, BOB = 16, 17, 18
+
+
+class Books:
+    """Everything of the ledger that a vault's day touches."""
+
+    def __init__(self, pool):
+        self.vaults = Vaults(pool, COMMON.venues, COMMON)
+        self.transfers = VaultTransfers(pool)
+        self.fills = VenueFills(pool)
+        self.nav = NavSnapshots(pool)
+        self.reads = NavReads(pool)
+        self.cursors = {}
+
+    async def vault(self, id="alpha", fee=200_000, at=T - 24 * HOUR):
+        await self.vaults.make(
+            Vault(id, MANAGER, "hyper", False, fee, 0, at, VaultRisk(COMMON.venues, COMMON)), "ada"
+        )
+
+    async def deposit(self, holder, dollars, key, at, vault="alpha"):
+        return await self.transfers.ask(vault, asked(TransferKind.DEPOSIT, holder, key, at, dollars * 10**6))
+
+    async def fill(self, leg, side, size, price, at, fee=0, vault="alpha"):
+        since = self.cursors.get((vault, leg.venue), "")
+        self.cursors[vault, leg.venue] = name = f"{since}."
+        fill = TakenFill(name, "", "", leg.symbol, side, size_from(size), price_from(price), fee, at)
+        assert await self.fills.record(vault, leg.venue, since, [fill], name, at)
+
+    async def snapshot(self, at, **prices):
+        """With prices as `hyper__ETH="2000"`, of the instant itself; "0" for none."""
+        found = {
+            leg_from(name.replace("__", "::")): NavPrice(price_from(text), at, "a test", "venue")
+            for name, text in prices.items()
+        }
+        await self.nav.record_prices(at, found)
+        return await self.nav.take(at, "", 100, at + SECOND)
+
+    async def newest(self, vault="alpha"):
+        return (await self.reads.history(vault, T * 2, 1))[0]
+
+
+def asked(kind, holder, key, at, amount=0, shares=0):
+    return Transfer(key, holder, kind, amount, shares, "waiting", "", "ada", at, 0)
+
+
+@pytest.fixture
+async def pool(postgres_url):
+    pool = open_pool(postgres_url)
+    yield pool
+    await pool.dispose()
+
+
+@pytest.fixture
+def books(pool):
+    return Books(pool)
+
+
+async def test_a_vault_s_first_days_by_hand(books):
+    """In: 10,000 of Ann. Bought: 1 ETH at 2,000 for a fee of 1, and 2 gold sold at 4,000.5. A fee of a fifth. Half goes back."""
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    assert (await books.newest()).nav == 0
+    assert await books.transfers.holders("alpha") == {ANN: 10_000_000_000}
+    await books.fill(ETH, Side.BUY, "1", "2000", T + 60 * SECOND, fee=1_000_000)
+    await books.fill(GOLD, Side.SELL, "2", "4000.5", T + 61 * SECOND)
+    await books.snapshot(T + HOUR, hyper__ETH="2100", mock_gold__XAU="4000.25")
+    found = await books.newest()
+    # 10,000 - 2,000 - 1 + 8,001 = 16,000 in cash; + 2,100 - 8,000.50.
+    assert (found.cash, found.nav) == (16_000_000_000, 10_099_500_000)
+    assert [(str(one.leg), one.size, one.value) for one in found.legs] == [
+        ("hyper::ETH", 10**8, 2_100_000_000),
+        ("mock_gold::XAU", -2 * 10**8, -8_000_500_000),
+    ]
+    assert {(one.source, one.standing, one.price_at) for one in found.legs} == {("a test", "venue", T + HOUR)}
+    # A fifth of 99.5 is 19.9: shares worth that are 19.9 * 10,000 / 10,079.6 = 19.742846(9...), down.
+    assert (found.fee, found.fee_shares) == (19_900_000, 19_742_846)
+    assert await books.transfers.holders("alpha") == {MANAGER: 19_742_846, ANN: 10_000_000_000}
+    back = asked(TransferKind.WITHDRAWAL, ANN, "half", T + HOUR, shares=5_000_000_000)
+    await books.transfers.ask("alpha", back)
+    await books.snapshot(T + 2 * HOUR, hyper__ETH="2100", mock_gold__XAU="4000.25")
+    [half, first] = await books.transfers.transfers("alpha", 9)
+    # 5,000 of 10,019.742846 shares, of 10,099.50: 5,039.800000(4...), down.
+    assert (half.status, half.amount, half.dealt_at) == ("done", 5_039_800_000, T + 2 * HOUR)
+    assert (first.status, first.shares) == ("done", 10_000_000_000)
+    await books.snapshot(T + 3 * HOUR, hyper__ETH="2100", mock_gold__XAU="4000.25")
+    found = await books.newest()
+    assert found.nav == 10_099_500_000 - 5_039_800_000
+    assert (await books.vaults.get("alpha")).shares == found.shares == 5_019_742_846
+
+
+async def test_a_snapshot_is_of_its_instant_however_late_it_is_taken(books):
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "1", "2000", T + HOUR)
+    await books.fill(ETH, Side.BUY, "2", "2000", T + HOUR + 1)
+    assert await books.fills.correct(
+        "alpha", "hyper", Difference("ETH", 3 * 10**8, 7, price_from("1")), T + 2 * HOUR
+    )
+    assert await books.nav.unpriced(T + HOUR) == [ETH]
+    await books.snapshot(T + HOUR, hyper__ETH="2000")
+    found = await books.newest()
+    assert [one.size for one in found.legs] == [10**8]
+    assert (found.cash, found.nav) == (8_000_000_000, 10_000_000_000)
+    assert await books.nav.unpriced(T) == await books.nav.unpriced(T + HOUR) == []
+
+
+async def test_asked_again_nothing_is_dealt_twice_and_no_price_changes(books):
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    assert (await books.snapshot(T)).vaults == 1
+    await books.fill(ETH, Side.BUY, "1", "2000", T + 1)
+    await books.deposit(BOB, 100, "second", T + 1)
+    await books.snapshot(T + HOUR, hyper__ETH="2000")
+    before = await books.newest(), await books.transfers.holders("alpha")
+    again = await books.snapshot(T + HOUR, hyper__ETH="9000")
+    assert (again.through, again.vaults) == ("alpha", 0)
+    # One of an instant before, that somebody takes up late, leaves everything as it is, too.
+    assert (await books.snapshot(T + HOUR - 1, hyper__ETH="9000")).vaults == 0
+    assert (await books.newest(), await books.transfers.holders("alpha")) == before
+    repeated = await books.deposit(BOB, 100, "second", T + 9)
+    assert (repeated.status, repeated.shares) == ("done", 100_000_000)
+    assert await books.deposit(BOB, 101, "second", T + 9) == "key_conflict"
+    assert await books.deposit(BOB, 1, "third", T, vault="nobody") == "vault_unknown"
+
+
+async def test_at_a_doubtful_value_nobody_deals_and_no_fee_is_charged(books):
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "1", "2000", T + 1)
+    await books.deposit(BOB, 100, "second", T + 1)
+    # Nobody knows a price, and nobody ever did.
+    taken = await books.snapshot(T + HOUR, hyper__ETH="0")
+    assert [(vault, alert.kind) for vault, alert in taken.alerts] == [("alpha", Kind.NO_PRICE)]
+    found = await books.newest()
+    assert (found.nav, found.doubts) == (None, ["no_price"])
+    assert [one.status for one in await books.transfers.transfers("alpha", 1)] == ["waiting"]
+    await books.snapshot(T + 2 * HOUR, hyper__ETH="2000")
+    assert [one.status for one in await books.transfers.transfers("alpha", 1)] == ["done"]
+    await books.deposit(BOB, 100, "third", T + 2 * HOUR)
+    # A jump: the next one shows that it stays, and a fifth of the 2,000 that it brought is charged for only then.
+    for hour, doubts, fee in ((3, ["jump"], 0), (4, [], 400_000_000)):
+        assert [one.status for one in await books.transfers.transfers("alpha", 1)] == ["waiting"]
+        await books.snapshot(T + hour * HOUR, hyper__ETH="4000")
+        found = await books.newest()
+        assert (found.nav, found.doubts, found.fee) == (12_100_000_000, doubts, fee)
+    assert [one.status for one in await books.transfers.transfers("alpha", 1)] == ["done"]
+    # None again: the last price is carried, and said to be stale.
+    taken = await books.snapshot(T + 5 * HOUR, hyper__ETH="0")
+    assert [(alert.kind, alert.leg) for _, alert in taken.alerts] == [(Kind.STALE_LEG, "hyper::ETH")]
+    [leg] = (await books.newest()).legs
+    assert (leg.price, leg.price_at, leg.standing) == (price_from("4000"), T + 4 * HOUR, CARRIED)
+    taken = await books.snapshot(T + 6 * HOUR + CARRIED_AGE_MAX, hyper__ETH="0")
+    assert [alert.kind for _, alert in taken.alerts] == [Kind.NO_PRICE]
+    said = await books.reads.alerts("alpha", T * 2, 9)
+    assert [one.kind for one in said] == ["no_price", "stale_leg", "jump", "no_price"]
+
+
+async def test_what_cannot_be_paid_is_refused_with_its_reason(books):
+    await books.vault(fee=0)
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "4", "2000", T + 1)
+    most, half = 10_000_000_000, 5_000_000_000
+    too_much = asked(TransferKind.WITHDRAWAL, ANN, "all", T + 1, shares=most + 1)
+    assert await books.transfers.ask("alpha", too_much) == "shares_short"
+    await books.transfers.ask("alpha", asked(TransferKind.WITHDRAWAL, ANN, "half", T + 1, shares=half))
+    # What waits counts.
+    again = asked(TransferKind.WITHDRAWAL, ANN, "more", T + 1, shares=half + 1)
+    assert await books.transfers.ask("alpha", again) == "shares_short"
+    await books.snapshot(T + HOUR, hyper__ETH="2000")
+    [refused, _] = await books.transfers.transfers("alpha", 9)
+    assert (refused.status, refused.code, refused.shares) == ("refused", "vault_cash_short", half)
+    assert await books.transfers.holders("alpha") == {ANN: most}
+
+
+async def test_what_a_vault_began_with_becomes_its_holder_s_once(books):
+    await books.vault()
+    held = {ETH: size_from("1.5"), GOLD: size_from("-0.8")}
+    for _ in range(2):
+        assert await books.transfers.begin_with("alpha", ANN, 10**12, held, "ada", T - HOUR)
+    assert not await books.transfers.begin_with("alpha", BOB, 10**12, held, "ada", T)
+    assert not await books.transfers.begin_with("nobody", BOB, 10**12, held, "ada", T)
+    await books.snapshot(T, hyper__ETH="2000", mock_gold__XAU="4000")
+    found = await books.newest()
+    assert found.nav == 10**12 + 3_000_000_000 - 3_200_000_000
+    assert await books.transfers.holders("alpha") == {ANN: found.nav}
+    await books.vault("beta")
+    await books.deposit(ANN, 1, "first", T, vault="beta")
+    assert not await books.transfers.begin_with("beta", ANN, 1, {}, "ada", T)
+
+
+async def test_vaults_are_taken_some_at_a_time_each_at_the_same_prices(books):
+    for number in range(5):
+        await books.vault(f"v{number}")
+        await books.transfers.begin_with(f"v{number}", ANN, number, {ETH: 10**8 * (number + 1)}, "ada", T)
+    await books.vault("later", at=T + 1)
+    await books.nav.record_prices(T, {ETH: NavPrice(price_from("1999.99999999"), T, "a test", "venue")})
+    through, found = "", []
+    while True:
+        taken = await books.nav.take(T, through, 2, T)
+        if not taken.through:
+            break
+        through = taken.through
+        found.append((taken.through, taken.vaults))
+    assert found == [("v1", 2), ("v3", 2), ("v4", 1)]
+    latest = await books.reads.latest(["v0", "v4", "later"])
+    price = Fraction(199_999_999_999, 10**8)
+    assert {vault: one.nav for vault, one in latest.items()} == {
+        "v0": floor(price * 10**6),
+        "v4": 4 + floor(5 * price * 10**6),
+    }
+    assert all(one.nav < 4 + ceil(5 * price * 10**6) for one in latest.values())
+
+
+async def test_a_fill_that_is_recorded_while_a_snapshot_is_taken_is_in_it_whole_or_not_at_all(books, pool):
+    await books.vault(fee=0)
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "1", "2000", T + 1)
+    await books.nav.record_prices(T + HOUR, {ETH: NavPrice(price_from("2000"), T + HOUR, "a test", "venue")})
+    async with pool.connect() as recording, pool.connect() as looking:
+        # It has read the positions when it is held up before the cash.
+        await recording.execute(text("lock table vault_cash_moves in access exclusive mode"))
+        taking = asyncio.create_task(books.nav.take(T + HOUR, "", 9, T))
+        waits = text(
+            "select count(*) from pg_locks where not granted and relation = 'vault_cash_moves'::regclass"
+        )
+        while not (await looking.execute(waits)).scalar_one():
+            await looking.rollback()
+            await asyncio.sleep(0.01)
+        fill = "'alpha', 'hyper', 'other', '', '', 'ETH', 1, 100000000, 200000000000, 0"
+        await recording.execute(
+            text(
+                "insert into venue_fills (vault, venue, fill, ticket, venue_order_id, symbol, side, size, price, fee, at)"
+                f" values ({fill}, {T + 2})"
+            )
+        )
+        await recording.execute(text("update venue_positions set size_e8 = 200000000"))
+        await recording.execute(
+            text(
+                "insert into vault_cash_moves (vault, venue, kind, reference, amount, at)"
+                f" values ('alpha', 'hyper', 'trade', 'other', -2000000000, {T + 2})"
+            )
+        )
+        await recording.commit()
+        await taking
+    found = await books.newest()
+    assert (found.cash, found.nav) == (8_000_000_000, 10_000_000_000)

@@ -1,0 +1,133 @@
+"""Fills at venues: whoever reads and however often, each moves orders, positions, cash and events once."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import select
+
+from core.tickets import price_from, size_from
+from ledger.database import open_pool
+from ledger.tables_venues import vault_cash_moves
+from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
+from ledger.venue_orders import Standing, StoredOrder, VenueOrders
+from ledger.venue_reads import differences_before, events_after, fills_before, head_of, held_by, orders_before
+
+ONE = size_from("1")
+
+
+def order(name="a", vault="gold", **changes):
+    given = StoredOrder(
+        f"{vault}/{name}", vault, "hyper", "ETH", name, f"0x{name}", "", "ada", 1, 3 * ONE, "limit",
+        price_from("2000"), "gtc", 0, 2, Standing.ACCEPTED, 0, "", "", 5, 5,
+    )  # fmt: skip
+    return given._replace(**changes)
+
+
+def fill(number, client="0xa", size=ONE, side=1, price="2000.00000001", fee=70):
+    return TakenFill(f"f{number}", client, "77", "ETH", side, size, price_from(price), fee, 100 + number)
+
+
+@pytest.fixture
+async def pool(postgres_url):
+    opened = open_pool(postgres_url)
+    yield opened
+    await opened.dispose()
+
+
+async def cash(pool, vault="gold"):
+    c = vault_cash_moves.c
+    wanted = select(c.kind, c.reference, c.amount).where(c.vault == vault).order_by(c.number)
+    async with pool.connect() as connection:
+        return [tuple(row) for row in await connection.execute(wanted)]
+
+
+async def test_a_fill_moves_order_position_and_cash_together(pool):
+    orders, fills = VenueOrders(pool), VenueFills(pool)
+    await orders.accept(order())
+    new = await fills.record("gold", "hyper", "", [fill(1), fill(2, "", ONE // 2, -1), fill(1)], "2", 200)
+    assert new == [fill(1), fill(2, "", ONE // 2, -1)]
+    # Bought at 2000.00000001: the fraction of a micro-unit is rounded up; half of it sold: down.
+    assert await cash(pool) == [
+        ("trade", "f1", -2_000_000_001),
+        ("fee", "f1", -70),
+        ("trade", "f2", 1_000_000_000),
+        ("fee", "f2", -70),
+    ]
+    async with pool.connect() as connection:
+        assert await held_by(connection, "gold") == {"hyper": {"ETH": ONE // 2}}
+        told = [(row.fill, row.ticket, row.side) for row in await fills_before(connection, "gold", 0, 9)]
+        assert told == [("f2", "", -1), ("f1", "gold/a", 1)]
+        ((_, stored),) = await orders_before(connection, "gold", 0, 9)
+        assert stored.filled == ONE
+        events = await events_after(connection, "gold", 0, 9)
+        assert [(one.number, one.kind) for one in events] == [
+            (1, "order"),
+            (2, "fill"),
+            (3, "fill"),
+            (4, "position"),
+        ]
+        assert events[-1].payload == {"positions": {"hyper": {"ETH": ONE // 2}}}
+        assert await head_of(connection, "gold") == 4
+    assert await fills.cursors("gold", "hyper") == ("2", "")
+
+
+async def test_of_many_who_read_the_same_one_writes(pool):
+    fills = VenueFills(pool)
+    many = [fill(number) for number in range(20)]
+    answers = await asyncio.gather(*(fills.record("gold", "hyper", "", many, "20", 9) for _ in range(8)))
+    assert sorted(answer is None for answer in answers) == [False, *[True] * 7]
+    async with pool.connect() as connection:
+        assert await held_by(connection, "gold") == {"hyper": {"ETH": 20 * ONE}}
+    # A venue that tells again what it told before, behind another cursor, adds nothing.
+    assert await fills.record("gold", "hyper", "20", many, "21", 9) == []
+    assert len(await cash(pool)) == 40
+
+
+async def test_both_sides_of_one_trade_may_be_vaults(pool):
+    fills = VenueFills(pool)
+    await fills.record("gold", "hyper", "", [fill(1)], "1", 9)
+    await fills.record("iron", "hyper", "", [fill(1, side=-1)], "1", 9)
+    async with pool.connect() as connection:
+        assert await held_by(connection, "gold") == {"hyper": {"ETH": ONE}}
+        assert await held_by(connection, "iron") == {"hyper": {"ETH": -ONE}}
+
+
+async def test_funding_is_cash_and_has_a_cursor_of_its_own(pool):
+    fills = VenueFills(pool)
+    payments = [Payment("p1", "ETH", -5, 7), Payment("p2", "ETH", 9, 8)]
+    assert await fills.record_funding("gold", "hyper", "", payments, "8", 10)
+    assert not await fills.record_funding("gold", "hyper", "", payments, "8", 10)
+    assert await cash(pool) == [("funding", "p1", -5), ("funding", "p2", 9)]
+    assert await fills.cursors("gold", "hyper") == ("", "8")
+
+
+async def test_a_difference_is_taken_over_once_and_gains_nobody_anything(pool):
+    fills = VenueFills(pool)
+    await fills.record("gold", "hyper", "", [fill(1, fee=0)], "1", 9)
+    found = Difference("ETH", ONE, -ONE, price_from("1900"))
+    assert await fills.correct("gold", "hyper", found, 11)
+    assert not await fills.correct("gold", "hyper", found, 12)
+    assert (await cash(pool))[1:] == [("difference", "1", 3_800_000_000)]
+    async with pool.connect() as connection:
+        assert await held_by(connection, "gold") == {"hyper": {"ETH": -ONE}}
+        ((number, *_, at),) = await differences_before(connection, "gold", 0, 9)
+        assert (number, at) == (1, 11)
+        kinds = [one.kind for one in await events_after(connection, "gold", 2, 9)]
+        assert kinds == ["difference", "position"]
+
+
+async def test_an_order_is_accepted_once_sent_by_one_and_stays_ended(pool):
+    orders = VenueOrders(pool)
+    assert await orders.accept(order()) == order()
+    assert await orders.accept(order(size=7)) == order()
+    sends = (orders.move("gold/a", Standing.ACCEPTED, Standing.SENT, 6) for _ in range(5))
+    assert sorted(await asyncio.gather(*sends)) == [False] * 4 + [True]
+    await orders.advance("gold/a", Standing.OPEN, 7, "77")
+    await orders.advance("gold/a", Standing.OPEN, 8, "77")
+    await orders.advance("gold/a", Standing.CANCELLED, 9)
+    await orders.advance("gold/a", Standing.OPEN, 10, "78")
+    found = await orders.order("gold/a")
+    assert found == order(status=Standing.CANCELLED, venue_order_id="77", changed_at=9)
+    async with pool.connect() as connection:
+        told = [one.payload["status"] for one in await events_after(connection, "gold", 0, 9)]
+    assert told == ["accepted", "sent", "open", "cancelled"]

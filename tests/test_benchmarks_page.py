@@ -1,0 +1,24 @@
+"""The page of benchmarks: what is measured anew takes its old section's place, and the others stay."""
+
+import pytest
+
+from bench.__main__ import BENCHMARKS, PAGE, kept, main, page
+
+
+def test_sections_are_found_again_on_the_page_in_their_order() -> None:
+    sections = {"journal": "## Journal\n\n| a | b |\n\n*now*", "engine": "## Engine\n\ntext"}
+    written = page(sections)
+    assert kept(written) == sections
+    assert written.index("## Engine") < written.index("## Journal")
+    assert kept(page(kept(written) | {"engine": "## Engine\n\nanew"}))["engine"] == "## Engine\n\nanew"
+
+
+def test_the_committed_page_is_one_of_these() -> None:
+    text = PAGE.read_text()
+    assert set(kept(text)) <= set(BENCHMARKS)
+    assert len(kept(text)) >= 12
+
+
+def test_an_unknown_benchmark_measures_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engine", "nothing"]) == 2
+    assert "No benchmark nothing: there are engine," in capsys.readouterr().err

@@ -1,0 +1,59 @@
+"""The venues that the settings allow, as the worker opens them: keys of each vault's own, and prices that say what they are."""
+
+import pytest
+
+from chain.keys import KeyFileRefused
+from core.tickets import Leg, price_from
+from endings import sentence
+from settings import Settings
+from trading import GOLD, trading
+from venues.prices import Standing
+from venues.registry import VenueUnknown
+
+
+def settings(directory, **given):
+    return Settings(perpdex_data=directory, **given)
+
+
+async def test_gold_has_a_demo_price_only_where_the_settings_say_so(tmp_path):
+    async with trading(settings(tmp_path)) as at:
+        assert await at.index("fund", GOLD) is None
+    async with trading(settings(tmp_path, exec_demo_gold="4000.5")) as at:
+        assert await at.index("fund", GOLD) == price_from("4000.5")
+        found = (await at.prices.get_index_prices([str(GOLD)]))[str(GOLD)]
+        assert found.standing is Standing.DEMO
+        gold = await at.drivers.driver("fund", "mock_gold")
+        assert (await gold.mids(["XAU"]))["XAU"].price == price_from("4000.5")
+        assert await at.index("fund", Leg("mock_gold", "SILVER")) is None
+
+
+async def test_each_vault_has_a_key_of_its_own_that_stays(tmp_path):
+    async with trading(settings(tmp_path)) as at:
+        one = await at.drivers.driver("one", "agents")
+        assert await at.drivers.driver("one", "agents") is one
+        await at.drivers.driver("two", "agents")
+    keys = {path.name: path for path in (tmp_path / "keys" / "venues" / "agents").iterdir()}
+    assert set(keys) == {"one.key", "two.key"}
+    assert keys["one.key"].read_text() != keys["two.key"].read_text()
+    assert {path.stat().st_mode & 0o777 for path in keys.values()} == {0o600}
+    before = keys["one.key"].read_text()
+    async with trading(settings(tmp_path)) as at:
+        await at.drivers.driver("one", "agents")
+    assert keys["one.key"].read_text() == before
+
+
+async def test_an_account_that_nobody_can_guess_must_be_named(tmp_path):
+    async with trading(settings(tmp_path, exec_allowed_venues="synthetix")) as at:
+        with pytest.raises(KeyFileRefused, match=r"fund\.account"):
+            await at.drivers.driver("fund", "synthetix")
+        named = tmp_path / "keys" / "venues" / "synthetix" / "fund.account"
+        named.parent.mkdir(parents=True, exist_ok=True)
+        named.write_text("7\n")
+        assert (await at.drivers.driver("fund", "synthetix")).venue == "synthetix"
+
+
+async def test_a_venue_that_there_is_not_is_one_sentence(tmp_path):
+    with pytest.raises(VenueUnknown) as told:
+        async with trading(settings(tmp_path, exec_allowed_venues="mock_gold,atlantis")):
+            pass
+    assert "there is no venue atlantis" in (sentence(told.value) or "")

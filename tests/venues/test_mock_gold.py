@@ -1,0 +1,129 @@
+"""Gold: the same seed, prices and orders give the same answers, and positions are in the file."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.market import Side
+from core.quantities import MILLION
+from core.tickets import PriceE8, SizeE8, price_from, size_from
+from venues.driver import Acknowledged, Mid, Reason, Refused, VenueOrder
+from venues.mock_gold import LOT, TAKER_FEE, TICK, MockGold, book, taken
+
+MIDS = st.integers(price_from("1000"), price_from("9000"))
+SIDES = st.sampled_from(Side)
+
+
+@pytest.fixture
+def gold(tmp_path):
+    """Opens an account; `price` may be set on what it returns."""
+
+    class Source:
+        price = price_from("4010.5")
+
+        async def __call__(self):
+            return None if self.price is None else Mid(self.price, 5)
+
+    source = Source()
+
+    def opened(account="vault-1", file="gold.db", seed=1):
+        return MockGold(tmp_path / file, account, source, seed, lambda: 1_000)
+
+    opened.source = source
+    return opened
+
+
+def order(driver, ticket, side, size="1", **terms):
+    return VenueOrder(driver.client_id(ticket), "XAU", side, size_from(size), **terms)
+
+
+@given(st.integers(), MIDS, SIDES)
+def test_a_book_is_away_from_the_middle_and_of_the_venues_units(seed, mid, side):
+    levels = book(seed, mid, side)
+    assert levels == book(seed, mid, side)
+    assert all(side * (level.price - mid) > 0 for level in levels)
+    assert [level.price for level in levels] == sorted(
+        (one.price for one in levels), reverse=side is Side.SELL
+    )
+    assert all(level.price % TICK == 0 and level.size % LOT == 0 and level.size > 0 for level in levels)
+
+
+@given(st.integers(), MIDS, SIDES, st.integers(1, 10**6).map(lambda n: n * LOT), st.integers(-500, 500))
+def test_nobody_gets_more_than_asked_or_worse_than_the_limit(seed, mid, side, size, cents):
+    levels, limit = book(seed, mid, side), PriceE8(mid // TICK * TICK + cents * TICK)
+    takes = taken(levels, side, SizeE8(size), limit)
+    got = sum(level.size for level in takes)
+    within = sum(level.size for level in levels if side * (level.price - limit) <= 0)
+    assert got == min(size, within)
+    assert all(side * (level.price - limit) <= 0 and level.size > 0 for level in takes)
+
+
+async def test_the_same_orders_at_the_same_prices_get_the_same_answers(gold):
+    async def play(driver):
+        answers = [
+            await driver.submit(order(driver, "a", Side.BUY, "3.5")),
+            await driver.submit(order(driver, "b", Side.SELL, "1.25")),
+        ]
+        return answers, await driver.fills(""), await driver.positions()
+
+    assert await play(gold(file="one.db")) == await play(gold(file="two.db"))
+    assert await play(gold(file="three.db", seed=2)) != await play(gold(file="one.db"))
+
+
+async def test_positions_survive_and_accounts_are_apart(gold):
+    driver = gold()
+    answer = await driver.submit(order(driver, "a", Side.BUY))
+    assert isinstance(answer, Acknowledged)
+    again = gold()
+    assert await again.order(driver.client_id("a"), "XAU") == answer.order
+    assert (await again.positions())["XAU"].size == size_from("1")
+    assert (await again.positions())["XAU"].entry_price == answer.average_price
+    assert await gold("vault-2").positions() == {}
+    assert await gold("vault-2").order(driver.client_id("a"), "XAU") is None
+
+
+async def test_a_client_id_is_good_for_one_order(gold):
+    driver = gold()
+    await driver.submit(order(driver, "a", Side.BUY))
+    answer = await driver.submit(order(driver, "a", Side.BUY))
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.CLIENT_ID_USED
+    assert (await driver.positions())["XAU"].size == size_from("1")
+
+
+async def test_without_a_price_nothing_is_filled_and_everything_is_told(gold):
+    driver = gold()
+    await driver.submit(order(driver, "a", Side.BUY))
+    gold.source.price = None
+    answer = await driver.submit(order(driver, "b", Side.BUY))
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.NO_PRICE
+    assert answer.retryable
+    assert await driver.mids(["XAU"]) == {}
+    assert len((await driver.fills("")).fills) >= 1
+    assert (await driver.positions())["XAU"].size == size_from("1")
+
+
+async def test_fees_are_of_each_fill_and_rounded_up(gold):
+    driver = gold()
+    await driver.submit(order(driver, "a", Side.BUY, "0.001"))
+    (fill,) = (await driver.fills("")).fills
+    exact = fill.price * fill.size * TAKER_FEE
+    assert (fill.fee - 1) * 10**10 * MILLION < exact <= fill.fee * 10**10 * MILLION
+
+
+async def test_an_entry_price_is_the_average_of_what_is_still_held(gold):
+    driver = gold()
+    first = await driver.submit(order(driver, "a", Side.SELL))
+    gold.source.price = price_from("4100")
+    second = await driver.submit(order(driver, "b", Side.SELL))
+    held = (await driver.positions())["XAU"]
+    assert held.size == -2 * size_from("1")
+    assert abs(held.entry_price - (first.average_price + second.average_price) // 2) <= 1
+    third = await driver.submit(order(driver, "c", Side.BUY, "3"))
+    turned = (await driver.positions())["XAU"]
+    assert turned.size == size_from("1")
+    prices = [
+        fill.price for fill in (await driver.fills("")).fills if fill.client_id == third.order.client_id
+    ]
+    assert min(prices) <= turned.entry_price <= max(prices)

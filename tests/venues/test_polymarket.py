@@ -1,0 +1,381 @@
+"""Polymarket's driver: what only this venue does, and real answers of it."""
+
+import asyncio
+import gzip
+import json
+import time
+from dataclasses import replace
+from decimal import Decimal
+
+import aiohttp
+import httpx
+import pytest
+from eth_account import Account
+
+from core.market import Side
+from core.quantities import MILLION, SECOND
+from core.tickets import E8, OrderType, PriceE8, SizeE8, TimeInForce, price_from, size_from
+from venues.driver import Acknowledged, Cancelled, OrderStatus, Reason, Refused, VenueOrder
+from venues.errors import Unavailable, Unknown
+from venues.local.hyperliquid_actions import Price
+from venues.local.polymarket import LocalPolymarket
+from venues.local.polymarket_books import MARKETS, Funded
+from venues.polymarket import LIVES_S, Polymarket
+from venues.polymarket_wire import Fees, amounts, book_of, fee, loads, parts_of, positions_of, settled
+
+KEY = "0x" + "71" * 32
+ADDRESS = Account.from_key(KEY).address
+RAIN, SNOW = MARKETS
+TOKEN = RAIN.tokens[0]
+
+
+class Clock:
+    """The real time, moved by tests."""
+
+    ahead = 0
+
+    def __call__(self):
+        return time.time_ns() + self.ahead
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def venue(clock):
+    made = LocalPolymarket(clock=clock)
+    await made.start()
+    made.do(Funded(ADDRESS.lower(), ADDRESS.lower(), 10_000_000_000, TOKEN, size_from("200")))
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def opened(venue, clock, tmp_path):
+    def opened(**terms):
+        return Polymarket(KEY, venue.url, venue.url, tmp_path / "sent.db", clock, timeout_s=5, **terms)
+
+    return opened
+
+
+@pytest.fixture
+async def driver(opened):
+    made = opened()
+    yield made
+    await made.close()
+
+
+def order(driver, ticket, side=Side.BUY, size="50", **terms):
+    return VenueOrder(driver.client_id(ticket), TOKEN, side, size_from(size), **terms)
+
+
+def limit(driver, ticket, price, **terms):
+    terms = {"order_type": OrderType.LIMIT, "limit_price": price_from(price), **terms}
+    return order(driver, ticket, **terms)
+
+
+@pytest.mark.parametrize(
+    ("terms", "reason"),
+    [
+        ({"leverage": 2}, Reason.LEVERAGE_INVALID),
+        ({"time_in_force": TimeInForce.FOK}, Reason.NOT_SUPPORTED),
+        ({"size": "4"}, Reason.TOO_SMALL),
+        ({"size": "40000"}, Reason.INSUFFICIENT_MARGIN),
+        ({"side": Side.SELL, "size": "201"}, Reason.INSUFFICIENT_MARGIN),
+        ({"reduce_only": True}, Reason.WOULD_NOT_REDUCE),
+        ({"order_type": OrderType.LIMIT, "limit_price": price_from("0.4005")}, Reason.ORDER_INVALID),
+        ({"order_type": OrderType.LIMIT, "limit_price": price_from("1")}, Reason.ORDER_INVALID),
+    ],
+)
+async def test_what_is_not_to_be_had_here(driver, terms, reason):
+    answer = await driver.submit(order(driver, "a", **terms))
+    assert isinstance(answer, Refused)
+    assert answer.reason is reason
+    assert await driver.fills("") == ([], "")
+
+
+async def test_reduce_only_sells_what_there_is(driver):
+    answer = await driver.submit(order(driver, "a", Side.SELL, "500", reduce_only=True))
+    assert (answer.order.status, answer.order.filled) == (OrderStatus.FILLED, size_from("200"))
+    assert TOKEN not in await driver.positions()
+    again = await driver.submit(order(driver, "b", Side.SELL, "10", reduce_only=True))
+    assert again.reason is Reason.WOULD_NOT_REDUCE
+
+
+async def test_an_order_that_shall_not_wait_is_cancelled_where_the_book_ends(driver, venue):
+    answer = await driver.submit(order(driver, "a", size="15000", limit_price=price_from("0.503")))
+    # Three levels of a thousand, at 0.501, 0.502 and 0.503.
+    assert (answer.order.status, answer.order.filled) == (OrderStatus.CANCELLED, size_from("3000"))
+    assert answer.average_price == price_from("0.502")
+    assert venue.books.exchange.open_orders(ADDRESS.lower()) == []
+    assert await driver.order(driver.client_id("a"), TOKEN) == answer.order
+
+
+async def test_one_that_is_not_cancelled_ends_by_itself(driver, venue, clock, place_faults):
+    """The process ended between sending and cancelling."""
+    await place_faults(venue, "lose_reply")
+    with pytest.raises(Unknown) as caught:
+        await driver.submit(order(driver, "a", limit_price=price_from("0.45")))
+    state = await driver.order(driver.client_id("a"), TOKEN)
+    assert state.status is OrderStatus.OPEN
+    assert 0 < caught.value.until - clock() <= LIVES_S * SECOND
+    clock.ahead = LIVES_S * SECOND
+    venue.do(Price(TOKEN, price_from("0.4")))
+    state = await driver.order(driver.client_id("a"), TOKEN)
+    assert (state.status, state.filled) == (OrderStatus.CANCELLED, 0)
+
+
+async def test_a_part_that_fills_at_once_is_all_there_is(driver, venue, place_faults):
+    await place_faults(venue, "partial_fill")
+    answer = await driver.submit(order(driver, "a", size="100"))
+    assert (answer.order.status, answer.order.filled) == (OrderStatus.CANCELLED, size_from("50"))
+
+
+async def test_the_same_client_id_is_the_same_order_whatever_is_lost(driver, opened, venue, place_faults):
+    """Reply lost, process replaced, sent again: the venue has it once."""
+    await place_faults(venue, "lose_reply")
+    waiting = limit(driver, "a", "0.45")
+    with pytest.raises(Unknown) as caught:
+        await driver.submit(waiting)
+    assert caught.value.until is None
+    other = opened()
+    answer = await other.submit(waiting)
+    assert (answer.order.status, answer.order.filled) == (OrderStatus.OPEN, 0)
+    assert len(venue.books.placed) == 1
+    wrong = await other.submit(replace(waiting, side=Side.SELL))
+    assert wrong.reason is Reason.CLIENT_ID_USED
+    assert await other.cancel(waiting.client_id, TOKEN) == Cancelled(waiting.client_id)
+    # Over is over: it is told, and not made anew.
+    assert (await driver.submit(waiting)).order.status is OrderStatus.CANCELLED
+    await other.close()
+
+
+async def test_bytes_that_arrive_late_are_the_order_that_was_sent_again(driver, venue, place_faults):
+    await place_faults(venue, "lose_request")
+    waiting = limit(driver, "a", "0.45")
+    with pytest.raises(Unknown):
+        await driver.submit(waiting)
+    kept = driver._sent.by_client_id(waiting.client_id)
+    assert isinstance(await driver.submit(waiting), Acknowledged)
+    assert list(venue.books.placed) == [kept.order_id]
+
+
+async def test_what_has_expired_on_its_way_is_signed_anew(driver, venue, clock, place_faults):
+    await place_faults(venue, "lose_request")
+    now = order(driver, "a")
+    with pytest.raises(Unknown):
+        await driver.submit(now)
+    first = driver._sent.by_client_id(now.client_id)
+    clock.ahead = (LIVES_S + 1) * SECOND
+    answer = await driver.submit(now)
+    assert answer.order.status is OrderStatus.FILLED
+    assert list(venue.books.placed) != [first.order_id]
+    assert (await driver.positions())[TOKEN].size == size_from("250")
+
+
+async def test_a_trade_is_a_fill_when_the_chain_has_it(driver, venue):
+    async def settling(yes):
+        async with httpx.AsyncClient() as http:
+            await http.post(f"{venue.url}/control/settling", json={"settling": yes})
+
+    await settling(False)
+    answer = await driver.submit(order(driver, "a"))
+    assert answer.order.status is OrderStatus.FILLED
+    assert await driver.fills("") == ([], "")
+    await settling(True)
+    (fill,), cursor = await driver.fills("")
+    assert (fill.client_id, fill.size) == (driver.client_id("a"), size_from("50"))
+    assert (await driver.fills(cursor)).fills == []
+
+
+async def test_fills_are_read_over_many_pages_and_once(driver, venue, place_faults, monkeypatch):
+    monkeypatch.setattr("venues.local.polymarket_answers.PAGE", 2)
+    for number in range(5):
+        await driver.submit(order(driver, f"t{number}", size="10"))
+    await place_faults(venue, "duplicate")
+    fills, cursor = await driver.fills("")
+    assert [fill.client_id for fill in fills] == [driver.client_id(f"t{number}") for number in range(5)]
+    assert (await driver.fills(cursor)).fills == []
+
+
+async def test_fees_are_the_markets(driver, venue):
+    token = SNOW.tokens[0]
+    await driver.submit(replace(order(driver, "a", size="100"), symbol=token))
+    (fill,) = (await driver.fills("")).fills
+    assert (fill.price, fill.fee) == (price_from("0.21"), 1_194_480)
+    # A maker pays nothing there.
+    await driver.submit(replace(limit(driver, "b", "0.19", size="100"), symbol=token))
+    venue.do(Price(token, price_from("0.15")))
+    assert [fill.fee for fill in (await driver.fills("")).fills] == [1_194_480, 0]
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3])
+async def test_wallets_that_are_not_the_key_itself(venue, opened, kind):
+    wallet = "0x" + f"{kind}a" * 20
+    venue.do(Funded(wallet, ADDRESS.lower(), 1_000_000_000))
+    driver = opened(wallet=wallet, wallet_kind=kind)
+    assert isinstance(await driver.submit(order(driver, "a")), Acknowledged)
+    assert {token: held.size for token, held in (await driver.positions()).items()} == {
+        TOKEN: size_from("50")
+    }
+    (fill,) = (await driver.fills("")).fills
+    assert fill.client_id == driver.client_id("a")
+    await driver.close()
+
+
+async def test_nonsense_is_no_answer(tmp_path, clock, venue, monkeypatch):
+    driver = Polymarket(KEY, venue.url, f"{venue.url}/ok?", tmp_path / "sent.db", clock)
+    with pytest.raises(Unavailable):
+        await driver.positions()
+    await driver.close()
+
+
+async def test_the_stream_wakes_and_is_made_anew(driver, venue, place_faults, monkeypatch):
+    monkeypatch.setattr("venues.polymarket_stream.PAUSE_S", 0.01)
+    stirs = driver.stirs(f"ws{venue.url.removeprefix('http')}/ws")
+    async with asyncio.timeout(20):
+        await anext(stirs)
+        await driver.submit(limit(driver, "a", "0.45"))
+        await anext(stirs)
+        await place_faults(venue, "disconnect")
+        await anext(stirs)
+    await stirs.aclose()
+
+
+async def test_pings_keep_the_stream_and_stir_nobody(driver, venue, monkeypatch):
+    monkeypatch.setattr("venues.polymarket_stream.PING_S", 0.01)
+    stirs = driver.stirs(f"ws{venue.url.removeprefix('http')}/ws")
+    async with asyncio.timeout(20):
+        await anext(stirs)
+        waiting = asyncio.ensure_future(anext(stirs))
+        # Many pings' time: none of their answers is taken for news.
+        assert await asyncio.wait({waiting}, timeout=0.3) == (set(), {waiting})
+        await driver.submit(order(driver, "a"))
+        await waiting
+    await stirs.aclose()
+
+
+async def test_what_the_stream_tells_has_the_recorded_shape(driver, venue, recorded):
+    own = await driver._clob.entered()
+    auth = {"apiKey": own.api_key, "secret": own.api_secret, "passphrase": own.api_passphrase}
+    async with aiohttp.ClientSession() as session:
+        async with session.ws_connect(f"{venue.url}/ws/user") as socket, asyncio.timeout(20):
+            await socket.send_json({"auth": {**auth, "secret": "made up"}, "markets": [], "type": "user"})
+            assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        async with session.ws_connect(f"{venue.url}/ws/user") as socket, asyncio.timeout(20):
+            await socket.send_json({"auth": auth, "markets": [], "type": "user"})
+            await socket.send_str("PING")
+            assert await socket.receive_str() == "PONG"
+            waiting = limit(driver, "a", "0.45")
+            await driver.submit(waiting)
+            placed = await socket.receive_json()
+            await driver.cancel(waiting.client_id, TOKEN)
+            cancelled = await socket.receive_json()
+            await driver.submit(limit(driver, "b", "0.55"))
+            filled, trade = await socket.receive_json(), await socket.receive_json()
+    assert placed.keys() == recorded("polymarket/ws-order_placement.json").keys()
+    assert cancelled.keys() == recorded("polymarket/ws-order_cancel.json").keys()
+    types = [told["type"] for told in (placed, cancelled, filled, trade)]
+    assert types == ["PLACEMENT", "CANCELLATION", "UPDATE", "TRADE"]
+    assert (filled["status"], filled["size_matched"]) == ("MATCHED", "50")
+    assert recorded("polymarket/ws-user_trade1.json").keys() <= trade.keys()
+
+
+# --- real answers ---
+
+
+def test_a_recorded_book(recorded):
+    book = book_of(recorded("polymarket/http-book.json"))
+    assert (book.bid, book.ask) == (price_from("0.1"), price_from("0.14"))
+    assert book.mid.price == price_from("0.12")
+    assert book.at == 1_728_799_418_260_000_000
+
+
+def test_a_recorded_trade_of_a_taker(recorded):
+    (part,) = parts_of(recorded("polymarket/ws-trades.json"), "0xa3D82Ed56F4c68d2328Fb8c29e568Ba2cAF7d7c8")
+    assert (part.side, part.size, part.price) == (Side.BUY, size_from("5"), price_from("0.489"))
+    assert part.order_id == "0x4505aada9831d06078a005c8ec96396a78c8f06035bf763b40fc16d27a250043"
+    assert settled([part]) == [part]
+
+
+def test_a_recorded_trade_of_makers_of_both_tokens(recorded):
+    row = {**recorded("polymarket/ws-user_trade1.json"), "trader_side": "MAKER"}
+    taker = Side.BUY if row["side"] == "BUY" else Side.SELL
+    same, opposite = (
+        parts_of(row, address)[0]
+        for address in (
+            "0xa3d82ed56f4c68d2328fb8c29e568ba2caf7d7c8",
+            "0xFfd192468b7a05b38c37C82d09fA941289FaEB23",
+        )
+    )
+    assert (same.side, same.size, same.symbol) == (Side(-taker), size_from("5"), row["asset_id"])
+    assert (opposite.side, opposite.size, opposite.price) == (taker, size_from("10"), price_from("0.482"))
+    assert opposite.symbol != row["asset_id"]
+
+
+def test_all_recorded_markets_have_ticks_that_orders_can_be_priced_in(data_file):
+    text = gzip.decompress(data_file("polymarket/http-markets-part1.json.gz").read_bytes())
+    rows = loads(text)
+    rows = rows["data"] if isinstance(rows, dict) else rows
+    ticks = {price_from(str(row["minimum_tick_size"])) for row in rows}
+    assert ticks
+    assert all(E8 % tick == 0 and tick >= 10_000 for tick in ticks)
+
+
+def test_published_fees(data_file):
+    for one in json.loads(data_file("vectors/polymarket-fees.json").read_text(), parse_float=Decimal)[
+        "vectors"
+    ]:
+        given = one["inputs"]
+        price = price_from(str(given["price"]))
+        shares = SizeE8(int(given["amount_usd"] * E8 * E8) // price)
+        expected = one["expected"]["platform_fee_usd"] * MILLION
+        found = fee(Fees(given["fee_rate"], int(given["fee_exponent"]), True), shares, price)
+        assert expected <= found < expected + 1, one["id"]
+
+
+# --- rules ---
+
+
+def row(number, status, second):
+    return {
+        "id": f"t{number}",
+        "taker_order_id": "0x1",
+        "market": "0xa",
+        "asset_id": "1",
+        "side": "BUY",
+        "size": "5",
+        "price": "0.5",
+        "status": status,
+        "match_time": str(second),
+        "trader_side": "TAKER",
+        "maker_orders": [],
+    }
+
+
+def test_nothing_is_told_behind_what_may_still_fail():
+    rows = [(1, "CONFIRMED", 5), (2, "FAILED", 6), (3, "TRADE_STATUS_CONFIRMED", 7), (4, "RETRYING", 8)]
+    rows += [(5, "CONFIRMED", 8), (6, "CONFIRMED", 9)]
+    parts = [part for one in reversed(rows) for part in parts_of(row(*one), "0x")]
+    assert [part.id for part in settled(parts)] == ["t1", "t3"]
+
+
+@pytest.mark.parametrize("side", Side)
+def test_amounts_are_exact_or_none(side):
+    given = amounts(side, size_from("33.33"), price_from("0.551"))
+    assert sorted(given) == [18_364_830, 33_330_000]
+    assert (given[0] < given[1]) is (side is Side.BUY)
+    for size, price in ((SizeE8(1), price_from("0.5")), (size_from("0.01"), PriceE8(E8 // 2 + 1))):
+        with pytest.raises(ValueError, match="whole number"):
+            amounts(side, size, price)
+
+
+def test_positions_are_cut_to_what_the_chain_counts():
+    rows = loads(
+        '[{"asset":"1","size":10.12345678,"avgPrice":0.123},{"asset":"2","size":0.0000001,"avgPrice":1}]'
+    )
+    found = positions_of(rows)
+    assert {token: held.size for token, held in found.items()} == {"1": size_from("10.123456")}
+    assert found["1"].entry_price == price_from("0.123")

@@ -1,0 +1,94 @@
+"""A vault that trades at a local venue is worth what the venue's own fills and middle come to."""
+
+import asyncio
+from fractions import Fraction
+from math import floor
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import Worker
+
+from activities.nav import NavActivities
+from activities.venue_collection import VenueCollectionActivities
+from core.market import Side
+from core.nav_snapshot import TransferKind
+from core.tickets import OrderType, TimeInForce, notional_down, notional_up
+from ledger.nav import NavSnapshots
+from ledger.nav_reads import NavReads
+from ledger.vault_transfers import Transfer, VaultTransfers
+from venues.driver import Acknowledged, VenueOrder
+from workflows.nav import NavWorkflow
+
+PATIENCE_S = 60
+QUEUE = "test-nav"
+PAID_IN = 10**11
+
+
+@pytest.fixture(autouse=True)
+async def bounded():
+    async with asyncio.timeout(PATIENCE_S):
+        yield
+
+
+async def traded_elsewhere(desk):
+    driver = await desk.driver()
+    name = driver.client_id("elsewhere")
+    order = VenueOrder(
+        name, desk.place.symbol, Side.SELL, desk.place.size, OrderType.MARKET, None, TimeInForce.IOC
+    )
+    assert isinstance(await driver.submit(order), Acknowledged)
+
+
+@pytest.mark.parametrize("venue", ["mock_gold", "hyper"])
+async def test_a_vault_is_worth_what_its_venue_says(desk_at, environment, venue, vault):
+    desk = await desk_at(venue)
+    wanted = Transfer("one", 17, TransferKind.DEPOSIT, PAID_IN, 0, "waiting", "", "ada", 1, 0)
+    await VaultTransfers(desk.pool).ask(vault, wanted)
+    steps = NavActivities(NavSnapshots(desk.pool), desk.prices, desk.clock)
+    collecting = VenueCollectionActivities(desk.fills, desk.books)
+    valuing = Worker(
+        desk.client,
+        task_queue=QUEUE,
+        workflows=[NavWorkflow],
+        activities=[collecting.collect_fills, steps.price_legs, steps.take_snapshots],
+    )
+    # Prices are of now, and so must be the instants that they are asked for.
+    with environment.auto_time_skipping_disabled():
+        async with desk.worker(), valuing:
+            rounds = []
+            for number in range(2):
+                rounds.append(
+                    await desk.client.execute_workflow(NavWorkflow.run, id=f"nav-{number}", task_queue=QUEUE)
+                )
+                if not number:
+                    ticket = desk.ticket(Side.SELL, client_id="first")
+                    await desk.ended(await desk.exec.open(vault, ticket, "ada"))
+                    # Nobody here is told of this one, until the venue is asked.
+                    await traded_elsewhere(desk)
+    assert [(one.vaults, one.legs, one.alerts) for one in rounds] == [(1, 0, []), (1, 1, [])]
+    told = await desk.told()
+    cash = PAID_IN + sum(
+        (-notional_up(one.price, one.size) if one.side is Side.BUY else notional_down(one.price, one.size))
+        - one.fee
+        for one in told
+    )
+    size = sum(int(one.side) * one.size for one in told)
+    assert size == -2 * desk.place.size
+    newest, first = await NavReads(desk.pool).history(vault, 1 << 62, 9)
+    [leg] = newest.legs
+    assert (first.cash, first.nav, first.shares, newest.shares) == (0, 0, 0, PAID_IN)
+    assert (leg.leg.venue, leg.source, leg.standing) == (venue, f"{venue} mid", "venue")
+    assert (newest.cash, leg.size) == (cash, size)
+    assert newest.nav == cash + floor(Fraction(size * leg.price, 10**10))
+
+
+async def test_who_does_not_tell_in_time_is_named_and_not_waited_for(desk_at, vault):
+    desk = await desk_at("mock_gold")
+    async with desk.worker():
+        await desk.ended(await desk.exec.open(vault, desk.ticket(Side.BUY, client_id="first"), "ada"))
+    at_once = VenueCollectionActivities(desk.fills, desk.books, patience_s=0)
+    silent = await ActivityEnvironment().run(at_once.collect_fills)
+    assert silent == [f"{vault} at mock_gold: no answer in time"]
+    assert (
+        await ActivityEnvironment().run(VenueCollectionActivities(desk.fills, desk.books).collect_fills) == []
+    )

@@ -1,0 +1,65 @@
+"""The venue is right about positions: what was traded there by others is recorded, and a difference is taken over and told."""
+
+import sqlite3
+
+from core.market import Side
+from core.tickets import PriceE8, e8_text
+from ledger.venue_reads import differences_before
+from venues.driver import VenueOrder
+from venues.local.hyperliquid_actions import Funding
+from workflows.venue_reconciliation import VenueReconciliationWorkflow
+
+
+async def compared(desk, number):
+    return await desk.client.execute_workflow(
+        VenueReconciliationWorkflow.run, id=f"venue-reconciliation-{number}", task_queue="test-orders"
+    )
+
+
+async def test_a_venues_position_is_taken_over(desk_at, vault, keep_history):
+    desk = await desk_at("mock_gold")
+    async with desk.worker():
+        await desk.ended(await desk.exec.open(vault, desk.ticket(Side.BUY)))
+        by_hand = VenueOrder("by-hand", "XAU", Side.BUY, desk.place.size)
+        await (await desk.driver()).submit(by_hand)
+        # What somebody traded by hand is a fill like any other, of none of our orders.
+        assert (await compared(desk, 1)).differences == []
+        assert await desk.held() == {"mock_gold": {"XAU": 2 * desk.place.size}}
+        assert [bool(one.ticket) for one in await desk.recorded()][-1] is False
+        before = await desk.cash()
+        with sqlite3.connect(desk.place.file) as rows:
+            rows.execute("update positions set size = size - 50000000")
+        found = await compared(desk, 2)
+        await keep_history(desk.client, "venue-reconciliation", "venue-reconciliation-2")
+        told = f"{2 * desk.place.size} by its fills, {2 * desk.place.size - 50000000} there"
+        assert found.differences == [f"{vault} mock_gold::XAU: {told}"]
+        assert (await compared(desk, 3)).differences == []
+    # Half an ounce less, sold at the price of now: the vault is worth what it was.
+    assert await desk.cash() - before == 2_000_000_000
+    assert e8_text(PriceE8(desk.place.price)) == "4000"
+    async with desk.pool.connect() as connection:
+        assert len(await differences_before(connection, vault, 0, 9)) == 1
+
+
+async def test_a_venue_that_is_silent_changes_nothing(desk_at, vault):
+    desk = await desk_at("hyper")
+    async with desk.worker():
+        await desk.ended(await desk.exec.open(vault, desk.ticket(Side.BUY)))
+        held = await desk.held()
+        await desk.place.faults.go_down()
+        found = await compared(desk, 1)
+    assert (found.accounts, found.differences, len(found.silent)) == (1, [], 1)
+    assert await desk.held() == held
+
+
+async def test_funding_is_cash_once(desk_at, vault):
+    desk = await desk_at("hyper")
+    async with desk.worker():
+        await desk.ended(await desk.exec.open(vault, desk.ticket(Side.BUY)))
+        before = await desk.cash()
+        await desk.place.venue.do(Funding(desk.place.symbol, 100))
+        await compared(desk, 1)
+        await compared(desk, 2)
+    ((paid,), _) = await (await desk.place.open()).funding("")
+    assert paid.amount < 0
+    assert await desk.cash() - before == paid.amount

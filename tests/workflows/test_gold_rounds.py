@@ -1,0 +1,193 @@
+"""Gold orders: one batch for a period, what is signed is kept before it is sent, and an order has one outcome."""
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from activities.gold_settlement import GoldFate, OrderOutcome, SignedAttempt, VaultOrder
+from workflows.gold_settlement import (
+    BATCHES_PER_RUN,
+    GOLD_SETTLEMENT,
+    MOST_LEGS,
+    GoldBook,
+    GoldSettlementWorkflow,
+)
+
+PERIOD_S = 60
+
+
+def order(number, **changes):
+    given = {"id": f"{number:064x}", "vault": "0x" + "0a" * 20, "size": 1, "limit_price": 5}
+    return VaultOrder(**given | {"cash_in": 3, "cash_out": 0} | changes)
+
+
+def signed(number, nonce=0):
+    return SignedAttempt(nonce, f"0x{number:064x}", "02ff", 10 + number, 1, 7)
+
+
+def executed(what):
+    outcomes = [OrderOutcome(one.id, 2_000, 0) for one in what.batch.orders]
+    return GoldFate("executed", what.attempts[-1].hash, 9, 21_000, orders=outcomes)
+
+
+@pytest.fixture
+async def place(client):
+    handle = await client.start_workflow(
+        GoldSettlementWorkflow.run, GoldBook(PERIOD_S), id=GOLD_SETTLEMENT, task_queue="test"
+    )
+
+    async def place(*orders):
+        for one in orders:
+            await handle.execute_update(GoldSettlementWorkflow.place, one)
+
+    place.handle = handle
+    yield place
+    await handle.terminate()
+
+
+async def outcome(environment, handle, number):
+    """Once there is one."""
+    while (found := await handle.query(GoldSettlementWorkflow.outcome, f"{number:064x}")) is None:
+        await environment.sleep(PERIOD_S)
+    return found
+
+
+async def test_the_orders_of_a_period_are_one_batch(environment, place, script_of, working):
+    script = script_of(sign_gold_batch=signed(1), watch_gold_batch=executed)
+    async with working(script):
+        await place(order(1), order(2), order(1))
+        assert await outcome(environment, place.handle, 1) == OrderOutcome(order(1).id, 2_000, 0)
+        assert await outcome(environment, place.handle, 2) == OrderOutcome(order(2).id, 2_000, 0)
+        # What has its outcome is not placed again.
+        await place(order(2))
+        await environment.sleep(10 * PERIOD_S)
+    assert script.names() == ["sign_gold_batch", "watch_gold_batch"]
+    ((what,), _) = [arguments for _, arguments in script.calls][1], None
+    assert [one.id for one in what.batch.orders] == [order(1).id, order(2).id]
+    assert what.attempts == [signed(1)]
+
+
+async def test_what_is_overdue_offers_more_and_all_attempts_are_watched(
+    client, environment, place, script_of, working, keep_history
+):
+    overdue = GoldFate("overdue")
+    script = script_of(
+        sign_gold_batch=[signed(1), signed(2), None], watch_gold_batch=[overdue, overdue, executed]
+    )
+    async with working(script):
+        await place(order(1))
+        assert (await outcome(environment, place.handle, 1)).reason == ""
+        await keep_history(client, "gold-settlement", GOLD_SETTLEMENT)
+    watched = [arguments[0] for name, arguments in script.calls if name == "watch_gold_batch"]
+    assert [what.attempts for what in watched] == [
+        [signed(1)],
+        [signed(1), signed(2)],
+        [signed(1), signed(2)],
+    ]
+    assert [what.sent for what in watched] == [False, True, True]
+    assert len({what.batch.id for what in watched}) == 1
+
+
+async def test_a_failed_step_goes_on_with_what_was_signed(environment, place, script_of, working):
+    """The worker was killed after sending, four times: what comes next knows that something may have been sent."""
+    lost = ApplicationError("the node went away", type="chain_unavailable")
+    script = script_of(
+        sign_gold_batch=[signed(1), signed(9, nonce=1)], watch_gold_batch=[*[lost] * 4, executed]
+    )
+    async with working(script):
+        await place(order(1))
+        assert (await outcome(environment, place.handle, 1)).price == 2_000
+        assert await place.handle.query(GoldSettlementWorkflow.trouble) == ""
+    watched = [arguments[0] for name, arguments in script.calls if name == "watch_gold_batch"]
+    assert {what.attempts[0].hash for what in watched} == {signed(1).hash}
+    assert [what.sent for what in watched] == [False, False, False, True, True]
+    assert script.names().count("sign_gold_batch") == 1
+
+
+async def test_a_displaced_batch_is_signed_anew_under_the_same_id(environment, place, script_of, working):
+    script = script_of(
+        sign_gold_batch=[signed(1), signed(2, nonce=1)],
+        watch_gold_batch=[GoldFate("displaced", "0xother", 5), executed],
+    )
+    async with working(script):
+        await place(order(1))
+        assert (await outcome(environment, place.handle, 1)).reason == ""
+    first, second = (arguments[0] for name, arguments in script.calls if name == "watch_gold_batch")
+    assert first.batch == second.batch
+    assert second.attempts == [signed(2, nonce=1)]
+    assert not second.sent
+
+
+async def test_a_batch_that_is_undone_tells_each_order_why(environment, place, script_of, working):
+    script = script_of(
+        sign_gold_batch=signed(1),
+        watch_gold_batch=GoldFate("undone", "0x1", 5, 21_000, "EnforcedPause()"),
+    )
+    async with working(script):
+        await place(order(1), order(2))
+        for number in (1, 2):
+            assert (await outcome(environment, place.handle, number)).reason == "undone: EnforcedPause()"
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_refusals_end_with_the_deadline(environment, place, script_of, working, known):
+    """Without money for fees nothing is sent; when the batch would be too late, the chain has the last word."""
+    late = GoldFate("executed", "0x1", 4, 1, orders=[OrderOutcome(order(1).id, 7, 0)])
+    script = script_of(
+        sign_gold_batch=signed(1),
+        watch_gold_batch=GoldFate("refused", reason="insufficient funds"),
+        find_gold_batch=late if known else None,
+    )
+    async with working(script):
+        await place(order(1))
+        found = await outcome(environment, place.handle, 1)
+    assert found.reason == ("" if known else "refused: insufficient funds")
+    assert script.names()[-1] == "find_gold_batch"
+    assert script.names().count("watch_gold_batch") > 10
+    watched = [arguments[0] for name, arguments in script.calls if name == "watch_gold_batch"]
+    assert not any(what.sent for what in watched)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "ab"},
+        {"id": "z" * 64},
+        {"vault": "0x0a"},
+        {"size": 2**127},
+        {"limit_price": 2**64},
+        {"limit_price": -1},
+        {"cash_in": 2**128},
+        {"cash_out": -1},
+    ],
+)
+async def test_an_order_that_fits_no_leg_is_refused_at_the_door(place, script_of, working, changes):
+    async with working(script_of()):
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await place(order(1, **changes))
+        assert caught.value.cause.type == "order_malformed"
+
+
+async def test_more_than_a_batch_holds_waits_for_the_next(environment, place, script_of, working):
+    script = script_of(sign_gold_batch=signed(1), watch_gold_batch=executed)
+    async with working(script):
+        await place(*(order(number) for number in range(MOST_LEGS + 2)))
+        await outcome(environment, place.handle, MOST_LEGS + 1)
+    sizes = [len(arguments[0].batch.orders) for name, arguments in script.calls if name == "watch_gold_batch"]
+    assert sum(sizes) == MOST_LEGS + 2
+    assert max(sizes) <= MOST_LEGS
+
+
+async def test_it_goes_on_as_a_new_run_and_keeps_its_outcomes(environment, client, script_of, working):
+    handle = await client.start_workflow(
+        GoldSettlementWorkflow.run, GoldBook(0), id=GOLD_SETTLEMENT, task_queue="test"
+    )
+    script = script_of(sign_gold_batch=signed(1), watch_gold_batch=executed)
+    latest = client.get_workflow_handle(GOLD_SETTLEMENT)
+    async with working(script):
+        for number in range(BATCHES_PER_RUN + 2):
+            await latest.execute_update(GoldSettlementWorkflow.place, order(number))
+            await outcome(environment, latest, number)
+        assert (await latest.describe()).run_id != handle.result_run_id
+        assert (await latest.query(GoldSettlementWorkflow.outcome, order(0).id)).price == 2_000
+    await latest.terminate()

@@ -1,0 +1,188 @@
+"""Opens the venues that the settings allow, one account a vault, and prices what is traded there.
+
+A vault's key at a venue is in ``keys/venues/VENUE/VAULT.key``, made when it is missing; where the venue calls the account something
+else than the key's own address, ``VAULT.account`` beside it says what.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from chain.keys import KeyFileRefused, create_secret, read_secret
+from core.quantities import Nanos
+from core.risk_template import Lifecycle
+from core.tickets import Leg, PriceE8, price_from
+from oracles.polling import Polled
+from settings import Settings
+from venues.dead import SYNTHETIX_V3, SYNTHETIX_V3_END, DeadVenue
+from venues.driver import Driver, Mid
+from venues.prices import LegPrice, NoPrice, Standing, VenuePriceRouter
+from venues.registry import Registry
+
+GOLD: Final = Leg("mock_gold", "XAU")
+READER: Final = ""
+"""The vault whose drivers only read prices: its keys are nobody's, and are never written down."""
+CHAINLINK_NAMES: Final = {"BTC": "BTC-PERP", "ETH": "ETH-PERP", "SOL": "SOL-PERP"}
+
+
+@dataclass(frozen=True)
+class Trading:
+    """Drivers of all vaults, and prices of what they hold."""
+
+    drivers: Registry
+    prices: VenuePriceRouter
+
+    async def index(self, vault: str, leg: Leg) -> PriceE8 | None:
+        """What an order or a position is valued at, None when nobody knows."""
+        found = (await self.prices.get_index_prices([str(leg)]))[str(leg)]
+        return None if isinstance(found, NoPrice) else found.price
+
+
+@asynccontextmanager
+async def trading(settings: Settings) -> AsyncIterator[Trading]:
+    """Everything that orders at venues need; connections are closed at the end. Raises `VenueUnknown`."""
+    async with httpx.AsyncClient() as http:
+        accounts = _Accounts(settings)
+        drivers = Registry(
+            {
+                "agents": (Lifecycle.ACTIVE, accounts.agents),
+                "hyper": (Lifecycle.ACTIVE, accounts.hyper),
+                "mock_gold": (Lifecycle.ACTIVE, lambda vault: accounts.mock_gold(vault, gold)),
+                "polymarket": (Lifecycle.ACTIVE, accounts.polymarket),
+                "synthetix": (Lifecycle.ACTIVE, accounts.synthetix),
+                SYNTHETIX_V3: (Lifecycle.DEAD, _dead),
+            }
+        )
+        allowed = drivers.allowed(settings.exec_allowed_venues)
+        mids = {venue: _mids(drivers, venue) for venue in sorted(allowed - {GOLD.venue})}
+        router = VenuePriceRouter(
+            # Gold's own book is made around this very price.
+            {**mids, GOLD.venue: None},
+            _oracles(settings, http),
+            lambda leg: leg.symbol.removesuffix("-PERP"),
+            time.time_ns,
+            _demo(settings),
+        )
+
+        async def gold() -> Mid | None:
+            return await router.mid(GOLD)
+
+        try:
+            yield Trading(drivers, router)
+        finally:
+            await drivers.close()
+
+
+class _Accounts:
+    """Opens a vault's account at each venue. Raises `KeyFileRefused`.
+
+    What a driver needs is imported when one is opened: some of it takes more than half a second to load.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._data = settings.perpdex_data / "venues"
+        self._keys = settings.perpdex_data / "keys" / "venues"
+
+    async def agents(self, vault: str) -> Driver:
+        from solders.keypair import Keypair
+
+        from venues.agents import Agents
+
+        text = self._key("agents", vault, lambda: Keypair().to_json())
+        return Agents(self._settings.api_url, Keypair.from_json(text), vault, time.time_ns)
+
+    async def hyper(self, vault: str) -> Driver:
+        from eth_account import Account
+
+        from venues.hyper import Hyper
+
+        wallet = Account.from_key(self._key("hyper", vault, _evm_key))
+        address = self._account("hyper", vault)
+        return Hyper(wallet, self._settings.exec_hyper_url, time.time_ns, address or None)
+
+    async def mock_gold(self, vault: str, source: Callable[[], Awaitable[Mid | None]]) -> Driver:
+        from venues.mock_gold import MockGold
+
+        self._data.mkdir(parents=True, exist_ok=True)
+        file = self._data / "mock_gold.db"
+        return MockGold(file, vault, source, self._settings.price_seed, time.time_ns)
+
+    async def polymarket(self, vault: str) -> Driver:
+        from venues.polymarket import Polymarket
+
+        key, wallet = self._key("polymarket", vault, _evm_key), self._account("polymarket", vault)
+        self._data.mkdir(parents=True, exist_ok=True)
+        sent = self._data / f"polymarket-{vault}.db"
+        urls = self._settings.exec_polymarket_url, self._settings.exec_polymarket_data_url
+        return Polymarket(key, *urls, sent, time.time_ns, wallet or None)
+
+    async def synthetix(self, vault: str) -> Driver:
+        from venues.synthetix import Synthetix
+
+        account = self._account("synthetix", vault) or "0"
+        if not account.isdigit() or (account == "0" and vault != READER):
+            path = self._keys / "synthetix" / f"{vault}.account"
+            raise KeyFileRefused(f"{path} does not say the number of the vault's account")
+        return Synthetix(
+            self._key("synthetix", vault, _evm_key),
+            int(account),
+            self._settings.exec_synthetix_url,
+            time.time_ns,
+            self._settings.exec_synthetix_dry_run,
+        )
+
+    def _key(self, venue: str, vault: str, make: Callable[[], str]) -> str:
+        if vault == READER:
+            return make()
+        path = self._keys / venue / f"{vault}.key"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            create_secret(path, make)
+        return read_secret(path).decode().strip()
+
+    def _account(self, venue: str, vault: str) -> str:
+        path = self._keys / venue / f"{vault}.account"
+        return path.read_text().strip() if vault != READER and path.exists() else ""
+
+
+def _evm_key() -> str:
+    return "0x" + secrets.token_bytes(32).hex()
+
+
+async def _dead(vault: str) -> Driver:
+    return DeadVenue(SYNTHETIX_V3, SYNTHETIX_V3_END)
+
+
+def _mids(drivers: Registry, venue: str) -> Callable[[Collection[str]], Awaitable[Mapping[str, Mid]]]:
+    async def mids(symbols: Collection[str]) -> Mapping[str, Mid]:
+        return await (await drivers.driver(READER, venue)).mids(symbols)
+
+    return mids
+
+
+def _oracles(settings: Settings, http: httpx.AsyncClient) -> list[Polled]:
+    if not settings.chainlink_rpc_url:
+        return []
+    # Here, because web3 takes most of a second to import, and few need it.
+    from oracles.chainlink import MAINNET, XAU_USD, Chainlink
+
+    feeds = {name: MAINNET[market] for name, market in CHAINLINK_NAMES.items()} | {GOLD.symbol: XAU_USD}
+    return [Chainlink(http, settings.chainlink_rpc_url, feeds, time.time_ns)]
+
+
+def _demo(settings: Settings) -> Callable[[Leg], LegPrice | None] | None:
+    """The price that the settings make up for gold, where they do."""
+    if not settings.exec_demo_gold:
+        return None
+    price = price_from(settings.exec_demo_gold)
+
+    def demo(leg: Leg) -> LegPrice | None:
+        return LegPrice(price, Nanos(time.time_ns()), "demo", Standing.DEMO) if leg == GOLD else None
+
+    return demo

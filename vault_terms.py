@@ -1,0 +1,25 @@
+"""What the settings allow all vaults: the venues that are set up, and the operator's risk template."""
+
+import json
+from typing import Final
+
+from core.risk_template import RiskTemplate
+from core.vault_risk import SILENT, NotRules, common_template, rules_from
+from settings import Settings
+
+SETTING: Final = "EXEC_RISK_TEMPLATE"
+
+
+def set_up(settings: Settings) -> frozenset[str]:
+    """Names of the venues that orders may go to at all."""
+    return frozenset(filter(None, (name.strip() for name in settings.exec_allowed_venues.split(","))))
+
+
+def operator_template(settings: Settings) -> RiskTemplate:
+    """The operator's template for all vaults: everything that is set up, where no file says less. Raises `NotRules`, `OSError`."""
+    path = settings.exec_risk_template
+    try:
+        rules = SILENT if path is None else rules_from(json.loads(path.read_text()))
+        return common_template(set_up(settings), rules)
+    except ValueError as error:  # what is no JSON, and `NotRules`
+        raise NotRules(f"{SETTING} is no risk template: {error}") from None

@@ -1,0 +1,225 @@
+"""What every venue's driver can do, and the values it answers with.
+
+A driver is one account at one venue. It keeps no state that matters: another one of the same account, in another process, gives the
+same answers. All amounts are integers (`core.tickets`); all instants are nanoseconds since the Unix epoch.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from core.market import Side
+from core.quantities import MicroUsdc, Nanos
+from core.risk_template import Lifecycle
+from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
+
+
+class Reason(StrEnum):
+    """Why a venue refuses; stable, whatever its words are."""
+
+    VENUE_DEAD = "venue_dead"
+    VENUE_CLOSE_ONLY = "venue_close_only"
+    NOT_SUPPORTED = "not_supported"
+    """The venue has no such kind of order."""
+    SYMBOL_UNKNOWN = "symbol_unknown"
+    ORDER_INVALID = "order_invalid"
+    """Size or price are not multiples of the venue's, or out of its range."""
+    TOO_SMALL = "too_small"
+    PRICE_TOO_FAR = "price_too_far"
+    LEVERAGE_INVALID = "leverage_invalid"
+    INSUFFICIENT_MARGIN = "insufficient_margin"
+    WOULD_NOT_REDUCE = "would_not_reduce"
+    """Reduce-only, and there is no position that it would reduce."""
+    WOULD_MATCH = "would_match"
+    """Post-only, and it would have filled at once."""
+    NO_LIQUIDITY = "no_liquidity"
+    """Nobody was there to fill an order that does not wait."""
+    CLIENT_ID_USED = "client_id_used"
+    ORDER_UNKNOWN = "order_unknown"
+    """Nothing to cancel: never there, filled, or cancelled before. `order` says which."""
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
+    BUSY = "busy"
+    """The venue takes no orders right now."""
+    NO_PRICE = "no_price"
+    OTHER = "other"
+
+
+RETRYABLE = frozenset({Reason.RATE_LIMITED, Reason.BUSY, Reason.NO_PRICE, Reason.NO_LIQUIDITY})
+"""After these the same order may succeed later."""
+
+
+class OrderStatus(StrEnum):
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    """No longer there, by whoever's doing; part of it may have filled."""
+    REJECTED = "rejected"
+    """Taken and then refused by the venue: nothing filled."""
+
+
+@dataclass(frozen=True)
+class VenueOrder:
+    """An order as a venue gets it. `client_id` is from the driver's own `client_id()`.
+
+    `limit_price` is the worst price. A limit order's must be one that the venue takes; an order at the market is sent with the next
+    one that is no worse, and without any takes what the driver says is the worst that it would accept.
+    `leverage` is set for the symbol first where the venue has such a thing; None leaves what is set.
+    """
+
+    client_id: str
+    symbol: str
+    side: Side
+    size: SizeE8
+    order_type: OrderType = OrderType.MARKET
+    limit_price: PriceE8 | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    reduce_only: bool = False
+    leverage: int | None = None
+
+
+@dataclass(frozen=True)
+class OrderState:
+    """How an order stands. `filled` is the part of `size` that did."""
+
+    client_id: str
+    venue_id: str
+    symbol: str
+    side: Side
+    status: OrderStatus
+    size: SizeE8
+    filled: SizeE8
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """The venue has the order. `average_price` of what filled at once is for people; money is counted from `fills`."""
+
+    order: OrderState
+    average_price: PriceE8 | None = None
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The order waits no more. What had filled before says `order`."""
+
+    client_id: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The venue said no and nothing changed. `words` are its own."""
+
+    reason: Reason
+    words: str
+
+    @property
+    def retryable(self) -> bool:
+        return self.reason in RETRYABLE
+
+
+@dataclass(frozen=True)
+class VenueFill:
+    """A fill of this account. `id` is the venue's and never repeats; `client_id` is None for an order that had none.
+
+    `fee` was paid, a negative one received; parts of a micro-USDC are rounded up.
+    """
+
+    id: str
+    client_id: str | None
+    venue_order_id: str
+    symbol: str
+    side: Side
+    size: SizeE8
+    price: PriceE8
+    fee: MicroUsdc
+    at: Nanos
+
+
+class Fills(NamedTuple):
+    """Fills in the order in which they happened. `cursor` goes into the next call."""
+
+    fills: list[VenueFill]
+    cursor: str
+
+
+@dataclass(frozen=True)
+class Position:
+    """`size` is signed; a symbol without a position is in no answer. `entry_price` is the venue's average, for people."""
+
+    size: SizeE8
+    entry_price: PriceE8 | None
+
+
+@dataclass(frozen=True)
+class Mid:
+    """The middle between best bid and ask; `at` is when the venue says that this was so, and where it does not, when it was asked."""
+
+    price: PriceE8
+    at: Nanos
+
+
+@dataclass(frozen=True)
+class FundingPayment:
+    """`amount` came in, a negative one was paid; parts of a micro-USDC are rounded down. `id` never repeats."""
+
+    id: str
+    symbol: str
+    amount: MicroUsdc
+    at: Nanos
+
+
+class FundingPayments(NamedTuple):
+    payments: list[FundingPayment]
+    cursor: str
+
+
+class Driver(Protocol):
+    """One account at one venue.
+
+    What only reads raises `Unavailable` when it gets no answer. So do `submit` and `cancel` where it is certain that the venue got
+    nothing; a lost reply raises `Unknown`, and whoever calls asks `order` before submitting anything again.
+    """
+
+    @property
+    def venue(self) -> str: ...
+
+    @property
+    def lifecycle(self) -> Lifecycle: ...
+
+    def client_id(self, ticket_id: str) -> str:
+        """The id under which the venue knows a ticket's order: the same for the same ticket, in any process, and for no other."""
+        ...
+
+    async def submit(self, order: VenueOrder) -> Acknowledged | Refused:
+        """Send an order, once. It is sent under its client id, but do not rely on a venue to refuse the same id again."""
+        ...
+
+    async def cancel(self, client_id: str, symbol: str) -> Cancelled | Refused: ...
+
+    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+        """How an order stands. None only when the venue answered that it has never had it."""
+        ...
+
+    async def fills(self, cursor: str) -> Fills:
+        """Fills after `cursor`, oldest first, each in exactly one answer of a chain of cursors. It starts with an empty one."""
+        ...
+
+    async def positions(self) -> dict[str, Position]: ...
+
+    async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
+        """Those of `symbols` that the venue has a two-sided book for."""
+        ...
+
+    async def close(self) -> None:
+        """End connections; calling it again does nothing."""
+        ...
+
+
+class FundedDriver(Driver, Protocol):
+    """A driver of a venue where positions pay funding."""
+
+    async def funding(self, cursor: str) -> FundingPayments:
+        """Payments after `cursor`, as with `fills`."""
+        ...

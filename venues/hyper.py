@@ -1,0 +1,351 @@
+"""Hyperliquid's perps, with its own SDK's signatures and HTTP. The account is `address`; the key may be that of an agent of it.
+
+Prices and sizes go out as the exact strings that are signed; the SDK's floats are never used. Every order expires on its way, so a
+lost one is certain not to come later than `Unknown.until` says.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import Any, Final
+
+import aiohttp
+import requests
+from eth_account.signers.local import LocalAccount
+from hyperliquid.api import API
+from hyperliquid.utils.constants import MAINNET_API_URL
+from hyperliquid.utils.signing import order_wires_to_order_action
+
+from core.market import Side
+from core.quantities import MILLISECOND, SECOND, Nanos
+from core.risk_template import Lifecycle
+from core.tickets import OrderType, PriceE8, TimeInForce, size_from
+from venues.blocking import in_thread, never_sent
+from venues.driver import (
+    Acknowledged,
+    Cancelled,
+    Fills,
+    FundingPayments,
+    Mid,
+    OrderState,
+    OrderStatus,
+    Position,
+    Reason,
+    Refused,
+    VenueOrder,
+)
+from venues.errors import Reading, Unavailable, Unknown
+from venues.hyper_wire import (
+    TIFS,
+    VENUE,
+    Asset,
+    assets_of,
+    cloid,
+    fill_id,
+    fill_of,
+    is_spot,
+    mid_of,
+    order_of,
+    order_wire,
+    payment_id,
+    payment_of,
+    positions_of,
+    price_cut,
+    refused_in,
+    signed,
+    taken_price,
+    worst_price,
+)
+from venues.pages import newer
+
+TIMEOUT_S: Final = 10.0
+EXPIRES_MS: Final = 15_000
+"""An order that reaches the venue later than so long after it was signed is not taken: longer than anybody waits for the answer."""
+PAUSE_S: Final = 1.0
+PING_S: Final = 30.0
+LIST_EVERY: Final = 60 * SECOND
+
+
+class _Nonces:
+    """Milliseconds that no two actions of a key have, whichever drivers of this process sign with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: dict[str, int] = {}
+
+    def next(self, signer: str, now_ms: int) -> int:
+        with self._lock:
+            self._last[signer] = nonce = max(now_ms, self._last.get(signer, 0) + 1)
+            return nonce
+
+
+_NONCES: Final = _Nonces()
+
+
+class _HttpError(Exception):
+    """An HTTP answer that is an error."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"HTTP {status}: {text[:200]}")
+        self.status = status
+
+
+class _Api(API):  # type: ignore[misc]  # The SDK has no types.
+    def _handle_exception(self, response: requests.Response) -> None:
+        """The SDK's own fails over answers that are not its JSON."""
+        if response.status_code >= 400:
+            raise _HttpError(response.status_code, response.text)
+
+
+class Hyper:
+    """`url` other than the public one signs as for a test network, as the SDK does. `vault` is a vault or sub-account to act for."""
+
+    venue: Final = VENUE
+    lifecycle: Final = Lifecycle.ACTIVE
+
+    def __init__(
+        self,
+        wallet: LocalAccount,
+        url: str,
+        clock: Callable[[], int],
+        address: str | None = None,
+        vault: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._wallet = wallet
+        self._url = url.rstrip("/")
+        self._clock = clock
+        self._address = (vault or address or wallet.address).lower()
+        self._vault = vault.lower() if vault else None
+        self._timeout_s = timeout_s
+        self._api = _Api(self._url, timeout_s)
+        self._assets: dict[str, Asset] = {}
+        self._list_after = 0
+
+    def client_id(self, ticket_id: str) -> str:
+        return cloid(ticket_id)
+
+    async def submit(self, order: VenueOrder) -> Acknowledged | Refused:
+        asset = await self._asset(order.symbol)
+        if asset is None:
+            return Refused(Reason.SYMBOL_UNKNOWN, f"there is no perp {order.symbol}")
+        if order.time_in_force is TimeInForce.FOK:
+            return Refused(Reason.NOT_SUPPORTED, "the venue has no fill-or-kill")
+        limit = order.limit_price or await self._worst(order.symbol, order.side, asset)
+        if limit is not None and order.order_type is OrderType.MARKET:
+            limit = taken_price(limit, order.side, asset.sz_decimals)
+        if limit is None:
+            return Refused(Reason.NO_LIQUIDITY, f"the book of {order.symbol} has no middle")
+        if order.leverage is not None:
+            refused = await self._set_leverage(asset, order.leverage)
+            if refused is not None:
+                return refused
+        tif = "Ioc" if order.order_type is OrderType.MARKET else TIFS[order.time_in_force]
+        wire = order_wire(asset.number, order, limit, tif)
+        status = await self._act(order_wires_to_order_action([wire]))
+        return status if isinstance(status, Refused) else await self._acknowledged(order, status)
+
+    async def cancel(self, client_id: str, symbol: str) -> Cancelled | Refused:
+        asset = await self._asset(symbol)
+        if asset is None:
+            return Refused(Reason.SYMBOL_UNKNOWN, f"there is no perp {symbol}")
+        action = {"type": "cancelByCloid", "cancels": [{"asset": asset.number, "cloid": client_id}]}
+        status = await self._act(action)
+        if isinstance(status, Refused):
+            return status
+        if status != "success":
+            raise Unknown(VENUE, f"a cancel was answered {str(status)[:200]}")
+        return Cancelled(client_id)
+
+    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+        answer = await self._ask({"type": "orderStatus", "user": self._address, "oid": client_id})
+        with Reading(VENUE):
+            if answer["status"] == "unknownOid":
+                return None
+            return order_of(client_id, answer["order"])
+
+    async def fills(self, cursor: str) -> Fills:
+        """Those of perps; the venue itself remembers an account's last 10,000."""
+        body = {"type": "userFillsByTime", "user": self._address, "aggregateByTime": False}
+        rows, cursor = await self._newer(body, cursor, fill_id)
+        with Reading(VENUE):
+            return Fills([fill_of(row) for row in rows if not is_spot(row["coin"])], cursor)
+
+    async def funding(self, cursor: str) -> FundingPayments:
+        body = {"type": "userFunding", "user": self._address}
+        rows, cursor = await self._newer(body, cursor, payment_id)
+        with Reading(VENUE):
+            return FundingPayments([payment_of(row) for row in rows], cursor)
+
+    async def positions(self) -> dict[str, Position]:
+        answer = await self._ask({"type": "clearinghouseState", "user": self._address})
+        with Reading(VENUE):
+            return positions_of(answer)
+
+    async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
+        """From the books, which say when they were so; the answer with all mids does not."""
+        known = [symbol for symbol in symbols if await self._asset(symbol) is not None]
+        books = await asyncio.gather(*(self._mid(symbol) for symbol in known))
+        return {symbol: mid for symbol, mid in zip(known, books, strict=True) if mid is not None}
+
+    async def stirs(self) -> AsyncIterator[None]:
+        """Yields when something may have happened to the account: a fill, an order's change, or a connection that was made anew.
+
+        What it was, `fills` and `order` say: a stream may lose messages and tell them twice, a cursor does neither.
+        """
+        while True:
+            try:
+                async for _ in self._stream():
+                    yield
+            except (aiohttp.ClientError, OSError):
+                pass
+            await asyncio.sleep(PAUSE_S)
+
+    async def close(self) -> None:
+        await in_thread(self._api.session.close)
+
+    # --- what is asked ---
+
+    async def _stream(self) -> AsyncIterator[None]:
+        url = "ws" + self._url.removeprefix("http") + "/ws"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, heartbeat=15) as socket:
+            for kind in ("userFills", "orderUpdates"):
+                wanted = {"type": kind, "user": self._address}
+                await socket.send_json({"method": "subscribe", "subscription": wanted})
+            while not socket.closed:
+                try:
+                    message = await socket.receive(timeout=PING_S)
+                except TimeoutError:
+                    # The venue closes connections from which it hears nothing for a minute.
+                    await socket.send_json({"method": "ping"})
+                    continue
+                if message.type is aiohttp.WSMsgType.TEXT and _stirs(message.data):
+                    yield
+
+    async def _asset(self, symbol: str) -> Asset | None:
+        """The venue's number and decimals; for a symbol that is not known it is asked again, but not all the time."""
+        if symbol not in self._assets and self._clock() >= self._list_after:
+            answer = await self._ask({"type": "meta"})
+            with Reading(VENUE):
+                self._assets = assets_of(answer)
+            self._list_after = self._clock() + LIST_EVERY
+        return self._assets.get(symbol)
+
+    async def _mid(self, symbol: str) -> Mid | None:
+        answer = await self._ask({"type": "l2Book", "coin": symbol})
+        with Reading(VENUE):
+            return mid_of(answer)
+
+    async def _worst(self, symbol: str, side: Side, asset: Asset) -> PriceE8 | None:
+        mid = await self._mid(symbol)
+        return None if mid is None else worst_price(mid.price, side, asset.sz_decimals)
+
+    async def _set_leverage(self, asset: Asset, times: int) -> Refused | None:
+        action = {
+            "type": "updateLeverage",
+            "asset": asset.number,
+            "isCross": asset.cross,
+            "leverage": times,
+        }
+        try:
+            answer = await self._post(action)
+        except Unknown as lost:
+            raise Unavailable(VENUE, f"the leverage may not be set, and no order was sent: {lost}") from lost
+        return answer if isinstance(answer, Refused) else None
+
+    async def _acknowledged(self, order: VenueOrder, status: Any) -> Acknowledged:
+        if isinstance(status, dict) and "filled" in status:
+            with Reading(VENUE):
+                done, average = size_from(status["filled"]["totalSz"]), status["filled"]["avgPx"]
+                price, oid = price_cut(average), str(status["filled"]["oid"])
+            if done == order.size:
+                terms = (order.symbol, order.side, OrderStatus.FILLED, order.size, done)
+                return Acknowledged(OrderState(order.client_id, oid, *terms), price)
+        elif isinstance(status, dict) and "resting" in status:
+            price = None
+        else:
+            raise self._unknown(f"an order was answered {str(status)[:200]}")
+        # Part of it waits, or does not any more: that the venue knows, and the answer does not say.
+        try:
+            state = await self.order(order.client_id, order.symbol)
+        except Unavailable as silent:
+            raise self._unknown(
+                f"an order was taken, and then nobody said how it stands: {silent}"
+            ) from silent
+        if state is None:
+            raise self._unknown("an order was taken that the venue does not know yet")
+        return Acknowledged(state, price)
+
+    # --- the wire ---
+
+    async def _act(self, action: dict[str, Any]) -> Any:
+        """Sign and send an action about one order; its one status, or the refusal."""
+        answer = await self._post(action, self._now_ms() + EXPIRES_MS)
+        if isinstance(answer, Refused):
+            return answer
+        try:
+            (status,) = answer["data"]["statuses"]
+        except (KeyError, TypeError, ValueError):
+            raise self._unknown(f"not the venue's answer: {str(answer)[:200]}") from None
+        if isinstance(status, dict) and "error" in status:
+            return refused_in(str(status["error"]))
+        return status
+
+    async def _post(self, action: dict[str, Any], expires_after: int | None = None) -> Any:
+        """The venue's response to an action. Raises `Unknown`, or `Unavailable` where it certainly never got it."""
+        try:
+            answer = await in_thread(lambda: self._send(action, expires_after))
+        except _HttpError as wrong:
+            if wrong.status == 429:
+                return Refused(Reason.RATE_LIMITED, str(wrong))
+            if wrong.status < 500:
+                return Refused(Reason.OTHER, str(wrong))
+            raise self._unknown(str(wrong)) from wrong
+        except requests.RequestException as lost:
+            if never_sent(lost):
+                raise Unavailable(VENUE, f"no connection: {lost!r}") from lost
+            raise self._unknown(f"no answer: {lost!r}") from lost
+        match answer:
+            case {"status": "ok", "response": response}:
+                return response
+            case {"status": "err", "response": str(words)}:
+                return refused_in(words)
+        raise self._unknown(f"not the venue's answer: {str(answer)[:200]}")
+
+    def _send(self, action: dict[str, Any], expires_after: int | None) -> Any:
+        nonce = _NONCES.next(self._wallet.address, self._now_ms())
+        mainnet = self._url == MAINNET_API_URL
+        return self._api.post(
+            "/exchange", signed(self._wallet, action, nonce, expires_after, self._vault, mainnet)
+        )
+
+    async def _ask(self, body: dict[str, Any]) -> Any:
+        try:
+            return await in_thread(lambda: self._api.post("/info", body))
+        except (requests.RequestException, _HttpError) as error:
+            raise Unavailable(VENUE, f"no answer to {body['type']}: {error!r}") from error
+
+    async def _newer(
+        self, body: dict[str, Any], cursor: str, name: Callable[[dict[str, Any]], str]
+    ) -> tuple[list[dict[str, Any]], str]:
+        with Reading(VENUE):
+            since = int(cursor.partition("|")[0] or 0)
+        rows = await self._ask({**body, "startTime": since})
+        with Reading(VENUE):
+            return newer(rows, cursor, lambda row: int(row["time"]), name)
+
+    def _unknown(self, what: str) -> Unknown:
+        return Unknown(VENUE, what, Nanos((self._now_ms() + EXPIRES_MS) * MILLISECOND))
+
+    def _now_ms(self) -> int:
+        return self._clock() // MILLISECOND
+
+
+def _stirs(text: str) -> bool:
+    """Whether a message of the stream is about the account, and not an answer to a ping or a subscription."""
+    try:
+        message = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(message, dict) and message.get("channel") in ("userFills", "orderUpdates")

@@ -1,0 +1,169 @@
+"""The local Polymarket's answers, in the shapes of the real one's."""
+
+import base64
+import hashlib
+from typing import Any, Final
+
+from core.market import Side
+from core.tickets import E8, PriceE8, SizeE8, e8_text, price_from
+from venues.local.hyperliquid_accounts import MICRO
+from venues.local.polymarket_books import Books, Market, Placed
+
+PAGE: Final = 100
+END: Final = "LTE="
+NOBODY: Final = "0x" + "0" * 40
+HOUSE: Final = "00000000-0000-0000-0000-000000000000"
+Body = dict[str, Any]
+
+
+def plain(text: str) -> str:
+    """A decimal without zeros behind it."""
+    return e8_text(price_from(text))
+
+
+def page(rows: list[Any], cursor: str) -> Body:
+    """One page of a list. Cursors are the place in it, in base64."""
+    start = int(base64.b64decode(cursor or "MA=="))
+    found = rows[start : start + PAGE]
+    behind = start + len(found)
+    following = END if behind >= len(rows) else base64.b64encode(str(behind).encode()).decode()
+    return {"limit": PAGE, "count": len(found), "next_cursor": following, "data": found}
+
+
+def book(books: Books, token: str, now: int) -> Body:
+    """Bids and asks with the best ones last, as the venue has them."""
+    market = books.markets[token]
+    bids, asks = books.exchange.levels(token)
+    shown: Body = {
+        "market": market.condition,
+        "asset_id": token,
+        "timestamp": str(now),
+        "bids": [{"price": plain(one["px"]), "size": plain(one["sz"])} for one in reversed(bids)],
+        "asks": [{"price": plain(one["px"]), "size": plain(one["sz"])} for one in reversed(asks)],
+        "min_order_size": e8_text(market.least),
+        "tick_size": e8_text(market.tick),
+        "neg_risk": market.neg_risk,
+        "last_trade_price": e8_text(PriceE8(books.exchange.prices[token])),
+    }
+    digest = hashlib.sha1(repr(shown).encode(), usedforsecurity=False).hexdigest()
+    return {**shown, "hash": digest}
+
+
+def market_by_token(market: Market) -> Body:
+    first, second = market.tokens
+    return {"condition_id": market.condition, "primary_token_id": first, "secondary_token_id": second}
+
+
+def clob_market(market: Market) -> Body:
+    shown: Body = {
+        "c": market.condition,
+        "t": [{"t": token, "o": market.outcome(token)} for token in market.tokens],
+        "mts": float(e8_text(market.tick)),
+        "mos": float(e8_text(market.least)),
+        "mbf": 0,
+        "tbf": 0,
+        "ao": True,
+    }
+    if market.neg_risk:
+        shown["nr"] = True
+    if market.rate != "0":
+        shown["fd"] = {"r": float(market.rate), "e": 1, "to": True}
+    return shown
+
+
+def order(books: Books, name: str, placed: Placed) -> Body:
+    made, market = placed.order, books.markets[placed.order.coin]
+    return {
+        "id": name,
+        "status": "LIVE" if made.status == "open" else "CANCELED",
+        "owner": placed.owner,
+        "maker_address": made.user,
+        "market": market.condition,
+        "asset_id": made.coin,
+        "side": side(made.side),
+        "original_size": e8_text(SizeE8(made.size)),
+        "size_matched": e8_text(SizeE8(made.size - made.left)),
+        "price": e8_text(PriceE8(made.limit)),
+        "outcome": market.outcome(made.coin),
+        "expiration": str(placed.expires // 1_000),
+        "order_type": placed.kind,
+        "associate_trades": [],
+        "created_at": made.at // 1_000,
+    }
+
+
+def trades(books: Books, wallet: str, params: dict[str, str], status: str) -> list[Body]:
+    """Newest first. The other side is always shown as the house's."""
+    found = []
+    for row in reversed(books.exchange.fills.get(wallet, [])):
+        market, second = books.markets[row["coin"]], row["time"] // 1_000
+        if params.get("asset_id", row["coin"]) != row["coin"] or second < int(params.get("after", 0)):
+            continue
+        if params.get("id", str(row["tid"])) != str(row["tid"]):
+            continue
+        ours = {
+            "order_id": row["cloid"],
+            "owner": books.placed[row["cloid"]].owner if row["cloid"] in books.placed else HOUSE,
+            "maker_address": wallet,
+            "matched_amount": plain(row["sz"]),
+            "price": plain(row["px"]),
+            "fee_rate_bps": "0",
+            "asset_id": row["coin"],
+            "outcome": market.outcome(row["coin"]),
+        }
+        theirs = {**ours, "order_id": row["hash"], "owner": HOUSE, "maker_address": NOBODY}
+        mine = Side.BUY if row["side"] == "B" else Side.SELL
+        taker, maker = (ours, theirs) if row["crossed"] else (theirs, ours)
+        found.append(
+            {
+                "id": str(row["tid"]),
+                "taker_order_id": taker["order_id"],
+                "market": market.condition,
+                "asset_id": row["coin"],
+                "side": side(mine if row["crossed"] else Side(-mine)),
+                "size": ours["matched_amount"],
+                "fee_rate_bps": "0",
+                "price": ours["price"],
+                "status": status,
+                "match_time": str(second),
+                "last_update": str(second),
+                "outcome": ours["outcome"],
+                "bucket_index": 0,
+                "owner": taker["owner"],
+                "maker_address": taker["maker_address"],
+                "transaction_hash": row["hash"],
+                "maker_orders": [maker],
+                "trader_side": "TAKER" if row["crossed"] else "MAKER",
+            }
+        )
+    return found
+
+
+def positions(books: Books, wallet: str) -> list[Body]:
+    """As the data interface has them, with numbers."""
+    return [
+        {
+            "proxyWallet": wallet,
+            "asset": token,
+            "conditionId": books.markets[token].condition,
+            "size": held.size / E8,
+            "avgPrice": held.cost // held.size / E8,
+            "curPrice": books.exchange.prices[token] / E8,
+            "title": books.markets[token].question,
+            "outcome": books.markets[token].outcome(token),
+        }
+        for token, held in books.exchange.account(wallet).positions.items()
+        if held.size
+    ]
+
+
+def balance(books: Books, wallet: str, kind: str, token: str) -> Body:
+    """Micro-units, as the chain counts."""
+    account = books.exchange.account(wallet)
+    spent = sum(held.cost for held in account.positions.values())
+    amount = books.held(wallet, token) // 100 if kind == "CONDITIONAL" else (account.cash - spent) // MICRO
+    return {"balance": str(amount), "allowances": {}}
+
+
+def side(of: Side) -> str:
+    return "BUY" if of is Side.BUY else "SELL"

@@ -1,0 +1,34 @@
+"""Cursors over a venue's list that can only be asked for from an instant on.
+
+Several rows may have the same instant, and some of them may come later than others, so a cursor is the last instant and the ids
+that were seen at it: ``1700000000000|a,b``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+Row = dict[str, Any]
+STUCK = 500
+"""So many rows of one instant, all known, mean that the venue's page ends before the instant does."""
+
+
+def newer(
+    rows: list[Row], cursor: str, at: Callable[[Row], int], name: Callable[[Row], str]
+) -> tuple[list[Row], str]:
+    """Rows that were not seen before, oldest first and each once, and the cursor behind them.
+
+    Raises `ValueError` when the cursor cannot move although there are rows behind it.
+    """
+    instant, _, ids = cursor.partition("|")
+    since, seen = int(instant or 0), set(filter(None, ids.split(",")))
+    found: dict[str, Row] = {}
+    for row in sorted(rows, key=at):
+        if at(row) > since or (at(row) == since and name(row) not in seen):
+            found.setdefault(name(row), row)
+    if not found:
+        if len(rows) >= STUCK:
+            raise ValueError(f"{len(rows)} rows of one instant, and no way behind them")
+        return [], cursor
+    last = max(at(row) for row in found.values())
+    at_last = {name(row) for row in found.values() if at(row) == last} | (seen if last == since else set())
+    return list(found.values()), f"{last}|{','.join(sorted(at_last))}"

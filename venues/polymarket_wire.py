@@ -1,0 +1,228 @@
+"""Polymarket's requests and answers as values: books, amounts, fees, what its words mean, and how its rows are read.
+
+Sizes are shares and prices dollars a share, in 1e-8; the venue signs both as micro-units.
+"""
+
+import hashlib
+import json
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil
+from typing import Any, Final, NamedTuple
+
+from core.market import Side
+from core.quantities import MILLISECOND, SECOND, MicroUsdc, Nanos
+from core.tickets import E8, PriceE8, SizeE8, no_worse, price_from, size_from
+from venues.driver import Mid, OrderState, OrderStatus, Position, Reason, Refused, VenueFill
+from venues.sent_orders import Sent
+
+VENUE: Final = "polymarket"
+LOT: Final = E8 // 100
+"""Orders are of whole hundredths of a share."""
+WORST: Final = PriceE8(5 * E8 // 100)
+"""So much worse than the middle an order at the market without a limit accepts: five cents."""
+SALTS: Final = 2**53
+"""Salts go over the wire as JSON numbers: larger ones would not arrive as they were signed."""
+WORDS: Final = (
+    ("duplicated", Reason.CLIENT_ID_USED),
+    ("tick size", Reason.ORDER_INVALID),
+    ("invalid amounts", Reason.ORDER_INVALID),
+    ("lower than the minimum", Reason.TOO_SMALL),
+    ("min size", Reason.TOO_SMALL),
+    ("not enough balance", Reason.INSUFFICIENT_MARGIN),
+    ("crosses book", Reason.WOULD_MATCH),
+    ("no orders found to match", Reason.NO_LIQUIDITY),
+    ("fully filled", Reason.NO_LIQUIDITY),
+    ("not yet ready", Reason.BUSY),
+    ("restart", Reason.BUSY),
+    ("disabled", Reason.BUSY),
+    ("cancel-only", Reason.BUSY),
+    ("unauthorized", Reason.UNAUTHORIZED),
+    ("invalid api key", Reason.UNAUTHORIZED),
+    ("orderbook", Reason.SYMBOL_UNKNOWN),
+    ("token id", Reason.SYMBOL_UNKNOWN),
+    ("closed-only", Reason.VENUE_CLOSE_ONLY),
+)
+"""What refusals have in them, in lower case. The venue has no codes."""
+RESTING: Final = frozenset({"LIVE", "DELAYED", "UNMATCHED"})
+FINAL_TRADE: Final = "CONFIRMED"
+FAILED_TRADE: Final = "FAILED"
+
+
+class Book(NamedTuple):
+    """A token's book as far as orders need it. `tick` is 0 where the venue does not say."""
+
+    market: str
+    bid: PriceE8 | None
+    ask: PriceE8 | None
+    tick: PriceE8
+    least: SizeE8
+    neg_risk: bool
+    at: Nanos
+
+    @property
+    def mid(self) -> Mid | None:
+        if self.bid is None or self.ask is None:
+            return None
+        return Mid(PriceE8((self.bid + self.ask) // 2), self.at)
+
+    def worst(self, side: Side) -> PriceE8 | None:
+        """The worst price of an order at the market that names none; None without a middle."""
+        if self.mid is None:
+            return None
+        last = PriceE8(E8 - self.tick) if side is Side.BUY else self.tick
+        bound = no_worse(PriceE8(self.mid.price + side * WORST), side, self.tick)
+        return min(bound, last) if side is Side.BUY else max(bound, last)
+
+
+class Fees(NamedTuple):
+    """A market's: rate x (p (1 - p))^exponent on each share, of the taker only or of both."""
+
+    rate: Decimal
+    exponent: int
+    taker_only: bool
+
+
+def loads(text: str | bytes) -> Any:
+    """JSON with its numbers exact."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def client_id(ticket_id: str) -> str:
+    """The venue takes no name of ours: this one is for us, and the order's salt is made of it."""
+    return "0x" + hashlib.blake2b(ticket_id.encode(), digest_size=16).hexdigest()
+
+
+def salt(client_id: str, at: int) -> int:
+    """The same for the same order at the same instant."""
+    digest = hashlib.blake2b(f"{client_id} {at}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % SALTS
+
+
+def amounts(side: Side, size: SizeE8, price: PriceE8) -> tuple[int, int]:
+    """What is given and what is taken, in micro-units, exactly. Raises `ValueError` where that takes parts of them."""
+    shares, rest = divmod(size, 100)
+    cost, more = divmod(size * price, 100 * E8)
+    if rest or more:
+        raise ValueError("the price of this size is no whole number of micro-dollars")
+    return (cost, shares) if side is Side.BUY else (shares, cost)
+
+
+def fee(fees: Fees, size: SizeE8, price: PriceE8) -> MicroUsdc:
+    """What a fill costs, rounded up to micro-USDC."""
+    share = Fraction(price, E8)
+    exact = Fraction(size, E8) * Fraction(fees.rate) * (share * (1 - share)) ** fees.exponent
+    return MicroUsdc(ceil(exact * 1_000_000))
+
+
+def fees_of(row: dict[str, Any]) -> Fees:
+    """From `clob-markets`; a market that says nothing has none."""
+    found = row.get("fd") or {}
+    return Fees(Decimal(found.get("r") or 0), int(found.get("e") or 0), bool(found.get("to", True)))
+
+
+def book_of(row: dict[str, Any]) -> Book:
+    bids = [price_from(level["price"]) for level in row["bids"]]
+    asks = [price_from(level["price"]) for level in row["asks"]]
+    return Book(
+        row["market"],
+        max(bids, default=None),
+        min(asks, default=None),
+        price_from(str(row.get("tick_size") or 0)),
+        size_from(str(row.get("min_order_size") or 0)),
+        bool(row.get("neg_risk")),
+        Nanos(int(row["timestamp"]) * MILLISECOND),
+    )
+
+
+def refused_for(words: str) -> Refused:
+    said = words.lower()
+    return Refused(next((reason for part, reason in WORDS if part in said), Reason.OTHER), words)
+
+
+def open_state(sent: Sent, row: dict[str, Any]) -> OrderState:
+    """An order that the venue shows: one that waits, or that was ended."""
+    filled = size_from(row["size_matched"])
+    if row["status"] in RESTING:
+        status = OrderStatus.OPEN
+    elif filled >= sent.size:
+        status = OrderStatus.FILLED
+    else:
+        status = OrderStatus.CANCELLED
+    return state(sent, status, filled)
+
+
+def state(sent: Sent, status: OrderStatus, filled: SizeE8) -> OrderState:
+    return OrderState(sent.client_id, sent.order_id, sent.symbol, sent.side, status, sent.size, filled)
+
+
+class Part(NamedTuple):
+    """Our part of a trade. One trade may have several of ours, each of another order."""
+
+    id: str
+    order_id: str
+    symbol: str
+    side: Side
+    size: SizeE8
+    price: PriceE8
+    taker: bool
+    market: str
+    status: str
+    second: int
+
+    def fill(self, client: str | None, cost: MicroUsdc) -> VenueFill:
+        at = Nanos(self.second * SECOND)
+        terms = (self.symbol, self.side, self.size, self.price, cost, at)
+        return VenueFill(self.id, client, self.order_id, *terms)
+
+
+def parts_of(row: dict[str, Any], account: str) -> list[Part]:
+    """Ours of a trade. A maker of the same token had the other side; one of the opposite token bought or sold as the taker did."""
+    side = Side.BUY if row["side"] == "BUY" else Side.SELL
+    common = (row["market"], row["status"].upper().removeprefix("TRADE_STATUS_"), int(row["match_time"]))
+    if row["trader_side"] == "TAKER":
+        size, price = size_from(row["size"]), price_from(row["price"])
+        return [Part(row["id"], row["taker_order_id"], row["asset_id"], side, size, price, True, *common)]
+    return [
+        Part(
+            f"{row['id']}:{maker['order_id']}",
+            maker["order_id"],
+            maker["asset_id"],
+            Side(-side) if maker["asset_id"] == row["asset_id"] else side,
+            size_from(maker["matched_amount"]),
+            price_from(maker["price"]),
+            False,
+            *common,
+        )
+        for maker in row["maker_orders"]
+        if maker["maker_address"].lower() == account.lower()
+    ]
+
+
+def settled(parts: list[Part]) -> list[Part]:
+    """Those that nothing takes back any more, oldest first, up to the first second with one that something may.
+
+    Matched is not settled: what fails on the chain never was. Behind an open one nothing is told, so that a cursor passes none.
+    """
+    pending = [part.second for part in parts if part.status not in (FINAL_TRADE, FAILED_TRADE)]
+    until = min(pending, default=None)
+    return sorted(
+        (part for part in parts if part.status == FINAL_TRADE and (until is None or part.second < until)),
+        key=lambda part: part.second,
+    )
+
+
+def positions_of(rows: list[dict[str, Any]]) -> dict[str, Position]:
+    """From the venue's data interface, whose numbers are for people: sizes are cut to what the chain counts in."""
+    found = {
+        str(row["asset"]): Position(
+            SizeE8(_e8(row["size"]) // 100 * 100),
+            PriceE8(_e8(row["avgPrice"])) if row.get("avgPrice") is not None else None,
+        )
+        for row in rows
+    }
+    return {token: position for token, position in found.items() if position.size}
+
+
+def _e8(number: Decimal | int) -> int:
+    return int(number * E8)

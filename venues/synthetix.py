@@ -1,0 +1,314 @@
+"""Synthetix's perps on its venue of today, with its own SDK's signatures. The account is one sub-account of the key's.
+
+Every request that changes something expires on its way. The venue wants nonces that only grow, so such requests of one key go one
+after another.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any, Final
+
+import requests
+from synthetix.signing import Signer
+
+from core.quantities import MILLISECOND, SECOND, Nanos
+from core.risk_template import Lifecycle
+from core.tickets import OrderType, SizeE8, TimeInForce, no_worse, size_from
+from venues.blocking import in_thread, never_sent
+from venues.driver import (
+    Acknowledged,
+    Cancelled,
+    Fills,
+    FundingPayments,
+    Mid,
+    OrderState,
+    OrderStatus,
+    Position,
+    Reason,
+    Refused,
+    VenueOrder,
+)
+from venues.errors import Reading, Unavailable, Unknown
+from venues.pages import newer
+from venues.synthetix_wire import (
+    VENUE,
+    Market,
+    client_order_id,
+    fill_of,
+    market_symbol,
+    markets_of,
+    mid_of,
+    open_order_of,
+    order_fields,
+    past_order_of,
+    payment_of,
+    positions_of,
+    price_cut,
+    refused_for,
+)
+
+PUBLIC_URL: Final = "https://papi.synthetix.io/v1"
+TIMEOUT_S: Final = 10.0
+EXPIRES_MS: Final = 15_000
+PAGE: Final = 1_000
+LIST_EVERY: Final = 60 * SECOND
+
+
+class _Refusal(Exception):
+    """The venue's answer to a request that it refused as a whole."""
+
+    def __init__(self, status: int, code: str, words: str) -> None:
+        super().__init__(f"HTTP {status}: {code}: {words}")
+        self.status, self.code, self.words = status, code, words
+
+
+class Synthetix:
+    """`url` ends in `/v1`. With `dry_run` orders are made, checked and signed, and then not sent: each is acknowledged as one of which
+    nothing filled, in the same way every time, and the venue never hears of it."""
+
+    venue: Final = VENUE
+    lifecycle: Final = Lifecycle.ACTIVE
+
+    def __init__(
+        self,
+        key: str,
+        account: int,
+        url: str,
+        clock: Callable[[], int],
+        dry_run: bool = False,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._signer = Signer(key)
+        self._account = account
+        self._url = url.rstrip("/")
+        self._clock = clock
+        self._dry_run = dry_run
+        self._timeout_s = timeout_s
+        self._session = requests.Session()
+        self._changing = asyncio.Lock()
+        self._markets: dict[str, Market] = {}
+        self._list_after = 0
+
+    def client_id(self, ticket_id: str) -> str:
+        return client_order_id(ticket_id)
+
+    async def submit(self, order: VenueOrder) -> Acknowledged | Refused:
+        market = await self._market(order.symbol)
+        if market is None:
+            return Refused(Reason.SYMBOL_UNKNOWN, f"there is no market {market_symbol(order.symbol)}")
+        if market.closing and not order.reduce_only:
+            return Refused(Reason.VENUE_CLOSE_ONLY, f"{market_symbol(order.symbol)} is closing")
+        if order.time_in_force is TimeInForce.FOK:
+            return Refused(Reason.NOT_SUPPORTED, "the venue has no fill-or-kill")
+        if order.limit_price is not None and order.order_type is OrderType.MARKET:
+            order = replace(order, limit_price=no_worse(order.limit_price, order.side, market.price_step))
+        if order.size % market.size_step or (order.limit_price or 0) % market.price_step:
+            return Refused(Reason.ORDER_INVALID, "size and price must be multiples of the market's steps")
+        fields = order_fields(order)
+        if self._dry_run:
+            self._signer.sign_place_orders(self._account, [fields], expires_after_ms=EXPIRES_MS)
+            return Acknowledged(_state(order, f"dry-run-{order.client_id}", OrderStatus.CANCELLED, SizeE8(0)))
+        if order.leverage is not None:
+            refused = await self._set_leverage(order.symbol, order.leverage)
+            if refused is not None:
+                return refused
+        status = await self._status(
+            lambda: self._signer.sign_place_orders(self._account, [fields], expires_after_ms=EXPIRES_MS)
+        )
+        return status if isinstance(status, Refused) else await self._acknowledged(order, status)
+
+    async def cancel(self, client_id: str, symbol: str) -> Cancelled | Refused:
+        status = await self._status(
+            lambda: self._signer.sign_cancel_orders_by_cloid(
+                self._account, [client_id], expires_after_ms=EXPIRES_MS
+            )
+        )
+        if isinstance(status, Refused):
+            return status
+        if "canceled" not in status:
+            raise self._unknown(f"a cancel was answered {str(status)[:200]}")
+        return Cancelled(client_id)
+
+    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+        # First those that wait: an order goes from there to the history, and never back.
+        waiting = await self._read("getOpenOrders")
+        with Reading(VENUE):
+            for row in waiting:
+                if row["order"].get("clientId") == client_id:
+                    return open_order_of(row)
+        past = await self._read("getOrderHistory", clientOrderId=client_id, limit=PAGE)
+        with Reading(VENUE):
+            # Whether or not the venue heeds the filter.
+            mine = [row for row in past if row["order"].get("clientId") == client_id]
+            if not mine and len(past) >= PAGE:
+                raise ValueError("the history is longer than an answer, and was not filtered")
+            return past_order_of(mine[0]) if mine else None
+
+    async def fills(self, cursor: str) -> Fills:
+        with Reading(VENUE):
+            since = int(cursor.partition("|")[0] or 0)
+        trades: dict[str, dict[str, Any]] = {}
+        more = True
+        while more:
+            # Newest first: what fills meanwhile only moves rows back, where they come a second time.
+            answer = await self._read("getTrades", startTime=since, limit=PAGE, offset=len(trades))
+            with Reading(VENUE):
+                before = len(trades)
+                trades |= {str(row["tradeId"]): row for row in answer["trades"]}
+                more = answer["hasMore"]
+                if more and len(trades) == before:
+                    raise ValueError("the venue says that there is more, and gives the same again")
+        with Reading(VENUE):
+            rows = list(reversed(trades.values()))
+            found, cursor = newer(
+                rows, cursor, lambda row: int(row["timestamp"]), lambda row: str(row["tradeId"])
+            )
+            return Fills([fill_of(row) for row in found], cursor)
+
+    async def funding(self, cursor: str) -> FundingPayments:
+        with Reading(VENUE):
+            since = int(cursor.partition("|")[0] or 0)
+        answer = await self._read("getFundingPayments", startTime=since)
+        with Reading(VENUE):
+            rows = answer["fundingHistory"]
+            found, cursor = newer(
+                rows, cursor, lambda row: int(row["paymentTime"]), lambda row: str(row["paymentId"])
+            )
+            return FundingPayments([payment_of(row) for row in found], cursor)
+
+    async def positions(self) -> dict[str, Position]:
+        rows = await self._read("getPositions")
+        with Reading(VENUE):
+            return positions_of(rows)
+
+    async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
+        if not symbols:
+            return {}
+        prices = await self._public("getMarketPrices")
+        with Reading(VENUE):
+            rows = {symbol: prices.get(market_symbol(symbol)) for symbol in symbols}
+            mids = {symbol: mid_of(row) for symbol, row in rows.items() if row is not None}
+            return {symbol: mid for symbol, mid in mids.items() if mid is not None}
+
+    async def close(self) -> None:
+        await in_thread(self._session.close)
+
+    # --- what is asked ---
+
+    async def _market(self, symbol: str) -> Market | None:
+        """A market's steps; for a symbol that is not known the venue is asked again, but not all the time."""
+        if symbol not in self._markets and self._clock() >= self._list_after:
+            rows = await self._public("getMarkets")
+            with Reading(VENUE):
+                self._markets = markets_of(rows)
+            self._list_after = self._clock() + LIST_EVERY
+        return self._markets.get(symbol)
+
+    async def _set_leverage(self, symbol: str, times: int) -> Refused | None:
+        try:
+            answer = await self._change(
+                lambda: self._signer.sign_update_leverage(
+                    self._account, market_symbol(symbol), str(times), expires_after_ms=EXPIRES_MS
+                )
+            )
+        except Unknown as lost:
+            raise Unavailable(VENUE, f"the leverage may not be set, and no order was sent: {lost}") from lost
+        return answer if isinstance(answer, Refused) else None
+
+    async def _acknowledged(self, order: VenueOrder, status: dict[str, Any]) -> Acknowledged:
+        price = None
+        try:
+            if "filled" in status:
+                filled = status["filled"]
+                done, price = size_from(filled["totalSize"]), price_cut(filled["avgPrice"])
+                if done == order.size:
+                    state = _state(order, filled["order"]["venueId"], OrderStatus.FILLED, done)
+                    return Acknowledged(state, price)
+            elif "resting" not in status and "canceled" not in status:
+                raise ValueError("neither filled nor resting")
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise self._unknown(f"an order was answered {str(status)[:200]}: {wrong!r}") from wrong
+        try:
+            known = await self.order(order.client_id, order.symbol)
+        except Unavailable as silent:
+            raise self._unknown(
+                f"an order was taken, and then nobody said how it stands: {silent}"
+            ) from silent
+        if known is None:
+            raise self._unknown("an order was taken that the venue does not know yet")
+        return Acknowledged(known, price)
+
+    # --- the wire ---
+
+    async def _status(self, sign: Callable[[], dict[str, Any]]) -> Any:
+        """The one status of a request about one order, or the refusal."""
+        answer = await self._change(sign)
+        if isinstance(answer, Refused):
+            return answer
+        try:
+            (status,) = answer["statuses"]
+            if "error" in status:
+                return refused_for(str(status.get("errorCode", "")), str(status["error"]))
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise self._unknown(f"not the venue's answer: {str(answer)[:200]}") from wrong
+        return status
+
+    async def _change(self, sign: Callable[[], dict[str, Any]]) -> Any:
+        """Send what changes something. Raises `Unknown`, or `Unavailable` where the venue certainly never got it."""
+        async with self._changing:
+            try:
+                return await in_thread(lambda: self._sent("/trade", sign()))
+            except _Refusal as refused:
+                if refused.status == 429:
+                    return Refused(Reason.RATE_LIMITED, str(refused))
+                if refused.status < 500:
+                    return refused_for(refused.code, refused.words)
+                raise self._unknown(str(refused)) from refused
+            except requests.RequestException as lost:
+                if never_sent(lost):
+                    raise Unavailable(VENUE, f"no connection: {lost!r}") from lost
+                raise self._unknown(f"no answer: {lost!r}") from lost
+            except ValueError as nonsense:
+                raise self._unknown(f"not the venue's answer: {nonsense!r}") from nonsense
+
+    async def _read(self, action: str, **params: Any) -> Any:
+        """A private list. Reading is signed too."""
+        return await self._asked(
+            "/trade", lambda: self._signer.sign_action(self._account, action, params or None), action
+        )
+
+    async def _public(self, action: str) -> Any:
+        return await self._asked("/info", lambda: {"params": {"action": action}}, action)
+
+    async def _asked(self, path: str, make: Callable[[], dict[str, Any]], action: str) -> Any:
+        try:
+            return await in_thread(lambda: self._sent(path, make()))
+        except (requests.RequestException, _Refusal, ValueError) as error:
+            raise Unavailable(VENUE, f"no answer to {action}: {error!r}") from error
+
+    def _sent(self, path: str, body: dict[str, Any]) -> Any:
+        """The response in the venue's envelope. Raises `_Refusal`, `ValueError` for what is no such envelope."""
+        answer = self._session.post(self._url + path, json=body, timeout=self._timeout_s)
+        try:
+            said = answer.json()
+        except ValueError:
+            if answer.status_code >= 400:
+                raise _Refusal(answer.status_code, "", answer.text[:200]) from None
+            raise
+        match said:
+            case {"status": "ok", "response": response} if answer.status_code < 400:
+                return response
+            case {"status": "error", "error": {"code": str(code), "message": str(words)}}:
+                raise _Refusal(answer.status_code, code, words)
+        if answer.status_code >= 400:
+            raise _Refusal(answer.status_code, "", str(said)[:200])
+        raise ValueError(str(said)[:200])
+
+    def _unknown(self, what: str) -> Unknown:
+        return Unknown(VENUE, what, Nanos(self._clock() + EXPIRES_MS * MILLISECOND))
+
+
+def _state(order: VenueOrder, venue_id: str, status: OrderStatus, filled: SizeE8) -> OrderState:
+    terms = order.symbol, order.side, status, order.size, filled
+    return OrderState(order.client_id, venue_id, *terms)

@@ -1,0 +1,178 @@
+"""Orders of vaults for any venue: `open`, `close` and `cancel`, each answered as soon as the venue or the rules have."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import (
+    Client,
+    RPCTimeoutOrCancelledError,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.order_rules import OrderAsked
+from activities.orders import OrderFacts
+from core.tickets import Leg, SizeE8, Ticket
+from ledger.venue_orders import Standing
+from workflows.order import OrderOutcome, OrderRun, OrderWorkflow
+
+ANSWER_WITHIN_S: Final = 10.0
+"""Who asks waits so long for the venue. The order goes on without anybody."""
+RPC_TIMEOUT: Final = timedelta(seconds=10)
+CLIENT_ID_USED: Final = "client_id_used"
+
+Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
+
+
+class OrdersUnavailable(Exception):
+    """Temporal cannot be reached: what became of the call is unknown, and repeating it with the same client id is safe."""
+
+
+@asynccontextmanager
+async def _reached() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RPCError, RPCTimeoutOrCancelledError, RuntimeError) as error:
+        raise OrdersUnavailable(str(error)) from error
+
+
+class ExecService:
+    """Over Temporal. `task_queue` is that of the workers that have the venues."""
+
+    def __init__(self, client: Client, task_queue: str, within_s: float = ANSWER_WITHIN_S) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._within_s = within_s
+
+    async def open(self, vault: str, ticket: Ticket, placed_by: str = "") -> OrderFacts:
+        """Carry out a ticket; the same client id again is the same order, and without one each call is an order of its own.
+
+        Answers with what the venue or the rules say, or with status `accepted` when they have not within the time. Raises
+        `OrdersUnavailable`.
+        """
+        client_id = ticket.client_id or uuid.uuid4().hex
+        return await self._placed(OrderAsked.of(vault, ticket, client_id, placed_by))
+
+    async def close(
+        self, vault: str, leg: Leg, size: SizeE8 | None = None, client_id: str = "", placed_by: str = ""
+    ) -> OrderFacts:
+        """Close a position, or `size` of it, at the market. Answers and raises as `open`."""
+        asked = OrderAsked(
+            vault, client_id or uuid.uuid4().hex, *leg, size=size or 0, close=True, placed_by=placed_by
+        )
+        return await self._placed(asked)
+
+    async def cancel(self, vault: str, client_id: str) -> OrderFacts | None:
+        """Take an order back; how it stands then, with a `code` where the venue refuses. None: there is no such order.
+
+        Raises `OrdersUnavailable`.
+        """
+        handle = self._handle(order_id(f"{vault}/{client_id}"))
+        try:
+            async with _reached():
+                return await self._within(handle.execute_update(OrderWorkflow.cancel))
+        except TimeoutError as late:
+            raise OrdersUnavailable("the venue has not answered yet") from late
+        except WorkflowUpdateFailedError as refused:
+            facts = await handle.query(OrderWorkflow.state)
+            assert facts is not None
+            return replace(facts, code=_code(refused), words=str(refused.cause))
+        except OrdersUnavailable as error:
+            if not _is(error.__cause__, RPCStatusCode.NOT_FOUND):
+                raise
+        outcome = await self._outcome(order_id(f"{vault}/{client_id}"))
+        return None if outcome is None else outcome.facts
+
+    async def _placed(self, asked: OrderAsked) -> OrderFacts:
+        start = WithStartWorkflowOperation(
+            OrderWorkflow.run,
+            OrderRun(asked),
+            id=order_id(asked.ticket),
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=f"{asked.symbol} at {asked.venue} for {asked.vault}",
+        )
+        call = self._client.execute_update_with_start_workflow(
+            OrderWorkflow.acknowledged, asked, start_workflow_operation=start
+        )
+        try:
+            async with _reached():
+                return await self._within(call)
+        except TimeoutError:
+            # Who began it is told in the call's own way whether it did, but not where the venue is what keeps everybody waiting.
+            await asyncio.gather(start.workflow_handle(), return_exceptions=True)
+            return await self._begun(asked)
+        except WorkflowUpdateFailedError as refused:
+            return _facts(asked, Standing.REFUSED, _code(refused), str(refused.cause))
+        except OrdersUnavailable as error:
+            if not _is(error.__cause__, RPCStatusCode.ALREADY_EXISTS):
+                raise
+        except WorkflowAlreadyStartedError:
+            pass
+        # It has ended: the same call again is told what became of it.
+        outcome = await self._outcome(order_id(asked.ticket))
+        if outcome is None:
+            raise OrdersUnavailable("an order has ended, and nobody knows how")
+        if outcome.asked != asked:
+            words = "Another order has this client id."
+            return _facts(asked, Standing.REFUSED, CLIENT_ID_USED, words)
+        return outcome.facts
+
+    async def _within(self, call: Awaitable[OrderFacts]) -> OrderFacts:
+        """What a call answers. Raises `TimeoutError` when it is too late; who asked is gone then, and nothing else."""
+        # No timeout around it: the client takes a cancelled wait for a failure of its own.
+        asking = asyncio.ensure_future(call)
+        done, _ = await asyncio.wait({asking}, timeout=self._within_s)
+        if not done:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            raise TimeoutError
+        return asking.result()
+
+    async def _begun(self, asked: OrderAsked) -> OrderFacts:
+        """What to say of an order of which nobody has said anything in time: that it goes on, if it has begun."""
+        async with _reached():
+            await self._handle(order_id(asked.ticket)).describe(rpc_timeout=RPC_TIMEOUT)
+        return _facts(asked, Standing.ACCEPTED)
+
+    async def _outcome(self, id: str) -> OrderOutcome | None:
+        """Of an order that has ended; None when there was none."""
+        handle = self._handle(id)
+        async with _reached():
+            try:
+                return await handle.result(rpc_timeout=RPC_TIMEOUT)
+            except RPCError as error:
+                if error.status == RPCStatusCode.NOT_FOUND:
+                    return None
+                raise
+
+    def _handle(self, id: str) -> Handle:
+        return self._client.get_workflow_handle_for(OrderWorkflow.run, id)
+
+
+def order_id(ticket: str) -> str:
+    """Workflow id of a ticket's order."""
+    return f"order/{ticket}"
+
+
+def _facts(asked: OrderAsked, status: Standing, code: str = "", words: str = "") -> OrderFacts:
+    terms = asked.ticket, asked.venue, asked.symbol, asked.side, asked.size
+    return OrderFacts(*terms, status.value, 0, code=code, words=words)
+
+
+def _code(error: WorkflowUpdateFailedError) -> str:
+    return error.cause.type or "" if isinstance(error.cause, ApplicationError) else ""
+
+
+def _is(error: BaseException | None, status: RPCStatusCode) -> bool:
+    return isinstance(error, RPCError) and error.status == status
