@@ -1,8 +1,9 @@
 """Key files: made once, private, and never replaced."""
 
 import json
-import multiprocessing
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,15 @@ from chain.keys import KeyFileRefused, KeypairSigner
 from places import secret
 
 
-def _make(path: Path) -> str:
-    return str(KeypairSigner.load_or_create(path).pubkey)
+ROOT = Path(__file__).parents[2]
+MAKES = """
+import sys
+from pathlib import Path
+from chain.keys import KeypairSigner
+print("ready", flush=True)
+sys.stdin.readline()
+print(KeypairSigner.load_or_create(Path(sys.argv[1])).pubkey)
+"""
 
 
 def test_a_missing_key_is_made_private_and_kept(tmp_path: Path) -> None:
@@ -79,6 +87,24 @@ def test_a_signer_does_not_print_its_secret(tmp_path: Path) -> None:
 
 
 def test_processes_that_make_the_same_key_at_once_agree(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        keys = pool.map(_make, [tmp_path / "key.json"] * 8)
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKES, str(tmp_path / "key.json")],
+            env={"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for maker in makers:
+        assert maker.stdout is not None
+        assert maker.stdout.readline() == "ready\n"
+    for maker in makers:
+        assert maker.stdin is not None
+        maker.stdin.write("now\n")
+        maker.stdin.flush()
+    keys = [maker.communicate(timeout=30)[0] for maker in makers]
+    assert all(maker.returncode == 0 for maker in makers)
     assert len(set(keys)) == 1
+    assert keys[0] == f"{KeypairSigner.load(tmp_path / 'key.json').pubkey}\n"
