@@ -1,6 +1,7 @@
 """`perpdex journal` over a real journal, a real projector and a real PostgreSQL."""
 
 import asyncio
+import shutil
 import time
 from contextlib import closing
 
@@ -37,18 +38,24 @@ def projected(directory, url, through=1 << 62):
         return projector.sequence
 
 
-@pytest.fixture
-def exchange(tmp_path, postgres_url, monkeypatch):
-    """The journal's directory, in which a batch was settled in the middle; nothing is projected yet."""
-    monkeypatch.setattr(pruning, "RECENT", 0)
-    monkeypatch.setenv("PERPDEX_DATA", str(tmp_path))
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-    directory = tmp_path / "journal"
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory):
+    """The directory of a journal in which a batch was settled in the middle: not to be written to."""
+    directory = tmp_path_factory.mktemp("settled") / "journal"
     final = (c.CutSettlement(1), c.AdvanceBatch(1, BatchStatus.FINAL, ()))
     asyncio.run(grown(directory, 100, final))
     asyncio.run(grown(directory, 100))
     asyncio.run(grown(directory, 100))
     return directory
+
+
+@pytest.fixture
+def exchange(settled, tmp_path, postgres_url, monkeypatch):
+    """The directory of a journal of this test's own, like `settled`; nothing is projected yet."""
+    monkeypatch.setattr(pruning, "RECENT", 0)
+    monkeypatch.setenv("PERPDEX_DATA", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    return shutil.copytree(settled, tmp_path / "journal")
 
 
 def run(*arguments):
