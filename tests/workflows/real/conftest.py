@@ -131,12 +131,13 @@ class Network:
             "API_URL": self.api_url,
             "API_PORT": self.api_url.rsplit(":", 1)[1],
             "WEBSOCKET_PORT": str(free_port()),
-            "SETTLEMENT_INTERVAL_S": "1",
+            "SETTLEMENT_INTERVAL_S": "3",
             "OPERATOR_TOKEN": TOKEN,
             "PYTH_URL": "",
             **settings,
         }
-        self.temporal = self.process("temporal", self._temporal_command())
+        # Memory for processor time: several networks share two processors.
+        self.temporal = self.process("temporal", self._temporal_command(), GOGC="400")
         self.api = self.process("api", [sys.executable, "-m", "cli.main", "serve", "api"])
         self.projector = self.process("projector", [sys.executable, "-m", "cli.main", "serve", "projector"])
         self.worker = self.another_worker("worker")
@@ -321,7 +322,7 @@ def free_port() -> int:
 async def until(true: Callable[[], Awaitable[Any]], seconds: float = PATIENCE_S) -> None:
     async with asyncio.timeout(seconds):
         while not await true():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
 
 @pytest.hookimpl(wrapper=True)
