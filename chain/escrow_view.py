@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
-from solders.signature import Signature
 from solders.sysvar import CLOCK
 
 from chain.addresses import EscrowAddresses
 from chain.claims import FoundClaim, claims_of
 from chain.deposits import FoundDeposit, SlotReader, deposits_of
+from chain.landed import landed_transaction
 from chain.layout import (
     TOKEN_ACCOUNT_BYTES,
     EscrowState,
@@ -211,7 +211,7 @@ class EscrowView:
 
     async def receipt(self, signature: str, commitment: str = CONFIRMED) -> Receipt | None:
         """What a landed transaction cost and logged, or None while it is not there (confirmed at least)."""
-        found = await self._transaction(signature, commitment)
+        found = await landed_transaction(self._client, signature, commitment)
         if found is None:
             return None
         meta = found.transaction.meta
@@ -252,7 +252,7 @@ class EscrowView:
                 return self._money[signature]
             slot_at = self._slots()
             async with window:
-                transaction = await self._transaction(signature, FINALIZED)
+                transaction = await landed_transaction(self._client, signature, FINALIZED)
                 if transaction is None:
                     raise ChainUnavailable(f"the node lists {signature} but does not have it")
                 deposits = await deposits_of(transaction, signature, self._at, slot_at)
@@ -277,12 +277,6 @@ class EscrowView:
             return (page.index, page.slots[number]) if page and number < len(page.slots) else None
 
         return slot_at
-
-    async def _transaction(self, signature: str, commitment: str) -> Any:
-        call = self._client.get_transaction(
-            Signature.from_string(signature), "base64", commitment, max_supported_transaction_version=0
-        )
-        return (await ask(call)).value
 
     async def _read(self, keys: Sequence[Pubkey], commitment: str) -> tuple[int, list[bytes | None]]:
         """Slot of the view, and the data of up to 100 accounts in it."""
