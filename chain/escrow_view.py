@@ -139,19 +139,23 @@ class EscrowView:
             for data in part
         ]
 
-    async def slot_of(self, account: int, commitment: str = CONFIRMED, owner: str = "") -> Place | None:
+    async def slot_of(
+        self, account: int, commitment: str = CONFIRMED, owner: str = "", page: int | None = None
+    ) -> Place | None:
         """The slot of an engine account, of that owner when one is named, or None when it has none at this commitment.
 
-        Of several the first: an account is in a page once, and whoever gave it another slot did so later.
+        Where its `page` is known, that alone is read, and the others only when it is not there. Of several the first: an account is in
+        a page once, and whoever gave it another slot did so later.
         """
+        if page is not None:
+            seen, (data,) = await self._read([self._at.page(page)], commitment)
+            if data is not None and (place := _place(decode_page(data), seen, account, owner)):
+                return place
         snapshot = await self._snapshot(commitment)
         if snapshot is None:
             return None
-        for page in snapshot.pages:
-            for slot in page.slots:
-                if slot.account == account and owner in ("", str(slot.owner)):
-                    return Place(page.index, slot, snapshot.slot)
-        return None
+        places = (_place(one, snapshot.slot, account, owner) for one in snapshot.pages)
+        return next((place for place in places if place is not None), None)
 
     async def clock(self, commitment: str = FINALIZED) -> int:
         """Second of the cluster's clock, which is what the program goes by."""
@@ -282,6 +286,14 @@ class EscrowView:
         """Slot of the view, and the data of up to 100 accounts in it."""
         answer = await ask(self._client.get_multiple_accounts(list(keys), commitment))
         return answer.context.slot, [each.data if each is not None else None for each in answer.value]
+
+
+def _place(page: Page, seen: int, account: int, owner: str) -> Place | None:
+    """Where the account is in the page, as of the chain's slot `seen`."""
+    for slot in page.slots:
+        if slot.account == account and owner in ("", str(slot.owner)):
+            return Place(page.index, slot, seen)
+    return None
 
 
 def _second(clock: bytes) -> int:
