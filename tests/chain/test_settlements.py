@@ -9,10 +9,10 @@ from solders.message import Message
 
 from chain.deltas import encode_deltas
 from chain.landed import NodeLies, landed_transaction
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import CONFIRMED, ChainUnavailable
 from chain.settlements import settled_deltas
 from chain.transactions import SignedTransaction, UnsignedTransaction, signed
+from fault_proxy import Fault, FaultProxy
 
 
 class Pages:

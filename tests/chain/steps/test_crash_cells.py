@@ -39,14 +39,15 @@ from chain.events import (
     parse_events,
 )
 from chain.limits import DEFAULT_LIMITS, Limits
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import FINALIZED, ChainUnavailable
 from core import events as e
 from core.pages import plan_pages
+from fault_proxy import Fault, FaultProxy
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
 from ledger.settlement import LANDED, AccountAtCut, Settlement
+from owner_transactions import OwnerTransactions
 
 HELD_S = 60.0
 DEPOSIT, DELTA, PAYMENT = 100_000_000, 1_000_000, 5_000_000
@@ -177,7 +178,7 @@ class Scene:
         """An account is closed, the batch after that is sealed, finally, and the engine has done with it."""
         build, operator = self.world.escrow, self.world.operator
         leaver = await self.world.agent(LEAVER, 0)
-        await self.world.land(build.owner.build_close_account(leaver, 0, 3))
+        await self.world.land(OwnerTransactions(build).build_close_account(leaver, 0, 3))
         await self.world.land(build.build_open_batch(operator, 1, bytes(32), 1))
         await self.world.land(build.build_settle_page(operator, 1, 0, [(0, DELTA), (2, -DELTA)]))
         await self.world.land(build.build_seal_batch(operator, 1), FINALIZED)

@@ -13,10 +13,10 @@ from temporalio.testing import ActivityEnvironment
 from activities.engine_door import EngineDoor
 from activities.landing import Lander
 from activities.withdrawals import Closed, Closing, Ending, Payment, WithdrawalActivities
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import ChainUnavailable
 from chain.transactions import SignedTransaction
 from core import events as e
+from fault_proxy import Fault, FaultProxy
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries

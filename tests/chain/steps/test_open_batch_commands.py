@@ -15,8 +15,8 @@ from temporalio.worker import Worker
 
 from activities.engine_door import DOOR
 from activities.settlement import PageOf, SealOf
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import FINALIZED
+from fault_proxy import Fault, FaultProxy
 from workflows.batch import BatchWorkflow
 from workflows.steps import BATCH
 
