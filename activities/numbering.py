@@ -12,6 +12,7 @@ from chain.addresses import EscrowAddresses
 from chain.escrow import EscrowClient
 from chain.escrow_view import READ_AT_ONCE, EscrowSnapshot, EscrowView
 from chain.events import BatchOpened, parse_events
+from chain.landed import NodeLies
 from chain.layout import EscrowState
 from chain.rpc import CONFIRMED, FINALIZED
 from chain.settlements import settled_deltas
@@ -70,17 +71,21 @@ class Owned:
     ) -> bool:
         """Whether a page that took the chain's batch `number` took our deltas with it.
 
-        Raises a retryable ``node_behind`` when the node does not show the transaction.
+        Raises a retryable ``node_behind`` when the node does not show the transaction, and ``node_lies`` when what it shows was not
+        signed so: then it is not known with which deltas.
         """
         tried = await self._ledger.submissions(f"batch/{stored.batch}/page/{page.page}")
-        deltas = await settled_deltas(
-            self._escrow.client,
-            self._escrow.addresses,
-            page.page,
-            number,
-            [one.signature for one in reversed(tried)],
-            commitment,
-        )
+        try:
+            deltas = await settled_deltas(
+                self._escrow.client,
+                self._escrow.addresses,
+                page.page,
+                number,
+                [one.signature for one in reversed(tried)],
+                commitment,
+            )
+        except NodeLies as error:
+            raise ApplicationError(str(error), type=error.code) from None
         if deltas is None:
             raise ApplicationError(
                 f"the node does not show what settled page {page.page} of batch {number}", type="node_behind"

@@ -17,7 +17,8 @@ from activities.heartbeats import heartbeats
 from activities.landing import Lander, by_code
 from activities.outflow import LIMITED, OWNER_LIMITED, Outflow
 from chain.escrow import EscrowClient
-from chain.rpc import FINALIZED
+from chain.escrow_view import Place
+from chain.rpc import CONFIRMED, FINALIZED
 from chain.send import Expired, Failed, Fate, Landed, Refused, slot_past
 from chain.signers.interface import Signer
 from chain.transactions import SignedTransaction, UnsignedTransaction
@@ -179,7 +180,7 @@ class WithdrawalActivities:
         amount, ``owner_outflow_limited`` while it is more than the owner's share: all accounts share what may leave in an hour and a
         day, and nobody should sign in vain.
         """
-        place = await self._escrow.view.slot_of(payment.account, owner=payment.owner)
+        place = await self._place(payment, CONFIRMED)
         if place is None:
             raise ApplicationError(
                 "that owner has no such account on chain", type="account_unknown", non_retryable=True
@@ -318,26 +319,31 @@ class WithdrawalActivities:
         past = await slot_past(self._escrow.client, height) if height else 0
         if height and not past:
             return None
-        place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
+        place = await self._place(payment)
         if place is None:
             raise ApplicationError("the node does not show the account's slot", type="node_behind")
         return place.slot.last_withdrawal if place.seen >= past else None
 
     async def _is_paid(self, payment: Payment) -> bool:
         """Whether the slot's last withdrawal, in the final state, is this one: nothing else sets it to this number."""
-        place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
+        place = await self._place(payment)
         return place is not None and place.slot.last_withdrawal == payment.withdrawal
 
     async def _was_paid_by(self, payment: Payment, signature: str) -> bool:
         """Whether the final slot has this withdrawal as its last. After a later one it no longer tells: then the landed transaction
         itself must be there, because that a signature landed is said in one word, and a node may say it wrongly."""
-        place = await self._escrow.view.slot_of(payment.account, FINALIZED, payment.owner)
+        place = await self._place(payment)
         if place is None or place.slot.last_withdrawal < payment.withdrawal:
             return False
         if place.slot.last_withdrawal == payment.withdrawal:
             return True
         receipt = await self._escrow.view.receipt(signature, FINALIZED)
         return receipt is not None and receipt.succeeded
+
+    async def _place(self, payment: Payment, commitment: str = FINALIZED) -> Place | None:
+        """Of the account's slot: what it has is read, not the pages of everybody else."""
+        page = await self._queries.page_of(payment.account)
+        return await self._escrow.view.slot_of(payment.account, commitment, payment.owner, page)
 
     async def _is_finished(self, withdrawal: int, sequence: int) -> bool:
         """Whether the journal up to `sequence` has closed the withdrawal."""

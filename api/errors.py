@@ -104,6 +104,10 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         409,
         "What the chain holds cannot be taken over now: the sentence says what stands against it.",
     ),
+    Code.BATCH_NOT_RETRIED: (
+        409,
+        "A batch is taken up anew only while settlement is held and before it is final.",
+    ),
     Code.SETTLEMENT_HELD: (503, "No batch is cut until an operator has explained why settlement is held."),
     Code.FUNDING_NOT_DUE: (409, "That hour of funding has not ended."),
     Code.FUNDING_OUT_OF_ORDER: (

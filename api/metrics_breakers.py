@@ -18,6 +18,7 @@ from core.operator_events import (
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
+    RetryOrdered,
     ReviewOrdered,
     SaleOrdered,
     SettlementHeld,
@@ -43,7 +44,7 @@ class BreakerMetrics(Collector):
         )
         listening.to((OpenInterestJumped,), self._jumped)
         decisions = MarketStatusSet | InsuranceFloorSet | LimitsSet | MarketSettled | SettlementHeld
-        orders = DelistingAnnounced | SaleOrdered | ReviewOrdered | SharingOrdered
+        orders = DelistingAnnounced | SaleOrdered | ReviewOrdered | RetryOrdered | SharingOrdered
         listening.to(get_args(decisions | WithdrawalsHeld | orders | ChainAccepted), self._decided)
         listening.to((SettlementLate,), self._late)
         registry.register(self)
@@ -100,6 +101,8 @@ class BreakerMetrics(Collector):
                 _log.warning("insurance floor", micro_usdc=floor, **said)
             case ReviewOrdered(account=account):
                 _log.warning("account reviewed", account=account, **said)
+            case RetryOrdered(batch=batch):
+                _log.warning("batch taken up anew", batch=batch, **said)
             case SharingOrdered(account=account):
                 _log.warning("debt shared", account=account, **said)
             case SaleOrdered(market=market):

@@ -79,13 +79,15 @@ def _instructions(transaction: Any, at: EscrowAddresses) -> Iterator[tuple[Pubke
             yield keys[1], keys[2], data
 
 
-def called(transaction: Any) -> Iterator[tuple[Pubkey, list[Pubkey], bytes]]:
-    """Program, accounts and data of every instruction, those that programs called included, in the order they ran."""
+def called(transaction: Any, *, nested: bool = True) -> Iterator[tuple[Pubkey, list[Pubkey], bytes]]:
+    """Program, accounts and data of every instruction in the order they ran: those that programs called too, or those alone that the
+    transaction's signers signed (not `nested`)."""
     meta = transaction.transaction.meta
     message = transaction.transaction.transaction.message
     loaded = meta.loaded_addresses
     keys = [*message.account_keys, *(loaded.writable if loaded else ()), *(loaded.readonly if loaded else ())]
-    inner = {each.index: each.instructions for each in meta.inner_instructions or ()}
+    within = meta.inner_instructions if nested else None
+    inner = {each.index: each.instructions for each in within or ()}
     for index, outer in enumerate(message.instructions):
         for call in (outer, *inner.get(index, ())):
             data = call.data if isinstance(call.data, bytes) else base58.b58decode(call.data)

@@ -13,7 +13,6 @@ from chain.deltas import encode_deltas
 from chain.escrow_view import EscrowView
 from chain.governance import GovernanceTransactions
 from chain.limits import DEFAULT_LIMITS, Limits
-from chain.owner_transactions import OwnerTransactions
 from chain.signers.interface import Signer
 from chain.transactions import Blockhash, Budget, SignedTransaction, UnsignedTransaction, signed, unsigned
 
@@ -23,8 +22,8 @@ SETTLE_UNITS_PER_DELTA: Final = 450
 
 
 class EscrowClient:
-    """One escrow on one cluster. `view` reads it; the `build_` methods fetch a blockhash, build and sign. `owner` has what owners do
-    alone, `governance` what guardian and admin do.
+    """One escrow on one cluster. `view` reads it; the `build_` methods fetch a blockhash, build and sign. `governance` has what
+    guardian and admin do; what owners do alone is the SDK's.
 
     `price` is the priority fee in micro-lamports per compute unit. Builders raise `ChainUnavailable` when no blockhash can be had,
     `SigningFailed` when a signer does not sign, and `ValueError` for what could never be sent.
@@ -36,7 +35,6 @@ class EscrowClient:
         self.addresses = EscrowAddresses(program, admin)
         self.view = EscrowView(client, self.addresses)
         self._building = Building(client, self.addresses)
-        self.owner = OwnerTransactions(self._building, self.addresses, mint)
         self.governance = GovernanceTransactions(self._building)
 
     async def blockhash(self) -> Blockhash:

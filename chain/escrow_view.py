@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
-from solders.signature import Signature
 from solders.sysvar import CLOCK
 
 from chain.addresses import EscrowAddresses
 from chain.claims import FoundClaim, claims_of
 from chain.deposits import FoundDeposit, SlotReader, deposits_of
+from chain.landed import landed_transaction
 from chain.layout import (
     TOKEN_ACCOUNT_BYTES,
     EscrowState,
@@ -139,19 +139,23 @@ class EscrowView:
             for data in part
         ]
 
-    async def slot_of(self, account: int, commitment: str = CONFIRMED, owner: str = "") -> Place | None:
+    async def slot_of(
+        self, account: int, commitment: str = CONFIRMED, owner: str = "", page: int | None = None
+    ) -> Place | None:
         """The slot of an engine account, of that owner when one is named, or None when it has none at this commitment.
 
-        Of several the first: an account is in a page once, and whoever gave it another slot did so later.
+        Where its `page` is known, that alone is read, and the others only when it is not there. Of several the first: an account is in
+        a page once, and whoever gave it another slot did so later.
         """
+        if page is not None:
+            seen, (data,) = await self._read([self._at.page(page)], commitment)
+            if data is not None and (place := _place(decode_page(data), seen, account, owner)):
+                return place
         snapshot = await self._snapshot(commitment)
         if snapshot is None:
             return None
-        for page in snapshot.pages:
-            for slot in page.slots:
-                if slot.account == account and owner in ("", str(slot.owner)):
-                    return Place(page.index, slot, snapshot.slot)
-        return None
+        places = (_place(one, snapshot.slot, account, owner) for one in snapshot.pages)
+        return next((place for place in places if place is not None), None)
 
     async def clock(self, commitment: str = FINALIZED) -> int:
         """Second of the cluster's clock, which is what the program goes by."""
@@ -211,7 +215,7 @@ class EscrowView:
 
     async def receipt(self, signature: str, commitment: str = CONFIRMED) -> Receipt | None:
         """What a landed transaction cost and logged, or None while it is not there (confirmed at least)."""
-        found = await self._transaction(signature, commitment)
+        found = await landed_transaction(self._client, signature, commitment)
         if found is None:
             return None
         meta = found.transaction.meta
@@ -252,7 +256,7 @@ class EscrowView:
                 return self._money[signature]
             slot_at = self._slots()
             async with window:
-                transaction = await self._transaction(signature, FINALIZED)
+                transaction = await landed_transaction(self._client, signature, FINALIZED)
                 if transaction is None:
                     raise ChainUnavailable(f"the node lists {signature} but does not have it")
                 deposits = await deposits_of(transaction, signature, self._at, slot_at)
@@ -278,16 +282,18 @@ class EscrowView:
 
         return slot_at
 
-    async def _transaction(self, signature: str, commitment: str) -> Any:
-        call = self._client.get_transaction(
-            Signature.from_string(signature), "base64", commitment, max_supported_transaction_version=0
-        )
-        return (await ask(call)).value
-
     async def _read(self, keys: Sequence[Pubkey], commitment: str) -> tuple[int, list[bytes | None]]:
         """Slot of the view, and the data of up to 100 accounts in it."""
         answer = await ask(self._client.get_multiple_accounts(list(keys), commitment))
         return answer.context.slot, [each.data if each is not None else None for each in answer.value]
+
+
+def _place(page: Page, seen: int, account: int, owner: str) -> Place | None:
+    """Where the account is in the page, as of the chain's slot `seen`."""
+    for slot in page.slots:
+        if slot.account == account and owner in ("", str(slot.owner)):
+            return Place(page.index, slot, seen)
+    return None
 
 
 def _second(clock: bytes) -> int:

@@ -19,6 +19,7 @@ from solders.rpc.errors import InvalidParamsMessage, SendTransactionPreflightFai
 from solders.signature import Signature
 
 from chain.idl import error_name
+from chain.landed import landed_transaction
 from chain.rpc import CONFIRMED, FINALIZED, LEVELS, PROCESSED, ChainUnavailable, ask
 from chain.transactions import SignedTransaction
 
@@ -102,7 +103,7 @@ async def send_until(
             past = await slot_past(client, last, poll_s) if again and handed_on else 0
             status = await _status(client, signature, newer_than=past)
             if status is not None:
-                if LEVELS[_commitment_of(status)] >= LEVELS[commitment]:
+                if LEVELS[commitment_of(status)] >= LEVELS[commitment]:
                     return await _landed(client, signature, status)
             elif past:
                 return replace(refusal, expired=True) if refusal is not None else Expired(signature)
@@ -132,7 +133,8 @@ async def _status(client: AsyncClient, signature: str, newer_than: int) -> Any |
     return answer.value[0]
 
 
-def _commitment_of(status: Any) -> str:
+def commitment_of(status: Any) -> str:
+    """The commitment at which a signature's status has it."""
     if status.confirmation_status is None:
         return FINALIZED if status.confirmations is None else PROCESSED
     return str(status.confirmation_status).rsplit(".", 1)[-1].lower()
@@ -141,10 +143,7 @@ def _commitment_of(status: Any) -> str:
 async def _landed(client: AsyncClient, signature: str, status: Any) -> Landed | Failed:
     if status.err is None:
         return Landed(signature, status.slot)
-    call = client.get_transaction(
-        Signature.from_string(signature), "base64", CONFIRMED, max_supported_transaction_version=0
-    )
-    found: Any = (await ask(call)).value
+    found = await landed_transaction(client, signature, CONFIRMED)
     logs = tuple(found.transaction.meta.log_messages or ()) if found else ()
     return Failed(signature, status.slot, _code(status.err), logs)
 

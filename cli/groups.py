@@ -1,10 +1,10 @@
 """`perpdex settlement` and `perpdex escrow`: groups whose commands come from several modules."""
 
-from cli import governing, open_batch, pages, proposing, rotating
+from cli import governing, open_batch, pages, proposing, retrying, rotating
 from cli.custody import escrow
 from cli.reconciling import settlement
 
-for on_settlement in (open_batch.abort, open_batch.carry):
+for on_settlement in (open_batch.abort, open_batch.carry, retrying.retry):
     settlement.command()(on_settlement)
 for on_escrow in (
     governing.pause,

@@ -282,6 +282,8 @@ def _about(one: dict[str, Any]) -> str:
     """What an entry of the audit trail is about."""
     if one["action"] in ("review", "debt_sharing"):
         return f"account {one['details']['account']}"
+    if one["action"] == "batch_retried":
+        return f"batch {one['details']['batch']}"
     return one["market"] or ("the insurance fund" if one["action"] == "insurance_floor" else "all markets")
 
 

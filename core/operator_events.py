@@ -94,6 +94,14 @@ class SettlementHeld(Event, frozen=True, array_like=True, tag=60):
     why: str
 
 
+class RetryOrdered(Event, frozen=True, array_like=True, tag=62):
+    """An operator had the batch taken up anew, whose number on chain somebody else's has: nothing of ours is there."""
+
+    batch: int
+    who: str
+    why: str
+
+
 class SaleOrdered(Event, frozen=True, array_like=True, tag=41):
     """An operator had the insurance fund sell of what it holds in the market: records of the auction follow."""
 
@@ -125,6 +133,7 @@ OPERATOR_RECORDS: Final = (
     | DelistingAnnounced
     | WithdrawalsHeld
     | SettlementHeld
+    | RetryOrdered
     | SaleOrdered
     | ReviewOrdered
     | SharingOrdered

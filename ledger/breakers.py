@@ -15,6 +15,7 @@ from core.operator_events import (
     DelistingAnnounced,
     LimitsSet,
     MarketSettled,
+    RetryOrdered,
     ReviewOrdered,
     SaleOrdered,
     SettlementHeld,
@@ -39,6 +40,7 @@ class Action(StrEnum):
     REVIEW = "review"
     SETTLEMENT = "settlement"
     SHARING = "debt_sharing"
+    RETRY = "batch_retried"
     CHAIN = "chain_accepted"
 
 
@@ -102,6 +104,8 @@ def action_of(seq: int, event: Event) -> OperatorAction | None:
             return OperatorAction(
                 seq, at, who, Action.SHARING.value, OF_ALL_MARKETS, why, {"account": account}
             )
+        case RetryOrdered(at=at, batch=batch, who=who, why=why):
+            return OperatorAction(seq, at, who, Action.RETRY.value, OF_ALL_MARKETS, why, {"batch": batch})
         case ChainAccepted(at=at, who=who, why=why):
             amounts = {name: getattr(event, name) for name in ("left_over", "astray", "lost")}
             details = {**amounts, "accounts": len(event.slots), "strangers": event.strangers}

@@ -36,6 +36,7 @@ from ledger.statements import Period as Period
 from ledger.statements import balance_after, lines, period
 from ledger.tables import (
     account_events,
+    agents,
     balances,
     batch_pages,
     batches,
@@ -236,6 +237,12 @@ class Queries:
         wanted = select(batches.c.root).where(batches.c.deltas > 0).order_by(batches.c.batch.desc())
         async with self._engine.connect() as connection:
             return frozenset(bytes(row.root) for row in await connection.execute(wanted.limit(count)))
+
+    async def page_of(self, account: int) -> int | None:
+        """Page on chain in which the account has its slot, None where the ledger knows of none."""
+        wanted = select(agents.c.page).where(agents.c.account == account, agents.c.page >= 0)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(wanted)).scalar_one_or_none()
 
     async def is_closed(self, withdrawal: int) -> bool:
         """Whether the withdrawal of that number was reserved, and paid or released since."""

@@ -13,6 +13,7 @@ from core.operator_events import (
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
+    RetryOrdered,
     ReviewOrdered,
     SaleOrdered,
     SettlementHeld,
@@ -131,7 +132,7 @@ def _market_settled(state: Exchange, event: MarketSettled) -> None:
     state.follow_index(market)
 
 
-def _noted(state: Exchange, event: SaleOrdered | ReviewOrdered | SharingOrdered) -> None:
+def _noted(state: Exchange, event: SaleOrdered | ReviewOrdered | RetryOrdered | SharingOrdered) -> None:
     """Only for the audit trail: what it leads to has records and events of its own."""
 
 
@@ -143,6 +144,7 @@ MARKET_APPLIERS: Final[dict[type[e.Event], Applier]] = {
     WithdrawalsHeld: _withdrawals_held,
     SaleOrdered: _noted,
     ReviewOrdered: _noted,
+    RetryOrdered: _noted,
     SharingOrdered: _noted,
     SettlementHeld: _settlement_held,
     DelistingAnnounced: _delisting_announced,

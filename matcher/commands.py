@@ -102,6 +102,12 @@ class HoldSettlement(ByOperator, frozen=True):
     held: bool
 
 
+class RetryBatch(ByOperator, frozen=True):
+    """Note that the last batch is taken up anew, while settlement is held and the batch not final: somebody else has its number."""
+
+    batch: int
+
+
 class HeldSlot(msgspec.Struct, frozen=True):
     """What an account's slot holds on chain, micro-USDC, where the books have `settled`; `unapplied` is the chain's sum.
 

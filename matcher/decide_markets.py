@@ -4,10 +4,11 @@ from msgspec.structs import asdict, replace
 
 from core import events as e
 from core.account_risk import RiskMark, account_risk
+from core.batches import BatchStatus
 from core.margin_terms import MarginTerms, steps
 from core.market import MarketStatus
 from core.market_limits import MarketLimits, flaw, limits_of, with_limits
-from core.operator_events import LimitsSet, SettlementHeld, WithdrawalsHeld
+from core.operator_events import LimitsSet, RetryOrdered, SettlementHeld, WithdrawalsHeld
 from matcher import commands as c
 from matcher.closing import book_emptied
 from matcher.rejections import Code, Outcome, Rejection
@@ -101,3 +102,12 @@ def hold_settlement(state: Exchange, command: c.HoldSettlement, at: int) -> Outc
     if (state.breakers.settlement is not None) == command.held:
         return []
     return [SettlementHeld(at, command.held, command.who, command.why)]
+
+
+def retry_batch(state: Exchange, command: c.RetryBatch, at: int) -> Outcome:
+    """Only noted, each time: what is on chain of the batch is seen by whoever asks, not by the rules."""
+    if state.breakers.settlement is None:
+        return Rejection(Code.BATCH_NOT_RETRIED, "Settlement goes on: hold it first.")
+    if state.batches.get(command.batch, BatchStatus.FINAL) == BatchStatus.FINAL:
+        return Rejection(Code.BATCH_NOT_RETRIED, f"Batch {command.batch} is not under way.")
+    return [RetryOrdered(at, command.batch, command.who, command.why)]

@@ -51,6 +51,7 @@ class Code(StrEnum):
     WITHDRAWALS_GATED = "withdrawals_gated"
     LIMITS_WOULD_LIQUIDATE = "limits_would_liquidate"
     BATCH_OUT_OF_ORDER = "batch_out_of_order"
+    BATCH_NOT_RETRIED = "batch_not_retried"
     SETTLEMENT_HELD = "settlement_held"
     CHAIN_NOT_ACCEPTED = "chain_not_accepted"
     FUNDING_NOT_DUE = "funding_not_due"

@@ -69,6 +69,7 @@ STEPS = {
     "watch_exits: limit": ("exits", TELLS_OF_CHAIN),
     "watch_exits: delay": ("exits", TELLS_OF_CHAIN),
     "watch_unbound: open": ("deposits", SENDS),
+    "watch_unbound: reuse": ("deposits", SENDS),
     "watch_unbound: add a page": ("deposits", SENDS),
     "watch_unbound: bind": ("deposits", TELLS_OF_CHAIN),
     "pay_hour": ("funding", TELLS),

@@ -1,6 +1,8 @@
 """The page of the crash matrix names exactly the cells that tests have."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -44,6 +46,28 @@ OF_ANOTHER_CHAIN = {"find_gold_batch", "sign_gold_batch", "watch_gold_batch"}
 """The router there carries a batch out once, and what is signed is in the workflow's history before it is sent: tests/evm."""
 
 
+SENT_BY = {
+    "open_batch": "open_batch",
+    "settle_page": "settle_page",
+    "seal_batch": "seal_batch",
+    "carry_batch": "seal_batch",
+    "withdraw": "pay",
+    "open_account": "watch_unbound: open",
+    "reuse_slot": "watch_unbound: reuse",
+    "create_page": "watch_unbound: add a page",
+    "execute_proposal": "execute_proposal",
+}
+"""The row of each instruction that steps send. Which of the two seals a batch is decided as it is signed, by what is left over."""
+
+
+def instructions_built() -> set[str]:
+    """Instructions of the escrow that some step builds, by the names of what builds them."""
+    idl = json.loads((ROOT / "contracts" / "solana" / "escrow" / "idl.json").read_text())
+    known = {re.sub(r"[A-Z]", lambda big: f"_{big[0].lower()}", one["name"]) for one in idl["instructions"]}
+    texts = [path.read_text() for path in (ROOT / "activities").glob("*.py")]
+    return {name for text in texts for name in re.findall(r"\b(?:build|combine)_(\w+)", text)} & known
+
+
 def registered() -> set[str]:
     """Names of all activities that there are."""
     modules = [import_module(f"activities.{one.name}") for one in iter_modules(activities.__path__)]
@@ -59,6 +83,14 @@ def test_every_step_is_in_the_table_or_only_reads():
     left_out = ONLY_READ | TELL_TEMPORAL | OF_THE_LEDGER | OF_ANOTHER_CHAIN
     assert steps | left_out == registered()
     assert not steps & left_out
+
+
+def test_every_step_that_sends_something_to_the_chain_has_a_row():
+    """An activity has several of them: one without a row of its own would hide behind its neighbour's."""
+    assert instructions_built() == SENT_BY.keys()
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    sending = {line.split("`")[1] for line in lines if line.split("|")[3].strip() == "sends a transaction"}
+    assert sending == set(SENT_BY.values())
 
 
 def test_the_table_is_what_the_tests_show(tmp_path):

@@ -60,16 +60,36 @@ class BatchWorkflow:
 
     It never fails and never gives up: a step that cannot be done is reported and tried again, which holds up later batches and
     nothing else. Every step is idempotent, so a run that has grown long starts over from the first one, and skips the pages that
-    the run before it saw `confirmed`.
+    the run before it saw `confirmed`. One that is taken up anew skips none.
     """
 
     @workflow.init
     def __init__(self, batch: int, confirmed: list[int] | None = None) -> None:
         self._progress = BatchProgress(batch, confirmed=confirmed or [])
+        self._anew = False
 
     @workflow.run
     async def run(self, batch: int, confirmed: list[int] | None = None) -> BatchReceipt | None:
         workflow.upsert_search_attributes([BATCH.value_set(str(batch))])
+        settling = asyncio.create_task(self._settled(batch))
+        await workflow.wait_condition(lambda: settling.done() or self._anew)
+        if not settling.done():
+            workflow.continue_as_new(args=[batch, []])
+        return settling.result()
+
+    @workflow.signal
+    def take_up_anew(self) -> None:
+        """An operator: somebody else has the batch's number on chain, so begin with the first step, as if nothing of it had been seen.
+
+        What waits for the batch goes on waiting for it.
+        """
+        self._anew = True
+
+    @workflow.query
+    def progress(self) -> BatchProgress:
+        return self._progress
+
+    async def _settled(self, batch: int) -> BatchReceipt | None:
         plan = await self._step("cut", SettlementActivities.cut_batch, batch)
         if plan.held:
             return None
@@ -78,10 +98,6 @@ class BatchWorkflow:
             await self._land(batch, plan)
         await self._reached(BatchStatus.FINAL)
         return await self._step("receipt", SettlementActivities.batch_receipt, batch)
-
-    @workflow.query
-    def progress(self) -> BatchProgress:
-        return self._progress
 
     async def _land(self, batch: int, plan: BatchPlan) -> None:
         number = await self._step("open", SettlementActivities.open_batch, batch)

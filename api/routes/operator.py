@@ -46,6 +46,7 @@ OperatorCommand = (
     | c.DelistMarket
     | c.HoldWithdrawals
     | c.HoldSettlement
+    | c.RetryBatch
     | c.AcceptChain
     | c.SeeExitDelay
     | c.UpdateIndex

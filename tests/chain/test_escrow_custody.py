@@ -32,9 +32,9 @@ from chain.events import (
 )
 from chain.limits import UNLIMITED, Settings
 from chain.localnet.genesis import PROGRAM_ID
-from chain.owner_transactions import EVERYTHING
 from chain.rpc import CONFIRMED, FINALIZED
 from chain.send import Refused
+from owner_transactions import EVERYTHING, OwnerTransactions
 
 ROOT = bytes(range(32))
 
@@ -66,22 +66,24 @@ async def test_an_owner_leaves_alone(hasty: Any) -> None:
     escrow, owner = hasty.escrow, await hasty.agent(16, 5_000)
     await hasty.land(escrow.build_deposit(owner, 0, 2, 5_000))
     place = (0, 2, owner.pubkey, 16)
-    [asked] = await events_of(hasty, escrow.owner.build_request_withdrawal(owner, 0, 2, 10))
+    [asked] = await events_of(hasty, OwnerTransactions(escrow).build_request_withdrawal(owner, 0, 2, 10))
     assert asked == WithdrawalRequested(*place, 10, asked.exit_at)
-    assert await events_of(hasty, escrow.owner.build_cancel_withdrawal_request(owner, 0, 2)) == [
+    assert await events_of(hasty, OwnerTransactions(escrow).build_cancel_withdrawal_request(owner, 0, 2)) == [
         WithdrawalRequestCancelled(*place, 10, asked.exit_at)
     ]
-    await hasty.land(escrow.owner.build_request_withdrawal(owner, 0, 2))
+    await hasty.land(OwnerTransactions(escrow).build_request_withdrawal(owner, 0, 2))
     slot = (await escrow.view.slot_of(16)).slot
     assert slot.pending == EVERYTHING
     assert slot.exit_at >= asked.exit_at
     claim = await until_it_lands(
-        hasty, lambda: escrow.owner.build_claim_withdrawal(owner, 0, 2), "WithdrawalNotReady"
+        hasty, lambda: OwnerTransactions(escrow).build_claim_withdrawal(owner, 0, 2), "WithdrawalNotReady"
     )
     assert claim == [WithdrawalClaimed(*place, 5_000, EVERYTHING)]
     state = await escrow.view.escrow_state()
     assert (state.exits, state.held, await escrow.view.vault_amount()) == (5_000, 0, 0)
-    assert await events_of(hasty, escrow.owner.build_close_account(owner, 0, 2)) == [AccountClosed(*place, 1)]
+    assert await events_of(hasty, OwnerTransactions(escrow).build_close_account(owner, 0, 2)) == [
+        AccountClosed(*place, 1)
+    ]
 
 
 async def test_limits_read_as_they_are_enforced(hasty: Any) -> None:
@@ -97,7 +99,7 @@ async def test_limits_read_as_they_are_enforced(hasty: Any) -> None:
     await hasty.land(escrow.build_withdraw(operator, owner, 0, 2, most - 100, 1))
     windows = (await escrow.view.escrow_state()).outflow_windows(int(time.time()))
     assert min(window.left for window in windows) in (0, 495_000)
-    [limited] = await events_of(hasty, escrow.owner.build_set_loss_limit(owner, 0, 2, 1))
+    [limited] = await events_of(hasty, OwnerTransactions(escrow).build_set_loss_limit(owner, 0, 2, 1))
     assert limited == LossLimitSet(0, 2, owner.pubkey, 16, 1, limited.effective_at)
     slot = (await escrow.view.slot_of(16)).slot
     assert (slot.loss_limit, slot.next_limit, slot.next_limit_at) == (None, 1_000_000, limited.effective_at)
@@ -119,7 +121,7 @@ async def test_limits_read_as_they_are_enforced(hasty: Any) -> None:
     slot, later = (await escrow.view.slot_of(16)).slot, await escrow.view.clock(CONFIRMED)
     assert earlier // window <= slot.loss_window <= later // window
     assert slot.loss_left(earlier, window) == 0
-    [lifted] = await events_of(hasty, escrow.owner.build_set_loss_limit(owner, 0, 2, None))
+    [lifted] = await events_of(hasty, OwnerTransactions(escrow).build_set_loss_limit(owner, 0, 2, None))
     assert lifted.limit == UNLIMITED
     assert (await escrow.view.slot_of(16)).slot.loss_limit is None
 
@@ -196,9 +198,9 @@ async def test_a_claim_is_found_once_with_deposits_and_cannot_hide_behind_cut_lo
     await hasty.land(escrow.build_deposit(owner, 0, 2, 500), FINALIZED)
     before = await escrow.view.deposits_since(None)
     assert before.claims == ()
-    await hasty.land(escrow.owner.build_request_withdrawal(owner, 0, 2, 300))
+    await hasty.land(OwnerTransactions(escrow).build_request_withdrawal(owner, 0, 2, 300))
     await until_it_lands(
-        hasty, lambda: escrow.owner.build_claim_withdrawal(owner, 0, 2), "WithdrawalNotReady"
+        hasty, lambda: OwnerTransactions(escrow).build_claim_withdrawal(owner, 0, 2), "WithdrawalNotReady"
     )
     while not (scan := await escrow.view.deposits_since(before.cursor)).claims:
         await asyncio.sleep(0.05)

@@ -8,10 +8,10 @@ import pytest
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.types import TxOpts
 
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import CONFIRMED, FINALIZED, ChainUnavailable
 from chain.send import Expired, Failed, Fate, Landed, Refused, send_until
 from chain.transactions import SignedTransaction
+from fault_proxy import Fault, FaultProxy
 
 POLL_S = 0.01
 CALLS = ("sendTransaction", "getSignatureStatuses", "getEpochInfo")

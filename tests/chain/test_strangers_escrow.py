@@ -31,6 +31,7 @@ from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import CONFIRMED, FINALIZED
 from chain.send import Landed, send_until
 from core.quantities import MONEY_MAX
+from owner_transactions import OwnerTransactions
 
 HASTE = Limits(
     hour_floor=0,
@@ -131,7 +132,7 @@ async def test_deposits_and_claims_of_a_strangers_escrow_are_not_ours(world: Any
     await world.land(world.escrow.build_deposit(victim, 0, 2, 5_000_000), FINALIZED)
     forged = [stranger.instruction("deposit", 3, MONEY_MAX - 10), stranger.instruction("deposit", 2, 9)]
     paid_in = await stranger.send(forged)
-    await stranger.land(stranger.escrow.owner.build_request_withdrawal(stranger.signer, 0, 2))
+    await stranger.land(OwnerTransactions(stranger.escrow).build_request_withdrawal(stranger.signer, 0, 2))
     claimed = await stranger.claim()
     honest = await world.land(world.escrow.build_deposit(victim, 0, 2, 2_000_000), FINALIZED)
 

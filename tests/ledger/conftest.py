@@ -19,6 +19,7 @@ from core.operator_events import (
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
+    RetryOrdered,
     ReviewOrdered,
     SaleOrdered,
     SettledPosition,
@@ -171,6 +172,7 @@ def history(seed: int, length: int) -> History:
                 events.append(OpenInterestJumped(at, 1, step, 3 * step + 1))
                 events.append(SaleOrdered(at, rng.randrange(1, 3), "ada", f"why {step}"))
                 events.append(ReviewOrdered(at, rng.choice(AGENTS), "bob", f"why {step}"))
+                events.append(RetryOrdered(at, batches, "ada", f"why {step}"))
                 events.append(SharingOrdered(at, rng.choice(AGENTS), "bob", f"why {step}"))
             case 7:
                 hours += 1

@@ -9,6 +9,7 @@ from core.liquidation_events import InsuranceFloorSet
 from core.operator_events import (
     LimitsSet,
     MarketSettled,
+    RetryOrdered,
     ReviewOrdered,
     SaleOrdered,
     SettlementHeld,
@@ -38,7 +39,7 @@ async def queries(postgres_url, records):
 
 async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries, records):
     decided = e.MarketStatusSet | LimitsSet | MarketSettled | WithdrawalsHeld | SettlementHeld
-    decided |= InsuranceFloorSet | SaleOrdered | ReviewOrdered | SharingOrdered | ChainAccepted
+    decided |= InsuranceFloorSet | SaleOrdered | ReviewOrdered | SharingOrdered | RetryOrdered | ChainAccepted
     expected = [
         (seq, event.at, event.who, event.why)
         for seq, event in records
@@ -52,7 +53,7 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
     assert [(one.seq, one.at, one.who, one.why) for one in found] == expected[::-1]
     assert {one.action for one in found} == {
         *("status", "limits", "delisting", "withdrawals", "settlement"),
-        *("insurance_floor", "insurance_sale", "review", "debt_sharing", "chain_accepted"),
+        *("insurance_floor", "insurance_sale", "review", "debt_sharing", "batch_retried", "chain_accepted"),
     }
     by_seq = dict(records)
     for one in found:
@@ -69,6 +70,8 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
                 assert (one.market, one.details) == (event.market, {})
             case ReviewOrdered() | SharingOrdered():
                 assert (one.market, one.details) == (0, {"account": event.account})
+            case RetryOrdered():
+                assert (one.market, one.details) == (0, {"batch": event.batch})
             case ChainAccepted():
                 assert (one.details["lost"], one.details["accounts"]) == (event.lost, 2)
                 assert one.details["strangers"] == [list(place) for place in event.strangers]

@@ -16,6 +16,7 @@ from core.operator_events import (
     LimitsSet,
     MarketSettled,
     OpenInterestJumped,
+    RetryOrdered,
     ReviewOrdered,
     SaleOrdered,
     SettledPosition,
@@ -55,6 +56,11 @@ def test_golden_orders_about_the_fund_and_accounts_say_who_and_why(golden):
 def test_a_golden_order_to_share_a_debt_says_whose_and_who_gave_it(golden):
     order = SharingOrdered(1_760_000_000_000_000_000, 17, "ada", "nobody else is left")
     assert golden("golden-v1-sharing") == [order]
+
+
+def test_a_golden_order_to_take_a_batch_up_anew_says_which_and_why(golden):
+    order = RetryOrdered(1_760_000_000_000_000_000, 17, "ada", "somebody else has its number")
+    assert golden("golden-v1-retried") == [order]
 
 
 def test_a_floor_in_an_older_journal_names_nobody(golden):

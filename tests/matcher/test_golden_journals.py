@@ -35,6 +35,7 @@ def test_golden_journals_stay_readable(golden):
         "golden-v1-breakers": 5,
         "golden-v1-fund-orders": 3,
         "golden-v1-held": 2,
+        "golden-v1-retried": 1,
         "golden-v1-delisting": 2,
         "golden-v1-loss-limits": 1,
         "golden-v1-debts": 2,

@@ -21,10 +21,10 @@ from spl.token.instructions import CloseAccountParams, close_account
 from chain.addresses import wallet_of
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
+from fault_proxy import Fault, FaultProxy
 from perpdex_sdk import ChainRefused, ExitFailed, NotProven, Unreachable, asked, exit_kit, exits, leave
 from perpdex_sdk.answers import Escrow, Place
 from perpdex_sdk.loss_limit import bound_losses

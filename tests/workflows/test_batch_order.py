@@ -106,3 +106,29 @@ async def test_a_cut_waits_for_an_index_that_is_believed_and_says_so(client, scr
         assert await settled(client) == RECEIPT
     assert len(seen) == 1
     assert "index_unavailable: The index of BTC-PERP is disputed" in seen[0]
+
+
+async def test_a_batch_that_is_taken_up_anew_goes_through_all_its_steps_under_another_number(
+    environment, client, script_of, working
+):
+    taken = ApplicationError("somebody else made it", type="other_batch_taken")
+    tries = 0
+
+    async def settle(of: PageOf) -> None:
+        nonlocal tries
+        if (of.chain_batch, of.page) == (5, 1):
+            tries += 1
+            if tries > FIRST_TRIES:
+                await client.get_workflow_handle("batch-7").signal(BatchWorkflow.take_up_anew)
+            raise taken
+
+    script = script_of(cut_batch=PLAN, **{**DONE, "open_batch": [5, 6], "settle_page": settle})
+    async with working(script):
+        await client.start_workflow(BatchWorkflow.run, 7, id="batch-7", task_queue="test")
+        while "batch_receipt" not in script.names():
+            await environment.sleep(1)
+        assert await client.get_workflow_handle("batch-7", result_type=BatchReceipt).result() == RECEIPT
+    assert script.names().count("cut_batch") == script.names().count("open_batch") == 2
+    landed = [call[0] for name, call in script.calls if name == "settle_page" and call[0].chain_batch == 6]
+    assert sorted(of.page for of in landed) == [0, 1, 2]
+    assert next(call[0].chain_batch for name, call in script.calls if name == "seal_batch") == 6

@@ -10,6 +10,7 @@ from activities.engine_door import DOOR
 from chain.budget import rent
 from chain.layout import PAGE_BYTES
 from chain.rpc import FINALIZED
+from owner_transactions import OwnerTransactions
 
 ACCOUNT = 16
 ALL = (
@@ -59,7 +60,7 @@ async def test_the_last_page_is_closed_once_everybody_has_done_with_it(
     await refused("page 0 has the treasury")
     await hasty.land(escrow.build_create_page(hasty.operator, 1), FINALIZED)
     owner = await hasty.agent(ACCOUNT, 0, page=1)
-    await hasty.land(escrow.owner.build_close_account(owner, 1, 0), FINALIZED)
+    await hasty.land(OwnerTransactions(escrow).build_close_account(owner, 1, 0), FINALIZED)
     await refused("account 16 has a place in page 1")
     await hasty.land(escrow.build_deposit(await hasty.agent(17, 100), 0, 2, 100))
     await hasty.land(escrow.build_open_batch(hasty.operator, 1, bytes(32), 1), FINALIZED)

@@ -11,9 +11,10 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.deposits import DepositActivities, DepositCursor
 from activities.engine_door import EngineDoor
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import FINALIZED, ChainUnavailable
 from chain.send import Refused
+from fault_proxy import Fault, FaultProxy
+from owner_transactions import OwnerTransactions
 
 
 class Watch:
@@ -56,9 +57,10 @@ async def pay(world: Any, owner: Any, *amounts: int) -> None:
 
 
 async def leave(world: Any, owner: Any, amount: int) -> None:
-    await world.land(world.escrow.owner.build_request_withdrawal(owner, 0, 2, amount))
+    await world.land(OwnerTransactions(world.escrow).build_request_withdrawal(owner, 0, 2, amount))
     while isinstance(
-        await world.fate(world.escrow.owner.build_claim_withdrawal(owner, 0, 2), FINALIZED), Refused
+        await world.fate(OwnerTransactions(world.escrow).build_claim_withdrawal(owner, 0, 2), FINALIZED),
+        Refused,
     ):
         await asyncio.sleep(0.1)
 

@@ -11,8 +11,8 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.deposits import DepositActivities, DepositCursor
 from activities.engine_door import EngineDoor
-from chain.localnet.fault_proxy import FaultProxy
 from chain.rpc import ChainUnavailable
+from fault_proxy import FaultProxy
 
 AMOUNT = 5_000_000
 

@@ -12,11 +12,12 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import DOOR, EngineDoor
 from activities.exits import BEHIND, ExitActivities
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import FINALIZED, ChainUnavailable
 from core.batches import BatchStatus
 from core.loss_limit_events import NO_LIMIT
 from core.quantities import SECOND
+from fault_proxy import Fault, FaultProxy
+from owner_transactions import OwnerTransactions
 
 BOOKS, STANDING, STATE, LIMITS = (
     f"{DOOR}/{path}"
@@ -58,13 +59,13 @@ class Leaving:
 
     async def ask(self) -> int:
         """Ask on chain; from when it may be claimed."""
-        build = self.world.escrow.owner.build_request_withdrawal(self.owner, 0, 2, 1)
+        build = OwnerTransactions(self.world.escrow).build_request_withdrawal(self.owner, 0, 2, 1)
         await self.world.land(build, FINALIZED)
         place = await self.world.escrow.view.slot_of(ACCOUNT, FINALIZED)
         return int(place.slot.exit_at)
 
     async def take_back(self) -> None:
-        build = self.world.escrow.owner.build_cancel_withdrawal_request(self.owner, 0, 2)
+        build = OwnerTransactions(self.world.escrow).build_cancel_withdrawal_request(self.owner, 0, 2)
         await self.world.land(build, FINALIZED)
 
     def row(self, exit_at: int, quoting: bool = False, closing: bool = False, at: int = 1) -> list[Any]:
@@ -196,7 +197,7 @@ async def test_an_older_view_of_limits_and_delays_is_not_told(behind: Any, fault
     leaving, proxy, _ = behind
     place = [ACCOUNT, str(leaving.owner.pubkey), 0, 2]
     assert (await leaving.look())[0] == []
-    build = leaving.world.escrow.owner.build_set_loss_limit(leaving.owner, 0, 2, 5)
+    build = OwnerTransactions(leaving.world.escrow).build_set_loss_limit(leaving.owner, 0, 2, 5)
     await leaving.world.land(build, FINALIZED)
     leaving.server.answers[LIMITS] = {
         "batch": 0,
@@ -234,7 +235,7 @@ async def test_while_the_node_stands_still_nothing_is_told_and_then_all_of_it(be
         assert leaving.server.commands == []
 
     exit_at = await leaving.ask()
-    limit = leaving.world.escrow.owner.build_set_loss_limit(leaving.owner, 0, 2, 5)
+    limit = OwnerTransactions(leaving.world.escrow).build_set_loss_limit(leaving.owner, 0, 2, 5)
     await leaving.world.land(limit, FINALIZED)
     place = [ACCOUNT, str(leaving.owner.pubkey), 0, 2]
     leaving.server.answers[LIMITS] = {
@@ -270,7 +271,7 @@ async def test_of_very_many_so_many_have_their_turn_at_a_look(
     monkeypatch.setattr("activities.exits.TENDED", 1)
     other = await world.agent(ACCOUNT + 1, 0)
     first = await leaving.ask()
-    await world.land(world.escrow.owner.build_request_withdrawal(other, 0, 3, 1), FINALIZED)
+    await world.land(OwnerTransactions(world.escrow).build_request_withdrawal(other, 0, 3, 1), FINALIZED)
     second = (await world.escrow.view.slot_of(ACCOUNT + 1, FINALIZED)).slot.exit_at
     leaving.stand(
         [
@@ -295,7 +296,9 @@ async def test_a_loss_limit_is_told_when_it_or_the_batch_changes_and_never_read_
         leaving.server.answers[LIMITS] = answer
 
     async def limit(usdc: int | None) -> None:
-        await world.land(world.escrow.owner.build_set_loss_limit(leaving.owner, 0, 2, usdc), FINALIZED)
+        await world.land(
+            OwnerTransactions(world.escrow).build_set_loss_limit(leaving.owner, 0, 2, usdc), FINALIZED
+        )
 
     await limit(5)
     engine(0, BatchStatus.FINAL, [], [])

@@ -19,8 +19,8 @@ from activities.withdrawals import (
     PaymentStatus,
     WithdrawalActivities,
 )
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.transactions import UnsignedTransaction
+from fault_proxy import Fault, FaultProxy
 from ledger.database import open_pool
 from ledger.queries import Queries
 from ledger.settlement import LANDED, SIGNED

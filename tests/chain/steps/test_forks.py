@@ -13,6 +13,7 @@ from activities.settlement import PageOf, SealOf
 from activities.slots import SlotActivities
 from chain.events import BatchCarried, parse_events
 from chain.rpc import FINALIZED
+from owner_transactions import OwnerTransactions
 
 FINALITY = 250
 """Slots, five seconds: no test is so slow that what it rolls back is final."""
@@ -80,7 +81,7 @@ async def test_a_deposit_that_was_rolled_back_was_never_credited(
 
 async def test_an_exit_request_that_was_rolled_back_is_in_no_final_page(world: Any, owner: Any) -> None:
     before = slot_now(world)
-    await world.land(world.escrow.owner.build_request_withdrawal(owner, 0, 2, 9))
+    await world.land(OwnerTransactions(world.escrow).build_request_withdrawal(owner, 0, 2, 9))
     assert (await world.escrow.view.slot_of(16)).slot.pending == 9
     assert (await world.escrow.view.slot_of(16, FINALIZED)).slot.pending == 0
     world.node.call("perpdexRollBack", before)

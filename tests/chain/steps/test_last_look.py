@@ -13,10 +13,12 @@ from temporalio.testing import ActivityEnvironment
 from activities.engine_door import EngineDoor
 from activities.landing import Lander
 from activities.withdrawals import Closed, Closing, Ending, Payment, WithdrawalActivities
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import ChainUnavailable
 from chain.transactions import SignedTransaction
+from core import events as e
+from fault_proxy import Fault, FaultProxy
 from ledger.database import open_pool
+from ledger.projector import Projector
 from ledger.queries import Queries
 from ledger.settlement import EXPIRED, FAILED, SIGNED
 
@@ -192,3 +194,20 @@ async def test_a_resumed_withdrawal_of_which_nothing_is_known_is_nobodys_guess(p
     assert await payer.give_back(7, resumed=True) == Closed(Ending.UNDECIDED)
     assert payer.told() == []
     assert await payer.give_back(7) == Closed(Ending.RELEASED)
+
+
+async def test_of_all_pages_only_that_of_the_account_is_read(lied_to: Payer, postgres_url: str) -> None:
+    """Without it, or where the account is not there, the escrow says how many pages there are, and all are read."""
+    registered = e.AgentRegistered(1, 16, str(lied_to.owner.pubkey), "a")
+    for records, reads in (
+        ([], 2),
+        ([(1, registered), (2, e.SlotBound(2, 16, 0, 2))], 1),
+        ([(3, e.SlotBound(3, 16, 1, 2))], 3),
+    ):
+        if records:
+            projector = Projector(postgres_url)
+            projector.apply(records)
+            projector.close()
+        before = lied_to.proxy.calls["getMultipleAccounts"]
+        assert await lied_to.give_back(7) == Closed(Ending.RELEASED)
+        assert lied_to.proxy.calls["getMultipleAccounts"] - before == reads

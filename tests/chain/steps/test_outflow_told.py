@@ -18,10 +18,10 @@ from activities.landing import Lander
 from activities.outflow import Outflow
 from activities.withdrawals import Payment, PaymentStatus, WithdrawalActivities
 from chain.limits import DAY_S, DEFAULT_LIMITS, HOUR_S
-from chain.localnet.fault_proxy import FaultProxy
 from chain.payments import payment_in
 from core import events as e
 from core.quantities import SECOND
+from fault_proxy import FaultProxy
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries

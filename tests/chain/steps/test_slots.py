@@ -14,8 +14,9 @@ from temporalio.exceptions import ApplicationError
 from activities.engine_door import EngineDoor, Unbound
 from activities.landing import Lander
 from activities.slots import Room, SlotActivities
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import FINALIZED, ChainUnavailable
+from fault_proxy import Fault, FaultProxy
+from owner_transactions import OwnerTransactions
 
 NEWCOMER = 17
 PAGES = 3
@@ -179,7 +180,7 @@ async def given_up(world: Any, watchers: Watchers) -> Any:
     """The leaver's slot is closed, finally, and the batch after that is sealed."""
     leaver, stayer = await world.agent(LEAVER, 0), await world.agent(20, 10)
     await world.land(world.escrow.build_deposit(stayer, 0, 3, 10))
-    await world.land(world.escrow.owner.build_close_account(leaver, 0, 2))
+    await world.land(OwnerTransactions(world.escrow).build_close_account(leaver, 0, 2))
     await world.land(world.escrow.build_open_batch(world.operator, 1, bytes(32), 1))
     await world.land(world.escrow.build_settle_page(world.operator, 1, 0, [(0, 1), (3, -1)]))
     await world.land(world.escrow.build_seal_batch(world.operator, 1), FINALIZED)

@@ -14,6 +14,7 @@ from activities.sides import ChainTotals
 from activities.slots import SlotActivities
 from chain.rpc import FINALIZED
 from chain.send import Refused
+from owner_transactions import OwnerTransactions
 
 STRAY = (1, 0)
 
@@ -25,9 +26,10 @@ async def thief(hasty: Any) -> Any:
     await hasty.land(hasty.escrow.build_create_page(hasty.operator, 1))
     await hasty.land(hasty.escrow.build_open_account(hasty.operator, 1, thief.pubkey, 16), FINALIZED)
     await hasty.land(hasty.escrow.build_deposit(thief, *STRAY, 7), FINALIZED)
-    await hasty.land(hasty.escrow.owner.build_request_withdrawal(thief, *STRAY, 3))
+    await hasty.land(OwnerTransactions(hasty.escrow).build_request_withdrawal(thief, *STRAY, 3))
     while isinstance(
-        await hasty.fate(hasty.escrow.owner.build_claim_withdrawal(thief, *STRAY), FINALIZED), Refused
+        await hasty.fate(OwnerTransactions(hasty.escrow).build_claim_withdrawal(thief, *STRAY), FINALIZED),
+        Refused,
     ):
         await asyncio.sleep(0.1)
     return thief

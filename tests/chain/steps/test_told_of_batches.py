@@ -14,9 +14,9 @@ from activities.engine_door import EngineDoor
 from activities.landing import Lander
 from activities.settlement import PageOf, SealOf, SettlementActivities, StatusOf
 from activities.shortfalls import tell_unapplied
-from chain.localnet.fault_proxy import Fault, FaultProxy
 from chain.rpc import FINALIZED, ChainUnavailable
 from core.batches import BatchStatus
+from fault_proxy import Fault, FaultProxy
 from ledger.database import open_pool
 from ledger.queries import Queries
 from ledger.settlement import LANDED

@@ -1,6 +1,6 @@
 """No batch is cut while settlement is held; what is cut is finished, and only a decision with a name ends it."""
 
-from core.operator_events import SettlementHeld
+from core.operator_events import RetryOrdered, SettlementHeld
 from matcher import commands as c
 from matcher.image import dump, load
 from matcher.rejections import Repeated
@@ -38,3 +38,16 @@ def test_nothing_else_stops(world):
     assert world.state.last_fill == 1
     world.play(c.CreditDeposit(trader, 5, "later"))
     world.play(c.ReserveWithdrawal(maker, 1, "w"))
+
+
+def test_only_a_batch_that_is_not_final_is_taken_up_anew_and_only_while_settlement_is_held(world):
+    world.agent(1)
+    retry = c.RetryBatch(1, who="ada", why="somebody else has its number")
+    world.play(c.CutSettlement(1))
+    assert world.refuse(retry) == "batch_not_retried"
+    world.play(c.HoldSettlement(True))
+    for _ in range(2):
+        assert world.play(retry) == [RetryOrdered(world.now, 1, "ada", "somebody else has its number")]
+    assert world.refuse(c.RetryBatch(2)) == "batch_not_retried"
+    world.finalize(1)
+    assert world.refuse(retry) == "batch_not_retried"

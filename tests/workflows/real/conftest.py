@@ -31,13 +31,13 @@ from chain.escrow import EscrowClient
 from chain.events import Event
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
-from chain.localnet.fault_proxy import FaultProxy
 from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from chain.localnet.process import LocalnetProcess
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from chain.transactions import SignedTransaction
 from core.batches import BatchStatus
+from fault_proxy import FaultProxy
 from ledger.database import open_pool
 from ledger.embedded import EmbeddedPostgres
 from ledger.queries import Queries

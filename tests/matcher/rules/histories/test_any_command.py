@@ -182,6 +182,7 @@ OPERATING: Final = (
     st.builds(c.DelistMarket, market=MARKETS, force=st.sampled_from([False, False, False, True])),
     st.builds(c.HoldWithdrawals, st.booleans()),
     st.builds(c.HoldSettlement, st.booleans()),
+    st.builds(c.RetryBatch, st.integers(0, 3)),
     st.just(c.Advance()),
 )
 ANY: Final = st.one_of(*REQUESTING, *QUOTING, *MONEY, *OPERATING)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from chain.localnet.fault_proxy import Fault
+from fault_proxy import Fault
 from ledger.settlement import EXPIRED, LANDED
 from workflows.steps import HEARTBEAT
 

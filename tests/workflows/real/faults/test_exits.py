@@ -16,6 +16,7 @@ from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from core.accounts import FIRST_AGENT
 from matcher.commands import RegisterAgent
+from owner_transactions import OwnerTransactions
 from perpdex_sdk.agent import Agent
 from perpdex_sdk.keys import key_at
 from workflows.exits import EXITS_ID
@@ -43,7 +44,7 @@ async def slot_of(network: Any, owner: KeypairSigner) -> Any:
 
 async def ask(network: Any, owner: KeypairSigner) -> tuple[int, Any]:
     page, slot = await slot_of(network, owner)
-    await network.land(network.escrow.owner.build_request_withdrawal(owner, page, slot.index))
+    await network.land(OwnerTransactions(network.escrow).build_request_withdrawal(owner, page, slot.index))
     return page, slot
 
 
@@ -51,7 +52,7 @@ async def claim(network: Any, owner: KeypairSigner, page: int, slot: Any, until:
     """As soon as the chain lets it."""
 
     async def claimed() -> bool:
-        build = network.escrow.owner.build_claim_withdrawal(owner, page, slot.index)
+        build = OwnerTransactions(network.escrow).build_claim_withdrawal(owner, page, slot.index)
         fate = await send_until(network.rpc, await build, FINALIZED, poll_s=0.02)
         return isinstance(fate, Landed)
 
@@ -94,7 +95,9 @@ async def test_a_saver_leaves_while_the_worker_dies_and_is_booked_once(network, 
     page, slot = await ask(network, owner)
     await until(lambda: reserved(network, account))
     # Taken back, it is let go of; asked for again, it is kept again, by a worker that knows nothing of the first time.
-    await network.land(network.escrow.owner.build_cancel_withdrawal_request(owner, page, slot.index))
+    await network.land(
+        OwnerTransactions(network.escrow).build_cancel_withdrawal_request(owner, page, slot.index)
+    )
 
     async def released() -> bool:
         return not await reserved(network, account)
@@ -128,7 +131,7 @@ async def test_what_a_loss_limit_holds_back_is_known_to_all_books(network, until
     owners = [trader(network, name) for name in ("trader-2", "trader-3", "maker-1", "maker-2")]
     for owner in owners:
         page, slot = await slot_of(network, owner)
-        await network.land(network.escrow.owner.build_set_loss_limit(owner, page, slot.index, 0))
+        await network.land(OwnerTransactions(network.escrow).build_set_loss_limit(owner, page, slot.index, 0))
 
     async def short() -> bool:
         for agents in network.agents:

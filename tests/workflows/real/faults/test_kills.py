@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chain.localnet.fault_proxy import Fault
+from fault_proxy import Fault
 from ledger.settlement import EXPIRED, LANDED, SIGNED
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]

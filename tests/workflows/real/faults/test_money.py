@@ -12,7 +12,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
 from chain.events import Deposited, Withdrawn
 from chain.keys import KeypairSigner
-from chain.localnet.fault_proxy import Fault
+from fault_proxy import Fault
 from matcher.commands import RegisterAgent
 from workflows.withdrawal_state import CLOSED, WithdrawalRequest, WithdrawalState, WithdrawalStatus
 from workflows.withdrawals import WithdrawalWorkflow

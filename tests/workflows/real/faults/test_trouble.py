@@ -11,9 +11,9 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from chain.keys import KeypairSigner
-from chain.localnet.fault_proxy import Fault
 from chain.transactions import Budget, SignedTransaction, signed, unsigned
 from core.batches import BatchStatus
+from fault_proxy import Fault
 from matcher.commands import CreditDeposit
 from workflows.batch import BatchProgress, BatchWorkflow
 from workflows.settlement import SettlementWorkflow, batch_workflow_id

@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from chain.localnet.fault_proxy import Fault
+from fault_proxy import Fault
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 SPOILT_CALLS = 6

@@ -1,15 +1,19 @@
 """A JSON-RPC proxy that breaks calls on purpose: what networks and nodes do to a client, on demand and by the call."""
 
 import asyncio
+import base64
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import sha256
 from typing import Any, Final
 
+import base58
 import httpx
 import uvicorn
+from solders.transaction import VersionedTransaction
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -27,11 +31,16 @@ class Fault(Enum):
     TWICE = "the node gets it twice, the client the second answer"
     SWALLOW = "the node never hears of it, the client is told that all is well"
     LIE = "an untrue answer in good form: see `UNTRUE`"
+    FORGE = "a transaction with other deltas than were signed: see `UNTRUE`"
+    NEST = "a transaction in which a program is said to have settled, too: see `UNTRUE`"
     AHEAD = "a true answer that says it is as of a slot far ahead"
     STALE = "the answer to the same call when it was asked for the first time"
 
 
 FAR_AHEAD: Final = 10**12
+SETTLE_PAGE: Final = sha256(b"global:settle_page").digest()[:8]
+FIRST_DELTA: Final = len(SETTLE_PAGE) + 8 + 4 + 1
+"""Where in the instruction the first delta's sign is: after the batch (u64), the length of the deltas (u32) and a slot (u8)."""
 
 
 def _ahead(answer: Any) -> None:
@@ -76,13 +85,40 @@ def _without_logs(answer: Any) -> None:
     answer["result"]["meta"]["logMessages"] = None
 
 
-UNTRUE: Final[dict[str, Callable[[Any], None]]] = {
-    "getSignatureStatuses": _landed,
-    "getEpochInfo": _late,
-    "getBlockHeight": _higher,
-    "getMultipleAccounts": _missing,
-    "getSignaturesForAddress": _left_out,
-    "getTransaction": _without_logs,
+def _forged(answer: Any) -> None:
+    """The first delta of a page that is settled has the other sign."""
+    raw, encoding = answer["result"]["transaction"]
+    data = bytearray(base64.b64decode(raw))
+    data[data.index(SETTLE_PAGE) + FIRST_DELTA] ^= 1
+    answer["result"]["transaction"] = [base64.b64encode(data).decode(), encoding]
+
+
+def _nested(answer: Any) -> None:
+    """The transaction's last instruction called itself, and there the first delta of the page had the other sign."""
+    message = VersionedTransaction.from_bytes(base64.b64decode(answer["result"]["transaction"][0])).message
+    settle = message.instructions[-1]
+    data = bytearray(settle.data)
+    data[FIRST_DELTA] ^= 1
+    call = {
+        "programIdIndex": settle.program_id_index,
+        "accounts": list(settle.accounts),
+        "data": base58.b58encode(bytes(data)).decode(),
+        "stackHeight": 2,
+    }
+    answer["result"]["meta"]["innerInstructions"] = [
+        {"index": len(message.instructions) - 1, "instructions": [call]}
+    ]
+
+
+UNTRUE: Final[dict[tuple[Fault, str], Callable[[Any], None]]] = {
+    (Fault.LIE, "getSignatureStatuses"): _landed,
+    (Fault.LIE, "getEpochInfo"): _late,
+    (Fault.LIE, "getBlockHeight"): _higher,
+    (Fault.LIE, "getMultipleAccounts"): _missing,
+    (Fault.LIE, "getSignaturesForAddress"): _left_out,
+    (Fault.LIE, "getTransaction"): _without_logs,
+    (Fault.FORGE, "getTransaction"): _forged,
+    (Fault.NEST, "getTransaction"): _nested,
 }
 """What a lie about a method says; about others there is none."""
 STATUS: Final[dict[Fault | None, int]] = {Fault.SERVER_ERROR: 500, Fault.LIMITED: 429}
@@ -186,9 +222,9 @@ class FaultProxy:
         first = self._first.setdefault(same, answer)
         if fault is Fault.STALE:
             return first
-        if fault in (Fault.LIE, Fault.AHEAD):
+        if fault in (Fault.LIE, Fault.AHEAD, Fault.FORGE, Fault.NEST):
             told = json.loads(answer)
-            (_ahead if fault is Fault.AHEAD else UNTRUE[call["method"]])(told)
+            (_ahead if fault is Fault.AHEAD else UNTRUE[fault, call["method"]])(told)
             return json.dumps(told).encode()
         return None if fault is Fault.LOSE_ANSWER else answer
 
