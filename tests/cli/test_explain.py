@@ -201,12 +201,13 @@ def test_what_the_fund_sold_is_told_and_holds(journal):
     nothing = CliRunner().invoke(app, ["explain", "sales", "--journal", str(journal)])
     assert (nothing.exit_code, nothing.stdout) == (
         0,
-        "the insurance fund has offered nothing of its own accord\n",
+        "nothing was offered for the insurance fund or for an owner that leaves\n",
     )
     asyncio.run(sold(journal))
     result = CliRunner().invoke(app, ["explain", "sales", "--journal", str(journal)])
     assert result.exit_code == 0, result.output
     for told in (
+        "the insurance fund, with ",
         "BTC-PERP at mark 58900.0 and offered to sell",
         "step 1 of 6",
         "0.0700 BTC-PERP at 58890.0",
