@@ -42,7 +42,7 @@ def explain_delisting(
 
 @explain.command("sales")
 def explain_sales(journal: Journal = None, archive: Archive = None) -> None:
-    """Derive what the insurance fund sold of its own accord again: exit code 0 when all follows from earlier records, 1 when not."""
+    """Derive again what was sold for the insurance fund and for owners that leave: exit code 0 when all follows, 1 when not."""
     _tell(lambda directory: account_of_sales(directory, archive), journal)
 
 

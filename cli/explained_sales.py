@@ -1,10 +1,11 @@
-"""What the insurance fund sold of its own accord in sentences: how much, at which price, and how far from the mark, and why so far."""
+"""What was sold for the fund and for owners that leave, in sentences: how much, at which price, and why so far from the mark."""
 
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
+from core.accounts import INSURANCE
 from core.event import Event
 from core.market import Market
 from core.quantities import USDC_UNIT, decimal_from_units
@@ -17,7 +18,7 @@ from matcher.tail import Tail
 
 
 def account_of_sales(directory: Path, archive: Path | None = None) -> tuple[list[str], int]:
-    """Every auction of the fund's own in the journal, line by line, and how many differences between records and rules are in them.
+    """Every auction in the journal that was no liquidation's, line by line, and how many differences from the rules are in them.
 
     `archive` has records that were moved out of the journal. Raises `JournalCorrupt` when there is no journal or it cannot be read.
     May run beside the exchange.
@@ -39,7 +40,7 @@ def account_of_sales(directory: Path, archive: Path | None = None) -> tuple[list
         ]
         found += len(sold.differences)
     if not lines:
-        return ["the insurance fund has offered nothing of its own accord"], 0
+        return ["nothing was offered for the insurance fund or for an owner that leaves"], 0
     lines.append(f"{found} differences" if found else "every sale follows from the records before it")
     return lines, found
 
@@ -47,8 +48,13 @@ def account_of_sales(directory: Path, archive: Path | None = None) -> tuple[list
 def _told(sold: Sold, market: Market) -> Iterator[str]:
     closed = sold.closed
     offer = "buy" if closed.side > 0 else "sell"
+    who = (
+        "the insurance fund"
+        if closed.account == INSURANCE
+        else f"account {closed.account}, whose owner leaves"
+    )
     yield (
-        f"record {sold.sequence}: the insurance fund, with {_usdc(sold.equity)} for {_usdc(sold.maintenance)} required, held "
+        f"record {sold.sequence}: {who}, with {_usdc(sold.equity)} for {_usdc(sold.maintenance)} required, held "
         f"{_lots(market, sold.held)} at mark {_price(market, sold.mark)} and offered to {offer} {_lots(market, closed.size)} at "
         f"{_price(market, sold.limit)} or better, step {sold.steps} of {WIDEST} away from what it counts for"
     )

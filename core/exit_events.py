@@ -12,11 +12,14 @@ class ExitRequested(Event, frozen=True, array_like=True, tag=43):
     """The owner of the account's slot may claim up to `amount` micro-USDC from second `exit_at` of the chain's clock on.
 
     Replaces what it had asked for before. Until it is claimed or taken back, the account and its sub-accounts keep that much free.
+    `sell_by` is the second by which what must be sold for it has been offered as far from the mark as it ever is (`core.exits`); 0 in
+    records of releases that went by when the request would mature, which moved as batches landed.
     """
 
     account: int
     amount: int
     exit_at: int
+    sell_by: int = 0
 
 
 class ExitReleased(Event, frozen=True, array_like=True, tag=44):

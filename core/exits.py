@@ -6,8 +6,16 @@ somebody else's. So what the chain would pay backs nothing from then on. Before,
 
 from collections.abc import Sequence
 
-LEAD = 60_000_000_000
+from core.quantities import SECOND
+
+LEAD = 60 * SECOND
 """Nanoseconds for which the chain's clock may be ahead of ours, and a batch or a liquidation take."""
+
+
+def sell_by(exit_at: int) -> int:
+    """The second of the chain's clock at which a sale for a request that it pays from second `exit_at` on must have come as far from
+    the mark as it goes: `LEAD` before, whatever batches land until then. May lie before the request was seen."""
+    return exit_at - LEAD // SECOND
 
 
 def matures_at(seen: int, exit_at: int, landed: int = 0) -> int:

@@ -23,7 +23,7 @@ def _started(state: Exchange, event: le.LiquidationStarted) -> None:
     state.watch.suspect(event.account)
 
 
-_CALLED_OFF: Final = (RequestOutcome.CANCELLED, Code.MARKET_PAUSED, Code.MARKET_SETTLED)
+CALLED_OFF: Final = (RequestOutcome.CANCELLED, Code.MARKET_PAUSED, Code.MARKET_SETTLED)
 """How auctions end that no bid could win."""
 
 
@@ -32,7 +32,7 @@ def auction_closed(state: Exchange, event: RequestClosed) -> None:
 
     Of an auction that no bid could win nothing is learned: it widens no sale, and nobody is taken over after it as if not wanted.
     """
-    called_off = event.outcome in _CALLED_OFF
+    called_off = event.outcome in CALLED_OFF
     going = state.liquidations.get(event.account)
     if going is not None:
         going.request, going.called_off = 0, called_off

@@ -11,9 +11,9 @@ from core.liquidation import Closing, closing
 from core.liquidation_events import LiquidationPaused, LiquidationSliced
 from core.quantities import divide_up
 from matcher.account import Account
-from matcher.exiting import closes_from, uncovered
+from matcher.exiting import must_sell, steps_to_leave
 from matcher.fills import Plan
-from matcher.selling import Sale, spread_of, steps_until
+from matcher.selling import Sale, spread_of
 from matcher.state import Exchange
 from matcher.watch import Liquidation
 
@@ -43,17 +43,15 @@ def limit_of(worst: int, side: int, tick_value: int) -> int:
 def offered_limit(state: Exchange, account: Account, market: int, lots: int, at: int) -> int:
     """The limit in ticks of an auction of `lots` (positive) of what an account holds that is not being liquidated; 0: none may be.
 
-    It is as far from what the position counts for as the insurance fund's own sale has come by `at`, or as the owner that leaves has
-    come on its way to the instant at which its request matures, and never so far that the account would end below zero.
+    It is as far from what the position counts for as the insurance fund's own sale has come by `at`, or as the sale for the owner that
+    leaves has (`steps_to_leave`), and never so far that the account would end below zero.
     """
     listed, risk, size = state.markets[market], state.counted_of(account), account.positions[market].size
     terms, end = listed.liquidation, state.ends.get(market)
     if account.id == INSURANCE:
         spread = state.book.sales.get(market, Sale()).spread(terms.spread, at)
     else:
-        leaves = state.exits[account.root.id]
-        steps = steps_until(closes_from(leaves), state.ripens(leaves)[0], at)
-        spread = spread_of(terms.spread, steps)
+        spread = spread_of(terms.spread, steps_to_leave(state.exits[account.root.id], at))
     terms = replace(terms, spread=spread)
     part = closing(state.marks[market], size, lots, risk.equity, risk.maintenance, end)
     return part.worst_price(terms, listed.value_per_tick_lot, must_close=True)
@@ -72,10 +70,10 @@ def still_bounded(state: Exchange, terms: RequestOpened, at: int) -> RequestOpen
 
 def _offer_at_close(state: Exchange, account: Account, market: int, change: int, limit: int, at: int) -> int:
     """`limit_at_close` of who is not being liquidated: an owner that leaves sells only what it must."""
-    held, leaves = account.positions.get(market), state.exits.get(account.root.id)
+    held = account.positions.get(market)
     if held is None or held.size * change >= 0:
         return 0
-    if account.id != INSURANCE and (leaves is None or not uncovered(state, leaves)):
+    if account.id != INSURANCE and not must_sell(state, account, at):
         return 0
     now = offered_limit(state, account, market, min(abs(change), abs(held.size)), at)
     return min(limit, now) if change > 0 else max(limit, now)

@@ -4,14 +4,14 @@ from typing import Final
 
 from core.event import Event
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
-from core.exits import taken
+from core.exits import sell_by, taken
 from core.netting import may_be_undone
 from core.quantities import MONEY_MAX
 from core.validity import Action
 from matcher import commands as c
 from matcher.account import Account
 from matcher.decide_requests import not_tradable
-from matcher.exiting import closes_from, family, leaving_of, uncovered
+from matcher.exiting import closes_from, family, leaving_of, must_sell
 from matcher.offering import part_auctioned
 from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -37,7 +37,8 @@ def request_exit(state: Exchange, command: c.RequestExit, at: int) -> Outcome:
         return []
     stands = state.exits.get(account.id)
     same = stands is not None and (stands.amount, stands.exit_at) == (command.amount, command.exit_at)
-    noted = [] if same else [ExitRequested(at, account.id, command.amount, command.exit_at)]
+    asked = ExitRequested(at, account.id, command.amount, command.exit_at, sell_by(command.exit_at))
+    noted = [] if same else [asked]
     pulled: list[Event] = []
     for one in family(account):
         leaving = leaving_of(state, one, command.amount)
@@ -81,13 +82,13 @@ def reduce_for_exit(state: Exchange, command: c.ReduceForExit, at: int) -> Outco
     Before, the owner reduces as it likes. One auction at a time; what nobody buys is asked for again. A market whose price is in doubt
     keeps its position, and nobody else's: elsewhere it goes on.
     """
-    stands = state.exits.get(command.account)
-    if stands is None or command.claimed != state.claimed or at < closes_from(stands):
+    if command.account not in state.exits or command.claimed != state.claimed:
         return []
-    accounts = family(state.accounts[command.account])
+    root = state.accounts[command.account]
+    accounts = family(root)
     if any(one.id in state.liquidations or "" in state.book.open_keys.get(one.id, ()) for one in accounts):
         return []
-    if not uncovered(state, stands):
+    if not must_sell(state, root, at):
         return []
     held = [
         (state.marks[market].initial_of(position.size), -market, one)

@@ -4,8 +4,10 @@ A slot on chain holds an account together with its sub-accounts, so what one of 
 """
 
 from core.exit_events import ExitRequested
+from core.exits import sell_by
 from core.quantities import SECOND
 from matcher.account import Account
+from matcher.selling import steps_until
 from matcher.state import Exchange
 
 
@@ -51,3 +53,19 @@ def closes_from(request: ExitRequested) -> int:
     The other half is for auctions in vain, and for the batch that brings the result to the chain before the claim.
     """
     return request.at + max(0, request.exit_at * SECOND - request.at) // 2
+
+
+def must_sell(state: Exchange, account: Account, at: int) -> bool:
+    """Whether a request of the account's owner stands for which the exchange sells at `at`: it is time, and something is not free."""
+    request = state.exits.get(account.root.id)
+    return request is not None and at >= closes_from(request) and uncovered(state, request) > 0
+
+
+def steps_to_leave(request: ExitRequested, at: int) -> int:
+    """How far from the mark a sale for a request has come at `at`, of `matcher.selling.WIDEST`.
+
+    Only time moves it, and only away from the mark: both ends of its way are known since the request was seen. When it matures is
+    not, since that depends on batches: whoever waits for the widest would wait for the next batch as well.
+    """
+    ends = request.sell_by or sell_by(request.exit_at)
+    return steps_until(closes_from(request), ends * SECOND, at)

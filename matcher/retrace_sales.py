@@ -1,4 +1,5 @@
-"""What the insurance fund sold of its own accord, as the journal tells it: how much it offered, and at which price, derived once more.
+"""What was sold of accounts that were not being liquidated, as the journal tells it: by the insurance fund of its own accord, and for
+owners that leave. How much was offered, and at which price, is derived once more.
 
 Only bids are taken from the records. When makers were asked is not recorded, so the offer is looked for in all states from the last
 record before there was time to ask them on; the auction's close, which counts as much, is known.
@@ -11,10 +12,13 @@ import msgspec
 
 from core.accounts import INSURANCE
 from core.event import Event
-from core.events import EpochStarted, Filled, RequestClosed, RequestOutcome
+from core.events import EpochStarted, Filled, RequestClosed
 from core.liquidation import slice_to_close
+from matcher.account import Account
 from matcher.apply import apply
+from matcher.apply_liquidation import CALLED_OFF
 from matcher.auctions import offered_limit
+from matcher.exiting import must_sell, steps_to_leave
 from matcher.limits import AUCTION_TTL
 from matcher.selling import Sale
 from matcher.state import Exchange
@@ -24,10 +28,10 @@ Journal = Callable[[], Iterable[tuple[int, Event]]]
 
 
 class Sold(msgspec.Struct):
-    """An auction of the fund's, and a sentence for everything about it that does not follow from the records before it.
+    """An auction for the account of `closed`, and a sentence for everything about it that does not follow from the records before it.
 
     `held` lots (signed), `equity`, `maintenance` (micro-USDC) and the `mark` (ticks) are from before its fills. `steps` is how far
-    from the mark its sale had come (`matcher.selling`), and `limit` the ticks at which it closed.
+    from the mark the sale had come (`matcher.selling`), and `limit` the ticks at which it closed.
     """
 
     sequence: int
@@ -52,9 +56,12 @@ class _Auction(msgspec.Struct):
 
 
 def retrace_sales(journal: Journal, before: Exchange) -> Iterator[Sold]:
-    """Every auction in which the fund offered something and was not liquidated, in order; `before` is the state before the first
-    record, and is played on. Those before the first start of a process that the journal tells of are left out: how far the fund had
-    come then is in no record."""
+    """Every auction for the fund or an owner that leaves in which a bid could win, and nobody was being liquidated, in order.
+
+    `before` is the state before the first record, and is played on. Left out is of what no record tells how far its sale had come:
+    auctions of the fund's before the first start of a process that the journal tells of, and those for requests that older releases
+    took note of.
+    """
     coming = deque(_find(journal, whole=not before.seq))
     for sequence, event in journal():
         for auction in coming:
@@ -63,8 +70,7 @@ def retrace_sales(journal: Journal, before: Exchange) -> Iterator[Sold]:
             _note_offer(before, auction)
         while coming and coming[0].first == sequence:
             auction = coming.popleft()
-            # Auctions of a liquidation have records of their own (`matcher.retrace`).
-            if INSURANCE not in before.liquidations:
+            if not _of_another_rule(before, auction.sold.closed.account):
                 yield _derived(before, auction)
         if not coming:
             return
@@ -72,49 +78,68 @@ def retrace_sales(journal: Journal, before: Exchange) -> Iterator[Sold]:
 
 
 def _find(journal: Journal, whole: bool) -> Iterator[_Auction]:
+    """The auctions of the exchange's own, liquidations' too, in order; the records of one command are together."""
     fills: list[tuple[int, Filled]] = []
     for sequence, event in journal():
         match event:
             case EpochStarted():
                 whole = True
-            case Filled(taker=account) if account == INSURANCE:
+            case Filled():
                 fills.append((sequence, event))
-            case RequestClosed(account=account, outcome=outcome) if account == INSURANCE:
+            case RequestClosed(key="", outcome=outcome) if outcome not in CALLED_OFF:
                 own = [(at, fill) for at, fill in fills if fill.request == event.request]
-                fills.clear()
-                if whole and outcome != RequestOutcome.CANCELLED:
+                if whole or event.account != INSURANCE:
                     sold = Sold(sequence, event, [fill for _, fill in own])
                     yield _Auction(own[0][0] if own else sequence, sold)
+                fills.clear()
+            case RequestClosed():
+                fills.clear()
+
+
+def _of_another_rule(state: Exchange, id: int) -> bool:
+    """Whether an auction for the account is of a liquidation, which has records of its own (`matcher.retrace`), or for a request that
+    was to be sold for by another rule than today's."""
+    request = state.exits.get(state.accounts[id].root.id)
+    return id in state.liquidations or (request is not None and not request.sell_by)
 
 
 def _note_offer(state: Exchange, auction: _Auction) -> None:
-    closed, fund = auction.sold.closed, state.accounts[INSURANCE]
-    held = fund.positions.get(closed.market)
-    if held is None or held.size * closed.side >= 0:
+    closed = auction.sold.closed
+    account = state.accounts.get(closed.account)
+    held = _to_sell(state, account, closed) if account is not None else 0
+    if account is None or not held or closed.account in state.liquidations:
         return
     terms, mark = state.markets[closed.market].liquidation, state.marks[closed.market]
-    lots = slice_to_close(terms, held.size, mark.value_per_lot)
-    limit = offered_limit(state, fund, closed.market, lots, closed.at)
+    lots = slice_to_close(terms, held, mark.value_per_lot)
+    limit = offered_limit(state, account, closed.market, lots, closed.at)
     auction.offers.add((lots, limit))
+
+
+def _to_sell(state: Exchange, account: Account, closed: RequestClosed) -> int:
+    """Signed lots of the account's position that an auction like that may have been of; 0 when there was nothing to be sold so."""
+    held = account.positions.get(closed.market)
+    if held is None or held.size * closed.side >= 0:
+        return 0
+    return held.size if account.id == INSURANCE or must_sell(state, account, closed.at) else 0
 
 
 def _derived(state: Exchange, auction: _Auction) -> Sold:
     sold, closed = auction.sold, auction.sold.closed
-    fund, market, side = state.accounts[INSURANCE], closed.market, closed.side
-    held, risk = fund.positions.get(market), state.margin_of(fund)
-    if held is None or held.size * side >= 0:
-        sold.differences.append("the fund held nothing to sell there")
+    account, market, side = state.accounts[closed.account], closed.market, closed.side
+    held, risk = _to_sell(state, account, closed), state.counted_of(account)
+    if not held:
+        sold.differences.append("there was nothing to be sold there")
         return sold
-    sold.held, sold.mark = held.size, state.mark_price(market)
+    sold.held, sold.mark = held, state.mark_price(market)
     sold.equity, sold.maintenance = risk.equity, risk.maintenance
-    sold.steps = state.book.sales.get(market, Sale()).steps_at(closed.at)
+    sold.steps = _steps(state, account, market, closed.at)
     limits = [limit for lots, limit in auction.offers if lots == closed.size]
     if not limits:
         offered = ", ".join(str(lots) for lots, _ in sorted(auction.offers))
         sold.differences.append(f"size: recorded {closed.size}, a slice was {offered}")
         return sold
-    now = offered_limit(state, fund, market, min(closed.size, abs(held.size)), closed.at)
-    # Whichever of the two limits is better for the fund; of those that there may have been the one that allows most.
+    now = offered_limit(state, account, market, min(closed.size, abs(held)), closed.at)
+    # Whichever of the two limits is better for the account; of those that there may have been the one that allows most.
     sold.limit = min(now, max(limits)) if side > 0 else max(now, min(limits))
     sold.differences += [
         f"price: fill {fill.fill} at {fill.price}, the limit was {sold.limit}"
@@ -122,3 +147,9 @@ def _derived(state: Exchange, auction: _Auction) -> Sold:
         if (fill.price - sold.limit) * side > 0
     ]
     return sold
+
+
+def _steps(state: Exchange, account: Account, market: int, at: int) -> int:
+    if account.id == INSURANCE:
+        return state.book.sales.get(market, Sale()).steps_at(at)
+    return steps_to_leave(state.exits[account.root.id], at)

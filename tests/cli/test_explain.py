@@ -12,7 +12,7 @@ from cli.main import app
 from core import liquidation_events as le
 from core.accounts import INSURANCE
 from core.market import DEFAULT_MARKETS
-from core.quantities import SECOND
+from core.quantities import MONEY_MAX, SECOND
 from matcher import commands as c
 from matcher import pruning
 from matcher.apply import apply
@@ -188,28 +188,34 @@ def test_what_was_pruned_is_said_with_where_it_went_and_read_from_there(divided,
 
 
 async def sold(directory):
-    """The fund offers of what it took over, of which a standing bid takes a part."""
+    """The fund offers of what it took over, of which a standing bid takes a part; the bidder leaves, and is sold for in vain."""
     engine = Engine(directory, SteadyClock(), segment_bytes=1 << 20)
     maker = min(engine.state.owned)
     engine.submit(c.UpdateIndex(1, 589_000, 0, engine.clock(), "test"), None)
     engine.submit(c.SetQuotes(maker, 1, ((588_900, 700),), (), engine.clock() + 60 * SECOND), None)
     await engine.ask(c.SellInventory(1, who="ada", why="it is too much"))
+    await engine.ask(c.RequestExit(maker, MONEY_MAX, engine.clock() // SECOND))
+    await engine.ask(c.ReduceForExit(maker, 0))
     engine.close()
 
 
-def test_what_the_fund_sold_is_told_and_holds(journal):
+def test_what_was_sold_for_the_fund_and_for_who_leaves_is_told_and_holds(journal):
     nothing = CliRunner().invoke(app, ["explain", "sales", "--journal", str(journal)])
     assert (nothing.exit_code, nothing.stdout) == (
         0,
-        "the insurance fund has offered nothing of its own accord\n",
+        "nothing was offered for the insurance fund or for an owner that leaves\n",
     )
     asyncio.run(sold(journal))
     result = CliRunner().invoke(app, ["explain", "sales", "--journal", str(journal)])
     assert result.exit_code == 0, result.output
     for told in (
+        "the insurance fund, with ",
         "BTC-PERP at mark 58900.0 and offered to sell",
         "step 1 of 6",
         "0.0700 BTC-PERP at 58890.0",
+        "account 16, whose owner leaves, with ",
+        "step 6 of 6",
+        "nobody bid",
         "every sale follows",
     ):
         assert told in result.output, result.output

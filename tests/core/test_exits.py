@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.exits import LEAD, matures_at, taken
+from core.exits import LEAD, matures_at, sell_by, taken
 
 
 def test_what_is_free_goes_first_in_order_and_then_what_positions_need():
@@ -24,6 +24,13 @@ def test_a_request_counts_as_paid_a_little_before_the_chain_pays_it_but_not_in_t
     assert matures_at(0, day, day - 61 * LEAD) == day - 31 * LEAD
     assert matures_at(0, day, day) == day - LEAD
     assert matures_at(0, day, 1) == day // 2
+
+
+def test_what_is_sold_for_a_request_has_come_furthest_a_minute_before_the_chain_pays_it():
+    day = 86_400
+    assert sell_by(day) == day - 60
+    # That is when it matures as long as the chain is up to date.
+    assert matures_at(0, day * 10**9, day * 10**9) == sell_by(day) * 10**9
 
 
 @given(

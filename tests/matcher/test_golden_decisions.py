@@ -114,6 +114,13 @@ def test_a_golden_maturity_says_whose_request_the_chain_may_pay(golden):
     ]
 
 
+def test_a_golden_request_says_by_when_it_is_to_be_sold_for_and_older_ones_do_not(golden):
+    at = 1_760_000_000_000_000_000
+    assert golden("golden-v1-exit-sales") == [ExitRequested(at, 16, 5_000_000, 1_760_259_200, 1_760_259_140)]
+    older = [found for name in ("golden-v1-exits", "golden-v1-matured") for found in golden(name)]
+    assert [found.sell_by for found in older if isinstance(found, ExitRequested)] == [0, 0]
+
+
 def test_golden_withdrawals_say_where_they_go_and_older_ones_to_the_owner(golden):
     at, elsewhere = 1_760_000_000_000_000_000, "8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR"
     assert golden("golden-v1-destinations") == [

@@ -225,6 +225,14 @@ def test_who_need_not_sell_any_more_when_the_auction_closes_sells_nothing(world,
     assert bid_at_the_limit(world, (agent, offered[1], opened)) == []
 
 
+def test_who_asks_anew_while_an_auction_is_open_has_half_of_the_new_delay_to_itself(world, offered):
+    agent, *_ = offered
+    leave(world, agent, 3_000 * USDC)
+    assert bid_at_the_limit(world, offered) == []
+    assert world.held(agent)[0] == 80_000
+    assert world.play(c.ReduceForExit(agent, 0)) == []
+
+
 def test_a_stale_look_at_the_chain_closes_nothing(world):
     agent, other = world.agent(1, 10_000 * USDC), world.agent(2)
     trade(world, agent, other, 20_000)

@@ -3,9 +3,13 @@
 import pytest
 
 from core import events as e
+from core.accounts import CLEARING, TREASURY
 from core.margin_terms import MarginTerms, Tier
 from core.market import market
+from core.quantities import SECOND
 from matcher import commands as c
+from matcher.apply import apply
+from matcher.decide import decide
 from matcher.image import dump, load
 
 PRICE, VALUE = 600_000, 6_000_000
@@ -122,3 +126,41 @@ def test_a_loaded_snapshot_requires_what_the_state_required(listed):
     loaded = load(dump(world.state))
     assert loaded.marks == world.state.marks
     assert loaded.margin_of(loaded.accounts[trader]) == world.state.margin_of(world.state.accounts[trader])
+
+
+class Asked(dict):
+    """Accounts that know which of them were asked for, and cannot be walked through."""
+
+    def __init__(self, accounts):
+        super().__init__(accounts)
+        self.ids = set()
+
+    def __getitem__(self, id):
+        self.ids.add(id)
+        return super().__getitem__(id)
+
+    def get(self, id, default=None):
+        self.ids.add(id)
+        return super().get(id, default)
+
+    def everybody(self, *_):
+        raise AssertionError("all accounts are walked through")
+
+    __iter__ = keys = values = items = everybody
+
+
+@pytest.mark.parametrize("others", [5, 50])
+def test_a_request_and_its_fill_ask_for_their_two_sides_alone_however_many_hold_positions(world, others):
+    maker, taker = world.agent(1, deposit=10**13), world.agent(2)
+    for number in range(others):
+        world.quotes(maker, [], [(PRICE, 10)])
+        world.closed(world.request(world.agent(3 + number), "open", 1, 10, PRICE))
+    world.quotes(maker, [], [(PRICE, 10)])
+    state, command = world.state, c.OpenRequest(taker, "k", 1, 1, 10, PRICE, SECOND)
+    state.accounts = accounts = Asked(state.accounts)
+    for event in decide(state, command, world.now):
+        apply(state, event)
+    assert dict.__getitem__(accounts, taker).positions[1].size == 10
+    # Both sides, treasury and clearing, and one whose final answers may have become too old to be kept.
+    assert {maker, taker} <= accounts.ids
+    assert len(accounts.ids - {maker, taker, TREASURY, CLEARING}) <= 1
