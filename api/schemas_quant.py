@@ -7,6 +7,15 @@ from pydantic import Field, StringConstraints
 from api.schemas import Answer, Body, SideName
 
 E8 = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}(\.[0-9]{1,8})?$", max_length=20)]
+NotAfter = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=(1 << 53) - 1,
+        description="From then on it is not sent any more (microseconds); null: so many seconds from now as the operator set for "
+        "its type. At most ten minutes from now count, and of the same client id again the first.",
+    ),
+]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$", max_length=64)]
 VaultId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$", max_length=64)]
 Venue = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$", max_length=32)]
@@ -58,6 +67,7 @@ class OpenBody(Body):
         None,
         description="The same one again is the same order; without one each call is an order of its own.",
     )
+    not_after: NotAfter = None
 
 
 class CloseBody(Body):
@@ -67,6 +77,7 @@ class CloseBody(Body):
     venue: VenueOf = None
     size: E8 | None = Field(None, description="Null: all of it. More than there is closes what there is.")
     client_id: ClientId | None = None
+    not_after: NotAfter = None
 
 
 class CancelBody(Body):
@@ -101,6 +112,7 @@ class ListedOrder(VenueOrderAnswer):
     leverage: int | None
     at: int
     changed_at: int
+    not_after: int | None = Field(description="From then on it was not to be sent.")
 
 
 class ListedOrders(Answer):

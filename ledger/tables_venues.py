@@ -35,6 +35,7 @@ venue_orders: Final = Table(
     text("words", "of the venue or of the rule"),
     number("at", "when it was accepted or refused"),
     number("changed_at"),
+    number("not_after", "from then on it is not sent, 0: nobody said"),
     CheckConstraint("side in (1, -1)", name="side"),
     CheckConstraint("size > 0 and filled >= 0", name="size"),
     CheckConstraint(

@@ -27,7 +27,7 @@ from api.sessions import QuantKey
 from api.streams import HistoryUnavailable
 from api.units import SIDES
 from api.vault_books import answered
-from core.quantities import SECOND
+from core.quantities import SECOND, Nanos
 from core.risk_template import Code
 from core.tickets import Leg, NotATicket, OrderType, Ticket, TimeInForce, leg_from, price_from, size_from
 from ledger.vaults import Vault
@@ -35,7 +35,8 @@ from ledger.venue_orders import Standing
 from workflows.exec_service import OrdersUnavailable
 
 router = APIRouter(prefix="/api/v1/quant", tags=["quant"])
-MICROSECONDS = SECOND // 1_000
+MICROSECOND = 1_000
+MICROSECONDS = SECOND // MICROSECOND
 Before = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those before this number; 0: all.")]
 After = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those after this number.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
@@ -83,6 +84,7 @@ async def open_order(body: OpenBody, key: Trader, edge: EdgeGiven, counter: Coun
             None if body.limit_price is None else price_from(body.limit_price),
             TimeInForce(body.time_in_force),
             body.client_id or "",
+            _nanos(body.not_after),
         )
     except NotATicket as wrong:
         raise ApiError("ticket_invalid", f"{wrong}.") from None
@@ -106,7 +108,9 @@ async def close_position(
     if size == 0:
         raise ApiError("ticket_invalid", "The size must be positive.")
     try:
-        facts = await edge.quant.orders.close(key.vault, leg, size, body.client_id or "", key.name)
+        facts = await edge.quant.orders.close(
+            key.vault, leg, size, body.client_id or "", key.name, _nanos(body.not_after)
+        )
     except OrdersUnavailable:
         raise ApiError("orders_unavailable") from None
     return _answered(facts)
@@ -185,6 +189,10 @@ async def _leg(edge: Edge, key: QuantKey, symbol: str, venue: str | None) -> Leg
     if venue is not None and leg.venue != venue:
         raise ApiError("ticket_invalid", f"The symbol is for {leg.venue}, and the ticket for {venue}.")
     return leg
+
+
+def _nanos(microseconds: int | None) -> Nanos | None:
+    return None if microseconds is None else Nanos(microseconds * MICROSECOND)
 
 
 def _answered(facts: OrderFacts) -> VenueOrderAnswer:
