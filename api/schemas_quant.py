@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from api.schemas import Answer, Body, SideName
+from api.schemas_vaults import Why
 
 E8 = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}(\.[0-9]{1,8})?$", max_length=20)]
 NotAfter = Annotated[
@@ -40,13 +41,37 @@ class QuantKeyBody(Body):
 
 
 class QuantKeyAnswer(Answer):
-    """Shown once. The account's sessions are revoked with all its keys."""
+    """Shown once. It ends with the account's sessions, or when it is revoked by its id."""
 
     key: str
-    id: str = Field(description="Names the key where it is counted.")
+    id: str = Field(description="Names the key where it is counted, listed and revoked.")
     vault: str
     scopes: list[Literal["read", "trade"]]
     expires_at: int
+
+
+class VaultKeyAnswer(Answer):
+    """A key that was made, and what became of it; not the key itself."""
+
+    id: str = Field(description="Names the key.")
+    name: str = Field(description="Whose it is.")
+    scopes: list[Literal["read", "trade"]]
+    account: int = Field(description="The manager's, which answers for it.")
+    at: int
+    expires_at: int
+    revoked_at: int | None = Field(description="Null as long as nobody has revoked it.")
+    revoked_by: str | None = Field(
+        description="Name of the operator's credential, or `account/` and a number."
+    )
+    why: str | None
+
+
+class VaultKeysAnswer(Answer):
+    keys: list[VaultKeyAnswer] = Field(description="Newest first.")
+
+
+class RevokeBody(Body):
+    why: Why = ""
 
 
 class OpenBody(Body):

@@ -47,11 +47,27 @@ vault_changes: Final = Table(
     metadata,
     counted("order of recording", key=True),
     text("vault"),
-    text("what", "made, paused, resumed or imported"),
+    text("what", "made, paused, resumed, imported, key made or key revoked"),
     text("who", "as in vault_risk_versions"),
     text("why"),
     number("at"),
     Index("ix_vault_changes_vault", "vault", "number"),
+)
+vault_keys: Final = Table(
+    "vault_keys",
+    metadata,
+    text("id", key=True),
+    text("vault"),
+    text("name", "whose it is: orders keep it"),
+    Column("scopes", JSONB, nullable=False, comment="read, trade"),
+    number("account", "of the engine, the manager that answers for it"),
+    number("at", "when it was made"),
+    number("expires_at"),
+    number("revoked_at", "0: it was not"),
+    text("revoked_by", "as who in vault_risk_versions"),
+    text("why", "it was revoked"),
+    Index("ix_vault_keys_vault", "vault", "at"),
+    comment="a key is signed and nowhere here; one of which there is no row is none",
 )
 vault_shares: Final = Table(
     "vault_shares",

@@ -10,7 +10,7 @@ from api import views_quant as views
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
 from api.collaborators import Edge
 from api.errors import VENUES, ApiError
-from api.quant_keys import KEY_ERRORS, QUOTA_HEADERS, Counting, Reader, Trader
+from api.quant_keys import CANCEL, KEY_ERRORS, QUOTA_HEADERS, Counting, Reader, Trader
 from api.schemas_quant import (
     CancelBody,
     CloseBody,
@@ -30,6 +30,7 @@ from api.vault_books import answered
 from core.quantities import SECOND, Nanos
 from core.risk_template import Code
 from core.tickets import Leg, NotATicket, OrderType, Ticket, TimeInForce, leg_from, price_from, size_from
+from ledger.vault_keys import VaultKey
 from ledger.vaults import Vault
 from ledger.venue_orders import Standing
 from workflows.exec_service import OrdersUnavailable
@@ -40,7 +41,7 @@ MICROSECONDS = SECOND // MICROSECOND
 Before = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those before this number; 0: all.")]
 After = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those after this number.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
-_TICKET = (*KEY_ERRORS, "vault_unknown", "ticket_invalid", "orders_unavailable", "vaults_unavailable")
+_TICKET = (*KEY_ERRORS, "vault_unknown", "ticket_invalid", "orders_unavailable")
 
 
 def _counted(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -53,11 +54,14 @@ def _counted(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 @router.post("/keys", responses=errors(*SESSION_ERRORS, "vault_unknown", "vaults_unavailable"))
 async def make_key(body: QuantKeyBody, caller: Caller, edge: EdgeGiven) -> QuantKeyAnswer:
-    """Make a key for a vault that the session's account manages. Revoking the account's sessions ends all its keys."""
+    """Make a key for a vault that the session's account manages. Revoking the account's sessions ends all its keys, and
+    `POST /api/v1/vaults/{id}/keys/{key}/revoke` ends one."""
     await _managed(edge, body.vault, caller)
     scopes = tuple(dict.fromkeys(body.scopes))
     generation = edge.engine.state.accounts[caller].generation
     token, key = edge.sessions.issue_key(caller, generation, body.vault, scopes, body.name, body.days)
+    made = VaultKey(key.id, key.vault, key.name, list(scopes), caller, edge.clock(), key.expires_at * SECOND)
+    await answered(edge.vaults.keys.make(made, f"account/{caller}"))
     return QuantKeyAnswer(
         key=token,
         id=key.id,
@@ -119,7 +123,7 @@ async def close_position(
 @router.post("/orders/cancel", responses=_counted(*KEY_ERRORS, "venue_order_unknown", "orders_unavailable"))
 async def cancel_order(body: CancelBody, key: Trader, edge: EdgeGiven, counter: Counting) -> VenueOrderAnswer:
     """Take an order back. One that had ended is answered as it ended; where the venue refuses, `code` says why."""
-    counter.count(key, "cancel")
+    counter.count(key, CANCEL)
     try:
         facts = await edge.quant.orders.cancel(key.vault, body.client_id)
     except OrdersUnavailable:
