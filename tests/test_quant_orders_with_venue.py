@@ -14,9 +14,11 @@ from api.quant import VaultTrading
 from api.vault_books import VaultBooks
 from cli.main import app
 from core.market import Side
-from core.quantities import MicroUsdc
+from core.quantities import SECOND, MicroUsdc
 from core.risk_template import VenueLimits
 from core.vault_risk import Rules
+from ledger.nav import NavSnapshots
+from ledger.venue_fills import Difference
 
 HERE = Path(__file__).parent
 
@@ -302,6 +304,28 @@ async def test_an_operator_revokes_a_key_at_a_terminal(quant, make_key, vault):
     assert code(await quant.post(OPEN, symbol="XAU", side="buy", size="1")) == "key_revoked"
     unknown = await perpdex("revoke-key", vault, "0" * 16, "--why", "a leak")
     assert (unknown.exit_code, unknown.stderr.split(":")[0]) == (1, "key_unknown")
+
+
+async def test_differences_and_alerts_are_in_the_metrics(make_key, vault):
+    desk, exchange = make_key.desk, make_key.exchange
+    for ours, theirs, at in ((0, 5, 3 * SECOND), (5, 2, 4 * SECOND)):
+        assert await desk.fills.correct(vault, "mock_gold", Difference("XAU", ours, theirs, 0), at)
+    nav, now = NavSnapshots(desk.pool), int(exchange.clock())
+    for at in (now - 7_200 * SECOND, now - 3_600 * SECOND):
+        await nav.take(at, "", 10, at)
+    lines = (await exchange.http.get("/metrics")).text.splitlines()
+    for line in (
+        "perpdex_vault_figures_known 1.0",
+        'perpdex_venue_differences_total{venue="mock_gold"} 2.0',
+        'perpdex_venue_difference_timestamp_seconds{venue="mock_gold"} 4.0',
+        'perpdex_nav_alerts{kind="no_price"} 1.0',
+        'perpdex_nav_alerts{kind="drawdown"} 0.0',
+        'perpdex_nav_alerts_said_total{kind="no_price"} 2.0',
+        'perpdex_nav_alerts_said_total{kind="jump"} 0.0',
+    ):
+        assert line in lines
+    [age] = [line.split()[1] for line in lines if line.startswith("perpdex_nav_age_seconds ")]
+    assert 3_600 <= float(age) < 3_700
 
 
 async def test_a_quota_is_one_keys_at_one_venue_and_told_with_every_answer(quant, make_key):
