@@ -138,7 +138,7 @@ class Hyper:
         if limit is None:
             return Refused(Reason.NO_LIQUIDITY, f"the book of {order.symbol} has no middle")
         if order.leverage is not None:
-            refused = await self._set_leverage(asset, order.leverage)
+            refused = await self._set_leverage(asset, order)
             if refused is not None:
                 return refused
         tif = "Ioc" if order.order_type is OrderType.MARKET else TIFS[order.time_in_force]
@@ -241,15 +241,15 @@ class Hyper:
         mid = await self._mid(symbol)
         return None if mid is None else worst_price(mid.price, side, asset.sz_decimals)
 
-    async def _set_leverage(self, asset: Asset, times: int) -> Refused | None:
+    async def _set_leverage(self, asset: Asset, order: VenueOrder) -> Refused | None:
         action = {
             "type": "updateLeverage",
             "asset": asset.number,
             "isCross": asset.cross,
-            "leverage": times,
+            "leverage": order.leverage,
         }
         try:
-            answer = await self._post(lambda: self._send(action, None))
+            answer = await self._post(lambda: self._expiring(action, order))
         except Unknown as lost:
             raise Unavailable(VENUE, f"the leverage may not be set, and no order was sent: {lost}") from lost
         return answer if isinstance(answer, Refused) else None
@@ -326,7 +326,7 @@ class Hyper:
             expires = min(expires, order.not_after // MILLISECOND)
         return self._send(action, expires)
 
-    def _send(self, action: dict[str, Any], expires_after: int | None) -> Any:
+    def _send(self, action: dict[str, Any], expires_after: int) -> Any:
         nonce = _NONCES.next(self._wallet.address, self._now_ms())
         mainnet = self._url == MAINNET_API_URL
         return self._api.post(

@@ -118,7 +118,7 @@ class Synthetix:
             self._placing(order, fields)
             return Acknowledged(_state(order, f"dry-run-{order.client_id}", OrderStatus.CANCELLED, SizeE8(0)))
         if order.leverage is not None:
-            refused = await self._set_leverage(order.symbol, order.leverage)
+            refused = await self._set_leverage(order, order.leverage)
             if refused is not None:
                 return refused
         status = await self._status(lambda: self._placing(order, fields))
@@ -203,16 +203,20 @@ class Synthetix:
     # --- what is asked ---
 
     def _placing(self, order: VenueOrder, fields: dict[str, Any]) -> dict[str, Any]:
-        """A request that the venue takes for some seconds, and not after the order's latest time. Raises `_Late`."""
+        made: dict[str, Any] = self._signer.sign_place_orders(
+            self._account, [fields], expires_after_ms=self._lives_ms(order)
+        )
+        return made
+
+    def _lives_ms(self, order: VenueOrder) -> int:
+        """For how long the venue takes what is signed now: some seconds, and not after the order's latest time. Raises `_Late`."""
         now = self._clock()
         late = order.late(now)
         if late is not None:
             raise _Late(late)
-        lives = EXPIRES_MS if order.not_after is None else (order.not_after - now) // MILLISECOND
-        made: dict[str, Any] = self._signer.sign_place_orders(
-            self._account, [fields], expires_after_ms=min(EXPIRES_MS, lives)
+        return min(
+            EXPIRES_MS, EXPIRES_MS if order.not_after is None else (order.not_after - now) // MILLISECOND
         )
-        return made
 
     async def _market(self, symbol: str) -> Market | None:
         """A market's steps; for a symbol that is not known the venue is asked again, but not all the time."""
@@ -223,11 +227,14 @@ class Synthetix:
             self._list_after = self._clock() + LIST_EVERY
         return self._markets.get(symbol)
 
-    async def _set_leverage(self, symbol: str, times: int) -> Refused | None:
+    async def _set_leverage(self, order: VenueOrder, times: int) -> Refused | None:
         try:
             answer = await self._change(
                 lambda: self._signer.sign_update_leverage(
-                    self._account, market_symbol(symbol), str(times), expires_after_ms=EXPIRES_MS
+                    self._account,
+                    market_symbol(order.symbol),
+                    str(times),
+                    expires_after_ms=self._lives_ms(order),
                 )
             )
         except Unknown as lost:
