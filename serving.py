@@ -20,7 +20,9 @@ from chain.addresses import EscrowAddresses
 from chain.keys import KeyFileRefused
 from core.market import DEFAULT_MARKETS
 from core.operator_events import EXCHANGE, NETWORK
+from core.quantities import SECOND, Nanos
 from core.risk_template import RiskTemplate
+from core.tickets import SendWithin
 from endings import told_to_stop
 from feeding import price_feed
 from fitting import compare_later, compared, known
@@ -117,7 +119,14 @@ async def _given(
         withdrawals=TemporalWithdrawals(temporal, settings.task_queue + WITHDRAWALS),
         withdrawal_minimum=settings.withdrawal_minimum,
         quant=VaultTrading(
-            ExecService(temporal, settings.task_queue + ORDERS),
+            ExecService(
+                temporal,
+                settings.task_queue + ORDERS,
+                send_within=SendWithin(
+                    Nanos(settings.exec_market_within_s * SECOND),
+                    Nanos(settings.exec_limit_within_s * SECOND),
+                ),
+            ),
             pool,
         ),
         escrow=EscrowInfo(

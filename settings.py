@@ -136,6 +136,21 @@ class Settings(BaseSettings):
     exec_allowed_venues: str = Field(
         "agents,mock_gold", description="Venues that vaults may trade at, separated by commas."
     )
+    exec_close_only_venues: str = Field(
+        "", description="Venues at which vaults may only reduce positions, separated by commas."
+    )
+    exec_market_within_s: int = Field(
+        30,
+        ge=1,
+        le=600,
+        description="Seconds after it was asked for in which an order at the market may be sent, where its ticket does not say.",
+    )
+    exec_limit_within_s: int = Field(
+        60,
+        ge=1,
+        le=600,
+        description="The same for an order with a limit; it may wait at the venue for longer.",
+    )
     exec_hyper_url: str = Field(
         "https://api.hyperliquid.xyz", description="Hyperliquid's API, where vaults' orders go."
     )

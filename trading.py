@@ -56,7 +56,8 @@ async def trading(settings: Settings) -> AsyncIterator[Trading]:
                 "polymarket": (Lifecycle.ACTIVE, accounts.polymarket),
                 "synthetix": (Lifecycle.ACTIVE, accounts.synthetix),
                 SYNTHETIX_V3: (Lifecycle.DEAD, _dead),
-            }
+            },
+            settings.exec_close_only_venues,
         )
         allowed = drivers.allowed(settings.exec_allowed_venues)
         mids = {venue: _mids(drivers, venue) for venue in sorted(allowed - {GOLD.venue})}

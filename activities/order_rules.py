@@ -127,22 +127,23 @@ class OrderRules:
         self._index = index
         self._clock = clock
 
-    async def judged(self, asked: OrderAsked, named: Named) -> StoredOrder | Refusal:
-        """The order to keep, accepted or refused."""
+    async def judged(self, asked: OrderAsked, named: Named, not_after: int) -> StoredOrder | Refusal:
+        """The order to keep, accepted or refused, which is not sent from an instant on."""
         terms = await self._terms(asked.vault)
         if terms is None:
             return _not_run(VAULT_UNKNOWN)
-        side, size = asked.side, asked.size
-        if asked.close:
+        side, size, held = asked.side, asked.size, 0
+        if asked.close or asked.reduce_only:
             held = await self._held(asked.vault, Leg(asked.venue, asked.symbol))
+        if asked.close:
             if held == 0:
                 return _not_run(NO_POSITION)
             side, size = (-1 if held > 0 else 1), min(asked.size or abs(held), abs(held))
         ticket = asked.as_ticket(side, size)
         index = await self._price(asked.vault, ticket)
-        code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused)
+        code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused, held != 0)
         name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
-        return self._stored(asked, ticket, terms.template, code, name)
+        return self._stored(asked, ticket, terms.template, code, name, not_after)
 
     async def _price(self, vault: str, ticket: Ticket) -> PriceE8 | None:
         """Only where it says something: a venue that does not answer must not keep anybody from getting out of it."""
@@ -151,7 +152,13 @@ class OrderRules:
         return await self._index(vault, ticket.leg)
 
     def _stored(
-        self, asked: OrderAsked, ticket: Ticket, template: RiskTemplate, code: Code | None, name: str
+        self,
+        asked: OrderAsked,
+        ticket: Ticket,
+        template: RiskTemplate,
+        code: Code | None,
+        name: str,
+        not_after: int,
     ) -> StoredOrder:
         now = self._clock()
         return StoredOrder(
@@ -176,6 +183,7 @@ class OrderRules:
             words="" if code is None else SENTENCES[code],
             at=now,
             changed_at=now,
+            not_after=not_after,
         )
 
 

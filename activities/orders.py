@@ -15,7 +15,7 @@ from activities.heartbeats import heartbeats, pause
 from activities.order_rules import OrderAsked, OrderRules, Refusal
 from activities.venue_books import Drivers, VenueBooks
 from core.market import Side
-from core.quantities import SECOND
+from core.quantities import SECOND, Nanos
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
 from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
 from venues.driver import Acknowledged, Cancelled, OrderState, OrderStatus, Reason, Refused, VenueOrder
@@ -30,13 +30,15 @@ UNKNOWN: Final = "unknown"
 
 SKEW: Final = 2 * SECOND
 """How far a venue's clock may be behind ours when a lost order expires by it."""
-LATER: Final = frozenset({Reason.RATE_LIMITED, Reason.BUSY})
-"""After these the same order is taken in a moment."""
+LATER: Final = frozenset({Reason.RATE_LIMITED, Reason.BUSY, Reason.TOO_LATE})
+"""After these the same order is taken in a moment, as long as it may be sent."""
 FIRST_LOOK_S: Final = 0.2
 LAST_LOOK_S: Final = 5.0
 LOOKS: Final = 30
 """Of a step that follows an order: about two minutes."""
 VENUE_SILENT: Final = "venue_unavailable"
+TOO_LATE: Final = "too_late"
+"""The latest time of an order had come before it could be sent."""
 
 Told = TypeVar("Told")
 
@@ -63,12 +65,16 @@ class OrderFacts:
 
 @dataclass
 class Step:
-    """What came of trying to place an order. `until` (nanoseconds, 0: nobody says): from then on a lost one can not come any more."""
+    """What came of trying to place an order. `until` (nanoseconds, 0: nobody says): from then on a lost one can not come any more.
+
+    `code` is why it was not sent.
+    """
 
     kind: str
     facts: OrderFacts | None = None
     until: int = 0
     words: str = ""
+    code: str = ""
 
 
 class OrderActivities:
@@ -89,26 +95,32 @@ class OrderActivities:
         self._clock = clock
 
     @activity.defn
-    async def place_order(self, asked: OrderAsked, before: int) -> Step:
-        """Judge, keep, send, all `before` an instant. Whatever ends this before it answers: `resolve_order` says what became of it."""
+    async def place_order(self, asked: OrderAsked, before: int, not_after: int = 0) -> Step:
+        """Judge, keep, send, all `before` an instant: who stood still until then sends nothing, so whoever asks after it may believe
+        that this try is over. `not_after` is the order's own latest time, of all tries.
+
+        Whatever ends this before it answers: `resolve_order` says what became of it.
+        """
         async with heartbeats():
             order = await self._orders.order(asked.ticket)
             if order is None:
-                judged = await self._rules.judged(asked, self._name)
+                judged = await self._rules.judged(asked, self._name, not_after)
                 if isinstance(judged, Refusal):
                     return Step(PLACED, _no_order(asked, judged))
                 order = await self._orders.accept(judged)
             if order.status != Standing.ACCEPTED:
                 return Step(UNKNOWN if order.status == Standing.SENT else PLACED, _facts(order))
             driver = await self._drivers.driver(order.vault, order.venue)
-            if self._clock() >= before:
-                return Step(UNSENT, words="it is too late to send it")
-            if not await self._orders.move(order.ticket, Standing.ACCEPTED, Standing.SENT, self._clock()):
+            before, now = min(before, order.not_after or before), self._clock()
+            if now >= before:
+                return Step(UNSENT, words="it is too late to send it", code=TOO_LATE)
+            if not await self._orders.move(order.ticket, Standing.ACCEPTED, Standing.SENT, now):
                 return Step(UNKNOWN, words="another try sends it")
+            order = order._replace(changed_at=now)
             try:
-                answer = await driver.submit(_venue_order(order))
+                answer = await driver.submit(_venue_order(order, Nanos(before)))
             except Unavailable as silent:
-                return await self._unsent(order, str(silent))
+                return await self._unsent(order, str(silent), VENUE_SILENT)
             except Unknown as lost:
                 return Step(UNKNOWN, until=lost.until or 0, words=str(lost))
             return await self._answered(order, answer)
@@ -122,7 +134,7 @@ class OrderActivities:
         async with heartbeats():
             order = await self._orders.order(ticket)
             if order is None or order.status == Standing.ACCEPTED:
-                return Step(UNSENT)
+                return Step(UNSENT, code=TOO_LATE)
             if order.status != Standing.SENT:
                 return Step(PLACED, _facts(order))
             driver = await self._drivers.driver(order.vault, order.venue)
@@ -133,17 +145,17 @@ class OrderActivities:
                 return Step(
                     UNKNOWN, until=until, words="the venue does not have it, and it may be on its way"
                 )
-            return await self._unsent(order, "the venue never got it")
+            return await self._unsent(order, "the venue never got it", TOO_LATE)
 
     @activity.defn
-    async def give_up_order(self, asked: OrderAsked, words: str) -> Step:
-        """End an order that was not sent; `unknown` where a try is sending it after all."""
-        ended = (Standing.NOT_SENT, self._clock(), VENUE_SILENT, words)
+    async def give_up_order(self, asked: OrderAsked, words: str, code: str = VENUE_SILENT) -> Step:
+        """End an order that was not sent, for the reason `code`; `unknown` where a try is sending it after all."""
+        ended = (Standing.NOT_SENT, self._clock(), code, words)
         await self._orders.move(asked.ticket, Standing.ACCEPTED, *ended)
         order = await self._orders.order(asked.ticket)
         if order is None:
             # It never got as far as being judged, and it is too late for that now.
-            return Step(PLACED, _no_order(asked, Refusal(VENUE_SILENT, words), Standing.NOT_SENT))
+            return Step(PLACED, _no_order(asked, Refusal(code, words), Standing.NOT_SENT))
         return Step(UNKNOWN if order.status == Standing.SENT else PLACED, _facts(order))
 
     @activity.defn
@@ -185,17 +197,23 @@ class OrderActivities:
         if isinstance(answer, Acknowledged):
             return Step(PLACED, await self._stands(order, answer.order))
         if answer.reason in LATER:
-            return await self._unsent(order, answer.words)
+            code = TOO_LATE if answer.reason is Reason.TOO_LATE else VENUE_SILENT
+            return await self._unsent(order, answer.words, code)
         if answer.reason is Reason.CLIENT_ID_USED:
             # Then the order is there, whoever sent it.
             return Step(UNKNOWN, words=answer.words)
-        refused = (order.ticket, Standing.REFUSED, self._clock(), "", answer.reason.value, answer.words)
-        await self._orders.advance(*refused)
-        return Step(PLACED, _facts(await self._order(order.ticket)))
+        said = answer.reason.value, answer.words
+        await self._orders.move(
+            order.ticket, Standing.SENT, Standing.REFUSED, self._clock(), *said, order.changed_at
+        )
+        order = await self._order(order.ticket)
+        return Step(PLACED if order.status in ENDED else UNKNOWN, _facts(order))
 
-    async def _unsent(self, order: StoredOrder, words: str) -> Step:
-        await self._orders.move(order.ticket, Standing.SENT, Standing.ACCEPTED, self._clock())
-        return Step(UNSENT, words=words)
+    async def _unsent(self, order: StoredOrder, words: str, code: str) -> Step:
+        """Let another try send it; one that stood still until another has begun says nothing about that one."""
+        since = order.changed_at
+        await self._orders.move(order.ticket, Standing.SENT, Standing.ACCEPTED, self._clock(), since=since)
+        return Step(UNSENT, words=words, code=code)
 
     async def _stands(self, order: StoredOrder, state: OrderState) -> OrderFacts:
         """Write down that the venue has it: the ledger lets it end when its fills are recorded. What the venue says."""
@@ -257,7 +275,7 @@ def _no_order(asked: OrderAsked, refusal: Refusal, status: Standing = Standing.R
     return OrderFacts(*terms, status.value, 0, code=refusal.code, words=refusal.words)
 
 
-def _venue_order(order: StoredOrder) -> VenueOrder:
+def _venue_order(order: StoredOrder, not_after: Nanos) -> VenueOrder:
     return VenueOrder(
         order.venue_client_id,
         order.symbol,
@@ -268,4 +286,5 @@ def _venue_order(order: StoredOrder) -> VenueOrder:
         TimeInForce(order.time_in_force),
         bool(order.reduce_only),
         order.leverage or None,
+        not_after,
     )

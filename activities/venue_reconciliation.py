@@ -46,6 +46,10 @@ class VenueReconciliationActivities:
             for error in ended:
                 if error is not None:
                     raise error
+            activity.metric_meter().create_gauge(
+                "perpdex_venue_accounts_silent",
+                "Accounts whose venue did not say what they hold at the last look",
+            ).set(len(found.silent))
             return found
 
     async def _account(self, vault: str, venue: str, found: VenueComparison, room: asyncio.Semaphore) -> None:

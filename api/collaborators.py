@@ -10,6 +10,7 @@ from api.hub import Hub
 from api.inbound import Inbound
 from api.lag import Lag
 from api.metrics import Metrics
+from api.metrics_vaults import VaultMetrics
 from api.quant import VaultTrading
 from api.quant_limits import QuantLimits
 from api.sessions import Sessions
@@ -146,6 +147,7 @@ class Edge:
     lag: Lag
     statistics: MakerStatistics
     metrics: Metrics
+    vault_metrics: VaultMetrics
     reads: Reads
     withdrawals: Withdrawals
     vaults: VaultBooks

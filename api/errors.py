@@ -227,6 +227,8 @@ VENUES: Final[dict[str, Entry]] = {
         True,
     ),
     "scope_missing": Entry(403, "The key is not for that."),
+    "key_revoked": Entry(401, "The key was revoked: the vault's manager makes another."),
+    "key_unknown": Entry(404, "The vault has no key of that id."),
 }
 """Refusals of orders at outside venues, and of their keys."""
 

@@ -8,6 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api.streams import HistoryUnavailable
+from ledger.vault_figures import VaultFigures, vault_figures
 from ledger.venue_reads import (
     FillRow,
     NumberedOrder,
@@ -60,6 +61,10 @@ class VaultTrading:
     async def heads(self, vaults: Collection[str]) -> dict[str, int]:
         """Numbers of the last events of those vaults that have any."""
         return await self._read(lambda connection: heads_of(connection, vaults))
+
+    async def figures(self) -> VaultFigures:
+        """What the metrics tell of all vaults."""
+        return await self._read(vault_figures)
 
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async def within() -> T:

@@ -1,4 +1,5 @@
-"""API keys of a vault's quants: what each may do, how often, and until when. A key is signed, so nothing is kept of it."""
+"""API keys of a vault's quants: what each may do, how often, and until when. A key is signed; that it was made, and whether it was
+revoked since, the ledger knows, which is asked at every call."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -10,16 +11,21 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api.collaborators import Edge
 from api.errors import ApiError
 from api.sessions import QuantKey
+from api.vault_books import answered
 
 Scope = Literal["read", "trade"]
+CANCEL: Final = "cancel"
+"""Where orders that are taken back are counted, whatever their venue."""
+ELSEWHERE: Final = "elsewhere"
+"""Where calls for venues are counted that are not set up here."""
 
 _quant = HTTPBearer(
     auto_error=False, scheme_name="quant_key", description="Key from POST /api/v1/quant/keys."
 )
 
 
-def valid_key(edge: Edge, text: str, scope: Scope) -> QuantKey:
-    """A key that still counts and has that scope. Raises `ApiError` with one of `KEY_ERRORS`."""
+def genuine_key(edge: Edge, text: str, scope: Scope) -> QuantKey:
+    """A key that was made here for that scope, for an account whose sessions were not revoked since. Raises `ApiError`."""
     found = edge.sessions.verify_key(text)
     if found.account not in edge.engine.state.owned:
         raise ApiError("account_unknown")
@@ -27,6 +33,14 @@ def valid_key(edge: Edge, text: str, scope: Scope) -> QuantKey:
         raise ApiError("session_revoked")
     if scope not in found.scopes:
         raise ApiError("scope_missing", f"The key has no scope {scope}.")
+    return found
+
+
+async def valid_key(edge: Edge, text: str, scope: Scope) -> QuantKey:
+    """A key that still counts and has that scope. Raises `ApiError` with one of `KEY_ERRORS`."""
+    found = genuine_key(edge, text, scope)
+    if not await answered(edge.vaults.keys.counts(found.id)):
+        raise ApiError("key_revoked")
     return found
 
 
@@ -39,7 +53,7 @@ def _key(scope: Scope) -> Callable[..., Awaitable[QuantKey]]:
     ) -> QuantKey:
         if credentials is None:
             raise ApiError("not_authenticated")
-        return valid_key(request.app.state.edge, credentials.credentials, scope)
+        return await valid_key(request.app.state.edge, credentials.credentials, scope)
 
     return key
 
@@ -52,9 +66,11 @@ class Counter:
         self._response = response
 
     def count(self, key: QuantKey, venue: str) -> None:
-        """One call of `key` at `venue`, or of its reads where that is empty. Raises `ApiError` rate_limited."""
+        """One call of `key` at `venue`, or of its cancels, or of its reads where that is empty. Raises `ApiError` rate_limited."""
         edge: Edge = self._request.app.state.edge
-        quota = edge.quant_limits.take(key.id, venue, time.monotonic_ns())
+        # Who makes up names of venues has one rate for all of them: each call may become a workflow.
+        counted = venue if venue in ("", CANCEL, *edge.vaults.set_up) else ELSEWHERE
+        quota = edge.quant_limits.take(key.id, counted, time.monotonic_ns())
         self._request.state.quota = quota.headers
         self._response.headers.update(quota.headers)
         if not quota.taken:
@@ -83,6 +99,8 @@ KEY_ERRORS: Final = (
     "session_revoked",
     "account_unknown",
     "scope_missing",
+    "key_revoked",
+    "vaults_unavailable",
 )
 QUOTA_HEADERS: Final[dict[str, Any]] = {
     "RateLimit-Limit": {

@@ -5,8 +5,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from api.schemas import Answer, Body, SideName
+from api.schemas_vaults import Why
 
 E8 = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}(\.[0-9]{1,8})?$", max_length=20)]
+NotAfter = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=(1 << 53) - 1,
+        description="From then on it is not sent any more (microseconds); null: so many seconds from now as the operator set for "
+        "its type. At most ten minutes from now count, and of the same client id again the first.",
+    ),
+]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$", max_length=64)]
 VaultId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$", max_length=64)]
 Venue = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$", max_length=32)]
@@ -31,13 +41,37 @@ class QuantKeyBody(Body):
 
 
 class QuantKeyAnswer(Answer):
-    """Shown once. The account's sessions are revoked with all its keys."""
+    """Shown once. It ends with the account's sessions, or when it is revoked by its id."""
 
     key: str
-    id: str = Field(description="Names the key where it is counted.")
+    id: str = Field(description="Names the key where it is counted, listed and revoked.")
     vault: str
     scopes: list[Literal["read", "trade"]]
     expires_at: int
+
+
+class VaultKeyAnswer(Answer):
+    """A key that was made, and what became of it; not the key itself."""
+
+    id: str = Field(description="Names the key.")
+    name: str = Field(description="Whose it is.")
+    scopes: list[Literal["read", "trade"]]
+    account: int = Field(description="The manager's, which answers for it.")
+    at: int
+    expires_at: int
+    revoked_at: int | None = Field(description="Null as long as nobody has revoked it.")
+    revoked_by: str | None = Field(
+        description="Name of the operator's credential, or `account/` and a number."
+    )
+    why: str | None
+
+
+class VaultKeysAnswer(Answer):
+    keys: list[VaultKeyAnswer] = Field(description="Newest first.")
+
+
+class RevokeBody(Body):
+    why: Why = ""
 
 
 class OpenBody(Body):
@@ -58,6 +92,7 @@ class OpenBody(Body):
         None,
         description="The same one again is the same order; without one each call is an order of its own.",
     )
+    not_after: NotAfter = None
 
 
 class CloseBody(Body):
@@ -67,6 +102,7 @@ class CloseBody(Body):
     venue: VenueOf = None
     size: E8 | None = Field(None, description="Null: all of it. More than there is closes what there is.")
     client_id: ClientId | None = None
+    not_after: NotAfter = None
 
 
 class CancelBody(Body):
@@ -101,6 +137,7 @@ class ListedOrder(VenueOrderAnswer):
     leverage: int | None
     at: int
     changed_at: int
+    not_after: int | None = Field(description="From then on it was not to be sent.")
 
 
 class ListedOrders(Answer):

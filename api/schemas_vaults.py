@@ -115,7 +115,7 @@ class PauseBody(Body):
 
 
 class VaultChangeAnswer(Answer):
-    what: str = Field(description="made, paused, resumed or imported.")
+    what: str = Field(description="made, paused, resumed, imported, key made or key revoked.")
     who: str
     why: str
     at: int

@@ -29,6 +29,7 @@ from api.metrics import Metrics
 from api.metrics_breakers import BreakerMetrics
 from api.metrics_prices import PriceMetrics
 from api.metrics_risk import RiskMetrics
+from api.metrics_vaults import VaultMetrics
 from api.quant import VaultTrading
 from api.quant_limits import QuantLimits
 from api.sessions import Sessions
@@ -218,6 +219,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         lag=lag,
         statistics=statistics,
         metrics=metrics,
+        vault_metrics=VaultMetrics(given.quant, given.clock, metrics.registry),
         reads=given.reads,
         withdrawals=given.withdrawals,
         vaults=given.vaults,

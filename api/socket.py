@@ -261,11 +261,10 @@ class Connection(WSListener):
         self._catch_up.start()
 
     def _follow(self, op: wire.Vault) -> None:
-        follower = Follower(self, self._edge, op.key, op.after)
+        follower = Follower(self, self._edge, op)
         if self._follower is not None:
             self._follower.cancel()
         self._follower = follower
-        self.send(frame(out.Ack(op.id)))
 
     def _reply(self, op: wire.Op, outcome: Outcome) -> None:
         kind = type(op)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.errors import ApiError
 from core.risk_template import RiskTemplate
 from ledger.nav_reads import NavReads
+from ledger.vault_keys import VaultKeys
 from ledger.vault_transfers import VaultTransfers
 from ledger.vaults import Vaults
 
@@ -23,7 +24,7 @@ class VaultBooks:
         self.set_up = set_up
         self.common = common
         self._pool = pool
-        self._opened: tuple[Vaults, VaultTransfers, NavReads] | None = None
+        self._opened: tuple[Vaults, VaultTransfers, NavReads, VaultKeys] | None = None
 
     @property
     def vaults(self) -> Vaults:
@@ -37,10 +38,15 @@ class VaultBooks:
     def nav(self) -> NavReads:
         return self._books()[2]
 
-    def _books(self) -> tuple[Vaults, VaultTransfers, NavReads]:
+    @property
+    def keys(self) -> VaultKeys:
+        return self._books()[3]
+
+    def _books(self) -> tuple[Vaults, VaultTransfers, NavReads, VaultKeys]:
         if self._opened is None:
             pool = self._pool()
-            self._opened = Vaults(pool, self.set_up, self.common), VaultTransfers(pool), NavReads(pool)
+            vaults = Vaults(pool, self.set_up, self.common)
+            self._opened = vaults, VaultTransfers(pool), NavReads(pool), VaultKeys(pool)
         return self._opened
 
 

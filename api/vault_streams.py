@@ -32,6 +32,12 @@ class VaultStreams:
             self._looking.cancel()
             self._looking = None
 
+    def doubt(self, vault: str) -> None:
+        """Have everybody that follows a vault asked again for whether it may."""
+        for follower in self._followers:
+            if follower.vault == vault:
+                follower.doubted()
+
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)

@@ -16,7 +16,7 @@ from ledger.venue_reads import FillRow, NumberedOrder, VaultEvent
 
 MICROSECOND: Final = 1_000
 _E8: Final = frozenset({"size", "filled", "price", "limit_price", "ours", "theirs"})
-_INSTANTS: Final = frozenset({"at", "changed_at"})
+_INSTANTS: Final = frozenset({"at", "changed_at", "not_after"})
 _INNER: Final = frozenset({"ticket", "vault", "venue_client_id"})
 """What says to a quant nothing that the client id does not."""
 
@@ -58,6 +58,7 @@ def listed(numbered: NumberedOrder) -> ListedOrder:
         leverage=order.leverage or None,
         at=order.at // MICROSECOND,
         changed_at=order.changed_at // MICROSECOND,
+        not_after=order.not_after // MICROSECOND or None,
     )
 
 

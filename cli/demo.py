@@ -120,7 +120,9 @@ class Demo:
         door = engine_door(self._settings)
         try:
             state, queries = await door.hashed_state(), Queries(pool)
-            await self._watch_until(lambda: self._projected(state.seq), "waiting for the ledger to catch up")
+            await self._watch_until(
+                lambda: self._reader.has_projected(state.seq), "waiting for the ledger to catch up"
+            )
             snapshot = await escrow.view.snapshot()
             return ChainReport(snapshot.vault, snapshot.promised), await queries.totals(), state.state_hash
         except ChainUnavailable as error:
@@ -130,27 +132,8 @@ class Demo:
             await escrow.client.close()
             await pool.dispose()
 
-    def _projected(self, sequence: int) -> bool:
-        try:
-            return self._reader.projected() >= sequence
-        except NotReadable:
-            return False
-
     def _patiently(self, read: Callable[[], Read]) -> Read:
-        """What the API says. A passing refusal must not cost the report of what was traded and settled.
-
-        Raises `NotReadable` when it still refuses after a minute, `StackFailed`, `Stopped`.
-        """
-        deadline = time.monotonic() + READ_S
-        while True:
-            try:
-                return read()
-            except NotReadable:
-                if time.monotonic() > deadline:
-                    raise
-            self._stack.watch()
-            if self._stopped.wait(LOOK_EVERY_S):
-                raise Stopped
+        return patiently(read, self._stack.watch, self._stopped)
 
     async def _watch_until(self, done: Callable[[], bool], note: str) -> None:
         deadline = time.monotonic() + SETTLE_S
@@ -163,3 +146,26 @@ class Demo:
                     f"Not done after {SETTLE_S:.0f} s: {note}; see the Temporal UI and {self._settings.perpdex_data}/logs"
                 )
             await asyncio.sleep(LOOK_EVERY_S / 4)
+
+
+def patiently(
+    read: Callable[[], Read],
+    watch: Callable[[], None],
+    stopped: threading.Event,
+    within_s: float = READ_S,
+    every_s: float = LOOK_EVERY_S,
+) -> Read:
+    """What the API says. A passing refusal must not cost the report of what was traded and settled.
+
+    Raises `NotReadable` when it still refuses after that time, `Stopped`, and what `watch` raises when a part is not there any more.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            return read()
+        except NotReadable:
+            if time.monotonic() > deadline:
+                raise
+        watch()
+        if stopped.wait(every_s):
+            raise Stopped

@@ -59,7 +59,7 @@ class NotReadable(Exception):
 
 
 class Reader:
-    """Reads the public API at `url`. Every method raises `NotReadable`."""
+    """Reads the public API at `url`. Every method but `has_projected` raises `NotReadable`."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S)
@@ -103,6 +103,13 @@ class Reader:
     def projected(self) -> int:
         """The last journal record that the ledger has."""
         return int(self._get("/ready")["projected"])
+
+    def has_projected(self, sequence: int) -> bool:
+        """Whether the ledger has a journal record, as far as anybody says now."""
+        try:
+            return self.projected() >= sequence
+        except NotReadable:
+            return False
 
     def batches(self, limit: int, before: int = 0) -> list[Batch]:
         """Newest first; `before` 0 begins with the newest."""

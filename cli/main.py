@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "review": "operating",
     "audit": "operating",
     "journal": "journal",
+    "ledger": "upgrading",
     "settlement": "groups",
     "escrow": "groups",
     "reconcile": "reconciling",

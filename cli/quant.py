@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,10 @@ Key = Annotated[
 ]
 KeyText = Annotated[str, typer.Option(envvar="QUANT_KEY", hidden=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
+Within = Annotated[
+    int | None,
+    typer.Option(min=1, max=600, help="seconds from now in which it may be sent; by its type when left out"),
+]
 TIMEOUT_S: Final = 30.0
 """Longer than the exchange waits for a venue."""
 
@@ -46,6 +51,7 @@ def open_order(
     leverage: Annotated[int | None, typer.Option(help="whole times")] = None,
     reduce_only: Annotated[bool, typer.Option("--reduce-only")] = False,
     client_id: ClientId = None,
+    within: Within = None,
     key: Key = None,
     key_text: KeyText = "",
     as_json: AsJson = False,
@@ -62,6 +68,7 @@ def open_order(
         "leverage": leverage,
         "reduce_only": reduce_only,
         "client_id": client_id,
+        "not_after": _not_after(within),
     }
     _sent("/orders/open", body, key, key_text, as_json)
 
@@ -72,12 +79,14 @@ def close(
     size: Annotated[str | None, typer.Option(help="all of it when left out")] = None,
     venue: Venue = None,
     client_id: ClientId = None,
+    within: Within = None,
     key: Key = None,
     key_text: KeyText = "",
     as_json: AsJson = False,
 ) -> None:
     """Close a position, or a part of it, at the market."""
-    body = {"symbol": symbol, "venue": venue, "size": size, "client_id": client_id}
+    terms = {"symbol": symbol, "venue": venue, "size": size}
+    body = {**terms, "client_id": client_id, "not_after": _not_after(within)}
     _sent("/orders/close", body, key, key_text, as_json)
 
 
@@ -118,6 +127,11 @@ def quant_positions(key: Key = None, key_text: KeyText = "", as_json: AsJson = F
             for symbol, size in symbols.items()
         ]
     )
+
+
+def _not_after(within: int | None) -> int | None:
+    """Microseconds since the Unix epoch."""
+    return None if within is None else time.time_ns() // 1_000 + within * 1_000_000
 
 
 def _sent(path: str, body: dict[str, Any], key: Path | None, key_text: str, as_json: bool) -> None:

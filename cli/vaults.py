@@ -53,7 +53,14 @@ def show(id: Id, as_json: AsJson = False, name: As = ME) -> None:
 
 
 @vault.command()
-def make(id: Id, manager: Manager, default_venue: Venue = "hyper", fee_ppm: Fee = 0, name: As = ME) -> None:
+def make(
+    id: Id,
+    manager: Manager,
+    default_venue: Venue = "hyper",
+    fee_ppm: Fee = 0,
+    as_json: AsJson = False,
+    name: As = ME,
+) -> None:
     """Make a vault, which holds nothing."""
     body = {
         "id": id,
@@ -62,7 +69,7 @@ def make(id: Id, manager: Manager, default_venue: Venue = "hyper", fee_ppm: Fee 
         "performance_fee_ppm": fee_ppm,
     }
     with _door(name) as door:
-        _table([door.send("POST", "/vaults", body)])
+        _told_one(as_json, door.send("POST", "/vaults", body))
 
 
 @vault.command("import")
@@ -91,17 +98,44 @@ def import_file(
 
 
 @vault.command()
-def pause(id: Id, why: Why, name: As = ME) -> None:
+def pause(id: Id, why: Why, as_json: AsJson = False, name: As = ME) -> None:
     """Take no orders of a vault. What is open at venues goes on."""
     with _door(name) as door:
-        _table([door.send("POST", f"/vaults/{id}/pause", {"paused": True, "why": why})])
+        _told_one(as_json, door.send("POST", f"/vaults/{id}/pause", {"paused": True, "why": why}))
 
 
 @vault.command()
-def resume(id: Id, why: Why, name: As = ME) -> None:
+def resume(id: Id, why: Why, as_json: AsJson = False, name: As = ME) -> None:
     """Take a vault's orders again."""
     with _door(name) as door:
-        _table([door.send("POST", f"/vaults/{id}/pause", {"paused": False, "why": why})])
+        _told_one(as_json, door.send("POST", f"/vaults/{id}/pause", {"paused": False, "why": why}))
+
+
+@vault.command()
+def changes(id: Id, limit: Limit = 100, as_json: AsJson = False, name: As = ME) -> None:
+    """Who made, paused and resumed a vault, and made and revoked its keys, newest first, and why."""
+    with _door(name) as door:
+        _told(as_json, door.get(f"/vaults/{id}/changes?limit={limit}"), "changes")
+
+
+@vault.command()
+def keys(id: Id, limit: Limit = 100, as_json: AsJson = False, name: As = ME) -> None:
+    """Keys that were made for a vault's orders, newest first, with who revoked which and why."""
+    with _door(name) as door:
+        _told(as_json, door.get(f"/vaults/{id}/keys?limit={limit}"), "keys")
+
+
+@vault.command("revoke-key")
+def revoke_key(
+    id: Id,
+    key: Annotated[str, typer.Argument(help="the key's id, as `perpdex vault keys` has it")],
+    why: Why,
+    as_json: AsJson = False,
+    name: As = ME,
+) -> None:
+    """End one key at once. Orders that it placed go on; `perpdex vault pause` stops new ones of all keys."""
+    with _door(name) as door:
+        _told_one(as_json, door.send("POST", f"/vaults/{id}/keys/{key}/revoke", {"why": why}))
 
 
 @vault.command()
@@ -141,12 +175,13 @@ def deposit(
     amount: Annotated[str, typer.Argument(help="USDC")],
     holder: Annotated[int, typer.Option(help="whose")],
     key: Key,
+    as_json: AsJson = False,
     name: As = ME,
 ) -> None:
     """Book money that has come in; it becomes shares at the next snapshot's value."""
     with _door(name) as door:
         body = {"key": key, "holder": holder, "amount": amount}
-        _table([door.send("POST", f"/vaults/{id}/deposits", body)])
+        _told_one(as_json, door.send("POST", f"/vaults/{id}/deposits", body))
 
 
 @vault.command()
@@ -155,12 +190,13 @@ def withdraw(
     shares: Annotated[str, typer.Argument(help="how many go back")],
     holder: Annotated[int, typer.Option(help="whose")],
     key: Key,
+    as_json: AsJson = False,
     name: As = ME,
 ) -> None:
     """Give shares back, for money at the next snapshot's value."""
     with _door(name) as door:
         body = {"key": key, "holder": holder, "shares": shares}
-        _table([door.send("POST", f"/vaults/{id}/withdrawals", body)])
+        _told_one(as_json, door.send("POST", f"/vaults/{id}/withdrawals", body))
 
 
 @vault.command()
@@ -227,6 +263,13 @@ def _told(as_json: bool, answer: dict[str, Any], of: str) -> None:
         print(json.dumps(answer, indent=2))
     else:
         _table(answer[of])
+
+
+def _told_one(as_json: bool, answer: dict[str, Any]) -> None:
+    if as_json:
+        print(json.dumps(answer, indent=2))
+    else:
+        _table([answer])
 
 
 def _table(rows: list[dict[str, Any]]) -> None:

@@ -176,15 +176,17 @@ def refusal(
     venues: Mapping[str, Lifecycle],
     index: PriceE8 | None,
     paused: bool,
+    holds: bool = False,
 ) -> Code | None:
     """Why a ticket is refused, or None. `venues` are all that there are; `index` is the symbol's price there, None if nobody knows.
 
+    `holds`: the vault has a position in it there. Such a one can be reduced at a venue that was taken off the template since.
     An order is valued at the index and at its limit: at the higher one against the most, at the lower one against the least.
     """
     lifecycle = venues.get(ticket.venue)
     if lifecycle is None:
         return Code.UNKNOWN_VENUE
-    if ticket.venue not in template.venues:
+    if ticket.venue not in template.venues and not (ticket.reduce_only and holds):
         return Code.VENUE_NOT_ALLOWED
     if not ticket.reduce_only and (code := _beyond(ticket, template, index)) is not None:
         return code

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple, NewType
 
 from core.market import Side
-from core.quantities import MicroUsdc, decimal_from_units, divide_up, units_from_decimal
+from core.quantities import SECOND, MicroUsdc, Nanos, decimal_from_units, divide_up, units_from_decimal
 
 SizeE8 = NewType("SizeE8", int)
 """A size in 1e-8 of the base unit: positive in an order, signed in a position (positive is long)."""
@@ -24,6 +24,8 @@ SIZE_MAX: Final = SizeE8(10**18)
 PRICE_MAX: Final = PriceE8(10**17)
 """A billion dollars."""
 DEFAULT_VENUE: Final = "hyper"
+SEND_WITHIN_MAX: Final = Nanos(600 * SECOND)
+"""Longer nobody tries to reach a venue for an order, whatever its ticket says."""
 _SEPARATOR: Final = "::"
 _NAME_MAX: Final = 80
 """Polymarket's token ids have up to 78 digits."""
@@ -82,7 +84,8 @@ class Ticket:
 
     `leverage` is whole times and set for the symbol before the order; None leaves it to the risk template. `limit_price` is the worst
     price: an order at the market may have one, a limit order must. An order at the market never rests, so with `GTC` it is as with
-    `IOC`. `client_id` is the caller's: the same one again is the same order, not another. Raises `NotATicket`.
+    `IOC`. `client_id` is the caller's: the same one again is the same order, not another. From `not_after` on it is not sent any
+    more; None leaves that to `SendWithin`. It says nothing of how long an order that was sent may wait. Raises `NotATicket`.
     """
 
     symbol: str
@@ -95,6 +98,7 @@ class Ticket:
     limit_price: PriceE8 | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     client_id: str = ""
+    not_after: Nanos | None = None
 
     def __post_init__(self) -> None:
         leg(self.venue, self.symbol)
@@ -114,6 +118,21 @@ class Ticket:
     @property
     def leg(self) -> Leg:
         return Leg(self.venue, self.symbol)
+
+
+class SendWithin(NamedTuple):
+    """How long after it was asked for an order may still be sent, by its type, where its ticket does not say."""
+
+    market: Nanos = Nanos(30 * SECOND)
+    limit: Nanos = Nanos(60 * SECOND)
+
+    def not_after(self, order_type: OrderType, asked_at: Nanos, wanted: Nanos | None) -> Nanos:
+        """From when on it is not sent any more: as wanted, but never later than `SEND_WITHIN_MAX` after it was asked for."""
+        own = self.market if order_type is OrderType.MARKET else self.limit
+        return Nanos(min(wanted if wanted is not None else asked_at + own, asked_at + SEND_WITHIN_MAX))
+
+
+SEND_WITHIN: Final = SendWithin()
 
 
 def size_from(text: str) -> SizeE8:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, MetaData, Text
+from sqlalchemy import BigInteger, Column, Identity, MetaData, Text
 
 metadata: Final = MetaData(
     naming_convention={
@@ -22,3 +22,10 @@ def number(name: str, comment: str = "", *, key: bool = False) -> "Column[int]":
 
 def text(name: str, comment: str = "", *, key: bool = False) -> "Column[str]":
     return Column(name, Text, primary_key=key, nullable=False, comment=comment or None)
+
+
+def counted(comment: str, *, key: bool = False) -> "Column[int]":
+    """The place in an order that the database counts."""
+    return Column(
+        "number", BigInteger, Identity(always=True), primary_key=key, nullable=False, comment=comment
+    )

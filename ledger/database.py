@@ -1,6 +1,14 @@
 """Addresses of the database, and the pool that reads go through."""
 
+from typing import Final
+
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+APPLICATION: Final = "perpdex"
+"""What every connection of the exchange's processes is called, so that an upgrade sees that they run."""
+
+PROJECTOR_LOCK: Final = 0x7065727064657801
+"""Advisory lock of the one projector."""
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -17,4 +25,5 @@ def libpq_url(url: str) -> str:
 
 
 def open_pool(url: str, size: int = 5) -> AsyncEngine:
-    return create_async_engine(sqlalchemy_url(url), pool_size=size, pool_pre_ping=True)
+    named = {"application_name": APPLICATION}
+    return create_async_engine(sqlalchemy_url(url), pool_size=size, pool_pre_ping=True, connect_args=named)

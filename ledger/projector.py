@@ -7,11 +7,9 @@ from typing import Final
 import psycopg
 
 from core.events import Event
-from ledger.database import libpq_url
+from ledger.database import APPLICATION, PROJECTOR_LOCK, libpq_url
 from ledger.rows import Rows
 
-LOCK: Final = 0x7065727064657801
-"""Advisory lock of the one projector."""
 FORGOTTEN_AT_ONCE: Final = 5_000
 """Some 10 ms: no run of records waits long for it."""
 _FORGET: Final = """
@@ -41,8 +39,8 @@ class Projector:
 
     def __init__(self, url: str) -> None:
         """Connect and take the projector's lock. Raises `ProjectorBusy`, `psycopg.Error`."""
-        self._connection = psycopg.connect(libpq_url(url), autocommit=True)
-        row = self._connection.execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+        self._connection = psycopg.connect(libpq_url(url), autocommit=True, application_name=APPLICATION)
+        row = self._connection.execute("select pg_try_advisory_lock(%s)", (PROJECTOR_LOCK,)).fetchone()
         if row is None or not row[0]:
             self._connection.close()
             raise ProjectorBusy("another projector writes this database")

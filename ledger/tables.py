@@ -11,7 +11,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -21,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from ledger.columns import counted as _counted
 from ledger.columns import metadata as metadata
 from ledger.columns import number as _number
 from ledger.columns import text as _text
@@ -294,7 +294,7 @@ submissions = Table(
     _number("last_valid_block_height"),
     _text("status", "signed, landed, failed or expired"),
     _number("lamports", "fee paid"),
-    Column("number", BigInteger, Identity(always=True), nullable=False, comment="order of signing"),
+    _counted("order of signing"),
     Column("created", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("status in ('signed', 'landed', 'failed', 'expired')", name="status"),
     CheckConstraint("lamports >= 0", name="lamports"),

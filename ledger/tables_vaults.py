@@ -5,11 +5,11 @@ Money is micro-USDC, shares are millionths of a share, instants nanoseconds, all
 
 from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Table
 from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from ledger.columns import metadata, number, text
+from ledger.columns import counted, metadata, number, text
 from ledger.tables_venues import venue_differences, venue_fills
 
 vaults: Final = Table(
@@ -45,13 +45,29 @@ vault_risk_versions: Final = Table(
 vault_changes: Final = Table(
     "vault_changes",
     metadata,
-    Column("number", BigInteger, Identity(always=True), primary_key=True, comment="order of recording"),
+    counted("order of recording", key=True),
     text("vault"),
-    text("what", "made, paused, resumed or imported"),
+    text("what", "made, paused, resumed, imported, key made or key revoked"),
     text("who", "as in vault_risk_versions"),
     text("why"),
     number("at"),
     Index("ix_vault_changes_vault", "vault", "number"),
+)
+vault_keys: Final = Table(
+    "vault_keys",
+    metadata,
+    text("id", key=True),
+    text("vault"),
+    text("name", "whose it is: orders keep it"),
+    Column("scopes", JSONB, nullable=False, comment="read, trade"),
+    number("account", "of the engine, the manager that answers for it"),
+    number("at", "when it was made"),
+    number("expires_at"),
+    number("revoked_at", "0: it was not"),
+    text("revoked_by", "as who in vault_risk_versions"),
+    text("why", "it was revoked"),
+    Index("ix_vault_keys_vault", "vault", "at"),
+    comment="a key is signed and nowhere here; one of which there is no row is none",
 )
 vault_shares: Final = Table(
     "vault_shares",
@@ -67,7 +83,7 @@ vault_transfers: Final = Table(
     metadata,
     text("vault", key=True),
     text("key", "the caller's: the same one again is the same transfer", key=True),
-    Column("number", BigInteger, Identity(always=True), nullable=False, comment="order of acceptance"),
+    counted("order of acceptance"),
     number("holder"),
     text("kind", "deposit, withdrawal, or opening: what a vault began with becomes its holder's"),
     number("amount", "given of a deposit, else paid"),

@@ -5,21 +5,16 @@ Sizes and prices are in 1e-8 (`core.tickets`), money in micro-USDC, instants in 
 
 from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, Table
+from sqlalchemy import CheckConstraint, Column, Index, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
-from ledger.columns import metadata, number, text
-
-
-def _counted(comment: str) -> "Column[int]":
-    return Column("number", BigInteger, Identity(always=True), nullable=False, comment=comment)
-
+from ledger.columns import counted, metadata, number, text
 
 venue_orders: Final = Table(
     "venue_orders",
     metadata,
     text("ticket", "vault/client id: whoever sends it again means the same order", key=True),
-    _counted("order of acceptance"),
+    counted("order of acceptance"),
     text("vault"),
     text("venue"),
     text("symbol"),
@@ -40,6 +35,7 @@ venue_orders: Final = Table(
     text("words", "of the venue or of the rule"),
     number("at", "when it was accepted or refused"),
     number("changed_at"),
+    number("not_after", "from then on it is not sent, 0: nobody said"),
     CheckConstraint("side in (1, -1)", name="side"),
     CheckConstraint("size > 0 and filled >= 0", name="size"),
     CheckConstraint(
@@ -55,7 +51,7 @@ venue_fills: Final = Table(
     text("vault", key=True),
     text("venue", key=True),
     text("fill", "the venue's id: both sides of one trade may have the same", key=True),
-    _counted("order of recording"),
+    counted("order of recording"),
     text("ticket", "of the order that it fills, empty when that is none of ours"),
     text("venue_order_id"),
     text("symbol"),
@@ -83,7 +79,7 @@ venue_positions: Final = Table(
 vault_cash_moves: Final = Table(
     "vault_cash_moves",
     metadata,
-    Column("number", BigInteger, Identity(always=True), primary_key=True, comment="order of recording"),
+    counted("order of recording", key=True),
     text("vault"),
     text("venue", "where it moved, empty for what belongs to no venue"),
     text(
@@ -110,7 +106,7 @@ venue_cursors: Final = Table(
 venue_differences: Final = Table(
     "venue_differences",
     metadata,
-    Column("number", BigInteger, Identity(always=True), primary_key=True, comment="order of recording"),
+    counted("order of recording", key=True),
     text("vault"),
     text("venue"),
     text("symbol"),

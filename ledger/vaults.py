@@ -93,7 +93,7 @@ class Vaults:
             wanted = upsert(vaults).values(row).on_conflict_do_nothing().returning(vaults.c.id)
             made = (await connection.execute(wanted)).first() is not None
             if made:
-                await _changed(connection, vault.id, "made", who, "", vault.at)
+                await changed(connection, vault.id, "made", who, "", vault.at)
         return made
 
     async def pause(self, id: str, paused: bool, who: str, why: str, at: int) -> bool:
@@ -102,7 +102,7 @@ class Vaults:
         async with self._engine.begin() as connection:
             done = await connection.execute(wanted.values(paused=int(paused)))
             if done.rowcount:
-                await _changed(connection, id, "paused" if paused else "resumed", who, why, at)
+                await changed(connection, id, "paused" if paused else "resumed", who, why, at)
         return bool(done.rowcount)
 
     async def set_risk(
@@ -199,5 +199,6 @@ class Vaults:
         }
 
 
-async def _changed(connection: AsyncConnection, vault: str, what: str, who: str, why: str, at: int) -> None:
+async def changed(connection: AsyncConnection, vault: str, what: str, who: str, why: str, at: int) -> None:
+    """Write what was done to a vault among its changes, in the caller's transaction."""
     await connection.execute(insert(vault_changes).values(vault=vault, what=what, who=who, why=why, at=at))

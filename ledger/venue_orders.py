@@ -26,7 +26,7 @@ class Standing(StrEnum):
     REFUSED = "refused"
     """By the rules or by the venue: nothing happened."""
     NOT_SENT = "not_sent"
-    """Given up because the venue could not be reached: nothing happened, and nothing will."""
+    """Given up because the venue could not be reached in time: nothing happened, and nothing will."""
 
 
 ENDED: Final = frozenset(
@@ -58,6 +58,7 @@ class StoredOrder(NamedTuple):
     words: str
     at: int
     changed_at: int
+    not_after: int
 
 
 _COLUMNS: Final = [venue_orders.c[name] for name in StoredOrder._fields]
@@ -85,13 +86,25 @@ class VenueOrders:
             return found
 
     async def move(
-        self, ticket: str, before: Standing, after: Standing, at: int, code: str = "", words: str = ""
+        self,
+        ticket: str,
+        before: Standing,
+        after: Standing,
+        at: int,
+        code: str = "",
+        words: str = "",
+        since: int | None = None,
     ) -> bool:
-        """Whether the order stood at `before`, and now is at `after`: of several who ask one gets a yes."""
+        """Whether the order stood at `before`, from the instant `since` where that is said, and now is at `after`.
+
+        Of several who ask one gets a yes.
+        """
+        now = venue_orders.c
         async with self._engine.begin() as connection:
             moved = (
                 update(venue_orders)
-                .where(venue_orders.c.ticket == ticket, venue_orders.c.status == before)
+                .where(now.ticket == ticket, now.status == before)
+                .where(now.changed_at == (now.changed_at if since is None else since))
                 .values(status=after, code=code, words=words, changed_at=at)
             )
             return await _told(connection, moved.returning(*_COLUMNS), at)

@@ -35,11 +35,12 @@ VENUES = {
     "polymarket": Lifecycle.ACTIVE,
 }
 GOLD = price_from("4000")
+PRICES = {"hyper": GOLD, "synthetix": GOLD, "mock_gold": GOLD}
 ONE = Ticket("XAU", size_from("1"), Side.BUY, "synthetix")
 
 
-def judged(ticket, template=TEMPLATE, venues=VENUES, index=GOLD, paused=False):
-    return refusal(ticket, template, venues, index, paused)
+def judged(ticket, template=TEMPLATE, venues=VENUES, prices=PRICES, paused=False, holds=False):
+    return refusal(ticket, template, venues, prices.get(ticket.venue), paused, holds)
 
 
 def closing(lifecycle):
@@ -52,22 +53,23 @@ def test_a_ticket_within_the_rules_passes():
     assert judged(replace(ONE, venue="mock_gold", size=size_from("5"))) is None
 
 
-@pytest.mark.parametrize(
-    ("code", "ticket", "circumstances"),
-    [
-        (Code.UNKNOWN_VENUE, replace(ONE, venue="atlantis"), {}),
-        (Code.VENUE_NOT_ALLOWED, replace(ONE, venue="polymarket"), {}),
-        (Code.SYMBOL_NOT_ALLOWED, replace(ONE, symbol="DOGE"), {}),
-        (Code.LEVERAGE_TOO_LOW, replace(ONE, venue="hyper", leverage=1), {}),
-        (Code.LEVERAGE_TOO_HIGH, replace(ONE, venue="hyper", leverage=6), {}),
-        (Code.NOTIONAL_TOO_SMALL, replace(ONE, size=size_from("0.01249999")), {}),
-        (Code.NOTIONAL_TOO_LARGE, replace(ONE, size=size_from("12.50000001")), {}),
-        (Code.VENUE_CLOSE_ONLY, ONE, {"venues": closing(Lifecycle.CLOSE_ONLY)}),
-        (Code.VENUE_DEAD, ONE, {"venues": closing(Lifecycle.DEAD)}),
-        (Code.VAULT_PAUSED, ONE, {"paused": True}),
-        (Code.PRICE_UNAVAILABLE, ONE, {"index": None}),
-    ],
-)
+REFUSED = [
+    (Code.UNKNOWN_VENUE, replace(ONE, venue="atlantis"), {}),
+    (Code.VENUE_NOT_ALLOWED, replace(ONE, venue="polymarket"), {}),
+    (Code.SYMBOL_NOT_ALLOWED, replace(ONE, symbol="DOGE"), {}),
+    (Code.LEVERAGE_TOO_LOW, replace(ONE, venue="hyper", leverage=1), {}),
+    (Code.LEVERAGE_TOO_HIGH, replace(ONE, venue="hyper", leverage=6), {}),
+    (Code.NOTIONAL_TOO_SMALL, replace(ONE, size=size_from("0.01249999")), {}),
+    (Code.NOTIONAL_TOO_LARGE, replace(ONE, size=size_from("12.50000001")), {}),
+    (Code.VENUE_CLOSE_ONLY, ONE, {"venues": closing(Lifecycle.CLOSE_ONLY)}),
+    (Code.VENUE_DEAD, ONE, {"venues": closing(Lifecycle.DEAD)}),
+    (Code.VAULT_PAUSED, ONE, {"paused": True}),
+    (Code.PRICE_UNAVAILABLE, ONE, {"prices": {}}),
+]
+"""What is wrong with a ticket, or around it, and what the refusal is called."""
+
+
+@pytest.mark.parametrize(("code", "ticket", "circumstances"), REFUSED)
 def test_each_refusal_has_its_code(code, ticket, circumstances):
     assert judged(ticket, **circumstances) is code
     assert SENTENCES[code]
@@ -121,11 +123,13 @@ def test_a_limit_order_is_valued_at_whichever_is_worse():
 
 def test_an_order_that_reduces_is_held_to_venue_and_pause_only():
     out = replace(ONE, symbol="DOGE", size=size_from("1000"), reduce_only=True, leverage=50)
-    assert judged(out, index=None) is None
-    assert judged(out, venues=closing(Lifecycle.CLOSE_ONLY), index=None) is None
+    assert judged(out, prices={}) is None
+    assert judged(out, venues=closing(Lifecycle.CLOSE_ONLY), prices={}) is None
     assert judged(out, venues=closing(Lifecycle.DEAD)) is Code.VENUE_DEAD
     assert judged(out, paused=True) is Code.VAULT_PAUSED
     assert judged(replace(out, venue="polymarket")) is Code.VENUE_NOT_ALLOWED
+    assert judged(replace(out, venue="polymarket"), holds=True) is None
+    assert judged(replace(out, venue="polymarket", reduce_only=False), holds=True) is Code.VENUE_NOT_ALLOWED
 
 
 def test_an_old_caller_without_a_venue_is_judged_by_the_default_ones_rules():
@@ -155,8 +159,8 @@ class Books:
         self.template = TEMPLATE
         self.paused = False
         self.held = {}
-        self.prices = {"hyper": GOLD, "synthetix": GOLD, "mock_gold": GOLD}
-        self.lifecycles = {**VENUES}
+        self.prices = {**PRICES}
+        self.venues = {**VENUES}
         self.asked = []
 
     async def terms(self, vault):
@@ -173,8 +177,8 @@ class Books:
         return f"{venue}:{ticket}"
 
     async def judged(self, asked):
-        rules = OrderRules(self.lifecycles, self.terms, self.position, self.index, lambda: 77)
-        return await rules.judged(asked, self.named)
+        rules = OrderRules(self.venues, self.terms, self.position, self.index, lambda: 77)
+        return await rules.judged(asked, self.named, 99)
 
 
 @pytest.fixture
@@ -191,30 +195,16 @@ async def test_an_accepted_ticket_is_kept_with_all_that_it_says(books):
     kept = await books.judged(asked(ticket))
     assert (kept.ticket, kept.venue_client_id, kept.status) == ("fund/id-1", "hyper:fund/id-1", "accepted")
     assert (kept.side, kept.size, kept.limit_price, kept.at) == (1, ticket.size, price_from("3999"), 77)
+    assert kept.not_after == 99
     # The venue's own default leverage may be higher than the operator wants.
     assert kept.leverage == 2
 
 
-@pytest.mark.parametrize(
-    ("code", "ticket", "changes"),
-    [
-        (Code.UNKNOWN_VENUE, replace(ONE, venue="atlantis"), {}),
-        (Code.VENUE_NOT_ALLOWED, replace(ONE, venue="polymarket"), {}),
-        (Code.SYMBOL_NOT_ALLOWED, replace(ONE, symbol="DOGE"), {}),
-        (Code.LEVERAGE_TOO_LOW, replace(ONE, venue="hyper", leverage=1), {}),
-        (Code.LEVERAGE_TOO_HIGH, replace(ONE, venue="hyper", leverage=6), {}),
-        (Code.NOTIONAL_TOO_SMALL, replace(ONE, size=size_from("0.01249999")), {}),
-        (Code.NOTIONAL_TOO_LARGE, replace(ONE, size=size_from("12.50000001")), {}),
-        (Code.VENUE_CLOSE_ONLY, ONE, {"lifecycles": closing(Lifecycle.CLOSE_ONLY)}),
-        (Code.VENUE_DEAD, ONE, {"lifecycles": closing(Lifecycle.DEAD)}),
-        (Code.VAULT_PAUSED, ONE, {"paused": True}),
-        (Code.PRICE_UNAVAILABLE, ONE, {"prices": {}}),
-    ],
-)
+@pytest.mark.parametrize(("code", "ticket", "circumstances"), REFUSED)
 async def test_a_refused_ticket_is_kept_with_its_code_and_has_no_name_at_the_venue(
-    books, code, ticket, changes
+    books, code, ticket, circumstances
 ):
-    vars(books).update(changes)
+    vars(books).update(circumstances)
     kept = await books.judged(asked(ticket))
     assert (kept.status, kept.code, kept.words) == ("refused", code.value, SENTENCES[code])
     assert kept.venue_client_id == ""
@@ -241,10 +231,21 @@ async def test_closing_takes_what_there_is_and_asks_nobody_for_a_price(books):
     assert (await books.judged(replace(close, size=size_from("1")))).size == size_from("1")
     assert (await books.judged(replace(close, size=size_from("9")))).size == size_from("3")
     assert books.asked == []
-    books.lifecycles = closing(Lifecycle.CLOSE_ONLY)
+    books.venues = closing(Lifecycle.CLOSE_ONLY)
     assert (await books.judged(close)).status == "accepted"
     books.paused = True
     assert (await books.judged(close)).code == "vault_paused"
+
+
+async def test_a_vault_gets_out_of_a_venue_that_it_may_not_trade_at_any_more(books):
+    books.template = replace(TEMPLATE, venues=frozenset({"hyper"}))
+    out = replace(ONE, side=Side.SELL, reduce_only=True)
+    close = OrderAsked("fund", "id-2", "synthetix", "XAU", close=True)
+    assert (await books.judged(asked(out))).code == "venue_not_allowed"
+    books.held = {Leg("synthetix", "XAU"): size_from("3")}
+    assert (await books.judged(asked(out))).status == "accepted"
+    assert (await books.judged(close)).status == "accepted"
+    assert (await books.judged(asked(ONE))).code == "venue_not_allowed"
 
 
 async def test_nobody_trades_for_a_vault_that_is_not_there(books):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from api.quant import VaultTrading
 from api.vault_books import VaultBooks
 from cli.main import app
 from core.market import Side
-from core.quantities import MicroUsdc
+from core.quantities import SECOND, MicroUsdc
 from core.risk_template import VenueLimits
 from core.vault_risk import Rules
+from ledger.nav import NavSnapshots
+from ledger.venue_fills import Difference
 
 HERE = Path(__file__).parent
 
@@ -34,6 +37,7 @@ _desks = _fixtures("desks_of_quants", HERE / "workflows" / "orders" / "conftest.
 environment, client = _temporal.environment, _temporal.client
 desk_at, vault, new_exchange = _desks.desk_at, _desks.vault, _desks.new_exchange
 
+OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
 OPEN, CLOSE, CANCEL = (f"/api/v1/quant/orders/{what}" for what in ("open", "close", "cancel"))
 
 
@@ -219,6 +223,111 @@ async def test_keys_are_the_managers_to_make_and_end_with_its_sessions(make_key,
     assert (answer.status_code, code(answer)) == (401, "session_revoked")
 
 
+async def test_an_order_whose_time_has_come_is_not_sent(quant):
+    late = await quant.post(OPEN, symbol="XAU", side="buy", size="1", client_id="late", not_after=1)
+    assert (late.json()["status"], late.json()["code"]) == ("not_sent", "too_late")
+    again = await quant.post(OPEN, symbol="XAU", side="buy", size="1", client_id="late")
+    assert again.json() == late.json()
+    before = time.time_ns() // 1_000
+    assert (await quant.post(OPEN, symbol="XAU", side="buy", size="1")).json()["status"] == "filled"
+    closed = await quant.post(CLOSE, symbol="XAU", not_after=before + 1_000_000_000)
+    assert closed.status_code == 200, closed.text
+    closing, opening, first = (await quant.get("orders"))["orders"]
+    assert (first["status"], first["code"], first["not_after"]) == ("not_sent", "too_late", 1)
+    # Half a minute for an order at the market, and never more than ten.
+    assert 30_000_000 <= opening["not_after"] - before < 60_000_000
+    assert 600_000_000 <= closing["not_after"] - before < 630_000_000
+    assert (await quant.get("positions"))["positions"] in ({}, {"mock_gold": {"XAU": "1"}})
+
+
+async def test_one_key_is_revoked_at_once_and_no_other(quant, make_key, vault):
+    http, manager, other = make_key.exchange.http, make_key.manager, make_key.other
+    made = (await make_key(name="desk-2")).json()
+    second = Quant(http, made["key"])
+    listener, keys = make_key.other, f"/api/v1/vaults/{vault}/keys"
+    await listener.open()
+    assert (await listener.ask(op="vault", id="v", key=made["key"]))["ev"] == "ack"
+    for headers, refusal in (
+        (other.headers, "vault_unknown"),
+        (second.headers, "not_authenticated"),
+        ({}, "not_authenticated"),
+    ):
+        for call in (
+            http.get(keys, headers=headers),
+            http.post(f"{keys}/{made['id']}/revoke", json={}, headers=headers),
+        ):
+            assert code(await call) == refusal
+    none = await http.post(f"{keys}/{'0' * 16}/revoke", json={}, headers=manager.headers)
+    assert (none.status_code, code(none)) == (404, "key_unknown")
+    body = {"why": "left the desk"}
+    for _ in range(2):
+        revoked = await http.post(f"{keys}/{made['id']}/revoke", json=body, headers=manager.headers)
+        assert revoked.status_code == 200, revoked.text
+        body = {"why": "again, which says nothing new"}
+    answer = await second.post(OPEN, symbol="XAU", side="buy", size="1")
+    assert (answer.status_code, code(answer)) == (401, "key_revoked")
+    assert code(await second.post(CANCEL, client_id="x")) == "key_revoked"
+    # Who listens with it is told without an event that would wake it.
+    assert (await listener.until("error"))["code"] == "key_revoked"
+    refused = await listener.ask(op="vault", id="w", key=made["key"])
+    assert (refused["id"], refused["code"]) == ("w", "key_revoked")
+    assert (await quant.get("positions"))["positions"] == {}
+    newest, first = (await http.get(keys, headers=manager.headers)).json()["keys"]
+    assert (newest["id"], newest["name"], newest["scopes"]) == (made["id"], "desk-2", ["read", "trade"])
+    assert (newest["account"], newest["expires_at"]) == (manager.account, made["expires_at"])
+    assert (newest["revoked_by"], newest["why"]) == (f"account/{manager.account}", "left the desk")
+    assert newest["at"] <= newest["revoked_at"] < newest["expires_at"]
+    assert (first["name"], first["revoked_at"], first["revoked_by"], first["why"]) == (
+        "desk-1",
+        None,
+        None,
+        None,
+    )
+    done = (await http.get(f"/api/v1/vaults/{vault}/changes", headers=manager.headers)).json()["changes"]
+    assert [(one["what"], one["who"]) for one in done[:3]] == [
+        (what, f"account/{manager.account}") for what in ("key revoked", "key made", "key made")
+    ]
+    assert done[0]["why"] == f"desk-2 ({made['id']}): left the desk"
+
+
+async def test_an_operator_revokes_a_key_at_a_terminal(quant, make_key, vault):
+    environment = {"API_URL": make_key.exchange.server.http_url, "OPERATOR_TOKEN": OPERATOR_TOKEN}
+
+    async def perpdex(*words):
+        return await asyncio.to_thread(CliRunner().invoke, app, ("vault", *words), env=environment)
+
+    [listed] = json.loads((await perpdex("keys", vault, "--json")).stdout)["keys"]
+    done = await perpdex("revoke-key", vault, listed["id"], "--why", "a leak")
+    assert done.exit_code == 0, done.output
+    assert "a leak" in (await perpdex("keys", vault)).stdout
+    assert "key revoked" in (await perpdex("changes", vault)).stdout
+    assert code(await quant.post(OPEN, symbol="XAU", side="buy", size="1")) == "key_revoked"
+    unknown = await perpdex("revoke-key", vault, "0" * 16, "--why", "a leak")
+    assert (unknown.exit_code, unknown.stderr.split(":")[0]) == (1, "key_unknown")
+
+
+async def test_differences_and_alerts_are_in_the_metrics(make_key, vault):
+    desk, exchange = make_key.desk, make_key.exchange
+    for ours, theirs, at in ((0, 5, 3 * SECOND), (5, 2, 4 * SECOND)):
+        assert await desk.fills.correct(vault, "mock_gold", Difference("XAU", ours, theirs, 0), at)
+    nav, now = NavSnapshots(desk.pool), int(exchange.clock())
+    for at in (now - 7_200 * SECOND, now - 3_600 * SECOND):
+        await nav.take(at, "", 10, at)
+    lines = (await exchange.http.get("/metrics")).text.splitlines()
+    for line in (
+        "perpdex_vault_figures_known 1.0",
+        'perpdex_venue_differences_total{venue="mock_gold"} 2.0',
+        'perpdex_venue_difference_timestamp_seconds{venue="mock_gold"} 4.0',
+        'perpdex_nav_alerts{kind="no_price"} 1.0',
+        'perpdex_nav_alerts{kind="drawdown"} 0.0',
+        'perpdex_nav_alerts_said_total{kind="no_price"} 2.0',
+        'perpdex_nav_alerts_said_total{kind="jump"} 0.0',
+    ):
+        assert line in lines
+    [age] = [line.split()[1] for line in lines if line.startswith("perpdex_nav_age_seconds ")]
+    assert 3_600 <= float(age) < 3_700
+
+
 async def test_a_quota_is_one_keys_at_one_venue_and_told_with_every_answer(quant, make_key):
     left, answer = [], None
     for _ in range(40):
@@ -231,6 +340,9 @@ async def test_a_quota_is_one_keys_at_one_venue_and_told_with_every_answer(quant
     assert (left[0], left[-1]) == (19, 0)
     elsewhere = await quant.post(OPEN, symbol="atlantis::SILVER", side="buy", size="0")
     assert (elsewhere.status_code, elsewhere.headers["RateLimit-Remaining"]) == (422, "19")
+    # Another name that is none is no way around it.
+    made_up = await quant.post(OPEN, symbol="lemuria::SILVER", side="buy", size="0")
+    assert made_up.headers["RateLimit-Remaining"] == "18"
     another = Quant(make_key.exchange.http, (await make_key()).json()["key"])
     assert (
         code(await another.post(OPEN, symbol="mock_gold::SILVER", side="buy", size="0")) == "ticket_invalid"
@@ -245,7 +357,7 @@ async def test_the_same_at_a_terminal(quant, make_key):
         # Beside the loop, which is the exchange's.
         return await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
 
-    ticket = ("quant-order", "open", "XAU", "buy", "1", "--venue", "mock_gold", "--json")
+    ticket = ("quant-order", "open", "XAU", "buy", "1", "--venue", "mock_gold", "--within", "20", "--json")
     placed = await perpdex(*ticket, "--client-id", "typed")
     assert placed.exit_code == 0, placed.output
     assert json.loads(placed.stdout)["status"] == "filled"

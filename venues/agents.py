@@ -88,6 +88,11 @@ class Agents:
         size = await self._reducible(order) if order.reduce_only else order.size
         if size == 0:
             return Refused(Reason.WOULD_NOT_REDUCE, "there is no position that this would reduce")
+        now = self._clock()
+        late = order.late(now)
+        if late is not None:
+            return late
+        last = now + EXPIRES_US * 1_000
         body = {
             "id": order.client_id,
             "market": order.symbol,
@@ -97,7 +102,7 @@ class Agents:
             "ttl_ms": TTL_MS,
             "all_or_none": order.time_in_force is TimeInForce.FOK,
             "reduce_only": order.reduce_only,
-            "expires_after": self._clock() // 1_000 + EXPIRES_US,
+            "expires_after": min(last, order.not_after or last) // 1_000,
         }
         answer = await self._tell("POST", "/api/v1/requests", body)
         if answer.code:

@@ -29,6 +29,7 @@ REASONS: Final = {
     "insufficient_margin": Reason.INSUFFICIENT_MARGIN,
     "reduce_only_would_increase": Reason.WOULD_NOT_REDUCE,
     "key_conflict": Reason.CLIENT_ID_USED,
+    "expired_command": Reason.TOO_LATE,
     "rate_limited": Reason.RATE_LIMITED,
     "too_many_requests_open": Reason.RATE_LIMITED,
     "overloaded": Reason.BUSY,

@@ -36,6 +36,8 @@ class Reason(StrEnum):
     NO_LIQUIDITY = "no_liquidity"
     """Nobody was there to fill an order that does not wait."""
     CLIENT_ID_USED = "client_id_used"
+    TOO_LATE = "too_late"
+    """It was not sent, or the venue did not take it, because its latest time had come."""
     ORDER_UNKNOWN = "order_unknown"
     """Nothing to cancel: never there, filled, or cancelled before. `order` says which."""
     UNAUTHORIZED = "unauthorized"
@@ -65,7 +67,8 @@ class VenueOrder:
 
     `limit_price` is the worst price. A limit order's must be one that the venue takes; an order at the market is sent with the next
     one that is no worse, and without any takes what the driver says is the worst that it would accept.
-    `leverage` is set for the symbol first where the venue has such a thing; None leaves what is set.
+    `leverage` is set for the symbol first where the venue has such a thing; None leaves what is set. From `not_after` on it is not
+    sent, however long the process stood still in between, and a venue that can refuse what arrives later is told so.
     """
 
     client_id: str
@@ -77,6 +80,13 @@ class VenueOrder:
     time_in_force: TimeInForce = TimeInForce.GTC
     reduce_only: bool = False
     leverage: int | None = None
+    not_after: Nanos | None = None
+
+    def late(self, now: int) -> "Refused | None":
+        """The refusal of an order whose latest time has come."""
+        if self.not_after is None or now < self.not_after:
+            return None
+        return Refused(Reason.TOO_LATE, "its latest time had come before it was sent")
 
 
 @dataclass(frozen=True)

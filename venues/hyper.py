@@ -138,12 +138,12 @@ class Hyper:
         if limit is None:
             return Refused(Reason.NO_LIQUIDITY, f"the book of {order.symbol} has no middle")
         if order.leverage is not None:
-            refused = await self._set_leverage(asset, order.leverage)
+            refused = await self._set_leverage(asset, order)
             if refused is not None:
                 return refused
         tif = "Ioc" if order.order_type is OrderType.MARKET else TIFS[order.time_in_force]
         wire = order_wire(asset.number, order, limit, tif)
-        status = await self._act(order_wires_to_order_action([wire]))
+        status = await self._act(order_wires_to_order_action([wire]), order)
         return status if isinstance(status, Refused) else await self._acknowledged(order, status)
 
     async def cancel(self, client_id: str, symbol: str) -> Cancelled | Refused:
@@ -241,15 +241,15 @@ class Hyper:
         mid = await self._mid(symbol)
         return None if mid is None else worst_price(mid.price, side, asset.sz_decimals)
 
-    async def _set_leverage(self, asset: Asset, times: int) -> Refused | None:
+    async def _set_leverage(self, asset: Asset, order: VenueOrder) -> Refused | None:
         action = {
             "type": "updateLeverage",
             "asset": asset.number,
             "isCross": asset.cross,
-            "leverage": times,
+            "leverage": order.leverage,
         }
         try:
-            answer = await self._post(action)
+            answer = await self._post(lambda: self._expiring(action, order))
         except Unknown as lost:
             raise Unavailable(VENUE, f"the leverage may not be set, and no order was sent: {lost}") from lost
         return answer if isinstance(answer, Refused) else None
@@ -279,9 +279,9 @@ class Hyper:
 
     # --- the wire ---
 
-    async def _act(self, action: dict[str, Any]) -> Any:
-        """Sign and send an action about one order; its one status, or the refusal."""
-        answer = await self._post(action, self._now_ms() + EXPIRES_MS)
+    async def _act(self, action: dict[str, Any], order: VenueOrder | None = None) -> Any:
+        """Sign and send an action that expires, about one order; its one status, or the refusal. `order` is the one that it sends."""
+        answer = await self._post(lambda: self._expiring(action, order))
         if isinstance(answer, Refused):
             return answer
         try:
@@ -292,10 +292,10 @@ class Hyper:
             return refused_in(str(status["error"]))
         return status
 
-    async def _post(self, action: dict[str, Any], expires_after: int | None = None) -> Any:
-        """The venue's response to an action. Raises `Unknown`, or `Unavailable` where it certainly never got it."""
+    async def _post(self, send: Callable[[], Any]) -> Any:
+        """The venue's response to what is sent. Raises `Unknown`, or `Unavailable` where it certainly never got it."""
         try:
-            answer = await in_thread(lambda: self._send(action, expires_after))
+            answer = await in_thread(send)
         except _HttpError as wrong:
             if wrong.status == 429:
                 return Refused(Reason.RATE_LIMITED, str(wrong))
@@ -307,13 +307,26 @@ class Hyper:
                 raise Unavailable(VENUE, f"no connection: {lost!r}") from lost
             raise self._unknown(f"no answer: {lost!r}") from lost
         match answer:
+            case Refused():
+                return answer
             case {"status": "ok", "response": response}:
                 return response
             case {"status": "err", "response": str(words)}:
                 return refused_in(words)
         raise self._unknown(f"not the venue's answer: {str(answer)[:200]}")
 
-    def _send(self, action: dict[str, Any], expires_after: int | None) -> Any:
+    def _expiring(self, action: dict[str, Any], order: VenueOrder | None) -> Any:
+        """Send at once or not at all: what is signed here is of no use to the venue later."""
+        now = self._clock()
+        expires = now // MILLISECOND + EXPIRES_MS
+        if order is not None and order.not_after is not None:
+            late = order.late(now)
+            if late is not None:
+                return late
+            expires = min(expires, order.not_after // MILLISECOND)
+        return self._send(action, expires)
+
+    def _send(self, action: dict[str, Any], expires_after: int) -> Any:
         nonce = _NONCES.next(self._wallet.address, self._now_ms())
         mainnet = self._url == MAINNET_API_URL
         return self._api.post(

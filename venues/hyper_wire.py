@@ -43,6 +43,7 @@ WORDS: Final = (
     ("User or API Wallet", Reason.UNAUTHORIZED),
     ("Must deposit before", Reason.UNAUTHORIZED),
     ("Invalid nonce", Reason.BUSY),
+    ("Action expired", Reason.TOO_LATE),
     ("Too many cumulative requests", Reason.RATE_LIMITED),
     ("Invalid leverage", Reason.LEVERAGE_INVALID),
     ("Cannot decrease leverage", Reason.LEVERAGE_INVALID),

@@ -198,6 +198,10 @@ class _Desk:
         self._now = now
 
     def submit(self, order: VenueOrder, mid: PriceE8) -> Acknowledged | Refused:
+        # By the transaction's own clock: who waited for it is late as well.
+        late = order.late(self._now)
+        if late is not None:
+            return late
         if self.order(order.client_id) is not None:
             return Refused(Reason.CLIENT_ID_USED, f"there is an order {order.client_id}")
         size = order.size

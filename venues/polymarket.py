@@ -120,6 +120,9 @@ class Polymarket:
             if isinstance(made, Refused):
                 return made
             sent = await in_thread(lambda: self._sent.keep(made))
+        late = order.late(self._clock())
+        if late is not None:
+            return late
         answer = await self._post(sent)
         return answer if isinstance(answer, Refused) else await self._acknowledged(sent, answer)
 
@@ -214,7 +217,10 @@ class Polymarket:
     def _signed(self, order: VenueOrder, size: SizeE8, price: PriceE8, neg_risk: bool) -> Sent:
         now = self._clock()
         gives, takes = amounts(order.side, size, price)
-        until = now // SECOND + EARLY_S + LIVES_S if _at_once(order) else 0
+        until = 0
+        if _at_once(order):
+            last = now + LIVES_S * SECOND
+            until = min(last, order.not_after or last) // SECOND + EARLY_S
         contracts = get_contract_config(CHAIN_ID)
         builder = ExchangeOrderBuilderV2(
             contracts.neg_risk_exchange_v2 if neg_risk else contracts.exchange_v2,

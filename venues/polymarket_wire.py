@@ -33,6 +33,7 @@ WORDS: Final = (
     ("crosses book", Reason.WOULD_MATCH),
     ("no orders found to match", Reason.NO_LIQUIDITY),
     ("fully filled", Reason.NO_LIQUIDITY),
+    ("invalid expiration", Reason.TOO_LATE),
     ("not yet ready", Reason.BUSY),
     ("restart", Reason.BUSY),
     ("disabled", Reason.BUSY),

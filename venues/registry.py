@@ -14,16 +14,26 @@ class VenueUnknown(ValueError):
 
 
 class Registry:
-    """Drivers by vault and venue, opened when first asked for. `close` ends them all."""
+    """Drivers by vault and venue, opened when first asked for. `close` ends them all.
 
-    def __init__(self, venues: Mapping[str, tuple[Lifecycle, Opening]]) -> None:
+    `close_only` names venues, separated by commas, where positions are only reduced, whatever they themselves would take.
+    """
+
+    def __init__(self, venues: Mapping[str, tuple[Lifecycle, Opening]], close_only: str = "") -> None:
+        """Raises `VenueUnknown`."""
         self._venues = dict(venues)
+        self._close_only = self.allowed(close_only)
         self._drivers: dict[tuple[str, str], Driver] = {}
 
     @property
     def lifecycles(self) -> dict[str, Lifecycle]:
         """Every venue that there is, for `core.risk_template.refusal`."""
-        return {venue: lifecycle for venue, (lifecycle, _) in self._venues.items()}
+        return {
+            venue: Lifecycle.CLOSE_ONLY
+            if venue in self._close_only and lifecycle is Lifecycle.ACTIVE
+            else lifecycle
+            for venue, (lifecycle, _) in self._venues.items()
+        }
 
     def allowed(self, names: str) -> frozenset[str]:
         """The venues in a list separated by commas, as `EXEC_ALLOWED_VENUES` has it. Raises `VenueUnknown`."""

@@ -63,6 +63,14 @@ class _Refusal(Exception):
         self.status, self.code, self.words = status, code, words
 
 
+class _Late(Exception):
+    """Nothing was signed: the order's latest time had come."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.words)
+        self.refused = refused
+
+
 class Synthetix:
     """`url` ends in `/v1`. With `dry_run` orders are made, checked and signed, and then not sent: each is acknowledged as one of which
     nothing filled, in the same way every time, and the venue never hears of it."""
@@ -107,15 +115,13 @@ class Synthetix:
             return Refused(Reason.ORDER_INVALID, "size and price must be multiples of the market's steps")
         fields = order_fields(order)
         if self._dry_run:
-            self._signer.sign_place_orders(self._account, [fields], expires_after_ms=EXPIRES_MS)
+            self._placing(order, fields)
             return Acknowledged(_state(order, f"dry-run-{order.client_id}", OrderStatus.CANCELLED, SizeE8(0)))
         if order.leverage is not None:
-            refused = await self._set_leverage(order.symbol, order.leverage)
+            refused = await self._set_leverage(order, order.leverage)
             if refused is not None:
                 return refused
-        status = await self._status(
-            lambda: self._signer.sign_place_orders(self._account, [fields], expires_after_ms=EXPIRES_MS)
-        )
+        status = await self._status(lambda: self._placing(order, fields))
         return status if isinstance(status, Refused) else await self._acknowledged(order, status)
 
     async def cancel(self, client_id: str, symbol: str) -> Cancelled | Refused:
@@ -196,6 +202,22 @@ class Synthetix:
 
     # --- what is asked ---
 
+    def _placing(self, order: VenueOrder, fields: dict[str, Any]) -> dict[str, Any]:
+        made: dict[str, Any] = self._signer.sign_place_orders(
+            self._account, [fields], expires_after_ms=self._lives_ms(order)
+        )
+        return made
+
+    def _lives_ms(self, order: VenueOrder) -> int:
+        """For how long the venue takes what is signed now: some seconds, and not after the order's latest time. Raises `_Late`."""
+        now = self._clock()
+        late = order.late(now)
+        if late is not None:
+            raise _Late(late)
+        return min(
+            EXPIRES_MS, EXPIRES_MS if order.not_after is None else (order.not_after - now) // MILLISECOND
+        )
+
     async def _market(self, symbol: str) -> Market | None:
         """A market's steps; for a symbol that is not known the venue is asked again, but not all the time."""
         if symbol not in self._markets and self._clock() >= self._list_after:
@@ -205,11 +227,14 @@ class Synthetix:
             self._list_after = self._clock() + LIST_EVERY
         return self._markets.get(symbol)
 
-    async def _set_leverage(self, symbol: str, times: int) -> Refused | None:
+    async def _set_leverage(self, order: VenueOrder, times: int) -> Refused | None:
         try:
             answer = await self._change(
                 lambda: self._signer.sign_update_leverage(
-                    self._account, market_symbol(symbol), str(times), expires_after_ms=EXPIRES_MS
+                    self._account,
+                    market_symbol(order.symbol),
+                    str(times),
+                    expires_after_ms=self._lives_ms(order),
                 )
             )
         except Unknown as lost:
@@ -259,6 +284,8 @@ class Synthetix:
         async with self._changing:
             try:
                 return await in_thread(lambda: self._sent("/trade", sign()))
+            except _Late as late:
+                return late.refused
             except _Refusal as refused:
                 if refused.status == 429:
                     return Refused(Reason.RATE_LIMITED, str(refused))

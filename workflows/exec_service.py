@@ -1,8 +1,9 @@
 """Orders of vaults for any venue: `open`, `close` and `cancel`, each answered as soon as the venue or the rules have."""
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +22,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.order_rules import OrderAsked
 from activities.orders import OrderFacts
-from core.tickets import Leg, SizeE8, Ticket
+from core.quantities import Nanos
+from core.tickets import SEND_WITHIN, Leg, OrderType, SendWithin, SizeE8, Ticket
 from ledger.venue_orders import Standing
 from workflows.order import OrderOutcome, OrderRun, OrderWorkflow
 
@@ -46,12 +48,22 @@ async def _reached() -> AsyncIterator[None]:
 
 
 class ExecService:
-    """Over Temporal. `task_queue` is that of the workers that have the venues."""
+    """Over Temporal. `task_queue` is that of the workers that have the venues; `send_within` says until when orders are sent whose
+    tickets do not say."""
 
-    def __init__(self, client: Client, task_queue: str, within_s: float = ANSWER_WITHIN_S) -> None:
+    def __init__(
+        self,
+        client: Client,
+        task_queue: str,
+        within_s: float = ANSWER_WITHIN_S,
+        send_within: SendWithin = SEND_WITHIN,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._within_s = within_s
+        self._send_within = send_within
+        self._clock = clock
 
     async def open(self, vault: str, ticket: Ticket, placed_by: str = "") -> OrderFacts:
         """Carry out a ticket; the same client id again is the same order, and without one each call is an order of its own.
@@ -60,16 +72,22 @@ class ExecService:
         `OrdersUnavailable`.
         """
         client_id = ticket.client_id or uuid.uuid4().hex
-        return await self._placed(OrderAsked.of(vault, ticket, client_id, placed_by))
+        return await self._placed(OrderAsked.of(vault, ticket, client_id, placed_by), ticket.not_after)
 
     async def close(
-        self, vault: str, leg: Leg, size: SizeE8 | None = None, client_id: str = "", placed_by: str = ""
+        self,
+        vault: str,
+        leg: Leg,
+        size: SizeE8 | None = None,
+        client_id: str = "",
+        placed_by: str = "",
+        not_after: Nanos | None = None,
     ) -> OrderFacts:
         """Close a position, or `size` of it, at the market. Answers and raises as `open`."""
         asked = OrderAsked(
             vault, client_id or uuid.uuid4().hex, *leg, size=size or 0, close=True, placed_by=placed_by
         )
-        return await self._placed(asked)
+        return await self._placed(asked, not_after)
 
     async def cancel(self, vault: str, client_id: str) -> OrderFacts | None:
         """Take an order back; how it stands then, with a `code` where the venue refuses. None: there is no such order.
@@ -92,10 +110,11 @@ class ExecService:
         outcome = await self._outcome(order_id(f"{vault}/{client_id}"))
         return None if outcome is None else outcome.facts
 
-    async def _placed(self, asked: OrderAsked) -> OrderFacts:
+    async def _placed(self, asked: OrderAsked, not_after: Nanos | None) -> OrderFacts:
+        last = self._send_within.not_after(OrderType(asked.order_type), Nanos(self._clock()), not_after)
         start = WithStartWorkflowOperation(
             OrderWorkflow.run,
-            OrderRun(asked),
+            OrderRun(asked, not_after=last),
             id=order_id(asked.ticket),
             task_queue=self._task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

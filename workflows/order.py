@@ -1,7 +1,7 @@
 """One order at a venue: placed at most once, whatever is lost or killed on the way, and followed until it has ended."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from temporalio import workflow
@@ -10,15 +10,25 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.order_rules import OrderAsked
-    from activities.orders import LOOKS, PLACED, UNKNOWN, UNSENT, OrderActivities, OrderFacts, Step
+    from activities.orders import (
+        LOOKS,
+        PLACED,
+        UNKNOWN,
+        UNSENT,
+        VENUE_SILENT,
+        OrderActivities,
+        OrderFacts,
+        Step,
+    )
     from core.quantities import SECOND
     from ledger.venue_orders import Standing
     from workflows.steps import HEARTBEAT, SYMBOL, VAULT, VENUE, must_happen, reason
 
 PATIENCE: Final = timedelta(minutes=1)
-"""How long an order that the venue certainly does not have is sent again: later its price is not what its sender saw."""
+"""How long an order of which nobody said until when is sent again: later its price is not what its sender saw."""
 LOST_FOR: Final = timedelta(minutes=1)
-"""How long a request may be on its way where nobody says: the one who sent it is gone, or the venue promises nothing."""
+"""How long a request may be on its way where nobody says: the one who sent it is gone, or the venue promises nothing. No try sends
+anything later than so long after it began, so whoever stood still meanwhile is over by then, too."""
 AGAIN: Final = timedelta(seconds=2)
 ASK_FIRST: Final = timedelta(seconds=1)
 ASK_LAST: Final = timedelta(seconds=15)
@@ -32,10 +42,14 @@ NEVER_THERE: Final = (Standing.REFUSED, Standing.NOT_SENT)
 
 @dataclass
 class OrderRun:
-    """What goes from run to run; `facts` once the order is placed."""
+    """What goes from run to run; `facts` once the order is placed. From `not_after` on (nanoseconds, 0: `PATIENCE`) it is not sent.
+
+    That is no part of what is asked: the same order again has a later one, and the first counts.
+    """
 
     asked: OrderAsked
     facts: OrderFacts | None = None
+    not_after: int = 0
 
 
 @dataclass
@@ -54,6 +68,7 @@ class OrderWorkflow:
     def __init__(self, run: OrderRun) -> None:
         self._asked = run.asked
         self._facts = run.facts
+        self._not_after = run.not_after
         self._cancelled = False
         self._trouble = ""
 
@@ -117,15 +132,20 @@ class OrderWorkflow:
 
     async def _placed(self) -> OrderFacts:
         """Answered by the venue or the rules, or given up while it is certain that the venue has nothing."""
-        give_up = workflow.now() + PATIENCE
+        give_up = _instant(self._not_after) if self._not_after else workflow.now() + PATIENCE
+        not_after = self._not_after or _nanos(give_up)
         while True:
-            step = await self._try(_nanos(give_up))
+            step = await self._try(not_after)
             if step.kind == UNSENT:
                 self._troubled(step.words)
                 if self._cancelled or workflow.now() + AGAIN >= give_up:
                     words = "It was taken back." if self._cancelled else step.words
                     step = await must_happen(
-                        OrderActivities.give_up_order, self._asked, words, on_trouble=self._troubled
+                        OrderActivities.give_up_order,
+                        self._asked,
+                        words,
+                        step.code or VENUE_SILENT,
+                        on_trouble=self._troubled,
                     )
                 else:
                     await workflow.sleep(AGAIN)
@@ -137,11 +157,12 @@ class OrderWorkflow:
                 self._troubled("")
                 return step.facts
 
-    async def _try(self, before: int) -> Step:
+    async def _try(self, not_after: int) -> Step:
+        before = min(not_after, _nanos(workflow.now() + LOST_FOR))
         try:
             return await workflow.execute_activity_method(
                 OrderActivities.place_order,
-                args=(self._asked, before),
+                args=(self._asked, before, not_after),
                 start_to_close_timeout=timedelta(minutes=1),
                 heartbeat_timeout=HEARTBEAT,
                 # Never again without asking the venue first.
@@ -184,6 +205,11 @@ class OrderWorkflow:
     def _troubled(self, sentence: str) -> None:
         self._trouble = sentence
         workflow.set_current_details(sentence)
+
+
+def _instant(nanos: int) -> datetime:
+    """Rounded down to a microsecond."""
+    return datetime.fromtimestamp(nanos // SECOND, UTC) + timedelta(microseconds=nanos % SECOND // 1_000)
 
 
 def _nanos(instant: datetime) -> int:

@@ -49,4 +49,5 @@ async def ready(edge: EdgeGiven) -> ReadyAnswer:
 )
 async def metrics(edge: EdgeGiven) -> Response:
     """Prometheus metrics."""
+    await edge.vault_metrics.refresh()
     return Response(edge.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -10,7 +10,7 @@ from api import views_quant as views
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
 from api.collaborators import Edge
 from api.errors import VENUES, ApiError
-from api.quant_keys import KEY_ERRORS, QUOTA_HEADERS, Counting, Reader, Trader
+from api.quant_keys import CANCEL, KEY_ERRORS, QUOTA_HEADERS, Counting, Reader, Trader
 from api.schemas_quant import (
     CancelBody,
     CloseBody,
@@ -27,19 +27,21 @@ from api.sessions import QuantKey
 from api.streams import HistoryUnavailable
 from api.units import SIDES
 from api.vault_books import answered
-from core.quantities import SECOND
+from core.quantities import SECOND, Nanos
 from core.risk_template import Code
 from core.tickets import Leg, NotATicket, OrderType, Ticket, TimeInForce, leg_from, price_from, size_from
+from ledger.vault_keys import VaultKey
 from ledger.vaults import Vault
 from ledger.venue_orders import Standing
 from workflows.exec_service import OrdersUnavailable
 
 router = APIRouter(prefix="/api/v1/quant", tags=["quant"])
-MICROSECONDS = SECOND // 1_000
+MICROSECOND = 1_000
+MICROSECONDS = SECOND // MICROSECOND
 Before = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those before this number; 0: all.")]
 After = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those after this number.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
-_TICKET = (*KEY_ERRORS, "vault_unknown", "ticket_invalid", "orders_unavailable", "vaults_unavailable")
+_TICKET = (*KEY_ERRORS, "vault_unknown", "ticket_invalid", "orders_unavailable")
 
 
 def _counted(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -52,11 +54,14 @@ def _counted(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 @router.post("/keys", responses=errors(*SESSION_ERRORS, "vault_unknown", "vaults_unavailable"))
 async def make_key(body: QuantKeyBody, caller: Caller, edge: EdgeGiven) -> QuantKeyAnswer:
-    """Make a key for a vault that the session's account manages. Revoking the account's sessions ends all its keys."""
+    """Make a key for a vault that the session's account manages. Revoking the account's sessions ends all its keys, and
+    `POST /api/v1/vaults/{id}/keys/{key}/revoke` ends one."""
     await _managed(edge, body.vault, caller)
     scopes = tuple(dict.fromkeys(body.scopes))
     generation = edge.engine.state.accounts[caller].generation
     token, key = edge.sessions.issue_key(caller, generation, body.vault, scopes, body.name, body.days)
+    made = VaultKey(key.id, key.vault, key.name, list(scopes), caller, edge.clock(), key.expires_at * SECOND)
+    await answered(edge.vaults.keys.make(made, f"account/{caller}"))
     return QuantKeyAnswer(
         key=token,
         id=key.id,
@@ -83,6 +88,7 @@ async def open_order(body: OpenBody, key: Trader, edge: EdgeGiven, counter: Coun
             None if body.limit_price is None else price_from(body.limit_price),
             TimeInForce(body.time_in_force),
             body.client_id or "",
+            _nanos(body.not_after),
         )
     except NotATicket as wrong:
         raise ApiError("ticket_invalid", f"{wrong}.") from None
@@ -106,7 +112,9 @@ async def close_position(
     if size == 0:
         raise ApiError("ticket_invalid", "The size must be positive.")
     try:
-        facts = await edge.quant.orders.close(key.vault, leg, size, body.client_id or "", key.name)
+        facts = await edge.quant.orders.close(
+            key.vault, leg, size, body.client_id or "", key.name, _nanos(body.not_after)
+        )
     except OrdersUnavailable:
         raise ApiError("orders_unavailable") from None
     return _answered(facts)
@@ -115,7 +123,7 @@ async def close_position(
 @router.post("/orders/cancel", responses=_counted(*KEY_ERRORS, "venue_order_unknown", "orders_unavailable"))
 async def cancel_order(body: CancelBody, key: Trader, edge: EdgeGiven, counter: Counting) -> VenueOrderAnswer:
     """Take an order back. One that had ended is answered as it ended; where the venue refuses, `code` says why."""
-    counter.count(key, "cancel")
+    counter.count(key, CANCEL)
     try:
         facts = await edge.quant.orders.cancel(key.vault, body.client_id)
     except OrdersUnavailable:
@@ -185,6 +193,10 @@ async def _leg(edge: Edge, key: QuantKey, symbol: str, venue: str | None) -> Leg
     if venue is not None and leg.venue != venue:
         raise ApiError("ticket_invalid", f"The symbol is for {leg.venue}, and the ticket for {venue}.")
     return leg
+
+
+def _nanos(microseconds: int | None) -> Nanos | None:
+    return None if microseconds is None else Nanos(microseconds * MICROSECOND)
 
 
 def _answered(facts: OrderFacts) -> VenueOrderAnswer:

@@ -105,7 +105,7 @@ async def pause(id: VaultId, body: PauseBody, caller: Caller, edge: EdgeGiven) -
 
 @router.get("/{id}/changes", responses=errors(*PERSON_ERRORS, "vault_unknown"))
 async def changes(id: VaultId, caller: Caller, edge: EdgeGiven, limit: Limit = 100) -> VaultChangesAnswer:
-    """Who made, paused and resumed the vault, and why."""
+    """Who made, paused and resumed the vault, and made and revoked its keys, and why."""
     await found(edge, id, caller)
     rows = await answered(edge.vaults.vaults.changes(id, limit))
     return VaultChangesAnswer(

@@ -70,7 +70,13 @@ async def test_an_operator_makes_pauses_and_sets_the_rules_of_a_vault(exchange: 
     await perpdex("vault", "pause", "alpha", "--why", "a holiday")
     [listed] = json.loads(await perpdex("vault", "list", "--json"))["vaults"]
     assert (listed["id"], listed["paused"], listed["performance_fee_ppm"]) == ("alpha", True, 200_000)
-    await perpdex("vault", "resume", "alpha", "--why", "over")
+    assert json.loads(await perpdex("vault", "resume", "alpha", "--why", "over", "--json"))["paused"] is False
+    done = json.loads(await perpdex("vault", "changes", "alpha", "--json"))["changes"]
+    assert [(one["what"], one["why"]) for one in done] == [
+        ("resumed", "over"),
+        ("paused", "a holiday"),
+        ("made", ""),
+    ]
     rules = ("--symbols", "XAU", "--limit", "hyper:maxLeverage=9", "--limit", "hyper:maxNotionalUsd=500")
     set_to = json.loads(await perpdex("vault", "risk", "alpha", *rules, "--why", "he may", "--json"))
     assert set_to["effective"]["allowedSymbols"] == "XAU"

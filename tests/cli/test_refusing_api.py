@@ -3,13 +3,15 @@
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cli.demo import Demo
+from cli.demo import patiently
 from cli.figures import NotReadable, Reader
 from cli.screen import line
+from cli.stack import Stopped
 
 ANSWERS = {
     "/api/v1/status": {
@@ -58,42 +60,46 @@ def api() -> Iterator[Api]:
     api.server.server_close()
 
 
-class Standing:
-    """A stack of which nothing stops."""
-
-    settings = None
-
-    def watch(self) -> None:
-        pass
-
-
 @pytest.fixture
-def demo(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Demo]:
-    monkeypatch.setattr("cli.demo.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("cli.demo.READ_S", 0.2)
+def reader(api: Api) -> Iterator[Reader]:
     with Reader(api.url) as reader:
-        yield Demo(Standing(), None, reader, threading.Event())  # type: ignore[arg-type]
+        yield reader
 
 
-def test_a_look_shows_what_can_be_read_and_why_not_the_rest(api: Api) -> None:
-    with Reader(api.url) as reader:
-        api.refusals["/ready"] = 1
-        refused, seen = reader.figures(None), reader.figures(None)
+def asked_until(reader: Reader, within_s: float, stopped: threading.Event | None = None) -> int:
+    """Fills, as a demonstration asks for them at its end, and how often it looked after its stack meanwhile."""
+    looks: list[None] = []
+    watch = partial(looks.append, None)
+    fills = patiently(reader.status, watch, stopped or threading.Event(), within_s, every_s=0.01).fills
+    assert fills == 3
+    return len(looks)
+
+
+def test_a_look_shows_what_can_be_read_and_why_not_the_rest(api: Api, reader: Reader) -> None:
+    api.refusals["/ready"] = 1
+    refused, seen = reader.figures(None), reader.figures(None)
     assert (refused.fills, refused.projected) == (3, None)
     assert "money conserved" in line(refused)
     assert "history_unavailable" in line(refused)
     assert (seen.projected, seen.not_ready) == (10, "")
 
 
-def test_a_demonstration_asks_again_at_its_end(api: Api, demo: Demo) -> None:
+def test_a_demonstration_asks_again_at_its_end(api: Api, reader: Reader) -> None:
     api.refusals = {"/api/v1/status": 3, "/ready": 1}
-    assert demo._patiently(demo._reader.status).fills == 3
-    assert not demo._projected(10)
-    assert demo._projected(10)
-    assert not demo._projected(11)
+    assert asked_until(reader, within_s=60) == 3
+    assert [reader.has_projected(sequence) for sequence in (10, 10, 11)] == [False, True, False]
 
 
-def test_an_api_that_goes_on_refusing_is_told(api: Api, demo: Demo) -> None:
+def test_an_api_that_goes_on_refusing_is_told(api: Api, reader: Reader) -> None:
     api.refusals["/api/v1/status"] = 10**6
     with pytest.raises(NotReadable, match="history_unavailable"):
-        demo._patiently(demo._reader.status)
+        asked_until(reader, within_s=0.2)
+
+
+def test_who_is_told_to_stop_asks_no_more(api: Api, reader: Reader) -> None:
+    api.refusals["/api/v1/status"] = 10**6
+    stopped = threading.Event()
+    stopped.set()
+    with pytest.raises(Stopped):
+        asked_until(reader, within_s=60, stopped=stopped)
+    assert api.refusals["/api/v1/status"] == 10**6 - 1

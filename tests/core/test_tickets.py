@@ -5,13 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.market import Side
-from core.quantities import NotAQuantity
+from core.quantities import SECOND, Nanos, NotAQuantity
 from core.tickets import (
     PRICE_MAX,
+    SEND_WITHIN,
     SIZE_MAX,
     Leg,
     NotATicket,
     OrderType,
+    SendWithin,
     Ticket,
     TimeInForce,
     e8_text,
@@ -129,3 +131,26 @@ def test_callers_from_before_venues_mean_the_default_one():
 def test_a_ticket_cannot_contradict_itself(fields):
     with pytest.raises(NotATicket):
         Ticket(**{"symbol": "ETH", "size": 1, "side": Side.BUY, **fields})
+
+
+@pytest.mark.parametrize(
+    ("order_type", "wanted", "last"),
+    [
+        (OrderType.MARKET, None, 1_030),
+        (OrderType.LIMIT, None, 1_060),
+        (OrderType.MARKET, 1_045, 1_045),
+        (OrderType.LIMIT, 1_600, 1_600),
+        (OrderType.LIMIT, 1_601, 1_600),
+        (OrderType.MARKET, 3, 3),
+        (OrderType.MARKET, 0, 0),
+    ],
+)
+def test_until_when_an_order_is_sent(order_type, wanted, last):
+    given = None if wanted is None else Nanos(wanted * SECOND)
+    assert SEND_WITHIN.not_after(order_type, Nanos(1_000 * SECOND), given) == last * SECOND
+
+
+def test_an_operators_own_time_counts_where_a_ticket_says_none():
+    ours = SendWithin(market=Nanos(5 * SECOND), limit=Nanos(900 * SECOND))
+    assert ours.not_after(OrderType.MARKET, Nanos(7), None) == 5 * SECOND + 7
+    assert ours.not_after(OrderType.LIMIT, Nanos(7), None) == 600 * SECOND + 7

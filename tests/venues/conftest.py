@@ -6,6 +6,7 @@ A place is what the suite needs to know of a venue: an account with money, a sym
 import json
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -62,8 +63,8 @@ def recorded(data_file: Callable[[str], Path]) -> Callable[[str], Any]:
     return lambda name: json.loads(data_file(name).read_text())
 
 
-class Place:
-    """Base: a venue whose book is symmetric around a price that tests set."""
+class Place(ABC):
+    """A venue whose book is symmetric around a price that tests set."""
 
     symbol = "XAU"
     price: PriceE8 = price_from("4000")
@@ -83,63 +84,55 @@ class Place:
     """What the account has of the symbol from the start."""
     shorts = True
     """More may be sold than is held."""
+    refuses_late = True
+    """What arrives after its latest time is refused by the venue's own clock."""
     faults: "Faults | None" = None
     """None where nothing is between driver and venue."""
 
+    @abstractmethod
     async def start(self) -> None:
         """Start the venue."""
 
-    async def open(self) -> Driver:
+    @abstractmethod
+    async def open(self, clock: Callable[[], int] = time.time_ns) -> Driver:
         """One more driver of the same account."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def move(self, price: PriceE8) -> None:
         """Have the book stand around another price."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def end(self) -> None:
         """Stop the venue."""
-
-
-class Faults:
-    """How a local venue misbehaves next."""
-
-    async def lose_reply(self) -> None:
-        """Take the next order and never answer."""
-        raise NotImplementedError
-
-    async def lose_request(self) -> None:
-        """Answer nothing to the next order, and do not take it either."""
-        raise NotImplementedError
-
-    async def limit_rate(self) -> None:
-        """Refuse the next order because there were too many."""
-        raise NotImplementedError
-
-    async def go_down(self) -> None:
-        """Answer nobody from now on."""
-        raise NotImplementedError
 
 
 class Gold(Place):
     """Here a price source is all that a test replaces."""
 
+    refuses_late = False
+
     def __init__(self, directory: Path, new_exchange: Any) -> None:
         self.file = directory / "gold.db"
         self.drivers: list[Driver] = []
 
+    async def start(self) -> None:
+        """It is a file."""
+
+    async def end(self) -> None:
+        """Nothing runs."""
+
     async def source(self) -> Mid | None:
         return Mid(self.price, time.time_ns())
 
-    async def open(self) -> Driver:
-        return MockGold(self.file, "vault-1", self.source, seed=7, clock=time.time_ns)
+    async def open(self, clock: Callable[[], int] = time.time_ns) -> Driver:
+        return MockGold(self.file, "vault-1", self.source, seed=7, clock=clock)
 
     async def move(self, price: PriceE8) -> None:
         self.price = price
 
 
-class LocalFaults(Faults):
-    """Asked for at the door of a local venue, as a user would."""
+class Faults:
+    """How a local venue misbehaves next, asked for at its door, as a user would."""
 
     def __init__(self, door: Door) -> None:
         self.door = door
@@ -151,15 +144,19 @@ class LocalFaults(Faults):
             assert answer.status_code == 200, answer.text
 
     async def lose_reply(self) -> None:
+        """Take the next order and never answer."""
         await self.ask("lose_reply")
 
     async def lose_request(self) -> None:
+        """Answer nothing to the next order, and do not take it either."""
         await self.ask("lose_request")
 
     async def limit_rate(self) -> None:
+        """Refuse the next order because there were too many."""
         await self.ask("rate_limit")
 
     async def go_down(self) -> None:
+        """Answer nobody from now on."""
         await self.door.stop()
 
 
@@ -172,14 +169,14 @@ class HyperPlace(Place):
     def __init__(self, directory: Path, new_exchange: Any) -> None:
         self.wallet = Account.from_key("0x" + "11" * 32)
         self.venue = LocalHyperliquid()
-        self.faults = LocalFaults(self.venue)
+        self.faults = Faults(self.venue)
 
     async def start(self) -> None:
         await self.venue.start()
         await self.venue.do(Deposit(self.wallet.address, 10_000_000_000_000))
 
-    async def open(self) -> Driver:
-        return Hyper(self.wallet, self.venue.url, time.time_ns, timeout_s=5)
+    async def open(self, clock: Callable[[], int] = time.time_ns) -> Driver:
+        return Hyper(self.wallet, self.venue.url, clock, timeout_s=5)
 
     async def move(self, price: PriceE8) -> None:
         self.price = price
@@ -190,6 +187,7 @@ class HyperPlace(Place):
 
 
 class SynthetixPlace(Place):
+    refuses_late = False  # Its SDK counts the time that is left from its own clock.
     size = size_from("0.5")
     most = size_from("500")
     fills_whole = False
@@ -197,14 +195,14 @@ class SynthetixPlace(Place):
     def __init__(self, directory: Path, new_exchange: Any) -> None:
         self.key = "0x" + "31" * 32
         self.venue = LocalSynthetix()
-        self.faults = LocalFaults(self.venue)
+        self.faults = Faults(self.venue)
 
     async def start(self) -> None:
         await self.venue.start()
         self.account = self.venue.do(Opened(Account.from_key(self.key).address, 10_000_000_000_000))
 
-    async def open(self) -> Driver:
-        return Synthetix(self.key, int(self.account), f"{self.venue.url}/v1", time.time_ns, timeout_s=5)
+    async def open(self, clock: Callable[[], int] = time.time_ns) -> Driver:
+        return Synthetix(self.key, int(self.account), f"{self.venue.url}/v1", clock, timeout_s=5)
 
     async def move(self, price: PriceE8) -> None:
         self.price = price
@@ -247,6 +245,9 @@ class Proxy(Door):
             else act(None)
         )
 
+    def misbehaves(self) -> None:
+        """Nothing here lasts."""
+
     def too_many(self) -> web.StreamResponse:
         error = {"code": "rate_limited", "message": "Too many.", "retryable": True}
         return web.json_response({"error": error}, status=429)
@@ -264,7 +265,7 @@ class AgentsPlace(Place):
         self.new_exchange = new_exchange
         self.owner = Keypair()
         self.proxy = Proxy()
-        self.faults = LocalFaults(self.proxy)
+        self.faults = Faults(self.proxy)
 
     async def start(self) -> None:
         self.exchange = await self.new_exchange()
@@ -273,8 +274,8 @@ class AgentsPlace(Place):
         self.proxy.behind = self.exchange.http
         await self.proxy.start()
 
-    async def open(self) -> Driver:
-        return Agents(self.proxy.url, self.owner, self.account, time.time_ns)
+    async def open(self, clock: Callable[[], int] = time.time_ns) -> Driver:
+        return Agents(self.proxy.url, self.owner, self.account, clock)
 
     async def move(self, price: PriceE8) -> None:
         self.price = price
@@ -308,15 +309,15 @@ class PolymarketPlace(Place):
         self.key = "0x" + "51" * 32
         self.sent = directory / "sent.db"
         self.venue = LocalPolymarket()
-        self.faults = LocalFaults(self.venue)
+        self.faults = Faults(self.venue)
 
     async def start(self) -> None:
         await self.venue.start()
         wallet = Account.from_key(self.key).address.lower()
         self.venue.do(Funded(wallet, wallet, 10_000_000_000_000, self.symbol, self.held))
 
-    async def open(self) -> Driver:
-        return Polymarket(self.key, self.venue.url, self.venue.url, self.sent, time.time_ns, timeout_s=5)
+    async def open(self, clock: Callable[[], int] = time.time_ns) -> Driver:
+        return Polymarket(self.key, self.venue.url, self.venue.url, self.sent, clock, timeout_s=5)
 
     async def move(self, price: PriceE8) -> None:
         self.price = price
@@ -340,7 +341,7 @@ def place_faults() -> Callable[..., Awaitable[None]]:
     """Has a local venue misbehave."""
 
     async def ask(door: Door, kind: str, times: int = 1) -> None:
-        await LocalFaults(door).ask(kind, times)
+        await Faults(door).ask(kind, times)
 
     return ask
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.market import Side
-from core.quantities import SECOND
+from core.quantities import SECOND, Nanos
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
 from venues.driver import Acknowledged, Cancelled, OrderStatus, Reason, Refused, VenueOrder
@@ -111,6 +111,30 @@ async def test_an_order_at_the_market_fills_and_is_in_every_answer(driver, place
     cost = sum(fill.price * fill.size for fill in fills)
     assert abs(cost // place.size - answer.average_price) <= place.step
     assert await moved() == {place.symbol: place.size}
+
+
+async def test_what_is_late_is_not_sent(driver, place, market, moved):
+    late = market("late", not_after=Nanos(time.time_ns()))
+    answer = await driver.submit(late)
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.TOO_LATE
+    assert await driver.order(late.client_id, place.symbol) is None
+    assert await moved() == {}
+    in_time = market("in time", not_after=Nanos(time.time_ns() + 20 * SECOND))
+    assert isinstance(await driver.submit(in_time), Acknowledged)
+    assert await moved() == {place.symbol: place.size}
+
+
+async def test_what_arrives_late_is_refused_by_the_venue(place, market, moved):
+    """To the driver it is ten seconds ago, as to a process that stood still between its last look at the clock and the wire."""
+    if not place.refuses_late:
+        pytest.skip("this venue has no clock of its own")
+    behind = await place.open(lambda: time.time_ns() - 10 * SECOND)
+    answer = await behind.submit(market("late", not_after=Nanos(time.time_ns() - 5 * SECOND)))
+    await behind.close()
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.TOO_LATE
+    assert await moved() == {}
 
 
 async def test_positions_are_what_was_filled(driver, place, market, moved):

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.market import Side
-from core.quantities import MILLISECOND, NotAQuantity
+from core.quantities import MILLISECOND, Nanos, NotAQuantity
 from core.tickets import PRICE_MAX, SIZE_MAX, OrderType, TimeInForce, e8_text, price_from, size_from
 from venues.driver import Acknowledged, OrderStatus, Reason, Refused, VenueOrder
 from venues.errors import Unavailable, Unknown
@@ -214,6 +214,8 @@ def test_the_venues_many_statuses(status, meaning):
 async def test_leverage_is_set_before_the_order(driver, venue):
     asset = venue.books.exchange.assets["PAXG"]
     assert isinstance(await driver.submit(order(driver, "a", leverage=3)), Acknowledged)
+    late = await driver.submit(order(driver, "late", leverage=4, not_after=Nanos(1)))
+    assert (late.reason, late.retryable) == (Reason.TOO_LATE, False)
     assert venue.books.exchange.account(WALLET.address.lower()).leverage_of(asset) == (3, True)
     refused = await driver.submit(order(driver, "b", leverage=11))
     assert isinstance(refused, Refused)

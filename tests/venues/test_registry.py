@@ -43,6 +43,22 @@ def test_lifecycles_are_of_every_venue(registry):
     assert registry.lifecycles == {"mock_gold": Lifecycle.ACTIVE, "old": Lifecycle.DEAD}
 
 
+def test_an_operator_closes_a_venue_for_all_but_what_reduces():
+    async def none(vault):
+        raise AssertionError(vault)
+
+    venues = {"hyper": (Lifecycle.ACTIVE, none), "old": (Lifecycle.DEAD, none), "x": (Lifecycle.ACTIVE, none)}
+    closing = Registry(venues, "hyper, old")
+    # What is dead stays dead: nothing can be sent there at all.
+    assert closing.lifecycles == {
+        "hyper": Lifecycle.CLOSE_ONLY,
+        "old": Lifecycle.DEAD,
+        "x": Lifecycle.ACTIVE,
+    }
+    with pytest.raises(VenueUnknown, match="atlantis"):
+        Registry(venues, "hyper,atlantis")
+
+
 async def test_a_vault_has_one_driver_at_a_venue_however_many_ask_at_once(registry):
     first, second = await asyncio.gather(registry.driver("v", "mock_gold"), registry.driver("v", "mock_gold"))
     assert first is second is await registry.driver("v", "mock_gold")

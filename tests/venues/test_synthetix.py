@@ -6,6 +6,7 @@ import pytest
 from eth_account import Account
 
 from core.market import Side
+from core.quantities import Nanos
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, TimeInForce, price_from, size_from
 from venues.dead import SYNTHETIX_V3, SYNTHETIX_V3_END, DeadVenue
@@ -48,6 +49,8 @@ async def test_leverage_is_set_before_the_order(driver, venue):
     (account,) = venue.owners
     assert isinstance(await driver.submit(order(driver, "a", leverage=3)), Acknowledged)
     asset = venue.exchange.assets["XAU-USDT"]
+    late = await driver.submit(order(driver, "late", leverage=4, not_after=Nanos(1)))
+    assert (late.reason, late.retryable) == (Reason.TOO_LATE, False)
     assert venue.exchange.account(account).leverage_of(asset)[0] == 3
     refused = await driver.submit(order(driver, "b", leverage=21))
     assert isinstance(refused, Refused)

@@ -64,13 +64,13 @@ class LocalHyperliquid(Door):
         journal: Path | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        super().__init__()
+        self._journal = Journal(journal, Journaled)
+        super().__init__(self._journal)
         self._clock = clock
         self.books = Books(Exchange(assets))
         self.view = View(self.books, self._now_ms)
         self._listening: dict[web.WebSocketResponse, list[dict[str, Any]]] = {}
-        self._journal = None if journal is None else Journal(journal, Journaled)
-        for entry in self._journal.earlier if self._journal is not None else ():
+        for entry in self._journal.earlier:
             self.books.do(entry.command, entry.at)
         self.books.exchange.told = Told()
 
@@ -84,12 +84,6 @@ class LocalHyperliquid(Door):
             web.post("/control/funding", self._funding),
         ]
 
-    async def stop(self) -> None:
-        await super().stop()
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-
     def misbehaves(self) -> None:
         if not self.misbehaviour.lasts(Kind.STALE_BOOK):
             self.view.thaw()
@@ -99,8 +93,7 @@ class LocalHyperliquid(Door):
     async def do(self, command: Command) -> dict[str, Any]:
         """Carry a command out and tell everybody who listens."""
         at = max(self._now_ms(), self.books.last_ms)
-        if self._journal is not None:
-            self._journal.write(Journaled(at, command))
+        self._journal.write(Journaled(at, command))
         answer = self.books.do(command, at)
         told, self.books.exchange.told = self.books.exchange.told, Told()
         await self._spread(told)

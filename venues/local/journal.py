@@ -9,12 +9,17 @@ Entry = TypeVar("Entry")
 
 
 class Journal(Generic[Entry]):
-    """The entries of earlier runs, and a place for new ones. What a kill cut short was never answered, so it is cut off."""
+    """The entries of earlier runs, and a place for new ones: what a kill cut short was never answered, so it is cut off.
 
-    def __init__(self, path: Path, kind: type[Entry]) -> None:
-        self._file = path.open("a+b")
-        self._file.seek(0)
+    Without a file nothing is kept.
+    """
+
+    def __init__(self, path: Path | None, kind: type[Entry]) -> None:
         self.earlier: list[Entry] = []
+        self._file = None if path is None else path.open("a+b")
+        if self._file is None:
+            return
+        self._file.seek(0)
         whole = 0
         for line in self._file:
             if not line.endswith(b"\n"):
@@ -24,8 +29,12 @@ class Journal(Generic[Entry]):
         self._file.truncate(whole)
 
     def write(self, entry: Entry) -> None:
-        self._file.write(msgspec.json.encode(entry) + b"\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(msgspec.json.encode(entry) + b"\n")
+            self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        """Nothing is kept from now on. Again, it does nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -65,15 +65,15 @@ class LocalPolymarket(Door):
         journal: Path | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        super().__init__()
+        self._journal = Journal(journal, Journaled)
+        super().__init__(self._journal)
         self.books = Books(markets)
         self.stream = Stream(self.books, self._address_of)
         self.settling = True
         self._clock = clock
         self._last_ms = 0
         self._stale: dict[str, Any] | None = None
-        self._journal = None if journal is None else Journal(journal, Journaled)
-        for entry in self._journal.earlier if self._journal is not None else ():
+        for entry in self._journal.earlier:
             self._apply(entry)
 
     def routes(self) -> list[web.RouteDef]:
@@ -108,12 +108,6 @@ class LocalPolymarket(Door):
             web.post("/control/settling", self._failing(self._settle)),
         ]
 
-    async def stop(self) -> None:
-        await super().stop()
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-
     def misbehaves(self) -> None:
         if not self.misbehaviour.lasts(Kind.STALE_BOOK):
             self._stale = None
@@ -124,8 +118,7 @@ class LocalPolymarket(Door):
     def do(self, command: Command) -> Any:
         """Carry a command out; the answer. Raises `Failed`."""
         entry = Journaled(max(self._now_ms(), self._last_ms), command)
-        if self._journal is not None:
-            self._journal.write(entry)
+        self._journal.write(entry)
         answer = self._apply(entry)
         if isinstance(answer, Failed):
             raise answer

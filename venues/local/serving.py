@@ -1,27 +1,31 @@
 """A local venue's door: one aiohttp server on this machine, and what every local venue does in the same way at it."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from venues.local.journal import Journal
 from venues.local.misbehaviour import Kind, Misbehaviour, Request
 
 
-class Door:
-    """Serves `app` until `stop`; `url` is known after `start`. Subclasses add their routes."""
+class Door(ABC):
+    """Serves a venue until `stop`, which closes its journal as well; `url` is known after `start`."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal[Any] | None = None) -> None:
+        self._kept = journal
         self.misbehaviour = Misbehaviour()
         self.sockets: dict[web.WebSocketResponse, asyncio.BaseTransport | None] = {}
         self.url = ""
         self._stopped = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
-        raise NotImplementedError
+        """What is at this venue's door."""
 
     async def start(self, port: int = 0) -> None:
         """Listen on a port of this machine, any free one by default. Raises `OSError`."""
@@ -47,6 +51,8 @@ class Door:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._kept is not None:
+            self._kept.close()
 
     async def answered(
         self, request: web.Request, act: Callable[[Kind | None], Awaitable[web.StreamResponse]]
@@ -88,6 +94,7 @@ class Door:
             self.misbehaves()
         return web.json_response(self.misbehaviour.shown())
 
+    @abstractmethod
     def misbehaves(self) -> None:
         """Called after each change of what lasts."""
 

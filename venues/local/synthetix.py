@@ -82,15 +82,15 @@ class LocalSynthetix(Door):
         journal: Path | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        super().__init__()
+        self._journal = Journal(journal, Journaled)
+        super().__init__(self._journal)
         self._clock = clock
         self.exchange = Exchange(assets)
         self.owners: dict[str, str] = {}
         self._nonces: dict[str, int] = {}
         self._last_ms = 0
         self._stale: tuple[dict[str, Any], dict[str, Any]] | None = None
-        self._journal = None if journal is None else Journal(journal, Journaled)
-        for entry in self._journal.earlier if self._journal is not None else ():
+        for entry in self._journal.earlier:
             self._apply(entry)
 
     def routes(self) -> list[web.RouteDef]:
@@ -102,12 +102,6 @@ class LocalSynthetix(Door):
             web.post("/control/funding", self._funding),
         ]
 
-    async def stop(self) -> None:
-        await super().stop()
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-
     def misbehaves(self) -> None:
         if not self.misbehaviour.lasts(Kind.STALE_BOOK):
             self._stale = None
@@ -117,8 +111,7 @@ class LocalSynthetix(Door):
     def do(self, command: Opened | Price | Funding | Changed) -> Any:
         """Carry a command out; the response. Raises `Failed`."""
         entry = Journaled(max(self._now_ms(), self._last_ms), command)
-        if self._journal is not None:
-            self._journal.write(entry)
+        self._journal.write(entry)
         answer = self._apply(entry)
         if isinstance(answer, Failed):
             raise answer

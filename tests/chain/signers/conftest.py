@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ TOKEN = "hvs.token-of-the-tests"
 DER_HEAD = bytes.fromhex("302a300506032b6570032100")
 
 
-class Service:
+class Service(ABC):
     """A signing service with one key. `trouble` is what goes wrong from now on, empty for nothing; `asked` counts signatures."""
 
     place = ""
@@ -36,8 +37,9 @@ class Service:
         self.signed: list[bytes] = []
         self.quiet = asyncio.Event()
 
+    @abstractmethod
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        raise NotImplementedError
+        """The service's answer."""
 
     async def _strange(self, request: web.Request) -> web.StreamResponse | None:
         """The troubles that look the same on every service."""

@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from core.market import Side
+from core.quantities import SECOND, Nanos
 from workflows.schedules import KEYWORDS
 
 ROOT = Path(__file__).parents[3]
@@ -71,10 +73,26 @@ async def worker_process(environment, desk_at, postgres_url, tmp_path, vault):
     await process.wait()
 
 
+async def stands_still(desk, process, vault):
+    """An order whose worker goes on after the order's latest time."""
+    os.kill(process.pid, signal.SIGSTOP)
+    late = desk.ticket(Side.BUY, client_id="late", not_after=Nanos(time.time_ns() + SECOND // 2))
+    sending = asyncio.create_task(desk.exec.open(vault, late))
+    await asyncio.sleep(1)
+    os.kill(process.pid, signal.SIGCONT)
+    return await desk.ended(await sending)
+
+
+@pytest.mark.cell("place_order", "delayed")
 @pytest.mark.cell("place_order", "killed after")
-async def test_an_order_whose_worker_is_killed_is_sent_once(worker_process, vault, keep_history):
+async def test_an_order_whose_worker_is_killed_or_stands_still_is_sent_once_or_not(
+    worker_process, vault, keep_history
+):
     desk, process = worker_process
     async with asyncio.timeout(90):
+        late = await stands_still(desk, process, vault)
+        assert (late.status, late.code, late.filled) == ("not_sent", "too_late", 0)
+        assert await desk.told() == []
         await desk.place.faults.ask("time_out")
         sending = asyncio.create_task(desk.exec.open(vault, desk.ticket(Side.BUY, client_id="killed")))
         while not await desk.told():

@@ -6,7 +6,7 @@ import pytest
 
 from activities.order_rules import OrderAsked
 from core.market import Side
-from core.quantities import SECOND
+from core.quantities import SECOND, Nanos
 from core.tickets import Leg, OrderType, PriceE8, notional_down, notional_up
 from workflows.exec_service import order_id
 from workflows.order import OrderRun, OrderWorkflow
@@ -61,6 +61,9 @@ async def test_the_same_client_id_is_the_same_order(desk_at, vault):
         assert first == second
         await desk.ended(first)
         assert (await desk.exec.open(vault, ticket)).filled == ticket.size
+        # Until when it may be sent was said the first time.
+        later = desk.ticket(Side.BUY, client_id="first", not_after=Nanos(1))
+        assert (await desk.exec.open(vault, later)).filled == ticket.size
         other = await desk.exec.open(vault, desk.ticket(Side.SELL, client_id="first"))
         assert (other.status, other.code) == ("refused", "client_id_used")
     assert sum(one.size for one in await desk.told()) == ticket.size

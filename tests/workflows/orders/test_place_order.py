@@ -49,8 +49,43 @@ async def test_of_several_that_send_at_once_one_does(desk, asked):
 
 @pytest.mark.cell(STEP, "delayed")
 async def test_what_comes_too_late_sends_nothing(desk, asked):
-    assert (await placed(desk, asked, late=60)).kind == UNSENT
+    step = await placed(desk, asked, late=60)
+    assert (step.kind, step.code) == (UNSENT, "too_late")
     assert await sent(desk) == 0
+
+
+@pytest.mark.cell(STEP, "delayed")
+async def test_one_that_stands_still_before_it_sends_sends_nothing(desk, asked):
+    # To the step it is ten seconds ago, and to the driver now: so much passes between their looks at the clock.
+    desk.ahead = -10 * SECOND
+    step = await ActivityEnvironment().run(desk.steps.place_order, asked, desk.clock() + 5 * SECOND)
+    assert (step.kind, step.code) == (UNSENT, "too_late")
+    assert (await desk.orders.order(asked.ticket)).status == "accepted"
+    assert await sent(desk) == 0
+
+
+async def test_the_orders_own_latest_time_holds_for_every_try(desk, asked):
+    run, last = ActivityEnvironment().run, desk.clock() + 30 * SECOND
+    desk.ahead = 30 * SECOND
+    for again in (last, last + 600 * SECOND):
+        step = await run(desk.steps.place_order, asked, desk.clock() + 60 * SECOND, again)
+        assert (step.kind, step.code) == (UNSENT, "too_late")
+    given_up = await run(desk.steps.give_up_order, asked, step.words, step.code)
+    assert (given_up.facts.status, given_up.facts.code) == ("not_sent", "too_late")
+    kept = await desk.orders.order(asked.ticket)
+    assert (kept.status, kept.code, kept.not_after) == ("not_sent", "too_late", last)
+    assert await sent(desk) == 0
+
+
+async def test_a_try_that_is_over_lets_go_of_its_own_turn_only(desk, asked):
+    await placed(desk, asked, late=60)
+    now = desk.clock()
+    for since in (now, now + 1):
+        assert await desk.orders.move(asked.ticket, Standing.ACCEPTED, Standing.SENT, since)
+        assert await desk.orders.move(asked.ticket, Standing.SENT, Standing.ACCEPTED, since, since=since)
+    await desk.orders.move(asked.ticket, Standing.ACCEPTED, Standing.SENT, now + 2)
+    assert not await desk.orders.move(asked.ticket, Standing.SENT, Standing.ACCEPTED, now + 3, since=now + 1)
+    assert (await desk.orders.order(asked.ticket)).status == "sent"
 
 
 @pytest.mark.cell(STEP, "killed before")

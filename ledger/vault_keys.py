@@ -1,0 +1,71 @@
+"""Keys of vaults' quants: which were made, by whom, and which were revoked. The keys themselves are signed, and nowhere here."""
+
+from typing import NamedTuple
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ledger.tables_vaults import vault_keys
+from ledger.vaults import changed
+
+
+class VaultKey(NamedTuple):
+    """`account` made it, a manager's. `revoked_at` is 0 of one that was not revoked; instants are in nanoseconds."""
+
+    id: str
+    vault: str
+    name: str
+    scopes: list[str]
+    account: int
+    at: int
+    expires_at: int
+    revoked_at: int = 0
+    revoked_by: str = ""
+    why: str = ""
+
+
+_COLUMNS = [vault_keys.c[name] for name in VaultKey._fields]
+
+
+class VaultKeys:
+    """Over a pool. Every change is one transaction, with its line among the vault's changes."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def make(self, key: VaultKey, who: str) -> None:
+        """Record a key; before that it is none."""
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(vault_keys).values(**key._asdict()))
+            await changed(connection, key.vault, "key made", who, _called(key), key.at)
+
+    async def counts(self, id: str) -> bool:
+        """Whether there is a key of that id that nobody has revoked."""
+        wanted = select(vault_keys.c.id).where(vault_keys.c.id == id, vault_keys.c.revoked_at == 0)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(wanted)).first() is not None
+
+    async def revoke(self, vault: str, id: str, who: str, why: str, at: int) -> VaultKey | None:
+        """The key, which counts no more; one that was revoked stays as it is. None when the vault has no such key."""
+        async with self._engine.begin() as connection:
+            mine = (vault_keys.c.id == id) & (vault_keys.c.vault == vault)
+            done = update(vault_keys).where(mine, vault_keys.c.revoked_at == 0)
+            done = done.values(revoked_at=at, revoked_by=who, why=why)
+            row = (await connection.execute(done.returning(*_COLUMNS))).first()
+            if row is not None:
+                key = VaultKey(*row)
+                await changed(connection, vault, "key revoked", who, f"{_called(key)}: {why}", at)
+                return key
+            row = (await connection.execute(select(*_COLUMNS).where(mine))).first()
+            return None if row is None else VaultKey(*row)
+
+    async def of(self, vault: str, limit: int) -> list[VaultKey]:
+        """The newest `limit` keys of a vault, newest first."""
+        wanted = select(*_COLUMNS).where(vault_keys.c.vault == vault)
+        wanted = wanted.order_by(vault_keys.c.at.desc(), vault_keys.c.id).limit(limit)
+        async with self._engine.connect() as connection:
+            return [VaultKey(*row) for row in await connection.execute(wanted)]
+
+
+def _called(key: VaultKey) -> str:
+    return f"{key.name} ({key.id})"
