@@ -3,6 +3,9 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from temporalio.client import Client
 
 from activities.nav import NavActivities
 from activities.order_rules import OrderRules, VaultTerms
@@ -18,23 +21,34 @@ from ledger.venue_fills import VenueFills
 from ledger.venue_orders import VenueOrders
 from places import database_url
 from settings import Settings
-from trading import trading
+from trading import GOLD_EVM, trading
 from vault_terms import operator_template, set_up
+
+if TYPE_CHECKING:
+    from venues.mock_gold_evm import Batches
 
 
 @asynccontextmanager
 async def order_steps(
     settings: Settings,
+    client: Client,
 ) -> AsyncIterator[
     tuple[OrderActivities, VenueReconciliationActivities, VenueCollectionActivities, NavActivities]
 ]:
-    """The worker's steps of orders and of vaults' snapshots.
+    """The worker's steps of orders and of vaults' snapshots. `client` leads to the batches of gold orders on chain.
 
     Raises `NotReachable`, and for settings that make no sense `VenueUnknown`, `NotRules` and `OSError`.
     """
+
+    def batches() -> "Batches":
+        # Here, because what knows the contracts takes long to load, and few need it.
+        from workflows.gold_door import GoldDoor
+
+        return GoldDoor(client, GOLD_EVM)
+
     pool = open_pool(database_url(settings))
     try:
-        async with trading(settings) as at:
+        async with trading(settings, batches) as at:
             vaults = Vaults(pool, set_up(settings), operator_template(settings))
             fills = VenueFills(pool)
 

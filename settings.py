@@ -133,6 +133,11 @@ class Settings(BaseSettings):
     evm_fee_cap_gwei: int = Field(
         100, ge=1, description="Most that is offered for a unit of gas there, in gwei."
     )
+    evm_from_block: int = Field(
+        0,
+        ge=0,
+        description="Block from which fills of gold orders are read there: that of the market's deployment.",
+    )
     exec_allowed_venues: str = Field(
         "agents,mock_gold", description="Venues that vaults may trade at, separated by commas."
     )

@@ -4,12 +4,13 @@ A vault's key at a venue is in ``keys/venues/VENUE/VAULT.key``, made when it is 
 else than the key's own address, ``VAULT.account`` beside it says what.
 """
 
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -22,9 +23,13 @@ from settings import Settings
 from venues.dead import SYNTHETIX_V3, SYNTHETIX_V3_END, DeadVenue
 from venues.driver import Driver, Mid
 from venues.prices import LegPrice, NoPrice, Standing, VenuePriceRouter
-from venues.registry import Registry
+from venues.registry import Registry, VenueUnknown
+
+if TYPE_CHECKING:
+    from venues.mock_gold_evm import Batches
 
 GOLD: Final = Leg("mock_gold", "XAU")
+GOLD_EVM: Final = "mock_gold_evm"
 READER: Final = ""
 """The vault whose drivers only read prices: its keys are nobody's, and are never written down."""
 CHAINLINK_NAMES: Final = {"BTC": "BTC-PERP", "ETH": "ETH-PERP", "SOL": "SOL-PERP"}
@@ -44,15 +49,19 @@ class Trading:
 
 
 @asynccontextmanager
-async def trading(settings: Settings) -> AsyncIterator[Trading]:
-    """Everything that orders at venues need; connections are closed at the end. Raises `VenueUnknown`."""
+async def trading(settings: Settings, batches: Callable[[], "Batches"]) -> AsyncIterator[Trading]:
+    """Everything that orders at venues need; connections are closed at the end. `batches` opens what takes orders for gold on chain.
+
+    Raises `VenueUnknown`.
+    """
     async with httpx.AsyncClient() as http:
-        accounts = _Accounts(settings)
+        accounts = _Accounts(settings, http)
         drivers = Registry(
             {
                 "agents": (Lifecycle.ACTIVE, accounts.agents),
                 "hyper": (Lifecycle.ACTIVE, accounts.hyper),
                 "mock_gold": (Lifecycle.ACTIVE, lambda vault: accounts.mock_gold(vault, gold)),
+                GOLD_EVM: (Lifecycle.ACTIVE, lambda vault: accounts.mock_gold_evm(vault, batches())),
                 "polymarket": (Lifecycle.ACTIVE, accounts.polymarket),
                 "synthetix": (Lifecycle.ACTIVE, accounts.synthetix),
                 SYNTHETIX_V3: (Lifecycle.DEAD, _dead),
@@ -60,6 +69,8 @@ async def trading(settings: Settings) -> AsyncIterator[Trading]:
             settings.exec_close_only_venues,
         )
         allowed = drivers.allowed(settings.exec_allowed_venues)
+        if GOLD_EVM in allowed and not settings.evm_router:
+            raise VenueUnknown(f"{GOLD_EVM} is a venue only where EVM_ROUTER says on which chain")
         mids = {venue: _mids(drivers, venue) for venue in sorted(allowed - {GOLD.venue})}
         router = VenuePriceRouter(
             # Gold's own book is made around this very price.
@@ -85,8 +96,9 @@ class _Accounts:
     What a driver needs is imported when one is opened: some of it takes more than half a second to load.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
         self._settings = settings
+        self._http = http
         self._data = settings.perpdex_data / "venues"
         self._keys = settings.perpdex_data / "keys" / "venues"
 
@@ -113,6 +125,18 @@ class _Accounts:
         self._data.mkdir(parents=True, exist_ok=True)
         file = self._data / "mock_gold.db"
         return MockGold(file, vault, source, self._settings.price_seed, time.time_ns)
+
+    async def mock_gold_evm(self, vault: str, batches: "Batches") -> Driver:
+        from chain.evm.gold_market import GoldMarket
+        from chain.evm.node import Node
+        from venues.mock_gold_evm import MockGoldEvm
+
+        account = self._account(GOLD_EVM, vault)
+        if vault != READER and not re.fullmatch("0x[0-9a-fA-F]{40}", account):
+            path = self._keys / GOLD_EVM / f"{vault}.account"
+            raise KeyFileRefused(f"{path} does not say the address of the vault's contract")
+        market = GoldMarket(Node(self._http, self._settings.evm_rpc_url), self._settings.evm_router)
+        return MockGoldEvm(account, market, batches, self._settings.evm_from_block, time.time_ns)
 
     async def polymarket(self, vault: str) -> Driver:
         from venues.polymarket import Polymarket

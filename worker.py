@@ -210,6 +210,7 @@ async def gold_steps(settings: Settings) -> AsyncIterator["GoldSettlementActivit
     """
     # Here, because what signs for Ethereum takes most of a second to load, and few need it.
     from activities.gold_settlement import GoldSettlementActivities
+    from chain.evm.gold_market import GoldMarket
     from chain.evm.key import EvmKey
     from chain.evm.node import Node
     from chain.evm.router import RouterClient
@@ -220,7 +221,8 @@ async def gold_steps(settings: Settings) -> AsyncIterator["GoldSettlementActivit
     async with httpx.AsyncClient() as http:
         node = Node(http, settings.evm_rpc_url)
         sender = Sender(node, key, settings.evm_chain_id, settings.evm_fee_cap_gwei * 10**9)
-        yield GoldSettlementActivities(RouterClient(sender, settings.evm_router))
+        router, market = RouterClient(sender, settings.evm_router), GoldMarket(node, settings.evm_router)
+        yield GoldSettlementActivities(router, market)
 
 
 @asynccontextmanager
@@ -239,7 +241,12 @@ async def working_gold(client: Client, settings: Settings) -> AsyncIterator[None
             client,
             task_queue=queue,
             workflows=[GoldSettlementWorkflow],
-            activities=[steps.find_gold_batch, steps.sign_gold_batch, steps.watch_gold_batch],
+            activities=[
+                steps.cover_gold_orders,
+                steps.find_gold_batch,
+                steps.sign_gold_batch,
+                steps.watch_gold_batch,
+            ],
             sticky_queue_schedule_to_start_timeout=STICKY,
             graceful_shutdown_timeout=GRACE,
             max_heartbeat_throttle_interval=BEAT,
@@ -261,7 +268,7 @@ async def working_orders(client: Client, settings: Settings) -> AsyncIterator[No
     from ordering import order_steps
 
     async with (
-        order_steps(settings) as (orders, reconciling, collecting, nav),
+        order_steps(settings, client) as (orders, reconciling, collecting, nav),
         Worker(
             client,
             task_queue=settings.task_queue + ORDERS,

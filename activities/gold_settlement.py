@@ -1,35 +1,33 @@
 """Steps of a batch of gold orders on an EVM chain: sign, then send and watch. The workflow keeps what is signed before it is sent."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from temporalio import activity
 
 from activities.heartbeats import heartbeats
-from chain.evm.batch import MOCK_GOLD, Batch, GoldOrder, Leg, LegDone
+from chain.evm.abi import ContractError
+from chain.evm.batch import EVERYTHING, MOCK_GOLD, NO_CASH, Batch, GoldOrder, Leg, LegDone
+from chain.evm.cover import covered
 from chain.evm.fees import Fees
+from chain.evm.gold_market import GoldMarket, Quote
+from chain.evm.gold_orders import OrderOutcome, VaultOrder
 from chain.evm.router import Executed, RouterClient, Undone
 from chain.evm.sending import Attempt, Displaced, Overdue
 from core.quantities import MicroUsdc
 from core.tickets import PriceE8, SizeE8
+from venues.driver import Reason
+from venues.gold_reasons import reason_of
 
 EXECUTED: Final = "executed"
 UNDONE: Final = "undone"
 DISPLACED: Final = "displaced"
 REFUSED: Final = "refused"
 OVERDUE: Final = "overdue"
-
-
-@dataclass
-class VaultOrder:
-    """One vault's order. `id` in hex, 32 bytes; sizes and prices in 1e-8, cash in micro-USDC."""
-
-    id: str
-    vault: str
-    size: int
-    limit_price: int
-    cash_in: int
-    cash_out: int
+LATE: Final = "late"
+REHEARSED: Final = bytes(32)
+"""Id of a batch that is only tried: the router has never carried it out, and never will."""
+FOR_EVER: Final = 2**64 - 1
 
 
 @dataclass
@@ -63,18 +61,16 @@ class GoldTry:
 
 
 @dataclass
-class OrderOutcome:
-    """What came of an order. With an empty `reason` it was carried out, else nothing of it happened."""
+class GoldCovered:
+    """Orders as they go into a batch, and what came of those that do not."""
 
-    id: str
-    price: int
-    cash_out: int
-    reason: str = ""
+    orders: list[VaultOrder] = field(default_factory=list)
+    refused: list[OrderOutcome] = field(default_factory=list)
 
 
 @dataclass
 class GoldFate:
-    """What became of the attempts: one of the words above. `reason` when nothing was done, `fee` in wei."""
+    """What became of the attempts: one of the words above. `reason` and its `code` when nothing was done, `fee` in wei."""
 
     kind: str
     hash: str = ""
@@ -82,13 +78,58 @@ class GoldFate:
     fee: int = 0
     reason: str = ""
     orders: list[OrderOutcome] = field(default_factory=list)
+    code: str = ""
 
 
 class GoldSettlementActivities:
-    """Over one router."""
+    """Over one router, and the market that it has for gold."""
 
-    def __init__(self, router: RouterClient) -> None:
+    def __init__(self, router: RouterClient, market: GoldMarket) -> None:
         self._router = router
+        self._market = market
+
+    @activity.defn
+    async def cover_gold_orders(self, orders: list[VaultOrder]) -> GoldCovered:
+        """Give each order the cash that it needs by what its vault has now, and refuse what would be undone anyway.
+
+        Only while nothing else of these vaults is under way, and one order of each. Nothing is sent.
+        """
+        async with heartbeats():
+            made = GoldCovered()
+            quote, depth = await self._market.quote(), await self._market.depth()
+            for order in orders:
+                if quote.price <= 0:
+                    made.refused.append(_refused(order, Reason.NO_PRICE, "the feed has no price"))
+                elif (ready := await self._covered(order, quote, depth)).size:
+                    made.orders.append(ready)
+                else:
+                    made.refused.append(_refused(order, Reason.WOULD_NOT_REDUCE, "nothing to reduce"))
+            return await self._rehearsed(made)
+
+    async def _covered(self, order: VaultOrder, quote: Quote, depth: int) -> VaultOrder:
+        held = await self._market.held(order.vault, depth)
+        limit = PriceE8(order.limit_price)
+        cover = covered(held, SizeE8(order.size), limit, quote.price, reduce_only=order.reduce_only)
+        worst, cash_in = cover.limit_price, cover.cash_in
+        return replace(order, size=cover.size, limit_price=worst, cash_in=cash_in, cash_out=EVERYTHING)
+
+    async def _rehearsed(self, made: GoldCovered) -> GoldCovered:
+        """Without those that the chain as it is now would not carry out: they would cost gas and come to nothing."""
+        if not made.orders:
+            return made
+        tried = await self._router.rehearse(_batch(GoldBatch(REHEARSED.hex(), FOR_EVER, made.orders)))
+        if isinstance(tried, ContractError):
+            tried = [(False, tried)] * len(made.orders)
+        kept = []
+        for order, (_, error) in zip(made.orders, tried, strict=True):
+            if error is not None and error.name == "PoolShort":
+                # What was gained must wait for the pool; the position need not.
+                kept.append(replace(order, cash_out=NO_CASH))
+            elif error is not None:
+                made.refused.append(_refused(order, reason_of(error), str(error)))
+            else:
+                kept.append(order)
+        return GoldCovered(kept, made.refused)
 
     @activity.defn
     async def find_gold_batch(self, batch: GoldBatch) -> GoldFate | None:
@@ -120,7 +161,7 @@ class GoldSettlementActivities:
                 case Executed() as executed:
                     return _executed(what.batch, executed)
                 case Undone(name, block, fee, reason):
-                    return GoldFate(UNDONE, name, block, fee, str(reason))
+                    return GoldFate(UNDONE, name, block, fee, str(reason), code=reason_of(reason).value)
                 case Displaced(by, block):
                     return GoldFate(DISPLACED, by, block)
                 case Overdue():
@@ -144,15 +185,19 @@ def _batch(batch: GoldBatch) -> Batch:
     return Batch(bytes.fromhex(batch.id), batch.deadline, False, tuple(legs))
 
 
+def _refused(order: VaultOrder, reason: Reason, words: str) -> OrderOutcome:
+    return OrderOutcome(order.id, 0, 0, words, reason.value, order.size)
+
+
 def _attempt(one: SignedAttempt) -> Attempt:
     return Attempt(one.nonce, one.hash, bytes.fromhex(one.raw), Fees(one.most, one.priority), one.since)
 
 
 def _executed(batch: GoldBatch, executed: Executed) -> GoldFate:
     outcomes = [
-        OrderOutcome(order.id, leg.price, leg.cash_out)
+        OrderOutcome(order.id, leg.price, leg.cash_out, size=order.size)
         if isinstance(leg, LegDone)
-        else OrderOutcome(order.id, 0, 0, str(leg.reason) or "no reason given")
+        else _refused(order, reason_of(leg.reason), str(leg.reason))
         for order, leg in zip(batch.orders, executed.legs, strict=True)
     ]
     return GoldFate(EXECUTED, executed.hash, executed.block, executed.fee, orders=outcomes)

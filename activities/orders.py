@@ -237,7 +237,9 @@ class OrderActivities:
             raise ApplicationError("the venue has forgotten an order that it took", type=VENUE_SILENT)
         order = await self._order(order.ticket)
         if state.status is not OrderStatus.OPEN and order.filled >= state.filled:
-            await self._orders.advance(order.ticket, _STANDINGS[state.status], self._clock(), state.venue_id)
+            why = ("", "") if state.reason is None else (state.reason.value, state.words)
+            ended = (order.ticket, _STANDINGS[state.status], self._clock(), state.venue_id, *why)
+            await self._orders.advance(*ended)
             order = await self._order(order.ticket)
         return order
 

@@ -33,6 +33,7 @@ BENCHMARKS: Final = (
     "settlement_history",
     "venues",
     "nav",
+    "routing",
 )
 PACKAGES: Final = ("uvloop", "picows", "msgspec", "fastapi", "uvicorn", "solders", "temporalio")
 

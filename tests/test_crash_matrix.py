@@ -42,7 +42,7 @@ OF_THE_LEDGER = {
 }
 """What they change is one transaction of the ledger, the same whoever does it and however often; a venue takes an order back once."""
 
-OF_ANOTHER_CHAIN = {"find_gold_batch", "sign_gold_batch", "watch_gold_batch"}
+OF_ANOTHER_CHAIN = {"cover_gold_orders", "find_gold_batch", "sign_gold_batch", "watch_gold_batch"}
 """The router there carries a batch out once, and what is signed is in the workflow's history before it is sent: tests/evm."""
 
 

@@ -11,14 +11,18 @@ from venues.prices import Standing
 from venues.registry import VenueUnknown
 
 
+def nobody():
+    raise AssertionError("no order for gold on chain is placed here")
+
+
 def settings(directory, **given):
     return Settings(perpdex_data=directory, **given)
 
 
 async def test_gold_has_a_demo_price_only_where_the_settings_say_so(tmp_path):
-    async with trading(settings(tmp_path)) as at:
+    async with trading(settings(tmp_path), nobody) as at:
         assert await at.index("fund", GOLD) is None
-    async with trading(settings(tmp_path, exec_demo_gold="4000.5")) as at:
+    async with trading(settings(tmp_path, exec_demo_gold="4000.5"), nobody) as at:
         assert await at.index("fund", GOLD) == price_from("4000.5")
         found = (await at.prices.get_index_prices([str(GOLD)]))[str(GOLD)]
         assert found.standing is Standing.DEMO
@@ -28,7 +32,7 @@ async def test_gold_has_a_demo_price_only_where_the_settings_say_so(tmp_path):
 
 
 async def test_each_vault_has_a_key_of_its_own_that_stays(tmp_path):
-    async with trading(settings(tmp_path)) as at:
+    async with trading(settings(tmp_path), nobody) as at:
         one = await at.drivers.driver("one", "agents")
         assert await at.drivers.driver("one", "agents") is one
         await at.drivers.driver("two", "agents")
@@ -37,13 +41,13 @@ async def test_each_vault_has_a_key_of_its_own_that_stays(tmp_path):
     assert keys["one.key"].read_text() != keys["two.key"].read_text()
     assert {path.stat().st_mode & 0o777 for path in keys.values()} == {0o600}
     before = keys["one.key"].read_text()
-    async with trading(settings(tmp_path)) as at:
+    async with trading(settings(tmp_path), nobody) as at:
         await at.drivers.driver("one", "agents")
     assert keys["one.key"].read_text() == before
 
 
 async def test_an_account_that_nobody_can_guess_must_be_named(tmp_path):
-    async with trading(settings(tmp_path, exec_allowed_venues="synthetix")) as at:
+    async with trading(settings(tmp_path, exec_allowed_venues="synthetix"), nobody) as at:
         with pytest.raises(KeyFileRefused, match=r"fund\.account"):
             await at.drivers.driver("fund", "synthetix")
         named = tmp_path / "keys" / "venues" / "synthetix" / "fund.account"
@@ -54,6 +58,22 @@ async def test_an_account_that_nobody_can_guess_must_be_named(tmp_path):
 
 async def test_a_venue_that_there_is_not_is_one_sentence(tmp_path):
     with pytest.raises(VenueUnknown) as told:
-        async with trading(settings(tmp_path, exec_allowed_venues="mock_gold,atlantis")):
+        async with trading(settings(tmp_path, exec_allowed_venues="mock_gold,atlantis"), nobody):
             pass
     assert "there is no venue atlantis" in (sentence(told.value) or "")
+
+
+async def test_gold_on_chain_is_a_venue_where_there_is_a_router(tmp_path):
+    with pytest.raises(VenueUnknown, match="EVM_ROUTER"):
+        async with trading(settings(tmp_path, exec_allowed_venues="mock_gold_evm"), nobody):
+            pass
+    chain = {"evm_rpc_url": "http://127.0.0.1:9", "evm_chain_id": 1, "evm_router": "0x" + "0c" * 20}
+    async with trading(settings(tmp_path, exec_allowed_venues="mock_gold_evm", **chain), lambda: None) as at:
+        with pytest.raises(KeyFileRefused, match=r"fund\.account does not say the address"):
+            await at.drivers.driver("fund", "mock_gold_evm")
+        named = tmp_path / "keys" / "venues" / "mock_gold_evm" / "fund.account"
+        named.parent.mkdir(parents=True)
+        named.write_text("0x" + "0a" * 20 + "\n")
+        assert (await at.drivers.driver("fund", "mock_gold_evm")).venue == "mock_gold_evm"
+        # A node that does not answer leaves it without a price.
+        assert await at.index("fund", Leg("mock_gold_evm", "XAU")) is None

@@ -45,6 +45,10 @@ class Reason(StrEnum):
     BUSY = "busy"
     """The venue takes no orders right now."""
     NO_PRICE = "no_price"
+    TOO_LATE = "too_late"
+    """It is being carried out: nobody can take it back any more."""
+    EXPIRED = "expired"
+    """Taken, and not carried out while that was allowed: nothing of it happened, and nothing will."""
     OTHER = "other"
 
 
@@ -91,7 +95,10 @@ class VenueOrder:
 
 @dataclass(frozen=True)
 class OrderState:
-    """How an order stands. `filled` is the part of `size` that did."""
+    """How an order stands. `filled` is the part of `size` that did.
+
+    `reason` and `words` say why one was rejected, where the venue tells.
+    """
 
     client_id: str
     venue_id: str
@@ -100,6 +107,8 @@ class OrderState:
     status: OrderStatus
     size: SizeE8
     filled: SizeE8
+    reason: Reason | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True)

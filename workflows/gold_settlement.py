@@ -15,15 +15,25 @@ with workflow.unsafe.imports_passed_through():
     from activities.gold_settlement import (
         DISPLACED,
         EXECUTED,
+        LATE,
         OVERDUE,
         REFUSED,
+        UNDONE,
         GoldBatch,
         GoldFate,
         GoldSettlementActivities,
         GoldTry,
+    )
+    from chain.evm.gold_orders import (
+        DONE,
+        TAKEN_BACK,
+        UNDER_WAY,
+        WAITING,
         OrderOutcome,
+        OrderPlace,
         VaultOrder,
     )
+    from venues.driver import Reason
     from workflows.steps import must_happen
 
 GOLD_SETTLEMENT: Final = "gold-settlement"
@@ -35,6 +45,7 @@ AFTER_REFUSAL: Final = timedelta(seconds=30)
 BATCHES_PER_RUN: Final = 50
 """After so many the workflow goes on as a new run: its history would get long."""
 OUTCOMES_KEPT: Final = 1_000
+ORDER_LATE: Final = "order_late"
 
 
 @dataclass
@@ -49,12 +60,15 @@ class GoldBook:
 
 @workflow.defn
 class GoldSettlementWorkflow:
-    """For ever: waits for orders, gathers more for a period, carries them out, keeps what came of them."""
+    """For ever: waits for orders, gathers more for a period, carries them out, keeps what came of them.
+
+    The cash of vaults' tickets is reckoned between two batches, when all that is known of what they hold is true.
+    """
 
     @workflow.init
     def __init__(self, book: GoldBook) -> None:
         self._book = book
-        self._under_way: list[str] = []
+        self._under_way: list[VaultOrder] = []
         self._trouble = ""
 
     @workflow.run
@@ -62,10 +76,12 @@ class GoldSettlementWorkflow:
         for _ in range(BATCHES_PER_RUN):
             await workflow.wait_condition(lambda: bool(book.waiting))
             await workflow.sleep(book.period_s)
-            orders, book.waiting = book.waiting[:MOST_LEGS], book.waiting[MOST_LEGS:]
-            self._under_way = [order.id for order in orders]
-            fate = await self._carried_out(self._batch(orders))
-            self._keep(orders, fate)
+            orders, book.waiting = _next_batch(book.waiting)
+            self._under_way = orders
+            orders = await self._covered(orders)
+            self._under_way = orders
+            if orders:
+                self._keep(_outcomes(orders, await self._carried_out(self._batch(orders))))
             self._under_way = []
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(book)
@@ -73,8 +89,7 @@ class GoldSettlementWorkflow:
     @workflow.update
     def place(self, order: VaultOrder) -> None:
         """Take an order for the next batch. The same order again changes nothing."""
-        known = [*self._under_way, *(one.id for one in self._book.waiting), *self._book.outcomes]
-        if order.id not in known:
+        if not self._place_of(order.id).where:
             self._book.waiting.append(order)
 
     @place.validator
@@ -87,6 +102,19 @@ class GoldSettlementWorkflow:
         if not (sound and fits and 0 <= order.cash_in < 2**128 and 0 <= order.cash_out < 2**128):
             # What cannot be encoded would keep everybody else's orders from their batch.
             raise ApplicationError("the order does not fit a leg", type="order_malformed", non_retryable=True)
+        if order.until and workflow.now().timestamp() > order.until:
+            # Whoever placed it was not answered, and may have given it up.
+            raise ApplicationError("the order comes too late", type=ORDER_LATE, non_retryable=True)
+
+    @workflow.update
+    def take_back(self, order: str) -> str:
+        """Take an order out of those that wait for a batch. Where it was: only one that was waiting is taken back."""
+        found = self._place_of(order)
+        if found.where == WAITING and found.order is not None:
+            self._book.waiting.remove(found.order)
+            words = "it was taken back before its batch was made"
+            self._keep([OrderOutcome(order, 0, 0, words, TAKEN_BACK, found.order.size)])
+        return found.where
 
     @workflow.query
     def outcome(self, order: str) -> OrderOutcome | None:
@@ -94,9 +122,41 @@ class GoldSettlementWorkflow:
         return self._book.outcomes.get(order)
 
     @workflow.query
+    def place_of(self, order: str) -> OrderPlace:
+        """Where an order is, and what came of it."""
+        return self._place_of(order)
+
+    @workflow.query
     def trouble(self) -> str:
         """What keeps a batch from being carried out, as a sentence; empty when nothing does."""
         return self._trouble
+
+    def _place_of(self, order: str) -> OrderPlace:
+        for where, orders in ((WAITING, self._book.waiting), (UNDER_WAY, self._under_way)):
+            for one in orders:
+                if one.id == order:
+                    return OrderPlace(where, one)
+        outcome = self._book.outcomes.get(order)
+        return OrderPlace("") if outcome is None else OrderPlace(DONE, outcome=outcome)
+
+    async def _covered(self, orders: list[VaultOrder]) -> list[VaultOrder]:
+        """The orders as they go into a batch; what does not go there has its outcome."""
+        bare = [order for order in orders if order.cover]
+        if not bare:
+            return orders
+
+        def told(sentence: str) -> None:
+            self._trouble = sentence
+
+        made = await must_happen(GoldSettlementActivities.cover_gold_orders, bare, on_trouble=told)
+        oldest = workflow.now().timestamp() - VALID_FOR.total_seconds()
+        late = [order for order in made.orders if order.until and order.until < oldest]
+        words = "it has waited for too long"
+        self._keep(made.refused)
+        self._keep([OrderOutcome(one.id, 0, 0, words, Reason.EXPIRED.value, one.size) for one in late])
+        return [order for order in orders if not order.cover] + [
+            order for order in made.orders if order not in late
+        ]
 
     def _batch(self, orders: list[VaultOrder]) -> GoldBatch:
         self._book.batches += 1
@@ -117,6 +177,14 @@ class GoldSettlementWorkflow:
             more = await must_happen(steps.sign_gold_batch, what, on_trouble=told)
             if more is not None:
                 what.attempts.append(more)
+            if (
+                not what.sent
+                and workflow.now().timestamp() > batch.deadline
+                and workflow.patched("unsent-late")
+            ):
+                # Nobody answered for so long that it would only be undone: what is signed is not sent.
+                found = await must_happen(steps.find_gold_batch, batch, on_trouble=told)
+                return found or GoldFate(LATE, reason="no node answered in time")
             fate = await must_happen(
                 steps.watch_gold_batch, what, on_trouble=told, within=timedelta(minutes=10)
             )
@@ -135,12 +203,35 @@ class GoldSettlementWorkflow:
                 found = await must_happen(steps.find_gold_batch, batch, on_trouble=told)
                 return found or fate
 
-    def _keep(self, orders: list[VaultOrder], fate: GoldFate) -> None:
-        if fate.kind == EXECUTED:
-            came = fate.orders
-        else:
-            came = [OrderOutcome(order.id, 0, 0, f"{fate.kind}: {fate.reason}") for order in orders]
+    def _keep(self, came: list[OrderOutcome]) -> None:
         outcomes = self._book.outcomes
         outcomes.update((one.id, one) for one in came)
         for old in list(outcomes)[: max(0, len(outcomes) - OUTCOMES_KEPT)]:
             del outcomes[old]
+
+
+def _next_batch(waiting: list[VaultOrder]) -> tuple[list[VaultOrder], list[VaultOrder]]:
+    """Orders of the next batch, the first that came first, and those that go on waiting.
+
+    An order that is to be covered is the only one of its vault: what it needs depends on what becomes of the others.
+    """
+    taken: list[VaultOrder] = []
+    left: list[VaultOrder] = []
+    vaults: dict[str, bool] = {}
+    for order in waiting:
+        alone = vaults.get(order.vault)
+        if len(taken) == MOST_LEGS or alone or (order.cover and alone is not None):
+            left.append(order)
+        else:
+            taken.append(order)
+        # Also by one that waits: no later order of a vault overtakes it.
+        vaults[order.vault] = bool(alone) or order.cover
+    return taken, left
+
+
+def _outcomes(orders: list[VaultOrder], fate: GoldFate) -> list[OrderOutcome]:
+    if fate.kind == EXECUTED:
+        return fate.orders
+    code = fate.code if fate.kind == UNDONE else Reason.EXPIRED.value
+    words = f"{fate.kind}: {fate.reason}"
+    return [OrderOutcome(order.id, 0, 0, words, code, order.size) for order in orders]

@@ -1,6 +1,8 @@
 """Agents as anybody gets them: registered over HTTP with a signature, with a slot and a deposit from the operator's door."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -30,29 +32,34 @@ class Credentials(NamedTuple):
     token: str
 
 
-async def registered(http_url: str, count: int) -> list[Credentials]:
-    """New agents with money."""
+@asynccontextmanager
+async def operator_at(http_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Calls with the operator's token."""
     headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
     async with httpx.AsyncClient(base_url=http_url, headers=headers, timeout=30) as operator:
+        yield operator
 
-        async def command(**fields: Any) -> None:
-            (await operator.post("/api/v1/operator/commands", json=fields)).raise_for_status()
 
-        made = []
-        for number in range(count):
-            rest = Rest(http_url)
-            session = await rest.sign_in(Keypair(), f"agent {number}", "")
-            await rest.close()
-            account = session.account
-            await command(
-                type="BindSlot",
-                account=account,
-                page=account // SLOTS_PER_PAGE,
-                slot=account % SLOTS_PER_PAGE,
-            )
-            await command(type="CreditDeposit", account=account, amount=DEPOSIT, key=f"deposit {account}")
-            made.append(Credentials(account, session.token))
-        return made
+async def entered(operator: httpx.AsyncClient, http_url: str, owner: Keypair, name: str) -> Credentials:
+    """The agent of an owner, new, with a slot and money."""
+
+    async def command(**fields: Any) -> None:
+        (await operator.post("/api/v1/operator/commands", json=fields)).raise_for_status()
+
+    rest = Rest(http_url)
+    session = await rest.sign_in(owner, name, (await rest.escrow()).escrow)
+    await rest.close()
+    account = session.account
+    place = {"page": account // SLOTS_PER_PAGE, "slot": account % SLOTS_PER_PAGE}
+    await command(type="BindSlot", account=account, **place)
+    await command(type="CreditDeposit", account=account, amount=DEPOSIT, key=f"deposit {account}")
+    return Credentials(account, session.token)
+
+
+async def registered(http_url: str, count: int) -> list[Credentials]:
+    """New agents with money."""
+    async with operator_at(http_url) as operator:
+        return [await entered(operator, http_url, Keypair(), f"agent {number}") for number in range(count)]
 
 
 async def connected_traders(port: int, agents: list[Credentials], times: Times) -> list[Trader]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import uvloop
+from solders.pubkey import Pubkey
 from temporalio.client import Client
 
 import matcher.journal
@@ -28,6 +29,8 @@ from api.server import Given, Server
 from api.sessions import Sessions
 from api.streams import HistoryUnavailable
 from api.vault_books import VaultBooks
+from chain.addresses import EscrowAddresses
+from chain.localnet.genesis import PROGRAM_ID, USDC_MINT
 from core.market import DEFAULT_MARKETS
 from core.quantities import Nanos
 from core.risk_template import RiskTemplate
@@ -42,6 +45,8 @@ NOWHERE: Final = "postgresql://nobody@127.0.0.1:1/none"
 OPERATOR_TOKEN: Final = "the operator's token of the benchmark"
 INDEX_TICKS: Final = 600_000
 INDEX_EVERY_S: Final = 1.0
+ESCROW: Final = EscrowAddresses(PROGRAM_ID, Pubkey.default())
+"""Nobody asks a chain for it: agents only want to be named one."""
 ANY_NUMBER: Final = Rate(per_second=1_000_000, burst=1_000_000)
 
 
@@ -74,7 +79,9 @@ async def serve(directory: Path) -> None:
             reads=Away(HistoryUnavailable),
             withdrawals=Away(WithdrawalsUnavailable),
             quant=VaultTrading(ExecService(nobody, "none"), pool),
-            escrow=EscrowInfo("", "", "", "", ""),
+            escrow=EscrowInfo(
+                str(PROGRAM_ID), str(ESCROW.escrow), str(ESCROW.vault), str(USDC_MINT), rpc_url=""
+            ),
             prices=PriceFeed(Played({}, (), start=Nanos(0), seed=1), lambda routed: None, clock=time.time_ns),
             vaults=VaultBooks(lambda: open_pool(NOWHERE), frozenset(), RiskTemplate(frozenset(), None, {})),
             limits=Limits(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER, ANY_NUMBER),

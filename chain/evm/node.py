@@ -1,10 +1,10 @@
 """JSON-RPC of an EVM node: what is asked of it, and one error for every way of not getting an answer.
 
-httpx and not web3's client: six methods are needed, and time-outs, connections and nonsense are treated as everywhere else here.
+httpx and not web3's client: few methods are needed, and time-outs, connections and nonsense are treated as everywhere else here.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -130,9 +130,11 @@ class Node:
             tuple(map(_log, found["logs"])),
         )
 
-    async def logs(self, address: str, topics: list[str], block: int) -> list[Mapping[str, Any]]:
-        """The logs of a contract in one block, as the node has them."""
-        where = {"address": address, "topics": topics, "fromBlock": hex(block), "toBlock": hex(block)}
+    async def logs(
+        self, address: str, topics: Sequence[str | Sequence[str]], first: int, last: int
+    ) -> list[Mapping[str, Any]]:
+        """The logs of a contract in some blocks, as the node has them; a list in place of a topic means any of these."""
+        where = {"address": address, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last)}
         found: list[Mapping[str, Any]] = await self.ask("eth_getLogs", where)
         return found
 

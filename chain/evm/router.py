@@ -98,7 +98,7 @@ class RouterClient:
         if not block:
             return None
         topics = ["0x" + _BATCH_EXECUTED.hex(), "0x" + batch.id.hex()]
-        logs = await self._node.logs(self.address, topics, block)
+        logs = await self._node.logs(self.address, topics, block, block)
         receipt = await self._node.receipt(str(logs[0]["transactionHash"])) if logs else None
         if receipt is None:
             raise ChainUnavailable(f"the node does not show the transaction of a batch in block {block}")

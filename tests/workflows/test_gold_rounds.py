@@ -4,7 +4,8 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from activities.gold_settlement import GoldFate, OrderOutcome, SignedAttempt, VaultOrder
+from activities.gold_settlement import GoldCovered, GoldFate, SignedAttempt
+from chain.evm.gold_orders import OrderOutcome, VaultOrder
 from workflows.gold_settlement import (
     BATCHES_PER_RUN,
     GOLD_SETTLEMENT,
@@ -28,6 +29,10 @@ def signed(number, nonce=0):
 def executed(what):
     outcomes = [OrderOutcome(one.id, 2_000, 0) for one in what.batch.orders]
     return GoldFate("executed", what.attempts[-1].hash, 9, 21_000, orders=outcomes)
+
+
+def ticket(number, vault=1, **changes):
+    return order(number, vault=f"0x{vault:040x}", cash_in=0, cover=True, **changes)
 
 
 @pytest.fixture
@@ -146,6 +151,67 @@ async def test_refusals_end_with_the_deadline(environment, place, script_of, wor
     assert script.names().count("watch_gold_batch") > 10
     watched = [arguments[0] for name, arguments in script.calls if name == "watch_gold_batch"]
     assert not any(what.sent for what in watched)
+
+
+def no_node():
+    """For about seventeen minutes: each ends a round of tries."""
+    words = "the node is away"
+    return [ApplicationError(words, type="chain_unavailable", non_retryable=True) for _ in range(21)]
+
+
+async def test_a_vault_has_one_ticket_in_a_batch_and_its_others_wait(environment, place, script_of, working):
+    script = script_of(cover_gold_orders=GoldCovered, sign_gold_batch=signed(1), watch_gold_batch=executed)
+    async with working(script):
+        await place(ticket(1, 1), ticket(2, 2), ticket(3, 1), order(4, vault=f"0x{1:040x}"), ticket(5, 3))
+        for number in range(1, 6):
+            assert (await outcome(environment, place.handle, number)).reason == ""
+    watched = [arguments[0] for name, arguments in script.calls if name == "watch_gold_batch"]
+    batches = [[int(one.id, 16) for one in what.batch.orders] for what in watched]
+    assert batches == [[1, 2, 5], [3], [4]]
+    # What is given with its cash needs none.
+    assert script.names().count("cover_gold_orders") == 2
+
+
+async def test_what_the_cover_refuses_is_in_no_batch(environment, place, script_of, working):
+    refused = OrderOutcome(ticket(1).id, 0, 0, "nothing to reduce", "would_not_reduce", 1)
+    script = script_of(cover_gold_orders=GoldCovered([], [refused]))
+    async with working(script):
+        await place(ticket(1))
+        assert await outcome(environment, place.handle, 1) == refused
+        assert (await place.handle.query(GoldSettlementWorkflow.place_of, ticket(1).id)).where == "done"
+    assert script.names() == ["cover_gold_orders"]
+
+
+async def test_a_ticket_that_no_node_answered_in_time_is_not_begun(environment, place, script_of, working):
+    now = int((await environment.get_current_time()).timestamp())
+    script = script_of(cover_gold_orders=[*no_node(), GoldCovered])
+    async with working(script):
+        await place(ticket(1, until=now + 30))
+        assert (await outcome(environment, place.handle, 1)).code == "expired"
+    assert set(script.names()) == {"cover_gold_orders"}
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_batch_that_was_signed_too_late_is_not_sent(environment, place, script_of, working, known):
+    late = GoldFate("executed", "0x1", 4, 1, orders=[OrderOutcome(ticket(1).id, 7, 0)])
+    script = script_of(
+        cover_gold_orders=GoldCovered,
+        sign_gold_batch=[*no_node(), signed(1)],
+        find_gold_batch=late if known else None,
+    )
+    async with working(script):
+        await place(ticket(1))
+        found = await outcome(environment, place.handle, 1)
+    assert (found.code, found.price) == (("", 7) if known else ("expired", 0))
+    assert "watch_gold_batch" not in script.names()
+
+
+async def test_an_order_that_comes_late_is_refused_at_the_door(environment, place, script_of, working):
+    now = int((await environment.get_current_time()).timestamp())
+    async with working(script_of()):
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await place(ticket(1, until=now - 10))
+        assert caught.value.cause.type == "order_late"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from activities.gold_settlement import VaultOrder
+from chain.evm.gold_orders import VaultOrder
 from settings import Settings
 from worker import working_gold
 from workflows.gold_settlement import GOLD_SETTLEMENT, GoldSettlementWorkflow

@@ -10,8 +10,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.gold_settlement import GoldSettlementActivities, OrderOutcome, VaultOrder
+from activities.gold_settlement import GoldSettlementActivities
 from chain.evm.batch import ANY_PRICE_TO_BUY, EVERYTHING
+from chain.evm.gold_market import GoldMarket
+from chain.evm.gold_orders import OrderOutcome, VaultOrder
 from settings import Settings
 from worker import working_gold
 from workflows.gold_settlement import GOLD_SETTLEMENT, GoldBook, GoldSettlementWorkflow
@@ -41,7 +43,7 @@ async def outcome(environment, handle, order):
 
 async def settled(anvil, orders):
     """What came of each order; all placed in one period, by a worker that is replaced once in the middle."""
-    steps = GoldSettlementActivities(anvil.router_client())
+    steps = GoldSettlementActivities(anvil.router_client(), GoldMarket(anvil.node, anvil.router))
     async with temporal() as environment:
 
         def worker():
@@ -49,7 +51,12 @@ async def settled(anvil, orders):
                 environment.client,
                 task_queue="gold",
                 workflows=[GoldSettlementWorkflow],
-                activities=[steps.find_gold_batch, steps.sign_gold_batch, steps.watch_gold_batch],
+                activities=[
+                    steps.cover_gold_orders,
+                    steps.find_gold_batch,
+                    steps.sign_gold_batch,
+                    steps.watch_gold_batch,
+                ],
                 # Each task replays the whole history, as after a crash.
                 max_cached_workflows=0,
             )
@@ -75,10 +82,11 @@ async def test_orders_of_several_vaults_are_one_transaction(anvil):
         VaultOrder("03" * 32, anvil.vaults[2], OZ, 1_999 * OZ, 2_000 * USD, 0),
     ]
     outcomes, history = await settled(anvil, orders)
+    refused = (f"LimitNotMet({2_000 * OZ}, {1_999 * OZ})", "no_liquidity", OZ)
     assert outcomes == [
-        OrderOutcome(orders[0].id, 2_000 * OZ, 100 * USD),
-        OrderOutcome(orders[1].id, 2_000 * OZ, 0),
-        OrderOutcome(orders[2].id, 0, 0, f"LimitNotMet({2_000 * OZ}, {1_999 * OZ})"),
+        OrderOutcome(orders[0].id, 2_000 * OZ, 100 * USD, size=OZ),
+        OrderOutcome(orders[1].id, 2_000 * OZ, 0, size=-OZ),
+        OrderOutcome(orders[2].id, 0, 0, *refused),
     ]
     balances = [await anvil.balance(account) for account in (*anvil.vaults, anvil.gold)]
     assert balances == [8_000 * USD, 8_000 * USD, 10_000 * USD, 4_000 * USD]
@@ -110,6 +118,8 @@ async def test_the_worker_carries_orders_out_by_its_settings(anvil, tmp_path, ex
     async with temporal() as environment, working_gold(environment.client, settings):
         handle = environment.client.get_workflow_handle(GOLD_SETTLEMENT)
         await handle.execute_update(GoldSettlementWorkflow.place, order)
-        assert await outcome(environment, handle, order) == OrderOutcome(order.id, 2_000 * OZ, 100 * USD)
+        assert await outcome(environment, handle, order) == OrderOutcome(
+            order.id, 2_000 * OZ, 100 * USD, size=OZ
+        )
         await handle.terminate()
     assert await anvil.balance(anvil.vaults[0]) == 8_000 * USD

@@ -33,7 +33,11 @@ class Sent:
 
 
 class RpcError(Exception):
-    pass
+    """`data` is what a contract gave up with."""
+
+    def __init__(self, message: str, data: bytes = b"") -> None:
+        super().__init__(message)
+        self.data = data
 
 
 @dataclass
@@ -176,7 +180,7 @@ class SimChain:
         try:
             answer = {"result": self.answer(method, body["params"])}
         except RpcError as error:
-            answer = {"error": {"code": -32_000, "message": str(error)}}
+            answer = {"error": {"code": -32_000, "message": str(error), "data": "0x" + error.data.hex()}}
         if self.lose_after.get(method, 0) > 0:
             self.lose_after[method] -= 1
             raise httpx.ReadTimeout("the answer is lost")

@@ -47,9 +47,12 @@ QUEUE = "test-orders"
 
 
 class Desk:
-    """What a test works with. `place` is the local venue, `ahead` how far the worker's clock is in front."""
+    """What a test works with. `place` is the local venue, `ahead` how far the worker's clock is in front.
 
-    def __init__(self, client: Client, url: str, name: str, place: Any) -> None:
+    `opening` opens a vault's account there; without it all have the same.
+    """
+
+    def __init__(self, client: Client, url: str, name: str, place: Any, opening: Any = None) -> None:
         self.client = client
         self.name = name
         self.place = place
@@ -58,7 +61,7 @@ class Desk:
         self.exec = ExecService(client, QUEUE)
         self.orders = VenueOrders(self.pool)
         self.fills = VenueFills(self.pool)
-        venues = {name: (Lifecycle.ACTIVE, lambda vault: place.open())}
+        venues = {name: (Lifecycle.ACTIVE, opening or (lambda vault: place.open()))}
         self.drivers = Registry(venues)
         self.vaults = Vaults(
             self.pool, frozenset({name}), RiskTemplate(frozenset({name, "elsewhere"}), None, {})
@@ -109,12 +112,12 @@ class Desk:
         await driver.close()
         return found
 
-    async def held(self) -> dict[str, dict[str, int]]:
-        return await self.fills.held(VAULT)
+    async def held(self, vault: str = VAULT) -> dict[str, dict[str, int]]:
+        return await self.fills.held(vault)
 
-    async def recorded(self) -> list[Any]:
+    async def recorded(self, vault: str = VAULT) -> list[Any]:
         async with self.pool.connect() as connection:
-            return list(reversed(await fills_before(connection, VAULT, 0, 100)))
+            return list(reversed(await fills_before(connection, vault, 0, 100)))
 
     async def cash(self) -> int:
         async with self.pool.connect() as connection:
@@ -141,22 +144,35 @@ class Desk:
 
 
 @pytest.fixture
-async def desk_at(client: Client, postgres_url: str, tmp_path: Path, new_exchange: Any) -> Any:
-    """Opens a desk at a local venue by name; its worker is the test's to run."""
+async def desk_of(client: Client, postgres_url: str) -> Any:
+    """Opens a desk at a place, with vaults; its worker is the test's to run."""
     async with AsyncExitStack() as stack:
 
-        async def open_at(name: str) -> Desk:
-            place = _places.PLACES[name](tmp_path, new_exchange)
+        async def open_of(
+            name: str, place: Any, opening: Any = None, vaults: tuple[str, ...] = (VAULT,)
+        ) -> Desk:
             await place.start()
             stack.push_async_callback(place.end)
-            desk = Desk(client, postgres_url, name, place)
+            desk = Desk(client, postgres_url, name, place, opening)
             stack.push_async_callback(desk.pool.dispose)
             stack.push_async_callback(desk.drivers.close)
             none = VaultRisk(desk.vaults.set_up, desk.vaults.common)
-            await desk.vaults.make(Vault(VAULT, 16, name, False, 0, 0, 1, none), "ada")
+            for vault in vaults:
+                await desk.vaults.make(Vault(vault, 16, name, False, 0, 0, 1, none), "ada")
             return desk
 
-        yield open_at
+        yield open_of
+
+
+@pytest.fixture
+def desk_at(desk_of: Any, tmp_path: Path, new_exchange: Any) -> Any:
+    """Opens a desk at a local venue by name."""
+
+    async def open_at(name: str) -> Desk:
+        desk: Desk = await desk_of(name, _places.PLACES[name](tmp_path, new_exchange))
+        return desk
+
+    return open_at
 
 
 @pytest.fixture
