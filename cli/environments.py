@@ -48,6 +48,7 @@ ROLES: Final = {
     "localnet": STRANGER,
     "makers": STRANGER,
     "traders": STRANGER,
+    "strategy": STRANGER,
     "api": Role(
         SHARED
         | {
