@@ -180,6 +180,9 @@ class Settings(BaseSettings):
         None,
         description="JSON file of what all vaults may do, as in docs/venues/vaults.md; none: everything at those venues.",
     )
+    nav_interval_s: int = Field(
+        3_600, ge=10, le=86_400, description="Seconds between two snapshots of what vaults are worth."
+    )
     worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
 
     @field_validator("public_websocket_url")

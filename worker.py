@@ -306,7 +306,8 @@ async def main() -> None:
     ):
         await ensure_entities(client, settings.task_queue)
         interval = timedelta(seconds=settings.settlement_interval_s)
-        await ensure_schedules(client, settings.task_queue, interval)
+        nav_every = timedelta(seconds=settings.nav_interval_s)
+        await ensure_schedules(client, settings.task_queue, interval, nav_every)
         await stopped.wait()
 
 

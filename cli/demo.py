@@ -11,14 +11,16 @@ from temporalio.service import RPCError
 
 from activities.schedules import SETTLEMENT_ID
 from chain.rpc import ChainUnavailable
+from cli.demo_vault import VaultOpening
 from cli.figures import NotReadable, Reader
 from cli.population import look, start_population
 from cli.ports import free_ports
 from cli.processes import StackFailed
-from cli.report import ChainReport, LedgerReport, Report, batch_report
+from cli.report import ChainReport, LedgerReport, Report, VaultReport, batch_report
 from cli.screen import Screen
-from cli.stack import Stack, Stopped
+from cli.stack import STRATEGY, Stack, Stopped
 from cli.tally import Tally
+from cli.vault_check import checked
 from ledger.database import open_pool
 from ledger.queries import Queries
 from ledger.views import Totals
@@ -33,6 +35,8 @@ SETTLE_S: Final = 240.0
 """How long it may take until everything that was traded is final."""
 READ_S: Final = 60.0
 """For how long the API may refuse to say what was traded."""
+PAUSE_S: Final = 3.0
+"""Between two rounds of the vault's tickets: a short run has a few, too."""
 Read = TypeVar("Read")
 PORTS: Final = ("api_port", "websocket_port", "temporal_port", "temporal_ui_port", "rpc_port")
 
@@ -47,20 +51,32 @@ def on_free_ports(settings: Settings) -> Settings:
 class Demo:
     """One demonstration on a stack that has started."""
 
-    def __init__(self, stack: Stack, screen: Screen, reader: Reader, stopped: threading.Event) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        screen: Screen,
+        reader: Reader,
+        stopped: threading.Event,
+        opening: VaultOpening | None = None,
+    ) -> None:
         self._stack = stack
         self._settings = stack.settings
         self._screen = screen
         self._reader = reader
         self._stopped = stopped
+        self._opening = opening
         self._tally = Tally()
 
     def run(self, seconds: float, makers: int, traders: int) -> Report:
         """Trade, settle, compare. Raises `StackFailed` or `Stopped`."""
-        before = self._patiently(self._reader.status)
-        start_population(self._stack, self._tally, {"makers": makers, "traders": traders}, self._stopped)
+        before, began = self._patiently(self._reader.status), time.time_ns()
+        counts = {"makers": makers, "traders": traders}
+        start_population(self._stack, self._tally, counts, self._stopped, self._opening, PAUSE_S)
         traded_s = self._trade(seconds)
-        ended = self._stack.stop_agents()
+        # Makers last: what they quote says what the vault's position here is worth.
+        ended = self._stack.stop_agents(("traders", STRATEGY))
+        vault = None if self._opening is None else asyncio.run(self._vault(began))
+        ended |= self._stack.stop_agents()
         last = asyncio.run(self._settle())
         chain, ledger, state_hash = asyncio.run(self._proofs())
         after = self._patiently(self._reader.status)
@@ -87,6 +103,7 @@ class Demo:
             book_mismatches=sum(self._tally.mismatches.values()),
             books_not_compared=self._tally.not_compared(ended),
             state_hash=state_hash,
+            vault=vault,
         )
 
     def _trade(self, seconds: float) -> float:
@@ -97,6 +114,15 @@ class Demo:
             if self._stopped.wait(min(left, LOOK_EVERY_S)):
                 raise Stopped
         return time.monotonic() - started
+
+    async def _vault(self, began: int) -> VaultReport:
+        """What the vault came to; `began` is when the run did, in nanoseconds."""
+        checking = asyncio.create_task(checked(self._settings, began))
+        try:
+            await self._watch_until(checking.done, "valuing the vault")
+            return checking.result()
+        finally:
+            checking.cancel()
 
     async def _settle(self) -> int:
         """Have everything that was traded settled; the last batch of it."""

@@ -48,6 +48,7 @@ ROLES: Final = {
     "localnet": STRANGER,
     "makers": STRANGER,
     "traders": STRANGER,
+    "strategy": STRANGER,
     "api": Role(
         SHARED
         | {
@@ -82,7 +83,7 @@ ROLES: Final = {
             *("api_url", "settlement_interval_s", "priority_fee", "worker_metrics_address"),
             *("evm_rpc_url", "evm_chain_id", "evm_router", "evm_fee_cap_gwei", "evm_from_block"),
             *("chainlink_rpc_url", "price_seed", "exec_allowed_venues", "exec_demo_gold"),
-            *("exec_risk_template", "exec_close_only_venues"),
+            *("exec_risk_template", "exec_close_only_venues", "nav_interval_s"),
             *("exec_hyper_url", "exec_synthetix_url", "exec_synthetix_dry_run"),
             *("exec_polymarket_url", "exec_polymarket_data_url"),
         },

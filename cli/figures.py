@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import httpx
 
-from cli.tally import Tallied
+from cli.tally import Tallied, VaultSaid
 
 BATCHES_SHOWN: Final = 6
 TIMEOUT_S: Final = 5.0
@@ -39,7 +39,7 @@ class Status:
 @dataclass(frozen=True, slots=True)
 class Figures:
     """One look. `projected` is how far the ledger is, None while the API is not ready, as `not_ready` says; `agents` is None where
-    none are ours to count."""
+    none are ours to count, `vault` where none of ours has said anything."""
 
     seq: int
     projected: int | None
@@ -52,6 +52,7 @@ class Figures:
     batches: tuple[Batch, ...]
     agents: Tallied | None
     not_ready: str = ""
+    vault: VaultSaid | None = None
 
 
 class NotReadable(Exception):
@@ -72,7 +73,7 @@ class Reader:
     ) -> None:
         self._http.close()
 
-    def figures(self, agents: Tallied | None) -> Figures:
+    def figures(self, agents: Tallied | None, vault: VaultSaid | None = None) -> Figures:
         status = self._get("/api/v1/status")
         projected: int | None = None
         batches: list[Batch] = []
@@ -94,6 +95,7 @@ class Reader:
             batches=tuple(batches),
             agents=agents,
             not_ready=not_ready,
+            vault=vault,
         )
 
     def status(self) -> Status:

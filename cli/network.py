@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.demo import LOOK_EVERY_S, Demo, on_free_ports
+from cli.demo_vault import VaultOpening, impossible, with_vault
 from cli.figures import NotReadable, Reader
 from cli.population import look, start_population
 from cli.processes import StackFailed
@@ -27,22 +28,31 @@ Prices = Annotated[
     Path | None, typer.Option(help="recorded prices, a file or a directory, for when live ones cannot be had")
 ]
 
+WithVault = Annotated[
+    bool, typer.Option(help="a demonstration vault that trades with the makers, and gold at mock_gold")
+]
+
 
 def up(
     makers: Annotated[int, typer.Option(min=0, help="demonstration makers")] = 3,
     traders: Annotated[int, typer.Option(min=0, help="demonstration traders")] = 6,
     prices: Prices = None,
+    vault: WithVault = True,
 ) -> None:
-    """Start everything with a few demonstration agents, until Ctrl-C."""
+    """Start everything with a few demonstration agents and a vault, until Ctrl-C."""
     settings = _with_prices(_settings(), prices)
     settings = settings.model_copy(update={"api_url": settings.nearby_url})
+    # Without makers nobody demonstrates anything: it is an exchange for others.
+    vault = vault and makers > 0 and _possible(settings)
+    settings = with_vault(settings) if vault else settings
     with (
         _running(settings) as (stack, stopped),
         Screen(_links(settings)) as screen,
         Reader(settings.api_url) as reader,
     ):
         tally = Tally()
-        start_population(stack, tally, {"makers": makers, "traders": traders}, stopped)
+        opening = VaultOpening(stack.settings, _say) if vault else None
+        start_population(stack, tally, {"makers": makers, "traders": traders}, stopped, opening)
         while not stopped.wait(LOOK_EVERY_S):
             look(stack, tally, reader, screen)
 
@@ -55,15 +65,19 @@ def demo(
         Path | None, typer.Option(help="file for the report, in JSON", callback=writable)
     ] = None,
     prices: Prices = None,
+    vault: WithVault = True,
 ) -> None:
     """Start everything, have agents trade for a while, settle, and check every invariant: exit code 0 when all held."""
     settings = on_free_ports(_with_prices(_settings(), prices))
+    vault = vault and _possible(settings)
+    settings = with_vault(settings) if vault else settings
     with (
         _running(settings) as (stack, stopped),
         Screen(_links(settings)) as screen,
         Reader(settings.api_url) as reader,
     ):
-        result = Demo(stack, screen, reader, stopped).run(seconds, makers, traders)
+        opening = VaultOpening(stack.settings, _say) if vault else None
+        result = Demo(stack, screen, reader, stopped, opening).run(seconds, makers, traders)
     print(result.summary())
     for sentence in result.broken():
         print(f"BROKEN: {sentence}", file=sys.stderr)
@@ -72,6 +86,18 @@ def demo(
             result.write(report)
     if result.broken():
         raise typer.Exit(1)
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+def _possible(settings: Settings) -> bool:
+    """Whether there can be a demonstration vault; if not, it is said why."""
+    why = impossible(settings)
+    if why:
+        _say(f"no demonstration vault: {why}")
+    return not why
 
 
 def _settings() -> Settings:
@@ -106,7 +132,7 @@ def _running(settings: Settings) -> Iterator[tuple[Stack, threading.Event]]:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    stack = Stack(settings, lambda line: print(f"  {line}", flush=True), stopped)
+    stack = Stack(settings, _say, stopped)
     try:
         stack.start()
         yield stack, stopped

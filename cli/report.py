@@ -34,10 +34,60 @@ class BatchReport(msgspec.Struct, frozen=True):
     status: str
 
 
+class VaultReport(msgspec.Struct, frozen=True):
+    """The demonstration vault as of the newest snapshot (microseconds), in micro-USDC, and the same from the venues' own fills.
+
+    `nav` is None when a leg has no price; `demo_prices` are legs at a made-up one. `tickets` count those of this run by venue and
+    state; `undecided` are orders, of whatever run, of which nobody knows what became of them.
+    """
+
+    vault: str
+    at: int
+    nav: int | None
+    nav_recomputed: int
+    cash: int
+    cash_recomputed: int
+    positions: dict[str, dict[str, str]]
+    positions_agree: bool
+    demo_prices: tuple[str, ...]
+    doubts: tuple[str, ...]
+    tickets: dict[str, dict[str, int]]
+    undecided: int
+
+    @property
+    def filled(self) -> int:
+        return sum(counts.get("filled", 0) for counts in self.tickets.values())
+
+    def checks(self) -> tuple[tuple[bool, str], ...]:
+        """What must hold, and the sentence for where it does not."""
+        worth = f"{self.nav} by its snapshot and {self.nav_recomputed} by its venues' own fills"
+        return (
+            (self.filled > 0, f"no ticket of vault {self.vault} was filled"),
+            (self.undecided == 0, f"what became of {self.undecided} orders of vault {self.vault} is unknown"),
+            (
+                self.positions_agree,
+                f"vault {self.vault} holds other positions than its venues' fills add up to",
+            ),
+            (
+                self.nav == self.nav_recomputed and self.cash == self.cash_recomputed,
+                f"vault {self.vault} is worth {worth} (cash {self.cash} and {self.cash_recomputed})",
+            ),
+        )
+
+    def summary(self) -> str:
+        counts = "; ".join(
+            f"{venue} {', '.join(f'{count} {status}' for status, count in states.items())}"
+            for venue, states in self.tickets.items()
+        )
+        worth = f"NAV {self.nav} and by its venues' own fills {self.nav_recomputed} micro-USDC"
+        return f"vault {self.vault}: {worth}; tickets {counts or 'none'}"
+
+
 class Report(msgspec.Struct, frozen=True):
     """Counts are of this run; sums and checks are of everything at its end. `ack_ms` is from sending a request to its final answer.
 
-    `books_not_compared` are processes of agents that ended badly, or without saying that their own books agreed.
+    `books_not_compared` are processes of agents that ended badly, or without saying that their own books agreed. `vault` is None in a
+    run without one.
     """
 
     seconds: float
@@ -60,6 +110,7 @@ class Report(msgspec.Struct, frozen=True):
     book_mismatches: int
     books_not_compared: tuple[str, ...]
     state_hash: str
+    vault: VaultReport | None = None
 
     def broken(self) -> list[str]:
         """A sentence for each invariant that did not hold; empty when all did. A run without trades shows nothing, and has failed."""
@@ -87,17 +138,21 @@ class Report(msgspec.Struct, frozen=True):
                 f"{', '.join(self.books_not_compared)} died before their books were compared with the exchange's",
             ),
         )
-        return [sentence for held, sentence in checks if not held]
+        of_vault = self.vault.checks() if self.vault is not None else ()
+        return [sentence for held, sentence in (*checks, *of_vault) if not held]
 
     def summary(self) -> str:
         """The report in a few lines, for people."""
         verdict = "every invariant held" if not self.broken() else "NOT every invariant held"
+        vault = [] if self.vault is None else [self.vault.summary()]
         return "\n".join(
             (
                 f"{self.fills} fills of {self.requests} requests in {self.seconds:.0f} s, {self.final_fills} of them final on chain "
                 f"in {len(self.batches)} batches",
                 f"acknowledged in p50 {self.ack_ms.p50:.1f} ms, p99 {self.ack_ms.p99:.1f} ms; prices: {self.prices}",
-                f"vault {self.chain.vault} = pages {self.chain.pages_total} = ledger {self.ledger.total} micro-USDC; {verdict}",
+                f"vault {self.chain.vault} = pages {self.chain.pages_total} = ledger {self.ledger.total} micro-USDC",
+                *vault,
+                verdict,
             )
         )
 

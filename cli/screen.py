@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
 
@@ -13,6 +14,8 @@ from rich.text import Text
 
 from cli.figures import Figures
 from cli.settling import Settling
+from cli.tally import VaultSaid
+from core.quantities import MILLION
 
 LINE_EVERY_S: Final = 5.0
 
@@ -69,11 +72,33 @@ def line(figures: Figures, note: str = "") -> str:
         newest = figures.batches[0]
         signature = f" {newest.signatures[-1]}" if newest.signatures else ""
         parts.append(f"batch {newest.id} {newest.status}{signature}")
+    if figures.vault is not None:
+        parts.append(f"vault {vault_line(figures.vault)}")
     parts.append(_conservation(figures))
     parts.append(f"prices: {figures.prices}")
     if figures.not_ready:
         parts.append(figures.not_ready)
     return " | ".join(parts)
+
+
+def vault_line(said: VaultSaid) -> str:
+    """A vault in one line: its value and of when that is, what it holds where, and how its orders ended."""
+    worth = "no value yet"
+    if said.at is not None:
+        instant = datetime.fromtimestamp(said.at // MILLION, UTC).strftime("%H:%M:%S")
+        made_up = f", {', '.join(said.demo_prices)} at a demo price" if said.demo_prices else ""
+        worth = f"NAV {said.nav or 'unknown'} USDC as of {instant} UTC{made_up}"
+    held = [
+        f"{venue} {' '.join(f'{symbol} {size}' for symbol, size in symbols.items())}"
+        for venue, symbols in said.positions.items()
+    ]
+    orders = [
+        f"{venue} {' '.join(f'{count} {status}' for status, count in counts.items())}"
+        for venue, counts in said.orders.items()
+    ]
+    return (
+        f"{said.vault}: {worth}; holds {', '.join(held) or 'nothing'}; orders {', '.join(orders) or 'none'}"
+    )
 
 
 def _conservation(figures: Figures) -> str:
@@ -103,6 +128,8 @@ def _numbers(figures: Figures, note: str) -> Table:
         table.add_row("rejected", _counts(agents.rejected))
     table.add_row("agents", f"{figures.accounts} registered, {figures.connections} connected")
     table.add_row("journal", f"{figures.seq} records, {_ledger(figures)}")
+    if figures.vault is not None:
+        table.add_row("vault", vault_line(figures.vault))
     good = figures.conserved and figures.positions_zero_sum
     table.add_row("conservation", Text(_conservation(figures), style="green" if good else "bold red"))
     table.add_row("prices", figures.prices)

@@ -35,6 +35,7 @@ SEARCH_ATTRIBUTES: Final = ("Batch=Keyword", "Agent=Keyword", "Market=Keyword")
 START_S: Final = 90.0
 """How long one part may take until it answers."""
 AGENTS: Final = ("makers", "traders")
+STRATEGY: Final = "strategy"
 
 
 class Stopped(Exception):
@@ -88,10 +89,16 @@ class Stack:
         given += ["--keys", str(self._data / "agents"), "--count", str(count)]
         self._start(name, _python("-m", module, *given, *options), on_line)
 
-    def stop_agents(self) -> dict[str, int]:
+    def start_strategy(self, options: Sequence[str], on_line: Callable[[str], None]) -> None:
+        """What trades the demonstration vault, in a process of its own, over the network only."""
+        given = ["--url", self.settings.api_url, "--rpc", rpc_url(self.settings)]
+        given += ["--keys", str(self._data / "agents"), *options]
+        self._start(STRATEGY, _python("-m", "perpdex_sdk.agents.strategy", *given), on_line)
+
+    def stop_agents(self, names: Sequence[str] = (*AGENTS, STRATEGY)) -> dict[str, int]:
         """Let them finish what they do and report the rest; the exit code of each process by its name, below 0 for a signal."""
         ended = {}
-        for child in [one for one in reversed(self._children) if one.name in AGENTS]:
+        for child in [one for one in reversed(self._children) if one.name in names]:
             ended[child.name] = child.stop()
             self._children.remove(child)
         return ended

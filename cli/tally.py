@@ -36,6 +36,19 @@ class Tallied:
     requests_per_second: float
 
 
+@dataclass(frozen=True, slots=True)
+class VaultSaid:
+    """What a vault's strategy said last of it. `nav` is of the snapshot of instant `at` (microseconds), both None before the first;
+    `demo_prices` are legs that it has at a made-up price; `orders` count by venue and status."""
+
+    vault: str
+    nav: str | None
+    at: int | None
+    demo_prices: list[str]
+    positions: dict[str, dict[str, str]]
+    orders: dict[str, dict[str, int]]
+
+
 class Tally:
     """Takes the agents' lines, from any thread."""
 
@@ -50,9 +63,10 @@ class Tally:
         self._recent: deque[tuple[float, int]] = deque()
         self._ready: set[str] = set()
         self._done: dict[str, int] = {}
+        self._vault: VaultSaid | None = None
 
     def hear(self, role: str, line: str) -> None:
-        """One line of the process of "maker" or "trader" agents. Raises `ValueError` when it is not one."""
+        """One line of the process of "maker" or "trader" agents, or of the "strategy". Raises `ValueError` when it is not one."""
         said = json.loads(line)
         with self._lock:
             match said["type"]:
@@ -62,6 +76,8 @@ class Tally:
                     self._ready.add(role)
                 case "done":
                     self._done[role] = said["mismatches"]
+                case "vault":
+                    self._vault = VaultSaid(*(said[name] for name in VaultSaid.__slots__))
                 case other:
                     raise ValueError(f"agents say {other!r}, which nobody here understands")
 
@@ -76,8 +92,15 @@ class Tally:
         with self._lock:
             return dict(self._done)
 
+    @property
+    def vault(self) -> VaultSaid | None:
+        """What was said last of the vault; None before anything was, and where there is none."""
+        with self._lock:
+            return self._vault
+
     def not_compared(self, ended: Mapping[str, int]) -> tuple[str, ...]:
-        """Of processes by name ("makers", "traders") with their exit codes, those that did not compare their books and end well."""
+        """Of processes by name ("makers", "traders", "strategy") with their exit codes, those that did not compare their books and end
+        well."""
         compared = self.mismatches
         return tuple(
             f"{name} (exit code {code})"

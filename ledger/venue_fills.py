@@ -20,7 +20,7 @@ from ledger.tables_venues import (
     venue_orders,
     venue_positions,
 )
-from ledger.venue_orders import tell
+from ledger.venue_orders import take_turn, tell
 
 TRADE: Final = "trade"
 FEE: Final = "fee"
@@ -134,6 +134,7 @@ class VenueFills:
             cost = _cost(theirs - ours, price)
             await _paid(connection, vault, venue, [(DIFFERENCE, str(number), cost, now)])
             told = {"venue": venue, "symbol": symbol, "ours": ours, "theirs": theirs, "price": price}
+            await take_turn(connection, vault)
             positions = await held_by(connection, vault)
             events: list[Event] = [("difference", told), ("position", {"positions": positions})]
             await tell(connection, vault, now, events)
@@ -163,6 +164,8 @@ class VenueFills:
         events: list[Event] = [
             ("fill", {"venue": venue, "ticket": ticket, **fill._asdict()}) for fill, ticket in new
         ]
+        # What another venue's fills change meanwhile is in these positions when it is before them in the stream.
+        await take_turn(connection, vault)
         events.append(("position", {"positions": await held_by(connection, vault)}))
         await tell(connection, vault, now, events)
 

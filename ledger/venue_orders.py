@@ -145,6 +145,14 @@ async def _told(connection: AsyncConnection, changed: Any, at: int) -> bool:
     return True
 
 
+async def take_turn(connection: AsyncConnection, vault: str) -> None:
+    """Wait for whoever else tells of the vault: what is read from here on is as of the end of its stream. Only `tell` may follow."""
+    turn = insert(vault_streams).values(vault=vault, head=0)
+    await connection.execute(
+        turn.on_conflict_do_update(index_elements=["vault"], set_={"head": vault_streams.c.head})
+    )
+
+
 async def tell(
     connection: AsyncConnection, vault: str, at: int, events: list[tuple[str, dict[str, Any]]]
 ) -> None:

@@ -69,6 +69,22 @@ async def orders_before(
     return [NumberedOrder(number, StoredOrder(*order)) for number, *order in rows]
 
 
+async def standings(connection: AsyncConnection, vault: str, since: int = 0) -> dict[str, dict[str, int]]:
+    """How many of a vault's orders stand how, by venue and `ledger.venue_orders.Standing`: of those accepted or refused at an instant
+    or later."""
+    c = venue_orders.c
+    wanted = (
+        select(c.venue, c.status, func.count().label("many"))
+        .where(c.vault == vault, c.at >= since)
+        .group_by(c.venue, c.status)
+        .order_by(c.venue, c.status)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in await connection.execute(wanted):
+        found.setdefault(row.venue, {})[row.status] = row.many
+    return found
+
+
 async def fills_before(connection: AsyncConnection, vault: str, before: int, limit: int) -> list[FillRow]:
     """The newest first; `before` 0 begins with the last."""
     wanted = select(*_FILL).where(venue_fills.c.vault == vault)

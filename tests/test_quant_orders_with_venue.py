@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
+from decimal import Decimal
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -16,9 +18,13 @@ from cli.main import app
 from core.market import Side
 from core.quantities import SECOND, MicroUsdc
 from core.risk_template import VenueLimits
-from core.vault_risk import Rules
+from core.vault_risk import Rules, VaultRisk
 from ledger.nav import NavSnapshots
+from ledger.vaults import Vault
 from ledger.venue_fills import Difference
+from perpdex_sdk.agents.strategy import signed_in
+from perpdex_sdk.desk import Desk
+from perpdex_sdk.errors import Refused
 
 HERE = Path(__file__).parent
 
@@ -376,3 +382,69 @@ async def test_the_same_at_a_terminal(quant, make_key):
     assert listed[-1]["client_id"] == "typed"
     without = await asyncio.to_thread(CliRunner().invoke, app, ["quant-positions"], env={"QUANT_KEY": ""})
     assert (without.exit_code, without.stderr.split(":")[0]) == (1, "there is no key")
+
+
+async def test_the_sdk_s_desk_sends_closes_cancels_and_asks_again(make_key):
+    desk = Desk(make_key.exchange.server.http_url, (await make_key()).json()["key"])
+    try:
+        bought = await desk.open("XAU", "buy", Decimal("1.0"), "one", venue="mock_gold")
+        assert (bought.status, bought.filled, bought.code) == ("filled", "1", None)
+        assert (await desk.open("XAU", "buy", Decimal("1.0"), "one", venue="mock_gold")) == bought
+        with pytest.raises(Refused, match="client_id_used"):
+            await desk.open("XAU", "sell", "1", "one", venue="mock_gold")
+        with pytest.raises(Refused, match="unknown_venue"):
+            await desk.open("XAU", "buy", "1", "two", venue="atlantis")
+        resting = await desk.open("XAU", "buy", "0.5", "three", limit="3000")
+        assert (resting.venue, resting.status) == ("mock_gold", "open")
+        assert (await desk.cancel("three")).status == "cancelled"
+        while (held := await desk.positions()).positions != {"mock_gold": {"XAU": "1"}}:
+            await asyncio.sleep(0.05)
+        closed = await desk.close_position("mock_gold::XAU", "four", size="0.25")
+        assert (closed.side, closed.size, closed.status) == ("sell", "0.25", "filled")
+        told = await desk.events(0, limit=3)
+        assert [one.number for one in told.events] == [1, 2, 3]
+        assert told.head >= held.head > 3
+        while (last := (await desk.events(held.head)).events[-1]).kind != "order" or last.data[
+            "status"
+        ] != "filled":
+            await asyncio.sleep(0.05)
+    finally:
+        await desk.close()
+
+
+async def test_a_strategy_trades_a_vault_in_a_process_of_its_own(make_key, tmp_path):
+    url, desk = make_key.exchange.server.http_url, make_key.desk
+    rest, account = await signed_in(url, tmp_path, None)
+    await rest.close()
+    risk = VaultRisk(desk.vaults.set_up, desk.vaults.common)
+    await desk.vaults.make(Vault("second", account, "mock_gold", False, 0, 0, 1, risk), "ada")
+    await NavSnapshots(desk.pool).take(5_000, "", 9, 5_001)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "perpdex_sdk.agents.strategy", "--url", url, "--keys", str(tmp_path)),
+        *("--vault", "second", "--pause", "0.1", "mock_gold::XAU:0.5:1", "atlantis::XAU:1:1"),
+        env={**os.environ, "PYTHONPATH": str(HERE.parent / "sdk")},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    lines = [json.loads(await process.stdout.readline())]
+    while lines[-1].get("orders", {}).get("mock_gold", {}).get("filled", 0) < 1:
+        lines.append(json.loads(await process.stdout.readline()))
+    process.terminate()
+    rest_of_it, _ = await process.communicate()
+    lines += [json.loads(line) for line in rest_of_it.splitlines()]
+    assert process.returncode == 0
+    assert lines[0] == {"type": "ready", "role": "strategy", "agents": [account]}
+    assert lines[-1] == {"type": "done", "role": "strategy", "mismatches": 0}
+    said = lines[-2]
+    assert (said["vault"], said["nav"], said["at"], said["demo_prices"]) == ("second", "0.000000", 5, [])
+    # What the rules refuse does not keep it from the rest.
+    assert set(said["orders"]["atlantis"]) == {"refused"}
+    [(key_file, mode)] = [(one, one.stat().st_mode & 0o777) for one in tmp_path.glob("second.key")]
+    assert mode == 0o600
+    held = Quant(make_key.exchange.http, key_file.read_text().strip())
+    assert (await held.get("positions"))["positions"] == said["positions"]
+    listed = (await held.get("orders"))["orders"]
+    filled = [one for one in listed if one["status"] == "filled"]
+    assert {(one["placed_by"], one["venue"], one["size"]) for one in filled} == {
+        ("strategy", "mock_gold", "0.5")
+    }
+    assert len(filled) == said["orders"]["mock_gold"]["filled"]

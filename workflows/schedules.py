@@ -95,14 +95,17 @@ async def ensure_entity(
     )
 
 
-async def ensure_schedules(client: Client, task_queue: str, interval: timedelta) -> None:
+async def ensure_schedules(
+    client: Client, task_queue: str, interval: timedelta, nav_every: timedelta = NAV_EVERY
+) -> None:
     """Create the Schedules, or bring them up to date; a pause that someone set stays.
 
     Settlement is woken every `interval`; overlap SKIP: a wake-up while one is still being delivered adds nothing. Funding is due at
     every full hour; overlap BUFFER_ALL: no hour is left out, and they start in order. What was left of
     liquidations is swept up every minute; overlap SKIP: a sweep goes on until nothing is left. Chain, engine and ledger are compared
     every minute besides, and so are positions at venues with the venues; overlap SKIP: one comparison at a time. Vaults are
-    valued at every full hour; overlap BUFFER_ALL: in order, while prices are still about that instant's.
+    valued every `nav_every`, at full hours when that is one; overlap BUFFER_ALL: in order, while prices are still about
+    that instant's.
     """
     waking = partial(_waking, task_queue)
     for schedule, wanted in (
@@ -137,7 +140,7 @@ async def ensure_schedules(client: Client, task_queue: str, interval: timedelta)
                 task_queue + ORDERS,
                 NavWorkflow.run,
                 "nav-snapshot",
-                NAV_EVERY,
+                nav_every,
                 overlap=ScheduleOverlapPolicy.BUFFER_ALL,
                 catchup=NAV_CATCHUP,
             ),

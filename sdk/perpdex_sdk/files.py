@@ -15,8 +15,13 @@ T = TypeVar("T")
 
 
 def write(path: Path, content: msgspec.Struct) -> None:
+    """`replace` the file by a struct as JSON."""
+    replace(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+
+
+def replace(path: Path, data: bytes) -> None:
     """Replace the file at once: a crash leaves the old one or the new one, on disk."""
-    _put(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n", os.replace)
+    _put(path, data, os.replace)
 
 
 def write_once(path: Path, data: bytes) -> None:

@@ -108,7 +108,7 @@ def test_the_network_s_own_parts_have_what_they_need(told: None) -> None:
     }
 
 
-@pytest.mark.parametrize("part", ["temporal", "localnet", "makers", "traders"])
+@pytest.mark.parametrize("part", ["temporal", "localnet", "makers", "traders", "strategy"])
 def test_the_others_are_told_by_their_command_line_only(part: str) -> None:
     found = environment_of(
         part, Settings(), {"PATH": "/bin", "LC_ALL": "C", "PERPDEX_DATA": "/data", **SECRETS}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.tally import LATENCIES_KEPT, Tally, percentile
+from cli.tally import LATENCIES_KEPT, Tally, VaultSaid, percentile
 
 
 def answers(*outcomes: str, ms: float = 1.0, refused: dict[str, int] | None = None, unknown: int = 0) -> str:
@@ -62,6 +62,20 @@ def test_the_longest_is_kept_when_its_place_is_not():
 def test_nothing_heard_is_nothing():
     latency = Tally().so_far().latency
     assert (latency.p50, latency.p99, latency.max) == (0.0, 0.0, 0.0)
+
+
+def test_what_the_strategy_says_last_of_the_vault_is_kept():
+    tally = Tally()
+    assert tally.vault is None
+    said = {"vault": "demo", "nav": None, "at": None, "demo_prices": [], "positions": {}, "orders": {}}
+    tally.hear("strategy", json.dumps({"type": "vault", **said}))
+    tally.hear(
+        "strategy", json.dumps({"type": "vault", **said, "nav": "49999.5", "at": 1_700_000_000_000_000})
+    )
+    assert tally.vault == VaultSaid("demo", "49999.5", 1_700_000_000_000_000, [], {}, {})
+    tally.hear("strategy", json.dumps({"type": "done", "role": "strategy", "mismatches": 0}))
+    assert tally.not_compared({"strategy": 0}) == ()
+    assert tally.not_compared({"strategy": -9}) == ("strategy (exit code -9)",)
 
 
 @pytest.mark.parametrize("line", ['{"type": "song"}', "{}", "no json"])

@@ -94,8 +94,10 @@ def test_a_run_says_where_it_is_and_stops_what_it_started(settings: Settings, st
     assert run.until("Temporal UI").split()[-1] == f"http://127.0.0.1:{settings.temporal_ui_port}"
     run.until("money conserved | prices: generated")
     run.until("batch 1")
+    run.until("vault demo: NAV 50000.000000 USDC as of")
     running = parts(settings)
-    assert alive(running) == ["temporal", "localnet", "api", "projector", "worker", "makers", "traders"]
+    agents = ["makers", "traders", "strategy"]
+    assert alive(running) == ["temporal", "localnet", "api", "projector", "worker", *agents]
 
     code, said = Perpdex(settings, "up").result()
     assert (code, said.count("\n")) == (1, 1)
@@ -148,6 +150,13 @@ def check(report: dict) -> None:
     assert len(report["state_hash"]) == 64
     assert report["prices"] == "recording BTC-PERP.csv, generated"
     assert isinstance(report["rejected"], dict)
+    vault = report["vault"]
+    assert (vault["vault"], vault["undecided"], vault["positions_agree"]) == ("demo", 0, True)
+    assert (vault["nav"], vault["cash"]) == (vault["nav_recomputed"], vault["cash_recomputed"])
+    # What 50,000 USDC came to in some seconds of small tickets.
+    assert 49_000_000_000 < vault["nav"] < 51_000_000_000
+    assert set(vault["tickets"]) == {"agents", "mock_gold"}
+    assert vault["tickets"]["mock_gold"]["filled"] > 0
 
 
 @pytest.mark.parametrize(

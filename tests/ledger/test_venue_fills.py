@@ -10,7 +10,15 @@ from ledger.database import open_pool
 from ledger.tables_venues import vault_cash_moves
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
 from ledger.venue_orders import Standing, StoredOrder, VenueOrders
-from ledger.venue_reads import differences_before, events_after, fills_before, head_of, held_by, orders_before
+from ledger.venue_reads import (
+    differences_before,
+    events_after,
+    fills_before,
+    head_of,
+    held_by,
+    orders_before,
+    standings,
+)
 
 ONE = size_from("1")
 
@@ -81,6 +89,38 @@ async def test_of_many_who_read_the_same_one_writes(pool):
     # A venue that tells again what it told before, behind another cursor, adds nothing.
     assert await fills.record("gold", "hyper", "20", many, "21", 9) == []
     assert len(await cash(pool)) == 40
+
+
+async def test_positions_are_those_that_the_events_before_them_add_up_to(pool):
+    """Also where two venues tell of fills at once, and neither has seen the other's."""
+    fills = VenueFills(pool)
+
+    async def told(venue):
+        for number in range(10):
+            since = str(number) if number else ""
+            assert await fills.record("gold", venue, since, [fill(number)], str(number + 1), 9)
+
+    await asyncio.gather(told("hyper"), told("synthetix"), told("agents"))
+    held = {}
+    async with pool.connect() as connection:
+        events = await events_after(connection, "gold", 0, 999)
+    assert len(events) == 60
+    for one in events:
+        if one.kind == "fill":
+            held[one.payload["venue"]] = {"ETH": held.get(one.payload["venue"], {"ETH": 0})["ETH"] + ONE}
+        else:
+            assert one.payload == {"positions": held}
+
+
+async def test_orders_are_counted_by_venue_and_how_they_stand(pool):
+    orders = VenueOrders(pool)
+    await orders.accept(order())
+    await orders.accept(order("b", at=6))
+    await orders.accept(order("c", venue="agents", at=7, status=Standing.REFUSED))
+    await orders.accept(order("d", vault="silver", at=8))
+    async with pool.connect() as connection:
+        assert await standings(connection, "gold") == {"agents": {"refused": 1}, "hyper": {"accepted": 2}}
+        assert await standings(connection, "gold", 6) == {"agents": {"refused": 1}, "hyper": {"accepted": 1}}
 
 
 async def test_both_sides_of_one_trade_may_be_vaults(pool):

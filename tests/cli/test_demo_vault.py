@@ -1,0 +1,46 @@
+"""What a run with the demonstration vault is set to, and where there can be none."""
+
+import pytest
+
+from cli.demo_vault import RULES, TRADES, impossible, with_vault
+from core.vault_risk import rules_from
+from settings import Settings
+
+
+def test_gold_has_a_made_up_price_where_nobody_else_has_one():
+    found = with_vault(Settings())
+    assert (found.exec_demo_gold, found.nav_interval_s) == ("4000", 60)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "gold", "every"),
+    [
+        ({"exec_demo_gold": "4100.5"}, "4100.5", 60),
+        ({"chainlink_rpc_url": "https://ethereum.example"}, "", 60),
+        ({"nav_interval_s": 3_600}, "4000", 3_600),
+    ],
+)
+def test_what_somebody_chose_stays(chosen, gold, every):
+    found = with_vault(Settings(**chosen))
+    assert (found.exec_demo_gold, found.nav_interval_s) == (gold, every)
+
+
+@pytest.mark.parametrize(
+    ("venues", "why"),
+    [
+        ("agents,mock_gold", ""),
+        ("hyper, mock_gold ,agents", ""),
+        ("agents,hyper", "EXEC_ALLOWED_VENUES has no mock_gold"),
+        ("", "EXEC_ALLOWED_VENUES has no agents and no mock_gold"),
+    ],
+)
+def test_both_venues_must_be_set_up(venues, why):
+    assert impossible(Settings(exec_allowed_venues=venues)) == why
+
+
+def test_its_rules_allow_what_its_strategy_trades():
+    rules = rules_from(RULES)
+    for trade in TRADES:
+        venue, _, symbol = trade.rsplit(":", 2)[0].partition("::")
+        assert venue in rules.venues
+        assert symbol in rules.symbols
