@@ -35,7 +35,7 @@ lint: setup
 test: lint
 	$(VENV)/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not long'
 
-# Three whole networks for what the others have by rules and steps.
+# Four whole networks for what the others have by rules and steps, or more quickly.
 long: setup
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m long
 

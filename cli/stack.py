@@ -71,13 +71,19 @@ class Stack:
         asyncio.run(create_escrow(settings, self._say))
         self.start_api()
         self._start("projector", _python("-m", "cli.main", "serve", "projector"))
-        self._start_worker()
+        self.start_worker()
 
     def start_api(self) -> None:
         """Also to start it again after it was ended on purpose."""
         self._say("starting the matcher and its API")
         child = self._start("api", _python("-m", "cli.main", "serve", "api"))
         self._wait_for(child, lambda: ready(self.settings.api_url))
+
+    def start_worker(self) -> None:
+        """Also to start it again after it was ended on purpose; then it may begin only later, for Temporal remembers who is gone."""
+        self._say("starting the Temporal worker")
+        child = self._start("worker", _python(str(ROOT / "worker.py")))
+        self._wait_for(child, lambda: asyncio.run(_polled(self.settings)))
 
     def start_agents(
         self, name: str, count: int, on_line: Callable[[str], None], options: Sequence[str] = ()
@@ -219,11 +225,6 @@ class Stack:
         command += ["--data", str(self._data / "localnet"), "--slot-ms", str(settings.localnet_slot_ms)]
         command += ["--finality-slots", str(settings.localnet_finality_slots)]
         self._wait_for(self._start("localnet", command), lambda: rpc(rpc_url(settings), "getHealth") == "ok")
-
-    def _start_worker(self) -> None:
-        self._say("starting the Temporal worker")
-        child = self._start("worker", _python(str(ROOT / "worker.py")))
-        self._wait_for(child, lambda: asyncio.run(_polled(self.settings)))
 
 
 def _python(*arguments: str) -> list[str]:

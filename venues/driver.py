@@ -142,7 +142,8 @@ class Refused:
 class VenueFill:
     """A fill of this account. `id` is the venue's and never repeats; `client_id` is None for an order that had none.
 
-    `fee` was paid, a negative one received; parts of a micro-USDC are rounded up.
+    `fee` was paid, a negative one received; parts of a micro-USDC are rounded up. `at` is by the venue's clock; where that tells whole
+    seconds only, the last instant of one, so that nothing counts before an instant that came after it.
     """
 
     id: str

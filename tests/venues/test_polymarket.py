@@ -13,7 +13,7 @@ import pytest
 from eth_account import Account
 
 from core.market import Side
-from core.quantities import MILLION, SECOND
+from core.quantities import MILLION, SECOND, MicroUsdc
 from core.tickets import E8, OrderType, PriceE8, SizeE8, TimeInForce, price_from, size_from
 from venues.driver import Acknowledged, Cancelled, OrderStatus, Reason, Refused, VenueOrder
 from venues.errors import Unavailable, Unknown
@@ -360,6 +360,12 @@ def test_nothing_is_told_behind_what_may_still_fail():
     rows += [(5, "CONFIRMED", 8), (6, "CONFIRMED", 9)]
     parts = [part for one in reversed(rows) for part in parts_of(row(*one), "0x")]
     assert [part.id for part in settled(parts)] == ["t1", "t3"]
+
+
+def test_a_fill_counts_from_the_end_of_the_second_that_the_venue_tells():
+    """A snapshot of 5.3 s that was taken before a fill of 5.7 s must not have it, whoever looks when."""
+    (part,) = parts_of(row(1, "CONFIRMED", 5), "0x")
+    assert part.fill(None, MicroUsdc(0)).at == 5_999_999_999
 
 
 @pytest.mark.parametrize("side", Side)
