@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import WorkflowFailureError
@@ -132,7 +132,10 @@ async def _told(settings: Settings) -> list[Told]:
     # Here, because what knows venues takes long to load, and a start waits for it.
     from trading import trading
 
-    async with trading(settings) as at:
+    def none() -> NoReturn:
+        raise AssertionError(f"the demonstration vault trades at {', '.join(VENUES)}")
+
+    async with trading(settings, none) as at:
         return [await _all_of(venue, await at.drivers.driver(VAULT, venue)) for venue in VENUES]
 
 

@@ -45,7 +45,7 @@ class Reason(StrEnum):
     BUSY = "busy"
     """The venue takes no orders right now."""
     NO_PRICE = "no_price"
-    TOO_LATE = "too_late"
+    IN_BATCH = "in_batch"
     """It is being carried out: nobody can take it back any more."""
     EXPIRED = "expired"
     """Taken, and not carried out while that was allowed: nothing of it happened, and nothing will."""

@@ -107,7 +107,7 @@ class MockGoldEvm:
         if where == WAITING:
             return Cancelled(client_id)
         if where == UNDER_WAY:
-            return Refused(Reason.TOO_LATE, "its batch is being carried out")
+            return Refused(Reason.IN_BATCH, "its batch is being carried out")
         return Refused(Reason.ORDER_UNKNOWN, f"no order {client_id} is waiting")
 
     async def order(self, client_id: str, symbol: str) -> OrderState | None:

@@ -12,7 +12,6 @@ from solders.keypair import Keypair
 from chain.keys import KeyFileRefused, KeypairSigner
 from places import secret
 
-
 ROOT = Path(__file__).parents[2]
 MAKES = """
 import sys

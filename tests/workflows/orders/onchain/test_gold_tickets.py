@@ -135,7 +135,7 @@ async def test_an_order_is_taken_back_until_its_batch_is_made(desk, chain, vault
     facts = await desk.exec.open(vault, desk.ticket(Side.BUY, client_id="two"))
     while not chain.pool:
         await asyncio.sleep(0.02)
-    assert (await desk.exec.cancel(vault, "two")).code == "too_late"
+    assert (await desk.exec.cancel(vault, "two")).code == "in_batch"
     chain.weather = lambda chain: chain.mine()
     assert told(await desk.ended(facts)) == ("filled", "")
 
