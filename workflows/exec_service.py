@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio.client import (
     Client,
@@ -134,10 +134,11 @@ class ExecService:
         except WorkflowUpdateFailedError as refused:
             return _facts(asked, Standing.REFUSED, _code(refused), str(refused.cause))
         except OrdersUnavailable as error:
+            await _asked_for(start)
             if not _is(error.__cause__, RPCStatusCode.ALREADY_EXISTS):
                 raise
         except WorkflowAlreadyStartedError:
-            pass
+            await _asked_for(start)
         # It has ended: the same call again is told what became of it.
         outcome = await self._outcome(order_id(asked.ticket))
         if outcome is None:
@@ -177,6 +178,15 @@ class ExecService:
 
     def _handle(self, id: str) -> Handle:
         return self._client.get_workflow_handle_for(OrderWorkflow.run, id)
+
+
+async def _asked_for(start: "WithStartWorkflowOperation[Any, Any]") -> None:
+    """The client tells a failed start twice, and asyncio logs as an error of the process what of it nobody asked for."""
+    asking = asyncio.ensure_future(start.workflow_handle())
+    await asyncio.wait({asking}, timeout=0)
+    # Where there was no connection at all it is never told.
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
 
 
 def order_id(ticket: str) -> str:

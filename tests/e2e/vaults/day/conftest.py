@@ -36,7 +36,6 @@ _spec.loader.exec_module(_recomputed)
 
 LATER = {"rate_limited", "overloaded", "orders_unavailable", "vaults_unavailable", "history_unavailable"}
 """Refusals that say nothing of what was asked."""
-ENDED = {"filled", "cancelled", "rejected", "refused", "not_sent"}
 PAGE = 500
 AT_VENUES = "10000000"
 """Dollars that a vault has at each venue: margin there, and nothing that its value is made of."""
@@ -54,6 +53,9 @@ class Sent:
 
 class Quant:
     """Sends a vault's tickets over HTTP, each under one client id until there is an answer, whatever dies meanwhile."""
+
+    ended = frozenset({"filled", "cancelled", "rejected", "refused", "not_sent"})
+    """How orders stand that nothing happens to any more."""
 
     def __init__(self, settings: Settings, vault: str) -> None:
         self.vault = vault
@@ -214,15 +216,18 @@ class Network:
         self.killed: Counter[str] = Counter()
         self._starts = {"api": stack.start_api, "worker": stack.start_worker}
         self._starting = asyncio.Lock()
+        self._dying = {name: asyncio.Lock() for name in self._starts}
 
     async def kill(self, name: str, down_s: float = 0.0) -> None:
         """As by `kill -9`, and started again so long afterwards."""
         self.killed[name] += 1
         if name in self._starts:
-            self.end(name)
-            await asyncio.sleep(down_s)
-            async with self._starting:
-                await asyncio.to_thread(self._starts[name])
+            # Both may be down at once; one that is down already is killed when it is there again.
+            async with self._dying[name]:
+                self.end(name)
+                await asyncio.sleep(down_s)
+                async with self._starting:
+                    await asyncio.to_thread(self._starts[name])
             return
         async with self.venues_up:
             self.venues[name].kill()
@@ -296,9 +301,3 @@ def recomputed() -> Any:
 @pytest.fixture
 def books_of() -> type[Ledger]:
     return Ledger
-
-
-@pytest.fixture
-def ended() -> set[str]:
-    """How orders stand that nothing happens to any more."""
-    return ENDED
