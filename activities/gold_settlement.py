@@ -14,6 +14,7 @@ from chain.evm.gold_market import GoldMarket, Quote
 from chain.evm.gold_orders import OrderOutcome, VaultOrder
 from chain.evm.router import Executed, RouterClient, Undone
 from chain.evm.sending import Attempt, Displaced, Overdue
+from chain.rpc import ChainUnavailable
 from core.quantities import MicroUsdc
 from core.tickets import PriceE8, SizeE8
 from venues.driver import Reason
@@ -89,14 +90,17 @@ class GoldSettlementActivities:
         self._market = market
 
     @activity.defn
-    async def cover_gold_orders(self, orders: list[VaultOrder]) -> GoldCovered:
+    async def cover_gold_orders(self, orders: list[VaultOrder], since: int) -> GoldCovered:
         """Give each order the cash that it needs by what its vault has now, and refuse what would be undone anyway.
 
-        Only while nothing else of these vaults is under way, and one order of each. Nothing is sent.
+        Only while nothing else of these vaults is under way, and one order of each. `since` is the block of the last batch: a node
+        that does not have it yet would tell what vaults had before. Nothing is sent.
         """
         async with heartbeats():
             made = GoldCovered()
             quote, depth = await self._market.quote(), await self._market.depth()
+            if depth < since:
+                raise ChainUnavailable(f"the node is at block {depth}, before the last batch in {since}")
             for order in orders:
                 if quote.price <= 0:
                     made.refused.append(_refused(order, Reason.NO_PRICE, "the feed has no price"))

@@ -84,7 +84,9 @@ def measured(name: str) -> tuple[str, bool]:
     print(f"bench.{name}: {took}", file=sys.stderr, flush=True)
     if run.returncode == 0:
         commit = _said("git", "rev-parse", "--short", "HEAD")
-        return f"{section}\n\n*{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, {took}*", True
+        # Of the last minute: what else the machine did then.
+        load = f"load {os.getloadavg()[0]:.0f} on {os.cpu_count()} processors"
+        return f"{section}\n\n*{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, {took}, {load}*", True
     return f"## {name}\n\nThis benchmark failed: {words}", False
 
 

@@ -56,6 +56,8 @@ class GoldBook:
     waiting: list[VaultOrder] = field(default_factory=list)
     outcomes: dict[str, OrderOutcome] = field(default_factory=dict)
     batches: int = 0
+    block: int = 0
+    """Of the last batch that lies on chain."""
 
 
 @workflow.defn
@@ -81,7 +83,9 @@ class GoldSettlementWorkflow:
             orders = await self._covered(orders)
             self._under_way = orders
             if orders:
-                self._keep(_outcomes(orders, await self._carried_out(self._batch(orders))))
+                fate = await self._carried_out(self._batch(orders))
+                self._book.block = max(self._book.block, fate.block)
+                self._keep(_outcomes(orders, fate))
             self._under_way = []
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(book)
@@ -148,7 +152,9 @@ class GoldSettlementWorkflow:
         def told(sentence: str) -> None:
             self._trouble = sentence
 
-        made = await must_happen(GoldSettlementActivities.cover_gold_orders, bare, on_trouble=told)
+        made = await must_happen(
+            GoldSettlementActivities.cover_gold_orders, bare, self._book.block, on_trouble=told
+        )
         oldest = workflow.now().timestamp() - VALID_FOR.total_seconds()
         late = [order for order in made.orders if order.until and order.until < oldest]
         words = "it has waited for too long"

@@ -29,8 +29,8 @@ Orders that fill at once, one after another, buying and selling in turn, each se
 *driver* alone, and by the venue's own *SDK*, the latter two with the same key. Each local venue is a process of its own and checks the
 real signatures. A ticket goes through the Exec service: an order workflow on a Temporal server (`start-dev`, its database a file), the
 vault's rules with the venue's price, three transactions in PostgreSQL, and the driver, in a worker that is a process of its own. It is
-timed until whoever sent it has the venue's answer; *to the ledger* is until the workflow has ended with the last fill written. Nothing
-is asked for meanwhile, and the next order waits for that end. Over a real network the way there comes on top of all three.
+timed until whoever sent it has the venue's answer; *to the ledger* is until the workflow has ended with the last fill written, for
+which the next order waits. Over a real network the way there comes on top of all three. Of fewer than 100 orders p99 is the slowest.
 
 Not like for like: Polymarket's driver reads the book and keeps what it signs on disk before it sends, which its SDK does not. Of
 `agents` the driver speaks HTTP, and this network's SDK a WebSocket; both wait for the journal's sync. `mock_gold` is a file, synced to

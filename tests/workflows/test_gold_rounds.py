@@ -153,6 +153,10 @@ async def test_refusals_end_with_the_deadline(environment, place, script_of, wor
     assert not any(what.sent for what in watched)
 
 
+def all_covered(orders, since):
+    return GoldCovered(orders)
+
+
 def no_node():
     """For about seventeen minutes: each ends a round of tries."""
     words = "the node is away"
@@ -160,7 +164,7 @@ def no_node():
 
 
 async def test_a_vault_has_one_ticket_in_a_batch_and_its_others_wait(environment, place, script_of, working):
-    script = script_of(cover_gold_orders=GoldCovered, sign_gold_batch=signed(1), watch_gold_batch=executed)
+    script = script_of(cover_gold_orders=all_covered, sign_gold_batch=signed(1), watch_gold_batch=executed)
     async with working(script):
         await place(ticket(1, 1), ticket(2, 2), ticket(3, 1), order(4, vault=f"0x{1:040x}"), ticket(5, 3))
         for number in range(1, 6):
@@ -168,6 +172,8 @@ async def test_a_vault_has_one_ticket_in_a_batch_and_its_others_wait(environment
     watched = [arguments[0] for name, arguments in script.calls if name == "watch_gold_batch"]
     batches = [[int(one.id, 16) for one in what.batch.orders] for what in watched]
     assert batches == [[1, 2, 5], [3], [4]]
+    # And what vaults have is asked of a node that has the last batch.
+    assert [arguments[1] for name, arguments in script.calls if name == "cover_gold_orders"] == [0, 9]
     # What is given with its cash needs none.
     assert script.names().count("cover_gold_orders") == 2
 
@@ -184,7 +190,7 @@ async def test_what_the_cover_refuses_is_in_no_batch(environment, place, script_
 
 async def test_a_ticket_that_no_node_answered_in_time_is_not_begun(environment, place, script_of, working):
     now = int((await environment.get_current_time()).timestamp())
-    script = script_of(cover_gold_orders=[*no_node(), GoldCovered])
+    script = script_of(cover_gold_orders=[*no_node(), all_covered])
     async with working(script):
         await place(ticket(1, until=now + 30))
         assert (await outcome(environment, place.handle, 1)).code == "expired"
@@ -195,7 +201,7 @@ async def test_a_ticket_that_no_node_answered_in_time_is_not_begun(environment, 
 async def test_a_batch_that_was_signed_too_late_is_not_sent(environment, place, script_of, working, known):
     late = GoldFate("executed", "0x1", 4, 1, orders=[OrderOutcome(ticket(1).id, 7, 0)])
     script = script_of(
-        cover_gold_orders=GoldCovered,
+        cover_gold_orders=all_covered,
         sign_gold_batch=[*no_node(), signed(1)],
         find_gold_batch=late if known else None,
     )

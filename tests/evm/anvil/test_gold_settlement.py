@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.gold_settlement import GoldSettlementActivities
+from activities.gold_settlement import GoldBatch, GoldSettlementActivities, GoldTry
 from chain.evm.batch import ANY_PRICE_TO_BUY, EVERYTHING
 from chain.evm.gold_market import GoldMarket
 from chain.evm.gold_orders import OrderOutcome, VaultOrder
+from chain.rpc import ChainUnavailable
 from settings import Settings
 from worker import working_gold
 from workflows.gold_settlement import GOLD_SETTLEMENT, GoldBook, GoldSettlementWorkflow
@@ -102,6 +103,35 @@ async def test_orders_of_several_vaults_are_one_transaction(anvil):
     ]
     assert len(sent) == 1
     assert any(sent[0].encode() in event.SerializeToString() for event in history.events)
+
+
+async def test_a_ticket_is_covered_by_what_the_node_says_and_its_fill_is_read_there(anvil):
+    """What a node is asked for in the driver's name: views in the past, logs by alternatives, a batch that is only tried."""
+    market = GoldMarket(anvil.node, anvil.router)
+    steps, run = GoldSettlementActivities(anvil.router_client(), market), ActivityEnvironment().run
+    poor, ticket = (
+        VaultOrder(name * 32, vault, size * OZ, 0, 0, 0, cover=True)
+        for name, vault, size in (("01", anvil.vaults[0], 9), ("02", anvil.vaults[1], 1))
+    )
+    made = await run(steps.cover_gold_orders, [poor, ticket], 0)
+    assert [(one.id, one.code) for one in made.refused] == [(poor.id, "insufficient_margin")]
+    assert [(one.limit_price, one.cash_in) for one in made.orders] == [(2_020 * OZ, 2_020 * USD)]
+    what = GoldTry(GoldBatch("0a" * 32, 2**40, made.orders))
+    what.attempts.append(await run(steps.sign_gold_batch, what))
+    fate = await run(steps.watch_gold_batch, what)
+    assert fate.orders == [OrderOutcome(ticket.id, 2_000 * OZ, 20 * USD, size=OZ)]
+    depth = await market.depth()
+    assert (await market.held(ticket.vault, depth)).size == OZ
+    assert (await market.held(ticket.vault, fate.block - 1)).size == 0
+    assert (await market.filled(ticket.vault, ticket.id, depth)).price == 2_000 * OZ
+    assert await market.filled(ticket.vault, poor.id, depth) is None
+    [fill] = await market.fills(ticket.vault, 0, depth)
+    assert (fill.order, fill.size, fill.price) == (ticket.id, OZ, 2_000 * OZ)
+    assert await market.fills(anvil.vaults[0], 0, depth) == []
+    with pytest.raises(ChainUnavailable, match="before the last batch"):
+        await run(steps.cover_gold_orders, [ticket], depth + 100)
+    quote = await market.quote()
+    assert (quote.price, quote.usable) == (2_000 * OZ, True)
 
 
 async def test_the_worker_carries_orders_out_by_its_settings(anvil, tmp_path, executor_secret):
