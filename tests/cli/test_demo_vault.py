@@ -1,8 +1,11 @@
 """What a run with the demonstration vault is set to, and where there can be none."""
 
+import time
+
 import pytest
 
-from cli.demo_vault import RULES, TRADES, impossible, with_vault
+from cli.demo_vault import RULES, TRADES, VaultOpening, impossible, with_vault
+from cli.processes import StackFailed
 from core.vault_risk import rules_from
 from settings import Settings
 
@@ -44,3 +47,25 @@ def test_its_rules_allow_what_its_strategy_trades():
         venue, _, symbol = trade.rsplit(":", 2)[0].partition("::")
         assert venue in rules.venues
         assert symbol in rules.symbols
+
+
+def test_what_keeps_it_from_being_opened_is_a_sentence_with_the_way_without(tmp_path):
+    (tmp_path / "logs").mkdir()
+    key = tmp_path / "agents" / "strategy.json"
+    key.parent.mkdir()
+    key.write_text("[]")
+    key.chmod(0o644)
+    said = []
+    opening = VaultOpening(Settings(perpdex_data=tmp_path), said.append)
+    with pytest.raises(
+        StackFailed, match=r"cannot be opened \(.*strategy\.json is open to others.*--no-vault"
+    ):
+        _wait_for(opening)
+    assert said == ["opening the vault demo: its account gets a slot on chain and deposits test USDC"]
+
+
+def _wait_for(opening):
+    deadline = time.monotonic() + 30
+    while not opening.done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

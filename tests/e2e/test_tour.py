@@ -16,7 +16,7 @@ import pytest
 from activities.schedules import SETTLEMENT_ID
 from chain.keys import KeypairSigner
 from chain.send import Landed, send_until
-from cli.demo_vault import VaultOpening, open_vault, strategy_options, with_vault
+from cli.demo_vault import VaultOpening, strategy_options, with_vault
 from cli.stack import Stack
 from cli.tally import Tally
 from cli.vault_check import checked
@@ -123,8 +123,6 @@ async def a_ticket_to_the_vault(stack: Stack, opening: VaultOpening) -> None:
     await shows(leg, positions, stack)
     await told(snapshot, stack)
     await shows(leg + ".*demo", nav, stack)
-    # Opened again, as the next run does it: nothing changes.
-    await open_vault(stack.settings)
     report = await checked(stack.settings, began)
     assert [sentence for held, sentence in report.checks() if not held] == []
     assert report.tickets == {"agents": {"filled": 1}, "mock_gold": {"filled": 2}}
