@@ -128,22 +128,25 @@ class LocalVenue:
 
 
 class Gold:
-    """An Ethereum node with Chainlink's feeds: no two rounds are of one second, so a price's instant says which round it was."""
+    """An Ethereum node with Chainlink's feeds, for gold and for where a venue does not say in time.
+
+    No two rounds are of one second, so a price's instant says which round it was.
+    """
 
     def __init__(self) -> None:
         self.node = _oracles.ChainlinkNode()
-        self.rounds: dict[int, int] = {}
+        self.rounds: dict[int, dict[str, int]] = {}
         self._second = 0
         self.url = ""
 
-    def say(self, gold: int, bitcoin: int, ether: int) -> None:
-        """A new round of each feed, in 1e-8 of a dollar."""
+    def say(self, bar: dict[str, int]) -> None:
+        """A new round of each feed at the prices, by venue, of a quarter of an hour."""
         self._second = max(self._second + 1, int(time.time()))
-        self.rounds[self._second] = gold
+        self.rounds[self._second] = bar
         number = len(self.rounds)
         self.node.head |= {"number": 18_000_000 + number, "timestamp": self._second}
-        prices = {"BTC-PERP": bitcoin, "ETH-PERP": ether, "SOL-PERP": SOL}
-        feeds = {MAINNET[name]: price for name, price in prices.items()} | {XAU_USD: gold}
+        prices = {"BTC-PERP": bar["hyper"], "ETH-PERP": bar["synthetix"], "SOL-PERP": SOL}
+        feeds = {MAINNET[name]: price for name, price in prices.items()} | {XAU_USD: bar["mock_gold"]}
         for feed, price in feeds.items():
             values = (number, price, self._second, self._second, number)
             self.node.say(feed.address, feed.description, values)
@@ -231,8 +234,8 @@ def local_venues(directory: Path) -> Iterator[dict[str, LocalVenue]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gold(day: list[dict[str, int]]) -> AsyncIterator[Gold]:
     """The node, which answers with the day's first prices."""
-    found, first = Gold(), day[0]
-    found.say(first["mock_gold"], first["hyper"], first["synthetix"])
+    found = Gold()
+    found.say(day[0])
     app = web.Application()
     app.router.add_post("/", found.node.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

@@ -36,7 +36,6 @@ _spec.loader.exec_module(_recomputed)
 
 LATER = {"rate_limited", "overloaded", "orders_unavailable", "vaults_unavailable", "history_unavailable"}
 """Refusals that say nothing of what was asked."""
-PAGE = 500
 AT_VENUES = "10000000"
 """Dollars that a vault has at each venue: margin there, and nothing that its value is made of."""
 
@@ -130,7 +129,7 @@ class Quant:
         found: dict[str, dict[str, Any]] = {}
         before = 0
         while before is not None:
-            path = f"/quant/orders?limit={PAGE}&before={before}"
+            path = f"/quant/orders?limit=500&before={before}"
             page = await self.ask("GET", path, None, self._key)
             found |= {one["client_id"]: one for one in page["orders"]}
             before = page["next"]
@@ -184,13 +183,11 @@ class Ledger:
             def of(wanted: str) -> list[Any]:
                 return rows.execute(wanted, {"vault": vault}).fetchall()
 
-            self.orders = {
-                (venue, name): Row(*rest)
-                for venue, name, *rest in of(
-                    "select venue, venue_client_id, client_id, symbol, side, size, status, filled, reduce_only from venue_orders"
-                    " where vault = %(vault)s and venue_client_id <> ''"
-                )
-            }
+            named = of(
+                "select venue, venue_client_id, client_id, symbol, side, size, status, filled, reduce_only from venue_orders"
+                " where vault = %(vault)s and venue_client_id <> ''"
+            )
+            self.orders = {(venue, name): Row(*rest) for venue, name, *rest in named}
             self.fills = Counter(
                 of(
                     "select f.venue, o.venue_client_id, f.symbol, f.side, f.size, f.price, f.fee, f.at from venue_fills f"

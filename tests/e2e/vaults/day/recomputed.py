@@ -119,9 +119,12 @@ def every_snapshot(
     transfers: Sequence[dict[str, Any]],
     memories: Memories,
     shown: Mapping[str, Any],
-    gold: Mapping[int, int],
+    rounds: Mapping[int, Mapping[str, int]],
 ) -> None:
-    """Each, oldest first, is what fills, funding, transfers and prices come to, and deals at that value. `gold` is by the second."""
+    """Each, oldest first, is what fills, funding, transfers and prices come to, and deals at that value.
+
+    `rounds` are Chainlink's prices by their second and by venue: gold's, and what stands in for a venue that does not say in time.
+    """
     paid_in = shares = 0
     for one in snapshots:
         at = one["at"] * MICROSECOND
@@ -130,10 +133,10 @@ def every_snapshot(
         for (venue, _), found in legs.items():
             price, price_at = units(found["price"], E8), found["price_at"] * MICROSECOND
             assert at - OLDEST < price_at < at + OLDEST, found
-            if venue == GOLD:
-                assert (found["standing"], gold[price_at // SECOND]) == ("oracle", price), found
+            if found["source"] == "chainlink":
+                assert rounds[price_at // SECOND][venue] == price, found
             else:
-                assert found["standing"] in ("venue", "last_good"), found
+                assert found["source"] == f"{venue} mid", found
                 assert price in shown[venue].at(price_at), found
         cash = paid_in + memories.cash(at)
         worths = [units(found["size"], E8) * units(found["price"], E8) for found in legs.values()]

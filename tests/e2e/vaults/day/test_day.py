@@ -76,7 +76,7 @@ class Pace:
 
 SHORT = Pace(
     *("short", 1, 4, 6, 4),
-    Counter(worker=2, api=2, hyper=1, polymarket=1, synthetix=1),
+    Counter(worker=2, api=1, hyper=1, polymarket=1, synthetix=1),
     *([*SLOW, *QUICK], False, 400),
 )
 LONG = Pace(
@@ -124,7 +124,7 @@ class Day:
 
     async def _step(self, step: int, bar: dict[str, int]) -> None:
         began, venues = time.monotonic(), self.network.venues
-        self._gold_says(bar)
+        self.gold.say(bar)
         await asyncio.gather(*(venues[venue].move(bar[venue]) for venue in LOCAL))
         await self._misbehave(step)
         if step == len(self.bars) // 2:
@@ -142,9 +142,6 @@ class Day:
         await asyncio.wait(now, timeout=1.0)
         # Two rounds of one feed are never of one second.
         await asyncio.sleep(max(0.0, began + 1.0 - time.monotonic()))
-
-    def _gold_says(self, bar: dict[str, int]) -> None:
-        self.gold.say(bar["mock_gold"], bar["hyper"], bar["synthetix"])
 
     async def _misbehave(self, step: int) -> None:
         venue, kind = self.faults.get(step - LASTS, ("", ""))
@@ -199,7 +196,7 @@ class Day:
             if not waiting or (late and set(waiting) == {"sent"}):
                 break
             await asyncio.sleep(0.5)
-        self._gold_says(self.bars[-1])
+        self.gold.say(self.bars[-1])
 
 
 def decimal(e8: int) -> str:
