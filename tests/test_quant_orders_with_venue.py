@@ -41,7 +41,7 @@ def _fixtures(name, path):
 _temporal = _fixtures("temporal_of_quants", HERE / "workflows" / "conftest.py")
 _desks = _fixtures("desks_of_quants", HERE / "workflows" / "orders" / "conftest.py")
 environment, client = _temporal.environment, _temporal.client
-desk_at, vault, new_exchange = _desks.desk_at, _desks.vault, _desks.new_exchange
+desk_of, desk_at, vault, new_exchange = _desks.desk_of, _desks.desk_at, _desks.vault, _desks.new_exchange
 
 OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
 OPEN, CLOSE, CANCEL = (f"/api/v1/quant/orders/{what}" for what in ("open", "close", "cancel"))
