@@ -31,6 +31,8 @@ OPENING: Final = 4
 """Positions are opened within the first of so many parts of the time."""
 SLOTS: Final = 100
 """Accounts that one page of the chain is filled with."""
+ROUNDS: Final = 100
+"""Auctions in each market after which the rest of what the insurance fund holds waits for the next beat."""
 SLIPPAGE: Final = 10_000
 """Parts per million beyond the index at which a trader's limit lies."""
 
@@ -180,11 +182,26 @@ class Run:
             return
         self._settling.beat(number // self._tape.beat)
         self._leavers.beat()
-        for market in self._tape.markets:
-            self._driver.do(c.SellInventory(market.id))
+        self._sell_inventory()
         # The audit has heard of everything only then, however slow the disk is.
         await self._driver.written()
         self._look()
+
+    def _sell_inventory(self) -> None:
+        """Offer what the insurance fund holds market by market, once the auction before has ended, and again as long as somebody buys:
+        as the sweep does it every minute."""
+        driver, held = self._driver, self._held_by_fund()
+        for _ in range(ROUNDS):
+            for market in self._tape.markets:
+                driver.do(c.SellInventory(market.id))
+                driver.pass_to(driver.now)
+            before, held = held, self._held_by_fund()
+            if held >= before:
+                return
+
+    def _held_by_fund(self) -> int:
+        """Lots, of whichever market."""
+        return sum(abs(held.size) for held in self._driver.state.accounts[INSURANCE].positions.values())
 
     def _look(self) -> None:
         state = self._driver.state

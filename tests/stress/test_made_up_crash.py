@@ -1,6 +1,11 @@
 """A small crowd lives through a made-up crash: everything that a report asserts holds, and holds again."""
 
+from collections import Counter
 from itertools import pairwise
+
+from core.accounts import INSURANCE
+from core.events import RequestClosed
+from matcher.recovery import replay
 
 CHECKED = {
     "conservation",
@@ -37,11 +42,25 @@ def test_the_crowd_trades_on_both_sides_settles_and_withdraws(scenario, lived):
     assert set(report.refused) <= {"insufficient_margin", "position_cap", "withdrawal_too_large"}
 
 
-def test_a_fund_takes_accounts_over_until_it_must_keep_what_it_has(scenario, lived):
+def sales(directory):
+    """How many auctions of what the insurance fund holds found a bidder at each instant, as the journal tells it."""
+    found = Counter()
+
+    def visit(_, event):
+        if isinstance(event, RequestClosed) and event.account == INSURANCE and event.filled:
+            found[event.at] += 1
+
+    replay(directory, 0, visit)
+    return found
+
+
+def test_a_fund_takes_accounts_over_until_it_must_keep_what_it_has(scenario, lived, tmp_path):
     rich, starved = (lived(scenario(hours=2, insurance=fund, floor=1)) for fund in (10**13, 1))
     assert (rich.broken(), starved.broken()) == ([], [])
     assert rich.losses.fees > 0
     assert (rich.samples[-1].takeovers > 0, rich.losses.deleveraged) == (True, 0)
+    # What it took over is sold at a beat as long as somebody buys, not a slice a beat.
+    assert max(sales(tmp_path / "journal-0").values()) > 1
     assert starved.samples[-1].deleveragings > rich.samples[-1].deleveragings
     assert starved.losses.gave > 0
 
