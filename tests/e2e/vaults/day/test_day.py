@@ -170,7 +170,8 @@ class Day:
         size = self.rng.randrange(terms.least, terms.most) * terms.lot
         body = {**leg, "side": "buy" if sign > 0 else "sell", "size": decimal(size)}
         if kind < 0.4:
-            waits = kind < 0.22
+            # Elsewhere an order that waits may become the best of its side, and move the very middle that it is valued at.
+            waits = kind < 0.22 and venue == "mock_gold"
             away = max(2 * terms.tick, bar[venue] * self.rng.randrange(3, 15) // 1_000)
             price = (bar[venue] - sign * away * (1 if waits else -1)) // terms.tick * terms.tick
             if terms.tick <= price and (venue != "polymarket" or price < E8):
