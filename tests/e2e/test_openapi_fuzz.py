@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 EXAMPLES = 6
 SYMBOLS = ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
+VAULT = "fuzz"
 MAY_BE_UNAVAILABLE = {"index_unavailable", "withdrawals_gated", "settlement_held"}
 """What generated commands of the operator bring about. Ledger and Temporal run: nothing else of status 500 and above is expected."""
 LATER = {"rate_limited", "overloaded"}
@@ -81,10 +82,11 @@ def _code(response: Any) -> str | None:
         return None
 
 
-def name_what_there_is(document: dict[str, Any], withdrawal: str) -> None:
+def name_what_there_is(document: dict[str, Any], withdrawal: str, key: str) -> None:
     """Say in the document which symbols and numbers there are: nobody guesses them, and unknown ones reach little."""
-    known = {"symbol": SYMBOLS, "id": [withdrawal], "number": [1, 2], "batch": [1, 2]}
-    for methods in document["paths"].values():
+    known = {"symbol": SYMBOLS, "number": [1, 2], "batch": [1, 2], "key": [key]}
+    for path, methods in document["paths"].items():
+        known["id"] = [VAULT] if path.startswith("/api/v1/vaults/") else [withdrawal]
         for operation in methods.values():
             for parameter in operation.get("parameters", ()):
                 if parameter["in"] == "path":
@@ -130,11 +132,16 @@ async def test_generated_calls_never_end_in_a_surprise(stack: Stack, tmp_path: P
     filled = await agent.request("BTC-PERP", "buy", "0.01", limit * Decimal(market.tick))
     assert filled.outcome == "filled"
     withdrawal = await agent.rest.start_withdrawal("25", "fuzz", None)
+    operator = operator_token(stack.settings)
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {operator}"}) as http:
+        body = {"id": VAULT, "manager": agent.account}
+        (await http.post("/api/v1/vaults", json=body)).raise_for_status()
+    quant = await agent.rest.quant_key(VAULT, "fuzz", ("read", "trade"), 1)
     await agent.close()
     async with httpx.AsyncClient(base_url=url) as http:
         document = (await http.get("/openapi.json")).json()
-    name_what_there_is(document, withdrawal.id)
-    caller = await asyncio.to_thread(Caller, url, key, "fuzz", operator_token(stack.settings))
+    name_what_there_is(document, withdrawal.id, quant.id)
+    caller = await asyncio.to_thread(Caller, url, key, "fuzz", operator)
     await asyncio.to_thread(fuzz, document, caller)
     assert not caller.wrong, "\n".join(caller.wrong[:10])
     assert {200, 404, 409, 422} <= caller.seen
