@@ -97,7 +97,8 @@ def _limits() -> list[str]:
         f"{PER_OWNER.per_second} a second, all owners together {ALL.burst} and {ALL.per_second}. Beyond that comes "
         "`rate_limited`. Free are a maker's first answer to a request, and whatever takes risk off: cancels, `withdraw`, `pass`, "
         f"`quotes` without levels, and `cancel_after` with 0. More than {flood.per_second:,} messages a second of refused and free "
-        "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` are refused with "
+        "ones close the connection. While the exchange is busier than it can be, `request`, `quote` and `quotes` with "
+        "levels are refused with "
         "`overloaded`.",
         "",
         "Both codes say that a message was not looked at. Over the WebSocket neither meets a `request` whose `id` the exchange "

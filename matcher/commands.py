@@ -29,6 +29,11 @@ from matcher.agent_commands import Transfer as Transfer
 from matcher.command import Command as Command
 
 
+def pulls(command: Command) -> bool:
+    """Whether it does no more than take standing quotes back: that must be possible always, however late it comes."""
+    return isinstance(command, SetQuotes) and not command.bids and not command.asks
+
+
 class StartEpoch(Command, frozen=True):
     """The engine started: open requests and quotes of the last run are gone; new ids cannot meet old ones."""
 

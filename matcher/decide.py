@@ -120,7 +120,7 @@ def decide(state: Exchange, command: c.Command, at: int) -> Outcome:
         if command.expires_after and 0 < command.expires_after <= at:  # type: ignore[attr-defined]
             # What a command has led to is so however late it is asked for; only what is new can be too late.
             first = DECIDERS[kind](state, command, at)
-            return first if isinstance(first, Repeated) else _EXPIRED
+            return first if isinstance(first, Repeated) or c.pulls(command) else _EXPIRED
     elif kind not in ANYWHERE and command.account not in state.owned:  # type: ignore[attr-defined]
         return _UNKNOWN
     return DECIDERS[kind](state, command, at)

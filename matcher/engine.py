@@ -34,7 +34,7 @@ SNAPSHOT_AFTER: Final = 200_000
 TURN: Final = 2 * MILLISECOND
 """How long what is due may go on before the event loop has its turn: thousands of things can come due at once."""
 SHEDDABLE: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.SetQuotes, c.RegisterAgent, c.OpenSubAccount})
-"""Commands refused under overload; cancels, accepts, the operator's commands and repeats of requests always pass."""
+"""Commands refused under overload; cancels, pulls of quotes, accepts, the operator's commands and repeats of requests always pass."""
 _log = structlog.get_logger("engine")
 
 AFTER_DUE: Final = frozenset(
@@ -134,6 +134,7 @@ class Engine:
             len(self._waiting) >= self._waiting_max
             and type(command) in SHEDDABLE
             and not self._knows(command)
+            and not c.pulls(command)
         ):
             if reply is not None:
                 reply(Rejection(Code.OVERLOADED, "The exchange is busy: try again shortly."))

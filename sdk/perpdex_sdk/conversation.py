@@ -119,13 +119,14 @@ class Conversation:
         """The same of what holds over reconnections, until another of that name takes its place."""
         await self._standing.arrange(name, op, fields)
 
-    async def quote(self, op: str, life_ms: int, needs: str, **fields: Any) -> None:
+    async def quote(self, op: str, life_ms: int, needs: str | None, **fields: Any) -> None:
         """Send firm prices now or never: what comes after a break was meant for a market of before it.
 
         Raises `NotSent` as well, also while what was arranged as `needs` does not hold again, and why it was refused if it was.
         """
         self._must_go_on()
-        self._standing.require(needs)
+        if needs is not None:
+            self._standing.require(needs)
         id = self.next_id()
         payload = _encoded(
             op, id, {**fields, "life_ms": life_ms, "expires_after": self._clock.after(life_ms)}

@@ -102,9 +102,13 @@ class Trading:
     async def quotes(
         self, market: str, bids: Sequence[Level], asks: Sequence[Level], life_ms: int = 10_000
     ) -> None:
-        """Replace the standing quotes of a market; they live `life_ms` and end with the connection. Raises `Refused`, `NotSent`."""
+        """Replace the standing quotes of a market; they live `life_ms` and end with the connection. Raises `Refused`, `NotSent`.
+
+        Without levels they are taken back, also while what protects them is not known to hold.
+        """
+        needs = _protection(market) if bids or asks else None
         await self._talk.quote(
-            "quotes", life_ms, _protection(market), market=market, bids=_levels(bids), asks=_levels(asks)
+            "quotes", life_ms, needs, market=market, bids=_levels(bids), asks=_levels(asks)
         )
 
     async def answer(

@@ -176,10 +176,15 @@ async def test_overload_sheds_requests_and_lets_cancels_and_operators_pass(tmp_p
     assert isinstance(refused[0], Rejection)
     assert (refused[0].code, refused[0].retryable) == ("overloaded", True)
     passed: list[object] = []
+    engine.submit(
+        c.SetQuotes(maker, 1, (), (), clock.now + SECOND, expires_after=clock.now - 1), passed.append
+    )
+    assert (maker, 1) not in engine.state.book.standing
     engine.submit(c.CancelAll(maker), passed.append)
     engine.submit(c.UpdateIndex(1, 600_001, 0, clock.now, "t"), passed.append)
-    while len(passed) < 2:
+    while len(passed) < 3:
         await asyncio.sleep(0.001)
+    assert all(isinstance(one, list) for one in passed)
     assert isinstance(await engine.ask(request(trader, "later")), list)
     engine.close()
 

@@ -50,10 +50,10 @@ class Maker(Trading):
         task = asyncio.create_task(self.protect(BTC, 1_000, size, 5_000))
         return task, await self.said()
 
-    async def assert_quotes(self, market):
-        task = asyncio.create_task(self.quotes(market, *LEVELS))
+    async def assert_quotes(self, market, bids=LEVELS[0], asks=LEVELS[1]):
+        task = asyncio.create_task(self.quotes(market, bids, asks))
         said = await self.said()
-        assert (said["op"], said["market"]) == ("quotes", market)
+        assert (said["op"], said["market"], len(said["bids"])) == ("quotes", market, len(bids))
         self.accept(said)
         await task
 
@@ -94,6 +94,7 @@ async def test_protection_refused_for_good_is_told_to_who_quotes_until_it_is_arr
             await maker.quotes(BTC, *LEVELS)
         with pytest.raises(Refused, match="bad_value"):
             await maker.answer(m.Rfq(1, BTC, "1", 1), bid="1")
+    await maker.assert_quotes(BTC, [], [])
     assert [r.levelno for r in caplog.records if "no longer holds" in r.message] == [logging.ERROR]
     await maker.assert_quotes(ETH)
     task, said = await maker.protected("0.3")
