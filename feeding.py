@@ -32,7 +32,7 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
         hermes=Hermes(http, feeds, [_pyth_signers(settings)], settings.pyth_url, settings.pyth_api_key)
         if settings.pyth_url and feeds
         else None,
-        accounts=PythAccounts.sponsored(http, settings.pyth_rpc_url, feeds)
+        accounts=PythAccounts.of(http, settings.pyth_rpc_url, feeds, settings.older_price_accounts)
         if settings.pyth_rpc_url and feeds
         else None,
         others=_other_prices(settings, http, markets, engine.clock),

@@ -107,6 +107,10 @@ class Settings(BaseSettings):
     pyth_rpc_url: str = Field(
         "", description="Solana RPC where Pyth's accounts are read as a second source of live prices."
     )
+    pyth_price_accounts: str = Field(
+        "",
+        description="Pyth's older price accounts, MARKET=ADDRESS separated by commas, read at PYTH_RPC_URL in place of the newer.",
+    )
     pyth_hand_overs: Path | None = Field(
         None,
         description="File of hand-overs to newer Pyth signers, one a line; none: those known to this version.",
@@ -193,6 +197,23 @@ class Settings(BaseSettings):
             raise ValueError("Port out of range 1-65535")
         return url
 
+    @field_validator("pyth_price_accounts")
+    @classmethod
+    def _are_accounts(cls, text: str) -> str:
+        # Here, because every process loads this module and few have such accounts.
+        from solders.pubkey import Pubkey
+
+        from core.market import DEFAULT_MARKETS
+
+        for symbol, address in _named(text).items():
+            if symbol not in {market.symbol for market in DEFAULT_MARKETS}:
+                raise ValueError(f"there is no market {symbol!r}")
+            try:
+                Pubkey.from_string(address)
+            except ValueError as error:
+                raise ValueError(f"{address!r} is no address: {error}") from None
+        return text
+
     @model_validator(mode="after")
     def _is_whole(self) -> "Settings":
         if self.api_host in EVERYWHERE and not self.public_host:
@@ -200,6 +221,11 @@ class Settings(BaseSettings):
         if self.evm_router and not (self.evm_rpc_url and self.evm_chain_id):
             raise ValueError("EVM_ROUTER needs EVM_RPC_URL and EVM_CHAIN_ID, which say where it is")
         return self
+
+    @property
+    def older_price_accounts(self) -> dict[str, str]:
+        """Addresses of `pyth_price_accounts` by market."""
+        return _named(self.pyth_price_accounts)
 
     @property
     def announced_host(self) -> str:
@@ -212,3 +238,8 @@ class Settings(BaseSettings):
         """The API as this very machine reaches it."""
         host = EVERYWHERE.get(self.api_host, self.api_host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+
+def _named(text: str) -> dict[str, str]:
+    pairs = (one.partition("=") for one in text.split(",") if one.strip())
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -65,6 +65,7 @@ ROLES: Final = {
                 "pyth_url",
                 "pyth_api_key",
                 "pyth_rpc_url",
+                "pyth_price_accounts",
                 "pyth_hand_overs",
                 "chainlink_rpc_url",
                 "hyperliquid_url",

@@ -164,11 +164,19 @@ class PythAccounts:
         self._places = dict(places)
 
     @classmethod
-    def sponsored(cls, client: httpx.AsyncClient, url: str, feeds: Mapping[str, str]) -> "PythAccounts":
-        """The accounts that sponsors keep for `feeds` (symbol to feed id)."""
-        return cls(
-            client, url, {symbol: UpdateAt(sponsored_address(feed), feed) for symbol, feed in feeds.items()}
-        )
+    def of(
+        cls, client: httpx.AsyncClient, url: str, feeds: Mapping[str, str], older: Mapping[str, str]
+    ) -> "PythAccounts":
+        """The accounts that sponsors keep for `feeds` (symbol to feed id), but price accounts of `older` (symbol to address) where it
+        names one. Raises `ValueError` for what is no address.
+        """
+        places: dict[str, UpdateAt | PriceAccountAt] = {
+            symbol: PriceAccountAt(Pubkey.from_string(older[symbol]))
+            if symbol in older
+            else UpdateAt(sponsored_address(feed), feed)
+            for symbol, feed in feeds.items()
+        }
+        return cls(client, url, places)
 
     @property
     def label(self) -> str:

@@ -100,3 +100,21 @@ def test_a_template_that_cannot_be_meant_is_a_sentence_that_names_its_setting(tm
     with pytest.raises(NotRules) as refused:
         operator_template(Settings(exec_allowed_venues="hyper", exec_risk_template=file))
     assert str(sentence(refused.value)).startswith("EXEC_RISK_TEMPLATE is no risk template: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("BTC-PERP=nowhere", "'nowhere' is no address"),
+        ("DOGE-PERP=FsJ3A3u2vn5cTVofAjvy6y5kwABJAqYWpe4975bi2epH", "there is no market 'DOGE-PERP'"),
+        ("BTC-PERP", "'' is no address"),
+    ],
+)
+def test_price_accounts_are_of_markets_and_have_addresses(monkeypatch, given, said):
+    monkeypatch.setenv("PYTH_PRICE_ACCOUNTS", given)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert said in sentence(refused.value)
+    key = "FsJ3A3u2vn5cTVofAjvy6y5kwABJAqYWpe4975bi2epH"
+    monkeypatch.setenv("PYTH_PRICE_ACCOUNTS", f"BTC-PERP={key}, SOL-PERP={key}")
+    assert Settings().older_price_accounts == {"BTC-PERP": key, "SOL-PERP": key}

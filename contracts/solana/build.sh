@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the escrow program from source into the file named as first argument (default: the committed escrow.so).
-# Needs Debian's rustc-web, rust-web-src (Rust with library sources) and llvm-22; downloads nothing. The same source builds with
-# `cargo build-sbf` too. The bytes do not depend on where the checkout lies.
+# Needs Debian's rustc-web, rust-web-src (Rust with library sources) and llvm-22; downloads nothing. The source is written for
+# `cargo build-sbf` too, which nobody has run on it yet. The bytes do not depend on where the checkout lies.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(realpath -m "${1:-$here/escrow.so}")

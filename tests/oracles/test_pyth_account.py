@@ -150,9 +150,11 @@ async def test_all_places_are_read_at_once_each_with_its_price_or_reason(site, h
         str(keys["other"]): (RECEIVER, good),
     }
     node(site, legacy["expected"]["aggregate"]["pub_slot"], accounts)
-    sponsored = PythAccounts.sponsored(http, site.url, {"SOL-PERP": SOL})
+    feeds, older = {"SOL-PERP": SOL, "BTC-PERP": FEEDS["BTC-PERP"]}, {"BTC-PERP": str(keys["aapl"])}
+    named = await PythAccounts.of(http, site.url, feeds, older).latest()
+    assert named.pop("BTC-PERP").value == 23_623_373
     expected = updates[0]["decoded_here"]
-    assert await sponsored.latest() == {
+    assert named == {
         "SOL-PERP": Price(
             "SOL-PERP",
             expected["price"],
@@ -206,4 +208,4 @@ async def test_a_node_that_makes_no_sense_is_unavailable(site, http, body):
     site.routes["/"] = handle
     for url in (site.url, "http://127.0.0.1:1"):
         with pytest.raises(AccountsUnavailable):
-            await PythAccounts.sponsored(http, url, FEEDS).latest()
+            await PythAccounts.of(http, url, FEEDS, {}).latest()
