@@ -4,8 +4,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
+from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.transaction import VersionedTransaction
 
 from chain.addresses import EscrowAddresses
 from chain.deposits import _DEPOSIT
@@ -26,17 +30,19 @@ class Node:
         self.lists_left = 10**6
 
     def land(self, logs: list[str], deposits: int = 0) -> str:
-        page, owner = self.escrow.page(0), self.escrow.owners[0].pubkey()
+        owner = self.escrow.owners[0]
         data = _DEPOSIT + (2).to_bytes(2, "little") + (1).to_bytes(8, "little")
-        call = SimpleNamespace(program_id_index=0, accounts=bytes([1, 2, 3]), data=data)
-        keys = [self.escrow.id, self.escrow.address, page, owner]
-        message = SimpleNamespace(account_keys=keys, instructions=[call] * deposits)
+        keys = [self.escrow.address, self.escrow.page(0), owner.pubkey()]
+        metas = [AccountMeta(key, key == owner.pubkey(), True) for key in keys]
+        calls = [Instruction(self.escrow.id, data, metas)] * deposits
+        blockhash = Hash(len(self.landed).to_bytes(32, "big"))
+        signed = VersionedTransaction(Message.new_with_blockhash(calls, owner.pubkey(), blockhash), [owner])
         meta = SimpleNamespace(log_messages=logs, loaded_addresses=None, inner_instructions=None)
-        signature = Signature((len(self.landed) + 1).to_bytes(64, "big"))
+        signature = signed.signatures[0]
         self.landed.append(signature)
         self.transactions[signature] = SimpleNamespace(
             slot=len(self.landed),
-            transaction=SimpleNamespace(meta=meta, transaction=SimpleNamespace(message=message)),
+            transaction=SimpleNamespace(meta=meta, transaction=signed),
         )
         return str(signature)
 

@@ -26,7 +26,7 @@ ONE = size_from("1")
 def order(name="a", vault="gold", **changes):
     given = StoredOrder(
         f"{vault}/{name}", vault, "hyper", "ETH", name, f"0x{name}", "", "ada", 1, 3 * ONE, "limit",
-        price_from("2000"), "gtc", 0, 2, Standing.ACCEPTED, 0, "", "", 5, 5,
+        price_from("2000"), "gtc", 0, 2, Standing.ACCEPTED, 0, "", "", 5, 5, 9,
     )  # fmt: skip
     return given._replace(**changes)
 
