@@ -105,11 +105,15 @@ class Settings(BaseSettings):
     )
     pyth_api_key: str = Field("", description="Bearer token for Hermes; the public service asks for one.")
     pyth_rpc_url: str = Field(
-        "", description="Solana RPC where Pyth's accounts are read as a second source of live prices."
+        "", description="Solana RPC where Pyth's accounts are read for live prices, beside Hermes or alone."
     )
     pyth_price_accounts: str = Field(
         "",
         description="Pyth's older price accounts, MARKET=ADDRESS separated by commas, read at PYTH_RPC_URL in place of the newer.",
+    )
+    pyth_guardians: Path | None = Field(
+        None,
+        description="File with the hand-over that installed the guardians to believe; none: the routers' set of this version.",
     )
     pyth_hand_overs: Path | None = Field(
         None,

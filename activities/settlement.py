@@ -1,6 +1,7 @@
 """Steps of a settlement batch: cut, open, settle its pages, seal. Each may be repeated at any time by any worker."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time_ns
 from typing import Final
@@ -29,9 +30,8 @@ from matcher.rejections import Code
 
 LEDGER_PATIENCE_S: Final = 60.0
 """How long one try waits for the projection of the journal."""
-PAGES_MISSING: Final = "escrow_PagesMissing"
-ROLLED_BACK: Final = (PAGES_MISSING, "escrow_NoBatchOpen")
-"""Refusals of a step whose earlier steps were seen on chain."""
+ROLLED_BACK: Final = ("escrow_PagesMissing", "escrow_NoBatchOpen", "escrow_ClearingNegative")
+"""Refusals of a step whose earlier steps were seen on chain: pages or the opening are gone, or the debits that pay for credits."""
 IDLE_CUT: Final = 300 * SECOND
 """When a cut moved nothing and no fill followed, the next one waits this long: an idle exchange makes no records."""
 
@@ -217,7 +217,9 @@ class SettlementActivities:
                     raise taken(of.chain_batch, stored)
                 return True
 
-            await self._land(stored, of.chain_batch, f"batch/{of.batch}/page/{of.page}", build, done)
+            plan = _plan(stored)
+            before = plan.debit_pages if of.page in plan.credit_pages else []
+            await self._land(stored, of.chain_batch, f"batch/{of.batch}/page/{of.page}", build, done, before)
 
     @activity.defn
     async def seal_batch(self, of: SealOf) -> None:
@@ -237,7 +239,10 @@ class SettlementActivities:
             async def done() -> bool:
                 return await self._owned.must_be_whole(stored, of.chain_batch)
 
-            await self._land(stored, of.chain_batch, f"batch/{of.batch}/seal", build, done, FINALIZED)
+            plan = _plan(stored)
+            before = [*plan.debit_pages, *plan.credit_pages]
+            reference = f"batch/{of.batch}/seal"
+            await self._land(stored, of.chain_batch, reference, build, done, before, FINALIZED)
             await tell_unapplied(self._door, self._escrow.view, stored, of.chain_batch)
 
     @activity.defn
@@ -273,10 +278,12 @@ class SettlementActivities:
         reference: str,
         build: Build,
         done: Done,
+        before: Sequence[int],
         commitment: str = CONFIRMED,
     ) -> None:
         """Land a step of an open batch. What earlier steps did was confirmed and is not final: when the chain took another fork, the
-        program says what is missing, and that is landed again first. On that fork others may have taken the batch's number."""
+        program says that something is missing, and the opening and the pages `before` this step are landed again first. On that fork
+        others may have taken the batch's number."""
         try:
             await self._lander.land(reference, build, done, commitment)
         except ApplicationError as error:
@@ -285,10 +292,8 @@ class SettlementActivities:
             must_be_ours(await self._state(), chain_batch, stored)
             if await self.open_batch(stored.batch) != chain_batch:
                 raise taken(chain_batch, stored) from None
-            if error.type == PAGES_MISSING:
-                plan = _plan(stored)
-                for page in (*plan.debit_pages, *plan.credit_pages):
-                    await self.settle_page(PageOf(stored.batch, chain_batch, page))
+            for page in before:
+                await self.settle_page(PageOf(stored.batch, chain_batch, page))
             await self._lander.land(reference, build, done, commitment)
 
     async def _is_due(self) -> bool:

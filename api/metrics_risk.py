@@ -54,7 +54,7 @@ class RiskMetrics(Collector):
             ("insurance_equity_usdc", "What the insurance fund has at the marks", fund.equity / MILLION),
             (
                 "insurance_required_usdc",
-                "What it must keep: maintenance of its positions and its floor",
+                "What it wants to keep: maintenance of its positions and its floor",
                 (fund.maintenance + state.insurance_floor) / MILLION,
             ),
             ("accounts_below_zero", "Accounts whose debt keeps withdrawals back", len(below_zero(state))),

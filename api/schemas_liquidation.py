@@ -84,7 +84,7 @@ class InsuranceAnswer(Answer):
     maintenance: str = Field(description="What its positions require.")
     floor: str = Field(description="What it keeps besides, whatever it is asked to take over or to pay.")
     positions: list[HoldingAnswer]
-    being_liquidated: bool = Field(description="Whether it is itself below its maintenance and floor.")
+    being_liquidated: bool = Field(description="Whether it is itself below its maintenance.")
 
 
 class InsuranceChangeAnswer(Answer):

@@ -66,6 +66,7 @@ ROLES: Final = {
                 "pyth_api_key",
                 "pyth_rpc_url",
                 "pyth_price_accounts",
+                "pyth_guardians",
                 "pyth_hand_overs",
                 "chainlink_rpc_url",
                 "hyperliquid_url",

@@ -10,6 +10,7 @@ from core.event import Event
 from core.events import Filled, MarketListed
 from core.liquidation_events import (
     Deleveraged,
+    FundStanding,
     Handover,
     LiquidationEnded,
     LiquidationSliced,
@@ -100,16 +101,14 @@ def _told(step: Step, markets: Markets) -> list[str]:
         case TakenOver() as taken:
             why = (
                 f"below two thirds of what is required ({_standing(taken.equity, taken.maintenance)}), and the insurance fund "
-                f"with {_usdc(taken.fund.equity)} covers the {_usdc(taken.fund.maintenance)} of its positions, these, and its "
-                f"floor of {_usdc(taken.fund.floor)}"
+                f"may take it: {_fund(taken.fund)}"
             )
             return [f"{head}taken over: {why}", *_parts(taken.parts, markets)]
         case Deleveraged() as closed:
             market = markets[closed.market]
             order = "the first in rank first" if closed.greedy else "in proportion to what each can close"
             why = (
-                f"the insurance fund with {_usdc(closed.fund.equity)} for {_usdc(closed.fund.maintenance)} and a floor of "
-                f"{_usdc(closed.fund.floor)} cannot take it ({_standing(closed.equity, closed.maintenance)}): "
+                f"the insurance fund may not take it ({_standing(closed.equity, closed.maintenance)}): {_fund(closed.fund)}: "
                 f"{_lots(market, closed.size)} go for {_usdc(closed.value)} to opposite positions, {order}"
             )
             left = f"; nobody could pay for {_lots(market, closed.left)}" if closed.left else ""
@@ -119,6 +118,15 @@ def _told(step: Step, markets: Markets) -> list[str]:
                 f"{head}ended, {ended.why.replace('_', ' ')}: {_standing(ended.equity, ended.maintenance)}"
             ]
     raise AssertionError(f"record {step.sequence} is no step of a liquidation")
+
+
+def _fund(fund: FundStanding) -> str:
+    """What `core.fund.may_take` looks at."""
+    had = f", and had {_usdc(fund.began)} when its day began" if fund.began else ""
+    return (
+        f"it has {_usdc(fund.equity)}{had}; its positions require {_usdc(fund.initial)} at first, its floor is {_usdc(fund.floor)}; "
+        "what is left above both, a quarter of it for one market that grows, and three quarters of what it had are its bounds"
+    )
 
 
 def _auction(sliced: LiquidationSliced, market: Market) -> list[str]:

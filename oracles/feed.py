@@ -53,9 +53,9 @@ async def pick(
     """Live prices when Hermes proves one that counts for every market within two seconds, else the recording at `path`, else made-up
     prices. `last` are the prices in micro-USD where made-up ones go on.
 
-    With `others`, which are no one's default, prices are live whatever answers at the start: who names several sources means to wait
-    for them, not to trade on something else. So they are with `only_live`, where money is real or was traded at live prices: who hears
-    nothing then trades nothing. Raises `OnlyLive`, `RecordingFailed` when the recording is needed and can not be played, and
+    With `accounts` or `others`, which are no one's default, prices are live whatever answers at the start: who names sources means
+    to wait for them, not to trade on something else. So they are with `only_live`, where money is real or was traded at live prices:
+    who hears nothing then trades nothing. Raises `OnlyLive`, `RecordingFailed` when the recording is needed and can not be played, and
     `ValueError` when `others` leave a market without an index.
     """
     polled = ([accounts] if accounts else []) + list(others)
@@ -64,7 +64,7 @@ async def pick(
             "This exchange runs on a real chain or has traded at live prices, so none are played to it: set PYTH_URL and leave "
             "PRICE_RECORDING out, or give another run another PERPDEX_DATA."
         )
-    if others or only_live:
+    if polled or only_live:
         return Live(symbols, hermes, polled, clock, sleep)
     if hermes is not None:
         live = Live(symbols, hermes, polled, clock, sleep)

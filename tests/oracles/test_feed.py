@@ -152,7 +152,7 @@ async def test_the_stream_the_accounts_and_asking_all_feed_it(site, http, hermes
         return web.Response(text='{"result":{"context":{"slot":1},"value":[null,null,null]}}')
 
     site.routes |= {LATEST: latest, STREAM: says(f"data:{answer}\n\n"), "/": node}
-    accounts = PythAccounts.sponsored(http, site.url, FEEDS)
+    accounts = PythAccounts.of(http, site.url, FEEDS, {})
     source = await pick(MARKETS, clock=time, sleep=time.sleep, hermes=hermes, accounts=accounts)
     seen = []
     feed = PriceFeed(source, newer(lambda symbol, _: seen.append(symbol)), clock=time, sleep=time.sleep)
@@ -165,6 +165,14 @@ async def test_the_stream_the_accounts_and_asking_all_feed_it(site, http, hermes
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_accounts_that_an_operator_names_are_live_though_hermes_is_silent(site, http, hermes, time):
+    site.routes |= {LATEST: says("", 401), STREAM: says("", 401), "/": says("", 503)}
+    for proven in (hermes, None):
+        accounts = PythAccounts.of(http, site.url, FEEDS, {})
+        source = await pick(MARKETS, clock=time, sleep=time.sleep, hermes=proven, accounts=accounts, seed=7)
+        assert isinstance(source, Live)
 
 
 async def test_a_recording_plays_and_the_other_markets_are_made_up(data, time):

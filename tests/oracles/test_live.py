@@ -148,7 +148,7 @@ def test_the_rule_follows_from_how_many_publishers_are_configured(outside, http)
     def rule(*polled, hermes=None):
         return Live([BTC], hermes, polled, outside.clock, outside.sleep).routes()[0].rule
 
-    accounts = PythAccounts.sponsored(http, outside.site.url, {BTC: outside.pyth_feed})
+    accounts = PythAccounts.of(http, outside.site.url, {BTC: outside.pyth_feed}, {})
     assert rule(hermes=outside.hermes) is ALONE
     assert rule(accounts, hermes=outside.hermes) is ALONE  # two ways to one publisher
     assert rule(outside.chainlink) is ALONE

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from feeding import pyth_signers
 from oracles.accumulator import verify
 from oracles.refusal import Reason, Refused
 from oracles.signers import ROUTERS, anchored, read_hand_overs, trusted_now
+from settings import Settings
 
 _SIGNATURES_AT = 10 + 6
 _SIGNATURE = 66
@@ -140,3 +142,19 @@ def test_a_line_that_is_no_message_is_named():
         read_hand_overs("# a list\n00ff\nwhat is this?\n")
     assert read_hand_overs("\n# nothing\n") == ()
     assert read_hand_overs("0x00FF") == (b"\x00\xff",)
+
+
+def test_guardians_are_those_that_the_operator_names_and_whom_they_hand_over_to(
+    hand_overs, guardians, tmp_path
+):
+    file = tmp_path / "guardians.txt"
+    file.write_text("\n".join(one.hex() for one in hand_overs))
+    assert pyth_signers(Settings(pyth_guardians=file)) == guardians[-1]
+    file.write_text(hand_overs[0].hex())
+    later = tmp_path / "later.txt"
+    later.write_text(hand_overs[1].hex())
+    assert pyth_signers(Settings(pyth_guardians=file, pyth_hand_overs=later)) == guardians[-1]
+    assert pyth_signers(Settings()) == ROUTERS
+    file.write_text("# nobody\n")
+    with pytest.raises(Refused, match="holds no hand-over"):
+        pyth_signers(Settings(pyth_guardians=file))

@@ -115,15 +115,28 @@ async def owner(world: Any) -> Any:
 
 
 @pytest.fixture
-async def steps(world: Any, owner: Any, postgres_url: str, door_server: Any) -> AsyncIterator[Any]:
-    """Batch 1 is cut: of 5,000 account 16 pays 1,000 to the treasury."""
+async def moves() -> list[tuple[int, int, int, int]]:
+    """Account, page, slot and what batch 1 gives it: of 5,000 account 16 pays 1,000 to the treasury."""
+    return [(1, 0, 0, DELTA), (16, 0, 2, -DELTA)]
+
+
+@pytest.fixture
+async def steps(
+    world: Any, owner: Any, moves: list[tuple[int, int, int, int]], postgres_url: str, door_server: Any
+) -> AsyncIterator[Any]:
+    """Batch 1 is cut, with `moves`."""
     projector = Projector(postgres_url)
     projector.apply([(1, e.SettlementCut(2, 1, ((1, 600_000),)))])
     projector.close()
     pool, door = open_pool(postgres_url), EngineDoor(door_server.url, "token")
     ledger = Settlement(pool)
-    plans = [(plan, encode_deltas(plan.deltas)) for plan in plan_pages([(0, 0, DELTA), (0, 2, -DELTA)])]
-    accounts = [AccountAtCut(1, 0, DELTA), AccountAtCut(16, DEPOSIT, DEPOSIT - DELTA)]
+    places = [(page, slot, delta) for _, page, slot, delta in moves]
+    plans = [(plan, encode_deltas(plan.deltas)) for plan in plan_pages(places)]
+    had = {16: DEPOSIT}
+    accounts = [
+        AccountAtCut(account, had.get(account, 0), had.get(account, 0) + delta)
+        for account, _, _, delta in moves
+    ]
     await ledger.store_batch(1, 2, 0, 1, accounts, plans)
     lander = Lander(ledger, world.escrow)
     yield SettlementActivities(door, ledger, Queries(pool), world.escrow, lander, world.operator)
