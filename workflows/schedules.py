@@ -47,7 +47,7 @@ CATCHUP: Final = timedelta(seconds=60)
 FUNDING_SCHEDULE: Final = "funding-hourly"
 """Id of the Schedule that has every hour's funding paid."""
 FUNDING_CATCHUP: Final = timedelta(days=7)
-"""As long as the exchange keeps unpaid hours: whatever outage ends before then leaves out none."""
+"""Whatever outage ends before then leaves out no hour that the exchange has not paid by itself meanwhile."""
 
 
 async def ensure_search_attributes(client: Client) -> None:
