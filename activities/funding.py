@@ -63,7 +63,8 @@ class FundingActivities:
     async def pay_hour(self, of: MarketHour) -> PaidHour | None:
         """Have the engine pay the hour; its first answer when it was paid before, None when long ago or when the market is delisted.
 
-        Raises a retryable error while the hour may not be paid yet: it has not ended by the engine's clock, or an earlier one is unpaid.
+        Raises a retryable error while the hour may not be paid yet: it has not ended by the engine's clock, or an earlier one is
+        unpaid.
         """
         try:
             async with heartbeats():
