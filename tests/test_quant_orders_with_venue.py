@@ -236,6 +236,8 @@ async def test_an_order_whose_time_has_come_is_not_sent(quant):
     assert again.json() == late.json()
     before = time.time_ns() // 1_000
     assert (await quant.post(OPEN, symbol="XAU", side="buy", size="1")).json()["status"] == "filled"
+    while not (await quant.get("positions"))["positions"]:
+        await asyncio.sleep(0.05)
     closed = await quant.post(CLOSE, symbol="XAU", not_after=before + 1_000_000_000)
     assert closed.status_code == 200, closed.text
     closing, opening, first = (await quant.get("orders"))["orders"]

@@ -109,7 +109,8 @@ async def test_a_batch_whose_number_is_taken_begins_anew_when_all_that_retry_ask
             dev_server_log_level="error",
         ) as environment,
         Worker(environment.client, task_queue="test", workflows=[BatchWorkflow], activities=methods),
-        asyncio.timeout(60),
+        # A step that was refused is tried again after up to a minute.
+        asyncio.timeout(240),
     ):
         here = {"TEMPORAL_ADDRESS": environment.client.service_client.config.target_host}
         await refused(retry(**here), "the workflow batch-1 does not say what it does")
