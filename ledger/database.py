@@ -26,4 +26,7 @@ def libpq_url(url: str) -> str:
 
 def open_pool(url: str, size: int = 5) -> AsyncEngine:
     named = {"application_name": APPLICATION}
-    return create_async_engine(sqlalchemy_url(url), pool_size=size, pool_pre_ping=True, connect_args=named)
+    # What a failed statement was given is in its message otherwise, which logs and Temporal keep.
+    return create_async_engine(
+        sqlalchemy_url(url), pool_size=size, pool_pre_ping=True, connect_args=named, hide_parameters=True
+    )

@@ -5,7 +5,7 @@ Only the signed bytes are asked for and only what they prove is used: the server
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -99,9 +99,15 @@ class Hermes:
                     yield self.proven(event)
 
     async def stream(
-        self, sleep: Sleep, *, quiet_s: float = QUIET_S, backoff_s: tuple[float, float] = BACKOFF_S
+        self,
+        sleep: Sleep,
+        failed: Callable[["HermesFailed | Refused"], None],
+        *,
+        quiet_s: float = QUIET_S,
+        backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> AsyncGenerator[tuple[Price, ...], None]:
-        """Prices for ever: whenever the connection ends or lies, waits a little longer than the last time and connects again."""
+        """Prices for ever: whenever the connection fails or lies, tells `failed`, waits a little longer than the last time and
+        connects again."""
         backoff = Backoff(*backoff_s)
         while True:
             least = 0.0
@@ -113,8 +119,10 @@ class Hermes:
                 _log.info("stream ended", url=self._url)
             except HermesFailed as error:
                 least = error.wait_s
+                failed(error)
                 _log.warning("stream failed", url=self._url, code=error.code, why=str(error))
             except Refused as error:
+                failed(error)
                 _log.error("update refused", url=self._url, code=error.reason, why=error.found)
             await sleep(backoff.next(least))
 

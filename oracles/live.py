@@ -81,8 +81,10 @@ class Live:
                 tasks.create_task(poll(source, take, failed, self._sleep))
 
     async def _follow(self, hermes: Hermes) -> None:
-        async with aclosing(hermes.stream(self._sleep)) as stream:
+        label = f"{hermes.host} stream"
+        async with aclosing(hermes.stream(self._sleep, partial(self._note, label, ""))) as stream:
             async for prices in stream:
+                self._forget(label, "")
                 self._forget(hermes.host, "")
                 self.take(prices)
 

@@ -17,13 +17,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import (
-    DataConverter,
-    DefaultFailureConverterWithEncodedAttributes,
-    PayloadCodec,
-)
+from temporalio.converter import DataConverter, PayloadCodec
 
 from chain.keys import KeyFileRefused, read_secret
+from workflows.failures import CodedFailures, EncodedCodedFailures
 
 ENCODING: Final = b"binary/encrypted"
 KEY_ID: Final = "encryption-key-id"
@@ -94,12 +91,12 @@ def read_payload_keys(path: Path) -> EncryptingCodec:
 def data_converter(keys: Path | None) -> DataConverter:
     """How every client and worker converts: without a file of keys as JSON in the clear. Raises `KeyFileRefused`."""
     if keys is None:
-        return pydantic_data_converter
+        return replace(pydantic_data_converter, failure_converter_class=CodedFailures)
     return replace(
         pydantic_data_converter,
         payload_codec=read_payload_keys(keys),
         # Messages and stack traces of failures quote what was being worked on.
-        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        failure_converter_class=EncodedCodedFailures,
     )
 
 

@@ -4,19 +4,16 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 from typing import Any, Final
 
 import base58
-import httpx
-import uvicorn
+from aiohttp import ClientSession, ClientTimeout, web
 from solders.transaction import VersionedTransaction
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Fault(Enum):
@@ -121,6 +118,7 @@ UNTRUE: Final[dict[tuple[Fault, str], Callable[[Any], None]]] = {
     (Fault.NEST, "getTransaction"): _nested,
 }
 """What a lie about a method says; about others there is none."""
+JSON: Final = {"content-type": "application/json"}
 STATUS: Final[dict[Fault | None, int]] = {Fault.SERVER_ERROR: 500, Fault.LIMITED: 429}
 
 
@@ -134,21 +132,17 @@ class _Order:
 class FaultProxy:
     """`async with FaultProxy(node_url) as proxy:` then `proxy.fail("sendTransaction", Fault.LOSE_ANSWER)`; clients use `proxy.url`.
 
-    `calls` counts what clients asked for, by method.
+    `calls` counts what clients asked for, by method; `broken` has the parameters of the last call of a method that was broken.
     """
 
     def __init__(self, node_url: str) -> None:
         self.url = ""
         self.calls: Counter[str] = Counter()
+        self.broken: dict[str, Any] = {}
         self._node = node_url
         self._orders: dict[str, list[_Order]] = {}
         self._first: dict[str, bytes] = {}
-        self._http = httpx.AsyncClient(timeout=30)
-        config = uvicorn.Config(
-            self._answer, port=0, interface="asgi3", lifespan="off", log_level="critical", access_log=False
-        )
-        self._server = uvicorn.Server(config)
-        self._serving: asyncio.Task[None] | None = None
+        self._running = AsyncExitStack()
 
     def fail(self, method: str, fault: Fault | None, *, times: int = 1, seconds: float = 0.0) -> None:
         """Apply `fault` to the next `times` calls of `method` that no earlier order takes. `seconds` delays the answer; without a
@@ -164,40 +158,33 @@ class FaultProxy:
         self._orders.clear()
 
     async def __aenter__(self) -> "FaultProxy":
-        self._serving = asyncio.create_task(self._server.serve())
-        while not self._server.started:
-            await asyncio.sleep(0.005)
-        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
+        self._http = await self._running.enter_async_context(ClientSession(timeout=ClientTimeout(30)))
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0.1)
+        await runner.setup()
+        self._running.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        self.url = f"http://{host}:{port}"
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._server.should_exit = self._server.force_exit = True
-        if self._serving is not None:
-            await self._serving
-        await self._http.aclose()
+        await self._running.aclose()
 
-    async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        body = b""
-        while True:
-            piece = await receive()
-            body += piece.get("body", b"")
-            if not piece.get("more_body"):
-                break
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
         call = json.loads(body)
         method = call["method"] if isinstance(call, dict) else "batch"
         self.calls[method] += 1
         order = self._take(method)
         fault = order.fault if order else None
+        if fault:
+            self.broken[method] = call["params"]
         answer = await self._outcome(fault, call, body)
         if order:
             await asyncio.sleep(order.seconds)
-        status = STATUS.get(fault, 200)
-        # A length without a body that long: the server then drops the connection, as a dying one does.
-        length = len(answer) if answer is not None else 1
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(length).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        if answer is not None:
-            await send({"type": "http.response.body", "body": answer})
+        if answer is None:
+            return await _broken_off(request)
+        return web.Response(body=answer, status=STATUS.get(fault, 200), content_type="application/json")
 
     async def _outcome(self, fault: Fault | None, call: Any, body: bytes) -> bytes | None:
         """The answer to give, None for none."""
@@ -229,8 +216,8 @@ class FaultProxy:
         return None if fault is Fault.LOSE_ANSWER else answer
 
     async def _forward(self, body: bytes) -> bytes:
-        headers = {"content-type": "application/json"}
-        return (await self._http.post(self._node, content=body, headers=headers)).content
+        async with self._http.post(self._node, data=body, headers=JSON) as response:
+            return await response.read()
 
     def _take(self, method: str) -> _Order | None:
         for order in self._orders.get(method, ()):
@@ -238,3 +225,13 @@ class FaultProxy:
                 order.left -= 1
                 return order
         return None
+
+
+async def _broken_off(request: web.BaseRequest) -> web.StreamResponse:
+    """An answer that is announced and never comes, as from a node that dies."""
+    response = web.StreamResponse(headers=JSON)
+    response.content_length = 1
+    await response.prepare(request)
+    assert request.transport is not None
+    request.transport.close()
+    return response

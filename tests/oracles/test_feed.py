@@ -159,7 +159,7 @@ async def test_the_stream_the_accounts_and_asking_all_feed_it(site, http, hermes
     running = asyncio.get_running_loop().create_task(feed.run())
     await until(lambda: len(seen) == 3 and "accounts" in asked)
     site.routes[STREAM] = says("", 503)
-    await asyncio.sleep(0.05)
+    await until(lambda: source.troubles.get((f"{hermes.host} stream", "")) == "failing")
     time.now += 4 * SECOND
     await until(lambda: time.now in asked)
     running.cancel()

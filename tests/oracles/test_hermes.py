@@ -158,12 +158,14 @@ async def test_the_stream_survives_drops_lies_and_silence(site, hermes, update):
         return response
 
     site.routes[STREAM] = stream
-    naps, seen = Naps(), []
-    async for prices in hermes.stream(naps, quiet_s=0.2, backoff_s=(1.0, 4.0)):
+    naps, seen, failures = Naps(), [], []
+    async for prices in hermes.stream(naps, failures.append, quiet_s=0.2, backoff_s=(1.0, 4.0)):
         seen.append(prices)
         if len(seen) == 3:
             break
     assert seen == [(BTC, ETH)] * 3
+    told = [error.reason if isinstance(error, Refused) else error.code for error in failures]
+    assert told == ["unreachable", "wrong_proof", "failing", "timeout"]
     # drop, lie, refuse, silence, then a good one that ended: longer each time, short again after success.
     assert len(naps.taken) == 5
     for nap, full in zip(naps.taken, (1.0, 2.0, 4.0, 4.0, 1.0), strict=True):
@@ -177,11 +179,12 @@ async def test_the_stream_waits_as_long_as_it_is_told(site, hermes, update):
         return await next(answers)(request)
 
     site.routes[STREAM] = stream
-    naps = Naps()
-    async for prices in hermes.stream(naps):
+    naps, failures = Naps(), []
+    async for prices in hermes.stream(naps, failures.append):
         assert prices == (BTC, ETH)
         break
     assert naps.taken == [9]
+    assert [error.code for error in failures] == ["rate_limited"]
 
 
 def test_updates_of_the_same_feed_under_another_spelling(guardians, update):

@@ -138,7 +138,7 @@ async def test_who_names_several_sources_waits_for_them(outside):
     assert feed.source_label.startswith("live")
     async with running(feed):
         outside.pass_by(4)  # long enough for the stream to be helped out by asking
-        await until(feed, lambda _: len(feed.troubles) == 3)
+        await until(feed, lambda _: len(feed.troubles) == 4)  # both ways to the one, and the other two
         assert feed.routed[BTC].validity is Validity.UNAVAILABLE
         outside.up = dict.fromkeys(outside.up, True)
         await all_agree(feed)

@@ -1,10 +1,12 @@
 """Settlement while its processes die: whatever is killed, and when, every page lands exactly once."""
 
 import asyncio
+import base64
 import random
 from typing import Any
 
 import pytest
+from solders.transaction import VersionedTransaction
 
 from fault_proxy import Fault
 from ledger.settlement import EXPIRED, LANDED, SIGNED
@@ -16,7 +18,7 @@ TEMPORAL_KILLS = 3
 
 
 async def held(network: Any, until: Any, fault: Fault, after: int) -> str:
-    """Have the proxy hold the `after`th submission from now; the signature that was stored before it was sent."""
+    """Have the proxy hold the submission that follows the next `after`; its signature, which was stored before it was sent."""
     network.proxy.fail("sendTransaction", None, times=after)
     network.proxy.fail("sendTransaction", fault, seconds=60)
 
@@ -24,9 +26,15 @@ async def held(network: Any, until: Any, fault: Fault, after: int) -> str:
         return network.proxy.waiting() == 0
 
     await until(holds)
+    # Of the pages that are on their way at once, this one is held.
+    transaction = VersionedTransaction.from_bytes(
+        base64.b64decode(network.proxy.broken["sendTransaction"][0])
+    )
+    signature = str(transaction.signatures[0])
     batch, _ = await network.newest()
-    stored = await network.ledger.submissions_of_batch(batch)
-    return next(one.signature for one in stored if one.status == SIGNED)
+    stored = {one.signature: one.status for one in await network.ledger.submissions_of_batch(batch)}
+    assert stored[signature] == SIGNED
+    return signature
 
 
 async def fate(network: Any, signature: str) -> str:
@@ -42,8 +50,10 @@ async def fate(network: Any, signature: str) -> str:
 async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, agree, until):
     signature = await held(network, until, Fault.REFUSE, 1)
     network.worker.kill()
-    assert await network.escrow.view.receipt(signature) is None
-    network.worker.start()
+    try:
+        assert await network.escrow.view.receipt(signature) is None
+    finally:
+        network.worker.start()
     await agree()
     # Sent by the next worker, or expired before that one was up; not left open in either case.
     assert await fate(network, signature) in (LANDED, EXPIRED)
