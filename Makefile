@@ -32,6 +32,9 @@ lint: setup
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# Four processes of tests and hundreds of programs would read all their sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 test: lint
 	$(VENV)/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not long'
 

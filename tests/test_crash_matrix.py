@@ -103,6 +103,7 @@ def test_the_table_is_what_the_tests_show(tmp_path):
             "-m",
             "pytest",
             "--collect-only",
+            "--assert=plain",
             "-m",
             "cell",
             "--crash-matrix",

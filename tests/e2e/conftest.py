@@ -34,7 +34,7 @@ def settings(directory: Path) -> Settings:
         perpdex_data=directory / "data",
         api_url=f"http://127.0.0.1:{ports['api_port']}",
         pyth_url="",
-        settlement_interval_s=2,
+        settlement_interval_s=6,
         **ports,
     )
 

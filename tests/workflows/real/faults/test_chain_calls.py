@@ -38,7 +38,7 @@ async def test_agents_trade_and_everything_is_settled(network, agree):
 
 @pytest.mark.cell("all of a batch", "reply lost")
 @pytest.mark.cell("all of a batch", "duplicate")
-async def test_every_call_breaks_in_every_way(network, agree, until):
+async def test_every_call_breaks_in_every_way(network, agree):
     for method in CALLS:
         for fault in BROKEN:
             network.proxy.fail(method, fault)
@@ -48,12 +48,12 @@ async def test_every_call_breaks_in_every_way(network, agree, until):
     async def all_broken() -> bool:
         return network.proxy.waiting() == 0
 
-    await until(all_broken)
+    await network.settling(all_broken)
     await agree()
 
 
 @pytest.mark.cell("all of a batch", "RPC lies")
-async def test_the_node_lies_once_in_every_way(network, agree, until):
+async def test_the_node_lies_once_in_every_way(network, agree):
     """Bytes that seem to be lost are what heights are asked for."""
     network.proxy.fail("sendTransaction", Fault.SWALLOW)
     for method in ("getSignatureStatuses", "getEpochInfo", "getMultipleAccounts", "getTransaction"):
@@ -63,7 +63,7 @@ async def test_the_node_lies_once_in_every_way(network, agree, until):
     async def all_told() -> bool:
         return network.proxy.waiting() == 0
 
-    await until(all_told)
+    await network.settling(all_told)
     await network.settled(2)
     await agree()
 
@@ -76,7 +76,7 @@ async def test_answers_come_after_the_client_has_given_up(network, agree):
 
 
 @pytest.mark.cell("all of a batch", "delayed")
-async def test_blockhashes_expire_and_new_bytes_pay_more(network, agree, until):
+async def test_blockhashes_expire_and_new_bytes_pay_more(network, agree):
     network.proxy.fail("sendTransaction", Fault.SWALLOW, times=10**6)
     for fault in BROKEN:
         network.proxy.fail("getEpochInfo", fault)
@@ -86,7 +86,7 @@ async def test_blockhashes_expire_and_new_bytes_pay_more(network, agree, until):
         tried = await network.ledger.submissions_of_batch(batch)
         return [one.status for one in tried].count(EXPIRED) >= 2
 
-    await until(expired_twice)
+    await network.settling(expired_twice)
     batch, _ = await network.newest()
     network.proxy.heal()
     await agree()
@@ -96,14 +96,14 @@ async def test_blockhashes_expire_and_new_bytes_pay_more(network, agree, until):
 
 
 @pytest.mark.cell("all of a batch", "duplicate")
-async def test_a_worker_freezes_while_it_sends_and_wakes_up_when_another_does_its_work(network, agree, until):
+async def test_a_worker_freezes_while_it_sends_and_wakes_up_when_another_does_its_work(network, agree):
     network.proxy.fail("sendTransaction", Fault.REFUSE, seconds=2)
     sent = network.proxy.calls["sendTransaction"]
 
     async def holds() -> bool:
         return network.proxy.calls["sendTransaction"] > sent
 
-    await until(holds)
+    await network.settling(holds)
     network.worker.send(signal.SIGSTOP)
     second = network.another_worker("second")
     second.start()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from solders.transaction import VersionedTransaction
 
+from core.batches import BatchStatus
 from fault_proxy import Fault
 from ledger.settlement import EXPIRED, LANDED, SIGNED
 
@@ -17,7 +18,7 @@ CALLS_OF_A_BATCH = 20
 TEMPORAL_KILLS = 3
 
 
-async def held(network: Any, until: Any, fault: Fault, after: int) -> str:
+async def held(network: Any, fault: Fault, after: int) -> str:
     """Have the proxy hold the submission that follows the next `after`; its signature, which was stored before it was sent."""
     network.proxy.fail("sendTransaction", None, times=after)
     network.proxy.fail("sendTransaction", fault, seconds=60)
@@ -25,7 +26,7 @@ async def held(network: Any, until: Any, fault: Fault, after: int) -> str:
     async def holds() -> bool:
         return network.proxy.waiting() == 0
 
-    await until(holds)
+    await network.settling(holds)
     # Of the pages that are on their way at once, this one is held.
     transaction = VersionedTransaction.from_bytes(
         base64.b64decode(network.proxy.broken["sendTransaction"][0])
@@ -35,6 +36,18 @@ async def held(network: Any, until: Any, fault: Fault, after: int) -> str:
     stored = {one.signature: one.status for one in await network.ledger.submissions_of_batch(batch)}
     assert stored[signature] == SIGNED
     return signature
+
+
+async def under_way(network: Any) -> None:
+    """A batch is that was not yet cut, and has been for a moment."""
+    before, _ = await network.newest()
+
+    async def cut() -> bool:
+        number, status = await network.newest()
+        return number > before and status is not BatchStatus.FINAL
+
+    await network.settling(cut)
+    await asyncio.sleep(random.uniform(0, 0.5))
 
 
 async def fate(network: Any, signature: str) -> str:
@@ -47,8 +60,8 @@ async def fate(network: Any, signature: str) -> str:
 
 
 @pytest.mark.cell("all of a batch", "killed before")
-async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, agree, until):
-    signature = await held(network, until, Fault.REFUSE, 1)
+async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, agree):
+    signature = await held(network, Fault.REFUSE, 1)
     network.worker.kill()
     try:
         assert await network.escrow.view.receipt(signature) is None
@@ -61,7 +74,7 @@ async def test_the_worker_dies_between_storing_bytes_and_sending_them(network, a
 
 @pytest.mark.cell("all of a batch", "killed after")
 async def test_the_worker_dies_between_landing_and_hearing_of_it(network, agree, until):
-    signature = await held(network, until, Fault.LOSE_ANSWER, 1)
+    signature = await held(network, Fault.LOSE_ANSWER, 1)
 
     async def on_chain() -> bool:
         return await network.escrow.view.receipt(signature) is not None
@@ -75,7 +88,7 @@ async def test_the_worker_dies_between_landing_and_hearing_of_it(network, agree,
 
 @pytest.mark.cell("all of a batch", "killed before")
 @pytest.mark.cell("all of a batch", "killed after")
-async def test_the_worker_dies_at_any_instant(network, agree, until):
+async def test_the_worker_dies_at_any_instant(network, agree):
     calls = network.proxy.calls
 
     def made() -> int:
@@ -87,7 +100,7 @@ async def test_the_worker_dies_at_any_instant(network, agree, until):
         async def enough(wanted: int = wanted) -> bool:
             return made() >= wanted
 
-        await until(enough)
+        await network.settling(enough)
         network.worker.kill()
         network.worker.start()
     await agree()
@@ -95,8 +108,7 @@ async def test_the_worker_dies_at_any_instant(network, agree, until):
 
 async def test_temporal_dies_while_a_batch_is_on_its_way(network, agree):
     for _ in range(TEMPORAL_KILLS):
-        await network.settled()
-        await asyncio.sleep(random.random())
+        await under_way(network)
         network.temporal.kill()
         network.temporal.start()
     await agree()
@@ -106,8 +118,7 @@ async def test_temporal_dies_while_a_batch_is_on_its_way(network, agree):
 @pytest.mark.cell("reconcile: hold", "chain pauses")
 async def test_the_chain_dies_while_a_batch_is_on_its_way(network, agree):
     for _ in range(2):
-        await network.settled()
-        await asyncio.sleep(random.random())
+        await under_way(network)
         await asyncio.to_thread(network.chain.kill)
         await asyncio.to_thread(network.chain.start)
     await agree()
@@ -115,19 +126,16 @@ async def test_the_chain_dies_while_a_batch_is_on_its_way(network, agree):
 
 async def test_projector_and_api_die_while_a_batch_is_on_its_way(network, agree):
     for process in (network.projector, network.api):
-        await network.settled()
-        await asyncio.sleep(random.random())
+        await under_way(network)
         process.kill()
         process.start()
     await network.serves()
     await agree()
 
 
-async def test_the_database_is_lost_in_the_middle_of_a_batch_and_an_empty_one_takes_its_place(
-    network, agree, until
-):
+async def test_the_database_is_lost_in_the_middle_of_a_batch_and_an_empty_one_takes_its_place(network, agree):
     await agree()
-    await held(network, until, Fault.REFUSE, 1)
+    await held(network, Fault.REFUSE, 1)
     network.worker.kill()
     network.projector.kill()
     await network.lose_database()

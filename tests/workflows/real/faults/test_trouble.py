@@ -64,7 +64,7 @@ async def test_trouble_is_shown_with_its_reason_and_time_while_trading_goes_on(n
         shown = await handle.query(BatchWorkflow.progress)
         return bool(shown.trouble)
 
-    await until(troubled)
+    await network.settling(troubled)
     assert shown is not None
     sentence = next(iter(shown.trouble.values()))
     assert sentence.split(" since ")[0] in ("open_batch", "settle_page", "seal_batch", "publish_status")
@@ -102,7 +102,7 @@ async def test_money_that_the_chain_does_not_have_halts_settlement_until_it_is_e
         return bool((await network.state()).halted)
 
     for _ in range(2):
-        await until(halted)
+        await network.settling(halted)
         why = (await network.state()).halted
         # The deposit that never was is told in all, and by its account: the ledger has what the engine has, the chain has not.
         assert why.startswith("the engine credited more than the chain received: ")
