@@ -23,6 +23,7 @@ BENCHMARKS: Final = (
     "funding",
     "order_books",
     "risk",
+    "deleveraging",
     "replay",
     "snapshots",
     "journal",

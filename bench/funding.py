@@ -165,7 +165,7 @@ def around(before: bytes, ended: bytes, hour: int) -> list[tuple[str, ...]]:
     end_took = [time.perf_counter() - started]
     assert isinstance(end, e.HourEnded), end
     looks = parts(lambda: looked(state))
-    near = sum(id % NEAR == LONG_NEAR for id in state.holders[MARKET.id])
+    near = sum(id % NEAR == LONG_NEAR for id in state.holding(MARKET.id))
     assert len(state.watch.due) == near, (len(state.watch.due), near)
     state = begun(ended)
     (event,) = play(state, c.SettleFunding(MARKET.id, hour), hour * HOUR)

@@ -19,7 +19,7 @@ def run_of(state: Exchange, hour: Hour, ended: HourEnded) -> FundingRun:
 def _held(state: Exchange, market: int, hour: Hour) -> list[tuple[AccountId, int]]:
     """Positions (account, lots) at the end of an unpaid hour, ascending by account, as accounts are kept."""
     accounts = state.accounts
-    held = [(id, accounts[id].positions[market].size) for id in sorted(state.holders.get(market, ()))]
+    held = [(id, accounts[id].positions[market].size) for id in state.holding(market)]
     if moved := state.funding[market].moved(hour.number):
         sizes = dict(held) | moved
         held = [(id, size) for id, size in sorted(sizes.items()) if size]
