@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -11,7 +11,6 @@ from core.quantities import AccountId, Lots, MicroUsdc
 
 _RANK_SCALE: Final = 10**12
 _ACCOUNT: Final = attrgetter("account")
-_RANK: Final = itemgetter(0)
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False):
@@ -67,11 +66,11 @@ def rank(holder: Holder, value_per_lot: int) -> int:
     Source: BitMEX and Bybit's ranking (Hyperliquid's is its first line with mark / entry for the return). In parts of 10**12; for
     holders whose equity is not negative.
     """
-    profit = holder.profit(value_per_lot)
-    cost, notional = max(1, abs(holder.cost)), abs(holder.size) * value_per_lot
+    worth, cost, equity = holder.size * value_per_lot, abs(holder.cost) or 1, holder.equity
+    profit, notional = worth - holder.cost, abs(worth)
     if profit > 0:
-        return profit * notional * _RANK_SCALE // (cost * max(1, holder.equity))
-    return profit * holder.equity * _RANK_SCALE // (cost * notional)
+        return profit * notional * _RANK_SCALE // (cost * (equity if equity > 0 else 1))
+    return profit * equity * _RANK_SCALE // (cost * notional)
 
 
 def capacity(holder: Holder, lots: int, shortfall: int) -> int:
@@ -135,17 +134,20 @@ def deleverage(
     for most, tier in itertools.product((sound_capacity, capacity), (winners, losers)):
         if not left:
             break
-        able: list[tuple[int, int, Holder]] = []
+        # Lists of integers side by side: tuples would have the collector run, several times over.
+        able, ranks, limits = [], [], []
         for holder in tier:
             limit = most(holder, lots, shortfall) - gives.get(holder.account, 0)
             if limit:
-                able.append((rank(holder, value_per_lot), limit, holder))
+                able.append(holder.account)
+                ranks.append(rank(holder, value_per_lot))
+                limits.append(limit)
         # They are in the order of their numbers, and the sort is stable, in reverse as well.
-        able.sort(key=_RANK, reverse=True)
-        limits = [limit for _, limit, _ in able]
-        for (_, _, holder), share in zip(able, policy(min(left, sum(limits)), limits), strict=True):
+        order = sorted(range(len(able)), key=ranks.__getitem__, reverse=True)
+        shares = policy(min(left, sum(limits)), [limits[place] for place in order])
+        for place, share in zip(order, shares, strict=True):
             if share:
-                gives[holder.account] = gives.get(holder.account, 0) + share
+                gives[able[place]] = gives.get(able[place], 0) + share
                 left -= share
     closed: list[tuple[AccountId, Lots, MicroUsdc]] = []
     done = paid = 0
