@@ -24,6 +24,7 @@ BENCHMARKS: Final = (
     "order_books",
     "risk",
     "deleveraging",
+    "sweep",
     "replay",
     "snapshots",
     "journal",
