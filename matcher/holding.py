@@ -32,18 +32,18 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
     else:
         del account.positions[market]
     if (before > 0) is not (after > 0):
-        _follow(state.longs, market, account.id, after > 0)
+        _follow(state.longs, market, account.id, held if after > 0 else None)
     if (before < 0) is not (after < 0):
-        _follow(state.shorts, market, account.id, after < 0)
+        _follow(state.shorts, market, account.id, held if after < 0 else None)
     if account.id == INSURANCE and before * after <= 0:
         # How far from the mark one position came to be offered says nothing of the next.
         state.book.sales.pop(market, None)
     return (after if after > 0 else 0) - (before if before > 0 else 0)
 
 
-def _follow(side: dict[int, set[int]], market: int, account: int, on: bool) -> None:
+def _follow(side: dict[int, dict[int, Position]], market: int, account: int, held: Position | None) -> None:
     """An account comes to one side of a market, or leaves it."""
-    if on:
-        side.setdefault(market, set()).add(account)
+    if held is not None:
+        side.setdefault(market, {})[account] = held
     else:
-        side[market].remove(account)
+        del side[market][account]

@@ -14,7 +14,7 @@ def opposite(state: Exchange, market: int, size: int) -> list[Holder]:
     accounts, marked = state.accounts, state.marked
     kept_back = state.loss_limits.keys() | state.matured
     found = []
-    for id in (state.shorts if size > 0 else state.longs).get(market, ()):
+    for id, held in (state.shorts if size > 0 else state.longs).get(market, {}).items():
         if id == INSURANCE:
             continue
         account = accounts[id]
@@ -23,6 +23,5 @@ def opposite(state: Exchange, market: int, size: int) -> list[Holder]:
         equity = account.balance + account.gain
         if kept_back and account.root.id in kept_back:
             equity = state.margin_of(account).equity
-        held = account.positions[market]
         found.append(Holder(id, held.size, held.cost, equity, account.required, held.required))
     return found

@@ -93,8 +93,12 @@ class World:
         for id in self.state.markets:
             held = [one for one in self.state.accounts.values() if id in one.positions]
             assert self.state.holders_of(id) == held
-            assert self.state.longs.get(id, set()) == {one.id for one in held if one.positions[id].size > 0}
-            assert self.state.shorts.get(id, set()) == {one.id for one in held if one.positions[id].size < 0}
+            assert self.state.longs.get(id, {}) == {
+                one.id: one.positions[id] for one in held if one.positions[id].size > 0
+            }
+            assert self.state.shorts.get(id, {}) == {
+                one.id: one.positions[id] for one in held if one.positions[id].size < 0
+            }
 
     def play(self, command: c.Command) -> list[Event]:
         outcome = self.do(command)
