@@ -19,7 +19,7 @@ UNREACHABLE: Final = "engine_unreachable"
 DOOR: Final = "/api/v1/operator"
 RETRY_LATER: Final = timedelta(seconds=1)
 PLACES_MAX: Final = 500
-"""Accounts about whose slots one question may be."""
+"""Accounts that one question may be about."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -325,7 +325,14 @@ class EngineDoor:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/funding"), type=list[FundingDue])
 
     async def liquidations(self) -> Liquidations:
+        """The engine looks at every account for it: not for polling."""
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/liquidations"), type=Liquidations)
+
+    async def liquidations_going_on(self, accounts: Sequence[int] = ()) -> Liquidations:
+        """The same, `forgotten` only of these `accounts`, of which it takes `PLACES_MAX`: all others cost nothing."""
+        asked = "&".join(f"account={one}" for one in accounts)
+        path = f"{DOOR}/liquidations/going-on?{asked}"
+        return msgspec.json.decode(await self._ask("GET", path), type=Liquidations)
 
     async def state(self) -> EngineState:
         return msgspec.json.decode(await self._ask("GET", f"{DOOR}/state"), type=EngineState)

@@ -7,7 +7,7 @@ from typing import Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.engine_door import UNREACHABLE, EngineDoor, Liquidations
+from activities.engine_door import PLACES_MAX, UNREACHABLE, EngineDoor, Liquidations
 from activities.heartbeats import heartbeats
 from matcher.commands import ReviewAccount, SellInventory
 
@@ -49,25 +49,33 @@ class SweepActivities:
             forgotten = [below.account for below in seen.forgotten]
             for account in (*forgotten, *seen.going_on):
                 await self._door.command(ReviewAccount(account))
-            seen = await self._door.liquidations()
+            left = await self._still(forgotten)
             for _ in range(LOOKS):
-                if not _still(seen, forgotten):
+                if not left:
                     break
                 await asyncio.sleep(LOOK_EVERY_S)
-                seen = await self._door.liquidations()
-        left = _still(seen, forgotten)
+                left = await self._still(left)
+            now = await self._door.liquidations_going_on()
         if left:
             raise ApplicationError(f"nothing is done about accounts {left}", type=NOT_LIQUIDATED)
-        return Reviewed(forgotten, seen.going_on)
+        return Reviewed(forgotten, now.going_on)
+
+    async def _still(self, forgotten: list[int]) -> list[int]:
+        """Those of the accounts about whom still nothing is done."""
+        left: list[int] = []
+        for begin in range(0, len(forgotten), PLACES_MAX):
+            seen = await self._door.liquidations_going_on(forgotten[begin : begin + PLACES_MAX])
+            left += [below.account for below in seen.forgotten]
+        return sorted(left)
 
     @activity.defn
     async def sell_inventory(self) -> Sold:
         """One auction for each position of the insurance fund. What its market refuses now is left for the next sweep."""
         async with heartbeats():
-            before = await self._door.liquidations()
+            before = await self._door.liquidations_going_on()
             for held in before.inventory:
                 await self._sell(held.market)
-            after = await self._door.liquidations()
+            after = await self._door.liquidations_going_on()
         had, has = _lots(before), _lots(after)
         return Sold(max(0, had - has), has)
 
@@ -79,12 +87,8 @@ class SweepActivities:
                 raise
             activity.logger.info("the insurance fund cannot sell in market %d: %s", market, error.type)
             return
-        while (await self._door.liquidations()).selling:
+        while (await self._door.liquidations_going_on()).selling:
             await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _still(seen: Liquidations, accounts: list[int]) -> list[int]:
-    return sorted({below.account for below in seen.forgotten} & set(accounts))
 
 
 def _lots(seen: Liquidations) -> int:

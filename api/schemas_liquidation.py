@@ -116,18 +116,23 @@ class InventoryAnswer(Answer):
     size: int
 
 
-class OperatorLiquidationsAnswer(Answer):
-    """What is liquidated, and what should be: for the sweep."""
+class GoingOnAnswer(Answer):
+    """What is liquidated and sold now, and who of the accounts that are asked about should be: the engine looks at nobody else."""
 
     forgotten: list[BelowAnswer] = Field(
         description="Accounts below their maintenance requirement about which nothing is being done."
     )
+    going_on: list[int] = Field(description="Accounts that are being liquidated, 2 is the insurance fund.")
+    inventory: list[InventoryAnswer]
+    selling: bool = Field(description="Whether the insurance fund sells something now.")
+
+
+class OperatorLiquidationsAnswer(GoingOnAnswer):
+    """The same of all accounts: for the sweep, once a round."""
+
     below_zero: list[BelowAnswer] = Field(
         description="Accounts below zero: while there is one, no withdrawal is reserved. 2 is the insurance fund."
     )
     awaiting_price: int = Field(
         description="Accounts that wait until the price of a market is trusted again."
     )
-    going_on: list[int] = Field(description="Accounts that are being liquidated, 2 is the insurance fund.")
-    inventory: list[InventoryAnswer]
-    selling: bool = Field(description="Whether the insurance fund sells something now.")

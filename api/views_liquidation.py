@@ -1,7 +1,8 @@
 """Liquidations and the insurance fund as answers: reads that change nothing."""
 
 import asyncio
-from typing import Final, cast
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
 from api import schemas_liquidation as s
 from api.outbound import micros
@@ -89,38 +90,59 @@ def change(row: InsuranceChange) -> s.InsuranceChangeAnswer:
 
 async def overview(state: Exchange) -> s.OperatorLiquidationsAnswer:
     """Every account is looked at, a slice at a time: the loop also matches. Who changes meanwhile is seen next time."""
-    ids, forgotten = sorted(state.owned), []
+    ids, forgotten = list(state.owned), []
     for start in range(0, len(ids), SLICE):
-        forgotten += [below for id in ids[start : start + SLICE] if (below := _forgotten(state, id))]
+        forgotten += _forgotten(state, ids[start : start + SLICE])
         await asyncio.sleep(0)
     return s.OperatorLiquidationsAnswer(
-        forgotten=forgotten,
+        **_going_on(state, sorted(forgotten, key=lambda below: below.account)),
         below_zero=[_below(state, id) for id in below_zero(state)],
-        awaiting_price=len(_awaiting(state)),
-        going_on=sorted(state.liquidations),
-        inventory=[
-            s.InventoryAnswer(market=market, size=held.size)
-            for market, held in sorted(state.accounts[INSURANCE].positions.items())
-        ],
-        selling=bool(state.book.open_keys.get(INSURANCE)),
+        awaiting_price=len(set().union(*state.watch.waiting.values())),
     )
 
 
-def _forgotten(state: Exchange, id: int) -> s.BelowAnswer | None:
-    watch = state.watch
-    known = id in state.liquidations or id in watch.due or watch.unseen(id)
-    if known or id in watch.debtors or id in watch.unpaid:
-        return None
-    risk = state.margin_of(state.accounts[id])
-    if not (risk.liquidatable or risk.equity < 0) or id in _awaiting(state):
-        return None
-    return _below(state, id)
+def going_on(state: Exchange, asked: Iterable[int]) -> s.GoingOnAnswer:
+    """Nobody is looked at but those of the accounts `asked` about that there are: it costs the same however many there are."""
+    return s.GoingOnAnswer(**_going_on(state, _forgotten(state, sorted(state.owned.intersection(asked)))))
+
+
+def _going_on(state: Exchange, forgotten: list[s.BelowAnswer]) -> dict[str, Any]:
+    return {
+        "forgotten": forgotten,
+        "going_on": sorted(state.liquidations),
+        "inventory": [
+            s.InventoryAnswer(market=market, size=held.size)
+            for market, held in sorted(state.accounts[INSURANCE].positions.items())
+        ],
+        "selling": bool(state.book.open_keys.get(INSURANCE)),
+    }
+
+
+def _forgotten(state: Exchange, ids: Iterable[int]) -> list[s.BelowAnswer]:
+    """Those of these accounts that should be liquidated, or owe, and about whom nothing is done.
+
+    The watch is not asked who that is, only whether it knows them. Whose remembered value at the marks meets the initial requirement,
+    which is never below maintenance, needs no closer look, but where its owner keeps something back.
+    """
+    accounts, marked, watch, found = state.accounts, state.marked, state.watch, []
+    kept_back = state.loss_limits.keys() | state.matured
+    for id in ids:
+        account = accounts[id]
+        if account.valued != marked:
+            state.value(account)
+        if account.balance + account.gain >= account.required and account.root.id not in kept_back:
+            continue
+        if id in state.liquidations or id in watch.due or watch.unseen(id):
+            continue
+        if id in watch.debtors or id in watch.unpaid:
+            continue
+        risk = state.margin_of(account)
+        waits = any(id in waiting for waiting in watch.waiting.values())
+        if (risk.liquidatable or risk.equity < 0) and not waits:
+            found.append(_below(state, id))
+    return found
 
 
 def _below(state: Exchange, id: int) -> s.BelowAnswer:
     risk = state.margin_of(state.accounts[id])
     return s.BelowAnswer(account=id, equity=risk.equity, maintenance=risk.maintenance)
-
-
-def _awaiting(state: Exchange) -> set[int]:
-    return set().union(*state.watch.waiting.values())

@@ -23,6 +23,8 @@ BENCHMARKS: Final = (
     "funding",
     "order_books",
     "risk",
+    "deleveraging",
+    "sweep",
     "replay",
     "snapshots",
     "journal",

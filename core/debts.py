@@ -20,11 +20,12 @@ class Tie(IntEnum):
 
 
 class Payer(msgspec.Struct, frozen=True, gc=False):
-    """Somebody who may have to share: equity and initial requirement of the whole account (micro-USDC), whether it holds anything."""
+    """Somebody who may have to share: equity and initial requirement of the whole account (micro-USDC, the latter never negative),
+    whether it holds anything. Plain integers, as there may be very many."""
 
-    account: AccountId
-    equity: MicroUsdc
-    initial: MicroUsdc
+    account: int
+    equity: int
+    initial: int
     holds: bool
     tie: Tie = Tie.STRANGER
 
@@ -50,26 +51,28 @@ def cover(
     time the parts are in proportion to what each can give, exact by largest remainders. So nobody falls below zero for it.
     """
     sharing = _Sharing(debt, payers)
+    places: dict[Tie, list[int]] = {tie: [] for tie in Tie}
+    for place, payer in enumerate(payers):
+        places[payer.tie].append(place)
     for tie in (Tie.FAMILY, Tie.OWNER):
-        near = [place for place, payer in enumerate(payers) if payer.tie is tie]
-        sharing.ask(near, _free)
-        sharing.ask(near, _needed)
+        sharing.ask(places[tie], _free)
+        sharing.ask(places[tie], _needed)
     fund = sharing.take(fund_has)
     treasury = sharing.take(treasury_has)
-    strangers = [place for place, payer in enumerate(payers) if payer.tie is Tie.STRANGER]
+    strangers = places[Tie.STRANGER]
     sharing.ask([place for place in strangers if payers[place].holds], _free)
     if depositors_share:
         sharing.ask([place for place in strangers if not payers[place].holds], _free)
         sharing.ask(strangers, _needed)
-    shared = [
-        (payer.account, MicroUsdc(one)) for payer, one in zip(payers, sharing.given, strict=True) if one
-    ]
+    given = sharing.given
+    shared = [(AccountId(payers[place].account), MicroUsdc(given[place])) for place in sorted(given)]
     return Cover(MicroUsdc(fund), MicroUsdc(treasury), shared, MicroUsdc(sharing.left))
 
 
 def _free(payer: Payer) -> int:
     """What a payer has above its initial requirement."""
-    return max(0, min(payer.equity, payer.equity - payer.initial))
+    free = payer.equity - payer.initial
+    return free if free > 0 else 0
 
 
 def _needed(payer: Payer) -> int:
@@ -78,11 +81,11 @@ def _needed(payer: Payer) -> int:
 
 
 class _Sharing:
-    """What is `left` of a debt, and what each payer has `given` towards it."""
+    """What is `left` of a debt, and what payers, by their places, have `given` towards it."""
 
     def __init__(self, debt: int, payers: Sequence[Payer]) -> None:
         self.left = debt
-        self.given = [0] * len(payers)
+        self.given: dict[int, int] = {}
         self._payers = payers
 
     def take(self, has: int) -> int:
@@ -95,8 +98,10 @@ class _Sharing:
         """Have the payers in these places give of what they are `able` to, which nobody has asked them for before."""
         if not self.left or not places:
             return
-        has = [able(self._payers[place]) for place in places]
+        payers = self._payers
+        has = [able(payers[place]) for place in places]
         shares = pro_rata(min(self.left, sum(has)), has)
-        self.left -= sum(shares)
         for place, share in zip(places, shares, strict=True):
-            self.given[place] += share
+            if share:
+                self.given[place] = self.given.get(place, 0) + share
+                self.left -= share

@@ -1,6 +1,8 @@
 """Deleveraging: closing a bankrupt account's position against opposite ones when the insurance fund is at its floor."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -8,20 +10,22 @@ import msgspec
 from core.quantities import AccountId, Lots, MicroUsdc
 
 _RANK_SCALE: Final = 10**12
+_ACCOUNT: Final = attrgetter("account")
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False):
     """An account in the market: its position (signed lots, signed cost in micro-USDC) and the equity of the whole account.
 
-    `required` is the whole account's initial requirement, and `own` the position's part of it, micro-USDC.
+    `required` is the whole account's initial requirement, and `own` the position's part of it, micro-USDC. Plain integers, as there
+    may be very many.
     """
 
-    account: AccountId
-    size: Lots
-    cost: MicroUsdc
-    equity: MicroUsdc
-    required: MicroUsdc = MicroUsdc(0)
-    own: MicroUsdc = MicroUsdc(0)
+    account: int
+    size: int
+    cost: int
+    equity: int
+    required: int = 0
+    own: int = 0
 
     def profit(self, value_per_lot: int) -> int:
         """Unrealized profit of the position at the mark, micro-USDC; exact."""
@@ -39,9 +43,11 @@ def pro_rata(total: int, capacities: Sequence[int]) -> list[int]:
         return [0] * len(capacities)
     shares = [total * capacity // whole for capacity in capacities]
     left = total - sum(shares)
-    by_remainder = sorted(range(len(capacities)), key=lambda i: (-(total * capacities[i] % whole), i))
-    for i in by_remainder[:left]:
-        shares[i] += 1
+    if left:
+        remainders = [total * capacity % whole for capacity in capacities]
+        # The sort is stable, in reverse as well: of equal remainders the first in rank comes first.
+        for i in sorted(range(len(shares)), key=remainders.__getitem__, reverse=True)[:left]:
+            shares[i] += 1
     return shares
 
 
@@ -60,11 +66,11 @@ def rank(holder: Holder, value_per_lot: int) -> int:
     Source: BitMEX and Bybit's ranking (Hyperliquid's is its first line with mark / entry for the return). In parts of 10**12; for
     holders whose equity is not negative.
     """
-    profit = holder.profit(value_per_lot)
-    cost, notional = max(1, abs(holder.cost)), abs(holder.size) * value_per_lot
+    worth, cost, equity = holder.size * value_per_lot, abs(holder.cost) or 1, holder.equity
+    profit, notional = worth - holder.cost, abs(worth)
     if profit > 0:
-        return profit * notional * _RANK_SCALE // (cost * max(1, holder.equity))
-    return profit * holder.equity * _RANK_SCALE // (cost * notional)
+        return profit * notional * _RANK_SCALE // (cost * (equity if equity > 0 else 1))
+    return profit * equity * _RANK_SCALE // (cost * notional)
 
 
 def capacity(holder: Holder, lots: int, shortfall: int) -> int:
@@ -101,7 +107,7 @@ class Deleveraging(msgspec.Struct, frozen=True):
 def deleverage(
     size: int,
     brings: int,
-    holders: Sequence[Holder],
+    holders: Iterable[Holder],
     value_per_lot: int,
     policy: Policy = pro_rata,
 ) -> Deleveraging:
@@ -112,26 +118,42 @@ def deleverage(
     what these cannot take everybody gives down to nothing, in the same order. Within each the ranking decides, accounts of equal
     rank by number. The value is shared by lots, each running total rounded down, so nothing is lost, and nobody's equity falls below
     zero. What `left` holds nobody could pay for.
+
+    One pass over all of them, because nothing that decides can be kept in order beforehand: shares are of what everybody can give,
+    and places go by the equity of whole accounts, which every mark changes. Who can give nothing, or is not come to, is not ranked.
     """
     side, lots = (1, size) if size > 0 else (-1, -size)
     shortfall = brings - size * value_per_lot
-    able = [holder for holder in holders if holder.size * side < 0]
-    able.sort(key=lambda holder: (-rank(holder, value_per_lot), holder.account))
-    gives: dict[AccountId, int] = {}
+    winners: list[Holder] = []
+    losers: list[Holder] = []
+    for holder in sorted(holders, key=_ACCOUNT):
+        if holder.size * side < 0:
+            (winners if holder.size * value_per_lot > holder.cost else losers).append(holder)
+    gives: dict[int, int] = {}
     left = lots
-    for most in (sound_capacity, capacity):
-        for winners in (True, False):
-            tier = [holder for holder in able if (holder.profit(value_per_lot) > 0) is winners]
-            limits = [most(holder, lots, shortfall) - gives.get(holder.account, 0) for holder in tier]
-            for holder, share in zip(tier, policy(min(left, sum(limits)), limits), strict=True):
-                if share:
-                    gives[holder.account] = gives.get(holder.account, 0) + share
-                    left -= share
+    for most, tier in itertools.product((sound_capacity, capacity), (winners, losers)):
+        if not left:
+            break
+        # Lists of integers side by side: tuples would have the collector run, several times over.
+        able, ranks, limits = [], [], []
+        for holder in tier:
+            limit = most(holder, lots, shortfall) - gives.get(holder.account, 0)
+            if limit:
+                able.append(holder.account)
+                ranks.append(rank(holder, value_per_lot))
+                limits.append(limit)
+        # They are in the order of their numbers, and the sort is stable, in reverse as well.
+        order = sorted(range(len(able)), key=ranks.__getitem__, reverse=True)
+        shares = policy(min(left, sum(limits)), [limits[place] for place in order])
+        for place, share in zip(order, shares, strict=True):
+            if share:
+                gives[able[place]] = gives.get(able[place], 0) + share
+                left -= share
     closed: list[tuple[AccountId, Lots, MicroUsdc]] = []
     done = paid = 0
     for account, share in gives.items():
         done += share
         value = brings * done // lots - paid
         paid += value
-        closed.append((account, Lots(share), MicroUsdc(value)))
+        closed.append((AccountId(account), Lots(share), MicroUsdc(value)))
     return Deleveraging(closed, Lots(left))

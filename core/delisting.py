@@ -40,7 +40,7 @@ def settle_at(holders: Sequence[Holder], value_per_lot: int, fund_has: int) -> D
     raised = pro_rata(fund + given, owed)
     taken = pro_rata(given, gains)
     settled = [
-        Settled(holder.account, MicroUsdc(gain), MicroUsdc(plus - minus))
+        Settled(AccountId(holder.account), MicroUsdc(gain), MicroUsdc(plus - minus))
         for holder, gain, plus, minus in zip(holders, realized, raised, taken, strict=True)
     ]
     return Delisting(settled, MicroUsdc(fund), MicroUsdc(sum(owed) - fund - given))

@@ -1,4 +1,7 @@
-"""What the insurance fund may take over: it trades for itself like anybody, but with everybody's last money."""
+"""What the insurance fund may take over: it trades for itself like anybody, but with everybody's last money.
+
+What it already holds is bound by margin alone, like any account's (`docs/reference/risk/liquidation.md` says why).
+"""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

@@ -108,12 +108,14 @@ def owed(size: int, charge: int, maker: bool, treasury_share: Ppm | int) -> Micr
 
 
 class FundingRun(msgspec.Struct, frozen=True):
-    """One market's funding of one hour, micro-USDC: what each account pays (negative: receives), and where the rest went.
+    """One market's funding of one hour, micro-USDC: what each account pays (negative: receives), without zeros, what payers are
+    `charged` in all, and where the rest went.
 
     All of `payments` together are `treasury` plus `insurance`; neither is ever negative.
     """
 
     payments: list[tuple[AccountId, MicroUsdc]]
+    charged: MicroUsdc
     treasury: MicroUsdc
     insurance: MicroUsdc
 
@@ -129,15 +131,24 @@ def funding_run(
     A maker keeps what it receives less the treasury's share, rounded down; payers' fractions go to the insurance fund.
     """
     payments: list[tuple[int, int]] = []
-    paid = treasury = 0
+    charged = received = treasury = 0
     kept_share = MILLION - treasury_share
     for account, size in positions:
         amount = -(-size * charge // MILLION)
-        if amount < 0 and account in makers:
-            kept = share_down(-amount, kept_share)
-            treasury -= amount + kept
-            amount = -kept
-        paid += amount
+        if amount > 0:
+            charged += amount
+        elif not amount:
+            continue
+        else:
+            if account in makers:
+                kept = share_down(-amount, kept_share)
+                treasury -= amount + kept
+                amount = -kept
+                if not kept:
+                    continue
+            received -= amount
         payments.append((account, amount))
     named = cast(list[tuple[AccountId, MicroUsdc]], payments)  # To name each would take a third of the time.
-    return FundingRun(named, MicroUsdc(treasury), MicroUsdc(paid - treasury))
+    return FundingRun(
+        named, MicroUsdc(charged), MicroUsdc(treasury), MicroUsdc(charged - received - treasury)
+    )

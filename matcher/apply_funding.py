@@ -47,12 +47,12 @@ def _hour_ended(state: Exchange, event: e.HourEnded) -> None:
 
 def _funding_settled(state: Exchange, event: e.FundingSettled) -> None:
     accounts, watch, funding = state.accounts, state.watch, state.funding[event.market]
-    state.collect(event.payments)
+    warned = state.collect(event.payments)
     if funding.unpaid and funding.unpaid[0].ended is None:
         # Journals from before hours ended by a record: it was this one that made payers poorer.
         watch.suspect_many([account for account, paid in event.payments if paid > 0])
     # What was owed before is paid: nobody is worth less than before. But what is received lifts warnings.
-    watch.suspect_many([account for account, _ in event.payments if accounts[account].warned])
+    watch.suspect_many(warned)
     watch.suspect(INSURANCE)
     state.post(accounts[TREASURY], event.treasury)
     state.post(accounts[INSURANCE], event.insurance)

@@ -55,7 +55,7 @@ def _take_over(state: Exchange, market: Market, at: int) -> None:
     before = state.markets.get(market.id)
     state.markets[market.id] = market
     if before is not None and before != market:
-        holders = sorted(state.holders.get(market.id, ()))
+        holders = state.holding(market.id)
         state.watch.suspect_many(holders)
         for holder in holders:
             suspect_tied(state, holder)

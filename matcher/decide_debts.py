@@ -5,7 +5,6 @@ from core.debt_events import DebtAwaited, DebtCovered
 from core.debts import Cover, Payer, Tie, cover
 from core.event import Event
 from core.operator_events import SharingOrdered
-from core.quantities import AccountId, MicroUsdc
 from matcher import commands as c
 from matcher.account import Account
 from matcher.rejections import Code, Outcome, Rejection
@@ -47,7 +46,11 @@ def _cover(state: Exchange, debtor: Account, debt: int, depositors_share: bool) 
     payers = _payers(state, near, debtor)
     # Strangers are looked at only when it comes to that: they may be very many.
     if debt > sum(payer.equity for payer in payers) + max(0, fund) + max(0, treasury):
-        asked = state.owned if depositors_share else set().union(*state.holders.values()) & state.owned
+        asked = (
+            state.owned
+            if depositors_share
+            else set().union(*state.longs.values(), *state.shorts.values()) & state.owned
+        )
         payers = _payers(state, dict.fromkeys(asked, Tie.STRANGER) | near, debtor)
     return cover(debt, fund, treasury, payers, depositors_share)
 
@@ -70,6 +73,5 @@ def _payers(state: Exchange, ties: dict[int, Tie], debtor: Account) -> list[Paye
             state.value(account)
         equity = account.balance + account.gain
         if equity > 0 and account is not debtor:
-            initial = MicroUsdc(account.required)
-            payers.append(Payer(AccountId(id), MicroUsdc(equity), initial, bool(account.positions), ties[id]))
+            payers.append(Payer(id, equity, account.required, bool(account.positions), ties[id]))
     return payers

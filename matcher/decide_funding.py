@@ -132,7 +132,7 @@ def overdue(state: Exchange, market: int, at: int) -> list[e.FundingSettled]:
 
 def _settled(hour: Hour, ended: e.HourEnded, run: FundingRun, at: int) -> e.FundingSettled:
     """The record of an hour that costs this."""
-    payments = tuple([payment for payment in run.payments if payment[1]])
+    payments = tuple(run.payments)
     return e.FundingSettled(
         at,
         ended.market,
@@ -148,7 +148,7 @@ def _settled(hour: Hour, ended: e.HourEnded, run: FundingRun, at: int) -> e.Fund
         ended.after,
         hour.index,
         len(payments),
-        sum([paid for _, paid in payments if paid > 0]),
+        run.charged,
         run.treasury,
         run.insurance,
         payments,

@@ -1,12 +1,12 @@
 """What is done about accounts in trouble, one step at a time: each is decided anew from balances and marks."""
 
-from collections.abc import Mapping
+from typing import Final
 
 from msgspec.structs import replace
 
 from core.account_risk import counts_for
 from core.accounts import INSURANCE
-from core.deleveraging import Holder, deleverage, greedy, pro_rata
+from core.deleveraging import deleverage, greedy, pro_rata
 from core.events import Event
 from core.fund import Fund, Part, may_take
 from core.liquidation import Stage, slice_to_close, stage, warning_in_force
@@ -24,7 +24,7 @@ from core.liquidation_events import (
 )
 from core.operator_events import ReviewOrdered
 from core.position import Position
-from core.quantities import AccountId, Lots, MarketId, MicroUsdc
+from core.quantities import Lots, MarketId, MicroUsdc
 from core.validity import Action
 from core.waterfall import (
     Auction,
@@ -43,10 +43,14 @@ from matcher.closing import cancelled, pull_everything
 from matcher.decide_requests import not_tradable
 from matcher.limits import AUCTION_PAUSE
 from matcher.offering import auction
+from matcher.opposite import opposite
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
 from matcher.trust import known, liquidated_at, trusted
 from matcher.watch import Liquidation
+
+_NOTHING: Final = Position(0, 0)
+"""What an account has in a market that it does not hold."""
 
 
 def go_on(state: Exchange, at: int) -> list[Event]:
@@ -208,27 +212,27 @@ def review_account(state: Exchange, command: c.ReviewAccount, at: int) -> Outcom
 
 
 def _taken_over(state: Exchange, account: Account, parts: tuple[Part, ...]) -> tuple[Handover, ...]:
-    fund = state.accounts[INSURANCE].positions
-    return tuple(
-        _handover(state, account.positions, INSURANCE, fund, part.market, part.size, part.value)
-        for part in parts
-    )
+    fund, took = state.accounts[INSURANCE].positions, []
+    for market, size, value in ((part.market, part.size, part.value) for part in parts):
+        theirs, mark = fund.get(market, _NOTHING), state.mark_price(market)
+        took.append(_handover(account.positions[market], INSURANCE, theirs, market, mark, size, value))
+    return tuple(took)
 
 
 def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Part, at: int) -> Deleveraged:
-    market = part.market
-    holders = [_holder(state, other, market) for other in _opposite(state, market, part.size)]
+    market, mark = part.market, state.mark_price(part.market)
     policy = greedy if state.markets[market].greedy_deleveraging else pro_rata
-    shared = deleverage(part.size, part.value, holders, _counts(state, market, -part.size), policy)
+    value_per_lot = _counts(state, market, -part.size)
+    shared = deleverage(part.size, part.value, opposite(state, market, part.size), value_per_lot, policy)
     side = 1 if part.size > 0 else -1
     takers: list[tuple[int, int, int]] = list(shared.closed)
     if shared.left and account.id != INSURANCE:
         takers.append((INSURANCE, shared.left, part.value - sum(value for _, _, value in shared.closed)))
-    mine, parts = dict(account.positions), []
+    mine, parts = account.positions[market], []
     for other, lots, value in takers:
-        theirs = state.accounts[other].positions
-        handed = _handover(state, mine, other, theirs, market, side * lots, value)
-        mine[market] = Position(mine[market].size - handed.size, handed.cost)
+        theirs = state.accounts[other].positions.get(market, _NOTHING)
+        handed = _handover(mine, other, theirs, market, mark, side * lots, value)
+        mine = Position(mine.size - handed.size, handed.cost)
         parts.append(handed)
     risk = state.margin_of(account)
     return Deleveraged(
@@ -239,7 +243,7 @@ def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Pa
         risk.maintenance,
         fund_standing(state),
         market,
-        state.mark_price(market),
+        mark,
         part.size,
         part.value,
         policy is greedy,
@@ -248,48 +252,10 @@ def _deleveraged(state: Exchange, account: Account, going: Liquidation, part: Pa
     )
 
 
-def _opposite(state: Exchange, market: int, size: int) -> list[Account]:
-    """Agents' accounts whose position in the market is opposite to `size`, in no order: `deleverage` ranks them."""
-    accounts, holders = state.accounts, state.holders.get(market, ())
-    return [
-        accounts[id] for id in holders if id != INSURANCE and accounts[id].positions[market].size * size < 0
-    ]
-
-
-def _holder(state: Exchange, account: Account, market: int) -> Holder:
-    held, risk = account.positions[market], state.margin_of(account)
-    return Holder(
-        AccountId(account.id),
-        Lots(held.size),
-        MicroUsdc(held.cost),
-        MicroUsdc(risk.equity),
-        MicroUsdc(risk.initial),
-        MicroUsdc(state.marks[market].initial_of(held.size)),
-    )
-
-
 def _handover(
-    state: Exchange,
-    mine: Mapping[int, Position],
-    other: int,
-    theirs: Mapping[int, Position],
-    market: int,
-    size: int,
-    value: int,
+    giver: Position, other: int, taker: Position, market: int, mark: int, size: int, value: int
 ) -> Handover:
-    """`size` lots (signed) for `value` micro-USDC (signed alike) from who holds `mine` to `other`, who holds `theirs`."""
-    nothing = Position(0, 0)
-    giver, taker = mine[market], theirs.get(market, nothing)
+    """`size` lots (signed) for `value` micro-USDC (signed alike) from who has the position `giver` to `other`, who has `taker`."""
     _, cost, realized = trade_for_value(giver.size, giver.cost, -size, -value)
     _, other_cost, other_realized = trade_for_value(taker.size, taker.cost, size, value)
-    return Handover(
-        other,
-        market,
-        state.mark_price(market),
-        size,
-        value,
-        cost,
-        realized,
-        other_cost,
-        other_realized,
-    )
+    return Handover(other, market, mark, size, value, cost, realized, other_cost, other_realized)

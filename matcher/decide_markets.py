@@ -28,7 +28,7 @@ def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
         return []
     if known is not None and state.statuses[known.id] == MarketStatus.SETTLED:
         return _SETTLED
-    if known is not None and state.holders.get(known.id):
+    if known is not None and (state.longs.get(known.id) or state.shorts.get(known.id)):
         return Rejection(
             Code.MARKET_IN_USE,
             "Positions are open in that market: only its limits can be changed, by SetLimits.",

@@ -51,6 +51,8 @@ AFTER_DUE: Final = frozenset(
 """Commands that what is due for accounts in trouble comes before: who deals or leaves meets a state in which that is done."""
 GROUP: Final = 32
 """Things that are due and done in one go, about three milliseconds of takeovers: then others get a turn, newer prices among them."""
+GROUP_TIME: Final = 10 * MILLISECOND
+"""After so long a group ends before it is whole: where very many hold the other side, each deleveraging alone takes longer."""
 
 SECRET_BYTES: Final = 32
 _ADVANCE: Final = c.Advance()
@@ -174,12 +176,15 @@ class Engine:
 
     def _in_trouble(self, at: int) -> None:
         """Do a group of what is due for accounts in trouble."""
+        until = self.clock() + GROUP_TIME
         for _ in range(GROUP):
             if not self.state.watch.presses(self.state):
                 return
             outcome = decide(self.state, _ADVANCE, at)
             assert isinstance(outcome, list)
             self._run(_ADVANCE, outcome, None)
+            if self.clock() >= until:
+                return
 
     async def ask(self, command: c.Command) -> Outcome:
         """`submit` as a coroutine."""

@@ -11,7 +11,6 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
     held = account.positions.get(market)
     if held is None:
         held = account.positions[market] = Position(0, 0)
-        state.holders.setdefault(market, set()).add(account.id)
     sums = state.sums
     sums.costs += cost - held.cost
     sums.lots[market] = sums.lots.get(market, 0) + change
@@ -32,8 +31,19 @@ def hold(state: Exchange, account: Account, market: int, change: int, cost: int)
         held.size, held.cost = after, cost
     else:
         del account.positions[market]
-        state.holders[market].remove(account.id)
+    if (before > 0) is not (after > 0):
+        _follow(state.longs, market, account.id, held if after > 0 else None)
+    if (before < 0) is not (after < 0):
+        _follow(state.shorts, market, account.id, held if after < 0 else None)
     if account.id == INSURANCE and before * after <= 0:
         # How far from the mark one position came to be offered says nothing of the next.
         state.book.sales.pop(market, None)
     return (after if after > 0 else 0) - (before if before > 0 else 0)
+
+
+def _follow(side: dict[int, dict[int, Position]], market: int, account: int, held: Position | None) -> None:
+    """An account comes to one side of a market, or leaves it."""
+    if held is not None:
+        side.setdefault(market, {})[account] = held
+    else:
+        del side[market][account]

@@ -329,7 +329,7 @@ def _load_account(state: Exchange, image: AccountImage) -> None:
     account.positions = {id: Position(size, cost) for id, size, cost in image.positions}
     for id, size, _ in image.positions:
         state.open_interest[id] += max(0, size)
-        state.holders.setdefault(id, set()).add(account.id)
+        (state.longs if size > 0 else state.shorts).setdefault(id, {})[account.id] = account.positions[id]
     beyond = set(image.beyond)
     for closed in image.closed:
         account.keep(closed, beyond=closed.request in beyond)

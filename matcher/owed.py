@@ -1,5 +1,6 @@
 """What everybody owes for hours of funding that have ended, whether or not they are paid. Reads only."""
 
+from collections.abc import Iterable
 from typing import cast
 
 from core.accounts import INSURANCE, TREASURY
@@ -16,14 +17,19 @@ def run_of(state: Exchange, hour: Hour, ended: HourEnded) -> FundingRun:
     return funding_run(positions, ended.charge, hour.makers, Ppm(ended.treasury_share))
 
 
-def _held(state: Exchange, market: int, hour: Hour) -> list[tuple[AccountId, int]]:
+def _held(state: Exchange, market: int, hour: Hour) -> Iterable[tuple[AccountId, int]]:
     """Positions (account, lots) at the end of an unpaid hour, ascending by account, as accounts are kept."""
-    accounts = state.accounts
-    held = [(id, accounts[id].positions[market].size) for id in sorted(state.holders.get(market, ()))]
-    if moved := state.funding[market].moved(hour.number):
-        sizes = dict(held) | moved
-        held = [(id, size) for id, size in sorted(sizes.items()) if size]
-    return cast(list[tuple[AccountId, int]], held)
+    positions, moved = state.positions_in(market), state.funding[market].moved(hour.number)
+    held: Iterable[tuple[int, int]]
+    if moved:
+        sizes = {id: position.size for id, position in positions.items()} | moved
+        held = [(id, sizes[id]) for id in sorted(sizes) if sizes[id]]
+    else:
+        ids = sorted(positions)
+        held = zip(
+            ids, [positions[id].size for id in ids], strict=True
+        )  # No pair is kept: they are very many.
+    return cast(Iterable[tuple[AccountId, int]], held)
 
 
 def kept_of_hours(state: Exchange) -> dict[int, int]:

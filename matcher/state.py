@@ -18,6 +18,7 @@ from core.margin_terms import Step, steps
 from core.mark_price import Basis
 from core.market import Market, MarketStatus
 from core.open_interest import followed
+from core.position import Position
 from core.quantities import MILLION, SECOND
 from core.settlement_price import MINUTE, WINDOW, Past, foreseen, window_end
 from core.validity import Action, Validity, allowed, worse
@@ -97,16 +98,16 @@ class Exchange:
     `ends` are, of markets in the hour at whose average they settle, micro-USDC per lot at that average if the index stays. `marked`
     counts the changes of marks: an account valued at another number is valued anew when it next trades, so a new mark costs the same
     however many positions are open. `rises_above` are the lots of open interest up to which a market's initial fractions stay as its
-    terms have them: only beyond does a change of open interest change its mark. `holders` are the accounts with a position in each
-    market. `liquidations` are those going on, by account, and `watch` finds those to begin. `fund_began` is the insurance fund's
-    equity when `fund_period` began, days of UTC since the Unix epoch, with what was paid in since (`core.fund`). `transfers` are by
-    the parent. `owing` are the markets with hours of funding that have ended and are not paid; `hour_due` is when the next end of an
-    hour is to be recorded, 0 when there is none: that comes before any other command, because from then on it is owed. `exits` are
-    the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out` that owners took alone, in the `claims`.
-    Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of what `ripens` says of the others, in which
-    those that are gone, or later by now, stay until they come up. `loss_limits` are the owners' limits on chain, by the account whose
-    slot it is. `unfilled_kept` counts the final answers without fills of all accounts. `unbound` are those that wait for a slot, as
-    they registered.
+    terms have them: only beyond does a change of open interest change its mark. `longs` and `shorts` are the positions on either side
+    of each market, by account (`matcher.holding`). `liquidations` are those going on, by account, and `watch` finds those to begin.
+    `fund_began` is the insurance fund's equity when `fund_period` began, days of UTC since the Unix epoch, with what was paid in since
+    (`core.fund`). `transfers` are by the parent. `owing` are the markets with hours of funding that have ended and are not paid;
+    `hour_due` is when the next end of an hour is to be recorded, 0 when there is none: that comes before any other command, because
+    from then on it is owed. `exits` are the standing requests to leave, by account; `claimed` is the micro-USDC of `paid_out` that
+    owners took alone, in the `claims`. Those of accounts in `matured` the chain may pay at any time; `exits_due` is a heap of what
+    `ripens` says of the others, in which those that are gone, or later by now, stay until they come up. `loss_limits` are the owners'
+    limits on chain, by the account whose slot it is. `unfilled_kept` counts the final answers without fills of all accounts. `unbound`
+    are those that wait for a slot, as they registered.
 
     Idempotency keys are kept for ever, because the chain's records that they answer for never go away either: a million credited
     deposits take about 180 MB, a million finished withdrawals about 730 MB.
@@ -141,7 +142,8 @@ class Exchange:
     owners: dict[str, list[Account]] = field(default_factory=dict)
     owned: set[int] = field(default_factory=set)
     unbound: dict[int, None] = field(default_factory=dict)
-    holders: dict[int, set[int]] = field(default_factory=dict)
+    longs: dict[int, dict[int, Position]] = field(default_factory=dict)
+    shorts: dict[int, dict[int, Position]] = field(default_factory=dict)
     names: dict[tuple[str, str], int] = field(default_factory=dict)
     slots: dict[tuple[int, int], int] = field(default_factory=lambda: {(0, 0): TREASURY, (0, 1): INSURANCE})
     deposits: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -215,7 +217,7 @@ class Exchange:
             price = foreseen(self.pasts[market], index.price, index.at, end)
             self.ends[market] = price * self.markets[market].value_per_tick_lot
             if before is None:
-                self.watch.suspect_many(sorted(self.holders.get(market, ())))
+                self.watch.suspect_many(self.holding(market))
 
     def overstated(self, account: Account) -> int:
         """Micro-USDC by which an account's positions are worth more at the marks than at what markets in their last hour would settle
@@ -239,13 +241,17 @@ class Exchange:
         account.balance += amount
         self.sums.balances += amount
 
-    def collect(self, payments: Iterable[tuple[int, int]]) -> None:
-        """`post` for very many: each account (id, micro-USDC) pays; negative is received."""
-        accounts, collected = self.accounts, 0
-        for account, paid in payments:
-            accounts[account].balance -= paid
+    def collect(self, payments: Iterable[tuple[int, int]]) -> list[int]:
+        """`post` for very many: each account (id, micro-USDC) pays; negative is received. Those of them that are warned."""
+        accounts, collected, warned = self.accounts, 0, []
+        for id, paid in payments:
+            account = accounts[id]
+            account.balance -= paid
             collected += paid
+            if account.warned:
+                warned.append(id)
         self.sums.balances -= collected
+        return warned
 
     def change_open_interest(self, market: int, lots: int) -> None:
         """Open interest grew by `lots`; its mark follows where initial fractions depend on that."""
@@ -433,9 +439,17 @@ class Exchange:
         custody = self.custody
         return late_at(custody.since, custody.exit_delay, custody.late)
 
-    def holders_of(self, market: int) -> list[Account]:
+    def holding(self, market: int) -> list[int]:
         """Accounts with a position in the market, by number."""
-        return [self.accounts[id] for id in sorted(self.holders.get(market, ()))]
+        return sorted(self.positions_in(market))
+
+    def positions_in(self, market: int) -> dict[int, Position]:
+        """Positions in the market by account, in no order."""
+        return self.longs.get(market, {}) | self.shorts.get(market, {})
+
+    def holders_of(self, market: int) -> list[Account]:
+        """The same as accounts."""
+        return [self.accounts[id] for id in self.holding(market)]
 
     def next_deadline(self) -> int:
         """Instant of the next thing to be done: in the past when an account is to be liquidated or warned; 0 when there is none."""

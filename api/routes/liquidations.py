@@ -5,12 +5,14 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Path, Query
 
+from activities.engine_door import PLACES_MAX
 from api import views_liquidation as views
 from api.access import EdgeGiven, OperatorOnly, errors
 from api.errors import ApiError
 from api.routes.operator import OPERATOR_ERRORS
 from api.schemas_liquidation import (
     DeleveragingsAnswer,
+    GoingOnAnswer,
     InsuranceAnswer,
     InsuranceHistoryAnswer,
     LiquidationsAnswer,
@@ -69,8 +71,20 @@ async def insurance_history(
 
 @router.get("/operator/liquidations", responses=errors(*OPERATOR_ERRORS), dependencies=[OperatorOnly])
 async def overview(edge: EdgeGiven) -> OperatorLiquidationsAnswer:
-    """What is being liquidated, what should be and is not, and what the insurance fund holds."""
+    """What is being liquidated, what should be and is not, and what the insurance fund holds. Every account is looked at."""
     answer = await views.overview(edge.engine.state)
+    await edge.hub.on_disk()
+    return answer
+
+
+@router.get(
+    "/operator/liquidations/going-on", responses=errors(*OPERATOR_ERRORS), dependencies=[OperatorOnly]
+)
+async def going_on(
+    edge: EdgeGiven, account: Annotated[tuple[int, ...], Query(max_length=PLACES_MAX)] = ()
+) -> GoingOnAnswer:
+    """The same without a look at every account: should any of those asked about be liquidated and is not?"""
+    answer = views.going_on(edge.engine.state, account)
     await edge.hub.on_disk()
     return answer
 

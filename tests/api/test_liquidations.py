@@ -40,8 +40,14 @@ class Falling:
         await asyncio.wait_for(self.trader.until("liquidation_ended"), PATIENCE_S)
 
     async def overview(self) -> Any:
+        return await self._operators("liquidations")
+
+    async def going_on(self, *accounts: int) -> Any:
+        return await self._operators("liquidations/going-on", account=list(accounts))
+
+    async def _operators(self, path: str, **asked: Any) -> Any:
         headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
-        answer = await self.exchange.http.get("/api/v1/operator/liquidations", headers=headers)
+        answer = await self.exchange.http.get(f"/api/v1/operator/{path}", headers=headers, params=asked)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -129,6 +135,7 @@ async def test_the_operator_sets_the_floor_and_sells_the_inventory(falling: Fall
     falling.exchange.index(1, 590_000)
     await falling.ended()
     assert (await falling.overview())["inventory"] == [{"market": 1, "size": 100_000}]
+    assert (await falling.going_on())["inventory"] == [{"market": 1, "size": 100_000}]
     levels = (((589_990, 1_000_000),), ())
     engine = falling.exchange.engine
     engine.submit(c.SetQuotes(falling.maker.account, 1, *levels, engine.clock() + 10**10), None)
@@ -163,6 +170,9 @@ async def test_an_account_that_the_engine_overlooks_is_found_and_reviewed(
     watch.above.clear()
     falling.exchange.index(1, 590_000)
     (below,) = (await falling.overview())["forgotten"]
+    trader, maker, nobody = falling.trader.account, falling.maker.account, 4_000
+    assert (await falling.going_on(nobody, trader, maker))["forgotten"] == [below]
+    assert (await falling.going_on(maker))["forgotten"] == (await falling.going_on())["forgotten"] == []
     assert (below["account"], below["maintenance"]) == (falling.trader.account, 5_900_000_000)
     assert await rest.liquidations() == []
     answer = await falling.exchange.operator({"type": "ReviewAccount", "account": below["account"]})

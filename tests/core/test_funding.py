@@ -133,8 +133,12 @@ def test_funding_sums_to_zero_with_treasury_and_rounding(market, charge, share):
     assert sum(amount for _, amount in run.payments) == run.treasury + run.insurance
     assert 0 <= run.insurance < len(positions)
     assert run.treasury >= 0
-    for (account, size), (same, amount) in zip(positions, run.payments, strict=True):
-        assert account == same
+    payments = dict(run.payments)
+    assert 0 not in payments.values()
+    assert list(payments) == [account for account, _ in positions if account in payments]
+    assert run.charged == sum(amount for amount in payments.values() if amount > 0)
+    for account, size in positions:
+        amount = payments.get(account, 0)
         if account not in makers or size * charge >= 0:
             assert amount == payment(size, charge)
         else:

@@ -11,7 +11,7 @@ from core.liquidation_events import LiquidationStarted
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND
 from matcher import commands as c
-from matcher.engine import GROUP, Engine
+from matcher.engine import GROUP, GROUP_TIME, Engine
 from matcher.rejections import Rejection
 
 START = 1_700_000_000 * SECOND
@@ -27,10 +27,20 @@ async def registered(engine, number, deposit):
     return agent.account
 
 
+class Clock:
+    """It goes `step` nanoseconds further each time that somebody looks at it."""
+
+    now, step = START, 0
+
+    def __call__(self) -> int:
+        self.now += self.step
+        return self.now
+
+
 @pytest.fixture
 async def crowd(tmp_path):
     """An engine in which many accounts are long with little more than they need, and a fund that can take them all."""
-    engine = Engine(tmp_path, lambda: START)
+    engine = Engine(tmp_path, Clock())
     await engine.ask(c.ListMarket(DEFAULT_MARKETS[0]))
     price(engine, 600_000)
     maker = await registered(engine, 1, 10**13)
@@ -86,3 +96,16 @@ async def test_who_is_due_does_not_trade_ahead_of_it(crowd):
     while engine.waiting:
         await asyncio.sleep(0.001)
     assert agents[0] in {event.account for event in heard if isinstance(event, LiquidationStarted)}
+
+
+async def test_a_group_of_steps_that_take_long_ends_early(crowd):
+    engine, maker, _ = crowd
+    price(engine, 588_000)
+    engine.clock.step = GROUP_TIME // 2
+    before = engine.state.seq
+    quotes = c.SetQuotes(maker, 1, ((587_000, LOTS),), (), START + 60 * SECOND)
+    engine.submit(quotes, None)
+    assert engine.state.seq - before == 2
+    engine.clock.step = 0
+    engine.submit(quotes, None)
+    assert engine.state.seq - before == 2 + GROUP

@@ -6,8 +6,9 @@ import base58
 import msgspec
 import pytest
 
-from core.accounts import TREASURY
+from core.accounts import INSURANCE, TREASURY
 from core.batches import BatchStatus
+from core.deleveraging import Holder
 from core.events import DURABLE, Event, RequestClosed, RequestOpened
 from core.loss_limit_events import NO_LIMIT
 from core.margin_terms import MarginTerms, Tier
@@ -20,6 +21,7 @@ from matcher import commands as c
 from matcher.apply import apply
 from matcher.book import PREMIUM_DEADLINE, Deadline
 from matcher.decide import decide
+from matcher.opposite import opposite
 from matcher.rejections import Outcome, Rejection, Repeated
 from matcher.state import Exchange, adds_up
 from matcher.sums import summed
@@ -91,6 +93,12 @@ class World:
         for id in self.state.markets:
             held = [one for one in self.state.accounts.values() if id in one.positions]
             assert self.state.holders_of(id) == held
+            assert self.state.longs.get(id, {}) == {
+                one.id: one.positions[id] for one in held if one.positions[id].size > 0
+            }
+            assert self.state.shorts.get(id, {}) == {
+                one.id: one.positions[id] for one in held if one.positions[id].size < 0
+            }
 
     def play(self, command: c.Command) -> list[Event]:
         outcome = self.do(command)
@@ -236,6 +244,24 @@ def ending(world: World) -> Callable[..., None]:
 @pytest.fixture
 def new_world() -> type[World]:
     return World
+
+
+@pytest.fixture
+def check_opposite() -> Callable[[Exchange], None]:
+    """Who stands opposite to a deleveraging, as the state keeps it, is who does by looking at the margin of everybody."""
+    return _check_opposite
+
+
+def _check_opposite(state: Exchange) -> None:
+    for id, mark in state.marks.items():
+        for size in (1, -1):
+            naive = []
+            for account in state.accounts.values():
+                held, risk = account.positions.get(id), state.margin_of(account)
+                if held is not None and held.size * size < 0 and account.id != INSURANCE:
+                    own = mark.initial_of(held.size)
+                    naive.append(Holder(account.id, held.size, held.cost, risk.equity, risk.initial, own))
+            assert sorted(opposite(state, id, size), key=lambda one: one.account) == naive
 
 
 @pytest.fixture

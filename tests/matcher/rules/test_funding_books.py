@@ -70,7 +70,7 @@ class Books:
         share = world.state.markets[1].funding.treasury_share
         charge = charge_per_lot(INDEX * world.state.markets[1].value_per_tick_lot, paid.hourly)
         run = funding_run(sorted(self.ended[hour.number].items()), charge, makers, share)
-        assert paid.payments == tuple(payment for payment in run.payments if payment[1])
+        assert paid.payments == tuple(run.payments)
         assert sum(amount for _, amount in paid.payments) == paid.treasury + paid.insurance
         assert paid.open_interest == sum(size for size in self.ended[hour.number].values() if size > 0)
         explained = 0

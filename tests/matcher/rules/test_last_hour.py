@@ -30,6 +30,13 @@ def ahead(world, ending):
     return agent
 
 
+def test_who_is_asked_to_deleverage_has_no_more_than_its_market_would_settle_at(world, ahead, check_opposite):
+    assert world.state.overstated(world.state.accounts[ahead]) > 0
+    check_opposite(world.state)
+    world.play(c.SeeLossLimits(0, True, (c.LimitedSlot(ahead, 0, 0, 0),)))
+    check_opposite(world.state)
+
+
 def test_what_a_limit_keeps_back_pays_for_what_only_the_mark_shows(world, ahead):
     """Its owner has hundreds of times as much: that the average is behind makes no debt that keeps everybody's money in."""
     agent, state = ahead, world.state

@@ -178,12 +178,13 @@ def fees_beyond_reach(world):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_every_page_finds_what_it_has_to_take_while_marks_leave_time_to_liquidate(
-    new_world, new_slot, replayed, seed
+    new_world, new_slot, replayed, check_opposite, seed
 ):
     world = new_world()
     history = History(world, new_slot, Random(seed), swing=20)
     for number in range(STEPS):
         history.step(number)
+        check_opposite(world.state)
         owed = sum(max(0, -slot.unapplied) for slot in history.slots.values())
         if owed > fees_beyond_reach(world):
             pytest.fail(f"pages could not take {owed} micro-USDC")

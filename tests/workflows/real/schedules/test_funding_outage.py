@@ -19,7 +19,7 @@ from typing import Any
 
 import base58
 import httpx
-from temporalio.client import Client, ScheduleBackfill, ScheduleOverlapPolicy
+from temporalio.client import Client, ScheduleBackfill
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
@@ -155,12 +155,19 @@ async def working(client: Client, url: str) -> AsyncIterator[None]:
 
 
 async def miss(client: Client, last: int) -> None:
-    """Have the Schedule start what it would have started while no worker ran."""
-    await ensure_schedules(client, QUEUE, timedelta(days=365))
+    """Have the Schedule start what was due in these hours, by its own policy on what overlaps."""
     due = datetime.fromtimestamp(last * 3_600, UTC)
     start, end = due - timedelta(hours=MISSED - 1, minutes=1), due + timedelta(minutes=1)
-    backfill = ScheduleBackfill(start, end, overlap=ScheduleOverlapPolicy.BUFFER_ALL)
-    await client.get_schedule_handle(FUNDING_SCHEDULE).backfill(backfill)
+    await client.get_schedule_handle(FUNDING_SCHEDULE).backfill(ScheduleBackfill(start, end))
+
+
+async def started(client: Client, runs: int) -> None:
+    """The Schedule has started so many runs, and all of them have ended."""
+    while True:
+        info = (await client.get_schedule_handle(FUNDING_SCHEDULE).describe()).info
+        if info.num_actions >= runs and not info.running_actions:
+            return
+        await asyncio.sleep(0.1)
 
 
 async def paid(client: Client, market: Any, hour: int) -> Any:
@@ -195,7 +202,7 @@ def replayed(directory: Path) -> Exchange:
     return state
 
 
-async def test_three_missed_hours_are_paid_once_and_in_order_though_the_api_is_killed(
+async def test_three_missed_hours_are_paid_once_and_in_order_though_the_api_is_killed_and_all_runs_twice(
     client: Client, tmp_path: Path
 ) -> None:
     last = await write_past(tmp_path / "journal")
@@ -203,6 +210,10 @@ async def test_three_missed_hours_are_paid_once_and_in_order_though_the_api_is_k
     api = Api(tmp_path, client.service_client.config.target_host)
     async with asyncio.timeout(PATIENCE_S):
         await api.start()
+        await ensure_schedules(client, QUEUE, timedelta(days=365))
+        policy = (await client.get_schedule_handle(FUNDING_SCHEDULE).describe()).schedule.policy
+        # What Temporal itself could not start because it was down it starts when it is back.
+        assert policy.catchup_window > timedelta(hours=MISSED)
         await miss(client, last)
         async with working(client, api.url):
             while not settled(tmp_path):
@@ -214,6 +225,10 @@ async def test_three_missed_hours_are_paid_once_and_in_order_though_the_api_is_k
                 for market in DEFAULT_MARKETS
                 for hour in missed
             }
+            await started(client, MISSED)
+            # All of it runs twice.
+            await miss(client, last)
+            await started(client, 2 * MISSED)
         api.end(signal.SIGTERM)
     records = settled(tmp_path)
     for market in DEFAULT_MARKETS:
