@@ -185,22 +185,22 @@ class VenuePriceRouter:
 
 
 class _Oracle:
-    """A source that is asked no more often than it has something new, and by one at a time."""
+    """A source that is asked by one at a time, no more often than it has something new, and after a refusal not before it said."""
 
     def __init__(self, source: Polled, clock: Callable[[], int], patience_s: float) -> None:
         self._source = source
         self._clock = clock
         self._patience_s = patience_s
         self._asking = asyncio.Lock()
-        self._asked_at: int | None = None
+        self._again_at = 0
         self._read: Read | str = ""
 
     async def read(self) -> Read | str:
         """What it said last, or why it said nothing."""
         async with self._asking:
             now = self._clock()
-            if self._asked_at is None or now - self._asked_at >= self._source.every_s * SECOND:
-                self._asked_at = now
+            if now >= self._again_at:
+                wait_s = self._source.every_s
                 try:
                     async with asyncio.timeout(self._patience_s):
                         self._read = await self._source.latest()
@@ -208,6 +208,8 @@ class _Oracle:
                     self._read = "no answer in time"
                 except SourceFailed as error:
                     self._read = f"{error.code}: {error}"
+                    wait_s = max(wait_s, error.wait_s)
+                self._again_at = now + int(wait_s * SECOND)
             return self._read
 
     def offer(self, search: _Search, asset: str, read: Read | str, now: Nanos) -> None:
