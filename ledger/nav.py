@@ -32,6 +32,8 @@ from ledger.vault_books import (
 
 CARRIED: Final = "carried"
 """Standing of a price that an earlier snapshot had: nobody knew a newer one."""
+DEMO: Final = "demo"
+"""Standing of one that is recorded or made up: under another it would be taken for somebody's word, so it is never carried."""
 NONE: Final = "none"
 """Standing of no price."""
 CARRIED_AGE_MAX: Final = Nanos(7 * 24 * 3_600 * SECOND)
@@ -71,7 +73,7 @@ class NavSnapshots:
     async def record_prices(self, at: int, found: Mapping[Leg, NavPrice]) -> None:
         """Write the prices of an instant; those that are written already stay.
 
-        A leg without one gets that of the newest snapshot that had one of the last week, as `CARRIED`.
+        A leg without one gets that of the newest snapshot that had one of the last week and not a `DEMO` one, as `CARRIED`.
         """
         if not found:
             return
@@ -147,7 +149,8 @@ async def _carried(connection: AsyncConnection, at: int, legs: Sequence[Leg]) ->
     wanted = (
         select(nav_prices)
         .distinct(c.venue, c.symbol)
-        .where(tuple_(c.venue, c.symbol).in_(legs), c.at < at, c.at > at - CARRIED_AGE_MAX, c.price > 0)
+        .where(tuple_(c.venue, c.symbol).in_(legs), c.at < at, c.at > at - CARRIED_AGE_MAX)
+        .where(c.price > 0, c.standing != DEMO)
         .order_by(c.venue, c.symbol, c.at.desc())
     )
     return {

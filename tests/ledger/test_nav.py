@@ -152,6 +152,22 @@ async def test_asked_again_nothing_is_dealt_twice_and_no_price_changes(books):
     assert await books.deposit(BOB, 1, "third", T, vault="nobody") == "vault_unknown"
 
 
+async def test_a_demo_price_is_never_carried_into_a_snapshot_that_has_none(books):
+    """It would be somebody's word there; the one before it is carried instead, while it is of the last week."""
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.fill(GOLD, Side.BUY, "1", "4000", T + 1)
+    await books.snapshot(T + HOUR, mock_gold__XAU="4001")
+    demo = NavPrice(price_from("3900"), T + 2 * HOUR, "generated, seed 1", "demo")
+    await books.nav.record_prices(T + 2 * HOUR, {GOLD: demo})
+    await books.nav.take(T + 2 * HOUR, "", 100, T + 2 * HOUR)
+    [leg] = (await books.newest()).legs
+    assert (leg.price, leg.source, leg.standing) == (demo.price, "generated, seed 1", "demo")
+    await books.snapshot(T + 3 * HOUR, mock_gold__XAU="0")
+    [leg] = (await books.newest()).legs
+    assert (leg.price, leg.price_at, leg.standing) == (price_from("4001"), T + HOUR, "carried")
+
+
 async def test_at_a_doubtful_value_nobody_deals_and_no_fee_is_charged(books):
     await books.vault()
     await books.deposit(ANN, 10_000, "first", T - HOUR)
