@@ -82,7 +82,7 @@ SHORT = Pace(
 LONG = Pace(
     *("long", 2, 1, 5, 4),
     Counter(worker=8, api=6, hyper=3, polymarket=3, synthetix=3),
-    *([*SLOWEST, *SLOW, *QUICK, *SLOW, *QUICK, *QUICK], True, 2_000),
+    *([*SLOWEST, *SLOW, *QUICK, *SLOW, *QUICK, *QUICK], True, 800),
 )
 
 
