@@ -25,6 +25,7 @@ from ledger.venue_fills import Difference
 from perpdex_sdk.agents.strategy import signed_in
 from perpdex_sdk.desk import Desk
 from perpdex_sdk.errors import Refused
+from workflows.exec_service import ExecService
 
 HERE = Path(__file__).parent
 
@@ -171,6 +172,52 @@ async def test_an_order_that_waits_is_taken_back(quant):
     assert (await quant.post(CANCEL, client_id="waits")).json()["status"] == "cancelled"
     unknown = await quant.post(CANCEL, client_id="never")
     assert (unknown.status_code, code(unknown)) == (404, "venue_order_unknown")
+
+
+async def test_who_lost_the_answer_asks_what_became_of_the_order(quant, make_key, vault):
+    async def asked(client_id, by=quant):
+        return await by.http.get(f"/api/v1/quant/orders/{client_id}", headers=by.headers)
+
+    filled = (await quant.post(OPEN, symbol="XAU", side="buy", size="1", client_id="lost-1")).json()
+    while (told := await asked("lost-1")).json()["status"] == "open":
+        await asyncio.sleep(0.05)
+    assert (told.status_code, told.json()) == (200, filled)
+    assert int(told.headers["RateLimit-Remaining"]) >= 0
+    # Refused by the rules, whether the ledger kept it or not.
+    for path, body, why in (
+        (OPEN, {"symbol": "XAU", "venue": "atlantis", "side": "buy", "size": "1"}, "unknown_venue"),
+        (CLOSE, {"symbol": "SILVER", "venue": "mock_gold"}, "no_position"),
+    ):
+        refused = await quant.post(path, **body, client_id=why)
+        assert code(refused) == why
+        found = (await asked(why)).json()
+        assert (found["client_id"], found["status"], found["code"]) == (why, "refused", why)
+        assert (found["venue"], found["symbol"]) == (body["venue"], body["symbol"])
+    for unknown in (await asked("never"), await asked("open")):
+        assert (unknown.status_code, code(unknown)) == (404, "venue_order_unknown")
+    assert (await asked("no%20name")).status_code == 422
+    await make_key.desk.vaults.make(
+        Vault(
+            "another", 17, "mock_gold", False, 0, 0, 1, VaultRisk(frozenset(), make_key.desk.vaults.common)
+        ),
+        "ada",
+    )
+    body = {"vault": "another", "name": "x", "scopes": ["read"], "days": 1}
+    theirs = await make_key.exchange.http.post(
+        "/api/v1/quant/keys", json=body, headers=make_key.other.headers
+    )
+    assert code(await asked("lost-1", Quant(quant.http, theirs.json()["key"]))) == "venue_order_unknown"
+
+
+async def test_an_order_that_nobody_has_judged_yet_is_told_as_accepted(desk_at, vault):
+    """There is no worker: the order has begun, and that is all that anybody knows."""
+    desk = await desk_at("mock_gold")
+    trading = VaultTrading(ExecService(desk.client, "nobody-works-here", within_s=0.2), desk.pool)
+    placed = await trading.orders.open(vault, desk.ticket(Side.SELL, client_id="waits"), "desk-1")
+    told = await trading.order(vault, "waits")
+    assert told == placed
+    assert (told.status, told.side, told.size) == ("accepted", Side.SELL, desk.place.size)
+    assert await trading.order(vault, "never") is None
 
 
 async def test_each_refusal_is_an_error_with_its_code(quant, make_key, vault):
@@ -379,7 +426,11 @@ async def test_the_same_at_a_terminal(quant, make_key):
     assert (out.exit_code, "sell" in out.stdout) == (0, True)
     refused = await perpdex("quant-order", "open", "XAU", "buy", "1", "--venue", "synthetix")
     assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "unknown_venue")
-    assert (await perpdex("quant-order", "cancel", "never")).stderr.startswith("venue_order_unknown")
+    shown = await perpdex("quant-order", "show", "typed", "--json")
+    assert json.loads(shown.stdout) == json.loads(placed.stdout)
+    assert "filled" in (await perpdex("quant-order", "show", "typed")).stdout
+    for command in ("cancel", "show"):
+        assert (await perpdex("quant-order", command, "never")).stderr.startswith("venue_order_unknown")
     listed = json.loads((await perpdex("quant-order", "list", "--json")).stdout)["orders"]
     assert listed[-1]["client_id"] == "typed"
     without = await asyncio.to_thread(CliRunner().invoke, app, ["quant-positions"], env={"QUANT_KEY": ""})
@@ -399,6 +450,10 @@ async def test_the_sdk_s_desk_sends_closes_cancels_and_asks_again(make_key):
         resting = await desk.open("XAU", "buy", "0.5", "three", limit="3000")
         assert (resting.venue, resting.status) == ("mock_gold", "open")
         assert (await desk.cancel("three")).status == "cancelled"
+        assert (await desk.order("three")).venue_order_id == resting.venue_order_id
+        with pytest.raises(Refused, match="venue_order_unknown"):
+            await desk.order("two-and-a-half")
+        assert (await desk.order("two")).code == "unknown_venue"
         while (held := await desk.positions()).positions != {"mock_gold": {"XAU": "1"}}:
             await asyncio.sleep(0.05)
         closed = await desk.close_position("mock_gold::XAU", "four", size="0.25")
