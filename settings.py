@@ -197,6 +197,24 @@ class Settings(BaseSettings):
     nav_interval_s: int = Field(
         3_600, ge=10, le=86_400, description="Seconds between two snapshots of what vaults are worth."
     )
+    nav_stale_leg_s: int = Field(
+        120,
+        ge=1,
+        le=86_400,
+        description="Seconds by which a leg's price may be older or newer than its snapshot; beyond, nobody deals at it.",
+    )
+    nav_jump_ppm: int = Field(
+        100_000,
+        ge=1,
+        le=1_000_000,
+        description="Parts per million by which a share's value may differ from the snapshot before; beyond, nobody deals at it.",
+    )
+    nav_drawdown_ppm: int = Field(
+        200_000,
+        ge=1,
+        le=1_000_000,
+        description="Parts per million by which a share's value may fall below its mark before an alert is said.",
+    )
     worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
 
     @field_validator("public_websocket_url")

@@ -88,6 +88,7 @@ ROLES: Final = {
             *("exec_pyth_url", "pyth_api_key", "pyth_rpc_url", "pyth_price_accounts"),
             *("pyth_guardians", "pyth_hand_overs"),
             *("exec_risk_template", "exec_close_only_venues", "nav_interval_s"),
+            *("nav_stale_leg_s", "nav_jump_ppm", "nav_drawdown_ppm"),
             *("exec_hyper_url", "exec_synthetix_url", "exec_synthetix_dry_run"),
             *("exec_polymarket_url", "exec_polymarket_data_url"),
         },
