@@ -351,14 +351,51 @@ async def test_an_operator_revokes_a_key_at_a_terminal(quant, make_key, vault):
     async def perpdex(*words):
         return await asyncio.to_thread(CliRunner().invoke, app, ("vault", *words), env=environment)
 
-    [listed] = json.loads((await perpdex("keys", vault, "--json")).stdout)["keys"]
-    done = await perpdex("revoke-key", vault, listed["id"], "--why", "a leak")
+    [listed] = json.loads((await perpdex("key", "list", vault, "--json")).stdout)["keys"]
+    done = await perpdex("key", "revoke", vault, listed["id"], "--why", "a leak")
     assert done.exit_code == 0, done.output
-    assert "a leak" in (await perpdex("keys", vault)).stdout
+    assert "a leak" in (await perpdex("key", "list", vault)).stdout
     assert "key revoked" in (await perpdex("changes", vault)).stdout
     assert code(await quant.post(OPEN, symbol="XAU", side="buy", size="1")) == "key_revoked"
-    unknown = await perpdex("revoke-key", vault, "0" * 16, "--why", "a leak")
+    unknown = await perpdex("key", "revoke", vault, "0" * 16, "--why", "a leak")
     assert (unknown.exit_code, unknown.stderr.split(":")[0]) == (1, "key_unknown")
+
+
+async def test_a_manager_makes_and_revokes_keys_at_a_terminal(make_key, vault, tmp_path):
+    environment = {"API_URL": make_key.exchange.server.http_url}
+    file = tmp_path / "somewhere.json"
+    file.write_text(make_key.manager.keypair.to_json())
+    file.chmod(0o600)
+    by = ("--manager-key", str(file), "--agent", "manager")
+
+    async def perpdex(*words):
+        return await asyncio.to_thread(
+            CliRunner().invoke, app, ("vault", "key", *words, *by), env=environment
+        )
+
+    shown = await perpdex("create", vault, "--name", "desk-1", "--days", "1", "--json")
+    assert shown.exit_code == 0, shown.output
+    made = json.loads(shown.stdout)
+    assert made["scopes"] == ["read", "trade"]
+    placed = await Quant(make_key.exchange.http, made["key"]).post(OPEN, symbol="XAU", side="buy", size="1")
+    assert placed.json()["status"] == "filled"
+    kept = tmp_path / "desk-2.key"
+    table = await perpdex("create", vault, "--name", "desk-2", "--scope", "read", "--to", str(kept))
+    assert table.exit_code == 0, table.output
+    reading = Quant(make_key.exchange.http, kept.read_text().strip())
+    assert (await reading.get("positions"))["head"] >= 0
+    assert code(await reading.post(CANCEL, client_id="x")) == "scope_missing"
+    assert (kept.stat().st_mode & 0o777, reading.headers["Authorization"].split()[1] in table.stdout) == (
+        0o600,
+        False,
+    )
+    revoked = await perpdex("revoke", vault, made["id"], "--why", "left the desk")
+    assert "left the desk" in revoked.stdout
+    [second, first] = json.loads((await perpdex("list", vault, "--json")).stdout)["keys"]
+    assert (second["name"], second["scopes"], second["revoked_by"]) == ("desk-2", ["read"], None)
+    assert (first["id"], first["revoked_by"]) == (made["id"], f"account/{make_key.manager.account}")
+    assert "vault_unknown" in (await perpdex("create", "no-such-vault", "--name", "x")).stderr
+    assert (await perpdex("create", vault, "--name", "x", "--scope", "withdraw")).exit_code == 2
 
 
 async def test_differences_and_alerts_are_in_the_metrics(make_key, vault):
