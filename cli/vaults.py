@@ -1,4 +1,4 @@
-"""`perpdex vault` and `perpdex nav`: vaults, whose they are and what they are worth, through the operator door."""
+"""`perpdex vault` and `perpdex nav`: vaults, whose they are and what they are worth, for operators and managers."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import typer
 
 from cli.positions_file import NotAFile, read_positions
 from cli.vault_answers import AsJson, table, told, told_one
-from cli.vault_callers import ME, As, Id, Limit, Why, door_of
+from cli.vault_callers import ME, Agent, As, Id, Limit, ManagerKey, Why, door_of
 from cli.vault_keys import key
 from cli.vault_risk import risk
 from settings import Settings
@@ -24,16 +24,24 @@ Key = Annotated[str, typer.Option(help="a name of your own: the same one again i
 
 
 @vault.command("list")
-def list_vaults(as_json: AsJson = False, name: As = ME, limit: Limit = 100) -> None:
+def list_vaults(
+    as_json: AsJson = False,
+    name: As = ME,
+    manager_key: ManagerKey = None,
+    agent: Agent = "",
+    limit: Limit = 100,
+) -> None:
     """All vaults, in the order of their names."""
-    with door_of(name) as door:
+    with door_of(name, manager_key, agent) as door:
         told(as_json, door.get(f"/vaults?limit={limit}"), "vaults")
 
 
 @vault.command()
-def show(id: Id, as_json: AsJson = False, name: As = ME) -> None:
+def show(
+    id: Id, as_json: AsJson = False, name: As = ME, manager_key: ManagerKey = None, agent: Agent = ""
+) -> None:
     """One vault with its holders."""
-    with door_of(name) as door:
+    with door_of(name, manager_key, agent) as door:
         found = door.get(f"/vaults/{id}")
         holders = door.get(f"/vaults/{id}/holders")
     if as_json:
@@ -89,23 +97,44 @@ def import_file(
 
 
 @vault.command()
-def pause(id: Id, why: Why, as_json: AsJson = False, name: As = ME) -> None:
+def pause(
+    id: Id,
+    why: Why,
+    as_json: AsJson = False,
+    name: As = ME,
+    manager_key: ManagerKey = None,
+    agent: Agent = "",
+) -> None:
     """Take no orders of a vault. What is open at venues goes on."""
-    with door_of(name) as door:
+    with door_of(name, manager_key, agent) as door:
         told_one(as_json, door.send("POST", f"/vaults/{id}/pause", {"paused": True, "why": why}))
 
 
 @vault.command()
-def resume(id: Id, why: Why, as_json: AsJson = False, name: As = ME) -> None:
+def resume(
+    id: Id,
+    why: Why,
+    as_json: AsJson = False,
+    name: As = ME,
+    manager_key: ManagerKey = None,
+    agent: Agent = "",
+) -> None:
     """Take a vault's orders again."""
-    with door_of(name) as door:
+    with door_of(name, manager_key, agent) as door:
         told_one(as_json, door.send("POST", f"/vaults/{id}/pause", {"paused": False, "why": why}))
 
 
 @vault.command()
-def changes(id: Id, limit: Limit = 100, as_json: AsJson = False, name: As = ME) -> None:
+def changes(
+    id: Id,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+    name: As = ME,
+    manager_key: ManagerKey = None,
+    agent: Agent = "",
+) -> None:
     """Who made, paused and resumed a vault, and made and revoked its keys, newest first, and why."""
-    with door_of(name) as door:
+    with door_of(name, manager_key, agent) as door:
         told(as_json, door.get(f"/vaults/{id}/changes?limit={limit}"), "changes")
 
 
@@ -140,9 +169,16 @@ def withdraw(
 
 
 @vault.command()
-def transfers(id: Id, limit: Limit = 50, as_json: AsJson = False, name: As = ME) -> None:
+def transfers(
+    id: Id,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+    name: As = ME,
+    manager_key: ManagerKey = None,
+    agent: Agent = "",
+) -> None:
     """Deposits and withdrawals of a vault, newest first."""
-    with door_of(name) as door:
+    with door_of(name, manager_key, agent) as door:
         told(as_json, door.get(f"/vaults/{id}/transfers?limit={limit}"), "transfers")
 
 
@@ -153,12 +189,14 @@ def nav(
     limit: Limit = 100,
     as_json: AsJson = False,
     name: As = ME,
+    manager_key: ManagerKey = None,
+    agent: Agent = "",
 ) -> None:
     """What vaults are worth, as of the newest snapshot of each, by venue."""
     if (history or alerts) and not id:
         print("history and alerts are of one vault: name it", file=sys.stderr)
         raise typer.Exit(2)
-    with door_of(name) as door:
+    with door_of(name, manager_key, agent) as door:
         if alerts:
             told(as_json, door.get(f"/nav/alerts?vault={id}&limit={limit}"), "alerts")
             return

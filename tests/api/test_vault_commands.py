@@ -124,6 +124,10 @@ async def test_a_manager_narrows_its_vault_s_rules_and_nobody_else_does(
     assert f"account/{manager.account}" in await perpdex("vault", "risk", "versions", "alpha", *by_manager)
     for what in ("show", "versions"):
         assert "vault_unknown" in await perpdex("vault", "risk", what, "alpha", *by_other, code=1)
+    paused = json.loads(await perpdex("vault", "pause", "alpha", "--why", "lunch", *by_manager, "--json"))
+    assert (paused["id"], paused["paused"]) == ("alpha", True)
+    assert "lunch" in await perpdex("vault", "changes", "alpha", *by_manager)
+    assert json.loads(await perpdex("vault", "list", *by_other, "--json"))["vaults"] == []
     # Under another name the same key is another agent.
     stranger = ("vault", "risk", "show", "alpha", *by_manager, "--agent", "somebody")
     assert "vault_unknown" in await perpdex(*stranger, code=1)
