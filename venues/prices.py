@@ -22,7 +22,7 @@ from venues.errors import VenueError
 MID_AGE_MAX: Final = Nanos(30 * SECOND)
 """Of a venue's middle: books of quiet symbols change that seldom."""
 LAST_AGE_MAX: Final = Nanos(10 * MINUTE)
-"""Of a good price that nobody confirms any more."""
+"""How long nobody has to confirm a good price. Of an oracle that publishes by the hour it may be of long before."""
 AHEAD_MAX: Final = Nanos(5 * SECOND)
 """How far another's clock may be ahead of ours."""
 PATIENCE_S: Final = 5.0
@@ -105,7 +105,7 @@ class VenuePriceRouter:
         self._demo = demo
         self._default_venue = default_venue
         self._patience_s = patience_s
-        self._last: dict[Leg, LegPrice] = {}
+        self._last: dict[Leg, tuple[LegPrice, Nanos]] = {}
 
     async def get_index_prices(
         self, symbols: Collection[str], venue: str | None = None
@@ -174,12 +174,14 @@ class VenuePriceRouter:
 
     def _remember_or_recall(self, search: _Search, now: Nanos) -> None:
         if search.found is not None:
-            self._last[search.leg] = search.found
+            self._last[search.leg] = search.found, now
             return
-        last = self._last.get(search.leg)
-        if last is not None:
-            again = LegPrice(last.price, last.at, last.source, Standing.LAST_GOOD)
-            search.offer(again, now, LAST_AGE_MAX)
+        if search.leg in self._last:
+            last, seen_at = self._last[search.leg]
+            if now - seen_at <= LAST_AGE_MAX:
+                search.found = LegPrice(last.price, last.at, last.source, Standing.LAST_GOOD)
+            else:
+                search.tried.append(f"{last.source}: was good {(now - seen_at) // SECOND} s ago")
         if search.found is None and self._demo is not None and search.leg.venue in self._mids:
             search.found = self._demo(search.leg)
 

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from core.quantities import SECOND
 from core.tickets import price_from
+from oracles.chainlink import MAINNET, XAU_USD
 from oracles.refusal import Refused
 from settings import Settings
 from trading import MARKETS, PYTH_GOLD, trading
@@ -77,12 +78,12 @@ async def test_hermes_prices_what_its_venue_does_not(world, tmp_path, guardians_
         assert PYTH_GOLD in world.asked[0].query.getall("ids[]")
         assert len(world.asked[0].query.getall("ids[]")) == len(MARKETS) + 1
         # It is not asked again before it said.
-        world.refuses_for_s = 30
+        world.refuses_for_s, asked_at = 30, world.now
         for after_s, asked in ((2, 2), (29, 2), (1, 3)):
             world.now += after_s * SECOND
             again = (await at.prices.get_index_prices(["mock_gold::BTC"]))["mock_gold::BTC"]
             assert (again.price, again.standing, len(world.asked)) == (BTC.price, Standing.LAST_GOOD, asked)
-        world.now = BTC.at + LAST_AGE_MAX
+        world.now = asked_at + LAST_AGE_MAX
         last = (await at.prices.get_index_prices(["mock_gold::BTC"]))["mock_gold::BTC"]
         assert last.standing is Standing.LAST_GOOD
         world.now += 1
@@ -90,7 +91,7 @@ async def test_hermes_prices_what_its_venue_does_not(world, tmp_path, guardians_
         assert none == NoPrice(
             (
                 "Pyth (127.0.0.1): rate_limited: Hermes was asked too often (HTTP 429).",
-                "pyth hermes: 600 s old",
+                "pyth hermes: was good 600 s ago",
             )
         )
 
@@ -113,6 +114,42 @@ async def test_accounts_price_what_hermes_does_not_say(world, tmp_path, guardian
         assert isinstance(btc, NoPrice)
         assert btc.tried[0] == f"pyth hermes: {1_735_984_097 - SECOND_OF_UPDATE} s old"
         assert btc.tried[1].startswith("Pyth accounts (127.0.0.1): wrong_account: there is no account")
+
+
+async def test_chainlink_stands_in_for_pyth_and_the_last_good_price_for_both(
+    world, tmp_path, guardians_file, chainlink_node
+):
+    """Chainlink's round is of half an hour before: it is its newest, and good for as long as any other once the node is gone."""
+    second = SECOND_OF_UPDATE - 1_800
+    for name, price in (("BTC-PERP", 59_300), ("ETH-PERP", 2_600), ("SOL-PERP", 150), ("", 2_500)):
+        feed = MAINNET.get(name, XAU_USD)
+        chainlink_node.say(feed.address, feed.description, (1, price * 10**8, second, second, 1))
+    chainlink_node.head["timestamp"] = SECOND_OF_UPDATE
+    world.site.routes["/"] = chainlink_node.handle
+    terms = {"exec_pyth_url": world.site.url, "pyth_guardians": guardians_file}
+    async with prices(world, tmp_path, **terms, chainlink_rpc_url=f"{world.site.url}/") as at:
+
+        async def told(symbol="BTC"):
+            return (await at.prices.get_index_prices([f"mock_gold::{symbol}"]))[f"mock_gold::{symbol}"]
+
+        def round_of(price, standing):
+            return LegPrice(price_from(price), second * SECOND, "chainlink", standing)
+
+        assert await told() == BTC
+        assert await told("XAU") == round_of("2500", Standing.ORACLE)
+        world.refuses_for_s = 30
+        world.now += 10 * SECOND
+        assert await told() == round_of("59300", Standing.ORACLE)
+        chainlink_node.broken["eth_getBlockByNumber"] = 503
+        asked_at, world.now = world.now, world.now + LAST_AGE_MAX
+        assert await told() == round_of("59300", Standing.LAST_GOOD)
+        world.now = asked_at + LAST_AGE_MAX + 1
+        none = await told()
+        assert none.tried[0].startswith("Pyth (127.0.0.1): rate_limited")
+        assert none.tried[1:] == (
+            "Chainlink (127.0.0.1): failing: The node answered HTTP 503.",
+            "chainlink: was good 600 s ago",
+        )
 
 
 async def test_signers_that_cannot_be_believed_end_the_start(world, tmp_path):
