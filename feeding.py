@@ -15,22 +15,29 @@ from oracles.perp_mids import HyperliquidMids
 from oracles.polling import Polled
 from oracles.price import micro_usd
 from oracles.pyth_account import PythAccounts
-from oracles.refusal import Reason, Refused
-from oracles.signers import ROUTERS, anchored, read_hand_overs, trusted_now
+from oracles.signers import named_signers
 from oracles.sources import LIVE, Clock, Source
-from oracles.vaa import SignerSet
 from settings import Settings
 
 
 async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient) -> PriceFeed:
-    """The feed of every market's index, live where Pyth can be reached. Raises `OnlyLive`, `RecordingFailed`."""
+    """The feed of every market's index, live where Pyth can be reached.
+
+    Raises `OnlyLive`, `RecordingFailed`, and `Refused` and `OSError` for signers that cannot be believed.
+    """
     # A source that is gone with its market must not keep the others from being live.
     markets = {one.symbol: one for one in DEFAULT_MARKETS if not _ended(engine, one.id)}
     feeds = {symbol: market.feed for symbol, market in markets.items()}
     source = await pick(
         feeds,
         clock=engine.clock,
-        hermes=Hermes(http, feeds, [pyth_signers(settings)], settings.pyth_url, settings.pyth_api_key)
+        hermes=Hermes(
+            http,
+            feeds,
+            [named_signers(settings.pyth_guardians, settings.pyth_hand_overs)],
+            settings.pyth_url,
+            settings.pyth_api_key,
+        )
         if settings.pyth_url and feeds
         else None,
         accounts=PythAccounts.of(http, settings.pyth_rpc_url, feeds, settings.older_price_accounts)
@@ -68,20 +75,6 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
 
 def _ended(engine: Engine, market: int) -> bool:
     return engine.state.statuses.get(market) == MarketStatus.SETTLED
-
-
-def pyth_signers(settings: Settings) -> SignerSet:
-    """Whose signatures prices are believed from. Raises `Refused` for hand-overs that the set before did not sign, and `OSError`.
-
-    The first of `pyth_guardians` is believed as it stands, because the operator names it; all others must be signed.
-    """
-    anchor, path = ROUTERS, settings.pyth_hand_overs
-    if settings.pyth_guardians is not None:
-        given = read_hand_overs(settings.pyth_guardians.read_text())
-        if not given:
-            raise Refused(Reason.WRONG_PAYLOAD, f"{settings.pyth_guardians} holds no hand-over")
-        anchor = trusted_now(given[1:], anchored("guardians", given[0]))
-    return trusted_now(read_hand_overs(path.read_text()), anchor) if path is not None else anchor
 
 
 def _other_prices(

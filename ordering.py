@@ -22,7 +22,7 @@ from ledger.venue_orders import VenueOrders
 from places import database_url
 from settings import Settings
 from trading import GOLD_EVM, trading
-from vault_terms import operator_template, set_up
+from vault_terms import alert_limits, operator_template, set_up
 
 if TYPE_CHECKING:
     from venues.mock_gold_evm import Batches
@@ -62,7 +62,7 @@ async def order_steps(
             rules = OrderRules(at.drivers.lifecycles, terms, held, at.index, time.time_ns)
             books = VenueBooks(at.drivers, fills, fills.held, at.index, time.time_ns)
             orders = OrderActivities(VenueOrders(pool), rules, books, at.drivers, time.time_ns)
-            nav = NavActivities(NavSnapshots(pool), at.prices, time.time_ns)
+            nav = NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns)
             collecting = VenueCollectionActivities(fills, books)
             yield orders, VenueReconciliationActivities(fills, books), collecting, nav
     finally:

@@ -4,6 +4,7 @@ A vault's key at a venue is in ``keys/venues/VENUE/VAULT.key``, made when it is 
 else than the key's own address, ``VAULT.account`` beside it says what.
 """
 
+import asyncio
 import re
 import secrets
 import time
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from chain.keys import KeyFileRefused, create_secret, read_secret
+from core.market import DEFAULT_MARKETS
 from core.quantities import Nanos
 from core.risk_template import Lifecycle
 from core.tickets import Leg, PriceE8, price_from
 from oracles.polling import Polled
+from oracles.price import Price, to_ticks
 from settings import Settings
 from venues.dead import SYNTHETIX_V3, SYNTHETIX_V3_END, DeadVenue
 from venues.driver import Driver, Mid
-from venues.prices import LegPrice, NoPrice, Standing, VenuePriceRouter
+from venues.prices import UNIT, LegPrice, NoPrice, Standing, VenuePriceRouter
 from venues.registry import Registry, VenueUnknown
 
 if TYPE_CHECKING:
@@ -30,9 +33,16 @@ if TYPE_CHECKING:
 
 GOLD: Final = Leg("mock_gold", "XAU")
 GOLD_EVM: Final = "mock_gold_evm"
+GOLD_RECORDED: Final = "XAU-PERP"
+"""What gold would be as a market, as recordings are named."""
+PLAYED: Final = "played"
+"""Of EXEC_DEMO_GOLD: recorded or generated."""
 READER: Final = ""
 """The vault whose drivers only read prices: its keys are nobody's, and are never written down."""
-CHAINLINK_NAMES: Final = {"BTC": "BTC-PERP", "ETH": "ETH-PERP", "SOL": "SOL-PERP"}
+MARKETS: Final = {"BTC": "BTC-PERP", "ETH": "ETH-PERP", "SOL": "SOL-PERP"}
+"""The market here of each asset that oracles price, by which their feeds are known; gold has none."""
+PYTH_GOLD: Final = "765d2ba906dbc32ca17cc11f5310a89e9ee1f6420508c63861f2f8ba4ee34bb2"
+"""Pyth's feed Metal.XAU/USD."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +59,18 @@ class Trading:
 
 
 @asynccontextmanager
-async def trading(settings: Settings, batches: Callable[[], "Batches"]) -> AsyncIterator[Trading]:
+async def trading(
+    settings: Settings, batches: Callable[[], "Batches"], clock: Callable[[], int] = time.time_ns
+) -> AsyncIterator[Trading]:
     """Everything that orders at venues need; connections are closed at the end. `batches` opens what takes orders for gold on chain.
 
-    Raises `VenueUnknown`.
+    Raises `VenueUnknown`; `Refused` and `OSError` for signers of prices that cannot be believed; `RecordingFailed` for a recording of
+    gold that cannot be played.
     """
     async with httpx.AsyncClient() as http:
         accounts = _Accounts(settings, http)
+        # A recording is read whole.
+        demo = await asyncio.to_thread(_demo, settings, clock)
         drivers = Registry(
             {
                 "agents": (Lifecycle.ACTIVE, accounts.agents),
@@ -75,10 +90,10 @@ async def trading(settings: Settings, batches: Callable[[], "Batches"]) -> Async
         router = VenuePriceRouter(
             # Gold's own book is made around this very price.
             {**mids, GOLD.venue: None},
-            _oracles(settings, http),
+            _oracles(settings, http, clock),
             lambda leg: leg.symbol.removesuffix("-PERP"),
-            time.time_ns,
-            _demo(settings),
+            clock,
+            demo,
         )
 
         async def gold() -> Mid | None:
@@ -191,23 +206,69 @@ def _mids(drivers: Registry, venue: str) -> Callable[[Collection[str]], Awaitabl
     return mids
 
 
-def _oracles(settings: Settings, http: httpx.AsyncClient) -> list[Polled]:
-    if not settings.chainlink_rpc_url:
-        return []
-    # Here, because web3 takes most of a second to import, and few need it.
-    from oracles.chainlink import MAINNET, XAU_USD, Chainlink
+def _oracles(settings: Settings, http: httpx.AsyncClient, clock: Callable[[], int]) -> list[Polled]:
+    """Those that are configured. Pyth first: it publishes by the second, Chainlink when a price has moved or an hour is over.
 
-    feeds = {name: MAINNET[market] for name, market in CHAINLINK_NAMES.items()} | {GOLD.symbol: XAU_USD}
-    return [Chainlink(http, settings.chainlink_rpc_url, feeds, time.time_ns)]
+    Raises `Refused` and `OSError` for signers of Pyth's that cannot be believed.
+    """
+    found: list[Polled] = []
+    feeds = {
+        name: market.feed for market in DEFAULT_MARKETS for name in MARKETS if MARKETS[name] == market.symbol
+    }
+    feeds[GOLD.symbol] = PYTH_GOLD
+    # Here and below, because each takes long to import, and few need all.
+    if settings.exec_pyth_url:
+        from oracles.hermes import Hermes
+        from oracles.hermes_polled import PolledHermes
+        from oracles.signers import named_signers
+
+        signers = named_signers(settings.pyth_guardians, settings.pyth_hand_overs)
+        found.append(
+            PolledHermes(Hermes(http, feeds, [signers], settings.exec_pyth_url, settings.pyth_api_key))
+        )
+    if settings.pyth_rpc_url:
+        from oracles.pyth_account import PythAccounts
+
+        older = settings.older_price_accounts
+        named = {name: older[market] for name, market in MARKETS.items() if market in older}
+        found.append(PythAccounts.of(http, settings.pyth_rpc_url, feeds, named))
+    if settings.chainlink_rpc_url:
+        from oracles.chainlink import MAINNET, XAU_USD, Chainlink
+
+        rounds = {name: MAINNET[market] for name, market in MARKETS.items()} | {GOLD.symbol: XAU_USD}
+        found.append(Chainlink(http, settings.chainlink_rpc_url, rounds, clock))
+    return found
 
 
-def _demo(settings: Settings) -> Callable[[Leg], LegPrice | None] | None:
-    """The price that the settings make up for gold, where they do."""
-    if not settings.exec_demo_gold:
+def _demo(settings: Settings, clock: Callable[[], int]) -> Callable[[Leg], LegPrice | None] | None:
+    """The price of gold that the settings allow though nobody says it. Raises `RecordingFailed`."""
+    text = settings.exec_demo_gold
+    if not text:
         return None
-    price = price_from(settings.exec_demo_gold)
+    price = _played_gold(settings) if text == PLAYED else _fixed(price_from(text))
 
     def demo(leg: Leg) -> LegPrice | None:
-        return LegPrice(price, Nanos(time.time_ns()), "demo", Standing.DEMO) if leg == GOLD else None
+        if leg != GOLD:
+            return None
+        told = price(Nanos(clock()))
+        return LegPrice(PriceE8(to_ticks(told, UNIT)), told.published_at, told.source, Standing.DEMO)
 
     return demo
+
+
+def _fixed(price: PriceE8) -> Callable[[Nanos], Price]:
+    return lambda now: Price(GOLD_RECORDED, price, -8, 0, now, "EXEC_DEMO_GOLD")
+
+
+def _played_gold(settings: Settings) -> Callable[[Nanos], Price]:
+    """Recorded where there is a recording of gold, else made up from the seed: at an instant the same for whoever asks."""
+    # Here, because reading files brings what few need.
+    from oracles.generator import EXPONENT, SOURCE, price_at
+    from oracles.recording import Loop, file_of, read
+
+    path, seed = settings.price_recording, settings.price_seed
+    file = None if path is None else file_of(path, GOLD_RECORDED)
+    if file is not None:
+        return Loop(read(file, GOLD_RECORDED)).at
+    source = f"{SOURCE}, seed {seed}"
+    return lambda now: Price(GOLD_RECORDED, price_at(seed, GOLD.symbol, now), EXPONENT, 0, now, source)

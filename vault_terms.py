@@ -1,8 +1,10 @@
-"""What the settings allow all vaults: the venues that are set up, and the operator's risk template."""
+"""What the settings say of all vaults: the venues that are set up, the operator's risk template, and when alerts are said."""
 
 import json
 from typing import Final
 
+from core.nav_alerts import AlertLimits
+from core.quantities import SECOND, Nanos
 from core.risk_template import RiskTemplate
 from core.vault_risk import SILENT, NotRules, common_template, rules_from
 from settings import Settings
@@ -23,3 +25,10 @@ def operator_template(settings: Settings) -> RiskTemplate:
         return common_template(set_up(settings), rules)
     except ValueError as error:  # what is no JSON, and `NotRules`
         raise NotRules(f"{SETTING} is no risk template: {error}") from None
+
+
+def alert_limits(settings: Settings) -> AlertLimits:
+    """Beyond which an alert is said of a vault's snapshot."""
+    return AlertLimits(
+        Nanos(settings.nav_stale_leg_s * SECOND), settings.nav_jump_ppm, settings.nav_drawdown_ppm
+    )

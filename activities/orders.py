@@ -109,7 +109,7 @@ class OrderActivities:
                     return Step(PLACED, _no_order(asked, judged))
                 order = await self._orders.accept(judged)
             if order.status != Standing.ACCEPTED:
-                return Step(UNKNOWN if order.status == Standing.SENT else PLACED, _facts(order))
+                return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
             driver = await self._drivers.driver(order.vault, order.venue)
             before, now = min(before, order.not_after or before), self._clock()
             if now >= before:
@@ -136,7 +136,7 @@ class OrderActivities:
             if order is None or order.status == Standing.ACCEPTED:
                 return Step(UNSENT, code=TOO_LATE)
             if order.status != Standing.SENT:
-                return Step(PLACED, _facts(order))
+                return Step(PLACED, facts_of(order))
             driver = await self._drivers.driver(order.vault, order.venue)
             state = await _told(driver.order(order.venue_client_id, order.symbol))
             if state is not None:
@@ -156,7 +156,7 @@ class OrderActivities:
         if order is None:
             # It never got as far as being judged, and it is too late for that now.
             return Step(PLACED, _no_order(asked, Refusal(code, words), Standing.NOT_SENT))
-        return Step(UNKNOWN if order.status == Standing.SENT else PLACED, _facts(order))
+        return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
 
     @activity.defn
     async def follow_order(self, ticket: str, looks: int) -> OrderFacts:
@@ -173,7 +173,7 @@ class OrderActivities:
                 if order.status in ENDED or not await pause(wait):
                     break
                 wait = min(wait * 2, LAST_LOOK_S)
-            return _facts(order)
+            return facts_of(order)
 
     @activity.defn
     async def cancel_order(self, ticket: str) -> str:
@@ -207,7 +207,7 @@ class OrderActivities:
             order.ticket, Standing.SENT, Standing.REFUSED, self._clock(), *said, order.changed_at
         )
         order = await self._order(order.ticket)
-        return Step(PLACED if order.status in ENDED else UNKNOWN, _facts(order))
+        return Step(PLACED if order.status in ENDED else UNKNOWN, facts_of(order))
 
     async def _unsent(self, order: StoredOrder, words: str, code: str) -> Step:
         """Let another try send it; one that stood still until another has begun says nothing about that one."""
@@ -218,7 +218,7 @@ class OrderActivities:
     async def _stands(self, order: StoredOrder, state: OrderState) -> OrderFacts:
         """Write down that the venue has it: the ledger lets it end when its fills are recorded. What the venue says."""
         await self._orders.advance(order.ticket, Standing.OPEN, self._clock(), state.venue_id)
-        facts = _facts(order)
+        facts = facts_of(order)
         facts.status, facts.filled, facts.venue_order_id = (
             _STANDINGS[state.status].value,
             state.filled,
@@ -268,7 +268,8 @@ async def _told(asking: Awaitable[Told]) -> Told:
         raise ApplicationError(str(silent), type=VENUE_SILENT) from silent
 
 
-def _facts(order: StoredOrder) -> OrderFacts:
+def facts_of(order: StoredOrder) -> OrderFacts:
+    """How an order stands by the ledger."""
     return OrderFacts(**{one.name: getattr(order, one.name) for one in fields(OrderFacts)})
 
 

@@ -7,8 +7,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from activities.orders import OrderFacts, facts_of
 from api.streams import HistoryUnavailable
 from ledger.vault_figures import VaultFigures, vault_figures
+from ledger.venue_orders import stored
 from ledger.venue_reads import (
     FillRow,
     NumberedOrder,
@@ -35,6 +37,14 @@ class VaultTrading:
     async def listed(self, vault: str, before: int, limit: int) -> list[NumberedOrder]:
         """Orders, the newest first."""
         return await self._read(lambda connection: orders_before(connection, vault, before, limit))
+
+    async def order(self, vault: str, client_id: str) -> OrderFacts | None:
+        """One order as the ledger has it, else as its workflow began or ended; None when nobody has heard of it.
+
+        Raises `OrdersUnavailable` besides.
+        """
+        row = await self._read(lambda connection: stored(connection, f"{vault}/{client_id}"))
+        return await self.orders.order(vault, client_id) if row is None else facts_of(row)
 
     async def fills(self, vault: str, before: int, limit: int) -> list[FillRow]:
         """The newest first."""

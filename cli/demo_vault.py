@@ -44,8 +44,8 @@ RULES: Final[dict[str, Any]] = {
 }
 TRADES: Final = ("agents::BTC-PERP:0.01:0.05", "mock_gold::XAU:0.25:1")
 """What the strategy is told to trade."""
-GOLD: Final = "4000"
-"""Dollars, where nobody else says what gold is worth."""
+GOLD: Final = "played"
+"""What gold is worth where nobody says: recorded, or made up, and marked so."""
 NAV_INTERVAL_S: Final = 60
 """Often enough to be watched."""
 
@@ -59,7 +59,8 @@ def impossible(settings: Settings) -> str:
 def with_vault(settings: Settings) -> Settings:
     """Settings of a run with the vault. What somebody chose stays."""
     chosen: dict[str, Any] = {}
-    if not settings.exec_demo_gold and not settings.chainlink_rpc_url:
+    named = settings.chainlink_rpc_url or settings.exec_pyth_url or settings.pyth_rpc_url
+    if not settings.exec_demo_gold and not named:
         chosen["exec_demo_gold"] = GOLD
     if "nav_interval_s" not in settings.model_fields_set:
         chosen["nav_interval_s"] = NAV_INTERVAL_S

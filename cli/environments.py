@@ -84,8 +84,11 @@ ROLES: Final = {
         | {
             *("api_url", "settlement_interval_s", "priority_fee", "worker_metrics_address"),
             *("evm_rpc_url", "evm_chain_id", "evm_router", "evm_fee_cap_gwei", "evm_from_block"),
-            *("chainlink_rpc_url", "price_seed", "exec_allowed_venues", "exec_demo_gold"),
+            *("chainlink_rpc_url", "price_recording", "price_seed", "exec_allowed_venues", "exec_demo_gold"),
+            *("exec_pyth_url", "pyth_api_key", "pyth_rpc_url", "pyth_price_accounts"),
+            *("pyth_guardians", "pyth_hand_overs"),
             *("exec_risk_template", "exec_close_only_venues", "nav_interval_s"),
+            *("nav_stale_leg_s", "nav_jump_ppm", "nav_drawdown_ppm"),
             *("exec_hyper_url", "exec_synthetix_url", "exec_synthetix_dry_run"),
             *("exec_polymarket_url", "exec_polymarket_data_url"),
         },

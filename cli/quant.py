@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import httpx
 import typer
@@ -94,6 +95,17 @@ def close(
 def cancel(client_id: str, key: Key = None, key_text: KeyText = "", as_json: AsJson = False) -> None:
     """Take an order back."""
     _sent("/orders/cancel", {"client_id": client_id}, key, key_text, as_json)
+
+
+@quant_order.command()
+def show(client_id: str, key: Key = None, key_text: KeyText = "", as_json: AsJson = False) -> None:
+    """What became of one order, also where the answer to it was lost."""
+    with _asking(key, key_text) as ask:
+        found = ask("GET", f"/orders/{quote(client_id, safe='')}", None)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _table([_line(found)])
 
 
 @quant_order.command("list")

@@ -1,6 +1,7 @@
 """`perpdex venues`: local venues to develop against."""
 
 import asyncio
+import re
 import signal
 import sys
 from pathlib import Path
@@ -89,6 +90,36 @@ def simulate_polymarket(account: Accounts, port: Port = 9103, journal: Journal =
 
     with told():
         asyncio.run(run())
+
+
+@simulate.command("gold-chain")
+def simulate_gold_chain(
+    vault: Annotated[
+        list[str],
+        typer.Option(help="NAME:USD, a vault here and what its contract starts with; may be given again"),
+    ],
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="port on this machine")] = 8545,
+    anvil: Annotated[
+        Path | None, typer.Option(envvar="ANVIL", help="Foundry's program; found by PATH")
+    ] = None,
+) -> None:
+    """Gold on chain, for `mock_gold_evm`: a new chain with the contracts. Prints the settings that a network needs for it."""
+    from cli.gold_chain import run
+
+    opening = dict(_vault(text) for text in vault)
+    with told():
+        asyncio.run(run(anvil, port, opening))
+
+
+def _vault(text: str) -> tuple[str, MicroUsdc]:
+    name, _, amount = text.partition(":")
+    try:
+        if not re.fullmatch("[a-z0-9][a-z0-9_-]{0,63}", name):
+            raise NotAQuantity(f"{name!r} is no vault's name")
+        return name, MicroUsdc(size_from(amount) // _MICRO)
+    except NotAQuantity as wrong:
+        print(f"--vault {text}: {wrong}; give NAME:USD", file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 async def _served(venue: "Door", name: str, port: int) -> None:

@@ -8,12 +8,19 @@ from core.nav import Valuation
 from core.quantities import MILLION, SECOND, Nanos
 from core.vault_shares import Mark
 
-STALE: Final = Nanos(120 * SECOND)
-"""How far a price's instant may be from the snapshot's, before or after."""
-JUMP_PPM: Final = 100_000
-"""Of the value of a share, from one snapshot to the next."""
-DRAWDOWN_PPM: Final = 200_000
-"""Of the value of a share, below the high-water mark."""
+
+class AlertLimits(NamedTuple):
+    """What is still said nothing of; anything beyond is an alert. Parts per million are at most a million."""
+
+    stale: Nanos = Nanos(120 * SECOND)
+    """How far a price's instant may be from the snapshot's, before or after."""
+    jump_ppm: int = 100_000
+    """Of the value of a share, from one snapshot to the next."""
+    drawdown_ppm: int = 200_000
+    """Of the value of a share, below the high-water mark."""
+
+
+DEFAULT_LIMITS: Final = AlertLimits()
 
 
 class Kind(StrEnum):
@@ -44,37 +51,44 @@ class Worth(NamedTuple):
     shares: int
 
 
-def alerts(at: Nanos, found: Valuation, shares: int, mark: Mark, before: Worth | None) -> list[Alert]:
+def alerts(
+    at: Nanos,
+    found: Valuation,
+    shares: int,
+    mark: Mark,
+    before: Worth | None,
+    limits: AlertLimits = DEFAULT_LIMITS,
+) -> list[Alert]:
     """Everything to say of a snapshot of instant `at`. `before` is the one before it after its fee, where there were shares."""
-    said = list(_of_legs(at, found))
+    said = list(_of_legs(at, found, limits.stale))
     if found.known:
-        return [*said, *_of_value(Worth(found.nav, shares), mark, before)]
+        return [*said, *_of_value(Worth(found.nav, shares), mark, before, limits)]
     if all(one.price for one in found.legs):
         said.append(Alert(Kind.NO_PRICE, "", "it is worth more than can be counted"))
     return said
 
 
-def _of_legs(at: Nanos, found: Valuation) -> Iterator[Alert]:
+def _of_legs(at: Nanos, found: Valuation, stale: Nanos) -> Iterator[Alert]:
     for one in found.legs:
         away = abs(at - one.price_at)
         if not one.price:
             yield Alert(Kind.NO_PRICE, str(one.leg), f"nobody knows a price: {one.source}")
-        elif away > STALE:
+        elif away > stale:
             when = "before" if one.price_at < at else "after"
             sentence = f"the price of {one.source} is of {away // SECOND} s {when} the snapshot"
             yield Alert(Kind.STALE_LEG, str(one.leg), sentence)
 
 
-def _of_value(now: Worth, mark: Mark, before: Worth | None) -> Iterator[Alert]:
+def _of_value(now: Worth, mark: Mark, before: Worth | None, limits: AlertLimits) -> Iterator[Alert]:
     if not now.shares:
         return
-    if before is not None and before.shares and _changed_ppm(now, before) > JUMP_PPM:
+    if before is not None and before.shares and _changed_ppm(now, before) > limits.jump_ppm:
         was = "more" if _above(now, before) else "less"
         share = _changed_ppm(now, before)
         yield Alert(Kind.JUMP, "", f"a share is worth {_percent(share)} {was} than at the snapshot before")
-    was_low = before is not None and before.shares > 0 and _below_ppm(before, mark) > DRAWDOWN_PPM
+    was_low = before is not None and before.shares > 0 and _below_ppm(before, mark) > limits.drawdown_ppm
     # Said once, as it begins.
-    if _below_ppm(now, mark) > DRAWDOWN_PPM and not was_low:
+    if _below_ppm(now, mark) > limits.drawdown_ppm and not was_low:
         yield Alert(
             Kind.DRAWDOWN, "", f"a share is worth {_percent(_below_ppm(now, mark))} less than its mark"
         )

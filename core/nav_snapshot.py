@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from core.nav import Valuation
-from core.nav_alerts import DOUBTS, Alert, Worth, alerts
+from core.nav_alerts import DEFAULT_LIMITS, DOUBTS, Alert, AlertLimits, Worth, alerts
 from core.quantities import MicroUsdc, Nanos
 from core.vault_shares import Fee, Mark, Pool, Refusal, charge, deposit, open_with, withdraw
 
@@ -72,16 +72,22 @@ class Snapshot:
 
 
 def snapshot(
-    at: Nanos, found: Valuation, owned: Owned, before: Worth | None, waiting: Sequence[Waiting]
+    at: Nanos,
+    found: Valuation,
+    owned: Owned,
+    before: Worth | None,
+    waiting: Sequence[Waiting],
+    limits: AlertLimits = DEFAULT_LIMITS,
 ) -> Snapshot:
-    """The snapshot of instant `at`; `before` is what shares were worth at the one before it, after its fee.
+    """The snapshot of instant `at`; `before` is what shares were worth at the one before it, after its fee. What is beyond `limits` is
+    said aloud.
 
     The fee is charged first, then those who wait are dealt with one after another, in the order in which they were accepted; rounding
     is that of `core.vault_shares`. At a doubtful value nothing moves, and they wait on.
     """
     shares = owned.shares
     pool = Pool(found.nav, found.nav_up, found.cash, shares, owned.mark)
-    said = alerts(at, found, shares, owned.mark, before)
+    said = alerts(at, found, shares, owned.mark, before, limits)
     holdings = dict(owned.holdings)
     if any(one.kind in DOUBTS for one in said):
         return Snapshot(found, shares, Fee(MicroUsdc(0), 0), said, [], pool, holdings)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.nav import PricedLeg, Valuation
-from core.nav_alerts import Alert
+from core.nav_alerts import DEFAULT_LIMITS, Alert, AlertLimits
 from core.nav_snapshot import Owned, Snapshot, snapshot
 from core.quantities import SECOND, MicroUsdc, Nanos
 from core.tickets import Leg, PriceE8, SizeE8
@@ -32,6 +32,8 @@ from ledger.vault_books import (
 
 CARRIED: Final = "carried"
 """Standing of a price that an earlier snapshot had: nobody knew a newer one."""
+DEMO: Final = "demo"
+"""Standing of one that is recorded or made up: under another it would be taken for somebody's word, so it is never carried."""
 NONE: Final = "none"
 """Standing of no price."""
 CARRIED_AGE_MAX: Final = Nanos(7 * 24 * 3_600 * SECOND)
@@ -56,10 +58,11 @@ class Taken(NamedTuple):
 
 
 class NavSnapshots:
-    """Over a pool; every method is one transaction and safe to repeat."""
+    """Over a pool; every method is one transaction and safe to repeat. What is beyond `limits` is said of a snapshot."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, limits: AlertLimits = DEFAULT_LIMITS) -> None:
         self._engine = engine
+        self._limits = limits
 
     async def unpriced(self, at: int) -> list[Leg]:
         """Legs that vaults held at an instant and that have no price recorded for it."""
@@ -71,7 +74,7 @@ class NavSnapshots:
     async def record_prices(self, at: int, found: Mapping[Leg, NavPrice]) -> None:
         """Write the prices of an instant; those that are written already stay.
 
-        A leg without one gets that of the newest snapshot that had one of the last week, as `CARRIED`.
+        A leg without one gets that of the newest snapshot that had one of the last week and not a `DEMO` one, as `CARRIED`.
         """
         if not found:
             return
@@ -99,7 +102,7 @@ class NavSnapshots:
             rows = list(await connection.execute(due))
             if not rows:
                 return Taken("", 0, [])
-            taken = await _snapshots(connection, at, rows)
+            taken = await _snapshots(connection, at, rows, self._limits)
             await write(connection, at, now, taken)
         said = [(vault, alert) for vault, one in taken.items() for alert in one.alerts]
         return Taken(rows[-1].id, len(taken), said)
@@ -113,7 +116,9 @@ async def _unmoved(connection: AsyncConnection) -> AsyncIterator[None]:
         yield
 
 
-async def _snapshots(connection: AsyncConnection, at: int, rows: "Sequence[Row[Any]]") -> dict[str, Snapshot]:
+async def _snapshots(
+    connection: AsyncConnection, at: int, rows: "Sequence[Row[Any]]", limits: AlertLimits
+) -> dict[str, Snapshot]:
     """By vault, of those that have none of this instant or a later one."""
     newest = await newest_snapshots(connection, [row.id for row in rows])
     rows = [row for row in rows if newest.get(row.id, -1) < at]
@@ -130,7 +135,8 @@ async def _snapshots(connection: AsyncConnection, at: int, rows: "Sequence[Row[A
         worth = Valuation(MicroUsdc(cash.get(row.id, 0)), legs)
         mark = Mark(row.mark_nav, row.mark_shares)
         owned = Owned(row.manager, row.fee_ppm, mark, shares.get(row.id, {}))
-        found[row.id] = snapshot(Nanos(at), worth, owned, before.get(row.id), waiting.get(row.id, []))
+        mine = waiting.get(row.id, [])
+        found[row.id] = snapshot(Nanos(at), worth, owned, before.get(row.id), mine, limits)
     return found
 
 
@@ -147,7 +153,8 @@ async def _carried(connection: AsyncConnection, at: int, legs: Sequence[Leg]) ->
     wanted = (
         select(nav_prices)
         .distinct(c.venue, c.symbol)
-        .where(tuple_(c.venue, c.symbol).in_(legs), c.at < at, c.at > at - CARRIED_AGE_MAX, c.price > 0)
+        .where(tuple_(c.venue, c.symbol).in_(legs), c.at < at, c.at > at - CARRIED_AGE_MAX)
+        .where(c.price > 0, c.standing != DEMO)
         .order_by(c.venue, c.symbol, c.at.desc())
     )
     return {

@@ -75,6 +75,11 @@ class Hermes:
         """The server, for people."""
         return httpx.URL(self._url).host
 
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Of which it has prices."""
+        return frozenset(self._symbols.values())
+
     def limits(self) -> Limits:
         """Within what its prices are believed."""
         return Limits(SOURCE, PUBLISHER, LIVE_AGES, LIVE_CONFIDENCE_MAX)

@@ -8,9 +8,11 @@ import csv
 import gzip
 import io
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,8 +25,9 @@ GAP_MAX: Final = Nanos(SECOND)
 _TIMES: Final = ("event_ms", "open_time", "timestamp", "time", "date", "recv_ns")
 _UNITS: Final = {10: SECOND, 13: MILLISECOND, 16: 1_000, 19: 1}
 """Nanoseconds of one unit of a timestamp, by its number of digits: right from the year 2001 to 2286."""
-_ASSET: Final = re.compile(r"(?P<asset>[A-Z][A-Z0-9]*?)(USDT|USDC|USD)?")
-_SAME_ASSET: Final = {"XBT": "BTC", "WBTC": "BTC", "WETH": "ETH"}
+_ASSET: Final = re.compile(r"(?P<asset>gold|[A-Z][A-Z0-9]*?)(USDT|USDC|USD)?")
+_MONTH: Final = re.compile(r"\d{4}-\d{2}")
+_SAME_ASSET: Final = {"XBT": "BTC", "WBTC": "BTC", "WETH": "ETH", "gold": "XAU"}
 
 
 class RecordingFailed(Exception):
@@ -92,6 +95,13 @@ def load(path: Path, symbols: Collection[str]) -> dict[str, Recording]:
     return {symbol: read(path, symbol)}
 
 
+def file_of(path: Path, symbol: str) -> Path | None:
+    """The recording of one symbol that `path` is or has, as `load` takes it; None when there is none. Raises `RecordingFailed`."""
+    if path.is_dir():
+        return _candidates(path, [symbol]).get(symbol)
+    return path if symbol_of(path, [symbol]) == symbol else None
+
+
 def symbol_of(path: Path, symbols: Collection[str]) -> str | None:
     """The market that a file's name names, if it is one of `symbols`."""
     for word in re.split(r"[-_.]", path.name):
@@ -147,6 +157,30 @@ def replay(
                 recording.symbol, point.value, point.exponent, point.confidence, Nanos(now), recording.source
             )
         now += gap_max
+
+
+class Loop:
+    """A recording played over and over since the epoch: whoever asks for the price of an instant gets the same one.
+
+    Gaps are those of `replay` at the speed of one. Times before the epoch count as the epoch.
+    """
+
+    def __init__(self, recording: Recording, gap_max: Nanos = GAP_MAX) -> None:
+        self._recording = recording
+        gaps = (min(gap_max, after.at - before.at) for before, after in pairwise(recording.points))
+        self._begins = list(accumulate(gaps, initial=0))
+        self._length = self._begins[-1] + gap_max
+
+    def at(self, instant: Nanos) -> Price:
+        """The price that is played then, published when it began."""
+        since = instant % self._length
+        index = bisect_right(self._begins, since) - 1
+        point, began = self._recording.points[index], instant - since + self._begins[index]
+        return Price(
+            *(self._recording.symbol, point.value, point.exponent, point.confidence),
+            Nanos(began),
+            self._recording.source,
+        )
 
 
 def _candidates(directory: Path, symbols: Collection[str]) -> dict[str, Path]:
@@ -221,7 +255,8 @@ def _nanos(text: str) -> int:
         if len(text) not in _UNITS:
             raise ValueError(f"{text!r} is no time in seconds, milli-, micro- or nanoseconds")
         return int(text) * _UNITS[len(text)]
-    moment = datetime.fromisoformat(text)
+    # A month begins with its first day.
+    moment = datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     since = aware - datetime.fromtimestamp(0, UTC)
     return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds * 1_000

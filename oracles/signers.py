@@ -8,6 +8,7 @@ import base64
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from oracles.reader import Reader
@@ -128,3 +129,18 @@ def trusted_now(hand_overs: Sequence[bytes], anchor: SignerSet = ROUTERS) -> Sig
     for hand_over in hand_overs:
         signers = rotated(signers, hand_over)
     return signers
+
+
+def named_signers(guardians: Path | None, hand_overs: Path | None) -> SignerSet:
+    """Whose signatures prices are believed from, as the operator's files say; the routers where there are none.
+
+    The first hand-over in `guardians` is believed as it stands, because the operator names it; all others must be signed. Raises
+    `Refused` for those that the set before did not sign, and `OSError`.
+    """
+    anchor = ROUTERS
+    if guardians is not None:
+        given = read_hand_overs(guardians.read_text())
+        if not given:
+            raise Refused(Reason.WRONG_PAYLOAD, f"{guardians} holds no hand-over")
+        anchor = trusted_now(given[1:], anchored("guardians", given[0]))
+    return trusted_now(read_hand_overs(hand_overs.read_text()), anchor) if hand_overs is not None else anchor

@@ -25,6 +25,7 @@ from ledger.venue_fills import Difference
 from perpdex_sdk.agents.strategy import signed_in
 from perpdex_sdk.desk import Desk
 from perpdex_sdk.errors import Refused
+from workflows.exec_service import ExecService
 
 HERE = Path(__file__).parent
 
@@ -173,6 +174,52 @@ async def test_an_order_that_waits_is_taken_back(quant):
     assert (unknown.status_code, code(unknown)) == (404, "venue_order_unknown")
 
 
+async def test_who_lost_the_answer_asks_what_became_of_the_order(quant, make_key, vault):
+    async def asked(client_id, by=quant):
+        return await by.http.get(f"/api/v1/quant/orders/{client_id}", headers=by.headers)
+
+    filled = (await quant.post(OPEN, symbol="XAU", side="buy", size="1", client_id="lost-1")).json()
+    while (told := await asked("lost-1")).json()["status"] == "open":
+        await asyncio.sleep(0.05)
+    assert (told.status_code, told.json()) == (200, filled)
+    assert int(told.headers["RateLimit-Remaining"]) >= 0
+    # Refused by the rules, whether the ledger kept it or not.
+    for path, body, why in (
+        (OPEN, {"symbol": "XAU", "venue": "atlantis", "side": "buy", "size": "1"}, "unknown_venue"),
+        (CLOSE, {"symbol": "SILVER", "venue": "mock_gold"}, "no_position"),
+    ):
+        refused = await quant.post(path, **body, client_id=why)
+        assert code(refused) == why
+        found = (await asked(why)).json()
+        assert (found["client_id"], found["status"], found["code"]) == (why, "refused", why)
+        assert (found["venue"], found["symbol"]) == (body["venue"], body["symbol"])
+    for unknown in (await asked("never"), await asked("open")):
+        assert (unknown.status_code, code(unknown)) == (404, "venue_order_unknown")
+    assert (await asked("no%20name")).status_code == 422
+    await make_key.desk.vaults.make(
+        Vault(
+            "another", 17, "mock_gold", False, 0, 0, 1, VaultRisk(frozenset(), make_key.desk.vaults.common)
+        ),
+        "ada",
+    )
+    body = {"vault": "another", "name": "x", "scopes": ["read"], "days": 1}
+    theirs = await make_key.exchange.http.post(
+        "/api/v1/quant/keys", json=body, headers=make_key.other.headers
+    )
+    assert code(await asked("lost-1", Quant(quant.http, theirs.json()["key"]))) == "venue_order_unknown"
+
+
+async def test_an_order_that_nobody_has_judged_yet_is_told_as_accepted(desk_at, vault):
+    """There is no worker: the order has begun, and that is all that anybody knows."""
+    desk = await desk_at("mock_gold")
+    trading = VaultTrading(ExecService(desk.client, "nobody-works-here", within_s=0.2), desk.pool)
+    placed = await trading.orders.open(vault, desk.ticket(Side.SELL, client_id="waits"), "desk-1")
+    told = await trading.order(vault, "waits")
+    assert told == placed
+    assert (told.status, told.side, told.size) == ("accepted", Side.SELL, desk.place.size)
+    assert await trading.order(vault, "never") is None
+
+
 async def test_each_refusal_is_an_error_with_its_code(quant, make_key, vault):
     async def refused(**ticket):
         answer = await quant.post(OPEN, **{"symbol": "XAU", "side": "buy", "size": "1"} | ticket)
@@ -304,14 +351,51 @@ async def test_an_operator_revokes_a_key_at_a_terminal(quant, make_key, vault):
     async def perpdex(*words):
         return await asyncio.to_thread(CliRunner().invoke, app, ("vault", *words), env=environment)
 
-    [listed] = json.loads((await perpdex("keys", vault, "--json")).stdout)["keys"]
-    done = await perpdex("revoke-key", vault, listed["id"], "--why", "a leak")
+    [listed] = json.loads((await perpdex("key", "list", vault, "--json")).stdout)["keys"]
+    done = await perpdex("key", "revoke", vault, listed["id"], "--why", "a leak")
     assert done.exit_code == 0, done.output
-    assert "a leak" in (await perpdex("keys", vault)).stdout
+    assert "a leak" in (await perpdex("key", "list", vault)).stdout
     assert "key revoked" in (await perpdex("changes", vault)).stdout
     assert code(await quant.post(OPEN, symbol="XAU", side="buy", size="1")) == "key_revoked"
-    unknown = await perpdex("revoke-key", vault, "0" * 16, "--why", "a leak")
+    unknown = await perpdex("key", "revoke", vault, "0" * 16, "--why", "a leak")
     assert (unknown.exit_code, unknown.stderr.split(":")[0]) == (1, "key_unknown")
+
+
+async def test_a_manager_makes_and_revokes_keys_at_a_terminal(make_key, vault, tmp_path):
+    environment = {"API_URL": make_key.exchange.server.http_url}
+    file = tmp_path / "somewhere.json"
+    file.write_text(make_key.manager.keypair.to_json())
+    file.chmod(0o600)
+    by = ("--manager-key", str(file), "--agent", "manager")
+
+    async def perpdex(*words):
+        return await asyncio.to_thread(
+            CliRunner().invoke, app, ("vault", "key", *words, *by), env=environment
+        )
+
+    shown = await perpdex("create", vault, "--name", "desk-1", "--days", "1", "--json")
+    assert shown.exit_code == 0, shown.output
+    made = json.loads(shown.stdout)
+    assert made["scopes"] == ["read", "trade"]
+    placed = await Quant(make_key.exchange.http, made["key"]).post(OPEN, symbol="XAU", side="buy", size="1")
+    assert placed.json()["status"] == "filled"
+    kept = tmp_path / "desk-2.key"
+    table = await perpdex("create", vault, "--name", "desk-2", "--scope", "read", "--to", str(kept))
+    assert table.exit_code == 0, table.output
+    reading = Quant(make_key.exchange.http, kept.read_text().strip())
+    assert (await reading.get("positions"))["head"] >= 0
+    assert code(await reading.post(CANCEL, client_id="x")) == "scope_missing"
+    assert (kept.stat().st_mode & 0o777, reading.headers["Authorization"].split()[1] in table.stdout) == (
+        0o600,
+        False,
+    )
+    revoked = await perpdex("revoke", vault, made["id"], "--why", "left the desk")
+    assert "left the desk" in revoked.stdout
+    [second, first] = json.loads((await perpdex("list", vault, "--json")).stdout)["keys"]
+    assert (second["name"], second["scopes"], second["revoked_by"]) == ("desk-2", ["read"], None)
+    assert (first["id"], first["revoked_by"]) == (made["id"], f"account/{make_key.manager.account}")
+    assert "vault_unknown" in (await perpdex("create", "no-such-vault", "--name", "x")).stderr
+    assert (await perpdex("create", vault, "--name", "x", "--scope", "withdraw")).exit_code == 2
 
 
 async def test_differences_and_alerts_are_in_the_metrics(make_key, vault):
@@ -379,7 +463,11 @@ async def test_the_same_at_a_terminal(quant, make_key):
     assert (out.exit_code, "sell" in out.stdout) == (0, True)
     refused = await perpdex("quant-order", "open", "XAU", "buy", "1", "--venue", "synthetix")
     assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "unknown_venue")
-    assert (await perpdex("quant-order", "cancel", "never")).stderr.startswith("venue_order_unknown")
+    shown = await perpdex("quant-order", "show", "typed", "--json")
+    assert json.loads(shown.stdout) == json.loads(placed.stdout)
+    assert "filled" in (await perpdex("quant-order", "show", "typed")).stdout
+    for command in ("cancel", "show"):
+        assert (await perpdex("quant-order", command, "never")).stderr.startswith("venue_order_unknown")
     listed = json.loads((await perpdex("quant-order", "list", "--json")).stdout)["orders"]
     assert listed[-1]["client_id"] == "typed"
     without = await asyncio.to_thread(CliRunner().invoke, app, ["quant-positions"], env={"QUANT_KEY": ""})
@@ -399,6 +487,10 @@ async def test_the_sdk_s_desk_sends_closes_cancels_and_asks_again(make_key):
         resting = await desk.open("XAU", "buy", "0.5", "three", limit="3000")
         assert (resting.venue, resting.status) == ("mock_gold", "open")
         assert (await desk.cancel("three")).status == "cancelled"
+        assert (await desk.order("three")).venue_order_id == resting.venue_order_id
+        with pytest.raises(Refused, match="venue_order_unknown"):
+            await desk.order("two-and-a-half")
+        assert (await desk.order("two")).code == "unknown_venue"
         while (held := await desk.positions()).positions != {"mock_gold": {"XAU": "1"}}:
             await asyncio.sleep(0.05)
         closed = await desk.close_position("mock_gold::XAU", "four", size="0.25")

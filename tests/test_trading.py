@@ -3,12 +3,17 @@
 import pytest
 
 from chain.keys import KeyFileRefused
+from core.quantities import SECOND
 from core.tickets import Leg, price_from
 from endings import sentence
+from oracles.recording import RecordingFailed
 from settings import Settings
 from trading import GOLD, trading
-from venues.prices import Standing
+from venues.prices import LegPrice, Standing
 from venues.registry import VenueUnknown
+
+NOON = 1_763_812_800 * SECOND
+"""Where a round of a recording of two seconds begins."""
 
 
 def nobody():
@@ -29,6 +34,28 @@ async def test_gold_has_a_demo_price_only_where_the_settings_say_so(tmp_path):
         gold = await at.drivers.driver("fund", "mock_gold")
         assert (await gold.mids(["XAU"]))["XAU"].price == price_from("4000.5")
         assert await at.index("fund", Leg("mock_gold", "SILVER")) is None
+
+
+async def test_gold_is_played_as_generated_or_as_recorded_and_marked_as_neither_s_word(tmp_path):
+    """Whoever asks, in whatever process, is told the same of an instant; another seed or a recording says something else."""
+
+    async def told(**given):
+        terms = settings(tmp_path, exec_demo_gold="played", **given)
+        async with trading(terms, nobody, lambda: NOON) as at:
+            return (await at.prices.get_index_prices([str(GOLD)]))[str(GOLD)]
+
+    generated = LegPrice(price_from("4038.228"), NOON, "generated, seed 1", Standing.DEMO)
+    assert await told() == await told() == generated
+    assert (await told(price_seed=2)).price != generated.price
+    (tmp_path / "BTC-PERP.csv").write_text("time,price\n1700000000,60000\n")
+    assert await told(price_recording=tmp_path) == generated
+    recording = tmp_path / "XAUUSD-day.csv"
+    recording.write_text("time,price\n1700000000,2010.5\n1700000001,2011.25\n")
+    recorded = LegPrice(price_from("2010.5"), NOON, "recording XAUUSD-day.csv", Standing.DEMO)
+    assert await told(price_recording=tmp_path) == await told(price_recording=recording) == recorded
+    recording.write_text("time,price\n1700000000,much\n")
+    with pytest.raises(RecordingFailed, match="line 2"):
+        await told(price_recording=tmp_path)
 
 
 async def test_each_vault_has_a_key_of_its_own_that_stays(tmp_path):

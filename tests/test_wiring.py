@@ -7,12 +7,14 @@ from solders.keypair import Keypair
 from chain.addresses import EscrowAddresses
 from chain.keys import KeyFileRefused, KeypairSigner
 from chain.localnet.genesis import PROGRAM_ID
+from core.nav_alerts import DEFAULT_LIMITS, AlertLimits
+from core.quantities import SECOND, Nanos
 from core.risk_template import RiskTemplate, VenueLimits
 from core.vault_risk import NotRules
 from endings import sentence
 from serving import operators
 from settings import Settings
-from vault_terms import operator_template
+from vault_terms import alert_limits, operator_template
 from wiring import escrow_client, operator_signer
 
 
@@ -118,3 +120,19 @@ def test_price_accounts_are_of_markets_and_have_addresses(monkeypatch, given, sa
     key = "FsJ3A3u2vn5cTVofAjvy6y5kwABJAqYWpe4975bi2epH"
     monkeypatch.setenv("PYTH_PRICE_ACCOUNTS", f"BTC-PERP={key}, SOL-PERP={key}")
     assert Settings().older_price_accounts == {"BTC-PERP": key, "SOL-PERP": key}
+
+
+def test_the_operator_sets_when_alerts_of_vaults_are_said():
+    assert alert_limits(Settings()) == DEFAULT_LIMITS
+    chosen = Settings(nav_stale_leg_s=86_400, nav_jump_ppm=1_000_000, nav_drawdown_ppm=1)
+    assert alert_limits(chosen) == AlertLimits(Nanos(86_400 * SECOND), 1_000_000, 1)
+    for beyond in (
+        {"nav_stale_leg_s": 0},
+        {"nav_stale_leg_s": 86_401},
+        {"nav_jump_ppm": 0},
+        {"nav_jump_ppm": 1_000_001},
+        {"nav_drawdown_ppm": 0},
+        {"nav_drawdown_ppm": 1_000_001},
+    ):
+        with pytest.raises(ValidationError):
+            Settings(**beyond)

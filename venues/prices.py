@@ -22,7 +22,7 @@ from venues.errors import VenueError
 MID_AGE_MAX: Final = Nanos(30 * SECOND)
 """Of a venue's middle: books of quiet symbols change that seldom."""
 LAST_AGE_MAX: Final = Nanos(10 * MINUTE)
-"""Of a good price that nobody confirms any more."""
+"""How long nobody has to confirm a good price. Of an oracle that publishes by the hour it may be of long before."""
 AHEAD_MAX: Final = Nanos(5 * SECOND)
 """How far another's clock may be ahead of ours."""
 PATIENCE_S: Final = 5.0
@@ -105,7 +105,7 @@ class VenuePriceRouter:
         self._demo = demo
         self._default_venue = default_venue
         self._patience_s = patience_s
-        self._last: dict[Leg, LegPrice] = {}
+        self._last: dict[Leg, tuple[LegPrice, Nanos]] = {}
 
     async def get_index_prices(
         self, symbols: Collection[str], venue: str | None = None
@@ -174,33 +174,35 @@ class VenuePriceRouter:
 
     def _remember_or_recall(self, search: _Search, now: Nanos) -> None:
         if search.found is not None:
-            self._last[search.leg] = search.found
+            self._last[search.leg] = search.found, now
             return
-        last = self._last.get(search.leg)
-        if last is not None:
-            again = LegPrice(last.price, last.at, last.source, Standing.LAST_GOOD)
-            search.offer(again, now, LAST_AGE_MAX)
+        if search.leg in self._last:
+            last, seen_at = self._last[search.leg]
+            if now - seen_at <= LAST_AGE_MAX:
+                search.found = LegPrice(last.price, last.at, last.source, Standing.LAST_GOOD)
+            else:
+                search.tried.append(f"{last.source}: was good {(now - seen_at) // SECOND} s ago")
         if search.found is None and self._demo is not None and search.leg.venue in self._mids:
             search.found = self._demo(search.leg)
 
 
 class _Oracle:
-    """A source that is asked no more often than it has something new, and by one at a time."""
+    """A source that is asked by one at a time, no more often than it has something new, and after a refusal not before it said."""
 
     def __init__(self, source: Polled, clock: Callable[[], int], patience_s: float) -> None:
         self._source = source
         self._clock = clock
         self._patience_s = patience_s
         self._asking = asyncio.Lock()
-        self._asked_at: int | None = None
+        self._again_at = 0
         self._read: Read | str = ""
 
     async def read(self) -> Read | str:
         """What it said last, or why it said nothing."""
         async with self._asking:
             now = self._clock()
-            if self._asked_at is None or now - self._asked_at >= self._source.every_s * SECOND:
-                self._asked_at = now
+            if now >= self._again_at:
+                wait_s = self._source.every_s
                 try:
                     async with asyncio.timeout(self._patience_s):
                         self._read = await self._source.latest()
@@ -208,6 +210,8 @@ class _Oracle:
                     self._read = "no answer in time"
                 except SourceFailed as error:
                     self._read = f"{error.code}: {error}"
+                    wait_s = max(wait_s, error.wait_s)
+                self._again_at = now + int(wait_s * SECOND)
             return self._read
 
     def offer(self, search: _Search, asset: str, read: Read | str, now: Nanos) -> None:

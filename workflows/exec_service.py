@@ -13,6 +13,7 @@ from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
     WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowUpdateFailedError,
 )
@@ -109,6 +110,33 @@ class ExecService:
                 raise
         outcome = await self._outcome(order_id(f"{vault}/{client_id}"))
         return None if outcome is None else outcome.facts
+
+    async def order(self, vault: str, client_id: str) -> OrderFacts | None:
+        """An order of which the ledger knows nothing: `accepted` while nobody has judged it, or why there never was one.
+
+        None: nobody has heard of it, which says nothing of a call that is still on its way. Raises `OrdersUnavailable`.
+        """
+        id = order_id(f"{vault}/{client_id}")
+        asked, ended = await self._begun_as(id)
+        if asked is None:
+            return None
+        outcome = await self._outcome(id) if ended else None
+        return _facts(asked, Standing.ACCEPTED) if outcome is None else outcome.facts
+
+    async def _begun_as(self, id: str) -> tuple[OrderAsked | None, bool]:
+        """What an order was begun with, None when there is none, and whether it has ended."""
+        handle = self._handle(id)
+        async with _reached():
+            try:
+                found = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+                first = await anext(aiter(handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT)))
+            except RPCError as error:
+                if error.status == RPCStatusCode.NOT_FOUND:
+                    return None, False
+                raise
+        begun = first.workflow_execution_started_event_attributes.input.payloads
+        [run] = await self._client.data_converter.decode(begun, [OrderRun])
+        return run.asked, found.status != WorkflowExecutionStatus.RUNNING
 
     async def _placed(self, asked: OrderAsked, not_after: Nanos | None) -> OrderFacts:
         last = self._send_within.not_after(OrderType(asked.order_type), Nanos(self._clock()), not_after)

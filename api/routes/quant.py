@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from activities.order_rules import VAULT_UNKNOWN
 from activities.orders import OrderFacts
@@ -13,6 +13,7 @@ from api.errors import VENUES, ApiError
 from api.quant_keys import CANCEL, KEY_ERRORS, QUOTA_HEADERS, Counting, Reader, Trader
 from api.schemas_quant import (
     CancelBody,
+    ClientId,
     CloseBody,
     ListedOrders,
     OpenBody,
@@ -142,6 +143,27 @@ async def orders(key: Reader, edge: EdgeGiven, before: Before = 0, limit: Limit 
         raise ApiError("history_unavailable") from None
     last = found[-1].number if len(found) == limit else None
     return ListedOrders(orders=[views.listed(one) for one in found], next=last)
+
+
+@router.get(
+    "/orders/{client_id}",
+    responses=_counted(*KEY_ERRORS, "venue_order_unknown", "history_unavailable", "orders_unavailable"),
+)
+async def order(client_id: Annotated[ClientId, Path()], key: Reader, edge: EdgeGiven) -> VenueOrderAnswer:
+    """What became of an order, for who lost the answer: as `open` and `close` answer, but `refused` with its code also where the rules
+    refused.
+
+    While it is unknown, a call that was lost may still be on its way: to send the same again is safe, to send another is not.
+    """
+    try:
+        facts = await edge.quant.order(key.vault, client_id)
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
+    except OrdersUnavailable:
+        raise ApiError("orders_unavailable") from None
+    if facts is None:
+        raise ApiError("venue_order_unknown")
+    return views.placed(facts)
 
 
 @router.get("/fills", responses=_counted(*KEY_ERRORS, "history_unavailable"))

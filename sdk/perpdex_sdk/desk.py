@@ -66,6 +66,13 @@ class Desk:
         """Take an order back; one that had ended is answered as it ended."""
         return await self._order("cancel", {"client_id": client_id})
 
+    async def order(self, client_id: str) -> VenueOrder:
+        """What became of an order; `refused` with its code also where the rules refused. Asks only, and sends nothing.
+
+        Raises `Refused` with `venue_order_unknown` while nobody has heard of it: a call that was lost may still be on its way.
+        """
+        return await self._rest.call("GET", f"/api/v1/quant/orders/{client_id}", VenueOrder)
+
     async def positions(self) -> VenuePositions:
         return await self._rest.call("GET", "/api/v1/quant/positions", VenuePositions)
 

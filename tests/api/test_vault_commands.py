@@ -10,6 +10,9 @@ from typer.testing import CliRunner
 from cli.main import app
 from core.tickets import leg_from, price_from
 from ledger.nav import NavPrice, NavSnapshots
+from perpdex_sdk.errors import Refused
+from perpdex_sdk.manager import Manager, signed_in
+from perpdex_sdk.manager_answers import RiskRules, VenueLimits
 
 FILE = {
     "vault-1": {"cash": 1_000_000, "positions": {"ETH": 1.5, "synthetix::XAU": -0.8, "mock_gold::XAU": 2.0}}
@@ -46,11 +49,15 @@ async def test_a_file_of_positions_becomes_vaults_and_their_values_are_told(
     found = {
         leg_from(name): NavPrice(price_from(text), at, "a test", "venue") for name, text in prices.items()
     }
+    found[leg_from("mock_gold::XAU")] = NavPrice(price_from("4000"), at, "generated, seed 1", "demo")
     await nav.record_prices(at, found)
     await nav.take(at, "", 10, at)
     [worth] = json.loads(await perpdex("nav", "vault-1", "--json"))["navs"]
     assert worth["nav"] == "1007800.000000"
-    assert "hyper 3000.000000" in await perpdex("nav")
+    overview = await perpdex("nav")
+    assert "hyper 3000.000000" in overview
+    assert "mock_gold::XAU" in overview
+    assert "synthetix::XAU" not in overview
     assert "mock_gold" in await perpdex("nav", "vault-1")
     assert "1007800.000000" in await perpdex("nav", "vault-1", "--history")
     assert await perpdex("nav", "vault-1", "--alerts") == "none\n"
@@ -78,14 +85,79 @@ async def test_an_operator_makes_pauses_and_sets_the_rules_of_a_vault(exchange: 
         ("made", ""),
     ]
     rules = ("--symbols", "XAU", "--limit", "hyper:maxLeverage=9", "--limit", "hyper:maxNotionalUsd=500")
-    set_to = json.loads(await perpdex("vault", "risk", "alpha", *rules, "--why", "he may", "--json"))
+    set_to = json.loads(await perpdex("vault", "risk", "set", "alpha", *rules, "--why", "he may", "--json"))
     assert set_to["effective"]["allowedSymbols"] == "XAU"
     assert set_to["effective"]["perVenue"]["hyper"]["maxLeverage"] == 9
-    assert "maxNotionalUsd 500" in await perpdex("vault", "risk", "alpha")
-    assert "VENUE:NAME=NUMBER" in await perpdex("vault", "risk", "alpha", "--limit", "hyper=9", code=2)
-    await perpdex("vault", "risk", "alpha", "--silent")
-    versions = json.loads(await perpdex("vault", "risk", "alpha", "--versions", "--json"))["versions"]
+    assert "maxNotionalUsd 500" in await perpdex("vault", "risk", "show", "alpha")
+    assert "VENUE:NAME=NUMBER" in await perpdex("vault", "risk", "set", "alpha", "--limit", "hyper=9", code=2)
+    for neither_nor in ((), ("--silent", "--symbols", "XAU")):
+        assert "or --silent" in await perpdex("vault", "risk", "set", "alpha", *neither_nor, code=2)
+    await perpdex("vault", "risk", "set", "alpha", "--silent")
+    versions = json.loads(await perpdex("vault", "risk", "versions", "alpha", "--json"))["versions"]
     assert [(one["version"], one["why"]) for one in versions] == [(2, ""), (1, "he may")]
     await perpdex("vault", "deposit", "alpha", "1000", "--holder", manager, "--key", "one")
     refused = await perpdex("vault", "withdraw", "alpha", "1", "--holder", manager, "--key", "two", code=1)
     assert "shares_short" in refused
+
+
+async def test_a_manager_narrows_its_vault_s_rules_and_nobody_else_does(
+    exchange: Any, perpdex: Any, tmp_path: Any
+) -> None:
+    async def key_file(name: str) -> Any:
+        agent = await exchange.agent(name)
+        path = tmp_path / f"{name}.json"
+        path.write_text(agent.keypair.to_json())
+        path.chmod(0o600)
+        return agent, ("--manager-key", str(path))
+
+    (manager, by_manager), (_, by_other) = await key_file("m"), await key_file("o")
+    await perpdex("vault", "make", "alpha", "--manager", str(manager.account))
+    await perpdex("vault", "risk", "set", "alpha", "--limit", "hyper:maxLeverage=5", "--why", "the most")
+    narrower = ("vault", "risk", "set", "alpha", "--limit", "hyper:maxLeverage=3", "--symbols", "XAU")
+    found = json.loads(await perpdex(*narrower, "--why", "calm", *by_manager, "--json"))
+    assert found["effective"]["perVenue"]["hyper"]["maxLeverage"] == 3
+    assert found["ceiling"]["perVenue"]["hyper"]["maxLeverage"] == 5
+    assert found["manager"]["allowedSymbols"] == "XAU"
+    wider = ("vault", "risk", "set", "alpha", "--limit", "hyper:maxLeverage=6", *by_manager)
+    assert "risk_not_tighter" in await perpdex(*wider, code=1)
+    assert "maxLeverage 3" in await perpdex("vault", "risk", "show", "alpha", *by_manager)
+    assert f"account/{manager.account}" in await perpdex("vault", "risk", "versions", "alpha", *by_manager)
+    for what in ("show", "versions"):
+        assert "vault_unknown" in await perpdex("vault", "risk", what, "alpha", *by_other, code=1)
+    paused = json.loads(await perpdex("vault", "pause", "alpha", "--why", "lunch", *by_manager, "--json"))
+    assert (paused["id"], paused["paused"]) == ("alpha", True)
+    assert "lunch" in await perpdex("vault", "changes", "alpha", *by_manager)
+    assert json.loads(await perpdex("vault", "list", *by_other, "--json"))["vaults"] == []
+    # Under another name the same key is another agent.
+    stranger = ("vault", "risk", "show", "alpha", *by_manager, "--agent", "somebody")
+    assert "vault_unknown" in await perpdex(*stranger, code=1)
+    nowhere = ("vault", "risk", "show", "alpha", "--manager-key", str(tmp_path / "no.json"))
+    assert "does not exist" in " ".join((await perpdex(*nowhere, code=2)).split())
+
+
+async def test_a_manager_decides_by_the_sdk(exchange: Any, perpdex: Any, tmp_path: Any) -> None:
+    rest, session = await signed_in(exchange.server.http_url, tmp_path / "m.json", "m")
+    manager = Manager(rest)
+    try:
+        await perpdex("vault", "make", "alpha", "--manager", str(session.account))
+        made = await manager.make_key("alpha", "desk-1", ["read"], 1)
+        [listed] = await manager.keys("alpha")
+        assert (listed.id, listed.name, listed.scopes, listed.revoked_at) == (
+            made.id,
+            "desk-1",
+            ["read"],
+            None,
+        )
+        ended = await manager.revoke_key("alpha", made.id, "left")
+        assert (ended.why, ended.revoked_by) == ("left", f"account/{session.account}")
+        rules = RiskRules("XAU", None, {"hyper": VenueLimits(max_leverage=2, max_notional_usd=500)})
+        found = await manager.set_risk("alpha", rules, "calm")
+        assert (found.version, found.manager, found.operator) == (1, rules, RiskRules())
+        assert found.effective.per_venue == rules.per_venue
+        assert await manager.risk("alpha") == found
+        [version] = await manager.risk_versions("alpha")
+        assert (version.role, version.rules, version.why) == ("manager", rules, "calm")
+        with pytest.raises(Refused, match="vault_unknown"):
+            await manager.risk("beta")
+    finally:
+        await manager.close()

@@ -12,7 +12,7 @@ from settings import Settings
 
 def test_gold_has_a_made_up_price_where_nobody_else_has_one():
     found = with_vault(Settings())
-    assert (found.exec_demo_gold, found.nav_interval_s) == ("4000", 60)
+    assert (found.exec_demo_gold, found.nav_interval_s) == ("played", 60)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,9 @@ def test_gold_has_a_made_up_price_where_nobody_else_has_one():
     [
         ({"exec_demo_gold": "4100.5"}, "4100.5", 60),
         ({"chainlink_rpc_url": "https://ethereum.example"}, "", 60),
-        ({"nav_interval_s": 3_600}, "4000", 3_600),
+        ({"exec_pyth_url": "https://hermes.example"}, "", 60),
+        ({"pyth_rpc_url": "https://solana.example"}, "", 60),
+        ({"nav_interval_s": 3_600}, "played", 3_600),
     ],
 )
 def test_what_somebody_chose_stays(chosen, gold, every):

@@ -101,7 +101,7 @@ def test_the_network_s_own_parts_have_what_they_need(told: None) -> None:
     settings = Settings()
     api, projector, worker = (environment_of(part, settings) for part in ("api", "projector", "worker"))
     assert (SECRETS.keys() - api.keys()) == NOBODYS
-    assert (SECRETS.keys() - worker.keys()) == NOBODYS | {"PYTH_API_KEY"}
+    assert (SECRETS.keys() - worker.keys()) == NOBODYS
     assert (SECRETS.keys() & projector.keys()) == {"DATABASE_URL", "PGPASSWORD"}
     assert {name: api[name] for name in SECRETS if name in api} == {
         name: value for name, value in SECRETS.items() if name not in NOBODYS

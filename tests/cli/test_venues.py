@@ -120,3 +120,23 @@ def test_an_account_that_is_none_is_told():
     ended = CliRunner().invoke(app, ["venues", "simulate", "hyperliquid", "--account", "me:1"])
     assert ended.exit_code == 2
     assert "'me' is no address; give ADDRESS:USD" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--vault", "alpha:10"), 1, "There is no anvil: install Foundry"),
+        (("--vault", "alpha:10", "--anvil", "no/such/anvil"), 1, "no/such/anvil cannot be run (No such file"),
+        (("--vault", "alpha"), 2, "--vault alpha: "),
+        (("--vault", "al/pha:10"), 2, "'al/pha' is no vault's name; give NAME:USD"),
+    ],
+)
+def test_what_keeps_a_chain_with_gold_from_starting_is_a_sentence(
+    tmp_path, monkeypatch, arguments, code, says
+):
+    monkeypatch.delenv("ANVIL", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PERPDEX_DATA", str(tmp_path))
+    done = CliRunner().invoke(app, ["venues", "simulate", "gold-chain", *arguments])
+    assert done.exit_code == code, done.output
+    assert says in done.stderr

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.nav import PricedLeg, Valuation, per_share_e9
-from core.nav_alerts import STALE, Alert, Kind, Worth, alerts
+from core.nav_alerts import DEFAULT_LIMITS, Alert, AlertLimits, Kind, Worth, alerts
+from core.quantities import Nanos
 from core.tickets import leg_from, price_from, size_from
 from core.vault_shares import Mark
 
 AT = 1_700_000_000_000_000_000
 MARK = Mark(1_000, 1_000)
+STALE = DEFAULT_LIMITS.stale
 
 
 def leg(name, size, price, at=AT):
@@ -63,8 +65,8 @@ def test_value_lies_between_its_two_roundings_and_venues_add_up(cash, held):
     assert all(one.value == floor(Fraction(one.size * one.price, 10**10)) for one in legs)
 
 
-def said(found, shares=1_000, before=None):
-    return [(one.kind, one.leg) for one in alerts(AT, found, shares, MARK, before)]
+def said(found, shares=1_000, before=None, limits=DEFAULT_LIMITS):
+    return [(one.kind, one.leg) for one in alerts(AT, found, shares, MARK, before, limits)]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,31 @@ def test_what_cannot_be_counted_is_not_known():
 )
 def test_what_is_said_of_the_value(nav, before, kinds):
     assert [kind for kind, _ in said(Valuation(nav, []), before=before)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("limits", "nav", "before", "away", "kinds"),
+    [
+        # What is said by default is not said, and what is not is: each limit by itself, at its edge and one beyond.
+        (AlertLimits(jump_ppm=500_000), 1_500, Worth(1_000, 1_000), 0, []),
+        (AlertLimits(jump_ppm=500_000), 1_501, Worth(1_000, 1_000), 0, [Kind.JUMP]),
+        (AlertLimits(jump_ppm=1_000), 1_001, Worth(1_000, 1_000), 0, []),
+        (AlertLimits(jump_ppm=1_000), 998, Worth(1_000, 1_000), 0, [Kind.JUMP]),
+        (AlertLimits(jump_ppm=1_000_000), 5, Worth(-1, 1_000), 0, [Kind.JUMP]),
+        (AlertLimits(drawdown_ppm=50_000), 950, Worth(1_000, 1_000), 0, []),
+        (AlertLimits(drawdown_ppm=50_000), 949, Worth(1_000, 1_000), 0, [Kind.DRAWDOWN]),
+        (AlertLimits(drawdown_ppm=50_000), 948, Worth(949, 1_000), 0, []),
+        (AlertLimits(drawdown_ppm=50_000), 948, Worth(950, 1_000), 0, [Kind.DRAWDOWN]),
+        (AlertLimits(jump_ppm=10**6, drawdown_ppm=10**6), 0, Worth(1_000, 1_000), 0, []),
+        (AlertLimits(Nanos(5)), 1_000, None, 5, []),
+        (AlertLimits(Nanos(5)), 1_000, None, -6, [Kind.STALE_LEG]),
+        (AlertLimits(Nanos(2 * STALE)), 1_000, None, 2 * STALE, []),
+        (AlertLimits(Nanos(2 * STALE)), 1_000, None, 2 * STALE + 1, [Kind.STALE_LEG]),
+    ],
+)
+def test_limits_are_the_operator_s(limits, nav, before, away, kinds):
+    nothing = leg("hyper::ETH", "0", "1", AT + away)
+    assert [kind for kind, _ in said(Valuation(nav, [nothing]), before=before, limits=limits)] == kinds
 
 
 def test_alerts_say_how_much():

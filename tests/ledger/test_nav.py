@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from core.market import Side
-from core.nav_alerts import Kind
+from core.nav_alerts import AlertLimits, Kind
 from core.nav_snapshot import TransferKind
 from core.quantities import SECOND
 from core.risk_template import RiskTemplate
@@ -150,6 +150,38 @@ async def test_asked_again_nothing_is_dealt_twice_and_no_price_changes(books):
     assert (repeated.status, repeated.shares) == ("done", 100_000_000)
     assert await books.deposit(BOB, 101, "second", T + 9) == "key_conflict"
     assert await books.deposit(BOB, 1, "third", T, vault="nobody") == "vault_unknown"
+
+
+async def test_everybody_deals_up_to_the_limits_that_the_operator_set(books, pool):
+    """Down by exactly a fifth is no jump where that is the limit; up by a millionth more nobody deals."""
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "1", "2000", T + 1)
+    await books.snapshot(T + HOUR, hyper__ETH="2000")
+    await books.deposit(BOB, 100, "second", T + HOUR + 1)
+    books.nav = NavSnapshots(pool, AlertLimits(jump_ppm=200_000))
+    beyond = await books.snapshot(T + 2 * HOUR, hyper__ETH="4000.01")
+    assert [(vault, alert.kind) for vault, alert in beyond.alerts] == [("alpha", Kind.JUMP)]
+    assert (await books.transfers.transfers("alpha", 1))[0].status == "waiting"
+    assert (await books.snapshot(T + 3 * HOUR, hyper__ETH="1600.008")).alerts == []
+    assert (await books.transfers.transfers("alpha", 1))[0].status == "done"
+
+
+async def test_a_demo_price_is_never_carried_into_a_snapshot_that_has_none(books):
+    """It would be somebody's word there; the one before it is carried instead, while it is of the last week."""
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.fill(GOLD, Side.BUY, "1", "4000", T + 1)
+    await books.snapshot(T + HOUR, mock_gold__XAU="4001")
+    demo = NavPrice(price_from("3900"), T + 2 * HOUR, "generated, seed 1", "demo")
+    await books.nav.record_prices(T + 2 * HOUR, {GOLD: demo})
+    await books.nav.take(T + 2 * HOUR, "", 100, T + 2 * HOUR)
+    [leg] = (await books.newest()).legs
+    assert (leg.price, leg.source, leg.standing) == (demo.price, "generated, seed 1", "demo")
+    await books.snapshot(T + 3 * HOUR, mock_gold__XAU="0")
+    [leg] = (await books.newest()).legs
+    assert (leg.price, leg.price_at, leg.standing) == (price_from("4001"), T + HOUR, "carried")
 
 
 async def test_at_a_doubtful_value_nobody_deals_and_no_fee_is_charged(books):

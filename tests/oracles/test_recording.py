@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.quantities import MILLISECOND, SECOND, Nanos
-from oracles.recording import Point, Recording, RecordingFailed, load, read, replay, symbol_of
+from oracles.recording import Loop, Point, Recording, RecordingFailed, file_of, load, read, replay, symbol_of
 
 MARKETS = ("BTC-PERP", "ETH-PERP", "SOL-PERP")
 T0 = 1_700_000_000
@@ -181,3 +181,37 @@ def test_replayed_time_never_goes_back_and_always_gets_on(seconds, speed, gap):
     assert all(
         after.published_at > before.published_at for before, after in zip(prices, round_trip, strict=False)
     )
+
+
+def test_a_loop_plays_the_same_to_whoever_asks_for_an_instant():
+    """Points a second, three seconds (played as one) and no time apart: the round takes three seconds with the way back."""
+    points = tuple(Point(Nanos(at * SECOND), value, 0, 0) for at, value in ((5, 1), (6, 2), (9, 3), (9, 4)))
+    loop = Loop(Recording("XAU-PERP", Path("gold.csv"), "trades", points))
+    start = T0 // 3 * 3 * SECOND
+    for offset, value, began in (
+        (0, 1, 0),
+        (SECOND - 1, 1, 0),
+        (SECOND, 2, SECOND),
+        (2 * SECOND, 4, 2 * SECOND),
+        (3 * SECOND - 1, 4, 2 * SECOND),
+        (3 * SECOND, 1, 3 * SECOND),
+    ):
+        price = loop.at(Nanos(start + offset))
+        assert (price.value, price.published_at) == (value, start + began)
+        assert (price.symbol, price.source) == ("XAU-PERP", "recording gold.csv")
+    alone = Loop(Recording("XAU-PERP", Path("gold.csv"), "trades", points[:1]))
+    assert alone.at(Nanos(start + 7 * SECOND + 1)).published_at == start + 7 * SECOND
+
+
+def test_the_recorded_months_of_gold(data):
+    """A second each from January 1970 on: what was before the epoch counts as the epoch."""
+    folder = data("gold")
+    path = file_of(folder, "XAU-PERP")
+    assert path == data("gold/gold-usd-monthly-1833-2010.csv")
+    assert file_of(path, "XAU-PERP") == path
+    assert file_of(path, "BTC-PERP") is file_of(folder, "BTC-PERP") is None
+    loop, months = Loop(read(path, "XAU-PERP")), 12 * 41
+    start = T0 // months * months * SECOND
+    for offset, value in ((0, 34_940), (SECOND, 34_990), (12 * SECOND, 38_000), (-1, 1_391_000)):
+        price = loop.at(Nanos(start + offset))
+        assert (price.value, price.exponent) == (value, -3)

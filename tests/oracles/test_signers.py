@@ -6,11 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feeding import pyth_signers
 from oracles.accumulator import verify
 from oracles.refusal import Reason, Refused
-from oracles.signers import ROUTERS, anchored, read_hand_overs, trusted_now
-from settings import Settings
+from oracles.signers import ROUTERS, anchored, named_signers, read_hand_overs, trusted_now
 
 _SIGNATURES_AT = 10 + 6
 _SIGNATURE = 66
@@ -149,12 +147,12 @@ def test_guardians_are_those_that_the_operator_names_and_whom_they_hand_over_to(
 ):
     file = tmp_path / "guardians.txt"
     file.write_text("\n".join(one.hex() for one in hand_overs))
-    assert pyth_signers(Settings(pyth_guardians=file)) == guardians[-1]
+    assert named_signers(file, None) == guardians[-1]
     file.write_text(hand_overs[0].hex())
     later = tmp_path / "later.txt"
     later.write_text(hand_overs[1].hex())
-    assert pyth_signers(Settings(pyth_guardians=file, pyth_hand_overs=later)) == guardians[-1]
-    assert pyth_signers(Settings()) == ROUTERS
+    assert named_signers(file, later) == guardians[-1]
+    assert named_signers(None, None) == ROUTERS
     file.write_text("# nobody\n")
     with pytest.raises(Refused, match="holds no hand-over"):
-        pyth_signers(Settings(pyth_guardians=file))
+        named_signers(file, None)

@@ -141,7 +141,7 @@ async def test_each_source_of_the_chain_stands_in_for_the_one_before(world):
             "hyper mid: hyper: away",
             "chainlink: behind: The node stands still.",
             "pyth hermes: timeout: Silent.",
-            "pyth hermes: 600 s old",
+            "pyth hermes: was good 600 s ago",
         )
     )
     world.hyper.wrong = None

@@ -77,7 +77,7 @@ class Books:
             case Price(coin, price):
                 self.exchange.move(coin, price, at)
             case Funding(coin, rate):
-                self.exchange.pay_funding(coin, rate, at)
+                return ok({"type": "default", "paid": self.exchange.pay_funding(coin, rate, at)})
             case Signed():
                 return self._signed(command, at)
         return ok({"type": "default"})

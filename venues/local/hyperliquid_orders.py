@@ -142,8 +142,9 @@ class Exchange:
                         self._book(order, None, order.limit, size, at, taker=False)
                 self._settle(order, at)
 
-    def pay_funding(self, coin: str, rate: int, at: int) -> None:
-        """One payment of `rate` in 1e-8 of the notional by longs to shorts, or the other way when it is negative."""
+    def pay_funding(self, coin: str, rate: int, at: int) -> int:
+        """One payment of `rate` in 1e-8 of the notional by longs to shorts, or the other way when it is negative; to how many."""
+        paid_to = 0
         self.rates.setdefault(coin, []).append(
             {"coin": coin, "fundingRate": written(rate), "premium": written(rate), "time": at}
         )
@@ -165,6 +166,8 @@ class Exchange:
             }
             row = {"time": at, "hash": "0x" + "0" * 64, "delta": delta}
             self.funding.setdefault(user, []).append(row)
+            paid_to += 1
+        return paid_to
 
     # --- orders ---
 

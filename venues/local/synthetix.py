@@ -140,7 +140,7 @@ class LocalSynthetix(Door):
             case Price(coin, price):
                 self.exchange.move(coin, price, entry.at)
             case Funding(coin, rate):
-                self.exchange.pay_funding(coin, rate, entry.at)
+                return {"paid": self.exchange.pay_funding(coin, rate, entry.at)}
             case Changed() as changed:
                 return self._changed(changed, entry.at)
         return {}

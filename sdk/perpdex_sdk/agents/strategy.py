@@ -16,14 +16,12 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from perpdex_sdk import files
+from perpdex_sdk import files, manager
 from perpdex_sdk.agents.population import Report
 from perpdex_sdk.agents.vault_book import VaultBook
-from perpdex_sdk.custody import NAMES, custody
 from perpdex_sdk.desk import Desk
 from perpdex_sdk.desk_answers import Nav
 from perpdex_sdk.errors import UNSEEN, ExchangeError, Refused
-from perpdex_sdk.keys import folder_beside, key_at
 from perpdex_sdk.rest import Rest
 
 NAME = "strategy"
@@ -60,16 +58,7 @@ def side_of(held: Decimal, most: Decimal, buys: bool) -> str:
 
 async def signed_in(url: str, keys: Path, rpc_url: str | None) -> tuple[Rest, int]:
     """A session of the manager, whose key is made in `keys` when it is missing, and its account."""
-    rest, path = Rest(url), keys / f"{NAME}.json"
-    try:
-        key = key_at(path)
-        where = await custody(
-            url, await rest.escrow(), dict.fromkeys(NAMES), rpc_url, folder=folder_beside(path)
-        )
-        session = await rest.sign_in(key, NAME, where.escrow.escrow)
-    except BaseException:
-        await rest.close()
-        raise
+    rest, session = await manager.signed_in(url, keys / f"{NAME}.json", NAME, rpc_url)
     return rest, session.account
 
 

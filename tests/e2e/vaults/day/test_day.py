@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -82,7 +83,7 @@ SHORT = Pace(
 LONG = Pace(
     *("long", 2, 1, 5, 4),
     Counter(worker=8, api=6, hyper=3, polymarket=3, synthetix=3),
-    *([*SLOWEST, *SLOW, *QUICK, *SLOW, *QUICK, *QUICK], True, 2_000),
+    *([*SLOWEST, *SLOW, *QUICK, *SLOW, *QUICK, *QUICK], True, 800),
 )
 
 
@@ -129,8 +130,7 @@ class Day:
         await self._misbehave(step)
         if step == len(self.bars) // 2:
             for venue in ("hyper", "synthetix"):
-                named = {venues[venue].named: venues[venue].coin}
-                await venues[venue].control("funding", {**named, "rate": "0.0001"})
+                await self._pay_funding(venue)
         now = [
             asyncio.create_task(self.quant.order(f"{step}-{number}", *self._ticket(step + number, bar)))
             for number in range(self.pace.tickets)
@@ -151,6 +151,23 @@ class Day:
         if venue:
             self.done[venue, kind] += 1
             await self.network.venues[venue].misbehave(kind)
+
+    async def _pay_funding(self, venue: str) -> None:
+        """Once, and not before there is a position that it is paid on: what is still on its way may have closed it."""
+        at, terms = self.network.venues[venue], TERMS[venue]
+        body = {
+            "venue": venue,
+            "symbol": terms.symbol,
+            "side": "buy",
+            "size": decimal(terms.most * terms.lot),
+        }
+        for number in count():
+            # A venue that died with the answer would be asked twice.
+            async with self.network.venues_up:
+                answer = await at.control("funding", {at.named: at.coin, "rate": "0.0001"})
+            if answer["response"]["paid"]:
+                return
+            await self.quant.order(f"funding-{venue}-{number}", "/quant/orders/open", body)
 
     async def _money(self, step: int) -> None:
         if step == 2 * self.pace.snapshots - 1:
