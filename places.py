@@ -3,17 +3,17 @@
 import secrets
 from pathlib import Path
 
-from chain.keys import KeyFileRefused, create_secret
+from chain.keys import KeyFileRefused, create_secret, read_secret
 from endings import NotReachable
 from settings import Settings
 
 
 def secret(path: Path) -> str:
-    """The secret in a file of one's own, made when there is none. Raises `KeyFileRefused`."""
+    """The secret in a file of one's own, made when there is none. Raises `KeyFileRefused`, also of a file that others can read."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         create_secret(path, lambda: secrets.token_hex(32))
-    text = path.read_text().strip()
+    text = read_secret(path).decode().strip()
     if not text:
         raise KeyFileRefused(f"{path} is empty: delete it, and a new secret is made")
     return text

@@ -38,12 +38,16 @@ async def by_code(building: Awaitable[SignedTransaction]) -> SignedTransaction:
 
 
 class Lander:
-    """Lands steps of one escrow. `first_fee` is the priority fee of a first try, in micro-lamports per compute unit."""
+    """Lands steps of one escrow. `first_fee` is the priority fee of a first try, in micro-lamports per compute unit; `poll_s` is how
+    long to wait between two looks at what became of one: half a slot."""
 
-    def __init__(self, ledger: Settlement, escrow: EscrowClient, first_fee: int = 0) -> None:
+    def __init__(
+        self, ledger: Settlement, escrow: EscrowClient, first_fee: int = 0, poll_s: float = POLL_S
+    ) -> None:
         self._ledger = ledger
         self._escrow = escrow
         self._first_fee = first_fee
+        self._poll_s = poll_s
 
     async def land(self, reference: str, build: Build, done: Done, commitment: str = CONFIRMED) -> None:
         """Return once the step is on chain at `commitment`, by a transaction of this or an earlier run.
@@ -85,15 +89,16 @@ class Lander:
         not know of it once the bytes have expired, they count as expired, whatever the node goes on saying.
         """
         transaction = SignedTransaction(pending.raw, pending.signature, pending.last_valid_block_height)
+        client, poll_s = self._escrow.client, self._poll_s
         while True:
-            fate = await send_until(self._escrow.client, transaction, commitment, sent_before=sent_before)
+            fate = await send_until(client, transaction, commitment, sent_before=sent_before, poll_s=poll_s)
             if not isinstance(fate, Landed) or await done():
                 break
-            if await slot_past(self._escrow.client, pending.last_valid_block_height) and not await done():
+            if await slot_past(client, pending.last_valid_block_height, poll_s) and not await done():
                 fate = Expired(pending.signature)
                 break
             sent_before = True
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(poll_s)
         match fate:
             case Landed():
                 await self._close(pending.signature, LANDED)

@@ -17,6 +17,7 @@ from chain.claims import FoundClaim
 from chain.deltas import decode_deltas
 from chain.deposits import FoundDeposit
 from chain.escrow_view import EscrowSnapshot, EscrowView
+from chain.events import Deposited, WithdrawalClaimed
 from chain.layout import ROOTS_KEPT, EscrowState
 from chain.rpc import FINALIZED
 from core.batches import BatchStatus
@@ -55,6 +56,18 @@ class ChainTotals(NamedTuple):
     stray: int = 0
 
 
+class Waiting(NamedTuple):
+    """How many deposits and claims the chain has, finally, that were not booked by the record that was read, and their micro-USDC.
+
+    Without those of slots that nobody here ordered, which never are.
+    """
+
+    deposits: int = 0
+    deposited: int = 0
+    claims: int = 0
+    claimed: int = 0
+
+
 @dataclass(frozen=True)
 class Reading:
     """What was read, and the comparison by account. `engine` is None when the exchange was not asked, and so are its `books`.
@@ -81,6 +94,7 @@ class Reading:
     open_batch: int
     left_over: int
     foreign_batches: tuple[int, ...]
+    waiting: Waiting
 
 
 class Sides:
@@ -111,11 +125,11 @@ class Sides:
             raise MovedOn
         ours = _engine_books(engine) if engine is not None else None
         theirs = _ledger_books(ledger, engine, batch)
-        deposits, claims = await self._on_their_way(chain, state, ledger.seq, ours or theirs)
+        coming, gone = await self._on_their_way(chain, state, ledger.seq, ours or theirs)
         flight = Flight(
-            deposits,
+            _by_account(coming),
             lambda page: final or (ledger.batch == batch and landed(chain, ledger.root, page)),
-            claims,
+            _by_account(gone),
             final,
         )
         slots = _slots(chain)
@@ -138,6 +152,9 @@ class Sides:
             open_batch=chain.state.open_batch if chain is not None else 0,
             left_over=engine.left_over if engine is not None else 0,
             foreign_batches=foreign_batches(chain.state, roots) if chain is not None else (),
+            waiting=Waiting(
+                len(coming), sum(one.amount for one in coming), len(gone), sum(one.amount for one in gone)
+            ),
         )
 
     async def _snapshot(self) -> EscrowSnapshot | None:
@@ -158,13 +175,13 @@ class Sides:
 
     async def _on_their_way(
         self, chain: EscrowSnapshot | None, engine: EngineState | None, seq: int, books: Books
-    ) -> tuple[dict[int, int], dict[int, int]]:
-        """Deposits and claims by account that are in this view of the chain and were not booked by record `seq`."""
+    ) -> tuple[list[Deposited], list[WithdrawalClaimed]]:
+        """Deposits and claims that are in this view of the chain and were not booked by record `seq`."""
         if chain is None or (
             engine is not None
             and (engine.deposits, engine.claimed) == (chain.state.deposits, chain.state.exits)
         ):
-            return {}, {}
+            return [], []
         found: list[FoundDeposit | FoundClaim] = []
         cursor, complete = await self._scan_from(seq), False
         while not complete:
@@ -173,21 +190,28 @@ class Sides:
             cursor, complete = scan.cursor, scan.complete
         keys = {one.key: one for one in found}
         waiting = keys.keys() - await self._queries.credited(list(keys), seq)
-        coming: dict[int, int] = defaultdict(int)
-        gone: dict[int, int] = defaultdict(int)
-        for one in (keys[key] for key in waiting):
-            if one.slot <= chain.slot and not _strays(one, books):
-                if isinstance(one, FoundDeposit):
-                    coming[one.deposit.account] += one.deposit.amount
-                else:
-                    gone[one.claim.account] += one.claim.amount
-        return coming, gone
+        unbooked = [
+            one
+            for key, one in keys.items()
+            if key in waiting and one.slot <= chain.slot and not _strays(one, books)
+        ]
+        return (
+            [one.deposit for one in unbooked if isinstance(one, FoundDeposit)],
+            [one.claim for one in unbooked if isinstance(one, FoundClaim)],
+        )
 
     async def _scan_from(self, seq: int) -> str | None:
         """A transaction before which all are booked: that is done in the order of the chain, of one transaction maybe in part."""
         booked = await self._queries.last_credited(seq)
         newest_first = [key.removeprefix(CLAIM).rpartition(":")[0] for key in booked]
         return next((signature for signature in newest_first if signature != newest_first[0]), None)
+
+
+def _by_account(moved: Sequence[Deposited] | Sequence[WithdrawalClaimed]) -> dict[int, int]:
+    sums: dict[int, int] = defaultdict(int)
+    for one in moved:
+        sums[one.account] += one.amount
+    return sums
 
 
 def _strays(found: FoundDeposit | FoundClaim, books: Books) -> bool:

@@ -31,7 +31,8 @@ READ_AT_ONCE: Final = 16
 MONEY_KEPT: Final = 200_000
 """Transactions of which it is remembered what came in and went out, about 40 MB: final ones do not change, and several ask."""
 _Money = tuple[FoundDeposit | FoundClaim, ...]
-_TRIES: Final = 10
+_PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8)
+"""Before each look at more pages than one answer holds: some three seconds, or eight slots."""
 _SECONDS_AT: Final = 32
 
 
@@ -186,16 +187,17 @@ class EscrowView:
         return snapshot
 
     async def _snapshot(self, commitment: str) -> EscrowSnapshot | None:
-        """Up to 97 pages come in one answer. With more, every answer carries the escrow account too, which changes whenever a
-        balance does: when it is the same in all of them, they show one moment; otherwise they are asked for again."""
-        for _ in range(_TRIES):
+        """Up to 97 pages come in one answer. With more, answers side by side each carry the escrow account too, which changes whenever
+        a balance does: when it is the same in all, they show one moment; otherwise they are asked for again after a longer pause."""
+        for pause in _PAUSES_S:
+            await asyncio.sleep(pause)
             state = await self.escrow_state(commitment)
             if state is None:
                 return None
             keys = [self._at.vault, CLOCK, *map(self._at.page, range(state.pages))]
             step = ACCOUNTS_PER_CALL - 1
             parts = [[self._at.escrow, *keys[at : at + step]] for at in range(0, len(keys), step)]
-            answers = [await self._read(part, commitment) for part in parts]
+            answers = await asyncio.gather(*(self._read(part, commitment) for part in parts))
             escrow = answers[0][1][0]
             rest = [data for _, part in answers for data in part[1:] if data is not None]
             one_moment = all(part[0] == escrow for _, part in answers) and len(rest) == len(keys)

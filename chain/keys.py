@@ -65,13 +65,20 @@ class KeypairSigner:
 
 
 def read_secret(path: Path) -> bytes:
-    """What a file holds that nobody but its owner may read or write. Raises `KeyFileRefused`."""
+    """What a file holds that nobody but this process's user may read or write, and which is that user's. Raises `KeyFileRefused`."""
     try:
         # Opened before it is checked: what was checked is then what is read.
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            found = os.fstat(file.fileno())
+            mode = stat.S_IMODE(found.st_mode)
             if mode & 0o077:
                 raise KeyFileRefused(f"{path} is open to others (mode {mode:o}); run: chmod 600 {path}")
+            # Only root gets this far with a file of somebody else's, who can open it again, and put another key there.
+            if found.st_uid != os.geteuid():
+                raise KeyFileRefused(
+                    f"{path} belongs to another user (number {found.st_uid}), who can read and replace it; "
+                    f"run: chown {os.geteuid()} {path}"
+                )
             return file.read()
     except FileNotFoundError:
         raise KeyFileRefused(f"{path} is not there: put the key file there, or name another one") from None

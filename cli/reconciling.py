@@ -222,7 +222,7 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     return {
         "agrees": not outcome.why,
         "why": outcome.why,
-        "sentence": REASONS[outcome.why],
+        "sentence": _sentence(outcome),
         "slot": reading.slot,
         "seq": reading.seq,
         "batch": reading.batch,
@@ -234,10 +234,26 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         "accounts": reading.compared.accounts,
         "differences": [asdict(one) for one in reading.compared.differences],
         "on_its_way": [asdict(one) for one in reading.compared.on_its_way],
+        "waiting": reading.waiting._asdict(),
         "foreign_batches": list(reading.foreign_batches),
         "not_compared": list(outcome.missing),
         "pending": REASONS[outcome.pending] if outcome.pending else None,
     }
+
+
+def _sentence(outcome: Outcome) -> str:
+    """What they say, and what has come in or was claimed and stands in no book yet."""
+    waiting = outcome.reading.waiting
+    unbooked = [
+        f"{count} {what} ({amount} micro-USDC)"
+        for count, what, amount in (
+            (waiting.deposits, "deposits", waiting.deposited),
+            (waiting.claims, "claims", waiting.claimed),
+        )
+        if count
+    ]
+    said = REASONS[outcome.why]
+    return f"{said}; final on chain and not booked yet: {', '.join(unbooked)}" if unbooked else said
 
 
 def _table(outcome: Outcome) -> None:

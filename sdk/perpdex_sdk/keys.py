@@ -13,15 +13,18 @@ from perpdex_sdk.errors import KeyFileRefused
 def key_at(path: Path) -> Keypair:
     """The key in a Solana CLI key file, made when missing: on disk before it is used, and agents that make it at once use one key.
 
-    Raises `KeyFileRefused` for a file that others may read or write, or that holds no key; `OSError`.
+    Raises `KeyFileRefused` for a file that others may read or write, that is another user's, or that holds no key; `OSError`.
     """
     if not path.exists():
         files.write_once(path, Keypair().to_json().encode())
     # Opened before it is checked: what was checked is then what is read.
     with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        found = os.fstat(file.fileno())
+        mode = stat.S_IMODE(found.st_mode)
         if mode & 0o077:
             raise KeyFileRefused(f"{path} is open to others (mode {mode:o}); run: chmod 600 {path}")
+        if found.st_uid != os.geteuid():
+            raise KeyFileRefused(f"{path} belongs to another user; run: chown {os.geteuid()} {path}")
         text = file.read()
     try:
         return Keypair.from_json(text.decode())

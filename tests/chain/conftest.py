@@ -123,7 +123,7 @@ def process(tmp_path: Path, finality: int) -> Iterator[LocalnetProcess]:
     """Not started."""
     process = LocalnetProcess(tmp_path / "chain", slot_ms=20, finality=finality)
     yield process
-    process.stop()
+    process.kill()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Key files: made once, private, and never replaced."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -48,6 +49,19 @@ def test_a_key_that_others_can_read_or_write_is_refused(tmp_path: Path, mode: in
     path.chmod(mode)
     with pytest.raises(KeyFileRefused, match="chmod 600"):
         KeypairSigner.load(path)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can read what is another's alone, or give a file away"
+)
+def test_a_key_that_is_another_users_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "id.json"
+    made = KeypairSigner.load_or_create(path)
+    os.chown(path, 12_345, -1)
+    with pytest.raises(KeyFileRefused, match=f"another user .number 12345.*run: chown 0 {path}"):
+        KeypairSigner.load(path)
+    os.chown(path, 0, -1)
+    assert KeypairSigner.load(path).pubkey == made.pubkey
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1,2,3]", "[999]", "null", json.dumps([7] * 64)])

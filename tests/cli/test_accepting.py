@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from activities.engine_door import EngineState
-from activities.sides import ChainTotals, Reading
+from activities.sides import ChainTotals, Reading, Waiting
 from cli.accepting import accepting, found_withdrawal
 from cli.door import NotDone
 from core.reconciliation import Booked, Books, Flight, OnChain, Reserved, compare
@@ -69,6 +69,7 @@ def reading(open_batch: int = 0, apart: bool = False, **totals: int) -> Reading:
         open_batch=open_batch,
         left_over=0,
         foreign_batches=(),
+        waiting=Waiting(),
     )
 
 

@@ -99,3 +99,13 @@ def test_a_file_that_others_may_open_is_refused(mode: int, path: Path) -> None:
         key_at(path)
     path.chmod(0o600)
     assert key_at(path) == made
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can read what is another's alone, or give a file away"
+)
+def test_a_key_that_is_another_users_is_not_used(path: Path) -> None:
+    key_at(path)
+    os.chown(path, 12_345, -1)
+    with pytest.raises(KeyFileRefused, match="belongs to another user; run: chown 0"):
+        key_at(path)

@@ -85,8 +85,11 @@ async def door_server() -> AsyncIterator[DoorServer]:
         await asyncio.sleep(0.005)
     door.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     yield door
-    server.should_exit = server.force_exit = True
-    await serving
+    # Told to exit it would do so at its next look, after a tenth of a second on average.
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    server.force_exit = True
+    await server.shutdown()
 
 
 @pytest.fixture

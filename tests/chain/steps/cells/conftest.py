@@ -1,16 +1,11 @@
-"""Every step that sends a transaction, through every fault: it is done once, and ledger and chain say the same of it.
-
-A worker that is killed is a task that is cancelled while the proxy holds its call: what it stored and sent stays, and another worker,
-which knows nothing else, does the step again. An hour's delay is one that outlives the signed bytes: time changes nothing else there.
-"""
+"""A chain, a ledger and workers that come and go: what happens to every step that sends a transaction is tried on them."""
 
 import asyncio
 import base64
 import contextlib
-import os
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +34,7 @@ from chain.events import (
     parse_events,
 )
 from chain.limits import DEFAULT_LIMITS, Limits
-from chain.rpc import FINALIZED, ChainUnavailable
+from chain.rpc import CONFIRMED, FINALIZED, ChainUnavailable
 from core import events as e
 from core.pages import plan_pages
 from fault_proxy import Fault, FaultProxy
@@ -47,41 +42,40 @@ from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
 from ledger.settlement import LANDED, AccountAtCut, Settlement
+from nearby_chain import NearbyChain
 from owner_transactions import OwnerTransactions
 
+SLOT_MS, HURRIED_SLOT_MS = 40, 4
+"""In a cell, where bytes live for six seconds; and while what it begins with is landed."""
+POLL_S = 0.02
 HELD_S = 60.0
-DEPOSIT, DELTA, PAYMENT = 100_000_000, 1_000_000, 5_000_000
 BATCH = 1
-AGENT, NEWCOMER, LEAVER = 16, 17, 18
+AGENT, NEWCOMER, LEAVER, WINNER, LOSER = 16, 17, 18, 19, 20
+DEPOSIT, STAKE, PAYMENT = 100_000_000, 7_000_011, 5_000_000
+"""What the agent has in slot 0/2 and the loser in 1/1, and what is paid to the agent. Micro-USDC."""
+DELTAS = ((0, 0, 600_007), (0, 2, -1_234_567), (1, 0, 745_671), (1, 1, -111_111))
+"""Page, slot and micro-USDC: page 0 gives 634,560 to the clearing, and page 1 takes them."""
+GIVEN_UP = 1_000_000
+"""What the batch moves after which a closed account's slot may be used again."""
+SETTLED = {0: PageSettled(1, 0, 1_234_567, 600_007, 0, 0), 1: PageSettled(1, 1, 111_111, 745_671, 0, 0)}
 TRIES = 20
 """Temporal tries without end; a step that needs more than this is stuck."""
-BATCH_STEPS = ("open_batch", "settle_page", "seal_batch")
+BATCH_STEPS = ("open_batch", "settle_page: debits", "settle_page: credits", "seal_batch")
 PLACED = ("watch_unbound: open", "watch_unbound: reuse")
-STEPS = (*BATCH_STEPS, "pay", *PLACED, "watch_unbound: add a page", "execute_proposal")
-EVENTS = {
-    "open_batch": BatchOpened,
-    "settle_page": PageSettled,
-    "seal_batch": BatchSealed,
-    "pay": Withdrawn,
-    "watch_unbound: open": AccountOpened,
-    "watch_unbound: reuse": AccountOpened,
-    "watch_unbound: add a page": PageCreated,
-    "execute_proposal": ProposalExecuted,
-}
 REFERENCES = {
     "open_batch": f"batch/{BATCH}/open",
-    "settle_page": f"batch/{BATCH}/page/0",
+    "settle_page: debits": f"batch/{BATCH}/page/0",
+    "settle_page: credits": f"batch/{BATCH}/page/1",
     "seal_batch": f"batch/{BATCH}/seal",
     "pay": "withdrawal/1",
     "watch_unbound: open": f"slot/{NEWCOMER}",
     "watch_unbound: reuse": f"slot/{NEWCOMER}",
-    "watch_unbound: add a page": "page/1",
+    "watch_unbound: add a page": "page/2",
     "execute_proposal": "proposal/1/execute",
 }
 NEW_OPERATOR = Pubkey.from_bytes(bytes(31) + b"\1")
 HASTE = {"exit_delay": 1, "limit_delay": 1, "timelock": 2}
 """A proposal that is ripe within a test."""
-LIES = ("getSignatureStatuses", "getEpochInfo", "getMultipleAccounts")
 
 
 class Worker:
@@ -92,7 +86,8 @@ class Worker:
         self.client = AsyncClient(scene.proxy.url, timeout=0.5)
         self.door = EngineDoor(scene.door.url, "token")
         escrow, operator = scene.world.through(self.client), scene.world.operator
-        ledger, queries, lander = scene.ledger, scene.queries, Lander(scene.ledger, escrow)
+        ledger, queries = scene.ledger, scene.queries
+        lander = Lander(ledger, escrow, poll_s=POLL_S)
         self.settlement = SettlementActivities(self.door, ledger, queries, escrow, lander, operator)
         self.slots = SlotActivities(self.door, escrow, lander, operator, 0)
         self.rotation = RotationActivities(self.door, ledger, escrow, lander, operator)
@@ -104,8 +99,10 @@ class Worker:
         match step:
             case "open_batch":
                 assert await run(of.open_batch, BATCH) == 1
-            case "settle_page":
+            case "settle_page: debits":
                 await run(of.settle_page, PageOf(BATCH, 1, 0))
+            case "settle_page: credits":
+                await run(of.settle_page, PageOf(BATCH, 1, 1))
             case "seal_batch":
                 await run(of.seal_batch, SealOf(BATCH, 1))
             case "pay":
@@ -113,7 +110,7 @@ class Worker:
             case "watch_unbound: open" | "watch_unbound: reuse":
                 await self.slots._place([Unbound(NEWCOMER, str(self.scene.newcomer.pubkey))])
             case "watch_unbound: add a page":
-                await self.slots._add_page(1)
+                await self.slots._add_page(2)
             case "execute_proposal":
                 assert await run(self.rotation.execute_proposal, ExecuteOf(str(NEW_OPERATOR), 1))
 
@@ -144,12 +141,13 @@ class Worker:
 
 
 class Scene:
-    """An escrow with an agent's deposit, a batch that the ledger has, a withdrawal, somebody without a slot; workers come and go."""
+    """An escrow of two pages with a batch that moves money between them, a withdrawal, somebody without a slot."""
 
     def __init__(
         self, world: Any, proxy: FaultProxy, pool: Any, door: Any, owner: Any, newcomer: Any
     ) -> None:
         self.world, self.proxy, self.door, self.owner, self.newcomer = world, proxy, door, owner, newcomer
+        self.chain: NearbyChain = world.node.process
         self.ledger, self.queries = Settlement(pool), Queries(pool)
         self.payment = Payment(16, str(owner.pubkey), PAYMENT, "", withdrawal=1)
         self.message: MessageToSign | None = None
@@ -172,7 +170,7 @@ class Scene:
                 escrow.governance.build_propose(admin, replace(now, operator=NEW_OPERATOR)), FINALIZED
             )
             ready_at = (await escrow.view.escrow_state()).proposal.ready_at
-            await until(lambda: reached(escrow.view, ready_at))
+            await self.until(lambda: reached(escrow.view, ready_at))
 
     async def _slot_given_up(self) -> None:
         """An account is closed, the batch after that is sealed, finally, and the engine has done with it."""
@@ -180,7 +178,8 @@ class Scene:
         leaver = await self.world.agent(LEAVER, 0)
         await self.world.land(OwnerTransactions(build).build_close_account(leaver, 0, 3))
         await self.world.land(build.build_open_batch(operator, 1, bytes(32), 1))
-        await self.world.land(build.build_settle_page(operator, 1, 0, [(0, DELTA), (2, -DELTA)]))
+        deltas = [(0, GIVEN_UP), (2, -GIVEN_UP)]
+        await self.world.land(build.build_settle_page(operator, 1, 0, deltas))
         await self.world.land(build.build_seal_batch(operator, 1), FINALIZED)
         self.door.answers[f"{DOOR}/settlement/accounts"] = {**self.door._books(""), "done_with": [LEAVER]}
 
@@ -195,8 +194,17 @@ class Scene:
         """A worker in the middle of the step: its submission is with the proxy, which does not answer."""
         self.proxy.fail("sendTransaction", fault, seconds=HELD_S)
         doing = asyncio.create_task(self.worker().do(step))
-        await until(lambda: true_when(self.proxy.waiting() == 0))
+        await self.broken()
         return doing
+
+    async def broken(self) -> None:
+        """Every fault that was ordered has happened."""
+        await self.until(lambda: true_when(self.proxy.waiting() == 0))
+
+    async def asks_in_vain(self, count: int) -> None:
+        """So many more calls have come that the chain, which stands still, does not answer."""
+        asked = self.proxy.calls.total()
+        await self.until(lambda: true_when(self.proxy.calls.total() >= asked + count))
 
     async def sign(self, message: MessageToSign) -> str:
         return str(await self.owner.sign(base64.b64decode(message.message)))
@@ -208,11 +216,6 @@ class Scene:
         (one,) = await self.stored(step)
         return await self.world.escrow.view.receipt(one.signature) is not None
 
-    async def pass_blocks(self, step: str) -> None:
-        """Wait until what is stored of the step can land no more."""
-        beyond = max(one.last_valid_block_height for one in await self.stored(step))
-        await until(lambda: true_when(self.world.node.call("getBlockHeight") > beyond + 2))
-
     async def done_once(self, step: str) -> None:
         """Finish what is left, have everybody who kept bytes send them again, and look at chain and ledger."""
         await self.worker().persist(step)
@@ -221,40 +224,85 @@ class Scene:
         for one in await self.stored(step):
             with contextlib.suppress(RPCException):
                 await self.world.escrow.client.send_raw_transaction(one.raw, TxOpts(skip_preflight=True))
-        await asyncio.sleep(0.1)
+        # What was sent again and landed would be confirmed by then.
+        await asyncio.sleep(2.5 * SLOT_MS / 1000)
         assert await self.happened(step) == 1
         landed = [one.status for one in await self.stored(step)].count(LANDED)
         if step in PLACED:
             # Whoever finds the account in a slot asks for no transaction: of a worker that died as it landed none is told.
-            await until(lambda: self.bound(step))
+            await self.until(lambda: self.bound(step))
             assert landed <= 1
         else:
             assert landed == 1
-        snapshot = await self.world.escrow.view.snapshot("confirmed")
-        assert snapshot.vault == snapshot.promised
-        moved = DELTA * (step in BATCH_STEPS or step == "watch_unbound: reuse")
-        paid, newcomer = PAYMENT * (step == "pay"), [0] * (step in PLACED)
-        balances = [moved, 0, DEPOSIT - moved - paid, *newcomer]
-        assert [slot.balance for slot in snapshot.pages[0].slots] == balances
-        assert snapshot.state.clearing == 0
+        await self._every_micro_unit(step)
+
+    async def _every_micro_unit(self, step: str) -> None:
+        """Each slot holds what it was given, and the pages, what they remember of the batch and the vault belong together."""
+        snapshot = await self.world.escrow.view.snapshot(CONFIRMED)
+        assert snapshot.vault == snapshot.promised == DEPOSIT + STAKE - PAYMENT * (step == "pay")
+        held = {(0, 0): 0, (0, 1): 0, (0, 2): DEPOSIT, (1, 0): 0, (1, 1): STAKE}
+        batches = [0, 0]
+        if step in BATCH_STEPS:
+            batches = [1, 1]
+            for page, slot, delta in DELTAS:
+                held[page, slot] += delta
+        elif step == "watch_unbound: reuse":
+            batches = [1, 0]
+            held[0, 0] += GIVEN_UP
+            held[0, 2] -= GIVEN_UP
+        elif step == "pay":
+            held[0, 2] -= PAYMENT
+        if step in PLACED:
+            held[0, 3] = 0
+        pages = [page for page in snapshot.pages if page.index < 2]
+        slots = [(page.index, slot) for page in pages for slot in page.slots]
+        assert {(page, slot.index): slot.balance for page, slot in slots} == held
+        assert {slot.unapplied for _, slot in slots} == {0}
+        assert [page.last_batch for page in pages] == batches
+        state = snapshot.state
+        assert (state.clearing, state.open_batch, state.sealed_batch) == (0, 0, max(batches))
 
     async def happened(self, step: str) -> int:
-        """How often the program says that it did the step; the agent's own slot and the first page were there before."""
+        """How often the program says that it did the step."""
         client, view = self.world.escrow.client, self.world.escrow.view
-        found = (await client.get_signatures_for_address(self.world.escrow.addresses.escrow)).value
+        at = self.world.escrow.addresses.escrow
+        found = (await client.get_signatures_for_address(at, commitment=CONFIRMED)).value
         receipts = [await view.receipt(str(one.signature)) for one in found if one.err is None]
         events = [
             event for receipt in receipts for event in parse_events(receipt.logs, self.world.escrow.addresses)
         ]
-        return sum(isinstance(event, EVENTS[step]) and not _of_the_scene(event) for event in events)
+        return sum(_is_of(step, event) for event in events)
+
+    async def until(self, true: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(30):
+            while not await true():
+                await asyncio.sleep(0.01)
+
+    async def kill(self, doing: asyncio.Task[None]) -> None:
+        assert not doing.done()
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
 
 
-def _of_the_scene(event: Any) -> bool:
+def _is_of(step: str, event: Any) -> bool:
+    """Whether the event is what the step does; accounts and pages of the scene's were there before."""
     match event:
+        case BatchOpened():
+            return step == "open_batch"
+        case PageSettled():
+            assert step not in BATCH_STEPS or event == SETTLED[event.page]
+            return step == ("settle_page: credits" if event.page else "settle_page: debits")
+        case BatchSealed():
+            assert step not in BATCH_STEPS or (event.pages, event.gross, event.shortfall) == (2, 2_691_356, 0)
+            return step == "seal_batch"
+        case Withdrawn():
+            return step == "pay" and (event.page, event.slot, event.amount) == (0, 2, PAYMENT)
         case AccountOpened():
-            return event.account in (AGENT, LEAVER)
+            return step in PLACED and event.account == NEWCOMER
         case PageCreated():
-            return event.page == 0
+            return step == "watch_unbound: add a page" and event.page == 2
+        case ProposalExecuted():
+            return step == "execute_proposal"
     return False
 
 
@@ -266,34 +314,12 @@ async def true_when(condition: bool) -> bool:
     return condition
 
 
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while not await true():
-            await asyncio.sleep(0.01)
-
-
-async def kill(doing: asyncio.Task[None]) -> None:
-    assert not doing.done()
-    doing.cancel()
-    await asyncio.gather(doing, return_exceptions=True)
-
-
-def steps(fault: str) -> Any:
-    """Every step, each marked as a cell of the matrix."""
-    return pytest.mark.parametrize(
-        "step", [pytest.param(step, marks=pytest.mark.cell(step, fault)) for step in STEPS]
-    )
-
-
-lies: Any = pytest.mark.parametrize(
-    ("step", "lie"),
-    [
-        pytest.param(step, lie, marks=pytest.mark.cell(step, "RPC lies"))
-        for step in STEPS
-        # What is said of signatures and heights is judged before anybody knows which slot it is about.
-        for lie in (LIES if step != "watch_unbound: reuse" else LIES[-1:])
-    ],
-)
+@pytest.fixture
+def process(tmp_path: Path, finality: int) -> Iterator[NearbyChain]:
+    """Not started: of a chain in a process of its own, most of what a cell costs would be the start and the waiting for slots."""
+    chain = NearbyChain(tmp_path / "chain", slot_ms=HURRIED_SLOT_MS, finality=finality)
+    yield chain
+    chain.kill()
 
 
 @pytest.fixture
@@ -303,109 +329,27 @@ def limits() -> Limits:
 
 @pytest.fixture
 async def scene(world: Any, postgres_url: str, door_server: Any) -> AsyncIterator[Scene]:
-    owner, newcomer = await world.agent(AGENT, DEPOSIT), world.node.funded(1)
-    await world.land(world.escrow.build_deposit(owner, 0, 2, DEPOSIT), FINALIZED)
+    owner, newcomer, build = await world.agent(AGENT, DEPOSIT), world.node.funded(1), world.escrow
+    await world.land(build.build_create_page(world.operator, 1))
+    await world.agent(WINNER, 0, page=1)
+    loser = await world.agent(LOSER, STAKE, page=1)
+    await world.land(build.build_deposit(loser, 1, 1, STAKE))
+    await world.land(build.build_deposit(owner, 0, 2, DEPOSIT), FINALIZED)
     projector = Projector(postgres_url)
     projector.apply([(1, e.SettlementCut(2, BATCH, ((1, 600_000),)))])
     projector.close()
     pool = open_pool(postgres_url)
-    plans = [(plan, encode_deltas(plan.deltas)) for plan in plan_pages([(0, 0, DELTA), (0, 2, -DELTA)])]
-    accounts = [AccountAtCut(1, 0, DELTA), AccountAtCut(16, DEPOSIT, DEPOSIT - DELTA)]
+    plans = [(plan, encode_deltas(plan.deltas)) for plan in plan_pages(DELTAS)]
+    had = {1: 0, AGENT: DEPOSIT, WINNER: 0, LOSER: STAKE}
+    accounts = [
+        AccountAtCut(account, balance, balance + delta)
+        for (account, balance), (_, _, delta) in zip(had.items(), DELTAS, strict=True)
+    ]
     await Settlement(pool).store_batch(BATCH, 2, 0, 1, accounts, plans)
     async with FaultProxy(world.node.url) as proxy:
         scene = Scene(world, proxy, pool, door_server, owner, newcomer)
+        scene.chain.slot_ms = SLOT_MS
         yield scene
         for worker in scene.workers:
             await worker.close()
     await pool.dispose()
-
-
-@steps("killed before")
-async def test_killed_before_it_was_sent(scene: Scene, step: str) -> None:
-    await scene.before(step)
-    await kill(await scene.held(step, Fault.REFUSE))
-    assert not await scene.on_chain(step)
-    await scene.done_once(step)
-
-
-@steps("killed after")
-async def test_killed_after_it_landed(scene: Scene, step: str) -> None:
-    await scene.before(step)
-    doing = await scene.held(step, Fault.LOSE_ANSWER)
-    await until(lambda: scene.on_chain(step))
-    await kill(doing)
-    await scene.done_once(step)
-    assert len(await scene.stored(step)) == 1
-
-
-@steps("reply lost")
-async def test_the_reply_is_lost(scene: Scene, step: str) -> None:
-    await scene.before(step)
-    scene.proxy.fail("sendTransaction", Fault.LOSE_ANSWER)
-    await scene.worker().do(step)
-    assert scene.proxy.waiting() == 0
-    await scene.done_once(step)
-    assert len(await scene.stored(step)) == 1
-
-
-@steps("duplicate")
-async def test_two_workers_do_it_at_once_and_a_third_again(scene: Scene, step: str) -> None:
-    await scene.before(step)
-    scene.proxy.fail("sendTransaction", Fault.TWICE, times=2)
-    await asyncio.gather(scene.worker().persist(step), scene.worker().persist(step))
-    await scene.done_once(step)
-
-
-@steps("delayed")
-async def test_it_is_delayed_until_its_bytes_have_expired(scene: Scene, step: str) -> None:
-    await scene.before(step)
-    await kill(await scene.held(step, Fault.REFUSE))
-    await scene.pass_blocks(step)
-    await scene.done_once(step)
-    assert len(await scene.stored(step)) == 2
-
-
-@steps("chain pauses")
-async def test_the_chain_stands_still_in_the_middle(scene: Scene, step: str) -> None:
-    await scene.before(step)
-    pid = scene.world.node.process.pid
-    doing = await scene.held(step, Fault.REFUSE)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        # Longer than a worker waits for an answer.
-        await asyncio.sleep(1.5)
-        assert not doing.done()
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    await asyncio.gather(doing, return_exceptions=True)
-    await scene.done_once(step)
-
-
-@lies
-async def test_the_node_says_something_untrue(scene: Scene, step: str, lie: str) -> None:
-    await scene.before(step)
-    if lie == "getEpochInfo":
-        # Asked only of bytes that seem to be lost.
-        scene.proxy.fail("sendTransaction", Fault.SWALLOW)
-    scene.proxy.fail(lie, Fault.LIE)
-    await scene.worker().persist(step)
-    assert scene.proxy.waiting() == 0
-    assert await scene.happened(step) == 1
-    await scene.done_once(step)
-
-
-@pytest.mark.cell("open_batch", "RPC lies")
-@pytest.mark.cell("settle_page", "RPC lies")
-@pytest.mark.cell("seal_batch", "RPC lies")
-async def test_the_node_says_that_a_page_took_other_deltas(scene: Scene) -> None:
-    """What is not signed is not known: a batch of ours is not taken for another's, which would have it settled once more."""
-    await scene.before("seal_batch")
-    # The last one is begun anew on a sealed batch, as its workflow is when it has grown long.
-    for step in ("settle_page", "seal_batch", "open_batch"):
-        scene.proxy.fail("getTransaction", Fault.FORGE)
-        with pytest.raises(ApplicationError) as unknown:
-            await scene.worker().do(step)
-        assert (unknown.value.type, scene.proxy.waiting()) == ("node_lies", 0)
-        await scene.worker().persist(step)
-    for step in BATCH_STEPS:
-        await scene.done_once(step)

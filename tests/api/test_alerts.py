@@ -1,0 +1,75 @@
+"""The rules for Prometheus: each is an alarm of the docs, over metrics that the API or the worker really tells."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+OPERATING = ROOT / "docs" / "operating"
+METRIC = re.compile(r"\bperpdex_[a-z_]+\b")
+NO_ALARM = {
+    "perpdex_reconciliation_differences",
+    "perpdex_exits_requested",
+    "perpdex_liquidations_running",
+    "perpdex_takeovers_total",
+    "perpdex_deleveragings_total",
+    "perpdex_sdk",
+}
+"""What the pages of operating name and nobody is woken for; the last one is a package."""
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((OPERATING / "alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alarms() -> dict[str, set[str]]:
+    """The table of the docs: the metrics of each alarm."""
+    rows = re.findall(r"^\| `([A-Z][a-z]\w+)` \| (.+?) \|", (OPERATING / "clusters.md").read_text(), re.M)
+    return {name: set(METRIC.findall(when)) for name, when in rows}
+
+
+def told_by_calls(files: str, calls: set[str]) -> set[str]:
+    """Names of the metrics that the code makes by these calls."""
+    nodes = [node for file in ROOT.glob(files) for node in ast.walk(ast.parse(file.read_text()))]
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            if called in calls:
+                found.add(str(node.args[0].value))
+    return found
+
+
+def test_every_alarm_of_the_docs_is_a_rule_and_no_other() -> None:
+    by_rule = {rule["alert"]: set(METRIC.findall(rule["expr"])) for rule in rules()}
+    assert len(by_rule) == len(rules()) > 20
+    assert by_rule == alarms()
+    named = {name for page in OPERATING.glob("*.md") for name in METRIC.findall(page.read_text())}
+    assert named - set().union(*by_rule.values()) == NO_ALARM
+
+
+async def test_every_metric_of_a_rule_is_told(exchange: Any) -> None:
+    wanted = {name for rule in rules() for name in METRIC.findall(rule["expr"])}
+    worker = told_by_calls("activities/*.py", {"create_gauge", "create_counter"})
+    # Of vaults the API tells nothing before there are some.
+    of_vaults = "api/metrics_vaults.py"
+    vaults = told_by_calls(of_vaults, {"GaugeMetricFamily"})
+    vaults |= {f"{name}_total" for name in told_by_calls(of_vaults, {"CounterMetricFamily"})}
+    text = (await exchange.http.get("/metrics")).text
+    api = set(re.findall(r"^# TYPE (\S+) ", text, re.M))
+    assert wanted - worker - vaults <= api
+    assert [len(wanted & told) for told in (worker, vaults)] == [7, 5]
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
+def test_a_rule_says_what_is_wrong_and_where_to_read_on(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert re.fullmatch(r"\d+[sm]", rule.get("for", "0s"))
+    assert rule["annotations"]["summary"].endswith(".")
+    assert (ROOT / rule["annotations"]["runbook"]).is_file()
+    assert rule["expr"].count("(") == rule["expr"].count(")")
