@@ -60,7 +60,7 @@ async def order_steps(
                 return (await fills.held(vault)).get(leg.venue, {}).get(leg.symbol, 0)
 
             rules = OrderRules(at.drivers.lifecycles, terms, held, at.index, time.time_ns)
-            books = VenueBooks(at.drivers, fills, fills.held, at.index, time.time_ns)
+            books = VenueBooks(at.drivers, fills, fills.held, at.priced, time.time_ns)
             orders = OrderActivities(VenueOrders(pool), rules, books, at.drivers, time.time_ns)
             nav = NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns)
             collecting = VenueCollectionActivities(fills, books)

@@ -53,9 +53,14 @@ class Trading:
     prices: VenuePriceRouter
 
     async def index(self, vault: str, leg: Leg) -> PriceE8 | None:
-        """What an order or a position is valued at, None when nobody knows."""
+        """What an order is valued at, None when nobody knows."""
+        found = await self.priced(vault, leg)
+        return None if found is None else found.price
+
+    async def priced(self, vault: str, leg: Leg) -> LegPrice | None:
+        """What a position is worth, and whose word that is; None when nobody knows."""
         found = (await self.prices.get_index_prices([str(leg)]))[str(leg)]
-        return None if isinstance(found, NoPrice) else found.price
+        return None if isinstance(found, NoPrice) else found
 
 
 @asynccontextmanager

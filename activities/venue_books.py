@@ -2,20 +2,27 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from core.tickets import Leg, PriceE8
+from core.tickets import Leg
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
 from venues.driver import Driver, FundingPayments, Position, VenueFill
+
+if TYPE_CHECKING:
+    # What knows prices takes long to load, and the worker starts without it.
+    from venues.prices import LegPrice
 
 _log = structlog.get_logger("orders")
 LOOKS: Final = 3
 """So often a difference must be seen, with nothing filled in between, before it is one."""
 BETWEEN_S: Final = 1.0
 
-Index = Callable[[str, Leg], Awaitable[PriceE8 | None]]
+ENTRY: Final = "entry"
+"""Whose word a price is that nobody knows but the venue, as the average that the position was opened at."""
+
+Priced = Callable[[str, Leg], Awaitable["LegPrice | None"]]
 
 
 class Drivers(Protocol):
@@ -25,21 +32,21 @@ class Drivers(Protocol):
 
 
 class VenueBooks:
-    """Keeps the ledger's side of vaults' accounts at venues. `index` prices what the venue has and no fill told."""
+    """Keeps the ledger's side of vaults' accounts at venues. `priced` says what that is worth which the venue has and no fill told."""
 
     def __init__(
         self,
         drivers: Drivers,
         fills: VenueFills,
         held: Callable[[str], Awaitable[Mapping[str, Mapping[str, int]]]],
-        index: Index,
+        priced: Priced,
         clock: Callable[[], int],
         between_s: float = BETWEEN_S,
     ) -> None:
         self._drivers = drivers
         self._fills = fills
         self._held = held
-        self._index = index
+        self._priced = priced
         self._clock = clock
         self._between_s = between_s
 
@@ -99,14 +106,15 @@ class VenueBooks:
     ) -> list[Difference]:
         found = []
         for symbol, (mine, yours) in differing.items():
-            price = await self._index(vault, Leg(venue, symbol))
-            if price is None:
-                position = theirs.get(symbol)
-                price = position.entry_price if position is not None else None
-            difference = Difference(symbol, mine, yours, price or 0)
+            price, standing = 0, ""
+            if (told := await self._priced(vault, Leg(venue, symbol))) is not None:
+                price, standing = int(told.price), told.standing.value
+            elif symbol in theirs and theirs[symbol].entry_price:
+                price, standing = int(theirs[symbol].entry_price or 0), ENTRY
+            difference = Difference(symbol, mine, yours, price, standing)
             if await self._fills.correct(vault, venue, difference, self._clock()):
                 _log.error("a venue has another position than its fills add up to", vault=vault, venue=venue,
-                           symbol=symbol, ours=mine, theirs=yours, price=price or 0)  # fmt: skip
+                           symbol=symbol, ours=mine, theirs=yours, price=price)  # fmt: skip
                 found.append(difference)
         return found
 

@@ -27,12 +27,12 @@ ASK_AGAIN_S: Final = 0.1
 GWEI: Final = 10**9
 
 
-async def run(anvil: Path | None, port: int, vaults: Mapping[str, MicroUsdc]) -> None:
+async def run(settings: Settings, anvil: Path | None, port: int, vaults: Mapping[str, MicroUsdc]) -> None:
     """Start anvil, deploy, name the vaults' contracts to the network's worker, and say prices until told to stop.
 
     Raises `NotReachable` when there is no anvil or it does not answer, and `KeyFileRefused`.
     """
-    settings, program = Settings(), anvil or shutil.which("anvil")
+    program = anvil or shutil.which("anvil")
     if program is None:
         raise NotReachable("There is no anvil: install Foundry, or name its program with --anvil or ANVIL.")
     stopped = told_to_stop()

@@ -17,12 +17,7 @@ Why = Annotated[str, typer.Option(help="the reason, which stays with it")]
 Limit = Annotated[int, typer.Option(help="how many at most")]
 As = Annotated[str, typer.Option("--as", help="whose credential: keys/operators/NAME.token")]
 ManagerKey = Annotated[
-    Path | None,
-    typer.Option(
-        exists=True,
-        dir_okay=False,
-        help="key file of the vault's manager, who then asks instead of an operator",
-    ),
+    Path | None, typer.Option(help="key file of the vault's manager, who then asks instead of an operator")
 ]
 Agent = Annotated[str, typer.Option(help="name that the manager goes by; that of its key file when left out")]
 ME: Final = "operator"
@@ -35,6 +30,9 @@ def door_of(name: str, manager_key: Path | None = None, agent: str = "") -> Iter
     try:
         if manager_key is None:
             token = token_of(settings, name)
+        elif not manager_key.is_file():
+            # Signing in would make it.
+            raise NotDone(f"there is no key file {manager_key}")
         else:
             token = asyncio.run(_session(settings.api_url, manager_key, agent or manager_key.stem))
         with Door(settings.api_url, token) as door:

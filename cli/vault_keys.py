@@ -20,9 +20,7 @@ class Scope(StrEnum):
     TRADE = "trade"
 
 
-MakersKey = Annotated[
-    Path, typer.Option("--manager-key", exists=True, dir_okay=False, help="key file of the vault's manager")
-]
+MakersKey = Annotated[Path, typer.Option("--manager-key", help="key file of the vault's manager")]
 
 
 @key.command()

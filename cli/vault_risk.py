@@ -8,6 +8,7 @@ import typer
 
 from cli.vault_answers import AsJson, table, told
 from cli.vault_callers import ME, Agent, As, Id, Limit, ManagerKey, Why, door_of
+from settings import Settings
 
 risk = typer.Typer(no_args_is_help=True, help="Look at what a vault may trade, and say what it may.")
 
@@ -51,6 +52,8 @@ def set_rules(
     name: As = ME,
 ) -> None:
     """Replace all that the caller's side said of the vault. An operator may widen; a manager only narrows."""
+    # What is set wrong is said first, as by every command.
+    Settings()
     limits = _limits(limit)
     if silent == (symbols is not None or venues is not None or limits is not None):
         print("say what it may trade, or --silent for nothing any more", file=sys.stderr)

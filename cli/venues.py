@@ -105,10 +105,13 @@ def simulate_gold_chain(
 ) -> None:
     """Gold on chain, for `mock_gold_evm`: a new chain with the contracts. Prints the settings that a network needs for it."""
     from cli.gold_chain import run
+    from settings import Settings
 
+    # What is set wrong is said first, as by every command.
+    settings = Settings()
     opening = dict(_vault(text) for text in vault)
     with told():
-        asyncio.run(run(anvil, port, opening))
+        asyncio.run(run(settings, anvil, port, opening))
 
 
 def _vault(text: str) -> tuple[str, MicroUsdc]:

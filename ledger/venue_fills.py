@@ -54,12 +54,16 @@ class Payment(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What the venue has instead of what the fills add up to, and the price that it is booked at, 0 for none."""
+    """What the venue has instead of what the fills add up to, and the price that it is booked at, 0 for none.
+
+    `standing` says whose word the price is, as in a snapshot's legs; empty where nobody's.
+    """
 
     symbol: str
     ours: int
     theirs: int
     price: int
+    standing: str = ""
 
 
 class VenueFills:
@@ -121,7 +125,7 @@ class VenueFills:
 
         False, and nothing done, when the ledger has another position by now.
         """
-        symbol, ours, theirs, price = difference
+        symbol, ours, theirs, price, standing = difference
         async with self._engine.begin() as connection:
             held = await _lock(connection, vault, venue, symbol, now)
             if held != ours or ours == theirs:
@@ -133,7 +137,8 @@ class VenueFills:
             number = (await connection.execute(row.returning(venue_differences.c.number))).scalar_one()
             cost = _cost(theirs - ours, price)
             await _paid(connection, vault, venue, [(DIFFERENCE, str(number), cost, now)])
-            told = {"venue": venue, "symbol": symbol, "ours": ours, "theirs": theirs, "price": price}
+            sizes = {"ours": ours, "theirs": theirs}
+            told = {"venue": venue, "symbol": symbol, **sizes, "price": price, "standing": standing}
             await take_turn(connection, vault)
             positions = await held_by(connection, vault)
             events: list[Event] = [("difference", told), ("position", {"positions": positions})]

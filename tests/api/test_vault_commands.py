@@ -132,7 +132,8 @@ async def test_a_manager_narrows_its_vault_s_rules_and_nobody_else_does(
     stranger = ("vault", "risk", "show", "alpha", *by_manager, "--agent", "somebody")
     assert "vault_unknown" in await perpdex(*stranger, code=1)
     nowhere = ("vault", "risk", "show", "alpha", "--manager-key", str(tmp_path / "no.json"))
-    assert "does not exist" in " ".join((await perpdex(*nowhere, code=2)).split())
+    assert "there is no key file" in await perpdex(*nowhere, code=1)
+    assert not (tmp_path / "no.json").exists()
 
 
 async def test_a_manager_decides_by_the_sdk(exchange: Any, perpdex: Any, tmp_path: Any) -> None:

@@ -26,7 +26,7 @@ from ledger.vaults import Vault, Vaults
 from ledger.venue_fills import VenueFills
 from ledger.venue_orders import VenueOrders
 from ledger.venue_reads import events_after, fills_before
-from venues.prices import NoPrice, VenuePriceRouter
+from venues.prices import LegPrice, NoPrice, VenuePriceRouter
 from venues.registry import Registry
 from workflows.exec_service import ExecService
 from workflows.order import OrderWorkflow
@@ -68,7 +68,7 @@ class Desk:
         )
         self.prices = VenuePriceRouter({name: self._mids}, [], lambda leg: None, time.time_ns)
         rules = OrderRules(self.drivers.lifecycles, self._terms, self._held, self._index, self.clock)
-        self.books = VenueBooks(self.drivers, self.fills, self.fills.held, self._index, self.clock, 0.01)
+        self.books = VenueBooks(self.drivers, self.fills, self.fills.held, self._priced, self.clock, 0.01)
         self.steps = OrderActivities(self.orders, rules, self.books, self.drivers, self.clock)
         self.reconciling = VenueReconciliationActivities(self.fills, self.books)
 
@@ -139,8 +139,12 @@ class Desk:
         return (await self.fills.held(vault)).get(leg.venue, {}).get(leg.symbol, 0)
 
     async def _index(self, vault: str, leg: Leg) -> PriceE8 | None:
+        found = await self._priced(vault, leg)
+        return None if found is None else found.price
+
+    async def _priced(self, vault: str, leg: Leg) -> LegPrice | None:
         found = (await self.prices.get_index_prices([str(leg)]))[str(leg)]
-        return None if isinstance(found, NoPrice) else found.price
+        return None if isinstance(found, NoPrice) else found
 
 
 @pytest.fixture

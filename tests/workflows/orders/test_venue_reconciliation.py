@@ -1,12 +1,14 @@
 """The venue is right about positions: what was traded there by others is recorded, and a difference is taken over and told."""
 
 import sqlite3
+import time
 
 from core.market import Side
 from core.tickets import PriceE8, e8_text
 from ledger.venue_reads import differences_before
 from venues.driver import VenueOrder
 from venues.local.hyperliquid_actions import Funding
+from venues.prices import LegPrice, Standing, VenuePriceRouter
 from workflows.venue_reconciliation import VenueReconciliationWorkflow
 
 
@@ -34,11 +36,26 @@ async def test_a_venues_position_is_taken_over(desk_at, vault, keep_history):
         told = f"{2 * desk.place.size} by its fills, {2 * desk.place.size - 50000000} there"
         assert found.differences == [f"{vault} mock_gold::XAU: {told}"]
         assert (await compared(desk, 3)).differences == []
+        cash = await desk.cash()
+        # Where only a made-up price is known, whoever hears of it hears that, too.
+        made_up = LegPrice(PriceE8(3_000 * 10**8), time.time_ns(), "generated, seed 1", Standing.DEMO)
+        desk.prices = VenuePriceRouter(
+            {"mock_gold": None}, [], lambda leg: None, time.time_ns, lambda leg: made_up
+        )
+        with sqlite3.connect(desk.place.file) as rows:
+            rows.execute("update positions set size = size - 50000000")
+        await compared(desk, 4)
+        assert await desk.cash() - cash == 1_500_000_000
+    told = [one.payload for one in await desk.events() if one.kind == "difference"]
+    assert [(one["price"], one["standing"]) for one in told] == [
+        (4_000 * 10**8, "venue"),
+        (3_000 * 10**8, "demo"),
+    ]
     # Half an ounce less, sold at the price of now: the vault is worth what it was.
-    assert await desk.cash() - before == 2_000_000_000
+    assert cash - before == 2_000_000_000
     assert e8_text(PriceE8(desk.place.price)) == "4000"
     async with desk.pool.connect() as connection:
-        assert len(await differences_before(connection, vault, 0, 9)) == 1
+        assert len(await differences_before(connection, vault, 0, 9)) == 2
 
 
 async def test_a_venue_that_is_silent_changes_nothing(desk_at, vault):
