@@ -125,12 +125,14 @@ def _forgotten(state: Exchange, ids: Iterable[int]) -> list[s.BelowAnswer]:
     which is never below maintenance, needs no closer look, but where its owner keeps something back.
     """
     accounts, marked, watch, found = state.accounts, state.marked, state.watch, []
-    kept_back = state.loss_limits.keys() | state.matured
+    limits, matured = state.loss_limits, state.matured
     for id in ids:
         account = accounts[id]
         if account.valued != marked:
             state.value(account)
-        if account.balance + account.gain >= account.required and account.root.id not in kept_back:
+        root = account.root.id
+        kept_back = root in limits or root in matured
+        if account.balance + account.gain >= account.required and not kept_back:
             continue
         if id in state.liquidations or id in watch.due or watch.unseen(id):
             continue

@@ -12,7 +12,7 @@ def opposite(state: Exchange, market: int, size: int) -> list[Holder]:
     the same equity and initial requirement as `Exchange.margin_of`, which is asked where what an owner keeps back matters.
     """
     accounts, marked = state.accounts, state.marked
-    kept_back = state.loss_limits.keys() | state.matured
+    limits, matured = state.loss_limits, state.matured
     found = []
     for id, held in (state.shorts if size > 0 else state.longs).get(market, {}).items():
         if id == INSURANCE:
@@ -21,7 +21,7 @@ def opposite(state: Exchange, market: int, size: int) -> list[Holder]:
         if account.valued != marked:
             state.value(account)
         equity = account.balance + account.gain
-        if kept_back and account.root.id in kept_back:
+        if (limits or matured) and ((root := account.root.id) in limits or root in matured):
             equity = state.margin_of(account).equity
         found.append(Holder(id, held.size, held.cost, equity, account.required, held.required))
     return found
