@@ -23,6 +23,7 @@ from hypothesis import settings
 from ledger.embedded import EmbeddedPostgres
 from ledger.migrate import upgrade
 
+pytest.register_assert_rewrite("crash_faults", "crash_scene")
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("new", print_blob=True)
 settings.load_profile("repeatable")
