@@ -150,7 +150,8 @@ class Quotes(Op, frozen=True, tag="quotes"):
 
 
 class Protect(Op, frozen=True, tag="protect"):
-    """Maker protection: after `size` filled or `net` one-sided within the window, quotes are pulled for `freeze_ms`.
+    """Maker protection: after `size` filled or `net` one-sided within the window, quotes are pulled for `freeze_ms`. A `net` of 0
+    bounds nothing; a `size` of 0 switches protection off, and goes with no `net`.
 
     It holds until it is set anew, whatever becomes of the connection, but not over a restart of the exchange, which no client can
     tell from a break: send it after each `ready`, and quote once it is acknowledged.

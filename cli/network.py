@@ -119,10 +119,11 @@ def _with_prices(settings: Settings, path: Path | None) -> Settings:
 
 
 def _links(settings: Settings) -> list[tuple[str, str]]:
+    own_temporal = ("Temporal UI", f"http://127.0.0.1:{settings.temporal_ui_port}")
     return [
         ("API docs", f"{settings.api_url}/docs"),
         ("health", f"{settings.api_url}/health"),
-        ("Temporal UI", f"http://127.0.0.1:{settings.temporal_ui_port}"),
+        ("Temporal", settings.temporal_address) if settings.temporal_address else own_temporal,
     ]
 
 

@@ -111,7 +111,9 @@ EXPIRING: Final = frozenset({c.OpenRequest, c.AnswerRequest, c.AcceptQuote, c.Se
 def decide(state: Exchange, command: c.Command, at: int) -> Outcome:
     """Events that `command` leads to at the instant `at`, or why it is refused, or the first answer to a repeated one.
 
-    Pure: reads `state`, changes nothing. The events are to be applied in order.
+    Changes nothing that a record or the state's hash has, only what is remembered of them (margins, rankings of makers, whom to look
+    at): whom a request asks may follow from a ranking of up to a second ago, which is why the answer is journaled and replay decides
+    nothing anew. The events are to be applied in order.
     """
     kind = type(command)
     if kind in EXPIRING:

@@ -117,12 +117,13 @@ def set_protection(state: Exchange, command: c.SetProtection, at: int) -> Outcom
     valid = (
         0 < command.window <= PROTECTION_WINDOW_MAX
         and 0 <= command.size <= SIZE_MAX
-        and 0 <= command.net <= SIZE_MAX
+        and 0 <= command.net <= (SIZE_MAX if command.size else 0)
         and 0 < command.freeze <= PROTECTION_WINDOW_MAX
     )
     if not valid:
         return Rejection(
-            Code.BAD_VALUE, "Protection needs a window and a freeze of at most a minute, and sizes in range."
+            Code.BAD_VALUE,
+            "Protection needs a window and a freeze of at most a minute, and sizes in range; a net size only beside a size.",
         )
     return [
         e.ProtectionSet(

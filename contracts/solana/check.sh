@@ -17,6 +17,7 @@ trap 'rm -rf "$rebuilt"' EXIT
 if cmp "$rebuilt/escrow.so" "$here/escrow.so"; then
   echo "escrow.so is what its source builds"
 else
-  echo "escrow.so is not what its source builds: run 'make contracts' and commit the result" >&2
+  echo "escrow.so is not what its source builds with $(/usr/bin/rustc --version) and LLVM $(llc-22 --version | sed -n 's/.*version //p'):" >&2
+  echo "run 'make contracts' and commit the result; after an update of the toolchain alone the new bytes are no less right" >&2
   exit 1
 fi

@@ -25,32 +25,38 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 EXAMPLES = 6
 SYMBOLS = ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
 VAULT = "fuzz"
+ORDER = "gold"
+"""Client id of an order that there is."""
 MAY_BE_UNAVAILABLE = {"index_unavailable", "withdrawals_gated", "settlement_held"}
 """What generated commands of the operator bring about. Ledger and Temporal run: nothing else of status 500 and above is expected."""
+REVOKED = {"session_revoked", "key_revoked"}
 LATER = {"rate_limited", "overloaded"}
 """Nothing was even looked at: the same is asked again."""
 PATIENCE_S = 60
 
 
 class Caller:
-    """An agent, and the operator: a session that a generated call revoked is opened again."""
+    """An agent, the operator, and who has a key of the agent's vault: a session that a generated call revoked is opened again, and
+    another key is made."""
 
     def __init__(self, url: str, keypair: Keypair, name: str, operator: str) -> None:
         self._url, self._keypair, self._name, self._operator = url, keypair, name, operator
         self._session = self._sign_in()
+        self._vault_key = self._make_key()
         self.seen: set[int] = set()
         self.wrong: list[str] = []
 
     def call(self, case: Any) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            token = self._operator if "/operator/" in case.path else self._session
+            token = self._token(case.path)
             response = case.call(
                 base_url=self._url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE_S
             )
             code = _code(response)
-            if code == "session_revoked":
+            if code in REVOKED:
                 self._session = self._sign_in()
+                self._vault_key = self._make_key()
             elif code in LATER:
                 time.sleep(0.2)
             else:
@@ -60,6 +66,20 @@ class Caller:
             self.wrong.append(
                 f"{case.method} {case.path} {case.body!r} -> {response.status_code} {response.text!r}"
             )
+
+    def _token(self, path: str) -> str:
+        if "/operator/" in path:
+            return self._operator
+        if path.startswith("/api/v1/quant/") and not path.endswith("/keys"):
+            return self._vault_key
+        return self._session
+
+    def _make_key(self) -> str:
+        body = {"vault": VAULT, "name": "fuzz", "scopes": ["read", "trade"], "days": 1}
+        headers = {"Authorization": f"Bearer {self._session}"}
+        with httpx.Client(base_url=self._url, timeout=PATIENCE_S) as http:
+            made = http.post("/api/v1/quant/keys", json=body, headers=headers)
+        return str(made.raise_for_status().json()["key"])
 
     def _sign_in(self) -> str:
         owner = str(self._keypair.pubkey())
@@ -84,7 +104,7 @@ def _code(response: Any) -> str | None:
 
 def name_what_there_is(document: dict[str, Any], withdrawal: str, key: str) -> None:
     """Say in the document which symbols and numbers there are: nobody guesses them, and unknown ones reach little."""
-    known = {"symbol": SYMBOLS, "number": [1, 2], "batch": [1, 2], "key": [key]}
+    known = {"symbol": SYMBOLS, "number": [1, 2], "batch": [1, 2], "key": [key], "client_id": [ORDER]}
     for path, methods in document["paths"].items():
         known["id"] = [VAULT] if path.startswith("/api/v1/vaults/") else [withdrawal]
         for operation in methods.values():
@@ -94,6 +114,8 @@ def name_what_there_is(document: dict[str, Any], withdrawal: str, key: str) -> N
     for name, schema in document["components"]["schemas"].items():
         if name.endswith("Body") and "market" in schema.get("properties", ()):
             schema["properties"]["market"] = {"enum": SYMBOLS}
+        if name in ("OpenBody", "CloseBody"):
+            schema["properties"]["symbol"] = {"enum": ["BTC-PERP", "mock_gold::XAU"]}
 
 
 def fuzz(document: dict[str, Any], caller: Caller) -> None:
@@ -137,6 +159,9 @@ async def test_generated_calls_never_end_in_a_surprise(stack: Stack, tmp_path: P
         body = {"id": VAULT, "manager": agent.account}
         (await http.post("/api/v1/vaults", json=body)).raise_for_status()
     quant = await agent.rest.quant_key(VAULT, "fuzz", ("read", "trade"), 1)
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {quant.key}"}) as http:
+        ticket = {"symbol": "mock_gold::XAU", "side": "buy", "size": "1", "client_id": ORDER}
+        (await http.post("/api/v1/quant/orders/open", json=ticket, timeout=PATIENCE_S)).raise_for_status()
     await agent.close()
     async with httpx.AsyncClient(base_url=url) as http:
         document = (await http.get("/openapi.json")).json()

@@ -227,6 +227,16 @@ def test_maker_protection_pulls_quotes_and_freezes(world, size, net, frozen):
         world.quotes(maker, [], [(600_100, 1)])
 
 
+def test_a_net_size_alone_is_no_protection_and_none_ends_it(world):
+    maker, trader = world.agent(1), world.agent(2)
+    world.play(c.SetProtection(maker, 1, SECOND, 100, 100, SECOND))
+    assert world.refuse(c.SetProtection(maker, 1, SECOND, 0, 100, SECOND)) == "bad_value"
+    world.quotes(maker, [], [(600_100, 500)])
+    world.play(c.SetProtection(maker, 1, SECOND, 0, 0, SECOND))
+    world.request(trader, "a", 1, 400, 601_000)
+    assert len(world.state.book.asks[1]) == 1
+
+
 def test_protection_forgets_fills_outside_its_window(world):
     maker, trader = world.agent(1), world.agent(2)
     world.play(c.SetProtection(maker, 1, SECOND, 100, 0, SECOND))
