@@ -72,8 +72,8 @@ class NearbyChain:
         for running in (serving, slots):
             running.cancel()
         await asyncio.gather(serving, slots, return_exceptions=True)
-        server.force_exit = True
-        await server.shutdown()
+        for listening in server.servers:
+            listening.close()
         self._bank.close()
 
     async def _advance(self) -> None:

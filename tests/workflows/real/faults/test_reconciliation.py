@@ -204,4 +204,5 @@ async def test_what_came_in_and_is_not_booked_is_told_and_batches_go_on(network,
     assert code == 0, out + errors
     told = json.loads(out)
     assert (told["agrees"], told["pending"]) == (True, "finalized deposits are not credited yet")
+    assert told["waiting"]["deposited"] == told["waiting"]["deposits"] * USDC > 0
     await network.settled()
