@@ -4,14 +4,13 @@ A run is repeatable: Hypothesis derives its examples from the tests. `make examp
 """
 
 import base64
+import gc
 import os
 import re
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -33,9 +32,6 @@ HERE = Path(__file__).parent
 # No test leaves this machine. A client that is told of no certificates is made in half a millisecond, with a system's own in forty.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(HERE / "edge")
-if find_spec("sniffio") is None:
-    # What httpcore imports with every call, and does without: looked for in vain it costs half a millisecond each time.
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 NETWORKS = (HERE / "e2e", HERE / "workflows" / "real")
 """Folders whose tests wait for whole networks of processes."""
 
@@ -46,6 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="write the table in this file anew: cells whose tests all passed, or with --collect-only all that have tests",
     )
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -140,6 +141,8 @@ class CrashMatrix:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Thousands of tests are found, and stay: looking through them for garbage again and again finds none.
+    gc.disable()
     file = config.getoption("--crash-matrix")
     if file is not None:
         config.pluginmanager.register(CrashMatrix(file, config.option.collectonly), "crash-matrix")
