@@ -119,7 +119,7 @@ async def test_a_batch_whose_number_is_taken_begins_anew_when_all_that_retry_ask
         handle = await environment.client.start_workflow(
             BatchWorkflow.run, 1, id="batch-1", task_queue="test"
         )
-        while not (await world.escrow.view.escrow_state(FINALIZED)).open_batch:
+        while not (await handle.query(BatchWorkflow.progress)).chain_batch:
             await asyncio.sleep(0.05)
         await refused(retry(**here), "batch 1 is open on chain: finish it first")
         await world.land(world.escrow.build_settle_page(world.operator, 1, 0, [(0, 1), (2, -1)]))
