@@ -18,6 +18,7 @@ from perpdex_sdk import Agent
 from perpdex_sdk.agents.population import fund
 from perpdex_sdk.keys import key_at
 from places import operator_token
+from settings import Settings
 from wiring import engine_door
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -33,6 +34,12 @@ REVOKED = {"session_revoked", "key_revoked"}
 LATER = {"rate_limited", "overloaded"}
 """Nothing was even looked at: the same is asked again."""
 PATIENCE_S = 60
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """With a price of gold, which vaults can buy then."""
+    return settings.model_copy(update={"exec_demo_gold": "played"})
 
 
 class Caller:
