@@ -64,7 +64,7 @@ class VenueBooks:
             new += len(added or ())
 
     async def collect_funding(self, vault: str, venue: str) -> None:
-        """Record all funding that the venue tells by now, where positions pay any. Raises `VenueError`."""
+        """Record all that the venue tells by now of cash that moved without fills, where there is any. Raises `VenueError`."""
         driver = await self._drivers.driver(vault, venue)
         ask: Callable[[str], Awaitable[FundingPayments]] | None = getattr(driver, "funding", None)
         while ask is not None:
@@ -72,7 +72,9 @@ class VenueBooks:
             told = await ask(since)
             if told.cursor == since:
                 return
-            payments = [Payment(one.id, one.symbol, one.amount, one.at) for one in told.payments]
+            payments = [
+                Payment(one.id, one.symbol, one.amount, one.at, one.kind.value) for one in told.payments
+            ]
             await self._fills.record_funding(vault, venue, since, payments, told.cursor, self._clock())
 
     async def compare(self, vault: str, venue: str) -> list[Difference]:

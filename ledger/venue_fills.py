@@ -45,12 +45,13 @@ class TakenFill(NamedTuple):
 
 
 class Payment(NamedTuple):
-    """Funding that came in, negative went out; micro-USDC."""
+    """Cash that came in without a fill, negative went out; micro-USDC. `kind` is funding where nothing else is said."""
 
     id: str
     symbol: str
     amount: int
     at: int
+    kind: str = FUNDING
 
 
 class Difference(NamedTuple):
@@ -111,11 +112,11 @@ class VenueFills:
     async def record_funding(
         self, vault: str, venue: str, since: str, payments: Sequence[Payment], cursor: str, now: int
     ) -> bool:
-        """As `record`, for payments that positions received or paid. Whether it was done."""
+        """As `record`, for payments that the account received or made. Whether it was done."""
         async with self._engine.begin() as connection:
             if not await _at(connection, vault, venue, funding=since):
                 return False
-            moves = [(FUNDING, one.id, one.amount, one.at) for one in payments]
+            moves = [(one.kind, one.id, one.amount, one.at) for one in payments]
             await _paid(connection, vault, venue, moves)
             await _moved(connection, vault, venue, now, funding=cursor)
             return True

@@ -142,6 +142,8 @@ class Refused:
 class VenueFill:
     """A fill of this account. `id` is the venue's and never repeats; `client_id` is None for an order that had none.
 
+    Whatever else changes a position is one, too: what the venue closed or took over itself is at the price that it counted for.
+
     `fee` was paid, a negative one received; parts of a micro-USDC are rounded up. `at` is by the venue's clock; where that tells whole
     seconds only, the last instant of one, so that nothing counts before an instant that came after it.
     """
@@ -180,14 +182,29 @@ class Mid:
     at: Nanos
 
 
+class PaymentKind(StrEnum):
+    """What moved an account's cash there without a fill."""
+
+    FUNDING = "funding"
+    LIQUIDATION_FEE = "liquidation_fee"
+    DELISTING_SHARE = "delisting_share"
+    """Given to, or by, those whose positions ended with their market."""
+    DEBT = "debt"
+    """A debt that others paid, or a part of another's."""
+
+
 @dataclass(frozen=True)
 class FundingPayment:
-    """`amount` came in, a negative one was paid; parts of a micro-USDC are rounded down. `id` never repeats."""
+    """`amount` came in, a negative one was paid; parts of a micro-USDC are rounded down. `id` never repeats among those of its kind.
+
+    `symbol` is empty where it is about the whole account.
+    """
 
     id: str
     symbol: str
     amount: MicroUsdc
     at: Nanos
+    kind: PaymentKind = PaymentKind.FUNDING
 
 
 class FundingPayments(NamedTuple):
@@ -238,7 +255,7 @@ class Driver(Protocol):
 
 
 class FundedDriver(Driver, Protocol):
-    """A driver of a venue where positions pay funding."""
+    """A driver of a venue where cash moves without fills, as where positions pay funding."""
 
     async def funding(self, cursor: str) -> FundingPayments:
         """Payments after `cursor`, as with `fills`."""
