@@ -111,6 +111,10 @@ class OrderActivities:
             if order.status != Standing.ACCEPTED:
                 return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
             driver = await self._drivers.driver(order.vault, order.venue)
+            try:
+                await self._books.begin(order.vault, order.venue)
+            except VenueError as silent:
+                return Step(UNSENT, words=str(silent), code=VENUE_SILENT)
             before, now = min(before, order.not_after or before), self._clock()
             if now >= before:
                 return Step(UNSENT, words="it is too late to send it", code=TOO_LATE)

@@ -8,7 +8,7 @@ import structlog
 
 from core.tickets import Leg
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
-from venues.driver import Driver, FundingPayments, Position, VenueFill
+from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
 
 if TYPE_CHECKING:
     # What knows prices takes long to load, and the worker starts without it.
@@ -49,10 +49,26 @@ class VenueBooks:
         self._priced = priced
         self._clock = clock
         self._between_s = between_s
+        self._begun: set[tuple[str, str]] = set()
+
+    async def begin(self, vault: str, venue: str) -> None:
+        """Have reading begin behind all that the account did before the vault had it: whoever first sends there calls this before.
+
+        What came of that is in the position that it began with, if in anything of the vault's. Raises `VenueError`.
+        """
+        if (vault, venue) in self._begun:
+            return
+        if not await self._fills.begun(vault, venue):
+            driver = await self._drivers.driver(vault, venue)
+            ask = _funding(driver)
+            funding = "" if ask is None else await _end(ask)
+            await self._fills.begin(vault, venue, await _end(driver.fills), funding, self._clock())
+        self._begun.add((vault, venue))
 
     async def collect(self, vault: str, venue: str) -> int:
         """Record all fills that the venue tells by now; how many were new. Raises `VenueError`."""
         driver, new = await self._drivers.driver(vault, venue), 0
+        await self.begin(vault, venue)
         while True:
             since, _ = await self._fills.cursors(vault, venue)
             told = await driver.fills(since)
@@ -65,8 +81,8 @@ class VenueBooks:
 
     async def collect_funding(self, vault: str, venue: str) -> None:
         """Record all that the venue tells by now of cash that moved without fills, where there is any. Raises `VenueError`."""
-        driver = await self._drivers.driver(vault, venue)
-        ask: Callable[[str], Awaitable[FundingPayments]] | None = getattr(driver, "funding", None)
+        ask = _funding(await self._drivers.driver(vault, venue))
+        await self.begin(vault, venue)
         while ask is not None:
             _, since = await self._fills.cursors(vault, venue)
             told = await ask(since)
@@ -119,6 +135,19 @@ class VenueBooks:
                            symbol=symbol, ours=mine, theirs=yours, price=price)  # fmt: skip
                 found.append(difference)
         return found
+
+
+def _funding(driver: Driver) -> Callable[[str], Awaitable[FundingPayments]] | None:
+    """What asks for payments, at venues that have any."""
+    return getattr(driver, "funding", None)
+
+
+async def _end(ask: Callable[[str], Awaitable[Fills | FundingPayments]]) -> str:
+    """The cursor behind all that there is."""
+    cursor = ""
+    while (told := await ask(cursor)).cursor != cursor:
+        cursor = told.cursor
+    return cursor
 
 
 def _differing(ours: Mapping[str, int], theirs: Mapping[str, Position]) -> dict[str, tuple[int, int]]:

@@ -20,7 +20,7 @@ from ledger.tables_venues import (
     venue_orders,
     venue_positions,
 )
-from ledger.venue_orders import take_turn, tell
+from ledger.venue_orders import Standing, take_turn, tell
 
 TRADE: Final = "trade"
 FEE: Final = "fee"
@@ -80,6 +80,26 @@ class VenueFills:
         async with self._engine.connect() as connection:
             row = (await connection.execute(wanted)).first()
             return ("", "") if row is None else (row.fills, row.funding)
+
+    async def begun(self, vault: str, venue: str) -> bool:
+        """Whether reading has begun somewhere."""
+        c = venue_cursors.c
+        wanted = select(c.vault).where(c.vault == vault, c.venue == venue)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(wanted)).first() is not None
+
+    async def begin(self, vault: str, venue: str, fills: str, funding: str, now: int) -> None:
+        """Have reading begin at these cursors, unless it has begun, or something was sent there that is behind none of them."""
+        o = venue_orders.c
+        never = (Standing.ACCEPTED, Standing.REFUSED, Standing.NOT_SENT)
+        sent = select(o.ticket).where(o.vault == vault, o.venue == venue, o.status.not_in(never)).limit(1)
+        async with self._engine.begin() as connection:
+            if (await connection.execute(sent)).first() is not None:
+                fills = funding = ""
+            row = insert(venue_cursors).values(
+                vault=vault, venue=venue, fills=fills, funding=funding, moved_at=now
+            )
+            await connection.execute(row.on_conflict_do_nothing())
 
     async def accounts(self) -> list[tuple[str, str]]:
         """Vault and venue of every account in which something was ever sent or read."""

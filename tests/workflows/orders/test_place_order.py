@@ -1,6 +1,7 @@
 """The one step that sends an order: of all that try, whenever and however often, one sends."""
 
 import asyncio
+import time
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -9,7 +10,14 @@ from activities.order_rules import OrderAsked
 from activities.orders import PLACED, UNKNOWN, UNSENT
 from core.market import Side
 from core.quantities import SECOND
+from core.tickets import Leg, notional_up
+from ledger.vault_transfers import VaultTransfers
 from ledger.venue_orders import Standing
+from venues.driver import VenueOrder
+from venues.errors import VenueError
+from venues.local.hyperliquid_actions import Funding
+from venues.prices import LegPrice, VenuePriceRouter
+from venues.prices import Standing as PriceStanding
 
 STEP = "place_order"
 
@@ -126,3 +134,38 @@ async def test_what_is_given_up_is_never_sent(desk, asked):
     await placed(desk, other, late=60)
     await desk.orders.move(other.ticket, Standing.ACCEPTED, Standing.SENT, desk.clock())
     assert (await run(desk.steps.give_up_order, other, "too late")).kind == UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["hyper", "mock_gold"])
+async def test_what_an_account_did_before_its_vault_had_it_is_not_counted_again(desk_at, vault, name):
+    desk = await desk_at(name)
+    place, driver = desk.place, await desk.driver()
+    await driver.submit(VenueOrder(driver.client_id("before"), place.symbol, Side.BUY, place.size))
+    if name == "hyper":
+        await place.venue.do(Funding(place.symbol, 100))
+    (before,) = await desk.told()
+    held = {Leg(name, place.symbol): int(place.size)}
+    assert await VaultTransfers(desk.pool).begin_with(vault, 17, 10**12, held, "ada", desk.clock())
+    asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
+    assert (await placed(desk, asked)).kind == PLACED
+    followed = await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1)
+    await desk.books.collect_funding(vault, name)
+    assert (followed.status, followed.filled) == ("filled", place.size)
+    (_, bought) = await desk.told()
+    assert [one.fill for one in await desk.recorded()] == [bought.id]
+    assert bought.id != before.id
+    assert await desk.held() == {name: {place.symbol: 2 * place.size}}
+    assert await desk.cash() == 10**12 - notional_up(bought.price, bought.size) - bought.fee
+    assert await desk.books.compare(vault, name) == []
+
+
+async def test_nothing_is_sent_or_counted_before_it_is_known_where_reading_begins(desk, asked, vault):
+    made_up = LegPrice(desk.place.price, time.time_ns(), "a test", PriceStanding.DEMO)
+    desk.prices = VenuePriceRouter({"hyper": None}, [], lambda leg: None, time.time_ns, lambda leg: made_up)
+    await desk.place.faults.go_down()
+    step = await placed(desk, asked)
+    assert (step.kind, step.code) == (UNSENT, "venue_unavailable")
+    assert (await desk.orders.order(asked.ticket)).status == "accepted"
+    with pytest.raises(VenueError):
+        await desk.books.collect(vault, "hyper")
+    assert not await desk.fills.begun(vault, "hyper")
