@@ -220,7 +220,12 @@ class OrderActivities:
         return Step(UNSENT, words=words, code=code)
 
     async def _stands(self, order: StoredOrder, state: OrderState) -> OrderFacts:
-        """Write down that the venue has it: the ledger lets it end when its fills are recorded. What the venue says."""
+        """Write down that the venue has it: the ledger lets it end when its fills are recorded. What the venue says.
+
+        One that has ended without any fill has nothing to wait for, and the venue may never be able to say more of it.
+        """
+        if state.status is not OrderStatus.OPEN and state.filled == 0:
+            return facts_of(await self._ended(order, state))
         await self._orders.advance(order.ticket, Standing.OPEN, self._clock(), state.venue_id)
         facts = facts_of(order)
         facts.status, facts.filled, facts.venue_order_id = (
@@ -241,11 +246,14 @@ class OrderActivities:
             raise ApplicationError("the venue has forgotten an order that it took", type=VENUE_SILENT)
         order = await self._order(order.ticket)
         if state.status is not OrderStatus.OPEN and order.filled >= state.filled:
-            why = ("", "") if state.reason is None else (state.reason.value, state.words)
-            ended = (order.ticket, _STANDINGS[state.status], self._clock(), state.venue_id, *why)
-            await self._orders.advance(*ended)
-            order = await self._order(order.ticket)
+            order = await self._ended(order, state)
         return order
+
+    async def _ended(self, order: StoredOrder, state: OrderState) -> StoredOrder:
+        why = ("", "") if state.reason is None else (state.reason.value, state.words)
+        ended = (order.ticket, _STANDINGS[state.status], self._clock(), state.venue_id, *why)
+        await self._orders.advance(*ended)
+        return await self._order(order.ticket)
 
     async def _order(self, ticket: str) -> StoredOrder:
         order = await self._orders.order(ticket)

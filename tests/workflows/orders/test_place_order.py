@@ -18,6 +18,7 @@ from venues.errors import VenueError
 from venues.local.hyperliquid_actions import Funding
 from venues.prices import LegPrice, VenuePriceRouter
 from venues.prices import Standing as PriceStanding
+from venues.synthetix import Synthetix
 
 STEP = "place_order"
 
@@ -169,3 +170,22 @@ async def test_nothing_is_sent_or_counted_before_it_is_known_where_reading_begin
     with pytest.raises(VenueError):
         await desk.books.collect(vault, "hyper")
     assert not await desk.fills.begun(vault, "hyper")
+
+
+async def test_an_order_that_is_only_tried_out_has_ended_and_nobody_asks_for_it(
+    desk_of, places, tmp_path, vault
+):
+    place = places["synthetix"](tmp_path, None)
+
+    async def opening(vault):
+        return Synthetix(place.key, int(place.account), f"{place.venue.url}/v1", time.time_ns, dry_run=True)
+
+    desk = await desk_of("synthetix", place, opening)
+    asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
+    step = await placed(desk, asked)
+    assert (step.kind, step.facts.status, step.facts.filled) == (PLACED, "cancelled", 0)
+    assert (await desk.orders.order(asked.ticket)).status == "cancelled"
+    assert await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1) == step.facts
+    assert (await placed(desk, asked)).facts == step.facts
+    assert await desk.told() == []
+    assert await desk.held() == {}
