@@ -161,9 +161,12 @@ def leverage_of(ticket: Ticket, limits: VenueLimits) -> int | None:
     """The leverage to set for a ticket: its own, else the least that is allowed where leverage is bounded at all.
 
     A ticket that does not say must not get more than the operator wanted because the venue's own default is higher. None: leave the
-    venue's setting alone; so do orders that only reduce, because a venue may refuse to change it under a position.
+    venue's setting alone. So do orders that only reduce, whatever their ticket says: no bound is held against those, and a setting
+    counts for the position that is left and for all that follows.
     """
-    if ticket.leverage is not None or ticket.reduce_only:
+    if ticket.reduce_only:
+        return None
+    if ticket.leverage is not None:
         return ticket.leverage
     if limits.min_leverage is not None:
         return limits.min_leverage

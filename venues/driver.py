@@ -71,8 +71,9 @@ class VenueOrder:
 
     `limit_price` is the worst price. A limit order's must be one that the venue takes; an order at the market is sent with the next
     one that is no worse, and without any takes what the driver says is the worst that it would accept.
-    `leverage` is set for the symbol first where the venue has such a thing; None leaves what is set. From `not_after` on it is not
-    sent, however long the process stood still in between, and a venue that can refuse what arrives later is told so.
+    `leverage` is set for the symbol first where the venue has such a thing, but not by what only reduces; None leaves what is set.
+    From `not_after` on it is not sent, however long the process stood still in between, and a venue that can refuse what arrives
+    later is told so.
     """
 
     client_id: str
@@ -85,6 +86,11 @@ class VenueOrder:
     reduce_only: bool = False
     leverage: int | None = None
     not_after: Nanos | None = None
+
+    @property
+    def new_leverage(self) -> int | None:
+        """The leverage to set before it is sent: none for what only reduces, which must not change the terms of what is left."""
+        return None if self.reduce_only else self.leverage
 
     def late(self, now: int) -> "Refused | None":
         """The refusal of an order whose latest time has come."""

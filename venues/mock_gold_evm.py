@@ -79,7 +79,7 @@ class MockGoldEvm:
         """The same client id again is the same order, in the batches and on chain."""
         if order.symbol != SYMBOL:
             return Refused(Reason.SYMBOL_UNKNOWN, f"there is only {SYMBOL} here")
-        if order.leverage not in (None, 1):
+        if order.new_leverage not in (None, 1):
             return Refused(Reason.LEVERAGE_INVALID, "longs are paid in full, shorts leave as much again")
         if order.order_type is OrderType.LIMIT and order.time_in_force in (
             TimeInForce.GTC,

@@ -183,7 +183,7 @@ class Polymarket:
 
     async def _made(self, order: VenueOrder) -> Sent | Refused:
         """The order as it is signed, or why the venue would not have it."""
-        if order.leverage not in (None, 1):
+        if order.new_leverage not in (None, 1):
             return Refused(Reason.LEVERAGE_INVALID, "shares are paid in full")
         if order.time_in_force is TimeInForce.FOK:
             return Refused(Reason.NOT_SUPPORTED, "fill-or-kill buys for a sum there, and not a size")
