@@ -96,7 +96,8 @@ class VenueBooks:
     async def compare(self, vault: str, venue: str) -> list[Difference]:
         """Bring the ledger's positions to the venue's, which is right; what differed. Raises `VenueError`.
 
-        Fills may be told later than they move a position, so a difference counts when it is the same at several looks.
+        Fills may be told later than they move a position, so a difference counts when it is the same at several looks, and while the
+        venue itself says that some are to come, there is none.
         """
         driver = await self._drivers.driver(vault, venue)
         seen: dict[str, tuple[int, int]] | None = None
@@ -104,6 +105,9 @@ class VenueBooks:
             if look:
                 await asyncio.sleep(self._between_s)
             new = await self.collect(vault, venue)
+            if await self._unsettled(driver, vault, venue):
+                # What is in the positions already will be a fill yet, or will never have been.
+                return []
             theirs = await driver.positions()
             ours = (await self._held(vault)).get(venue, {})
             differing = _differing(ours, theirs)
@@ -114,6 +118,13 @@ class VenueBooks:
                 return []
             seen = differing
         return await self._correct(vault, venue, differing, theirs)
+
+    async def _unsettled(self, driver: Driver, vault: str, venue: str) -> bool:
+        ask: Callable[[str], Awaitable[bool]] | None = getattr(driver, "unsettled", None)
+        if ask is None:
+            return False
+        since, _ = await self._fills.cursors(vault, venue)
+        return await ask(since)
 
     async def _correct(
         self,

@@ -266,3 +266,11 @@ class FundedDriver(Driver, Protocol):
     async def funding(self, cursor: str) -> FundingPayments:
         """Payments after `cursor`, as with `fills`."""
         ...
+
+
+class SettlingDriver(Driver, Protocol):
+    """A driver of a venue that tells a fill once nothing takes it back, and has it in positions before."""
+
+    async def unsettled(self, cursor: str) -> bool:
+        """Whether something was filled after `cursor` that `fills` does not tell yet."""
+        ...

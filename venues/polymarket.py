@@ -58,6 +58,7 @@ from venues.polymarket_wire import (
     salt,
     settled,
     state,
+    unsettled,
 )
 from venues.sent_orders import Sent, SentOrders
 
@@ -150,6 +151,11 @@ class Polymarket:
         for part in (row["part"] for row in found):
             fills.append(part.fill(await self._client_of(part.order_id), await self._cost(part)))
         return Fills(fills, cursor)
+
+    async def unsettled(self, cursor: str) -> bool:
+        with Reading(VENUE):
+            since = int(cursor.partition("|")[0] or 0)
+        return bool(unsettled(await self._parts(since)))
 
     async def positions(self) -> dict[str, Position]:
         """From the venue's data interface, which follows the chain some seconds behind."""

@@ -3,8 +3,11 @@
 import sqlite3
 import time
 
+import httpx
+
 from core.market import Side
-from core.tickets import PriceE8, e8_text
+from core.tickets import PriceE8, e8_text, notional_up
+from ledger.venue_fills import Difference
 from ledger.venue_reads import differences_before
 from venues.driver import VenueOrder
 from venues.local.hyperliquid_actions import Funding
@@ -80,3 +83,27 @@ async def test_funding_is_cash_once(desk_at, vault):
     ((paid,), _) = await (await desk.place.open()).funding("")
     assert paid.amount < 0
     assert await desk.cash() - before == paid.amount
+
+
+async def test_what_is_in_positions_before_its_fill_is_told_is_no_difference(desk_at, vault):
+    desk = await desk_at("polymarket")
+    place, driver = desk.place, await desk.driver()
+    begun = [Difference(place.symbol, 0, place.held, place.price, "venue")]
+    assert await desk.books.compare(vault, "polymarket") == begun
+    cash = await desk.cash()
+
+    async def settling(on):
+        async with httpx.AsyncClient() as http:
+            answer = await http.post(f"{place.venue.url}/control/settling", json={"settling": on})
+            assert answer.status_code == 200
+
+    await settling(False)
+    await driver.submit(VenueOrder(driver.client_id("slow"), place.symbol, Side.BUY, place.size))
+    assert (await driver.positions())[place.symbol].size == place.held + place.size
+    assert await desk.books.compare(vault, "polymarket") == []
+    assert (await desk.held(), await desk.cash()) == ({"polymarket": {place.symbol: place.held}}, cash)
+    await settling(True)
+    assert await desk.books.compare(vault, "polymarket") == []
+    assert await desk.held() == {"polymarket": {place.symbol: place.held + place.size}}
+    (fill,) = await desk.recorded()
+    assert await desk.cash() - cash == -notional_up(fill.price, fill.size) - fill.fee
