@@ -93,6 +93,10 @@ class VenueBooks:
             ]
             await self._fills.record_funding(vault, venue, since, payments, told.cursor, self._clock())
 
+    async def silent(self, found: Mapping[tuple[str, str], str]) -> None:
+        """Keep of which accounts, by vault and venue, the venues do not tell and why; no others."""
+        await self._fills.silent(found, self._clock())
+
     async def compare(self, vault: str, venue: str) -> list[Difference]:
         """Bring the ledger's positions to the venue's, which is right; what differed. Raises `VenueError`.
 
@@ -112,6 +116,7 @@ class VenueBooks:
             ours = (await self._held(vault)).get(venue, {})
             differing = _differing(ours, theirs)
             if not differing:
+                await self._fills.unpriced(vault, venue, {}, self._clock())
                 return []
             if look and (new or differing != seen):
                 # Something moves: the next comparison will tell.
@@ -133,18 +138,25 @@ class VenueBooks:
         differing: Mapping[str, tuple[int, int]],
         theirs: Mapping[str, Position],
     ) -> list[Difference]:
-        found = []
+        """Take positions over at their prices. One without stays as it is, and is kept as a doubt: at nothing, its whole value would
+        be won or lost."""
+        found, unpriced = [], {}
         for symbol, (mine, yours) in differing.items():
-            price, standing = 0, ""
             if (told := await self._priced(vault, Leg(venue, symbol))) is not None:
                 price, standing = int(told.price), told.standing.value
             elif symbol in theirs and theirs[symbol].entry_price:
                 price, standing = int(theirs[symbol].entry_price or 0), ENTRY
+            else:
+                unpriced[symbol] = f"{mine} by its fills, {yours} there, and nobody knows a price"
+                _log.error("a vault has another position than its fills add up to, and nobody knows its price",
+                           vault=vault, venue=venue, symbol=symbol, ours=mine, theirs=yours)  # fmt: skip
+                continue
             difference = Difference(symbol, mine, yours, price, standing)
             if await self._fills.correct(vault, venue, difference, self._clock()):
                 _log.error("a venue has another position than its fills add up to", vault=vault, venue=venue,
                            symbol=symbol, ours=mine, theirs=yours, price=price)  # fmt: skip
                 found.append(difference)
+        await self._fills.unpriced(vault, venue, unpriced, self._clock())
         return found
 
 

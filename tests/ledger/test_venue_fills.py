@@ -159,7 +159,7 @@ async def test_reading_begins_once_and_at_the_start_where_something_was_sent_bef
 async def test_a_difference_is_taken_over_once_and_gains_nobody_anything(pool):
     fills = VenueFills(pool)
     await fills.record("gold", "hyper", "", [fill(1, fee=0)], "1", 9)
-    found = Difference("ETH", ONE, -ONE, price_from("1900"))
+    found = Difference("ETH", ONE, -ONE, price_from("1900"), "venue")
     assert await fills.correct("gold", "hyper", found, 11)
     assert not await fills.correct("gold", "hyper", found, 12)
     assert (await cash(pool))[1:] == [("difference", "1", 3_800_000_000)]

@@ -8,7 +8,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
-from activities.nav import NavActivities
+from activities.nav import NavActivities, NavInstant
 from activities.venue_collection import VenueCollectionActivities
 from core.market import Side
 from core.nav_snapshot import TransferKind
@@ -87,8 +87,24 @@ async def test_who_does_not_tell_in_time_is_named_and_not_waited_for(desk_at, va
     async with desk.worker():
         await desk.ended(await desk.exec.open(vault, desk.ticket(Side.BUY, client_id="first"), "ada"))
     at_once = VenueCollectionActivities(desk.fills, desk.books, patience_s=0)
-    silent = await ActivityEnvironment().run(at_once.collect_fills)
+    run = ActivityEnvironment().run
+    silent = await run(at_once.collect_fills)
     assert silent == [f"{vault} at mock_gold: no answer in time"]
-    assert (
-        await ActivityEnvironment().run(VenueCollectionActivities(desk.fills, desk.books).collect_fills) == []
-    )
+    # What was filled there until now may be missing: nobody deals at such a value.
+    wanted = Transfer("one", 17, TransferKind.OPENING, 0, 0, "waiting", "", "ada", 1, 0)
+    await VaultTransfers(desk.pool).ask(vault, wanted)
+    steps = NavActivities(NavSnapshots(desk.pool), desk.prices, desk.clock)
+    assert await doubts(desk, vault, steps) == ["venue_silent"]
+    (alert,) = await NavReads(desk.pool).alerts(vault, 1 << 62, 9)
+    assert (alert.leg, alert.sentence) == ("mock_gold", "its fills are not told: no answer in time")
+    assert (await VaultTransfers(desk.pool).transfers(vault, 1))[0].status == "waiting"
+    assert await run(VenueCollectionActivities(desk.fills, desk.books).collect_fills) == []
+    assert await doubts(desk, vault, steps) == []
+
+
+async def doubts(desk, vault, steps):
+    """Why nobody dealt at a snapshot of now."""
+    instant = NavInstant(desk.clock())
+    await ActivityEnvironment().run(steps.price_legs, instant)
+    await ActivityEnvironment().run(steps.take_snapshots, instant)
+    return (await NavReads(desk.pool).latest([vault]))[vault].doubts

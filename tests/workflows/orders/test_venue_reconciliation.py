@@ -7,6 +7,7 @@ import httpx
 
 from core.market import Side
 from core.tickets import PriceE8, e8_text, notional_up
+from ledger.vault_books import doubts_of
 from ledger.venue_fills import Difference
 from ledger.venue_reads import differences_before
 from venues.driver import VenueOrder
@@ -59,6 +60,33 @@ async def test_a_venues_position_is_taken_over(desk_at, vault, keep_history):
     assert e8_text(PriceE8(desk.place.price)) == "4000"
     async with desk.pool.connect() as connection:
         assert len(await differences_before(connection, vault, 0, 9)) == 2
+
+
+async def test_a_position_that_nobody_knows_a_price_of_is_left_and_doubted_until_somebody_does(
+    desk_at, vault
+):
+    desk = await desk_at("mock_gold")
+    async with desk.worker():
+        await desk.ended(await desk.exec.open(vault, desk.ticket(Side.BUY)))
+        cash, held, known = await desk.cash(), await desk.held(), desk.prices
+        with sqlite3.connect(desk.place.file) as rows:
+            rows.execute("delete from positions")
+        desk.prices = VenuePriceRouter({"mock_gold": None}, [], lambda leg: None, time.time_ns)
+        assert (await compared(desk, 1)).differences == []
+        # Booked at nothing, the whole position would have been lost.
+        assert (await desk.held(), await desk.cash()) == (held, cash)
+        sentence = f"{desk.place.size} by its fills, 0 there, and nobody knows a price"
+        assert await doubted(desk, vault) == [("difference_unpriced", "mock_gold::XAU", sentence)]
+        desk.prices = known
+        assert len((await compared(desk, 2)).differences) == 1
+    assert await desk.held() == {}
+    assert await desk.cash() - cash == 4_000_000_000
+    assert await doubted(desk, vault) == []
+
+
+async def doubted(desk, vault):
+    async with desk.pool.connect() as connection:
+        return [tuple(one) for one in (await doubts_of(connection, [vault])).get(vault, [])]
 
 
 async def test_a_venue_that_is_silent_changes_nothing(desk_at, vault):
