@@ -15,12 +15,15 @@ from core.risk_template import (
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
 from ledger.venue_orders import Standing, StoredOrder
+from venues.errors import AccountMissing
 
 VAULT_UNKNOWN: Final = "vault_unknown"
 NO_POSITION: Final = "no_position"
+ACCOUNT_MISSING: Final = "venue_account_missing"
 NOT_RUN_HERE: Final[Mapping[str, str]] = {
     VAULT_UNKNOWN: "There is no such vault.",
     NO_POSITION: "The vault has no position there that could be closed.",
+    ACCOUNT_MISSING: "The vault's account at that venue is not set up.",
 }
 """Refusals of what is not even an order; nothing of it is kept."""
 
@@ -107,7 +110,7 @@ Held = Callable[[str, Leg], Awaitable[int]]
 Index = Callable[[str, Leg], Awaitable[PriceE8 | None]]
 """What a vault's order is valued at, None when nobody knows."""
 Named = Callable[[str, str, str], Awaitable[str]]
-"""The client id at a venue of a vault's ticket."""
+"""The client id at a venue of a vault's ticket. Raises `AccountMissing`."""
 
 
 class OrderRules:
@@ -142,7 +145,10 @@ class OrderRules:
         ticket = asked.as_ticket(side, size)
         index = await self._price(asked.vault, ticket)
         code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused, held != 0)
-        name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
+        try:
+            name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
+        except AccountMissing:
+            return _not_run(ACCOUNT_MISSING)
         return self._stored(asked, ticket, terms.template, code, name, not_after)
 
     async def _price(self, vault: str, ticket: Ticket) -> PriceE8 | None:

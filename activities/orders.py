@@ -12,14 +12,14 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.heartbeats import heartbeats, pause
-from activities.order_rules import OrderAsked, OrderRules, Refusal
+from activities.order_rules import ACCOUNT_MISSING, OrderAsked, OrderRules, Refusal
 from activities.venue_books import Drivers, VenueBooks
 from core.market import Side
 from core.quantities import SECOND, Nanos
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
 from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
 from venues.driver import Acknowledged, Cancelled, OrderState, OrderStatus, Reason, Refused, VenueOrder
-from venues.errors import Unavailable, Unknown, VenueError
+from venues.errors import AccountMissing, Unavailable, Unknown, VenueError
 
 PLACED: Final = "placed"
 """The venue or the rules have answered."""
@@ -110,9 +110,11 @@ class OrderActivities:
                 order = await self._orders.accept(judged)
             if order.status != Standing.ACCEPTED:
                 return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
-            driver = await self._drivers.driver(order.vault, order.venue)
             try:
+                driver = await self._drivers.driver(order.vault, order.venue)
                 await self._books.begin(order.vault, order.venue)
+            except AccountMissing as missing:
+                return Step(UNSENT, words=str(missing), code=ACCOUNT_MISSING)
             except VenueError as silent:
                 return Step(UNSENT, words=str(silent), code=VENUE_SILENT)
             before, now = min(before, order.not_after or before), self._clock()
@@ -141,7 +143,7 @@ class OrderActivities:
                 return Step(UNSENT, code=TOO_LATE)
             if order.status != Standing.SENT:
                 return Step(PLACED, facts_of(order))
-            driver = await self._drivers.driver(order.vault, order.venue)
+            driver = await _told(self._drivers.driver(order.vault, order.venue))
             state = await _told(driver.order(order.venue_client_id, order.symbol))
             if state is not None:
                 return Step(PLACED, await self._stands(order, state))
@@ -189,7 +191,7 @@ class OrderActivities:
             order = await self._order(ticket)
             if order.status in ENDED:
                 return ""
-            driver = await self._drivers.driver(order.vault, order.venue)
+            driver = await _told(self._drivers.driver(order.vault, order.venue))
             answer = await _told(driver.cancel(order.venue_client_id, order.symbol))
             if isinstance(answer, Cancelled) or answer.reason is Reason.ORDER_UNKNOWN:
                 return ""
@@ -239,7 +241,7 @@ class OrderActivities:
         """As it stands after one look at the venue: first how it ended, then the fills until then."""
         if order.status in ENDED:
             return order
-        driver = await self._drivers.driver(order.vault, order.venue)
+        driver = await _told(self._drivers.driver(order.vault, order.venue))
         state = await _told(driver.order(order.venue_client_id, order.symbol))
         await _told(self._books.collect(order.vault, order.venue))
         if state is None:

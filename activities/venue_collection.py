@@ -58,5 +58,11 @@ class VenueCollectionActivities:
 
 
 def _why_not(task: "asyncio.Task[str]") -> str:
-    """Raises what nobody expected."""
-    return "no answer in time" if task.cancelled() else task.result()
+    """What nobody expected is wrong with one account, and must not keep the others from being told."""
+    if task.cancelled():
+        return "no answer in time"
+    error = task.exception()
+    if error is None:
+        return task.result()
+    _log.error("what a vault has at a venue cannot be read", exc_info=error)
+    return f"it cannot be read: {type(error).__name__}"
