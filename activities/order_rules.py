@@ -20,10 +20,12 @@ from venues.errors import AccountMissing
 VAULT_UNKNOWN: Final = "vault_unknown"
 NO_POSITION: Final = "no_position"
 ACCOUNT_MISSING: Final = "venue_account_missing"
+CLIENT_ID_USED: Final = "client_id_used"
 NOT_RUN_HERE: Final[Mapping[str, str]] = {
     VAULT_UNKNOWN: "There is no such vault.",
     NO_POSITION: "The vault has no position there that could be closed.",
     ACCOUNT_MISSING: "The vault's account at that venue is not set up.",
+    CLIENT_ID_USED: "Another order has this client id.",
 }
 """Refusals of what is not even an order; nothing of it is kept."""
 
@@ -87,6 +89,30 @@ class OrderAsked:
             TimeInForce(self.time_in_force),
             self.client_id,
         )
+
+
+def stands_for(order: StoredOrder, asked: OrderAsked) -> bool:
+    """Whether a kept order is what is asked, as far as it says so: what the rules added to a ticket is not held against it.
+
+    A leverage that was not named was theirs to choose, and what only reduces has none; of a close they chose side and size.
+    """
+    same = (order.vault, order.client_id, order.venue, order.symbol) == (
+        asked.vault,
+        asked.client_id,
+        asked.venue,
+        asked.symbol,
+    )
+    terms = (order.order_type, order.limit_price, order.time_in_force, bool(order.reduce_only)) == (
+        asked.order_type,
+        asked.limit_price,
+        asked.time_in_force,
+        asked.reduce_only or asked.close,
+    )
+    if asked.close:
+        # Of less than was asked for it took what there was.
+        return same and terms and (not asked.size or order.size <= asked.size)
+    leverage = order.reduce_only or not asked.leverage or asked.leverage == order.leverage
+    return same and terms and bool(leverage) and (order.side, order.size) == (asked.side, asked.size)
 
 
 class VaultTerms(NamedTuple):

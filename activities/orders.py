@@ -12,7 +12,15 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.heartbeats import heartbeats, pause
-from activities.order_rules import ACCOUNT_MISSING, OrderAsked, OrderRules, Refusal
+from activities.order_rules import (
+    ACCOUNT_MISSING,
+    CLIENT_ID_USED,
+    NOT_RUN_HERE,
+    OrderAsked,
+    OrderRules,
+    Refusal,
+    stands_for,
+)
 from activities.venue_books import Drivers, VenueBooks
 from core.market import Side
 from core.quantities import SECOND, Nanos
@@ -108,6 +116,10 @@ class OrderActivities:
                 if isinstance(judged, Refusal):
                     return Step(PLACED, _no_order(asked, judged))
                 order = await self._orders.accept(judged)
+            if not stands_for(order, asked):
+                # Nobody remembers that one but the ledger.
+                used = Refusal(CLIENT_ID_USED, NOT_RUN_HERE[CLIENT_ID_USED])
+                return Step(PLACED, _no_order(asked, used))
             if order.status != Standing.ACCEPTED:
                 return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
             try:

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.order_rules import OrderAsked
-from activities.orders import PLACED, UNKNOWN, UNSENT
+from activities.orders import PLACED, UNKNOWN, UNSENT, facts_of
 from core.market import Side
 from core.quantities import SECOND
 from core.tickets import Leg, notional_up
@@ -189,3 +190,32 @@ async def test_an_order_that_is_only_tried_out_has_ended_and_nobody_asks_for_it(
     assert (await placed(desk, asked)).facts == step.facts
     assert await desk.told() == []
     assert await desk.held() == {}
+
+
+async def test_a_client_id_that_only_the_ledger_remembers_is_still_used(desk, asked, vault):
+    """Temporal forgets an order some time after its end, and then its id begins a workflow of its own."""
+    first = (await placed(desk, asked)).facts
+    assert first.status in ("open", "filled")
+    for changes in (
+        {"size": asked.size * 2},
+        {"side": -asked.side},
+        {"symbol": "ETH"},
+        {"reduce_only": True},
+        {"close": True, "side": 0, "size": 0},
+        {"leverage": 3},
+        {"order_type": "limit", "limit_price": 10**8},
+    ):
+        other = await placed(desk, replace(asked, **changes))
+        assert (other.kind, other.facts.status, other.facts.code) == (PLACED, "refused", "client_id_used")
+    assert (await placed(desk, replace(asked, placed_by="bob"))).facts == await current(desk, asked)
+    assert await sent(desk) == desk.place.size
+    await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1)
+    out = OrderAsked(vault, "out", "hyper", desk.place.symbol, close=True)
+    assert (await placed(desk, out)).kind == PLACED
+    assert (await placed(desk, out)).facts == await current(desk, out)
+    other = await placed(desk, replace(out, size=1))
+    assert other.facts.code == "client_id_used"
+
+
+async def current(desk, asked):
+    return facts_of(await desk.orders.order(asked.ticket))
