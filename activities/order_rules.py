@@ -1,7 +1,7 @@
 """What an order for a venue is asked as, and how it is judged before anybody sends it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from core.market import Side
@@ -50,7 +50,8 @@ class OrderAsked:
     order_type: str = OrderType.MARKET.value
     limit_price: int = 0
     time_in_force: str = TimeInForce.GTC.value
-    placed_by: str = ""
+    placed_by: str = field(default="", compare=False)
+    """Who sends it is no part of what it is: with another key of the vault it is the same order."""
 
     @property
     def ticket(self) -> str:
