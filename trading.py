@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import httpx
+import structlog
 
 from chain.keys import KeyFileRefused, create_secret, read_secret
 from core.market import DEFAULT_MARKETS
@@ -25,12 +26,14 @@ from oracles.price import Price, to_ticks
 from settings import Settings
 from venues.dead import SYNTHETIX_V3, SYNTHETIX_V3_END, DeadVenue
 from venues.driver import Driver, Mid
+from venues.errors import AccountMissing
 from venues.prices import UNIT, LegPrice, NoPrice, Standing, VenuePriceRouter
-from venues.registry import Registry, VenueUnknown
+from venues.registry import Opening, Registry, VenueUnknown
 
 if TYPE_CHECKING:
     from venues.mock_gold_evm import Batches
 
+_log = structlog.get_logger("trading")
 GOLD: Final = Leg("mock_gold", "XAU")
 GOLD_EVM: Final = "mock_gold_evm"
 GOLD_RECORDED: Final = "XAU-PERP"
@@ -76,18 +79,16 @@ async def trading(
         accounts = _Accounts(settings, http)
         # A recording is read whole.
         demo = await asyncio.to_thread(_demo, settings, clock)
-        drivers = Registry(
-            {
-                "agents": (Lifecycle.ACTIVE, accounts.agents),
-                "hyper": (Lifecycle.ACTIVE, accounts.hyper),
-                "mock_gold": (Lifecycle.ACTIVE, lambda vault: accounts.mock_gold(vault, gold)),
-                GOLD_EVM: (Lifecycle.ACTIVE, lambda vault: accounts.mock_gold_evm(vault, batches())),
-                "polymarket": (Lifecycle.ACTIVE, accounts.polymarket),
-                "synthetix": (Lifecycle.ACTIVE, accounts.synthetix),
-                SYNTHETIX_V3: (Lifecycle.DEAD, _dead),
-            },
-            settings.exec_close_only_venues,
-        )
+        openings: dict[str, Opening] = {
+            "agents": accounts.agents,
+            "hyper": accounts.hyper,
+            "mock_gold": lambda vault: accounts.mock_gold(vault, gold),
+            GOLD_EVM: lambda vault: accounts.mock_gold_evm(vault, batches()),
+            "polymarket": accounts.polymarket,
+            "synthetix": accounts.synthetix,
+        }
+        active = {name: (Lifecycle.ACTIVE, _set_up(name, opening)) for name, opening in openings.items()}
+        drivers = Registry({**active, SYNTHETIX_V3: (Lifecycle.DEAD, _dead)}, settings.exec_close_only_venues)
         allowed = drivers.allowed(settings.exec_allowed_venues)
         if GOLD_EVM in allowed and not settings.evm_router:
             raise VenueUnknown(f"{GOLD_EVM} is a venue only where EVM_ROUTER says on which chain")
@@ -194,6 +195,19 @@ class _Accounts:
     def _account(self, venue: str, vault: str) -> str:
         path = self._keys / venue / f"{vault}.account"
         return path.read_text().strip() if vault != READER and path.exists() else ""
+
+
+def _set_up(venue: str, opening: Opening) -> Opening:
+    """Opens an account, or raises `AccountMissing`: where keys lie is for the operator's log, and for nobody who sends a ticket."""
+
+    async def opened(vault: str) -> Driver:
+        try:
+            return await opening(vault)
+        except (KeyFileRefused, OSError, ValueError) as refused:
+            _log.error("a vault's account cannot be opened", vault=vault, venue=venue, why=str(refused))
+            raise AccountMissing(venue, "the vault's account there is not set up") from None
+
+    return opened
 
 
 def _evm_key() -> str:

@@ -1,7 +1,7 @@
 """What an order for a venue is asked as, and how it is judged before anybody sends it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from core.market import Side
@@ -15,12 +15,17 @@ from core.risk_template import (
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
 from ledger.venue_orders import Standing, StoredOrder
+from venues.errors import AccountMissing
 
 VAULT_UNKNOWN: Final = "vault_unknown"
 NO_POSITION: Final = "no_position"
+ACCOUNT_MISSING: Final = "venue_account_missing"
+CLIENT_ID_USED: Final = "client_id_used"
 NOT_RUN_HERE: Final[Mapping[str, str]] = {
     VAULT_UNKNOWN: "There is no such vault.",
     NO_POSITION: "The vault has no position there that could be closed.",
+    ACCOUNT_MISSING: "The vault's account at that venue is not set up.",
+    CLIENT_ID_USED: "Another order has this client id.",
 }
 """Refusals of what is not even an order; nothing of it is kept."""
 
@@ -45,7 +50,8 @@ class OrderAsked:
     order_type: str = OrderType.MARKET.value
     limit_price: int = 0
     time_in_force: str = TimeInForce.GTC.value
-    placed_by: str = ""
+    placed_by: str = field(default="", compare=False)
+    """Who sends it is no part of what it is: with another key of the vault it is the same order."""
 
     @property
     def ticket(self) -> str:
@@ -86,6 +92,30 @@ class OrderAsked:
         )
 
 
+def stands_for(order: StoredOrder, asked: OrderAsked) -> bool:
+    """Whether a kept order is what is asked, as far as it says so: what the rules added to a ticket is not held against it.
+
+    A leverage that was not named was theirs to choose, and what only reduces has none; of a close they chose side and size.
+    """
+    same = (order.vault, order.client_id, order.venue, order.symbol) == (
+        asked.vault,
+        asked.client_id,
+        asked.venue,
+        asked.symbol,
+    )
+    terms = (order.order_type, order.limit_price, order.time_in_force, bool(order.reduce_only)) == (
+        asked.order_type,
+        asked.limit_price,
+        asked.time_in_force,
+        asked.reduce_only or asked.close,
+    )
+    if asked.close:
+        # Of less than was asked for it took what there was.
+        return same and terms and (not asked.size or order.size <= asked.size)
+    leverage = order.reduce_only or not asked.leverage or asked.leverage == order.leverage
+    return same and terms and bool(leverage) and (order.side, order.size) == (asked.side, asked.size)
+
+
 class VaultTerms(NamedTuple):
     """What counts for a vault's orders now."""
 
@@ -107,7 +137,7 @@ Held = Callable[[str, Leg], Awaitable[int]]
 Index = Callable[[str, Leg], Awaitable[PriceE8 | None]]
 """What a vault's order is valued at, None when nobody knows."""
 Named = Callable[[str, str, str], Awaitable[str]]
-"""The client id at a venue of a vault's ticket."""
+"""The client id at a venue of a vault's ticket. Raises `AccountMissing`."""
 
 
 class OrderRules:
@@ -142,7 +172,10 @@ class OrderRules:
         ticket = asked.as_ticket(side, size)
         index = await self._price(asked.vault, ticket)
         code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused, held != 0)
-        name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
+        try:
+            name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
+        except AccountMissing:
+            return _not_run(ACCOUNT_MISSING)
         return self._stored(asked, ticket, terms.template, code, name, not_after)
 
     async def _price(self, vault: str, ticket: Ticket) -> PriceE8 | None:

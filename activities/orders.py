@@ -12,14 +12,22 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.heartbeats import heartbeats, pause
-from activities.order_rules import OrderAsked, OrderRules, Refusal
+from activities.order_rules import (
+    ACCOUNT_MISSING,
+    CLIENT_ID_USED,
+    NOT_RUN_HERE,
+    OrderAsked,
+    OrderRules,
+    Refusal,
+    stands_for,
+)
 from activities.venue_books import Drivers, VenueBooks
 from core.market import Side
 from core.quantities import SECOND, Nanos
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
 from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
 from venues.driver import Acknowledged, Cancelled, OrderState, OrderStatus, Reason, Refused, VenueOrder
-from venues.errors import Unavailable, Unknown, VenueError
+from venues.errors import AccountMissing, Unavailable, Unknown, VenueError
 
 PLACED: Final = "placed"
 """The venue or the rules have answered."""
@@ -108,9 +116,19 @@ class OrderActivities:
                 if isinstance(judged, Refusal):
                     return Step(PLACED, _no_order(asked, judged))
                 order = await self._orders.accept(judged)
+            if not stands_for(order, asked):
+                # Nobody remembers that one but the ledger.
+                used = Refusal(CLIENT_ID_USED, NOT_RUN_HERE[CLIENT_ID_USED])
+                return Step(PLACED, _no_order(asked, used))
             if order.status != Standing.ACCEPTED:
                 return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
-            driver = await self._drivers.driver(order.vault, order.venue)
+            try:
+                driver = await self._drivers.driver(order.vault, order.venue)
+                await self._books.begin(order.vault, order.venue)
+            except AccountMissing as missing:
+                return Step(UNSENT, words=str(missing), code=ACCOUNT_MISSING)
+            except VenueError as silent:
+                return Step(UNSENT, words=str(silent), code=VENUE_SILENT)
             before, now = min(before, order.not_after or before), self._clock()
             if now >= before:
                 return Step(UNSENT, words="it is too late to send it", code=TOO_LATE)
@@ -137,7 +155,7 @@ class OrderActivities:
                 return Step(UNSENT, code=TOO_LATE)
             if order.status != Standing.SENT:
                 return Step(PLACED, facts_of(order))
-            driver = await self._drivers.driver(order.vault, order.venue)
+            driver = await _told(self._drivers.driver(order.vault, order.venue))
             state = await _told(driver.order(order.venue_client_id, order.symbol))
             if state is not None:
                 return Step(PLACED, await self._stands(order, state))
@@ -185,7 +203,7 @@ class OrderActivities:
             order = await self._order(ticket)
             if order.status in ENDED:
                 return ""
-            driver = await self._drivers.driver(order.vault, order.venue)
+            driver = await _told(self._drivers.driver(order.vault, order.venue))
             answer = await _told(driver.cancel(order.venue_client_id, order.symbol))
             if isinstance(answer, Cancelled) or answer.reason is Reason.ORDER_UNKNOWN:
                 return ""
@@ -216,7 +234,12 @@ class OrderActivities:
         return Step(UNSENT, words=words, code=code)
 
     async def _stands(self, order: StoredOrder, state: OrderState) -> OrderFacts:
-        """Write down that the venue has it: the ledger lets it end when its fills are recorded. What the venue says."""
+        """Write down that the venue has it: the ledger lets it end when its fills are recorded. What the venue says.
+
+        One that has ended without any fill has nothing to wait for, and the venue may never be able to say more of it.
+        """
+        if state.status is not OrderStatus.OPEN and state.filled == 0:
+            return facts_of(await self._ended(order, state))
         await self._orders.advance(order.ticket, Standing.OPEN, self._clock(), state.venue_id)
         facts = facts_of(order)
         facts.status, facts.filled, facts.venue_order_id = (
@@ -230,18 +253,21 @@ class OrderActivities:
         """As it stands after one look at the venue: first how it ended, then the fills until then."""
         if order.status in ENDED:
             return order
-        driver = await self._drivers.driver(order.vault, order.venue)
+        driver = await _told(self._drivers.driver(order.vault, order.venue))
         state = await _told(driver.order(order.venue_client_id, order.symbol))
         await _told(self._books.collect(order.vault, order.venue))
         if state is None:
             raise ApplicationError("the venue has forgotten an order that it took", type=VENUE_SILENT)
         order = await self._order(order.ticket)
         if state.status is not OrderStatus.OPEN and order.filled >= state.filled:
-            why = ("", "") if state.reason is None else (state.reason.value, state.words)
-            ended = (order.ticket, _STANDINGS[state.status], self._clock(), state.venue_id, *why)
-            await self._orders.advance(*ended)
-            order = await self._order(order.ticket)
+            order = await self._ended(order, state)
         return order
+
+    async def _ended(self, order: StoredOrder, state: OrderState) -> StoredOrder:
+        why = ("", "") if state.reason is None else (state.reason.value, state.words)
+        ended = (order.ticket, _STANDINGS[state.status], self._clock(), state.venue_id, *why)
+        await self._orders.advance(*ended)
+        return await self._order(order.ticket)
 
     async def _order(self, ticket: str) -> StoredOrder:
         order = await self._orders.order(ticket)

@@ -8,7 +8,7 @@ import structlog
 
 from core.tickets import Leg
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
-from venues.driver import Driver, FundingPayments, Position, VenueFill
+from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
 
 if TYPE_CHECKING:
     # What knows prices takes long to load, and the worker starts without it.
@@ -49,10 +49,26 @@ class VenueBooks:
         self._priced = priced
         self._clock = clock
         self._between_s = between_s
+        self._begun: set[tuple[str, str]] = set()
+
+    async def begin(self, vault: str, venue: str) -> None:
+        """Have reading begin behind all that the account did before the vault had it: whoever first sends there calls this before.
+
+        What came of that is in the position that it began with, if in anything of the vault's. Raises `VenueError`.
+        """
+        if (vault, venue) in self._begun:
+            return
+        if not await self._fills.begun(vault, venue):
+            driver = await self._drivers.driver(vault, venue)
+            ask = _funding(driver)
+            funding = "" if ask is None else await _end(ask)
+            await self._fills.begin(vault, venue, await _end(driver.fills), funding, self._clock())
+        self._begun.add((vault, venue))
 
     async def collect(self, vault: str, venue: str) -> int:
         """Record all fills that the venue tells by now; how many were new. Raises `VenueError`."""
         driver, new = await self._drivers.driver(vault, venue), 0
+        await self.begin(vault, venue)
         while True:
             since, _ = await self._fills.cursors(vault, venue)
             told = await driver.fills(since)
@@ -64,21 +80,28 @@ class VenueBooks:
             new += len(added or ())
 
     async def collect_funding(self, vault: str, venue: str) -> None:
-        """Record all funding that the venue tells by now, where positions pay any. Raises `VenueError`."""
-        driver = await self._drivers.driver(vault, venue)
-        ask: Callable[[str], Awaitable[FundingPayments]] | None = getattr(driver, "funding", None)
+        """Record all that the venue tells by now of cash that moved without fills, where there is any. Raises `VenueError`."""
+        ask = _funding(await self._drivers.driver(vault, venue))
+        await self.begin(vault, venue)
         while ask is not None:
             _, since = await self._fills.cursors(vault, venue)
             told = await ask(since)
             if told.cursor == since:
                 return
-            payments = [Payment(one.id, one.symbol, one.amount, one.at) for one in told.payments]
+            payments = [
+                Payment(one.id, one.symbol, one.amount, one.at, one.kind.value) for one in told.payments
+            ]
             await self._fills.record_funding(vault, venue, since, payments, told.cursor, self._clock())
+
+    async def silent(self, found: Mapping[tuple[str, str], str]) -> None:
+        """Keep of which accounts, by vault and venue, the venues do not tell and why; no others."""
+        await self._fills.silent(found, self._clock())
 
     async def compare(self, vault: str, venue: str) -> list[Difference]:
         """Bring the ledger's positions to the venue's, which is right; what differed. Raises `VenueError`.
 
-        Fills may be told later than they move a position, so a difference counts when it is the same at several looks.
+        Fills may be told later than they move a position, so a difference counts when it is the same at several looks, and while the
+        venue itself says that some are to come, there is none.
         """
         driver = await self._drivers.driver(vault, venue)
         seen: dict[str, tuple[int, int]] | None = None
@@ -86,16 +109,27 @@ class VenueBooks:
             if look:
                 await asyncio.sleep(self._between_s)
             new = await self.collect(vault, venue)
+            if await self._unsettled(driver, vault, venue):
+                # What is in the positions already will be a fill yet, or will never have been.
+                return []
             theirs = await driver.positions()
             ours = (await self._held(vault)).get(venue, {})
             differing = _differing(ours, theirs)
             if not differing:
+                await self._fills.unpriced(vault, venue, {}, self._clock())
                 return []
             if look and (new or differing != seen):
                 # Something moves: the next comparison will tell.
                 return []
             seen = differing
         return await self._correct(vault, venue, differing, theirs)
+
+    async def _unsettled(self, driver: Driver, vault: str, venue: str) -> bool:
+        ask: Callable[[str], Awaitable[bool]] | None = getattr(driver, "unsettled", None)
+        if ask is None:
+            return False
+        since, _ = await self._fills.cursors(vault, venue)
+        return await ask(since)
 
     async def _correct(
         self,
@@ -104,19 +138,39 @@ class VenueBooks:
         differing: Mapping[str, tuple[int, int]],
         theirs: Mapping[str, Position],
     ) -> list[Difference]:
-        found = []
+        """Take positions over at their prices. One without stays as it is, and is kept as a doubt: at nothing, its whole value would
+        be won or lost."""
+        found, unpriced = [], {}
         for symbol, (mine, yours) in differing.items():
-            price, standing = 0, ""
             if (told := await self._priced(vault, Leg(venue, symbol))) is not None:
                 price, standing = int(told.price), told.standing.value
             elif symbol in theirs and theirs[symbol].entry_price:
                 price, standing = int(theirs[symbol].entry_price or 0), ENTRY
+            else:
+                unpriced[symbol] = f"{mine} by its fills, {yours} there, and nobody knows a price"
+                _log.error("a vault has another position than its fills add up to, and nobody knows its price",
+                           vault=vault, venue=venue, symbol=symbol, ours=mine, theirs=yours)  # fmt: skip
+                continue
             difference = Difference(symbol, mine, yours, price, standing)
             if await self._fills.correct(vault, venue, difference, self._clock()):
                 _log.error("a venue has another position than its fills add up to", vault=vault, venue=venue,
                            symbol=symbol, ours=mine, theirs=yours, price=price)  # fmt: skip
                 found.append(difference)
+        await self._fills.unpriced(vault, venue, unpriced, self._clock())
         return found
+
+
+def _funding(driver: Driver) -> Callable[[str], Awaitable[FundingPayments]] | None:
+    """What asks for payments, at venues that have any."""
+    return getattr(driver, "funding", None)
+
+
+async def _end(ask: Callable[[str], Awaitable[Fills | FundingPayments]]) -> str:
+    """The cursor behind all that there is."""
+    cursor = ""
+    while (told := await ask(cursor)).cursor != cursor:
+        cursor = told.cursor
+    return cursor
 
 
 def _differing(ours: Mapping[str, int], theirs: Mapping[str, Position]) -> dict[str, tuple[int, int]]:

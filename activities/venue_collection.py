@@ -37,8 +37,11 @@ class VenueCollectionActivities:
                 for task in late:
                     task.cancel()
                 await asyncio.wait(tasks.values())
-        said = {one: _why_not(task) for one, task in tasks.items()}
-        silent = [f"{vault} at {venue}: {why}" for (vault, venue), why in said.items() if why]
+            said = {one: _why_not(task) for one, task in tasks.items()}
+            untold = {one: why for one, why in said.items() if why}
+            # What they have not told is in no snapshot, so nobody deals at those.
+            await self._books.silent(untold)
+        silent = [f"{vault} at {venue}: {why}" for (vault, venue), why in untold.items()]
         for sentence in silent:
             _log.warning("a venue does not say what a vault has there", why=sentence)
         return silent
@@ -55,5 +58,11 @@ class VenueCollectionActivities:
 
 
 def _why_not(task: "asyncio.Task[str]") -> str:
-    """Raises what nobody expected."""
-    return "no answer in time" if task.cancelled() else task.result()
+    """What nobody expected is wrong with one account, and must not keep the others from being told."""
+    if task.cancelled():
+        return "no answer in time"
+    error = task.exception()
+    if error is None:
+        return task.result()
+    _log.error("what a vault has at a venue cannot be read", exc_info=error)
+    return f"it cannot be read: {type(error).__name__}"

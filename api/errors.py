@@ -218,6 +218,9 @@ VENUES: Final[dict[str, Entry]] = {
         for code in VenueCode
     },
     "no_position": Entry(409, "The vault has no position there that could be closed."),
+    "venue_account_missing": Entry(
+        409, "The vault's account at that venue is not set up: the operator's log says what is missing."
+    ),
     "client_id_used": Entry(409, "Another order of the vault has that client id."),
     "venue_order_unknown": Entry(404, "The vault has no order of that client id."),
     "ticket_invalid": Entry(422, "The ticket contradicts itself; the message says in what."),

@@ -25,7 +25,7 @@ WORDS: Final = {
     "next": "What to give as `before` for older ones; null at the end.",
     "order_type": "`market` or `limit`.",
     "orders": "Newest first.",
-    "paused": "Whether the vault takes no orders.",
+    "paused": "Whether the vault takes no orders but those that reduce a position.",
     "perVenue": "Bounds by venue; null says nothing.",
     "performance_fee_ppm": "The manager's part of what is gained above the highest value of a share so far, parts per million.",
     "placed_by": "Whose key placed it.",

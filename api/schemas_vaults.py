@@ -212,8 +212,10 @@ class NavsAnswer(Answer):
 class NavAlertAnswer(Answer):
     vault: str
     at: int
-    kind: Literal["drawdown", "jump", "no_price", "stale_leg"]
-    leg: str | None = Field(description="`venue::symbol`; null when it is about the whole.")
+    kind: Literal["difference_unpriced", "drawdown", "jump", "no_price", "stale_leg", "venue_silent"]
+    leg: str | None = Field(
+        description="`venue::symbol`; a venue alone when it is about all there, null when about the whole."
+    )
     sentence: str
 
 

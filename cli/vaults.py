@@ -105,7 +105,7 @@ def pause(
     manager_key: ManagerKey = None,
     agent: Agent = "",
 ) -> None:
-    """Take no orders of a vault. What is open at venues goes on."""
+    """Take no orders of a vault but those that reduce a position. What is open at venues goes on."""
     with door_of(name, manager_key, agent) as door:
         told_one(as_json, door.send("POST", f"/vaults/{id}/pause", {"paused": True, "why": why}))
 

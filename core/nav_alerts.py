@@ -26,18 +26,20 @@ DEFAULT_LIMITS: Final = AlertLimits()
 class Kind(StrEnum):
     """Stable."""
 
+    DIFFERENCE_UNPRICED = "difference_unpriced"
     DRAWDOWN = "drawdown"
     JUMP = "jump"
     NO_PRICE = "no_price"
     STALE_LEG = "stale_leg"
+    VENUE_SILENT = "venue_silent"
 
 
-DOUBTS: Final = frozenset({Kind.JUMP, Kind.NO_PRICE, Kind.STALE_LEG})
+DOUBTS: Final = frozenset(Kind) - {Kind.DRAWDOWN}
 """Nobody deals and no fee is charged at a snapshot with one of these: the next may show that its value was none."""
 
 
 class Alert(NamedTuple):
-    """`leg` is empty when it is about the whole."""
+    """`leg` is empty when it is about the whole, and a venue's name alone when it is about all that is there."""
 
     kind: Kind
     leg: str

@@ -78,16 +78,17 @@ def snapshot(
     before: Worth | None,
     waiting: Sequence[Waiting],
     limits: AlertLimits = DEFAULT_LIMITS,
+    of_venues: Sequence[Alert] = (),
 ) -> Snapshot:
     """The snapshot of instant `at`; `before` is what shares were worth at the one before it, after its fee. What is beyond `limits` is
-    said aloud.
+    said aloud, and so is what is known `of_venues`.
 
     The fee is charged first, then those who wait are dealt with one after another, in the order in which they were accepted; rounding
     is that of `core.vault_shares`. At a doubtful value nothing moves, and they wait on.
     """
     shares = owned.shares
     pool = Pool(found.nav, found.nav_up, found.cash, shares, owned.mark)
-    said = alerts(at, found, shares, owned.mark, before, limits)
+    said = [*of_venues, *alerts(at, found, shares, owned.mark, before, limits)]
     holdings = dict(owned.holdings)
     if any(one.kind in DOUBTS for one in said):
         return Snapshot(found, shares, Fee(MicroUsdc(0), 0), said, [], pool, holdings)

@@ -1,7 +1,7 @@
 """What a vault may trade where, and the one order in which a ticket is judged.
 
 The operator sets a template; a vault's own override can only tighten it. Orders that only reduce a position are held to the rules of
-the venue and to the vault's pause, and to nothing else: whatever the template has become, a vault can always get out.
+the venue and to nothing else: whatever the template has become, and while it is paused, a vault can always get out.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ SENTENCES: Final[Mapping[Code, str]] = {
     Code.NOTIONAL_TOO_LARGE: "The order's value is above the most that is allowed at that venue.",
     Code.VENUE_CLOSE_ONLY: "That venue is closing: only orders that reduce a position are taken.",
     Code.VENUE_DEAD: "That venue has shut down.",
-    Code.VAULT_PAUSED: "The vault is paused.",
+    Code.VAULT_PAUSED: "The vault is paused: only orders that reduce a position are taken.",
     Code.PRICE_UNAVAILABLE: "Nobody knows a price of that symbol at that venue, so the order can not be valued.",
 }
 
@@ -161,9 +161,12 @@ def leverage_of(ticket: Ticket, limits: VenueLimits) -> int | None:
     """The leverage to set for a ticket: its own, else the least that is allowed where leverage is bounded at all.
 
     A ticket that does not say must not get more than the operator wanted because the venue's own default is higher. None: leave the
-    venue's setting alone; so do orders that only reduce, because a venue may refuse to change it under a position.
+    venue's setting alone. So do orders that only reduce, whatever their ticket says: no bound is held against those, and a setting
+    counts for the position that is left and for all that follows.
     """
-    if ticket.leverage is not None or ticket.reduce_only:
+    if ticket.reduce_only:
+        return None
+    if ticket.leverage is not None:
         return ticket.leverage
     if limits.min_leverage is not None:
         return limits.min_leverage
@@ -194,7 +197,7 @@ def refusal(
         return Code.VENUE_CLOSE_ONLY
     if lifecycle is Lifecycle.DEAD:
         return Code.VENUE_DEAD
-    if paused:
+    if paused and not ticket.reduce_only:
         return Code.VAULT_PAUSED
     return Code.PRICE_UNAVAILABLE if index is None and not ticket.reduce_only else None
 

@@ -1,8 +1,8 @@
 """A vault's risk rules: what the operator set for all, what it set for this vault, and what the vault's manager made narrower.
 
-The operator's word on a vault replaces the common template in what it names, and may be wider; the manager's only narrows what is then
-left. Documents are the API's: lists of names are one string, separated by commas, and ``*`` means every symbol; notionals are
-whole dollars.
+The operator's word on a vault replaces the common template in what it names, limit by limit, and may be wider; the manager's only
+narrows what is then left. Documents are the API's: lists of names are one string, separated by commas, and ``*`` means every symbol;
+notionals are whole dollars.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.quantities import MILLION, MicroUsdc
-from core.risk_template import Override, RiskTemplate, VenueLimits, tightened, widenings
+from core.risk_template import NO_LIMITS, Bound, Override, RiskTemplate, VenueLimits, tightened, widenings
 from core.tickets import NotATicket, leg
 
 EVERY: Final = "*"
@@ -65,7 +65,10 @@ class VaultRisk:
         return RiskTemplate(
             self.set_up & (common.venues if said.venues is None else said.venues),
             None if said.every_symbol else symbols,
-            {**common.per_venue, **(said.per_venue or {})},
+            {
+                venue: _named_first((said.per_venue or {}).get(venue, NO_LIMITS), common.limits(venue))
+                for venue in sorted({*common.per_venue, *(said.per_venue or {})})
+            },
         )
 
     @property
@@ -81,6 +84,20 @@ class VaultRisk:
         """What in the operator's rules cannot be, as sentences."""
         strange = sorted((operator.venues or frozenset()) - self.set_up)
         return [f"venues that are not set up here: {', '.join(strange)}"] if strange else []
+
+
+def _named_first(said: VenueLimits, common: VenueLimits) -> VenueLimits:
+    """Each limit that is said, and the common one where it is not: to widen one must not lift the others."""
+
+    def first(one: Bound | None, other: Bound | None) -> Bound | None:
+        return other if one is None else one
+
+    return VenueLimits(
+        first(said.min_leverage, common.min_leverage),
+        first(said.max_leverage, common.max_leverage),
+        first(said.min_notional, common.min_notional),
+        first(said.max_notional, common.max_notional),
+    )
 
 
 def common_template(set_up: frozenset[str], rules: Rules) -> RiskTemplate:

@@ -22,6 +22,7 @@ from ledger.nav_writes import write
 from ledger.tables_vaults import nav_prices, vaults
 from ledger.vault_books import (
     cash_at,
+    doubts_of,
     holdings,
     legs_at,
     newest_snapshots,
@@ -128,6 +129,7 @@ async def _snapshots(
     waiting = await waiting_at(connection, at, ids)
     shares = await holdings(connection, ids)
     before = await worth_before(connection, ids)
+    doubts = await doubts_of(connection, ids)
     prices = await _prices(connection, at)
     found = {}
     for row in rows:
@@ -136,7 +138,8 @@ async def _snapshots(
         mark = Mark(row.mark_nav, row.mark_shares)
         owned = Owned(row.manager, row.fee_ppm, mark, shares.get(row.id, {}))
         mine = waiting.get(row.id, [])
-        found[row.id] = snapshot(Nanos(at), worth, owned, before.get(row.id), mine, limits)
+        said = doubts.get(row.id, [])
+        found[row.id] = snapshot(Nanos(at), worth, owned, before.get(row.id), mine, limits, said)
     return found
 
 

@@ -84,7 +84,8 @@ vault_cash_moves: Final = Table(
     text("venue", "where it moved, empty for what belongs to no venue"),
     text(
         "kind",
-        "trade: price of what was bought or sold; fee; funding; difference: price of what the venue has and no fill told",
+        "trade: price of what was bought or sold; fee; difference: price of what the venue has and no fill told; "
+        "else what moved it there without a fill, as funding",
     ),
     text("reference", "what moved it: of a trade and a fee the venue's id of the fill"),
     number("amount", "came in, negative went out"),
@@ -112,10 +113,22 @@ venue_differences: Final = Table(
     text("symbol"),
     number("ours", "size that the fills add up to"),
     number("theirs", "size that the venue has, and the ledger from then on"),
-    number("price", "that the difference was booked at, 0 when nobody knew one"),
+    number("price", "that the difference was booked at"),
     number("at"),
     CheckConstraint("ours <> theirs", name="differs"),
     Index("ix_venue_differences_vault", "vault", "number"),
+)
+venue_doubts: Final = Table(
+    "venue_doubts",
+    metadata,
+    text("vault", key=True),
+    text("venue", key=True),
+    text(
+        "symbol", "whose position differs and has no price; empty: the venue did not tell anything", key=True
+    ),
+    text("sentence"),
+    number("at", "since when"),
+    comment="why nobody deals with a vault; gone when it is told or priced",
 )
 vault_streams: Final = Table(
     "vault_streams",

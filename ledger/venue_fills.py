@@ -4,10 +4,10 @@ Cash is reckoned as if everything were paid for in full: a purchase takes its pr
 cash and positions at their prices are a vault's value whatever margin a venue asks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import select, union, update
+from sqlalchemy import ColumnElement, delete, select, tuple_, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -16,11 +16,12 @@ from ledger.tables_venues import (
     vault_cash_moves,
     venue_cursors,
     venue_differences,
+    venue_doubts,
     venue_fills,
     venue_orders,
     venue_positions,
 )
-from ledger.venue_orders import take_turn, tell
+from ledger.venue_orders import Standing, take_turn, tell
 
 TRADE: Final = "trade"
 FEE: Final = "fee"
@@ -45,18 +46,19 @@ class TakenFill(NamedTuple):
 
 
 class Payment(NamedTuple):
-    """Funding that came in, negative went out; micro-USDC."""
+    """Cash that came in without a fill, negative went out; micro-USDC. `kind` is funding where nothing else is said."""
 
     id: str
     symbol: str
     amount: int
     at: int
+    kind: str = FUNDING
 
 
 class Difference(NamedTuple):
-    """What the venue has instead of what the fills add up to, and the price that it is booked at, 0 for none.
+    """What the venue has instead of what the fills add up to, and the price that it is booked at.
 
-    `standing` says whose word the price is, as in a snapshot's legs; empty where nobody's.
+    `standing` says whose word the price is, as in a snapshot's legs.
     """
 
     symbol: str
@@ -79,6 +81,26 @@ class VenueFills:
         async with self._engine.connect() as connection:
             row = (await connection.execute(wanted)).first()
             return ("", "") if row is None else (row.fills, row.funding)
+
+    async def begun(self, vault: str, venue: str) -> bool:
+        """Whether reading has begun somewhere."""
+        c = venue_cursors.c
+        wanted = select(c.vault).where(c.vault == vault, c.venue == venue)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(wanted)).first() is not None
+
+    async def begin(self, vault: str, venue: str, fills: str, funding: str, now: int) -> None:
+        """Have reading begin at these cursors, unless it has begun, or something was sent there that is behind none of them."""
+        o = venue_orders.c
+        never = (Standing.ACCEPTED, Standing.REFUSED, Standing.NOT_SENT)
+        sent = select(o.ticket).where(o.vault == vault, o.venue == venue, o.status.not_in(never)).limit(1)
+        async with self._engine.begin() as connection:
+            if (await connection.execute(sent)).first() is not None:
+                fills = funding = ""
+            row = insert(venue_cursors).values(
+                vault=vault, venue=venue, fills=fills, funding=funding, moved_at=now
+            )
+            await connection.execute(row.on_conflict_do_nothing())
 
     async def accounts(self) -> list[tuple[str, str]]:
         """Vault and venue of every account in which something was ever sent or read."""
@@ -111,11 +133,11 @@ class VenueFills:
     async def record_funding(
         self, vault: str, venue: str, since: str, payments: Sequence[Payment], cursor: str, now: int
     ) -> bool:
-        """As `record`, for payments that positions received or paid. Whether it was done."""
+        """As `record`, for payments that the account received or made. Whether it was done."""
         async with self._engine.begin() as connection:
             if not await _at(connection, vault, venue, funding=since):
                 return False
-            moves = [(FUNDING, one.id, one.amount, one.at) for one in payments]
+            moves = [(one.kind, one.id, one.amount, one.at) for one in payments]
             await _paid(connection, vault, venue, moves)
             await _moved(connection, vault, venue, now, funding=cursor)
             return True
@@ -144,6 +166,20 @@ class VenueFills:
             events: list[Event] = [("difference", told), ("position", {"positions": positions})]
             await tell(connection, vault, now, events)
             return True
+
+    async def silent(self, found: Mapping[tuple[str, str], str], now: int) -> None:
+        """Keep of which accounts, by vault and venue, the venues do not tell, with a sentence each; no others."""
+        rows = [(vault, venue, "", sentence) for (vault, venue), sentence in found.items()]
+        async with self._engine.begin() as connection:
+            await _doubt(connection, venue_doubts.c.symbol == "", rows, now)
+
+    async def unpriced(self, vault: str, venue: str, found: Mapping[str, str], now: int) -> None:
+        """Keep which positions differ from the venue's and have no price to be taken over at, with a sentence each; no others."""
+        d = venue_doubts.c
+        mine = (d.vault == vault) & (d.venue == venue) & (d.symbol != "")
+        rows = [(vault, venue, symbol, sentence) for symbol, sentence in found.items()]
+        async with self._engine.begin() as connection:
+            await _doubt(connection, mine, rows, now)
 
     async def _count(
         self,
@@ -206,6 +242,27 @@ async def _moved(connection: AsyncConnection, vault: str, venue: str, now: int, 
     c = venue_cursors.c
     row = update(venue_cursors).where(c.vault == vault, c.venue == venue)
     await connection.execute(row.values(moved_at=now, **to))
+
+
+async def _doubt(
+    connection: AsyncConnection,
+    among: ColumnElement[bool],
+    rows: Sequence[tuple[str, str, str, str]],
+    now: int,
+) -> None:
+    """Have these (vault, venue, symbol, sentence) and no others of the doubts `among` which they are; each since it began."""
+    d = venue_doubts.c
+    names = [row[:3] for row in rows]
+    await connection.execute(
+        delete(venue_doubts).where(among, tuple_(d.vault, d.venue, d.symbol).not_in(names))
+    )
+    if rows:
+        new = insert(venue_doubts)
+        kept = new.on_conflict_do_update(
+            index_elements=["vault", "venue", "symbol"], set_={"sentence": new.excluded.sentence}
+        )
+        named = ("vault", "venue", "symbol", "sentence")
+        await connection.execute(kept, [dict(zip(named, row, strict=True)) | {"at": now} for row in rows])
 
 
 async def _added(

@@ -14,6 +14,7 @@ from core.risk_template import (
     Override,
     RiskTemplate,
     VenueLimits,
+    leverage_of,
     refusal,
     tightened,
 )
@@ -121,12 +122,14 @@ def test_a_limit_order_is_valued_at_whichever_is_worse():
     assert judged(bid) is Code.NOTIONAL_TOO_SMALL
 
 
-def test_an_order_that_reduces_is_held_to_venue_and_pause_only():
+def test_an_order_that_reduces_is_held_to_the_venue_only():
     out = replace(ONE, symbol="DOGE", size=size_from("1000"), reduce_only=True, leverage=50)
     assert judged(out, prices={}) is None
+    # It sets none, so no bound need hold for it.
+    assert leverage_of(out, TEMPLATE.limits("synthetix")) is None
     assert judged(out, venues=closing(Lifecycle.CLOSE_ONLY), prices={}) is None
     assert judged(out, venues=closing(Lifecycle.DEAD)) is Code.VENUE_DEAD
-    assert judged(out, paused=True) is Code.VAULT_PAUSED
+    assert judged(out, paused=True) is None
     assert judged(replace(out, venue="polymarket")) is Code.VENUE_NOT_ALLOWED
     assert judged(replace(out, venue="polymarket"), holds=True) is None
     assert judged(replace(out, venue="polymarket", reduce_only=False), holds=True) is Code.VENUE_NOT_ALLOWED
@@ -234,7 +237,7 @@ async def test_closing_takes_what_there_is_and_asks_nobody_for_a_price(books):
     books.venues = closing(Lifecycle.CLOSE_ONLY)
     assert (await books.judged(close)).status == "accepted"
     books.paused = True
-    assert (await books.judged(close)).code == "vault_paused"
+    assert (await books.judged(close)).status == "accepted"
 
 
 async def test_a_vault_gets_out_of_a_venue_that_it_may_not_trade_at_any_more(books):
@@ -243,7 +246,8 @@ async def test_a_vault_gets_out_of_a_venue_that_it_may_not_trade_at_any_more(boo
     close = OrderAsked("fund", "id-2", "synthetix", "XAU", close=True)
     assert (await books.judged(asked(out))).code == "venue_not_allowed"
     books.held = {Leg("synthetix", "XAU"): size_from("3")}
-    assert (await books.judged(asked(out))).status == "accepted"
+    kept = await books.judged(asked(replace(out, leverage=50)))
+    assert (kept.status, kept.leverage) == ("accepted", 0)
     assert (await books.judged(close)).status == "accepted"
     assert (await books.judged(asked(ONE))).code == "venue_not_allowed"
 

@@ -1,14 +1,15 @@
 """The venues that the settings allow, as the worker opens them: keys of each vault's own, and prices that say what they are."""
 
 import pytest
+from structlog.testing import capture_logs
 
-from chain.keys import KeyFileRefused
 from core.quantities import SECOND
 from core.tickets import Leg, price_from
 from endings import sentence
 from oracles.recording import RecordingFailed
 from settings import Settings
 from trading import GOLD, trading
+from venues.errors import AccountMissing
 from venues.prices import LegPrice, Standing
 from venues.registry import VenueUnknown
 
@@ -75,12 +76,21 @@ async def test_each_vault_has_a_key_of_its_own_that_stays(tmp_path):
 
 async def test_an_account_that_nobody_can_guess_must_be_named(tmp_path):
     async with trading(settings(tmp_path, exec_allowed_venues="synthetix"), nobody) as at:
-        with pytest.raises(KeyFileRefused, match=r"fund\.account"):
+        with capture_logs() as logs, pytest.raises(AccountMissing) as told:
             await at.drivers.driver("fund", "synthetix")
+        # Where keys lie is said to the operator, and to nobody who sends a ticket.
+        assert str(told.value) == "synthetix: the vault's account there is not set up"
+        assert "fund.account does not say the number" in logs[0]["why"]
         named = tmp_path / "keys" / "venues" / "synthetix" / "fund.account"
         named.parent.mkdir(parents=True, exist_ok=True)
         named.write_text("7\n")
         assert (await at.drivers.driver("fund", "synthetix")).venue == "synthetix"
+        key = named.with_name("open.key")
+        key.write_text("0x" + "11" * 32)
+        key.chmod(0o644)
+        named.with_name("open.account").write_text("8")
+        with pytest.raises(AccountMissing):
+            await at.drivers.driver("open", "synthetix")
 
 
 async def test_a_venue_that_there_is_not_is_one_sentence(tmp_path):
@@ -96,8 +106,9 @@ async def test_gold_on_chain_is_a_venue_where_there_is_a_router(tmp_path):
             pass
     chain = {"evm_rpc_url": "http://127.0.0.1:9", "evm_chain_id": 1, "evm_router": "0x" + "0c" * 20}
     async with trading(settings(tmp_path, exec_allowed_venues="mock_gold_evm", **chain), lambda: None) as at:
-        with pytest.raises(KeyFileRefused, match=r"fund\.account does not say the address"):
+        with capture_logs() as logs, pytest.raises(AccountMissing):
             await at.drivers.driver("fund", "mock_gold_evm")
+        assert "fund.account does not say the address" in logs[0]["why"]
         named = tmp_path / "keys" / "venues" / "mock_gold_evm" / "fund.account"
         named.parent.mkdir(parents=True)
         named.write_text("0x" + "0a" * 20 + "\n")

@@ -22,8 +22,8 @@ from venues.agents_wire import (
     VENUE,
     Answer,
     acknowledged,
-    fill_of,
-    payment_of,
+    fills_of,
+    payments_of,
     position_of,
     refused_in,
     side_of,
@@ -147,12 +147,12 @@ class Agents:
         events, last = await self._after(cursor)
         with Reading(VENUE):
             keys = {event["request"]: event["key"] for event in events if event["ev"] == "closed"}
-            return Fills([fill_of(event, keys) for event in events if event["ev"] == "fill"], last)
+            return Fills([fill for event in events for fill in fills_of(event, keys)], last)
 
     async def funding(self, cursor: str) -> FundingPayments:
         events, last = await self._after(cursor)
         with Reading(VENUE):
-            return FundingPayments([payment_of(event) for event in events if event["ev"] == "funding"], last)
+            return FundingPayments([payment for event in events for payment in payments_of(event)], last)
 
     async def positions(self) -> dict[str, Position]:
         account = await self._ask("/api/v1/account")

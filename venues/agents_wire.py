@@ -3,13 +3,14 @@
 from typing import Any, Final, NamedTuple
 
 from core.market import Side
-from core.quantities import MILLION, USDC_UNIT, MicroUsdc, Nanos, units_from_decimal
-from core.tickets import E8_UNIT, PriceE8, SizeE8, price_from, size_from
+from core.quantities import MILLION, USDC_UNIT, MicroUsdc, Nanos, divide_up, units_from_decimal
+from core.tickets import E8_UNIT, PriceE8, SizeE8, notional_down, notional_up, price_from, size_from
 from venues.driver import (
     Acknowledged,
     FundingPayment,
     OrderState,
     OrderStatus,
+    PaymentKind,
     Position,
     Reason,
     Refused,
@@ -88,7 +89,33 @@ def state_of(closed: dict[str, Any]) -> OrderState:
     return OrderState(closed["key"], str(closed["request"]), *terms)
 
 
-def fill_of(event: dict[str, Any], keys: dict[int, str]) -> VenueFill:
+def fills_of(event: dict[str, Any], keys: dict[int, str]) -> list[VenueFill]:
+    """What an event of the account changed of its positions."""
+    match event["ev"]:
+        case "fill":
+            return [_fill(event, keys)]
+        case "taken_over" | "deleveraged":
+            return [_handed_over(event, number, moved) for number, moved in enumerate(event["moved"])]
+        case "market_settled":
+            return [_settled(event)]
+    return []
+
+
+def payments_of(event: dict[str, Any]) -> list[FundingPayment]:
+    """What an event of the account moved of its balance besides what trades bring."""
+    match event["ev"]:
+        case "funding":
+            return [_payment(event, event["amount"], PaymentKind.FUNDING)]
+        case "liquidation_sliced":
+            return [_payment(event, event["fee"], PaymentKind.LIQUIDATION_FEE, -1)]
+        case "market_settled":
+            return [_payment(event, event["shared"], PaymentKind.DELISTING_SHARE)]
+        case "debt_covered":
+            return [_payment(event, event["amount"], PaymentKind.DEBT)]
+    return []
+
+
+def _fill(event: dict[str, Any], keys: dict[int, str]) -> VenueFill:
     # Whoever answers a request has no part in its id.
     key = keys.get(event["request"]) if event["role"] == "taker" else None
     return VenueFill(
@@ -104,10 +131,51 @@ def fill_of(event: dict[str, Any], keys: dict[int, str]) -> VenueFill:
     )
 
 
-def payment_of(event: dict[str, Any]) -> FundingPayment:
-    return FundingPayment(
-        str(event["n"]), event["market"], micro(event["amount"]), Nanos(event["at"] * 1_000)
+def _handed_over(event: dict[str, Any], number: int, moved: dict[str, Any]) -> VenueFill:
+    """A position that went to the insurance fund or against another's, for what it counted for.
+
+    That need not be a price, and a bankrupt's may be below nothing: what no price in 1e-8 comes to stands as the fee, so that cash
+    moves by exactly the value.
+    """
+    side, size, value = side_of(moved["side"]), size_from(moved["size"]), micro(moved["value"])
+    if side is Side.BUY:
+        price = PriceE8(max(1, value * 10**10 // size))
+        fee = value - notional_up(price, size)
+    else:
+        price = PriceE8(max(1, divide_up(value * 10**10, size)))
+        fee = notional_down(price, size) - value
+    return VenueFill(
+        f"{event['ev']}-{event['n']}-{number}",
+        None,
+        f"liquidation-{event['liquidation']}",
+        moved["market"],
+        side,
+        size,
+        price,
+        MicroUsdc(fee),
+        Nanos(event["at"] * 1_000),
     )
+
+
+def _settled(event: dict[str, Any]) -> VenueFill:
+    """A position that ended with its market."""
+    held = size_from(event["size"])
+    return VenueFill(
+        f"market_settled-{event['n']}",
+        None,
+        "delisting",
+        event["market"],
+        Side.SELL if held > 0 else Side.BUY,
+        SizeE8(abs(held)),
+        price_from(event["price"]),
+        MicroUsdc(0),
+        Nanos(event["at"] * 1_000),
+    )
+
+
+def _payment(event: dict[str, Any], amount: str, kind: PaymentKind, sign: int = 1) -> FundingPayment:
+    came = MicroUsdc(sign * micro(amount))
+    return FundingPayment(str(event["n"]), event.get("market", ""), came, Nanos(event["at"] * 1_000), kind)
 
 
 def position_of(answer: dict[str, Any]) -> Position:

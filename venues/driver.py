@@ -71,8 +71,9 @@ class VenueOrder:
 
     `limit_price` is the worst price. A limit order's must be one that the venue takes; an order at the market is sent with the next
     one that is no worse, and without any takes what the driver says is the worst that it would accept.
-    `leverage` is set for the symbol first where the venue has such a thing; None leaves what is set. From `not_after` on it is not
-    sent, however long the process stood still in between, and a venue that can refuse what arrives later is told so.
+    `leverage` is set for the symbol first where the venue has such a thing, but not by what only reduces; None leaves what is set.
+    From `not_after` on it is not sent, however long the process stood still in between, and a venue that can refuse what arrives
+    later is told so.
     """
 
     client_id: str
@@ -85,6 +86,11 @@ class VenueOrder:
     reduce_only: bool = False
     leverage: int | None = None
     not_after: Nanos | None = None
+
+    @property
+    def new_leverage(self) -> int | None:
+        """The leverage to set before it is sent: none for what only reduces, which must not change the terms of what is left."""
+        return None if self.reduce_only else self.leverage
 
     def late(self, now: int) -> "Refused | None":
         """The refusal of an order whose latest time has come."""
@@ -142,6 +148,8 @@ class Refused:
 class VenueFill:
     """A fill of this account. `id` is the venue's and never repeats; `client_id` is None for an order that had none.
 
+    Whatever else changes a position is one, too: what the venue closed or took over itself is at the price that it counted for.
+
     `fee` was paid, a negative one received; parts of a micro-USDC are rounded up. `at` is by the venue's clock; where that tells whole
     seconds only, the last instant of one, so that nothing counts before an instant that came after it.
     """
@@ -180,14 +188,29 @@ class Mid:
     at: Nanos
 
 
+class PaymentKind(StrEnum):
+    """What moved an account's cash there without a fill."""
+
+    FUNDING = "funding"
+    LIQUIDATION_FEE = "liquidation_fee"
+    DELISTING_SHARE = "delisting_share"
+    """Given to, or by, those whose positions ended with their market."""
+    DEBT = "debt"
+    """A debt that others paid, or a part of another's."""
+
+
 @dataclass(frozen=True)
 class FundingPayment:
-    """`amount` came in, a negative one was paid; parts of a micro-USDC are rounded down. `id` never repeats."""
+    """`amount` came in, a negative one was paid; parts of a micro-USDC are rounded down. `id` never repeats among those of its kind.
+
+    `symbol` is empty where it is about the whole account.
+    """
 
     id: str
     symbol: str
     amount: MicroUsdc
     at: Nanos
+    kind: PaymentKind = PaymentKind.FUNDING
 
 
 class FundingPayments(NamedTuple):
@@ -238,8 +261,16 @@ class Driver(Protocol):
 
 
 class FundedDriver(Driver, Protocol):
-    """A driver of a venue where positions pay funding."""
+    """A driver of a venue where cash moves without fills, as where positions pay funding."""
 
     async def funding(self, cursor: str) -> FundingPayments:
         """Payments after `cursor`, as with `fills`."""
+        ...
+
+
+class SettlingDriver(Driver, Protocol):
+    """A driver of a venue that tells a fill once nothing takes it back, and has it in positions before."""
+
+    async def unsettled(self, cursor: str) -> bool:
+        """Whether something was filled after `cursor` that `fills` does not tell yet."""
         ...

@@ -137,7 +137,7 @@ class Hyper:
             limit = taken_price(limit, order.side, asset.sz_decimals)
         if limit is None:
             return Refused(Reason.NO_LIQUIDITY, f"the book of {order.symbol} has no middle")
-        if order.leverage is not None:
+        if order.new_leverage is not None:
             refused = await self._set_leverage(asset, order)
             if refused is not None:
                 return refused

@@ -36,7 +36,7 @@ from venues.errors import Reading, Unavailable
 VENUE: Final = "mock_gold_evm"
 SYMBOL: Final = "XAU"
 TAKEN_WITHIN_S: Final = 15
-"""An order that reaches the batches later than so long after it was sent is refused there."""
+"""An order that reaches the batches later than so long after it was sent, or at its own latest time, is refused there."""
 BLOCKS_PER_PAGE: Final = 2_000
 """Many nodes answer no more at a time."""
 _NO_FEE: Final = MicroUsdc(0)
@@ -79,7 +79,7 @@ class MockGoldEvm:
         """The same client id again is the same order, in the batches and on chain."""
         if order.symbol != SYMBOL:
             return Refused(Reason.SYMBOL_UNKNOWN, f"there is only {SYMBOL} here")
-        if order.leverage not in (None, 1):
+        if order.new_leverage not in (None, 1):
             return Refused(Reason.LEVERAGE_INVALID, "longs are paid in full, shorts leave as much again")
         if order.order_type is OrderType.LIMIT and order.time_in_force in (
             TimeInForce.GTC,
@@ -88,6 +88,11 @@ class MockGoldEvm:
             return Refused(Reason.NOT_SUPPORTED, "an order goes into the next batch and waits no longer")
         if order.size <= 0:
             return Refused(Reason.ORDER_INVALID, "a size is positive")
+        now = self._clock()
+        late = order.late(now)
+        if late is not None:
+            return late
+        until = now // SECOND + TAKEN_WITHIN_S
         placed = VaultOrder(
             order.client_id,
             self._account,
@@ -97,7 +102,8 @@ class MockGoldEvm:
             cash_out=0,
             cover=True,
             reduce_only=order.reduce_only,
-            until=self._clock() // SECOND + TAKEN_WITHIN_S,
+            # Whole seconds, down: never later than the order says.
+            until=until if order.not_after is None else min(until, order.not_after // SECOND),
         )
         await self._batches.place(placed)
         return Acknowledged(_state(placed.id, placed.size, OrderStatus.OPEN))

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from py_clob_client_v2.config import get_contract_config
-from py_clob_client_v2.order_utils import ExchangeOrderBuilderV2, OrderDataV2, SignatureTypeV2
-from py_clob_client_v2.order_utils import Side as SdkSide
-from py_clob_client_v2.order_utils.model.order_data_v2 import order_to_json_v2
 from py_clob_client_v2.signer import Signer
 
 from core.market import Side
@@ -38,6 +34,7 @@ from venues.driver import (
 from venues.errors import Reading, Unavailable, Unknown
 from venues.pages import newer
 from venues.polymarket_http import Clob, HttpRefusal
+from venues.polymarket_signing import CHAIN_ID, Terms, Wallet
 from venues.polymarket_stream import stirs
 from venues.polymarket_wire import (
     FAILED_TRADE,
@@ -58,13 +55,13 @@ from venues.polymarket_wire import (
     salt,
     settled,
     state,
+    unsettled,
 )
 from venues.sent_orders import Sent, SentOrders
 
 PUBLIC_URL: Final = "https://clob.polymarket.com"
 PUBLIC_DATA_URL: Final = "https://data-api.polymarket.com"
 PUBLIC_STREAM_URL: Final = "wss://ws-subscriptions-clob.polymarket.com/ws"
-CHAIN_ID: Final = 137
 TIMEOUT_S: Final = 10.0
 LIVES_S: Final = 30
 """An order that shall not wait is cancelled at once; should this process end in between, it is gone by itself after so long."""
@@ -94,10 +91,10 @@ class Polymarket:
         wallet_kind: int = 0,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._signer = Signer(key, CHAIN_ID)
-        self._wallet = wallet or self._signer.address()
-        self._kind = SignatureTypeV2(wallet_kind)
-        self._clob = Clob(self._signer, url, clock, timeout_s)
+        signer = Signer(key, CHAIN_ID)
+        self._signing = Wallet(signer, wallet, wallet_kind)
+        self._wallet = self._signing.address
+        self._clob = Clob(signer, url, clock, timeout_s)
         self._data_url = data_url.rstrip("/")
         self._sent = SentOrders(sent, self._wallet.lower())
         self._clock = clock
@@ -151,6 +148,11 @@ class Polymarket:
             fills.append(part.fill(await self._client_of(part.order_id), await self._cost(part)))
         return Fills(fills, cursor)
 
+    async def unsettled(self, cursor: str) -> bool:
+        with Reading(VENUE):
+            since = int(cursor.partition("|")[0] or 0)
+        return bool(unsettled(await self._parts(since)))
+
     async def positions(self) -> dict[str, Position]:
         """From the venue's data interface, which follows the chain some seconds behind."""
         rows: list[dict[str, Any]] = []
@@ -183,7 +185,7 @@ class Polymarket:
 
     async def _made(self, order: VenueOrder) -> Sent | Refused:
         """The order as it is signed, or why the venue would not have it."""
-        if order.leverage not in (None, 1):
+        if order.new_leverage not in (None, 1):
             return Refused(Reason.LEVERAGE_INVALID, "shares are paid in full")
         if order.time_in_force is TimeInForce.FOK:
             return Refused(Reason.NOT_SUPPORTED, "fill-or-kill buys for a sum there, and not a size")
@@ -221,33 +223,19 @@ class Polymarket:
         if _at_once(order):
             last = now + LIVES_S * SECOND
             until = min(last, order.not_after or last) // SECOND + EARLY_S
-        contracts = get_contract_config(CHAIN_ID)
-        builder = ExchangeOrderBuilderV2(
-            contracts.neg_risk_exchange_v2 if neg_risk else contracts.exchange_v2,
-            CHAIN_ID,
-            self._signer,
-            lambda: str(salt(order.client_id, now)),
+        terms = Terms(
+            order.symbol,
+            order.side,
+            gives,
+            takes,
+            now // MILLISECOND,
+            until,
+            salt(order.client_id, now),
         )
-        own = self._wallet if self._kind is SignatureTypeV2.POLY_1271 else self._signer.address()
-        signed = builder.build_signed_order(
-            OrderDataV2(
-                maker=self._wallet,
-                tokenId=order.symbol,
-                makerAmount=str(gives),
-                takerAmount=str(takes),
-                side=SdkSide.BUY if order.side is Side.BUY else SdkSide.SELL,
-                signer=own,
-                signatureType=self._kind,
-                timestamp=str(now // MILLISECOND),
-                expiration=str(until),
-            )
-        )
-        name = builder.build_order_hash(builder.build_order_typed_data(signed))
-        post_only = order.time_in_force is TimeInForce.POST_ONLY
-        body = order_to_json_v2(signed, "", "GTD" if until else "GTC", post_only)
+        body, name = self._signing.signed(terms, neg_risk, order.time_in_force is TimeInForce.POST_ONLY)
         expires = Nanos((until - EARLY_S) * SECOND) if until else Nanos(0)
-        terms = (order.symbol, order.side, size, json.dumps(body), Nanos(now), expires)
-        return Sent(order.client_id, name, *terms)
+        kept = (order.symbol, order.side, size, json.dumps(body), Nanos(now), expires)
+        return Sent(order.client_id, name, *kept)
 
     async def _acknowledged(self, sent: Sent, answer: dict[str, Any]) -> Acknowledged | Refused:
         """What the venue said of an order that it took; one that shall not wait is ended."""

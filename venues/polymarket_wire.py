@@ -202,13 +202,17 @@ def parts_of(row: dict[str, Any], account: str) -> list[Part]:
     ]
 
 
+def unsettled(parts: list[Part]) -> list[Part]:
+    """Those of which nobody knows yet whether they stay. On the chain, and so in positions, they may be already."""
+    return [part for part in parts if part.status not in (FINAL_TRADE, FAILED_TRADE)]
+
+
 def settled(parts: list[Part]) -> list[Part]:
     """Those that nothing takes back any more, oldest first, up to the first second with one that something may.
 
     Matched is not settled: what fails on the chain never was. Behind an open one nothing is told, so that a cursor passes none.
     """
-    pending = [part.second for part in parts if part.status not in (FINAL_TRADE, FAILED_TRADE)]
-    until = min(pending, default=None)
+    until = min((part.second for part in unsettled(parts)), default=None)
     return sorted(
         (part for part in parts if part.status == FINAL_TRADE and (until is None or part.second < until)),
         key=lambda part: part.second,

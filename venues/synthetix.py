@@ -117,8 +117,8 @@ class Synthetix:
         if self._dry_run:
             self._placing(order, fields)
             return Acknowledged(_state(order, f"dry-run-{order.client_id}", OrderStatus.CANCELLED, SizeE8(0)))
-        if order.leverage is not None:
-            refused = await self._set_leverage(order, order.leverage)
+        if (times := order.new_leverage) is not None:
+            refused = await self._set_leverage(order, times)
             if refused is not None:
                 return refused
         status = await self._status(lambda: self._placing(order, fields))

@@ -21,7 +21,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.order_rules import OrderAsked
+from activities.order_rules import CLIENT_ID_USED, NOT_RUN_HERE, OrderAsked
 from activities.orders import OrderFacts
 from core.quantities import Nanos
 from core.tickets import SEND_WITHIN, Leg, OrderType, SendWithin, SizeE8, Ticket
@@ -31,7 +31,6 @@ from workflows.order import OrderOutcome, OrderRun, OrderWorkflow
 ANSWER_WITHIN_S: Final = 10.0
 """Who asks waits so long for the venue. The order goes on without anybody."""
 RPC_TIMEOUT: Final = timedelta(seconds=10)
-CLIENT_ID_USED: Final = "client_id_used"
 
 Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
 
@@ -172,8 +171,7 @@ class ExecService:
         if outcome is None:
             raise OrdersUnavailable("an order has ended, and nobody knows how")
         if outcome.asked != asked:
-            words = "Another order has this client id."
-            return _facts(asked, Standing.REFUSED, CLIENT_ID_USED, words)
+            return _facts(asked, Standing.REFUSED, CLIENT_ID_USED, NOT_RUN_HERE[CLIENT_ID_USED])
         return outcome.facts
 
     async def _within(self, call: Awaitable[OrderFacts]) -> OrderFacts:

@@ -9,7 +9,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.order_rules import OrderAsked
+    from activities.order_rules import CLIENT_ID_USED, NOT_RUN_HERE, OrderAsked
     from activities.orders import (
         LOOKS,
         PLACED,
@@ -103,7 +103,7 @@ class OrderWorkflow:
     @acknowledged.validator
     def _check(self, asked: OrderAsked) -> None:
         if asked != self._asked:
-            raise ApplicationError("Another order has this client id.", type="client_id_used")
+            raise ApplicationError(NOT_RUN_HERE[CLIENT_ID_USED], type=CLIENT_ID_USED)
 
     @workflow.update
     async def cancel(self) -> OrderFacts:

@@ -42,7 +42,7 @@ MICROSECONDS = SECOND // MICROSECOND
 Before = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those before this number; 0: all.")]
 After = Annotated[int, Query(ge=0, le=(1 << 62) - 1, description="Only those after this number.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
-_TICKET = (*KEY_ERRORS, "vault_unknown", "ticket_invalid", "orders_unavailable")
+_TICKET = (*KEY_ERRORS, "vault_unknown", "ticket_invalid", "venue_account_missing", "orders_unavailable")
 
 
 def _counted(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -97,7 +97,8 @@ async def vault(id: VaultId, caller: Caller, edge: EdgeGiven) -> VaultAnswer:
 
 @router.post("/{id}/pause", responses=errors(*PERSON_ERRORS, "vault_unknown", "vault_not_yours"))
 async def pause(id: VaultId, body: PauseBody, caller: Caller, edge: EdgeGiven) -> VaultAnswer:
-    """Whether the vault's orders are taken from now on. What is open at venues goes on."""
+    """Whether the vault's orders are taken from now on: those that only reduce a position always are. What is open at venues
+    goes on."""
     await managed(edge, id, caller)
     await answered(edge.vaults.vaults.pause(id, body.paused, caller.name, body.why, edge.clock()))
     return views_vaults.vault(await _again(edge, id))

@@ -43,6 +43,18 @@ def test_without_a_template_everything_that_is_set_up_is_allowed():
     }
 
 
+def test_an_operators_limit_for_one_vault_leaves_the_common_ones_beside_it():
+    wider = {"perVenue": {"mock_gold": {"maxNotionalUsd": 90_000}, "hyper": {"maxNotionalUsd": 7}}}
+    assert template_document(risk(wider).effective)["perVenue"] == {
+        "hyper": {"minLeverage": 1, "maxLeverage": 5, "maxNotionalUsd": 7},
+        "mock_gold": {"minNotionalUsd": 50, "maxNotionalUsd": 90_000},
+    }
+    # What a manager may widen to is by the same limits.
+    assert risk(wider).beyond(rules_from({"perVenue": {"mock_gold": {"minNotionalUsd": 1}}})) == [
+        "least notional of mock_gold"
+    ]
+
+
 def test_a_manager_narrows_and_is_told_what_would_not_be_narrower():
     narrow = {
         "allowedSymbols": "XAU",
@@ -81,7 +93,7 @@ def test_the_operator_widens_for_one_vault_and_the_manager_still_only_narrows():
     found = risk(wider, manager).effective
     assert found.symbols is None
     assert found.venues == {"hyper", "synthetix"}
-    assert found.limits("hyper") == VenueLimits(max_leverage=7)
+    assert found.limits("hyper") == VenueLimits(min_leverage=1, max_leverage=7)
     assert found.limits("mock_gold") == risk().common.limits("mock_gold")
 
 

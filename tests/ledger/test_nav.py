@@ -308,3 +308,29 @@ async def test_a_fill_that_is_recorded_while_a_snapshot_is_taken_is_in_it_whole_
         await taking
     found = await books.newest()
     assert (found.cash, found.nav) == (8_000_000_000, 10_000_000_000)
+
+
+async def test_nobody_deals_while_a_venue_is_silent_where_something_may_be_missed(pool):
+    books = Books(pool)
+    for vault in ("alpha", "beta", "gone"):
+        await books.vault(vault)
+    await books.fill(ETH, 1, "1", "2000", T - HOUR, vault="alpha")
+    await books.fill(ETH, 1, "1", "2000", T - HOUR, vault="gone")
+    await books.fill(ETH, -1, "1", "2000", T - HOUR, vault="gone")
+    silent = {("alpha", "hyper"): "down", ("gone", "hyper"): "down", ("gone", "mock_gold"): "down"}
+    await books.fills.silent(silent, T)
+    await books.fills.unpriced("beta", "mock_gold", {"XAU": "3 by its fills, 1 there"}, T)
+    taken = await books.snapshot(T, hyper__ETH="2000")
+    assert [(vault, one.kind, one.leg, one.sentence) for vault, one in taken.alerts] == [
+        ("alpha", Kind.VENUE_SILENT, "hyper", "its fills are not told: down"),
+        ("beta", Kind.DIFFERENCE_UNPRICED, "mock_gold::XAU", "3 by its fills, 1 there"),
+    ]
+    found = await books.reads.latest(["alpha", "beta", "gone"])
+    assert {vault: one.doubts for vault, one in found.items()} == {
+        "alpha": ["venue_silent"],
+        "beta": ["difference_unpriced"],
+        "gone": [],
+    }
+    await books.fills.silent({}, T)
+    await books.fills.unpriced("beta", "mock_gold", {}, T)
+    assert (await books.snapshot(T + 1, hyper__ETH="2000")).alerts == []

@@ -141,10 +141,25 @@ async def test_funding_is_cash_and_has_a_cursor_of_its_own(pool):
     assert await fills.cursors("gold", "hyper") == ("", "8")
 
 
+async def test_reading_begins_once_and_at_the_start_where_something_was_sent_before(pool):
+    orders, fills = VenueOrders(pool), VenueFills(pool)
+    assert not await fills.begun("gold", "hyper")
+    await orders.accept(order())
+    await fills.begin("gold", "hyper", "7", "8", 10)
+    await fills.begin("gold", "hyper", "9", "9", 11)
+    assert await fills.begun("gold", "hyper")
+    assert await fills.cursors("gold", "hyper") == ("7", "8")
+    assert await fills.record("gold", "hyper", "", [fill(1)], "1", 12) is None
+    # A release that knew no such beginning has sent this one, and its fills are still to be read.
+    await orders.accept(order(vault="iron", status=Standing.SENT))
+    await fills.begin("iron", "hyper", "7", "8", 10)
+    assert await fills.cursors("iron", "hyper") == ("", "")
+
+
 async def test_a_difference_is_taken_over_once_and_gains_nobody_anything(pool):
     fills = VenueFills(pool)
     await fills.record("gold", "hyper", "", [fill(1, fee=0)], "1", 9)
-    found = Difference("ETH", ONE, -ONE, price_from("1900"))
+    found = Difference("ETH", ONE, -ONE, price_from("1900"), "venue")
     assert await fills.correct("gold", "hyper", found, 11)
     assert not await fills.correct("gold", "hyper", found, 12)
     assert (await cash(pool))[1:] == [("difference", "1", 3_800_000_000)]

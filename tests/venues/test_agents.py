@@ -1,18 +1,31 @@
 """This network as a venue: what only it does. The exchange is the real one."""
 
+import asyncio
 import time
 
 import pytest
+from msgspec import to_builtins
 from solders.keypair import Keypair
 
+from api.outgoing_private import DebtCovered, Deleveraged, Moved
+from core.accounts import INSURANCE
 from core.funding import HOUR
 from core.funding_hour import SAMPLE_EVERY
 from core.market import Side
 from core.quantities import SECOND
-from core.tickets import OrderType, TimeInForce, price_from, size_from
+from core.tickets import OrderType, TimeInForce, notional_down, notional_up, price_from, size_from
 from matcher import commands as c
 from venues.agents import Agents
-from venues.driver import Acknowledged, OrderStatus, Reason, Refused, VenueOrder
+from venues.agents_wire import fills_of, payments_of
+from venues.driver import (
+    Acknowledged,
+    FundingPayment,
+    OrderStatus,
+    PaymentKind,
+    Reason,
+    Refused,
+    VenueOrder,
+)
 
 
 @pytest.fixture
@@ -150,3 +163,101 @@ async def test_a_market_without_quotes_has_no_middle(driver, exchange):
     assert isinstance(answer, Refused)
     assert answer.reason is Reason.NO_LIQUIDITY
     assert answer.retryable
+
+
+async def cash_told(driver):
+    """Micro-USDC that all which the driver tells comes to, as the ledger counts it."""
+    fills, payments = (await driver.fills("")).fills, (await driver.funding("")).payments
+    values = (
+        -notional_up(one.price, one.size) if one.side is Side.BUY else notional_down(one.price, one.size)
+        for one in fills
+    )
+    return sum(values) - sum(one.fee for one in fills) + sum(one.amount for one in payments)
+
+
+def came_to(exchange, account, deposit):
+    """The same by the exchange's own books: what its balance gained, less what is paid for what it holds."""
+    held = exchange.engine.state.accounts[account]
+    return held.balance - deposit - sum(one.cost for one in held.positions.values())
+
+
+async def heard(exchange, agent):
+    """Which kinds of events an account has had."""
+    answer = await exchange.http.get("/api/v1/account/events?after=0&limit=500", headers=agent.headers)
+    return {event["ev"] for event in answer.json()["events"]}
+
+
+DEPOSIT = 13_300_000_000
+
+
+@pytest.mark.parametrize(
+    ("fund", "index", "bids", "told"),
+    [
+        (0, 592_000, ((591_987, 1_000_000),), "liquidation_sliced"),
+        (10**11, 590_003, (), "taken_over"),
+        (0, 588_000, (), "deleveraged"),
+        (0, 610_003, (), "market_settled"),
+    ],
+)
+async def test_what_the_exchange_itself_closes_is_told_for_what_it_counted_for(
+    new_exchange, fund, index, bids, told
+):
+    clock, owner = Clock(), Keypair()
+    exchange = await new_exchange(clock=clock)
+    engine = exchange.engine
+    maker = await exchange.maker(bid="59990.0", ask="60000.0")
+    desk = await exchange.agent("desk", DEPOSIT, owner)
+    driver = Agents(exchange.server.http_url, owner, "desk", clock)
+    assert isinstance(await driver.submit(order(driver, "a", size="10")), Acknowledged)
+    assert await cash_told(driver) == came_to(exchange, desk.account, DEPOSIT)
+    await engine.ask(c.CancelAll(maker.account))
+    if fund:
+        await engine.ask(c.CreditDeposit(INSURANCE, fund, "fund"))
+    if told == "market_settled":
+        delist = {"type": "DelistMarket", "market": 1, "why": "nobody quotes it"}
+        await exchange.operator(delist)
+        exchange.index(1, index)
+        assert (await exchange.operator({**delist, "force": True})).is_success
+    else:
+        exchange.index(1, index)
+    async with asyncio.timeout(20):
+        while told not in await heard(exchange, desk) or desk.account in engine.state.liquidations:
+            # An auction that nobody bids in is held again.
+            clock.now += SECOND
+            exchange.index(1, index)
+            await engine.ask(c.SetQuotes(maker.account, 1, bids, (), clock.now + 30 * SECOND))
+            engine.submit(c.Advance(), None)
+    held = engine.state.accounts[desk.account].positions
+    assert await cash_told(driver) == came_to(exchange, desk.account, DEPOSIT)
+    # Positions, too: in ten-thousandths of a coin there.
+    sizes = sum(one.side * one.size for one in (await driver.fills("")).fills)
+    assert sizes == sum(one.size * 10_000 for one in held.values())
+    if told == "taken_over":
+        assert await cash_told(driver) == -DEPOSIT
+    if told == "liquidation_sliced":
+        paid = [one for one in (await driver.funding("")).payments if one.kind is PaymentKind.LIQUIDATION_FEE]
+        assert sum(one.amount for one in paid) < 0
+    await driver.close()
+
+
+def test_what_counted_for_less_than_nothing_moves_cash_by_exactly_that():
+    """A long given up by one who had to pay besides, and a short that no price in 1e-8 values."""
+    moved = (
+        Moved("BTC-PERP", "sell", "0.5", "60000.0", "-7.000001", "-30007.000001", "0.000000"),
+        Moved("ETH-PERP", "buy", "0.3", "2000.0", "600.000001", "0.000000", "0.000000"),
+    )
+    event = to_builtins(Deleveraged(9, 70, 5, liquidation=3, role="liquidated", moved=moved)) | {
+        "ev": "deleveraged"
+    }
+    sold, bought = fills_of(event, {})
+    assert notional_down(sold.price, sold.size) - sold.fee == -7_000_001
+    assert -notional_up(bought.price, bought.size) - bought.fee == -600_000_001
+    assert (sold.id, bought.id, sold.at) == ("deleveraged-9-0", "deleveraged-9-1", 5_000)
+    assert sold.price > 0 < bought.price
+    assert payments_of(event) == []
+
+
+def test_a_debt_that_others_paid_is_cash_and_so_is_one_that_was_paid_for_others():
+    for role, amount, came in (("debtor", "5.000001", 5_000_001), ("payer", "-2.000000", -2_000_000)):
+        event = to_builtins(DebtCovered(9, 70, 5, role=role, amount=amount)) | {"ev": "debt_covered"}
+        assert payments_of(event) == [FundingPayment("9", "", came, 5_000, PaymentKind.DEBT)]

@@ -223,6 +223,14 @@ async def test_leverage_is_set_before_the_order(driver, venue):
     assert await driver.order(driver.client_id("b"), "PAXG") is None
 
 
+async def test_what_only_reduces_leaves_the_leverage_alone(driver, venue):
+    asset = venue.books.exchange.assets["PAXG"]
+    await driver.submit(order(driver, "a", leverage=3))
+    less = order(driver, "b", Side.SELL, leverage=9, reduce_only=True)
+    assert isinstance(await driver.submit(less), Acknowledged)
+    assert venue.books.exchange.account(WALLET.address.lower()).leverage_of(asset) == (3, True)
+
+
 async def test_a_lost_setting_of_leverage_is_no_lost_order(driver, venue, place_faults):
     await place_faults(venue, "lose_reply")
     with pytest.raises(Unavailable):

@@ -58,6 +58,14 @@ async def test_leverage_is_set_before_the_order(driver, venue):
     assert await driver.order(driver.client_id("b"), "XAU") is None
 
 
+async def test_what_only_reduces_leaves_the_leverage_alone(driver, venue):
+    (account,) = venue.owners
+    await driver.submit(order(driver, "a", leverage=3))
+    less = order(driver, "b", Side.SELL, leverage=9, reduce_only=True)
+    assert isinstance(await driver.submit(less), Acknowledged)
+    assert venue.exchange.account(account).leverage_of(venue.exchange.assets["XAU-USDT"])[0] == 3
+
+
 async def test_a_partly_filled_order_is_told_as_it_stands(driver, venue, place_faults):
     await place_faults(venue, "partial_fill")
     terms = {

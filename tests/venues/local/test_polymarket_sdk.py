@@ -19,13 +19,16 @@ from py_clob_client_v2.clob_types import (
     TradeParams,
 )
 from py_clob_client_v2.exceptions import PolyApiException
+from py_clob_client_v2.signer import Signer
 
+from core.market import Side
 from core.tickets import price_from, size_from
 from venues.blocking import in_thread
 from venues.local.hyperliquid_actions import Price
 from venues.local.polymarket import LocalPolymarket
 from venues.local.polymarket_books import MARKETS, Funded
 from venues.local.polymarket_signatures import NotSigned, consenting, order_hash, request_code, signer
+from venues.polymarket_signing import Terms, Wallet
 
 KEY, STRANGER = "0x" + "61" * 32, "0x" + "62" * 32
 ADDRESS = Account.from_key(KEY).address
@@ -249,6 +252,16 @@ def test_a_published_order_of_a_contract_wallet(vectors):
             signer({**order, **change}, 80_002, False)
     with pytest.raises(NotSigned):
         signer(order, 80_002, True)
+
+
+def test_the_driver_signs_a_published_order_to_the_byte(vectors):
+    given = vectors["order_v2_poly1271"]
+    order = given["inputs"]["order"]
+    wallet = Wallet(Signer(given["private_key"], 80_002), order["maker"], order["signatureType"], 80_002)
+    amounts = order["makerAmount"], order["takerAmount"], order["timestamp"], 0, order["salt"]
+    body, name = wallet.signed(Terms(str(order["tokenId"]), Side.BUY, *amounts), False, False)
+    assert body["order"]["signature"] == given["expected"]["signature"]
+    assert name == order_hash({**order, "side": "BUY"}, 80_002, False)
 
 
 async def test_ids_of_orders_are_those_of_the_sdk(sdk):

@@ -8,15 +8,19 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
-from activities.nav import NavActivities
+from activities.nav import NavActivities, NavInstant
+from activities.order_rules import OrderAsked
+from activities.orders import PLACED
 from activities.venue_collection import VenueCollectionActivities
 from core.market import Side
 from core.nav_snapshot import TransferKind
+from core.quantities import SECOND
 from core.tickets import OrderType, TimeInForce, notional_down, notional_up
 from ledger.nav import NavSnapshots
 from ledger.nav_reads import NavReads
 from ledger.vault_transfers import Transfer, VaultTransfers
 from venues.driver import Acknowledged, VenueOrder
+from venues.errors import AccountMissing
 from workflows.nav import NavWorkflow
 
 PATIENCE_S = 60
@@ -87,8 +91,55 @@ async def test_who_does_not_tell_in_time_is_named_and_not_waited_for(desk_at, va
     async with desk.worker():
         await desk.ended(await desk.exec.open(vault, desk.ticket(Side.BUY, client_id="first"), "ada"))
     at_once = VenueCollectionActivities(desk.fills, desk.books, patience_s=0)
-    silent = await ActivityEnvironment().run(at_once.collect_fills)
+    run = ActivityEnvironment().run
+    silent = await run(at_once.collect_fills)
     assert silent == [f"{vault} at mock_gold: no answer in time"]
-    assert (
-        await ActivityEnvironment().run(VenueCollectionActivities(desk.fills, desk.books).collect_fills) == []
-    )
+    # What was filled there until now may be missing: nobody deals at such a value.
+    wanted = Transfer("one", 17, TransferKind.OPENING, 0, 0, "waiting", "", "ada", 1, 0)
+    await VaultTransfers(desk.pool).ask(vault, wanted)
+    steps = NavActivities(NavSnapshots(desk.pool), desk.prices, desk.clock)
+    assert await doubts(desk, vault, steps) == ["venue_silent"]
+    (alert,) = await NavReads(desk.pool).alerts(vault, 1 << 62, 9)
+    assert (alert.leg, alert.sentence) == ("mock_gold", "its fills are not told: no answer in time")
+    assert (await VaultTransfers(desk.pool).transfers(vault, 1))[0].status == "waiting"
+    assert await run(VenueCollectionActivities(desk.fills, desk.books).collect_fills) == []
+    assert await doubts(desk, vault, steps) == []
+
+
+async def doubts(desk, vault, steps):
+    """Why nobody dealt at a snapshot of now."""
+    instant = NavInstant(desk.clock())
+    await ActivityEnvironment().run(steps.price_legs, instant)
+    await ActivityEnvironment().run(steps.take_snapshots, instant)
+    return (await NavReads(desk.pool).latest([vault]))[vault].doubts
+
+
+async def test_what_is_wrong_with_one_account_is_a_doubt_about_that_one_alone(
+    desk_of, places, tmp_path, vault
+):
+    place, (fine, broken, unset) = places["mock_gold"](tmp_path, None), (vault, "broken", "unset")
+
+    async def opening(vault):
+        if vault == "unset":
+            raise AccountMissing("mock_gold", "the vault's account there is not set up")
+        if vault == "broken":
+            raise RuntimeError("/keys/venues/broken.key")
+        return await place.open()
+
+    desk = await desk_of("mock_gold", place, opening, (fine, broken, unset))
+    run = ActivityEnvironment().run
+    for name in (fine, broken, unset):
+        await desk.fills.begin(name, "mock_gold", "", "", 1)
+    by_hand = VenueOrder("by-hand", place.symbol, Side.BUY, place.size)
+    await (await desk.driver()).submit(by_hand)
+    assert await run(VenueCollectionActivities(desk.fills, desk.books).collect_fills) == [
+        "broken at mock_gold: it cannot be read: RuntimeError",
+        "unset at mock_gold: mock_gold: the vault's account there is not set up",
+    ]
+    assert await desk.held(fine) == {"mock_gold": {place.symbol: place.size}}
+    # And whoever sends a ticket for such a vault hears it by a code of its own.
+    asked = OrderAsked.of(unset, desk.ticket(Side.BUY), "one", "ada")
+    step = await run(desk.steps.place_order, asked, desk.clock() + 60 * SECOND)
+    assert (step.kind, step.facts.status, step.facts.code) == (PLACED, "refused", "venue_account_missing")
+    assert step.facts.words == "The vault's account at that venue is not set up."
+    assert await desk.orders.order(asked.ticket) is None

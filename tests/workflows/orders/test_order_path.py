@@ -64,6 +64,8 @@ async def test_the_same_client_id_is_the_same_order(desk_at, vault):
         # Until when it may be sent was said the first time.
         later = desk.ticket(Side.BUY, client_id="first", not_after=Nanos(1))
         assert (await desk.exec.open(vault, later)).filled == ticket.size
+        # So is the same ticket by another key of the vault.
+        assert (await desk.exec.open(vault, ticket, "bob")).filled == ticket.size
         other = await desk.exec.open(vault, desk.ticket(Side.SELL, client_id="first"))
         assert (other.status, other.code) == ("refused", "client_id_used")
     assert sum(one.size for one in await desk.told()) == ticket.size

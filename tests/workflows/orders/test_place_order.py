@@ -1,15 +1,25 @@
 """The one step that sends an order: of all that try, whenever and however often, one sends."""
 
 import asyncio
+import time
+from dataclasses import replace
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.order_rules import OrderAsked
-from activities.orders import PLACED, UNKNOWN, UNSENT
+from activities.orders import PLACED, UNKNOWN, UNSENT, facts_of
 from core.market import Side
 from core.quantities import SECOND
+from core.tickets import Leg, notional_up
+from ledger.vault_transfers import VaultTransfers
 from ledger.venue_orders import Standing
+from venues.driver import VenueOrder
+from venues.errors import VenueError
+from venues.local.hyperliquid_actions import Funding
+from venues.prices import LegPrice, VenuePriceRouter
+from venues.prices import Standing as PriceStanding
+from venues.synthetix import Synthetix
 
 STEP = "place_order"
 
@@ -126,3 +136,86 @@ async def test_what_is_given_up_is_never_sent(desk, asked):
     await placed(desk, other, late=60)
     await desk.orders.move(other.ticket, Standing.ACCEPTED, Standing.SENT, desk.clock())
     assert (await run(desk.steps.give_up_order, other, "too late")).kind == UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["hyper", "mock_gold"])
+async def test_what_an_account_did_before_its_vault_had_it_is_not_counted_again(desk_at, vault, name):
+    desk = await desk_at(name)
+    place, driver = desk.place, await desk.driver()
+    await driver.submit(VenueOrder(driver.client_id("before"), place.symbol, Side.BUY, place.size))
+    if name == "hyper":
+        await place.venue.do(Funding(place.symbol, 100))
+    (before,) = await desk.told()
+    held = {Leg(name, place.symbol): int(place.size)}
+    assert await VaultTransfers(desk.pool).begin_with(vault, 17, 10**12, held, "ada", desk.clock())
+    asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
+    assert (await placed(desk, asked)).kind == PLACED
+    followed = await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1)
+    await desk.books.collect_funding(vault, name)
+    assert (followed.status, followed.filled) == ("filled", place.size)
+    (_, bought) = await desk.told()
+    assert [one.fill for one in await desk.recorded()] == [bought.id]
+    assert bought.id != before.id
+    assert await desk.held() == {name: {place.symbol: 2 * place.size}}
+    assert await desk.cash() == 10**12 - notional_up(bought.price, bought.size) - bought.fee
+    assert await desk.books.compare(vault, name) == []
+
+
+async def test_nothing_is_sent_or_counted_before_it_is_known_where_reading_begins(desk, asked, vault):
+    made_up = LegPrice(desk.place.price, time.time_ns(), "a test", PriceStanding.DEMO)
+    desk.prices = VenuePriceRouter({"hyper": None}, [], lambda leg: None, time.time_ns, lambda leg: made_up)
+    await desk.place.faults.go_down()
+    step = await placed(desk, asked)
+    assert (step.kind, step.code) == (UNSENT, "venue_unavailable")
+    assert (await desk.orders.order(asked.ticket)).status == "accepted"
+    with pytest.raises(VenueError):
+        await desk.books.collect(vault, "hyper")
+    assert not await desk.fills.begun(vault, "hyper")
+
+
+async def test_an_order_that_is_only_tried_out_has_ended_and_nobody_asks_for_it(
+    desk_of, places, tmp_path, vault
+):
+    place = places["synthetix"](tmp_path, None)
+
+    async def opening(vault):
+        return Synthetix(place.key, int(place.account), f"{place.venue.url}/v1", time.time_ns, dry_run=True)
+
+    desk = await desk_of("synthetix", place, opening)
+    asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
+    step = await placed(desk, asked)
+    assert (step.kind, step.facts.status, step.facts.filled) == (PLACED, "cancelled", 0)
+    assert (await desk.orders.order(asked.ticket)).status == "cancelled"
+    assert await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1) == step.facts
+    assert (await placed(desk, asked)).facts == step.facts
+    assert await desk.told() == []
+    assert await desk.held() == {}
+
+
+async def test_a_client_id_that_only_the_ledger_remembers_is_still_used(desk, asked, vault):
+    """Temporal forgets an order some time after its end, and then its id begins a workflow of its own."""
+    first = (await placed(desk, asked)).facts
+    assert first.status in ("open", "filled")
+    for changes in (
+        {"size": asked.size * 2},
+        {"side": -asked.side},
+        {"symbol": "ETH"},
+        {"reduce_only": True},
+        {"close": True, "side": 0, "size": 0},
+        {"leverage": 3},
+        {"order_type": "limit", "limit_price": 10**8},
+    ):
+        other = await placed(desk, replace(asked, **changes))
+        assert (other.kind, other.facts.status, other.facts.code) == (PLACED, "refused", "client_id_used")
+    assert (await placed(desk, replace(asked, placed_by="bob"))).facts == await current(desk, asked)
+    assert await sent(desk) == desk.place.size
+    await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1)
+    out = OrderAsked(vault, "out", "hyper", desk.place.symbol, close=True)
+    assert (await placed(desk, out)).kind == PLACED
+    assert (await placed(desk, out)).facts == await current(desk, out)
+    other = await placed(desk, replace(out, size=1))
+    assert other.facts.code == "client_id_used"
+
+
+async def current(desk, asked):
+    return facts_of(await desk.orders.order(asked.ticket))

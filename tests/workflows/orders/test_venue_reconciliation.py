@@ -3,8 +3,12 @@
 import sqlite3
 import time
 
+import httpx
+
 from core.market import Side
-from core.tickets import PriceE8, e8_text
+from core.tickets import PriceE8, e8_text, notional_up
+from ledger.vault_books import doubts_of
+from ledger.venue_fills import Difference
 from ledger.venue_reads import differences_before
 from venues.driver import VenueOrder
 from venues.local.hyperliquid_actions import Funding
@@ -58,6 +62,33 @@ async def test_a_venues_position_is_taken_over(desk_at, vault, keep_history):
         assert len(await differences_before(connection, vault, 0, 9)) == 2
 
 
+async def test_a_position_that_nobody_knows_a_price_of_is_left_and_doubted_until_somebody_does(
+    desk_at, vault
+):
+    desk = await desk_at("mock_gold")
+    async with desk.worker():
+        await desk.ended(await desk.exec.open(vault, desk.ticket(Side.BUY)))
+        cash, held, known = await desk.cash(), await desk.held(), desk.prices
+        with sqlite3.connect(desk.place.file) as rows:
+            rows.execute("delete from positions")
+        desk.prices = VenuePriceRouter({"mock_gold": None}, [], lambda leg: None, time.time_ns)
+        assert (await compared(desk, 1)).differences == []
+        # Booked at nothing, the whole position would have been lost.
+        assert (await desk.held(), await desk.cash()) == (held, cash)
+        sentence = f"{desk.place.size} by its fills, 0 there, and nobody knows a price"
+        assert await doubted(desk, vault) == [("difference_unpriced", "mock_gold::XAU", sentence)]
+        desk.prices = known
+        assert len((await compared(desk, 2)).differences) == 1
+    assert await desk.held() == {}
+    assert await desk.cash() - cash == 4_000_000_000
+    assert await doubted(desk, vault) == []
+
+
+async def doubted(desk, vault):
+    async with desk.pool.connect() as connection:
+        return [tuple(one) for one in (await doubts_of(connection, [vault])).get(vault, [])]
+
+
 async def test_a_venue_that_is_silent_changes_nothing(desk_at, vault):
     desk = await desk_at("hyper")
     async with desk.worker():
@@ -80,3 +111,27 @@ async def test_funding_is_cash_once(desk_at, vault):
     ((paid,), _) = await (await desk.place.open()).funding("")
     assert paid.amount < 0
     assert await desk.cash() - before == paid.amount
+
+
+async def test_what_is_in_positions_before_its_fill_is_told_is_no_difference(desk_at, vault):
+    desk = await desk_at("polymarket")
+    place, driver = desk.place, await desk.driver()
+    begun = [Difference(place.symbol, 0, place.held, place.price, "venue")]
+    assert await desk.books.compare(vault, "polymarket") == begun
+    cash = await desk.cash()
+
+    async def settling(on):
+        async with httpx.AsyncClient() as http:
+            answer = await http.post(f"{place.venue.url}/control/settling", json={"settling": on})
+            assert answer.status_code == 200
+
+    await settling(False)
+    await driver.submit(VenueOrder(driver.client_id("slow"), place.symbol, Side.BUY, place.size))
+    assert (await driver.positions())[place.symbol].size == place.held + place.size
+    assert await desk.books.compare(vault, "polymarket") == []
+    assert (await desk.held(), await desk.cash()) == ({"polymarket": {place.symbol: place.held}}, cash)
+    await settling(True)
+    assert await desk.books.compare(vault, "polymarket") == []
+    assert await desk.held() == {"polymarket": {place.symbol: place.held + place.size}}
+    (fill,) = await desk.recorded()
+    assert await desk.cash() - cash == -notional_up(fill.price, fill.size) - fill.fee
