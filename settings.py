@@ -222,7 +222,9 @@ class Settings(BaseSettings):
     @classmethod
     def _is_long(cls, token: str) -> str:
         if 0 < len(token.encode()) < OPERATOR_TOKEN_BYTES_MIN:
-            raise ValueError(f"a token has {OPERATOR_TOKEN_BYTES_MIN} characters at least; empty has one made")
+            raise ValueError(
+                f"a token has {OPERATOR_TOKEN_BYTES_MIN} characters at least; empty has one made"
+            )
         return token
 
     @field_validator("public_websocket_url")
