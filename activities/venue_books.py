@@ -109,9 +109,6 @@ class VenueBooks:
             if look:
                 await asyncio.sleep(self._between_s)
             new = await self.collect(vault, venue)
-            if await self._unsettled(driver, vault, venue):
-                # What is in the positions already will be a fill yet, or will never have been.
-                return []
             theirs = await driver.positions()
             ours = (await self._held(vault)).get(venue, {})
             differing = _differing(ours, theirs)
@@ -120,6 +117,9 @@ class VenueBooks:
                 return []
             if look and (new or differing != seen):
                 # Something moves: the next comparison will tell.
+                return []
+            if await self._unsettled(driver, vault, venue):
+                # What is in the positions already will be a fill yet, or will never have been.
                 return []
             seen = differing
         return await self._correct(vault, venue, differing, theirs)

@@ -43,8 +43,11 @@ class VenueReconciliationActivities:
             looks = (self._account(*account, found, room) for account in accounts)
             # What is wrong with one account must not keep the others from being compared.
             ended = await asyncio.gather(*looks, return_exceptions=True)
-            for error in ended:
-                if error is not None:
+            for (vault, venue), error in zip(accounts, ended, strict=True):
+                if isinstance(error, Exception):
+                    _log.error("what a vault has at a venue cannot be compared", vault=vault, exc_info=error)
+                    found.silent.append(f"{vault}: {venue}: it cannot be read: {type(error).__name__}")
+                elif error is not None:
                     raise error
             activity.metric_meter().create_gauge(
                 "perpdex_venue_accounts_silent",

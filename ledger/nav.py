@@ -22,7 +22,6 @@ from ledger.nav_writes import write
 from ledger.tables_vaults import nav_prices, vaults
 from ledger.vault_books import (
     cash_at,
-    doubts_of,
     holdings,
     legs_at,
     newest_snapshots,
@@ -30,6 +29,7 @@ from ledger.vault_books import (
     waiting_at,
     worth_before,
 )
+from ledger.venue_doubts import doubts_of
 
 CARRIED: Final = "carried"
 """Standing of a price that an earlier snapshot had: nobody knew a newer one."""

@@ -2,22 +2,14 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import exists, func, select, union_all
+from sqlalchemy import func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.nav_alerts import Alert, Kind, Worth
+from core.nav_alerts import Worth
 from core.nav_snapshot import TransferKind, Waiting
 from core.tickets import Leg
 from ledger.tables_vaults import nav_snapshots, vault_shares, vault_transfers
-from ledger.tables_venues import (
-    vault_cash_moves,
-    venue_differences,
-    venue_doubts,
-    venue_fills,
-    venue_orders,
-    venue_positions,
-)
-from ledger.venue_orders import ENDED
+from ledger.tables_venues import vault_cash_moves, venue_differences, venue_fills, venue_positions
 
 
 async def positions_at(
@@ -81,34 +73,6 @@ async def waiting_at(connection: AsyncConnection, at: int, vaults: Sequence[str]
     for row in await connection.execute(wanted):
         one = Waiting(row.key, row.holder, TransferKind(row.kind), row.amount, row.shares)
         found.setdefault(row.vault, []).append(one)
-    return found
-
-
-async def doubts_of(connection: AsyncConnection, vaults: Sequence[str]) -> dict[str, list[Alert]]:
-    """What venues do not tell of each vault, or nobody knows a price of.
-
-    Where a vault neither holds anything nor has an order under way nothing is missed, so one that has left a venue goes on without it.
-    """
-    d, held, orders = venue_doubts.c, venue_positions.c, venue_orders.c
-    holds = exists().where(held.vault == d.vault, held.venue == d.venue, held.size_e8 != 0)
-    trades = exists().where(
-        orders.vault == d.vault,
-        orders.venue == d.venue,
-        orders.venue_client_id != "",
-        orders.status.not_in(ENDED),
-    )
-    wanted = (
-        select(d.vault, d.venue, d.symbol, d.sentence)
-        .where(d.vault.in_(vaults), (d.symbol != "") | holds | trades)
-        .order_by(d.vault, d.venue, d.symbol)
-    )
-    found: dict[str, list[Alert]] = {}
-    for vault, venue, symbol, sentence in await connection.execute(wanted):
-        if symbol:
-            said = Alert(Kind.DIFFERENCE_UNPRICED, str(Leg(venue, symbol)), sentence)
-        else:
-            said = Alert(Kind.VENUE_SILENT, venue, f"its fills are not told: {sentence}")
-        found.setdefault(vault, []).append(said)
     return found
 
 

@@ -7,7 +7,7 @@ cash and positions at their prices are a vault's value whatever margin a venue a
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, delete, select, tuple_, union, update
+from sqlalchemy import select, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -21,6 +21,7 @@ from ledger.tables_venues import (
     venue_orders,
     venue_positions,
 )
+from ledger.venue_doubts import keep_doubts
 from ledger.venue_orders import Standing, take_turn, tell
 
 TRADE: Final = "trade"
@@ -171,7 +172,7 @@ class VenueFills:
         """Keep of which accounts, by vault and venue, the venues do not tell, with a sentence each; no others."""
         rows = [(vault, venue, "", sentence) for (vault, venue), sentence in found.items()]
         async with self._engine.begin() as connection:
-            await _doubt(connection, venue_doubts.c.symbol == "", rows, now)
+            await keep_doubts(connection, venue_doubts.c.symbol == "", rows, now)
 
     async def unpriced(self, vault: str, venue: str, found: Mapping[str, str], now: int) -> None:
         """Keep which positions differ from the venue's and have no price to be taken over at, with a sentence each; no others."""
@@ -179,7 +180,7 @@ class VenueFills:
         mine = (d.vault == vault) & (d.venue == venue) & (d.symbol != "")
         rows = [(vault, venue, symbol, sentence) for symbol, sentence in found.items()]
         async with self._engine.begin() as connection:
-            await _doubt(connection, mine, rows, now)
+            await keep_doubts(connection, mine, rows, now)
 
     async def _count(
         self,
@@ -242,27 +243,6 @@ async def _moved(connection: AsyncConnection, vault: str, venue: str, now: int, 
     c = venue_cursors.c
     row = update(venue_cursors).where(c.vault == vault, c.venue == venue)
     await connection.execute(row.values(moved_at=now, **to))
-
-
-async def _doubt(
-    connection: AsyncConnection,
-    among: ColumnElement[bool],
-    rows: Sequence[tuple[str, str, str, str]],
-    now: int,
-) -> None:
-    """Have these (vault, venue, symbol, sentence) and no others of the doubts `among` which they are; each since it began."""
-    d = venue_doubts.c
-    names = [row[:3] for row in rows]
-    await connection.execute(
-        delete(venue_doubts).where(among, tuple_(d.vault, d.venue, d.symbol).not_in(names))
-    )
-    if rows:
-        new = insert(venue_doubts)
-        kept = new.on_conflict_do_update(
-            index_elements=["vault", "venue", "symbol"], set_={"sentence": new.excluded.sentence}
-        )
-        named = ("vault", "venue", "symbol", "sentence")
-        await connection.execute(kept, [dict(zip(named, row, strict=True)) | {"at": now} for row in rows])
 
 
 async def _added(

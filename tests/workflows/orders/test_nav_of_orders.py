@@ -137,6 +137,12 @@ async def test_what_is_wrong_with_one_account_is_a_doubt_about_that_one_alone(
         "unset at mock_gold: mock_gold: the vault's account there is not set up",
     ]
     assert await desk.held(fine) == {"mock_gold": {place.symbol: place.size}}
+    compared = await run(desk.reconciling.reconcile_venues)
+    assert (compared.accounts, compared.differences) == (3, [])
+    assert sorted(compared.silent) == [
+        "broken: mock_gold: it cannot be read: RuntimeError",
+        "unset: mock_gold: the vault's account there is not set up",
+    ]
     # And whoever sends a ticket for such a vault hears it by a code of its own.
     asked = OrderAsked.of(unset, desk.ticket(Side.BUY), "one", "ada")
     step = await run(desk.steps.place_order, asked, desk.clock() + 60 * SECOND)

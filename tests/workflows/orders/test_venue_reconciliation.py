@@ -7,7 +7,7 @@ import httpx
 
 from core.market import Side
 from core.tickets import PriceE8, e8_text, notional_up
-from ledger.vault_books import doubts_of
+from ledger.venue_doubts import doubts_of
 from ledger.venue_fills import Difference
 from ledger.venue_reads import differences_before
 from venues.driver import VenueOrder
