@@ -228,6 +228,10 @@ async def test_what_the_exchange_itself_closes_is_told_for_what_it_counted_for(
             await engine.ask(c.SetQuotes(maker.account, 1, bids, (), clock.now + 30 * SECOND))
             engine.submit(c.Advance(), None)
     held = engine.state.accounts[desk.account].positions
+    # The books are ahead of what is told, which is on disk first.
+    async with asyncio.timeout(20):
+        while engine.synced < engine.state.seq:
+            await asyncio.sleep(0.01)
     assert await cash_told(driver) == came_to(exchange, desk.account, DEPOSIT)
     # Positions, too: in ten-thousandths of a coin there.
     sizes = sum(one.side * one.size for one in (await driver.fills("")).fills)
