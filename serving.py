@@ -1,6 +1,7 @@
 """The process that serves: the matcher with its HTTP and WebSocket interfaces, until told to stop."""
 
 import asyncio
+from collections.abc import Mapping
 
 import httpx
 import structlog
@@ -52,7 +53,7 @@ async def serve_api(settings: Settings) -> None:
         _log.warning(fewer(share, room))
     # What is set wrong is said before anything is waited for or written.
     pool = open_pool(database_url(settings))
-    template = operator_template(settings)
+    template, tokens = operator_template(settings), operators(settings)
     escrow = await escrow_addresses(settings)
     # Trading needs no chain: a node that is silent now is no reason to stay away.
     await must_be_our_cluster(settings, patient=False)
@@ -73,7 +74,7 @@ async def serve_api(settings: Settings) -> None:
             feeding = asyncio.create_task(feed.run())
             try:
                 server = await Server.start(
-                    await _given(settings, engine, pool, escrow, feed, room, template)
+                    await _given(settings, engine, pool, escrow, feed, room, template, tokens)
                 )
                 urls = {"http": server.http_url, "websocket": server.websocket_url}
                 _log.info("serving", **urls, prices=feed.source_label)
@@ -103,6 +104,7 @@ async def _given(
     feed: PriceFeed,
     room: Room,
     template: RiskTemplate,
+    tokens: Mapping[str, str],
 ) -> Given:
     """What the API works with."""
     # Lazy, because trading needs no Temporal: without it only withdrawals wait.
@@ -112,7 +114,7 @@ async def _given(
         journal=settings.perpdex_data / "journal",
         sessions=Sessions(
             secret(settings.perpdex_data / "keys" / "sessions.secret").encode(),
-            operators(settings),
+            tokens,
             engine.clock,
         ),
         reads=History(Queries(pool)),
@@ -153,8 +155,12 @@ async def _given(
 
 def operators(settings: Settings) -> dict[str, str]:
     """Tokens of the operator door by the names that the audit trail has for them: the network's own, and one for each person's file
-    in keys/operators. Raises `KeyFileRefused` for what would leave open who did something."""
+    in keys/operators. Raises `KeyFileRefused` for one that is too short, and for what would leave open who did something."""
     tokens = {NETWORK: operator_token(settings)}
+    if len(tokens[NETWORK]) < SECRET_BYTES_MIN:
+        raise KeyFileRefused(
+            f"The token of the operator door has fewer than {SECRET_BYTES_MIN} characters: give OPERATOR_TOKEN more, or leave it out"
+        )
     for path in sorted((settings.perpdex_data / "keys" / "operators").glob("*.token")):
         token = path.read_text().strip()
         if path.stem in (NETWORK, EXCHANGE):

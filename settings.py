@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-OPERATOR_TOKEN_BYTES_MIN: Final = 32
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that mean every one of the machine, and where each is reached from the machine itself."""
 
@@ -217,15 +216,6 @@ class Settings(BaseSettings):
         description="Parts per million by which a share's value may fall below its mark before an alert is said.",
     )
     worker_metrics_address: str = Field("", description="host:port for Prometheus; empty for none.")
-
-    @field_validator("operator_token")
-    @classmethod
-    def _is_long(cls, token: str) -> str:
-        if 0 < len(token.encode()) < OPERATOR_TOKEN_BYTES_MIN:
-            raise ValueError(
-                f"a token has {OPERATOR_TOKEN_BYTES_MIN} characters at least; empty has one made"
-            )
-        return token
 
     @field_validator("public_websocket_url")
     @classmethod

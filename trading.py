@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -154,7 +155,7 @@ class _Accounts:
 
         account = self._account(GOLD_EVM, vault)
         if vault != READER and not re.fullmatch("0x[0-9a-fA-F]{40}", account):
-            path = self._keys / GOLD_EVM / f"{vault}.account"
+            path = account_file(self._settings, GOLD_EVM, vault)
             raise KeyFileRefused(f"{path} does not say the address of the vault's contract")
         market = GoldMarket(Node(self._http, self._settings.evm_rpc_url), self._settings.evm_router)
         return MockGoldEvm(account, market, batches, self._settings.evm_from_block, time.time_ns)
@@ -173,7 +174,7 @@ class _Accounts:
 
         account = self._account("synthetix", vault) or "0"
         if not account.isdigit() or (account == "0" and vault != READER):
-            path = self._keys / "synthetix" / f"{vault}.account"
+            path = account_file(self._settings, "synthetix", vault)
             raise KeyFileRefused(f"{path} does not say the number of the vault's account")
         return Synthetix(
             self._key("synthetix", vault, _evm_key),
@@ -193,8 +194,13 @@ class _Accounts:
         return read_secret(path).decode().strip()
 
     def _account(self, venue: str, vault: str) -> str:
-        path = self._keys / venue / f"{vault}.account"
+        path = account_file(self._settings, venue, vault)
         return path.read_text().strip() if vault != READER and path.exists() else ""
+
+
+def account_file(settings: Settings, venue: str, vault: str) -> Path:
+    """Says what holds a vault's money at a venue, where that is not the key's own address."""
+    return settings.perpdex_data / "keys" / "venues" / venue / f"{vault}.account"
 
 
 def _set_up(venue: str, opening: Opening) -> Opening:
@@ -231,10 +237,8 @@ def _oracles(settings: Settings, http: httpx.AsyncClient, clock: Callable[[], in
     Raises `Refused` and `OSError` for signers of Pyth's that cannot be believed.
     """
     found: list[Polled] = []
-    feeds = {
-        name: market.feed for market in DEFAULT_MARKETS for name in MARKETS if MARKETS[name] == market.symbol
-    }
-    feeds[GOLD.symbol] = PYTH_GOLD
+    of_markets = {market.symbol: market.feed for market in DEFAULT_MARKETS}
+    feeds = {name: of_markets[market] for name, market in MARKETS.items()} | {GOLD.symbol: PYTH_GOLD}
     # Here and below, because each takes long to import, and few need all.
     if settings.exec_pyth_url:
         from oracles.hermes import Hermes

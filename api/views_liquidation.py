@@ -1,4 +1,4 @@
-"""Liquidations and the insurance fund as answers: reads that change nothing."""
+"""Liquidations and the insurance fund as answers: reads that change nothing but accounts' memory of their value."""
 
 import asyncio
 from collections.abc import Iterable

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Mapping
@@ -18,9 +19,9 @@ from core.quantities import MicroUsdc, Nanos
 from endings import NotReachable, told_to_stop
 from oracles.generator import price_at
 from settings import Settings
+from trading import GOLD_EVM, account_file
 from venues.local.gold_chain import CHAIN_ID, GoldChain
 
-GOLD_EVM: Final = "mock_gold_evm"
 PRICE_EVERY_S: Final = 5.0
 UP_S: Final = 15.0
 ASK_AGAIN_S: Final = 0.1
@@ -64,7 +65,10 @@ async def _node(anvil: str, port: int, http: httpx.AsyncClient) -> AsyncIterator
     try:
         node = Node(http, f"http://127.0.0.1:{port}")
         await _answers(node, child)
-        yield node
+        try:
+            yield node
+        except ChainUnavailable as silent:
+            raise NotReachable(f"anvil does not answer any more: {silent}") from None
     finally:
         # Ctrl-C at a terminal has told it, too.
         with suppress(ProcessLookupError):
@@ -91,9 +95,11 @@ def _price(settings: Settings) -> int:
 
 
 def _name(settings: Settings, vault: str, address: str) -> None:
-    """As `trading` finds it."""
-    path = settings.perpdex_data / "keys" / "venues" / GOLD_EVM / f"{vault}.account"
+    """Where orders look for it; what stood there is told, because it may have been of a chain that goes on."""
+    path = account_file(settings, GOLD_EVM, vault)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.exists():
+        print(f"{path} named {path.read_text().strip()} until now", file=sys.stderr)
     path.write_text(f"{address}\n")
 
 

@@ -39,6 +39,12 @@ def test_a_credential_that_leaves_open_who_it_was_is_refused(tmp_path, name, tok
         operators(Settings(perpdex_data=tmp_path, operator_token="n" * 32))
 
 
+def test_a_token_of_the_network_that_is_too_short_is_refused(tmp_path):
+    assert operators(Settings(perpdex_data=tmp_path, operator_token="n" * 32))
+    with pytest.raises(KeyFileRefused, match="fewer than 32 characters"):
+        operators(Settings(perpdex_data=tmp_path, operator_token="n" * 31))
+
+
 async def test_the_operators_key_is_made_in_its_place_and_nowhere_else(tmp_path):
     async with operator_signer(Settings(perpdex_data=tmp_path)) as operator:
         made = KeypairSigner.load(tmp_path / "keys" / "operator.json")

@@ -1,12 +1,17 @@
 """What Temporal keeps of an exception that a step did not expect: its stable code, where it has one, as the failure's type."""
 
+from typing import Final
+
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 
-LEDGER_UNAVAILABLE = "ledger_unavailable"
+LEDGER_UNAVAILABLE: Final = "ledger_unavailable"
 """PostgreSQL does not answer, or gave up on what it was asked."""
-OURS = frozenset({"activities", "chain", "core", "ledger", "matcher", "oracles", "venues", "workflows"})
-_NOT_THERE = frozenset({"OperationalError", "InterfaceError", "ConnectionTimeout", "TimeoutError"})
+OURS: Final = frozenset(
+    {"activities", "chain", "core", "ledger", "matcher", "oracles", "venues", "workflows"}
+)
+_NOT_THERE: Final = frozenset({"OperationalError", "InterfaceError", "ConnectionTimeout", "TimeoutError"})
+"""By name: clients of Temporal that never ask the database convert failures, too, and load neither library for it."""
 
 
 class CodedFailures(DefaultFailureConverter):
