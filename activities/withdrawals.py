@@ -12,7 +12,7 @@ from solders.signature import Signature
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.engine_door import UNREACHABLE, EngineDoor
+from activities.engine_door import RETRY_LATER, EngineDoor
 from activities.heartbeats import heartbeats
 from activities.landing import Lander, by_code
 from activities.outflow import LIMITED, OWNER_LIMITED, Outflow
@@ -25,9 +25,11 @@ from chain.transactions import SignedTransaction, UnsignedTransaction
 from ledger.queries import Queries
 from ledger.settlement import FAILED, PAYMENT, SIGNED, Settlement
 from matcher.commands import FinishWithdrawal, ReserveWithdrawal
+from matcher.rejections import Code
 
-PASSING: Final = frozenset({UNREACHABLE, "overloaded", "rate_limited", "internal_error"})
-"""What keeps the engine from saying whether it reserves: asked again. Anything else that it says is final."""
+FINAL: Final[frozenset[str]] = frozenset(Code) - {Code.OVERLOADED} | {"bad_message", "validation_failed"}
+"""What says that the engine reserves nothing, now or under that key before: its rules know a key first. Whatever else comes back, such as
+a token that the API does not take, says nothing about an earlier try whose answer was lost: asked again, until that is mended."""
 LEDGER_PATIENCE_S: Final = 20.0
 EXPIRY_POLL_S: Final = 1.0
 """Bytes take about a minute to expire."""
@@ -161,8 +163,10 @@ class WithdrawalActivities:
         try:
             answer = await self._door.command(asked)
         except ApplicationError as error:
-            if error.type in PASSING:
-                raise
+            if error.type not in FINAL:
+                raise ApplicationError(
+                    error.message, type=error.type, next_retry_delay=RETRY_LATER
+                ) from error
             # Said once and for all: nothing is reserved, so nothing would bound how many wait for a better moment.
             raise ApplicationError(error.message, type=error.type, non_retryable=True) from error
         number = int(answer.event("WithdrawalReserved")["withdrawal"])

@@ -40,7 +40,7 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.MARKET_PAUSED: (409, "The market is paused."),
     Code.MARKET_REDUCE_ONLY: (409, "The market only takes requests that reduce a position."),
     Code.INDEX_UNAVAILABLE: (
-        503,
+        409,
         "An index price is not believed enough for that now; the message names the market and how far it is believed.",
     ),
     Code.INDEX_GOES_BACK: (409, "The market already has a newer index price."),
@@ -90,7 +90,7 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         "More than the margin leaves free, or than the chain holds for the account yet.",
     ),
     Code.WITHDRAWALS_GATED: (
-        503,
+        409,
         "An account is below zero: no withdrawal is reserved, and who holds positions transfers nothing; or the operator holds "
         "withdrawals.",
     ),
@@ -108,7 +108,7 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
         409,
         "A batch is taken up anew only while settlement is held and before it is final.",
     ),
-    Code.SETTLEMENT_HELD: (503, "No batch is cut until an operator has explained why settlement is held."),
+    Code.SETTLEMENT_HELD: (409, "No batch is cut until an operator has explained why settlement is held."),
     Code.FUNDING_NOT_DUE: (409, "That hour of funding has not ended."),
     Code.FUNDING_OUT_OF_ORDER: (
         409,
@@ -129,7 +129,7 @@ VENUE_STATUSES: Final = {
     VenueCode.VENUE_CLOSE_ONLY: 409,
     VenueCode.VENUE_DEAD: 409,
     VenueCode.VAULT_PAUSED: 409,
-    VenueCode.PRICE_UNAVAILABLE: 503,
+    VenueCode.PRICE_UNAVAILABLE: 409,
 }
 """HTTP status of each refusal by a vault's risk rules."""
 

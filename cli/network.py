@@ -34,7 +34,7 @@ WithVault = Annotated[
 
 
 def up(
-    makers: Annotated[int, typer.Option(min=0, help="demonstration makers")] = 3,
+    makers: Annotated[int, typer.Option(min=0, help="demonstration makers; a market only reduces until two quote")] = 3,
     traders: Annotated[int, typer.Option(min=0, help="demonstration traders")] = 6,
     prices: Prices = None,
     vault: WithVault = True,
@@ -59,7 +59,7 @@ def up(
 
 def demo(
     seconds: Annotated[float, typer.Option(min=1, help="how long the agents trade")] = 60,
-    makers: Annotated[int, typer.Option(min=1, help="makers")] = 10,
+    makers: Annotated[int, typer.Option(min=2, help="makers; with one alone a market only reduces")] = 10,
     traders: Annotated[int, typer.Option(min=1, help="traders")] = 30,
     report: Annotated[
         Path | None, typer.Option(help="file for the report, in JSON", callback=writable)

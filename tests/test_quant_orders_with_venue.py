@@ -230,7 +230,7 @@ async def test_each_refusal_is_an_error_with_its_code(quant, make_key, vault):
     assert await refused(order_type="limit") == (422, "ticket_invalid")
     assert await refused(size="0") == (422, "ticket_invalid")
     assert await refused(size="0.000000001") == (422, "validation_failed")
-    assert await refused(symbol="SILVER") == (503, "price_unavailable")
+    assert await refused(symbol="SILVER") == (409, "price_unavailable")
     rules = Rules(
         symbols=frozenset({"XAU"}), per_venue={"mock_gold": VenueLimits(1, 2, None, MicroUsdc(10**9))}
     )

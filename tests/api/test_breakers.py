@@ -120,7 +120,7 @@ async def test_withdrawals_that_do_not_go_are_shown(exchange: Any) -> None:
     refused = await exchange.operator(
         {"type": "ReserveWithdrawal", "account": agent.account, "amount": 1, "key": "w"}
     )
-    assert (refused.status_code, refused.json()["error"]["retryable"]) == (503, True)
+    assert (refused.status_code, refused.json()["error"]["retryable"]) == (409, True)
     assert "perpdex_withdrawals_stopped 1.0" in (await exchange.http.get("/metrics")).text
     await exchange.operator({"type": "HoldWithdrawals", "held": False, "why": "all is well"})
     assert await shown() == "open"

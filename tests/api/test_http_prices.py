@@ -117,7 +117,7 @@ async def test_a_price_that_nobody_believes_is_not_shown_as_the_index_and_stops_
     trader = await said.agent("trader")
     order = {"id": "r1", "market": BTC, "side": "buy", "size": "0.5", "limit": "60110.0"}
     refused = await said.http.post("/api/v1/requests", json=order, headers=trader.headers)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "index_unavailable")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "index_unavailable")
     assert "BTC-PERP is disputed" in refused.json()["error"]["message"]
     assert refused.json()["error"]["retryable"]
 

@@ -173,7 +173,7 @@ async def test_previews_need_a_session_and_a_price(exchange: Any) -> None:
     assert (shown["mark"], shown["mark_inputs"], shown["index_max_age_ms"]) == (None, None, 60_000)
     assert (shown["funding"]["rate"], shown["funding"]["unpaid"]) == ("0.000000000000", [])
     early = await preview(exchange, agent, market="X-PERP")
-    assert (early.status_code, early.json()["error"]["code"]) == (503, "index_unavailable")
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "index_unavailable")
 
 
 async def test_markets_show_their_mark_and_their_tiers(exchange: Any) -> None:

@@ -233,7 +233,7 @@ async def test_what_the_engine_refuses_starts_nothing(
     assert await refused("0.999999") == (409, "withdrawal_too_small")
     assert await refused("0") == (422, "bad_value")
     await exchange.engine.ask(c.HoldWithdrawals(True, who="ada", why="looking"))
-    assert await refused("5") == (503, "withdrawals_gated")
+    assert await refused("5") == (409, "withdrawals_gated")
     await exchange.engine.ask(c.HoldWithdrawals(False, who="ada", why="looked"))
     with pytest.raises(RPCError, match="not found"):
         await client.get_workflow_handle(f"withdrawal-{agent.account}-w1").describe()

@@ -52,7 +52,7 @@ async def test_it_starts_and_trades_without_temporal_and_without_a_database(serv
 async def opens(served: Any) -> None:
     """Return when BTC-PERP takes what opens: with the first index after two makers stood."""
     async with httpx.AsyncClient(base_url=served.http) as http, asyncio.timeout(60):
-        while (read := await http.get("/api/v1/markets/BTC-PERP")).status_code == 503 or read.json()[
+        while (read := await http.get("/api/v1/markets/BTC-PERP")).status_code != 200 or read.json()[
             "only_reduces"
         ]:
             await asyncio.sleep(0.1)

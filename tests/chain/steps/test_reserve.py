@@ -16,13 +16,19 @@ from api.errors import CATALOGUE
         ("withdrawals_gated", True),
         ("index_unavailable", True),
         ("withdrawal_too_large", True),
+        ("no_room", True),
+        ("validation_failed", True),
         ("overloaded", False),
+        ("stopping", False),
+        ("not_authenticated", False),
+        ("operator_only", False),
         ("internal_error", False),
     ],
 )
-async def test_only_what_kept_the_engine_from_answering_is_asked_again(
+async def test_only_what_the_engine_says_of_the_reservation_is_final(
     withdrawals: Any, door_server: Any, code: str, final: bool
 ) -> None:
+    """An earlier try may have been journaled and its answer lost: then a door that does not open says nothing about it."""
     entry = CATALOGUE[code]
     error = {"code": code, "message": entry.sentence, "retryable": entry.retryable}
     door_server.refusal = entry.status, {"error": error}
