@@ -28,8 +28,8 @@ from matcher.commands import FinishWithdrawal, ReserveWithdrawal
 from matcher.rejections import Code
 
 FINAL: Final[frozenset[str]] = frozenset(Code) - {Code.OVERLOADED} | {"bad_message", "validation_failed"}
-"""What says that the engine reserves nothing, now or under that key before: its rules know a key first. Whatever else comes back, such as
-a token that the API does not take, says nothing about an earlier try whose answer was lost: asked again, until that is mended."""
+"""What says that the engine reserves nothing, now or under that key before: its rules know a key first. Whatever else comes back, such
+as a token that the API does not take, says nothing about an earlier try whose answer was lost: asked again, until that is mended."""
 LEDGER_PATIENCE_S: Final = 20.0
 EXPIRY_POLL_S: Final = 1.0
 """Bytes take about a minute to expire."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Final
 
@@ -97,6 +97,11 @@ class Metrics:
             "Wall clock's lead over the exchange's: beyond 10 either way after a step that is not followed",
             lambda: wall_ahead(engine.clock) / SECOND,
         )
+        self.gauge(
+            "perpdex_withdrawal_waiting_seconds",
+            "Age of the oldest reservation of a withdrawal that is not closed, 0 when there is none",
+            lambda: self._oldest(engine.state.withdrawals),
+        )
         listening.to((e.Filled,), self._filled)
         listening.to((e.RequestClosed,), self._request_closed)
 
@@ -106,6 +111,10 @@ class Metrics:
 
     def refused(self, code: str) -> None:
         self._refused[code] += 1
+
+    def _oldest(self, withdrawals: Mapping[int, e.WithdrawalReserved]) -> float:
+        first = next(iter(withdrawals.values()), None)
+        return 0.0 if first is None else (self._clock() - first.at) / SECOND
 
     def text(self) -> bytes:
         """The exposition format."""

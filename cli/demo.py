@@ -42,8 +42,8 @@ PORTS: Final = ("api_port", "websocket_port", "temporal_port", "temporal_ui_port
 
 
 def on_free_ports(settings: Settings) -> Settings:
-    """Settings whose ports, where nobody chose them, are free ones: no port stands in the way of another run, which has a data directory of
-    its own."""
+    """Settings whose ports, where nobody chose them, are free ones: no port stands in the way of another run, which has a directory
+    of its own."""
     open_choices = [name for name in PORTS if name not in settings.model_fields_set]
     chosen = settings.model_copy(update=dict(zip(open_choices, free_ports(len(open_choices)), strict=True)))
     return chosen.model_copy(update={"api_url": chosen.nearby_url})

@@ -34,7 +34,9 @@ WithVault = Annotated[
 
 
 def up(
-    makers: Annotated[int, typer.Option(min=0, help="demonstration makers; a market only reduces until two quote")] = 3,
+    makers: Annotated[
+        int, typer.Option(min=0, help="demonstration makers; a market only reduces until two quote")
+    ] = 3,
     traders: Annotated[int, typer.Option(min=0, help="demonstration traders")] = 6,
     prices: Prices = None,
     vault: WithVault = True,

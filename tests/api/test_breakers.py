@@ -1,5 +1,7 @@
 """Circuit breakers over the API: who may, what agents hear, what the audit trail keeps."""
 
+import re
+import time
 from typing import Any
 
 from api.views_breakers import withdrawals
@@ -107,6 +109,29 @@ async def test_a_jump_of_open_interest_is_shown_and_counted(exchange: Any) -> No
     assert 'perpdex_open_interest_used{market="BTC-PERP"} 0.0001' in metrics
     (closed, _) = await audit(exchange)
     assert (closed["who"], closed["details"]) == ("exchange", {"status": "reduce_only"})
+
+
+async def test_the_oldest_withdrawal_that_is_not_closed_is_shown(new_exchange: Any) -> None:
+    since, ahead = time.time_ns(), 0
+    exchange = await new_exchange(clock=lambda: time.time_ns() + ahead)
+    agent = await exchange.agent()
+
+    def waiting() -> float:
+        text = exchange.server.edge.metrics.text().decode()
+        return float(re.findall(r"^perpdex_withdrawal_waiting_seconds (\S+)$", text, re.M)[0])
+
+    def test_took() -> float:
+        return (time.time_ns() - since) / 1e9
+
+    assert waiting() == 0
+    for key in ("first", "second"):
+        await exchange.engine.ask(c.ReserveWithdrawal(agent.account, 5_000_000, key))
+        ahead += 8_000_000_000
+    assert 16 <= waiting() <= 16 + test_took()
+    await exchange.engine.ask(c.FinishWithdrawal(1, False, ""))
+    assert 8 <= waiting() <= 8 + test_took()
+    await exchange.engine.ask(c.FinishWithdrawal(2, False, ""))
+    assert waiting() == 0
 
 
 async def test_withdrawals_that_do_not_go_are_shown(exchange: Any) -> None:
