@@ -14,9 +14,11 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml sdk/pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "No Python 3.11, 3.12 or 3.13 with venv was found: install one (Debian 12 and 13, Ubuntu 24.04: apt-get install python3 python3-venv; macOS: brew install python@3.13) and run make again; 3.14 is too new for one dependency (coincurve)." >&2; exit 1; fi
 	@echo "setting up $(VENV) with $(PYTHON): about a minute"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sdk
-	@$(VENV)/bin/python -m compileall -q -x '/\.' .
+	@# On all processors, which pip would not.
+	@$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib
+	@$(VENV)/bin/python -m compileall -q -j 0 -x '/\.' .
 	@touch $@
 	@echo "ready"
 

@@ -1,6 +1,7 @@
 """The process that serves: the matcher with its HTTP and WebSocket interfaces, until told to stop."""
 
 import asyncio
+import gc
 from collections.abc import Mapping
 
 import httpx
@@ -45,7 +46,10 @@ _log = structlog.get_logger("serving")
 
 
 async def serve_api(settings: Settings) -> None:
-    """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them."""
+    """Run engine, prices, HTTP and WebSocket until told to stop. Raises what ends one of them.
+
+    Garbage is collected from when agents are let in, whatever was so before.
+    """
     stopped = told_to_stop()
     share = open_files()
     room = room_in(share)
@@ -76,6 +80,10 @@ async def serve_api(settings: Settings) -> None:
                 server = await Server.start(
                     await _given(settings, engine, pool, escrow, feed, room, template, tokens)
                 )
+                # Code, routes and accounts stay for good: never looking at them again keeps collections short.
+                gc.collect()
+                gc.freeze()
+                gc.enable()
                 urls = {"http": server.http_url, "websocket": server.websocket_url}
                 _log.info("serving", **urls, prices=feed.source_label)
                 await server.serve_until(stopped)

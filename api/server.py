@@ -1,7 +1,6 @@
 """HTTP and WebSocket in one loop, beside the engine whose loop it is."""
 
 import asyncio
-import gc
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -149,9 +148,6 @@ class Server:
         opened = asyncio.get_running_loop().create_task(self._http.opened.wait())
         await asyncio.wait({opened, self._serving}, return_when=asyncio.FIRST_COMPLETED)
         opened.cancel()
-        # The routes and schemas stay for good: never looking at them again keeps collections short.
-        gc.collect()
-        gc.freeze()
 
     async def stop(self) -> None:
         """Close both doors; the engine is left to its owner. From now on no conversation begins: who comes is told so."""

@@ -1,7 +1,6 @@
 """The engine: the one writer. Commands come in on the event loop; answers leave once what they promise is on disk."""
 
 import asyncio
-import gc
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -113,8 +112,6 @@ class Engine:
         self._journal = Journal(directory, end, self._loop, self._on_disk, segment_bytes)
         self._told = end.sequence
         self.submit(c.StartEpoch(), None)
-        gc.collect()
-        gc.freeze()
 
     @property
     def synced(self) -> int:
@@ -204,7 +201,6 @@ class Engine:
         except OSError as error:
             _log.warning("snapshot not written", error=str(error))
         os.close(self._lock)
-        gc.unfreeze()
 
     def _replayed(self, sequence: int, event: Event) -> None:
         apply(self.state, event)

@@ -9,6 +9,7 @@ records to the disk.
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -87,6 +88,8 @@ async def serve(directory: Path) -> None:
             limits=Limits(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER, ANY_NUMBER),
         )
     )
+    gc.collect()
+    gc.freeze()
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     print(json.dumps({"http": server.http_url, "port": server.websocket_port}), flush=True)
     while not ended.done():

@@ -1,7 +1,6 @@
 """A real exchange on a temporary journal behind its real doors on free ports, and agents that speak the raw protocol."""
 
 import asyncio
-import gc
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -254,13 +253,9 @@ NewExchange = Callable[..., Awaitable[Exchange]]
 
 
 @pytest.fixture
-async def new_exchange(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[NewExchange]:
+async def new_exchange(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[NewExchange]:
     """Starts exchanges; options are those of `Given`. Whoever wants prices of `source` steps the feed, and who wants withdrawals gives
     a Temporal: by default there is none."""
-    # An engine collects garbage as it starts; over the heap of a whole test run that takes longer than the tests.
-    monkeypatch.setattr(gc, "collect", lambda: 0)
     running: list[Exchange] = []
 
     def new_database() -> str:

@@ -117,7 +117,7 @@ def test_the_others_are_told_by_their_command_line_only(part: str) -> None:
 
 
 def test_postgresql_knows_nothing_of_the_operator_s(told: None, started: list[Mapping[str, str]]) -> None:
-    directory = Path(tempfile.mkdtemp(prefix="perpdex-environment-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="perpdex-environment-"))
     directory.chmod(0o755)
     server = EmbeddedPostgres(directory / "pg")
     try:

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typer.testing import CliRunner
 from chain.cluster import UPGRADEABLE_LOADER
 from chain.keys import KeypairSigner
 from chain.localnet.bank import Bank
-from chain.localnet.genesis import PROGRAM_FILE
+from chain.localnet.genesis import PROGRAM_FILE, USDC_MINT
 from chain.localnet.process import LocalnetProcess
 from cli.main import app
 
@@ -127,6 +128,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ch
         started.append(process)
         chain = Chain(process, program.pubkey(), authority)
         chain.fund(authority.pubkey())
+        while chain.client.get_account_info(USDC_MINT).value is None:
+            time.sleep(0.02)  # It is made as the chain starts, and final a few slots later.
         return chain
 
     yield start

@@ -19,7 +19,7 @@ from settings import Settings
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
     """Where PostgreSQL's own user can get at it, which it can not below pytest's."""
-    path = Path(tempfile.mkdtemp(prefix="perpdex-e2e-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="perpdex-e2e-"))
     path.chmod(0o755)
     yield path
     for link in path.rglob("elsewhere"):

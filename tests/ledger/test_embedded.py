@@ -18,7 +18,7 @@ from ledger.projector import Projector
 
 @pytest.fixture
 def place():
-    directory = Path(tempfile.mkdtemp(prefix="perpdex-embedded-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="perpdex-embedded-"))
     directory.chmod(0o755)
     yield directory / "pg"
     for link in directory.rglob("elsewhere"):
