@@ -1,9 +1,22 @@
 """TCP ports on 127.0.0.1: whether one is free, and free ones for runs that nobody has to find."""
 
+import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from itertools import cycle, islice
+from secrets import randbelow
+from typing import Final
 
 from cli.processes import StackFailed
+
+FIRST: Final = 20_000
+EACH: Final = 600
+PARTS: Final = 20
+"""Ports that free ones are taken from: below those that systems give to outgoing connections (Linux from 32,768, macOS from 49,152),
+so that none of these takes one before whom it was found for. Processes that start together have parts of their own."""
+_BEGIN: Final = FIRST + os.getpid() % PARTS * EACH
+_FROM: Final = randbelow(EACH)
+_OURS: Final = cycle([*range(_BEGIN + _FROM, _BEGIN + EACH), *range(_BEGIN, _BEGIN + _FROM)])
 
 
 def must_be_free(port: int, what: str, setting: str) -> None:
@@ -20,9 +33,16 @@ def must_be_free(port: int, what: str, setting: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that were free a moment ago."""
+    """Different ports that were free a moment ago. Raises `StackFailed` when there are not so many."""
+    found: list[int] = []
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        for port in islice(_OURS, EACH):
+            if len(found) == count:
+                break
+            probe = held.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+    if len(found) < count:
+        raise StackFailed(f"No {count} free ports were found on 127.0.0.1.")
+    return found

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 import json
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
@@ -17,6 +16,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from solders.keypair import Keypair
+
+from cli.ports import free_ports
 
 ACCESS_KEY, SECRET_KEY, REGION = "AKIDEXAMPLE", "secret-of-the-tests", "eu-central-1"
 ARN = f"arn:aws:kms:{REGION}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -252,6 +253,4 @@ async def vault(serve: Any) -> Vault:
 
 @pytest.fixture
 def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]

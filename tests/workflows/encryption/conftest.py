@@ -4,7 +4,6 @@ import asyncio
 import base64
 import functools
 import os
-import socket
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,6 +16,7 @@ from temporalio.client import Client
 from temporalio.converter import DataConverter
 
 from cli.codec import codec_app
+from cli.ports import free_ports
 from workflows.encryption import data_converter, read_payload_keys
 from workflows.schedules import ensure_search_attributes
 
@@ -37,9 +37,7 @@ def temporal_command() -> str:
 @pytest.fixture
 async def temporal(temporal_command: str) -> AsyncIterator[str]:
     """host:port of a server of this test's own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     server = await asyncio.create_subprocess_exec(
         temporal_command, *OPTIONS, "--port", str(port), stdout=asyncio.subprocess.DEVNULL
     )

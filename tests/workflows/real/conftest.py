@@ -7,7 +7,6 @@ every batch settles several pages, and tests cross several runs of the settlemen
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -38,6 +37,7 @@ from chain.localnet.process import LocalnetProcess
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from chain.transactions import SignedTransaction
+from cli.ports import free_ports
 from core.batches import BatchStatus
 from fault_proxy import FaultProxy
 from ledger.database import open_pool
@@ -123,16 +123,17 @@ class Network:
         self.chain = chain
         self.limits = limits
         self.proxy = proxy
-        self.api_url = f"http://127.0.0.1:{free_port()}"
+        api, websocket, temporal = free_ports(3)
+        self.api_url = f"http://127.0.0.1:{api}"
         self.directory = directory
         self.settings = {
             "PERPDEX_DATA": str(directory),
             "DATABASE_URL": postgres_url,
-            "TEMPORAL_ADDRESS": f"127.0.0.1:{free_port()}",
+            "TEMPORAL_ADDRESS": f"127.0.0.1:{temporal}",
             "SOLANA_RPC_URL": chain.url,
             "API_URL": self.api_url,
-            "API_PORT": self.api_url.rsplit(":", 1)[1],
-            "WEBSOCKET_PORT": str(free_port()),
+            "API_PORT": str(api),
+            "WEBSOCKET_PORT": str(websocket),
             # Seldom: a test that waits for batches has them made, and several networks share two processors.
             "SETTLEMENT_INTERVAL_S": "6",
             "OPERATOR_TOKEN": TOKEN,
@@ -334,12 +335,6 @@ def create_database(server: str) -> str:
         connection.execute("drop database if exists network with (force)")
         connection.execute("create database network template migrated")
     return server.replace("/postgres?", "/network?")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(true: Callable[[], Awaitable[Any]], seconds: float = PATIENCE_S) -> None:

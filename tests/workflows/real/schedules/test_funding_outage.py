@@ -7,7 +7,6 @@ only then a worker comes.
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from temporalio.worker import Worker
 
 from activities.engine_door import EngineDoor
 from activities.funding import FundingActivities, MarketHour
+from cli.ports import free_ports
 from core import events as e
 from core.funding import HOUR
 from core.funding_hour import SAMPLE_EVERY
@@ -98,7 +98,7 @@ class Api:
 
     def __init__(self, directory: Path, temporal: str) -> None:
         self.directory = directory
-        self.port = free_port()
+        self.port, websocket = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = {
             "PERPDEX_DATA": str(directory),
@@ -106,7 +106,7 @@ class Api:
             "TEMPORAL_ADDRESS": temporal,
             "SOLANA_RPC_URL": "http://127.0.0.1:1",
             "API_PORT": str(self.port),
-            "WEBSOCKET_PORT": str(free_port()),
+            "WEBSOCKET_PORT": str(websocket),
             "OPERATOR_TOKEN": TOKEN,
             "PYTH_URL": "",
         }
@@ -132,12 +132,6 @@ class Api:
     def end(self, how: signal.Signals) -> None:
         self._child.send_signal(how)
         self._child.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
