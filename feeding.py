@@ -7,6 +7,7 @@ import httpx
 from core.market import DEFAULT_MARKETS, MarketStatus
 from matcher import commands as c
 from matcher.engine import Engine
+from matcher.rejections import Outcome, Rejection
 from oracles.feed import PriceFeed, pick
 from oracles.hermes import Hermes
 from oracles.index import Routed
@@ -63,14 +64,19 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
 
     def on_routed(routed: Routed) -> None:
         market = markets[routed.symbol]
-        engine.submit(c.UpdateIndex(market.id, *judgement(routed, market.tick)), None)
 
-    return PriceFeed(
+        def on_outcome(outcome: Outcome) -> None:
+            feed.answered(market.symbol, outcome.code.value if isinstance(outcome, Rejection) else "")
+
+        engine.submit(c.UpdateIndex(market.id, *judgement(routed, market.tick)), on_outcome)
+
+    feed = PriceFeed(
         source,
         on_routed,
         clock=engine.clock,
         ended=lambda symbol: _ended(engine, markets[symbol].id),
     )
+    return feed
 
 
 def _ended(engine: Engine, market: int) -> bool:

@@ -41,11 +41,18 @@ class PriceMetrics(Collector):
         )
         for (source, outcome), count in self._feed.accepted.items():
             accepted.add_metric([source, outcome], count)
+        refused = CounterMetricFamily(
+            "perpdex_index_refused",
+            "Judgements of the feed that the engine refused: the market's index grows old",
+            labels=["market", "code"],
+        )
+        for (symbol, code), count in self._feed.refusals.items():
+            refused.add_metric([symbol, code], count)
         troubles = GaugeMetricFamily(
             "perpdex_price_trouble",
-            "What keeps a source from answering, for one market or for all",
+            "What keeps a source from answering, or the engine from taking an index, for one market or for all",
             labels=["source", "market", "code"],
         )
         for (source, symbol), code in self._feed.troubles.items():
             troubles.add_metric([source, symbol, code], 1)
-        yield from (validities, accepted, troubles)
+        yield from (validities, accepted, refused, troubles)

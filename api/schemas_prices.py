@@ -48,4 +48,6 @@ class TroubleAnswer(Answer):
 class PricesAnswer(Answer):
     source: str = Field(description="What the feed plays or listens to.")
     markets: list[MarketPricesAnswer]
-    troubles: list[TroubleAnswer] = Field(description="What keeps sources from answering.")
+    troubles: list[TroubleAnswer] = Field(
+        description="What keeps sources from answering, and, of source `engine`, why a market's index is refused."
+    )

@@ -161,7 +161,7 @@ class UpdateIndex(Command, frozen=True):
 
     `published` is when it was judged and never goes back; `source` is shown wherever the price is. Where `validity` allows nothing the
     price does not count, and may be 0 when there is none. `outside` is the median mid of the same perp at other venues, in ticks, 0
-    when none is known.
+    when none is known; one out of range counts as 0.
     """
 
     market: int

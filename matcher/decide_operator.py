@@ -28,7 +28,8 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
     """Take a new index price, and the mark that it makes; or that nobody believes the newest price, which moves neither.
 
     A judgement older than the last, or from the future by more than a second, is refused. Before the first price that is believed
-    there is nothing to hold on to, so nothing is recorded.
+    there is nothing to hold on to, so nothing is recorded. Only the index itself can be refused: what is said outside is one view of
+    the mark among others, and one that no market could hold counts as none.
     """
     if command.market not in state.markets:
         return Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
@@ -37,8 +38,8 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
     counts = believed(command.validity)
     if command.published > at + SECOND or (counts and not 0 < command.price <= PRICE_MAX):
         return Rejection(Code.BAD_VALUE, "An index price is positive and not from the future.")
-    if command.confidence < 0 or not 0 <= command.outside <= PRICE_MAX:
-        return Rejection(Code.BAD_VALUE, "A confidence and a price outside are not negative.")
+    if command.confidence < 0:
+        return Rejection(Code.BAD_VALUE, "A confidence is not negative.")
     last = state.indexes.get(command.market)
     if last is not None and command.published < last.published:
         return Rejection(Code.INDEX_GOES_BACK, "The market already has a newer index price.")
@@ -53,7 +54,8 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
         command.source,
         command.validity,
     )
-    mark = mark_updated(state, command.market, command.price, command.outside, at)
+    outside = command.outside if 0 < command.outside <= PRICE_MAX else 0
+    mark = mark_updated(state, command.market, command.price, outside, at)
     return [updated] if mark is None else [updated, mark]
 
 

@@ -29,6 +29,8 @@ AGAIN_S: Final = (0.5, 30.0)
 STEADY: Final = Nanos(60 * SECOND)
 BROKEN: Final = "broken"
 """Code of the trouble that nobody expected."""
+LISTENER: Final = "engine"
+"""Where a trouble says that it took no price from us."""
 _log = structlog.get_logger("prices")
 
 
@@ -127,6 +129,8 @@ class PriceFeed:
         self._routed: dict[str, Routed] = {}
         self._ended = ended
         self._accepted: Counter[tuple[str, Accepted]] = Counter()
+        self._refusals: Counter[tuple[str, str]] = Counter()
+        self._refused: dict[str, str] = {}
         self._broken = False
 
     @property
@@ -146,10 +150,33 @@ class PriceFeed:
 
     @property
     def troubles(self) -> Troubles:
-        """What keeps sources from answering, and the feed from running."""
-        if not self._broken:
+        """What keeps sources from answering, the feed from running, and the engine from taking what it says."""
+        if not self._broken and not self._refused:
             return self._source.troubles
-        return {**self._source.troubles, (self._source.label, ""): BROKEN}
+        refused = {(LISTENER, symbol): code for symbol, code in self._refused.items()}
+        broken = {(self._source.label, ""): BROKEN} if self._broken else {}
+        return {**self._source.troubles, **refused, **broken}
+
+    @property
+    def refusals(self) -> Mapping[tuple[str, str], int]:
+        """How many judgements of each market the engine refused, by the code it gave."""
+        return self._refusals
+
+    def answered(self, symbol: str, code: str) -> None:
+        """What became of the last judgement of a market that was reported: `code` is the engine's refusal, empty when it was taken.
+
+        An index that is refused grows old, and everything stops: that must not be silent. It is logged when it begins, when its code
+        changes, and when it has ended.
+        """
+        before = self._refused.get(symbol, "")
+        if code:
+            self._refusals[symbol, code] += 1
+            self._refused[symbol] = code
+        else:
+            self._refused.pop(symbol, None)
+        if code != before:
+            say = _log.error if code else _log.info
+            say("index refused" if code else "index taken again", symbol=symbol, code=code or before)
 
     async def run(self) -> None:
         """Report prices until cancelled.
@@ -185,6 +212,7 @@ class PriceFeed:
         for symbol in self._symbols:
             if self._ended(symbol):
                 self._routed.pop(symbol, None)
+                self._refused.pop(symbol, None)
                 continue
             before, routed = self._routed.get(symbol), self._router.route(symbol, now)
             self._routed[symbol] = routed

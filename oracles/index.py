@@ -87,11 +87,15 @@ class Routed:
 
     @property
     def witnesses(self) -> tuple[Price, ...]:
-        """Mids of outside perps that count by themselves: an input of the mark."""
+        """Mids of outside perps that count by themselves and do not disagree with the choice: an input of the mark."""
+        apart_from = {source for source, fault in self.reasons if fault is Fault.DISAGREES}
         return tuple(
             one.price
             for one in self.inputs
-            if one.limits.witness and one.price is not None and one.validity is Validity.VALID
+            if one.limits.witness
+            and one.price is not None
+            and one.validity is Validity.VALID
+            and one.limits.source not in apart_from
         )
 
 

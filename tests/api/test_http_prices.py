@@ -9,6 +9,7 @@ import pytest
 
 from core.quantities import SECOND, Nanos, Ppm
 from core.validity import Validity
+from matcher.commands import SetInsuranceFloor
 from oracles.price import Price
 from oracles.route import AGREED, LIVE_AGES, Limits, Route
 from perpdex_sdk.rest import Rest
@@ -55,6 +56,21 @@ async def said(new_exchange: Any) -> Any:
 
     exchange.said, exchange.say = source, say
     return exchange
+
+
+async def test_an_index_that_the_engine_does_not_take_is_a_trouble_that_everybody_sees(said: Any) -> None:
+    """Such as less than a tick, however many agree on it: the market's last index grows old, and with it everything stops."""
+    now = time.time_ns()
+    said.said.prices += [Price(BTC, 1, -12, 0, Nanos(now), name) for name in ("one", "two")]
+    said.say()
+    trouble = {"source": "engine", "market": BTC, "code": "bad_value"}
+    assert (await said.http.get("/api/v1/status")).json()["prices"]["troubles"] == [trouble]
+    metrics = (await said.http.get("/metrics")).text.splitlines()
+    assert f'perpdex_index_refused_total{{code="bad_value",market="{BTC}"}} 1.0' in metrics
+    assert f'perpdex_price_trouble{{code="bad_value",market="{BTC}",source="engine"}} 1.0' in metrics
+    said.say(1, one=60_000, two=60_000)
+    await said.engine.ask(SetInsuranceFloor(1))  # an index that is taken is told of once it is on disk
+    assert (await said.http.get("/api/v1/status")).json()["prices"]["troubles"] == []
 
 
 async def market_of(exchange: Any) -> dict[str, Any]:

@@ -199,7 +199,7 @@ class Outside:
         self.perp = f"{dollars}.5"
         self.chain_says(dollars)
 
-    def perp_says(self, dollars: int) -> None:
+    def perp_says(self, dollars: int | str) -> None:
         """Another mid, a second later: two prices of one moment would be one."""
         self.pass_by(1)
         self.perp = str(dollars)

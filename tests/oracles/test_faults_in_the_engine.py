@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -101,6 +102,11 @@ class Trading:
         # Liquidation and funding ask this and nothing else.
         others = (Action.LIQUIDATE, Action.FUND)
         return taken | {one for one in others if trusted(state, BTC.id, one, self.engine.last_at)}
+
+    def lied(self, mid: Decimal) -> bool:
+        """Whether the feed has heard of this mid, which is never quite the same."""
+        price = self.feed.routed[BTC.symbol].inputs[-1].price
+        return price is not None and abs(Decimal(price.value).scaleb(price.exponent) - mid) < 1
 
     async def until(self, wanted: Validity) -> None:
         """Look at the sources until the engine believes its index just so far; then exactly its actions are taken."""
@@ -226,6 +232,22 @@ async def test_a_liar_and_a_chain_that_goes_back_in_time_change_nothing(outside,
             await trading.until(Validity.VALID)
     assert trading.index == pytest.approx(592_400, abs=100)
     assert await trading.taken() == set(Action)
+
+
+async def test_an_outside_venue_that_lies_beyond_all_measure_stops_nothing(outside, trading):
+    """Hermes and the chain agree; their index goes on for longer than the engine would believe one that it no longer hears."""
+    for mid in ("1e12", "1e26", "1e-26", "70000"):
+        outside.perp_says(mid)
+        async with asyncio.timeout(20):
+            while outside.btc not in trading.feed.routed or not trading.lied(Decimal(mid)):
+                await trading.until(Validity.VALID)
+        assert trading.feed.routed[outside.btc].witnesses == ()
+    outside.perp_says("1e12")
+    outside.pass_by(11)
+    await trading.until(Validity.AGED)
+    outside.pass_by(BTC.index_max_age // SECOND)
+    await trading.until(Validity.STALE)
+    assert not trading.feed.refusals
 
 
 async def test_a_feed_that_falls_silent_is_believed_for_a_while_and_is_heard_again(outside, trading):

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from core.market import DEFAULT_MARKETS
 from core.quantities import MILLISECOND, SECOND, Nanos
 from core.validity import Validity
 from oracles import chainlink, pyth_account
 from oracles import hermes as hermes_source
-from oracles.feed import BROKEN, STEADY, OnlyLive, PriceFeed, pick
+from oracles.feed import BROKEN, LISTENER, STEADY, OnlyLive, PriceFeed, pick
 from oracles.generator import STARTS, prices
 from oracles.hermes import Hermes
 from oracles.index import Fault, Routed
@@ -165,6 +166,24 @@ async def test_the_stream_the_accounts_and_asking_all_feed_it(site, http, hermes
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+def test_a_judgement_that_is_refused_is_counted_and_a_trouble_until_one_is_taken(time):
+    feed = PriceFeed(Played({}, MARKETS, start=SIGNED_AT, seed=1), lambda routed: None, clock=time)
+    with capture_logs() as said:
+        for code in ("", "bad_value", "bad_value", "index_goes_back"):
+            feed.answered("BTC-PERP", code)
+        assert feed.troubles == {(LISTENER, "BTC-PERP"): "index_goes_back"}
+        feed.answered("ETH-PERP", "")
+        feed.answered("BTC-PERP", "")
+    assert feed.troubles == {}
+    assert feed.refusals == {("BTC-PERP", "bad_value"): 2, ("BTC-PERP", "index_goes_back"): 1}
+    # By the change: a line per second for as long as a source lies would bury everything else.
+    assert [(one["event"], one["log_level"], one["code"]) for one in said] == [
+        ("index refused", "error", "bad_value"),
+        ("index refused", "error", "index_goes_back"),
+        ("index taken again", "info", "index_goes_back"),
+    ]
 
 
 async def test_accounts_that_an_operator_names_are_live_though_hermes_is_silent(site, http, hermes, time):

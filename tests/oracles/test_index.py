@@ -144,6 +144,15 @@ def test_a_perp_confirms_but_is_never_the_index():
     assert judged(price("perp", age_s=11)).witnesses == ()
 
 
+def test_a_perp_that_disagrees_with_the_index_is_no_view_of_the_mark():
+    """Or one liar outside would have a voice in the mark, although the publishers agree against it."""
+    edge = judged(price("pyth"), price("link"), price("perp", 101_000))
+    assert (edge.validity, edge.witnesses) == (Validity.VALID, (price("perp", 101_000),))
+    liar = judged(price("pyth"), price("link"), price("perp", 101_001))
+    assert (liar.validity, liar.witnesses) == (Validity.VALID, ())
+    assert ("perp", Fault.DISAGREES) in liar.reasons
+
+
 @pytest.mark.parametrize(
     ("one", "validity", "fault"),
     [

@@ -35,6 +35,7 @@ def test_the_middle_of_the_mids_that_count_by_themselves_is_outside():
     assert told(one=(6_000_000, 0, 0), perp_a=(5_999_000, 0, 0), perp_b=(6_003_000, 0, 0)).outside == 600_100
     assert told(one=(6_000_000, 0, 0), perp_a=(5_999_000, 0, 11), perp_b=(6_003_000, 0, 0)).outside == 600_300
     assert told(one=(6_000_000, 0, 0)).outside == 0
+    assert told(one=(6_000_000, 0, 0), perp_a=(6_000_100, 0, 0), perp_b=(10**14, 0, 0)).outside == 600_010
 
 
 def test_without_any_price_there_is_a_judgement_all_the_same():

@@ -7,6 +7,7 @@ import pytest
 from core import events as e
 from core.market import market
 from core.quantities import SECOND
+from core.validity import Validity
 from matcher import commands as c
 from matcher.image import dump, load, state_hash
 from matcher.marking import thin
@@ -124,8 +125,17 @@ def test_quotes_that_are_gone_leave_a_basis_that_mids_outside_confirm_for_a_whil
 def test_mids_outside_alone_make_no_mark(world):
     world.now += SECOND
     assert [type(event) for event in indexed(world, outside=INDEX + 300)] == [e.IndexUpdated]
-    for outside in (-1, 10**12 + 1):
-        assert world.refuse(c.UpdateIndex(1, INDEX, 0, world.now, "t", outside=outside)) == "bad_value"
+    for outside in (-(10**30), -1, 10**12 + 1, 10**30):
+        assert [type(event) for event in indexed(world, outside=outside)] == [e.IndexUpdated]
+
+
+def test_a_mid_outside_that_no_market_could_hold_is_none_and_refuses_no_index(world):
+    """Two publishers may agree while an outside venue lies: whoever stops the index then stops liquidation and settlement."""
+    quote(world, two(world), INDEX - 10, INDEX + 10)
+    for outside, counts in ((-1, 0), (10**12 + 1, 0), (10**30, 0), (10**12, 10**12)):
+        world.now += SECOND
+        updated, mark = indexed(world, INDEX + 1, outside=outside)
+        assert (updated.price, updated.validity, mark.outside) == (INDEX + 1, Validity.VALID, counts)
 
 
 def test_margin_and_settlement_go_by_the_mark_and_the_band_by_the_index(world):
