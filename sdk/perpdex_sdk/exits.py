@@ -117,6 +117,15 @@ async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str, price: int = 0) ->
         await rpc.close()
 
 
+async def chain_second(rpc_url: str) -> int:
+    """Second of the cluster's clock. Raises `Unreachable`, `ChainRefused`."""
+    rpc = Rpc(rpc_url)
+    try:
+        return await reading.clock(rpc)
+    finally:
+        await rpc.close()
+
+
 async def is_over(what: Asked, rpc_url: str) -> bool:
     """Whether it is final what became of the transaction that asked: only then does a final view that has no request say anything.
 

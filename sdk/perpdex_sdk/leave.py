@@ -30,7 +30,7 @@ __all__ = ["Left", "ask", "claim", "leave", "take_back"]
 
 LEFT, NOT_LEFT, UNKNOWN = 0, 1, 2
 NAP_S: Final = 60.0
-"""Longest wait between two looks: the chain's clock is not this machine's."""
+"""Longest wait between two looks: the chain's clock may go faster than this machine's."""
 PATIENCE_S: Final = 3_600.0
 """How long in a row a node that has answered before may not answer, or refuse, until that is told as the end."""
 LOOK_AGAIN: Final = (exits.PENDING, exits.NOT_PENDING, NOT_READY)
@@ -78,6 +78,8 @@ class _Leaving:
         self._kit, self._keypair, self._url, self._amount = kit, keypair, rpc_url, amount
         self._tell, self._kept, self._offer = told, kept, offer
         self._said: set[str] = set()
+        self._second = 0
+        """Of the chain's clock, at the last look that found a request."""
         self._asked = asked.load(kept, kit) if kept is not None else None
         self._last_seen = self._asked.seen_at if self._asked is not None else 0
         self._answered = False
@@ -135,6 +137,8 @@ class _Leaving:
     async def _look(self) -> OnChain:
         self._looking = True
         now = await exit_kit.on_chain(self._kit, self._url)
+        if now.exit_at:
+            self._second = await exits.chain_second(self._url)
         self._answered, self._looking = True, False
         if self._silent_at_look:
             self._silent_since = None
@@ -161,8 +165,9 @@ class _Leaving:
         self._say(
             f"{now.balance} micro-USDC in the slot; what was asked for can be claimed at {utc(now.exit_at)}"
         )
-        if time.time() < now.exit_at:
-            await asyncio.sleep(min(now.exit_at - time.time(), NAP_S))
+        # By the chain's clock, as the program: this machine's may be days off.
+        if (left := now.exit_at - self._second) > 0:
+            await asyncio.sleep(min(left, NAP_S))
             return None
         return await exits.claim(self._kit, self._keypair, self._url, self._offer.price)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -88,9 +89,16 @@ async def owner(escrow: Any) -> Owner:
     return owner
 
 
-async def test_it_asks_waits_and_claims_everything(owner: Owner) -> None:
+@pytest.mark.parametrize("days", [-3, 3])
+async def test_it_asks_waits_and_claims_everything_whatever_this_machines_clock_says(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
     told: list[str] = []
-    left = await leave.leave(owner.kit, owner.key, owner.url, told=told.append)
+    true = time.time
+    monkeypatch.setattr(time, "time", lambda: true() + days * 86_400)
+    async with asyncio.timeout(30):
+        left = await leave.leave(owner.kit, owner.key, owner.url, told=told.append)
+    monkeypatch.undo()
     assert left.paid == 5_000
     assert (await owner.slot()).balance == 0
     assert await owner.client.view.vault_amount() == 0
