@@ -19,7 +19,7 @@ from api.sessions import SECRET_BYTES_MIN, Sessions
 from api.vault_books import VaultBooks
 from api.withdrawals import TemporalWithdrawals
 from chain.addresses import EscrowAddresses
-from chain.keys import KeyFileRefused
+from chain.keys import KeyFileRefused, read_secret
 from core.market import DEFAULT_MARKETS
 from core.operator_events import EXCHANGE, NETWORK
 from core.quantities import SECOND, Nanos
@@ -163,14 +163,15 @@ async def _given(
 
 def operators(settings: Settings) -> dict[str, str]:
     """Tokens of the operator door by the names that the audit trail has for them: the network's own, and one for each person's file
-    in keys/operators. Raises `KeyFileRefused` for one that is too short, and for what would leave open who did something."""
+    in keys/operators. Raises `KeyFileRefused` for one that is too short or open to others, and for what would leave open who did
+    something."""
     tokens = {NETWORK: operator_token(settings)}
     if len(tokens[NETWORK]) < SECRET_BYTES_MIN:
         raise KeyFileRefused(
             f"The token of the operator door has fewer than {SECRET_BYTES_MIN} characters: give OPERATOR_TOKEN more, or leave it out"
         )
     for path in sorted((settings.perpdex_data / "keys" / "operators").glob("*.token")):
-        token = path.read_text().strip()
+        token = read_secret(path).decode().strip()
         if path.stem in (NETWORK, EXCHANGE):
             raise KeyFileRefused(f"{path}: nobody may be called {path.stem}, which means something else")
         if len(token) < SECRET_BYTES_MIN or token in tokens.values():

@@ -1,6 +1,6 @@
-"""Taking up withdrawals that nobody works on: a reservation whose workflow was terminated, or was lost with Temporal's database."""
+"""Taking up withdrawals that nobody works on: a reservation whose workflow was terminated, was lost with Temporal's database, or ended
+without closing it."""
 
-from contextlib import suppress
 from time import time_ns
 from typing import Final
 
@@ -9,11 +9,12 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from activities.engine_door import EngineDoor
+from activities.engine_door import EngineDoor, OpenWithdrawal
 from activities.heartbeats import heartbeats
 from core.quantities import SECOND
 
 WITHDRAWAL_WORKFLOW: Final = "WithdrawalWorkflow"
+FAILED_ONLY: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
 
 
 def withdrawal_workflow_id(account: int, key: str) -> str:
@@ -31,30 +32,43 @@ class OpenWithdrawalActivities:
 
     @activity.defn
     async def take_up_withdrawals(self, older_than_s: float) -> None:
-        """Start the workflow of each withdrawal that has been open for so many seconds, unless it runs or has ended by itself.
+        """Start the workflow of each withdrawal that has been open for so many seconds, unless it runs.
 
-        It goes on where the journal and the signed bytes stand, to the destination that the journal has.
+        It goes on where the journal and the signed bytes stand, to the destination that the journal has. One that has ended by itself
+        and left the reservation open (as refused, by an earlier version, after an answer of the engine's was lost) is begun anew.
         """
         before = time_ns() - int(older_than_s * SECOND)
         async with heartbeats():
-            for one in await self._door.open_withdrawals():
-                if one.at > before:
-                    continue
-                request = {
-                    "account": one.account,
-                    "owner": one.owner,
-                    "amount": one.amount,
-                    "key": one.key,
-                    "destination": one.destination,
-                    "resumed": True,
-                }
-                with suppress(WorkflowAlreadyStartedError):
-                    await self._client.start_workflow(
-                        WITHDRAWAL_WORKFLOW,
-                        request,
-                        id=withdrawal_workflow_id(one.account, one.key),
-                        task_queue=self._task_queue,
-                        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                        static_summary=f"Withdrawal of account {one.account}, taken up",
-                    )
+            forgotten = [one for one in await self._door.open_withdrawals() if one.at <= before]
+            ended = [one for one in forgotten if not await self._start(one, FAILED_ONLY)]
+            if not ended:
+                return
+            # An end closes the reservation first: what the engine lists as open after that end was left behind by it.
+            left = {(one.account, one.key) for one in await self._door.open_withdrawals()}
+            for one in ended:
+                if (one.account, one.key) in left:
+                    await self._start(one, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+
+    async def _start(self, one: OpenWithdrawal, reuse: WorkflowIDReusePolicy) -> bool:
+        """Whether its workflow runs now; of one that runs there is never a second."""
+        request = {
+            "account": one.account,
+            "owner": one.owner,
+            "amount": one.amount,
+            "key": one.key,
+            "destination": one.destination,
+            "resumed": True,
+        }
+        try:
+            await self._client.start_workflow(
+                WITHDRAWAL_WORKFLOW,
+                request,
+                id=withdrawal_workflow_id(one.account, one.key),
+                task_queue=self._task_queue,
+                id_reuse_policy=reuse,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"Withdrawal of account {one.account}, taken up",
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True

@@ -29,7 +29,10 @@ class Outflow:
 
     @asynccontextmanager
     async def one_by_one(self) -> AsyncIterator[None]:
-        """For whoever looks at what may leave and signs by it: what one signs, the next one sees."""
+        """For whoever looks at what may leave and keeps signed bytes by it: what one keeps, the next one sees.
+
+        The chain is read meanwhile and not before: what lands in between would be neither among what is alive nor in that view.
+        """
         # Those who wait in this process do not each hold one of the pool's connections.
         async with self._turn, self._ledger.payments_one_by_one():
             yield

@@ -10,10 +10,10 @@ from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats
 from activities.landing import Lander
 from activities.settlement import must_be_projected
-from chain.budget import OPERATOR_LAMPORTS_MIN
+from chain.budget import operator_lamports_min
 from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
-from chain.layout import EscrowState
+from chain.layout import PAGE_BYTES, EscrowState
 from chain.limits import Settings
 from chain.rpc import FINALIZED
 from chain.signers.interface import Signer, SigningFailed, signature_of
@@ -60,7 +60,7 @@ class KeySeen:
     signs_with: str
     operator: str
     lamports: int
-    lamports_needed: int = OPERATOR_LAMPORTS_MIN
+    lamports_needed: int
 
     def lacks(self) -> str:
         """Why settlement cannot go on with this key; empty when it can."""
@@ -159,8 +159,9 @@ class RotationActivities:
                 await signature_of(self._operator, SIGNED_TO_SHOW)
             except SigningFailed as error:
                 raise ApplicationError(str(error), type=error.code) from None
-            lamports = await ClusterView(self._escrow.client).lamports(key)
-            return KeySeen(str(key), str(state.operator), lamports)
+            view = ClusterView(self._escrow.client)
+            lamports, needed = await view.lamports(key), operator_lamports_min(await view.rent(PAGE_BYTES))
+            return KeySeen(str(key), str(state.operator), lamports, needed)
 
     @activity.defn
     async def release_after_rotation(self, why: str) -> str:

@@ -226,12 +226,13 @@ class WithdrawalActivities:
                 if _operator_of(message) != self._operator.pubkey:
                     # The operator's key was replaced since. Nobody else signed it, so it lands no more than one that came too late.
                     return PaymentOutcome(PaymentStatus.EXPIRED)
+                # Before its turn, as a remote signer may take its time: what is signed and not kept is never sent.
+                signed = await self._signed(payment, message, signature)
+                if any(one.signature == signed.signature for one in tried):
+                    return PaymentOutcome(PaymentStatus.EXPIRED)
                 async with self._outflow.one_by_one():
                     if limited := await self._limited(payment):
                         return limited
-                    signed = await self._signed(payment, message, signature)
-                    if any(one.signature == signed.signature for one in tried):
-                        return PaymentOutcome(PaymentStatus.EXPIRED)
                     pending = await self._lander.keep(_reference(payment), signed, tried)
                 sent_before = pending.signature != signed.signature
 

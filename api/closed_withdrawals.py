@@ -1,4 +1,4 @@
-"""What the journal says of withdrawals that are closed: it outlives their workflows, which Temporal forgets or loses."""
+"""What the journal says of withdrawals: it outlives their workflows, which Temporal forgets or loses, and goes before them."""
 
 from activities.open_withdrawals import withdrawal_workflow_id
 from api.collaborators import WithdrawalView
@@ -21,3 +21,11 @@ def closed_withdrawal(state: Exchange, account: int, key: str) -> WithdrawalView
         signature=finished.signature or None,
         code=None,
     )
+
+
+def as_the_journal_has_it(state: Exchange, view: WithdrawalView) -> WithdrawalView:
+    """What a workflow says, but for a refusal of what is reserved: that is not its end, for the reservation is taken up anew."""
+    key = view.id.removeprefix(withdrawal_workflow_id(view.account, ""))
+    if view.status != "refused" or (view.account, key) not in state.withdrawal_keys:
+        return view
+    return closed_withdrawal(state, view.account, key) or view._replace(status="starting", code=None)

@@ -9,8 +9,10 @@ from chain.escrow import SETTLE_UNITS, SETTLE_UNITS_PER_DELTA
 from chain.limits import DAY_S
 from chain.transactions import LAMPORTS_PER_SIGNATURE, Budget
 
-OPERATOR_LAMPORTS_MIN: Final = 200_000_000
-"""Rent of two pages and some ten thousand transactions: with less, the operator is soon without fees."""
+_PAGES_AHEAD: Final = 2
+_TRANSACTIONS_AHEAD: Final = 10_000
+_RENT_OVERHEAD: Final = 128
+"""Bytes that an account costs besides its data."""
 OWN_SLOTS: Final = 2
 """Slots of page 0 that belong to the treasury and the insurance fund."""
 
@@ -54,11 +56,14 @@ def full_batch(accounts: int, price: int) -> BatchCost:
     return batch_cost([min(SLOTS_PER_PAGE, slots - SLOTS_PER_PAGE * page) for page in range(pages)], price)
 
 
-RENT_PER_BYTE: Final = 6_960
-"""Lamports that free a byte of rent for good, on every public cluster; `getMinimumBalanceForRentExemption` has the last word."""
-_RENT_OVERHEAD: Final = 128
+def rent(size: int, lamports_per_byte: int) -> int:
+    """Lamports that stay in an account of `size` bytes for as long as it exists, on a cluster with that rate.
+
+    For what is computed without a node: clusters lower their rate, so what pays asks one (`ClusterView.rent`).
+    """
+    return (size + _RENT_OVERHEAD) * lamports_per_byte
 
 
-def rent(size: int) -> int:
-    """Lamports that stay in an account of `size` bytes for as long as it exists."""
-    return (size + _RENT_OVERHEAD) * RENT_PER_BYTE
+def operator_lamports_min(page_rent: int) -> int:
+    """Rent of two pages, `page_rent` each, and ten thousand transactions: with less, the operator is soon without fees."""
+    return _PAGES_AHEAD * page_rent + _TRANSACTIONS_AHEAD * LAMPORTS_PER_SIGNATURE

@@ -98,6 +98,10 @@ class ClusterView:
     async def lamports(self, key: Pubkey) -> int:
         return int((await ask(self._client.get_balance(key, FINALIZED))).value)
 
+    async def rent(self, size: int) -> int:
+        """Lamports that an account of `size` bytes needs on this cluster, now."""
+        return int((await ask(self._client.get_minimum_balance_for_rent_exemption(size, FINALIZED))).value)
+
     async def deployment(self, program: Pubkey) -> Deployment | None:
         """The finalized program, or None when there is nothing that runs at its address."""
         account = await self._account(program)

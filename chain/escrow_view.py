@@ -40,7 +40,9 @@ _SECONDS_AT: Final = 32
 class EscrowSnapshot:
     """Everything the escrow holds at one moment. Money in micro-USDC.
 
-    `clock` is the second of the cluster's clock.
+    `clock` is the second of the cluster's clock, `slot` the chain's slot: where the pages came in several answers, those of the oldest
+    one. What owners ask for in their slots does not change the escrow, so of that a page may show more than was there by then, never
+    less.
     `vault` may be more than `promised`: anybody can send tokens to the vault, and they belong to no slot.
     """
 
@@ -188,30 +190,33 @@ class EscrowView:
 
     async def _snapshot(self, commitment: str) -> EscrowSnapshot | None:
         """Up to 97 pages come in one answer. With more, answers side by side each carry the escrow account too, which changes whenever
-        a balance does: when it is the same in all, they show one moment; otherwise they are asked for again after a longer pause."""
+        a balance does: when it is the same in all, they show one moment of all money; otherwise they are asked for again after a
+        longer pause. Each carries the clock as well: where one of the nodes lags behind the others, the whole is as old as its part.
+        """
         for pause in _PAUSES_S:
             await asyncio.sleep(pause)
             state = await self.escrow_state(commitment)
             if state is None:
                 return None
-            keys = [self._at.vault, CLOCK, *map(self._at.page, range(state.pages))]
-            step = ACCOUNTS_PER_CALL - 1
-            parts = [[self._at.escrow, *keys[at : at + step]] for at in range(0, len(keys), step)]
+            keys = [self._at.vault, *map(self._at.page, range(state.pages))]
+            step = ACCOUNTS_PER_CALL - 2
+            parts = [[self._at.escrow, CLOCK, *keys[at : at + step]] for at in range(0, len(keys), step)]
             answers = await asyncio.gather(*(self._read(part, commitment) for part in parts))
             escrow = answers[0][1][0]
-            rest = [data for _, part in answers for data in part[1:] if data is not None]
-            one_moment = all(part[0] == escrow for _, part in answers) and len(rest) == len(keys)
-            if escrow is None or not one_moment:
+            clocks = [_second(part[1]) for _, part in answers if part[1] is not None]
+            rest = [data for _, part in answers for data in part[2:] if data is not None]
+            whole = len(clocks) == len(parts) and len(rest) == len(keys)
+            if escrow is None or not whole or any(part[0] != escrow for _, part in answers):
                 continue
             state = decode_escrow(escrow)
-            if state.pages == len(keys) - 2:
-                vault, clock, *pages = rest
+            if state.pages == len(keys) - 1:
+                vault, *pages = rest
                 return EscrowSnapshot(
-                    answers[0][0],
+                    min(seen for seen, _ in answers),
                     state,
                     tuple(map(decode_page, pages)),
                     decode_token_amount(vault),
-                    _second(clock),
+                    min(clocks),
                 )
         raise ChainUnavailable("the escrow changes too fast to be read in one piece")
 

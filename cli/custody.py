@@ -8,8 +8,9 @@ from typing import Annotated, Final
 import typer
 from solders.pubkey import Pubkey
 
-from chain.budget import OPERATOR_LAMPORTS_MIN, full_batch, rent
+from chain.budget import full_batch, operator_lamports_min
 from chain.building import UNITS
+from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
 from chain.layout import ESCROW_BYTES, PAGE_BYTES, TOKEN_ACCOUNT_BYTES
 from chain.limits import DAY_S, DEFAULT_LIMITS, MICRO, Limits
@@ -23,6 +24,8 @@ escrow = typer.Typer(
     no_args_is_help=True, help="The escrow on chain: create, show, check, and what it costs."
 )
 _D: Final = DEFAULT_LIMITS
+RENT_PER_BYTE: Final = 6_960
+"""Lamports a byte from the network's beginning until it lowers them (SIMD-0437)."""
 Key = Annotated[str, typer.Option(help="public key in base58")]
 Share = Annotated[int, typer.Option(min=0, max=1_000_000, help="millionths of what is held, in that time")]
 Usdc = Annotated[
@@ -61,10 +64,15 @@ def budget(
     accounts: Annotated[int, typer.Option(min=1, help="agents with a slot")],
     interval: Annotated[int, typer.Option(min=1, help="seconds between two batches")] = 10,
     price: Annotated[int, typer.Option(min=0, help="micro-lamports per compute unit, as PRIORITY_FEE")] = 0,
+    rent_per_byte: Annotated[
+        int, typer.Option(min=1, help="lamports a byte: a node's minimum balance for 0 bytes, divided by 128")
+    ] = RENT_PER_BYTE,
 ) -> None:
-    """Compute what the operator pays, from the transactions this release builds. Asks no node."""
+    """Compute what the operator pays, from the transactions this release builds. Asks no node: rent is at the rate that is named."""
     batch = full_batch(accounts, price)
-    print_table(["what the operator pays", "lamports", "SOL"], fee_rows(batch, interval, price))
+    print_table(
+        ["what the operator pays", "lamports", "SOL"], fee_rows(batch, interval, price, rent_per_byte)
+    )
 
 
 @escrow.command()
@@ -117,7 +125,8 @@ async def _check(settings: Settings) -> list[Finding]:
         checks = Checks(settings, client)
         found = await checks.ground()
         found += await checks.escrow(operator.pubkey)
-        return [*found, await checks.funds(operator.pubkey, OPERATOR_LAMPORTS_MIN, "the operator")]
+        needed = operator_lamports_min(await ClusterView(client.client).rent(PAGE_BYTES))
+        return [*found, await checks.funds(operator.pubkey, needed, "the operator")]
 
 
 async def _initialize(settings: Settings, plan: Plan, place: str, price: int, yes: bool) -> None:
@@ -128,7 +137,8 @@ async def _initialize(settings: Settings, plan: Plan, place: str, price: int, ye
         named = settings.model_copy(update={"escrow_admin": key})
         async with client_of(named) as client:
             checks = Checks(named, client)
-            rents = [rent(size) for size in (ESCROW_BYTES, TOKEN_ACCOUNT_BYTES, PAGE_BYTES)]
+            view = ClusterView(client.client)
+            rents = [await view.rent(size) for size in (ESCROW_BYTES, TOKEN_ACCOUNT_BYTES, PAGE_BYTES)]
             needed = sum(rents) + LAMPORTS_PER_SIGNATURE + Budget(UNITS["initialize"], price).lamports
             await checks.must_give_time(plan.limits)
             found = [*await checks.ground(), await checks.funds(admin.pubkey, needed, "the admin")]

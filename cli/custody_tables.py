@@ -57,12 +57,15 @@ def totals_rows(state: EscrowState) -> Rows:
     ]
 
 
-def fee_rows(batch: BatchCost, interval: int, price: int) -> Rows:
+def fee_rows(batch: BatchCost, interval: int, price: int, rent_per_byte: int) -> Rows:
     withdrawal = 2 * LAMPORTS_PER_SIGNATURE + Budget(UNITS["withdraw"], price).lamports
     opened = LAMPORTS_PER_SIGNATURE + Budget(UNITS["open_account"], price).lamports
+    escrow, vault, page = (
+        rent(size, rent_per_byte) for size in (ESCROW_BYTES, TOKEN_ACCOUNT_BYTES, PAGE_BYTES)
+    )
     paid = {
-        "once: rent of escrow and vault, kept for ever": rent(ESCROW_BYTES) + rent(TOKEN_ACCOUNT_BYTES),
-        f"once: rent of {batch.pages} pages, back when they close": batch.pages * rent(PAGE_BYTES),
+        "once: rent of escrow and vault, kept for ever": escrow + vault,
+        f"once: rent of {batch.pages} pages, back when they close": batch.pages * page,
         "each account that is opened": opened,
         "each withdrawal": withdrawal,
         f"each batch of {batch.pages} pages, every slot moves": batch.lamports,

@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from chain.keys import KeyFileRefused, read_secret
 from core.operator_events import NETWORK
 from core.quantities import units_from_decimal
 from matcher.commands import Command
@@ -21,13 +22,16 @@ class NotDone(Exception):
 
 
 def token_of(settings: Settings, name: str) -> str:
-    """The token of a credential, as `serving.operators` knows it. Raises `NotDone`."""
+    """The token of a credential, as `serving.operators` knows it. Raises `NotDone`, also for a file that others can read."""
     if name == NETWORK and settings.operator_token:
         return settings.operator_token
     keys = settings.perpdex_data / "keys"
     path = keys / "operator.token" if name == NETWORK else keys / "operators" / f"{name}.token"
     try:
-        return path.read_text().strip()
+        path.stat()
+        return read_secret(path).decode().strip()
+    except KeyFileRefused as error:
+        raise NotDone(str(error)) from None
     except OSError as error:
         raise NotDone(f"{path} cannot be read ({error.strerror}): is PERPDEX_DATA the network's?") from None
 

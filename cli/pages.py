@@ -2,9 +2,9 @@
 
 from temporalio.exceptions import ApplicationError
 
-from chain.budget import rent
+from chain.cluster import ClusterView
 from chain.escrow_view import EscrowSnapshot
-from chain.layout import PAGE_BYTES, Page
+from chain.layout import Page
 from chain.rpc import FINALIZED
 from cli.on_chain import Price, Refused, client_of, land, run, signer_at, state_of
 from cli.open_batch import must_be_held
@@ -25,9 +25,11 @@ def close_page(price: Price = 0) -> None:
             snapshot = await client.view.snapshot(FINALIZED)
             page = _last(snapshot)
             await _must_be_done_with(settings, snapshot, page)
+            # What is in it, not what a page costs: clusters lower their rent, and whoever paid more gets more back.
+            lamports = await ClusterView(client.client).lamports(client.addresses.page(page.index))
             building = client.build_close_page(operator, page.index, page.payer, price=price)
             await land(client, building, f"close page {page.index}")
-            print(f"page {page.index} is closed: {rent(PAGE_BYTES)} lamports went to {page.payer}")
+            print(f"page {page.index} is closed: {lamports} lamports went to {page.payer}")
 
     run(close(Settings()))
 

@@ -7,6 +7,7 @@ from solders.keypair import Keypair
 from chain.addresses import EscrowAddresses
 from chain.keys import KeyFileRefused, KeypairSigner
 from chain.localnet.genesis import PROGRAM_ID
+from cli.door import NotDone, token_of
 from core.nav_alerts import DEFAULT_LIMITS, AlertLimits
 from core.quantities import SECOND, Nanos
 from core.risk_template import RiskTemplate, VenueLimits
@@ -23,6 +24,7 @@ def test_operators_have_the_names_of_their_files(tmp_path):
     assert operators(settings) == {"operator": "n" * 32}
     people = tmp_path / "keys" / "operators"
     people.mkdir(parents=True)
+    (people / "ada.token").touch(mode=0o600)
     (people / "ada.token").write_text("a" * 32 + "\n")
     (people / "notes.txt").write_text("nobody's")
     assert operators(settings) == {"operator": "n" * 32, "ada": "a" * 32}
@@ -34,9 +36,28 @@ def test_operators_have_the_names_of_their_files(tmp_path):
 def test_a_credential_that_leaves_open_who_it_was_is_refused(tmp_path, name, token):
     people = tmp_path / "keys" / "operators"
     people.mkdir(parents=True)
+    (people / f"{name}.token").touch(mode=0o600)
     (people / f"{name}.token").write_text(token)
     with pytest.raises(KeyFileRefused, match=f"{name}.token"):
         operators(Settings(perpdex_data=tmp_path, operator_token="n" * 32))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_token_that_others_can_read_or_write_is_refused_by_the_api_and_by_commands(tmp_path, mode):
+    settings = Settings(perpdex_data=tmp_path, operator_token="n" * 32)
+    people = tmp_path / "keys" / "operators"
+    people.mkdir(parents=True)
+    path = people / "ada.token"
+    path.touch(mode=0o600)
+    path.write_text("a" * 32)
+    assert token_of(settings, "ada") == operators(settings)["ada"] == "a" * 32
+    path.chmod(mode)
+    with pytest.raises(KeyFileRefused, match=f"chmod 600 {path}"):
+        operators(settings)
+    with pytest.raises(NotDone, match=f"chmod 600 {path}"):
+        token_of(settings, "ada")
+    with pytest.raises(NotDone, match="is PERPDEX_DATA the network's"):
+        token_of(settings, "bob")
 
 
 def test_a_token_of_the_network_that_is_too_short_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from activities.open_withdrawals import withdrawal_workflow_id
 from api import views
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, WithdrawalCaller, errors
-from api.closed_withdrawals import closed_withdrawal
+from api.closed_withdrawals import as_the_journal_has_it, closed_withdrawal
 from api.collaborators import Edge, WithdrawalsUnavailable, WithdrawalView
 from api.errors import ApiError
 from api.schemas import WithdrawalAnswer, WithdrawalBody, WithdrawalSignatureBody
@@ -54,6 +54,7 @@ async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven)
             )
         except WithdrawalsUnavailable:
             raise ApiError("withdrawals_unavailable") from None
+        view = as_the_journal_has_it(state, view)
     if (view.amount, view.destination) != (amount, destination):
         raise ApiError("key_conflict")
     return views.withdrawal(view)
@@ -104,7 +105,7 @@ async def _standing(id: str, caller: int, edge: Edge) -> WithdrawalView:
         return closed
     if closed is not None and (view is None or view.status != closed.status):
         return closed
-    return _known(view)
+    return as_the_journal_has_it(edge.engine.state, _known(view))
 
 
 def _known(view: WithdrawalView | None) -> WithdrawalView:

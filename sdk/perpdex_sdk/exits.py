@@ -38,8 +38,12 @@ class Left(msgspec.Struct, frozen=True):
     signature: str
 
 
-async def ask(kit: ExitKit, keypair: Keypair, rpc_url: str, micro_usdc: int | None = None) -> OnChain:
+async def ask(
+    kit: ExitKit, keypair: Keypair, rpc_url: str, micro_usdc: int | None = None, price: int = 0
+) -> OnChain:
     """Ask for up to `micro_usdc`, or everything, where nothing is asked for yet; what the chain says then.
+
+    The owner pays the fee, and `price` micro-lamports per compute unit.
 
     Raises `ExitFailed`, also when another amount is asked for already, `NotProven` when the slot is not the owner's,
     `OutcomeUnknown` (the next call goes on with what became of it), `Unreachable`, `ChainRefused`.
@@ -52,31 +56,31 @@ async def ask(kit: ExitKit, keypair: Keypair, rpc_url: str, micro_usdc: int | No
         return before
     if not before.balance:
         raise ExitFailed("the slot is empty: there is nothing to leave with")
-    await _send(
-        keypair, rpc_url, own_slot.request_withdrawal(kit.escrow, kit.place, keypair.pubkey(), amount)
-    )
+    build = own_slot.request_withdrawal(kit.escrow, kit.place, keypair.pubkey(), amount)
+    await _send(keypair, rpc_url, build, price)
     while not (now := await exit_kit.on_chain(kit, rpc_url)).exit_at:
         await asyncio.sleep(LOOK_EVERY_S)
     return now
 
 
-async def take_back(kit: ExitKit, keypair: Keypair, rpc_url: str) -> None:
-    """Take back what was asked for. Raises what `ask` raises."""
+async def take_back(kit: ExitKit, keypair: Keypair, rpc_url: str, price: int = 0) -> None:
+    """Take back what was asked for. `price` as in `ask`. Raises what `ask` raises."""
     must_own(kit, keypair)
     build = own_slot.cancel_withdrawal_request(kit.escrow, kit.place, keypair.pubkey())
-    await _send(keypair, rpc_url, build)
+    await _send(keypair, rpc_url, build, price)
     while (await exit_kit.on_chain(kit, rpc_url)).exit_at:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def give_up(kit: ExitKit, keypair: Keypair, rpc_url: str, kept: Path) -> Left | None:
+async def give_up(kit: ExitKit, keypair: Keypair, rpc_url: str, kept: Path, price: int = 0) -> Left | None:
     """Take back what was asked for and kept in a file; when nothing is asked for any more, find out whether it was paid.
 
-    Nothing is kept afterwards. Returns the payment, None when there was none. Raises what `take_back` and `became` raise.
+    Nothing is kept afterwards. `price` as in `ask`. Returns the payment, None when there was none. Raises what `take_back` and
+    `became` raise.
     """
     left = None
     try:
-        await take_back(kit, keypair, rpc_url)
+        await take_back(kit, keypair, rpc_url, price)
     except ExitFailed as failed:
         if failed.number != NOT_PENDING:
             raise
@@ -86,10 +90,10 @@ async def give_up(kit: ExitKit, keypair: Keypair, rpc_url: str, kept: Path) -> L
     return left
 
 
-async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str) -> Left:
+async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str, price: int = 0) -> Left:
     """Take what was asked for, to the owner's token account, which is made when it is not there.
 
-    Raises what `ask` raises; `ExitFailed` as long as the delay is not over.
+    `price` as in `ask`. Raises what `ask` raises; `ExitFailed` as long as the delay is not over.
     """
     must_own(kit, keypair)
     owner = keypair.pubkey()
@@ -100,6 +104,7 @@ async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str) -> Left:
             keypair,
             own_slot.create_token_account(kit.escrow, owner),
             own_slot.claim_withdrawal(kit.escrow, kit.place, owner),
+            price=price,
         )
         await own_slot.land(rpc, signed)
         # A receipt for what the chain may yet give up would be worth nothing.
@@ -108,6 +113,15 @@ async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str) -> Left:
                 raise ExitFailed("the chain gave up the block that paid it", expired=True)
             await asyncio.sleep(LOOK_EVERY_S)
         return _paid(kit, signed.signature, found)
+    finally:
+        await rpc.close()
+
+
+async def chain_second(rpc_url: str) -> int:
+    """Second of the cluster's clock. Raises `Unreachable`, `ChainRefused`."""
+    rpc = Rpc(rpc_url)
+    try:
+        return await reading.clock(rpc)
     finally:
         await rpc.close()
 
@@ -185,10 +199,10 @@ def _paid(kit: ExitKit, signature: str, found: reading.Transaction) -> Left:
     return Left(found.gained.get(target, 0), target, signature)
 
 
-async def _send(keypair: Keypair, rpc_url: str, instruction: Instruction) -> None:
+async def _send(keypair: Keypair, rpc_url: str, instruction: Instruction, price: int) -> None:
     rpc = Rpc(rpc_url)
     try:
-        await own_slot.send(rpc, keypair, instruction)
+        await own_slot.send(rpc, keypair, instruction, price=price)
     finally:
         await rpc.close()
 

@@ -20,6 +20,7 @@ from solders.transaction import Transaction
 
 from perpdex_sdk.answers import Escrow, Place, Withdrawal
 from perpdex_sdk.errors import DepositFailed, MessageRefused, Refused
+from perpdex_sdk.priority import at_price
 from perpdex_sdk.rest import Rest
 from perpdex_sdk.rpc import Rpc
 
@@ -67,8 +68,10 @@ def deposit_instruction(escrow: Escrow, place: Place, owner: Pubkey, micro_usdc:
     return Instruction(Pubkey.from_string(escrow.program), data, accounts)
 
 
-async def send_deposit(rest: Rest, keypair: Keypair, amount: Decimal, escrow: Escrow, rpc_url: str) -> str:
-    """Build, sign and send a deposit into the escrow; its signature, once confirmed.
+async def send_deposit(
+    rest: Rest, keypair: Keypair, amount: Decimal, escrow: Escrow, rpc_url: str, price: int = 0
+) -> str:
+    """Build, sign and send a deposit into the escrow; its signature, once confirmed. `price`: micro-lamports per compute unit.
 
     Raises `DepositFailed`, `OutcomeUnknown`, `Unreachable` before it was sent.
     """
@@ -80,8 +83,9 @@ async def send_deposit(rest: Rest, keypair: Keypair, amount: Decimal, escrow: Es
     try:
         blockhash, last_height = await rpc.latest_blockhash()
         instruction = deposit_instruction(escrow, place, keypair.pubkey(), int(micro_usdc))
-        message = Message.new_with_blockhash([instruction], keypair.pubkey(), Hash.from_string(blockhash))
-        transaction = Transaction([keypair], message, Hash.from_string(blockhash))
+        recent = Hash.from_string(blockhash)
+        message = Message.new_with_blockhash(at_price(price, instruction), keypair.pubkey(), recent)
+        transaction = Transaction([keypair], message, recent)
         signature = str(transaction.signatures[0])
         await rpc.send_until_confirmed(bytes(transaction), signature, last_height)
         return signature

@@ -19,7 +19,7 @@ from typing import Final
 
 from solders.keypair import Keypair
 
-from perpdex_sdk import asked, exit_kit, exits, own_slot
+from perpdex_sdk import asked, exit_kit, exits, own_slot, priority
 from perpdex_sdk.errors import ChainRefused, ExitFailed, NotProven, OutcomeUnknown, Unreachable
 from perpdex_sdk.exit_kit import ExitKit, OnChain
 from perpdex_sdk.exits import NOT_READY, Left, ask, claim, in_words, take_back, utc
@@ -30,7 +30,7 @@ __all__ = ["Left", "ask", "claim", "leave", "take_back"]
 
 LEFT, NOT_LEFT, UNKNOWN = 0, 1, 2
 NAP_S: Final = 60.0
-"""Longest wait between two looks: the chain's clock is not this machine's."""
+"""Longest wait between two looks: the chain's clock may go faster than this machine's."""
 PATIENCE_S: Final = 3_600.0
 """How long in a row a node that has answered before may not answer, or refuse, until that is told as the end."""
 LOOK_AGAIN: Final = (exits.PENDING, exits.NOT_PENDING, NOT_READY)
@@ -44,6 +44,8 @@ async def leave(
     micro_usdc: int | None = None,
     told: Callable[[str], None] = lambda sentence: None,
     kept: Path | None = None,
+    price: int = 0,
+    price_max: int = priority.MOST,
 ) -> Left:
     """Ask, wait until the delay is over, and claim; `told` hears how far it is. Raises what `ask` and `claim` raise.
 
@@ -52,10 +54,14 @@ async def leave(
 
     `kept` is a file that remembers what was asked for: a later call for the same finds out what became of it, and asks for nothing
     that was paid. Who has heard of the payment forgets it (`asked.forget`).
+
+    `price` is offered besides the fee, in micro-lamports per compute unit, and doubled up to `price_max` after each transaction that
+    expired, or of which the node did not tell.
     """
     exits.must_own(kit, keypair)
     amount = own_slot.EVERYTHING if micro_usdc is None else micro_usdc
-    return await _Leaving(kit, keypair, rpc_url, amount, told, kept).run()
+    offer = priority.Offer(price, price_max)
+    return await _Leaving(kit, keypair, rpc_url, amount, told, kept, offer).run()
 
 
 class _Leaving:
@@ -67,10 +73,13 @@ class _Leaving:
         amount: int,
         told: Callable[[str], None],
         kept: Path | None,
+        offer: priority.Offer,
     ) -> None:
         self._kit, self._keypair, self._url, self._amount = kit, keypair, rpc_url, amount
-        self._tell, self._kept = told, kept
+        self._tell, self._kept, self._offer = told, kept, offer
         self._said: set[str] = set()
+        self._second = 0
+        """Of the chain's clock, at the last look that found a request."""
         self._asked = asked.load(kept, kit) if kept is not None else None
         self._last_seen = self._asked.seen_at if self._asked is not None else 0
         self._answered = False
@@ -88,6 +97,8 @@ class _Leaving:
             try:
                 left = await self._step()
             except (Unreachable, ChainRefused, OutcomeUnknown) as error:
+                if isinstance(error, OutcomeUnknown):
+                    self._offer.raise_it()
                 self._bear_with(error)
             except ExitFailed as failed:
                 # The program itself refused, so the node has told all that it was asked.
@@ -96,7 +107,8 @@ class _Leaving:
                     self._say(_OWING)
                     await asyncio.sleep(NAP_S)
                 elif failed.expired:
-                    self._say(f"{failed}; it is sent again")
+                    self._offer.raise_it()
+                    self._say(f"{failed}; it is sent again and {self._offer}")
                 elif failed.number not in LOOK_AGAIN:
                     raise
             else:
@@ -125,6 +137,8 @@ class _Leaving:
     async def _look(self) -> OnChain:
         self._looking = True
         now = await exit_kit.on_chain(self._kit, self._url)
+        if now.exit_at:
+            self._second = await exits.chain_second(self._url)
         self._answered, self._looking = True, False
         if self._silent_at_look:
             self._silent_since = None
@@ -136,7 +150,7 @@ class _Leaving:
         kit, rpc = self._kit, Rpc(self._url)
         try:
             asking = own_slot.request_withdrawal(kit.escrow, kit.place, self._keypair.pubkey(), self._amount)
-            signed = await own_slot.signed(rpc, self._keypair, asking)
+            signed = await own_slot.signed(rpc, self._keypair, asking, price=self._offer.price)
             self._remember(asked.of(kit, self._amount, signed.signature, signed.last_height))
             await own_slot.land(rpc, signed)
         finally:
@@ -151,10 +165,11 @@ class _Leaving:
         self._say(
             f"{now.balance} micro-USDC in the slot; what was asked for can be claimed at {utc(now.exit_at)}"
         )
-        if time.time() < now.exit_at:
-            await asyncio.sleep(min(now.exit_at - time.time(), NAP_S))
+        # By the chain's clock, as the program: this machine's may be days off.
+        if (left := now.exit_at - self._second) > 0:
+            await asyncio.sleep(min(left, NAP_S))
             return None
-        return await exits.claim(self._kit, self._keypair, self._url)
+        return await exits.claim(self._kit, self._keypair, self._url, self._offer.price)
 
     def _remember(self, what: asked.Asked) -> None:
         self._asked = what
@@ -208,15 +223,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--take-back", action="store_true", help="take back what was asked for, and nothing else"
     )
+    parser.add_argument(
+        "--price", default="0", help="micro-lamports per compute unit to offer besides the fee (default: 0)"
+    )
+    parser.add_argument(
+        "--price-max",
+        default=str(priority.MOST),
+        help="where the price, doubled after each transaction that expired, stays (default: %(default)s)",
+    )
     given = parser.parse_args(arguments)
     try:
         micro_usdc, kept = _micro(given.amount), asked.beside(given.kit)
+        price, price_max = _price(given.price), _price(given.price_max)
         kit, keypair = exit_kit.load(given.kit), _keypair(given.keypair)
         if given.take_back:
-            paid = asyncio.run(exits.give_up(kit, keypair, given.rpc, kept))
+            paid = asyncio.run(exits.give_up(kit, keypair, given.rpc, kept, price))
             print(f"it was paid before: {_receipt(paid)}" if paid else "taken back: nothing is asked for")
             return LEFT
-        left = asyncio.run(leave(kit, keypair, given.rpc, micro_usdc, told=print, kept=kept))
+        leaving = leave(kit, keypair, given.rpc, micro_usdc, print, kept, price, price_max)
+        left = asyncio.run(leaving)
     except (ExitFailed, NotProven, OSError, ValueError) as error:
         print(f"not left: {error}", file=sys.stderr)
         return NOT_LEFT
@@ -230,6 +255,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _receipt(left: Left) -> str:
     return f"{Decimal(left.paid) / MICRO} USDC paid to {left.target} by {left.signature}"
+
+
+def _price(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) >= 2**63:
+        raise ValueError(f"{text} is no price: micro-lamports per compute unit, a whole number")
+    return int(text)
 
 
 def _micro(usdc: str | None) -> int | None:

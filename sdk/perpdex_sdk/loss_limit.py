@@ -14,11 +14,14 @@ LOOKS: Final = 150
 PAUSE_S: Final = 0.2
 
 
-async def bound_losses(kit: ExitKit, keypair: Keypair, limit_usdc: int | None, rpc_url: str) -> None:
+async def bound_losses(
+    kit: ExitKit, keypair: Keypair, limit_usdc: int | None, rpc_url: str, price: int = 0
+) -> None:
     """Let settlement take at most `limit_usdc` whole USDC within a window, or anything; sends nothing where that stands already.
 
-    A lower limit takes effect after the escrow's delay. The owner pays the fee. Raises `ExitFailed`, `OutcomeUnknown`, `Unreachable`,
-    `ChainRefused`, and `NotProven` when the slot is not the owner's, finally, within half a minute.
+    A lower limit takes effect after the escrow's delay. The owner pays the fee, and `price` micro-lamports per compute unit.
+    Raises `ExitFailed`, `OutcomeUnknown`, `Unreachable`, `ChainRefused`, and `NotProven` when the slot is not the owner's, finally,
+    within half a minute.
     """
     wanted = own_slot.UNLIMITED if limit_usdc is None else limit_usdc
     if await _standing(kit, rpc_url) == wanted:
@@ -26,7 +29,7 @@ async def bound_losses(kit: ExitKit, keypair: Keypair, limit_usdc: int | None, r
     rpc = Rpc(rpc_url)
     try:
         build = own_slot.set_loss_limit(kit.escrow, kit.place, keypair.pubkey(), limit_usdc)
-        await own_slot.send(rpc, keypair, build)
+        await own_slot.send(rpc, keypair, build, price=price)
     finally:
         await rpc.close()
 

@@ -71,14 +71,15 @@ class Money:
         """Move collateral from account `giver` to `receiver`: this one and a sub-account of its, either way."""
         return await self.rest.transfer(giver, receiver, text(amount), key or self._talk.next_id())
 
-    async def deposit(self, amount: Decimal | str, rpc_url: str | None = None) -> str:
+    async def deposit(self, amount: Decimal | str, rpc_url: str | None = None, *, price: int = 0) -> str:
         """Send USDC from the owner's token account into the escrow; the signature, once the chain confirmed it.
 
-        The balance follows when the exchange has seen it finalized. Raises `DepositFailed` (nothing moved), `Unreachable`
+        `price` is offered besides the fee, in micro-lamports for each of the 60,000 compute units that the transaction may use. The
+        balance follows when the exchange has seen it finalized. Raises `DepositFailed` (nothing moved), `Unreachable`
         before it was sent, and `OutcomeUnknown`: then ask with `landed` before another deposit.
         """
         node = rpc_url or self._custody.node
-        return await send_deposit(self.rest, self.keypair, Decimal(amount), self.escrow, node)
+        return await send_deposit(self.rest, self.keypair, Decimal(amount), self.escrow, node, price)
 
     async def landed(self, unknown: OutcomeUnknown, rpc_url: str | None = None) -> bool:
         """Whether what was sent was confirmed after all; False once it can be no more.
@@ -91,17 +92,19 @@ class Money:
         finally:
             await rpc.close()
 
-    async def set_loss_limit(self, limit_usdc: int | None, rpc_url: str | None = None) -> None:
+    async def set_loss_limit(
+        self, limit_usdc: int | None, rpc_url: str | None = None, *, price: int = 0
+    ) -> None:
         """Have the escrow let settlement take at most so many whole USDC from this account within a window; None: anything.
 
         No more than that backs the account's trades, and those of its sub-accounts: what needs more is refused, and liquidated when
         it is held already. A lower limit takes effect on chain after the escrow's delay, here as soon as it is seen. Waits for the
-        account's slot, and sends nothing where the limit stands already. Raises `DepositFailed` when there is no slot, `ExitFailed`,
-        `NotProven`, `OutcomeUnknown`, `Unreachable`, `ChainRefused`.
+        account's slot, and sends nothing where the limit stands already. `price` as in `deposit`. Raises `DepositFailed` when there is
+        no slot, `ExitFailed`, `NotProven`, `OutcomeUnknown`, `Unreachable`, `ChainRefused`.
         """
         place, node = await own_place(self.rest), rpc_url or self._custody.node
         kit = kit_of(self.keypair.pubkey(), self.account, self.escrow, place, None)
-        await bound_losses(kit, self.keypair, limit_usdc, node)
+        await bound_losses(kit, self.keypair, limit_usdc, node, price)
 
     async def withdraw(
         self,

@@ -25,6 +25,7 @@ from perpdex_sdk.funds import (
     token_account,
     vault_address,
 )
+from perpdex_sdk.priority import at_price
 from perpdex_sdk.rpc import Rpc
 
 EVERYTHING: Final = 2**64 - 1
@@ -106,11 +107,11 @@ class Signed(NamedTuple):
     last_height: int
 
 
-async def signed(rpc: Rpc, keypair: Keypair, *instructions: Instruction) -> Signed:
-    """The owner pays the fee. Raises `Unreachable`, `ChainRefused`: nothing was sent."""
+async def signed(rpc: Rpc, keypair: Keypair, *instructions: Instruction, price: int = 0) -> Signed:
+    """The owner pays the fee, and `price` micro-lamports per compute unit. Raises `Unreachable`, `ChainRefused`: nothing was sent."""
     blockhash, last_height = await rpc.latest_blockhash()
     recent = Hash.from_string(blockhash)
-    message = Message.new_with_blockhash(list(instructions), keypair.pubkey(), recent)
+    message = Message.new_with_blockhash(at_price(price, *instructions), keypair.pubkey(), recent)
     transaction = Transaction([keypair], message, recent)
     return Signed(bytes(transaction), str(transaction.signatures[0]), last_height)
 
@@ -124,6 +125,6 @@ async def land(rpc: Rpc, transaction: Signed) -> str:
     return transaction.signature
 
 
-async def send(rpc: Rpc, keypair: Keypair, *instructions: Instruction) -> str:
+async def send(rpc: Rpc, keypair: Keypair, *instructions: Instruction, price: int = 0) -> str:
     """Sign and send. Raises what `signed` and `land` raise."""
-    return await land(rpc, await signed(rpc, keypair, *instructions))
+    return await land(rpc, await signed(rpc, keypair, *instructions, price=price))

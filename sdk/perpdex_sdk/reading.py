@@ -14,6 +14,8 @@ from perpdex_sdk.errors import Unreachable
 from perpdex_sdk.rpc import Rpc, of_kind
 
 FINAL: Final = {"commitment": "finalized"}
+CLOCK: Final = "SysvarC1ock11111111111111111111111111111111"
+_SECOND_AT: Final = 32
 LISTED: Final = 1_000
 """Signatures in one answer: the most that nodes give."""
 T = TypeVar("T")
@@ -99,6 +101,15 @@ async def account(rpc: Rpc, address: str) -> tuple[int, Account | None]:
     method = "getAccountInfo"
     found = await rpc.asked(_One, method, address, {"encoding": "base64", **FINAL})
     return found.context.slot, _account(method, found.value)
+
+
+async def clock(rpc: Rpc) -> int:
+    """Second of the cluster's clock, confirmed, which the escrow goes by. Raises what `account` raises."""
+    method, options = "getAccountInfo", {"encoding": "base64", "commitment": "confirmed"}
+    found = _account(method, (await rpc.asked(_One, method, CLOCK, options)).value)
+    if found is None or len(found.data) < _SECOND_AT + 8:
+        raise Unreachable(f"{method}: the node does not show the cluster's clock")
+    return int.from_bytes(found.data[_SECOND_AT : _SECOND_AT + 8], "little", signed=True)
 
 
 async def accounts(rpc: Rpc, addresses: Sequence[str]) -> list[Account | None]:

@@ -28,6 +28,7 @@ def run(exchange: Any, tmp_path: Path) -> Run:
     """Runs `perpdex` with the network's own token, and with ada's in a file of her own."""
     keys = tmp_path / "keys" / "operators"
     keys.mkdir(parents=True)
+    (keys / "ada.token").touch(mode=0o600)
     (keys / "ada.token").write_text(f"{ADA}\n")
     environment = {
         "API_URL": exchange.server.http_url,

@@ -43,11 +43,15 @@ from workflows.withdrawals import WithdrawalWorkflow
 QUEUE = "withdrawals-test"
 MESSAGE = b"transfer 25.5 USDC"
 TOO_MUCH = 10**15
+DOOR_SHUT: set[str] = set()
+"""Keys for which the door does not open, and an earlier version took that for the engine's refusal."""
 NOT_LANDED_YET = 3_000_000
 
 
 @activity.defn(name="reserve")
 async def reserve(reservation: Reservation) -> int:
+    if reservation.key in DOOR_SHUT:
+        raise ApplicationError("no token of an operator", type="operator_only", non_retryable=True)
     if reservation.amount == TOO_MUCH:
         raise ApplicationError("too much", type="withdrawal_too_large", non_retryable=True)
     return 7
@@ -147,10 +151,10 @@ async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
     agent = await exchange.agent()
     elsewhere = str(Keypair().pubkey())
     ended, paid = [{"amount": "25.5", "key": key, "destination": elsewhere} for key in ("ended", "paid")]
-    ids = {}
+    ids, numbers = {}, {}
     for body in (ended, paid):
         reserve = c.ReserveWithdrawal(agent.account, 25_500_000, body["key"], destination=elsewhere)
-        await exchange.engine.ask(reserve)
+        numbers[body["key"]] = (await exchange.engine.ask(reserve))[0].withdrawal
         started = await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)
         ids[body["key"]] = started.json()["id"]
         await eventually(exchange, agent, ids[body["key"]], "awaiting_signature")
@@ -159,6 +163,7 @@ async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
     path = f"/api/v1/withdrawals/{ids['paid']}/signature"
     await exchange.http.post(path, json=signature, headers=agent.headers)
     await eventually(exchange, agent, ids["paid"], "paid")
+    await exchange.engine.ask(c.FinishWithdrawal(numbers["paid"], True, "landed"))
     door = EngineDoor(exchange.server.http_url, "operator-token-of-the-tests-0123456789")
     steps = OpenWithdrawalActivities(door, client, QUEUE)
     try:
@@ -178,6 +183,36 @@ async def test_a_withdrawal_whose_workflow_was_ended_is_taken_up(
     await exchange.http.post(path, json=signature, headers=agent.headers)
     await eventually(exchange, agent, ids["ended"], "paid")
     await eventually(exchange, agent, ids["paid"], "paid")
+
+
+async def test_what_an_earlier_version_refused_and_left_reserved_goes_on_and_is_paid(
+    new_exchange: Any, client: Client, process: TemporalWithdrawals
+) -> None:
+    exchange = await new_exchange(withdrawals=process)
+    agent = await exchange.agent()
+    body = {"amount": "25.5", "key": "left"}
+    DOOR_SHUT.add("left")
+    started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    refused = await eventually(exchange, agent, started["id"], "refused")
+    assert refused["code"] == "operator_only"
+    # Its reservation had been journaled by then: only the answer was lost.
+    await exchange.engine.ask(c.ReserveWithdrawal(agent.account, 25_500_000, "left"))
+    again = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    assert again == await eventually(exchange, agent, started["id"], "starting")
+    assert (again["status"], again["code"]) == ("starting", None)
+    DOOR_SHUT.clear()
+    door = EngineDoor(exchange.server.http_url, "operator-token-of-the-tests-0123456789")
+    try:
+        await ActivityEnvironment().run(
+            OpenWithdrawalActivities(door, client, QUEUE).take_up_withdrawals, 0.0
+        )
+    finally:
+        await door.close()
+    await eventually(exchange, agent, started["id"], "awaiting_signature")
+    signature = {"signature": str(agent.keypair.sign_message(MESSAGE))}
+    path = f"/api/v1/withdrawals/{started['id']}/signature"
+    await exchange.http.post(path, json=signature, headers=agent.headers)
+    assert (await eventually(exchange, agent, started["id"], "paid"))["signature"] == "landed"
 
 
 @pytest.mark.parametrize(("paid", "status"), [(True, "paid"), (False, "released")])

@@ -41,6 +41,6 @@ def test_the_guide_has_these_figures():
     assert len(rows) == 3
     for accounts, *figures in rows:
         batch = full_batch(int(accounts.replace(",", "")), 0)
-        kept = f"{batch.pages * rent(PAGE_BYTES) / SOL:.4f}"
+        kept = f"{batch.pages * rent(PAGE_BYTES, 6_960) / SOL:.4f}"
         days = [f"{batch.a_day(seconds) / SOL:.4f}" for seconds in (10, 60)]
         assert figures == [str(batch.pages), kept, f"{batch.lamports:,}", *days]

@@ -17,6 +17,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
+from solders.rent import Rent
 from solders.system_program import CreateAccountParams, create_account
 from solders.transaction import Transaction
 from typer.testing import CliRunner
@@ -30,6 +31,7 @@ from cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
 RENT = Pubkey.from_string("SysvarRent111111111111111111111111111111111")
+SYSVARS = Pubkey.from_string("Sysvar1111111111111111111111111111111111111")
 CLOCK = Pubkey.from_string("SysvarC1ock11111111111111111111111111111111")
 PIECE = 1_000
 AN_EARLIER_ONE = PROGRAM_FILE.read_bytes() + bytes(99) + b"\1"
@@ -50,7 +52,11 @@ class Chain:
         return answer["result"]
 
     def fund(self, key: Pubkey, lamports: int = 10**10) -> None:
+        """Finally: the commands believe nothing else."""
+        before = self.client.get_balance(key).value
         self.call("requestAirdrop", str(key), lamports)
+        while self.client.get_balance(key).value == before:
+            time.sleep(0.01)
 
     def land(self, instructions: list[Instruction], *signers: Keypair) -> None:
         """Take a recent blockhash and the chain's word; raises with its logs."""
@@ -95,19 +101,24 @@ def data_of(program: Pubkey) -> Pubkey:
     return Pubkey.find_program_address([bytes(program)], UPGRADEABLE_LOADER)[0]
 
 
-def earlier(directory: Path, program: Pubkey, authority: Pubkey, genesis: str) -> None:
+def earlier(
+    directory: Path, program: Pubkey, authority: Pubkey, genesis: str, rent: Rent | None, code: bytes
+) -> None:
     """Write the chain's first state: this machine's loader takes no first deployments, only upgrades of what is there."""
     head = struct.pack("<IQB32s", 3, 0, 1, bytes(authority))
     bank = Bank(directory, finality=2)
     bank.history.save(
         [
-            (data_of(program), Account(10**10, head + AN_EARLIER_ONE, UPGRADEABLE_LOADER)),
+            (data_of(program), Account(10**10, head + code, UPGRADEABLE_LOADER)),
             (
                 program,
                 Account(10**10, struct.pack("<I32s", 2, bytes(data_of(program))), UPGRADEABLE_LOADER, True),
             ),
         ]
     )
+    if rent is not None:
+        value = struct.pack("<QdB", rent.lamports_per_byte_year, rent.exemption_threshold, rent.burn_percent)
+        bank.history.save([(RENT, Account(10**9, value, SYSVARS))])
     if genesis:
         bank.history.set_meta("genesis", base58.b58decode(genesis).hex())
     bank.close()
@@ -115,14 +126,14 @@ def earlier(directory: Path, program: Pubkey, authority: Pubkey, genesis: str) -
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Chain]]:
-    """Starts a chain, under the genesis hash of another one where it is given."""
+    """Starts a chain, under the genesis hash of another one or with another rent where they are given."""
     started: list[LocalnetProcess] = []
 
-    def start(genesis: str = "") -> Chain:
+    def start(genesis: str = "", rent: Rent | None = None, code: bytes = AN_EARLIER_ONE) -> Chain:
         directory = tmp_path_factory.mktemp("chain")
         seeds = (hashlib.sha256(name).digest() for name in (b"program of the tests", b"its authority"))
         program, authority = map(Keypair.from_seed, seeds)
-        earlier(directory, program.pubkey(), authority.pubkey(), genesis)
+        earlier(directory, program.pubkey(), authority.pubkey(), genesis, rent, code)
         process = LocalnetProcess(directory, slot_ms=20, finality=2)
         process.start()
         started.append(process)

@@ -2,11 +2,11 @@
 
 import pytest
 from solders.keypair import Keypair
+from solders.rent import Rent
 
-from chain.budget import rent
 from chain.cluster import CLUSTERS
-from chain.layout import ESCROW_BYTES, PAGE_BYTES
-from chain.localnet.genesis import PROGRAM_ID
+from chain.layout import ESCROW_BYTES, PAGE_BYTES, TOKEN_ACCOUNT_BYTES
+from chain.localnet.genesis import PROGRAM_FILE, PROGRAM_ID
 
 NO_LEDGER = "postgresql://127.0.0.1:1/none"
 DEVNET = next(cluster for cluster in CLUSTERS if cluster.name == "devnet")
@@ -122,6 +122,32 @@ def test_limits_that_the_program_does_not_take_are_named(operator, chain):
     assert (code, "did not create the escrow: BadLimits" in said) == (1, True), said
 
 
-def test_rent_is_what_the_node_says(chain):
-    for size in (ESCROW_BYTES, PAGE_BYTES):
-        assert rent(size) == chain.client.get_minimum_balance_for_rent_exemption(size).value
+@pytest.mark.parametrize(
+    ("rent", "rate"), [(Rent(6_960, 1.0, 50), 6_960), (Rent(5_080, 1.0, 50), 5_080)], ids=["0194", "0437"]
+)
+def test_what_must_be_there_is_what_the_cluster_asks_to_the_lamport(machine, start, rent, rate):
+    chain = start(rent=rent, code=PROGRAM_FILE.read_bytes())
+    operator = machine(chain)
+    admin = operator.made("admin").pubkey
+    needed = sum((size + 128) * rate for size in (ESCROW_BYTES, TOKEN_ACCOUNT_BYTES, PAGE_BYTES)) + 5_000
+    chain.fund(admin, needed - 1)
+    code, said = operator.initialize("--yes")
+    assert (code, f"SOL and needs {needed / 10**9:.9f}" in said) == (1, True), said
+    chain.fund(admin, 1)
+    code, said = operator.initialize("--yes")
+    assert (code, f"ESCROW_ADMIN={admin}" in said) == (0, True), said
+    assert chain.client.get_balance(admin).value == 0
+    fees_and_pages = 2 * (PAGE_BYTES + 128) * rate + 10_000 * 5_000
+    chain.fund(operator.key, fees_and_pages - 1)
+    code, said = operator.run("check", ESCROW_ADMIN=str(admin))
+    assert (code, f"SOL and needs {fees_and_pages / 10**9:.9f}" in said) == (1, True), said
+    chain.fund(operator.key, 1)
+    assert operator.run("check", ESCROW_ADMIN=str(admin))[0] == 0
+
+
+@pytest.mark.parametrize(("arguments", "rate"), [((), 6_960), (("--rent-per-byte=5080",), 5_080)])
+def test_a_budget_is_computed_with_the_rent_that_is_named(operator, arguments, rate):
+    code, said = operator.run("budget", "--accounts=104", *arguments)
+    assert code == 0, said
+    assert f"{2 * (PAGE_BYTES + 128) * rate:,}" in said
+    assert f"{(ESCROW_BYTES + TOKEN_ACCOUNT_BYTES + 256) * rate:,}" in said

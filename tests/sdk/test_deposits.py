@@ -66,6 +66,16 @@ async def test_a_funded_agent_deposits_and_is_credited(new_exchange: Any, escrow
         with pytest.raises(DepositFailed, match="multiple"):
             await agent.deposit("0.0000001")
         assert await client.view.vault_amount() == 250_500_000
+        rpc = Rpc(url)
+        await rpc.call("perpdexMintTestUsdc", str(agent.keypair.pubkey()), 1_000_000)
+        await rpc.close()
+        signature = await agent.deposit("1", price=777)
+        # For 60,000 units, rounded up.
+        assert (await client.view.receipt(signature)).fee == 5_000 + 47
+        await agent.set_loss_limit(7, price=777)
+        (newest,) = (await client.client.get_signatures_for_address(agent.keypair.pubkey(), limit=1)).value
+        assert (await client.view.receipt(str(newest.signature))).fee == 5_000 + 47
+        assert await client.view.vault_amount() == 251_500_000
     finally:
         await agent.close()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.transaction import Transaction
 from spl.token.constants import TOKEN_PROGRAM_ID
 from spl.token.instructions import CloseAccountParams, close_account
 
@@ -25,10 +27,22 @@ from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
 from fault_proxy import Fault, FaultProxy
-from perpdex_sdk import ChainRefused, ExitFailed, NotProven, Unreachable, asked, exit_kit, exits, leave
+from perpdex_sdk import (
+    ChainRefused,
+    ExitFailed,
+    NotProven,
+    Unreachable,
+    asked,
+    exit_kit,
+    exits,
+    leave,
+    own_slot,
+)
 from perpdex_sdk.answers import Escrow, Place
+from perpdex_sdk.funds import BUDGET_PROGRAM, deposit_instruction
 from perpdex_sdk.loss_limit import bound_losses
 from perpdex_sdk.own_slot import send, set_loss_limit
+from perpdex_sdk.priority import UNITS, Offer
 from perpdex_sdk.rpc import Rpc
 
 ROOT = Path(__file__).parents[2]
@@ -75,15 +89,75 @@ async def owner(escrow: Any) -> Owner:
     return owner
 
 
-async def test_it_asks_waits_and_claims_everything(owner: Owner) -> None:
+@pytest.mark.parametrize("days", [-3, 3])
+async def test_it_asks_waits_and_claims_everything_whatever_this_machines_clock_says(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
     told: list[str] = []
-    left = await leave.leave(owner.kit, owner.key, owner.url, told=told.append)
+    true = time.time
+    monkeypatch.setattr(time, "time", lambda: true() + days * 86_400)
+    async with asyncio.timeout(30):
+        left = await leave.leave(owner.kit, owner.key, owner.url, told=told.append)
+    monkeypatch.undo()
     assert left.paid == 5_000
     assert (await owner.slot()).balance == 0
     assert await owner.client.view.vault_amount() == 0
     assert "5000 micro-USDC" in told[-1]
     with pytest.raises(ExitFailed, match="empty"):
         await leave.leave(owner.kit, owner.key, owner.url)
+
+
+def test_an_offer_doubles_from_a_start_up_to_the_most() -> None:
+    offers = [Offer(0, 5_000), Offer(300, 1_000), Offer(7_000, 5_000), Offer(0, 0)]
+    seen = []
+    for offer in offers:
+        prices = [offer.price]
+        for _ in range(4):
+            offer.raise_it()
+            prices.append(offer.price)
+        seen.append(prices)
+    assert seen == [
+        [0, 1_000, 2_000, 4_000, 5_000],
+        [300, 1_000, 1_000, 1_000, 1_000],
+        [7_000, 7_000, 7_000, 7_000, 7_000],
+        [0, 0, 0, 0, 0],
+    ]
+
+
+async def test_what_expired_is_sent_again_at_twice_the_price(owner: Owner, proxy: FaultProxy) -> None:
+    told: list[str] = []
+    # Two looks each say that it can land no more: as it is sent, as it is looked for again, and as to what became of it.
+    proxy.fail("getEpochInfo", Fault.LIE, times=6)
+    left = await leave.leave(owner.kit, owner.key, proxy.url, told=told.append, price=777)
+    assert proxy.waiting() == 0
+    assert left.paid == 5_000
+    assert "sent again and offers 1554 micro-lamports per compute unit" in told[0]
+    found = (await owner.client.client.get_signatures_for_address(owner.key.pubkey(), limit=2)).value
+    receipts = [await owner.client.view.receipt(str(one.signature)) for one in found]
+    # 60,000 units are asked for by the request, 120,000 by the claim that makes the token account; rounded up.
+    assert [one.fee for one in receipts] == [5_000 + 187, 5_000 + 94]
+    assert all(one.units < UNITS * number for one, number in zip(receipts, (2, 1), strict=True))
+
+
+async def test_every_transaction_of_an_owner_fits_with_the_highest_price(owner: Owner) -> None:
+    escrow, place, key = owner.kit.escrow, owner.kit.place, owner.key.pubkey()
+    each = [
+        [deposit_instruction(escrow, place, key, 2**63)],
+        [own_slot.request_withdrawal(escrow, place, key, own_slot.EVERYTHING)],
+        [own_slot.cancel_withdrawal_request(escrow, place, key)],
+        [set_loss_limit(escrow, place, key, 7)],
+        [own_slot.create_token_account(escrow, key), own_slot.claim_withdrawal(escrow, place, key)],
+    ]
+    rpc = Rpc(owner.url)
+    for instructions in each:
+        raw = (await own_slot.signed(rpc, owner.key, *instructions, price=2**64 - 1)).raw
+        message = Transaction.from_bytes(raw).message
+        units, price = (bytes(one.data) for one in message.instructions[:2])
+        named = {message.account_keys[one.program_id_index] for one in message.instructions[:2]}
+        assert (len(raw) <= 1_232, named) == (True, {BUDGET_PROGRAM})
+        assert units == b"\2" + (UNITS * len(instructions)).to_bytes(4, "little")
+        assert price == b"\3" + b"\xff" * 8
+    await rpc.close()
 
 
 async def test_a_part_is_asked_for_taken_back_and_asked_for_again(owner: Owner) -> None:
@@ -371,9 +445,13 @@ async def test_the_command_leaves_and_says_why_it_does_not(owner: Owner, tmp_pat
         leave.LEFT,
         "taken back: nothing is asked for\n",
     )
-    code, out, err = await run(*common, "--keypair", str(key))
+    code, _, err = await run(*common, "--keypair", str(key), "--price", "-1")
+    assert (code, "-1 is no price" in err) == (leave.NOT_LEFT, True)
+    code, out, err = await run(*common, "--keypair", str(key), "--price", "777")
     assert (code, err) == (leave.LEFT, "")
     assert "0.005 USDC paid" in out
+    receipt = await owner.client.view.receipt(out.split()[-1])
+    assert receipt.fee == 5_000 + 94
     assert (await owner.slot()).balance == 0
 
 

@@ -22,7 +22,7 @@ NONE = ProposalSeen(OLD)
 ANNOUNCED = ProposalSeen(OLD, 3, ready_at=WEEK, ready_in=WEEK)
 RIPE = ProposalSeen(OLD, 3, ready_at=WEEK)
 DONE = ProposalSeen(NEW)
-FITS = KeySeen(NEW, NEW, 10**9)
+FITS = KeySeen(NEW, NEW, 10**9, 10**8)
 Handle = WorkflowHandle[RotationWorkflow, RotationState]
 
 
@@ -65,7 +65,7 @@ async def test_settlement_is_held_once_the_timelock_is_over_and_goes_on_with_the
         **answers(
             look_for_proposal=[NONE, ANNOUNCED, RIPE],
             batch_under_way=["batch 7 is submitted", ""],
-            check_key=[KeySeen(OLD, NEW, 10**9), KeySeen(NEW, NEW, 0), FITS],
+            check_key=[KeySeen(OLD, NEW, 10**9, 10**8), KeySeen(NEW, NEW, 0, 10**8), FITS],
         )
     )
     async with working(script):

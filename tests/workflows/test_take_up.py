@@ -14,6 +14,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.engine_door import EngineDoor
 from activities.open_withdrawals import OpenWithdrawalActivities, withdrawal_workflow_id
+from activities.withdrawals import Closed, Ending
 from workflows.withdrawal_state import WithdrawalStatus
 
 OPEN = {
@@ -24,12 +25,15 @@ OPEN = {
     "destination": "",
     "at": 1,
 }
+REQUEST = {name: value for name, value in OPEN.items() if name != "at"}
 
 
 class Door:
-    """An operator's door behind which one withdrawal is open; it answers while `answers` is set."""
+    """An operator's door behind which one withdrawal is open; it answers while `answers` is set. `open` is what it lists, in turn, and
+    the last one from then on."""
 
     def __init__(self) -> None:
+        self.open = [[OPEN]]
         self.answers = asyncio.Event()
         self.answers.set()
         self.asked = asyncio.Event()
@@ -37,9 +41,10 @@ class Door:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked.set()
         await self.answers.wait()
+        listed = self.open.pop(0) if len(self.open) > 1 else self.open[0]
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps([OPEN]).encode()})
+        await send({"type": "http.response.body", "body": json.dumps(listed).encode()})
 
 
 class Workers:
@@ -118,5 +123,34 @@ async def test_an_hour_later_what_has_ended_is_not_begun_anew(
         assert (await handle.result())["status"] == WithdrawalStatus.REFUSED
         first = await workers.run()
         await environment.sleep(timedelta(hours=1))
+        # It was listed before that end, and is closed by now.
+        workers.door.open = [[OPEN], []]
         await workers.take_up()
         assert await workers.run() == first
+
+
+async def test_what_ended_as_refused_and_is_still_reserved_is_begun_anew_once(
+    workers: Workers, environment: Any, script_of: Any, working: Any
+) -> None:
+    """So an earlier version left it: the first answer to its reservation was lost, and the next one was none of the engine's."""
+    lost = ApplicationError("only the operator's token", type="operator_only", non_retryable=True)
+    closed = Closed(Ending.RELEASED)
+    script = script_of(reserve=[lost, 7], finish=closed)
+    id = withdrawal_workflow_id(16, "rent")
+    async with working(script):
+        earlier = await workers.client.start_workflow(
+            "WithdrawalWorkflow", {**REQUEST, "resumed": False}, id=id, task_queue="test"
+        )
+        assert (await earlier.result())["status"] == WithdrawalStatus.REFUSED
+        first = await workers.run()
+        await asyncio.gather(*(workers.take_up() for _ in range(3)))
+        second = await workers.run()
+        assert second != first
+        await workers.take_up()
+        assert await workers.run() == second, "it is being worked on"
+        # The owner does not sign.
+        await environment.sleep(timedelta(hours=1))
+        ended = await workers.client.get_workflow_handle(id, run_id=second).query("state")
+        assert (ended["status"], ended["request"]["resumed"]) == (WithdrawalStatus.RELEASED, True)
+    assert script.names().count("reserve") == 2
+    assert script.names().count("finish") == 1

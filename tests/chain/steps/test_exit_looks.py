@@ -163,6 +163,36 @@ async def test_a_node_that_shows_the_pages_as_they_were_releases_nothing(behind:
     assert (await leaving.look())[0] == ["ReleaseExit"]
 
 
+@pytest.mark.cell("watch_exits: release", "RPC lies")
+async def test_one_part_of_many_pages_that_lags_behind_releases_nothing(
+    behind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner's page comes in another answer than the vault, and a request leaves the escrow as it was."""
+    leaving, proxy, start_anew = behind
+    monkeypatch.setattr("chain.escrow_view.ACCOUNTS_PER_CALL", 3)
+    # The node that lags says later what is true in an earlier second than the request.
+    assert (await leaving.look())[0] == []
+    before = await leaving.world.escrow.view.clock()
+    while await leaving.world.escrow.view.clock() == before:
+        await asyncio.sleep(0.02)
+    exit_at = await leaving.ask()
+
+    def lags() -> None:
+        """Escrow twice and the vault are of today, the page is not."""
+        proxy.fail("getMultipleAccounts", None, times=3)
+        proxy.fail("getMultipleAccounts", Fault.STALE)
+
+    leaving.stand([leaving.row(exit_at, at=(exit_at - leaving.delay) * SECOND)])
+    for _ in ("with what was seen in mind", "after a start"):
+        lags()
+        assert (await leaving.look())[0] == []
+        assert proxy.waiting() == 0
+        assert (await leaving.look())[0] == []
+        start_anew()
+    await leaving.take_back()
+    assert (await leaving.look())[0] == ["ReleaseExit"]
+
+
 @pytest.mark.cell("watch_exits: request", "RPC lies")
 async def test_a_slot_that_is_far_ahead_blinds_nobody(behind: Any) -> None:
     leaving, proxy, _ = behind

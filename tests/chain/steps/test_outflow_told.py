@@ -82,6 +82,49 @@ async def test_of_two_that_sign_at_the_same_moment_one_is_paid(
     await pool.dispose()
 
 
+class Slow:
+    """The operator's key at a signer that does not answer before it is let."""
+
+    def __init__(self, operator: Any) -> None:
+        self.pubkey, self._operator = operator.pubkey, operator
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def sign(self, message: bytes) -> Any:
+        self.asked.set()
+        await self.answers.wait()
+        return await self._operator.sign(message)
+
+
+async def test_a_slow_signer_keeps_nobody_elses_payment_waiting(
+    world: Any, withdrawals: Any, ledger: Any, postgres_url: str, door_server: Any
+) -> None:
+    pool, door = open_pool(postgres_url), EngineDoor(door_server.url, "token")
+    signer, lander = Slow(world.operator), Lander(ledger, world.escrow)
+    slow = WithdrawalActivities(door, ledger, Queries(pool), world.escrow, lander, signer, 1)
+    run, amount, owners = ActivityEnvironment().run, FLOOR // 8, {}
+    for account in (16, 17):
+        owners[account] = await world.agent(account, FLOOR)
+        await world.land(world.escrow.build_deposit(owners[account], 0, account - 14, FLOOR), "finalized")
+
+    async def pay(worker: Any, account: int) -> Any:
+        payment = Payment(account, str(owners[account].pubkey), amount, "", account)
+        message = await run(worker.build_message, payment)
+        signature = str(await owners[account].sign(base64.b64decode(message.message)))
+        return (await run(worker.pay, payment, message, signature)).status
+
+    waiting = asyncio.create_task(pay(slow, 16))
+    await signer.asked.wait()
+    async with asyncio.timeout(20):
+        assert await pay(withdrawals, 17) == PaymentStatus.PAID
+    assert not waiting.done()
+    signer.answers.set()
+    # On a busy machine its blockhash may be too old by now.
+    paid = 1 + (await waiting == PaymentStatus.PAID)
+    assert (await world.escrow.view.escrow_state()).withdrawals == paid * amount
+    await door.close()
+    await pool.dispose()
+
+
 async def test_who_goes_round_with_its_money_leaves_half_for_others(
     world: Any, withdrawals: Any, postgres_url: str
 ) -> None:

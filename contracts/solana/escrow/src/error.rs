@@ -62,4 +62,5 @@ pub enum Error {
     DurableNonce,
     SlotTaken,
     LossOutstanding,
+    RentUnknown,
 }

@@ -224,7 +224,15 @@ pub fn find_program_address(seeds: &[Seed], program: &Key) -> Option<(Key, u8)> 
     if code == 0 { Some((address, bump)) } else { None }
 }
 
-/// Lamports that keep an account of `size` bytes: two years' rent, as the cluster's exemption asks.
+/// Exemption thresholds of the Rent variable, as the bits of the floats that they are: the machine has no floats.
+const ONE: u64 = 0x3FF0_0000_0000_0000;
+const TWO: u64 = 0x4000_0000_0000_0000;
+
+/// Lamports that keep an account of `size` bytes: bytes times the cluster's rate times its exemption threshold.
+///
+/// The threshold was 2 years from the beginning, and SIMD-0194 has made it 1 for good, the rate then being the whole price. Any other
+/// is refused: the network plans none, a guess below it would not create the account and one above would cost the payer, and no owner
+/// needs an account created to leave.
 pub fn rent_exempt(size: u64) -> Result<u64, Error> {
     let mut rent = [0; 3];
     // SAFETY: the system variable has 17 bytes; 24 are given.
@@ -232,11 +240,17 @@ pub fn rent_exempt(size: u64) -> Result<u64, Error> {
     if code != 0 {
         return Err(Error::CpiFailed);
     }
+    let [rate, threshold, _] = rent;
+    let times = match threshold {
+        ONE => 1,
+        TWO => 2,
+        _ => return Err(Error::RentUnknown),
+    };
     // Bounds first, then plain products: the machine has no 128-bit multiplication to detect overflow with.
-    if size > 1 << 20 || rent[0] > 1 << 40 {
+    if size > 1 << 20 || rate > 1 << 40 {
         return Err(Error::Overflow);
     }
-    Ok((size + 128).wrapping_mul(rent[0]).wrapping_mul(2))
+    Ok((size + 128).wrapping_mul(rate).wrapping_mul(times))
 }
 
 /// Seconds since 1970 by the cluster's clock.

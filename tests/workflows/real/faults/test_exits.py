@@ -1,11 +1,14 @@
 """Owners that leave alone while everybody trades, what batches then cannot do, and at last all of them with the operator gone."""
 
 import asyncio
+import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from solders.keypair import Keypair
 
@@ -263,7 +266,15 @@ async def left(network: Any, key: Path, kit: Path) -> int:
     return await tokens() - before
 
 
-async def test_the_operator_is_gone_and_every_settled_balance_is_paid(network):
+@pytest.fixture
+def doomed(postgres):
+    """The server of the whole run's databases, which may be killed: others need it afterwards."""
+    yield postgres
+    postgres.stop()
+    postgres.start()
+
+
+async def test_the_operator_is_gone_and_every_settled_balance_is_paid(network, doomed):
     await network.quiet()
     for agents in network.agents:
         agents.kill()
@@ -272,6 +283,7 @@ async def test_the_operator_is_gone_and_every_settled_balance_is_paid(network):
     escrow = await network.escrow.view.escrow_state(FINALIZED)
     for process in (network.worker, network.projector, network.api, network.temporal):
         process.kill()
+    os.kill(doomed.pid, signal.SIGKILL)
     snapshot = await network.escrow.view.snapshot(FINALIZED)
     balances = {
         str(slot.owner): slot.balance
@@ -285,5 +297,7 @@ async def test_the_operator_is_gone_and_every_settled_balance_is_paid(network):
     assert paid == [balances[str(key_at(key).pubkey())] for key in leaving]
     own = sum(slot.balance for page in snapshot.pages for slot in page.slots if slot.account < FIRST_AGENT)
     after = await network.escrow.view.snapshot(FINALIZED)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(doomed.url).close()
     assert after.vault == own + after.state.clearing
     assert after.state.exits == escrow.exits + sum(paid)
