@@ -115,7 +115,9 @@ class PauseBody(Body):
 
 
 class VaultChangeAnswer(Answer):
-    what: str = Field(description="made, paused, resumed, imported, key made or key revoked.")
+    what: str = Field(
+        description="made, paused, resumed, imported, key made, key revoked or payments forgotten."
+    )
     who: str
     why: str
     at: int

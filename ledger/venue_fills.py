@@ -21,6 +21,7 @@ from ledger.tables_venues import (
     venue_orders,
     venue_positions,
 )
+from ledger.vaults import changed
 from ledger.venue_doubts import keep_doubts
 from ledger.venue_orders import Standing, take_turn, tell
 
@@ -28,6 +29,8 @@ TRADE: Final = "trade"
 FEE: Final = "fee"
 FUNDING: Final = "funding"
 DIFFERENCE: Final = "difference"
+FORGOTTEN: Final = "payments forgotten"
+"""What is among a vault's changes, with the venue as who did it."""
 
 Event = tuple[str, dict[str, Any]]
 
@@ -132,15 +135,27 @@ class VenueFills:
             return [fill for fill, _ in new]
 
     async def record_funding(
-        self, vault: str, venue: str, since: str, payments: Sequence[Payment], cursor: str, now: int
+        self,
+        vault: str,
+        venue: str,
+        since: str,
+        payments: Sequence[Payment],
+        cursor: str,
+        now: int,
+        forgotten: str = "",
     ) -> bool:
-        """As `record`, for payments that the account received or made. Whether it was done."""
+        """As `record`, for payments that the account received or made. Whether it was done.
+
+        What the venue tells no more, a sentence, stays among the vault's changes.
+        """
         async with self._engine.begin() as connection:
             if not await _at(connection, vault, venue, funding=since):
                 return False
             moves = [(one.kind, one.id, one.amount, one.at) for one in payments]
             await _paid(connection, vault, venue, moves)
             await _moved(connection, vault, venue, now, funding=cursor)
+            if forgotten:
+                await changed(connection, vault, FORGOTTEN, venue, forgotten, now)
             return True
 
     async def correct(self, vault: str, venue: str, difference: Difference, now: int) -> bool:

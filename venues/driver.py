@@ -268,6 +268,14 @@ class FundedDriver(Driver, Protocol):
         ...
 
 
+class ForgettingDriver(FundedDriver, Protocol):
+    """A driver of a venue that tells payments of some days only."""
+
+    def forgotten(self, cursor: str) -> str:
+        """A sentence on what behind `cursor` was paid, if anything, so long ago that the venue tells it no more; empty: nothing."""
+        ...
+
+
 class SettlingDriver(Driver, Protocol):
     """A driver of a venue that tells a fill once nothing takes it back, and has it in positions before."""
 
