@@ -225,6 +225,19 @@ async def test_wallets_that_are_not_the_key_itself(venue, opened, kind):
     await driver.close()
 
 
+@pytest.mark.parametrize("kind", [0, 1, 2, 3])
+async def test_an_order_signed_as_of_another_kind_of_wallet_is_refused(venue, opened, kind):
+    """As at the real exchange: 0 is for the key's own address alone, the others for what is not."""
+    wallet = "0x" + "0a" * 20 if kind == 0 else ADDRESS
+    venue.do(Funded(wallet.lower(), ADDRESS.lower(), 1_000_000_000))
+    driver = opened(wallet=wallet, wallet_kind=kind)
+    answer = await driver.submit(order(driver, "a"))
+    assert isinstance(answer, Refused)
+    assert answer.words == "invalid signature"
+    assert venue.books.placed == {}
+    await driver.close()
+
+
 async def test_nonsense_is_no_answer(tmp_path, clock, venue, monkeypatch):
     driver = Polymarket(KEY, venue.url, f"{venue.url}/ok?", tmp_path / "sent.db", clock)
     with pytest.raises(Unavailable):

@@ -33,9 +33,9 @@ from venues.local.polymarket_books import (
     Posted,
 )
 from venues.local.polymarket_signatures import (
-    CONTRACT_WALLET,
     NotSigned,
     consenting,
+    of_kind,
     order_hash,
     request_code,
     same,
@@ -212,17 +212,12 @@ class LocalPolymarket(Door):
         if market is None:
             raise Failed(400, "the orderbook for this token id does not exist")
         maker = order["maker"].lower()
-        own = maker if order["signatureType"] == CONTRACT_WALLET else address
         try:
             signed = signer(order, CHAIN_ID, market.neg_risk)
             name = order_hash(order, CHAIN_ID, market.neg_risk)
         except (NotSigned, KeyError) as wrong:
             raise Failed(400, "Invalid order payload") from wrong
-        if (
-            signed != address
-            or order["signer"].lower() != own
-            or self.books.owners.get(maker, maker) != address
-        ):
+        if signed != address or not of_kind(order, address) or self.books.owners.get(maker, maker) != address:
             raise Failed(400, "invalid signature")
         most = HALF if kind is Kind.PARTIAL_FILL else None
         owner, post_only = asked["owner"], bool(asked.get("postOnly"))
