@@ -179,8 +179,9 @@ class NavLegAnswer(Answer):
     price: str | None = Field(description="Null when nobody knew one.")
     price_at: int | None
     source: str = Field(description="Without a price: why there is none.")
-    standing: Literal["venue", "oracle", "last_good", "demo", "carried", "none"] = Field(
-        description="Where in the chain of sources it was found; `carried`: of an earlier snapshot; `demo`: made up."
+    standing: Literal["venue", "resolved", "oracle", "last_good", "demo", "carried", "none"] = Field(
+        description="Where in the chain of sources it was found; `resolved`: what its market ended at; `carried`: of an earlier "
+        "snapshot; `demo`: made up."
     )
     value: str = Field(description="USDC, rounded down.")
 

@@ -4,14 +4,17 @@ import sqlite3
 import time
 
 import httpx
+import pytest
+from eth_account import Account
 
 from core.market import Side
-from core.tickets import PriceE8, e8_text, notional_up
+from core.tickets import PriceE8, e8_text, notional_up, price_from
 from ledger.venue_doubts import doubts_of
 from ledger.venue_fills import Difference
 from ledger.venue_reads import differences_before
 from venues.driver import VenueOrder
 from venues.local.hyperliquid_actions import Funding
+from venues.local.polymarket_books import Redeemed, Resolved
 from venues.prices import LegPrice, Standing, VenuePriceRouter
 from workflows.venue_reconciliation import VenueReconciliationWorkflow
 
@@ -111,6 +114,29 @@ async def test_funding_is_cash_once(desk_at, vault):
     ((paid,), _) = await (await desk.place.open()).funding("")
     assert paid.amount < 0
     assert await desk.cash() - before == paid.amount
+
+
+@pytest.mark.parametrize(("price", "comes_in"), [("1", 5_000_000_000), ("0", 0)])
+async def test_shares_that_are_redeemed_are_booked_at_what_their_market_ended_at(
+    desk_at, vault, price, comes_in
+):
+    """They used to have no price any more, and the vault none that anybody could deal at, for ever."""
+    desk = await desk_at("polymarket")
+    place, wallet = desk.place, Account.from_key(desk.place.key).address.lower()
+    await desk.books.compare(vault, "polymarket")
+    cash = await desk.cash()
+    place.venue.do(Resolved(place.symbol, price_from(price)))
+    # Held until somebody redeems it, and worth that much.
+    assert await desk.books.compare(vault, "polymarket") == []
+    before = place.venue.books.exchange.account(wallet)
+    money, cost = before.cash, before.held(place.symbol).cost
+    place.venue.do(Redeemed(wallet, place.symbol))
+    assert place.venue.books.exchange.account(wallet).cash - money + cost == comes_in * 10**10
+    gone = Difference(place.symbol, place.held, 0, price_from(price), "resolved")
+    assert await desk.books.compare(vault, "polymarket") == [gone]
+    assert (await desk.held(), await desk.cash() - cash) == ({}, comes_in)
+    assert await doubted(desk, vault) == []
+    assert await desk.books.compare(vault, "polymarket") == []
 
 
 async def test_what_is_in_positions_before_its_fill_is_told_is_no_difference(desk_at, vault):
