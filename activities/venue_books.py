@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from core.tickets import Leg
-from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
+from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills, unpriced_words
 from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class VenueBooks:
             elif symbol in theirs and theirs[symbol].entry_price:
                 price, standing = int(theirs[symbol].entry_price or 0), ENTRY
             else:
-                unpriced[symbol] = f"{mine} by its fills, {yours} there, and nobody knows a price"
+                unpriced[symbol] = unpriced_words(mine, yours)
                 _log.error("a vault has another position than its fills add up to, and nobody knows its price",
                            vault=vault, venue=venue, symbol=symbol, ours=mine, theirs=yours)  # fmt: skip
                 continue

@@ -11,6 +11,7 @@ from api.schemas import Answer, Body, Decimals, Key
 
 Name = Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=160)]
 Why = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
+Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)]
 Names = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=20_000)]
 SignedDecimals = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$", max_length=25)]
 VaultName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -114,9 +115,31 @@ class PauseBody(Body):
     why: Why = ""
 
 
+class PriceBody(Body):
+    """What a position counts for that a venue has changed and that nobody knows a price of."""
+
+    leg: Name = Field(description="`venue::symbol`.")
+    position: SignedDecimals = Field(
+        description="What the venue has of it, as the alert says; 0 when it is gone."
+    )
+    price: Decimals = Field(description="USDC each; 0 for what is lost.")
+    why: Reason
+
+
+class PricedAnswer(Answer):
+    """A position that was taken over from a venue."""
+
+    vault: str
+    leg: str
+    before: str = Field(description="What the fills added up to.")
+    position: str
+    price: str
+    who: str
+
+
 class VaultChangeAnswer(Answer):
     what: str = Field(
-        description="made, paused, resumed, imported, key made, key revoked or payments forgotten."
+        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, or which leg was priced at what."
     )
     who: str
     why: str

@@ -11,6 +11,8 @@ from api.errors import ApiError
 from api.outbound import micros
 from api.schemas_vaults import (
     PauseBody,
+    PriceBody,
+    PricedAnswer,
     RiskBody,
     RiskVersionsAnswer,
     VaultAnswer,
@@ -24,7 +26,17 @@ from api.units import micro_usdc
 from api.vault_access import AFTER_PATTERN, PERSON_ERRORS, Caller, VaultId, found, managed
 from api.vault_books import answered
 from core.quantities import MONEY_MAX, NotAQuantity
-from core.tickets import SIZE_MAX, Leg, NotATicket, leg_from, size_from
+from core.tickets import (
+    PRICE_MAX,
+    SIZE_MAX,
+    Leg,
+    NotATicket,
+    SizeE8,
+    e8_text,
+    leg_from,
+    price_from,
+    size_from,
+)
 from core.vault_risk import NotRules, VaultRisk, rules_from
 from ledger.vaults import Vault
 
@@ -102,6 +114,41 @@ async def pause(id: VaultId, body: PauseBody, caller: Caller, edge: EdgeGiven) -
     await managed(edge, id, caller)
     await answered(edge.vaults.vaults.pause(id, body.paused, caller.name, body.why, edge.clock()))
     return views_vaults.vault(await _again(edge, id))
+
+
+@router.post(
+    "/{id}/price",
+    responses=errors(
+        "not_authenticated",
+        "operator_only",
+        "vaults_unavailable",
+        "vault_unknown",
+        "bad_value",
+        "nothing_unpriced",
+    ),
+)
+async def price(id: VaultId, body: PriceBody, operator: Operator, edge: EdgeGiven) -> PricedAnswer:
+    """Take over a position from a venue at a price that the operator names: one that differs from the vault's fills and that nobody
+    knows a price of, so that nobody deals with the vault. Who and why stay among its changes."""
+    try:
+        leg, theirs, named = leg_from(body.leg, ""), size_from(body.position), price_from(body.price)
+    except (NotATicket, NotAQuantity) as error:
+        raise ApiError("bad_value", str(error)) from None
+    if named > PRICE_MAX:
+        raise ApiError("bad_value", "a price is at most a billion dollars")
+    await _again(edge, id)
+    booked = edge.vaults.fills.price(id, *leg, theirs, named, operator, body.why, edge.clock())
+    done = await answered(booked)
+    if done is None:
+        raise ApiError("nothing_unpriced")
+    return PricedAnswer(
+        vault=id,
+        leg=str(leg),
+        before=e8_text(SizeE8(done.ours)),
+        position=e8_text(theirs),
+        price=e8_text(named),
+        who=operator,
+    )
 
 
 @router.get("/{id}/changes", responses=errors(*PERSON_ERRORS, "vault_unknown"))

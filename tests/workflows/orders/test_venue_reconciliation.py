@@ -78,7 +78,7 @@ async def test_a_position_that_nobody_knows_a_price_of_is_left_and_doubted_until
         assert (await compared(desk, 1)).differences == []
         # Booked at nothing, the whole position would have been lost.
         assert (await desk.held(), await desk.cash()) == (held, cash)
-        sentence = f"{desk.place.size} by its fills, 0 there, and nobody knows a price"
+        sentence = f"{e8_text(desk.place.size)} by its fills, 0 there, and nobody knows a price"
         assert await doubted(desk, vault) == [("difference_unpriced", "mock_gold::XAU", sentence)]
         desk.prices = known
         assert len((await compared(desk, 2)).differences) == 1
@@ -114,6 +114,35 @@ async def test_funding_is_cash_once(desk_at, vault):
     ((paid,), _) = await (await desk.place.open()).funding("")
     assert paid.amount < 0
     assert await desk.cash() - before == paid.amount
+
+
+async def test_what_nobody_knows_a_price_of_is_booked_at_an_operator_s(desk_at, vault):
+    desk = await desk_at("polymarket")
+    place, wallet = desk.place, Account.from_key(desk.place.key).address.lower()
+    await desk.books.compare(vault, "polymarket")
+    cash, symbol = await desk.cash(), desk.place.symbol
+    desk.prices = VenuePriceRouter({"polymarket": None}, [], lambda leg: None, time.time_ns)
+    place.venue.do(Resolved(symbol, price_from("1")))
+    place.venue.do(Redeemed(wallet, symbol))
+    terms = (vault, "polymarket", symbol)
+    said = price_from("0.7"), "ada", "the venue paid seventy cents", 55
+    # Before anybody has looked there is nothing to decide.
+    assert await desk.fills.price(*terms, 0, *said) is None
+    assert await desk.books.compare(vault, "polymarket") == []
+    assert [one[0] for one in await doubted(desk, vault)] == ["difference_unpriced"]
+    # Nor is it about a position that nobody saw there.
+    assert await desk.fills.price(*terms, 1, *said) is None
+    assert await desk.fills.price(vault, "polymarket", "another", 0, *said) is None
+    booked = Difference(symbol, place.held, 0, price_from("0.7"), "operator")
+    assert await desk.fills.price(*terms, 0, *said) == booked
+    assert await desk.fills.price(*terms, 0, *said) is None
+    assert (await desk.held(), await desk.cash() - cash) == ({}, 3_500_000_000)
+    assert await doubted(desk, vault) == []
+    assert await desk.books.compare(vault, "polymarket") == []
+    [change, _] = await desk.vaults.changes(vault, 9)
+    assert change == (f"polymarket::{symbol} priced at 0.7", "ada", "the venue paid seventy cents", 55)
+    told = [one.payload for one in await desk.events() if one.kind == "difference"][-1]
+    assert (told["ours"], told["theirs"], told["standing"]) == (place.held, 0, "operator")
 
 
 @pytest.mark.parametrize(("price", "comes_in"), [("1", 5_000_000_000), ("0", 0)])
