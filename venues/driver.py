@@ -275,6 +275,12 @@ class FundedDriver(Driver, Protocol):
         ...
 
 
+class MarginDriver(Driver, Protocol):
+    """A driver of a venue that does not set leverage, and says what stands behind an account's positions."""
+
+    async def equity(self) -> MicroUsdc: ...
+
+
 class ForgettingDriver(FundedDriver, Protocol):
     """A driver of a venue that tells payments of some days only."""
 
