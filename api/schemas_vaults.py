@@ -130,11 +130,11 @@ class PricedAnswer(Answer):
     """A position that was taken over from a venue."""
 
     vault: str
-    leg: str
+    leg: str = Field(description="Which it was: `venue::symbol`.")
     before: str = Field(description="What the fills added up to.")
-    position: str
-    price: str
-    who: str
+    position: str = Field(description="What the venue has of it, and the vault's books from now on.")
+    price: str = Field(description="USDC each that the difference was booked at.")
+    who: str = Field(description="Name of the operator's credential.")
 
 
 class VaultChangeAnswer(Answer):
