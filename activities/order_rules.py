@@ -9,12 +9,12 @@ from activities.backing import Backed
 from core.backing import Backing
 from core.market import Side
 from core.risk_template import (
-    SENTENCES,
     Code,
     Lifecycle,
     RiskTemplate,
     leverage_of,
     refusal,
+    words_of,
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
 from ledger.venue_orders import Standing, StoredOrder
@@ -230,7 +230,7 @@ class OrderRules:
             status=(Standing.ACCEPTED if code is None else Standing.REFUSED).value,
             filled=0,
             code="" if code is None else code.value,
-            words="" if code is None else SENTENCES[code],
+            words="" if code is None else words_of(code, ticket, template),
             at=now,
             changed_at=now,
             not_after=not_after,

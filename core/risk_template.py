@@ -205,6 +205,17 @@ def refusal(
     return Code.PRICE_UNAVAILABLE if index is None and not ticket.reduce_only else None
 
 
+def words_of(code: Code, ticket: Ticket, template: RiskTemplate) -> str:
+    """A refusal as a sentence; of a venue that is not allowed with those that are, for a ticket that names none may be for one."""
+    if code is not Code.VENUE_NOT_ALLOWED:
+        return SENTENCES[code]
+    allowed = ", ".join(sorted(template.venues)) or "none"
+    return (
+        f"This vault may not trade at {ticket.venue}. Its venues are: {allowed}. A ticket that names no venue is for the vault's "
+        "default one."
+    )
+
+
 def _beyond(
     ticket: Ticket, template: RiskTemplate, index: PriceE8 | None, backing: Backing | None
 ) -> Code | None:

@@ -33,7 +33,7 @@ from core.tickets import (
     NotATicket,
     SizeE8,
     e8_text,
-    leg_from,
+    leg_said,
     price_from,
     size_from,
 )
@@ -77,12 +77,12 @@ async def make(body: VaultBody, operator: Operator, edge: EdgeGiven) -> VaultAns
         if account not in edge.engine.state.owned:
             raise ApiError("account_unknown")
     cash, positions = _held_elsewhere(body)
-    _named(body.default_venue)
+    default_venue = _named(body.default_venue)
     books = edge.vaults.vaults
     wanted = Vault(
         body.id,
         body.manager,
-        body.default_venue,
+        default_venue,
         False,
         body.performance_fee_ppm,
         0,
@@ -131,7 +131,7 @@ async def price(id: VaultId, body: PriceBody, operator: Operator, edge: EdgeGive
     """Take over a position from a venue at a price that the operator names: one that differs from the vault's fills and that nobody
     knows a price of, so that nobody deals with the vault. Who and why stay among its changes."""
     try:
-        leg, theirs, named = leg_from(body.leg, ""), size_from(body.position), price_from(body.price)
+        leg, theirs, named = leg_said(body.leg, ""), size_from(body.position), price_from(body.price)
     except (NotATicket, NotAQuantity) as error:
         raise ApiError("bad_value", str(error)) from None
     if named > PRICE_MAX:
@@ -214,10 +214,10 @@ def _terms(of: Vault) -> tuple[int, str, int]:
     return of.manager, of.default_venue, of.fee_ppm
 
 
-def _named(venue: str) -> None:
+def _named(venue: str) -> str:
     """Raises `ApiError` bad_value for what no venue can be called."""
     try:
-        leg_from("X", venue)
+        return leg_said("X", venue).venue
     except NotATicket as error:
         raise ApiError("bad_value", str(error)) from None
 
@@ -227,7 +227,7 @@ def _held_elsewhere(body: VaultBody) -> tuple[int, dict[Leg, int]]:
     found: dict[Leg, int] = {}
     try:
         for name, size in (body.positions or {}).items():
-            leg = leg_from(name, body.default_venue)
+            leg = leg_said(name, body.default_venue)
             if leg in found:
                 raise ApiError("bad_value", f"{leg} is there twice")
             found[leg] = size_from(size)
