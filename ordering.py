@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 
+from activities.backing import VaultBacking
 from activities.nav import NavActivities
 from activities.order_rules import OrderRules, VaultTerms
 from activities.orders import OrderActivities
@@ -17,6 +18,7 @@ from core.tickets import Leg
 from ledger.database import open_pool
 from ledger.nav import NavSnapshots
 from ledger.vaults import Vaults
+from ledger.venue_exposure import VenueExposure
 from ledger.venue_fills import VenueFills
 from ledger.venue_orders import VenueOrders
 from places import database_url
@@ -59,7 +61,8 @@ async def order_steps(
             async def held(vault: str, leg: Leg) -> int:
                 return (await fills.held(vault)).get(leg.venue, {}).get(leg.symbol, 0)
 
-            rules = OrderRules(at.drivers.lifecycles, terms, held, at.index, time.time_ns)
+            backing = VaultBacking(VenueExposure(pool), at.prices, at.drivers).by_venue()
+            rules = OrderRules(at.drivers.lifecycles, terms, held, at.index, time.time_ns, backing)
             books = VenueBooks(at.drivers, fills, fills.held, at.priced, time.time_ns)
             orders = OrderActivities(VenueOrders(pool), rules, books, at.drivers, time.time_ns)
             nav = NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns)

@@ -43,6 +43,10 @@ PLAYED: Final = "played"
 """Of EXEC_DEMO_GOLD: recorded or generated."""
 READER: Final = ""
 """The vault whose drivers only read prices: its keys are nobody's, and are never written down."""
+WALLETS: Final = {"proxy": 1, "safe": 2, "contract": 3}
+"""Kinds of Polymarket wallets that are not a key's own address, as an account's file calls them, and the venue's numbers for them
+(`SignatureTypeV2` of its SDK): the proxy of who came by mail, the Gnosis safe of who came with a wallet, and any contract that checks
+signatures itself (EIP-1271)."""
 MARKETS: Final = {"BTC": "BTC-PERP", "ETH": "ETH-PERP", "SOL": "SOL-PERP"}
 """The market here of each asset that oracles price, by which their feeds are known; gold has none."""
 PYTH_GOLD: Final = "765d2ba906dbc32ca17cc11f5310a89e9ee1f6420508c63861f2f8ba4ee34bb2"
@@ -89,6 +93,7 @@ async def trading(
             "synthetix": accounts.synthetix,
         }
         active = {name: (Lifecycle.ACTIVE, _set_up(name, opening)) for name, opening in openings.items()}
+        accounts.look()
         drivers = Registry({**active, SYNTHETIX_V3: (Lifecycle.DEAD, _dead)}, settings.exec_close_only_venues)
         allowed = drivers.allowed(settings.exec_allowed_venues)
         if GOLD_EVM in allowed and not settings.evm_router:
@@ -163,11 +168,14 @@ class _Accounts:
     async def polymarket(self, vault: str) -> Driver:
         from venues.polymarket import Polymarket
 
-        key, wallet = self._key("polymarket", vault, _evm_key), self._account("polymarket", vault)
+        key = self._key("polymarket", vault, _evm_key)
+        wallet, kind = (
+            wallet_named(account_file(self._settings, "polymarket", vault)) if vault != READER else ("", 0)
+        )
         self._data.mkdir(parents=True, exist_ok=True)
         sent = self._data / f"polymarket-{vault}.db"
         urls = self._settings.exec_polymarket_url, self._settings.exec_polymarket_data_url
-        return Polymarket(key, *urls, sent, time.time_ns, wallet or None)
+        return Polymarket(key, *urls, sent, time.time_ns, wallet or None, kind)
 
     async def synthetix(self, vault: str) -> Driver:
         from venues.synthetix import Synthetix
@@ -183,6 +191,14 @@ class _Accounts:
             time.time_ns,
             self._settings.exec_synthetix_dry_run,
         )
+
+    def look(self) -> None:
+        """Say at the start, and not only with a vault's first ticket, which of Polymarket's accounts could not be opened."""
+        for path in sorted((self._keys / "polymarket").glob("*.account")):
+            try:
+                wallet_named(path)
+            except (KeyFileRefused, OSError, UnicodeDecodeError) as refused:
+                _log.error("a vault's account cannot be opened", vault=path.stem, venue="polymarket", why=str(refused))  # fmt: skip
 
     def _key(self, venue: str, vault: str, make: Callable[[], str]) -> str:
         if vault == READER:
@@ -201,6 +217,24 @@ class _Accounts:
 def account_file(settings: Settings, venue: str, vault: str) -> Path:
     """Says what holds a vault's money at a venue, where that is not the key's own address."""
     return settings.perpdex_data / "keys" / "venues" / venue / f"{vault}.account"
+
+
+def wallet_named(path: Path) -> tuple[str, int]:
+    """The Polymarket wallet that an account's file names, and the venue's number for its kind; no file is the key's own address.
+
+    Raises `KeyFileRefused`: an order of a wallet that is signed as one of another kind is refused there, every time.
+    """
+    if not path.exists():
+        return "", 0
+    wallet, *kind = path.read_text().split()[:3] or [""]
+    if not re.fullmatch("0x[0-9a-fA-F]{40}", wallet):
+        raise KeyFileRefused(f"{path} does not say the address of the vault's wallet")
+    if len(kind) != 1 or kind[0] not in WALLETS:
+        known = ", ".join(WALLETS)
+        raise KeyFileRefused(
+            f"{path} does not say what kind of wallet {wallet} is: behind the address one of {known}"
+        )
+    return wallet, WALLETS[kind[0]]
 
 
 def _set_up(venue: str, opening: Opening) -> Opening:

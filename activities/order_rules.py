@@ -2,16 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from activities.backing import Backed
+from core.backing import Backing
 from core.market import Side
 from core.risk_template import (
-    SENTENCES,
     Code,
     Lifecycle,
     RiskTemplate,
     leverage_of,
     refusal,
+    words_of,
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
 from ledger.venue_orders import Standing, StoredOrder
@@ -150,7 +153,10 @@ class OrderRules:
         held: Held,
         index: Index,
         clock: Callable[[], int],
+        backing: Mapping[str, Backed] = MappingProxyType({}),
     ) -> None:
+        """`backing`, by venue: what stands behind orders where the venue does not keep a leverage itself."""
+        self._backing = backing
         self._lifecycles = lifecycles
         self._terms = terms
         self._held = held
@@ -171,12 +177,23 @@ class OrderRules:
             side, size = (-1 if held > 0 else 1), min(asked.size or abs(held), abs(held))
         ticket = asked.as_ticket(side, size)
         index = await self._price(asked.vault, ticket)
-        code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused, held != 0)
         try:
+            index, backing = await self._backed(asked.vault, ticket, terms.template, index)
+            code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused, held != 0, backing)
             name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
         except AccountMissing:
             return _not_run(ACCOUNT_MISSING)
         return self._stored(asked, ticket, terms.template, code, name, not_after)
+
+    async def _backed(
+        self, vault: str, ticket: Ticket, template: RiskTemplate, index: PriceE8 | None
+    ) -> tuple[PriceE8 | None, Backing | None]:
+        """The price, and what stands behind the ticket where that is asked for; neither when nobody knows what does."""
+        ask = self._backing.get(ticket.venue)
+        if ask is None or index is None or template.limits(ticket.venue).max_leverage is None:
+            return index, None
+        found = await ask(vault, ticket)
+        return (None if found is None else index), found
 
     async def _price(self, vault: str, ticket: Ticket) -> PriceE8 | None:
         """Only where it says something: a venue that does not answer must not keep anybody from getting out of it."""
@@ -213,7 +230,7 @@ class OrderRules:
             status=(Standing.ACCEPTED if code is None else Standing.REFUSED).value,
             filled=0,
             code="" if code is None else code.value,
-            words="" if code is None else SENTENCES[code],
+            words="" if code is None else words_of(code, ticket, template),
             at=now,
             changed_at=now,
             not_after=not_after,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from core.tickets import Leg
-from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
+from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills, unpriced_words
 from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ class VenueBooks:
 
     async def collect_funding(self, vault: str, venue: str) -> None:
         """Record all that the venue tells by now of cash that moved without fills, where there is any. Raises `VenueError`."""
-        ask = _funding(await self._drivers.driver(vault, venue))
+        driver = await self._drivers.driver(vault, venue)
+        ask = _funding(driver)
         await self.begin(vault, venue)
         while ask is not None:
             _, since = await self._fills.cursors(vault, venue)
@@ -91,7 +92,10 @@ class VenueBooks:
             payments = [
                 Payment(one.id, one.symbol, one.amount, one.at, one.kind.value) for one in told.payments
             ]
-            await self._fills.record_funding(vault, venue, since, payments, told.cursor, self._clock())
+            lost, now = _forgotten(driver, since), self._clock()
+            moved = await self._fills.record_funding(vault, venue, since, payments, told.cursor, now, lost)
+            if lost and moved:
+                _log.error("a venue does not tell what a vault was paid any more", vault=vault, venue=venue, why=lost)  # fmt: skip
 
     async def silent(self, found: Mapping[tuple[str, str], str]) -> None:
         """Keep of which accounts, by vault and venue, the venues do not tell and why; no others."""
@@ -147,7 +151,7 @@ class VenueBooks:
             elif symbol in theirs and theirs[symbol].entry_price:
                 price, standing = int(theirs[symbol].entry_price or 0), ENTRY
             else:
-                unpriced[symbol] = f"{mine} by its fills, {yours} there, and nobody knows a price"
+                unpriced[symbol] = unpriced_words(mine, yours)
                 _log.error("a vault has another position than its fills add up to, and nobody knows its price",
                            vault=vault, venue=venue, symbol=symbol, ours=mine, theirs=yours)  # fmt: skip
                 continue
@@ -163,6 +167,12 @@ class VenueBooks:
 def _funding(driver: Driver) -> Callable[[str], Awaitable[FundingPayments]] | None:
     """What asks for payments, at venues that have any."""
     return getattr(driver, "funding", None)
+
+
+def _forgotten(driver: Driver, cursor: str) -> str:
+    """What was paid behind a cursor and is told no more, at venues that forget."""
+    ask: Callable[[str], str] | None = getattr(driver, "forgotten", None)
+    return "" if ask is None else ask(cursor)
 
 
 async def _end(ask: Callable[[str], Awaitable[Fills | FundingPayments]]) -> str:

@@ -195,6 +195,10 @@ EDGE: Final[dict[str, Entry]] = {
     "risk_not_tighter": Entry(
         409, "A manager's rules may only narrow what the operator set; the message says what does not."
     ),
+    "nothing_unpriced": Entry(
+        409,
+        "That position does not wait for a price, or the venue was last seen with another one: look at the vault's alerts.",
+    ),
     "shares_short": Entry(409, "The account has fewer shares that are not asked back already."),
     "too_many_transfers": Entry(
         429, "As many transfers of the vault as are allowed wait for the next snapshot.", True

@@ -19,10 +19,10 @@ NotAfter = Annotated[
 ]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$", max_length=64)]
 VaultId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$", max_length=64)]
-Venue = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$", max_length=32)]
+Venue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$", max_length=32)]
 Symbol = Annotated[
     str,
-    StringConstraints(pattern=r"^([a-z0-9_]{1,32}::)?[A-Za-z0-9._/-]{1,80}$", max_length=114),
+    StringConstraints(pattern=r"^([A-Za-z0-9_-]{1,32}::)?[A-Za-z0-9._/-]{1,80}$", max_length=114),
     Field(description="`ETH`, or with its venue `hyper::ETH`."),
 ]
 VenueOf = Annotated[

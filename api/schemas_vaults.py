@@ -11,6 +11,7 @@ from api.schemas import Answer, Body, Decimals, Key
 
 Name = Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=160)]
 Why = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
+Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)]
 Names = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=20_000)]
 SignedDecimals = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$", max_length=25)]
 VaultName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -114,8 +115,32 @@ class PauseBody(Body):
     why: Why = ""
 
 
+class PriceBody(Body):
+    """What a position counts for that a venue has changed and that nobody knows a price of."""
+
+    leg: Name = Field(description="`venue::symbol`.")
+    position: SignedDecimals = Field(
+        description="What the venue has of it, as the alert says; 0 when it is gone."
+    )
+    price: Decimals = Field(description="USDC each; 0 for what is lost.")
+    why: Reason
+
+
+class PricedAnswer(Answer):
+    """A position that was taken over from a venue."""
+
+    vault: str
+    leg: str = Field(description="Which it was: `venue::symbol`.")
+    before: str = Field(description="What the fills added up to.")
+    position: str = Field(description="What the venue has of it, and the vault's books from now on.")
+    price: str = Field(description="USDC each that the difference was booked at.")
+    who: str = Field(description="Name of the operator's credential.")
+
+
 class VaultChangeAnswer(Answer):
-    what: str = Field(description="made, paused, resumed, imported, key made or key revoked.")
+    what: str = Field(
+        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, or which leg was priced at what."
+    )
     who: str
     why: str
     at: int
@@ -177,8 +202,9 @@ class NavLegAnswer(Answer):
     price: str | None = Field(description="Null when nobody knew one.")
     price_at: int | None
     source: str = Field(description="Without a price: why there is none.")
-    standing: Literal["venue", "oracle", "last_good", "demo", "carried", "none"] = Field(
-        description="Where in the chain of sources it was found; `carried`: of an earlier snapshot; `demo`: made up."
+    standing: Literal["venue", "resolved", "oracle", "last_good", "demo", "carried", "none"] = Field(
+        description="Where in the chain of sources it was found; `resolved`: what its market ended at; `carried`: of an earlier "
+        "snapshot; `demo`: made up."
     )
     value: str = Field(description="USDC, rounded down.")
 

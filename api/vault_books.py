@@ -13,6 +13,7 @@ from ledger.nav_reads import NavReads
 from ledger.vault_keys import VaultKeys
 from ledger.vault_transfers import VaultTransfers
 from ledger.vaults import Vaults
+from ledger.venue_fills import VenueFills
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ class VaultBooks:
         self.set_up = set_up
         self.common = common
         self._pool = pool
-        self._opened: tuple[Vaults, VaultTransfers, NavReads, VaultKeys] | None = None
+        self._opened: tuple[Vaults, VaultTransfers, NavReads, VaultKeys, VenueFills] | None = None
 
     @property
     def vaults(self) -> Vaults:
@@ -42,11 +43,15 @@ class VaultBooks:
     def keys(self) -> VaultKeys:
         return self._books()[3]
 
-    def _books(self) -> tuple[Vaults, VaultTransfers, NavReads, VaultKeys]:
+    @property
+    def fills(self) -> VenueFills:
+        return self._books()[4]
+
+    def _books(self) -> tuple[Vaults, VaultTransfers, NavReads, VaultKeys, VenueFills]:
         if self._opened is None:
             pool = self._pool()
             vaults = Vaults(pool, self.set_up, self.common)
-            self._opened = vaults, VaultTransfers(pool), NavReads(pool), VaultKeys(pool)
+            self._opened = vaults, VaultTransfers(pool), NavReads(pool), VaultKeys(pool), VenueFills(pool)
         return self._opened
 
 

@@ -122,8 +122,8 @@ def _leg(of: PricedLeg) -> NavLegAnswer:
         {
             "symbol": of.leg.symbol,
             "size": e8_text(of.size),
-            "price": e8_text(of.price) if of.price else None,
-            "price_at": micros(of.price_at) if of.price else None,
+            "price": e8_text(of.price) if of.known else None,
+            "price_at": micros(of.price_at) if of.known else None,
             "source": of.source,
             "standing": of.standing,
             "value": usdc(of.value),

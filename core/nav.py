@@ -16,11 +16,14 @@ PER_SHARE_DIGITS: Final = 9
 """Decimals of a dollar in which the value of a share is told."""
 # A size times a price is in 1e-16 dollars.
 _PER_MICRO: Final = 10**10
+RESOLVED: Final = "resolved"
+"""Standing of a price that is what a leg counts for, for good: its market has ended. It may be 0, and does not grow old."""
 
 
 @dataclass(frozen=True)
 class PricedLeg:
-    """A position and the price it is valued at: whose word that is, and of when. `price` 0: nobody knows one."""
+    """A position and the price it is valued at: whose word that is, and of when. `price` 0: nobody knows one, unless the market of
+    the leg has ended at nothing."""
 
     leg: Leg
     size: SizeE8
@@ -28,6 +31,11 @@ class PricedLeg:
     price_at: Nanos
     source: str
     standing: str
+
+    @property
+    def known(self) -> bool:
+        """Whether anybody knows its price."""
+        return self.price > 0 or self.standing == RESOLVED
 
     @property
     def value(self) -> MicroUsdc:
@@ -51,7 +59,7 @@ class Valuation:
     def known(self) -> bool:
         """Whether every leg has a price, and the whole can be counted: otherwise nobody knows what the vault is worth."""
         sizes = abs(self.cash) + sum(abs(one.value_up) for one in self.legs)
-        return all(one.price for one in self.legs) and sizes <= MONEY_MAX
+        return all(one.known for one in self.legs) and sizes <= MONEY_MAX
 
     @property
     def nav(self) -> MicroUsdc:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from core.nav import Valuation
+from core.nav import RESOLVED, Valuation
 from core.quantities import MILLION, SECOND, Nanos
 from core.vault_shares import Mark
 
@@ -65,7 +65,7 @@ def alerts(
     said = list(_of_legs(at, found, limits.stale))
     if found.known:
         return [*said, *_of_value(Worth(found.nav, shares), mark, before, limits)]
-    if all(one.price for one in found.legs):
+    if all(one.known for one in found.legs):
         said.append(Alert(Kind.NO_PRICE, "", "it is worth more than can be counted"))
     return said
 
@@ -73,9 +73,9 @@ def alerts(
 def _of_legs(at: Nanos, found: Valuation, stale: Nanos) -> Iterator[Alert]:
     for one in found.legs:
         away = abs(at - one.price_at)
-        if not one.price:
+        if not one.known:
             yield Alert(Kind.NO_PRICE, str(one.leg), f"nobody knows a price: {one.source}")
-        elif away > stale:
+        elif away > stale and one.standing != RESOLVED:
             when = "before" if one.price_at < at else "after"
             sentence = f"the price of {one.source} is of {away // SECOND} s {when} the snapshot"
             yield Alert(Kind.STALE_LEG, str(one.leg), sentence)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from core.backing import Backing
 from core.quantities import MicroUsdc
 from core.tickets import PriceE8, Ticket, notional_down, notional_up
 
@@ -180,10 +181,12 @@ def refusal(
     index: PriceE8 | None,
     paused: bool,
     holds: bool = False,
+    backing: Backing | None = None,
 ) -> Code | None:
     """Why a ticket is refused, or None. `venues` are all that there are; `index` is the symbol's price there, None if nobody knows.
 
     `holds`: the vault has a position in it there. Such a one can be reduced at a venue that was taken off the template since.
+    `backing` is what stands behind it where the venue does not keep leverage itself: then no more is opened than that carries.
     An order is valued at the index and at its limit: at the higher one against the most, at the lower one against the least.
     """
     lifecycle = venues.get(ticket.venue)
@@ -191,7 +194,7 @@ def refusal(
         return Code.UNKNOWN_VENUE
     if ticket.venue not in template.venues and not (ticket.reduce_only and holds):
         return Code.VENUE_NOT_ALLOWED
-    if not ticket.reduce_only and (code := _beyond(ticket, template, index)) is not None:
+    if not ticket.reduce_only and (code := _beyond(ticket, template, index, backing)) is not None:
         return code
     if lifecycle is Lifecycle.CLOSE_ONLY and not ticket.reduce_only:
         return Code.VENUE_CLOSE_ONLY
@@ -202,7 +205,20 @@ def refusal(
     return Code.PRICE_UNAVAILABLE if index is None and not ticket.reduce_only else None
 
 
-def _beyond(ticket: Ticket, template: RiskTemplate, index: PriceE8 | None) -> Code | None:
+def words_of(code: Code, ticket: Ticket, template: RiskTemplate) -> str:
+    """A refusal as a sentence; of a venue that is not allowed with those that are, for a ticket that names none may be for one."""
+    if code is not Code.VENUE_NOT_ALLOWED:
+        return SENTENCES[code]
+    allowed = ", ".join(sorted(template.venues)) or "none"
+    return (
+        f"This vault may not trade at {ticket.venue}. Its venues are: {allowed}. A ticket that names no venue is for the vault's "
+        "default one."
+    )
+
+
+def _beyond(
+    ticket: Ticket, template: RiskTemplate, index: PriceE8 | None, backing: Backing | None
+) -> Code | None:
     """What of the template a ticket that may add risk breaks. Without an index its value is not judged: it is refused for that."""
     limits, leverage = template.limits(ticket.venue), leverage_of(ticket, template.limits(ticket.venue))
     if template.symbols is not None and ticket.symbol not in template.symbols:
@@ -210,6 +226,8 @@ def _beyond(ticket: Ticket, template: RiskTemplate, index: PriceE8 | None) -> Co
     if leverage is not None and limits.min_leverage is not None and leverage < limits.min_leverage:
         return Code.LEVERAGE_TOO_LOW
     if leverage is not None and limits.max_leverage is not None and leverage > limits.max_leverage:
+        return Code.LEVERAGE_TOO_HIGH
+    if limits.max_leverage is not None and backing is not None and not backing.carries(limits.max_leverage):
         return Code.LEVERAGE_TOO_HIGH
     if index is None:
         return None

@@ -78,6 +78,12 @@ def leg_from(text: str, default_venue: str = DEFAULT_VENUE) -> Leg:
     return found
 
 
+def leg_said(text: str, default_venue: str) -> Leg:
+    """The leg that a person means: as `leg_from`, and ``mock-gold`` is ``mock_gold``, for no venue has a hyphen in its name."""
+    found = leg_from(text, default_venue)
+    return found._replace(venue=found.venue.replace("-", "_"))
+
+
 @dataclass(frozen=True)
 class Ticket:
     """What a vault wants done. Positional callers from before there were venues go on meaning the default one.

@@ -12,7 +12,7 @@ from sqlalchemy import Row, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.nav import PricedLeg, Valuation
+from core.nav import RESOLVED, PricedLeg, Valuation
 from core.nav_alerts import DEFAULT_LIMITS, Alert, AlertLimits
 from core.nav_snapshot import Owned, Snapshot, snapshot
 from core.quantities import SECOND, MicroUsdc, Nanos
@@ -49,6 +49,10 @@ class NavPrice(NamedTuple):
     source: str
     standing: str
 
+    @property
+    def known(self) -> bool:
+        return self.price > 0 or self.standing == RESOLVED
+
 
 class Taken(NamedTuple):
     """What a call of `NavSnapshots.take` came to: `through` is the last vault looked at, empty when there was none left."""
@@ -75,12 +79,13 @@ class NavSnapshots:
     async def record_prices(self, at: int, found: Mapping[Leg, NavPrice]) -> None:
         """Write the prices of an instant; those that are written already stay.
 
-        A leg without one gets that of the newest snapshot that had one of the last week and not a `DEMO` one, as `CARRIED`.
+        A leg without one gets that of the newest snapshot that had one of the last week and not a `DEMO` one, as `CARRIED`; what its
+        market ended at stays that.
         """
         if not found:
             return
         async with self._engine.begin() as connection:
-            carried = await _carried(connection, at, [leg for leg, one in found.items() if not one.price])
+            carried = await _carried(connection, at, [leg for leg, one in found.items() if not one.known])
             rows = [
                 {"at": at, **leg._asdict(), **carried.get(leg, one)._asdict()} for leg, one in found.items()
             ]
@@ -157,11 +162,13 @@ async def _carried(connection: AsyncConnection, at: int, legs: Sequence[Leg]) ->
         select(nav_prices)
         .distinct(c.venue, c.symbol)
         .where(tuple_(c.venue, c.symbol).in_(legs), c.at < at, c.at > at - CARRIED_AGE_MAX)
-        .where(c.price > 0, c.standing != DEMO)
+        .where((c.price > 0) | (c.standing == RESOLVED), c.standing != DEMO)
         .order_by(c.venue, c.symbol, c.at.desc())
     )
     return {
-        Leg(row.venue, row.symbol): NavPrice(row.price, row.price_at, row.source, CARRIED)
+        Leg(row.venue, row.symbol): NavPrice(
+            row.price, row.price_at, row.source, row.standing if row.standing == RESOLVED else CARRIED
+        )
         for row in await connection.execute(wanted)
     }
 

@@ -7,11 +7,11 @@ cash and positions at their prices are a vault's value whatever margin a venue a
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import select, union, update
+from sqlalchemy import delete, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.tickets import PriceE8, SizeE8, notional_down, notional_up
+from core.tickets import Leg, PriceE8, SizeE8, e8_text, notional_down, notional_up
 from ledger.tables_venues import (
     vault_cash_moves,
     venue_cursors,
@@ -21,6 +21,7 @@ from ledger.tables_venues import (
     venue_orders,
     venue_positions,
 )
+from ledger.vaults import changed
 from ledger.venue_doubts import keep_doubts
 from ledger.venue_orders import Standing, take_turn, tell
 
@@ -28,6 +29,10 @@ TRADE: Final = "trade"
 FEE: Final = "fee"
 FUNDING: Final = "funding"
 DIFFERENCE: Final = "difference"
+NAMED: Final = "operator"
+"""Standing of a price that an operator named."""
+FORGOTTEN: Final = "payments forgotten"
+"""What is among a vault's changes, with the venue as who did it."""
 
 Event = tuple[str, dict[str, Any]]
 
@@ -67,6 +72,11 @@ class Difference(NamedTuple):
     theirs: int
     price: int
     standing: str = ""
+
+
+def unpriced_words(ours: int, theirs: int) -> str:
+    """What is said of a difference that nobody knows a price of."""
+    return f"{e8_text(SizeE8(ours))} by its fills, {e8_text(SizeE8(theirs))} there, and nobody knows a price"
 
 
 class VenueFills:
@@ -132,15 +142,27 @@ class VenueFills:
             return [fill for fill, _ in new]
 
     async def record_funding(
-        self, vault: str, venue: str, since: str, payments: Sequence[Payment], cursor: str, now: int
+        self,
+        vault: str,
+        venue: str,
+        since: str,
+        payments: Sequence[Payment],
+        cursor: str,
+        now: int,
+        forgotten: str = "",
     ) -> bool:
-        """As `record`, for payments that the account received or made. Whether it was done."""
+        """As `record`, for payments that the account received or made. Whether it was done.
+
+        What the venue tells no more, a sentence, stays among the vault's changes.
+        """
         async with self._engine.begin() as connection:
             if not await _at(connection, vault, venue, funding=since):
                 return False
             moves = [(one.kind, one.id, one.amount, one.at) for one in payments]
             await _paid(connection, vault, venue, moves)
             await _moved(connection, vault, venue, now, funding=cursor)
+            if forgotten:
+                await changed(connection, vault, FORGOTTEN, venue, forgotten, now)
             return True
 
     async def correct(self, vault: str, venue: str, difference: Difference, now: int) -> bool:
@@ -148,25 +170,35 @@ class VenueFills:
 
         False, and nothing done, when the ledger has another position by now.
         """
-        symbol, ours, theirs, price, standing = difference
         async with self._engine.begin() as connection:
-            held = await _lock(connection, vault, venue, symbol, now)
-            if held != ours or ours == theirs:
+            held = await _lock(connection, vault, venue, difference.symbol, now)
+            if held != difference.ours or difference.ours == difference.theirs:
                 return False
-            await _hold(connection, vault, venue, symbol, theirs, now)
-            row = insert(venue_differences).values(
-                vault=vault, venue=venue, symbol=symbol, ours=ours, theirs=theirs, price=price, at=now
-            )
-            number = (await connection.execute(row.returning(venue_differences.c.number))).scalar_one()
-            cost = _cost(theirs - ours, price)
-            await _paid(connection, vault, venue, [(DIFFERENCE, str(number), cost, now)])
-            sizes = {"ours": ours, "theirs": theirs}
-            told = {"venue": venue, "symbol": symbol, **sizes, "price": price, "standing": standing}
-            await take_turn(connection, vault)
-            positions = await held_by(connection, vault)
-            events: list[Event] = [("difference", told), ("position", {"positions": positions})]
-            await tell(connection, vault, now, events)
+            await _taken_over(connection, vault, venue, difference, now)
             return True
+
+    async def price(
+        self, vault: str, venue: str, symbol: str, theirs: int, price: int, who: str, why: str, now: int
+    ) -> Difference | None:
+        """Take over a position of which nobody knew a price at the one that an operator names; it stays among the vault's changes.
+
+        None, and nothing done, unless the last comparison found just that position there and no price for it.
+        """
+        d = venue_doubts.c
+        async with self._engine.begin() as connection:
+            mine = (d.vault == vault) & (d.venue == venue) & (d.symbol == symbol)
+            doubt = (await connection.execute(select(d.sentence).where(mine).with_for_update())).scalar()
+            if doubt is None:
+                return None
+            ours = await _lock(connection, vault, venue, symbol, now)
+            if doubt != unpriced_words(ours, theirs) or ours == theirs:
+                return None
+            await connection.execute(delete(venue_doubts).where(mine))
+            found = Difference(symbol, ours, theirs, price, NAMED)
+            await _taken_over(connection, vault, venue, found, now)
+            what = f"{Leg(venue, symbol)} priced at {e8_text(PriceE8(price))}"
+            await changed(connection, vault, what, who, why, now)
+            return found
 
     async def silent(self, found: Mapping[tuple[str, str], str], now: int) -> None:
         """Keep of which accounts, by vault and venue, the venues do not tell, with a sentence each; no others."""
@@ -210,6 +242,25 @@ class VenueFills:
         await take_turn(connection, vault)
         events.append(("position", {"positions": await held_by(connection, vault)}))
         await tell(connection, vault, now, events)
+
+
+async def _taken_over(
+    connection: AsyncConnection, vault: str, venue: str, difference: Difference, now: int
+) -> None:
+    symbol, ours, theirs, price, standing = difference
+    await _hold(connection, vault, venue, symbol, theirs, now)
+    row = insert(venue_differences).values(
+        vault=vault, venue=venue, symbol=symbol, ours=ours, theirs=theirs, price=price, at=now
+    )
+    number = (await connection.execute(row.returning(venue_differences.c.number))).scalar_one()
+    cost = _cost(theirs - ours, price)
+    await _paid(connection, vault, venue, [(DIFFERENCE, str(number), cost, now)])
+    sizes = {"ours": ours, "theirs": theirs}
+    told = {"venue": venue, "symbol": symbol, **sizes, "price": price, "standing": standing}
+    await take_turn(connection, vault)
+    positions = await held_by(connection, vault)
+    events: list[Event] = [("difference", told), ("position", {"positions": positions})]
+    await tell(connection, vault, now, events)
 
 
 async def held_by(connection: AsyncConnection, vault: str) -> dict[str, dict[str, int]]:

@@ -18,7 +18,7 @@ from core.risk_template import (
     refusal,
     tightened,
 )
-from core.tickets import Leg, OrderType, Ticket, leg_from, price_from, size_from
+from core.tickets import Leg, OrderType, Ticket, leg_from, leg_said, price_from, size_from
 
 TEMPLATE = RiskTemplate(
     venues=frozenset({"hyper", "mock_gold", "synthetix"}),
@@ -209,7 +209,11 @@ async def test_a_refused_ticket_is_kept_with_its_code_and_has_no_name_at_the_ven
 ):
     vars(books).update(circumstances)
     kept = await books.judged(asked(ticket))
-    assert (kept.status, kept.code, kept.words) == ("refused", code.value, SENTENCES[code])
+    words = SENTENCES[code]
+    if code is Code.VENUE_NOT_ALLOWED:
+        words = words.replace("that venue.", "polymarket. Its venues are: hyper, mock_gold, synthetix. ")
+        words += "A ticket that names no venue is for the vault's default one."
+    assert (kept.status, kept.code, kept.words) == ("refused", code.value, words)
     assert kept.venue_client_id == ""
 
 
@@ -223,6 +227,12 @@ def test_a_symbol_alone_is_at_the_vaults_own_venue():
     assert leg_from("XAU", "mock_gold") == Leg("mock_gold", "XAU")
     assert leg_from("synthetix::XAU", "mock_gold") == Leg("synthetix", "XAU")
     assert leg_from("ETH") == Leg("hyper", "ETH")
+    # Written with a hyphen it is the same venue; what is in a symbol stays.
+    assert (
+        leg_said("mock-gold::XAU-PERP", "hyper")
+        == leg_said("XAU-PERP", "mock-gold")
+        == Leg("mock_gold", "XAU-PERP")
+    )
 
 
 async def test_closing_takes_what_there_is_and_asks_nobody_for_a_price(books):

@@ -96,7 +96,7 @@ def code(answer):
 
 async def test_one_ticket_whatever_says_the_venue(quant):
     with_venue = await quant.post(OPEN, symbol="XAU", venue="mock_gold", side="buy", size="1")
-    in_the_symbol = await quant.post(OPEN, symbol="mock_gold::XAU", side="buy", size="0.5")
+    in_the_symbol = await quant.post(OPEN, symbol="mock-gold::XAU", side="buy", size="0.5")
     without = await quant.post(OPEN, symbol="XAU", side="buy", size="0.5", client_id="third")
     for answer in (with_venue, in_the_symbol, without):
         assert answer.status_code == 200, answer.text
@@ -226,6 +226,10 @@ async def test_each_refusal_is_an_error_with_its_code(quant, make_key, vault):
         return answer.status_code, code(answer)
 
     assert await refused(venue="atlantis") == (404, "unknown_venue")
+    # No name of a venue, however it is written, is a field of the wrong form.
+    assert await refused(venue="Synthetix") == (404, "unknown_venue")
+    assert await refused(symbol="Gold-X::XAU") == (404, "unknown_venue")
+    assert await refused(symbol="mock_gold::XAU", venue="mock-gold", size="0") == (422, "ticket_invalid")
     assert await refused(symbol="hyper::XAU", venue="mock_gold") == (422, "ticket_invalid")
     assert await refused(order_type="limit") == (422, "ticket_invalid")
     assert await refused(size="0") == (422, "ticket_invalid")

@@ -1,15 +1,21 @@
 """The venues that the settings allow, as the worker opens them: keys of each vault's own, and prices that say what they are."""
 
 import pytest
+from eth_account import Account
 from structlog.testing import capture_logs
 
+from chain.keys import create_secret
+from core.market import Side
 from core.quantities import SECOND
-from core.tickets import Leg, price_from
+from core.tickets import Leg, price_from, size_from
 from endings import sentence
 from oracles.recording import RecordingFailed
 from settings import Settings
 from trading import GOLD, trading
+from venues.driver import Acknowledged, VenueOrder
 from venues.errors import AccountMissing
+from venues.local.polymarket import LocalPolymarket
+from venues.local.polymarket_books import MARKETS, Funded
 from venues.prices import LegPrice, Standing
 from venues.registry import VenueUnknown
 
@@ -91,6 +97,53 @@ async def test_an_account_that_nobody_can_guess_must_be_named(tmp_path):
         named.with_name("open.account").write_text("8")
         with pytest.raises(AccountMissing):
             await at.drivers.driver("open", "synthetix")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0x" + "0a" * 20, "does not say what kind of wallet 0x0a0a"),
+        ("0x" + "0a" * 20 + " purse", "behind the address one of proxy, safe, contract"),
+        ("safe", "does not say the address"),
+        ("", "does not say the address"),
+    ],
+)
+async def test_a_polymarket_wallet_of_which_nobody_says_the_kind_is_a_sentence_at_the_start(
+    tmp_path, text, why
+):
+    named = tmp_path / "keys" / "venues" / "polymarket" / "fund.account"
+    named.parent.mkdir(parents=True)
+    named.write_text(text)
+    with capture_logs() as logs:
+        async with trading(settings(tmp_path, exec_allowed_venues="polymarket"), nobody) as at:
+            assert [(one["vault"], why in one["why"]) for one in logs] == [("fund", True)]
+            with pytest.raises(AccountMissing):
+                await at.drivers.driver("fund", "polymarket")
+            await at.drivers.driver("other", "polymarket")
+
+
+@pytest.mark.parametrize(("word", "kind"), [("proxy", 1), ("safe", 2), ("contract", 3), (None, 0)])
+async def test_a_vault_trades_from_the_wallet_that_its_settings_name(tmp_path, word, kind):
+    """The venue looks at maker, signer and kind as the real exchange does."""
+    key = "0x" + "71" * 32
+    address, directory = Account.from_key(key).address, tmp_path / "keys" / "venues" / "polymarket"
+    wallet = address if word is None else "0x" + f"{kind}b" * 20
+    directory.mkdir(parents=True)
+    create_secret(directory / "fund.key", lambda: key)
+    if word is not None:
+        (directory / "fund.account").write_text(f"{wallet} {word}\n")
+    venue = LocalPolymarket()
+    await venue.start()
+    venue.do(Funded(wallet.lower(), address.lower(), 1_000_000_000))
+    urls = {"exec_polymarket_url": venue.url, "exec_polymarket_data_url": venue.url}
+    async with trading(settings(tmp_path, exec_allowed_venues="polymarket", **urls), nobody) as at:
+        driver = await at.drivers.driver("fund", "polymarket")
+        bought = VenueOrder(driver.client_id("a"), MARKETS[0].tokens[0], Side.BUY, size_from("50"))
+        assert isinstance(await driver.submit(bought), Acknowledged)
+        assert (await driver.positions())[bought.symbol].size == size_from("50")
+    ((_, placed),) = venue.books.placed.items()
+    assert placed.order.user == wallet.lower()
+    await venue.stop()
 
 
 async def test_a_venue_that_there_is_not_is_one_sentence(tmp_path):

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 from solders.keypair import Keypair
 
-from core.quantities import Nanos
+from core.quantities import USDC_UNIT, MicroUsdc, Nanos, units_from_decimal
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce, e8_text, no_worse, price_from, size_from
 from venues.agents_wire import (
@@ -158,6 +158,12 @@ class Agents:
         account = await self._ask("/api/v1/account")
         with Reading(VENUE):
             return {one["market"]: position_of(one) for one in account["positions"]}
+
+    async def equity(self) -> MicroUsdc:
+        """Balance and unrealized profit or loss, at the network's marks."""
+        account = await self._ask("/api/v1/account")
+        with Reading(VENUE):
+            return MicroUsdc(units_from_decimal(account["equity"], USDC_UNIT))
 
     async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
         found = {}

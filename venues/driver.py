@@ -182,10 +182,14 @@ class Position:
 
 @dataclass(frozen=True)
 class Mid:
-    """The middle between best bid and ask; `at` is when the venue says that this was so, and where it does not, when it was asked."""
+    """The middle between best bid and ask; `at` is when the venue says that this was so, and where it does not, when it was asked.
+
+    `final`: the symbol's market has ended, and this is what each counts for from then on, be it nothing.
+    """
 
     price: PriceE8
     at: Nanos
+    final: bool = False
 
 
 class PaymentKind(StrEnum):
@@ -252,7 +256,10 @@ class Driver(Protocol):
     async def positions(self) -> dict[str, Position]: ...
 
     async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
-        """Those of `symbols` that the venue has a two-sided book for."""
+        """Those of `symbols` that the venue has a two-sided book for, and those whose market has ended.
+
+        Of one that could not be asked for nothing is said; raises `Unavailable` when that is so of all.
+        """
         ...
 
     async def close(self) -> None:
@@ -265,6 +272,20 @@ class FundedDriver(Driver, Protocol):
 
     async def funding(self, cursor: str) -> FundingPayments:
         """Payments after `cursor`, as with `fills`."""
+        ...
+
+
+class MarginDriver(Driver, Protocol):
+    """A driver of a venue that does not set leverage, and says what stands behind an account's positions."""
+
+    async def equity(self) -> MicroUsdc: ...
+
+
+class ForgettingDriver(FundedDriver, Protocol):
+    """A driver of a venue that tells payments of some days only."""
+
+    def forgotten(self, cursor: str) -> str:
+        """A sentence on what behind `cursor` was paid, if anything, so long ago that the venue tells it no more; empty: nothing."""
         ...
 
 

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from core.backing import Exposure
 from core.market import Side
 from core.quantities import MILLION, MicroUsdc, Nanos, divide_up
 from core.risk_template import Lifecycle
@@ -43,6 +44,10 @@ TAKER_FEE: Final = 350
 """Parts per million of the notional, rounded up; orders that rested pay nothing."""
 WORST: Final = 50_000
 """Parts per million from the middle that an order at the market without a limit accepts."""
+CASH: Final = 10_000_000 * E8 * E8
+"""What every account begins with, in 1e-16 dollars: ten million."""
+LEVERAGE_MAX: Final = 20
+"""An account's leverage until an order sets another, and the most that one may set."""
 _BUSY_S: Final = 10.0
 _SCHEMA: Final = """
 create table if not exists orders (
@@ -53,6 +58,7 @@ create table if not exists fills (
     price integer not null, fee integer not null, at integer not null);
 create index if not exists fills_of_account on fills (account, number);
 create table if not exists positions (account text primary key, size integer not null, cost text not null);
+create table if not exists accounts (account text primary key, cash text not null, leverage integer not null);
 """
 
 Source = Callable[[], Awaitable[Mid | None]]
@@ -182,6 +188,8 @@ def _wrong(order: VenueOrder) -> Refused | None:
         return Refused(Reason.SYMBOL_UNKNOWN, f"there is only {SYMBOL} here")
     if order.size <= 0 or order.size % LOT:
         return Refused(Reason.ORDER_INVALID, "sizes are whole thousandths of an ounce")
+    if order.new_leverage is not None and not 1 <= order.new_leverage <= LEVERAGE_MAX:
+        return Refused(Reason.LEVERAGE_INVALID, f"leverage is 1 to {LEVERAGE_MAX}")
     limit = order.limit_price if order.order_type is OrderType.LIMIT else None
     if limit is not None and (limit <= 0 or limit % TICK):
         return Refused(Reason.ORDER_INVALID, "prices are whole cents")
@@ -217,6 +225,10 @@ class _Desk:
             return Refused(Reason.WOULD_MATCH, f"the best price is {takes[0].price}")
         if not rests and (not takes or (order.time_in_force is TimeInForce.FOK and filled < order.size)):
             return Refused(Reason.NO_LIQUIDITY, "the book has not as much at that price")
+        if not order.reduce_only and (short := self._not_covered(order, size if rests else filled, mid)):
+            return short
+        if order.new_leverage is not None:
+            self._keep(self._money()[0], order.new_leverage)
         status = (
             OrderStatus.FILLED if filled == size else OrderStatus.OPEN if rests else OrderStatus.CANCELLED
         )
@@ -239,6 +251,30 @@ class _Desk:
         assert state is not None
         cost = sum(level.price * level.size for level in takes)
         return Acknowledged(state, PriceE8(cost // filled) if filled else None)
+
+    def _not_covered(self, order: VenueOrder, size: int, mid: PriceE8) -> Refused | None:
+        """Why the account's cash does not carry an order of which so much may fill.
+
+        What it would hold with all that waits filled, on the larger side, may be worth its leverage times its equity, both at the
+        middle of now; what does not make that larger passes. The order's own fees and its way through the book do not count yet.
+        """
+        cash, leverage = self._money()
+        before = self._exposure()
+        after = before.with_order(order.side, size)
+        times, equity = order.new_leverage or leverage, cash + before.held * mid
+        if after.most <= before.most or after.most * mid <= times * equity:
+            return None
+        return Refused(Reason.INSUFFICIENT_MARGIN, f"{times} times the account's equity is less than that")
+
+    def _exposure(self) -> Exposure:
+        """The position, and what waits and does not only reduce."""
+        left = dict(
+            self._rows.execute(
+                "select side, sum(size - filled) from orders where account = ? and status = ? and reduce_only = 0 group by side",
+                (self._account, OrderStatus.OPEN),
+            ).fetchall()
+        )
+        return Exposure(self._position(), left.get(Side.BUY, 0), left.get(Side.SELL, 0))
 
     def match_resting(self, mid: PriceE8) -> None:
         """Fill what the book has reached, at the order's own price."""
@@ -309,6 +345,25 @@ class _Desk:
         ).fetchone()
         return (0, 0) if row is None else (row[0], int(row[1]))
 
+    def _money(self) -> tuple[int, int]:
+        """Cash in 1e-16 dollars, as if all were paid in full, and the leverage. A file of before there was cash is counted through."""
+        row = self._rows.execute(
+            "select cash, leverage from accounts where account = ?", (self._account,)
+        ).fetchone()
+        if row is not None:
+            return int(row[0]), row[1]
+        filled = self._rows.execute(
+            "select side, size, price, fee from fills where account = ?", (self._account,)
+        )
+        paid = sum(side * size * price + fee * _MICRO for side, size, price, fee in filled)
+        return CASH - paid, LEVERAGE_MAX
+
+    def _keep(self, cash: int, leverage: int) -> None:
+        # As text, because SQLite's integers end at 2^63.
+        self._rows.execute(
+            "insert or replace into accounts values (?, ?, ?)", (self._account, str(cash), leverage)
+        )
+
     def _end(self, client_id: str, status: OrderStatus) -> None:
         self._rows.execute(
             "update orders set status = ? where account = ? and client_id = ?",
@@ -317,6 +372,8 @@ class _Desk:
 
     def _fill(self, client_id: str, side: Side, level: Level, rate: int) -> None:
         fee = MicroUsdc(divide_up(notional_up(level.price, level.size) * rate, MILLION))
+        cash, leverage = self._money()
+        self._keep(cash - side * level.size * level.price - fee * _MICRO, leverage)
         self._rows.execute(
             "insert into fills (account, client_id, side, size, price, fee, at) values (?, ?, ?, ?, ?, ?, ?)",
             (self._account, client_id, side, level.size, level.price, fee, self._now),
@@ -332,6 +389,8 @@ class _Desk:
         )
 
 
+_MICRO: Final = 10**10
+"""Of 1e-16 dollars."""
 _RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.POST_ONLY})
 
 

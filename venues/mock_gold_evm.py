@@ -5,9 +5,9 @@ the price of the market's feed, or not at all. The account is the vault's own co
 batches' key as its operator; the driver signs nothing. What is filled and held is read from the chain at a depth that stays.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from eth_hash.auto import keccak
 
@@ -22,9 +22,12 @@ from venues.driver import (
     Acknowledged,
     Cancelled,
     Fills,
+    FundingPayment,
+    FundingPayments,
     Mid,
     OrderState,
     OrderStatus,
+    PaymentKind,
     Position,
     Reason,
     Refused,
@@ -40,6 +43,7 @@ TAKEN_WITHIN_S: Final = 15
 BLOCKS_PER_PAGE: Final = 2_000
 """Many nodes answer no more at a time."""
 _NO_FEE: Final = MicroUsdc(0)
+Told = TypeVar("Told")
 
 
 class Batches(Protocol):
@@ -131,15 +135,32 @@ class MockGoldEvm:
         return _undone(known.outcome)
 
     async def fills(self, cursor: str) -> Fills:
-        """The cursor is a block. It stays where it is while nothing happens, until a whole page of blocks lies behind it."""
+        found, cursor = await self._read(self._market.fills, cursor)
+        return Fills([_fill(one) for one in found], cursor)
+
+    async def funding(self, cursor: str) -> FundingPayments:
+        """What a short lost beyond its cash is not the vault's loss: it comes back to the books, where the fill that closed it took
+        all of it."""
+        found, cursor = await self._read(self._market.losses_borne, cursor)
+        payments = [
+            FundingPayment(one.id, SYMBOL, one.amount, Nanos(one.at * SECOND), PaymentKind.DEBT)
+            for one in found
+        ]
+        return FundingPayments(payments, cursor)
+
+    async def _read(
+        self, ask: Callable[[str, int, int], Awaitable[list[Told]]], cursor: str
+    ) -> tuple[list[Told], str]:
+        """The next of the account's events, and the cursor behind them, a block. It stays where it is while nothing happens, until a
+        whole page of blocks lies behind it."""
         with Reading(VENUE):
             first = int(cursor or self._since)
         async with _asking():
             last = min(await self._market.depth(), first + BLOCKS_PER_PAGE - 1)
-            found = await self._market.fills(self._account, first, last) if last >= first else []
+            found = await ask(self._account, first, last) if last >= first else []
         if not found and last - first + 1 < BLOCKS_PER_PAGE:
-            return Fills([], cursor)
-        return Fills([_fill(one) for one in found], str(last + 1))
+            return [], cursor
+        return found, str(last + 1)
 
     async def positions(self) -> dict[str, Position]:
         """The market keeps no entry price: what a position cost is mixed there with what was paid in."""

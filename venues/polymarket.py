@@ -52,6 +52,7 @@ from venues.polymarket_wire import (
     parts_of,
     positions_of,
     refused_for,
+    resolution_of,
     salt,
     settled,
     state,
@@ -99,6 +100,7 @@ class Polymarket:
         self._sent = SentOrders(sent, self._wallet.lower())
         self._clock = clock
         self._fees: dict[str, Fees] = {}
+        self._resolved: dict[str, PriceE8] = {}
 
     def client_id(self, ticket_id: str) -> str:
         return client_id(ticket_id)
@@ -165,13 +167,21 @@ class Polymarket:
                     return positions_of(rows)
 
     async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
-        books = await asyncio.gather(*(self._book(symbol) for symbol in symbols))
-        mids = {
-            symbol: book.mid
-            for symbol, book in zip(symbols, books, strict=True)
-            if not isinstance(book, Refused)
-        }
-        return {symbol: mid for symbol, mid in mids.items() if mid is not None}
+        """What one token's book does not say keeps nobody from hearing of the others."""
+        asked = list(symbols)
+        answers = await asyncio.gather(*(self._mid(symbol) for symbol in asked), return_exceptions=True)
+        found: dict[str, Mid] = {}
+        silent: list[BaseException] = []
+        for symbol, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, BaseException):
+                if not isinstance(answer, Unavailable):
+                    raise answer
+                silent.append(answer)
+            elif answer is not None:
+                found[symbol] = answer
+        if silent and len(silent) == len(asked):
+            raise silent[0]
+        return found
 
     async def stirs(self, url: str = PUBLIC_STREAM_URL) -> AsyncIterator[None]:
         """Yields when something may have happened to the account; see `venues.polymarket_stream`."""
@@ -331,6 +341,32 @@ class Polymarket:
         fees = self._fees[part.market]
         free = fees.taker_only and not part.taker
         return MicroUsdc(0) if free else fee(fees, part.size, part.price)
+
+    async def _mid(self, symbol: str) -> Mid | None:
+        book = await self._book(symbol)
+        mid = None if isinstance(book, Refused) else book.mid
+        return mid or await self._ended(symbol)
+
+    async def _ended(self, symbol: str) -> Mid | None:
+        """What a token without a book counts for, where its market has ended; None where it goes on, or never was."""
+        if symbol not in self._resolved:
+            try:
+                found = await self._clob.answered("GET", f"{self._clob.url}/markets-by-token/{symbol}")
+                with Reading(VENUE):
+                    condition = found["condition_id"]
+                market = await self._clob.answered("GET", f"{self._clob.url}/markets/{condition}")
+            except HttpRefusal as refused:
+                if refused.status in (400, 404):
+                    return None
+                raise Unavailable(VENUE, f"no market of {symbol}: {refused}") from refused
+            except (httpx.HTTPError, ValueError) as lost:
+                raise Unavailable(VENUE, f"no market of {symbol}: {lost!r}") from lost
+            with Reading(VENUE):
+                price = resolution_of(market, symbol)
+            if price is None:
+                return None
+            self._resolved[symbol] = price
+        return Mid(self._resolved[symbol], Nanos(self._clock()), final=True)
 
     async def _book(self, symbol: str) -> Book | Refused:
         try:

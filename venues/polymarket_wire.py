@@ -136,6 +136,24 @@ def book_of(row: dict[str, Any]) -> Book:
     )
 
 
+def resolution_of(row: dict[str, Any], token: str) -> PriceE8 | None:
+    """What each share of a token counts for, from the venue's answer on its market; None while that has not ended.
+
+    Who won counts for a dollar. Where nobody is named, as in markets of long ago and in those that ended in half and half, it is the
+    token's price once that is 0, 1 or, in such a market, a half: nobody can trade at the first two.
+    """
+    if not row["closed"]:
+        return None
+    tokens = {str(one["token_id"]): one for one in row["tokens"]}
+    if token not in tokens:
+        raise ValueError(f"the market of {token} does not have it")
+    if any(one["winner"] for one in tokens.values()):
+        return PriceE8(E8 if tokens[token]["winner"] else 0)
+    prices = sorted(_e8(one["price"]) for one in tokens.values())
+    halves = row.get("is_50_50_outcome") and prices == [E8 // 2, E8 // 2]
+    return PriceE8(_e8(tokens[token]["price"])) if halves or prices == [0, E8] else None
+
+
 def refused_for(words: str) -> Refused:
     said = words.lower()
     return Refused(next((reason for part, reason in WORDS if part in said), Reason.OTHER), words)

@@ -1,8 +1,8 @@
 """What a symbol at a venue is worth: the first of a chain of sources that is fresh enough, and which one it was.
 
-The venue's own middle, then oracles in their order, then the last good price within its age, then nothing: a price that nobody knows
-is refused, not guessed. Recorded and made-up prices count only where they are given as `demo`, come last, are marked as such, and are
-never remembered as good.
+The venue's own middle or, where the market has ended, what it ended at, then oracles in their order, then the last good price within
+its age, then nothing: a price that nobody knows is refused, not guessed. Recorded and made-up prices count only where they are given
+as `demo`, come last, are marked as such, and are never remembered as good.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from core.nav import RESOLVED
 from core.quantities import SECOND, Nanos
 from core.tickets import DEFAULT_VENUE, Leg, PriceE8, leg_from
 from oracles.polling import Polled, Read, SourceFailed
@@ -34,6 +35,8 @@ class Standing(StrEnum):
     """Where in the chain a price was found. Stable; shown wherever the price is."""
 
     VENUE = "venue"
+    RESOLVED = RESOLVED
+    """The venue's word on a market that has ended: of all prices the only one that may be 0, and it stays."""
     ORACLE = "oracle"
     LAST_GOOD = "last_good"
     DEMO = "demo"
@@ -155,6 +158,8 @@ class VenuePriceRouter:
             mid = found.get(search.leg.symbol)
             if mid is None:
                 search.tried.append(f"{source}: {why}")
+            elif mid.final:
+                search.found = LegPrice(mid.price, mid.at, f"{venue} resolution", Standing.RESOLVED)
             else:
                 search.offer(LegPrice(mid.price, mid.at, source, Standing.VENUE), now, MID_AGE_MAX)
 
@@ -178,7 +183,9 @@ class VenuePriceRouter:
             return
         if search.leg in self._last:
             last, seen_at = self._last[search.leg]
-            if now - seen_at <= LAST_AGE_MAX:
+            if last.standing is Standing.RESOLVED:
+                search.found = last
+            elif now - seen_at <= LAST_AGE_MAX:
                 search.found = LegPrice(last.price, last.at, last.source, Standing.LAST_GOOD)
             else:
                 search.tried.append(f"{last.source}: was good {(now - seen_at) // SECOND} s ago")

@@ -15,6 +15,7 @@ from synthetix.signing import Signer
 from core.quantities import MILLISECOND, SECOND, Nanos
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, SizeE8, TimeInForce, no_worse, size_from
+from venues import synthetix_history as history
 from venues.blocking import in_thread, never_sent
 from venues.driver import (
     Acknowledged,
@@ -152,8 +153,10 @@ class Synthetix:
             return past_order_of(mine[0]) if mine else None
 
     async def fills(self, cursor: str) -> Fills:
+        """Fills of `synthetix_history.MEMORY` at most: what an account filled before, and nobody had asked for until now, is found by
+        comparing positions."""
         with Reading(VENUE):
-            since = int(cursor.partition("|")[0] or 0)
+            since = history.first_asked(cursor, self._clock())
         trades: dict[str, dict[str, Any]] = {}
         more = True
         while more:
@@ -173,15 +176,29 @@ class Synthetix:
             return Fills([fill_of(row) for row in found], cursor)
 
     async def funding(self, cursor: str) -> FundingPayments:
+        """All payments up to now that the venue remembers. The cursor moves on where nothing is paid, so that one older than that
+        memory says that nobody has asked for so long."""
+        now = self._clock()
         with Reading(VENUE):
-            since = int(cursor.partition("|")[0] or 0)
-        answer = await self._read("getFundingPayments", startTime=since)
+            since = history.first_asked(cursor, now)
+
+        async def asked(window: history.Window) -> list[dict[str, Any]]:
+            first, last = window
+            answer = await self._read("getFundingPayments", startTime=first, endTime=last, limit=PAGE)
+            with Reading(VENUE):
+                return list(answer["fundingHistory"])
+
+        rows = []
         with Reading(VENUE):
-            rows = answer["fundingHistory"]
-            found, cursor = newer(
-                rows, cursor, lambda row: int(row["paymentTime"]), lambda row: str(row["paymentId"])
-            )
+            for window in history.windows(since, now // MILLISECOND):
+                rows += await history.whole(window, asked, PAGE, _paid_at)
+            found, cursor = newer(rows, cursor, _paid_at, lambda row: str(row["paymentId"]))
+            if not found:
+                cursor = history.moved_on(cursor, now)
             return FundingPayments([payment_of(row) for row in found], cursor)
+
+    def forgotten(self, cursor: str) -> str:
+        return history.forgotten(cursor, self._clock())
 
     async def positions(self) -> dict[str, Position]:
         rows = await self._read("getPositions")
@@ -334,6 +351,10 @@ class Synthetix:
 
     def _unknown(self, what: str) -> Unknown:
         return Unknown(VENUE, what, Nanos(self._clock() + EXPIRES_MS * MILLISECOND))
+
+
+def _paid_at(row: dict[str, Any]) -> int:
+    return int(row["paymentTime"])
 
 
 def _state(order: VenueOrder, venue_id: str, status: OrderStatus, filled: SizeE8) -> OrderState:

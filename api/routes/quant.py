@@ -30,7 +30,16 @@ from api.units import SIDES
 from api.vault_books import answered
 from core.quantities import SECOND, Nanos
 from core.risk_template import Code
-from core.tickets import Leg, NotATicket, OrderType, Ticket, TimeInForce, leg_from, price_from, size_from
+from core.tickets import (
+    Leg,
+    NotATicket,
+    OrderType,
+    Ticket,
+    TimeInForce,
+    leg_said,
+    price_from,
+    size_from,
+)
 from ledger.vault_keys import VaultKey
 from ledger.vaults import Vault
 from ledger.venue_orders import Standing
@@ -209,10 +218,11 @@ async def _leg(edge: Edge, key: QuantKey, symbol: str, venue: str | None) -> Leg
     """Where a ticket is for; without a venue, the vault's default one."""
     vault = await _managed(edge, key.vault, key.account)
     try:
-        leg = leg_from(symbol, venue or vault.default_venue)
+        leg = leg_said(symbol, venue or vault.default_venue)
+        named = leg if venue is None else leg_said(leg.symbol, venue)
     except NotATicket as wrong:
         raise ApiError("ticket_invalid", f"{wrong}.") from None
-    if venue is not None and leg.venue != venue:
+    if named != leg:
         raise ApiError("ticket_invalid", f"The symbol is for {leg.venue}, and the ticket for {venue}.")
     return leg
 

@@ -11,6 +11,8 @@ from api.errors import ApiError
 from api.outbound import micros
 from api.schemas_vaults import (
     PauseBody,
+    PriceBody,
+    PricedAnswer,
     RiskBody,
     RiskVersionsAnswer,
     VaultAnswer,
@@ -24,7 +26,17 @@ from api.units import micro_usdc
 from api.vault_access import AFTER_PATTERN, PERSON_ERRORS, Caller, VaultId, found, managed
 from api.vault_books import answered
 from core.quantities import MONEY_MAX, NotAQuantity
-from core.tickets import SIZE_MAX, Leg, NotATicket, leg_from, size_from
+from core.tickets import (
+    PRICE_MAX,
+    SIZE_MAX,
+    Leg,
+    NotATicket,
+    SizeE8,
+    e8_text,
+    leg_said,
+    price_from,
+    size_from,
+)
 from core.vault_risk import NotRules, VaultRisk, rules_from
 from ledger.vaults import Vault
 
@@ -65,12 +77,12 @@ async def make(body: VaultBody, operator: Operator, edge: EdgeGiven) -> VaultAns
         if account not in edge.engine.state.owned:
             raise ApiError("account_unknown")
     cash, positions = _held_elsewhere(body)
-    _named(body.default_venue)
+    default_venue = _named(body.default_venue)
     books = edge.vaults.vaults
     wanted = Vault(
         body.id,
         body.manager,
-        body.default_venue,
+        default_venue,
         False,
         body.performance_fee_ppm,
         0,
@@ -102,6 +114,41 @@ async def pause(id: VaultId, body: PauseBody, caller: Caller, edge: EdgeGiven) -
     await managed(edge, id, caller)
     await answered(edge.vaults.vaults.pause(id, body.paused, caller.name, body.why, edge.clock()))
     return views_vaults.vault(await _again(edge, id))
+
+
+@router.post(
+    "/{id}/price",
+    responses=errors(
+        "not_authenticated",
+        "operator_only",
+        "vaults_unavailable",
+        "vault_unknown",
+        "bad_value",
+        "nothing_unpriced",
+    ),
+)
+async def price(id: VaultId, body: PriceBody, operator: Operator, edge: EdgeGiven) -> PricedAnswer:
+    """Take over a position from a venue at a price that the operator names: one that differs from the vault's fills and that nobody
+    knows a price of, so that nobody deals with the vault. Who and why stay among its changes."""
+    try:
+        leg, theirs, named = leg_said(body.leg, ""), size_from(body.position), price_from(body.price)
+    except (NotATicket, NotAQuantity) as error:
+        raise ApiError("bad_value", str(error)) from None
+    if named > PRICE_MAX:
+        raise ApiError("bad_value", "a price is at most a billion dollars")
+    await _again(edge, id)
+    booked = edge.vaults.fills.price(id, *leg, theirs, named, operator, body.why, edge.clock())
+    done = await answered(booked)
+    if done is None:
+        raise ApiError("nothing_unpriced")
+    return PricedAnswer(
+        vault=id,
+        leg=str(leg),
+        before=e8_text(SizeE8(done.ours)),
+        position=e8_text(theirs),
+        price=e8_text(named),
+        who=operator,
+    )
 
 
 @router.get("/{id}/changes", responses=errors(*PERSON_ERRORS, "vault_unknown"))
@@ -167,10 +214,10 @@ def _terms(of: Vault) -> tuple[int, str, int]:
     return of.manager, of.default_venue, of.fee_ppm
 
 
-def _named(venue: str) -> None:
+def _named(venue: str) -> str:
     """Raises `ApiError` bad_value for what no venue can be called."""
     try:
-        leg_from("X", venue)
+        return leg_said("X", venue).venue
     except NotATicket as error:
         raise ApiError("bad_value", str(error)) from None
 
@@ -180,7 +227,7 @@ def _held_elsewhere(body: VaultBody) -> tuple[int, dict[Leg, int]]:
     found: dict[Leg, int] = {}
     try:
         for name, size in (body.positions or {}).items():
-            leg = leg_from(name, body.default_venue)
+            leg = leg_said(name, body.default_venue)
             if leg in found:
                 raise ApiError("bad_value", f"{leg} is there twice")
             found[leg] = size_from(size)

@@ -3,6 +3,7 @@
 Everything about money is read at a depth that stays; only the price is the newest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,14 +20,12 @@ from core.quantities import MicroUsdc, divide_up
 from core.tickets import PriceE8, SizeE8
 
 PRICE_DECIMALS: Final = 8
-_TOPICS: Final = [
-    "0x" + keccak(one).hex()
-    for one in (
-        b"OrderFilled(address,bytes32,int256,uint256,uint256,uint256,int256,int256)",
-        b"Exited(address,int256,uint256,uint256)",
-        b"Liquidated(address,int256,uint256,int256)",
-    )
-]
+_FILLS: Final = (
+    b"OrderFilled(address,bytes32,int256,uint256,uint256,uint256,int256,int256)",
+    b"Exited(address,int256,uint256,uint256)",
+    b"Liquidated(address,int256,uint256,int256)",
+)
+_LOSSES: Final = (b"LossBorne(address,uint256)",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,15 @@ class GoldFill:
     order: str
     size: SizeE8
     price: PriceE8
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossBorne:
+    """What a vault's short lost beyond the cash that it had at the market, which others have paid for it. `at` in seconds."""
+
+    id: str
+    amount: MicroUsdc
     at: int
 
 
@@ -92,8 +100,24 @@ class GoldMarket:
 
     async def fills(self, vault: str, first: int, last: int) -> list[GoldFill]:
         """Everything that changed a vault's position in some blocks, in order."""
+        found = []
+        for name, event, at in await self._events(vault, _FILLS, first, last):
+            if change := _change(event):
+                order = event.args["id"].hex() if event.name == "OrderFilled" else ""
+                found.append(GoldFill(name, order, change, event.args["price"], at))
+        return found
+
+    async def losses_borne(self, vault: str, first: int, last: int) -> list[LossBorne]:
+        """What others have paid for a vault in some blocks, in order. A fill that closes a position tells its whole loss."""
+        told = await self._events(vault, _LOSSES, first, last)
+        return [LossBorne(name, MicroUsdc(event.args["amount"]), at) for name, event, at in told]
+
+    async def _events(
+        self, vault: str, kinds: Sequence[bytes], first: int, last: int
+    ) -> list[tuple[str, Event, int]]:
+        """The market's events about a vault, each with its id and the time of its block in seconds."""
         market = await self._market()
-        topics = [_TOPICS, "0x" + vault[2:].lower().rjust(64, "0")]
+        topics = [["0x" + keccak(one).hex() for one in kinds], "0x" + vault[2:].lower().rjust(64, "0")]
         blocks: dict[int, Block] = {}
         found = []
         for log in await self._node.logs(market, topics, first, last):
@@ -103,9 +127,7 @@ class GoldMarket:
             event = load("AdapterMockGold").event(market, *_words(log))
             assert event is not None
             name = f"{log['transactionHash']}-{int(log['logIndex'], 16)}"
-            if change := _change(event):
-                order = event.args["id"].hex() if event.name == "OrderFilled" else ""
-                found.append(GoldFill(name, order, change, event.args["price"], blocks[number].time))
+            found.append((name, event, blocks[number].time))
         return found
 
     async def _market(self) -> str:

@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from core.tickets import leg_from, price_from
+from core.tickets import leg_from, price_from, size_from
 from ledger.nav import NavPrice, NavSnapshots
+from ledger.venue_fills import TakenFill, VenueFills, unpriced_words
 from perpdex_sdk.errors import Refused
 from perpdex_sdk.manager import Manager, signed_in
 from perpdex_sdk.manager_answers import RiskRules, VenueLimits
@@ -68,6 +69,21 @@ async def test_a_file_of_positions_becomes_vaults_and_their_values_are_told(
     assert (transfer["kind"], transfer["status"]) == ("opening", "done")
     file.write_text('{"vault-2": {"cash": "much"}}')
     assert "nothing was made" in await perpdex("vault", "import", str(file), "--manager", manager, code=1)
+
+
+async def test_an_operator_names_a_price_at_a_terminal(exchange: Any, perpdex: Any) -> None:
+    manager = str((await exchange.agent("m")).account)
+    await perpdex("vault", "make", "alpha", "--manager", manager)
+    terms = ("vault", "price", "alpha", "polymarket::7132", "1", "--position", "0")
+    assert "nothing_unpriced" in await perpdex(*terms, "--why", "redeemed", code=1)
+    fills = VenueFills(exchange.ledger.pool())
+    bought = TakenFill("f1", "", "", "7132", 1, size_from("12.5"), price_from("0.5"), 0, 1)
+    await fills.record("alpha", "polymarket", "", [bought], "1", 1)
+    await fills.unpriced("alpha", "polymarket", {"7132": unpriced_words(bought.size, 0)}, 2)
+    assert "--why" in await perpdex(*terms, code=2)
+    booked = json.loads(await perpdex(*terms, "--why", "redeemed", "--json"))
+    assert (booked["before"], booked["position"], booked["price"]) == ("12.5", "0", "1")
+    assert "polymarket::7132 priced at 1" in await perpdex("vault", "changes", "alpha")
 
 
 async def test_an_operator_makes_pauses_and_sets_the_rules_of_a_vault(exchange: Any, perpdex: Any) -> None:

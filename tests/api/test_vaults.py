@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from core.tickets import leg_from, price_from
+from core.tickets import leg_from, price_from, size_from
 from ledger.database import open_pool
 from ledger.nav import NavPrice, NavSnapshots
+from ledger.venue_fills import TakenFill, VenueFills, unpriced_words
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
 ADA = {"Authorization": "Bearer token-of-another-operator-called-ada-012"}
@@ -233,3 +234,33 @@ async def test_without_the_ledger_it_is_said_and_nothing_else_stops(exchange: An
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "vaults_unavailable")
     assert (await exchange.http.get("/api/v1/status")).status_code == 200
     await pool.dispose()
+
+
+async def test_an_operator_names_the_price_of_a_position_that_nobody_knows_one_of(desk: Desk) -> None:
+    fills = VenueFills(desk.exchange.ledger.pool())
+    bought = TakenFill("f1", "", "", "7132", 1, size_from("12.5"), price_from("0.5"), 0, 1)
+    await fills.record("alpha", "polymarket", "", [bought], "1", 1)
+    body = {"leg": "polymarket::7132", "position": "0", "price": "0.25", "why": "redeemed by hand"}
+    path = "/vaults/alpha/price"
+    assert await desk.code("POST", path, OPERATOR, body) == "nothing_unpriced"
+    await fills.unpriced("alpha", "polymarket", {"7132": unpriced_words(bought.size, 0)}, 2)
+    assert await desk.code("POST", path, desk.manager.headers, body) == "operator_only"
+    assert await desk.code("POST", "/vaults/beta/price", OPERATOR, body) == "vault_unknown"
+    for wrong in ({"leg": "7132"}, {"price": "1000000001"}, {"price": "0.123456789"}):
+        code = await desk.code("POST", path, OPERATOR, {**body, **wrong})
+        assert code in ("bad_value", "validation_failed"), wrong
+    assert await desk.code("POST", path, OPERATOR, {**body, "why": ""}) == "validation_failed"
+    assert await desk.code("POST", path, OPERATOR, {**body, "position": "1"}) == "nothing_unpriced"
+    answer = await desk.http.post(f"/api/v1{path}", json=body, headers=ADA)
+    assert answer.json() == {
+        "vault": "alpha",
+        "leg": "polymarket::7132",
+        "before": "12.5",
+        "position": "0",
+        "price": "0.25",
+        "who": "ada",
+    }
+    assert await desk.code("POST", path, OPERATOR, body) == "nothing_unpriced"
+    [change, _] = (await desk.get("/vaults/alpha/changes"))["changes"]
+    what = (change["what"], change["who"], change["why"])
+    assert what == ("polymarket::7132 priced at 0.25", "ada", "redeemed by hand")

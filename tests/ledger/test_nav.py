@@ -184,6 +184,33 @@ async def test_a_demo_price_is_never_carried_into_a_snapshot_that_has_none(books
     assert (leg.price, leg.price_at, leg.standing) == (price_from("4001"), T + HOUR, "carried")
 
 
+async def test_what_a_market_ended_at_is_no_doubt_however_old_and_though_it_be_nothing(books):
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "1", "0.5", T + 1)
+    await books.fill(GOLD, Side.BUY, "2", "0.5", T + 1)
+    ended = {
+        leg: NavPrice(price_from(price), T + HOUR, "polymarket resolution", "resolved")
+        for leg, price in ((ETH, "0"), (GOLD, "1"))
+    }
+    await books.nav.record_prices(T + HOUR, ended)
+    await books.nav.take(T + HOUR, "", 100, T + HOUR)
+    found = await books.newest()
+    # 10,000 - 0.5 - 1 in cash, and two that count for a dollar.
+    assert (found.cash, found.nav, found.doubts) == (9_998_500_000, 10_000_500_000, [])
+    await books.deposit(BOB, 100, "second", T + HOUR + 1)
+    # Nobody answers: what ended stays ended.
+    taken = await books.snapshot(T + 26 * HOUR, hyper__ETH="0", mock_gold__XAU="0")
+    found = await books.newest()
+    assert (taken.alerts, found.nav, found.doubts) == ([], 10_000_500_000, [])
+    assert {(one.price, one.price_at, one.standing) for one in found.legs} == {
+        (0, T + HOUR, "resolved"),
+        (10**8, T + HOUR, "resolved"),
+    }
+    assert (await books.transfers.transfers("alpha", 9))[0].status == "done"
+
+
 async def test_at_a_doubtful_value_nobody_deals_and_no_fee_is_charged(books):
     await books.vault()
     await books.deposit(ANN, 10_000, "first", T - HOUR)

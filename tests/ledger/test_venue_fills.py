@@ -4,10 +4,14 @@ import asyncio
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
+from activities.venue_books import VenueBooks
+from core.risk_template import RiskTemplate
 from core.tickets import price_from, size_from
 from ledger.database import open_pool
 from ledger.tables_venues import vault_cash_moves
+from ledger.vaults import Vaults
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
 from ledger.venue_orders import Standing, StoredOrder, VenueOrders
 from ledger.venue_reads import (
@@ -19,6 +23,7 @@ from ledger.venue_reads import (
     orders_before,
     standings,
 )
+from venues.driver import Fills, FundingPayment, FundingPayments
 
 ONE = size_from("1")
 
@@ -139,6 +144,38 @@ async def test_funding_is_cash_and_has_a_cursor_of_its_own(pool):
     assert not await fills.record_funding("gold", "hyper", "", payments, "8", 10)
     assert await cash(pool) == [("funding", "p1", -5), ("funding", "p2", 9)]
     assert await fills.cursors("gold", "hyper") == ("", "8")
+
+
+class Forgetting:
+    """A venue's account that tells payments of lately only, and says what it does not tell any more."""
+
+    async def funding(self, cursor):
+        return FundingPayments([FundingPayment("p3", "ETH", -4, 9_000)] if cursor == "5" else [], "9000")
+
+    def forgotten(self, cursor):
+        return "what was paid in the 9 hours after five is told no more" if cursor == "5" else ""
+
+    async def fills(self, cursor):
+        return Fills([], cursor)
+
+
+class Drivers:
+    async def driver(self, vault, venue):
+        return Forgetting()
+
+
+async def test_what_a_venue_has_forgotten_by_the_time_it_is_asked_is_said_once_and_stays_written(pool):
+    fills = VenueFills(pool)
+    await fills.begin("gold", "synthetix", "", "5", 10)
+    books = VenueBooks(Drivers(), fills, fills.held, lambda vault, leg: None, lambda: 77)
+    with capture_logs() as logs:
+        await books.collect_funding("gold", "synthetix")
+        await books.collect_funding("gold", "synthetix")
+    assert await cash(pool) == [("funding", "p3", -4)]
+    sentence = "what was paid in the 9 hours after five is told no more"
+    assert [(one["log_level"], one["why"]) for one in logs] == [("error", sentence)]
+    vaults = Vaults(pool, frozenset(), RiskTemplate(frozenset(), None, {}))
+    assert await vaults.changes("gold", 9) == [("payments forgotten", "synthetix", sentence, 77)]
 
 
 async def test_reading_begins_once_and_at_the_start_where_something_was_sent_before(pool):

@@ -153,6 +153,9 @@ async def test_funding_is_told_once_and_as_the_exchange_booked_it(new_exchange):
     (paid,), cursor = await driver.funding("")
     assert paid.symbol == "BTC-PERP"
     assert paid.amount == exchange.engine.state.accounts[desk.account].balance - before < 0
+    # What is behind the position by the exchange's own reckoning.
+    state = exchange.engine.state
+    assert await driver.equity() == state.margin_of(state.accounts[desk.account]).equity
     assert (await driver.funding(cursor)).payments == []
     await driver.close()
 

@@ -1,14 +1,16 @@
 """Gold: the same seed, prices and orders give the same answers, and positions are in the file."""
 
+import sqlite3
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.market import Side
 from core.quantities import MILLION
-from core.tickets import PriceE8, SizeE8, price_from, size_from
+from core.tickets import OrderType, PriceE8, SizeE8, price_from, size_from
 from venues.driver import Acknowledged, Mid, Reason, Refused, VenueOrder
-from venues.mock_gold import LOT, TAKER_FEE, TICK, MockGold, book, taken
+from venues.mock_gold import CASH, LEVERAGE_MAX, LOT, TAKER_FEE, TICK, MockGold, book, taken
 
 MIDS = st.integers(price_from("1000"), price_from("9000"))
 SIDES = st.sampled_from(Side)
@@ -127,3 +129,61 @@ async def test_an_entry_price_is_the_average_of_what_is_still_held(gold):
         fill.price for fill in (await driver.fills("")).fills if fill.client_id == third.order.client_id
     ]
     assert min(prices) <= turned.entry_price <= max(prices)
+
+
+async def test_an_account_carries_its_leverage_times_its_cash_and_no_more(gold):
+    """Ten million dollars, of which the fees and the way through the book are paid: a round price, and no book in the way."""
+    driver = gold()
+    gold.source.price = price_from("4000")
+    rest = {"order_type": OrderType.LIMIT, "limit_price": price_from("3000")}
+    # 20 x 10,000,000 / 4,000.
+    assert (
+        await driver.submit(order(driver, "a", Side.BUY, "50000.001", **rest))
+    ).reason is Reason.INSUFFICIENT_MARGIN
+    assert isinstance(await driver.submit(order(driver, "b", Side.BUY, "50000", **rest)), Acknowledged)
+    # What waits counts, and the other side has room of its own.
+    short = await driver.submit(order(driver, "c", Side.BUY, "0.001"))
+    assert (short.reason, short.retryable) == (Reason.INSUFFICIENT_MARGIN, False)
+    assert isinstance(await driver.submit(order(driver, "d", Side.SELL, "0.5")), Acknowledged)
+    await driver.cancel(driver.client_id("b"), "XAU")
+    once = {**rest, "leverage": 1}
+    assert (
+        await driver.submit(order(driver, "e", Side.BUY, "2500.501", **once))
+    ).reason is Reason.INSUFFICIENT_MARGIN
+    assert isinstance(await driver.submit(order(driver, "f", Side.BUY, "2500.0", **once)), Acknowledged)
+    await driver.cancel(driver.client_id("f"), "XAU")
+    # An order that says nothing keeps what the last one set; one that only reduces asks nobody.
+    assert (
+        await driver.submit(order(driver, "g", Side.BUY, "2501", **rest))
+    ).reason is Reason.INSUFFICIENT_MARGIN
+    assert (
+        await driver.submit(order(driver, "h", Side.BUY, "1", leverage=21))
+    ).reason is Reason.LEVERAGE_INVALID
+    gold.source.price = price_from("40000000")
+    assert (await driver.submit(order(driver, "i", Side.SELL, "0.1"))).reason is Reason.INSUFFICIENT_MARGIN
+    assert isinstance(
+        await driver.submit(order(driver, "j", Side.BUY, "0.2", reduce_only=True)), Acknowledged
+    )
+    # So does one that makes the position smaller without saying so.
+    assert isinstance(await driver.submit(order(driver, "k", Side.BUY, "0.2")), Acknowledged)
+
+
+async def test_a_file_of_before_there_was_cash_is_counted_through(gold, tmp_path):
+    driver = gold()
+    await driver.submit(order(driver, "a", Side.BUY, "3.5"))
+    await driver.submit(order(driver, "b", Side.SELL, "1.25"))
+
+    def kept():
+        with sqlite3.connect(tmp_path / "gold.db") as rows:
+            return rows.execute("select * from accounts").fetchall()
+
+    before = kept()
+    fills = (await driver.fills("")).fills
+    paid = sum(one.side * one.size * one.price + one.fee * 10**10 for one in fills)
+    assert before == [("vault-1", str(CASH - paid), LEVERAGE_MAX)]
+    with sqlite3.connect(tmp_path / "gold.db") as rows:
+        rows.execute("drop table accounts")
+    again = gold()
+    rest = {"order_type": OrderType.LIMIT, "limit_price": price_from("3000"), "leverage": LEVERAGE_MAX}
+    await again.submit(order(again, "c", Side.BUY, "1", **rest))
+    assert kept() == before

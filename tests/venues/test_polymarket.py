@@ -19,9 +19,19 @@ from venues.driver import Acknowledged, Cancelled, OrderStatus, Reason, Refused,
 from venues.errors import Unavailable, Unknown
 from venues.local.hyperliquid_actions import Price
 from venues.local.polymarket import LocalPolymarket
-from venues.local.polymarket_books import MARKETS, Funded
+from venues.local.polymarket_books import MARKETS, Failed, Funded, Redeemed, Resolved
 from venues.polymarket import LIVES_S, Polymarket
-from venues.polymarket_wire import Fees, amounts, book_of, fee, loads, parts_of, positions_of, settled
+from venues.polymarket_wire import (
+    Fees,
+    amounts,
+    book_of,
+    fee,
+    loads,
+    parts_of,
+    positions_of,
+    resolution_of,
+    settled,
+)
 
 KEY = "0x" + "71" * 32
 ADDRESS = Account.from_key(KEY).address
@@ -225,6 +235,64 @@ async def test_wallets_that_are_not_the_key_itself(venue, opened, kind):
     await driver.close()
 
 
+@pytest.mark.parametrize("kind", [0, 1, 2, 3])
+async def test_an_order_signed_as_of_another_kind_of_wallet_is_refused(venue, opened, kind):
+    """As at the real exchange: 0 is for the key's own address alone, the others for what is not."""
+    wallet = "0x" + "0a" * 20 if kind == 0 else ADDRESS
+    venue.do(Funded(wallet.lower(), ADDRESS.lower(), 1_000_000_000))
+    driver = opened(wallet=wallet, wallet_kind=kind)
+    answer = await driver.submit(order(driver, "a"))
+    assert isinstance(answer, Refused)
+    assert answer.words == "invalid signature"
+    assert venue.books.placed == {}
+    await driver.close()
+
+
+@pytest.mark.parametrize(("price", "other"), [("1", "0"), ("0", "1"), ("0.5", "0.5")])
+async def test_a_market_that_has_ended_is_what_it_ended_at_and_no_order_is_taken(
+    driver, venue, price, other, monkeypatch
+):
+    token, opposite = RAIN.tokens
+    assert not (await driver.mids([token]))[token].final
+    venue.do(Resolved(token, price_from(price)))
+    mids = await driver.mids([token, opposite, SNOW.tokens[0], "1", "no token"])
+    assert {name: (mid.price, mid.final) for name, mid in mids.items()} == {
+        token: (price_from(price), True),
+        opposite: (price_from(other), True),
+        SNOW.tokens[0]: (price_from("0.2"), False),
+    }
+    refused = await driver.submit(order(driver, "a"))
+    assert refused.reason is Reason.SYMBOL_UNKNOWN
+    assert (await driver.positions())[token].size == size_from("200")
+    before = venue.books.exchange.account(ADDRESS.lower()).cash
+    worth = venue.books.exchange.account(ADDRESS.lower()).held(token).cost
+    venue.do(Redeemed(ADDRESS.lower(), token))
+    assert token not in await driver.positions()
+    gained = 200 * E8 * price_from(price) - worth
+    assert venue.books.exchange.account(ADDRESS.lower()).cash - before == gained
+
+
+class Halting(LocalPolymarket):
+    """One book of it cannot be read."""
+
+    def _book(self, token):
+        if token == TOKEN:
+            raise Failed(500, "a book is lost")
+        return super()._book(token)
+
+
+async def test_a_book_that_cannot_be_read_leaves_the_others_their_prices(tmp_path, clock):
+    venue = Halting(clock=clock)
+    await venue.start()
+    driver = Polymarket(KEY, venue.url, venue.url, tmp_path / "sent.db", clock)
+    mids = await driver.mids([TOKEN, SNOW.tokens[0]])
+    assert {name: mid.price for name, mid in mids.items()} == {SNOW.tokens[0]: price_from("0.2")}
+    with pytest.raises(Unavailable, match="a book is lost"):
+        await driver.mids([TOKEN])
+    await driver.close()
+    await venue.stop()
+
+
 async def test_nonsense_is_no_answer(tmp_path, clock, venue, monkeypatch):
     driver = Polymarket(KEY, venue.url, f"{venue.url}/ok?", tmp_path / "sent.db", clock)
     with pytest.raises(Unavailable):
@@ -334,6 +402,43 @@ def test_published_fees(data_file):
         expected = one["expected"]["platform_fee_usd"] * MILLION
         found = fee(Fees(given["fee_rate"], int(given["fee_exponent"]), True), shares, price)
         assert expected <= found < expected + 1, one["id"]
+
+
+def test_recorded_markets_say_what_they_ended_at(data_file, recorded):
+    rows = loads(gzip.decompress(data_file("polymarket/http-markets-part1.json.gz").read_bytes()))["data"]
+    ended = [row for row in rows if row["closed"]]
+    known = 0
+    for row in ended:
+        found = {one["token_id"]: resolution_of(row, one["token_id"]) for one in row["tokens"]}
+        known += None not in found.values()
+        assert set(found.values()) in ({0, E8}, {None})
+        assert all(found[one["token_id"]] == E8 for one in row["tokens"] if one["winner"])
+    # Of some markets of the first years the venue names no winner and has prices of anything: those say nothing.
+    assert (len(ended), known) == (64, 38)
+    going_on = recorded("polymarket/http-market.json")
+    assert [resolution_of(going_on, one["token_id"]) for one in going_on["tokens"]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("prices", "winners", "halves", "expected"),
+    [
+        ((1, 0), (True, False), False, (E8, 0)),
+        ((0.999, 0.001), (False, True), False, (0, E8)),
+        ((0.5, 0.5), (False, False), True, (E8 // 2, E8 // 2)),
+        # Closed, and nobody has said yet how it ended.
+        ((0.5, 0.5), (False, False), False, (None, None)),
+        ((0.999, 0.001), (False, False), False, (None, None)),
+        ((0, 0), (False, False), False, (None, None)),
+    ],
+)
+def test_a_closed_market_has_ended_when_it_says_how(prices, winners, halves, expected):
+    tokens = [
+        {"token_id": name, "price": Decimal(str(price)), "winner": won}
+        for name, price, won in zip("ab", prices, winners, strict=True)
+    ]
+    row = {"closed": True, "is_50_50_outcome": halves, "tokens": tokens}
+    assert (resolution_of(row, "a"), resolution_of(row, "b")) == expected
+    assert resolution_of({**row, "closed": False}, "a") is None
 
 
 # --- rules ---

@@ -120,6 +120,29 @@ async def test_names_with_and_without_a_venue_in_one_question(world):
         await router.get_index_prices(["::ETH"])
 
 
+async def test_what_a_market_ended_at_is_a_price_be_it_nothing_and_stays(world):
+    ended = {"YES": Mid(price_from("1"), START, final=True), "NO": Mid(price_from("0"), START, final=True)}
+
+    async def mids(symbols):
+        if world.hyper.wrong:
+            raise world.hyper.wrong
+        return {name: ended[name] for name in symbols}
+
+    router = world.router(mids={"polymarket": mids})
+    found = await router.get_index_prices(["polymarket::YES", "polymarket::NO"])
+    assert [(one.price, one.standing.value) for one in found.values()] == [
+        (10**8, "resolved"),
+        (0, "resolved"),
+    ]
+    # Once told, it needs nobody to confirm it.
+    world.hyper.wrong = Unavailable("polymarket", "away")
+    world.later(7 * 24 * 60 * MINUTE)
+    assert await router.get_index_prices(["polymarket::YES", "polymarket::NO"]) == found
+    # Of a market that goes on nothing is no price.
+    world.hyper.wrong, ended["NO"] = None, Mid(price_from("0"), world.now)
+    assert isinstance(await one(world.router(mids={"polymarket": mids}), "polymarket::NO"), NoPrice)
+
+
 async def test_each_source_of_the_chain_stands_in_for_the_one_before(world):
     router = world.router()
     assert (await one(router, "ETH")).standing is Standing.VENUE

@@ -1,12 +1,13 @@
 """Synthetix's driver: what only this venue does, its dry run, and the venue that is no more."""
 
 import time
+from decimal import Decimal
 
 import pytest
 from eth_account import Account
 
 from core.market import Side
-from core.quantities import Nanos
+from core.quantities import SECOND, Nanos
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, TimeInForce, price_from, size_from
 from venues.dead import SYNTHETIX_V3, SYNTHETIX_V3_END, DeadVenue
@@ -14,8 +15,11 @@ from venues.driver import Acknowledged, OrderStatus, Reason, Refused, VenueOrder
 from venues.errors import Unavailable, Unknown
 from venues.local.hyperliquid_actions import Funding
 from venues.local.synthetix import LocalSynthetix, Opened
-from venues.synthetix import EXPIRES_MS, Synthetix
+from venues.synthetix import EXPIRES_MS, PAGE, Synthetix
 
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
 KEY = "0x" + "41" * 32
 
 
@@ -119,6 +123,106 @@ async def test_a_venue_that_gives_the_same_page_again_is_not_asked_for_ever(monk
         await driver.fills("")
     await driver.close()
     await venue.stop()
+
+
+class Clock:
+    """Of the past, moved by tests: requests expire by the SDK's own clock, and none may be late here."""
+
+    ahead = -1_000 * DAY
+
+    def __call__(self):
+        return time.time_ns() + self.ahead
+
+
+class OldestFirst(LocalSynthetix):
+    """Lists payments the other way round."""
+
+    def _private(self, user, params):
+        found = super()._private(user, {**params, "limit": PAGE})
+        if params["action"] == "getFundingPayments":
+            found["fundingHistory"] = found["fundingHistory"][::-1][: params.get("limit", 100)]
+        return found
+
+
+@pytest.mark.parametrize("kind", [LocalSynthetix, OldestFirst])
+async def test_all_that_was_paid_is_told_once_in_whatever_order_the_venue_lists(kind):
+    """A month and a half by the hour and a day by the minute: more than an answer has, and than the venue remembers."""
+    clock = Clock()
+    venue = kind(clock=clock)
+    await venue.start()
+    account = venue.do(Opened(Account.from_key(KEY).address, 10_000_000_000_000))
+    driver = Synthetix(KEY, int(account), f"{venue.url}/v1", clock)
+    await driver.submit(order(driver, "a"))
+    paid, told, cursor = [], [], ""
+    for times, every in ((1_080, HOUR), (1_500, MINUTE), (3, 20 * DAY)):
+        for _ in range(times):
+            clock.ahead += every
+            venue.do(Funding("XAU-USDT", 100))
+            if every == 20 * DAY:
+                cursor = await all_funding(driver, cursor, told)
+        cursor = await all_funding(driver, cursor, told)
+        paid = [usd_of(row) for row in venue.exchange.funding[account]]
+    # What the first question came too late for is behind the venue's memory, and nobody had begun to count.
+    missed = 1_080 - 30 * 24 + 1
+    assert [one.amount for one in told] == paid[missed:]
+    assert len({one.id for one in told}) == len(told) == 1_080 + 1_500 + 3 - missed
+    await driver.close()
+    await venue.stop()
+
+
+async def all_funding(driver, cursor, told):
+    while True:
+        assert driver.forgotten(cursor) == ""
+        page = await driver.funding(cursor)
+        if page.cursor == cursor:
+            return cursor
+        told += page.payments
+        cursor = page.cursor
+
+
+def usd_of(row):
+    """Micro-dollars that came in."""
+    return int(Decimal(row["delta"]["usdc"]) * 1_000_000)
+
+
+async def test_an_account_to_which_nothing_is_paid_goes_on_for_ever_and_says_what_it_missed():
+    clock = Clock()
+    venue = LocalSynthetix(clock=clock)
+    await venue.start()
+    account = venue.do(Opened(Account.from_key(KEY).address, 10_000_000_000_000))
+    driver = Synthetix(KEY, int(account), f"{venue.url}/v1", clock)
+    cursor = await all_funding(driver, "", [])
+    for _ in range(7):
+        clock.ahead += 10 * DAY
+        cursor = await all_funding(driver, cursor, [])
+    await driver.submit(order(driver, "a"))
+    venue.do(Funding("XAU-USDT", 100))
+    (_,), filled = await driver.fills("")
+    clock.ahead += 31 * DAY
+    venue.do(Funding("XAU-USDT", 200))
+    # Nobody asked for a month: what was paid meanwhile is gone, and is not passed over in silence.
+    assert "is told no more" in driver.forgotten(cursor)
+    (paid,), moved = await driver.funding(cursor)
+    assert paid.amount == usd_of(venue.exchange.funding[account][-1])
+    assert driver.forgotten(moved) == ""
+    # Nor does a fill of long ago keep those of now from being asked for.
+    await driver.submit(order(driver, "b", Side.SELL))
+    (fill,) = (await driver.fills(filled)).fills
+    assert fill.client_id == driver.client_id("b")
+    await driver.close()
+    await venue.stop()
+
+
+async def test_the_venue_gives_no_more_than_its_documents_say(venue):
+    """By its own SDK's signatures, without our driver."""
+    driver = opened(venue)
+    now = time.time_ns() // 1_000_000
+    too_much = {"startTime": 0}, {"startTime": now - 31 * DAY // 10**6}, {"limit": PAGE + 1}
+    for terms in too_much:
+        with pytest.raises(Unavailable, match="VALIDATION_ERROR"):
+            await driver._read("getFundingPayments", **terms)
+    assert (await driver._read("getFundingPayments"))["fundingHistory"] == []
+    await driver.close()
 
 
 async def test_funding_is_told_once(driver, venue):

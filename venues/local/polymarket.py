@@ -22,6 +22,7 @@ from venues.local.misbehaviour import Kind
 from venues.local.polymarket_books import (
     AT_ONCE,
     MARKETS,
+    NO_BOOK,
     WAITING,
     Books,
     Command,
@@ -31,11 +32,13 @@ from venues.local.polymarket_books import (
     Funded,
     Market,
     Posted,
+    Redeemed,
+    Resolved,
 )
 from venues.local.polymarket_signatures import (
-    CONTRACT_WALLET,
     NotSigned,
     consenting,
+    of_kind,
     order_hash,
     request_code,
     same,
@@ -92,7 +95,8 @@ class LocalPolymarket(Door):
             get("/neg-risk", lambda asked: {"neg_risk": self._market(asked).neg_risk}),
             get("/fee-rate", lambda asked: {"base_fee": 0}),
             get("/markets-by-token/{token}", self._market_by_token),
-            get("/clob-markets/{condition}", self._clob_market),
+            get("/clob-markets/{condition}", lambda asked: answers.clob_market(self._of_condition(asked))),
+            get("/markets/{condition}", lambda asked: answers.market(self.books, self._of_condition(asked))),
             get("/positions", self._positions),
             web.post("/auth/api-key", self._failing(self._enter)),
             get("/auth/derive-api-key", self._derive),
@@ -106,6 +110,8 @@ class LocalPolymarket(Door):
             web.post("/control/fund", self._failing(self._fund)),
             web.post("/control/price", self._failing(self._price)),
             web.post("/control/settling", self._failing(self._settle)),
+            web.post("/control/resolve", self._failing(self._resolve)),
+            web.post("/control/redeem", self._failing(self._redeem)),
         ]
 
     def misbehaves(self) -> None:
@@ -113,7 +119,8 @@ class LocalPolymarket(Door):
             self._stale = None
         elif self._stale is None:
             now = self._now_ms()
-            self._stale = {token: answers.book(self.books, token, now) for token in self.books.markets}
+            open_ones = self.books.markets.keys() - self.books.resolved.keys()
+            self._stale = {token: answers.book(self.books, token, now) for token in open_ones}
 
     def do(self, command: Command) -> Any:
         """Carry a command out; the answer. Raises `Failed`."""
@@ -210,19 +217,14 @@ class LocalPolymarket(Door):
             raise Failed(400, "Invalid order payload")
         market = self.books.markets.get(order["tokenId"])
         if market is None:
-            raise Failed(400, "the orderbook for this token id does not exist")
+            raise Failed(400, NO_BOOK)
         maker = order["maker"].lower()
-        own = maker if order["signatureType"] == CONTRACT_WALLET else address
         try:
             signed = signer(order, CHAIN_ID, market.neg_risk)
             name = order_hash(order, CHAIN_ID, market.neg_risk)
         except (NotSigned, KeyError) as wrong:
             raise Failed(400, "Invalid order payload") from wrong
-        if (
-            signed != address
-            or order["signer"].lower() != own
-            or self.books.owners.get(maker, maker) != address
-        ):
+        if signed != address or not of_kind(order, address) or self.books.owners.get(maker, maker) != address:
             raise Failed(400, "invalid signature")
         most = HALF if kind is Kind.PARTIAL_FILL else None
         owner, post_only = asked["owner"], bool(asked.get("postOnly"))
@@ -283,7 +285,7 @@ class LocalPolymarket(Door):
         token = request.query.get("token_id", "")
         if not token.isdecimal():
             raise Failed(400, "Invalid token id")
-        if token not in self.books.markets:
+        if token not in self.books.markets or token in self.books.resolved:
             raise Failed(404, "No orderbook exists for the requested token id")
         return token
 
@@ -299,10 +301,10 @@ class LocalPolymarket(Door):
             raise Failed(404, "market not found")
         return answers.market_by_token(market)
 
-    def _clob_market(self, request: web.Request) -> Any:
+    def _of_condition(self, request: web.Request) -> Market:
         for market in self.books.markets.values():
             if market.condition == request.match_info["condition"]:
-                return answers.clob_market(market)
+                return market
         raise Failed(404, "market not found")
 
     def too_many(self) -> web.StreamResponse:
@@ -334,6 +336,15 @@ class LocalPolymarket(Door):
     async def _price(self, request: web.Request) -> Any:
         body = msgspec.json.decode(await request.read(), type=dict[str, str])
         return self.do(Price(self.books.exchange.assets[body["token"]].name, price_from(body["price"])))
+
+    async def _resolve(self, request: web.Request) -> Any:
+        body = msgspec.json.decode(await request.read(), type=dict[str, str])
+        token = self.books.exchange.assets[body["token"]].name
+        return self.do(Resolved(token, price_from(body["price"])))
+
+    async def _redeem(self, request: web.Request) -> Any:
+        body = msgspec.json.decode(await request.read(), type=dict[str, str])
+        return self.do(Redeemed(body["wallet"].lower(), self.books.exchange.assets[body["token"]].name))
 
     async def _settle(self, request: web.Request) -> Any:
         self.settling = msgspec.json.decode(await request.read(), type=dict[str, bool])["settling"]

@@ -54,6 +54,34 @@ def market_by_token(market: Market) -> Body:
     return {"condition_id": market.condition, "primary_token_id": first, "secondary_token_id": second}
 
 
+def market(books: Books, of: Market) -> Body:
+    """A market as a whole. One that has ended is closed; who won is named, where somebody did."""
+    ended = of.tokens[0] in books.resolved
+    prices = {token: books.exchange.prices[token] for token in of.tokens}
+    return {
+        "enable_order_book": not ended,
+        "active": True,
+        "closed": ended,
+        "archived": False,
+        "accepting_orders": not ended,
+        "minimum_order_size": float(e8_text(of.least)),
+        "minimum_tick_size": float(e8_text(of.tick)),
+        "condition_id": of.condition,
+        "question": of.question,
+        "neg_risk": of.neg_risk,
+        "is_50_50_outcome": ended and len(set(prices.values())) == 1,
+        "tokens": [
+            {
+                "token_id": token,
+                "outcome": of.outcome(token),
+                "price": price / E8,
+                "winner": ended and price == E8,
+            }
+            for token, price in prices.items()
+        ],
+    }
+
+
 def clob_market(market: Market) -> Body:
     shown: Body = {
         "c": market.condition,

@@ -37,6 +37,7 @@ PRECISION: Final = (
 )
 TICKS: Final = "order {} is invalid. Price ({}) breaks minimum tick size rule: {}"
 SMALL: Final = "order {} is invalid. Size ({}) lower than the minimum: {}"
+NO_BOOK: Final = "the orderbook for this token id does not exist"
 AGAIN: Final = "order {} is invalid. Duplicated."
 
 
@@ -122,7 +123,21 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     ids: list[str]
 
 
-Command = Funded | Entered | Posted | Ended | Price
+class Resolved(msgspec.Struct, frozen=True, tag="resolved"):
+    """The market of a token ends: each of the token counts for this much in 1e-8, of the other one for the rest of a dollar."""
+
+    token: str
+    price: int
+
+
+class Redeemed(msgspec.Struct, frozen=True, tag="redeemed"):
+    """A wallet's shares of a token whose market has ended become money."""
+
+    wallet: str
+    token: str
+
+
+Command = Funded | Entered | Posted | Ended | Price | Resolved | Redeemed
 
 
 class Failed(Exception):
@@ -151,6 +166,7 @@ class Books:
         self.owners: dict[str, str] = {}
         self.keys: dict[str, int] = {}
         self.placed: dict[str, Placed] = {}
+        self.resolved: dict[str, int] = {}
         assets = [
             Asset(token, 2, 1, price, market.depth, spread=0, step=market.tick)
             for market in markets
@@ -173,6 +189,10 @@ class Books:
                 return self._post(command, at)
             case Ended(address, ids):
                 return self._end(address, ids, at)
+            case Resolved(token, price):
+                return self._resolve(token, price, at)
+            case Redeemed(wallet, token):
+                return self._redeem(wallet, token)
         return {}
 
     def held(self, wallet: str, token: str) -> int:
@@ -191,6 +211,26 @@ class Books:
             price = self.exchange.prices[funded.token]
             self.exchange.deposit(funded.wallet, funded.shares * price)
             self.exchange.account(funded.wallet).held(funded.token).take(funded.shares, price)
+
+    def _resolve(self, token: str, price: int, at: int) -> Any:
+        if token in self.resolved or price not in (0, E8 // 2, E8):
+            return Failed(400, "a market ends once, at 0, 0.5 or 1")
+        first, second = self.markets[token].tokens
+        other = second if token == first else first
+        for ended, worth in ((token, price), (other, E8 - price)):
+            self.resolved[ended] = self.exchange.prices[ended] = worth
+            for placed in self.placed.values():
+                if placed.order.coin == ended and placed.order.status == "open":
+                    self.exchange.cancel(placed.order.user, ended, placed.order.oid, at)
+        return {}
+
+    def _redeem(self, wallet: str, token: str) -> Any:
+        if token not in self.resolved:
+            return Failed(400, "the market has not ended")
+        account = self.exchange.account(wallet)
+        held = account.held(token)
+        account.cash += held.take(-held.size, self.resolved[token])
+        return {}
 
     def _expire(self, at: int) -> None:
         for placed in self.placed.values():
@@ -226,6 +266,8 @@ class Books:
             return Failed(400, "invalid amounts")
         size, price = shares * 100, money * E8 // shares
         market = self.markets[token]
+        if token in self.resolved:
+            return Failed(400, NO_BOOK)
         if posted.id in self.placed:
             return Failed(400, AGAIN.format(posted.id))
         if posted.kind in WAITING and (money * E8 % shares or price % market.tick or not 0 < price < E8):

@@ -161,3 +161,19 @@ def same(one: str, other: str) -> bool:
         return hmac.compare_digest(one.encode("ascii"), other.encode("ascii"))
     except UnicodeEncodeError:
         return False
+
+
+def of_kind(order: dict[str, Any], address: str) -> bool:
+    """Whether maker and signer of an order of a key are as its signature type has them.
+
+    0 is the key's own address, which holds what is traded itself; 1 and 2 are a proxy and a safe that the key has at the venue.
+    """
+    maker, named = str(order["maker"]).lower(), str(order["signer"]).lower()
+    match order["signatureType"]:
+        case 0:
+            return maker == named == address
+        case 1 | 2:
+            return named == address != maker
+        case kind if kind == CONTRACT_WALLET:
+            return named == maker != address
+    return False

@@ -271,15 +271,24 @@ class LocalSynthetix(Door):
                 found = [order for order in reversed(mine) if client in (None, order.cloid)]
                 return [answers.past_order(order) for order in found[: params.get("limit", 50)]]
             case "getTrades":
+                self._remembered(params)
                 found_trades = answers.trades(exchange, user, params)
                 if self.misbehaviour.lasts(Kind.DUPLICATE):
                     found_trades["trades"] = [row for row in found_trades["trades"] for _ in range(2)]
                 return found_trades
             case "getFundingPayments":
+                self._remembered(params)
                 return answers.funding_payments(exchange, user, params)
             case "getSubAccount":
                 return answers.sub_account(exchange, user)
         raise Failed(400, "VALIDATION_ERROR", f"{params['action']} is not simulated")
+
+    def _remembered(self, params: dict[str, Any]) -> None:
+        """Raises `Failed` for a list that the venue does not give."""
+        if params.get("startTime", self._now_ms()) < self._now_ms() - answers.MEMORY_MS:
+            raise Failed(400, "VALIDATION_ERROR", answers.TOO_OLD)
+        if params.get("limit", answers.USUAL) > answers.PAGE:
+            raise Failed(400, "VALIDATION_ERROR", f"limit is at most {answers.PAGE}")
 
     def too_many(self) -> web.StreamResponse:
         return self._error(Failed(429, "RATE_LIMIT_EXCEEDED", "Too many requests"))

@@ -11,6 +11,10 @@ from venues.local.hyperliquid_orders import Exchange, Order
 
 QUOTE: Final = "USDT"
 PAGE: Final = 1_000
+USUAL: Final = 100
+"""As long is an answer where nobody says how long."""
+MEMORY_MS: Final = 30 * 24 * 3_600_000
+TOO_OLD: Final = "startTime cannot be more than 30 days in the past"
 ORDER_TYPES: Final = {"limitGtc": "Gtc", "limitIoc": "Ioc", "market": "Ioc"}
 STATUSES: Final = {"open": "placed", "filled": "filled"}
 CODES: Final = {
@@ -106,7 +110,7 @@ def trades(exchange: Exchange, user: str, params: Body) -> Body:
         and params.get("orderId") in (None, str(row["oid"]))
     ]
     start = params.get("offset", 0)
-    page = found[start : start + min(params.get("limit", 100), PAGE)]
+    page = found[start : start + min(params.get("limit", USUAL), PAGE)]
     return {"trades": page, "hasMore": start + len(page) < len(found), "total": len(found)}
 
 
@@ -148,7 +152,13 @@ def sub_account(exchange: Exchange, user: str) -> Body:
 
 
 def funding_payments(exchange: Exchange, user: str, params: Body) -> Body:
-    rows = [row for row in exchange.funding.get(user, []) if row["time"] >= params.get("startTime", 0)]
+    """Newest first, a hundred where nobody says how many."""
+    since, end = params.get("startTime", 0), params.get("endTime")
+    rows = [
+        row
+        for row in reversed(exchange.funding.get(user, []))
+        if row["time"] >= since and (end is None or row["time"] <= end)
+    ]
     history = [
         {
             "paymentId": f"{row['time']}-{row['delta']['coin']}",
@@ -161,7 +171,8 @@ def funding_payments(exchange: Exchange, user: str, params: Body) -> Body:
         }
         for row in rows
     ]
-    return {"summary": {"totalPayments": str(len(history))}, "fundingHistory": history[-PAGE:]}
+    page = history[: params.get("limit", USUAL)]
+    return {"summary": {"totalPayments": str(len(history))}, "fundingHistory": page}
 
 
 def markets(exchange: Exchange) -> list[Body]:

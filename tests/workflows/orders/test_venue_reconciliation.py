@@ -4,14 +4,17 @@ import sqlite3
 import time
 
 import httpx
+import pytest
+from eth_account import Account
 
 from core.market import Side
-from core.tickets import PriceE8, e8_text, notional_up
+from core.tickets import PriceE8, e8_text, notional_up, price_from
 from ledger.venue_doubts import doubts_of
 from ledger.venue_fills import Difference
 from ledger.venue_reads import differences_before
 from venues.driver import VenueOrder
 from venues.local.hyperliquid_actions import Funding
+from venues.local.polymarket_books import Redeemed, Resolved
 from venues.prices import LegPrice, Standing, VenuePriceRouter
 from workflows.venue_reconciliation import VenueReconciliationWorkflow
 
@@ -75,7 +78,7 @@ async def test_a_position_that_nobody_knows_a_price_of_is_left_and_doubted_until
         assert (await compared(desk, 1)).differences == []
         # Booked at nothing, the whole position would have been lost.
         assert (await desk.held(), await desk.cash()) == (held, cash)
-        sentence = f"{desk.place.size} by its fills, 0 there, and nobody knows a price"
+        sentence = f"{e8_text(desk.place.size)} by its fills, 0 there, and nobody knows a price"
         assert await doubted(desk, vault) == [("difference_unpriced", "mock_gold::XAU", sentence)]
         desk.prices = known
         assert len((await compared(desk, 2)).differences) == 1
@@ -111,6 +114,58 @@ async def test_funding_is_cash_once(desk_at, vault):
     ((paid,), _) = await (await desk.place.open()).funding("")
     assert paid.amount < 0
     assert await desk.cash() - before == paid.amount
+
+
+async def test_what_nobody_knows_a_price_of_is_booked_at_an_operator_s(desk_at, vault):
+    desk = await desk_at("polymarket")
+    place, wallet = desk.place, Account.from_key(desk.place.key).address.lower()
+    await desk.books.compare(vault, "polymarket")
+    cash, symbol = await desk.cash(), desk.place.symbol
+    desk.prices = VenuePriceRouter({"polymarket": None}, [], lambda leg: None, time.time_ns)
+    place.venue.do(Resolved(symbol, price_from("1")))
+    place.venue.do(Redeemed(wallet, symbol))
+    terms = (vault, "polymarket", symbol)
+    said = price_from("0.7"), "ada", "the venue paid seventy cents", 55
+    # Before anybody has looked there is nothing to decide.
+    assert await desk.fills.price(*terms, 0, *said) is None
+    assert await desk.books.compare(vault, "polymarket") == []
+    assert [one[0] for one in await doubted(desk, vault)] == ["difference_unpriced"]
+    # Nor is it about a position that nobody saw there.
+    assert await desk.fills.price(*terms, 1, *said) is None
+    assert await desk.fills.price(vault, "polymarket", "another", 0, *said) is None
+    booked = Difference(symbol, place.held, 0, price_from("0.7"), "operator")
+    assert await desk.fills.price(*terms, 0, *said) == booked
+    assert await desk.fills.price(*terms, 0, *said) is None
+    assert (await desk.held(), await desk.cash() - cash) == ({}, 3_500_000_000)
+    assert await doubted(desk, vault) == []
+    assert await desk.books.compare(vault, "polymarket") == []
+    [change, _] = await desk.vaults.changes(vault, 9)
+    assert change == (f"polymarket::{symbol} priced at 0.7", "ada", "the venue paid seventy cents", 55)
+    told = [one.payload for one in await desk.events() if one.kind == "difference"][-1]
+    assert (told["ours"], told["theirs"], told["standing"]) == (place.held, 0, "operator")
+
+
+@pytest.mark.parametrize(("price", "comes_in"), [("1", 5_000_000_000), ("0", 0)])
+async def test_shares_that_are_redeemed_are_booked_at_what_their_market_ended_at(
+    desk_at, vault, price, comes_in
+):
+    """They used to have no price any more, and the vault none that anybody could deal at, for ever."""
+    desk = await desk_at("polymarket")
+    place, wallet = desk.place, Account.from_key(desk.place.key).address.lower()
+    await desk.books.compare(vault, "polymarket")
+    cash = await desk.cash()
+    place.venue.do(Resolved(place.symbol, price_from(price)))
+    # Held until somebody redeems it, and worth that much.
+    assert await desk.books.compare(vault, "polymarket") == []
+    before = place.venue.books.exchange.account(wallet)
+    money, cost = before.cash, before.held(place.symbol).cost
+    place.venue.do(Redeemed(wallet, place.symbol))
+    assert place.venue.books.exchange.account(wallet).cash - money + cost == comes_in * 10**10
+    gone = Difference(place.symbol, place.held, 0, price_from(price), "resolved")
+    assert await desk.books.compare(vault, "polymarket") == [gone]
+    assert (await desk.held(), await desk.cash() - cash) == ({}, comes_in)
+    assert await doubted(desk, vault) == []
+    assert await desk.books.compare(vault, "polymarket") == []
 
 
 async def test_what_is_in_positions_before_its_fill_is_told_is_no_difference(desk_at, vault):

@@ -160,6 +160,24 @@ async def test_what_an_owner_leaves_is_a_fill_of_no_ticket(desk, chain, vault):
     assert desk.place.balance(vault) == 10_000 * USD
 
 
+async def test_what_a_short_loses_beyond_its_cash_is_not_the_vault_s(desk, chain, vault):
+    """A short at 2,000 leaves 4,000 there. Left at 5,000 it is a thousand short, which the market's pool bears."""
+    await desk.ended(await desk.exec.open(vault, desk.ticket(Side.SELL)))
+    before = desk.place.balance(vault)
+    assert (before, await desk.cash()) == (8_000 * USD, 2_000 * USD)
+    chain.price(5_000 * OZ)
+    chain.next(lambda world: world.send(chain.owner(0), world.vaults[0], "exit", world.gold))
+    for _ in range(4):
+        chain.mine()
+    assert await desk.books.compare(vault, VENUE) == []
+    for _ in range(2):
+        await desk.books.collect_funding(vault, VENUE)
+    assert await desk.held() == {}
+    assert [(one.side, one.price) for one in await desk.recorded()][1:] == [(1, 5_000 * OZ)]
+    # By the fill alone the vault had lost 3,000; the chain says 2,000.
+    assert await desk.cash() == desk.place.balance(vault) - 10_000 * USD == -2_000 * USD
+
+
 async def test_who_never_heard_of_an_order_takes_it_in_time_or_not_at_all(desk, vault):
     """A call that was lost may come whenever a worker is there again: by then its sender may have given it up."""
     hasty = await desk.place.open(vault, within_s=0)

@@ -1,0 +1,46 @@
+"""What a vault holds and has under way, as of one instant, for rules about how much that may come to."""
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.backing import Exposure
+from core.tickets import Leg
+from ledger.tables_venues import vault_cash_moves, venue_orders, venue_positions
+from ledger.venue_orders import ENDED
+
+
+class VenueExposure:
+    """Over a pool; every method reads one state of the ledger."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def exposures(self, vault: str, venue: str) -> dict[str, Exposure]:
+        """By symbol: the position, and what orders that have not ended may still fill. Those that only reduce add nothing."""
+        p, o = venue_positions.c, venue_orders.c
+        held = select(p.symbol, p.size_e8).where(p.vault == vault, p.venue == venue, p.size_e8 != 0)
+        waiting = (
+            select(o.symbol, o.side, func.sum(o.size - o.filled).label("left"))
+            .where(o.vault == vault, o.venue == venue, o.reduce_only == 0, o.status.not_in(ENDED))
+            .group_by(o.symbol, o.side)
+        )
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            found = {row.symbol: Exposure(int(row.size_e8)) for row in await connection.execute(held)}
+            for row in await connection.execute(waiting):
+                one, left = found.get(row.symbol, Exposure(0)), max(0, int(row.left))
+                buying = row.side > 0
+                found[row.symbol] = one._replace(buys=left) if buying else one._replace(sells=left)
+        return found
+
+    async def worth(self, vault: str) -> tuple[int, dict[Leg, int]]:
+        """Cash in micro-USDC, and all positions: what at their prices a vault is worth."""
+        p, moves = venue_positions.c, vault_cash_moves.c
+        held = select(p.venue, p.symbol, p.size_e8).where(p.vault == vault, p.size_e8 != 0)
+        cash = select(func.coalesce(func.sum(moves.amount), 0)).where(moves.vault == vault)
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            positions = {
+                Leg(row.venue, row.symbol): int(row.size_e8) for row in await connection.execute(held)
+            }
+            return int((await connection.execute(cash)).scalar_one()), positions
