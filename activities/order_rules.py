@@ -14,13 +14,18 @@ from core.risk_template import (
     refusal,
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
-from ledger.venue_orders import Standing, StoredOrder
+from ledger.venue_orders import OpenLimit, Standing, StoredOrder
 from venues.errors import AccountMissing
 
 VAULT_UNKNOWN: Final = "vault_unknown"
 NO_POSITION: Final = "no_position"
 ACCOUNT_MISSING: Final = "venue_account_missing"
 CLIENT_ID_USED: Final = "client_id_used"
+TOO_MANY_OPEN: Final = "too_many_open_orders"
+MOST_OPEN: Final = 100
+"""Orders of a vault that have not ended. Each of them is looked at all the time, and venues bound how much anybody may look."""
+MOST_REDUCING: Final = 200
+"""The same for what only reduces: a vault that is full still gets out with limit orders. At the market it always does."""
 NOT_RUN_HERE: Final[Mapping[str, str]] = {
     VAULT_UNKNOWN: "There is no such vault.",
     NO_POSITION: "The vault has no position there that could be closed.",
@@ -114,6 +119,15 @@ def stands_for(order: StoredOrder, asked: OrderAsked) -> bool:
         return same and terms and (not asked.size or order.size <= asked.size)
     leverage = order.reduce_only or not asked.leverage or asked.leverage == order.leverage
     return same and terms and bool(leverage) and (order.side, order.size) == (asked.side, asked.size)
+
+
+def open_limit(asked: OrderAsked) -> OpenLimit | None:
+    """How many orders of its vault may be open before this one; None: it does not wait, and takes risk off."""
+    reducing = asked.reduce_only or asked.close
+    if reducing and asked.order_type == OrderType.MARKET:
+        return None
+    most = MOST_REDUCING if reducing else MOST_OPEN
+    return OpenLimit(most, TOO_MANY_OPEN, f"The vault has {most} orders that have not ended: take some back.")
 
 
 class VaultTerms(NamedTuple):

@@ -6,6 +6,7 @@ Sizes and prices are in 1e-8 (`core.tickets`), money in micro-USDC, instants in 
 from typing import Final
 
 from sqlalchemy import CheckConstraint, Column, Index, Table
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger.columns import counted, metadata, number, text
@@ -44,6 +45,12 @@ venue_orders: Final = Table(
     ),
     Index("ix_venue_orders_vault", "vault", "number"),
     Index("ix_venue_orders_venue_client_id", "vault", "venue", "venue_client_id"),
+    Index(
+        "ix_venue_orders_waiting",
+        "vault",
+        "venue",
+        postgresql_where=sql_text("status in ('accepted', 'sent', 'open')"),
+    ),
 )
 venue_fills: Final = Table(
     "venue_fills",

@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -64,6 +65,18 @@ class StoredOrder(NamedTuple):
 _COLUMNS: Final = [venue_orders.c[name] for name in StoredOrder._fields]
 
 
+_WAITING: Final = sql_text("status in ('accepted', 'sent', 'open')")
+"""As the index has it that finds them."""
+
+
+class OpenLimit(NamedTuple):
+    """How many of a vault's orders may wait at the same time, and what one more is refused with."""
+
+    most: int
+    code: str
+    words: str
+
+
 class VenueOrders:
     """The orders' part of the ledger."""
 
@@ -74,9 +87,20 @@ class VenueOrders:
         async with self._engine.connect() as connection:
             return await stored(connection, ticket)
 
-    async def accept(self, order: StoredOrder) -> StoredOrder:
-        """Store an order that is accepted or refused; one that is stored already is returned as it is."""
+    async def accept(self, order: StoredOrder, limit: OpenLimit | None = None) -> StoredOrder:
+        """Store an order that is accepted or refused; one that is stored already is returned as it is.
+
+        One that is accepted is stored as refused where so many of its vault have not ended.
+        """
         async with self._engine.begin() as connection:
+            if limit is not None and order.status == Standing.ACCEPTED:
+                # Of two at the same time the second counts the first.
+                await take_turn(connection, order.vault)
+                waiting = select(func.count()).where(_WAITING, venue_orders.c.vault == order.vault)
+                if (await connection.execute(waiting)).scalar_one() >= limit.most:
+                    order = order._replace(
+                        status=Standing.REFUSED.value, venue_client_id="", code=limit.code, words=limit.words
+                    )
             row = insert(venue_orders).values(**order._asdict()).on_conflict_do_nothing()
             added = (await connection.execute(row.returning(venue_orders.c.ticket))).first()
             if added is not None:

@@ -72,7 +72,10 @@ async def make_key(body: QuantKeyBody, caller: Caller, edge: EdgeGiven) -> Quant
     )
 
 
-@router.post("/orders/open", responses=_counted(*_TICKET, "client_id_used", *(code.value for code in Code)))
+@router.post(
+    "/orders/open",
+    responses=_counted(*_TICKET, "client_id_used", "too_many_open_orders", *(code.value for code in Code)),
+)
 async def open_order(body: OpenBody, key: Trader, edge: EdgeGiven, counter: Counting) -> VenueOrderAnswer:
     """Send a ticket to its venue. Answers when the venue has, or after ten seconds with what is known by then."""
     leg = await _leg(edge, key, body.symbol, body.venue)

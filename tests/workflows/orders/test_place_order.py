@@ -150,7 +150,7 @@ async def test_what_an_account_did_before_its_vault_had_it_is_not_counted_again(
     assert await VaultTransfers(desk.pool).begin_with(vault, 17, 10**12, held, "ada", desk.clock())
     asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
     assert (await placed(desk, asked)).kind == PLACED
-    followed = await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1)
+    followed = await ActivityEnvironment().run(desk.following.follow_order, asked.ticket, 1)
     await desk.books.collect_funding(vault, name)
     assert (followed.status, followed.filled) == ("filled", place.size)
     (_, bought) = await desk.told()
@@ -186,7 +186,7 @@ async def test_an_order_that_is_only_tried_out_has_ended_and_nobody_asks_for_it(
     step = await placed(desk, asked)
     assert (step.kind, step.facts.status, step.facts.filled) == (PLACED, "cancelled", 0)
     assert (await desk.orders.order(asked.ticket)).status == "cancelled"
-    assert await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1) == step.facts
+    assert await ActivityEnvironment().run(desk.following.follow_order, asked.ticket, 1) == step.facts
     assert (await placed(desk, asked)).facts == step.facts
     assert await desk.told() == []
     assert await desk.held() == {}
@@ -209,7 +209,7 @@ async def test_a_client_id_that_only_the_ledger_remembers_is_still_used(desk, as
         assert (other.kind, other.facts.status, other.facts.code) == (PLACED, "refused", "client_id_used")
     assert (await placed(desk, replace(asked, placed_by="bob"))).facts == await current(desk, asked)
     assert await sent(desk) == desk.place.size
-    await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1)
+    await ActivityEnvironment().run(desk.following.follow_order, asked.ticket, 1)
     out = OrderAsked(vault, "out", "hyper", desk.place.symbol, close=True)
     assert (await placed(desk, out)).kind == PLACED
     assert (await placed(desk, out)).facts == await current(desk, out)
