@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 
+from activities.account_looks import AccountLooks
 from activities.following import FollowingActivities
 from activities.nav import NavActivities
 from activities.order_rules import OrderRules, VaultTerms
@@ -73,9 +74,10 @@ async def order_steps(
             rules = OrderRules(at.drivers.lifecycles, terms, held, at.index, time.time_ns)
             books = VenueBooks(at.drivers, fills, fills.held, at.priced, time.time_ns)
             orders = VenueOrders(pool)
+            looks = AccountLooks(orders, books, at.drivers, time.time_ns)
             yield OrderSteps(
                 OrderActivities(orders, rules, books, at.drivers, time.time_ns),
-                FollowingActivities(orders, books, at.drivers, time.time_ns),
+                FollowingActivities(orders, looks),
                 VenueReconciliationActivities(fills, books),
                 VenueCollectionActivities(fills, books),
                 NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns),

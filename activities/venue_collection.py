@@ -9,6 +9,7 @@ from temporalio import activity
 from activities.heartbeats import heartbeats
 from activities.venue_books import VenueBooks
 from ledger.venue_fills import VenueFills
+from venues.budget import looking
 from venues.errors import VenueError
 
 _log = structlog.get_logger("nav")
@@ -31,7 +32,8 @@ class VenueCollectionActivities:
         async with heartbeats():
             accounts = await self._fills.accounts()
             room = asyncio.Semaphore(AT_ONCE)
-            tasks = {one: asyncio.create_task(self._account(*one, room)) for one in accounts}
+            with looking():
+                tasks = {one: asyncio.create_task(self._account(*one, room)) for one in accounts}
             if tasks:
                 _, late = await asyncio.wait(tasks.values(), timeout=self._patience_s)
                 for task in late:

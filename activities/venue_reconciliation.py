@@ -11,6 +11,7 @@ from activities.heartbeats import heartbeats
 from activities.venue_books import VenueBooks
 from core.tickets import leg
 from ledger.venue_fills import VenueFills
+from venues.budget import looking
 from venues.errors import VenueError
 
 _log = structlog.get_logger("orders")
@@ -36,6 +37,10 @@ class VenueReconciliationActivities:
     @activity.defn
     async def reconcile_venues(self) -> VenueComparison:
         """Record what the venues have told of every account, and take over the positions that differ."""
+        with looking():
+            return await self._compared()
+
+    async def _compared(self) -> VenueComparison:
         async with heartbeats():
             accounts = await self._fills.accounts()
             found = VenueComparison(len(accounts))

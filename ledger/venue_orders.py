@@ -87,6 +87,13 @@ class VenueOrders:
         async with self._engine.connect() as connection:
             return await stored(connection, ticket)
 
+    async def waiting(self, vault: str, venue: str) -> list[StoredOrder]:
+        """Those that have not ended, in the order of acceptance."""
+        o = venue_orders.c
+        wanted = select(*_COLUMNS).where(_WAITING, o.vault == vault, o.venue == venue).order_by(o.number)
+        async with self._engine.connect() as connection:
+            return [StoredOrder(*row) for row in await connection.execute(wanted)]
+
     async def accept(self, order: StoredOrder, limit: OpenLimit | None = None) -> StoredOrder:
         """Store an order that is accepted or refused; one that is stored already is returned as it is.
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 from temporalio.client import Client
 
+from activities.account_looks import AccountLooks
 from activities.following import FollowingActivities
 from activities.nav import NavActivities
 from activities.order_rules import OrderRules, VaultTerms
@@ -74,7 +75,8 @@ class Desk:
         rules = OrderRules(self.drivers.lifecycles, self._terms, self._held, self._index, self.clock)
         self.books = VenueBooks(self.drivers, self.fills, self.fills.held, self._priced, self.clock, 0.01)
         self.steps = OrderActivities(self.orders, rules, self.books, self.drivers, self.clock)
-        self.following = FollowingActivities(self.orders, self.books, self.drivers, self.clock)
+        looks = AccountLooks(self.orders, self.books, self.drivers, self.clock)
+        self.following = FollowingActivities(self.orders, looks)
         self.reconciling = VenueReconciliationActivities(self.fills, self.books)
 
     def clock(self) -> int:
