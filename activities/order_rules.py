@@ -32,7 +32,8 @@ NOT_RUN_HERE: Final[Mapping[str, str]] = {
     ACCOUNT_MISSING: "The vault's account at that venue is not set up.",
     CLIENT_ID_USED: "Another order has this client id.",
 }
-"""Refusals of what is not even an order; nothing of it is kept."""
+"""Refusals of what is not even an order. All but the last, which is about another one, are kept under the client id all the same:
+whoever sends it again is told the same."""
 
 
 @dataclass
@@ -137,13 +138,6 @@ class VaultTerms(NamedTuple):
     template: RiskTemplate
 
 
-class Refusal(NamedTuple):
-    """Why there is no order at all."""
-
-    code: str
-    words: str
-
-
 Terms = Callable[[str], Awaitable[VaultTerms | None]]
 """A vault's terms, None when there is no such vault."""
 Held = Callable[[str, Leg], Awaitable[int]]
@@ -171,17 +165,17 @@ class OrderRules:
         self._index = index
         self._clock = clock
 
-    async def judged(self, asked: OrderAsked, named: Named, not_after: int) -> StoredOrder | Refusal:
+    async def judged(self, asked: OrderAsked, named: Named, not_after: int) -> StoredOrder:
         """The order to keep, accepted or refused, which is not sent from an instant on."""
         terms = await self._terms(asked.vault)
         if terms is None:
-            return _not_run(VAULT_UNKNOWN)
+            return self._not_run(asked, VAULT_UNKNOWN, not_after)
         side, size, held = asked.side, asked.size, 0
         if asked.close or asked.reduce_only:
             held = await self._held(asked.vault, Leg(asked.venue, asked.symbol))
         if asked.close:
             if held == 0:
-                return _not_run(NO_POSITION)
+                return self._not_run(asked, NO_POSITION, not_after)
             side, size = (-1 if held > 0 else 1), min(asked.size or abs(held), abs(held))
         ticket = asked.as_ticket(side, size)
         index = await self._price(asked.vault, ticket)
@@ -189,7 +183,7 @@ class OrderRules:
         try:
             name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
         except AccountMissing:
-            return _not_run(ACCOUNT_MISSING)
+            return self._not_run(asked, ACCOUNT_MISSING, not_after)
         return self._stored(asked, ticket, terms.template, code, name, not_after)
 
     async def _price(self, vault: str, ticket: Ticket) -> PriceE8 | None:
@@ -207,32 +201,47 @@ class OrderRules:
         name: str,
         not_after: int,
     ) -> StoredOrder:
-        now = self._clock()
-        return StoredOrder(
-            ticket=asked.ticket,
-            vault=asked.vault,
-            venue=ticket.venue,
-            symbol=ticket.symbol,
-            client_id=asked.client_id,
+        row = unsent(asked, Standing.ACCEPTED, "", "", self._clock(), not_after)
+        row = row._replace(
             venue_client_id=name,
-            venue_order_id="",
-            placed_by=asked.placed_by,
-            side=ticket.side,
-            size=ticket.size,
-            order_type=ticket.order_type.value,
-            limit_price=ticket.limit_price or 0,
-            time_in_force=ticket.time_in_force.value,
-            reduce_only=int(ticket.reduce_only),
+            side=int(ticket.side),
+            size=int(ticket.size),
             leverage=leverage_of(ticket, template.limits(ticket.venue)) or 0,
-            status=(Standing.ACCEPTED if code is None else Standing.REFUSED).value,
-            filled=0,
-            code="" if code is None else code.value,
-            words="" if code is None else SENTENCES[code],
-            at=now,
-            changed_at=now,
-            not_after=not_after,
         )
+        if code is None:
+            return row
+        return row._replace(status=Standing.REFUSED.value, code=code.value, words=SENTENCES[code])
+
+    def _not_run(self, asked: OrderAsked, code: str, not_after: int) -> StoredOrder:
+        return unsent(asked, Standing.REFUSED, code, NOT_RUN_HERE[code], self._clock(), not_after)
 
 
-def _not_run(code: str) -> Refusal:
-    return Refusal(code, NOT_RUN_HERE[code])
+def unsent(
+    asked: OrderAsked, status: Standing, code: str, words: str, now: int, not_after: int = 0
+) -> StoredOrder:
+    """What is kept of what was asked, as far as that says it: of a close that nobody has judged neither side nor, maybe, size is
+    known."""
+    return StoredOrder(
+        ticket=asked.ticket,
+        vault=asked.vault,
+        venue=asked.venue,
+        symbol=asked.symbol,
+        client_id=asked.client_id,
+        venue_client_id="",
+        venue_order_id="",
+        placed_by=asked.placed_by,
+        side=asked.side,
+        size=asked.size,
+        order_type=asked.order_type,
+        limit_price=asked.limit_price,
+        time_in_force=asked.time_in_force,
+        reduce_only=int(asked.reduce_only or asked.close),
+        leverage=asked.leverage,
+        status=status.value,
+        filled=0,
+        code=code,
+        words=words,
+        at=now,
+        changed_at=now,
+        not_after=not_after,
+    )

@@ -18,9 +18,9 @@ from activities.order_rules import (
     NOT_RUN_HERE,
     OrderAsked,
     OrderRules,
-    Refusal,
     open_limit,
     stands_for,
+    unsent,
 )
 from activities.venue_books import Drivers, VenueBooks
 from core.market import Side
@@ -110,13 +110,10 @@ class OrderActivities:
             order = await self._orders.order(asked.ticket)
             if order is None:
                 judged = await self._rules.judged(asked, self._name, not_after)
-                if isinstance(judged, Refusal):
-                    return Step(PLACED, _no_order(asked, judged))
                 order = await self._orders.accept(judged, open_limit(asked))
             if not stands_for(order, asked):
                 # Nobody remembers that one but the ledger.
-                used = Refusal(CLIENT_ID_USED, NOT_RUN_HERE[CLIENT_ID_USED])
-                return Step(PLACED, _no_order(asked, used))
+                return Step(PLACED, _used(asked))
             if order.status != Standing.ACCEPTED:
                 return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
             try:
@@ -164,13 +161,13 @@ class OrderActivities:
 
     @activity.defn
     async def give_up_order(self, asked: OrderAsked, words: str, code: str = VENUE_SILENT) -> Step:
-        """End an order that was not sent, for the reason `code`; `unknown` where a try is sending it after all."""
-        ended = (Standing.NOT_SENT, self._clock(), code, words)
-        await self._orders.move(asked.ticket, Standing.ACCEPTED, *ended)
-        order = await self._orders.order(asked.ticket)
-        if order is None:
-            # It never got as far as being judged, and it is too late for that now.
-            return Step(PLACED, _no_order(asked, Refusal(code, words), Standing.NOT_SENT))
+        """End an order that was not sent, for the reason `code`: a try that still judges it finds it ended.
+
+        `unknown` where one is sending it after all.
+        """
+        order = await self._orders.give_up(unsent(asked, Standing.NOT_SENT, code, words, self._clock()))
+        if not stands_for(order, asked):
+            return Step(PLACED, _used(asked))
         return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
 
     @activity.defn
@@ -268,9 +265,10 @@ def facts_of(order: StoredOrder) -> OrderFacts:
     return OrderFacts(**{one.name: getattr(order, one.name) for one in fields(OrderFacts)})
 
 
-def _no_order(asked: OrderAsked, refusal: Refusal, status: Standing = Standing.REFUSED) -> OrderFacts:
+def _used(asked: OrderAsked) -> OrderFacts:
     terms = asked.ticket, asked.venue, asked.symbol, asked.side, asked.size
-    return OrderFacts(*terms, status.value, 0, code=refusal.code, words=refusal.words)
+    said = CLIENT_ID_USED, NOT_RUN_HERE[CLIENT_ID_USED]
+    return OrderFacts(*terms, Standing.REFUSED.value, 0, "", *said)
 
 
 def _venue_order(order: StoredOrder, not_after: Nanos) -> VenueOrder:

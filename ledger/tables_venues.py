@@ -23,8 +23,8 @@ venue_orders: Final = Table(
     text("venue_client_id", "under which the venue knows it, empty when it was never to be sent"),
     text("venue_order_id", "the venue's own, empty before it is known"),
     text("placed_by", "whose ticket it was"),
-    number("side", "1 buy, -1 sell"),
-    number("size"),
+    number("side", "1 buy, -1 sell, 0: refused or given up before that was known"),
+    number("size", "0: refused or given up before that was known"),
     text("order_type", "core.tickets.OrderType"),
     number("limit_price", "0 for none"),
     text("time_in_force", "core.tickets.TimeInForce"),
@@ -37,8 +37,10 @@ venue_orders: Final = Table(
     number("at", "when it was accepted or refused"),
     number("changed_at"),
     number("not_after", "from then on it is not sent, 0: nobody said"),
-    CheckConstraint("side in (1, -1)", name="side"),
-    CheckConstraint("size > 0 and filled >= 0", name="size"),
+    CheckConstraint("side in (1, -1) or (side = 0 and status in ('refused', 'not_sent'))", name="side"),
+    CheckConstraint(
+        "filled >= 0 and (size > 0 or (size = 0 and status in ('refused', 'not_sent')))", name="size"
+    ),
     CheckConstraint(
         "status in ('accepted', 'sent', 'open', 'filled', 'cancelled', 'rejected', 'refused', 'not_sent')",
         name="status",

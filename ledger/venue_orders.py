@@ -108,13 +108,27 @@ class VenueOrders:
                     order = order._replace(
                         status=Standing.REFUSED.value, venue_client_id="", code=limit.code, words=limit.words
                     )
-            row = insert(venue_orders).values(**order._asdict()).on_conflict_do_nothing()
-            added = (await connection.execute(row.returning(venue_orders.c.ticket))).first()
-            if added is not None:
-                await tell(connection, order.vault, order.at, [("order", shown(order))])
-            found = await stored(connection, order.ticket)
-            assert found is not None
-            return found
+            await _added(connection, order)
+            return await _found(connection, order.ticket)
+
+    async def give_up(self, order: StoredOrder) -> StoredOrder:
+        """End an order of which the venue has nothing as `order` says; as it stands then, which is otherwise where somebody is
+        sending it, or it had ended.
+
+        One that nobody has stored yet is stored so: whoever still judges it finds that it has ended, and sends nothing.
+        """
+        now = venue_orders.c
+        async with self._engine.begin() as connection:
+            if not await _added(connection, order):
+                ended = (
+                    update(venue_orders)
+                    .where(now.ticket == order.ticket, now.status == Standing.ACCEPTED)
+                    .values(
+                        status=order.status, code=order.code, words=order.words, changed_at=order.changed_at
+                    )
+                )
+                await _told(connection, ended.returning(*_COLUMNS), order.changed_at)
+            return await _found(connection, order.ticket)
 
     async def move(
         self,
@@ -164,6 +178,21 @@ class VenueOrders:
 async def stored(connection: AsyncConnection, ticket: str) -> StoredOrder | None:
     row = (await connection.execute(select(*_COLUMNS).where(venue_orders.c.ticket == ticket))).first()
     return None if row is None else StoredOrder(*row)
+
+
+async def _found(connection: AsyncConnection, ticket: str) -> StoredOrder:
+    found = await stored(connection, ticket)
+    assert found is not None
+    return found
+
+
+async def _added(connection: AsyncConnection, order: StoredOrder) -> bool:
+    """Whether the ledger did not have it; then it is an event."""
+    row = insert(venue_orders).values(**order._asdict()).on_conflict_do_nothing()
+    added = (await connection.execute(row.returning(venue_orders.c.ticket))).first()
+    if added is not None:
+        await tell(connection, order.vault, order.at, [("order", shown(order))])
+    return added is not None
 
 
 async def _told(connection: AsyncConnection, changed: Any, at: int) -> bool:

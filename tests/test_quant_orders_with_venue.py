@@ -245,7 +245,10 @@ async def test_each_refusal_is_an_error_with_its_code(quant, make_key, vault):
     nothing = await quant.post(CLOSE, symbol="XAU")
     assert (nothing.status_code, code(nothing)) == (409, "no_position")
     listed = (await quant.get("orders"))["orders"]
-    assert listed[0]["code"] == "vault_paused"
+    assert [one["code"] for one in listed[:2]] == ["no_position", "vault_paused"]
+    assert (listed[0]["side"], listed[0]["size"], listed[0]["reduce_only"]) == (None, "0", True)
+    told = (await quant.get("events"))["events"][-1]["data"]
+    assert (told["side"], told["status"], told["code"]) == (None, "refused", "no_position")
     assert {one["status"] for one in listed} == {"refused"}
 
 

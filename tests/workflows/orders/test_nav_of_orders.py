@@ -10,7 +10,7 @@ from temporalio.worker import Worker
 
 from activities.nav import NavActivities, NavInstant
 from activities.order_rules import OrderAsked
-from activities.orders import PLACED
+from activities.orders import PLACED, facts_of
 from activities.venue_collection import VenueCollectionActivities
 from core.market import Side
 from core.nav_snapshot import TransferKind
@@ -148,4 +148,5 @@ async def test_what_is_wrong_with_one_account_is_a_doubt_about_that_one_alone(
     step = await run(desk.steps.place_order, asked, desk.clock() + 60 * SECOND)
     assert (step.kind, step.facts.status, step.facts.code) == (PLACED, "refused", "venue_account_missing")
     assert step.facts.words == "The vault's account at that venue is not set up."
-    assert await desk.orders.order(asked.ticket) is None
+    # Also when it is set up by then.
+    assert facts_of(await desk.orders.order(asked.ticket)) == step.facts
