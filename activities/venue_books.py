@@ -93,6 +93,13 @@ class VenueBooks:
             ]
             await self._fills.record_funding(vault, venue, since, payments, told.cursor, self._clock())
 
+    async def collect_all(self, vault: str, venue: str) -> None:
+        """Record all fills and payments that the venue tells by now, and that it has told them. Raises `VenueError`."""
+        begun = self._clock()
+        await self.collect(vault, venue)
+        await self.collect_funding(vault, venue)
+        await self._fills.seen(vault, venue, begun)
+
     async def silent(self, found: Mapping[tuple[str, str], str]) -> None:
         """Keep of which accounts, by vault and venue, the venues do not tell and why; no others."""
         await self._fills.silent(found, self._clock())

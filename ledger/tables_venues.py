@@ -111,6 +111,7 @@ venue_cursors: Final = Table(
     text("fills", "up to where the venue's fills are recorded"),
     text("funding", "up to where its payments are"),
     number("moved_at"),
+    number("seen_at", "when it was last asked after everything and told, 0: not since this was kept"),
     comment="moved in the transaction that records what was read",
 )
 venue_differences: Final = Table(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from venues.errors import Unavailable
+from venues.errors import NotAsked
 
 WINDOW_S: Final = 60.0
 PATIENCE_S: Final = 30.0
@@ -57,7 +57,7 @@ class Budget:
         self._in_all += weight
 
     async def take(self, weight: int) -> None:
-        """Count it, and first wait for its turn if it only looks. Raises `Unavailable` when that does not come."""
+        """Count it, and first wait for its turn if it only looks. Raises `NotAsked` when that does not come."""
         if not _looking.get():
             self.spend(weight)
             return
@@ -68,7 +68,7 @@ class Budget:
                     await asyncio.sleep(wait)
                 self.spend(weight)
         except TimeoutError:
-            raise Unavailable(self._venue, "what it allows in a minute is kept for orders") from None
+            raise NotAsked(self._venue, "what it allows in a minute is kept for orders") from None
 
     def refused(self) -> None:
         """The venue says that there was too much."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from venues.budget import Budget, looking
-from venues.errors import Unavailable
+from venues.errors import NotAsked
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_what_weighs_more_than_looking_may_spend_waits_for_an_empty_minute
 async def test_whoever_looks_is_told_that_its_turn_did_not_come(budget, monkeypatch):
     monkeypatch.setattr("venues.budget.PATIENCE_S", 0.05)
     budget.spend(100)
-    with pytest.raises(Unavailable, match="kept for orders"):
+    with pytest.raises(NotAsked, match="kept for orders"):
         await looked(budget, 1)
     assert budget.spent == 100
     await asyncio.sleep(0.3)
