@@ -75,12 +75,15 @@ async def order_steps(
             books = VenueBooks(at.drivers, fills, fills.held, at.priced, time.time_ns)
             orders = VenueOrders(pool)
             looks = AccountLooks(orders, books, at.drivers, time.time_ns)
-            yield OrderSteps(
-                OrderActivities(orders, rules, books, at.drivers, time.time_ns),
-                FollowingActivities(orders, looks),
-                VenueReconciliationActivities(fills, books),
-                VenueCollectionActivities(fills, books),
-                NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns),
-            )
+            try:
+                yield OrderSteps(
+                    OrderActivities(orders, rules, books, at.drivers, time.time_ns),
+                    FollowingActivities(orders, looks),
+                    VenueReconciliationActivities(fills, books),
+                    VenueCollectionActivities(fills, books),
+                    NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns),
+                )
+            finally:
+                await looks.close()
     finally:
         await pool.dispose()

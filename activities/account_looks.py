@@ -57,6 +57,13 @@ class _Shared(Generic[Answer]):
                 begun = asyncio.ensure_future(call(account))
                 self._last[account] = _Call(time.monotonic(), begun)
 
+    async def close(self) -> None:
+        """End those that go on though nobody waits for them any more."""
+        tasks = [last.task for last in self._last.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
 
 class AccountLooks:
     """Over the ledger and the venues' drivers."""
@@ -87,6 +94,11 @@ class AccountLooks:
         if isinstance(failed, VenueError):
             raise Unavailable(order.venue, str(failed)) from failed
         return await kept(self._orders, order.ticket)
+
+    async def close(self) -> None:
+        """End looks that are under way."""
+        await self._looks.close()
+        await self._reads.close()
 
     async def _look(self, account: Account) -> States:
         """How all orders stand that wait in the account; the ledger has it then."""

@@ -104,6 +104,14 @@ class VenueBooks:
         """Keep of which accounts, by vault and venue, the venues do not tell and why; no others."""
         await self._fills.silent(found, self._clock())
 
+    async def reconcile(self, vault: str, venue: str) -> list[Difference]:
+        """As `collect_all` and `compare` together. Raises `VenueError`."""
+        begun = self._clock()
+        await self.collect_funding(vault, venue)
+        found = await self.compare(vault, venue)
+        await self._fills.seen(vault, venue, begun)
+        return found
+
     async def compare(self, vault: str, venue: str) -> list[Difference]:
         """Bring the ledger's positions to the venue's, which is right; what differed. Raises `VenueError`.
 

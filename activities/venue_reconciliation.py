@@ -65,8 +65,7 @@ class VenueReconciliationActivities:
     async def _account(self, vault: str, venue: str, found: VenueComparison, room: asyncio.Semaphore) -> None:
         async with room:
             try:
-                await self._books.collect_all(vault, venue)
-                differences = await self._books.compare(vault, venue)
+                differences = await self._books.reconcile(vault, venue)
             except NotAsked:
                 # As the one that was told of longest ago it comes first in a minute.
                 return

@@ -75,8 +75,8 @@ class Desk:
         rules = OrderRules(self.drivers.lifecycles, self._terms, self._held, self._index, self.clock)
         self.books = VenueBooks(self.drivers, self.fills, self.fills.held, self._priced, self.clock, 0.01)
         self.steps = OrderActivities(self.orders, rules, self.books, self.drivers, self.clock)
-        looks = AccountLooks(self.orders, self.books, self.drivers, self.clock)
-        self.following = FollowingActivities(self.orders, looks)
+        self.looks = AccountLooks(self.orders, self.books, self.drivers, self.clock)
+        self.following = FollowingActivities(self.orders, self.looks)
         self.reconciling = VenueReconciliationActivities(self.fills, self.books)
 
     def clock(self) -> int:
@@ -158,6 +158,7 @@ async def desk_of(client: Client, postgres_url: str) -> Any:
             desk = Desk(client, postgres_url, name, place, opening)
             stack.push_async_callback(desk.pool.dispose)
             stack.push_async_callback(desk.drivers.close)
+            stack.push_async_callback(desk.looks.close)
             none = VaultRisk(desk.vaults.set_up, desk.vaults.common)
             for vault in vaults:
                 await desk.vaults.make(Vault(vault, 16, name, False, 0, 0, 1, none), "ada")
