@@ -3,11 +3,14 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 
+from activities.account_looks import AccountLooks
 from activities.backing import VaultBacking
+from activities.following import FollowingActivities
 from activities.nav import NavActivities
 from activities.order_rules import OrderRules, VaultTerms
 from activities.orders import OrderActivities
@@ -30,14 +33,23 @@ if TYPE_CHECKING:
     from venues.mock_gold_evm import Batches
 
 
+@dataclass(frozen=True)
+class OrderSteps:
+    """The worker's steps of orders and of vaults' snapshots, over the real ledger and venues."""
+
+    orders: OrderActivities
+    following: FollowingActivities
+    reconciling: VenueReconciliationActivities
+    collecting: VenueCollectionActivities
+    nav: NavActivities
+
+
 @asynccontextmanager
 async def order_steps(
     settings: Settings,
     client: Client,
-) -> AsyncIterator[
-    tuple[OrderActivities, VenueReconciliationActivities, VenueCollectionActivities, NavActivities]
-]:
-    """The worker's steps of orders and of vaults' snapshots. `client` leads to the batches of gold orders on chain.
+) -> AsyncIterator[OrderSteps]:
+    """Build the steps; what they hold is closed at the end. `client` leads to the batches of gold orders on chain.
 
     Raises `NotReachable`, and for settings that make no sense `VenueUnknown`, `NotRules` and `OSError`.
     """
@@ -64,9 +76,17 @@ async def order_steps(
             backing = VaultBacking(VenueExposure(pool), at.prices, at.drivers).by_venue()
             rules = OrderRules(at.drivers.lifecycles, terms, held, at.index, time.time_ns, backing)
             books = VenueBooks(at.drivers, fills, fills.held, at.priced, time.time_ns)
-            orders = OrderActivities(VenueOrders(pool), rules, books, at.drivers, time.time_ns)
-            nav = NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns)
-            collecting = VenueCollectionActivities(fills, books)
-            yield orders, VenueReconciliationActivities(fills, books), collecting, nav
+            orders = VenueOrders(pool)
+            looks = AccountLooks(orders, books, at.drivers, time.time_ns)
+            try:
+                yield OrderSteps(
+                    OrderActivities(orders, rules, books, at.drivers, time.time_ns),
+                    FollowingActivities(orders, looks),
+                    VenueReconciliationActivities(fills, books),
+                    VenueCollectionActivities(fills, books),
+                    NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns),
+                )
+            finally:
+                await looks.close()
     finally:
         await pool.dispose()

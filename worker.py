@@ -45,13 +45,14 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.rotation import RotationWorkflow
 from workflows.schedules import ensure_entities, ensure_entity, ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
-from workflows.steps import GOLD, ORDERS, PAYMENTS, WITHDRAWALS
+from workflows.steps import FOLLOWING, GOLD, ORDERS, PAYMENTS, WITHDRAWALS
 from workflows.sweep import SweepWorkflow
 from workflows.venue_reconciliation import VenueReconciliationWorkflow
 from workflows.withdrawals import WithdrawalWorkflow
 
 if TYPE_CHECKING:
     from activities.gold_settlement import GoldSettlementActivities
+    from ordering import OrderSteps
 
 WORKFLOWS: Final = [
     BatchWorkflow,
@@ -75,6 +76,9 @@ BEAT: Final = timedelta(seconds=1)
 
 PAYMENTS_AT_ONCE: Final = 50
 """Each takes its place until it is final, about 13 seconds on the public chain."""
+ORDERS_AT_ONCE: Final = 100
+FOLLOWED_AT_ONCE: Final = 1_000
+"""Orders that wait at venues; beyond so many they are followed in turn, each for two minutes."""
 
 
 @dataclass(frozen=True)
@@ -261,34 +265,58 @@ async def working_gold(client: Client, settings: Settings) -> AsyncIterator[None
 async def working_orders(client: Client, settings: Settings) -> AsyncIterator[None]:
     """Carry out orders at outside venues, and value what vaults hold there.
 
-    On a queue of its own: venues answer late, and settlement must never wait for them. Raises `VenueUnknown` for settings that name
-    one that there is not.
+    Raises `VenueUnknown` for settings that name one that there is not.
     """
     # Here, because what reads prices takes long to load, and a start waits for everything else besides.
     from ordering import order_steps
 
     async with (
-        order_steps(settings, client) as (orders, reconciling, collecting, nav),
-        Worker(
-            client,
-            task_queue=settings.task_queue + ORDERS,
-            workflows=[NavWorkflow, OrderWorkflow, VenueReconciliationWorkflow],
-            activities=[
-                orders.place_order,
-                orders.resolve_order,
-                orders.give_up_order,
-                orders.follow_order,
-                orders.cancel_order,
-                reconciling.reconcile_venues,
-                collecting.collect_fills,
-                nav.price_legs,
-                nav.take_snapshots,
-            ],
-            sticky_queue_schedule_to_start_timeout=STICKY,
-            graceful_shutdown_timeout=GRACE,
-            max_heartbeat_throttle_interval=BEAT,
-        ),
+        order_steps(settings, client) as steps,
+        carrying_out(client, settings.task_queue + ORDERS, steps),
     ):
+        yield
+
+
+@asynccontextmanager
+async def carrying_out(
+    client: Client,
+    queue: str,
+    steps: "OrderSteps",
+    at_once: int = ORDERS_AT_ONCE,
+    followed: int = FOLLOWED_AT_ONCE,
+) -> AsyncIterator[None]:
+    """Poll two task queues of orders, with so many steps of each at one time: venues answer late, and settlement must never wait for
+    them; an order that waits at its venue is followed for as long, and no other must ever wait for that."""
+    common: dict[str, Any] = {"graceful_shutdown_timeout": GRACE}
+    ordering = Worker(
+        client,
+        task_queue=queue,
+        workflows=[NavWorkflow, OrderWorkflow, VenueReconciliationWorkflow],
+        activities=[
+            steps.orders.place_order,
+            steps.orders.resolve_order,
+            steps.orders.give_up_order,
+            steps.orders.cancel_order,
+            # One look, for whoever cancels; and what began before following had a queue of its own.
+            steps.following.follow_order,
+            steps.reconciling.reconcile_venues,
+            steps.collecting.collect_fills,
+            steps.nav.price_legs,
+            steps.nav.take_snapshots,
+        ],
+        max_concurrent_activities=at_once,
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        max_heartbeat_throttle_interval=BEAT,
+        **common,
+    )
+    following = Worker(
+        client,
+        task_queue=queue + FOLLOWING,
+        activities=[steps.following.follow_order],
+        max_concurrent_activities=followed,
+        **common,
+    )
+    async with ordering, following:
         yield
 
 

@@ -17,20 +17,26 @@ from core.risk_template import (
     words_of,
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
-from ledger.venue_orders import Standing, StoredOrder
+from ledger.venue_orders import OpenLimit, Standing, StoredOrder
 from venues.errors import AccountMissing
 
 VAULT_UNKNOWN: Final = "vault_unknown"
 NO_POSITION: Final = "no_position"
 ACCOUNT_MISSING: Final = "venue_account_missing"
 CLIENT_ID_USED: Final = "client_id_used"
+TOO_MANY_OPEN: Final = "too_many_open_orders"
+MOST_OPEN: Final = 100
+"""Orders of a vault that have not ended. Each of them is looked at all the time, and venues bound how much anybody may look."""
+MOST_REDUCING: Final = 200
+"""The same for what only reduces: a vault that is full still gets out with limit orders. At the market it always does."""
 NOT_RUN_HERE: Final[Mapping[str, str]] = {
     VAULT_UNKNOWN: "There is no such vault.",
     NO_POSITION: "The vault has no position there that could be closed.",
     ACCOUNT_MISSING: "The vault's account at that venue is not set up.",
     CLIENT_ID_USED: "Another order has this client id.",
 }
-"""Refusals of what is not even an order; nothing of it is kept."""
+"""Refusals of what is not even an order. All but the last, which is about another one, are kept under the client id all the same:
+whoever sends it again is told the same."""
 
 
 @dataclass
@@ -119,18 +125,20 @@ def stands_for(order: StoredOrder, asked: OrderAsked) -> bool:
     return same and terms and bool(leverage) and (order.side, order.size) == (asked.side, asked.size)
 
 
+def open_limit(asked: OrderAsked) -> OpenLimit | None:
+    """How many orders of its vault may be open before this one; None: it does not wait, and takes risk off."""
+    reducing = asked.reduce_only or asked.close
+    if reducing and asked.order_type == OrderType.MARKET:
+        return None
+    most = MOST_REDUCING if reducing else MOST_OPEN
+    return OpenLimit(most, TOO_MANY_OPEN, f"The vault has {most} orders that have not ended: take some back.")
+
+
 class VaultTerms(NamedTuple):
     """What counts for a vault's orders now."""
 
     paused: bool
     template: RiskTemplate
-
-
-class Refusal(NamedTuple):
-    """Why there is no order at all."""
-
-    code: str
-    words: str
 
 
 Terms = Callable[[str], Awaitable[VaultTerms | None]]
@@ -163,17 +171,17 @@ class OrderRules:
         self._index = index
         self._clock = clock
 
-    async def judged(self, asked: OrderAsked, named: Named, not_after: int) -> StoredOrder | Refusal:
+    async def judged(self, asked: OrderAsked, named: Named, not_after: int) -> StoredOrder:
         """The order to keep, accepted or refused, which is not sent from an instant on."""
         terms = await self._terms(asked.vault)
         if terms is None:
-            return _not_run(VAULT_UNKNOWN)
+            return self._not_run(asked, VAULT_UNKNOWN, not_after)
         side, size, held = asked.side, asked.size, 0
         if asked.close or asked.reduce_only:
             held = await self._held(asked.vault, Leg(asked.venue, asked.symbol))
         if asked.close:
             if held == 0:
-                return _not_run(NO_POSITION)
+                return self._not_run(asked, NO_POSITION, not_after)
             side, size = (-1 if held > 0 else 1), min(asked.size or abs(held), abs(held))
         ticket = asked.as_ticket(side, size)
         index = await self._price(asked.vault, ticket)
@@ -182,7 +190,7 @@ class OrderRules:
             code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused, held != 0, backing)
             name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
         except AccountMissing:
-            return _not_run(ACCOUNT_MISSING)
+            return self._not_run(asked, ACCOUNT_MISSING, not_after)
         return self._stored(asked, ticket, terms.template, code, name, not_after)
 
     async def _backed(
@@ -210,32 +218,49 @@ class OrderRules:
         name: str,
         not_after: int,
     ) -> StoredOrder:
-        now = self._clock()
-        return StoredOrder(
-            ticket=asked.ticket,
-            vault=asked.vault,
-            venue=ticket.venue,
-            symbol=ticket.symbol,
-            client_id=asked.client_id,
+        row = unsent(asked, Standing.ACCEPTED, "", "", self._clock(), not_after)
+        row = row._replace(
             venue_client_id=name,
-            venue_order_id="",
-            placed_by=asked.placed_by,
-            side=ticket.side,
-            size=ticket.size,
-            order_type=ticket.order_type.value,
-            limit_price=ticket.limit_price or 0,
-            time_in_force=ticket.time_in_force.value,
-            reduce_only=int(ticket.reduce_only),
+            side=int(ticket.side),
+            size=int(ticket.size),
             leverage=leverage_of(ticket, template.limits(ticket.venue)) or 0,
-            status=(Standing.ACCEPTED if code is None else Standing.REFUSED).value,
-            filled=0,
-            code="" if code is None else code.value,
-            words="" if code is None else words_of(code, ticket, template),
-            at=now,
-            changed_at=now,
-            not_after=not_after,
+        )
+        if code is None:
+            return row
+        return row._replace(
+            status=Standing.REFUSED.value, code=code.value, words=words_of(code, ticket, template)
         )
 
+    def _not_run(self, asked: OrderAsked, code: str, not_after: int) -> StoredOrder:
+        return unsent(asked, Standing.REFUSED, code, NOT_RUN_HERE[code], self._clock(), not_after)
 
-def _not_run(code: str) -> Refusal:
-    return Refusal(code, NOT_RUN_HERE[code])
+
+def unsent(
+    asked: OrderAsked, status: Standing, code: str, words: str, now: int, not_after: int = 0
+) -> StoredOrder:
+    """What is kept of what was asked, as far as that says it: of a close that nobody has judged neither side nor, maybe, size is
+    known."""
+    return StoredOrder(
+        ticket=asked.ticket,
+        vault=asked.vault,
+        venue=asked.venue,
+        symbol=asked.symbol,
+        client_id=asked.client_id,
+        venue_client_id="",
+        venue_order_id="",
+        placed_by=asked.placed_by,
+        side=asked.side,
+        size=asked.size,
+        order_type=asked.order_type,
+        limit_price=asked.limit_price,
+        time_in_force=asked.time_in_force,
+        reduce_only=int(asked.reduce_only or asked.close),
+        leverage=asked.leverage,
+        status=status.value,
+        filled=0,
+        code=code,
+        words=words,
+        at=now,
+        changed_at=now,
+        not_after=not_after,
+    )

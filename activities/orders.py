@@ -11,15 +11,16 @@ from typing import Final, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.heartbeats import heartbeats, pause
+from activities.heartbeats import heartbeats
 from activities.order_rules import (
     ACCOUNT_MISSING,
     CLIENT_ID_USED,
     NOT_RUN_HERE,
     OrderAsked,
     OrderRules,
-    Refusal,
+    open_limit,
     stands_for,
+    unsent,
 )
 from activities.venue_books import Drivers, VenueBooks
 from core.market import Side
@@ -40,10 +41,6 @@ SKEW: Final = 2 * SECOND
 """How far a venue's clock may be behind ours when a lost order expires by it."""
 LATER: Final = frozenset({Reason.RATE_LIMITED, Reason.BUSY, Reason.TOO_LATE})
 """After these the same order is taken in a moment, as long as it may be sent."""
-FIRST_LOOK_S: Final = 0.2
-LAST_LOOK_S: Final = 5.0
-LOOKS: Final = 30
-"""Of a step that follows an order: about two minutes."""
 VENUE_SILENT: Final = "venue_unavailable"
 TOO_LATE: Final = "too_late"
 """The latest time of an order had come before it could be sent."""
@@ -113,13 +110,10 @@ class OrderActivities:
             order = await self._orders.order(asked.ticket)
             if order is None:
                 judged = await self._rules.judged(asked, self._name, not_after)
-                if isinstance(judged, Refusal):
-                    return Step(PLACED, _no_order(asked, judged))
-                order = await self._orders.accept(judged)
+                order = await self._orders.accept(judged, open_limit(asked))
             if not stands_for(order, asked):
                 # Nobody remembers that one but the ledger.
-                used = Refusal(CLIENT_ID_USED, NOT_RUN_HERE[CLIENT_ID_USED])
-                return Step(PLACED, _no_order(asked, used))
+                return Step(PLACED, _used(asked))
             if order.status != Standing.ACCEPTED:
                 return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
             try:
@@ -155,8 +149,8 @@ class OrderActivities:
                 return Step(UNSENT, code=TOO_LATE)
             if order.status != Standing.SENT:
                 return Step(PLACED, facts_of(order))
-            driver = await _told(self._drivers.driver(order.vault, order.venue))
-            state = await _told(driver.order(order.venue_client_id, order.symbol))
+            driver = await told(self._drivers.driver(order.vault, order.venue))
+            state = await told(driver.order(order.venue_client_id, order.symbol))
             if state is not None:
                 return Step(PLACED, await self._stands(order, state))
             if self._clock() < until + SKEW:
@@ -167,31 +161,14 @@ class OrderActivities:
 
     @activity.defn
     async def give_up_order(self, asked: OrderAsked, words: str, code: str = VENUE_SILENT) -> Step:
-        """End an order that was not sent, for the reason `code`; `unknown` where a try is sending it after all."""
-        ended = (Standing.NOT_SENT, self._clock(), code, words)
-        await self._orders.move(asked.ticket, Standing.ACCEPTED, *ended)
-        order = await self._orders.order(asked.ticket)
-        if order is None:
-            # It never got as far as being judged, and it is too late for that now.
-            return Step(PLACED, _no_order(asked, Refusal(code, words), Standing.NOT_SENT))
-        return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
+        """End an order that was not sent, for the reason `code`: a try that still judges it finds it ended.
 
-    @activity.defn
-    async def follow_order(self, ticket: str, looks: int) -> OrderFacts:
-        """Record its fills as they come, until it has ended with all of them recorded, or for so many looks.
-
-        Fails with type venue_unavailable while the venue does not say.
+        `unknown` where one is sending it after all.
         """
-        wait = FIRST_LOOK_S
-        # A venue may take longer to answer than an activity may be silent.
-        async with heartbeats():
-            order = await self._order(ticket)
-            for _ in range(looks):
-                order = await self._look(order)
-                if order.status in ENDED or not await pause(wait):
-                    break
-                wait = min(wait * 2, LAST_LOOK_S)
-            return facts_of(order)
+        order = await self._orders.give_up(unsent(asked, Standing.NOT_SENT, code, words, self._clock()))
+        if not stands_for(order, asked):
+            return Step(PLACED, _used(asked))
+        return Step(UNKNOWN if order.status == Standing.SENT else PLACED, facts_of(order))
 
     @activity.defn
     async def cancel_order(self, ticket: str) -> str:
@@ -200,11 +177,11 @@ class OrderActivities:
         Fails with type venue_unavailable while the venue does not say: asking again does no harm.
         """
         async with heartbeats():
-            order = await self._order(ticket)
+            order = await kept(self._orders, ticket)
             if order.status in ENDED:
                 return ""
-            driver = await _told(self._drivers.driver(order.vault, order.venue))
-            answer = await _told(driver.cancel(order.venue_client_id, order.symbol))
+            driver = await told(self._drivers.driver(order.vault, order.venue))
+            answer = await told(driver.cancel(order.venue_client_id, order.symbol))
             if isinstance(answer, Cancelled) or answer.reason is Reason.ORDER_UNKNOWN:
                 return ""
             if answer.reason in LATER:
@@ -224,7 +201,7 @@ class OrderActivities:
         await self._orders.move(
             order.ticket, Standing.SENT, Standing.REFUSED, self._clock(), *said, order.changed_at
         )
-        order = await self._order(order.ticket)
+        order = await kept(self._orders, order.ticket)
         return Step(PLACED if order.status in ENDED else UNKNOWN, facts_of(order))
 
     async def _unsent(self, order: StoredOrder, words: str, code: str) -> Step:
@@ -239,7 +216,7 @@ class OrderActivities:
         One that has ended without any fill has nothing to wait for, and the venue may never be able to say more of it.
         """
         if state.status is not OrderStatus.OPEN and state.filled == 0:
-            return facts_of(await self._ended(order, state))
+            return facts_of(await ended_as(self._orders, order, state, self._clock()))
         await self._orders.advance(order.ticket, Standing.OPEN, self._clock(), state.venue_id)
         facts = facts_of(order)
         facts.status, facts.filled, facts.venue_order_id = (
@@ -248,31 +225,6 @@ class OrderActivities:
             state.venue_id,
         )
         return facts
-
-    async def _look(self, order: StoredOrder) -> StoredOrder:
-        """As it stands after one look at the venue: first how it ended, then the fills until then."""
-        if order.status in ENDED:
-            return order
-        driver = await _told(self._drivers.driver(order.vault, order.venue))
-        state = await _told(driver.order(order.venue_client_id, order.symbol))
-        await _told(self._books.collect(order.vault, order.venue))
-        if state is None:
-            raise ApplicationError("the venue has forgotten an order that it took", type=VENUE_SILENT)
-        order = await self._order(order.ticket)
-        if state.status is not OrderStatus.OPEN and order.filled >= state.filled:
-            order = await self._ended(order, state)
-        return order
-
-    async def _ended(self, order: StoredOrder, state: OrderState) -> StoredOrder:
-        why = ("", "") if state.reason is None else (state.reason.value, state.words)
-        ended = (order.ticket, _STANDINGS[state.status], self._clock(), state.venue_id, *why)
-        await self._orders.advance(*ended)
-        return await self._order(order.ticket)
-
-    async def _order(self, ticket: str) -> StoredOrder:
-        order = await self._orders.order(ticket)
-        assert order is not None
-        return order
 
     async def _name(self, vault: str, venue: str, ticket: str) -> str:
         return (await self._drivers.driver(vault, venue)).client_id(ticket)
@@ -286,7 +238,7 @@ _STANDINGS: Final = {
 }
 
 
-async def _told(asking: Awaitable[Told]) -> Told:
+async def told(asking: Awaitable[Told]) -> Told:
     """What a venue says; that it does not is told to Temporal by its code, and asked again."""
     try:
         return await asking
@@ -294,14 +246,29 @@ async def _told(asking: Awaitable[Told]) -> Told:
         raise ApplicationError(str(silent), type=VENUE_SILENT) from silent
 
 
+async def ended_as(orders: VenueOrders, order: StoredOrder, state: OrderState, at: int) -> StoredOrder:
+    """The order once it is written down that it ended as the venue says."""
+    why = ("", "") if state.reason is None else (state.reason.value, state.words)
+    await orders.advance(order.ticket, _STANDINGS[state.status], at, state.venue_id, *why)
+    return await kept(orders, order.ticket)
+
+
+async def kept(orders: VenueOrders, ticket: str) -> StoredOrder:
+    """An order that the ledger is known to have."""
+    order = await orders.order(ticket)
+    assert order is not None
+    return order
+
+
 def facts_of(order: StoredOrder) -> OrderFacts:
     """How an order stands by the ledger."""
     return OrderFacts(**{one.name: getattr(order, one.name) for one in fields(OrderFacts)})
 
 
-def _no_order(asked: OrderAsked, refusal: Refusal, status: Standing = Standing.REFUSED) -> OrderFacts:
+def _used(asked: OrderAsked) -> OrderFacts:
     terms = asked.ticket, asked.venue, asked.symbol, asked.side, asked.size
-    return OrderFacts(*terms, status.value, 0, code=refusal.code, words=refusal.words)
+    said = CLIENT_ID_USED, NOT_RUN_HERE[CLIENT_ID_USED]
+    return OrderFacts(*terms, Standing.REFUSED.value, 0, "", *said)
 
 
 def _venue_order(order: StoredOrder, not_after: Nanos) -> VenueOrder:

@@ -97,9 +97,24 @@ class VenueBooks:
             if lost and moved:
                 _log.error("a venue does not tell what a vault was paid any more", vault=vault, venue=venue, why=lost)  # fmt: skip
 
+    async def collect_all(self, vault: str, venue: str) -> None:
+        """Record all fills and payments that the venue tells by now, and that it has told them. Raises `VenueError`."""
+        begun = self._clock()
+        await self.collect(vault, venue)
+        await self.collect_funding(vault, venue)
+        await self._fills.seen(vault, venue, begun)
+
     async def silent(self, found: Mapping[tuple[str, str], str]) -> None:
         """Keep of which accounts, by vault and venue, the venues do not tell and why; no others."""
         await self._fills.silent(found, self._clock())
+
+    async def reconcile(self, vault: str, venue: str) -> list[Difference]:
+        """As `collect_all` and `compare` together. Raises `VenueError`."""
+        begun = self._clock()
+        await self.collect_funding(vault, venue)
+        found = await self.compare(vault, venue)
+        await self._fills.seen(vault, venue, begun)
+        return found
 
     async def compare(self, vault: str, venue: str) -> list[Difference]:
         """Bring the ledger's positions to the venue's, which is right; what differed. Raises `VenueError`.

@@ -222,6 +222,7 @@ VENUES: Final[dict[str, Entry]] = {
         for code in VenueCode
     },
     "no_position": Entry(409, "The vault has no position there that could be closed."),
+    "too_many_open_orders": Entry(409, "The vault has too many orders that have not ended."),
     "venue_account_missing": Entry(
         409, "The vault's account at that venue is not set up: the operator's log says what is missing."
     ),

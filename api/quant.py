@@ -43,8 +43,16 @@ class VaultTrading:
 
         Raises `OrdersUnavailable` besides.
         """
-        row = await self._read(lambda connection: stored(connection, f"{vault}/{client_id}"))
-        return await self.orders.order(vault, client_id) if row is None else facts_of(row)
+        facts = await self._stored(vault, client_id)
+        return await self.orders.order(vault, client_id) if facts is None else facts
+
+    async def cancel(self, vault: str, client_id: str) -> OrderFacts | None:
+        """Take an order back; one that had ended is told as it ended, however long ago. None: there is no such order.
+
+        Raises `OrdersUnavailable` besides.
+        """
+        facts = await self.orders.cancel(vault, client_id)
+        return await self._stored(vault, client_id) if facts is None else facts
 
     async def fills(self, vault: str, before: int, limit: int) -> list[FillRow]:
         """The newest first."""
@@ -75,6 +83,10 @@ class VaultTrading:
     async def figures(self) -> VaultFigures:
         """What the metrics tell of all vaults."""
         return await self._read(vault_figures)
+
+    async def _stored(self, vault: str, client_id: str) -> OrderFacts | None:
+        row = await self._read(lambda connection: stored(connection, f"{vault}/{client_id}"))
+        return None if row is None else facts_of(row)
 
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async def within() -> T:

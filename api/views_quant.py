@@ -43,7 +43,7 @@ def listed(numbered: NumberedOrder) -> ListedOrder:
         client_id=order.client_id,
         venue=order.venue,
         symbol=order.symbol,
-        side=SIDE_NAMES[order.side],
+        side=SIDE_NAMES.get(order.side),
         size=_e8(order.size),
         filled=_e8(order.filled),
         status=cast(Status, order.status),
@@ -99,7 +99,7 @@ def _shown(name: str, value: Any) -> Any:
     if name in _INSTANTS:
         return value // MICROSECOND
     if name == "side":
-        return SIDE_NAMES[value]
+        return SIDE_NAMES.get(value)
     if name == "reduce_only":
         return bool(value)
     return usdc(value) if name == "fee" else value

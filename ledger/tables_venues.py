@@ -6,6 +6,7 @@ Sizes and prices are in 1e-8 (`core.tickets`), money in micro-USDC, instants in 
 from typing import Final
 
 from sqlalchemy import CheckConstraint, Column, Index, Table
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger.columns import counted, metadata, number, text
@@ -22,8 +23,8 @@ venue_orders: Final = Table(
     text("venue_client_id", "under which the venue knows it, empty when it was never to be sent"),
     text("venue_order_id", "the venue's own, empty before it is known"),
     text("placed_by", "whose ticket it was"),
-    number("side", "1 buy, -1 sell"),
-    number("size"),
+    number("side", "1 buy, -1 sell, 0: refused or given up before that was known"),
+    number("size", "0: refused or given up before that was known"),
     text("order_type", "core.tickets.OrderType"),
     number("limit_price", "0 for none"),
     text("time_in_force", "core.tickets.TimeInForce"),
@@ -36,14 +37,22 @@ venue_orders: Final = Table(
     number("at", "when it was accepted or refused"),
     number("changed_at"),
     number("not_after", "from then on it is not sent, 0: nobody said"),
-    CheckConstraint("side in (1, -1)", name="side"),
-    CheckConstraint("size > 0 and filled >= 0", name="size"),
+    CheckConstraint("side in (1, -1) or (side = 0 and status in ('refused', 'not_sent'))", name="side"),
+    CheckConstraint(
+        "filled >= 0 and (size > 0 or (size = 0 and status in ('refused', 'not_sent')))", name="size"
+    ),
     CheckConstraint(
         "status in ('accepted', 'sent', 'open', 'filled', 'cancelled', 'rejected', 'refused', 'not_sent')",
         name="status",
     ),
     Index("ix_venue_orders_vault", "vault", "number"),
     Index("ix_venue_orders_venue_client_id", "vault", "venue", "venue_client_id"),
+    Index(
+        "ix_venue_orders_waiting",
+        "vault",
+        "venue",
+        postgresql_where=sql_text("status in ('accepted', 'sent', 'open')"),
+    ),
 )
 venue_fills: Final = Table(
     "venue_fills",
@@ -102,6 +111,7 @@ venue_cursors: Final = Table(
     text("fills", "up to where the venue's fills are recorded"),
     text("funding", "up to where its payments are"),
     number("moved_at"),
+    number("seen_at", "when it was last asked after everything and told, 0: not since this was kept"),
     comment="moved in the transaction that records what was read",
 )
 venue_differences: Final = Table(

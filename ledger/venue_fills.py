@@ -7,7 +7,7 @@ cash and positions at their prices are a vault's value whatever margin a venue a
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import delete, select, union, update
+from sqlalchemy import delete, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -61,6 +61,14 @@ class Payment(NamedTuple):
     kind: str = FUNDING
 
 
+class SeenAccount(NamedTuple):
+    """A vault's account at a venue, and when that last told everything of it; 0: nobody knows."""
+
+    vault: str
+    venue: str
+    seen_at: int
+
+
 class Difference(NamedTuple):
     """What the venue has instead of what the fills add up to, and the price that it is booked at.
 
@@ -109,19 +117,30 @@ class VenueFills:
             if (await connection.execute(sent)).first() is not None:
                 fills = funding = ""
             row = insert(venue_cursors).values(
-                vault=vault, venue=venue, fills=fills, funding=funding, moved_at=now
+                vault=vault, venue=venue, fills=fills, funding=funding, moved_at=now, seen_at=0
             )
             await connection.execute(row.on_conflict_do_nothing())
 
-    async def accounts(self) -> list[tuple[str, str]]:
-        """Vault and venue of every account in which something was ever sent or read."""
+    async def accounts(self) -> list[SeenAccount]:
+        """Every account in which something was ever sent or read, those first that were told of longest ago."""
         orders, cursors = venue_orders.c, venue_cursors.c
         both = union(
             select(orders.vault, orders.venue).where(orders.venue_client_id != ""),
             select(cursors.vault, cursors.venue),
-        )
+        ).subquery()
+        seen_at = func.coalesce(cursors.seen_at, 0)
+        of_each = (cursors.vault == both.c.vault) & (cursors.venue == both.c.venue)
+        wanted = select(both.c.vault, both.c.venue, seen_at).outerjoin_from(both, venue_cursors, of_each)
         async with self._engine.connect() as connection:
-            return sorted(tuple(row) for row in await connection.execute(both))
+            rows = await connection.execute(wanted.order_by(seen_at, both.c.vault, both.c.venue))
+            return [SeenAccount(*row) for row in rows]
+
+    async def seen(self, vault: str, venue: str, at: int) -> None:
+        """Keep that the venue has told everything of the account that there was at an instant."""
+        c = venue_cursors.c
+        later = update(venue_cursors).where(c.vault == vault, c.venue == venue, c.seen_at < at)
+        async with self._engine.begin() as connection:
+            await connection.execute(later.values(seen_at=at))
 
     async def held(self, vault: str) -> dict[str, dict[str, int]]:
         """A vault's positions by venue and symbol, without closed ones."""
@@ -282,7 +301,9 @@ def _cost(change: int, price: int) -> int:
 
 async def _at(connection: AsyncConnection, vault: str, venue: str, **where: str) -> bool:
     """Whether reading still begins at that cursor; then nobody else moves it before this transaction ends."""
-    first = insert(venue_cursors).values(vault=vault, venue=venue, fills="", funding="", moved_at=0)
+    first = insert(venue_cursors).values(
+        vault=vault, venue=venue, fills="", funding="", moved_at=0, seen_at=0
+    )
     await connection.execute(first.on_conflict_do_nothing())
     c = venue_cursors.c
     row = select(c.fills, c.funding).where(c.vault == vault, c.venue == venue).with_for_update()

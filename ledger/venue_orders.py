@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -64,6 +65,18 @@ class StoredOrder(NamedTuple):
 _COLUMNS: Final = [venue_orders.c[name] for name in StoredOrder._fields]
 
 
+_WAITING: Final = sql_text("status in ('accepted', 'sent', 'open')")
+"""As the index has it that finds them."""
+
+
+class OpenLimit(NamedTuple):
+    """How many of a vault's orders may wait at the same time, and what one more is refused with."""
+
+    most: int
+    code: str
+    words: str
+
+
 class VenueOrders:
     """The orders' part of the ledger."""
 
@@ -74,16 +87,48 @@ class VenueOrders:
         async with self._engine.connect() as connection:
             return await stored(connection, ticket)
 
-    async def accept(self, order: StoredOrder) -> StoredOrder:
-        """Store an order that is accepted or refused; one that is stored already is returned as it is."""
+    async def waiting(self, vault: str, venue: str) -> list[StoredOrder]:
+        """Those that have not ended, in the order of acceptance."""
+        o = venue_orders.c
+        wanted = select(*_COLUMNS).where(_WAITING, o.vault == vault, o.venue == venue).order_by(o.number)
+        async with self._engine.connect() as connection:
+            return [StoredOrder(*row) for row in await connection.execute(wanted)]
+
+    async def accept(self, order: StoredOrder, limit: OpenLimit | None = None) -> StoredOrder:
+        """Store an order that is accepted or refused; one that is stored already is returned as it is.
+
+        One that is accepted is stored as refused where so many of its vault have not ended.
+        """
         async with self._engine.begin() as connection:
-            row = insert(venue_orders).values(**order._asdict()).on_conflict_do_nothing()
-            added = (await connection.execute(row.returning(venue_orders.c.ticket))).first()
-            if added is not None:
-                await tell(connection, order.vault, order.at, [("order", shown(order))])
-            found = await stored(connection, order.ticket)
-            assert found is not None
-            return found
+            if limit is not None and order.status == Standing.ACCEPTED:
+                # Of two at the same time the second counts the first.
+                await take_turn(connection, order.vault)
+                waiting = select(func.count()).where(_WAITING, venue_orders.c.vault == order.vault)
+                if (await connection.execute(waiting)).scalar_one() >= limit.most:
+                    order = order._replace(
+                        status=Standing.REFUSED.value, venue_client_id="", code=limit.code, words=limit.words
+                    )
+            await _added(connection, order)
+            return await _found(connection, order.ticket)
+
+    async def give_up(self, order: StoredOrder) -> StoredOrder:
+        """End an order of which the venue has nothing as `order` says; as it stands then, which is otherwise where somebody is
+        sending it, or it had ended.
+
+        One that nobody has stored yet is stored so: whoever still judges it finds that it has ended, and sends nothing.
+        """
+        now = venue_orders.c
+        async with self._engine.begin() as connection:
+            if not await _added(connection, order):
+                ended = (
+                    update(venue_orders)
+                    .where(now.ticket == order.ticket, now.status == Standing.ACCEPTED)
+                    .values(
+                        status=order.status, code=order.code, words=order.words, changed_at=order.changed_at
+                    )
+                )
+                await _told(connection, ended.returning(*_COLUMNS), order.changed_at)
+            return await _found(connection, order.ticket)
 
     async def move(
         self,
@@ -133,6 +178,21 @@ class VenueOrders:
 async def stored(connection: AsyncConnection, ticket: str) -> StoredOrder | None:
     row = (await connection.execute(select(*_COLUMNS).where(venue_orders.c.ticket == ticket))).first()
     return None if row is None else StoredOrder(*row)
+
+
+async def _found(connection: AsyncConnection, ticket: str) -> StoredOrder:
+    found = await stored(connection, ticket)
+    assert found is not None
+    return found
+
+
+async def _added(connection: AsyncConnection, order: StoredOrder) -> bool:
+    """Whether the ledger did not have it; then it is an event."""
+    row = insert(venue_orders).values(**order._asdict()).on_conflict_do_nothing()
+    added = (await connection.execute(row.returning(venue_orders.c.ticket))).first()
+    if added is not None:
+        await tell(connection, order.vault, order.at, [("order", shown(order))])
+    return added is not None
 
 
 async def _told(connection: AsyncConnection, changed: Any, at: int) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from activities.order_rules import OrderAsked, OrderRules, VaultTerms
+from activities.order_rules import OrderAsked, OrderRules, VaultTerms, open_limit
 from core.market import Side
 from core.quantities import MicroUsdc
 from core.risk_template import (
@@ -260,6 +260,15 @@ async def test_a_vault_gets_out_of_a_venue_that_it_may_not_trade_at_any_more(boo
     assert (kept.status, kept.leverage) == ("accepted", 0)
     assert (await books.judged(close)).status == "accepted"
     assert (await books.judged(asked(ONE))).code == "venue_not_allowed"
+
+
+def test_a_vault_that_is_full_of_orders_still_gets_out():
+    rests = asked(replace(ONE, order_type=OrderType.LIMIT, limit_price=price_from("3999")))
+    assert (open_limit(asked(ONE)).most, open_limit(rests).most) == (100, 100)
+    assert open_limit(replace(rests, reduce_only=True)).most == 200
+    assert open_limit(asked(replace(ONE, reduce_only=True))) is None
+    assert open_limit(OrderAsked("fund", "id-2", "synthetix", "XAU", close=True)) is None
+    assert open_limit(rests).code == "too_many_open_orders"
 
 
 async def test_nobody_trades_for_a_vault_that_is_not_there(books):

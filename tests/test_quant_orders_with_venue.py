@@ -10,8 +10,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 from typer.testing import CliRunner
 
+from activities.order_rules import OrderAsked
 from api.quant import VaultTrading
 from api.vault_books import VaultBooks
 from cli.main import app
@@ -220,6 +222,23 @@ async def test_an_order_that_nobody_has_judged_yet_is_told_as_accepted(desk_at, 
     assert await trading.order(vault, "never") is None
 
 
+async def test_an_order_that_temporal_has_forgotten_is_told_as_it_ended(desk_at, vault):
+    desk = await desk_at("mock_gold")
+    ticket = desk.ticket(Side.BUY, client_id="old")
+    run = ActivityEnvironment().run
+    asked = OrderAsked.of(vault, ticket, "old", "ada")
+    # As it is when only the ledger is left of an order: there is no workflow.
+    await run(desk.steps.place_order, asked, desk.clock() + 60 * SECOND)
+    ended = await run(desk.following.follow_order, asked.ticket, 1)
+    trading = VaultTrading(desk.exec, desk.pool)
+    assert await trading.cancel(vault, "old") == ended
+    assert (ended.status, ended.filled) == ("filled", desk.place.size)
+    assert await trading.cancel(vault, "never") is None
+    async with desk.worker():
+        assert await desk.exec.open(vault, ticket) == ended
+    assert sum(one.size for one in await desk.told()) == desk.place.size
+
+
 async def test_each_refusal_is_an_error_with_its_code(quant, make_key, vault):
     async def refused(**ticket):
         answer = await quant.post(OPEN, **{"symbol": "XAU", "side": "buy", "size": "1"} | ticket)
@@ -249,7 +268,10 @@ async def test_each_refusal_is_an_error_with_its_code(quant, make_key, vault):
     nothing = await quant.post(CLOSE, symbol="XAU")
     assert (nothing.status_code, code(nothing)) == (409, "no_position")
     listed = (await quant.get("orders"))["orders"]
-    assert listed[0]["code"] == "vault_paused"
+    assert [one["code"] for one in listed[:2]] == ["no_position", "vault_paused"]
+    assert (listed[0]["side"], listed[0]["size"], listed[0]["reduce_only"]) == (None, "0", True)
+    told = (await quant.get("events"))["events"][-1]["data"]
+    assert (told["side"], told["status"], told["code"]) == (None, "refused", "no_position")
     assert {one["status"] for one in listed} == {"refused"}
 
 

@@ -33,6 +33,7 @@ REASONS: Final = {
     "expired_command": Reason.TOO_LATE,
     "rate_limited": Reason.RATE_LIMITED,
     "too_many_requests_open": Reason.RATE_LIMITED,
+    "too_many_answers_kept": Reason.RATE_LIMITED,
     "overloaded": Reason.BUSY,
     "no_room": Reason.BUSY,
     "market_paused": Reason.BUSY,

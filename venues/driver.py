@@ -4,7 +4,7 @@ A driver is one account at one venue. It keeps no state that matters: another on
 same answers. All amounts are integers (`core.tickets`); all instants are nanoseconds since the Unix epoch.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -264,6 +264,14 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """End connections; calling it again does nothing."""
+        ...
+
+
+class ListingDriver(Driver, Protocol):
+    """A driver of a venue that tells of many orders at once."""
+
+    async def standing(self, orders: Sequence[tuple[str, str]]) -> dict[str, OrderState | None]:
+        """As `order` of each client id and symbol, by client id, for less than that many questions cost; there may be more in it."""
         ...
 
 

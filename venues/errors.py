@@ -27,6 +27,10 @@ class Unavailable(VenueError):
     """The venue could not be asked, or answered with something that is not its protocol. Nothing was changed by asking."""
 
 
+class NotAsked(Unavailable):
+    """Nobody was asked: what the venue allows for now is kept for orders. That says nothing of the venue."""
+
+
 class AccountMissing(VenueError):
     """The account is not set up here, or its key must not be used: nobody was asked anything. The process's log says what to do."""
 

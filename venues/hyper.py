@@ -7,7 +7,7 @@ lost one is certain not to come later than `Unknown.until` says.
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -22,6 +22,7 @@ from core.quantities import MILLISECOND, SECOND, Nanos
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, PriceE8, TimeInForce, size_from
 from venues.blocking import in_thread, never_sent
+from venues.budget import Budget
 from venues.driver import (
     Acknowledged,
     Cancelled,
@@ -36,6 +37,7 @@ from venues.driver import (
     VenueOrder,
 )
 from venues.errors import Reading, Unavailable, Unknown
+from venues.hyper_weights import ACTION, FOR_LOOKING, LIGHT, weight_of, weight_of_rows
 from venues.hyper_wire import (
     TIFS,
     VENUE,
@@ -46,6 +48,7 @@ from venues.hyper_wire import (
     fill_of,
     is_spot,
     mid_of,
+    open_order_of,
     order_of,
     order_wire,
     payment_id,
@@ -65,6 +68,9 @@ EXPIRES_MS: Final = 15_000
 PAUSE_S: Final = 1.0
 PING_S: Final = 30.0
 LIST_EVERY: Final = 60 * SECOND
+OPEN_ORDERS: Final = {"type": "frontendOpenOrders"}
+ONE_BY_ONE: Final = weight_of(OPEN_ORDERS) // LIGHT
+"""To ask for so many orders weighs no more than to ask for all that are open."""
 
 
 class _Nonces:
@@ -81,6 +87,8 @@ class _Nonces:
 
 
 _NONCES: Final = _Nonces()
+_BUDGETS: Final[dict[str, Budget]] = {}
+"""By address of the venue: it counts what comes from this machine, whichever account asks."""
 
 
 class _HttpError(Exception):
@@ -120,6 +128,7 @@ class Hyper:
         self._vault = vault.lower() if vault else None
         self._timeout_s = timeout_s
         self._api = _Api(self._url, timeout_s)
+        self._budget = _BUDGETS.setdefault(self._url, Budget(VENUE, FOR_LOOKING))
         self._assets: dict[str, Asset] = {}
         self._list_after = 0
 
@@ -164,6 +173,23 @@ class Hyper:
             if answer["status"] == "unknownOid":
                 return None
             return order_of(client_id, answer["order"])
+
+    async def standing(self, orders: Sequence[tuple[str, str]]) -> dict[str, OrderState | None]:
+        """Many are looked up in one list of what is open; only those that are not there are asked for alone."""
+        found: dict[str, OrderState | None] = {}
+        if len(orders) > ONE_BY_ONE:
+            rows = await self._ask({**OPEN_ORDERS, "user": self._address})
+            with Reading(VENUE):
+                found = {row["cloid"]: open_order_of(row) for row in rows if row.get("cloid")}
+        rest = [(client_id, symbol) for client_id, symbol in orders if client_id not in found]
+        room = asyncio.Semaphore(ONE_BY_ONE)
+
+        async def alone(client_id: str, symbol: str) -> OrderState | None:
+            async with room:
+                return await self.order(client_id, symbol)
+
+        asked = await asyncio.gather(*(alone(*one) for one in rest))
+        return found | {client_id: state for (client_id, _), state in zip(rest, asked, strict=True)}
 
     async def fills(self, cursor: str) -> Fills:
         """Those of perps; the venue itself remembers an account's last 10,000."""
@@ -294,10 +320,12 @@ class Hyper:
 
     async def _post(self, send: Callable[[], Any]) -> Any:
         """The venue's response to what is sent. Raises `Unknown`, or `Unavailable` where it certainly never got it."""
+        self._budget.spend(ACTION)
         try:
             answer = await in_thread(send)
         except _HttpError as wrong:
             if wrong.status == 429:
+                self._budget.refused()
                 return Refused(Reason.RATE_LIMITED, str(wrong))
             if wrong.status < 500:
                 return Refused(Reason.OTHER, str(wrong))
@@ -334,9 +362,12 @@ class Hyper:
         )
 
     async def _ask(self, body: dict[str, Any]) -> Any:
+        await self._budget.take(weight_of(body))
         try:
             return await in_thread(lambda: self._api.post("/info", body))
         except (requests.RequestException, _HttpError) as error:
+            if isinstance(error, _HttpError) and error.status == 429:
+                self._budget.refused()
             raise Unavailable(VENUE, f"no answer to {body['type']}: {error!r}") from error
 
     async def _newer(
@@ -346,6 +377,7 @@ class Hyper:
             since = int(cursor.partition("|")[0] or 0)
         rows = await self._ask({**body, "startTime": since})
         with Reading(VENUE):
+            self._budget.spend(weight_of_rows(rows))
             return newer(rows, cursor, lambda row: int(row["time"]), name)
 
     def _unknown(self, what: str) -> Unknown:

@@ -136,12 +136,20 @@ def positions_of(state: dict[str, Any]) -> dict[str, Position]:
 
 
 def order_of(client_id: str, answer: dict[str, Any]) -> OrderState:
-    """An `orderStatus` that is one; `sz` there is what is left."""
-    found, status = answer["order"], answer["status"]
+    """An `orderStatus` that is one."""
+    return _state(client_id, answer["order"], status_of(answer["status"]))
+
+
+def open_order_of(row: dict[str, Any]) -> OrderState:
+    """A row of the list of what is open, that has a client id."""
+    return _state(row["cloid"], row, OrderStatus.OPEN)
+
+
+def _state(client_id: str, found: dict[str, Any], status: OrderStatus) -> OrderState:
+    # `sz` is what is left.
     size = size_from(found["origSz"])
-    filled = SizeE8(size - size_from(found["sz"]))
     named = client_id, str(found["oid"]), found["coin"], side_of(found["side"])
-    return OrderState(*named, status_of(status), size, filled)
+    return OrderState(*named, status, size, SizeE8(size - size_from(found["sz"])))
 
 
 def side_of(letter: str) -> Side:

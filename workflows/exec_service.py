@@ -90,7 +90,8 @@ class ExecService:
         return await self._placed(asked, not_after)
 
     async def cancel(self, vault: str, client_id: str) -> OrderFacts | None:
-        """Take an order back; how it stands then, with a `code` where the venue refuses. None: there is no such order.
+        """Take an order back; how it stands then, with a `code` where the venue refuses. None: Temporal knows of no such order, or has
+        forgotten one that ended.
 
         Raises `OrdersUnavailable`.
         """
@@ -101,7 +102,8 @@ class ExecService:
         except TimeoutError as late:
             raise OrdersUnavailable("the venue has not answered yet") from late
         except WorkflowUpdateFailedError as refused:
-            facts = await handle.query(OrderWorkflow.state)
+            async with _reached():
+                facts = await handle.query(OrderWorkflow.state, rpc_timeout=RPC_TIMEOUT)
             assert facts is not None
             return replace(facts, code=_code(refused), words=str(refused.cause))
         except OrdersUnavailable as error:

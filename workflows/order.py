@@ -9,9 +9,9 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.following import LOOKS, FollowingActivities
     from activities.order_rules import CLIENT_ID_USED, NOT_RUN_HERE, OrderAsked
     from activities.orders import (
-        LOOKS,
         PLACED,
         UNKNOWN,
         UNSENT,
@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from core.quantities import SECOND
     from ledger.venue_orders import Standing
-    from workflows.steps import HEARTBEAT, SYMBOL, VAULT, VENUE, must_happen, reason
+    from workflows.steps import FOLLOWING, HEARTBEAT, SYMBOL, VAULT, VENUE, must_happen, reason
 
 PATIENCE: Final = timedelta(minutes=1)
 """How long an order of which nobody said until when is sent again: later its price is not what its sender saw."""
@@ -34,8 +34,10 @@ ASK_FIRST: Final = timedelta(seconds=1)
 ASK_LAST: Final = timedelta(seconds=15)
 ROUNDS_PER_RUN: Final = 200
 """Of following, each about two minutes: then the workflow goes on as a new run."""
-FOLLOWING: Final = timedelta(minutes=10)
+FOLLOWED_WITHIN: Final = timedelta(minutes=10)
 """Of one step, with a venue that is slow to answer each time."""
+FOLLOWED_BEAT: Final = timedelta(seconds=15)
+"""There may be a thousand such steps, which shall not say every second that they are alive."""
 NEVER_THERE: Final = (Standing.REFUSED, Standing.NOT_SENT)
 """What ended so has nothing to be followed."""
 
@@ -86,7 +88,7 @@ class OrderWorkflow:
             if rounds == ROUNDS_PER_RUN:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(OrderRun(self._asked, facts))
-            facts = self._show(await self._look(LOOKS))
+            facts = self._show(await self._follow())
             if facts.ended:
                 break
             rounds += 1
@@ -117,7 +119,7 @@ class OrderWorkflow:
             )
             if code:
                 raise ApplicationError("The venue does not take the order back.", type=code)
-            self._show(await self._look(1))
+            self._show(await self._look())
         return self._facts
 
     @workflow.query
@@ -186,14 +188,22 @@ class OrderWorkflow:
             await workflow.sleep(wait)
             wait = min(wait * 2, ASK_LAST)
 
-    async def _look(self, looks: int) -> OrderFacts:
-        """How the order stands in the ledger after up to so many looks at the venue."""
+    async def _look(self) -> OrderFacts:
+        """How the order stands in the ledger after one look at the venue, for which somebody waits."""
         return await must_happen(
-            OrderActivities.follow_order,
+            FollowingActivities.follow_order, self._asked.ticket, 1, on_trouble=self._troubled
+        )
+
+    async def _follow(self) -> OrderFacts:
+        """How the order stands when it has ended, or in about two minutes. One that waits never keeps another from being sent."""
+        return await must_happen(
+            FollowingActivities.follow_order,
             self._asked.ticket,
-            looks,
+            LOOKS,
             on_trouble=self._troubled,
-            within=FOLLOWING,
+            within=FOLLOWED_WITHIN,
+            heartbeat=FOLLOWED_BEAT,
+            task_queue=workflow.info().task_queue + FOLLOWING,
         )
 
     def _show(self, facts: OrderFacts) -> OrderFacts:

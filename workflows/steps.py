@@ -33,6 +33,9 @@ GOLD: Final = "-gold"
 """What the task queue of gold orders adds: only workers that were given an EVM chain take from it."""
 ORDERS: Final = "-orders"
 """What the task queue of orders at outside venues adds: venues answer late, and settlement never waits for them."""
+FOLLOWING: Final = "-following"
+"""What the task queue of following orders adds to that of orders: one that waits is followed for days, and no other order, cancel or
+comparison ever waits for that."""
 FIRST_TRIES: Final = 3
 LAST_TRIES: Final = 96
 """Tries do not lengthen the history, rounds of tries do: later rounds have more of them."""
@@ -46,6 +49,7 @@ async def must_happen(
     on_trouble: Callable[[str], None],
     within: timedelta = timedelta(minutes=3),
     task_queue: str | None = None,
+    heartbeat: timedelta = HEARTBEAT,
 ) -> Result:
     """Result of the activity method `step`, however long it takes.
 
@@ -62,7 +66,7 @@ async def must_happen(
                 args=args,
                 task_queue=task_queue,
                 start_to_close_timeout=within,
-                heartbeat_timeout=HEARTBEAT,
+                heartbeat_timeout=heartbeat,
                 retry_policy=RetryPolicy(
                     initial_interval=timedelta(milliseconds=500),
                     maximum_interval=timedelta(seconds=5),

@@ -81,7 +81,10 @@ async def make_key(body: QuantKeyBody, caller: Caller, edge: EdgeGiven) -> Quant
     )
 
 
-@router.post("/orders/open", responses=_counted(*_TICKET, "client_id_used", *(code.value for code in Code)))
+@router.post(
+    "/orders/open",
+    responses=_counted(*_TICKET, "client_id_used", "too_many_open_orders", *(code.value for code in Code)),
+)
 async def open_order(body: OpenBody, key: Trader, edge: EdgeGiven, counter: Counting) -> VenueOrderAnswer:
     """Send a ticket to its venue. Answers when the venue has, or after ten seconds with what is known by then."""
     leg = await _leg(edge, key, body.symbol, body.venue)
@@ -130,12 +133,17 @@ async def close_position(
     return _answered(facts)
 
 
-@router.post("/orders/cancel", responses=_counted(*KEY_ERRORS, "venue_order_unknown", "orders_unavailable"))
+@router.post(
+    "/orders/cancel",
+    responses=_counted(*KEY_ERRORS, "venue_order_unknown", "history_unavailable", "orders_unavailable"),
+)
 async def cancel_order(body: CancelBody, key: Trader, edge: EdgeGiven, counter: Counting) -> VenueOrderAnswer:
     """Take an order back. One that had ended is answered as it ended; where the venue refuses, `code` says why."""
     counter.count(key, CANCEL)
     try:
-        facts = await edge.quant.orders.cancel(key.vault, body.client_id)
+        facts = await edge.quant.cancel(key.vault, body.client_id)
+    except HistoryUnavailable:
+        raise ApiError("history_unavailable") from None
     except OrdersUnavailable:
         raise ApiError("orders_unavailable") from None
     if facts is None:

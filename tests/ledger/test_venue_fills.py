@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
 from activities.venue_books import VenueBooks
@@ -13,7 +14,7 @@ from ledger.database import open_pool
 from ledger.tables_venues import vault_cash_moves
 from ledger.vaults import Vaults
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
-from ledger.venue_orders import Standing, StoredOrder, VenueOrders
+from ledger.venue_orders import OpenLimit, Standing, StoredOrder, VenueOrders
 from ledger.venue_reads import (
     differences_before,
     events_after,
@@ -126,6 +127,47 @@ async def test_orders_are_counted_by_venue_and_how_they_stand(pool):
     async with pool.connect() as connection:
         assert await standings(connection, "gold") == {"agents": {"refused": 1}, "hyper": {"accepted": 2}}
         assert await standings(connection, "gold", 6) == {"agents": {"refused": 1}, "hyper": {"accepted": 1}}
+
+
+async def test_of_accepting_and_giving_up_at_once_giving_up_counts(pool):
+    orders = VenueOrders(pool)
+    given_up = [
+        order(f"{n}", status=Standing.NOT_SENT.value, side=0, size=0, code="too_late") for n in range(8)
+    ]
+    accepted = [order(f"{n}") for n in range(8)]
+    both = await asyncio.gather(*map(orders.give_up, given_up), *map(orders.accept, accepted))
+    assert {one.status for one in both[:8]} == {"not_sent"}
+    for one in accepted:
+        assert not await orders.move(one.ticket, Standing.ACCEPTED, Standing.SENT, 7)
+        assert (await orders.accept(one)).status == "not_sent"
+    # What is being sent is not given up.
+    sent = order("sent")
+    await orders.accept(sent)
+    assert await orders.move(sent.ticket, Standing.ACCEPTED, Standing.SENT, 7)
+    assert (await orders.give_up(sent._replace(status=Standing.NOT_SENT.value))).status == "sent"
+
+
+async def test_an_order_that_goes_on_has_a_side_and_a_size(pool):
+    orders = VenueOrders(pool)
+    for wrong in ({"side": 0}, {"size": 0}):
+        with pytest.raises(IntegrityError):
+            await orders.accept(order(**wrong))
+
+
+async def test_of_a_vaults_orders_so_many_wait_at_one_time(pool):
+    orders, limit = VenueOrders(pool), OpenLimit(3, "too_many", "There are 3.")
+    await orders.accept(order("elsewhere", vault="silver"), limit)
+    many = await asyncio.gather(*(orders.accept(order(f"{n}"), limit) for n in range(6)))
+    assert sorted(one.status for one in many) == ["accepted"] * 3 + ["refused"] * 3
+    refused = next(one for one in many if one.status == "refused")
+    assert (refused.code, refused.words, refused.venue_client_id) == ("too_many", "There are 3.", "")
+    # Whoever sends one of them again is told the same, also when there is room.
+    first = next(one for one in many if one.status == "accepted")
+    assert await orders.move(first.ticket, Standing.ACCEPTED, Standing.NOT_SENT, 6)
+    assert await orders.accept(order(refused.client_id), limit) == refused
+    assert (await orders.accept(order("later"), limit)).status == "accepted"
+    assert (await orders.accept(order("one more"), limit)).status == "refused"
+    assert (await orders.accept(order("out"))).status == "accepted"
 
 
 async def test_both_sides_of_one_trade_may_be_vaults(pool):

@@ -16,7 +16,7 @@ from core.quantities import SECOND
 from core.tickets import OrderType, TimeInForce, notional_down, notional_up, price_from, size_from
 from matcher import commands as c
 from venues.agents import Agents
-from venues.agents_wire import fills_of, payments_of
+from venues.agents_wire import Answer, fills_of, payments_of, refused_in
 from venues.driver import (
     Acknowledged,
     FundingPayment,
@@ -44,6 +44,12 @@ async def driver(exchange):
 
 def order(driver, ticket, side=Side.BUY, size="0.5", **terms):
     return VenueOrder(driver.client_id(ticket), "BTC-PERP", side, size_from(size), **terms)
+
+
+@pytest.mark.parametrize("code", ["rate_limited", "too_many_requests_open", "too_many_answers_kept"])
+def test_who_asked_too_much_may_ask_again(code):
+    refused = refused_in(Answer(None, code, "later"))
+    assert (refused.reason, refused.retryable) == (Reason.RATE_LIMITED, True)
 
 
 @pytest.mark.parametrize("time_in_force", [TimeInForce.GTC, TimeInForce.POST_ONLY])

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from core.market import Side
 from core.quantities import MILLISECOND, Nanos, NotAQuantity
 from core.tickets import PRICE_MAX, SIZE_MAX, OrderType, TimeInForce, e8_text, price_from, size_from
+from venues.budget import looking
 from venues.driver import Acknowledged, OrderStatus, Reason, Refused, VenueOrder
 from venues.errors import Unavailable, Unknown
 from venues.hyper import EXPIRES_MS, Hyper
@@ -423,3 +424,48 @@ async def test_pings_keep_the_stream_and_stir_nobody(driver, venue, monkeypatch)
     await driver.submit(order(driver, "a"))
     await asyncio.wait_for(waiting, 20)
     await stirs.aclose()
+
+
+@pytest.mark.parametrize("many", [3, 12])
+async def test_many_orders_are_looked_up_together(driver, venue, many):
+    ids = [driver.client_id(f"rests-{number}") for number in range(many)]
+    for client_id in ids:
+        await driver.submit(
+            VenueOrder(client_id, "PAXG", Side.BUY, size_from("1"), OrderType.LIMIT, price_from("3000"))
+        )
+    await driver.cancel(ids[0], "PAXG")
+    asked = [(client_id, "PAXG") for client_id in (*ids, "0x" + "0" * 32)]
+    begun = driver._budget.spent
+    found = await driver.standing(asked)
+    # All in one list, and the two that are not in it alone; or each alone where that weighs less.
+    assert driver._budget.spent - begun == (24 if many == 12 else 8)
+    assert found == {client_id: await driver.order(client_id, "PAXG") for client_id, _ in asked}
+    assert found[ids[0]].status is OrderStatus.CANCELLED
+    assert found["0x" + "0" * 32] is None
+
+
+async def test_what_weighs_too_much_is_refused_by_the_venue_and_never_asked_by_who_looks(
+    driver, venue, place_faults
+):
+    await place_faults(venue, "count_weight")
+    reads = [asyncio.create_task(looked(driver)) for _ in range(70)]
+    done, waiting = await asyncio.wait(reads, timeout=2)
+    # 600 of 1,200 a minute, at 20 for a list of fills.
+    assert (len(done), [one.result() for one in done]) == (30, [([], "")] * 30)
+    assert isinstance(await driver.submit(order(driver, "a")), Acknowledged)
+    for one in waiting:
+        one.cancel()
+    # Whoever does not look is not held back, until the venue says no.
+    asked = [driver.fills("") for _ in range(40)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    # Of 1,200, 600 were looked at; the order's list of symbols, the middle and itself weighed 20, 2 and 1.
+    taken = [one for one in answers if not isinstance(one, Unavailable)]
+    assert len(taken) == (1_200 - 600 - 3 - 20) // 20
+    assert all("HTTP 429" in str(one) for one in answers if isinstance(one, Unavailable))
+    await place_faults(venue, "count_weight", 0)
+    await driver.fills("")
+
+
+async def looked(driver):
+    with looking():
+        return await driver.fills("")

@@ -29,6 +29,7 @@ from venues.local.hyperliquid_info import View
 from venues.local.hyperliquid_market import Asset
 from venues.local.hyperliquid_orders import Exchange, Told
 from venues.local.hyperliquid_signatures import NotSigned, signer
+from venues.local.hyperliquid_weights import Weights, of_action, of_info
 from venues.local.journal import Journal
 from venues.local.misbehaviour import Kind
 from venues.local.serving import Door
@@ -69,6 +70,7 @@ class LocalHyperliquid(Door):
         self._clock = clock
         self.books = Books(Exchange(assets))
         self.view = View(self.books, self._now_ms)
+        self._weights = Weights()
         self._listening: dict[web.WebSocketResponse, list[dict[str, Any]]] = {}
         for entry in self._journal.earlier:
             self.books.do(entry.command, entry.at)
@@ -104,12 +106,16 @@ class LocalHyperliquid(Door):
 
     # --- the venue's doors ---
 
-    async def _info(self, request: web.Request) -> web.Response:
+    async def _info(self, request: web.Request) -> web.StreamResponse:
         try:
             body = msgspec.json.decode(await request.read(), type=dict[str, Any])
+            kind = str(body["type"])
+            if not self._has_room(of_info(kind)):
+                return self.too_many()
             answer = self.view.answer(body)
         except (msgspec.DecodeError, KeyError, TypeError):
             return web.Response(status=422, text=TARGET)
+        self._weights.add(kind, answer, self._now_ms())
         if self.misbehaviour.lasts(Kind.DUPLICATE) and str(body["type"]).startswith("userFills"):
             answer = [row for row in answer for _ in range(2)]
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
@@ -119,12 +125,18 @@ class LocalHyperliquid(Door):
             asked = msgspec.json.decode(await request.read(), type=_Request)
         except msgspec.DecodeError:
             return web.Response(status=422, text=TARGET)
+        if not self._has_room(of_action(asked.action)):
+            return self.too_many()
 
         async def act(kind: Kind | None) -> web.StreamResponse:
             answer = await self._signed(asked, HALF if kind is Kind.PARTIAL_FILL else None)
             return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
         return await self.answered(request, act)
+
+    def _has_room(self, weight: int) -> bool:
+        counts = self.misbehaviour.lasts(Kind.COUNT_WEIGHT)
+        return self._weights.takes(weight, self._now_ms()) or not counts
 
     async def _signed(self, asked: _Request, most: int | None) -> dict[str, Any]:
         bound = asked.vaultAddress, asked.expiresAfter

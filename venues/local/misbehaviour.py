@@ -26,11 +26,14 @@ class Kind(StrEnum):
     """Tell every fill twice, until this is taken back."""
     STALE_BOOK = "stale_book"
     """Show prices and books as they are now, until this is taken back; orders meet the real ones."""
+    COUNT_WEIGHT = "count_weight"
+    """Refuse what is more than the venue documents that it takes from an address in a minute, until this is taken back. Only
+    Hyperliquid does."""
     DISCONNECT = "disconnect"
     """Break every WebSocket now."""
 
 
-LASTING = frozenset({Kind.DUPLICATE, Kind.STALE_BOOK})
+LASTING = frozenset({Kind.DUPLICATE, Kind.STALE_BOOK, Kind.COUNT_WEIGHT})
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -11,26 +11,31 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from temporalio.client import Client
-from temporalio.worker import Worker
 
+from activities.account_looks import AccountLooks
+from activities.following import FollowingActivities
+from activities.nav import NavActivities
 from activities.order_rules import OrderRules, VaultTerms
 from activities.orders import OrderActivities
 from activities.venue_books import VenueBooks
+from activities.venue_collection import VenueCollectionActivities
 from activities.venue_reconciliation import VenueReconciliationActivities
 from core.risk_template import Lifecycle, RiskTemplate
 from core.tickets import Leg, PriceE8, Ticket
 from core.vault_risk import VaultRisk
 from ledger.database import open_pool
+from ledger.nav import NavSnapshots
 from ledger.tables_venues import vault_cash_moves
 from ledger.vaults import Vault, Vaults
 from ledger.venue_fills import VenueFills
 from ledger.venue_orders import VenueOrders
 from ledger.venue_reads import events_after, fills_before
+from ordering import OrderSteps
 from venues.prices import LegPrice, NoPrice, VenuePriceRouter
 from venues.registry import Registry
+from worker import carrying_out
 from workflows.exec_service import ExecService
 from workflows.order import OrderWorkflow
-from workflows.venue_reconciliation import VenueReconciliationWorkflow
 
 _spec = spec_from_file_location("venue_places", Path(__file__).parents[2] / "venues" / "conftest.py")
 assert _spec is not None
@@ -70,26 +75,19 @@ class Desk:
         rules = OrderRules(self.drivers.lifecycles, self._terms, self._held, self._index, self.clock)
         self.books = VenueBooks(self.drivers, self.fills, self.fills.held, self._priced, self.clock, 0.01)
         self.steps = OrderActivities(self.orders, rules, self.books, self.drivers, self.clock)
+        self.looks = AccountLooks(self.orders, self.books, self.drivers, self.clock)
+        self.following = FollowingActivities(self.orders, self.looks)
         self.reconciling = VenueReconciliationActivities(self.fills, self.books)
 
     def clock(self) -> int:
         return time.time_ns() + self.ahead
 
-    def worker(self) -> Worker:
-        steps = self.steps
-        return Worker(
-            self.client,
-            task_queue=QUEUE,
-            workflows=[OrderWorkflow, VenueReconciliationWorkflow],
-            activities=[
-                steps.place_order,
-                steps.resolve_order,
-                steps.give_up_order,
-                steps.follow_order,
-                steps.cancel_order,
-                self.reconciling.reconcile_venues,
-            ],
-        )
+    def worker(self, **slots: int) -> AbstractAsyncContextManager[None]:
+        """As it is deployed, with fewer steps at one time where a test says so."""
+        nav = NavActivities(NavSnapshots(self.pool), self.prices, self.clock)
+        collecting = VenueCollectionActivities(self.fills, self.books)
+        steps = OrderSteps(self.steps, self.following, self.reconciling, collecting, nav)
+        return carrying_out(self.client, QUEUE, steps, **slots)
 
     async def driver(self) -> Any:
         return await self.drivers.driver(VAULT, self.name)
@@ -160,6 +158,7 @@ async def desk_of(client: Client, postgres_url: str) -> Any:
             desk = Desk(client, postgres_url, name, place, opening)
             stack.push_async_callback(desk.pool.dispose)
             stack.push_async_callback(desk.drivers.close)
+            stack.push_async_callback(desk.looks.close)
             none = VaultRisk(desk.vaults.set_up, desk.vaults.common)
             for vault in vaults:
                 await desk.vaults.make(Vault(vault, 16, name, False, 0, 0, 1, none), "ada")

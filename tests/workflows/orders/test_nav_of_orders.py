@@ -10,8 +10,8 @@ from temporalio.worker import Worker
 
 from activities.nav import NavActivities, NavInstant
 from activities.order_rules import OrderAsked
-from activities.orders import PLACED
-from activities.venue_collection import VenueCollectionActivities
+from activities.orders import PLACED, facts_of
+from activities.venue_collection import SEEN_WITHIN, VenueCollectionActivities
 from core.market import Side
 from core.nav_snapshot import TransferKind
 from core.quantities import SECOND
@@ -106,6 +106,47 @@ async def test_who_does_not_tell_in_time_is_named_and_not_waited_for(desk_at, va
     assert await doubts(desk, vault, steps) == []
 
 
+async def test_who_could_not_be_asked_in_time_comes_first_the_next_time(desk_of, places, tmp_path):
+    vaults, begun, later = [f"fund-{n:02}" for n in range(20)], [], asyncio.Event()
+    place = places["mock_gold"](tmp_path, None)
+
+    async def opening(vault):
+        begun.append(vault)
+        if len(begun) > 8:
+            await later.wait()
+        return await place.open()
+
+    desk = await desk_of("mock_gold", place, opening, vaults)
+    for name in vaults:
+        await desk.fills.begin(name, "mock_gold", "", "", 1)
+
+    async def silent(round_s):
+        collecting = VenueCollectionActivities(desk.fills, desk.books, desk.clock, round_s=round_s)
+        return [one.partition(" ")[0] for one in await ActivityEnvironment().run(collecting.collect_fills)]
+
+    assert await silent(1.5) == vaults[8:]
+    assert [one.vault for one in await desk.fills.accounts()] == vaults[8:] + vaults[:8]
+    later.set()
+    assert await silent(30) == []
+    # All of them told lately: that the next round has no time for any says nothing, until that is long ago.
+    assert await silent(0) == []
+    desk.ahead = SEEN_WITHIN + SECOND
+    assert await silent(0) == vaults
+
+
+async def test_whom_nobody_may_ask_for_now_is_not_silent(desk_at, vault, monkeypatch):
+    desk, run = await desk_at("hyper"), ActivityEnvironment().run
+    await desk.books.collect_all(vault, "hyper")
+    monkeypatch.setattr("venues.budget.PATIENCE_S", 0.05)
+    (await desk.driver())._budget.spend(600)
+    collecting = VenueCollectionActivities(desk.fills, desk.books, desk.clock, round_s=0.3)
+    assert await run(collecting.collect_fills) == []
+    assert (await run(desk.reconciling.reconcile_venues)).silent == []
+    desk.ahead = SEEN_WITHIN + SECOND
+    why = "it could not be asked in time, nor in the minutes before"
+    assert await run(collecting.collect_fills) == [f"{vault} at hyper: {why}"]
+
+
 async def doubts(desk, vault, steps):
     """Why nobody dealt at a snapshot of now."""
     instant = NavInstant(desk.clock())
@@ -148,4 +189,5 @@ async def test_what_is_wrong_with_one_account_is_a_doubt_about_that_one_alone(
     step = await run(desk.steps.place_order, asked, desk.clock() + 60 * SECOND)
     assert (step.kind, step.facts.status, step.facts.code) == (PLACED, "refused", "venue_account_missing")
     assert step.facts.words == "The vault's account at that venue is not set up."
-    assert await desk.orders.order(asked.ticket) is None
+    # Also when it is set up by then.
+    assert facts_of(await desk.orders.order(asked.ticket)) == step.facts

@@ -138,6 +138,56 @@ async def test_what_is_given_up_is_never_sent(desk, asked):
     assert (await run(desk.steps.give_up_order, other, "too late")).kind == UNKNOWN
 
 
+async def test_one_that_is_given_up_while_it_is_judged_is_never_sent(desk_of, places, tmp_path, vault):
+    """Also when nobody had kept it yet: its user was told that it was not sent."""
+    run, judging, told = ActivityEnvironment().run, asyncio.Event(), asyncio.Event()
+    place = places["hyper"](tmp_path, None)
+
+    async def slowly(vault):
+        judging.set()
+        await told.wait()
+        return await place.open()
+
+    desk = await desk_of("hyper", place, slowly)
+    asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
+    first = asyncio.create_task(placed(desk, asked))
+    await judging.wait()
+    assert (await run(desk.steps.resolve_order, asked.ticket, 0)).kind == UNSENT
+    given_up = await run(desk.steps.give_up_order, asked, "It was taken back.", "too_late")
+    assert (given_up.kind, given_up.facts.status, given_up.facts.code) == (PLACED, "not_sent", "too_late")
+    told.set()
+    assert await first == given_up
+    assert await desk.told() == []
+    # And for ever, whoever asks.
+    assert await placed(desk, asked) == given_up
+    assert facts_of(await desk.orders.order(asked.ticket)) == given_up.facts
+    assert [one.payload["status"] for one in await desk.events()] == ["not_sent"]
+
+
+async def test_what_was_refused_before_it_was_an_order_is_refused_for_ever(desk, asked, vault):
+    out = OrderAsked(vault, "flat", "hyper", desk.place.symbol, close=True)
+    nobodys = replace(asked, vault="nobody")
+    refused = [(await placed(desk, one)).facts for one in (out, nobodys)]
+    assert [(one.status, one.code) for one in refused] == [
+        ("refused", "no_position"),
+        ("refused", "vault_unknown"),
+    ]
+    assert (refused[0].side, refused[0].size) == (0, 0)
+    # There is a position now.
+    await placed(desk, asked)
+    await ActivityEnvironment().run(desk.following.follow_order, asked.ticket, 1)
+    assert [(await placed(desk, one)).facts for one in (out, nobodys)] == refused
+    # Another order under that client id is another order, and taking a refused one back ends nothing.
+    assert (await placed(desk, replace(asked, client_id="flat"))).facts.code == "client_id_used"
+    given_up = await ActivityEnvironment().run(desk.steps.give_up_order, out, "It was taken back.")
+    assert given_up.facts == refused[0]
+    other = await ActivityEnvironment().run(
+        desk.steps.give_up_order, replace(asked, client_id="flat"), "It was taken back."
+    )
+    assert other.facts.code == "client_id_used"
+    assert await sent(desk) == desk.place.size
+
+
 @pytest.mark.parametrize("name", ["hyper", "mock_gold"])
 async def test_what_an_account_did_before_its_vault_had_it_is_not_counted_again(desk_at, vault, name):
     desk = await desk_at(name)
@@ -150,7 +200,7 @@ async def test_what_an_account_did_before_its_vault_had_it_is_not_counted_again(
     assert await VaultTransfers(desk.pool).begin_with(vault, 17, 10**12, held, "ada", desk.clock())
     asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
     assert (await placed(desk, asked)).kind == PLACED
-    followed = await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1)
+    followed = await ActivityEnvironment().run(desk.following.follow_order, asked.ticket, 1)
     await desk.books.collect_funding(vault, name)
     assert (followed.status, followed.filled) == ("filled", place.size)
     (_, bought) = await desk.told()
@@ -186,7 +236,7 @@ async def test_an_order_that_is_only_tried_out_has_ended_and_nobody_asks_for_it(
     step = await placed(desk, asked)
     assert (step.kind, step.facts.status, step.facts.filled) == (PLACED, "cancelled", 0)
     assert (await desk.orders.order(asked.ticket)).status == "cancelled"
-    assert await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1) == step.facts
+    assert await ActivityEnvironment().run(desk.following.follow_order, asked.ticket, 1) == step.facts
     assert (await placed(desk, asked)).facts == step.facts
     assert await desk.told() == []
     assert await desk.held() == {}
@@ -209,7 +259,7 @@ async def test_a_client_id_that_only_the_ledger_remembers_is_still_used(desk, as
         assert (other.kind, other.facts.status, other.facts.code) == (PLACED, "refused", "client_id_used")
     assert (await placed(desk, replace(asked, placed_by="bob"))).facts == await current(desk, asked)
     assert await sent(desk) == desk.place.size
-    await ActivityEnvironment().run(desk.steps.follow_order, asked.ticket, 1)
+    await ActivityEnvironment().run(desk.following.follow_order, asked.ticket, 1)
     out = OrderAsked(vault, "out", "hyper", desk.place.symbol, close=True)
     assert (await placed(desk, out)).kind == PLACED
     assert (await placed(desk, out)).facts == await current(desk, out)
