@@ -7,7 +7,7 @@ from core.account_risk import RiskMark, account_risk
 from core.batches import BatchStatus
 from core.margin_terms import MarginTerms, steps
 from core.market import MarketStatus
-from core.market_limits import MarketLimits, flaw, limits_of, with_limits
+from core.market_limits import MarketLimits, flaw, limits_of, unlistable, with_limits
 from core.operator_events import LimitsSet, RetryOrdered, SettlementHeld, WithdrawalsHeld
 from matcher import commands as c
 from matcher.closing import book_emptied
@@ -22,6 +22,9 @@ _SETTLED = Rejection(Code.MARKET_SETTLED, "The market was delisted: it stays as 
 def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
     """List a market or replace one in which nobody holds a position, keeping limits that an operator has set."""
     market, known = command.market, state.markets.get(command.market.id)
+    wrong = unlistable(market)
+    if wrong:
+        return Rejection(Code.BAD_VALUE, wrong)
     if known is not None and known.id in state.breakers.limited:
         market = with_limits(market, limits_of(known))
     if known == market:

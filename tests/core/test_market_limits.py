@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from core.funding import FundingTerms
 from core.liquidation import LiquidationTerms
 from core.margin_terms import MarginTerms, Tier
+from core.mark_price import MarkTerms
 from core.market import DEFAULT_MARKETS
 from core.market_limits import (
     AGE_MAX,
@@ -46,6 +47,16 @@ def test_the_default_markets_have_usable_limits():
             (JumpAlarm(0, WINDOW_MIN), JumpAlarm(1_000_001, WINDOW_MIN), JumpAlarm(1, WINDOW_MIN - 1)),
         ),
         ("margin", (MarginTerms((Tier(0, 20_000),)),), (MarginTerms((Tier(0, 20_001),)),)),
+        (
+            "margin",
+            (MarginTerms((Tier(0, 20_000), Tier(MONEY_MAX, 30_000)), 0, MONEY_MAX),),
+            (
+                MarginTerms((Tier(0, 20_000), Tier(MONEY_MAX + 1, 30_000))),
+                MarginTerms((Tier(0, 20_000),), -1, 0),
+                MarginTerms((Tier(0, 20_000),), 0, MONEY_MAX + 1),
+            ),
+        ),
+        ("mark", (MarkTerms(0, 1), MarkTerms(999_999, 10**6)), (MarkTerms(0, 0), MarkTerms(0, 10**6 + 1))),
         ("index_max_age", (AGE_MIN, AGE_MAX), (AGE_MIN - 1, AGE_MAX + 1)),
         (
             "liquidation",
