@@ -20,6 +20,9 @@ CAP_MAX: Final = Lots(10**15)
 LIQUIDATION_FEE_MAX: Final = Ppm(20_000)
 """Of the value of what an auction sells; it never takes more than what came in above the bankruptcy value."""
 URGENCY_MAX: Final = Ppm(1_000 * MILLION)
+MAINTENANCE_MIN, MAINTENANCE_MAX = Ppm(100_000), Ppm(900_000)
+"""Shares of the initial fraction. Without maintenance nobody is ever liquidated; without a distance between the two a mark has no room
+beside the index, and funding no rate (`core.mark_price.basis_bound`, `core.funding.rate_cap`)."""
 DRIFT_MAX: Final = Ppm(MILLION)
 NUMBER_MAX: Final = (1 << 31) - 1
 """Markets are named by 32-bit numbers in tables."""
@@ -89,6 +92,14 @@ def flaw(limits: MarketLimits) -> str:
         return "The first margin tier requires the inverse of the highest leverage."
     if limits.margin is not None and not _in_range(limits.margin):
         return "Margin's tiers and bounds are amounts that are not negative."
+    if (
+        limits.margin is not None
+        and not MAINTENANCE_MIN <= limits.margin.maintenance_share <= MAINTENANCE_MAX
+    ):
+        return (
+            f"Maintenance is {MAINTENANCE_MIN} to {MAINTENANCE_MAX} parts per million of the initial fraction: below, nobody would be "
+            "liquidated before it has nothing left, and above, the mark could not leave the index."
+        )
     alarm = limits.alarm
     if alarm is not None and not (0 < alarm.share <= MILLION and WINDOW_MIN <= alarm.window <= WINDOW_MAX):
         return "An alarm has a share of the cap and a window of a minute to a day."
