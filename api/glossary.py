@@ -200,6 +200,7 @@ OF_ONE: Final = {
     "LimitsAnswer.batch": "Number of the last cut; 0 before the first.",
     "DelistMarket.force": "End it at once, at the average of the hour before, instead of a day after this announcement.",
     "SetLimits.force": "Also where terms of margin put accounts below their maintenance requirement.",
+    "SetLimits.no_alarm": "Take the alarm away: null for `alarm` leaves it as it is.",
     "FinishWithdrawal.signature": "Signature of the transaction on chain; empty when it was not paid.",
     "OpenWithdrawalAnswer.at": "When it was asked for: nanoseconds since the epoch.",
     "OutcomeAnswer.seq": "Newest journal record on disk as this was answered: all that the command led to is among them.",

@@ -67,6 +67,10 @@ def set_limits(state: Exchange, command: c.SetLimits, at: int) -> Outcome:
     listed = state.markets[market]
     given = {name: value for name, value in asdict(command).items() if name in MarketLimits.__struct_fields__}
     limits = replace(limits_of(listed), **{name: value for name, value in given.items() if value is not None})
+    if command.no_alarm:
+        if command.alarm is not None:
+            return Rejection(Code.BAD_VALUE, "An alarm is set or taken away, not both.")
+        limits = replace(limits, alarm=None)
     wrong = flaw(limits)
     if wrong:
         return Rejection(Code.BAD_VALUE, wrong)
