@@ -330,6 +330,6 @@ OUT_OF_BAND: Final = Rejection(
 _SENTENCES: Final = {
     Code.INSUFFICIENT_MARGIN: "The account's equity would not cover the initial requirement.",
     Code.LOSS_LIMIT_REACHED: "The owner's loss limit on chain lets settlement take too little to back that trade.",
-    Code.POSITION_CAP: "The owner's position would exceed the market's cap.",
+    Code.POSITION_CAP: "What the owner's accounts hold on that side would exceed the market's cap.",
     Code.OPEN_INTEREST_CAP: "The market's open interest would exceed its cap.",
 }

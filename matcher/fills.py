@@ -17,7 +17,7 @@ from core.events import (
 )
 from core.quantities import share_up
 from matcher.book import Level
-from matcher.exposure import Exposure, Net, exposure, reducible
+from matcher.exposure import Exposure, Sides, exposure, reducible
 from matcher.limits import FILLS_BY_PRICE_MAX, FILLS_PER_REQUEST_MAX
 from matcher.marking import only_reduces
 from matcher.rejections import Code
@@ -60,9 +60,9 @@ class Planner:
         "_makers",
         "_mark",
         "_market",
-        "_nets",
         "_now",
         "_open_interest",
+        "_owners",
         "_reduced",
         "_rejected",
         "_state",
@@ -80,8 +80,8 @@ class Planner:
         self._market = state.markets[market]
         self._mark = state.marks[market]
         self._now = state.conditions[market]
-        self._nets: dict[str, Net] = {}
-        self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets, at)
+        self._owners: dict[str, Sides] = {}
+        self._taker = taker = exposure(state, state.accounts[terms.account], market, self._owners, at)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
         self._left = terms.size
@@ -126,7 +126,7 @@ class Planner:
         state, account, market, now = self._state, offer.account, self._market, self._now
         maker = self._makers.get(account)
         if maker is None:
-            maker = exposure(state, state.accounts[account], market.id, self._nets, self._at)
+            maker = exposure(state, state.accounts[account], market.id, self._owners, self._at)
             self._makers[account] = maker
         if maker.account.owner == self._taker.account.owner:
             return None
