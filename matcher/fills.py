@@ -101,11 +101,19 @@ class Planner:
             if code is not None or self._left == 0 or len(trades) == FILLS_PER_REQUEST_MAX:
                 break
         filled = wanted - self._left
+        if wanted < self._terms.size and code is None and (whole or not wanted):
+            code = self._too_large()
         if whole and filled < self._terms.size:
             return Plan(self._hollow(), (), 0, 0, code, self._state.open_interest[self._market.id])
         fills = tuple([trade.fill for trade in trades])
         events = [*self._rejected, *trades, *self._reduced]
         return Plan(events, fills, filled, self._value, code, self._open_interest)
+
+    def _too_large(self) -> Code | None:
+        """Why less than was asked for could be filled, whatever was offered; nothing of the exchange's own auctions."""
+        if not self._terms.key:
+            return None
+        return Code.REDUCE_ONLY_WOULD_INCREASE if self._terms.reduce_only else Code.MARKET_REDUCE_ONLY
 
     def _hollow(self) -> Sequence[Event]:
         """Rejections that hold although nothing of the plan is filled: those of owners that trade nothing in it."""
