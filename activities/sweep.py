@@ -1,7 +1,7 @@
 """Sweeping up after liquidations: accounts that the engine overlooks, and what the insurance fund had to take."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from temporalio import activity
@@ -11,8 +11,6 @@ from activities.engine_door import PLACES_MAX, UNREACHABLE, EngineDoor, Liquidat
 from activities.heartbeats import heartbeats
 from matcher.commands import ReviewAccount, SellInventory
 
-NOT_LIQUIDATED: Final = "not_liquidated"
-"""Error type: the engine was told of accounts below maintenance, and does nothing about them."""
 LOOKS: Final = 20
 LOOK_EVERY_S: Final = 0.25
 """An auction is open for a quarter of a second."""
@@ -20,10 +18,12 @@ LOOK_EVERY_S: Final = 0.25
 
 @dataclass
 class Reviewed:
-    """`forgotten` accounts that the engine did nothing about before it was told; `going_on`: accounts that are being liquidated."""
+    """`forgotten` accounts that the engine did nothing about before it was told, `stuck` those about which it still does nothing;
+    `going_on`: accounts that are being liquidated."""
 
     forgotten: list[int]
     going_on: list[int]
+    stuck: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -42,13 +42,13 @@ class SweepActivities:
     async def review_accounts(self) -> Reviewed:
         """Have the engine look at every account that is being liquidated, or should be.
 
-        Raises a retryable error when it still does nothing about one.
+        One that is refused or stuck holds up no other, nor what comes after: it is told.
         """
         async with heartbeats():
             seen = await self._door.liquidations()
             forgotten = [below.account for below in seen.forgotten]
             for account in (*forgotten, *seen.going_on):
-                await self._door.command(ReviewAccount(account))
+                await self._review(account)
             left = await self._still(forgotten)
             for _ in range(LOOKS):
                 if not left:
@@ -56,9 +56,15 @@ class SweepActivities:
                 await asyncio.sleep(LOOK_EVERY_S)
                 left = await self._still(left)
             now = await self._door.liquidations_going_on()
-        if left:
-            raise ApplicationError(f"nothing is done about accounts {left}", type=NOT_LIQUIDATED)
-        return Reviewed(forgotten, now.going_on)
+        return Reviewed(forgotten, now.going_on, left)
+
+    async def _review(self, account: int) -> None:
+        try:
+            await self._door.command(ReviewAccount(account))
+        except ApplicationError as error:
+            if error.type == UNREACHABLE:
+                raise
+            activity.logger.error("account %d is not looked at: %s", account, error.type)
 
     async def _still(self, forgotten: list[int]) -> list[int]:
         """Those of the accounts about whom still nothing is done."""

@@ -64,7 +64,7 @@ RULES: Final[dict[Code, tuple[int, str]]] = {
     Code.SUB_ACCOUNT_MARKET: (409, "A sub-account trades the market that it was opened for."),
     Code.SUB_ACCOUNT_UNKNOWN: (404, "The session's account has no such sub-account."),
     Code.TRANSFER_TOO_LARGE: (409, "More than the giver's margin leaves free."),
-    Code.POSITION_CAP: (409, "The owner's position would exceed the market's cap."),
+    Code.POSITION_CAP: (409, "What the owner's accounts hold on that side would exceed the market's cap."),
     Code.OPEN_INTEREST_CAP: (409, "The market's open interest would exceed its cap."),
     Code.REQUEST_UNKNOWN: (404, "No such request is open for this account."),
     Code.NOT_ASKED: (403, "This account was not asked for a quote."),

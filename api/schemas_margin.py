@@ -30,6 +30,26 @@ class TierAnswer(Answer):
     maintenance_ppm: int
 
 
+class TierTermsAnswer(Answer):
+    """The part of a position's notional above `above` requires this fraction of itself while open interest is low."""
+
+    above: str = Field(description="USDC.")
+    initial_ppm: int = Field(description="While open interest is low.")
+
+
+class MarginTermsAnswer(Answer):
+    """A market's margin parameters: `tiers` of the market has what they come to at the present open interest."""
+
+    tiers: list[TierTermsAnswer]
+    open_interest_lower: str = Field(description="USDC held long up to which the fractions are these.")
+    open_interest_upper: str = Field(
+        description="USDC held long from which they are 100 %. Equal bounds: open interest never raises them."
+    )
+    maintenance_share_ppm: int = Field(
+        description="Maintenance, as a share of the initial fraction at low open interest."
+    )
+
+
 class MarginPreviewBody(Body):
     """A trade that is only thought of: all of `size` taken at `price`."""
 

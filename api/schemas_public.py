@@ -15,7 +15,7 @@ from api.schemas_breakers import (
     SettlementAnswer,
 )
 from api.schemas_funding import MarketFundingAnswer
-from api.schemas_margin import TierAnswer
+from api.schemas_margin import MarginTermsAnswer, TierAnswer
 from api.schemas_prices import ActionName, PricesAnswer, ValidityName
 from api.schemas_vaults import RiskTemplateAnswer
 from api.units import MarketStatusName
@@ -40,6 +40,7 @@ class MarketAnswer(Answer):
     lot: str = Field(description="Sizes are multiples of it.")
     max_leverage: int = Field(description="Of positions in the first tier at quiet open interest.")
     tiers: list[TierAnswer]
+    margin_terms: MarginTermsAnswer
     taker_fee_ppm: int = Field(description="Parts per million of the notional, rounded up.")
     oracle_band_ppm: int = Field(
         description="A quote is void once the index has moved further since it was given."

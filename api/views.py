@@ -23,7 +23,7 @@ from api.views_breakers import (
     not_open_since,
 )
 from api.views_funding import in_short
-from api.views_margin import tiers
+from api.views_margin import margin_terms, tiers
 from api.views_prices import VALIDITIES, allows
 from core import events as e
 from core.batches import BatchStatus
@@ -117,6 +117,7 @@ def market(state: Exchange, units: MarketUnits, now: int) -> p.MarketAnswer:
         lot=listed.lot,
         max_leverage=listed.max_leverage,
         tiers=tiers(state, units),
+        margin_terms=margin_terms(listed),
         taker_fee_ppm=listed.taker_fee,
         oracle_band_ppm=listed.oracle_band,
         price_band_ppm=listed.price_band,

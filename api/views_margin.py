@@ -8,6 +8,7 @@ from api.outbound import account_hash, micros
 from api.units import Markets, MarketUnits, usdc
 from core.account_risk import AccountRisk, RiskMark, counts_for
 from core.edge_prices import bankruptcy_price, liquidation_price
+from core.market import Market
 from core.quantities import SECOND, divide_up
 from matcher.account import Account
 from matcher.exiting import leaving_of
@@ -203,3 +204,14 @@ def tiers(state: Exchange, units: MarketUnits) -> list[m.TierAnswer]:
         m.TierAnswer(above=usdc(step.above), initial_ppm=step.initial, maintenance_ppm=step.maintenance)
         for step in state.steps_of(units.id)
     ]
+
+
+def margin_terms(listed: Market) -> m.MarginTermsAnswer:
+    """A market's margin parameters as they were set, whatever open interest makes of them."""
+    terms = listed.margin_terms
+    return m.MarginTermsAnswer(
+        tiers=[m.TierTermsAnswer(above=usdc(one.above), initial_ppm=one.initial) for one in terms.tiers],
+        open_interest_lower=usdc(terms.open_interest_lower),
+        open_interest_upper=usdc(terms.open_interest_upper),
+        maintenance_share_ppm=terms.maintenance_share,
+    )

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.door import Door, NotDone, lots, token_of
+from cli.market_text import instant, line, terms
 from cli.terms import (
     Deleveraging,
     funding_terms,
@@ -39,10 +40,12 @@ ME = "operator"
 
 @market.command()
 def status(symbol: Annotated[str, typer.Argument(help="one market only")] = "") -> None:
-    """Status, open interest and limits."""
+    """Status, open interest and limits; of one market all of them."""
     with _door(ME) as door:
         for found in [door.market(symbol)] if symbol else door.markets():
-            print(_line(found))
+            print(line(found))
+            if symbol:
+                print(*terms(found), sep="\n")
 
 
 @market.command()
@@ -81,10 +84,17 @@ def limits(
         list[str] | None, typer.Option(help="USDC:LEVERAGE, repeated for all tiers, the first from 0")
     ] = None,
     bounds: Annotated[
-        str, typer.Option(help="with --tier: USDC:USDC of open interest between which requirements rise")
-    ] = "0:0",
-    alarm: Annotated[str, typer.Option(help="PPM:MINUTES of a rise of open interest, of the cap")] = "",
-    alarm_reduces: Annotated[bool, typer.Option(help="with --alarm: the market then only reduces")] = False,
+        str, typer.Option(help="USDC:USDC of open interest between which requirements rise; 0:0: never")
+    ] = "",
+    maintenance_share: Annotated[
+        int | None, typer.Option(help="maintenance, in parts per million of the initial fraction")
+    ] = None,
+    alarm: Annotated[
+        str, typer.Option(help="PPM:MINUTES of a rise of open interest, of the cap; `none` takes it away")
+    ] = "",
+    alarm_reduces: Annotated[
+        bool | None, typer.Option(help="whether the market only reduces after an alarm")
+    ] = None,
     index_max_age: Annotated[
         int | None, typer.Option(help="seconds for which its last index may be believed")
     ] = None,
@@ -103,13 +113,22 @@ def limits(
     deleveraging: Annotated[
         Deleveraging | None, typer.Option(help="whose positions pay for debts first")
     ] = None,
-    force: Annotated[bool, typer.Option(help="even when accounts fall below maintenance by it")] = False,
+    force: Annotated[
+        bool, typer.Option(help="other margin terms even when accounts fall below maintenance by them")
+    ] = False,
     name: As = ME,
 ) -> None:
-    """Change limits, also while positions are open: what is held beyond them stays and can only shrink."""
+    """Change limits, also while positions are open: what is held beyond them stays and can only shrink. What is not named is kept."""
     with _door(name) as door:
         found = door.market(symbol)
-        margin = margin_terms(tier, bounds) if tier else None
+        margined = bool(tier or bounds or maintenance_share is not None)
+        alarmed = bool(alarm or alarm_reduces is not None)
+        if force and not margined:
+            raise ValueError(
+                "--force is for --tier, --bounds and --maintenance-share: nothing else needs it."
+            )
+        margin = margin_terms(found["margin_terms"], tier, bounds, maintenance_share) if margined else None
+        watched = jump_alarm(found["alarm"], alarm, alarm_reduces) if alarmed else None
         command = c.SetLimits(
             found["id"],
             max_leverage=tier_of(tier[0])[1] if tier else None,
@@ -120,7 +139,8 @@ def limits(
             position_cap=lots(position_cap, found) if position_cap else None,
             open_interest_cap=lots(open_interest_cap, found) if open_interest_cap else None,
             margin=margin,
-            alarm=jump_alarm(alarm, alarm_reduces) if alarm else None,
+            alarm=watched,
+            no_alarm=alarmed and watched is None,
             index_max_age=index_max_age * SECOND if index_max_age is not None else None,
             fill_max_age=fill_max_age * SECOND if fill_max_age is not None else None,
             mark=mark_terms(found["mark_terms"], mark) if mark else None,
@@ -130,8 +150,12 @@ def limits(
             force=force,
             why=why,
         )
-        door.command(command)
-        print(_line(door.market(symbol)))
+        if command == c.SetLimits(found["id"], why=why):
+            raise ValueError("Nothing is named that would be changed.")
+        if not door.command(command):
+            print("The limits were these already.")
+        shown = door.market(symbol)
+        print(line(shown), *terms(shown), sep="\n")
 
 
 @market.command()
@@ -151,13 +175,13 @@ def delist(
         for event in door.command(c.DelistMarket(door.market(symbol)["id"], force, why=why)):
             if event["type"] == "DelistingAnnounced":
                 print(
-                    f"{symbol} settles at {_instant(event['settles_at'])}, at the average of the hour before"
+                    f"{symbol} settles at {instant(event['settles_at'])}, at the average of the hour before"
                 )
             if event["type"] == "MarketSettled":
                 print(
                     f"record of {symbol}'s end: fund paid {event['fund']}, uncovered {event['uncovered']} micro-USDC"
                 )
-        print(_line(door.market(symbol)))
+        print(line(door.market(symbol)))
 
 
 @withdrawals.command(name="status")
@@ -263,7 +287,7 @@ def audit(limit: Annotated[int, typer.Option(min=1, max=500, help="how many")] =
 def _set_status(symbol: str, status: MarketStatus, why: str, name: str) -> None:
     with _door(name) as door:
         door.command(c.SetMarketStatus(door.market(symbol)["id"], status, why=why))
-        print(_line(door.market(symbol)))
+        print(line(door.market(symbol)))
 
 
 @contextmanager
@@ -294,23 +318,6 @@ def _fund(found: dict[str, Any]) -> str:
         f" which requires {found['maintenance']}"
         + (", being liquidated" if found["being_liquidated"] else "")
     )
-
-
-def _line(found: dict[str, Any]) -> str:
-    jumped, ending = found["jumped"], found["delisting"]
-    return (
-        f"{found['symbol']}: {found['status']}, open interest {found['open_interest']} of {found['open_interest_cap']},"
-        f" an owner's at most {found['position_cap']}, leverage {found['max_leverage']},"
-        f" band {found['oracle_band_ppm']} ppm, prices within {found['price_band_ppm']} ppm, fee {found['taker_fee_ppm']} ppm"
-        + (", only reduces while thin" if found["thin_only_reduces"] else "")
-        + (f", open interest jumped to {jumped['open_interest']}" if jumped else "")
-        + (f", to be delisted at {_instant(ending['settles_at'] * 1_000)}" if ending else "")
-        + (f" but waits: {ending['waits']}" if ending and ending["waits"] else "")
-    )
-
-
-def _instant(nanos: int) -> str:
-    return datetime.fromtimestamp(nanos // SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _debtor(found: dict[str, Any]) -> str:

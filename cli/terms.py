@@ -12,6 +12,7 @@ from core.open_interest import JumpAlarm
 from core.premium import PremiumRule
 from core.quantities import (
     MILLION,
+    MILLISECOND,
     SECOND,
     USDC_UNIT,
     MicroUsdc,
@@ -21,6 +22,8 @@ from core.quantities import (
     units_from_decimal,
 )
 from core.rates import RATE_UNIT
+
+NO_ALARM: Final = "none"
 
 
 class Deleveraging(StrEnum):
@@ -64,19 +67,47 @@ def tier_of(text: str) -> tuple[MicroUsdc, int]:
     return micro_usdc(begins), times
 
 
-def margin_terms(tiers: list[str], bounds: str) -> MarginTerms:
-    """Tiers, and `USDC:USDC` of open interest between which requirements rise; fractions are rounded up. Raises `ValueError`."""
-    lower, upper = (micro_usdc(bound) for bound in _pair(bounds, "USDC:USDC"))
-    steps = (tier_of(one) for one in tiers)
-    return MarginTerms(
-        tuple(Tier(begins, Ppm(-(-MILLION // times))) for begins, times in steps), lower, upper
+def margin_terms(
+    shown: dict[str, Any], tiers: list[str] | None, bounds: str, maintenance: int | None
+) -> MarginTerms:
+    """The margin terms that a market shows, with those parts changed that are named. Raises `ValueError`.
+
+    `bounds` is `USDC:USDC` of open interest between which requirements rise (equal: they never do), `maintenance` ppm of the initial
+    fraction. Fractions are rounded up.
+    """
+    if tiers:
+        steps = tuple(
+            Tier(begins, Ppm(-(-MILLION // times))) for begins, times in (tier_of(one) for one in tiers)
+        )
+    else:
+        steps = tuple(Tier(micro_usdc(one["above"]), Ppm(one["initial_ppm"])) for one in shown["tiers"])
+    ends = (
+        _pair(bounds, "USDC:USDC") if bounds else (shown["open_interest_lower"], shown["open_interest_upper"])
     )
+    lower, upper = (micro_usdc(end) for end in ends)
+    share = shown["maintenance_share_ppm"] if maintenance is None else maintenance
+    return MarginTerms(steps, lower, upper, Ppm(share))
 
 
-def jump_alarm(text: str, only_reduces: bool) -> JumpAlarm:
-    """The alarm of `PPM:MINUTES`. Raises `ValueError`."""
-    share, minutes = (_whole(part) for part in _pair(text, "PPM:MINUTES"))
-    return JumpAlarm(Ppm(share), Nanos(minutes * 60 * SECOND), only_reduces)
+def jump_alarm(shown: dict[str, Any] | None, text: str, only_reduces: bool | None) -> JumpAlarm | None:
+    """The alarm that a market shows, with what is named changed: `PPM:MINUTES`, or `none` for no alarm; whether the market then only
+    reduces. Raises `ValueError`, also for what would change nothing.
+    """
+    if text == NO_ALARM:
+        if only_reduces is not None:
+            raise ValueError("Without an alarm there is nothing for --alarm-reduces to do.")
+        if shown is None:
+            raise ValueError("The market has no alarm that could be taken away.")
+        return None
+    if not text and shown is None:
+        raise ValueError("The market has no alarm: name one with --alarm.")
+    if only_reduces is None:
+        only_reduces = shown["only_reduces"] if shown is not None else False
+    if text:
+        share, minutes = (_whole(part) for part in _pair(text, "PPM:MINUTES"))
+        return JumpAlarm(Ppm(share), Nanos(minutes * 60 * SECOND), only_reduces)
+    assert shown is not None
+    return JumpAlarm(Ppm(shown["share_ppm"]), Nanos(shown["window_ms"] * MILLISECOND), only_reduces)
 
 
 def _rule(text: str) -> PremiumRule:

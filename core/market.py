@@ -43,13 +43,14 @@ class Side(IntEnum):
 class Market(msgspec.Struct, frozen=True, array_like=True):
     """Parameters of one perpetual market.
 
-    `value_per_tick_lot` is the micro-USDC that one lot is worth per tick of price, so every notional is an exact integer.
-    Rates are parts per million. Caps are lots: of one owner's net position and of the market's open interest. `margin` is None in
-    markets that were listed before margin had terms; `margin_terms` says what holds for them. With `thin_only_reduces` nobody opens
-    anything while fewer than two views of the price are known and the mark is the index. With `greedy_deleveraging` the first in rank
-    closes all it can before the next, instead of everybody the same part. `alarm` says when its open interest grows too fast; None:
-    nobody watches. `mark` bounds its mark; nobody trades or quotes further than `price_band` from the index.
-    A feed silent for `fill_max_age` is believed no more for trading, and for `index_max_age` (both nanoseconds) for nothing.
+    `value_per_tick_lot` is the micro-USDC that one lot is worth per tick of price, so every notional is an exact integer. Rates are
+    parts per million. Caps are lots: of what one owner's accounts hold long, and short, and of the market's open interest.
+    `margin` is None in markets that were listed before margin had terms; `margin_terms` says what holds for them. With
+    `thin_only_reduces` nobody opens anything while fewer than two views of the price are known and the mark is the index. With
+    `greedy_deleveraging` the first in rank closes all it can before the next, instead of everybody the same part. `alarm` says
+    when its open interest grows too fast; None: nobody watches. `mark` bounds its mark; nobody trades or quotes further than
+    `price_band` from the index. A feed silent for `fill_max_age` is believed no more for trading, and for `index_max_age` (both
+    nanoseconds) for nothing.
     """
 
     id: MarketId

@@ -20,6 +20,14 @@ CAP_MAX: Final = Lots(10**15)
 LIQUIDATION_FEE_MAX: Final = Ppm(20_000)
 """Of the value of what an auction sells; it never takes more than what came in above the bankruptcy value."""
 URGENCY_MAX: Final = Ppm(1_000 * MILLION)
+MAINTENANCE_MIN, MAINTENANCE_MAX = Ppm(100_000), Ppm(900_000)
+"""Shares of the initial fraction. Without maintenance nobody is ever liquidated; without a distance between the two a mark has no room
+beside the index, and funding no rate (`core.mark_price.basis_bound`, `core.funding.rate_cap`)."""
+DRIFT_MAX: Final = Ppm(MILLION)
+NUMBER_MAX: Final = (1 << 31) - 1
+"""Markets are named by 32-bit numbers in tables."""
+VALUE_MAX: Final = 10**12
+"""Micro-USDC that a tick of a lot may be worth."""
 AGE_MIN, AGE_MAX = SECOND, 86_400 * SECOND
 """Nanoseconds for which a market's last index may be believed."""
 _SINCE: Final = ("liquidation", "funding", "index_max_age", "greedy_deleveraging", "mark", "fill_max_age")
@@ -61,6 +69,13 @@ def with_limits(market: Market, limits: MarketLimits) -> Market:
     )
 
 
+def unlistable(market: Market) -> str:
+    """What is wrong with a market that is to be listed in a sentence; empty when the rules can compute with it."""
+    if not 0 < market.id <= NUMBER_MAX or not 0 < market.value_per_tick_lot <= VALUE_MAX:
+        return "A market's number and unit value are positive and within range."
+    return flaw(limits_of(market))
+
+
 def flaw(limits: MarketLimits) -> str:
     """What is wrong with `limits` in a sentence; empty when they can be used."""
     if not 0 < limits.max_leverage <= LEVERAGE_MAX:
@@ -75,6 +90,16 @@ def flaw(limits: MarketLimits) -> str:
         return "Caps are positive: a market that shall not grow is set to reduce-only."
     if limits.margin is not None and limits.margin.tiers[0].initial != -(-MILLION // limits.max_leverage):
         return "The first margin tier requires the inverse of the highest leverage."
+    if limits.margin is not None and not _in_range(limits.margin):
+        return "Margin's tiers and bounds are amounts that are not negative."
+    if (
+        limits.margin is not None
+        and not MAINTENANCE_MIN <= limits.margin.maintenance_share <= MAINTENANCE_MAX
+    ):
+        return (
+            f"Maintenance is {MAINTENANCE_MIN} to {MAINTENANCE_MAX} parts per million of the initial fraction: below, nobody would be "
+            "liquidated before it has nothing left, and above, the mark could not leave the index."
+        )
     alarm = limits.alarm
     if alarm is not None and not (0 < alarm.share <= MILLION and WINDOW_MIN <= alarm.window <= WINDOW_MAX):
         return "An alarm has a share of the cap and a window of a minute to a day."
@@ -82,8 +107,9 @@ def flaw(limits: MarketLimits) -> str:
         return "An index may be believed for a second to a day."
     if limits.fill_max_age is not None and not AGE_MIN <= limits.fill_max_age <= AGE_MAX:
         return "A feed may be silent for a second to a day before nobody trades at its last price."
-    if limits.mark is not None and not (0 <= limits.mark.basis_max < MILLION and limits.mark.drift > 0):
-        return "A mark has a bound below the whole price, and moves."
+    mark = limits.mark
+    if mark is not None and not (0 <= mark.basis_max < MILLION and 0 < mark.drift <= DRIFT_MAX):
+        return "A mark has a bound below the whole price, and moves, by at most the whole price in a second."
     if limits.liquidation is not None and not _can_liquidate(limits.liquidation):
         return (
             "Liquidation's shares are parts of a whole, its slices not empty, its urgency positive and its fee at most "
@@ -92,6 +118,13 @@ def flaw(limits: MarketLimits) -> str:
     if limits.funding is not None and not _can_charge(limits.funding):
         return "Funding's parameters are not negative, its interest within its cap, its share at most 1."
     return ""
+
+
+def _in_range(terms: MarginTerms) -> bool:
+    # Both rise, so the last are the largest.
+    return (
+        terms.open_interest_lower >= 0 and max(terms.open_interest_upper, terms.tiers[-1].above) <= MONEY_MAX
+    )
 
 
 def _can_liquidate(terms: LiquidationTerms) -> bool:

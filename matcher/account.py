@@ -122,6 +122,8 @@ def join(parent: Account, sub: Account, market: int) -> None:
     parent.subs = (*parent.subs, sub)
 
 
-def net_of_owner(account: Account, market: int) -> int:
-    """Net lots that all accounts of this one's owner hold in a market."""
-    return sum(owned.positions[market].size for owned in account.owned if market in owned.positions)
+def sides_of_owner(account: Account, market: int) -> tuple[int, int]:
+    """Lots that all accounts of this one's owner hold long in a market, and short: both positive, an owner has few accounts."""
+    sizes = [owned.positions[market].size for owned in account.owned if market in owned.positions]
+    longs = sum([size for size in sizes if size > 0])
+    return longs, longs - sum(sizes)

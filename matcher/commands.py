@@ -63,7 +63,7 @@ class SetMarketStatus(ByOperator, frozen=True):
 
 
 class SetLimits(ByOperator, frozen=True):
-    """Change a market's limits, also while positions are open; None leaves one as it is.
+    """Change a market's limits, also while positions are open; None leaves one as it is, and `no_alarm` takes the alarm away.
 
     What is held beyond a lower cap stays and can only shrink. Margin terms that would put an account below its maintenance requirement
     are refused unless `force` is set. Hours of funding that have ended cost what their records say, whatever changes.
@@ -86,6 +86,7 @@ class SetLimits(ByOperator, frozen=True):
     mark: MarkTerms | None = None
     fill_max_age: int | None = None
     force: bool = False
+    no_alarm: bool = False
 
 
 class DelistMarket(ByOperator, frozen=True):

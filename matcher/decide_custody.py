@@ -10,6 +10,7 @@ from core.netting import DELTA_MAX
 from core.quantities import MONEY_MAX
 from matcher import commands as c
 from matcher.late import too_late
+from matcher.limits import PAGE_MAX
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
 
@@ -79,19 +80,29 @@ def _wrong(state: Exchange, command: c.AcceptChain) -> str:
         account = state.accounts.get(one.account)
         if account is None or account.page < 0:
             return f"Account {one.account} has no slot on chain."
-        if one.holds < 0:
-            return f"Account {one.account} can not hold less than nothing."
+        if not 0 <= one.holds <= MONEY_MAX or abs(one.unapplied) > MONEY_MAX:
+            return (
+                f"Account {one.account} can not hold or lack that: it is less than nothing, or out of range."
+            )
+        if not 0 <= one.withdrawal <= MONEY_MAX:
+            return f"Account {one.account} can not have had a withdrawal of that number."
         if account.withdrawals_open:
             return f"A withdrawal of account {one.account} is open: it is paid or given back first."
         if account.settled != one.settled:
             return f"Account {one.account} has {account.settled} micro-USDC settled by now: compare again."
-    if any(one.amount <= 0 or not one.signature or one.account not in named for one in command.withdrawn):
+    if any(
+        not 0 < one.amount <= MONEY_MAX or not one.signature or one.account not in named
+        for one in command.withdrawn
+    ):
         return "A withdrawal that was found has an amount and a signature, and its slot is among those that differ."
     if not 0 <= command.left_over <= DELTA_MAX:
         return (
             f"What is left over is not negative, and at most {DELTA_MAX} micro-USDC, which a batch can give."
         )
-    if not 0 <= command.astray <= MONEY_MAX or any(place in state.slots for place in command.strangers):
+    if not 0 <= command.astray <= MONEY_MAX or any(
+        (page, slot) in state.slots or not 0 <= page <= PAGE_MAX or not 0 <= slot <= 255
+        for page, slot in command.strangers
+    ):
         return "What lies astray is not negative, and in slots that the books do not know."
     return ""
 

@@ -6,7 +6,7 @@ from core.event import Event
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitMatured, ExitReleased, ExitRequested
 from core.exits import sell_by, taken
 from core.netting import may_be_undone
-from core.quantities import MONEY_MAX
+from core.quantities import MONEY_MAX, SECOND
 from core.validity import Action
 from matcher import commands as c
 from matcher.account import Account
@@ -31,8 +31,8 @@ def request_exit(state: Exchange, command: c.RequestExit, at: int) -> Outcome:
     account = state.accounts.get(command.account)
     if account is None or account.page < 0:
         return _NO_SLOT
-    if not 0 < command.amount <= MONEY_MAX or command.exit_at <= 0:
-        return Rejection(Code.BAD_VALUE, "An exit has a positive amount and time.")
+    if not 0 < command.amount <= MONEY_MAX or not 0 < command.exit_at <= MONEY_MAX // SECOND:
+        return Rejection(Code.BAD_VALUE, "An exit has a positive amount and time, both within range.")
     if account.id not in state.owned:
         return []
     stands = state.exits.get(account.id)

@@ -33,6 +33,8 @@ def see_loss_limits(state: Exchange, command: c.SeeLossLimits, at: int) -> Outco
             return Rejection(Code.ACCOUNT_UNKNOWN, "The account has no slot on chain.")
         if not (slot.limit == NO_LIMIT or 0 <= slot.limit <= MONEY_MAX) or not 0 <= slot.left <= MONEY_MAX:
             return Rejection(Code.BAD_VALUE, "A limit, and what it leaves, are not negative.")
+        if abs(slot.unapplied) > MONEY_MAX:
+            return Rejection(Code.BAD_VALUE, "A sum of what batches did not do is out of range.")
         before = state.loss_limits.get(account.id)
         seen = (
             None

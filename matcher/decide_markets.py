@@ -7,7 +7,7 @@ from core.account_risk import RiskMark, account_risk
 from core.batches import BatchStatus
 from core.margin_terms import MarginTerms, steps
 from core.market import MarketStatus
-from core.market_limits import MarketLimits, flaw, limits_of, with_limits
+from core.market_limits import MarketLimits, flaw, limits_of, unlistable, with_limits
 from core.operator_events import LimitsSet, RetryOrdered, SettlementHeld, WithdrawalsHeld
 from matcher import commands as c
 from matcher.closing import book_emptied
@@ -22,6 +22,9 @@ _SETTLED = Rejection(Code.MARKET_SETTLED, "The market was delisted: it stays as 
 def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
     """List a market or replace one in which nobody holds a position, keeping limits that an operator has set."""
     market, known = command.market, state.markets.get(command.market.id)
+    wrong = unlistable(market)
+    if wrong:
+        return Rejection(Code.BAD_VALUE, wrong)
     if known is not None and known.id in state.breakers.limited:
         market = with_limits(market, limits_of(known))
     if known == market:
@@ -64,6 +67,10 @@ def set_limits(state: Exchange, command: c.SetLimits, at: int) -> Outcome:
     listed = state.markets[market]
     given = {name: value for name, value in asdict(command).items() if name in MarketLimits.__struct_fields__}
     limits = replace(limits_of(listed), **{name: value for name, value in given.items() if value is not None})
+    if command.no_alarm:
+        if command.alarm is not None:
+            return Rejection(Code.BAD_VALUE, "An alarm is set or taken away, not both.")
+        limits = replace(limits, alarm=None)
     wrong = flaw(limits)
     if wrong:
         return Rejection(Code.BAD_VALUE, wrong)

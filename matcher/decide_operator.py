@@ -13,7 +13,7 @@ from matcher import commands as c
 from matcher.account import GONE, WAITING
 from matcher.decide_custody import in_time_again
 from matcher.leaving import done_with, free, withdrawal_stopped
-from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PRICE_MAX, SETTLEMENT_PATIENCE
+from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PAGE_MAX, PRICE_MAX, SETTLEMENT_PATIENCE
 from matcher.marking import mark_updated
 from matcher.rejections import SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -36,10 +36,13 @@ def update_index(state: Exchange, command: c.UpdateIndex, at: int) -> Outcome:
     if state.statuses[command.market] == MarketStatus.SETTLED:
         return Rejection(Code.MARKET_SETTLED, "The market was delisted: its price is of no use to anybody.")
     counts = believed(command.validity)
-    if command.published > at + SECOND or (counts and not 0 < command.price <= PRICE_MAX):
-        return Rejection(Code.BAD_VALUE, "An index price is positive and not from the future.")
-    if command.confidence < 0:
-        return Rejection(Code.BAD_VALUE, "A confidence is not negative.")
+    if not 0 <= command.published <= at + SECOND or (counts and not 0 < command.price <= PRICE_MAX):
+        return Rejection(Code.BAD_VALUE, "An index price is positive, within range and not from the future.")
+    held = state.open_interest[command.market]
+    if counts and state.markets[command.market].notional(command.price, held) > MONEY_MAX:
+        return Rejection(Code.BAD_VALUE, "What is held could not be valued at that price.")
+    if counts and not 0 <= command.confidence <= PRICE_MAX:
+        return Rejection(Code.BAD_VALUE, "A confidence is not negative, and within the range of prices.")
     last = state.indexes.get(command.market)
     if last is not None and command.published < last.published:
         return Rejection(Code.INDEX_GOES_BACK, "The market already has a newer index price.")
@@ -122,7 +125,7 @@ def bind_slot(state: Exchange, command: c.BindSlot, at: int) -> Outcome:
     before = state.slots.get((command.page, command.slot))
     if account.page != WAITING or (before is not None and not done_with(state, state.accounts[before])):
         return Rejection(Code.SLOT_TAKEN, "The account has another slot, or the slot has another account.")
-    if command.page < 0 or not 0 <= command.slot <= 255:
+    if not 0 <= command.page <= PAGE_MAX or not 0 <= command.slot <= 255:
         return Rejection(Code.BAD_VALUE, "A slot is a page and an index in it.")
     return [e.SlotBound(at, account.id, command.page, command.slot)]
 

@@ -152,11 +152,7 @@ def not_affordable(state: Exchange, account: Account, code: Code, at: int) -> Re
 
 def _refused(state: Exchange, account: Account, command: c.OpenRequest, at: int) -> Rejection | None:
     change = command.side * command.size
-    if command.reduce_only and not _shrinks(account, command.market, change):
-        return Rejection(
-            Code.REDUCE_ONLY_WOULD_INCREASE, "Reduce-only: the request is larger than the position."
-        )
-    refused = would_open(state, account, command.market, change)
+    refused = _increases(state, account, command.market, change, command.reduce_only)
     if refused is not None:
         return refused
     if len(state.book.open_keys.get(command.account, ())) >= REQUESTS_OPEN_MAX:
@@ -167,10 +163,19 @@ def _refused(state: Exchange, account: Account, command: c.OpenRequest, at: int)
     return full
 
 
+def _increases(
+    state: Exchange, account: Account, market: int, change: int, reduce_only: bool
+) -> Rejection | None:
+    """The refusal of a request for `change` lots (signed) that is to reduce, by its own terms or the market's, and does not only."""
+    if reduce_only and not _shrinks(account, market, change):
+        return Rejection(Code.REDUCE_ONLY_WOULD_INCREASE, _SENTENCES[Code.REDUCE_ONLY_WOULD_INCREASE])
+    return would_open(state, account, market, change)
+
+
 def would_open(state: Exchange, account: Account, market: int, change: int) -> Rejection | None:
     """The refusal of a taker's `change` lots (signed) that do not only shrink its position in a market that only reduces, or None."""
     if only_reduces(state, market) and not _shrinks(account, market, change):
-        return Rejection(Code.MARKET_REDUCE_ONLY, "The market only takes requests that reduce a position.")
+        return Rejection(Code.MARKET_REDUCE_ONLY, _SENTENCES[Code.MARKET_REDUCE_ONLY])
     return None
 
 
@@ -300,8 +305,11 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
     if plan.code is not None:
         return not_affordable(state, state.accounts[command.account], plan.code, at)
     if not plan.filled:
-        return list(plan.events) or Rejection(
-            Code.QUOTE_UNKNOWN, "The quote does not fit the request's size."
+        change, account = terms.side * terms.size, state.accounts[command.account]
+        return (
+            list(plan.events)
+            or _increases(state, account, terms.market, change, terms.reduce_only)
+            or Rejection(Code.QUOTE_UNKNOWN, "The quote does not fit the request's size.")
         )
     return closed(state, terms, plan, at)
 
@@ -330,6 +338,8 @@ OUT_OF_BAND: Final = Rejection(
 _SENTENCES: Final = {
     Code.INSUFFICIENT_MARGIN: "The account's equity would not cover the initial requirement.",
     Code.LOSS_LIMIT_REACHED: "The owner's loss limit on chain lets settlement take too little to back that trade.",
-    Code.POSITION_CAP: "The owner's position would exceed the market's cap.",
+    Code.POSITION_CAP: "What the owner's accounts hold on that side would exceed the market's cap.",
     Code.OPEN_INTEREST_CAP: "The market's open interest would exceed its cap.",
+    Code.MARKET_REDUCE_ONLY: "The market only takes requests that reduce a position.",
+    Code.REDUCE_ONLY_WOULD_INCREASE: "Reduce-only: the request is larger than the position.",
 }

@@ -8,7 +8,7 @@ from core.account_risk import AccountRisk, RiskMark, account_risk, counts_for, t
 from core.loss_limits import Reach
 from core.market import Market
 from core.position import Trade, trade
-from matcher.account import Account, net_of_owner
+from matcher.account import Account, sides_of_owner
 from matcher.exiting import leaving_of
 from matcher.rejections import Code
 from matcher.state import Exchange
@@ -18,10 +18,23 @@ Firm = tuple[int, int]
 """Price in ticks and lots of one level of a firm quote."""
 
 
-class Net(msgspec.Struct, gc=False):
-    """Signed lots that all accounts of one owner hold in a market together, as the fills of a plan change them."""
+class Sides(msgspec.Struct, gc=False):
+    """Lots that all accounts of one owner hold long in a market, and short, as the fills of a plan change them; both positive.
 
-    lots: int
+    Each side has the market's cap by itself: the accounts are liquidated apart, so one side does not make the other any safer.
+    """
+
+    longs: int
+    shorts: int
+
+    def after(self, size: int, now: int) -> tuple[int, int]:
+        """Both sides once one of the accounts holds `now` lots instead of `size`."""
+        return self.longs + max(now, 0) - max(size, 0), self.shorts + max(-now, 0) - max(-size, 0)
+
+    def beyond(self, size: int, now: int, cap: int) -> bool:
+        """Whether that makes a side larger than `cap` that was smaller before."""
+        longs, shorts = self.after(size, now)
+        return longs > max(cap, self.longs) or shorts > max(cap, self.shorts)
 
 
 class Bounds(msgspec.Struct, gc=False):
@@ -41,10 +54,9 @@ class Bounds(msgspec.Struct, gc=False):
 class Exposure(msgspec.Struct, gc=False):
     """An account in one market while a plan is made: its position so far, and its margin with everything else it holds.
 
-    `elsewhere` is the initial requirement of its other positions. `net` is shared by the exposures of one owner's accounts, and None
-    for an owner of a single account, whose net is its position. `bounds` is None for an account whose whole equity is known and backs
-    what it trades. In the market's last hour `end` is what a lot would settle at, micro-USDC: no trade is worth what only the mark
-    shows.
+    `elsewhere` is the initial requirement of its other positions. `sides` is shared by the exposures of one owner's accounts, and None
+    for an owner of a single account. `bounds` is None for an account whose whole equity is known and backs what it trades. In the
+    market's last hour `end` is what a lot would settle at, micro-USDC: no trade is worth what only the mark shows.
     """
 
     state: Exchange
@@ -53,7 +65,7 @@ class Exposure(msgspec.Struct, gc=False):
     cost: int
     equity: int
     elsewhere: int
-    net: Net | None
+    sides: Sides | None
     bounds: Bounds | None
     end: int | None
 
@@ -64,10 +76,13 @@ class Exposure(msgspec.Struct, gc=False):
 
         `mark` is the market's at the open interest after the trade.
         """
-        before = self.size if self.net is None else self.net.lots
-        net, cap = before + change, market.position_cap
+        before, cap = self.size, market.position_cap
+        after = before + change
         # Beyond a cap that was lowered later a position may shrink, but not turn into one beyond it on the other side.
-        if not -cap <= net <= cap and (abs(net) > abs(before) or net * before < 0):
+        if self.sides is None:
+            if not -cap <= after <= cap and (abs(after) > abs(before) or after * before < 0):
+                return Code.POSITION_CAP
+        elif self.sides.beyond(before, after, cap):
             return Code.POSITION_CAP
         if self.bounds is not None and self.bounds.doubted and not self.shrinks(change):
             return Code.INDEX_UNAVAILABLE
@@ -122,16 +137,16 @@ class Exposure(msgspec.Struct, gc=False):
         """Trade without asking."""
         after = trade(self.size, self.cost, change, value_per_lot)
         self.equity += self._gains(change, mark) - change * value_per_lot - fee
+        if self.sides is not None:
+            self.sides.longs, self.sides.shorts = self.sides.after(self.size, after[0])
         self.size, self.cost, _ = after
-        if self.net is not None:
-            self.net.lots += change
         return after
 
 
-def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net], at: int) -> Exposure:
+def exposure(state: Exchange, account: Account, market: int, owners: dict[str, Sides], at: int) -> Exposure:
     """An account's exposure in a market before it trades anything at `at`.
 
-    `nets` has those of the owners already met, and gains its own.
+    `owners` has the sides of those already met, and gains its own's.
     """
     if account.valued != state.marked:
         state.value(account)
@@ -141,17 +156,17 @@ def exposure(state: Exchange, account: Account, market: int, nets: dict[str, Net
     else:
         size, cost = held.size, held.cost
         elsewhere = account.required - held.required
-    net = None
+    sides = None
     if len(account.owned) > 1:
-        net = nets.get(account.owner)
-        if net is None:
-            net = nets[account.owner] = Net(net_of_owner(account, market))
+        sides = owners.get(account.owner)
+        if sides is None:
+            sides = owners[account.owner] = Sides(*sides_of_owner(account, market))
     equity = account.balance + account.gain
     bounds = None
     if at > state.values_until or state.exits or state.loss_limits:
         bounds = _bounds(state, account, market, at)
     end = state.ends.get(market) if state.ends else None
-    return Exposure(state, account, size, cost, equity, elsewhere, net, bounds, end)
+    return Exposure(state, account, size, cost, equity, elsewhere, sides, bounds, end)
 
 
 def _bounds(state: Exchange, account: Account, market: int, at: int) -> Bounds:

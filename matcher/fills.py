@@ -17,7 +17,7 @@ from core.events import (
 )
 from core.quantities import share_up
 from matcher.book import Level
-from matcher.exposure import Exposure, Net, exposure, reducible
+from matcher.exposure import Exposure, Sides, exposure, reducible
 from matcher.limits import FILLS_BY_PRICE_MAX, FILLS_PER_REQUEST_MAX
 from matcher.marking import only_reduces
 from matcher.rejections import Code
@@ -60,9 +60,9 @@ class Planner:
         "_makers",
         "_mark",
         "_market",
-        "_nets",
         "_now",
         "_open_interest",
+        "_owners",
         "_reduced",
         "_rejected",
         "_state",
@@ -80,8 +80,8 @@ class Planner:
         self._market = state.markets[market]
         self._mark = state.marks[market]
         self._now = state.conditions[market]
-        self._nets: dict[str, Net] = {}
-        self._taker = taker = exposure(state, state.accounts[terms.account], market, self._nets, at)
+        self._owners: dict[str, Sides] = {}
+        self._taker = taker = exposure(state, state.accounts[terms.account], market, self._owners, at)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
         self._left = terms.size
@@ -101,11 +101,19 @@ class Planner:
             if code is not None or self._left == 0 or len(trades) == FILLS_PER_REQUEST_MAX:
                 break
         filled = wanted - self._left
+        if wanted < self._terms.size and code is None and (whole or not wanted):
+            code = self._too_large()
         if whole and filled < self._terms.size:
             return Plan(self._hollow(), (), 0, 0, code, self._state.open_interest[self._market.id])
         fills = tuple([trade.fill for trade in trades])
         events = [*self._rejected, *trades, *self._reduced]
         return Plan(events, fills, filled, self._value, code, self._open_interest)
+
+    def _too_large(self) -> Code | None:
+        """Why less than was asked for could be filled, whatever was offered; nothing of the exchange's own auctions."""
+        if not self._terms.key:
+            return None
+        return Code.REDUCE_ONLY_WOULD_INCREASE if self._terms.reduce_only else Code.MARKET_REDUCE_ONLY
 
     def _hollow(self) -> Sequence[Event]:
         """Rejections that hold although nothing of the plan is filled: those of owners that trade nothing in it."""
@@ -126,7 +134,7 @@ class Planner:
         state, account, market, now = self._state, offer.account, self._market, self._now
         maker = self._makers.get(account)
         if maker is None:
-            maker = exposure(state, state.accounts[account], market.id, self._nets, self._at)
+            maker = exposure(state, state.accounts[account], market.id, self._owners, self._at)
             self._makers[account] = maker
         if maker.account.owner == self._taker.account.owner:
             return None

@@ -7,7 +7,7 @@ from typing import Final
 from core.bands import trading_range, within_band
 from core.depth import Firm
 from core.premium import impact_notional
-from matcher.exposure import Exposure, Net, exposure
+from matcher.exposure import Exposure, Sides, exposure
 from matcher.state import Exchange
 
 LEVELS_LOOKED_MAX: Final = 1_000
@@ -28,7 +28,7 @@ def firm(state: Exchange, market: int, side: int, index: int, at: int) -> Iterat
     dust = depth_notional(state, market) // DUST
     lowest, highest = trading_range(listed, index)
     makers: dict[int, Exposure] = {}
-    nets: dict[str, Net] = {}
+    owners: dict[str, Sides] = {}
     for level in islice(state.book.ladder(market, side), LEVELS_LOOKED_MAX):
         if level.expires <= at or level.price * level.size * tick_value < dust:
             continue
@@ -39,7 +39,7 @@ def firm(state: Exchange, market: int, side: int, index: int, at: int) -> Iterat
         maker = makers.get(level.account)
         if maker is None:
             account = state.accounts[level.account]
-            maker = makers[level.account] = exposure(state, account, market, nets, at)
+            maker = makers[level.account] = exposure(state, account, market, owners, at)
         change, value_per_lot = -side * level.size, level.price * tick_value
         if maker.refusal(change, value_per_lot, 0, listed, mark) is None:
             maker.take(change, value_per_lot, 0, mark)

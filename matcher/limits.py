@@ -8,6 +8,8 @@ TTL_CLASSES: Final = (250 * MILLISECOND, 1 * SECOND, 5 * SECOND)
 QUOTE_LIFE_MAX: Final = 60 * SECOND
 STANDING_LEVELS_MAX: Final = 20
 REQUESTS_OPEN_MAX: Final = 100
+PAGE_MAX: Final = (1 << 32) - 1
+"""The escrow numbers its pages so."""
 WITHDRAWALS_OPEN_MAX: Final = 4
 """Withdrawals of one account that are neither paid nor given back: each occupies the operator, who pays for it on chain."""
 KEY_LENGTH_MAX: Final = 64

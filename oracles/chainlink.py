@@ -141,29 +141,34 @@ class Chainlink:
     async def latest(self) -> dict[str, Price | Refused]:
         """The price of every feed as of one block, or the reason against it. Raises `SourceFailed`."""
         try:
-            block = await self._head()
-            return {symbol: await self._price(symbol, block) for symbol in self._contracts}
+            head = await self._head()
+            return {symbol: await self._price(symbol, *head) for symbol in self._contracts}
         except (Web3Exception, ValueError, TypeError, LookupError, AttributeError) as error:
             # web3 decodes what a node says with whatever error its shape leads to.
             raise SourceFailed("nonsense", f"The node's answer is no answer: {error!r}") from error
 
-    async def _head(self) -> int:
-        """The newest block, if it is of now."""
+    async def _head(self) -> tuple[int, int]:
+        """Number and second of the newest block, if it is of now."""
         head = await self._web3.eth.get_block("latest")
-        now, at = self._clock(), int(head["timestamp"]) * SECOND
+        now, second = self._clock(), int(head["timestamp"])
+        at = second * SECOND
         if now - at > HEAD_AGE_MAX:
             raise SourceFailed("behind", f"The node stands at a block {(now - at) // SECOND} s old.")
         if at - now > AHEAD_MAX:
             raise SourceFailed("ahead", f"The node's block is {(at - now) // SECOND} s in the future.")
-        return int(head["number"])
+        return int(head["number"]), second
 
-    async def _price(self, symbol: str, block: int) -> Price | Refused:
+    async def _price(self, symbol: str, block: int, block_at: int) -> Price | Refused:
         contract = self._contracts[symbol]
         try:
             if symbol not in self._decimals:
                 self._decimals[symbol] = await self._scale(symbol, contract, block)
             answer = await _call(contract, "latestRoundData", block)
-            self._rounds[symbol] = checked(self._rounds.get(symbol), Round(*answer))
+            now = Round(*answer)
+            if now.updated_at > block_at:
+                # Remembered, it would make every honest round after it look old.
+                raise Refused(Reason.OUT_OF_RANGE, f"round {now.number} ended after the block it is in")
+            self._rounds[symbol] = checked(self._rounds.get(symbol), now)
             return to_price(symbol, self._rounds[symbol], self._decimals[symbol])
         except Refused as error:
             return error

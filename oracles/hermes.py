@@ -111,16 +111,19 @@ class Hermes:
         quiet_s: float = QUIET_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> AsyncGenerator[tuple[Price, ...], None]:
-        """Prices for ever: whenever the connection fails or lies, tells `failed`, waits a little longer than the last time and
-        connects again."""
+        """Prices for ever: whenever the connection fails, lies or ends without a price, tells `failed`, waits a little longer than the
+        last time and connects again. Servers end connections now and then: one that brought prices is no failure."""
         backoff = Backoff(*backoff_s)
         while True:
-            least = 0.0
+            least, brought = 0.0, False
             try:
                 async with aclosing(self.updates(quiet_s)) as updates:
                     async for prices in updates:
                         backoff.reset()
+                        brought = True
                         yield prices
+                if not brought:
+                    raise HermesFailed("ended", "Hermes ended the stream before the first price.")
                 _log.info("stream ended", url=self._url)
             except HermesFailed as error:
                 least = error.wait_s

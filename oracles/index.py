@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from core.quantities import MILLION, SECOND, Nanos
 from core.validity import Validity, worse
-from oracles.price import Price
+from oracles.price import DOLLARS_MAX, ONE, Price
 from oracles.route import ALONE, Limits, Route
 
 AHEAD_MAX: Final = Nanos(5 * SECOND)
@@ -23,6 +23,8 @@ class Fault(StrEnum):
 
     MISSING = "missing"
     NOT_POSITIVE = "not_positive"
+    OUT_OF_RANGE = "out_of_range"
+    """No price of anything: above `DOLLARS_MAX`, or as doubtful as it is high."""
     FROM_THE_FUTURE = "from_the_future"
     EXPIRED = "expired"
     """Older than anything is done at."""
@@ -106,6 +108,9 @@ def inspect(price: Price | None, limits: Limits, now: Nanos) -> tuple[Validity, 
     age = now - price.published_at
     if price.value <= 0:
         return Validity.UNAVAILABLE, Fault.NOT_POSITIVE
+    if price.exact > DOLLARS_MAX * ONE or price.confidence >= price.value:
+        # Not merely uncertain, at which one would still be liquidated: it says nothing at all.
+        return Validity.UNAVAILABLE, Fault.OUT_OF_RANGE
     if -age > AHEAD_MAX:
         return Validity.UNAVAILABLE, Fault.FROM_THE_FUTURE
     if age > limits.ages.last:

@@ -9,6 +9,10 @@ from core.quantities import MILLION, Nanos, Ticks, divide_up
 
 EXPONENT_LIMIT: Final = 30
 """Largest absolute exponent: no price needs more, and a larger one would only cost memory."""
+ONE: Final = 10**EXPONENT_LIMIT
+"""A dollar as `Price.exact` has it."""
+DOLLARS_MAX: Final = 10**9
+"""What costs more for one unit is no price but a slip of the scale, or a lie; below, all ticks are in the engine's range."""
 
 
 @dataclass(frozen=True, slots=True)

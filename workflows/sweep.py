@@ -21,13 +21,14 @@ ROUNDS: Final = 100
 
 @dataclass
 class Sweep:
-    """What a sweep came to: accounts that had been `forgotten`, those still `going_on`, and lots of the insurance fund."""
+    """What a sweep came to: accounts that had been `forgotten`, those still `going_on` or `stuck`, and lots of the insurance fund."""
 
     forgotten: list[int] = field(default_factory=list)
     going_on: list[int] = field(default_factory=list)
     sold: int = 0
     left: int = 0
     trouble: str = ""
+    stuck: list[int] = field(default_factory=list)
 
     def text(self) -> str:
         """Markdown for the workflow's current details."""
@@ -36,12 +37,16 @@ class Sweep:
             f"- being liquidated: {self.going_on or 'none'}",
             f"- of the insurance fund: {self.sold} lots sold, {self.left} left",
         ]
-        return "\n".join([*lines, f"- **trouble**: {self.trouble}"] if self.trouble else lines)
+        if self.stuck:
+            lines.append(f"- **not_liquidated**: nothing is done about accounts {self.stuck}")
+        if self.trouble:
+            lines.append(f"- **trouble**: {self.trouble}")
+        return "\n".join(lines)
 
 
 @workflow.defn
 class SweepWorkflow:
-    """One sweep. It goes on while accounts are being liquidated, or the insurance fund gets rid of something.
+    """One sweep. It goes on while accounts are being liquidated or stuck, or the insurance fund gets rid of something.
 
     The engine liquidates by itself; this is for what it overlooks, and for what nobody else would do. Two sweeps at once do no harm.
     """
@@ -56,11 +61,11 @@ class SweepWorkflow:
         for _ in range(ROUNDS):
             reviewed = await must_happen(SweepActivities.review_accounts, on_trouble=self._trouble)
             sweep.forgotten += [one for one in reviewed.forgotten if one not in sweep.forgotten]
-            sweep.going_on = reviewed.going_on
+            sweep.going_on, sweep.stuck = reviewed.going_on, reviewed.stuck
             sold = await must_happen(SweepActivities.sell_inventory, on_trouble=self._trouble)
             sweep.sold, sweep.left = sweep.sold + sold.lots, sold.left
             self._show()
-            if not reviewed.going_on and not sold.lots:
+            if not reviewed.going_on and not reviewed.stuck and not sold.lots:
                 break
             if not sold.lots:
                 await workflow.sleep(PAUSE)

@@ -23,7 +23,7 @@ from api.schemas_public import (
     UnboundPageAnswer,
 )
 from core.market import Market
-from core.market_limits import flaw, limits_of
+from core.market_limits import unlistable
 from core.operator_events import NETWORK
 from core.quantities import MILLION
 from matcher import commands as c
@@ -145,11 +145,7 @@ def check_ranges(value: Any) -> None:
 
 def check_market(market: Market) -> None:
     """Raises `ApiError` bad_value for parameters with which the rules could not compute."""
-    if min(market.id, market.value_per_tick_lot, market.fill_max_age) < 1:
-        raise ApiError(
-            "bad_value", "A market's number, unit value and the age of an index to trade at are positive."
-        )
-    wrong = flaw(limits_of(market))
+    wrong = unlistable(market)
     if wrong:
         raise ApiError("bad_value", wrong)
     if not 0 < len(market.symbol) <= 32 or not market.symbol.isprintable():

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from core.accounts import INSURANCE
+from core.margin_terms import Tier
 from core.market import MarketStatus
 from core.open_interest import JumpAlarm
 from core.premium import PremiumRule
@@ -77,15 +78,58 @@ async def test_limits(exchange: Any, run: Run) -> None:
         90_000_000_500_000,
     )
     assert listed.alarm == JumpAlarm(100_000, 1_800 * SECOND, True)
+    assert result.output.splitlines()[-9:-5] == [
+        "  tier: 50000 ppm above 0.000000 USDC, 100000 ppm above 1000000.000000 USDC",
+        "  bounds: requirements rise from 50000000.000000 to 90000000.500000 USDC of open interest",
+        "  maintenance-share: 500000 ppm of the initial fraction",
+        "  alarm: 100000 ppm of the cap in 1800 s, then only reduces",
+    ]
     for arguments in (
         ("--position-cap", "0.00001"),
         ("--position-cap", "x"),
         ("--tier", "5:20"),
         ("--alarm", "7"),
+        ("--maintenance-share", "0"),
+        ("--maintenance-share", "1000000", "--force"),
+        ("--force", "--position-cap", "5"),
+        ("--alarm", "none", "--alarm-reduces"),
+        (),
     ):
         result = await run("market", "limits", "ETH-PERP", "--why", "nonsense", *arguments)
         assert result.exit_code == 1, (arguments, result.output)
     assert exchange.engine.state.markets[2] == listed
+
+
+async def test_a_part_of_limits_that_is_not_named_is_kept(exchange: Any, run: Run) -> None:
+    async def limits(*arguments: str) -> tuple[Any, list[str]]:
+        result = await run("market", "limits", "ETH-PERP", "--why", "a try", *arguments)
+        assert result.exit_code == 0, result.output
+        shown = (await run("market", "status", "ETH-PERP")).output
+        assert result.output.endswith(shown)
+        return exchange.engine.state.markets[2], shown.splitlines()
+
+    before = exchange.engine.state.markets[2]
+    listed, shown = await limits("--maintenance-share", "600000")
+    assert listed == replace(before, margin=replace(before.margin, maintenance_share=600_000))
+    assert "  maintenance-share: 600000 ppm of the initial fraction" in shown
+    listed, shown = await limits("--tier", "0:40", "--tier", "1000000:20")
+    margin = replace(
+        before.margin, maintenance_share=600_000, tiers=((Tier(0, 25_000), Tier(10**12, 50_000)))
+    )
+    assert listed == replace(before, max_leverage=40, margin=margin)
+    listed, shown = await limits("--bounds", "0:0")
+    margin = replace(margin, open_interest_lower=0, open_interest_upper=0)
+    assert listed == replace(before, max_leverage=40, margin=margin)
+    assert "  bounds: requirements rise never" in shown
+    listed, shown = await limits("--alarm-reduces")
+    assert listed.alarm == replace(before.alarm, only_reduces=True)
+    listed, shown = await limits("--alarm", "50000:10")
+    assert listed.alarm == JumpAlarm(50_000, 600 * SECOND, True)
+    listed, shown = await limits("--alarm", "none")
+    assert listed == replace(before, max_leverage=40, margin=margin, alarm=None)
+    assert "  alarm: none" in shown
+    again = await run("market", "limits", "ETH-PERP", "--why", "a try", "--no-alarm-reduces")
+    assert (again.exit_code, again.stderr) == (1, "The market has no alarm: name one with --alarm.\n")
 
 
 async def test_terms(exchange: Any, run: Run) -> None:

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from core.funding import FundingTerms
+from core.funding import FundingTerms, rate_cap
 from core.liquidation import LiquidationTerms
-from core.margin_terms import MarginTerms, Tier
+from core.margin_terms import MarginTerms, Tier, maintenance_fraction
+from core.mark_price import MarkTerms, basis_bound
 from core.market import DEFAULT_MARKETS
 from core.market_limits import (
     AGE_MAX,
@@ -15,6 +16,8 @@ from core.market_limits import (
     FEE_MAX,
     LEVERAGE_MAX,
     LIQUIDATION_FEE_MAX,
+    MAINTENANCE_MAX,
+    MAINTENANCE_MIN,
     URGENCY_MAX,
     MarketLimits,
     flaw,
@@ -46,6 +49,25 @@ def test_the_default_markets_have_usable_limits():
             (JumpAlarm(0, WINDOW_MIN), JumpAlarm(1_000_001, WINDOW_MIN), JumpAlarm(1, WINDOW_MIN - 1)),
         ),
         ("margin", (MarginTerms((Tier(0, 20_000),)),), (MarginTerms((Tier(0, 20_001),)),)),
+        (
+            "margin",
+            (
+                MarginTerms((Tier(0, 20_000), Tier(MONEY_MAX, 30_000)), 0, MONEY_MAX),
+                MarginTerms((Tier(0, 20_000),), maintenance_share=MAINTENANCE_MIN),
+                MarginTerms((Tier(0, 20_000),), maintenance_share=MAINTENANCE_MAX),
+            ),
+            (
+                MarginTerms((Tier(0, 20_000), Tier(MONEY_MAX + 1, 30_000))),
+                MarginTerms((Tier(0, 20_000),), -1, 0),
+                MarginTerms((Tier(0, 20_000),), maintenance_share=0),
+                MarginTerms((Tier(0, 20_000),), maintenance_share=49),
+                MarginTerms((Tier(0, 20_000),), maintenance_share=MAINTENANCE_MIN - 1),
+                MarginTerms((Tier(0, 20_000),), maintenance_share=MAINTENANCE_MAX + 1),
+                MarginTerms((Tier(0, 20_000),), maintenance_share=1_000_000),
+                MarginTerms((Tier(0, 20_000),), 0, MONEY_MAX + 1),
+            ),
+        ),
+        ("mark", (MarkTerms(0, 1), MarkTerms(999_999, 10**6)), (MarkTerms(0, 0), MarkTerms(0, 10**6 + 1))),
         ("index_max_age", (AGE_MIN, AGE_MAX), (AGE_MIN - 1, AGE_MAX + 1)),
         (
             "liquidation",
@@ -78,6 +100,18 @@ def test_the_default_markets_have_usable_limits():
 def test_each_limit_at_its_edges(name, inside, outside):
     assert [flaw(replace(LIMITS, **{name: value})) for value in inside] == [""] * len(inside)
     assert all(flaw(replace(LIMITS, **{name: value})) for value in outside)
+
+
+@pytest.mark.parametrize("leverage", [1, 20, 50, LEVERAGE_MAX])
+@pytest.mark.parametrize("share", [MAINTENANCE_MIN, MAINTENANCE_MAX])
+def test_whatever_maintenance_is_taken_somebody_is_liquidated_and_the_mark_can_move(leverage, share):
+    initial = -(-1_000_000 // leverage)
+    terms = MarginTerms((Tier(0, initial),), maintenance_share=share)
+    assert flaw(replace(LIMITS, max_leverage=leverage, margin=terms)) == ""
+    maintenance = maintenance_fraction(initial, share)
+    assert maintenance > 0
+    assert basis_bound(10**6, MarkTerms(), initial, maintenance) > 0
+    assert rate_cap(FundingTerms(), initial, maintenance) > 0
 
 
 def test_records_from_before_some_terms_could_change_leave_them():

@@ -1,7 +1,9 @@
 """Recorded data, where this checkout has it, and a real HTTP server to play it from."""
 
 import asyncio
+import base64
 import json
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +21,7 @@ from oracles.feed import PriceFeed, pick
 from oracles.hermes import Hermes
 from oracles.index import Routed
 from oracles.perp_mids import HyperliquidMids
+from oracles.pyth_account import DISCRIMINATOR, RECEIVER, PythAccounts
 from oracles.signers import anchored, trusted_now
 from oracles.sources import Source
 from oracles.vaa import SignerSet
@@ -168,6 +171,7 @@ class Outside:
         self.updates = {item["id"]: item["data"] for item in pyth("hermes-accumulator-updates")["items"]}
         self.now = 0
         self.up = {"hermes": True, "node": True, "venue": True}
+        self.account = b""
         self.perp = "0"
         self.answers = 0
         site.routes |= {
@@ -175,11 +179,13 @@ class Outside:
             "/v2/updates/price/stream": self._hermes,
             "/": self._node,
             "/info": self._venue,
+            "/solana": self._solana,
         }
         self.hermes = Hermes(http, {self.btc: self.pyth_feed}, guardians, site.url)
         self.chainlink = Chainlink(
             http, site.url, {self.btc: Aggregator(self.aggregator, "BTC / USD", 3_600)}, self.clock
         )
+        self.accounts = PythAccounts.of(http, f"{site.url}/solana", {self.btc: self.pyth_feed}, {})
         self.mids = HyperliquidMids(http, {self.btc: "BTC"}, self.clock, site.url)
         self.told: list[Routed] = []
         self.number = 0
@@ -206,12 +212,26 @@ class Outside:
 
     def chain_says(self, dollars: int) -> None:
         """A new round on a new block, a second later."""
+        self.round(dollars * 10**8)
+
+    def round(self, answer: int, ahead_s: int = 0) -> None:
+        """The same with any answer, of any time."""
         self.pass_by(1)
         self.number += 1
         second = self.now // SECOND
         self.node.say(
-            self.aggregator, "BTC / USD", (self.number, dollars * 10**8, second, second, self.number)
+            self.aggregator, "BTC / USD", (self.number, answer, second, second + ahead_s, self.number)
         )
+
+    def account_says(self, price: int, exponent: int, confidence: int, ahead_s: int = 0) -> None:
+        """Another update in Pyth's account, a second later; what a node serves there is checked by nobody."""
+        self.pass_by(1)
+        second = self.now // SECOND + ahead_s
+        feed = bytes.fromhex(self.pyth_feed)
+        message = struct.pack(
+            "<32sqQiqqqQQ", feed, price, confidence, exponent, second, second, price, confidence, 1
+        )
+        self.account = DISCRIMINATOR + bytes(32) + b"\1" + message
 
     def pass_by(self, seconds: int) -> None:
         """Time goes on, and so does the chain, without a new round."""
@@ -234,6 +254,14 @@ class Outside:
         # A market that trades: its mid is never quite the same, by less than a tick of ours.
         mids = {"BTC": str(Decimal(self.perp) + Decimal(self.answers % 2) / 1_000), "DOGE": "0.1"}
         return web.json_response(mids) if self.up["venue"] else web.Response(status=500)
+
+    async def _solana(self, request: web.Request) -> web.StreamResponse:
+        account = {"owner": str(RECEIVER), "data": [base64.b64encode(self.account).decode(), "base64"]}
+        return web.json_response({"result": {"context": {"slot": 1}, "value": [account]}})
+
+    async def lone_source(self) -> Source:
+        """Pyth's accounts at a node and nobody beside them."""
+        return await pick([self.btc], clock=self.clock, sleep=self.sleep, accounts=self.accounts)
 
     async def source(self) -> Source:
         return await pick(

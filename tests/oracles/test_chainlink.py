@@ -62,6 +62,7 @@ async def test_all_feeds_are_read_as_of_one_block(node, chainlink):
         ({"answer": 0, "started_at": 0, "updated_at": 0}, Reason.ROUND_INCOMPLETE),
         ({"answered_in": ROUND.number - 1}, Reason.CARRIED_OVER),
         ({"started_at": ROUND.updated_at + 1}, Reason.OUT_OF_RANGE),
+        ({"updated_at": NOW + 1}, Reason.OUT_OF_RANGE),
     ],
 )
 async def test_a_bad_round_is_refused_for_its_reason_and_the_other_feed_counts(

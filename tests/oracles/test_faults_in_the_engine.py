@@ -32,11 +32,16 @@ from matcher.limits import SETTLEMENT_PATIENCE
 from matcher.rejections import Rejection
 from matcher.trust import trusted, validity
 from oracles.feed import PriceFeed
+from oracles.index import Fault
+from oracles.router import Accepted
+from oracles.sources import Source
 from settings import Settings
 from wiring import temporal_client
 from workflows.exec_service import ExecService
 
 BTC = DEFAULT_MARKETS[0]
+HONEST = (59_240 * 10**8, -8, 10**8)
+"""Price, exponent and confidence in Pyth's account: a dollar's doubt."""
 OWNERS = (
     "11111111111111111111111111111112",
     "11111111111111111111111111111113",
@@ -54,6 +59,10 @@ class Trading:
     http: httpx.AsyncClient
     accounts: list[int] = field(default_factory=list)
     tries: int = 0
+
+    @property
+    def reasons(self) -> tuple[tuple[str, Fault], ...]:
+        return self.feed.routed[BTC.symbol].reasons
 
     @property
     def index(self) -> int:
@@ -175,9 +184,22 @@ async def served(engine: Engine, journal: Path, feed: PriceFeed) -> AsyncIterato
 
 @pytest.fixture
 async def trading(outside, tmp_path) -> AsyncIterator[Trading]:
+    async with exchange(outside, tmp_path, await outside.source()) as made:
+        yield made
+
+
+@pytest.fixture
+async def trusting(outside, tmp_path) -> AsyncIterator[Trading]:
+    """The same with Pyth's accounts alone, whose node could say anything."""
+    outside.account_says(*HONEST)
+    async with exchange(outside, tmp_path, await outside.lone_source()) as made:
+        yield made
+
+
+@asynccontextmanager
+async def exchange(outside, tmp_path: Path, source: Source) -> AsyncIterator[Trading]:
     engine = Engine(tmp_path / "journal", outside.clock)
     await engine.ask(c.ListMarket(BTC))
-    source = await outside.source()
     feed = feed_into(engine, source)
     async with running(source), served(engine, tmp_path / "journal", feed) as http:
         made = Trading(outside, engine, feed, http)
@@ -248,6 +270,47 @@ async def test_an_outside_venue_that_lies_beyond_all_measure_stops_nothing(outsi
     outside.pass_by(BTC.index_max_age // SECOND)
     await trading.until(Validity.STALE)
     assert not trading.feed.refusals
+
+
+async def test_a_node_that_serves_impossible_prices_doubts_and_times(outside, trusting):
+    """Nothing of it is more than an index that is not believed: the price stays, the process lives, and honest prices count again."""
+    for lie, wanted in (
+        ((60, 3, 2**64 - 1), Validity.UNAVAILABLE),
+        ((59_240 * 10**8, -8, 59_240 * 10**8), Validity.UNAVAILABLE),
+        ((2**63 - 1, 30, 0), Validity.UNAVAILABLE),
+        ((-(2**63), -8, 2**64 - 1), Validity.UNAVAILABLE),
+        ((1, -30, 0), Validity.VOLATILE),
+        ((59_240 * 10**8, -8, 59_000 * 10**8), Validity.UNCERTAIN),
+    ):
+        outside.account_says(*lie)
+        await trusting.until(wanted)
+        assert trusting.index == 592_400
+        outside.account_says(*HONEST)
+        await trusting.until(Validity.VALID)
+    outside.account_says(*HONEST, ahead_s=10**8)
+    async with asyncio.timeout(20):
+        while not trusting.feed.accepted["pyth account", Accepted.FROM_THE_FUTURE]:
+            await trusting.until(Validity.VALID)
+    outside.account_says(*HONEST)
+    outside.pass_by(9)
+    await trusting.until(Validity.VALID)
+    assert not trusting.feed.refusals
+
+
+async def test_a_chain_that_lies_about_price_and_time(outside, trading):
+    """Hermes and the venue agree. What the chain said of the future is not held against what it says next."""
+    future = (outside.chainlink.label, BTC.symbol)
+    for price, ahead, seen in (
+        (2**255 - 1, 0, lambda: ("chainlink", Fault.OUT_OF_RANGE) in trading.reasons),
+        (1, 0, lambda: ("chainlink", Fault.DISAGREES) in trading.reasons),
+        (59_240 * 10**8, 10**8, lambda: trading.feed.troubles.get(future) == "out_of_range"),
+        (59_240 * 10**8, 0, lambda: not trading.feed.troubles and not trading.reasons),
+    ):
+        outside.round(price, ahead)
+        async with asyncio.timeout(20):
+            while not seen():
+                await trading.until(Validity.VALID)
+    assert trading.index == pytest.approx(592_400, abs=100)
 
 
 async def test_a_feed_that_falls_silent_is_believed_for_a_while_and_is_heard_again(outside, trading):

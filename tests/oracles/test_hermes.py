@@ -172,6 +172,25 @@ async def test_the_stream_survives_drops_lies_and_silence(site, hermes, update):
         assert full / 2 <= nap <= full
 
 
+async def test_a_stream_that_ends_well_is_a_failure_only_when_it_brings_nothing(site, hermes, update):
+    """Else a server that lets everybody in and says nothing would be no trouble to anybody."""
+    good, empty = says(f"data:{answer(update)}\n\n"), says(b"")
+    answers = iter([good, good, empty, empty, good])
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        return await next(answers)(request)
+
+    site.routes[STREAM] = stream
+    naps, failures, seen = Naps(), [], []
+    async for prices in hermes.stream(naps, failures.append, backoff_s=(1.0, 4.0)):
+        seen.append((prices, [error.code for error in failures]))
+        if len(seen) == 3:
+            break
+    assert seen == [((BTC, ETH), []), ((BTC, ETH), []), ((BTC, ETH), ["ended", "ended"])]
+    for nap, full in zip(naps.taken, (1.0, 1.0, 2.0, 4.0), strict=True):
+        assert full / 2 <= nap <= full
+
+
 async def test_the_stream_waits_as_long_as_it_is_told(site, hermes, update):
     answers = iter([says(b"", 429, **{"Retry-After": "9"}), says(f"data:{answer(update)}\n\n")])
 

@@ -48,6 +48,6 @@ def test_what_was_asked_before_a_market_only_reduced_opens_nothing_after(world):
     quote = world.play(c.AnswerRequest(maker, chosen, 0, 600_100, 10, 1, world.now + SECOND))[0].quote
     world.play(c.SetMarketStatus(1, MarketStatus.REDUCE_ONLY))
     final = world.closed(world.play(c.AnswerRequest(maker, automatic, 0, 600_100, 10, 1, world.now + SECOND)))
-    assert (final.outcome, final.filled) == ("unfilled", 0)
-    world.refuse(c.AcceptQuote(trader, chosen, quote))
+    assert (final.outcome, final.filled) == ("market_reduce_only", 0)
+    assert world.refuse(c.AcceptQuote(trader, chosen, quote)) == "market_reduce_only"
     assert world.held(trader)[0] == 10

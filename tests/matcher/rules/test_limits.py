@@ -10,6 +10,7 @@ from core.liquidation_events import LiquidationSliced
 from core.margin_terms import MarginTerms, Tier
 from core.mark_price import MarkTerms
 from core.market_limits import limits_of
+from core.open_interest import WINDOW_MIN, JumpAlarm
 from core.operator_events import LimitsSet
 from core.quantities import SECOND, Ppm
 from matcher import commands as c
@@ -82,6 +83,17 @@ def test_a_position_cap_counts_what_all_accounts_of_an_owner_hold(world):
     world.play(c.SetLimits(1, position_cap=100))
     assert traded(world, maker, other, 1, 41) == "position_cap"
     assert traded(world, maker, other, 1, 40) == "filled"
+
+
+def test_an_alarm_is_taken_away_in_words_of_its_own(world):
+    """None leaves it as it is, as it does all other limits."""
+    world.play(c.SetLimits(1, alarm=JumpAlarm(1_000, WINDOW_MIN)))
+    world.play(c.SetLimits(1, position_cap=7))
+    assert world.state.markets[1].alarm == JumpAlarm(1_000, WINDOW_MIN)
+    assert world.refuse(c.SetLimits(1, alarm=JumpAlarm(1, WINDOW_MIN), no_alarm=True)) == "bad_value"
+    (said,) = world.play(c.SetLimits(1, no_alarm=True))
+    assert (said.limits.alarm, world.state.markets[1].alarm) == (None, None)
+    assert world.play(c.SetLimits(1, no_alarm=True)) == []
 
 
 def test_an_open_interest_cap_below_what_is_held_refuses_only_what_would_add_to_it(world):

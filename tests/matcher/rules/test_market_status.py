@@ -90,3 +90,70 @@ def test_a_market_is_settled_by_delisting_only_and_then_for_good(world):
     listed = world.state.markets[1]
     assert world.play(c.ListMarket(listed)) == []
     assert world.refuse(c.ListMarket(replace(listed, feed="other"))) == "market_settled"
+
+
+def asked(world, holding=0, **more):
+    """A request for 100 lots, sold by who holds `holding`, that one maker was asked for, and what both are."""
+    maker, trader = world.agent(1), world.agent(2)
+    if holding:
+        world.quotes(maker, [], [(600_000, holding)])
+        assert world.closed(world.request(trader, "first", 1, holding, 600_000)).filled == holding
+    world.play(c.Subscribe(maker, (1,)))
+    request = world.opened(world.request(trader, "k", -1, 100, 599_000, **more)).request
+    return maker, trader, request
+
+
+def answered(world, maker, request, min_fill=1):
+    """What the maker's answer leads to."""
+    until = world.now + SECOND
+    return world.play(c.AnswerRequest(maker, request, 599_900, 600_100, 100, min_fill, until))
+
+
+def test_a_quote_that_a_market_no_longer_takes_is_refused_for_that_and_can_be_accepted_later(world):
+    maker, trader, request = asked(world, auto=False)
+    quote = answered(world, maker, request)[0].quote
+    world.play(by(MarketStatus.REDUCE_ONLY))
+    refused = world.do(c.AcceptQuote(trader, request, quote))
+    assert (refused.code, refused.retryable) == ("market_reduce_only", True)
+    world.play(by(MarketStatus.OPEN))
+    assert world.closed(world.do(c.AcceptQuote(trader, request, quote))).outcome == "filled"
+
+
+@pytest.mark.parametrize(
+    ("holding", "more", "outcome", "filled"),
+    [
+        (0, {}, "market_reduce_only", 0),
+        (40, {}, "partial", 40),
+        (40, {"all_or_none": True}, "market_reduce_only", 0),
+        (100, {"all_or_none": True}, "filled", 100),
+    ],
+)
+def test_a_request_ends_for_the_reason_that_its_market_only_reduces_meanwhile(
+    world, holding, more, outcome, filled
+):
+    maker, _, request = asked(world, holding, **more)
+    world.play(by(MarketStatus.REDUCE_ONLY))
+    final = world.closed(answered(world, maker, request))
+    assert (final.outcome, final.filled) == (outcome, filled)
+
+
+def test_nothing_offered_is_nothing_offered_also_where_a_market_only_reduces(world):
+    _, _, request = asked(world, 40)
+    world.play(by(MarketStatus.REDUCE_ONLY))
+    final = world.closed(world.pass_time(2 * SECOND))
+    assert (final.request, final.outcome) == (request, "unfilled")
+
+
+def test_a_quote_for_more_than_may_be_reduced_is_refused_for_that(world):
+    maker, trader, request = asked(world, 40, auto=False)
+    quote = answered(world, maker, request, min_fill=41)[0].quote
+    world.play(by(MarketStatus.REDUCE_ONLY))
+    assert world.refuse(c.AcceptQuote(trader, request, quote)) == "market_reduce_only"
+
+
+def test_a_reduce_only_request_whose_position_is_gone_ends_for_that(world):
+    maker, trader, request = asked(world, 100, reduce_only=True)
+    world.quotes(maker, [(600_000, 100)], [])
+    assert world.closed(world.request(trader, "other", -1, 100, 600_000)).outcome == "filled"
+    final = world.closed(answered(world, maker, request))
+    assert (final.request, final.outcome, final.filled) == (request, "reduce_only_would_increase", 0)

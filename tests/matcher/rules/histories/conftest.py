@@ -7,10 +7,9 @@ from msgspec.structs import replace
 
 from core import events as e
 from core.accounts import FIRST_AGENT
-from core.liquidation_events import Deleveraged, LiquidationSliced, TakenOver
 from core.market import MarketStatus
 from matcher import commands as c
-from matcher.account import net_of_owner
+from matcher.account import sides_of_owner
 from matcher.conditions import conditions
 from matcher.exposure import exposure, refused_at_mark
 from matcher.rejections import Outcome
@@ -36,11 +35,11 @@ class Crowd:
     def do(self, command: c.Command) -> Outcome:
         """Play a command, and compare what it left with what was before it."""
         state: Exchange = self.world.state
-        held, closing, nets = _sizes(state), _only_shrink(state), _nets_of_owners(state)
+        held, closing, sides = _sizes(state), _only_shrink(state), _sides_of_owners(state)
         outcome: Outcome = self.world.do(command)
         _check_openings(state, held, outcome)
         _check_closing(state, held, closing, outcome)
-        _check_growth_beyond_caps(state, nets, outcome)
+        _check_growth_beyond_caps(state, sides)
         return outcome
 
 
@@ -65,40 +64,26 @@ def check_position_caps() -> Any:
     return _check_position_caps
 
 
-def _nets_of_owners(state: Exchange) -> dict[tuple[str, int], int]:
-    """Net lots by owner and market."""
+def _sides_of_owners(state: Exchange) -> dict[tuple[str, int, int], int]:
+    """Lots by owner, market and side (1 long, -1 short)."""
     return {
-        (owner, market): net_of_owner(owned[0], market)
+        (owner, market, side): lots
         for owner, owned in state.owners.items()
         for market in state.markets
+        for side, lots in zip((1, -1), sides_of_owner(owned[0], market), strict=True)
     }
 
 
-def _closed_by_force(state: Exchange, outcome: object) -> set[str]:
-    """Owners of whom a position was closed that they did not choose to: of hedged accounts, that leaves the other side."""
-    accounts = set()
-    for event in outcome if isinstance(outcome, list) else []:
-        if isinstance(event, LiquidationSliced | TakenOver | Deleveraged):
-            accounts.add(event.account)
-        if isinstance(event, Deleveraged):
-            accounts.update(part.other for part in event.parts)
-    return {state.accounts[account].owner for account in accounts}
-
-
 def _check_position_caps(world: Any) -> None:
-    """Of no market an owner's accounts together hold more than its cap."""
-    forced = _closed_by_force(world.state, world.journal)
-    for (owner, market), net in _nets_of_owners(world.state).items():
-        assert owner in forced or abs(net) <= world.state.markets[market].position_cap
+    """Of no market an owner's accounts together hold more than its cap on either side, whatever is closed by force."""
+    for (_, market, _), lots in _sides_of_owners(world.state).items():
+        assert lots <= world.state.markets[market].position_cap
 
 
-def _check_growth_beyond_caps(state: Exchange, before: dict[tuple[str, int], int], outcome: Outcome) -> None:
-    """Beyond a cap, which may have been lowered under what is held, an owner's net only shrinks."""
-    forced = _closed_by_force(state, outcome)
-    for (owner, market), net in _nets_of_owners(state).items():
-        was = before.get((owner, market), 0)
-        shrunk = abs(net) <= abs(was) and net * was >= 0
-        assert owner in forced or abs(net) <= state.markets[market].position_cap or shrunk
+def _check_growth_beyond_caps(state: Exchange, before: dict[tuple[str, int, int], int]) -> None:
+    """Beyond a cap, which may have been lowered under what is held, an owner's side only shrinks."""
+    for where, lots in _sides_of_owners(state).items():
+        assert lots <= max(state.markets[where[1]].position_cap, before.get(where, 0))
 
 
 def _sizes(state: Exchange) -> dict[tuple[int, int], int]:
