@@ -34,6 +34,7 @@ from venues.driver import (
 from venues.errors import Reading, Unavailable, Unknown
 from venues.pages import newer
 from venues.polymarket_http import Clob, HttpRefusal
+from venues.polymarket_resolutions import Resolutions
 from venues.polymarket_signing import CHAIN_ID, Terms, Wallet
 from venues.polymarket_stream import stirs
 from venues.polymarket_wire import (
@@ -52,7 +53,6 @@ from venues.polymarket_wire import (
     parts_of,
     positions_of,
     refused_for,
-    resolution_of,
     salt,
     settled,
     state,
@@ -100,7 +100,7 @@ class Polymarket:
         self._sent = SentOrders(sent, self._wallet.lower())
         self._clock = clock
         self._fees: dict[str, Fees] = {}
-        self._resolved: dict[str, PriceE8] = {}
+        self._resolutions = Resolutions(self._clob)
 
     def client_id(self, ticket_id: str) -> str:
         return client_id(ticket_id)
@@ -345,28 +345,10 @@ class Polymarket:
     async def _mid(self, symbol: str) -> Mid | None:
         book = await self._book(symbol)
         mid = None if isinstance(book, Refused) else book.mid
-        return mid or await self._ended(symbol)
-
-    async def _ended(self, symbol: str) -> Mid | None:
-        """What a token without a book counts for, where its market has ended; None where it goes on, or never was."""
-        if symbol not in self._resolved:
-            try:
-                found = await self._clob.answered("GET", f"{self._clob.url}/markets-by-token/{symbol}")
-                with Reading(VENUE):
-                    condition = found["condition_id"]
-                market = await self._clob.answered("GET", f"{self._clob.url}/markets/{condition}")
-            except HttpRefusal as refused:
-                if refused.status in (400, 404):
-                    return None
-                raise Unavailable(VENUE, f"no market of {symbol}: {refused}") from refused
-            except (httpx.HTTPError, ValueError) as lost:
-                raise Unavailable(VENUE, f"no market of {symbol}: {lost!r}") from lost
-            with Reading(VENUE):
-                price = resolution_of(market, symbol)
-            if price is None:
-                return None
-            self._resolved[symbol] = price
-        return Mid(self._resolved[symbol], Nanos(self._clock()), final=True)
+        if mid is not None:
+            return mid
+        price = await self._resolutions.of(symbol)
+        return None if price is None else Mid(price, Nanos(self._clock()), final=True)
 
     async def _book(self, symbol: str) -> Book | Refused:
         try:

@@ -10,7 +10,8 @@ from core.market import Side
 from core.quantities import MILLION
 from core.tickets import OrderType, PriceE8, SizeE8, price_from, size_from
 from venues.driver import Acknowledged, Mid, Reason, Refused, VenueOrder
-from venues.mock_gold import CASH, LEVERAGE_MAX, LOT, TAKER_FEE, TICK, MockGold, book, taken
+from venues.gold_book import LOT, TICK, book, taken
+from venues.mock_gold import CASH, LEVERAGE_MAX, TAKER_FEE, MockGold
 
 MIDS = st.integers(price_from("1000"), price_from("9000"))
 SIDES = st.sampled_from(Side)
