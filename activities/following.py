@@ -1,6 +1,7 @@
 """Following orders that venues have, until they have ended with all of their fills in the ledger."""
 
 import time
+from collections.abc import Awaitable
 from typing import Final
 
 from temporalio import activity
@@ -8,8 +9,9 @@ from temporalio import activity
 from activities.account_looks import AccountLooks
 from activities.heartbeats import heartbeats, pause
 from activities.orders import OrderFacts, facts_of, kept, told
-from ledger.venue_orders import ENDED, VenueOrders
+from ledger.venue_orders import ENDED, StoredOrder, VenueOrders
 from venues.budget import looking
+from venues.errors import NotAsked
 
 FIRST_LOOK_S: Final = 0.2
 LAST_LOOK_S: Final = 5.0
@@ -40,12 +42,20 @@ class FollowingActivities:
                 return facts_of(await told(self._looks.at_one(order)))
             wait = FIRST_LOOK_S
             with looking():
-                order = await told(self._looks.at_one(order))
+                order = await told(_or_unseen(self._looks.at_one(order), order))
                 for _ in range(looks - 1):
                     known_at = time.monotonic()
                     if order.status in ENDED or not await pause(wait):
                         break
                     # What anybody has looked at meanwhile serves as well.
-                    order = await told(self._looks.at_all(order, known_at))
+                    order = await told(_or_unseen(self._looks.at_all(order, known_at), order))
                     wait = min(wait * 2, LAST_LOOK_S)
             return facts_of(order)
+
+
+async def _or_unseen(look: Awaitable[StoredOrder], order: StoredOrder) -> StoredOrder:
+    """The order as it was where nobody may look for now: the next time there may be room, and nothing is wrong with its venue."""
+    try:
+        return await look
+    except NotAsked:
+        return order

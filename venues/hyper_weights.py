@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 A_MINUTE: Final = 1_200
-FOR_LOOKING: Final = A_MINUTE // 2
-"""The other half is for orders: one weighs at most eight, with its price, its leverage and how it stands."""
+FOR_LOOKING: Final = A_MINUTE * 2 // 3
+"""The rest is for fifty orders: one weighs at most eight, with its price, its leverage and how it stands."""
 ACTION: Final = 1
 LIGHT: Final = 2
 ROWS: Final = 20

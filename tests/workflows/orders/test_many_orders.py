@@ -84,3 +84,15 @@ async def test_one_look_at_an_account_serves_all_who_follow_its_orders(desk_at, 
     told = await desk.told()
     assert sorted(one.fill for one in await desk.recorded()) == sorted(one.id for one in told)
     assert await desk.held() == {"hyper": {desk.place.symbol: 12 * desk.place.size}}
+
+
+async def test_whoever_may_not_look_for_now_goes_on_and_looks_later(desk_at, vault, monkeypatch):
+    desk, run = await desk_at("hyper"), ActivityEnvironment().run
+    asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
+    assert (await run(desk.steps.place_order, asked, desk.clock() + 60 * SECOND)).facts.status == "filled"
+    monkeypatch.setattr("venues.budget.PATIENCE_S", 0.05)
+    monkeypatch.setattr("venues.budget.WINDOW_S", 1.0)
+    (await desk.driver())._budget.spend(800)
+    assert (await run(desk.following.follow_order, asked.ticket, 2)).status == "open"
+    followed = await run(desk.following.follow_order, asked.ticket, 30)
+    assert (followed.status, followed.filled) == ("filled", desk.place.size)

@@ -138,7 +138,7 @@ async def test_whom_nobody_may_ask_for_now_is_not_silent(desk_at, vault, monkeyp
     desk, run = await desk_at("hyper"), ActivityEnvironment().run
     await desk.books.collect_all(vault, "hyper")
     monkeypatch.setattr("venues.budget.PATIENCE_S", 0.05)
-    (await desk.driver())._budget.spend(600)
+    (await desk.driver())._budget.spend(800)
     collecting = VenueCollectionActivities(desk.fills, desk.books, desk.clock, round_s=0.3)
     assert await run(collecting.collect_fills) == []
     assert (await run(desk.reconciling.reconcile_venues)).silent == []
