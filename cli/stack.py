@@ -7,9 +7,9 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.enums.v1 import TaskQueueType
@@ -68,7 +68,7 @@ class Stack:
             self._start_temporal()
         if not settings.solana_rpc_url:
             self._start_localnet()
-        asyncio.run(create_escrow(settings, self._say))
+        asyncio.run(self._finished(create_escrow(settings, self._say), "Creating the escrow on chain"))
         self.start_api()
         self._start("projector", _python("-m", "cli.main", "serve", "projector"))
         self.start_worker()
@@ -185,6 +185,22 @@ class Stack:
                 raise StackFailed(f"{child.name} is not ready after {START_S:.0f} s; see {child.log}")
             if self._stopped.wait(0.1):
                 raise Stopped
+
+    async def _finished(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Wait for it as for a part to be ready: a chain that stands still must keep nobody from stopping."""
+        task, deadline = asyncio.ensure_future(work), time.monotonic() + START_S
+        try:
+            while not (await asyncio.wait({task}, timeout=0.1))[0]:
+                for child in self._children:
+                    child.must_live()
+                if time.monotonic() > deadline:
+                    raise StackFailed(f"{what} is not done after {START_S:.0f} s; see {self._data / 'logs'}")
+                if self._stopped.is_set():
+                    raise Stopped
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        task.result()
 
     def _start_database(self) -> None:
         url = self.settings.database_url

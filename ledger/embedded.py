@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import psycopg
 
@@ -61,7 +62,7 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{USER}@/postgres?host={self._sockets}&port={PORT}"
+        return f"postgresql://{USER}@/postgres?host={quote(str(self._sockets))}&port={PORT}"
 
     @property
     def home(self) -> Path:

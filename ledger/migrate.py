@@ -36,7 +36,8 @@ class Schema(NamedTuple):
 
 def alembic_config(url: str) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(str(files("ledger"))) / "migrations"))
+    scripts = Path(str(files("ledger"))) / "migrations"
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.set_main_option("sqlalchemy.url", sqlalchemy_url(url).replace("%", "%%"))
     return config
 

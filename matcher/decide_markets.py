@@ -71,7 +71,7 @@ def set_limits(state: Exchange, command: c.SetLimits, at: int) -> Outcome:
         if command.alarm is not None:
             return Rejection(Code.BAD_VALUE, "An alarm is set or taken away, not both.")
         limits = replace(limits, alarm=None)
-    wrong = flaw(limits)
+    wrong = flaw(_to_judge(command, limits))
     if wrong:
         return Rejection(Code.BAD_VALUE, wrong)
     if limits == limits_of(listed) and market in state.breakers.limited:
@@ -82,6 +82,13 @@ def set_limits(state: Exchange, command: c.SetLimits, at: int) -> Outcome:
             Code.LIMITS_WOULD_LIQUIDATE, f"{sunk} accounts would fall below their maintenance requirement."
         )
     return [LimitsSet(at, market, limits, sunk > 0, command.who, command.why)]
+
+
+def _to_judge(command: c.SetLimits, limits: MarketLimits) -> MarketLimits:
+    """Without terms that stay as they are: bounds that came after these hold up no change of something else."""
+    if command.margin is None and command.max_leverage is None:
+        limits = replace(limits, margin=None)
+    return replace(limits, mark=None) if command.mark is None else limits
 
 
 def _sunk(state: Exchange, market: int, terms: MarginTerms) -> int:

@@ -211,7 +211,8 @@ class Engine:
         except BaseException as error:
             # Memory may now hold what the journal never will: every answer from here on could be taken back by a start.
             fail_stop("an event was not both applied and journaled", error)
-        if durable:
+        if durable or not events:
+            # Nothing happened because something did before, which may still be on its way to the disk.
             self._answer(self._journal.sequence, reply, events)
         elif self._waiting and (behind := self._behind(command, events)):
             self._waiting.append((self._journal.sequence, reply, events, behind))
@@ -242,6 +243,8 @@ class Engine:
         return True
 
     def _answer(self, sequence: int, reply: Reply | None, outcome: Outcome) -> None:
+        if not outcome and reply is None:
+            return
         if sequence <= self._journal.synced and not self._waiting:
             if reply is not None:
                 reply(outcome)

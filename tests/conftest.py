@@ -29,7 +29,7 @@ settings.load_profile("repeatable")
 
 _databases = count(1)
 HERE = Path(__file__).parent
-MEMORY, MEMORY_MIN = "/dev/shm", 6 << 30
+MEMORY, MEMORY_MIN = "/dev/shm", 4 << 30
 
 
 def _place() -> str:
@@ -184,7 +184,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """PostgreSQL from the wheel, with a migrated database `template` to copy."""
-    directory = Path(tempfile.mkdtemp(prefix="perpdex-test-"))
+    # On the disk: a copy of the schema for each test is too much memory, and nobody waits for these writes.
+    directory = Path(tempfile.mkdtemp(prefix="perpdex-test-", dir="/tmp"))
     directory.chmod(0o755)
     server = EmbeddedPostgres(directory / "pg")
     server.start()

@@ -57,6 +57,7 @@ async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven)
         view = as_the_journal_has_it(state, view)
     if (view.amount, view.destination) != (amount, destination):
         raise ApiError("key_conflict")
+    await edge.hub.on_disk()
     return views.withdrawal(view)
 
 
@@ -64,7 +65,9 @@ async def start(body: WithdrawalBody, caller: WithdrawalCaller, edge: EdgeGiven)
 async def read(id: Id, caller: Caller, edge: EdgeGiven) -> WithdrawalAnswer:
     """Where a withdrawal stands."""
     _must_be_own(id, caller)
-    return views.withdrawal(await _standing(id, caller, edge))
+    view = await _standing(id, caller, edge)
+    await edge.hub.on_disk()
+    return views.withdrawal(view)
 
 
 @router.post(

@@ -1,11 +1,13 @@
 """Children, what is left of them, and ports: with real processes and real sockets."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -16,6 +18,8 @@ from cli.leftovers import end_leftovers, started_at, write_down
 from cli.main import app
 from cli.ports import free_ports, must_be_free
 from cli.processes import Child, StackFailed
+from cli.stack import Stack, Stopped
+from settings import Settings
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -149,3 +153,19 @@ def test_free_ports_differ_and_can_be_used():
     assert len(set(ports)) == 20
     for port in ports:
         must_be_free(port, "a test", "PORT")
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["told to stop", "a part died"])
+def test_a_start_that_waits_for_the_chain_can_be_ended(tmp_path, dies):
+    """A node that takes calls and lands nothing keeps a new escrow waiting for ever."""
+    stopped, settings = threading.Event(), Settings(perpdex_data=tmp_path)
+    stack = Stack(settings, lambda line: None, stopped)
+    child = stack._start("localnet", SLEEP)
+    threading.Timer(0.3, child.process.kill if dies else stopped.set).start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(StackFailed if dies else Stopped):
+            asyncio.run(stack._finished(asyncio.sleep(600), "Creating the escrow on chain"))
+    finally:
+        stack.stop()
+    assert time.monotonic() - began < 60

@@ -37,6 +37,19 @@ def keep(url, number):
         connection.execute("insert into kept values (%s)", (number,))
 
 
+@pytest.mark.parametrize("name", ["My Projects", "c++", "50% & more?"])
+def test_a_directory_may_have_any_name(place, name):
+    server = EmbeddedPostgres(place.parent / name / "pg")
+    server.start()
+    try:
+        upgrade(server.url)
+        keep(server.url, 1)
+        assert numbers(server.url) == [(1,)]
+        Projector(server.url).close()
+    finally:
+        server.stop()
+
+
 def test_a_killed_server_comes_back_with_everything_committed(place, history_of):
     records = history_of(5, 200)
     server = EmbeddedPostgres(place)

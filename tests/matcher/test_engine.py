@@ -14,7 +14,7 @@ import base58
 import pytest
 
 from core import events as e
-from core.market import DEFAULT_MARKETS
+from core.market import DEFAULT_MARKETS, MarketStatus
 from core.quantities import SECOND
 from matcher import commands as c
 from matcher.engine import TURN, Engine
@@ -127,6 +127,31 @@ async def test_a_repeat_of_an_unsynced_answer_waits_for_it_too(tmp_path, clock):
         await asyncio.sleep(0.001)
     assert isinstance(answers[1], Repeated)
     assert answers[1].events[0] in answers[0]
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        c.HoldSettlement(True, who="ada", why="a look"),
+        c.HoldWithdrawals(True, who="ada", why="a look"),
+        c.SetMarketStatus(1, MarketStatus.PAUSED, who="ada", why="a look"),
+        c.SetLimits(1, position_cap=7, who="ada", why="a look"),
+        c.SetInsuranceFloor(7, who="ada", why="a look"),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+async def test_what_is_so_already_is_answered_once_that_is_on_disk(tmp_path, clock, command):
+    engine = Engine(tmp_path, clock)
+    await populate(engine, clock)
+    answers: list[object] = []
+    engine.submit(command, answers.append)
+    engine.submit(command, answers.append)
+    assert not answers
+    while len(answers) < 2:
+        await asyncio.sleep(0.001)
+    assert [bool(events) for events in answers] == [True, False]
+    assert await engine.ask(command) == []
     engine.close()
 
 

@@ -1,5 +1,6 @@
 """`perpdex escrow close-page` as a person runs it: each precondition, and then the rent is back."""
 
+import asyncio
 import functools
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,13 @@ async def test_the_last_page_is_closed_once_everybody_has_done_with_it(
     # Somebody paid more than a page costs now, as for one of dearer days.
     node.call("requestAirdrop", str(escrow.addresses.page(1)), PRESENT)
     whole = await ClusterView(escrow.client).rent(PAGE_BYTES) + PRESENT
+
+    def there() -> int:
+        page = str(escrow.addresses.page(1))
+        return int(node.call("getBalance", page, {"commitment": "finalized"})["value"])
+
+    while there() < whole:
+        await asyncio.sleep(0.05)
     before = node.call("getBalance", str(hasty.operator.pubkey), {"commitment": "finalized"})["value"]
     code, said = await close()
     assert (code, f"page 1 is closed: {whole} lamports" in said) == (0, True), said

@@ -14,6 +14,7 @@ from core.open_interest import WINDOW_MIN, JumpAlarm
 from core.operator_events import LimitsSet
 from core.quantities import SECOND, Ppm
 from matcher import commands as c
+from matcher.apply import apply
 from matcher.image import dump, load
 
 
@@ -50,6 +51,19 @@ def test_a_change_keeps_the_rest_and_says_who_and_why(world):
     assert (
         world.refuse(c.SetLimits(1, max_leverage=49, margin=MarginTerms((Tier(0, 20_000),)))) == "bad_value"
     )
+
+
+def test_terms_of_before_a_bound_hold_up_no_other_change(world):
+    lax = replace(
+        limits_of(world.state.markets[1]), margin=MarginTerms((Tier(0, 20_000),), maintenance_share=50_000)
+    )
+    before = LimitsSet(world.now, 1, lax, False, "ada", "before there was a bound")
+    apply(world.state, before)
+    world.journal.append(before)
+    assert world.refuse(c.SetLimits(1, margin=lax.margin)) == "bad_value"
+    (said,) = world.play(c.SetLimits(1, position_cap=7))
+    assert said.limits == replace(lax, position_cap=7)
+    assert world.refuse(c.SetLimits(1, max_leverage=49)) == "bad_value"
 
 
 def test_a_position_cap_below_what_an_owner_holds_refuses_only_increases(world):
