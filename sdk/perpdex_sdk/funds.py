@@ -76,7 +76,7 @@ async def send_deposit(
     Raises `DepositFailed`, `OutcomeUnknown`, `Unreachable` before it was sent.
     """
     micro_usdc = amount * MICRO
-    if micro_usdc != int(micro_usdc) or micro_usdc <= 0:
+    if not amount.is_finite() or micro_usdc != int(micro_usdc) or micro_usdc <= 0:
         raise DepositFailed(f"{amount} is not a positive multiple of 0.000001 USDC")
     place = await own_place(rest)
     rpc = Rpc(rpc_url)

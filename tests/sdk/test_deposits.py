@@ -24,7 +24,7 @@ from matcher import commands as c
 from perpdex_sdk import Agent, DepositFailed, MessageRefused, Unreachable
 from perpdex_sdk.agents.population import fund
 from perpdex_sdk.answers import Escrow, Place
-from perpdex_sdk.funds import deposit_instruction, must_pay_only, token_account
+from perpdex_sdk.funds import deposit_instruction, must_pay_only, send_deposit, token_account
 from perpdex_sdk.rpc import Rpc
 
 POLL_S = 0.01
@@ -43,6 +43,13 @@ async def test_the_clients_instruction_is_the_programs(escrow: Any) -> None:
     assert own.data in built.raw
     for account in own.accounts:
         assert bytes(account.pubkey) in built.raw
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "0", "-1", "0.0000001"])
+async def test_what_is_no_amount_is_not_sent(amount: str) -> None:
+    nobody: Any = None
+    with pytest.raises(DepositFailed, match=r"is not a positive multiple of 0\.000001 USDC"):
+        await send_deposit(nobody, Keypair(), Decimal(amount), nobody, "http://127.0.0.1:1")
 
 
 async def test_a_funded_agent_deposits_and_is_credited(new_exchange: Any, escrow: Any) -> None:

@@ -137,8 +137,9 @@ async def populate(
     loop = asyncio.get_running_loop()
     tasks = [loop.create_task(prices.run()), loop.create_task(report.run())]
     try:
-        if given.deposit:
-            await asyncio.gather(*(fund(agent, given.deposit) for agent in agents))
+        funded = asyncio.gather(*(fund(agent, given.deposit) for agent in agents if given.deposit))
+        if not await _done_before(stop, funded):
+            return
         report.line("ready", role=role, agents=[agent.account for agent in agents])
         tasks += [loop.create_task(act(agent, prices, report)) for agent in agents]
         await _until(stop, tasks, given.seconds)
@@ -150,6 +151,19 @@ async def populate(
         await asyncio.gather(*(agent.close() for agent in agents))
         report.flush()
         report.line("done", role=role, mismatches=mismatches)
+
+
+async def _done_before(stop: asyncio.Event, work: "asyncio.Future[Any]") -> bool:
+    """Whether it is done; told to stop, whoever still waits for the chain is left where it is."""
+    stopped: asyncio.Future[Any] = asyncio.get_running_loop().create_task(_wait(stop))
+    await asyncio.wait({stopped, work}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
+        return False
+    work.result()
+    return True
 
 
 async def _until(stop: asyncio.Event, tasks: list["asyncio.Task[None]"], seconds: float) -> None:
