@@ -161,6 +161,20 @@ async def test_a_thin_wallet_leaves_at_the_price_that_it_could_still_pay(
     assert (await owner.client.client.get_balance(key)).value == 6_000_000 - 2 * (5_000 + 2_400_000)
 
 
+async def test_looks_that_tell_nothing_raise_no_price(
+    owner: Owner, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent once is doubtful once, however often it is looked for."""
+    monkeypatch.setattr("perpdex_sdk.rpc.PATIENCE", 0.3)
+    monkeypatch.setattr("perpdex_sdk.rpc.POLL", 0.1)
+    # The request lands, and for a while no node tells so.
+    proxy.fail("getSignatureStatuses", Fault.BUSY, times=9)
+    left = await leave.leave(owner.kit, owner.key, proxy.url, price=100)
+    receipt = await owner.client.view.receipt(left.signature)
+    # Raised once, from 100 to 1,000 for each of 120,000 units.
+    assert (proxy.waiting(), receipt.fee) == (0, 5_000 + 120)
+
+
 async def test_a_wallet_that_would_be_left_with_too_little_is_told_apart(owner: Owner) -> None:
     rpc, key = Rpc(owner.url), owner.key.pubkey()
     much = (await owner.client.client.get_balance(key)).value - 893_000 - 5_000
