@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import Mapping
 
 import httpx
@@ -163,15 +164,27 @@ async def _given(
 
 def operators(settings: Settings) -> dict[str, str]:
     """Tokens of the operator door by the names that the audit trail has for them: the network's own, and one for each person's file
-    in keys/operators. Raises `KeyFileRefused` for one that is too short or open to others, and for what would leave open who did
-    something."""
+    in keys/operators. Raises `KeyFileRefused` for one that is too short, and for what would leave open who did something.
+
+    A person's file that is open to others, or another user's, is left out and told: that person waits, and not the exchange.
+    """
     tokens = {NETWORK: operator_token(settings)}
     if len(tokens[NETWORK]) < SECRET_BYTES_MIN:
         raise KeyFileRefused(
             f"The token of the operator door has fewer than {SECRET_BYTES_MIN} characters: give OPERATOR_TOKEN more, or leave it out"
         )
     for path in sorted((settings.perpdex_data / "keys" / "operators").glob("*.token")):
-        token = read_secret(path).decode().strip()
+        try:
+            token = read_secret(path).decode().strip()
+        except (KeyFileRefused, OSError, UnicodeDecodeError) as refused:
+            what = f"run: chown {os.geteuid()} {path}; " if isinstance(refused, PermissionError) else ""
+            _log.error(
+                "a person's token is not accepted",
+                name=path.stem,
+                why=str(refused),
+                then=f"{what}restart the API",
+            )
+            continue
         if path.stem in (NETWORK, EXCHANGE):
             raise KeyFileRefused(f"{path}: nobody may be called {path.stem}, which means something else")
         if len(token) < SECRET_BYTES_MIN or token in tokens.values():

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from time import time_ns
 from typing import Final
 
 from temporalio import activity
@@ -9,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import PLACES_MAX, UNREACHABLE, EngineDoor, Liquidations
 from activities.heartbeats import heartbeats
+from core.quantities import SECOND
 from matcher.commands import ReviewAccount, SellInventory
 
 LOOKS: Final = 20
@@ -56,6 +58,7 @@ class SweepActivities:
                 await asyncio.sleep(LOOK_EVERY_S)
                 left = await self._still(left)
             now = await self._door.liquidations_going_on()
+        _tell(left)
         return Reviewed(forgotten, now.going_on, left)
 
     async def _review(self, account: int) -> None:
@@ -95,6 +98,20 @@ class SweepActivities:
             return
         while (await self._door.liquidations_going_on()).selling:
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _tell(stuck: list[int]) -> None:
+    """For the alarm: a sweep ends as completed also where it found some, and only its details say so."""
+    meter = activity.metric_meter()
+    meter.create_gauge(
+        "perpdex_accounts_not_liquidated", "Accounts below maintenance about which nothing is done"
+    ).set(len(stuck))
+    meter.create_gauge(
+        "perpdex_accounts_reviewed_seconds",
+        "When accounts below maintenance were last looked for, since the epoch",
+    ).set(time_ns() // SECOND)
+    if stuck:
+        activity.logger.error("nothing is done about accounts below maintenance: %s", stuck)
 
 
 def _lots(seen: Liquidations) -> int:

@@ -12,7 +12,7 @@ from solders.signature import Signature
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.engine_door import RETRY_LATER, EngineDoor
+from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats
 from activities.landing import Lander, by_code
 from activities.outflow import LIMITED, OWNER_LIMITED, Outflow
@@ -67,7 +67,8 @@ class MessageToSign:
 class PaymentStatus(StrEnum):
     PAID = "paid"
     EXPIRED = "expired"
-    """It provably did not land and never will: another message may be signed. With a code, the operator did not sign it."""
+    """It did not land and never will, as it expired or was never sent: another message may be signed. With a code, the operator kept
+    it back for what the code says."""
     REFUSED = "refused"
     """The program refused it, and would refuse it again."""
 
@@ -164,9 +165,8 @@ class WithdrawalActivities:
             answer = await self._door.command(asked)
         except ApplicationError as error:
             if error.type not in FINAL:
-                raise ApplicationError(
-                    error.message, type=error.type, next_retry_delay=RETRY_LATER
-                ) from error
+                # With the workflow's own back-off: all that wait would keep an API that comes back busy.
+                raise ApplicationError(error.message, type=error.type) from error
             # Said once and for all: nothing is reserved, so nothing would bound how many wait for a better moment.
             raise ApplicationError(error.message, type=error.type, non_retryable=True) from error
         number = int(answer.event("WithdrawalReserved")["withdrawal"])
@@ -259,7 +259,7 @@ class WithdrawalActivities:
             return closed
 
     async def _limited(self, payment: Payment) -> PaymentOutcome | None:
-        """Why the operator signs no such amount any more: others were quicker since the message was built."""
+        """Why the operator sends no such amount any more: others were quicker since the message was built."""
         try:
             await self._outflow.must_allow(payment.owner, payment.amount, payment.withdrawal)
         except ApplicationError as error:

@@ -24,8 +24,12 @@ def closed_withdrawal(state: Exchange, account: int, key: str) -> WithdrawalView
 
 
 def as_the_journal_has_it(state: Exchange, view: WithdrawalView) -> WithdrawalView:
-    """What a workflow says, but for a refusal of what is reserved: that is not its end, for the reservation is taken up anew."""
+    """What a workflow says, but for a refusal of what is reserved: that is not its end, for the reservation is taken up anew, with the
+    amount and destination that were reserved."""
     key = view.id.removeprefix(withdrawal_workflow_id(view.account, ""))
-    if view.status != "refused" or (view.account, key) not in state.withdrawal_keys:
+    reserved = state.withdrawal_keys.get((view.account, key))
+    if view.status != "refused" or reserved is None:
         return view
-    return closed_withdrawal(state, view.account, key) or view._replace(status="starting", code=None)
+    return closed_withdrawal(state, view.account, key) or view._replace(
+        status="starting", code=None, amount=reserved.amount, destination=reserved.destination
+    )

@@ -64,8 +64,11 @@ class KeypairSigner:
         return KeypairSigner.load(path)
 
 
-def read_secret(path: Path) -> bytes:
-    """What a file holds that nobody but this process's user may read or write, and which is that user's. Raises `KeyFileRefused`."""
+def read_secret(path: Path, *, root_may: bool = False) -> bytes:
+    """What a file holds that nobody but this process's user may read or write, and which is that user's. Raises `KeyFileRefused`.
+
+    `root_may`: root reads what is another user's, for what only proves who asks: it is no less proven.
+    """
     try:
         # Opened before it is checked: what was checked is then what is read.
         with path.open("rb") as file:
@@ -74,7 +77,7 @@ def read_secret(path: Path) -> bytes:
             if mode & 0o077:
                 raise KeyFileRefused(f"{path} is open to others (mode {mode:o}); run: chmod 600 {path}")
             # Only root gets this far with a file of somebody else's, who can open it again, and put another key there.
-            if found.st_uid != os.geteuid():
+            if found.st_uid != os.geteuid() and not (root_may and os.geteuid() == 0):
                 raise KeyFileRefused(
                     f"{path} belongs to another user (number {found.st_uid}), who can read and replace it; "
                     f"run: chown {os.geteuid()} {path}"

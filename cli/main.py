@@ -55,8 +55,10 @@ class Lazy(TyperGroup):
 def _imported(name: str) -> Any:
     # What is loaded stays: looking for garbage in it is an eighth of the time that it takes.
     gc.disable()
-    found = getattr(import_module(f"cli.{COMMANDS[name]}"), name.replace("-", "_"))
-    gc.enable()
+    try:
+        found = getattr(import_module(f"cli.{COMMANDS[name]}"), name.replace("-", "_"))
+    finally:
+        gc.enable()
     if isinstance(found, typer.Typer):
         group = get_group(found)
         group.name = name

@@ -1,8 +1,13 @@
 """What is built from settings."""
 
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 from pydantic import ValidationError
 from solders.keypair import Keypair
+from structlog.testing import capture_logs
 
 from chain.addresses import EscrowAddresses
 from chain.keys import KeyFileRefused, KeypairSigner
@@ -43,7 +48,7 @@ def test_a_credential_that_leaves_open_who_it_was_is_refused(tmp_path, name, tok
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-def test_a_token_that_others_can_read_or_write_is_refused_by_the_api_and_by_commands(tmp_path, mode):
+def test_a_token_that_others_can_read_or_write_is_left_out_by_the_api_and_refused_by_commands(tmp_path, mode):
     settings = Settings(perpdex_data=tmp_path, operator_token="n" * 32)
     people = tmp_path / "keys" / "operators"
     people.mkdir(parents=True)
@@ -51,13 +56,67 @@ def test_a_token_that_others_can_read_or_write_is_refused_by_the_api_and_by_comm
     path.touch(mode=0o600)
     path.write_text("a" * 32)
     assert token_of(settings, "ada") == operators(settings)["ada"] == "a" * 32
+    (people / "bob.token").touch(mode=0o600)
+    (people / "bob.token").write_text("b" * 32)
     path.chmod(mode)
-    with pytest.raises(KeyFileRefused, match=f"chmod 600 {path}"):
-        operators(settings)
+    with capture_logs() as told:
+        assert operators(settings) == {"operator": "n" * 32, "bob": "b" * 32}
+    assert [(one["log_level"], one["name"], one["then"]) for one in told] == [
+        ("error", "ada", "restart the API")
+    ]
+    assert f"run: chmod 600 {path}" in told[0]["why"]
     with pytest.raises(NotDone, match=f"chmod 600 {path}"):
         token_of(settings, "ada")
     with pytest.raises(NotDone, match="is PERPDEX_DATA the network's"):
-        token_of(settings, "bob")
+        token_of(settings, "eve")
+
+
+def test_the_networks_own_token_that_others_can_read_ends_the_start(tmp_path):
+    settings = Settings(perpdex_data=tmp_path)
+    assert operators(settings)["operator"] == token_of(settings, "operator")
+    (tmp_path / "keys" / "operator.token").chmod(0o644)
+    with pytest.raises(KeyFileRefused, match="chmod 600"):
+        operators(settings)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away, and read it then")
+def test_what_is_another_users_root_asks_with_and_the_api_leaves_out(tmp_path):
+    settings = Settings(perpdex_data=tmp_path, operator_token="n" * 32)
+    people = tmp_path / "keys" / "operators"
+    people.mkdir(parents=True)
+    path = people / "ada.token"
+    path.touch(mode=0o600)
+    path.write_text("a" * 32)
+    os.chown(path, 12_345, -1)
+    assert token_of(settings, "ada") == "a" * 32
+    with capture_logs() as told:
+        assert operators(settings) == {"operator": "n" * 32}
+    assert f"run: chown 0 {path}" in told[0]["why"]
+    path.chmod(0o644)
+    with pytest.raises(NotDone) as refused:
+        token_of(settings, "ada")
+    assert str(refused.value) == f"{path} is open to others (mode 644); run: chmod 600 {path}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as somebody else")
+def test_a_persons_file_that_the_api_may_not_open_is_left_out():
+    # Not below pytest's own folder, which is root's alone.
+    with TemporaryDirectory() as folder:
+        people = Path(folder) / "keys" / "operators"
+        people.mkdir(parents=True)
+        path = people / "ada.token"
+        path.touch(mode=0o600)
+        path.write_text("a" * 32)
+        for one in (Path(folder), people.parent, people):
+            one.chmod(0o755)
+        os.seteuid(12_345)
+        try:
+            with capture_logs() as told:
+                named = operators(Settings(perpdex_data=Path(folder), operator_token="n" * 32))
+        finally:
+            os.seteuid(0)
+    assert named == {"operator": "n" * 32}
+    assert told[0]["then"] == f"run: chown 12345 {path}; restart the API"
 
 
 def test_a_token_of_the_network_that_is_too_short_is_refused(tmp_path):

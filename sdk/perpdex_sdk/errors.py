@@ -44,23 +44,27 @@ class Unreachable(ExchangeError):
 
 class ChainRefused(ExchangeError):
     """The Solana cluster answered a call with an error. `code` is JSON-RPC's, 0 where there was none; `found` names what a trial of
-    a transaction came to, empty where the answer does not say; `number` is the error of the program that refused it, 0 for none.
+    a transaction came to, empty where the answer does not say; `number` is the error of the program that refused it, 0 for none;
+    `short`: who was to pay for it has too little SOL.
     """
 
-    def __init__(self, message: str, code: int = 0, found: str = "", number: int = 0) -> None:
+    def __init__(
+        self, message: str, code: int = 0, found: str = "", number: int = 0, short: bool = False
+    ) -> None:
         super().__init__(message)
-        self.code, self.found, self.number = code, found, number
+        self.code, self.found, self.number, self.short = code, found, number, short
 
 
 class DepositFailed(ExchangeError):
     """The chain refused the deposit, or let it expire; nothing moved.
 
-    `number` is the error of the program that refused it, 0 for none; `expired`: nobody refused it.
+    `number` is the error of the program that refused it, 0 for none; `expired`: nobody refused it; `short`: the owner has too little
+    SOL for it.
     """
 
-    def __init__(self, message: str, number: int = 0, expired: bool = False) -> None:
+    def __init__(self, message: str, number: int = 0, expired: bool = False, short: bool = False) -> None:
         super().__init__(message)
-        self.number, self.expired = number, expired
+        self.number, self.expired, self.short = number, expired, short
 
 
 class OutcomeUnknown(ExchangeError):
@@ -93,12 +97,12 @@ class KeyFileRefused(ExchangeError):
 class ExitFailed(ExchangeError):
     """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved.
 
-    `number` and `expired` as of `DepositFailed`.
+    `number`, `expired` and `short` as of `DepositFailed`.
     """
 
-    def __init__(self, message: str, number: int = 0, expired: bool = False) -> None:
+    def __init__(self, message: str, number: int = 0, expired: bool = False, short: bool = False) -> None:
         super().__init__(message)
-        self.number, self.expired = number, expired
+        self.number, self.expired, self.short = number, expired, short
 
 
 class Insecure(ExchangeError):

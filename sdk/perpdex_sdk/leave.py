@@ -56,7 +56,8 @@ async def leave(
     that was paid. Who has heard of the payment forgets it (`asked.forget`).
 
     `price` is offered besides the fee, in micro-lamports per compute unit, and doubled up to `price_max` after each transaction that
-    expired, or of which the node did not tell.
+    expired, or of which the node did not tell. What the owner has too little SOL for is offered no more: the last price that was let
+    through is, or none.
     """
     exits.must_own(kit, keypair)
     amount = own_slot.EVERYTHING if micro_usdc is None else micro_usdc
@@ -83,6 +84,8 @@ class _Leaving:
         self._asked = asked.load(kept, kit) if kept is not None else None
         self._last_seen = self._asked.seen_at if self._asked is not None else 0
         self._answered = False
+        self._sent = False
+        """Whether this step sent something: what an earlier one did says nothing of the price now."""
         self._looking = False
         self._silent_since: float | None = None
         self._silent_at_look = False
@@ -97,7 +100,7 @@ class _Leaving:
             try:
                 left = await self._step()
             except (Unreachable, ChainRefused, OutcomeUnknown) as error:
-                if isinstance(error, OutcomeUnknown):
+                if isinstance(error, OutcomeUnknown) and self._sent:
                     self._offer.raise_it()
                 self._bear_with(error)
             except ExitFailed as failed:
@@ -109,6 +112,8 @@ class _Leaving:
                 elif failed.expired:
                     self._offer.raise_it()
                     self._say(f"{failed}; it is sent again and {self._offer}")
+                elif failed.short and self._offer.lower_it():
+                    self._say(f"too little SOL for that offer; it is sent again and {self._offer}")
                 elif failed.number not in LOOK_AGAIN:
                     raise
             else:
@@ -119,6 +124,7 @@ class _Leaving:
 
     async def _step(self) -> Left | None:
         """The one next thing by what the chain says; the payment once there is one."""
+        self._sent = False
         now = await self._look()
         if now.exit_at:
             return await self._claim(now)
@@ -152,6 +158,7 @@ class _Leaving:
             asking = own_slot.request_withdrawal(kit.escrow, kit.place, self._keypair.pubkey(), self._amount)
             signed = await own_slot.signed(rpc, self._keypair, asking, price=self._offer.price)
             self._remember(asked.of(kit, self._amount, signed.signature, signed.last_height))
+            self._sent = True
             await own_slot.land(rpc, signed)
         finally:
             await rpc.close()
@@ -169,6 +176,7 @@ class _Leaving:
         if (left := now.exit_at - self._second) > 0:
             await asyncio.sleep(min(left, NAP_S))
             return None
+        self._sent = True
         return await exits.claim(self._kit, self._keypair, self._url, self._offer.price)
 
     def _remember(self, what: asked.Asked) -> None:

@@ -27,8 +27,9 @@ from perpdex_sdk.trading import text
 
 log = logging.getLogger("perpdex_sdk")
 
-WITHDRAWAL_PATIENCE = 1200.0
-"""Longer than the owner may take to sign, and a payment to become final."""
+WITHDRAWAL_PATIENCE = 1800.0
+"""Longer than the owner may take to sign, and a payment to become final; also than the twenty minutes after which the exchange takes
+up a withdrawal that nobody works on, so that its message is still signed."""
 
 
 class Money:

@@ -121,7 +121,7 @@ async def land(rpc: Rpc, transaction: Signed) -> str:
     try:
         await rpc.send_until_confirmed(*transaction)
     except DepositFailed as error:
-        raise ExitFailed(str(error), error.number, error.expired) from error
+        raise ExitFailed(str(error), error.number, error.expired, error.short) from error
     return transaction.signature
 
 

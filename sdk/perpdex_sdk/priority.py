@@ -31,10 +31,21 @@ class Offer:
     def __init__(self, price: int, most: int) -> None:
         self.price = price
         self._most = most
+        self._taken = 0
+        """The last price at which a transaction was let through, and expired."""
 
     def __str__(self) -> str:
         return f"offers {self.price} micro-lamports per compute unit"
 
     def raise_it(self) -> None:
         """After one that expired: twice as much, `FIRST` at least and `most` at most; never less than before."""
+        self._taken = self.price
         self.price = max(self.price, min(max(2 * self.price, FIRST), self._most))
+
+    def lower_it(self) -> bool:
+        """After one that the owner has too little SOL for: back to the last price that was let through, then to none, and never higher
+        again. False where nothing was offered: then it is not for the offer."""
+        if not self.price:
+            return False
+        self.price = self._most = self._taken if self._taken < self.price else 0
+        return True

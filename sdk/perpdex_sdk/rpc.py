@@ -22,6 +22,11 @@ NOT_SENT = (-32602, -32002, -32003)
 SAYS_NOTHING = frozenset({"AccountInUse", "AlreadyProcessed", "BlockhashNotFound", "ClusterMaintenance"})
 """What a trial finds of a transaction that has landed, through another node, or may yet."""
 
+SHORT = frozenset({"InsufficientFundsForFee", "InsufficientFundsForRent"})
+"""What a trial finds where the payer has too little SOL for the fee, or would be left with too little to exist."""
+TOO_FEW_LAMPORTS = 1
+"""The system program's error for a payer that cannot pay for a new account; the token program's for too few tokens."""
+
 T = TypeVar("T")
 
 
@@ -145,7 +150,11 @@ class Rpc:
                 # A block that is not confirmed may be dropped, and what failed in it may yet land elsewhere.
                 if status.confirmation_status in ("confirmed", "finalized"):
                     if status.err is not None:
-                        raise DepositFailed(f"the chain refused it: {status.err}", number_in(status.err))
+                        raise DepositFailed(
+                            f"the chain refused it: {status.err}",
+                            number_in(status.err),
+                            short=_is_short(status.err),
+                        )
                     return True
                 nothing = 0
             elif over is None:
@@ -169,7 +178,7 @@ class Rpc:
             return  # it may have arrived: its status decides
         except ChainRefused as refused:
             if not again and refused.code in NOT_SENT and refused.found not in SAYS_NOTHING:
-                raise DepositFailed(str(refused), refused.number) from refused
+                raise DepositFailed(str(refused), refused.number, short=refused.short) from refused
 
     async def _over(self, last_height: int) -> int | None:
         """A final slot after every block in which a transaction could land, None as long as there is none."""
@@ -199,7 +208,14 @@ def _refused(method: str, refusal: dict[str, Any]) -> ChainRefused:
         code if isinstance(code, int) else 0,
         found if isinstance(found, str) else "",
         number_in(found),
+        _is_short(found),
     )
+
+
+def _is_short(error: Any) -> bool:
+    """Whether what a node says of a transaction is that its payer has too little SOL."""
+    names = {error} if isinstance(error, str) else set(error) if isinstance(error, dict) else set()
+    return bool(names & SHORT) or number_in(error) == TOO_FEW_LAMPORTS
 
 
 def number_in(error: Any) -> int:

@@ -215,6 +215,25 @@ async def test_what_an_earlier_version_refused_and_left_reserved_goes_on_and_is_
     assert (await eventually(exchange, agent, started["id"], "paid"))["signature"] == "landed"
 
 
+async def test_what_is_reserved_is_told_whatever_a_refused_workflow_was_asked_for(
+    new_exchange: Any, process: TemporalWithdrawals
+) -> None:
+    exchange = await new_exchange(withdrawals=process)
+    agent = await exchange.agent()
+    elsewhere, body = str(Keypair().pubkey()), {"amount": "20", "key": "left"}
+    DOOR_SHUT.add("left")
+    started = (await exchange.http.post("/api/v1/withdrawals", json=body, headers=agent.headers)).json()
+    await eventually(exchange, agent, started["id"], "refused")
+    DOOR_SHUT.clear()
+    await exchange.engine.ask(c.ReserveWithdrawal(agent.account, 25_500_000, "left", destination=elsewhere))
+    told = await eventually(exchange, agent, started["id"], "starting")
+    assert (told["amount"], told["code"]) == ("25.500000", None)
+    right = {**body, "amount": "25.5", "destination": elsewhere}
+    for asked, answer in ((right, told), (body, None)):
+        found = (await exchange.http.post("/api/v1/withdrawals", json=asked, headers=agent.headers)).json()
+        assert found == answer if answer else found["error"]["code"] == "key_conflict"
+
+
 @pytest.mark.parametrize(("paid", "status"), [(True, "paid"), (False, "released")])
 async def test_what_became_of_a_withdrawal_outlives_its_workflow(
     new_exchange: Any, client: Client, process: TemporalWithdrawals, paid: bool, status: str

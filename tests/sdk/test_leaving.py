@@ -16,6 +16,7 @@ import pytest
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction
 from spl.token.constants import TOKEN_PROGRAM_ID
 from spl.token.instructions import CloseAccountParams, close_account
@@ -122,6 +123,68 @@ def test_an_offer_doubles_from_a_start_up_to_the_most() -> None:
         [7_000, 7_000, 7_000, 7_000, 7_000],
         [0, 0, 0, 0, 0],
     ]
+
+
+def test_an_offer_that_cannot_be_paid_goes_back_to_the_last_that_could_then_to_none() -> None:
+    offer, prices = Offer(300, 10_000), []
+    for _ in range(2):
+        offer.raise_it()
+    while offer.lower_it():
+        prices.append(offer.price)
+        offer.raise_it()
+        prices.append(offer.price)
+    assert prices == [1_000, 1_000, 0, 0]
+    assert not Offer(0, 10_000).lower_it()
+    never_sent = Offer(300, 10_000)
+    assert (never_sent.lower_it(), never_sent.price) == (True, 0)
+
+
+async def test_a_thin_wallet_leaves_at_the_price_that_it_could_still_pay(
+    owner: Owner, proxy: FaultProxy
+) -> None:
+    told: list[str] = []
+    key = owner.key.pubkey()
+    rpc = Rpc(owner.url)
+    much = (await owner.client.client.get_balance(key)).value - 6_000_000 - 5_000
+    to = owner.operator.pubkey
+    gift = transfer(TransferParams(from_pubkey=key, to_pubkey=to, lamports=much))
+    await send(rpc, owner.key, gift)
+    await rpc.close()
+    # The first request expires, and the next one lands at twice its price; so much for a claim is more than there is.
+    proxy.fail("getEpochInfo", Fault.LIE, times=6)
+    left = await leave.leave(
+        owner.kit, owner.key, proxy.url, told=told.append, price=20_000_000, price_max=40_000_000
+    )
+    assert left.paid == 5_000
+    assert "too little SOL for that offer; it is sent again and offers 20000000 micro-lamports" in told[-1]
+    # 40 lamports for each of 60,000 units, 20 for each of 120,000.
+    assert (await owner.client.client.get_balance(key)).value == 6_000_000 - 2 * (5_000 + 2_400_000)
+
+
+async def test_looks_that_tell_nothing_raise_no_price(
+    owner: Owner, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent once is doubtful once, however often it is looked for."""
+    monkeypatch.setattr("perpdex_sdk.rpc.PATIENCE", 0.3)
+    monkeypatch.setattr("perpdex_sdk.rpc.POLL", 0.1)
+    # The request lands, and for a while no node tells so.
+    proxy.fail("getSignatureStatuses", Fault.BUSY, times=9)
+    left = await leave.leave(owner.kit, owner.key, proxy.url, price=100)
+    receipt = await owner.client.view.receipt(left.signature)
+    # Raised once, from 100 to 1,000 for each of 120,000 units.
+    assert (proxy.waiting(), receipt.fee) == (0, 5_000 + 120)
+
+
+async def test_a_wallet_that_would_be_left_with_too_little_is_told_apart(owner: Owner) -> None:
+    rpc, key = Rpc(owner.url), owner.key.pubkey()
+    much = (await owner.client.client.get_balance(key)).value - 893_000 - 5_000
+    gift = transfer(TransferParams(from_pubkey=key, to_pubkey=owner.operator.pubkey, lamports=much))
+    await send(rpc, owner.key, gift)
+    with pytest.raises(ExitFailed) as failed:
+        await send(rpc, owner.key, own_slot.request_withdrawal(owner.kit.escrow, owner.kit.place, key, 1))
+    assert "InsufficientFundsForRent" in str(failed.value)
+    assert failed.value.short
+    await rpc.close()
 
 
 async def test_what_expired_is_sent_again_at_twice_the_price(owner: Owner, proxy: FaultProxy) -> None:

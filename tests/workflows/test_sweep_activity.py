@@ -1,16 +1,19 @@
 """What the sweep's review says to the operator's door, and what one account does to the others."""
 
 from collections.abc import AsyncIterator
+from time import time_ns
 from typing import Any
 
 import pytest
 from aiohttp import web
 from temporalio.exceptions import ApplicationError
+from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 from temporalio.testing import ActivityEnvironment
 
 from activities import sweep
 from activities.engine_door import EngineDoor
 from activities.sweep import Reviewed, SweepActivities
+from core.quantities import SECOND
 
 STUCK, GONE, FINE = 16, 17, 18
 LOST = "an answer of somebody in between"
@@ -53,7 +56,7 @@ async def review(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     monkeypatch.setattr(sweep, "LOOK_EVERY_S", 0.001)
     runners = []
 
-    async def review(engine: Engine) -> Reviewed:
+    async def review(engine: Engine, told: MetricBuffer | None = None) -> Reviewed:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", engine.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -63,7 +66,10 @@ async def review(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
         host, port = runner.addresses[0][:2]
         door = EngineDoor(f"http://{host}:{port}", "token")
         try:
-            return await ActivityEnvironment().run(SweepActivities(door).review_accounts)
+            environment = ActivityEnvironment()
+            if told is not None:
+                environment.metric_meter = Runtime(telemetry=TelemetryConfig(metrics=told)).metric_meter
+            return await environment.run(SweepActivities(door).review_accounts)
         finally:
             await door.close()
 
@@ -76,6 +82,15 @@ async def test_one_that_is_stuck_and_one_that_is_refused_hold_up_no_other(review
     engine = Engine([STUCK, GONE, FINE], {STUCK}, {GONE: (404, "account_unknown")})
     assert await review(engine) == Reviewed([STUCK, GONE, FINE], [FINE], [STUCK, GONE])
     assert engine.reviewed == [STUCK, FINE]
+
+
+@pytest.mark.parametrize(("forgotten", "stuck"), [([STUCK, FINE], 1), ([FINE], 0), ([], 0)])
+async def test_how_many_nothing_is_done_about_is_told(review: Any, forgotten: list[int], stuck: int) -> None:
+    told, before = MetricBuffer(100), time_ns() // SECOND
+    await review(Engine(forgotten, {STUCK}, {}), told)
+    figures = {one.metric.name: one.value for one in told.retrieve_updates()}
+    assert figures["perpdex_accounts_not_liquidated"] == stuck
+    assert before <= figures["perpdex_accounts_reviewed_seconds"] <= time_ns() // SECOND
 
 
 async def test_an_answer_that_is_lost_is_not_taken_for_a_refusal(review: Any) -> None:

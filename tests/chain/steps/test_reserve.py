@@ -35,3 +35,5 @@ async def test_only_what_the_engine_says_of_the_reservation_is_final(
     with pytest.raises(ApplicationError) as refused:
         await withdrawals.reserve(Reservation(16, 5_000_000, "w1"))
     assert (refused.value.type, refused.value.non_retryable) == (code, final)
+    # All that wait come back more and more rarely, as the workflow says.
+    assert refused.value.next_retry_delay is None
