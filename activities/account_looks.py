@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from activities.orders import ended_as, kept
 from activities.venue_books import Drivers, VenueBooks
 from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
-from venues.budget import looking
+from venues.budget import Turn, looking
 from venues.driver import Driver, OrderState, OrderStatus
 from venues.errors import Unavailable, VenueError
 
@@ -115,7 +115,8 @@ class AccountLooks:
         """The orders once the ledger has what they filled, and how they ended where all of that is there."""
         behind = [order for order, state in found if order.filled < state.filled]
         if behind:
-            with looking():
+            # A fill that nobody has recorded is a position that nobody knows of.
+            with looking(Turn.SOON):
                 await self._reads.answer((behind[0].vault, behind[0].venue), time.monotonic(), self._read)
         taken = []
         for before, state in found:

@@ -10,7 +10,7 @@ from activities.account_looks import AccountLooks
 from activities.heartbeats import heartbeats, pause
 from activities.orders import OrderFacts, facts_of, kept, told
 from ledger.venue_orders import ENDED, StoredOrder, VenueOrders
-from venues.budget import looking
+from venues.budget import Turn, looking
 from venues.errors import NotAsked
 
 FIRST_LOOK_S: Final = 0.2
@@ -41,7 +41,7 @@ class FollowingActivities:
             if looks == 1:
                 return facts_of(await told(self._looks.at_one(order)))
             wait = FIRST_LOOK_S
-            with looking():
+            with looking(Turn.FOLLOWING):
                 order = await told(_or_unseen(self._looks.at_one(order), order))
                 for _ in range(looks - 1):
                     known_at = time.monotonic()

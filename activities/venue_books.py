@@ -8,6 +8,7 @@ import structlog
 
 from core.tickets import Leg
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills, unpriced_words
+from venues.budget import Turn, looking
 from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ class VenueBooks:
         be won or lost."""
         found, unpriced = [], {}
         for symbol, (mine, yours) in differing.items():
-            if (told := await self._priced(vault, Leg(venue, symbol))) is not None:
+            with looking(Turn.SOON):
+                told = await self._priced(vault, Leg(venue, symbol))
+            if told is not None:
                 price, standing = int(told.price), told.standing.value
             elif symbol in theirs and theirs[symbol].entry_price:
                 price, standing = int(theirs[symbol].entry_price or 0), ENTRY

@@ -12,7 +12,7 @@ from activities.heartbeats import heartbeats
 from activities.venue_books import VenueBooks
 from core.tickets import leg
 from ledger.venue_fills import VenueFills
-from venues.budget import looking
+from venues.budget import Turn, looking
 from venues.errors import NotAsked, VenueError
 
 _log = structlog.get_logger("orders")
@@ -39,7 +39,7 @@ class VenueReconciliationActivities:
     @activity.defn
     async def reconcile_venues(self) -> VenueComparison:
         """Record what the venues have told of every account, and take over the positions that differ."""
-        with looking():
+        with looking(Turn.ROUND):
             return await self._compared()
 
     async def _compared(self) -> VenueComparison:
