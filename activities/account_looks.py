@@ -81,8 +81,14 @@ class AccountLooks:
 
     async def at_one(self, order: StoredOrder) -> StoredOrder:
         """The order after a look at it alone. Raises `VenueError`."""
-        driver = await self._drivers.driver(order.vault, order.venue)
-        state = await _state(driver, order)
+        return await self.taken_in(order, await self.state(order))
+
+    async def state(self, order: StoredOrder) -> OrderState:
+        """How it stands by the venue. Raises `VenueError`."""
+        return await _state(await self._drivers.driver(order.vault, order.venue), order)
+
+    async def taken_in(self, order: StoredOrder, state: OrderState) -> StoredOrder:
+        """The order once the ledger has what it filled; ended as the venue says where all of that is there. Raises `VenueError`."""
         return (await self._taken_in([(order, state)]))[0]
 
     async def at_all(self, order: StoredOrder, since: float) -> StoredOrder:

@@ -100,10 +100,18 @@ async def test_patience_is_not_used_up_by_waiting_for_ones_turn(budget):
     async with patience(0.1):
         await asyncio.gather(looked(budget, 60), looked(budget, 40))
         await asyncio.sleep(0.02)
-    with pytest.raises(TimeoutError):
+
+
+async def test_patience_is_used_up_by_the_venue_whatever_was_waited_for_before(budget):
+    async def asked():
         async with patience(0.05):
             await looked(budget, 1)
             await asyncio.sleep(5)
+
+    budget.spend(100)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asked(), 2)
+    assert budget.spent <= 1
 
 
 async def test_patience_that_has_run_out_is_told_whoever_still_waits_under_it(budget):
