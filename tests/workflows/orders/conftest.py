@@ -78,7 +78,7 @@ class Desk:
         self.steps = OrderActivities(self.orders, rules, self.books, self.drivers, self.clock)
         self.looks = AccountLooks(self.orders, self.books, self.drivers, self.clock)
         self.following = FollowingActivities(self.orders, self.looks)
-        self.reconciling = VenueReconciliationActivities(self.fills, self.books)
+        self.reconciling = VenueReconciliationActivities(self.fills, self.books, self.clock)
 
     def clock(self) -> int:
         return time.time_ns() + self.ahead
