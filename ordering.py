@@ -74,8 +74,9 @@ async def order_steps(
                 return (await fills.held(vault)).get(leg.venue, {}).get(leg.symbol, 0)
 
             backing = VaultBacking(VenueExposure(pool), at.prices, at.drivers).by_venue()
-            rules = OrderRules(at.drivers.lifecycles, terms, held, at.index, time.time_ns, backing)
             books = VenueBooks(at.drivers, fills, fills.held, at.priced, time.time_ns)
+            known = terms, held, at.index, time.time_ns, backing, books.held_by_now
+            rules = OrderRules(at.drivers.lifecycles, *known)
             orders = VenueOrders(pool)
             looks = AccountLooks(orders, books, at.drivers, time.time_ns)
             try:

@@ -297,7 +297,7 @@ async def carrying_out(
             steps.orders.resolve_order,
             steps.orders.give_up_order,
             steps.orders.cancel_order,
-            # One look, for whoever cancels; and what began before following had a queue of its own.
+            # The first looks at a new order, one for whoever cancels, and what began before following had a queue of its own.
             steps.following.follow_order,
             steps.reconciling.reconcile_venues,
             steps.collecting.collect_fills,

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from activities.orders import ended_as, kept
 from activities.venue_books import Drivers, VenueBooks
 from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
-from venues.budget import looking
+from venues.budget import Turn, looking
 from venues.driver import Driver, OrderState, OrderStatus
 from venues.errors import Unavailable, VenueError
 
@@ -81,8 +81,14 @@ class AccountLooks:
 
     async def at_one(self, order: StoredOrder) -> StoredOrder:
         """The order after a look at it alone. Raises `VenueError`."""
-        driver = await self._drivers.driver(order.vault, order.venue)
-        state = await _state(driver, order)
+        return await self.taken_in(order, await self.state(order))
+
+    async def state(self, order: StoredOrder) -> OrderState:
+        """How it stands by the venue. Raises `VenueError`."""
+        return await _state(await self._drivers.driver(order.vault, order.venue), order)
+
+    async def taken_in(self, order: StoredOrder, state: OrderState) -> StoredOrder:
+        """The order once the ledger has what it filled; ended as the venue says where all of that is there. Raises `VenueError`."""
         return (await self._taken_in([(order, state)]))[0]
 
     async def at_all(self, order: StoredOrder, since: float) -> StoredOrder:
@@ -115,7 +121,8 @@ class AccountLooks:
         """The orders once the ledger has what they filled, and how they ended where all of that is there."""
         behind = [order for order, state in found if order.filled < state.filled]
         if behind:
-            with looking():
+            # A fill that nobody has recorded is a position that nobody knows of.
+            with looking(Turn.SOON):
                 await self._reads.answer((behind[0].vault, behind[0].venue), time.monotonic(), self._read)
         taken = []
         for before, state in found:

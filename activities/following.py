@@ -1,5 +1,6 @@
 """Following orders that venues have, until they have ended with all of their fills in the ledger."""
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from typing import Final
@@ -8,15 +9,21 @@ from temporalio import activity
 
 from activities.account_looks import AccountLooks
 from activities.heartbeats import heartbeats, pause
-from activities.orders import OrderFacts, facts_of, kept, told
+from activities.orders import OrderFacts, facts_by, facts_of, kept, told
 from ledger.venue_orders import ENDED, StoredOrder, VenueOrders
-from venues.budget import looking
+from venues.budget import Turn, looking
 from venues.errors import NotAsked
 
 FIRST_LOOK_S: Final = 0.2
 LAST_LOOK_S: Final = 5.0
+FIRST_LOOKS: Final = 2
+"""Of a step that looks at an order that was just sent."""
 LOOKS: Final = 30
-"""Of a step that follows an order: about two minutes."""
+"""Of a step that follows an order that waits: about two minutes."""
+FOLLOWED_S: Final = 120.0
+"""However long looks wait for their turn, such a step begins none later than so."""
+RECORDED_S: Final = 3.0
+"""Whoever took an order back waits so long for its fills to be recorded, and is told then what the venue says of them."""
 
 
 class FollowingActivities:
@@ -30,8 +37,10 @@ class FollowingActivities:
     async def follow_order(self, ticket: str, looks: int) -> OrderFacts:
         """Record its fills as they come, until it has ended with all of them recorded, or for so many looks.
 
-        A single look is one that somebody waits for. Of more, all but the first are shared with whoever follows another order of the
-        account, and all leave what the venue allows to orders. Fails with type venue_unavailable while the venue does not say.
+        A single look is one that somebody waits for, and never waits itself. Fewer than `LOOKS` are for an order that was just sent,
+        and go before all who follow. Of more, each is shared with whoever follows another order of the account, and waits until there
+        is room: the more accounts have orders that wait, the seldomer each is looked at. Fails with type venue_unavailable while the
+        venue does not say.
         """
         # A venue may take longer to answer than an activity may be silent.
         async with heartbeats():
@@ -39,18 +48,35 @@ class FollowingActivities:
             if order.status in ENDED:
                 return facts_of(order)
             if looks == 1:
-                return facts_of(await told(self._looks.at_one(order)))
-            wait = FIRST_LOOK_S
-            with looking():
-                order = await told(_or_unseen(self._looks.at_one(order), order))
-                for _ in range(looks - 1):
+                return await self._awaited(order)
+            alone = looks < LOOKS
+            wait, begun = FIRST_LOOK_S, time.monotonic()
+            with looking(Turn.SOON if alone else Turn.FOLLOWING):
+                for number in range(looks):
                     known_at = time.monotonic()
-                    if order.status in ENDED or not await pause(wait):
-                        break
+                    if number:
+                        if known_at - begun > FOLLOWED_S or not await pause(wait):
+                            break
+                        wait = min(wait * 2, LAST_LOOK_S)
                     # What anybody has looked at meanwhile serves as well.
-                    order = await told(_or_unseen(self._looks.at_all(order, known_at), order))
-                    wait = min(wait * 2, LAST_LOOK_S)
+                    look = self._looks.at_one(order) if alone else self._looks.at_all(order, known_at)
+                    order = await told(_or_unseen(look, order))
+                    if order.status in ENDED:
+                        break
             return facts_of(order)
+
+    async def _awaited(self, order: StoredOrder) -> OrderFacts:
+        """How it stands, at once: what the venue says where that is not recorded by then."""
+        state = await told(self._looks.state(order))
+
+        async def recorded() -> OrderFacts:
+            try:
+                async with asyncio.timeout(RECORDED_S):
+                    return facts_of(await self._looks.taken_in(order, state))
+            except (TimeoutError, NotAsked):
+                return facts_by(order, state)
+
+        return await told(recorded())
 
 
 async def _or_unseen(look: Awaitable[StoredOrder], order: StoredOrder) -> StoredOrder:

@@ -9,7 +9,7 @@ from temporalio import activity
 
 from activities.heartbeats import heartbeats
 from ledger.nav import NONE, NavPrice, NavSnapshots
-from venues.budget import looking
+from venues.budget import Turn, looking
 
 if TYPE_CHECKING:
     from venues.prices import LegPrice, NoPrice
@@ -58,7 +58,7 @@ class NavActivities:
             legs = await self._nav.unpriced(of.at)
             for first in range(0, len(legs), LEGS_AT_ONCE):
                 some = legs[first : first + LEGS_AT_ONCE]
-                with looking():
+                with looking(Turn.SOON):
                     found = await self._prices.get_index_prices([str(leg) for leg in some])
                 await self._nav.record_prices(of.at, {leg: _kept(found[str(leg)]) for leg in some})
             return len(legs)

@@ -162,9 +162,12 @@ class OrderRules:
         index: Index,
         clock: Callable[[], int],
         backing: Mapping[str, Backed] = MappingProxyType({}),
+        held_by_now: Held | None = None,
     ) -> None:
-        """`backing`, by venue: what stands behind orders where the venue does not keep a leverage itself."""
+        """`backing`, by venue: what stands behind orders where the venue does not keep a leverage itself. `held_by_now` asks the venue
+        where the ledger may be behind it; None: it never is."""
         self._backing = backing
+        self._held_by_now = held_by_now or held
         self._lifecycles = lifecycles
         self._terms = terms
         self._held = held
@@ -172,7 +175,8 @@ class OrderRules:
         self._clock = clock
 
     async def judged(self, asked: OrderAsked, named: Named, not_after: int) -> StoredOrder:
-        """The order to keep, accepted or refused, which is not sent from an instant on."""
+        """The order to keep, accepted or refused, which is not sent from an instant on. Raises `VenueError` where only the venue knows
+        whether there is anything to close, and does not say."""
         terms = await self._terms(asked.vault)
         if terms is None:
             return self._not_run(asked, VAULT_UNKNOWN, not_after)
@@ -180,6 +184,8 @@ class OrderRules:
         if asked.close or asked.reduce_only:
             held = await self._held(asked.vault, Leg(asked.venue, asked.symbol))
         if asked.close:
+            # What is refused is refused for ever, so a fill that is on its way into the ledger is not overlooked.
+            held = held or await self._held_by_now(asked.vault, Leg(asked.venue, asked.symbol))
             if held == 0:
                 return self._not_run(asked, NO_POSITION, not_after)
             side, size = (-1 if held > 0 else 1), min(asked.size or abs(held), abs(held))

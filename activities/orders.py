@@ -109,7 +109,10 @@ class OrderActivities:
         async with heartbeats():
             order = await self._orders.order(asked.ticket)
             if order is None:
-                judged = await self._rules.judged(asked, self._name, not_after)
+                try:
+                    judged = await self._rules.judged(asked, self._name, not_after)
+                except VenueError as silent:
+                    return Step(UNSENT, words=str(silent), code=VENUE_SILENT)
                 order = await self._orders.accept(judged, open_limit(asked))
             if not stands_for(order, asked):
                 # Nobody remembers that one but the ledger.
@@ -218,13 +221,7 @@ class OrderActivities:
         if state.status is not OrderStatus.OPEN and state.filled == 0:
             return facts_of(await ended_as(self._orders, order, state, self._clock()))
         await self._orders.advance(order.ticket, Standing.OPEN, self._clock(), state.venue_id)
-        facts = facts_of(order)
-        facts.status, facts.filled, facts.venue_order_id = (
-            _STANDINGS[state.status].value,
-            state.filled,
-            state.venue_id,
-        )
-        return facts
+        return facts_by(order, state)
 
     async def _name(self, vault: str, venue: str, ticket: str) -> str:
         return (await self._drivers.driver(vault, venue)).client_id(ticket)
@@ -263,6 +260,17 @@ async def kept(orders: VenueOrders, ticket: str) -> StoredOrder:
 def facts_of(order: StoredOrder) -> OrderFacts:
     """How an order stands by the ledger."""
     return OrderFacts(**{one.name: getattr(order, one.name) for one in fields(OrderFacts)})
+
+
+def facts_by(order: StoredOrder, state: OrderState) -> OrderFacts:
+    """How an order stands by the venue, of which the ledger may not know yet."""
+    facts = facts_of(order)
+    facts.status, facts.filled, facts.venue_order_id = (
+        _STANDINGS[state.status].value,
+        state.filled,
+        state.venue_id,
+    )
+    return facts
 
 
 def _used(asked: OrderAsked) -> OrderFacts:

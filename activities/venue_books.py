@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
+from core.quantities import SECOND
 from core.tickets import Leg
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills, unpriced_words
+from venues.budget import Turn, looking
 from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ _log = structlog.get_logger("orders")
 LOOKS: Final = 3
 """So often a difference must be seen, with nothing filled in between, before it is one."""
 BETWEEN_S: Final = 1.0
+LATELY: Final = 300 * SECOND
+"""Whoever had an order that ended so lately is asked after again before it is said to hold nothing."""
 
 ENTRY: Final = "entry"
 """Whose word a price is that nobody knows but the venue, as the average that the position was opened at."""
@@ -78,6 +82,12 @@ class VenueBooks:
             added = await self._fills.record(vault, venue, since, taken, told.cursor, self._clock())
             # None: somebody else has read on, and from there it goes on here.
             new += len(added or ())
+
+    async def held_by_now(self, vault: str, leg: Leg) -> int:
+        """A vault's position; where an order of it may have fills that nobody has read, with them. Raises `VenueError`."""
+        if await self._fills.may_have_moved(vault, leg, self._clock() - LATELY):
+            await self.collect(vault, leg.venue)
+        return (await self._held(vault)).get(leg.venue, {}).get(leg.symbol, 0)
 
     async def collect_funding(self, vault: str, venue: str) -> None:
         """Record all that the venue tells by now of cash that moved without fills, where there is any. Raises `VenueError`."""
@@ -161,7 +171,9 @@ class VenueBooks:
         be won or lost."""
         found, unpriced = [], {}
         for symbol, (mine, yours) in differing.items():
-            if (told := await self._priced(vault, Leg(venue, symbol))) is not None:
+            with looking(Turn.SOON):
+                told = await self._priced(vault, Leg(venue, symbol))
+            if told is not None:
                 price, standing = int(told.price), told.standing.value
             elif symbol in theirs and theirs[symbol].entry_price:
                 price, standing = int(theirs[symbol].entry_price or 0), ENTRY

@@ -13,7 +13,7 @@ from activities.heartbeats import heartbeats
 from activities.venue_books import VenueBooks
 from core.quantities import SECOND
 from ledger.venue_fills import SeenAccount, VenueFills
-from venues.budget import looking
+from venues.budget import Turn, looking, patience
 from venues.errors import NotAsked, VenueError
 
 _log = structlog.get_logger("nav")
@@ -50,7 +50,7 @@ class VenueCollectionActivities:
         async with heartbeats():
             accounts = await self._fills.accounts()
             rooms: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
-            with looking():
+            with looking(Turn.ROUND):
                 tasks = {one: asyncio.create_task(self._account(one, rooms[one.venue])) for one in accounts}
             if tasks:
                 _, late = await asyncio.wait(tasks.values(), timeout=self._round_s)
@@ -72,7 +72,7 @@ class VenueCollectionActivities:
         while True:
             async with room:
                 try:
-                    async with asyncio.timeout(self._patience_s):
+                    async with patience(self._patience_s):
                         await self._books.collect_all(account.vault, account.venue)
                 except NotAsked:
                     # Others go first, and it goes on with what the venue allows by then.

@@ -147,6 +147,16 @@ class VenueFills:
         async with self._engine.connect() as connection:
             return await held_by(connection, vault)
 
+    async def may_have_moved(self, vault: str, leg: Leg, since: int) -> bool:
+        """Whether an order of the leg is at the venue, or was by an instant or later: its fills may be told and not recorded."""
+        o = venue_orders.c
+        there = o.status.in_((Standing.SENT, Standing.OPEN))
+        ended = o.status.in_((Standing.FILLED, Standing.CANCELLED)) & (o.changed_at >= since)
+        mine = (o.vault == vault) & (o.venue == leg.venue) & (o.symbol == leg.symbol)
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(o.ticket).where(mine, there | ended).limit(1))
+            return found.first() is not None
+
     async def record(
         self, vault: str, venue: str, since: str, fills: Sequence[TakenFill], cursor: str, now: int
     ) -> list[TakenFill] | None:

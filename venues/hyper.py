@@ -60,6 +60,7 @@ from venues.hyper_wire import (
     taken_price,
     worst_price,
 )
+from venues.mids import mids_of
 from venues.pages import newer
 
 TIMEOUT_S: Final = 10.0
@@ -212,8 +213,7 @@ class Hyper:
     async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
         """From the books, which say when they were so; the answer with all mids does not."""
         known = [symbol for symbol in symbols if await self._asset(symbol) is not None]
-        books = await asyncio.gather(*(self._mid(symbol) for symbol in known))
-        return {symbol: mid for symbol, mid in zip(known, books, strict=True) if mid is not None}
+        return await mids_of(known, self._mid)
 
     async def stirs(self) -> AsyncIterator[None]:
         """Yields when something may have happened to the account: a fill, an order's change, or a connection that was made anew.

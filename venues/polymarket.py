@@ -5,7 +5,6 @@ sends again sends the same bytes, which the venue takes once. Symbols are token 
 the opposite one.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
@@ -32,6 +31,7 @@ from venues.driver import (
     VenueOrder,
 )
 from venues.errors import Reading, Unavailable, Unknown
+from venues.mids import mids_of
 from venues.pages import newer
 from venues.polymarket_http import Clob, HttpRefusal
 from venues.polymarket_resolutions import Resolutions
@@ -167,21 +167,7 @@ class Polymarket:
                     return positions_of(rows)
 
     async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
-        """What one token's book does not say keeps nobody from hearing of the others."""
-        asked = list(symbols)
-        answers = await asyncio.gather(*(self._mid(symbol) for symbol in asked), return_exceptions=True)
-        found: dict[str, Mid] = {}
-        silent: list[BaseException] = []
-        for symbol, answer in zip(asked, answers, strict=True):
-            if isinstance(answer, BaseException):
-                if not isinstance(answer, Unavailable):
-                    raise answer
-                silent.append(answer)
-            elif answer is not None:
-                found[symbol] = answer
-        if silent and len(silent) == len(asked):
-            raise silent[0]
-        return found
+        return await mids_of(symbols, self._mid)
 
     async def stirs(self, url: str = PUBLIC_STREAM_URL) -> AsyncIterator[None]:
         """Yields when something may have happened to the account; see `venues.polymarket_stream`."""

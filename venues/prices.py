@@ -17,6 +17,7 @@ from core.tickets import DEFAULT_VENUE, Leg, PriceE8, leg_from
 from oracles.polling import Polled, Read, SourceFailed
 from oracles.price import Price, to_ticks
 from oracles.route import MINUTE
+from venues.budget import patience
 from venues.driver import Mid
 from venues.errors import VenueError
 
@@ -27,7 +28,7 @@ LAST_AGE_MAX: Final = Nanos(10 * MINUTE)
 AHEAD_MAX: Final = Nanos(5 * SECOND)
 """How far another's clock may be ahead of ours."""
 PATIENCE_S: Final = 5.0
-"""A source that has not answered by then has no price."""
+"""A source that is asked and has not answered by then has no price."""
 UNIT: Final = "0.00000001"
 
 
@@ -147,7 +148,7 @@ class VenuePriceRouter:
         found: Mapping[str, Mid] = {}
         why = "has no middle of it"
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with patience(self._patience_s):
                 found = await mids({search.leg.symbol for search in searches})
         except TimeoutError:
             why = "no answer in time"

@@ -9,7 +9,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.following import LOOKS, FollowingActivities
+    from activities.following import FIRST_LOOKS, LOOKS, FollowingActivities
     from activities.order_rules import CLIENT_ID_USED, NOT_RUN_HERE, OrderAsked
     from activities.orders import (
         PLACED,
@@ -80,17 +80,18 @@ class OrderWorkflow:
         workflow.upsert_search_attributes(
             [VAULT.value_set(asked.vault), VENUE.value_set(asked.venue), SYMBOL.value_set(asked.symbol)]
         )
-        facts = run.facts
+        facts, rounds = run.facts, 0
         if facts is None:
             facts = self._show(await self._placed())
-        rounds = 0
-        while facts.status not in NEVER_THERE:
+            if facts.status not in NEVER_THERE:
+                # What fills at once is in the books at once, however many others wait to be followed.
+                facts, rounds = self._show(await self._look(FIRST_LOOKS)), 1
+        # What the venue has answered may have ended there without its fills in the ledger: only a look says that they are.
+        while not facts.ended:
             if rounds == ROUNDS_PER_RUN:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(OrderRun(self._asked, facts))
             facts = self._show(await self._follow())
-            if facts.ended:
-                break
             rounds += 1
         await workflow.wait_condition(workflow.all_handlers_finished)
         return OrderOutcome(self._asked, facts)
@@ -119,7 +120,7 @@ class OrderWorkflow:
             )
             if code:
                 raise ApplicationError("The venue does not take the order back.", type=code)
-            self._show(await self._look())
+            self._show(await self._look(1))
         return self._facts
 
     @workflow.query
@@ -188,10 +189,10 @@ class OrderWorkflow:
             await workflow.sleep(wait)
             wait = min(wait * 2, ASK_LAST)
 
-    async def _look(self) -> OrderFacts:
-        """How the order stands in the ledger after one look at the venue, for which somebody waits."""
+    async def _look(self, looks: int) -> OrderFacts:
+        """How the order stands after so few looks at the venue that they are not behind whatever is followed."""
         return await must_happen(
-            FollowingActivities.follow_order, self._asked.ticket, 1, on_trouble=self._troubled
+            FollowingActivities.follow_order, self._asked.ticket, looks, on_trouble=self._troubled
         )
 
     async def _follow(self) -> OrderFacts:

@@ -17,6 +17,7 @@ from oracles.polling import SourceFailed
 from oracles.price import Price
 from oracles.refusal import Reason, Refused
 from oracles.route import MINUTE, Ages, Limits
+from venues.budget import Budget, Turn, looking
 from venues.dead import SYNTHETIX_V3, DeadVenue
 from venues.driver import Acknowledged, Mid, VenueOrder
 from venues.errors import Unavailable
@@ -352,3 +353,26 @@ async def test_real_rounds_of_chainlink(data_file, world):
 def rows(path):
     with gzip.open(path, "rt") as file:
         return list(csv.DictReader(file))
+
+
+async def test_waiting_for_ones_turn_to_ask_is_not_counted_against_the_venue(world, monkeypatch):
+    """A third of a second of our own making, where the venue has a tenth to answer: it used to have no middle then."""
+    monkeypatch.setattr("venues.budget.WINDOW_S", 0.3)
+    budget, silent = Budget("hyper", 10), asyncio.Event()
+    budget.spend(10)
+
+    async def mids(symbols):
+        await budget.take(2)
+        if silent.is_set():
+            await asyncio.sleep(5)
+        return await world.hyper.mids(symbols)
+
+    router = world.router(mids={"hyper": mids}, patience_s=0.1)
+    with looking(Turn.SOON):
+        found = await one(router, "hyper::BTC")
+        assert found == LegPrice(price_from("60001"), START, "hyper mid", Standing.VENUE)
+        # A venue that is silent is, however long it was not asked.
+        budget.spend(10)
+        silent.set()
+        found = await asyncio.wait_for(one(router, "hyper::BTC"), 3)
+    assert found == LegPrice(price_from("59999"), START, "pyth hermes", Standing.ORACLE)

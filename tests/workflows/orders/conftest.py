@@ -72,12 +72,13 @@ class Desk:
             self.pool, frozenset({name}), RiskTemplate(frozenset({name, "elsewhere"}), None, {})
         )
         self.prices = VenuePriceRouter({name: self._mids}, [], lambda leg: None, time.time_ns)
-        rules = OrderRules(self.drivers.lifecycles, self._terms, self._held, self._index, self.clock)
         self.books = VenueBooks(self.drivers, self.fills, self.fills.held, self._priced, self.clock, 0.01)
+        known = self._terms, self._held, self._index, self.clock
+        rules = OrderRules(self.drivers.lifecycles, *known, held_by_now=self.books.held_by_now)
         self.steps = OrderActivities(self.orders, rules, self.books, self.drivers, self.clock)
         self.looks = AccountLooks(self.orders, self.books, self.drivers, self.clock)
         self.following = FollowingActivities(self.orders, self.looks)
-        self.reconciling = VenueReconciliationActivities(self.fills, self.books)
+        self.reconciling = VenueReconciliationActivities(self.fills, self.books, self.clock)
 
     def clock(self) -> int:
         return time.time_ns() + self.ahead

@@ -12,6 +12,7 @@ from activities.nav import NavActivities, NavInstant
 from activities.order_rules import OrderAsked
 from activities.orders import PLACED, facts_of
 from activities.venue_collection import SEEN_WITHIN, VenueCollectionActivities
+from activities.venue_reconciliation import COMPARED_WITHIN, VenueReconciliationActivities
 from core.market import Side
 from core.nav_snapshot import TransferKind
 from core.quantities import SECOND
@@ -145,6 +146,47 @@ async def test_whom_nobody_may_ask_for_now_is_not_silent(desk_at, vault, monkeyp
     desk.ahead = SEEN_WITHIN + SECOND
     why = "it could not be asked in time, nor in the minutes before"
     assert await run(collecting.collect_fills) == [f"{vault} at hyper: {why}"]
+    # Nor is it unseen that positions could not be compared for long, whoever was told of fills meanwhile.
+    await desk.fills.seen(vault, "hyper", desk.clock())
+    desk.ahead = COMPARED_WITHIN - 10 * SECOND
+    assert (await run(desk.reconciling.reconcile_venues)).silent == []
+    desk.ahead = COMPARED_WITHIN + 10 * SECOND
+    (said,) = (await run(desk.reconciling.reconcile_venues)).silent
+    assert said.startswith(f"{vault}: hyper: not compared for 6")
+    (await desk.driver())._budget._spent.clear()
+    (await desk.driver())._budget._in_all = 0
+    assert (await run(desk.reconciling.reconcile_venues)).silent == []
+    (await desk.driver())._budget.spend(800)
+    assert (await run(desk.reconciling.reconcile_venues)).silent == []
+
+
+async def test_a_comparison_ends_with_whom_it_has_had_no_time_for_first_in_the_next(
+    desk_of, places, tmp_path
+):
+    vaults, begun, later = [f"fund-{n:02}" for n in range(10)], [], asyncio.Event()
+    place = places["mock_gold"](tmp_path, None)
+
+    async def opening(vault):
+        begun.append(vault)
+        if len(begun) > 4:
+            await later.wait()
+        return await place.open()
+
+    desk = await desk_of("mock_gold", place, opening, vaults)
+    for name in vaults:
+        await desk.fills.begin(name, "mock_gold", "", "", 1)
+    run = ActivityEnvironment().run
+    comparing = VenueReconciliationActivities(desk.fills, desk.books, desk.clock, round_s=1.5)
+    assert (await run(comparing.reconcile_venues)).silent == []
+    told = begun[:4]
+    later.set()
+    # Collecting has told of all others since, which compares nothing.
+    for name in vaults:
+        if name not in told:
+            await desk.fills.seen(name, "mock_gold", desk.clock())
+    assert [one.vault for one in await desk.fills.accounts()][:4] == told
+    assert (await run(comparing.reconcile_venues)).accounts == 10
+    assert [one.vault for one in await desk.fills.accounts()][-4:] == told
 
 
 async def doubts(desk, vault, steps):
