@@ -100,6 +100,13 @@ class VenueOrders:
         async with self._engine.connect() as connection:
             return [StoredOrder(*row) for row in await connection.execute(wanted)]
 
+    async def left(self, since: int) -> list[StoredOrder]:
+        """Those of all vaults that have not ended, and to which nothing has happened after an instant."""
+        o = venue_orders.c
+        wanted = select(*_COLUMNS).where(WAITING, o.changed_at <= since).order_by(o.number)
+        async with self._engine.connect() as connection:
+            return [StoredOrder(*row) for row in await connection.execute(wanted)]
+
     async def accept(
         self, order: StoredOrder, limit: OpenLimit | None = None, most: BoundBy | None = None
     ) -> StoredOrder | None:
