@@ -12,6 +12,7 @@ from activities.account_looks import AccountLooks
 from activities.backing import VaultBacking
 from activities.following import FollowingActivities
 from activities.nav import NavActivities
+from activities.open_orders import OpenOrderActivities
 from activities.order_rules import OrderRules, VaultTerms
 from activities.orders import OrderActivities
 from activities.venue_books import VenueBooks
@@ -39,6 +40,7 @@ class OrderSteps:
 
     orders: OrderActivities
     following: FollowingActivities
+    open_orders: OpenOrderActivities
     reconciling: VenueReconciliationActivities
     collecting: VenueCollectionActivities
     nav: NavActivities
@@ -83,6 +85,7 @@ async def order_steps(
                 yield OrderSteps(
                     OrderActivities(orders, rules, books, at.drivers, time.time_ns),
                     FollowingActivities(orders, looks),
+                    OpenOrderActivities(orders, client, time.time_ns),
                     VenueReconciliationActivities(fills, books),
                     VenueCollectionActivities(fills, books),
                     NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns),

@@ -299,6 +299,7 @@ async def carrying_out(
             steps.orders.cancel_order,
             # The first looks at a new order, one for whoever cancels, and what began before following had a queue of its own.
             steps.following.follow_order,
+            steps.open_orders.take_up_orders,
             steps.reconciling.reconcile_venues,
             steps.collecting.collect_fills,
             steps.nav.price_legs,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from activities.nav import LegPrices
 from activities.venue_books import Drivers
-from core.backing import Backing, Exposure, gross_up
+from core.backing import Backing, Exposure, backing
 from core.nav import PricedLeg
 from core.quantities import MicroUsdc
 from core.tickets import Leg, SizeE8, Ticket
@@ -34,7 +34,8 @@ Backed = Callable[[str, Ticket], Awaitable[Backing | None]]
 
 
 class VaultBacking:
-    """Over the ledger, prices and the venues that have accounts. Two tickets at one instant do not see each other."""
+    """Over the ledger, prices and the venues that have accounts. Two tickets at one instant do not see each other here: whoever keeps
+    them holds the second one against the first."""
 
     def __init__(self, holdings: Holdings, prices: LegPrices, drivers: Drivers) -> None:
         self._holdings = holdings
@@ -46,10 +47,10 @@ class VaultBacking:
         return dict.fromkeys(sorted(MARGIN_ACCOUNTS | NO_ACCOUNTS), self._of)
 
     async def _of(self, vault: str, ticket: Ticket) -> Backing | None:
-        before = {ticket.symbol: Exposure(0), **await self._holdings.exposures(vault, ticket.venue)}
-        after = {**before, ticket.symbol: before[ticket.symbol].with_order(ticket.side, ticket.size)}
+        exposures = await self._holdings.exposures(vault, ticket.venue)
+        symbols = {ticket.symbol, *exposures}
         cash, held = await self._holdings.worth(vault)
-        legs = {Leg(ticket.venue, symbol) for symbol in before}
+        legs = {Leg(ticket.venue, symbol) for symbol in symbols}
         if ticket.venue in NO_ACCOUNTS:
             legs |= held.keys()
         prices = await self._priced(legs)
@@ -63,8 +64,8 @@ class VaultBacking:
             if account is None:
                 return None
             equity = account
-        of_symbols = {symbol: prices[Leg(ticket.venue, symbol)].price for symbol in before}
-        return Backing(equity, gross_up(before, of_symbols), gross_up(after, of_symbols))
+        of_symbols = {symbol: prices[Leg(ticket.venue, symbol)].price for symbol in symbols}
+        return backing(equity, of_symbols, exposures, ticket.symbol, ticket.side, ticket.size)
 
     async def _account(self, vault: str, venue: str) -> MicroUsdc | None:
         """What the account is worth by the venue's own word; None when it does not say."""

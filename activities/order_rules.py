@@ -6,9 +6,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from activities.backing import Backed
-from core.backing import Backing
+from core.backing import Backing, Bound
 from core.market import Side
 from core.risk_template import (
+    SENTENCES,
     Code,
     Lifecycle,
     RiskTemplate,
@@ -17,7 +18,7 @@ from core.risk_template import (
     words_of,
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
-from ledger.venue_orders import OpenLimit, Standing, StoredOrder
+from ledger.venue_orders import BoundBy, OpenLimit, Standing, StoredOrder
 from venues.errors import AccountMissing
 
 VAULT_UNKNOWN: Final = "vault_unknown"
@@ -134,6 +135,13 @@ def open_limit(asked: OrderAsked) -> OpenLimit | None:
     return OpenLimit(most, TOO_MANY_OPEN, f"The vault has {most} orders that have not ended: take some back.")
 
 
+class Judged(NamedTuple):
+    """An order as it was judged, and what it is held against once more when it is kept, if anything."""
+
+    order: StoredOrder
+    most: BoundBy | None = None
+
+
 class VaultTerms(NamedTuple):
     """What counts for a vault's orders now."""
 
@@ -174,12 +182,12 @@ class OrderRules:
         self._index = index
         self._clock = clock
 
-    async def judged(self, asked: OrderAsked, named: Named, not_after: int) -> StoredOrder:
+    async def judged(self, asked: OrderAsked, named: Named, not_after: int) -> Judged:
         """The order to keep, accepted or refused, which is not sent from an instant on. Raises `VenueError` where only the venue knows
         whether there is anything to close, and does not say."""
         terms = await self._terms(asked.vault)
         if terms is None:
-            return self._not_run(asked, VAULT_UNKNOWN, not_after)
+            return Judged(self._not_run(asked, VAULT_UNKNOWN, not_after))
         side, size, held = asked.side, asked.size, 0
         if asked.close or asked.reduce_only:
             held = await self._held(asked.vault, Leg(asked.venue, asked.symbol))
@@ -187,7 +195,7 @@ class OrderRules:
             # What is refused is refused for ever, so a fill that is on its way into the ledger is not overlooked.
             held = held or await self._held_by_now(asked.vault, Leg(asked.venue, asked.symbol))
             if held == 0:
-                return self._not_run(asked, NO_POSITION, not_after)
+                return Judged(self._not_run(asked, NO_POSITION, not_after))
             side, size = (-1 if held > 0 else 1), min(asked.size or abs(held), abs(held))
         ticket = asked.as_ticket(side, size)
         index = await self._price(asked.vault, ticket)
@@ -196,8 +204,9 @@ class OrderRules:
             code = refusal(ticket, terms.template, self._lifecycles, index, terms.paused, held != 0, backing)
             name = "" if code is not None else await named(asked.vault, asked.venue, asked.ticket)
         except AccountMissing:
-            return self._not_run(asked, ACCOUNT_MISSING, not_after)
-        return self._stored(asked, ticket, terms.template, code, name, not_after)
+            return Judged(self._not_run(asked, ACCOUNT_MISSING, not_after))
+        order = self._stored(asked, ticket, terms.template, code, name, not_after)
+        return Judged(order, _most(terms.template.limits(asked.venue).max_leverage, backing))
 
     async def _backed(
         self, vault: str, ticket: Ticket, template: RiskTemplate, index: PriceE8 | None
@@ -239,6 +248,13 @@ class OrderRules:
 
     def _not_run(self, asked: OrderAsked, code: str, not_after: int) -> StoredOrder:
         return unsent(asked, Standing.REFUSED, code, NOT_RUN_HERE[code], self._clock(), not_after)
+
+
+def _most(times: int | None, backing: Backing | None) -> BoundBy | None:
+    if times is None or backing is None:
+        return None
+    code = Code.LEVERAGE_TOO_HIGH
+    return BoundBy(Bound(backing.equity, backing.prices, times), code.value, SENTENCES[code])
 
 
 def unsent(

@@ -110,10 +110,9 @@ class OrderActivities:
             order = await self._orders.order(asked.ticket)
             if order is None:
                 try:
-                    judged = await self._rules.judged(asked, self._name, not_after)
+                    order = await self._kept(asked, not_after)
                 except VenueError as silent:
                     return Step(UNSENT, words=str(silent), code=VENUE_SILENT)
-                order = await self._orders.accept(judged, open_limit(asked))
             if not stands_for(order, asked):
                 # Nobody remembers that one but the ledger.
                 return Step(PLACED, _used(asked))
@@ -190,6 +189,14 @@ class OrderActivities:
             if answer.reason in LATER:
                 raise ApplicationError(answer.words, type=VENUE_SILENT)
             return answer.reason.value
+
+    async def _kept(self, asked: OrderAsked, not_after: int) -> StoredOrder:
+        """Judged and kept; judged again where the vault has something else there by the time when it is kept."""
+        order = None
+        while order is None:
+            judged, most = await self._rules.judged(asked, self._name, not_after)
+            order = await self._orders.accept(judged, open_limit(asked), most)
+        return order
 
     async def _answered(self, order: StoredOrder, answer: Acknowledged | Refused) -> Step:
         if isinstance(answer, Acknowledged):

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from activities.orders import OrderFacts, facts_of
 from api.streams import HistoryUnavailable
 from ledger.vault_figures import VaultFigures, vault_figures
-from ledger.venue_orders import stored
+from ledger.venue_orders import ENDED, StoredOrder, stored
 from ledger.venue_reads import (
     FillRow,
     NumberedOrder,
@@ -49,10 +49,15 @@ class VaultTrading:
     async def cancel(self, vault: str, client_id: str) -> OrderFacts | None:
         """Take an order back; one that had ended is told as it ended, however long ago. None: there is no such order.
 
-        Raises `OrdersUnavailable` besides.
+        One that has not ended although nobody works on it any more is taken up first. Raises `OrdersUnavailable` besides.
         """
         facts = await self.orders.cancel(vault, client_id)
-        return await self._stored(vault, client_id) if facts is None else facts
+        if facts is not None and not facts.ended:
+            return facts
+        kept = await self._kept(vault, client_id)
+        if kept is not None and kept.status not in ENDED:
+            return await self.orders.take_back(kept)
+        return facts_of(kept) if facts is None and kept is not None else facts
 
     async def fills(self, vault: str, before: int, limit: int) -> list[FillRow]:
         """The newest first."""
@@ -85,8 +90,11 @@ class VaultTrading:
         return await self._read(vault_figures)
 
     async def _stored(self, vault: str, client_id: str) -> OrderFacts | None:
-        row = await self._read(lambda connection: stored(connection, f"{vault}/{client_id}"))
+        row = await self._kept(vault, client_id)
         return None if row is None else facts_of(row)
+
+    async def _kept(self, vault: str, client_id: str) -> StoredOrder | None:
+        return await self._read(lambda connection: stored(connection, f"{vault}/{client_id}"))
 
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async def within() -> T:

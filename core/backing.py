@@ -27,15 +27,45 @@ class Exposure(NamedTuple):
 
 
 class Backing(NamedTuple):
-    """Equity, and what all positions at the venue may come to before and after an order; micro-USDC."""
+    """Equity, and what all positions at the venue may come to before and after an order at the prices of their symbols; micro-USDC."""
 
     equity: MicroUsdc
+    prices: Mapping[str, PriceE8]
     before: MicroUsdc
     after: MicroUsdc
 
     def carries(self, times: int) -> bool:
         """Whether positions stay within so many times the equity, or do not grow by the order: those may be beyond it already."""
         return self.after <= self.before or self.after <= self.equity * times
+
+
+class Bound(NamedTuple):
+    """How many times the equity positions at a venue may come to, at prices by symbol: to be held against what there is when an order
+    is kept, for others may have been kept since it was judged."""
+
+    equity: MicroUsdc
+    prices: Mapping[str, PriceE8]
+    times: int
+
+    def carries(self, exposures: Mapping[str, Exposure], symbol: str, side: Side, size: int) -> bool | None:
+        """Whether an order may be added; None where one of the symbols has no price here."""
+        if not {symbol, *exposures} <= self.prices.keys():
+            return None
+        return backing(self.equity, self.prices, exposures, symbol, side, size).carries(self.times)
+
+
+def backing(
+    equity: MicroUsdc,
+    prices: Mapping[str, PriceE8],
+    exposures: Mapping[str, Exposure],
+    symbol: str,
+    side: Side,
+    size: int,
+) -> Backing:
+    """What stands behind an order, of which each symbol has a price; values rounded up, as `gross_up` says."""
+    before = {symbol: Exposure(0), **exposures}
+    after = {**before, symbol: before[symbol].with_order(side, size)}
+    return Backing(equity, prices, gross_up(before, prices), gross_up(after, prices))
 
 
 def gross_up(exposures: Mapping[str, Exposure], prices: Mapping[str, PriceE8]) -> MicroUsdc:

@@ -11,6 +11,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger.columns import counted, metadata, number, text
 
+WAITING: Final = sql_text("status in ('accepted', 'sent', 'open')")
+"""Orders that have not ended, as the index has it that finds them."""
 venue_orders: Final = Table(
     "venue_orders",
     metadata,
@@ -51,7 +53,7 @@ venue_orders: Final = Table(
         "ix_venue_orders_waiting",
         "vault",
         "venue",
-        postgresql_where=sql_text("status in ('accepted', 'sent', 'open')"),
+        postgresql_where=WAITING,
     ),
 )
 venue_fills: Final = Table(

@@ -200,6 +200,7 @@ class VenueFills:
         False, and nothing done, when the ledger has another position by now.
         """
         async with self._engine.begin() as connection:
+            await take_turn(connection, vault)
             held = await _lock(connection, vault, venue, difference.symbol, now)
             if held != difference.ours or difference.ours == difference.theirs:
                 return False
@@ -219,6 +220,7 @@ class VenueFills:
             doubt = (await connection.execute(select(d.sentence).where(mine).with_for_update())).scalar()
             if doubt is None:
                 return None
+            await take_turn(connection, vault)
             ours = await _lock(connection, vault, venue, symbol, now)
             if doubt != unpriced_words(ours, theirs) or ours == theirs:
                 return None
@@ -252,6 +254,8 @@ class VenueFills:
         now: int,
     ) -> None:
         """Move orders, positions and cash by fills, and tell of them."""
+        # What another venue's fills change meanwhile is in the positions told below when it is before them in the stream.
+        await take_turn(connection, vault)
         moves = []
         for fill, ticket in new:
             change = fill.side * fill.size
@@ -267,8 +271,6 @@ class VenueFills:
         events: list[Event] = [
             ("fill", {"venue": venue, "ticket": ticket, **fill._asdict()}) for fill, ticket in new
         ]
-        # What another venue's fills change meanwhile is in these positions when it is before them in the stream.
-        await take_turn(connection, vault)
         events.append(("position", {"positions": await held_by(connection, vault)}))
         await tell(connection, vault, now, events)
 
@@ -286,7 +288,6 @@ async def _taken_over(
     await _paid(connection, vault, venue, [(DIFFERENCE, str(number), cost, now)])
     sizes = {"ours": ours, "theirs": theirs}
     told = {"venue": venue, "symbol": symbol, **sizes, "price": price, "standing": standing}
-    await take_turn(connection, vault)
     positions = await held_by(connection, vault)
     events: list[Event] = [("difference", told), ("position", {"positions": positions})]
     await tell(connection, vault, now, events)

@@ -4,11 +4,13 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import func, select, update
-from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ledger.tables_venues import vault_events, vault_streams, venue_orders
+from core.backing import Bound
+from core.market import Side
+from ledger.tables_venues import WAITING, vault_events, vault_streams, venue_orders
+from ledger.venue_exposure import exposures_of
 
 
 class Standing(StrEnum):
@@ -65,14 +67,18 @@ class StoredOrder(NamedTuple):
 _COLUMNS: Final = [venue_orders.c[name] for name in StoredOrder._fields]
 
 
-_WAITING: Final = sql_text("status in ('accepted', 'sent', 'open')")
-"""As the index has it that finds them."""
-
-
 class OpenLimit(NamedTuple):
     """How many of a vault's orders may wait at the same time, and what one more is refused with."""
 
     most: int
+    code: str
+    words: str
+
+
+class BoundBy(NamedTuple):
+    """How much a vault's orders and positions at a venue may come to, and what is refused with that would be more."""
+
+    bound: Bound
     code: str
     words: str
 
@@ -90,26 +96,41 @@ class VenueOrders:
     async def waiting(self, vault: str, venue: str) -> list[StoredOrder]:
         """Those that have not ended, in the order of acceptance."""
         o = venue_orders.c
-        wanted = select(*_COLUMNS).where(_WAITING, o.vault == vault, o.venue == venue).order_by(o.number)
+        wanted = select(*_COLUMNS).where(WAITING, o.vault == vault, o.venue == venue).order_by(o.number)
         async with self._engine.connect() as connection:
             return [StoredOrder(*row) for row in await connection.execute(wanted)]
 
-    async def accept(self, order: StoredOrder, limit: OpenLimit | None = None) -> StoredOrder:
+    async def left(self, since: int) -> list[StoredOrder]:
+        """Those of all vaults that have not ended, and to which nothing has happened after an instant."""
+        o = venue_orders.c
+        wanted = select(*_COLUMNS).where(WAITING, o.changed_at <= since).order_by(o.number)
+        async with self._engine.connect() as connection:
+            return [StoredOrder(*row) for row in await connection.execute(wanted)]
+
+    async def accept(
+        self, order: StoredOrder, limit: OpenLimit | None = None, most: BoundBy | None = None
+    ) -> StoredOrder | None:
         """Store an order that is accepted or refused; one that is stored already is returned as it is.
 
-        One that is accepted is stored as refused where so many of its vault have not ended.
+        One that is accepted is stored as refused where it would be more than `most`, or so many of its vault have not ended. None, and
+        nothing done, where the vault has something at the venue by now that `most` has no price of: judge it again.
         """
         async with self._engine.begin() as connection:
-            if limit is not None and order.status == Standing.ACCEPTED:
-                # Of two at the same time the second counts the first.
-                await take_turn(connection, order.vault)
-                waiting = select(func.count()).where(_WAITING, venue_orders.c.vault == order.vault)
-                if (await connection.execute(waiting)).scalar_one() >= limit.most:
-                    order = order._replace(
-                        status=Standing.REFUSED.value, venue_client_id="", code=limit.code, words=limit.words
-                    )
+            # Of two at the same time the second counts the first.
+            await take_turn(connection, order.vault)
+            found = await stored(connection, order.ticket)
+            if found is not None:
+                return found
+            if order.status == Standing.ACCEPTED:
+                carried = most is None or await _carried(connection, order, most.bound)
+                if carried is None:
+                    return None
+                if most is not None and not carried:
+                    order = _refused(order, most.code, most.words)
+                elif limit is not None and await _waiting(connection, order.vault) >= limit.most:
+                    order = _refused(order, limit.code, limit.words)
             await _added(connection, order)
-            return await _found(connection, order.ticket)
+            return order
 
     async def give_up(self, order: StoredOrder) -> StoredOrder:
         """End an order of which the venue has nothing as `order` says; as it stands then, which is otherwise where somebody is
@@ -119,6 +140,7 @@ class VenueOrders:
         """
         now = venue_orders.c
         async with self._engine.begin() as connection:
+            await take_turn(connection, order.vault)
             if not await _added(connection, order):
                 ended = (
                     update(venue_orders)
@@ -152,6 +174,7 @@ class VenueOrders:
                 .where(now.changed_at == (now.changed_at if since is None else since))
                 .values(status=after, code=code, words=words, changed_at=at)
             )
+            await _turn_of(connection, ticket)
             return await _told(connection, moved.returning(*_COLUMNS), at)
 
     async def advance(
@@ -172,12 +195,28 @@ class VenueOrders:
                     changed_at=at,
                 )
             )
+            await _turn_of(connection, ticket)
             await _told(connection, advanced.returning(*_COLUMNS), at)
 
 
 async def stored(connection: AsyncConnection, ticket: str) -> StoredOrder | None:
     row = (await connection.execute(select(*_COLUMNS).where(venue_orders.c.ticket == ticket))).first()
     return None if row is None else StoredOrder(*row)
+
+
+async def _carried(connection: AsyncConnection, order: StoredOrder, bound: Bound) -> bool | None:
+    exposures = await exposures_of(connection, order.vault, order.venue)
+    return bound.carries(exposures, order.symbol, Side(order.side), order.size)
+
+
+async def _waiting(connection: AsyncConnection, vault: str) -> int:
+    """How many of the vault's orders have not ended."""
+    counted = select(func.count()).where(WAITING, venue_orders.c.vault == vault)
+    return int((await connection.execute(counted)).scalar_one())
+
+
+def _refused(order: StoredOrder, code: str, words: str) -> StoredOrder:
+    return order._replace(status=Standing.REFUSED.value, venue_client_id="", code=code, words=words)
 
 
 async def _found(connection: AsyncConnection, ticket: str) -> StoredOrder:
@@ -206,17 +245,30 @@ async def _told(connection: AsyncConnection, changed: Any, at: int) -> bool:
 
 
 async def take_turn(connection: AsyncConnection, vault: str) -> None:
-    """Wait for whoever else tells of the vault: what is read from here on is as of the end of its stream. Only `tell` may follow."""
+    """Wait for whoever else changes the vault's orders or positions: what is read of them from here on is as of the end of its stream.
+
+    Before the first of them that a transaction locks: who has one and waits for the turn, while another has the turn and waits for
+    that one, waits for ever.
+    """
     turn = insert(vault_streams).values(vault=vault, head=0)
     await connection.execute(
         turn.on_conflict_do_update(index_elements=["vault"], set_={"head": vault_streams.c.head})
     )
 
 
+async def _turn_of(connection: AsyncConnection, ticket: str) -> None:
+    """As `take_turn`, for the vault of an order, where there is such a one: an order never changes its vault."""
+    vault = (
+        await connection.execute(select(venue_orders.c.vault).where(venue_orders.c.ticket == ticket))
+    ).scalar()
+    if vault is not None:
+        await take_turn(connection, vault)
+
+
 async def tell(
     connection: AsyncConnection, vault: str, at: int, events: list[tuple[str, dict[str, Any]]]
 ) -> None:
-    """Append events to the vault's stream. The last thing in a transaction: it keeps all others of the vault waiting."""
+    """Append events to the vault's stream, the last thing in a transaction that has taken the vault's turn."""
     counted = insert(vault_streams).values(vault=vault, head=len(events))
     counted = counted.on_conflict_do_update(
         index_elements=["vault"], set_={"head": vault_streams.c.head + len(events)}

@@ -181,7 +181,7 @@ class Books:
 
     async def judged(self, asked):
         rules = OrderRules(self.venues, self.terms, self.position, self.index, lambda: 77)
-        return await rules.judged(asked, self.named, 99)
+        return (await rules.judged(asked, self.named, 99)).order
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ from venues.hyper_wire import (
     fill_of,
     is_spot,
     mid_of,
-    open_order_of,
+    open_orders_of,
     order_of,
     order_wire,
     payment_id,
@@ -181,7 +181,7 @@ class Hyper:
         if len(orders) > ONE_BY_ONE:
             rows = await self._ask({**OPEN_ORDERS, "user": self._address})
             with Reading(VENUE):
-                found = {row["cloid"]: open_order_of(row) for row in rows if row.get("cloid")}
+                found = {**open_orders_of(rows, {client_id for client_id, _ in orders})}
         rest = [(client_id, symbol) for client_id, symbol in orders if client_id not in found]
         room = asyncio.Semaphore(ONE_BY_ONE)
 

@@ -1,6 +1,7 @@
 """Hyperliquid's requests and answers as values: what is signed, what its words mean, and how its rows are read."""
 
 import hashlib
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from eth_account.signers.local import LocalAccount
@@ -140,9 +141,11 @@ def order_of(client_id: str, answer: dict[str, Any]) -> OrderState:
     return _state(client_id, answer["order"], status_of(answer["status"]))
 
 
-def open_order_of(row: dict[str, Any]) -> OrderState:
-    """A row of the list of what is open, that has a client id."""
-    return _state(row["cloid"], row, OrderStatus.OPEN)
+def open_orders_of(rows: Sequence[dict[str, Any]], client_ids: Collection[str]) -> dict[str, OrderState]:
+    """Of these orders those that are in the list of what is open. The others' rows are not read: whatever somebody else placed in the
+    account keeps nobody from hearing of these."""
+    mine = [row for row in rows if row.get("cloid") in client_ids]
+    return {row["cloid"]: _state(row["cloid"], row, OrderStatus.OPEN) for row in mine}
 
 
 def _state(client_id: str, found: dict[str, Any], status: OrderStatus) -> OrderState:

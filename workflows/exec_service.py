@@ -14,6 +14,7 @@ from temporalio.client import (
     RPCTimeoutOrCancelledError,
     WithStartWorkflowOperation,
     WorkflowExecutionStatus,
+    WorkflowFailureError,
     WorkflowHandle,
     WorkflowUpdateFailedError,
 )
@@ -21,11 +22,12 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.open_orders import order_id, repeats, take_up
 from activities.order_rules import CLIENT_ID_USED, NOT_RUN_HERE, OrderAsked
 from activities.orders import OrderFacts
 from core.quantities import Nanos
 from core.tickets import SEND_WITHIN, Leg, OrderType, SendWithin, SizeE8, Ticket
-from ledger.venue_orders import Standing
+from ledger.venue_orders import Standing, StoredOrder
 from workflows.order import OrderOutcome, OrderRun, OrderWorkflow
 
 ANSWER_WITHIN_S: Final = 10.0
@@ -90,8 +92,8 @@ class ExecService:
         return await self._placed(asked, not_after)
 
     async def cancel(self, vault: str, client_id: str) -> OrderFacts | None:
-        """Take an order back; how it stands then, with a `code` where the venue refuses. None: Temporal knows of no such order, or has
-        forgotten one that ended.
+        """Take an order back; how it stands then, with a `code` where the venue refuses. None: Temporal knows of no such order, has
+        forgotten one that ended, or somebody terminated its workflow.
 
         Raises `OrdersUnavailable`.
         """
@@ -111,6 +113,15 @@ class ExecService:
                 raise
         outcome = await self._outcome(order_id(f"{vault}/{client_id}"))
         return None if outcome is None else outcome.facts
+
+    async def take_back(self, order: StoredOrder) -> OrderFacts | None:
+        """As `cancel`, of an order that has not ended in the ledger although it has no workflow: it gets one that takes it back.
+
+        Raises `OrdersUnavailable`.
+        """
+        async with _reached():
+            await take_up(self._client, self._task_queue, order, cancelled=True)
+        return await self.cancel(order.vault, order.client_id)
 
     async def order(self, vault: str, client_id: str) -> OrderFacts | None:
         """An order of which the ledger knows nothing: `accepted` while nobody has judged it, or why there never was one.
@@ -147,7 +158,8 @@ class ExecService:
             id=order_id(asked.ticket),
             task_queue=self._task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            # One whose workflow was terminated goes on by the ledger.
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             static_summary=f"{asked.symbol} at {asked.venue} for {asked.vault}",
         )
         call = self._client.execute_update_with_start_workflow(
@@ -172,7 +184,7 @@ class ExecService:
         outcome = await self._outcome(order_id(asked.ticket))
         if outcome is None:
             raise OrdersUnavailable("an order has ended, and nobody knows how")
-        if outcome.asked != asked:
+        if outcome.asked != asked and not (outcome.resumed and repeats(outcome.asked, asked)):
             return _facts(asked, Standing.REFUSED, CLIENT_ID_USED, NOT_RUN_HERE[CLIENT_ID_USED])
         return outcome.facts
 
@@ -194,11 +206,13 @@ class ExecService:
         return _facts(asked, Standing.ACCEPTED)
 
     async def _outcome(self, id: str) -> OrderOutcome | None:
-        """Of an order that has ended; None when there was none."""
+        """Of an order that has ended; None when there was none, or somebody terminated its workflow."""
         handle = self._handle(id)
         async with _reached():
             try:
                 return await handle.result(rpc_timeout=RPC_TIMEOUT)
+            except WorkflowFailureError:
+                return None
             except RPCError as error:
                 if error.status == RPCStatusCode.NOT_FOUND:
                     return None
@@ -215,11 +229,6 @@ async def _asked_for(start: "WithStartWorkflowOperation[Any, Any]") -> None:
     # Where there was no connection at all it is never told.
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
-
-
-def order_id(ticket: str) -> str:
-    """Workflow id of a ticket's order."""
-    return f"order/{ticket}"
 
 
 def _facts(asked: OrderAsked, status: Standing, code: str = "", words: str = "") -> OrderFacts:

@@ -10,6 +10,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.following import FIRST_LOOKS, LOOKS, FollowingActivities
+    from activities.open_orders import repeats
     from activities.order_rules import CLIENT_ID_USED, NOT_RUN_HERE, OrderAsked
     from activities.orders import (
         PLACED,
@@ -46,20 +47,24 @@ NEVER_THERE: Final = (Standing.REFUSED, Standing.NOT_SENT)
 class OrderRun:
     """What goes from run to run; `facts` once the order is placed. From `not_after` on (nanoseconds, 0: `PATIENCE`) it is not sent.
 
-    That is no part of what is asked: the same order again has a later one, and the first counts.
+    That is no part of what is asked: the same order again has a later one, and the first counts. `resumed`: what is asked is known
+    from the ledger alone. `cancelled`: it is taken back, and nothing is sent any more.
     """
 
     asked: OrderAsked
     facts: OrderFacts | None = None
     not_after: int = 0
+    resumed: bool = False
+    cancelled: bool = False
 
 
 @dataclass
 class OrderOutcome:
-    """What was asked, and what became of it."""
+    """What was asked, known from the ledger alone when it was `resumed`, and what became of it."""
 
     asked: OrderAsked
     facts: OrderFacts
+    resumed: bool = False
 
 
 @workflow.defn
@@ -71,7 +76,9 @@ class OrderWorkflow:
         self._asked = run.asked
         self._facts = run.facts
         self._not_after = run.not_after
-        self._cancelled = False
+        self._cancelled = run.cancelled
+        self._resumed = run.resumed
+        self._untried = Step(UNSENT) if run.cancelled else None
         self._trouble = ""
 
     @workflow.run
@@ -90,11 +97,11 @@ class OrderWorkflow:
         while not facts.ended:
             if rounds == ROUNDS_PER_RUN:
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(OrderRun(self._asked, facts))
+                workflow.continue_as_new(OrderRun(self._asked, facts, resumed=self._resumed))
             facts = self._show(await self._follow())
             rounds += 1
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return OrderOutcome(self._asked, facts)
+        return OrderOutcome(self._asked, facts, self._resumed)
 
     @workflow.update
     async def acknowledged(self, asked: OrderAsked) -> OrderFacts:
@@ -105,7 +112,7 @@ class OrderWorkflow:
 
     @acknowledged.validator
     def _check(self, asked: OrderAsked) -> None:
-        if asked != self._asked:
+        if asked != self._asked and not (self._resumed and repeats(self._asked, asked)):
             raise ApplicationError(NOT_RUN_HERE[CLIENT_ID_USED], type=CLIENT_ID_USED)
 
     @workflow.update
@@ -138,7 +145,7 @@ class OrderWorkflow:
         give_up = _instant(self._not_after) if self._not_after else workflow.now() + PATIENCE
         not_after = self._not_after or _nanos(give_up)
         while True:
-            step = await self._try(not_after)
+            step, self._untried = self._untried or await self._try(not_after), None
             if step.kind == UNSENT:
                 self._troubled(step.words)
                 if self._cancelled or workflow.now() + AGAIN >= give_up:

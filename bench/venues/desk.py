@@ -12,6 +12,7 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from activities.open_orders import order_id
 from bench.gateway.processes import started
 from bench.venues.places import VAULT, Place
 from core.market import Side
@@ -22,7 +23,7 @@ from ledger.database import open_pool
 from ledger.embedded import EmbeddedPostgres
 from ledger.migrate import upgrade
 from ledger.vaults import Vault, Vaults
-from workflows.exec_service import ExecService, order_id
+from workflows.exec_service import ExecService
 from workflows.order import OrderOutcome
 from workflows.schedules import KEYWORDS
 from workflows.steps import ORDERS

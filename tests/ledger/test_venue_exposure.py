@@ -1,5 +1,7 @@
 """How much a vault may hold at a venue that keeps no leverage: by what is behind it, whatever it asks for in how many orders."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import insert
 
@@ -85,7 +87,8 @@ class Desk:
         self.number += 1
         ticket = Ticket(symbol, size_from(size), side, venue, **terms)
         asked = OrderAsked.of("v", ticket, f"id-{self.number}", "ann")
-        kept = await self.orders.accept(await self.rules.judged(asked, self.named, 0))
+        judged = await self.rules.judged(asked, self.named, 0)
+        kept = await self.orders.accept(judged.order, None, judged.most)
         return kept.code
 
     async def filled(self, side, size, price, venue="mock_gold", symbol="XAU"):
@@ -169,3 +172,39 @@ async def test_at_this_network_the_account_there_is_behind_it(desk):
 async def test_a_venue_that_keeps_leverage_itself_is_left_to_it(desk):
     assert await desk.order(Side.BUY, "1000", "hyper", "ETH", leverage=1) == ""
     assert Leg("hyper", "ETH").venue not in desk.backing.by_venue()
+
+
+async def test_of_many_tickets_at_one_instant_no_more_are_taken_than_are_carried(desk):
+    """All are judged before any is kept: each of them alone would be carried."""
+    asked = [
+        OrderAsked.of("v", Ticket("XAU", size_from(size), Side.BUY, "mock_gold"), f"id-{number}", "ann")
+        for number, size in enumerate(["3"] * 20 + ["1"] * 20)
+    ]
+    judged = [await desk.rules.judged(one, desk.named, 0) for one in asked]
+    assert {one.order.status for one in judged} == {"accepted"}
+    kept = await asyncio.gather(*(desk.orders.accept(one.order, None, one.most) for one in judged))
+    taken = [one for one in kept if one.status == "accepted"]
+    # Threes and ones fill ten to the last one, in whatever order they come.
+    assert sum(one.size for one in taken) == size_from("10")
+    refused = [one for one in kept if one not in taken]
+    assert {(one.status, one.code, one.venue_client_id) for one in refused} == {
+        ("refused", "leverage_too_high", "")
+    }
+    assert (await VenueExposure(desk.pool).exposures("v", "mock_gold"))["XAU"].buys == size_from("10")
+    # And again: each is what it was.
+    again = await asyncio.gather(*(desk.orders.accept(one.order, None, one.most) for one in judged))
+    assert again == kept
+
+
+async def test_what_was_priced_without_what_is_there_by_now_is_judged_again(desk):
+    desk.prices["XAG"] = price_from("50")
+    asked = OrderAsked.of("v", Ticket("XAU", size_from("6"), Side.BUY, "mock_gold"), "late", "ann")
+    late = await desk.rules.judged(asked, desk.named, 0)
+    assert await desk.order(Side.BUY, "10", symbol="XAG") == ""
+    assert await desk.orders.accept(late.order, None, late.most) is None
+    assert await desk.orders.order("v/late") is None
+    assert (await desk.rules.judged(asked, desk.named, 0)).order.code == "leverage_too_high"
+    # What is kept already is told, whatever is there by now.
+    kept = await desk.orders.order("v/id-1")
+    blind = late.most._replace(bound=late.most.bound._replace(prices={}))
+    assert await desk.orders.accept(kept, None, blind) == kept

@@ -21,10 +21,19 @@ from core.market import Side
 from core.quantities import MILLISECOND, Nanos, NotAQuantity
 from core.tickets import PRICE_MAX, SIZE_MAX, OrderType, TimeInForce, e8_text, price_from, size_from
 from venues.budget import Turn, looking
-from venues.driver import Acknowledged, OrderStatus, Reason, Refused, VenueOrder
+from venues.driver import Acknowledged, OrderState, OrderStatus, Reason, Refused, VenueOrder
 from venues.errors import Unavailable, Unknown
 from venues.hyper import EXPIRES_MS, Hyper
-from venues.hyper_wire import fill_of, mid_of, order_of, order_wire, positions_of, signed, worst_price
+from venues.hyper_wire import (
+    fill_of,
+    mid_of,
+    open_orders_of,
+    order_of,
+    order_wire,
+    positions_of,
+    signed,
+    worst_price,
+)
 from venues.local.hyperliquid import LocalHyperliquid
 from venues.local.hyperliquid_actions import Deposit, Funding, Price
 from venues.local.hyperliquid_market import Asset, is_price
@@ -483,3 +492,15 @@ async def test_what_weighs_too_much_is_refused_by_the_venue_and_never_asked_by_w
 async def looked(driver):
     with looking(Turn.SOON):
         return await driver.fills("")
+
+
+def test_of_what_is_open_only_what_is_asked_for_is_read():
+    mine = {"cloid": "0x1", "coin": "ETH", "side": "B", "oid": 7, "origSz": "1.5", "sz": "0.5"}
+    rows = [{"cloid": "0x2", "coin": "?"}, {"cloid": "0x3", "side": "X"}, {"cloid": None}, {}, mine]
+    found = open_orders_of(rows, {"0x1", "0x9"})
+    assert found == {
+        "0x1": OrderState("0x1", "7", "ETH", Side.BUY, OrderStatus.OPEN, size_from("1.5"), size_from("1"))
+    }
+    # One that is asked for and can not be read is not taken for one that is not there.
+    with pytest.raises(KeyError):
+        open_orders_of(rows, {"0x2"})

@@ -15,6 +15,7 @@ from temporalio.client import Client
 from activities.account_looks import AccountLooks
 from activities.following import FollowingActivities
 from activities.nav import NavActivities
+from activities.open_orders import OpenOrderActivities
 from activities.order_rules import OrderRules, VaultTerms
 from activities.orders import OrderActivities
 from activities.venue_books import VenueBooks
@@ -78,6 +79,7 @@ class Desk:
         self.steps = OrderActivities(self.orders, rules, self.books, self.drivers, self.clock)
         self.looks = AccountLooks(self.orders, self.books, self.drivers, self.clock)
         self.following = FollowingActivities(self.orders, self.looks)
+        self.open_orders = OpenOrderActivities(self.orders, client, self.clock)
         self.reconciling = VenueReconciliationActivities(self.fills, self.books, self.clock)
 
     def clock(self) -> int:
@@ -87,7 +89,7 @@ class Desk:
         """As it is deployed, with fewer steps at one time where a test says so."""
         nav = NavActivities(NavSnapshots(self.pool), self.prices, self.clock)
         collecting = VenueCollectionActivities(self.fills, self.books)
-        steps = OrderSteps(self.steps, self.following, self.reconciling, collecting, nav)
+        steps = OrderSteps(self.steps, self.following, self.open_orders, self.reconciling, collecting, nav)
         return carrying_out(self.client, QUEUE, steps, **slots)
 
     async def driver(self) -> Any:

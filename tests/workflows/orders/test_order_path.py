@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from activities.open_orders import order_id
 from activities.order_rules import OrderAsked
 from core.market import Side
 from core.quantities import SECOND, Nanos
 from core.tickets import Leg, OrderType, PriceE8, notional_down, notional_up
-from workflows.exec_service import order_id
 from workflows.order import OrderRun, OrderWorkflow
 
 PATIENCE_S = 60
