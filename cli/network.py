@@ -133,10 +133,10 @@ def _links(settings: Settings) -> list[tuple[str, str]]:
 def _running(settings: Settings) -> Iterator[tuple[Stack, threading.Event]]:
     """A started stack, stopped at the end whatever happens. What cannot go on is one sentence and an exit code."""
     stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Who started it with nohup wants it to outlive the terminal.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: stopped.set())
+    # Who started it with nohup wants it to outlive the terminal.
+    closed = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    for number in (signal.SIGINT, signal.SIGTERM, *closed):
+        signal.signal(number, lambda *_: stopped.set())
     stack = Stack(settings, _say, stopped)
     try:
         stack.start()
