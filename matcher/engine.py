@@ -211,8 +211,9 @@ class Engine:
         except BaseException as error:
             # Memory may now hold what the journal never will: every answer from here on could be taken back by a start.
             fail_stop("an event was not both applied and journaled", error)
-        if durable or not events:
-            # Nothing happened because something did before, which may still be on its way to the disk.
+        if durable or (not events and not getattr(command, "account", 0)):
+            # Nothing happened because something did before, which may still be on its way to the disk. What an account was told of
+            # says so of an account's own (`_behind`), and of nothing else.
             self._answer(self._journal.sequence, reply, events)
         elif self._waiting and (behind := self._behind(command, events)):
             self._waiting.append((self._journal.sequence, reply, events, behind))
