@@ -39,12 +39,19 @@ async def loser(network: Any, until: Any) -> AsyncIterator[Agent]:
     await agent.deposit(10_000)
     await credited.wait()
     await until(lambda: seen(network, agent))
+    # What a batch takes before that counts against no limit.
+    await until(lambda: in_force(network, agent))
     yield agent
     await agent.close()
 
 
 async def seen(network: Any, agent: Agent) -> bool:
     return any(one.account == agent.account for one in (await network.door.books()).loss_limits)
+
+
+async def in_force(network: Any, agent: Agent) -> bool:
+    slot = await on_chain(network, agent)
+    return bool(slot.next_limit is None or await network.escrow.view.clock() >= slot.next_limit_at)
 
 
 async def on_chain(network: Any, agent: Agent) -> Any:
