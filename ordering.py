@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from temporalio.client import Client
 
 from activities.account_looks import AccountLooks
+from activities.account_streams import AccountStreams
 from activities.backing import VaultBacking
 from activities.following import FollowingActivities
 from activities.nav import NavActivities
@@ -81,16 +82,18 @@ async def order_steps(
             rules = OrderRules(at.drivers.lifecycles, *known)
             orders = VenueOrders(pool)
             looks = AccountLooks(orders, books, at.drivers, time.time_ns)
+            streams = AccountStreams(at.drivers)
             try:
                 yield OrderSteps(
                     OrderActivities(orders, rules, books, at.drivers, time.time_ns),
-                    FollowingActivities(orders, looks),
+                    FollowingActivities(orders, looks, streams),
                     OpenOrderActivities(orders, client, time.time_ns),
                     VenueReconciliationActivities(fills, books),
                     VenueCollectionActivities(fills, books),
                     NavActivities(NavSnapshots(pool, alert_limits(settings)), at.prices, time.time_ns),
                 )
             finally:
+                await streams.close()
                 await looks.close()
     finally:
         await pool.dispose()

@@ -180,6 +180,10 @@ class Settings(BaseSettings):
     exec_polymarket_data_url: str = Field(
         "https://data-api.polymarket.com", description="Where Polymarket tells what an account holds."
     )
+    exec_polymarket_stream_url: str = Field(
+        "wss://ws-subscriptions-clob.polymarket.com/ws",
+        description="Polymarket's WebSocket, which says that something happened to an account.",
+    )
     exec_pyth_url: str = Field(
         "",
         description="Pyth's Hermes, asked with PYTH_API_KEY, where venues do not say what vaults hold is worth; empty for none.",

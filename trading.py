@@ -174,7 +174,8 @@ class _Accounts:
         )
         self._data.mkdir(parents=True, exist_ok=True)
         sent = self._data / f"polymarket-{vault}.db"
-        urls = self._settings.exec_polymarket_url, self._settings.exec_polymarket_data_url
+        at = self._settings
+        urls = at.exec_polymarket_url, at.exec_polymarket_data_url, at.exec_polymarket_stream_url
         return Polymarket(key, *urls, sent, time.time_ns, wallet or None, kind)
 
     async def synthetix(self, vault: str) -> Driver:

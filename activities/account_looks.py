@@ -7,6 +7,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from activities.orders import ended_as, kept
 from activities.venue_books import Drivers, VenueBooks
+from core.market import Side
+from core.tickets import SizeE8
 from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
 from venues.budget import Turn, looking
 from venues.driver import Driver, OrderState, OrderStatus
@@ -145,7 +147,7 @@ async def _states(driver: Driver, orders: Sequence[StoredOrder]) -> States:
     ask = getattr(driver, "standing", None)
     if ask is not None:
         named = await ask([(order.venue_client_id, order.symbol) for order in orders])
-        return {order.ticket: named[order.venue_client_id] or _forgotten(order) for order in orders}
+        return {order.ticket: named[order.venue_client_id] or _unheard_of(order) for order in orders}
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(order: StoredOrder) -> OrderState | VenueError:
@@ -160,11 +162,18 @@ async def _states(driver: Driver, orders: Sequence[StoredOrder]) -> States:
 
 
 async def _state(driver: Driver, order: StoredOrder) -> OrderState:
-    state = await driver.order(order.venue_client_id, order.symbol)
-    if state is None:
-        raise _forgotten(order)
+    state = await driver.order(order.venue_client_id, order.symbol) or _unheard_of(order)
+    if isinstance(state, VenueError):
+        raise state
     return state
 
 
-def _forgotten(order: StoredOrder) -> VenueError:
-    return Unavailable(order.venue, "the venue has forgotten an order that it took")
+def _unheard_of(order: StoredOrder) -> OrderState | VenueError:
+    """How an order stands that its venue took and tells no more of: filled, where the ledger has all of it."""
+    if order.filled < order.size:
+        return Unavailable(
+            order.venue, "the venue has forgotten an order that it took: taking it back ends it"
+        )
+    side, size = Side(order.side), SizeE8(order.size)
+    known = order.venue_client_id, order.venue_order_id, order.symbol
+    return OrderState(*known, side, OrderStatus.FILLED, size, SizeE8(order.filled))

@@ -27,11 +27,16 @@ async def heartbeats(*details: Any) -> AsyncIterator[None]:
         beating.cancel()
 
 
-async def pause(seconds: float, *details: Any) -> bool:
-    """Beat with `details`, wait, and say whether to go on: False as soon as the worker is shutting down."""
+async def pause(seconds: float, *details: Any, until: asyncio.Event | None = None) -> bool:
+    """Beat with `details`, wait, not beyond `until`, and say whether to go on: False as soon as the worker is shutting down."""
     activity.heartbeat(*details)
+    over = asyncio.ensure_future(activity.wait_for_worker_shutdown())
+    ends: set[asyncio.Future[Any]] = {over}
+    if until is not None:
+        ends.add(asyncio.ensure_future(until.wait()))
     try:
-        await asyncio.wait_for(activity.wait_for_worker_shutdown(), seconds)
-    except TimeoutError:
-        return True
-    return False
+        await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return not over.done()
+    finally:
+        for end in ends:
+            end.cancel()

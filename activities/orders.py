@@ -27,7 +27,16 @@ from core.market import Side
 from core.quantities import SECOND, Nanos
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
 from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
-from venues.driver import Acknowledged, Cancelled, OrderState, OrderStatus, Reason, Refused, VenueOrder
+from venues.driver import (
+    Acknowledged,
+    Cancelled,
+    Driver,
+    OrderState,
+    OrderStatus,
+    Reason,
+    Refused,
+    VenueOrder,
+)
 from venues.errors import AccountMissing, Unavailable, Unknown, VenueError
 
 PLACED: Final = "placed"
@@ -44,6 +53,10 @@ LATER: Final = frozenset({Reason.RATE_LIMITED, Reason.BUSY, Reason.TOO_LATE})
 VENUE_SILENT: Final = "venue_unavailable"
 TOO_LATE: Final = "too_late"
 """The latest time of an order had come before it could be sent."""
+FORGOTTEN: Final = "venue_forgot_order"
+"""An order was taken back of which its venue knew no more whether there was anything to take back."""
+FORGOTTEN_AFTER: Final = 300 * SECOND
+"""What a venue took or filled so lately it may only not tell yet."""
 
 Told = TypeVar("Told")
 
@@ -184,11 +197,24 @@ class OrderActivities:
                 return ""
             driver = await told(self._drivers.driver(order.vault, order.venue))
             answer = await told(driver.cancel(order.venue_client_id, order.symbol))
-            if isinstance(answer, Cancelled) or answer.reason is Reason.ORDER_UNKNOWN:
+            if isinstance(answer, Refused) and answer.reason is Reason.ORDER_UNKNOWN:
+                await self._ended_where_forgotten(order, driver)
+                return ""
+            if isinstance(answer, Cancelled):
                 return ""
             if answer.reason in LATER:
                 raise ApplicationError(answer.words, type=VENUE_SILENT)
             return answer.reason.value
+
+    async def _ended_where_forgotten(self, order: StoredOrder, driver: Driver) -> None:
+        """End an order that the venue took, and knows nothing of any more: nothing of it waits there, and whatever fills of it are
+        told are counted as before."""
+        if order.status != Standing.OPEN or self._clock() - order.changed_at < FORGOTTEN_AFTER:
+            return
+        if await told(driver.order(order.venue_client_id, order.symbol)) is None:
+            await told(self._books.collect(order.vault, order.venue))
+            words = "The venue has nothing to take back, and knows the order no more; its fills until then are counted."
+            await self._orders.advance(order.ticket, Standing.CANCELLED, self._clock(), "", FORGOTTEN, words)
 
     async def _kept(self, asked: OrderAsked, not_after: int) -> StoredOrder:
         """Judged and kept; judged again where the vault has something else there by the time when it is kept."""

@@ -90,7 +90,7 @@ ROLES: Final = {
             *("exec_risk_template", "exec_close_only_venues", "nav_interval_s"),
             *("nav_stale_leg_s", "nav_jump_ppm", "nav_drawdown_ppm"),
             *("exec_hyper_url", "exec_synthetix_url", "exec_synthetix_dry_run"),
-            *("exec_polymarket_url", "exec_polymarket_data_url"),
+            *("exec_polymarket_url", "exec_polymarket_data_url", "exec_polymarket_stream_url"),
         },
         (*REACHES_OUT, *LEDGER, *SIGNS, *DURABLE),
     ),

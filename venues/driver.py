@@ -4,7 +4,7 @@ A driver is one account at one venue. It keeps no state that matters: another on
 same answers. All amounts are integers (`core.tickets`); all instants are nanoseconds since the Unix epoch.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -302,4 +302,15 @@ class SettlingDriver(Driver, Protocol):
 
     async def unsettled(self, cursor: str) -> bool:
         """Whether something was filled after `cursor` that `fills` does not tell yet."""
+        ...
+
+
+class StreamingDriver(Driver, Protocol):
+    """A driver of a venue that says by itself when something happens to an account."""
+
+    def stirs(self) -> AsyncGenerator[None]:
+        """Yields when something may have happened to the account, and once the connection is there. Ends with the connection.
+
+        What it was, `fills` and `order` say: a stream loses messages and tells them twice. Raises `Unavailable`.
+        """
         ...

@@ -7,7 +7,7 @@ lost one is certain not to come later than `Unknown.until` says.
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -66,7 +66,6 @@ from venues.pages import newer
 TIMEOUT_S: Final = 10.0
 EXPIRES_MS: Final = 15_000
 """An order that reaches the venue later than so long after it was signed is not taken: longer than anybody waits for the answer."""
-PAUSE_S: Final = 1.0
 PING_S: Final = 30.0
 LIST_EVERY: Final = 60 * SECOND
 OPEN_ORDERS: Final = {"type": "frontendOpenOrders"}
@@ -215,39 +214,30 @@ class Hyper:
         known = [symbol for symbol in symbols if await self._asset(symbol) is not None]
         return await mids_of(known, self._mid)
 
-    async def stirs(self) -> AsyncIterator[None]:
-        """Yields when something may have happened to the account: a fill, an order's change, or a connection that was made anew.
-
-        What it was, `fills` and `order` say: a stream may lose messages and tell them twice, a cursor does neither.
-        """
-        while True:
-            try:
-                async for _ in self._stream():
-                    yield
-            except (aiohttp.ClientError, OSError):
-                pass
-            await asyncio.sleep(PAUSE_S)
+    async def stirs(self) -> AsyncGenerator[None]:
+        """Of fills and orders' changes. The venue begins with fills of before."""
+        url = "ws" + self._url.removeprefix("http") + "/ws"
+        try:
+            async with aiohttp.ClientSession() as session, session.ws_connect(url, heartbeat=15) as socket:
+                for kind in ("userFills", "orderUpdates"):
+                    wanted = {"type": kind, "user": self._address}
+                    await socket.send_json({"method": "subscribe", "subscription": wanted})
+                while not socket.closed:
+                    try:
+                        message = await socket.receive(timeout=PING_S)
+                    except TimeoutError:
+                        # The venue closes connections from which it hears nothing for a minute.
+                        await socket.send_json({"method": "ping"})
+                        continue
+                    if message.type is aiohttp.WSMsgType.TEXT and _stirs(message.data):
+                        yield
+        except (aiohttp.ClientError, OSError) as broken:
+            raise Unavailable(VENUE, f"its stream: {broken!r}") from broken
 
     async def close(self) -> None:
         await in_thread(self._api.session.close)
 
     # --- what is asked ---
-
-    async def _stream(self) -> AsyncIterator[None]:
-        url = "ws" + self._url.removeprefix("http") + "/ws"
-        async with aiohttp.ClientSession() as session, session.ws_connect(url, heartbeat=15) as socket:
-            for kind in ("userFills", "orderUpdates"):
-                wanted = {"type": kind, "user": self._address}
-                await socket.send_json({"method": "subscribe", "subscription": wanted})
-            while not socket.closed:
-                try:
-                    message = await socket.receive(timeout=PING_S)
-                except TimeoutError:
-                    # The venue closes connections from which it hears nothing for a minute.
-                    await socket.send_json({"method": "ping"})
-                    continue
-                if message.type is aiohttp.WSMsgType.TEXT and _stirs(message.data):
-                    yield
 
     async def _asset(self, symbol: str) -> Asset | None:
         """The venue's number and decimals; for a symbol that is not known it is asked again, but not all the time."""

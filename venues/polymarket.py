@@ -6,7 +6,8 @@ the opposite one.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,7 +63,6 @@ from venues.sent_orders import Sent, SentOrders
 
 PUBLIC_URL: Final = "https://clob.polymarket.com"
 PUBLIC_DATA_URL: Final = "https://data-api.polymarket.com"
-PUBLIC_STREAM_URL: Final = "wss://ws-subscriptions-clob.polymarket.com/ws"
 TIMEOUT_S: Final = 10.0
 LIVES_S: Final = 30
 """An order that shall not wait is cancelled at once; should this process end in between, it is gone by itself after so long."""
@@ -86,6 +86,7 @@ class Polymarket:
         key: str,
         url: str,
         data_url: str,
+        stream_url: str,
         sent: Path,
         clock: Callable[[], int],
         wallet: str | None = None,
@@ -97,6 +98,7 @@ class Polymarket:
         self._wallet = self._signing.address
         self._clob = Clob(signer, url, clock, timeout_s)
         self._data_url = data_url.rstrip("/")
+        self._stream_url = stream_url.rstrip("/")
         self._sent = SentOrders(sent, self._wallet.lower())
         self._clock = clock
         self._fees: dict[str, Fees] = {}
@@ -169,10 +171,11 @@ class Polymarket:
     async def mids(self, symbols: Collection[str]) -> dict[str, Mid]:
         return await mids_of(symbols, self._mid)
 
-    async def stirs(self, url: str = PUBLIC_STREAM_URL) -> AsyncIterator[None]:
-        """Yields when something may have happened to the account; see `venues.polymarket_stream`."""
-        async for _ in stirs(url, self._clob.entered):
-            yield
+    async def stirs(self) -> AsyncGenerator[None]:
+        """Of orders' and trades' changes; see `venues.polymarket_stream`."""
+        async with aclosing(stirs(self._stream_url, await self._clob.entered())) as news:
+            async for _ in news:
+                yield
 
     async def close(self) -> None:
         await self._clob.close()

@@ -1,52 +1,49 @@
 """Polymarket's stream of one account, for what it is good for: to say that something happened."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import aiohttp
 from py_clob_client_v2.clob_types import ApiCreds
 
 from venues.errors import Unavailable
+from venues.polymarket_wire import VENUE
 
-PAUSE_S: Final = 1.0
 PING_S: Final = 10.0
 """The venue closes connections from which it hears nothing."""
+SILENT: Final = 3
+"""So many pings that were not answered are a connection that is there no more."""
 
 
-async def stirs(url: str, entered: Callable[[], Awaitable[ApiCreds]]) -> AsyncIterator[None]:
-    """Yields when something may have happened to the account: an order's change, a trade's, or a connection that was made anew.
+async def stirs(url: str, credentials: ApiCreds) -> AsyncGenerator[None]:
+    """Yields when something may have happened to the account: an order's change, a trade's, or that the connection is there.
 
-    What it was, cursors tell: a stream loses messages and tells them twice.
+    Ends with the connection. Raises `Unavailable`.
     """
-    while True:
-        try:
-            async for _ in _stream(url, await entered()):
-                yield
-        except (aiohttp.ClientError, OSError, Unavailable):
-            pass
-        await asyncio.sleep(PAUSE_S)
-
-
-async def _stream(url: str, credentials: ApiCreds) -> AsyncIterator[None]:
     auth = {
         "apiKey": credentials.api_key,
         "secret": credentials.api_secret,
         "passphrase": credentials.api_passphrase,
     }
-    async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/user") as socket:
-        await socket.send_json({"auth": auth, "markets": [], "type": "user"})
-        # The venue tells nothing of what was before.
-        yield
-        while not socket.closed:
-            try:
-                message = await socket.receive(timeout=PING_S)
-            except TimeoutError:
-                await socket.send_str("PING")
-                continue
-            if message.type is aiohttp.WSMsgType.TEXT and _is_news(message.data):
-                yield
+    try:
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/user") as socket:
+            await socket.send_json({"auth": auth, "markets": [], "type": "user"})
+            # The venue tells nothing of what was before.
+            yield
+            silent = 0
+            while not socket.closed and silent < SILENT:
+                try:
+                    message = await socket.receive(timeout=PING_S)
+                except TimeoutError:
+                    silent += 1
+                    await socket.send_str("PING")
+                    continue
+                silent = 0
+                if message.type is aiohttp.WSMsgType.TEXT and _is_news(message.data):
+                    yield
+    except (aiohttp.ClientError, OSError) as broken:
+        raise Unavailable(VENUE, f"its stream: {broken!r}") from broken
 
 
 def _is_news(text: str) -> bool:

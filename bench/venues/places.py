@@ -131,8 +131,13 @@ async def polymarket(directory: Path) -> AsyncIterator[Place]:
             order = OrderArgsV2(leg.symbol, float(limits[side]), float(size), side.name)
             assert sdk.create_and_post_order(order)["status"] == "matched"
 
-        driver = Polymarket(OWN_KEY, url, url, directory / "sent.db", time.time_ns)
-        settings = {"EXEC_POLYMARKET_URL": url, "EXEC_POLYMARKET_DATA_URL": url}
+        stream = f"{url}/ws"
+        driver = Polymarket(OWN_KEY, url, url, stream, directory / "sent.db", time.time_ns)
+        settings = {
+            "EXEC_POLYMARKET_URL": url,
+            "EXEC_POLYMARKET_DATA_URL": url,
+            "EXEC_POLYMARKET_STREAM_URL": stream,
+        }
         files = {"polymarket": VAULT_KEY}
         yield Place(leg, size, limits, driver, "py-clob-client-v2", bare, settings, files, stock)
         await driver.close()

@@ -317,7 +317,8 @@ class PolymarketPlace(Place):
         self.venue.do(Funded(wallet, wallet, 10_000_000_000_000, self.symbol, self.held))
 
     async def open(self, clock: Callable[[], int] = time.time_ns) -> Driver:
-        return Polymarket(self.key, self.venue.url, self.venue.url, self.sent, clock, timeout_s=5)
+        url = self.venue.url
+        return Polymarket(self.key, url, url, f"{url}/ws", self.sent, clock, timeout_s=5)
 
     async def move(self, price: PriceE8) -> None:
         self.price = price

@@ -10,7 +10,10 @@ from decimal import Decimal
 import aiohttp
 import httpx
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from eth_account import Account
+from py_clob_client_v2.clob_types import ApiCreds
 
 from core.market import Side
 from core.quantities import MILLION, SECOND, MicroUsdc
@@ -21,6 +24,7 @@ from venues.local.hyperliquid_actions import Price
 from venues.local.polymarket import LocalPolymarket
 from venues.local.polymarket_books import MARKETS, Failed, Funded, Redeemed, Resolved
 from venues.polymarket import LIVES_S, Polymarket
+from venues.polymarket_stream import stirs
 from venues.polymarket_wire import (
     Fees,
     amounts,
@@ -65,7 +69,10 @@ async def venue(clock):
 @pytest.fixture
 def opened(venue, clock, tmp_path):
     def opened(**terms):
-        return Polymarket(KEY, venue.url, venue.url, tmp_path / "sent.db", clock, timeout_s=5, **terms)
+        stream = f"{venue.url}/ws"
+        return Polymarket(
+            KEY, venue.url, venue.url, stream, tmp_path / "sent.db", clock, timeout_s=5, **terms
+        )
 
     return opened
 
@@ -284,7 +291,7 @@ class Halting(LocalPolymarket):
 async def test_a_book_that_cannot_be_read_leaves_the_others_their_prices(tmp_path, clock):
     venue = Halting(clock=clock)
     await venue.start()
-    driver = Polymarket(KEY, venue.url, venue.url, tmp_path / "sent.db", clock)
+    driver = Polymarket(KEY, venue.url, venue.url, "", tmp_path / "sent.db", clock)
     mids = await driver.mids([TOKEN, SNOW.tokens[0]])
     assert {name: mid.price for name, mid in mids.items()} == {SNOW.tokens[0]: price_from("0.2")}
     with pytest.raises(Unavailable, match="a book is lost"):
@@ -294,35 +301,53 @@ async def test_a_book_that_cannot_be_read_leaves_the_others_their_prices(tmp_pat
 
 
 async def test_nonsense_is_no_answer(tmp_path, clock, venue, monkeypatch):
-    driver = Polymarket(KEY, venue.url, f"{venue.url}/ok?", tmp_path / "sent.db", clock)
+    driver = Polymarket(KEY, venue.url, f"{venue.url}/ok?", "", tmp_path / "sent.db", clock)
     with pytest.raises(Unavailable):
         await driver.positions()
     await driver.close()
 
 
-async def test_the_stream_wakes_and_is_made_anew(driver, venue, place_faults, monkeypatch):
-    monkeypatch.setattr("venues.polymarket_stream.PAUSE_S", 0.01)
-    stirs = driver.stirs(f"ws{venue.url.removeprefix('http')}/ws")
+async def test_the_stream_stirs_and_ends_with_its_connection(driver, venue, place_faults):
+    news = driver.stirs()
     async with asyncio.timeout(20):
-        await anext(stirs)
+        await anext(news)
         await driver.submit(limit(driver, "a", "0.45"))
-        await anext(stirs)
+        await anext(news)
         await place_faults(venue, "disconnect")
-        await anext(stirs)
-    await stirs.aclose()
+        assert [one async for one in news] == []
+        await venue.stop()
+        with pytest.raises(Unavailable, match="its stream"):
+            await anext(driver.stirs())
 
 
 async def test_pings_keep_the_stream_and_stir_nobody(driver, venue, monkeypatch):
     monkeypatch.setattr("venues.polymarket_stream.PING_S", 0.01)
-    stirs = driver.stirs(f"ws{venue.url.removeprefix('http')}/ws")
+    news = driver.stirs()
     async with asyncio.timeout(20):
-        await anext(stirs)
-        waiting = asyncio.ensure_future(anext(stirs))
+        await anext(news)
+        waiting = asyncio.ensure_future(anext(news))
         # Many pings' time: none of their answers is taken for news.
         assert await asyncio.wait({waiting}, timeout=0.3) == (set(), {waiting})
         await driver.submit(order(driver, "a"))
         await waiting
-    await stirs.aclose()
+    await news.aclose()
+
+
+async def test_a_stream_that_answers_no_ping_is_none(monkeypatch):
+    async def deaf(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        return socket
+
+    monkeypatch.setattr("venues.polymarket_stream.PING_S", 0.02)
+    app = web.Application()
+    app.add_routes([web.get("/ws/user", deaf)])
+    async with TestServer(app) as server, asyncio.timeout(20):
+        url, credentials = str(server.make_url("/ws")), ApiCreds("key", "secret", "passphrase")
+        # Once for the connection, and then it ends.
+        assert len([one async for one in stirs(url, credentials)]) == 1
 
 
 async def test_what_the_stream_tells_has_the_recorded_shape(driver, venue, recorded):

@@ -263,5 +263,6 @@ def settings(directory: Path, local_venues: dict[str, LocalVenue], gold: Gold) -
         exec_synthetix_url=f"{local_venues['synthetix'].url}/v1",
         exec_polymarket_url=polymarket,
         exec_polymarket_data_url=polymarket,
+        exec_polymarket_stream_url=f"{polymarket}/ws",
         **ports,
     )

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from temporalio.client import Client
 
 from activities.account_looks import AccountLooks
+from activities.account_streams import AccountStreams
 from activities.following import FollowingActivities
 from activities.nav import NavActivities
 from activities.open_orders import OpenOrderActivities
@@ -78,7 +79,8 @@ class Desk:
         rules = OrderRules(self.drivers.lifecycles, *known, held_by_now=self.books.held_by_now)
         self.steps = OrderActivities(self.orders, rules, self.books, self.drivers, self.clock)
         self.looks = AccountLooks(self.orders, self.books, self.drivers, self.clock)
-        self.following = FollowingActivities(self.orders, self.looks)
+        self.streams = AccountStreams(self.drivers)
+        self.following = FollowingActivities(self.orders, self.looks, self.streams)
         self.open_orders = OpenOrderActivities(self.orders, client, self.clock)
         self.reconciling = VenueReconciliationActivities(self.fills, self.books, self.clock)
 
@@ -162,6 +164,7 @@ async def desk_of(client: Client, postgres_url: str) -> Any:
             stack.push_async_callback(desk.pool.dispose)
             stack.push_async_callback(desk.drivers.close)
             stack.push_async_callback(desk.looks.close)
+            stack.push_async_callback(desk.streams.close)
             none = VaultRisk(desk.vaults.set_up, desk.vaults.common)
             for vault in vaults:
                 await desk.vaults.make(Vault(vault, 16, name, False, 0, 0, 1, none), "ada")

@@ -3,12 +3,16 @@
 import asyncio
 
 import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from activities.open_orders import order_id
 from activities.order_rules import OrderAsked
+from activities.orders import FORGOTTEN, FORGOTTEN_AFTER
 from core.market import Side
 from core.quantities import SECOND, Nanos
 from core.tickets import Leg, OrderType, PriceE8, notional_down, notional_up
+from workflows.exec_service import ExecService, OrdersUnavailable
 from workflows.order import OrderRun, OrderWorkflow
 
 PATIENCE_S = 60
@@ -105,6 +109,37 @@ async def test_an_order_that_rests_is_followed_until_it_fills(desk_at, vault):
         await desk.place.move(PriceE8(away - desk.place.step))
         assert (await desk.ended(facts)).status == "filled"
     assert await desk.held() == {"hyper": {desk.place.symbol: desk.place.size}}
+
+
+async def test_an_order_that_its_venue_has_forgotten_ends_when_it_is_taken_back(desk_at, vault):
+    desk = await desk_at("hyper")
+    away = PriceE8(desk.place.price - 5 * desk.place.step)
+    ticket = desk.ticket(Side.BUY, order_type=OrderType.LIMIT, limit_price=away, client_id="rests")
+    async with desk.worker():
+        facts = await desk.exec.open(vault, ticket)
+        desk.place.venue.books.exchange.orders.clear()
+        # What the venue took just now it may only not tell yet.
+        with pytest.raises(OrdersUnavailable):
+            await ExecService(desk.client, "test-orders", within_s=0.5).cancel(vault, "rests")
+        assert (await desk.orders.order(facts.ticket)).status == "open"
+        desk.ahead = FORGOTTEN_AFTER
+        taken_back = await desk.exec.cancel(vault, "rests")
+        assert (taken_back.status, taken_back.filled, taken_back.code) == ("cancelled", 0, FORGOTTEN)
+        assert await desk.ended(facts) == taken_back
+    assert [one.payload["status"] for one in await desk.events()][-1] == "cancelled"
+
+
+async def test_an_order_with_all_of_its_fills_has_ended_though_its_venue_has_forgotten_it(desk_at, vault):
+    desk, run = await desk_at("hyper"), ActivityEnvironment().run
+    asked = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada")
+    await run(desk.steps.place_order, asked, desk.clock() + 60 * SECOND)
+    desk.place.venue.books.exchange.orders.clear()
+    with pytest.raises(ApplicationError, match="forgotten"):
+        await run(desk.following.follow_order, asked.ticket, 2)
+    await desk.books.collect(vault, "hyper")
+    assert (await desk.orders.order(asked.ticket)).status == "open"
+    followed = await run(desk.following.follow_order, asked.ticket, 2)
+    assert (followed.status, followed.filled) == ("filled", desk.place.size)
 
 
 @pytest.mark.parametrize("venue", ["hyper", "agents", "synthetix", "polymarket"])
