@@ -1,5 +1,7 @@
 """The OpenAPI document is complete. Calls are made from it in tests/e2e/test_openapi_fuzz.py."""
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +12,26 @@ from api.errors import CATALOGUE
 @pytest.fixture
 async def document(exchange: Any) -> dict[str, Any]:
     return dict((await exchange.http.get("/openapi.json")).json())
+
+
+async def test_it_is_made_once_beside_the_loop(exchange: Any) -> None:
+    late: list[float] = []
+
+    async def ring() -> None:
+        while True:
+            due = time.monotonic() + 0.001
+            await asyncio.sleep(0.001)
+            late.append(time.monotonic() - due)
+
+    ringing = asyncio.create_task(ring())
+    answers = await asyncio.gather(*(exchange.http.get("/openapi.json") for _ in range(3)))
+    first = len(late)
+    again = await exchange.http.get("/openapi.json")
+    ringing.cancel()
+    assert {answer.content for answer in (*answers, again)} == {again.content}
+    assert again.headers["content-type"] == "application/json"
+    # Others had their turn while it was made, and nothing is made again.
+    assert first > 10 > len(late) - first
 
 
 async def test_every_operation_describes_its_errors(document: dict[str, Any]) -> None:
