@@ -241,9 +241,7 @@ def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     settling = [account for account in state.accounts.values() if account.root.page >= 0]
     parents = {account.id: account.parent.id for account in settling if account.parent is not None}
     marks = state.marks
-    equities = {
-        account.id: equity_at(state.funds(account), account.positions, marks) for account in settling
-    }
+    equities = {account.id: equity_at(state.funds(account), account.positions, marks) for account in settling}
     for kept, amount in kept_of_hours(state).items():
         equities[kept] += amount
     settled = {account.id: account.settled for account in settling if account.parent is None}
