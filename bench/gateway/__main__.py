@@ -22,8 +22,8 @@ connections has one request open at a time; times are from the send to the final
 request is answered either by standing quotes, or by a round trip: it is sent to ten makers, all ten quote, the best quote fills. The
 server is the real one, but for the limits on what one account may send, and without what is around it: nothing is settled, no
 ledger follows, prices stand still. {MOST} traders and thirty makers, ten for each of three markets. Fixed rates are timed from the
-instant at which a request was due, over {MOST} connections. Round trips over {MOST} connections are the median of {ROUNDS} runs, each on
-a server just started, in turn with runs without syncs; all other rows of ours are one run on one server. Where synced runs come out
+instant at which a request was due, over {MOST} connections. Round trips over {MOST} connections are the median of {ROUNDS} runs, each
+on a server just started, in turn with runs without syncs; all other rows of ours are one run on one server. Where synced runs come out
 near or above unsynced ones, the difference is noise, and the disk is not what limits."""
 
 UNLIKE: Final = """\
