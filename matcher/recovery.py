@@ -84,7 +84,7 @@ def _read_segment(
     """Visit the records of one segment's whole commands; where they end, and the offset after the last byte written."""
     data = memoryview(path.read_bytes())
     expected, offset = first, 0
-    end, begun = End(first - 1, path, 0), list[Stored]()
+    whole, whole_end, begun = first - 1, 0, list[Stored]()
     while (stored := record_at(data, offset)) is not None:
         if stored.sequence != expected:
             raise JournalCorrupt(
@@ -98,7 +98,8 @@ def _read_segment(
                 if record.sequence > after:
                     visit(record.sequence, event_in(record, path))
             begun.clear()
-            end = End(stored.sequence, path, offset)
+            whole, whole_end = stored.sequence, offset
+    end = End(whole, path, whole_end)
     written = _last_written(data, offset)
     if written > offset:
         _refuse_if_synced(path, data, offset, written, expected)
