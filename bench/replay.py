@@ -145,8 +145,8 @@ def main() -> None:
     ]
     print("## Start, memory, price ticks\n")
     print(
-        f"Median of {REPETITIONS} repetitions, of {TICKS:,} ticks. A start of the exchange collects no garbage, and nor does what is timed "
-        f"of it here. {NOISE}\n"
+        f"Median of {REPETITIONS} repetitions, of {TICKS:,} ticks. A start of the exchange collects no garbage, and nor does what is "
+        f"timed of it here. {NOISE}\n"
     )
     print(table(["what", "of", "measured"], rows), end="\n\n")
     print(
