@@ -20,7 +20,7 @@ from chain.escrow_view import DepositScan
 from chain.layout import EscrowState
 from chain.rpc import FINALIZED
 from core.accounts import FIRST_AGENT
-from matcher.commands import BindSlot, ClaimExit, CreditDeposit
+from matcher.commands import BindSlot, ClaimExit, CreditDeposit, SeeStray
 from matcher.rejections import Code
 
 POLL_S: Final = 1.0
@@ -49,7 +49,8 @@ class DepositCursor:
 
     Up to `signature`, `found` deposits and `exited` micro-USDC of claims were found; a cursor of the time before they were counted
     (-1) reads once from the start. `checked`, `checked_found` and `checked_exited` are the same where the escrow's own totals last
-    said that nothing was left out, and `gaps` the looks since then that missed something.
+    said that nothing was left out, and `gaps` the looks since then that missed something. So does one of the time before the engine
+    was told of claims from slots that the books do not know (`strays_told`).
     """
 
     signature: str = ""
@@ -64,6 +65,7 @@ class DepositCursor:
     checked_found: int = 0
     checked_exited: int = 0
     gaps: int = 0
+    strays_told: bool = False
 
     def back(self) -> "DepositCursor":
         """To where nothing was left out yet."""
@@ -106,11 +108,6 @@ def _gap(cursor: DepositCursor) -> DepositCursor:
     return replace(again, gaps=cursor.gaps + 1)
 
 
-def _stray(cursor: DepositCursor, key: str) -> DepositCursor:
-    activity.logger.error("%s is of a slot that nobody here ordered", key)
-    return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} slot_not_ordered")
-
-
 class DepositActivities:
     def __init__(self, door: EngineDoor, escrow: EscrowClient) -> None:
         self._door = door
@@ -125,8 +122,8 @@ class DepositActivities:
         details = activity.info().heartbeat_details
         if details:
             cursor = DepositCursor(**details[0]) if isinstance(details[0], dict) else details[0]
-        if cursor.found < 0:
-            cursor = cursor.from_the_start()
+        if cursor.found < 0 or not cursor.strays_told:
+            cursor = replace(cursor, strays_told=True).from_the_start()
         until = monotonic() + seconds
         while True:
             # A node may take longer over an answer than a dead worker may go unnoticed.
@@ -163,8 +160,19 @@ class DepositActivities:
             for one in of_one:
                 if isinstance(one, FoundClaim):
                     ours = slots.has(one.claim)
-                    cursor = await self._claim(cursor, one) if ours else _stray(cursor, one.key)
+                    cursor = await (self._claim(cursor, one) if ours else self._stray(cursor, one))
         return cursor
+
+    async def _stray(self, cursor: DepositCursor, found: FoundDeposit | FoundClaim) -> DepositCursor:
+        """Tell of money in a slot that is not the books' own; nothing new where its account had that slot when it was booked.
+
+        What was claimed there is in the chain's sum of claims for ever, so the engine keeps it: see `ReleaseExit`.
+        """
+        claimed = found.claim.amount if isinstance(found, FoundClaim) else 0
+        if (await self._door.command(SeeStray(found.key, claimed))).repeated:
+            return cursor
+        activity.logger.error("%s is of a slot that nobody here ordered", found.key)
+        return replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} slot_not_ordered")
 
     async def _credit_all(
         self, cursor: DepositCursor, slots: Ordered, deposits: Sequence[FoundDeposit]
@@ -182,7 +190,7 @@ class DepositActivities:
                 cursor = replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} {answer}")
         for found in deposits:
             if not slots.has(found.deposit):
-                cursor = _stray(cursor, found.key)
+                cursor = await self._stray(cursor, found)
         return cursor
 
     async def _credit(self, found: FoundDeposit) -> str | None:

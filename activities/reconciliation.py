@@ -39,8 +39,8 @@ class Reconciliation:
     """The comparison after batch `batch`. Micro-USDC; `why` is a stable code, empty when everything agrees, be it that what came in or
     was claimed waits for too long to be booked: `pending` is one of `PENDING` then.
 
-    `claimed` and `engine_claimed` are what owners took alone, of both sides' withdrawals. `different` accounts differ; the first
-    `NAMED` of them are in `differences`, all of them in the ledger.
+    `claimed` and `engine_claimed` are what was claimed, by the chain and as far as the engine knows. `different` accounts differ; the
+    first `NAMED` of them are in `differences`, all of them in the ledger.
     `surplus` is what strangers sent to the vault beyond all balances: it belongs to nobody here and stops nothing.
     """
 
@@ -88,7 +88,8 @@ REASONS: Final = {
     "withdrawals_differ": "the chain paid out something that the engine neither paid nor reserved, or less than it thinks",
     "accounts_differ": "not all say the same of every account",
     "deposits_pending": "finalized deposits are not credited yet",
-    "claims_pending": "what owners claimed, finally, is not booked yet",
+    "claims_pending": "what owners claimed, finally, is not booked yet: until then no request to leave is released, nothing is closed "
+    "for one, and no slot is given again",
 }
 
 
@@ -108,10 +109,11 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         why = "engine_over_credited"
     elif engine.claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
         why = "withdrawals_differ"
+    elif engine.claimed + engine.claimed_astray < chain.claimed:
+        # Strays or not: until the engine knows of it nobody's request is released and no slot given again.
+        why = "claims_pending"
     elif _only_strays(chain, engine):
         why = ""
-    elif engine.claimed < chain.claimed:
-        why = "claims_pending"
     elif engine.deposits < chain.deposits:
         why = "deposits_pending"
     else:
@@ -128,7 +130,7 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         engine_withdrawals=engine.withdrawals,
         reserved=engine.reserved,
         claimed=chain.claimed,
-        engine_claimed=engine.claimed,
+        engine_claimed=engine.claimed + engine.claimed_astray,
     )
 
 

@@ -36,6 +36,7 @@ WORDS: Final = {
     "cap": "Largest rate for eight hours.",
     "claimable_at": "When the chain lets the owner claim it.",
     "claimed": "Micro-USDC that owners have claimed on chain in all.",
+    "claimed_astray": "Micro-USDC claimed on chain from slots that the books do not know.",
     "closing": "Balance at the end, USDC.",
     "confidence:integer": "How far the truth may be from the price, in ticks.",
     "confidence:string": "How far the truth may be from the price.",

@@ -50,5 +50,15 @@ class ChainAccepted(Event, frozen=True, array_like=True, tag=57):
     why: str
 
 
-CUSTODY_RECORDS = ExitDelaySeen | SettlementLate | ChainAccepted
+class StrayClaimed(Event, frozen=True, array_like=True, tag=58):
+    """Somebody took `amount` micro-USDC, alone and finally, out of a slot that the books do not know; `key` names that, once.
+
+    It moves nothing in the books: the chain's sum of claims has it, so ours must know of it to say whether all claims are booked.
+    """
+
+    amount: int
+    key: str
+
+
+CUSTODY_RECORDS = ExitDelaySeen | SettlementLate | ChainAccepted | StrayClaimed
 """Union of the event types of this family that are journal records."""

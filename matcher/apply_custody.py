@@ -3,7 +3,7 @@
 from typing import Final
 
 from core.accounts import INSURANCE
-from core.custody_events import ChainAccepted, ExitDelaySeen, SettlementLate
+from core.custody_events import ChainAccepted, ExitDelaySeen, SettlementLate, StrayClaimed
 from core.event import Event
 from matcher.apply_book import Applier
 from matcher.apply_exits import suspect_family
@@ -38,8 +38,13 @@ def _chain_accepted(state: Exchange, event: ChainAccepted) -> None:
         state.watch.suspect(INSURANCE)
 
 
+def _stray_claimed(state: Exchange, event: StrayClaimed) -> None:
+    state.custody.stray_claims[event.key] = event.amount
+
+
 CUSTODY_APPLIERS: Final[dict[type[Event], Applier]] = {
     ExitDelaySeen: _exit_delay_seen,
     SettlementLate: _settlement_late,
     ChainAccepted: _chain_accepted,
+    StrayClaimed: _stray_claimed,
 }

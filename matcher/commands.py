@@ -241,9 +241,10 @@ class RequestExit(Command, frozen=True):
 
 
 class ReleaseExit(Command, frozen=True):
-    """The account's slot has no request any more, in a view of the chain in which owners had claimed `claimed` micro-USDC in all.
+    """The account's slot has no request any more, in a view of the chain in which `claimed` micro-USDC had been claimed in all.
 
-    Only the same total here says that it was taken back: else its claim is on its way.
+    Only the same total here, with what was claimed from slots that the books do not know, says that it was taken back: else its claim
+    is on its way.
     """
 
     account: int
@@ -256,6 +257,16 @@ class ClaimExit(Command, frozen=True):
     account: int
     amount: int
     key: str
+
+
+class SeeStray(Command, frozen=True):
+    """Money moved, finally, in a slot that the books do not know: `claimed` micro-USDC were taken out of it, or 0: it came in.
+
+    Repeated where the `key` is that of a deposit or claim which was booked: its account had that slot then.
+    """
+
+    key: str
+    claimed: int
 
 
 class ReduceForExit(Command, frozen=True):

@@ -10,6 +10,9 @@ class Custody(msgspec.Struct, array_like=True):
 
     `exit_delay` is in seconds, 0 before it was seen. `since` is the instant as of which the chain holds equities: that of the last
     cut which is final, before the first one that of the first fill, and 0 before that. `late`: nothing is traded but what reduces.
+
+    `stray_claims` are what was claimed from slots that the books do not know, by key: few, since only who had the operator's key can
+    have opened one, and each waits for the exit delay.
     """
 
     left_over: int = 0
@@ -18,3 +21,9 @@ class Custody(msgspec.Struct, array_like=True):
     exit_delay: int = 0
     since: int = 0
     late: bool = False
+    stray_claims: dict[str, int] = {}
+
+    @property
+    def claimed_astray(self) -> int:
+        """Micro-USDC of the chain's claims that are nobody's here."""
+        return sum(self.stray_claims.values())

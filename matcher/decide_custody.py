@@ -5,13 +5,13 @@ from typing import Final
 
 from core import events as e
 from core.batches import BatchStatus
-from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate
+from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate, StrayClaimed
 from core.netting import DELTA_MAX
 from core.quantities import MONEY_MAX
 from matcher import commands as c
 from matcher.late import too_late
 from matcher.limits import PAGE_MAX
-from matcher.rejections import Code, Outcome, Rejection
+from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 
 FOREIGN: Final = "chain:"
@@ -129,6 +129,24 @@ def _changes(state: Exchange, accepted: ChainAccepted) -> bool:
         for one in accepted.slots
     )
     return moved or same != (accepted.left_over, accepted.astray, list(accepted.strangers))
+
+
+def see_stray(state: Exchange, command: c.SeeStray, at: int) -> Outcome:
+    """Take note, once, of what was claimed from a slot that the books do not know; what came into one needs no note.
+
+    A key that is booked is no stray's: whose slot it was has left since, and another has it.
+    """
+    booked = state.claims.get(command.key)
+    if booked is not None:
+        return Repeated((booked,))
+    if (deposit := state.deposits.get(command.key)) is not None:
+        return Repeated((e.DepositCredited(at, *deposit, command.key),))
+    known = state.custody.stray_claims.get(command.key)
+    if known is not None:
+        return Repeated((StrayClaimed(at, known, command.key),))
+    if not command.key or not 0 <= command.claimed <= MONEY_MAX - state.custody.claimed_astray:
+        return Rejection(Code.BAD_VALUE, "What was claimed has a key, and is not negative and within range.")
+    return [StrayClaimed(at, command.claimed, command.key)] if command.claimed else []
 
 
 def see_exit_delay(state: Exchange, command: c.SeeExitDelay, at: int) -> Outcome:
