@@ -243,7 +243,7 @@ class EngineState(msgspec.Struct, frozen=True):
 
     `settlement_held` says why no batch is cut; empty while they are. Of `withdrawals`, `astray` counts as gone but lies in slots that
     the books do not know, or was claimed from there; `claimed_astray` is all that was claimed from there. `exit_delay` is in seconds,
-    0 before the engine was told.
+    0 before the engine was told, and so is `limit_delay`, after which a lower loss limit counts.
     """
 
     seq: int
@@ -261,6 +261,7 @@ class EngineState(msgspec.Struct, frozen=True):
     astray: int
     exit_delay: int
     claimed_astray: int = 0
+    limit_delay: int = 0
 
 
 class HashedState(EngineState, frozen=True, kw_only=True):

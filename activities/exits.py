@@ -113,9 +113,9 @@ class ExitActivities:
 
     async def _told_of(self, snapshot: EscrowSnapshot) -> ExitsSeen:
         """Tell the engine what it does not know of that view."""
-        state, delay = await self._door.state(), snapshot.state.settings.limits.exit_delay
-        if state.exit_delay != delay:
-            await self._door.command(SeeExitDelay(delay))
+        state, limits = await self._door.state(), snapshot.state.settings.limits
+        if (state.exit_delay, state.limit_delay) != (limits.exit_delay, limits.limit_delay):
+            await self._door.command(SeeExitDelay(limits.exit_delay, limits.limit_delay))
         limited = sum(one.lowest_limit is not None for one in _slots(snapshot))
         if limited or state.loss_limits:
             await self._limits.look(snapshot)

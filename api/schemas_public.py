@@ -330,6 +330,9 @@ class OperatorStateAnswer(Answer):
         description="Counted as gone although it lies in slots that the books do not know, or was claimed from there."
     )
     exit_delay: int = Field(description="Seconds, as last seen on chain; 0 before.")
+    limit_delay: int = Field(
+        description="Seconds until a lower loss limit counts, as last seen on chain; 0 before."
+    )
 
 
 class OutcomeAnswer(Answer):

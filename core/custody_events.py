@@ -6,14 +6,16 @@ from core.event import Event
 
 
 class ExitDelaySeen(Event, frozen=True, array_like=True, tag=55):
-    """An owner that asks to leave is paid by the chain alone after `seconds`, as its escrow has it now."""
+    """An owner that asks to leave is paid by the chain alone after `seconds`, and a lower loss limit counts after `limit_delay`, as
+    its escrow has it now; 0 in records from before that was noted."""
 
     seconds: int
+    limit_delay: int = 0
 
 
 class SettlementLate(Event, frozen=True, array_like=True, tag=56):
     """From here on nothing is traded but what reduces (`late`), because the chain holds equities from `since` (nanoseconds), too long
-    ago for an exit delay of `exit_delay` seconds; or batches land again, and everything is traded."""
+    ago for a delay of `exit_delay` seconds, of exits or of lower loss limits; or batches land again, and everything is traded."""
 
     late: bool
     since: int

@@ -11,7 +11,7 @@ from matcher.state import Exchange
 
 
 def _exit_delay_seen(state: Exchange, event: ExitDelaySeen) -> None:
-    state.custody.exit_delay = event.seconds
+    state.custody.exit_delay, state.custody.limit_delay = event.seconds, event.limit_delay
 
 
 def _settlement_late(state: Exchange, event: SettlementLate) -> None:

@@ -152,9 +152,10 @@ class AcceptChain(ByOperator, frozen=True):
 
 
 class SeeExitDelay(Command, frozen=True):
-    """The escrow's exit delay in seconds, finally."""
+    """The escrow's exit delay, finally, and after how long a lower loss limit counts there, in seconds; 0: not told."""
 
     seconds: int
+    limit_delay: int = 0
 
 
 class UpdateIndex(Command, frozen=True):

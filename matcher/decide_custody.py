@@ -150,23 +150,29 @@ def see_stray(state: Exchange, command: c.SeeStray, at: int) -> Outcome:
 
 
 def see_exit_delay(state: Exchange, command: c.SeeExitDelay, at: int) -> Outcome:
-    """Take note of the escrow's exit delay; a longer one may let trading go on at once."""
-    if not 0 < command.seconds <= MONEY_MAX:
-        return Rejection(Code.BAD_VALUE, "An exit delay is a positive number of seconds.")
-    if command.seconds == state.custody.exit_delay:
+    """Take note of the escrow's delays; longer ones may let trading go on at once."""
+    if not (0 < command.seconds <= MONEY_MAX and 0 <= command.limit_delay <= MONEY_MAX):
+        return Rejection(
+            Code.BAD_VALUE,
+            "An exit delay is a positive number of seconds, that of lower loss limits none below 0.",
+        )
+    custody = state.custody
+    if (command.seconds, command.limit_delay) == (custody.exit_delay, custody.limit_delay):
         return []
-    seen = ExitDelaySeen(at, command.seconds)
-    return [seen, *in_time_again(state, state.custody.since, command.seconds, at)]
+    seen = ExitDelaySeen(at, command.seconds, command.limit_delay)
+    delay = min(command.seconds, command.limit_delay or command.seconds)
+    return [seen, *in_time_again(state, custody.since, delay, at)]
 
 
-def in_time_again(state: Exchange, since: int, exit_delay: int, at: int) -> list[SettlementLate]:
-    """What ends the time in which nothing grows, once the chain holds equities as of `since`; nothing while that is too long ago."""
-    if not state.custody.late or too_late(since, exit_delay, at):
+def in_time_again(state: Exchange, since: int, delay: int, at: int) -> list[SettlementLate]:
+    """What ends the time in which nothing grows, once the chain holds equities as of `since`; nothing while that is too long ago for
+    `delay`, as `Custody.escape_delay`."""
+    if not state.custody.late or too_late(since, delay, at):
         return []
-    return [SettlementLate(at, False, since, exit_delay)]
+    return [SettlementLate(at, False, since, delay)]
 
 
 def growth_stopped(state: Exchange, at: int) -> list[e.Event]:
     """What stops growth: `matcher.late.late_at` has found that it is time."""
     custody = state.custody
-    return [SettlementLate(at, True, custody.since, custody.exit_delay)]
+    return [SettlementLate(at, True, custody.since, custody.escape_delay)]

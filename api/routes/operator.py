@@ -289,6 +289,7 @@ async def state(
         settlement_held=held.why or "by an operator" if held is not None else "",
         astray=exchange.custody.astray,
         exit_delay=exchange.custody.exit_delay,
+        limit_delay=exchange.custody.limit_delay,
     )
     await edge.hub.on_disk()
     return answer

@@ -192,7 +192,7 @@ def history(seed: int, length: int) -> History:
                 lost, places = rng.randrange(10**3), ((0, step),)
                 slots = (AcceptedSlot(16, -short, 0), AcceptedSlot(17, short - lost, 5, step))
                 events.append(ChainAccepted(at, slots, 0, lost, lost, places, "ada", f"why {step}"))
-                events.append(ExitDelaySeen(at, step + 1))
+                events.append(ExitDelaySeen(at, step + 1, step))
                 events.append(StrayClaimed(at, step + 1, f"claim:stray{step}:0"))
                 events.append(SettlementLate(at, rng.random() < 0.5, step, 60))
                 events.append(ExitReleased(at, 17, 10**6, 10**9 + step))

@@ -50,7 +50,7 @@ COMMANDS: dict[str, c.Command] = {
     "watch_exits: request": c.RequestExit(AGENT, 5_000_000, START // SECOND + 172_800),
     "watch_exits: release": c.ReleaseExit(AGENT, 0),
     "watch_exits: limit": c.SeeLossLimits(0, True, (c.LimitedSlot(AGENT, 10**9, 10**9, 0),)),
-    "watch_exits: delay": c.SeeExitDelay(172_800),
+    "watch_exits: delay": c.SeeExitDelay(172_800, 86_400),
 }
 BEFORE: dict[str, list[c.Command]] = {
     "publish_status": [c.CutSettlement(1)],

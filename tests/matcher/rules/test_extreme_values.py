@@ -140,6 +140,7 @@ def commands(state: Exchange, at: int) -> list[c.Command]:
         c.AcceptChain((lost,), 0, 0, 5),
         c.AcceptChain((lost,), 0, 0, 0, ((7, 7),), (found,)),
         c.SeeExitDelay(86_400),
+        c.SeeExitDelay(86_400, 3_600),
         c.SeeStray("stray", 5),
         c.UpdateIndex(1, 600_001, 5, at, "t"),
         c.UpdateIndex(1, 600_001, 5, at, "t", outside=600_100),
