@@ -12,7 +12,9 @@ from activities.engine_door import EngineDoor, EngineState
 from activities.heartbeats import heartbeats, pause
 from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
 from activities.standing import Standing
+from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
+from chain.rpc import FINALIZED
 from core.quantities import SECOND
 from core.reconciliation import Compared, Difference
 from ledger.queries import Queries
@@ -182,6 +184,7 @@ class ReconciliationActivities:
     def __init__(self, door: EngineDoor, ledger: Settlement, queries: Queries, escrow: EscrowClient) -> None:
         self._door = door
         self._ledger = ledger
+        self._escrow = escrow
         self._sides = Sides(escrow.view, queries, door)
 
     @activity.defn
@@ -193,6 +196,7 @@ class ReconciliationActivities:
         an alarm and hold nothing: anybody can send more of them than are booked in that time.
         """
         await self._say_how_late()
+        await self._say_what_pays()
         looks = Looks()
         while True:
             async with heartbeats():
@@ -231,6 +235,15 @@ class ReconciliationActivities:
         ).set(max(0, late))
         if waiting is not None and late >= STUCK_S:
             activity.logger.error("batch %d is not final after %d s", waiting[0], late)
+
+    async def _say_what_pays(self) -> None:
+        """For the alarm before the operator has too little SOL: every transaction of the exchange's costs some."""
+        state = await self._escrow.view.escrow_state(FINALIZED)
+        if state is not None:
+            lamports = await ClusterView(self._escrow.client).lamports(state.settings.operator)
+            activity.metric_meter().create_gauge(
+                "perpdex_operator_lamports", "What the escrow's operator has for rent and fees"
+            ).set(lamports)
 
     async def _conclude(self, result: Reconciliation, reading: Reading) -> None:
         every = [asdict(one) for one in reading.compared.differences]

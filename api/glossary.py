@@ -91,6 +91,7 @@ WORDS: Final = {
     "left_over": "What the escrow's clearing holds between batches, micro-USDC.",
     "leverage": "Notional over collateral, rounded up; null without collateral.",
     "limit": "Entries at most.",
+    "limit_delay": "Seconds until a lower loss limit counts on chain; 0: not told.",
     "limited": "Accounts whose owners have set a loss limit.",
     "liquidation:integer": "Number of the liquidation; null where it is of none.",
     "liquidation": "Terms of liquidation; null leaves them as they are.",
