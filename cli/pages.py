@@ -62,8 +62,10 @@ async def _must_be_done_with(settings: Settings, snapshot: EscrowSnapshot, page:
         raise Refused(f"the engine does not say which accounts it has done with: {error.message}") from None
     finally:
         await door.close()
-    if not books.booked(snapshot.state.exits):
-        waits = snapshot.state.exits - books.claimed - books.claimed_astray
+    waits = snapshot.state.exits - books.claimed - books.claimed_astray
+    if waits < 0:
+        raise Refused("the node shows less than the engine has booked of what owners claimed: run this again")
+    if waits:
         raise Refused(
             f"the engine has not booked yet all that owners claimed: {waits} micro-USDC are missing. Run this again; where it stays, "
             "the comparison says claims_pending, and the workflow deposits says why"
