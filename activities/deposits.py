@@ -20,7 +20,7 @@ from chain.events import Deposited
 from chain.layout import EscrowState
 from chain.rpc import FINALIZED
 from core.accounts import FIRST_AGENT
-from matcher.commands import BindSlot, ClaimExit, CreditDeposit, CreditDeposits
+from matcher.commands import BindSlot, ClaimExit, CreditDeposit, CreditDeposits, SeeStray
 from matcher.limits import DEPOSITS_MAX
 from matcher.rejections import Code
 
@@ -50,7 +50,8 @@ class DepositCursor:
 
     Up to `signature`, `found` deposits and `exited` micro-USDC of claims were found; a cursor of the time before they were counted
     (-1) reads once from the start. `checked`, `checked_found` and `checked_exited` are the same where the escrow's own totals last
-    said that nothing was left out, and `gaps` the looks since then that missed something.
+    said that nothing was left out, and `gaps` the looks since then that missed something. So does one of the time before the engine
+    was told of claims from slots that the books do not know (`strays_told`).
     """
 
     signature: str = ""
@@ -65,6 +66,7 @@ class DepositCursor:
     checked_found: int = 0
     checked_exited: int = 0
     gaps: int = 0
+    strays_told: bool = False
 
     def back(self) -> "DepositCursor":
         """To where nothing was left out yet."""
@@ -110,11 +112,6 @@ def _gap(cursor: DepositCursor) -> DepositCursor:
     return replace(again, gaps=cursor.gaps + 1)
 
 
-def _stray(cursor: DepositCursor, key: str) -> DepositCursor:
-    activity.logger.error("%s is of a slot that nobody here ordered", key)
-    return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} slot_not_ordered")
-
-
 def _credit(found: FoundDeposit) -> CreditDeposit:
     return CreditDeposit(found.deposit.account, found.deposit.amount, found.key)
 
@@ -133,8 +130,8 @@ class DepositActivities:
         details = activity.info().heartbeat_details
         if details:
             cursor = DepositCursor(**details[0]) if isinstance(details[0], dict) else details[0]
-        if cursor.found < 0:
-            cursor = cursor.from_the_start()
+        if cursor.found < 0 or not cursor.strays_told:
+            cursor = replace(cursor, strays_told=True).from_the_start()
         until = monotonic() + seconds
         while True:
             # A node may take longer over an answer than a dead worker may go unnoticed.
@@ -173,8 +170,19 @@ class DepositActivities:
                     cursor = await self._credit_all(cursor, slots, deposited)
                     deposited = []
                     ours = slots.has(one.claim)
-                    cursor = await self._claim(cursor, one) if ours else _stray(cursor, one.key)
+                    cursor = await (self._claim(cursor, one) if ours else self._stray(cursor, one))
         return await self._credit_all(cursor, slots, deposited)
+
+    async def _stray(self, cursor: DepositCursor, found: FoundDeposit | FoundClaim) -> DepositCursor:
+        """Tell of money in a slot that is not the books' own; nothing new where its account had that slot when it was booked.
+
+        What was claimed there is in the chain's sum of claims for ever, so the engine keeps it: see `ReleaseExit`.
+        """
+        claimed = found.claim.amount if isinstance(found, FoundClaim) else 0
+        if (await self._door.command(SeeStray(found.key, claimed))).repeated:
+            return cursor
+        activity.logger.error("%s is of a slot that nobody here ordered", found.key)
+        return replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} slot_not_ordered")
 
     async def _credit_all(
         self, cursor: DepositCursor, slots: Ordered, deposits: Sequence[FoundDeposit]
@@ -185,7 +193,7 @@ class DepositActivities:
             cursor = await self._credit_many(cursor, slots, ours[start : start + DEPOSITS_MAX])
         for found in deposits:
             if not slots.has(found.deposit):
-                cursor = _stray(cursor, found.key)
+                cursor = await self._stray(cursor, found)
         return cursor
 
     async def _credit_many(

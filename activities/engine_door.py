@@ -131,10 +131,10 @@ class BookedLossLimit(msgspec.Struct, frozen=True):
 class BooksView(msgspec.Struct, frozen=True):
     """Every account with a slot at journal sequence `seq`; `batch` is the last cut (0: none), `status` how far it was.
 
-    `exits` are the requests to leave that stand, `claimed` is what owners took alone, in micro-USDC. `loss_limits` are those of owners
-    that the engine knows of. Of the accounts `done_with`, once they are closed on chain, the slot may be given to another. `strangers`
-    are slots, (page, slot), that were accepted as none of the exchange's; `left_over` is what the next cut gives of what earlier
-    batches took and gave to nobody.
+    `exits` are the requests to leave that stand. `claimed` is what owners took alone, `claimed_astray` what was so taken from slots
+    that these books do not know, in micro-USDC. `loss_limits` are those of owners that the engine knows of. Of the accounts
+    `done_with`, once they are closed on chain, the slot may be given to another. `strangers` are slots, (page, slot), that were
+    accepted as none of the exchange's; `left_over` is what the next cut gives of what earlier batches took and gave to nobody.
     """
 
     seq: int
@@ -149,6 +149,11 @@ class BooksView(msgspec.Struct, frozen=True):
     accounts: list[BookedAccount]
     strangers: list[tuple[int, int]]
     left_over: int
+    claimed_astray: int = 0
+
+    def booked(self, claimed: int) -> bool:
+        """Whether these books know of all claims in a view of the chain in which `claimed` micro-USDC were claimed in all."""
+        return self.claimed + self.claimed_astray == claimed
 
 
 class OrderedSlot(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -237,7 +242,8 @@ class EngineState(msgspec.Struct, frozen=True):
     `claimed` alone; `exits` requests to leave stand, and `loss_limits` owners bound what settlement may take.
 
     `settlement_held` says why no batch is cut; empty while they are. Of `withdrawals`, `astray` counts as gone but lies in slots that
-    the books do not know, or was claimed from there. `exit_delay` is in seconds, 0 before the engine was told.
+    the books do not know, or was claimed from there; `claimed_astray` is all that was claimed from there. `exit_delay` is in seconds,
+    0 before the engine was told, and so is `limit_delay`, after which a lower loss limit counts.
     """
 
     seq: int
@@ -254,9 +260,11 @@ class EngineState(msgspec.Struct, frozen=True):
     settlement_held: str
     astray: int
     exit_delay: int
+    claimed_astray: int = 0
+    limit_delay: int = 0
 
 
-class HashedState(EngineState, frozen=True):
+class HashedState(EngineState, frozen=True, kw_only=True):
     """With the hash of the whole exchange at `seq`, in hexadecimal."""
 
     state_hash: str

@@ -37,11 +37,14 @@ AT_ONCE: Final = 16
 @dataclass
 class ExitsSeen:
     """The last look: how many accounts leave, why the engine did not do what it was told of the last one that it refused, and in how
-    many slots settlement may take only so much."""
+    many slots settlement may take only so much.
+
+    Until `unbooked` micro-USDC of claims are booked, nothing is released or closed: one of them may be what was asked for."""
 
     leaving: int = 0
     refused: str = ""
     limited: int = 0
+    unbooked: int = 0
 
 
 class Request(NamedTuple):
@@ -110,9 +113,9 @@ class ExitActivities:
 
     async def _told_of(self, snapshot: EscrowSnapshot) -> ExitsSeen:
         """Tell the engine what it does not know of that view."""
-        state, delay = await self._door.state(), snapshot.state.settings.limits.exit_delay
-        if state.exit_delay != delay:
-            await self._door.command(SeeExitDelay(delay))
+        state, limits = await self._door.state(), snapshot.state.settings.limits
+        if (state.exit_delay, state.limit_delay) != (limits.exit_delay, limits.limit_delay):
+            await self._door.command(SeeExitDelay(limits.exit_delay, limits.limit_delay))
         limited = sum(one.lowest_limit is not None for one in _slots(snapshot))
         if limited or state.loss_limits:
             await self._limits.look(snapshot)
@@ -141,7 +144,8 @@ class ExitActivities:
         refused = await self._tend(stay, claimed) or refused
         refused = await self._all(ReleaseExit(one.account, claimed) for one in gone) or refused
         leaving = {one.account for one in stay} | {new.account for new in told}
-        return ExitsSeen(len(leaving), refused, limited)
+        unbooked = claimed - state.claimed - state.claimed_astray
+        return ExitsSeen(len(leaving), refused, limited, max(0, unbooked))
 
     async def _bound(self, news: dict[Place, Request]) -> list[Request]:
         """Those in the slots that the books have for their account and owner."""

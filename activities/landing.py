@@ -13,8 +13,8 @@ from typing import Final
 from temporalio.exceptions import ApplicationError
 
 from chain.escrow import EscrowClient
-from chain.rpc import CONFIRMED
-from chain.send import POLL_S, Expired, Failed, Fate, Landed, Refused, send_until, slot_past
+from chain.rpc import CONFIRMED, ask
+from chain.send import POLL_S, RESEND_POLLS, Expired, Failed, Fate, Landed, Refused, send_until, slot_past
 from chain.signers.interface import SigningFailed
 from chain.transactions import SignedTransaction
 from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submission
@@ -24,6 +24,12 @@ PRIORITY_FEE_MAX: Final = 1_000_000
 """Micro-lamports per compute unit: at most one lamport a unit, so 67,250 lamports for the largest page."""
 PATIENCE_S: Final = 20.0
 """How long one try waits for the chain to decide on bytes; the next try goes on with the same ones."""
+
+OPERATOR_SHORT: Final = "operator_short_of_sol"
+"""The operator's key has too little SOL for a transaction: nothing was sent, and it goes on by itself once it has some."""
+
+_ALIVE: Final = 10
+"""Blocks that bytes must live yet for another try."""
 
 Build = Callable[[int], Awaitable[SignedTransaction]]
 Done = Callable[[], Awaitable[bool]]
@@ -54,8 +60,8 @@ class Lander:
 
         `build` signs with a priority fee, which doubles with every transaction of this reference that expired; `done` asks the chain
         whether it has the step. Raises a retryable `ApplicationError` of type ``escrow_<name>`` when the program refuses a step
-        that is not done, of type ``signer_<why>`` when nobody signs, and of type
-        ``not_landed`` when the chain takes its time: so that whoever waits is told.
+        that is not done, of type ``operator_short_of_sol`` when the operator cannot pay for it, of type ``signer_<why>`` when nobody
+        signs, and of type ``not_landed`` when the chain takes its time: so that whoever waits is told.
         """
         while True:
             tried = await self._ledger.submissions(reference)
@@ -79,19 +85,40 @@ class Lander:
             if isinstance(fate, Landed):
                 return
             if isinstance(fate, Failed | Refused) and not await done():
+                if isinstance(fate, Refused) and fate.payer_short:
+                    short = f"{reference}: the operator's key has too little SOL ({fate.code})"
+                    raise ApplicationError(short, type=OPERATOR_SHORT)
                 raise ApplicationError(f"{reference}: {fate.logs}", type=f"escrow_{fate.code}")
 
-    async def decide(self, pending: Submission, commitment: str, done: Done, *, sent_before: bool) -> Fate:
+    async def decide(
+        self,
+        pending: Submission,
+        commitment: str,
+        done: Done,
+        *,
+        sent_before: bool,
+        waits_for_sol: bool = False,
+    ) -> Fate:
         """Send stored bytes until the chain decides; keep the decision and the fee it cost.
 
         A node that says of a signature that it landed is believed once the program's own state says so too (`done`): else one
         untrue answer would leave a step out for ever, or have a withdrawal closed as paid that nobody paid. When the state still does
         not know of it once the bytes have expired, they count as expired, whatever the node goes on saying.
+
+        With `waits_for_sol` bytes for which the operator has too little SOL are tried again for as long as they live: others signed
+        them, too.
         """
         transaction = SignedTransaction(pending.raw, pending.signature, pending.last_valid_block_height)
         client, poll_s = self._escrow.client, self._poll_s
         while True:
             fate = await send_until(client, transaction, commitment, sent_before=sent_before, poll_s=poll_s)
+            if waits_for_sol and isinstance(fate, Refused) and fate.payer_short and not fate.expired:
+                await asyncio.sleep(RESEND_POLLS * poll_s)
+                # Not handed on, so the next try is the first one again, while nobody doubts that they live: of bytes that were refused
+                # as too old it is less sure that nobody has them.
+                height = (await ask(client.get_block_height(CONFIRMED))).value
+                if height + _ALIVE <= pending.last_valid_block_height:
+                    continue
             if not isinstance(fate, Landed) or await done():
                 break
             if await slot_past(client, pending.last_valid_block_height, poll_s) and not await done():

@@ -12,7 +12,9 @@ from activities.engine_door import EngineDoor, EngineState
 from activities.heartbeats import heartbeats, pause
 from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
 from activities.standing import Standing
+from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
+from chain.rpc import FINALIZED
 from core.quantities import SECOND
 from core.reconciliation import Compared, Difference
 from ledger.queries import Queries
@@ -39,8 +41,8 @@ class Reconciliation:
     """The comparison after batch `batch`. Micro-USDC; `why` is a stable code, empty when everything agrees, be it that what came in or
     was claimed waits for too long to be booked: `pending` is one of `PENDING` then.
 
-    `claimed` and `engine_claimed` are what owners took alone, of both sides' withdrawals. `different` accounts differ; the first
-    `NAMED` of them are in `differences`, all of them in the ledger.
+    `claimed` and `engine_claimed` are what was claimed, by the chain and as far as the engine knows. `different` accounts differ; the
+    first `NAMED` of them are in `differences`, all of them in the ledger.
     `surplus` is what strangers sent to the vault beyond all balances: it belongs to nobody here and stops nothing.
     """
 
@@ -88,7 +90,8 @@ REASONS: Final = {
     "withdrawals_differ": "the chain paid out something that the engine neither paid nor reserved, or less than it thinks",
     "accounts_differ": "not all say the same of every account",
     "deposits_pending": "finalized deposits are not credited yet",
-    "claims_pending": "what owners claimed, finally, is not booked yet",
+    "claims_pending": "what owners claimed, finally, is not booked yet: until then no request to leave is released, nothing is closed "
+    "for one, and no slot is given again",
 }
 
 
@@ -108,10 +111,11 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         why = "engine_over_credited"
     elif engine.claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
         why = "withdrawals_differ"
+    elif engine.claimed + engine.claimed_astray < chain.claimed:
+        # Strays or not: until the engine knows of it nobody's request is released and no slot given again.
+        why = "claims_pending"
     elif _only_strays(chain, engine):
         why = ""
-    elif engine.claimed < chain.claimed:
-        why = "claims_pending"
     elif engine.deposits < chain.deposits:
         why = "deposits_pending"
     else:
@@ -128,7 +132,7 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         engine_withdrawals=engine.withdrawals,
         reserved=engine.reserved,
         claimed=chain.claimed,
-        engine_claimed=engine.claimed,
+        engine_claimed=engine.claimed + engine.claimed_astray,
     )
 
 
@@ -180,6 +184,7 @@ class ReconciliationActivities:
     def __init__(self, door: EngineDoor, ledger: Settlement, queries: Queries, escrow: EscrowClient) -> None:
         self._door = door
         self._ledger = ledger
+        self._escrow = escrow
         self._sides = Sides(escrow.view, queries, door)
 
     @activity.defn
@@ -191,6 +196,7 @@ class ReconciliationActivities:
         an alarm and hold nothing: anybody can send more of them than are booked in that time.
         """
         await self._say_how_late()
+        await self._say_what_pays()
         looks = Looks()
         while True:
             async with heartbeats():
@@ -229,6 +235,15 @@ class ReconciliationActivities:
         ).set(max(0, late))
         if waiting is not None and late >= STUCK_S:
             activity.logger.error("batch %d is not final after %d s", waiting[0], late)
+
+    async def _say_what_pays(self) -> None:
+        """For the alarm before the operator has too little SOL: every transaction of the exchange's costs some."""
+        state = await self._escrow.view.escrow_state(FINALIZED)
+        if state is not None:
+            lamports = await ClusterView(self._escrow.client).lamports(state.settings.operator)
+            activity.metric_meter().create_gauge(
+                "perpdex_operator_lamports", "What the escrow's operator has for rent and fees"
+            ).set(lamports)
 
     async def _conclude(self, result: Reconciliation, reading: Reading) -> None:
         every = [asdict(one) for one in reading.compared.differences]

@@ -116,12 +116,15 @@ class SlotActivities:
     async def _given_up(self) -> list[Room]:
         """Slots that may be another's: finally closed and empty, no batch under way that was cut before, and the engine has done with
         whoever had them. It is asked once it has booked all that owners took, since who claims may owe afterwards.
+
+        Never one that paid a withdrawal of a number which the exchange has not given: the slot keeps that for good, the books took it
+        over, if ever, for whoever had it, and of the newcomer they could never agree. Nor one that was accepted as none of the books'.
         """
         snapshot = await self._escrow.view.snapshot(FINALIZED)
         books = await self._door.books()
-        if books.claimed != snapshot.state.exits:
+        if not books.booked(snapshot.state.exits):
             return []
-        done_with = set(books.done_with)
+        done_with, strangers = set(books.done_with), set(books.strangers)
         return [
             Room(page.index, slot.index)
             for page in snapshot.pages
@@ -129,6 +132,8 @@ class SlotActivities:
             if 0 < slot.closed_batch <= snapshot.state.sealed_batch
             and not slot.balance
             and slot.account in done_with
+            and slot.last_withdrawal <= books.last_withdrawal
+            and (page.index, slot.index) not in strangers
         ]
 
     async def _add_page(self, index: int) -> None:

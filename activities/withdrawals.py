@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine_door import EngineDoor
 from activities.heartbeats import heartbeats
-from activities.landing import Lander, by_code
+from activities.landing import OPERATOR_SHORT, Lander, by_code
 from activities.outflow import LIMITED, OWNER_LIMITED, Outflow
 from chain.escrow import EscrowClient
 from chain.escrow_view import Place
@@ -31,6 +31,7 @@ FINAL: Final[frozenset[str]] = frozenset(Code) - {Code.OVERLOADED} | {"bad_messa
 """What says that the engine reserves nothing, now or under that key before: its rules know a key first. Whatever else comes back, such
 as a token that the API does not take, says nothing about an earlier try whose answer was lost: asked again, until that is mended."""
 LEDGER_PATIENCE_S: Final = 20.0
+_SHORT: Final = "The operator has too little SOL for the network's fee now; sign a new message."
 EXPIRY_POLL_S: Final = 1.0
 """Bytes take about a minute to expire."""
 
@@ -215,7 +216,11 @@ class WithdrawalActivities:
 
     @activity.defn
     async def pay(self, payment: Payment, message: MessageToSign, signature: str) -> PaymentOutcome:
-        """Land the owner's message, or say for certain that it will not; paid means final."""
+        """Land the owner's message, or say for certain that it will not; paid means final.
+
+        While the operator has too little SOL it is tried for as long as it lives: after that it is `operator_short_of_sol`, and
+        another message may be signed. The escrow refused nothing.
+        """
         async with heartbeats():
             tried = await self._ledger.submissions(_reference(payment))
             if await self._is_paid(payment):
@@ -239,7 +244,9 @@ class WithdrawalActivities:
             async def done() -> bool:
                 return await self._was_paid_by(payment, pending.signature)
 
-            fate = await self._lander.decide(pending, FINALIZED, done, sent_before=sent_before)
+            fate = await self._lander.decide(
+                pending, FINALIZED, done, sent_before=sent_before, waits_for_sol=True
+            )
             return await self._outcome(payment, fate)
 
     @activity.defn
@@ -282,6 +289,8 @@ class WithdrawalActivities:
             case Failed() | Refused():
                 if await self._is_paid(payment):
                     return PaymentOutcome(PaymentStatus.PAID)
+                if isinstance(fate, Refused) and fate.payer_short:
+                    return PaymentOutcome(PaymentStatus.EXPIRED, fate.signature, OPERATOR_SHORT, _SHORT)
                 return PaymentOutcome(
                     PaymentStatus.REFUSED, fate.signature, fate.code, "The escrow refused it."
                 )

@@ -31,6 +31,7 @@ class _Head(msgspec.Struct):
     last_withdrawal: int
     reserved: list[BookedWithdrawal]
     claimed: int
+    claimed_astray: int
     exits: list[BookedExit]
     loss_limits: list[BookedLossLimit]
     done_with: list[int]
@@ -79,6 +80,7 @@ async def encoded(state: Exchange) -> bytes:
                 for one in state.withdrawals.values()
             ],
             claimed=state.claimed,
+            claimed_astray=state.custody.claimed_astray,
             exits=[BookedExit(one.account, one.amount, one.exit_at) for one in state.exits.values()],
             loss_limits=[BookedLossLimit(id, one.limit, one.left) for id, one in state.loss_limits.items()],
             done_with=[one.id for one in state.accounts.values() if one.page >= 0 and done_with(state, one)],

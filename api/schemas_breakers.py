@@ -115,7 +115,7 @@ class SettlementAnswer(Answer):
         description="As of when the chain holds equities: the last cut that is final, or the first fill. Null before both."
     )
     late: bool = Field(
-        description="Whether nothing is traded but what reduces, because that is too long ago for the exit delay."
+        description="Whether nothing is traded but what reduces, because that is too long ago for the escrow's delays."
     )
     late_at: int | None = Field(description="When it would be; null while it is, or can not be.")
 

@@ -286,9 +286,10 @@ class BooksAnswer(Answer):
     Each account is [account, owner, page, slot, balance, settled, delta, unapplied, foreign]: `settled` is what the chain holds for it
     once that cut has landed, `delta` what the cut moves, `unapplied` what batches did not do for it, in all, `foreign` the number of
     the last withdrawal that was none of the exchange's and was taken over, or 0. `exits` are the requests to leave that stand;
-    `claimed` is what owners took alone; `loss_limits` are those of owners, as far as the chain was seen. Of the accounts `done_with`,
-    once closed, the slot may be given to another. `strangers` are slots, [page, slot], that were accepted as nobody's here;
-    `left_over` is what the next cut gives of what earlier batches took and gave to nobody.
+    `claimed` is what owners took alone, `claimed_astray` what was taken so from slots that the books do not know; `loss_limits` are
+    those of owners, as far as the chain was seen. Of the accounts `done_with`, once closed, the slot may be given to another.
+    `strangers` are slots, [page, slot], that were accepted as nobody's here; `left_over` is what the next cut gives of what earlier
+    batches took and gave to nobody.
     """
 
     seq: int
@@ -297,6 +298,7 @@ class BooksAnswer(Answer):
     last_withdrawal: int
     reserved: list[ReservedAnswer]
     claimed: int
+    claimed_astray: int
     exits: list[ExitAnswer]
     loss_limits: list[BookedLossLimitAnswer]
     done_with: list[int]
@@ -318,6 +320,9 @@ class OperatorStateAnswer(Answer):
     positions_zero_sum: bool
     vault_expected: int
     claimed: int
+    claimed_astray: int = Field(
+        description="Claimed on chain besides, from slots that the books do not know."
+    )
     exits: int = Field(description="Requests to leave that stand.")
     loss_limits: int = Field(description="Owners that bound what settlement may take.")
     settlement_held: str = Field(description="Why no batch is cut; empty while they are.")
@@ -325,6 +330,9 @@ class OperatorStateAnswer(Answer):
         description="Counted as gone although it lies in slots that the books do not know, or was claimed from there."
     )
     exit_delay: int = Field(description="Seconds, as last seen on chain; 0 before.")
+    limit_delay: int = Field(
+        description="Seconds until a lower loss limit counts, as last seen on chain; 0 before."
+    )
 
 
 class OutcomeAnswer(Answer):

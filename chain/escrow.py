@@ -18,7 +18,7 @@ from chain.transactions import Blockhash, Budget, SignedTransaction, UnsignedTra
 
 SETTLE_UNITS: Final = 20_000
 SETTLE_UNITS_PER_DELTA: Final = 450
-"""195 when nobody has a loss limit, 438 when everybody has reached one."""
+"""201 when nobody has a loss limit, 482 when everybody has reached one, of which the page's own units bear the rest."""
 
 
 class EscrowClient:

@@ -12,10 +12,10 @@ HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
 PROPOSAL_GRACE_S: Final = 7 * DAY_S
 """Seconds for which a proposal can be executed once its timelock has run out."""
-EXIT_DELAY_MIN_S: Final = HOUR_S
-"""Half of it is all the time that the exchange has to close positions of an owner who leaves."""
-LIMIT_DELAY_MIN_S: Final = HOUR_S
-"""A batch that lands later than this after its cut may find lower loss limits than it was made for."""
+EXIT_DELAY_MIN_S: Final = 4 * HOUR_S
+"""Half of it is all the time that the exchange has to close positions of an owner who leaves, and how late batches may be before
+nothing grows any more; a cut that waits for an index is no halt, so that is two hours at least. `limit_delay` is no shorter than the
+exit delay, or a batch that is late would find lower limits before it finds who left."""
 LOSS_WINDOW_MIN_S: Final = HOUR_S
 """A loss limit counts anew in every window: what it bounds a day is 24 times as much with this one."""
 NOTICE_MIN_S: Final = DAY_S
@@ -48,7 +48,7 @@ DEFAULT_LIMITS: Final = Limits(
     exit_delay=3 * DAY_S,
     timelock=7 * DAY_S,
     loss_window=DAY_S,
-    limit_delay=DAY_S,
+    limit_delay=3 * DAY_S,
 )
 """Outflow as dYdX v4 limits it: 1 % an hour and 10 % a day, or a million and ten million USDC."""
 
@@ -57,7 +57,11 @@ def too_short(limits: Limits) -> list[str]:
     """One sentence for each delay that is too short for people's money, although the program takes it."""
     found = [
         (limits.exit_delay, EXIT_DELAY_MIN_S, "the exit delay is"),
-        (limits.limit_delay, LIMIT_DELAY_MIN_S, "lower loss limits take effect after"),
+        (
+            limits.limit_delay,
+            max(limits.exit_delay, EXIT_DELAY_MIN_S),
+            "lower loss limits take effect after",
+        ),
         (limits.loss_window, LOSS_WINDOW_MIN_S, "the loss window is"),
         (limits.timelock - limits.exit_delay, NOTICE_MIN_S, "from a proposal, whoever notices it late has"),
     ]

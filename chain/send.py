@@ -32,6 +32,11 @@ _SAYS_NOTHING: Final = ("BlockhashNotFound", "AlreadyProcessed", "AccountInUse",
 """Refusals that are about the node or the moment, not about the transaction."""
 
 
+_PAYER_SHORT: Final = ("InsufficientFundsForFee", "AccountNotFound", "InsufficientFundsForRent")
+_TOO_FEW_LAMPORTS: Final = "insufficient lamports"
+"""What the system program logs when a payer cannot pay for a new account: its error has the number of one of the token program's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Landed:
     """It succeeded, in `slot`, and lies at the commitment that was asked for."""
@@ -64,6 +69,12 @@ class Refused:
     code: str
     logs: tuple[str, ...]
     expired: bool = False
+
+    @property
+    def payer_short(self) -> bool:
+        """Whether whoever pays the fee has too little SOL for it, or for an account that is made: no program has refused anything."""
+        said = any(_TOO_FEW_LAMPORTS in line for line in self.logs)
+        return self.code.startswith(_PAYER_SHORT) or said
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +205,9 @@ def _code(error: Any) -> str:
     """A stable name of a transaction error as the node's client parses it."""
     cause = getattr(error, "err", error)
     number = getattr(cause, "code", None)
-    return str(cause).rsplit(".", 1)[-1] if number is None else error_name(number)
+    return _name(cause) if number is None else error_name(number)
+
+
+def _name(cause: Any) -> str:
+    """As the cluster calls it, without the class of the node's client or what else it says: `InsufficientFundsForRent { .. }`."""
+    return str(cause).rsplit(".", 1)[-1].removeprefix("TransactionError").partition(" ")[0]

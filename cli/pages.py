@@ -62,8 +62,14 @@ async def _must_be_done_with(settings: Settings, snapshot: EscrowSnapshot, page:
         raise Refused(f"the engine does not say which accounts it has done with: {error.message}") from None
     finally:
         await door.close()
-    if books.claimed != snapshot.state.exits:
-        raise Refused("the engine has not booked yet all that owners claimed: run this again")
+    waits = snapshot.state.exits - books.claimed - books.claimed_astray
+    if waits < 0:
+        raise Refused("the node shows less than the engine has booked of what owners claimed: run this again")
+    if waits:
+        raise Refused(
+            f"the engine has not booked yet all that owners claimed: {waits} micro-USDC are missing. Run this again; where it stays, "
+            "the comparison says claims_pending, and the workflow deposits says why"
+        )
     for slot in page.slots:
         if slot.account not in books.done_with:
             raise Refused(f"the exchange has not done with account {slot.account}: it may owe something yet")

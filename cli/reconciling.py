@@ -19,7 +19,7 @@ from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
 from activities.sides import LedgerBehind, MovedOn, Reading, Sides
 from chain.layout import LayoutMismatch
 from chain.rpc import ChainUnavailable
-from cli.accepting import accepting, found_withdrawal
+from cli.accepting import accepting, found_withdrawal, must_have_left
 from cli.door import Door, NotDone, token_of
 from endings import NotReachable, sentence, told
 from ledger.database import open_pool
@@ -113,8 +113,9 @@ def accept(
     _table(outcome)
     try:
         found = [found_withdrawal(one) for one in withdrawn or ()]
+        asyncio.run(_must_have_left(outcome.reading, found))
         command = accepting(outcome.why, outcome.reading, found, why)
-    except (NotDone, ValueError) as error:
+    except (NotDone, *UNREADABLE) as error:
         print(f"nothing was taken over: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     _command(command, name)
@@ -122,6 +123,16 @@ def accept(
         f"taken over: {len(command.slots)} slots; {command.left_over} micro-USDC are left over for the next batch to give, and the "
         f"insurance fund bears {command.lost}. Compare again, then let settlement go on"
     )
+
+
+async def _must_have_left(reading: Reading, found: list[c.ForeignWithdrawal]) -> None:
+    if not found or reading.books is None:
+        return
+    escrow = await escrow_client(Settings())
+    try:
+        await must_have_left(escrow, reading.books.accounts, found)
+    finally:
+        await escrow.client.close()
 
 
 async def _wake(settings: Settings, why: str) -> None:

@@ -6,14 +6,16 @@ from core.event import Event
 
 
 class ExitDelaySeen(Event, frozen=True, array_like=True, tag=55):
-    """An owner that asks to leave is paid by the chain alone after `seconds`, as its escrow has it now."""
+    """An owner that asks to leave is paid by the chain alone after `seconds`, and a lower loss limit counts after `limit_delay`, as
+    its escrow has it now; 0 in records from before that was noted."""
 
     seconds: int
+    limit_delay: int = 0
 
 
 class SettlementLate(Event, frozen=True, array_like=True, tag=56):
     """From here on nothing is traded but what reduces (`late`), because the chain holds equities from `since` (nanoseconds), too long
-    ago for an exit delay of `exit_delay` seconds; or batches land again, and everything is traded."""
+    ago for a delay of `exit_delay` seconds, of exits or of lower loss limits; or batches land again, and everything is traded."""
 
     late: bool
     since: int
@@ -50,5 +52,15 @@ class ChainAccepted(Event, frozen=True, array_like=True, tag=57):
     why: str
 
 
-CUSTODY_RECORDS = ExitDelaySeen | SettlementLate | ChainAccepted
+class StrayClaimed(Event, frozen=True, array_like=True, tag=58):
+    """Somebody took `amount` micro-USDC, alone and finally, out of a slot that the books do not know; `key` names that, once.
+
+    It moves nothing in the books: the chain's sum of claims has it, so ours must know of it to say whether all claims are booked.
+    """
+
+    amount: int
+    key: str
+
+
+CUSTODY_RECORDS = ExitDelaySeen | SettlementLate | ChainAccepted | StrayClaimed
 """Union of the event types of this family that are journal records."""

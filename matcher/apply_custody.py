@@ -3,7 +3,7 @@
 from typing import Final
 
 from core.accounts import INSURANCE
-from core.custody_events import ChainAccepted, ExitDelaySeen, SettlementLate
+from core.custody_events import ChainAccepted, ExitDelaySeen, SettlementLate, StrayClaimed
 from core.event import Event
 from matcher.apply_book import Applier
 from matcher.apply_exits import suspect_family
@@ -11,7 +11,7 @@ from matcher.state import Exchange
 
 
 def _exit_delay_seen(state: Exchange, event: ExitDelaySeen) -> None:
-    state.custody.exit_delay = event.seconds
+    state.custody.exit_delay, state.custody.limit_delay = event.seconds, event.limit_delay
 
 
 def _settlement_late(state: Exchange, event: SettlementLate) -> None:
@@ -38,8 +38,13 @@ def _chain_accepted(state: Exchange, event: ChainAccepted) -> None:
         state.watch.suspect(INSURANCE)
 
 
+def _stray_claimed(state: Exchange, event: StrayClaimed) -> None:
+    state.custody.stray_claims[event.key] = event.amount
+
+
 CUSTODY_APPLIERS: Final[dict[type[Event], Applier]] = {
     ExitDelaySeen: _exit_delay_seen,
     SettlementLate: _settlement_late,
     ChainAccepted: _chain_accepted,
+    StrayClaimed: _stray_claimed,
 }

@@ -152,9 +152,10 @@ class AcceptChain(ByOperator, frozen=True):
 
 
 class SeeExitDelay(Command, frozen=True):
-    """The escrow's exit delay in seconds, finally."""
+    """The escrow's exit delay, finally, and after how long a lower loss limit counts there, in seconds; 0: not told."""
 
     seconds: int
+    limit_delay: int = 0
 
 
 class UpdateIndex(Command, frozen=True):
@@ -247,9 +248,10 @@ class RequestExit(Command, frozen=True):
 
 
 class ReleaseExit(Command, frozen=True):
-    """The account's slot has no request any more, in a view of the chain in which owners had claimed `claimed` micro-USDC in all.
+    """The account's slot has no request any more, in a view of the chain in which `claimed` micro-USDC had been claimed in all.
 
-    Only the same total here says that it was taken back: else its claim is on its way.
+    Only the same total here, with what was claimed from slots that the books do not know, says that it was taken back: else its claim
+    is on its way.
     """
 
     account: int
@@ -262,6 +264,16 @@ class ClaimExit(Command, frozen=True):
     account: int
     amount: int
     key: str
+
+
+class SeeStray(Command, frozen=True):
+    """Money moved, finally, in a slot that the books do not know: `claimed` micro-USDC were taken out of it, or 0: it came in.
+
+    Repeated where the `key` is that of a deposit or claim which was booked: its account had that slot then.
+    """
+
+    key: str
+    claimed: int
 
 
 class ReduceForExit(Command, frozen=True):

@@ -5,13 +5,13 @@ from typing import Final
 
 from core import events as e
 from core.batches import BatchStatus
-from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate
+from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate, StrayClaimed
 from core.netting import DELTA_MAX
 from core.quantities import MONEY_MAX
 from matcher import commands as c
 from matcher.late import too_late
 from matcher.limits import PAGE_MAX
-from matcher.rejections import Code, Outcome, Rejection
+from matcher.rejections import Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
 
 FOREIGN: Final = "chain:"
@@ -131,24 +131,48 @@ def _changes(state: Exchange, accepted: ChainAccepted) -> bool:
     return moved or same != (accepted.left_over, accepted.astray, list(accepted.strangers))
 
 
+def see_stray(state: Exchange, command: c.SeeStray, at: int) -> Outcome:
+    """Take note, once, of what was claimed from a slot that the books do not know; what came into one needs no note.
+
+    A key that is booked is no stray's: whose slot it was has left since, and another has it.
+    """
+    booked = state.claims.get(command.key)
+    if booked is not None:
+        return Repeated((booked,))
+    if (deposit := state.deposits.get(command.key)) is not None:
+        return Repeated((e.DepositCredited(at, *deposit, command.key),))
+    known = state.custody.stray_claims.get(command.key)
+    if known is not None:
+        return Repeated((StrayClaimed(at, known, command.key),))
+    if not command.key or not 0 <= command.claimed <= MONEY_MAX - state.custody.claimed_astray:
+        return Rejection(Code.BAD_VALUE, "What was claimed has a key, and is not negative and within range.")
+    return [StrayClaimed(at, command.claimed, command.key)] if command.claimed else []
+
+
 def see_exit_delay(state: Exchange, command: c.SeeExitDelay, at: int) -> Outcome:
-    """Take note of the escrow's exit delay; a longer one may let trading go on at once."""
-    if not 0 < command.seconds <= MONEY_MAX:
-        return Rejection(Code.BAD_VALUE, "An exit delay is a positive number of seconds.")
-    if command.seconds == state.custody.exit_delay:
+    """Take note of the escrow's delays; longer ones may let trading go on at once."""
+    if not (0 < command.seconds <= MONEY_MAX and 0 <= command.limit_delay <= MONEY_MAX):
+        return Rejection(
+            Code.BAD_VALUE,
+            "An exit delay is a positive number of seconds, that of lower loss limits none below 0.",
+        )
+    custody = state.custody
+    if (command.seconds, command.limit_delay) == (custody.exit_delay, custody.limit_delay):
         return []
-    seen = ExitDelaySeen(at, command.seconds)
-    return [seen, *in_time_again(state, state.custody.since, command.seconds, at)]
+    seen = ExitDelaySeen(at, command.seconds, command.limit_delay)
+    delay = min(command.seconds, command.limit_delay or command.seconds)
+    return [seen, *in_time_again(state, custody.since, delay, at)]
 
 
-def in_time_again(state: Exchange, since: int, exit_delay: int, at: int) -> list[SettlementLate]:
-    """What ends the time in which nothing grows, once the chain holds equities as of `since`; nothing while that is too long ago."""
-    if not state.custody.late or too_late(since, exit_delay, at):
+def in_time_again(state: Exchange, since: int, delay: int, at: int) -> list[SettlementLate]:
+    """What ends the time in which nothing grows, once the chain holds equities as of `since`; nothing while that is too long ago for
+    `delay`, as `Custody.escape_delay`."""
+    if not state.custody.late or too_late(since, delay, at):
         return []
-    return [SettlementLate(at, False, since, exit_delay)]
+    return [SettlementLate(at, False, since, delay)]
 
 
 def growth_stopped(state: Exchange, at: int) -> list[e.Event]:
     """What stops growth: `matcher.late.late_at` has found that it is time."""
     custody = state.custody
-    return [SettlementLate(at, True, custody.since, custody.exit_delay)]
+    return [SettlementLate(at, True, custody.since, custody.escape_delay)]

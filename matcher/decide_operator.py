@@ -293,4 +293,4 @@ def advance_batch(state: Exchange, command: c.AdvanceBatch, at: int) -> Outcome:
     cut = state.cut
     if command.status != BatchStatus.FINAL or cut is None or cut.batch != command.batch:
         return [advanced]
-    return [advanced, *in_time_again(state, cut.at, state.custody.exit_delay, at)]
+    return [advanced, *in_time_again(state, cut.at, state.custody.escape_delay, at)]

@@ -437,7 +437,7 @@ class Exchange:
     def late_at(self) -> int:
         """When the chain will be too far behind for risk to grow; 0 when it is, or can not be."""
         custody = self.custody
-        return late_at(custody.since, custody.exit_delay, custody.late)
+        return late_at(custody.since, custody.escape_delay, custody.late)
 
     def holding(self, market: int) -> list[int]:
         """Accounts with a position in the market, by number."""

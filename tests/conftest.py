@@ -89,6 +89,7 @@ STEPS = {
     "watch_deposits: read": ("deposits", READS),
     "watch_deposits: credit": ("deposits", TELLS),
     "watch_deposits: claim": ("deposits", TELLS),
+    "watch_deposits: stray": ("deposits", TELLS),
     "watch_exits: request": ("exits", TELLS_OF_CHAIN),
     "watch_exits: release": ("exits", TELLS_OF_CHAIN),
     "watch_exits: limit": ("exits", TELLS_OF_CHAIN),

@@ -33,6 +33,10 @@ class ExitsState:
         ]
         if self.seen.refused:
             lines.append(f"- **not done now**: {self.seen.refused}")
+        if self.seen.unbooked:
+            lines.append(
+                f"- **waits**: {self.seen.unbooked} micro-USDC of claims are not booked; until then nothing is released or closed"
+            )
         if self.trouble:
             lines.append(f"- **trouble**: {self.trouble}")
         return "\n".join(lines)

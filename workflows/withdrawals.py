@@ -10,6 +10,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.landing import OPERATOR_SHORT
     from activities.withdrawals import (
         Closed,
         Closing,
@@ -183,7 +184,9 @@ class WithdrawalWorkflow:
                         outcome.message or "The transaction came too late; sign a new message.",
                     )
                     self._to(WithdrawalStatus.AWAITING_SIGNATURE)
-        self._explain("owner_never_signed", "The owner did not sign in time; the amount was given back.")
+        # An owner that signed, and was kept waiting by the operator, is not told that it did not.
+        if self._state.code != OPERATOR_SHORT:
+            self._explain("owner_never_signed", "The owner did not sign in time; the amount was given back.")
         return False
 
     async def _owner_signs_before(self, deadline: datetime) -> bool:

@@ -49,6 +49,7 @@ OperatorCommand = (
     | c.RetryBatch
     | c.AcceptChain
     | c.SeeExitDelay
+    | c.SeeStray
     | c.UpdateIndex
     | c.RegisterAgent
     | c.SetTier
@@ -283,11 +284,13 @@ async def state(
         positions_zero_sum=exchange.sums.zero,
         vault_expected=exchange.deposited - exchange.paid_out,
         claimed=exchange.claimed,
+        claimed_astray=exchange.custody.claimed_astray,
         exits=len(exchange.exits),
         loss_limits=len(exchange.loss_limits),
         settlement_held=held.why or "by an operator" if held is not None else "",
         astray=exchange.custody.astray,
         exit_delay=exchange.custody.exit_delay,
+        limit_delay=exchange.custody.limit_delay,
     )
     await edge.hub.on_disk()
     return answer

@@ -49,9 +49,11 @@ def load(path: Path, kit: ExitKit) -> Asked | None:
         return None
     asked = files.read(path, Asked)
     if asked.format != 1:
-        raise NotProven(f"{path} has the format {asked.format}, which this program does not know")
+        raise NotProven(
+            "file_newer", f"{path} has the format {asked.format}, which this program does not know"
+        )
     if (asked.owner, asked.account, asked.escrow) != (kit.owner, kit.account, kit.escrow.escrow):
-        raise NotProven(f"{path} is about account {asked.account} of {asked.owner}")
+        raise NotProven("file_of_another", f"{path} is about account {asked.account} of {asked.owner}")
     return asked
 
 

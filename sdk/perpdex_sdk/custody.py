@@ -58,8 +58,9 @@ class Custody(NamedTuple):
             return own
         if not exchanges_node:
             raise NotProven(
+                "no_node",
                 "give rpc_url a node of your own: the node that the exchange names proves the exchange's word by its word "
-                "(exchanges_node=True asks it all the same)"
+                "(exchanges_node=True asks it all the same)",
             )
         log.warning(
             "the chain is asked through %s, the node that the exchange names: give rpc_url a node of your own, or the exchange "
@@ -113,7 +114,9 @@ async def custody(
 def _kept(path: Path) -> Known:
     known = files.read(path, Known)
     if known.format != FORMAT:
-        raise NotProven(f"{path} has the format {known.format}, which this program does not know")
+        raise NotProven(
+            "file_newer", f"{path} has the format {known.format}, which this program does not know"
+        )
     return known
 
 

@@ -1,5 +1,34 @@
 """What can go wrong for an agent, as far as it can be expected."""
 
+from typing import Literal
+
+NotProvenCode = Literal[
+    "proof_false",
+    "proof_of_another",
+    "not_final",
+    "seal_not_found",
+    "escrow_wrong",
+    "slot_wrong",
+    "key_wrong",
+    "kit_altered",
+    "file_damaged",
+    "file_newer",
+    "file_of_another",
+    "no_node",
+]
+"""`docs/reference/proofs.md` says what each means, and whether the same may succeed later."""
+ExitFailedCode = Literal[
+    "slot_empty",
+    "another_amount_asked",
+    "asked_before",
+    "block_given_up",
+    "expired",
+    "short_of_sol",
+    "program_refused",
+    "transaction_refused",
+]
+"""`docs/operating/exits.md` says what each means."""
+
 UNSEEN = frozenset({"overloaded", "rate_limited"})
 """Refusals that say that a message was not looked at, and nothing of copies that were sent before."""
 
@@ -97,12 +126,28 @@ class KeyFileRefused(ExchangeError):
 class ExitFailed(ExchangeError):
     """The chain refused what the owner of a slot wanted to do alone, or let it expire; nothing moved.
 
-    `number`, `expired` and `short` as of `DepositFailed`.
+    `number`, `expired` and `short` as of `DepositFailed`. `code` is stable; where none is given, it is what those say.
     """
 
-    def __init__(self, message: str, number: int = 0, expired: bool = False, short: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        number: int = 0,
+        expired: bool = False,
+        short: bool = False,
+        code: ExitFailedCode | None = None,
+    ) -> None:
         super().__init__(message)
         self.number, self.expired, self.short = number, expired, short
+        self.code: ExitFailedCode = code or _exit_code(number, expired, short)
+
+
+def _exit_code(number: int, expired: bool, short: bool) -> ExitFailedCode:
+    if expired:
+        return "expired"
+    if short:
+        return "short_of_sol"
+    return "program_refused" if number else "transaction_refused"
 
 
 class Insecure(ExchangeError):
@@ -110,7 +155,14 @@ class Insecure(ExchangeError):
 
 
 class NotProven(ExchangeError):
-    """A proof that proves nothing, or a root that the chain does not hold (yet)."""
+    """A proof that proves nothing, a root that the chain does not hold (yet), or a file, key or slot that does not belong to it.
+
+    `code` is stable. With `not_final` and `seal_not_found` the same may succeed later, or with another node.
+    """
+
+    def __init__(self, code: NotProvenCode, message: str) -> None:
+        super().__init__(message)
+        self.code: NotProvenCode = code
 
 
 class MessageRefused(ExchangeError):

@@ -109,7 +109,9 @@ def save(path: Path, kit: ExitKit) -> None:
             kit.escrow.escrow,
         )
         if not ours:
-            raise NotProven(f"{path} is the exit kit of account {before.account} of {before.owner}")
+            raise NotProven(
+                "file_of_another", f"{path} is the exit kit of account {before.account} of {before.owner}"
+            )
         if before.proof is not None and (kit.proof is None or kit.proof.batch < before.proof.batch):
             return
     files.write(path, kit)
@@ -119,14 +121,15 @@ def load(path: Path) -> ExitKit:
     """Raises `NotProven` for what is no exit kit, or one whose way out is not its owner's; `OSError`."""
     kit = files.read(path, ExitKit)
     if kit.format not in (1, 2):
-        raise NotProven(f"{path} has the format {kit.format}, which this program does not know")
+        raise NotProven("file_newer", f"{path} has the format {kit.format}, which this program does not know")
     try:
         derived = _way_out(Pubkey.from_string(kit.owner), kit.escrow, kit.place)
     except (ValueError, struct.error) as error:
-        raise NotProven(f"{path} is no exit kit: {error}") from error
+        raise NotProven("file_damaged", f"{path} is no exit kit: {error}") from error
     if kit.way_out not in (None, derived):
         raise NotProven(
-            f"{path} has another way out than that of slot {kit.place} of {kit.owner}: it was altered"
+            "kit_altered",
+            f"{path} has another way out than that of slot {kit.place} of {kit.owner}: it was altered",
         )
     return kit
 
@@ -140,17 +143,19 @@ async def on_chain(kit: ExitKit, rpc_url: str) -> OnChain:
     finally:
         await rpc.close()
     if account is None or account.program != kit.escrow.program:
-        raise NotProven(f"{page} is no page of the program {kit.escrow.program}")
+        raise NotProven("slot_wrong", f"{page} is no page of the program {kit.escrow.program}")
     data = account.data
     at = _PAGE_HEAD.size + kit.place.slot * _SLOT.size
     if data[:8] != _PAGE or len(data) < at + _SLOT.size:
-        raise NotProven(f"{page} is no page with a slot {kit.place.slot}")
+        raise NotProven("slot_wrong", f"{page} is no page with a slot {kit.place.slot}")
     last_batch = _PAGE_HEAD.unpack_from(data)[3]
     owner, balance, pending, _, _, number, _, exit_at, limit, _, next_limit, next_at, _ = _SLOT.unpack_from(
         data, at
     )
     if (str(Pubkey(owner)), number) != (kit.owner, kit.account):
-        raise NotProven(f"slot {kit.place.slot} of {page} is not account {kit.account} of {kit.owner}")
+        raise NotProven(
+            "slot_wrong", f"slot {kit.place.slot} of {page} is not account {kit.account} of {kit.owner}"
+        )
     return OnChain(
         seen,
         str(page),
@@ -165,5 +170,5 @@ async def on_chain(kit: ExitKit, rpc_url: str) -> OnChain:
 async def proven(kit: ExitKit, rpc_url: str) -> ProvenBalance:
     """What the owner had at the batch of the kit's proof. Raises `NotProven`, `Unreachable`, `ChainRefused`."""
     if kit.proof is None:
-        raise NotProven("no batch was final when the kit was kept")
+        raise NotProven("not_final", "no batch was final when the kit was kept")
     return await proven_balance(kit.proof, kit.proof.batch, kit.account, kit.escrow, rpc_url)

@@ -55,7 +55,7 @@ async def ask(
         must_be_asked_for(before, amount)
         return before
     if not before.balance:
-        raise ExitFailed("the slot is empty: there is nothing to leave with")
+        raise ExitFailed("the slot is empty: there is nothing to leave with", code="slot_empty")
     build = own_slot.request_withdrawal(kit.escrow, kit.place, keypair.pubkey(), amount)
     await _send(keypair, rpc_url, build, price)
     while not (now := await exit_kit.on_chain(kit, rpc_url)).exit_at:
@@ -110,7 +110,9 @@ async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str, price: int = 0) ->
         # A receipt for what the chain may yet give up would be worth nothing.
         while (found := await reading.transaction(rpc, signed.signature)) is None:
             if not await rpc.landed(signed.signature, signed.last_height):
-                raise ExitFailed("the chain gave up the block that paid it", expired=True)
+                raise ExitFailed(
+                    "the chain gave up the block that paid it", expired=True, code="block_given_up"
+                )
             await asyncio.sleep(LOOK_EVERY_S)
         return _paid(kit, signed.signature, found)
     finally:
@@ -169,7 +171,7 @@ async def became(kit: ExitKit, what: Asked, rpc_url: str) -> Left | None:
 
 def must_own(kit: ExitKit, keypair: Keypair) -> None:
     if str(keypair.pubkey()) != kit.owner:
-        raise NotProven(f"the kit is of {kit.owner}, the key is of {keypair.pubkey()}")
+        raise NotProven("key_wrong", f"the kit is of {kit.owner}, the key is of {keypair.pubkey()}")
 
 
 def must_be_asked_for(now: OnChain, amount: int) -> None:
@@ -177,7 +179,8 @@ def must_be_asked_for(now: OnChain, amount: int) -> None:
     if now.pending != amount:
         raise ExitFailed(
             f"{in_words(now.pending)} is asked for already, to be claimed at {utc(now.exit_at)}: claim that (--amount), or "
-            "take the request back first (--take-back), which begins the delay anew"
+            "take the request back first (--take-back), which begins the delay anew",
+            code="another_amount_asked",
         )
 
 

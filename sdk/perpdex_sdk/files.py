@@ -66,4 +66,4 @@ def read(path: Path, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NotProven(f"{path} is no {kind.__name__}: {error}") from error
+        raise NotProven("file_damaged", f"{path} is no {kind.__name__}: {error}") from error

@@ -94,7 +94,8 @@ class _Leaving:
         if self._asked is not None and self._asked.amount != self._amount:
             raise ExitFailed(
                 f"{in_words(self._asked.amount)} was asked for before, and nobody has heard yet what became of it: finish that first "
-                "(--amount), or take it back (--take-back)"
+                "(--amount), or take it back (--take-back)",
+                code="asked_before",
             )
         while True:
             try:
@@ -152,7 +153,7 @@ class _Leaving:
 
     async def _ask(self, now: OnChain) -> None:
         if not now.balance:
-            raise ExitFailed("the slot is empty: there is nothing to leave with")
+            raise ExitFailed("the slot is empty: there is nothing to leave with", code="slot_empty")
         kit, rpc = self._kit, Rpc(self._url)
         try:
             asking = own_slot.request_withdrawal(kit.escrow, kit.place, self._keypair.pubkey(), self._amount)

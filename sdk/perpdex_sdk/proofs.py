@@ -67,7 +67,7 @@ async def proven_fill(proof: Proof, fill: int, escrow: Escrow, rpc_url: str) -> 
     """Raises `NotProven`, `Unreachable`."""
     kind, *fields = _unpacked(_FILL, proof)
     if kind != b"F" or fields[0] != fill:
-        raise NotProven(f"the proof is not of fill {fill}")
+        raise NotProven("proof_of_another", f"the proof is not of fill {fill}")
     await _must_be_on_chain(proof, escrow, rpc_url)
     return ProvenFill(proof.root, *fields)
 
@@ -85,7 +85,7 @@ def claimed_balance(proof: Proof, batch: int, account: int) -> ProvenBalance:
     """What a proof says, and proves as soon as the chain holds its root. Raises `NotProven`."""
     kind, *fields = _unpacked(_BALANCE, proof)
     if kind != b"A" or fields[:2] != [batch, account]:
-        raise NotProven(f"the proof is not of account {account} in batch {batch}")
+        raise NotProven("proof_of_another", f"the proof is not of account {account} in batch {batch}")
     return ProvenBalance(batch, proof.root, *fields[1:])
 
 
@@ -99,10 +99,10 @@ def _unpacked(layout: struct.Struct, proof: Proof) -> list[Any]:
             pair = sibling + found if step.left else found + sibling
             found = hashlib.sha256(b"\1" + pair).digest()
         if found.hex() != proof.root:
-            raise NotProven("the path does not lead to the root")
+            raise NotProven("proof_false", "the path does not lead to the root")
         return list(layout.unpack(leaf))
     except (ValueError, struct.error) as error:
-        raise NotProven(f"that is no proof: {error}") from error
+        raise NotProven("proof_false", f"that is no proof: {error}") from error
 
 
 async def _must_be_on_chain(proof: Proof, escrow: Escrow, rpc_url: str) -> None:
@@ -111,7 +111,7 @@ async def _must_be_on_chain(proof: Proof, escrow: Escrow, rpc_url: str) -> None:
     It keeps the last 128; older ones stand in the transactions that sealed them.
     """
     if proof.root == NOTHING:
-        raise NotProven("the root of nothing proves nothing")
+        raise NotProven("proof_false", "the root of nothing proves nothing")
     rpc = Rpc(rpc_url)
     try:
         if proof.root in await _kept_roots(rpc, escrow):
@@ -119,20 +119,23 @@ async def _must_be_on_chain(proof: Proof, escrow: Escrow, rpc_url: str) -> None:
         sealed = await _sealed_root(rpc, escrow, proof.seal) if proof.seal else None
     finally:
         await rpc.close()
-    if sealed != proof.root:
+    if sealed is None:
         raise NotProven(
+            "seal_not_found" if proof.seal else "not_final",
             f"the escrow does not hold the root of batch {proof.batch}, and no transaction is known that sealed it: it is not final "
-            "yet, or it is older than 128 batches and this node keeps no transactions of that age"
+            "yet, or it is older than 128 batches and this node keeps no transactions of that age",
         )
+    if sealed != proof.root:
+        raise NotProven("proof_false", f"{proof.seal} sealed a batch with another root")
 
 
 async def _kept_roots(rpc: Rpc, escrow: Escrow) -> list[str]:
     _, account = await reading.account(rpc, escrow.escrow)
     if account is None or account.program != escrow.program:
-        raise NotProven(f"{escrow.escrow} is no account of the program {escrow.program}")
+        raise NotProven("escrow_wrong", f"{escrow.escrow} is no account of the program {escrow.program}")
     data = account.data
     if data[:8] != ESCROW_MARK or len(data) < _ROOTS_AT + 32 * _ROOTS:
-        raise NotProven(f"{escrow.escrow} is no escrow")
+        raise NotProven("escrow_wrong", f"{escrow.escrow} is no escrow")
     return [data[at : at + 32].hex() for at in range(_ROOTS_AT, _ROOTS_AT + 32 * _ROOTS, 32)]
 
 

@@ -54,5 +54,8 @@ class SignedNumbers:
         files.write_once(path, msgspec.json.encode(wanted) + b"\n")
         kept = files.read(path, SignedNumber)
         if (kept.account, kept.key, kept.format) != (wanted.account, wanted.key, FORMAT):
-            raise NotProven(f"{path} is not about withdrawal {wanted.key!r} of account {wanted.account}")
+            raise NotProven(
+                "file_of_another",
+                f"{path} is not about withdrawal {wanted.key!r} of account {wanted.account}",
+            )
         return kept.number

@@ -39,7 +39,9 @@ def load(path: Path) -> ProofFile:
     """Raises `NotProven` for what is no proof, `OSError`."""
     found = files.read(path, ProofFile)
     if found.format != 1:
-        raise NotProven(f"{path} has the format {found.format}, which this program does not know")
+        raise NotProven(
+            "file_newer", f"{path} has the format {found.format}, which this program does not know"
+        )
     return found
 
 
@@ -49,21 +51,23 @@ async def verified(file: ProofFile, rpc_url: str, escrow: str | None = None) -> 
     Raises `NotProven`, `Unreachable`, `ChainRefused`.
     """
     if escrow is not None and escrow != file.escrow:
-        raise NotProven(f"the proof is about the escrow {file.escrow}")
+        raise NotProven("proof_of_another", f"the proof is about the escrow {file.escrow}")
     where = Escrow(program=file.program, escrow=file.escrow, vault="", mint="", rpc_url="")
     try:
         leaf = bytes.fromhex(file.proof.leaf)
     except ValueError as error:
-        raise NotProven(f"that is no proof: {error}") from error
+        raise NotProven("proof_false", f"that is no proof: {error}") from error
     number = int.from_bytes(leaf[1:9], "big")
     if leaf[:1] == b"F":
         return await proven_fill(file.proof, number, where, rpc_url)
     if leaf[:1] == b"A":
         account = int.from_bytes(leaf[9:17], "big")
         if number != file.proof.batch:
-            raise NotProven(f"the leaf is of batch {number} and the proof says {file.proof.batch}")
+            raise NotProven(
+                "proof_false", f"the leaf is of batch {number} and the proof says {file.proof.batch}"
+            )
         return await proven_balance(file.proof, number, account, where, rpc_url)
-    raise NotProven("the leaf is neither a fill nor a balance")
+    raise NotProven("proof_false", "the leaf is neither a fill nor a balance")
 
 
 def run(path: Path, rpc_url: str, escrow: str | None) -> int:

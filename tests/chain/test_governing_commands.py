@@ -10,8 +10,10 @@ import httpx
 import pytest
 from solders.keypair import Keypair
 
-from chain.limits import DEFAULT_LIMITS, too_short
+from chain.limits import DEFAULT_LIMITS, EXIT_DELAY_MIN_S, too_short
 from chain.rpc import FINALIZED
+from core.quantities import SECOND
+from matcher.limits import LATE_LEAST
 
 
 @pytest.fixture
@@ -83,18 +85,23 @@ async def test_limits_and_delays_change_by_name_and_the_rest_stays(
     assert (code, "in force already" in said) == (1, True), said
     # What the program takes and nobody should have is said, also of a chain on which it is meant.
     code, said = await perpdex("escrow", "check", OPERATOR_KEY=admin)
-    assert (code, "note  the exit delay is 1 s, less than 3600 s" in said) == (0, True), said
+    assert (code, "note  the exit delay is 1 s, less than 14400 s" in said) == (0, True), said
 
 
 def test_delays_leave_time_to_leave() -> None:
     assert too_short(DEFAULT_LIMITS) == []
     one_second_more = replace(DEFAULT_LIMITS, exit_delay=1, timelock=2, limit_delay=1, loss_window=60)
     assert [sentence.rpartition(" less than ")[2] for sentence in too_short(one_second_more)] == [
-        "3600 s",
-        "3600 s",
+        "14400 s",
+        "14400 s",
         "3600 s",
         "86400 s",
     ]
+    # What is no halt of settlement yet must be no more than half of what an owner has to wait for.
+    assert EXIT_DELAY_MIN_S * SECOND == 2 * LATE_LEAST
+    # A batch that finds everybody still there must find the limits that it was made for.
+    sooner = replace(DEFAULT_LIMITS, limit_delay=DEFAULT_LIMITS.exit_delay - 1)
+    assert too_short(sooner) == ["lower loss limits take effect after 259199 s, less than 259200 s"]
 
 
 async def test_a_rotation_is_not_begun_for_a_key_that_has_a_part_or_without_the_escrows_address(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from solders.keypair import Keypair
 
 from activities.engine_door import EngineState
 from activities.sides import ChainTotals, Reading, Waiting
@@ -12,6 +13,7 @@ from core.reconciliation import Booked, Books, Flight, OnChain, Reserved, compar
 from ledger.books import LedgerBooks
 from matcher import commands as c
 
+SIGNATURE = str(Keypair.from_seed(bytes(32)).sign_message(b"a withdrawal"))
 LEDGER = LedgerBooks(9, 3, 3, b"", (), {}, [], 0, 7, frozenset())
 
 
@@ -74,7 +76,7 @@ def reading(open_batch: int = 0, apart: bool = False, **totals: int) -> Reading:
 
 
 def test_the_command_names_every_slot_and_where_the_rest_is():
-    found = [found_withdrawal("17:30:" + "5" * 88)]
+    found = [found_withdrawal(f"17:30:{SIGNATURE}")]
     command = accepting("withdrawals_differ", reading(), found, "the key was stolen")
     assert command == c.AcceptChain(
         (c.HeldSlot(16, 400, 160, -4), c.HeldSlot(17, 0, 20, 0, 10**6)),
@@ -82,7 +84,7 @@ def test_the_command_names_every_slot_and_where_the_rest_is():
         astray=100,
         lost=100,
         strangers=((0, 9),),
-        withdrawn=(c.ForeignWithdrawal(17, 30, "5" * 88),),
+        withdrawn=(c.ForeignWithdrawal(17, 30, SIGNATURE),),
         why="the key was stolen",
     )
 
@@ -100,3 +102,11 @@ def test_the_command_names_every_slot_and_where_the_rest_is():
 def test_what_is_no_theft_is_not_taken_over(differs, changed, said):
     with pytest.raises(NotDone, match=said.replace("[", r"\[")):
         accepting(differs, changed, [], "why")
+
+
+@pytest.mark.parametrize(
+    "text", ["17:30:not-base58", f"17:30:{SIGNATURE[:40]}", "17:30", f"a:30:{SIGNATURE}", ""]
+)
+def test_what_names_no_withdrawal_is_refused(text):
+    with pytest.raises(NotDone, match="is not ACCOUNT:MICRO_USDC:SIGNATURE"):
+        found_withdrawal(text)

@@ -90,7 +90,7 @@ def test_on_a_public_cluster_nothing_of_the_local_chain_is_taken(machine, start)
     assert "whose key is public" in said
     assert f"ESCROW_MINT must be {DEVNET.usdc}" in said
     code, said = operator.initialize("--exit-delay=1", "--timelock=86400", "--yes")
-    assert (code, "the exit delay is 1 s, less than 3600 s" in said) == (1, True), said
+    assert (code, "the exit delay is 1 s, less than 14400 s" in said) == (1, True), said
     assert "whoever notices it late has 86399 s, less than 86400 s" in said
 
 

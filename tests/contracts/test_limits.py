@@ -191,10 +191,24 @@ def test_whatever_an_owner_does_between_cut_and_settlement(escrow, act, there, t
     assert escrow.balances() == [treasury, 0, there - taken, 1_000 + other]
     assert escrow.slots()[2].unapplied == taken - 500
     assert sum(escrow.balances()) == escrow.tokens(escrow.vault)
-    # What was missing is taken and given by a later batch, once it is there.
-    escrow.open_batch(2, 1)
-    assert escrow.settle(2, encode_deltas([(2, -1), (3, 1)])) is None
+    # The next batch asks again. What was missing is taken and given once it is there and the limit lets it; who has left and closed
+    # its account has nothing, and takes no deposit.
+    asked = [(0, 100 - treasury), (2, -missing), (3, 400 - other)]
+    assert escrow.open_batch(2, 1) is None
+    if act is limit_to_nothing:
+        assert escrow.owns(0, "set_loss_limit", 2, 1) is None
+    elif missing and act is not leave_and_close:
+        assert escrow.deposit(0, 2, missing) is None
+    assert escrow.settle(2, encode_deltas([one for one in asked if one[1]] or [(2, -1), (3, 1)])) is None
     assert escrow.seal(2) is None
+    at_the_end = {
+        leave_and_close: [0, 0, 0, 1_000],
+        limit_to_nothing: [100, 0, 500, 1_400],
+        ask: [100, 0, 499, 1_401],
+        pay_in: [100, 0, 506, 1_401],
+    }
+    assert escrow.balances() == at_the_end.get(act, [100, 0, 0, 1_400])
+    assert sum(escrow.balances()) == escrow.tokens(escrow.vault)
 
 
 def test_credits_reach_an_account_that_was_closed_and_can_be_claimed(escrow):

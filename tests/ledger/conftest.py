@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
-from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate
+from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate, StrayClaimed
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.liquidation import DEFAULT_TERMS
 from core.loss_limit_events import LossLimitsSeen
@@ -192,7 +192,8 @@ def history(seed: int, length: int) -> History:
                 lost, places = rng.randrange(10**3), ((0, step),)
                 slots = (AcceptedSlot(16, -short, 0), AcceptedSlot(17, short - lost, 5, step))
                 events.append(ChainAccepted(at, slots, 0, lost, lost, places, "ada", f"why {step}"))
-                events.append(ExitDelaySeen(at, step + 1))
+                events.append(ExitDelaySeen(at, step + 1, step))
+                events.append(StrayClaimed(at, step + 1, f"claim:stray{step}:0"))
                 events.append(SettlementLate(at, rng.random() < 0.5, step, 60))
                 events.append(ExitReleased(at, 17, 10**6, 10**9 + step))
                 events.append(LossLimitsSeen(at, ((16, 10**6, rng.randrange(10**6)),)))

@@ -46,10 +46,11 @@ COMMANDS: dict[str, c.Command] = {
     "pay_hour": c.SettleFunding(1, START // HOUR + 1),
     "seal_batch: tell": c.TakeUnapplied(1, 0, ((2, -1),)),
     "watch_deposits: claim": c.ClaimExit(AGENT, 5_000_000, "claim:signature:0"),
+    "watch_deposits: stray": c.SeeStray("claim:stray:0", 3),
     "watch_exits: request": c.RequestExit(AGENT, 5_000_000, START // SECOND + 172_800),
     "watch_exits: release": c.ReleaseExit(AGENT, 0),
     "watch_exits: limit": c.SeeLossLimits(0, True, (c.LimitedSlot(AGENT, 10**9, 10**9, 0),)),
-    "watch_exits: delay": c.SeeExitDelay(172_800),
+    "watch_exits: delay": c.SeeExitDelay(172_800, 86_400),
 }
 BEFORE: dict[str, list[c.Command]] = {
     "publish_status": [c.CutSettlement(1)],

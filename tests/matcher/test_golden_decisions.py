@@ -1,6 +1,6 @@
 """What people decided, operators and owners, is in journals that older programs wrote as it was said, and by whom."""
 
-from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate
+from core.custody_events import AcceptedSlot, ChainAccepted, ExitDelaySeen, SettlementLate, StrayClaimed
 from core.events import (
     MarketStatusSet,
     WithdrawalReserved,
@@ -140,3 +140,13 @@ def test_golden_custody_says_what_was_taken_over_from_the_chain_and_since_when_i
         ChainAccepted(at + 2, slots, 90, 60, 60, ((0, 9), (3, 104)), "ada", "the key was stolen"),
         SettlementLate(at + 3, False, at + 2, 259_200),
     ]
+
+
+def test_a_golden_exit_delay_says_when_lower_limits_count_and_older_ones_do_not(golden):
+    at = 1_760_000_000_000_000_000
+    assert golden("golden-v1-limit-delay") == [ExitDelaySeen(at, 259_200, 86_400)]
+    assert golden("golden-v1-custody")[0] == ExitDelaySeen(at, 259_200, 0)
+
+
+def test_a_golden_claim_from_a_slot_that_nobody_ordered_has_its_sum_and_its_key(golden):
+    assert golden("golden-v1-strays") == [StrayClaimed(1_760_000_000_000_000_000, 3, "claim:signature:0")]

@@ -44,6 +44,8 @@ def test_golden_journals_stay_readable(golden):
         "golden-v1-exits": 4,
         "golden-v1-exit-sales": 1,
         "golden-v1-custody": 4,
+        "golden-v1-strays": 1,
+        "golden-v1-limit-delay": 1,
         "golden-v1-matured": 2,
         "golden-v1-making": 2,
         "golden-v1-marks": 3,

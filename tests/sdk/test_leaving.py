@@ -104,8 +104,10 @@ async def test_it_asks_waits_and_claims_everything_whatever_this_machines_clock_
     assert (await owner.slot()).balance == 0
     assert await owner.client.view.vault_amount() == 0
     assert "5000 micro-USDC" in told[-1]
-    with pytest.raises(ExitFailed, match="empty"):
-        await leave.leave(owner.kit, owner.key, owner.url)
+    for step in (leave.leave, leave.ask):
+        with pytest.raises(ExitFailed, match="empty") as empty:
+            await step(owner.kit, owner.key, owner.url)
+        assert (empty.value.code, empty.value.number) == ("slot_empty", 0)
 
 
 def test_an_offer_doubles_from_a_start_up_to_the_most() -> None:
@@ -183,7 +185,7 @@ async def test_a_wallet_that_would_be_left_with_too_little_is_told_apart(owner: 
     with pytest.raises(ExitFailed) as failed:
         await send(rpc, owner.key, own_slot.request_withdrawal(owner.kit.escrow, owner.kit.place, key, 1))
     assert "InsufficientFundsForRent" in str(failed.value)
-    assert failed.value.short
+    assert (failed.value.short, failed.value.code) == (True, "short_of_sol")
     await rpc.close()
 
 
@@ -228,8 +230,9 @@ async def test_a_part_is_asked_for_taken_back_and_asked_for_again(owner: Owner) 
     assert asked.pending == 1_000
     # Whoever starts again goes on with what stands, and does not take it for something else.
     assert (await leave.ask(owner.kit, owner.key, owner.url, 1_000)).pending == 1_000
-    with pytest.raises(ExitFailed, match=r"^0\.001 USDC is asked for already"):
+    with pytest.raises(ExitFailed, match=r"^0\.001 USDC is asked for already") as other:
         await leave.leave(owner.kit, owner.key, owner.url)
+    assert (other.value.code, other.value.number) == ("another_amount_asked", 0)
     await leave.take_back(owner.kit, owner.key, owner.url)
     assert (await owner.slot()).exit_at == 0
     left = await leave.leave(owner.kit, owner.key, owner.url, 2_000)
@@ -256,8 +259,9 @@ async def test_a_part_that_was_paid_is_not_asked_for_again_when_the_receipt_is_l
     await asyncio.wait([leaving])
     proxy.heal()
 
-    with pytest.raises(ExitFailed, match=r"^0\.002 USDC was asked for before"):
+    with pytest.raises(ExitFailed, match=r"^0\.002 USDC was asked for before") as before:
         await leave.leave(owner.kit, owner.key, proxy.url, 1_000, kept=kept)
+    assert before.value.code == "asked_before"
     left = await leave.leave(owner.kit, owner.key, proxy.url, 2_000, kept=kept)
     assert (left.paid, (await owner.slot()).balance) == (2_000, 3_000)
     assert (await owner.slot()).exit_at == 0
@@ -412,8 +416,13 @@ def test_a_kit_whose_way_out_was_altered_is_refused(tmp_path: Path) -> None:
     path, stolen = tmp_path / "kit.json", kit.way_out.claim.accounts[3].key
     exit_kit.save(path, kit)
     path.write_text(path.read_text().replace(stolen, keys[5]))
-    with pytest.raises(NotProven, match="altered"):
+    with pytest.raises(NotProven, match="altered") as altered:
         exit_kit.load(path)
+    assert altered.value.code == "kit_altered"
+    path.write_bytes(b"{")
+    with pytest.raises(NotProven) as damaged:
+        exit_kit.load(path)
+    assert damaged.value.code == "file_damaged"
     # Kits of before there was a way out in them still lead out.
     old = msgspec.structs.replace(kit, way_out=None, format=1)
     path.write_bytes(msgspec.json.encode(old))
@@ -425,7 +434,7 @@ async def test_nobody_leaves_before_the_delay_is_over(owner: Owner) -> None:
     await leave.ask(owner.kit, owner.key, owner.url)
     with pytest.raises(ExitFailed) as early:
         await leave.claim(owner.kit, owner.key, owner.url)
-    assert early.value.number == exits.NOT_READY
+    assert (early.value.number, early.value.code) == (exits.NOT_READY, "program_refused")
     assert (await owner.slot()).balance == 5_000
 
 
@@ -445,8 +454,9 @@ async def test_a_token_account_that_was_closed_is_made_again(owner: Owner) -> No
 
 async def test_a_key_of_somebody_else_signs_nothing(owner: Owner) -> None:
     for step in (leave.ask, leave.claim, leave.take_back, leave.leave):
-        with pytest.raises(NotProven):
+        with pytest.raises(NotProven) as failed:
             await step(owner.kit, Keypair(), owner.url)  # type: ignore[operator]
+        assert failed.value.code == "key_wrong"
     assert (await owner.slot()).exit_at == 0
 
 

@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from aiohttp import web
@@ -22,8 +24,10 @@ from core.merkle import account_leaf, account_path, batch_root, fill_leaf, fill_
 from perpdex_sdk import NotProven, Unreachable
 from perpdex_sdk.answers import Escrow, Proof, Step
 from perpdex_sdk.custody import Custody
+from perpdex_sdk.errors import ExitFailedCode, NotProvenCode
 from perpdex_sdk.proofs import ProvenBalance, ProvenFill, proven_balance, proven_fill
 
+DOCS = Path(__file__).parents[2] / "docs"
 FILLS = [fill_leaf(n, 1_000 + n, 1, 16, 17, -1, 5, 600_000, 30, (-4, 4)) for n in range(1, 6)]
 ACCOUNTS = [account_leaf(9, account, account * 10, -account) for account in (1, 2, 16, 17)]
 ROOT = batch_root(root(FILLS), root(ACCOUNTS))
@@ -99,25 +103,35 @@ async def test_a_fill_and_a_balance_are_proven(node):
 )
 async def test_what_is_no_proof_of_the_fill_proves_nothing(node, wrong):
     node.held = account(OTHER, ROOT)
-    with pytest.raises(NotProven):
+    with pytest.raises(NotProven) as failed:
         await proven_fill(wrong, 3, node.escrow, node.url)
+    assert failed.value.code == "proof_false"
 
 
 async def test_another_fill_or_account_is_not_the_one_asked_for(node):
-    with pytest.raises(NotProven, match="not of fill 4"):
+    with pytest.raises(NotProven, match="not of fill 4") as another:
         await proven_fill(FILL, 4, node.escrow, node.url)
+    assert another.value.code == "proof_of_another"
     for batch, number in ((9, 16), (8, 17)):
         with pytest.raises(NotProven, match=f"not of account {number} in batch {batch}"):
             await proven_balance(BALANCE, batch, number, node.escrow, node.url)
 
 
 @pytest.mark.parametrize(
-    "held", [None, account(OTHER), account(), account(ROOT, owner="another"), account(ROOT, name="Page")]
+    ("held", "code"),
+    [
+        (None, "escrow_wrong"),
+        (account(OTHER), "not_final"),
+        (account(), "not_final"),
+        (account(ROOT, owner="another"), "escrow_wrong"),
+        (account(ROOT, name="Page"), "escrow_wrong"),
+    ],
 )
-async def test_a_chain_without_the_root_proves_nothing(node, held):
+async def test_a_chain_without_the_root_proves_nothing_and_says_whether_to_ask_again(node, held, code):
     node.held = held
-    with pytest.raises(NotProven):
+    with pytest.raises(NotProven) as failed:
         await proven_fill(FILL, 3, node.escrow, node.url)
+    assert failed.value.code == code
 
 
 async def test_an_empty_root_is_never_one(node):
@@ -181,8 +195,9 @@ async def test_a_batch_that_the_escrow_keeps_no_longer_is_proven_by_its_seal(nod
 async def test_a_transaction_that_seals_something_else_proves_nothing(node, found):
     node.held = account(OTHER)
     node.transactions["sealed"] = found
-    with pytest.raises(NotProven):
+    with pytest.raises(NotProven) as failed:
         await proven_fill(replace(FILL, seal="sealed"), 3, node.escrow, node.url)
+    assert failed.value.code == ("proof_false" if found == sealing(root=OTHER) else "seal_not_found")
 
 
 @pytest.mark.parametrize(
@@ -230,3 +245,10 @@ async def test_whoever_asks_the_node_that_the_exchange_names_says_so_and_is_warn
     assert without.node_to_believe(None, True) == "http://the-exchanges"
     (warning,) = caplog.messages
     assert "http://the-exchanges" in warning
+
+
+def test_every_code_is_documented():
+    for page, codes in (("reference/proofs.md", NotProvenCode), ("operating/exits.md", ExitFailedCode)):
+        told = re.findall(r"^\| `([a-z_]+)` \|", (DOCS / page).read_text(), re.MULTILINE)
+        assert set(get_args(codes)) <= set(told), page
+        assert all(told.count(code) == 1 for code in get_args(codes))

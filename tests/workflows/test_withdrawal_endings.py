@@ -9,6 +9,7 @@ from solders.keypair import Keypair
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from activities.landing import OPERATOR_SHORT
 from activities.withdrawals import (
     Closed,
     Closing,
@@ -128,6 +129,15 @@ async def test_it_comes_too_late_and_is_not_signed_again(client, script_of, work
         await keep_history(client, "withdrawal-expired", handle.id)
     assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "owner_never_signed")
     assert closings(script) == [Closing(PAYMENT, False, "", 150)]
+
+
+async def test_whoever_the_operator_kept_waiting_is_not_told_that_it_did_not_sign(client, script_of, working):
+    short = PaymentOutcome(PaymentStatus.EXPIRED, "", OPERATOR_SHORT, "no SOL")
+    async with working(script_of(reserve=7, build_message=FIRST, pay=short, finish=as_asked)):
+        handle = await started(client, "short-of-sol")
+        await sign(handle)
+        ended = await handle.result()
+    assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "operator_short_of_sol")
 
 
 async def test_nobody_but_the_owner_signs_and_nothing_but_what_was_handed_out(client, script_of, working):

@@ -11,6 +11,7 @@ from activities.engine_door import DOOR
 from chain.cluster import ClusterView
 from chain.layout import PAGE_BYTES
 from chain.rpc import FINALIZED
+from chain.send import Refused
 from owner_transactions import OwnerTransactions
 
 ACCOUNT = 16
@@ -43,14 +44,18 @@ async def test_the_last_page_is_closed_once_everybody_has_done_with_it(
     close = functools.partial(command, "escrow", "close-page", **settings)
     books, escrow, node = door_server._books(""), hasty.escrow, hasty.node
 
-    def engine(held: str, done_with: list[int]) -> None:
+    def engine(held: str, done_with: list[int], astray: int = 0) -> None:
         door_server.answers[f"{DOOR}/state"] = {
             **dict.fromkeys((*ALL, "astray", "exit_delay"), 0),
             "conserved": True,
             "positions_zero_sum": True,
             "settlement_held": held,
         }
-        door_server.answers[f"{DOOR}/settlement/accounts"] = {**books, "done_with": done_with}
+        door_server.answers[f"{DOOR}/settlement/accounts"] = {
+            **books,
+            "done_with": done_with,
+            "claimed_astray": astray,
+        }
 
     async def refused(why: str) -> None:
         code, said = await close()
@@ -64,14 +69,25 @@ async def test_the_last_page_is_closed_once_everybody_has_done_with_it(
     owner = await hasty.agent(ACCOUNT, 0, page=1)
     await hasty.land(OwnerTransactions(escrow).build_close_account(owner, 1, 0), FINALIZED)
     await refused("account 16 has a place in page 1")
-    await hasty.land(escrow.build_deposit(await hasty.agent(17, 100), 0, 2, 100))
+    other = await hasty.agent(17, 100)
+    await hasty.land(escrow.build_deposit(other, 0, 2, 100))
     await hasty.land(escrow.build_open_batch(hasty.operator, 1, bytes(32), 1), FINALIZED)
     await refused("batch 1 is open")
     await hasty.land(escrow.build_settle_page(hasty.operator, 1, 0, [(0, 7), (2, -7)]))
     await hasty.land(escrow.build_seal_batch(hasty.operator, 1), FINALIZED)
     await refused("has not done with account 16")
+    engine("closing a page", [ACCOUNT], astray=3)
+    await refused("the node shows less than the engine has booked")
+    # Of the rest of what was claimed nobody has been told yet.
+    await hasty.land(OwnerTransactions(escrow).build_request_withdrawal(other, 0, 2, 5))
+    while isinstance(
+        await hasty.fate(OwnerTransactions(escrow).build_claim_withdrawal(other, 0, 2), FINALIZED), Refused
+    ):
+        await asyncio.sleep(0.1)
+    await refused("all that owners claimed: 2 micro-USDC are missing")
 
-    engine("closing a page", [ACCOUNT])
+    # It is a stray's: known, and nobody's here.
+    engine("closing a page", [ACCOUNT], astray=5)
     # Somebody paid more than a page costs now, as for one of dearer days.
     node.call("requestAirdrop", str(escrow.addresses.page(1)), PRESENT)
     whole = await ClusterView(escrow.client).rent(PAGE_BYTES) + PRESENT

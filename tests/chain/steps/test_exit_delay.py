@@ -23,10 +23,16 @@ async def test_an_exit_delay_that_the_engine_does_not_know_is_told(
 ) -> None:
     door = EngineDoor(door_server.url, "token")
     watch, run = ExitActivities(door, world.escrow, ledger).watch_exits, ActivityEnvironment().run
-    told = [{"type": "SeeExitDelay", "seconds": DEFAULT_LIMITS.exit_delay}]
-    for known in (0, DEFAULT_LIMITS.exit_delay):
-        answer = msgspec.to_builtins(msgspec.structs.replace(UNTOLD, exit_delay=known))
-        door_server.answers["/api/v1/operator/state"] = answer
+    exit_delay, limit_delay = DEFAULT_LIMITS.exit_delay, DEFAULT_LIMITS.limit_delay
+    told = {"type": "SeeExitDelay", "seconds": exit_delay, "limit_delay": limit_delay}
+    for known, commands in (
+        ((0, 0), [told]),
+        ((exit_delay, 0), [told]),
+        ((exit_delay, limit_delay), []),
+    ):
+        door_server.commands.clear()
+        answer = msgspec.structs.replace(UNTOLD, exit_delay=known[0], limit_delay=known[1])
+        door_server.answers["/api/v1/operator/state"] = msgspec.to_builtins(answer)
         await run(watch, 0.0)
-        assert door_server.commands == told
+        assert door_server.commands == commands
     await door.close()

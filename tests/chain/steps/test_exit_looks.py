@@ -29,7 +29,9 @@ ACCOUNT = 16
 class Leaving:
     """An owner with a slot on chain that asks for one micro-USDC, and the door as the engine would answer it."""
 
-    def __init__(self, world: Any, server: Any, exits: ExitActivities, owner: Any, delay: int) -> None:
+    def __init__(
+        self, world: Any, server: Any, exits: ExitActivities, owner: Any, delay: int, limit_delay: int
+    ) -> None:
         self.world, self.server, self.exits, self.owner, self.delay = world, server, exits, owner, delay
         self.behind = False
         server.accounts = [[ACCOUNT, str(owner.pubkey), 0, 2, 0, 0, 0, 0]]
@@ -46,6 +48,7 @@ class Leaving:
         self.state = {
             **totals,
             "exit_delay": delay,
+            "limit_delay": limit_delay,
             "conserved": True,
             "positions_zero_sum": True,
             "settlement_held": "",
@@ -89,8 +92,9 @@ class Leaving:
 async def leaving(world: Any, ledger: Any, door_server: Any) -> AsyncIterator[Leaving]:
     owner = await world.agent(ACCOUNT, 0)
     door = EngineDoor(door_server.url, "token")
-    delay = (await world.escrow.view.escrow_state()).settings.limits.exit_delay
-    yield Leaving(world, door_server, ExitActivities(door, world.escrow, ledger), owner, delay)
+    limits = (await world.escrow.view.escrow_state()).settings.limits
+    exits = ExitActivities(door, world.escrow, ledger)
+    yield Leaving(world, door_server, exits, owner, limits.exit_delay, limits.limit_delay)
     await door.close()
 
 

@@ -155,18 +155,20 @@ class Books:
     def __init__(self, door_server: Any) -> None:
         self.server = door_server
 
-    def say(self, done_with: list[int], claimed: int = 0) -> None:
+    def say(
+        self, done_with: list[int], claimed: int = 0, last_withdrawal: int = 0, strangers: Any = ()
+    ) -> None:
         self.server.answers["/api/v1/operator/settlement/accounts"] = {
             "seq": 1,
             "batch": 1,
             "status": 5,
-            "last_withdrawal": 0,
+            "last_withdrawal": last_withdrawal,
             "reserved": [],
             "claimed": claimed,
             "exits": [],
             "loss_limits": [],
             "done_with": done_with,
-            "strangers": [],
+            "strangers": list(strangers),
             "left_over": 0,
             "accounts": [],
         }
@@ -206,3 +208,32 @@ async def test_a_slot_that_was_given_up_is_another_s_when_the_engine_is_done_wit
     assert page.slots[2].account == holder
     [bound] = door_server.commands
     assert (bound["account"], bound["page"], bound["slot"]) == (NEWCOMER, 0, slot)
+
+
+FOREIGN = 2**32 - 1
+
+
+async def test_a_slot_with_a_number_that_the_exchange_never_gave_is_nobody_s_again(
+    world: Any, watchers: Watchers, door_server: Any
+) -> None:
+    """Whoever stole the operator's key co-signs the largest number for himself, and gives up the slot, which keeps it."""
+    thief, stayer = await world.agent(LEAVER, 5), await world.agent(20, 10)
+    await world.land(world.escrow.build_deposit(thief, 0, 2, 5))
+    await world.land(world.escrow.build_deposit(stayer, 0, 3, 10))
+    await world.land(world.escrow.build_withdraw(world.operator, thief, 0, 2, 5, FOREIGN))
+    await world.land(OwnerTransactions(world.escrow).build_close_account(thief, 0, 2))
+    await world.land(world.escrow.build_open_batch(world.operator, 1, bytes(32), 1))
+    await world.land(world.escrow.build_settle_page(world.operator, 1, 0, [(0, 1), (3, -1)]))
+    await world.land(world.escrow.build_seal_batch(world.operator, 1), FINALIZED)
+    books, steps = Books(door_server), watchers.steps[0]
+    for last, strangers, found in (
+        (FOREIGN - 1, [], []),
+        (FOREIGN, [[0, 2]], []),
+        (FOREIGN, [[1, 2]], [Room(0, 2)]),
+    ):
+        books.say([LEAVER], last_withdrawal=last, strangers=strangers)
+        assert await steps._given_up() == found
+    books.say([LEAVER], last_withdrawal=FOREIGN - 1)
+    assert await steps._place([watchers.one]) == 1
+    page = await world.escrow.view.page(0)
+    assert (page.slots[2].account, page.slots[4].account) == (LEAVER, NEWCOMER)

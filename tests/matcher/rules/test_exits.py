@@ -4,6 +4,7 @@ import pytest
 
 from core import events as e
 from core.accounts import INSURANCE
+from core.custody_events import StrayClaimed
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
 from core.quantities import MONEY_MAX, SECOND
 from matcher import commands as c
@@ -109,6 +110,42 @@ def test_a_request_that_is_taken_back_frees_everything_and_one_whose_claim_is_on
     assert isinstance(world.play(c.ReleaseExit(agent, 0))[0], ExitReleased)
     assert world.play(c.ReleaseExit(agent, 0)) == []
     assert trade(world, agent, other, 20_000, "again") == "filled"
+
+
+def test_claims_from_slots_that_the_books_do_not_know_keep_nobody_waiting(world):
+    agent, other = world.agent(1, 10_000 * USDC), world.agent(2)
+    trade(world, agent, other, 80_000)
+    leave(world, agent, 8_000 * USDC)
+    world.agent(3)
+    world.pass_time(DELAY // 2)
+    world.index(1, 600_000)
+    stray = c.SeeStray("claim:thief:0", 1)
+    # The chain has one micro-USDC more of claims than the books: of whom, nobody knows until it is told.
+    assert world.play(c.ReduceForExit(agent, 1)) == world.play(c.ReleaseExit(agent, 1)) == []
+    before = world.state.sums
+    assert world.play(stray) == [StrayClaimed(world.now, 1, "claim:thief:0")]
+    assert (world.state.sums, world.state.claimed, world.state.custody.claimed_astray) == (before, 0, 1)
+    assert isinstance(world.do(stray), Repeated)
+    # A view from before that claim is behind as any other, and one with a claim that is not booked waits as ever.
+    for behind in (0, 2):
+        assert world.play(c.ReduceForExit(agent, behind)) == world.play(c.ReleaseExit(agent, behind)) == []
+    assert world.play(c.ReduceForExit(agent, 1))
+    world.play(c.ClaimExit(other, 5, "claim:other:0"))
+    assert world.play(c.ReleaseExit(agent, 1)) == []
+    assert isinstance(world.play(c.ReleaseExit(agent, 6))[0], ExitReleased)
+
+
+def test_what_is_booked_is_no_stray_s_whoever_has_the_slot_now(world):
+    agent = world.agent(1, 10_000 * USDC)
+    world.play(c.ClaimExit(agent, 7, "claim:a:0"))
+    world.play(c.CreditDeposit(agent, 9, "b:0"))
+    for key, amount in (("claim:a:0", 7), ("b:0", 0)):
+        assert isinstance(world.do(c.SeeStray(key, amount)), Repeated)
+    # What came into a slot of nobody's is not in the sum of claims: no record.
+    assert world.play(c.SeeStray("c:0", 0)) == []
+    assert world.state.custody.claimed_astray == 0
+    for key, amount in (("", 1), ("d", -1), ("e", MONEY_MAX + 1)):
+        assert world.refuse(c.SeeStray(key, amount)) == "bad_value"
 
 
 def test_a_claim_is_booked_once_and_ends_the_request(world):

@@ -32,6 +32,7 @@ LATER: Final = (
     | c.UpdateIndex
     | c.AcceptChain
     | c.SeeExitDelay
+    | c.SeeStray
     | c.SetInsuranceFloor
     | c.RequestExit
     | c.SeeLossLimits
@@ -139,6 +140,8 @@ def commands(state: Exchange, at: int) -> list[c.Command]:
         c.AcceptChain((lost,), 0, 0, 5),
         c.AcceptChain((lost,), 0, 0, 0, ((7, 7),), (found,)),
         c.SeeExitDelay(86_400),
+        c.SeeExitDelay(86_400, 3_600),
+        c.SeeStray("stray", 5),
         c.UpdateIndex(1, 600_001, 5, at, "t"),
         c.UpdateIndex(1, 600_001, 5, at, "t", outside=600_100),
         c.UpdateIndex(1, 0, 0, at, "", Validity.UNAVAILABLE),

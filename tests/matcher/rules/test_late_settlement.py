@@ -94,6 +94,27 @@ def test_the_chain_may_always_be_behind_for_as_long_as_a_cut_waits_for_an_index(
     assert late(world) == [SettlementLate(world.now, True, since, 60)]
 
 
+def test_growth_stops_when_half_of_the_time_is_over_after_which_a_lower_loss_limit_counts(trading, replayed):
+    """Who lost and lowers its limit is let off then as who leaves is later."""
+    world, since = trading, trading.now
+    day = 24 * 3_600
+    assert world.play(c.SeeExitDelay(DELAY, day)) == [ExitDelaySeen(world.now, DELAY, day)]
+    assert world.play(c.SeeExitDelay(DELAY, day)) == []
+    wait_until(world, since + day * SECOND // 2 - 1)
+    assert world.closed(buy(world, 1)).filled == 1
+    wait_until(world, since + day * SECOND // 2)
+    assert late(world) == [SettlementLate(world.now, True, since, day)]
+    assert buy(world, 1).code == "market_reduce_only"
+    for again in (replayed(world.journal), load(dump(world.state))):
+        assert state_hash(again) == state_hash(world.state)
+    # A longer one than the exit delay changes nothing: who wants to be let off leaves.
+    told = world.play(c.SeeExitDelay(DELAY, DELAY + 1))
+    assert told[1:] == [SettlementLate(world.now, False, since, DELAY)]
+    wait_until(world, since + HALF)
+    assert late(world)[2:] == [SettlementLate(world.now, True, since, DELAY)]
+    assert world.refuse(c.SeeExitDelay(DELAY, -1)) == "bad_value"
+
+
 def test_a_longer_exit_delay_lets_trading_go_on_and_the_same_changes_nothing(trading):
     world, since = trading, trading.now
     assert world.play(c.SeeExitDelay(DELAY)) == []

@@ -157,7 +157,12 @@ MONEY: Final = (
         astray=st.sampled_from([0, 0, 5]),
         lost=st.sampled_from([0, 0, 10**8, -1]),
     ),
-    st.builds(c.SeeExitDelay, seconds=st.sampled_from([0, 60, 259_200])),
+    st.builds(
+        c.SeeExitDelay,
+        seconds=st.sampled_from([0, 60, 259_200]),
+        limit_delay=st.sampled_from([0, 60, 86_400]),
+    ),
+    st.builds(c.SeeStray, key=st.sampled_from(["s", "t", ""]), claimed=st.sampled_from([-1, 0, 10**8])),
     st.builds(c.CutSettlement, batch=st.integers(0, 9)),
     st.builds(c.AdvanceBatch, batch=st.integers(0, 9), status=st.sampled_from([*BatchStatus, 9])),
     st.builds(c.SettleFunding, market=MARKETS, hour=st.integers(-2, 2)),

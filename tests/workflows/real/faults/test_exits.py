@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from solders.keypair import Keypair
+from solders.signature import Signature
 
 import perpdex_sdk
 from chain.keys import KeypairSigner
@@ -200,6 +201,9 @@ async def test_what_a_thief_burnt_and_stole_is_taken_over_and_brought_back_by_th
     await network.land(build.build_settle_page(operator, number, page, deltas))
     code, said = await perpdex(network, "settlement", "accept", "--why", "too early")
     assert (code, f"batch {number} is open on chain" in said) == (1, True), said
+    nowhere = f"{slot.account}:1:{Signature.new_unique()}"
+    code, said = await perpdex(network, "settlement", "accept", "--why", "a slip", "--withdrawn", nowhere)
+    assert (code, "nothing was taken over: withdrawal_not_final" in said) == (1, True), said
     code, said = await perpdex(network, "settlement", "carry")
     assert (code, f"{taken - loot} micro-USDC are left for the next" in said) == (0, True), said
     await network.land(build.build_open_batch(operator, number + 1, bytes(32), 1))

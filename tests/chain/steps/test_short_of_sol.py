@@ -1,0 +1,117 @@
+"""An operator without SOL: nothing was sent and no program refused anything, so whatever waits for it goes on once it has some."""
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+from solders.hash import Hash
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.system_program import TransferParams, transfer
+from solders.transaction import Transaction
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.engine_door import EngineDoor, Unbound
+from activities.landing import OPERATOR_SHORT, Lander
+from activities.slots import Room, SlotActivities
+from activities.withdrawals import Payment, PaymentOutcome, PaymentStatus
+from chain.rpc import FINALIZED
+from chain.transactions import SignedTransaction
+from ledger.settlement import FAILED, SIGNED
+
+AMOUNT, FEE = 5_000_000, 5_000
+PLENTY = 10**9
+
+
+def lamports(world: Any) -> int:
+    answer = world.node.call("getBalance", str(world.operator.pubkey), {"commitment": "confirmed"})
+    return int(answer["value"])
+
+
+async def drain(world: Any) -> None:
+    """All that the operator has goes elsewhere."""
+    key, has = world.operator._sign.__self__, lamports(world)
+    params = TransferParams(from_pubkey=key.pubkey(), to_pubkey=Keypair().pubkey(), lamports=has - FEE)
+    blockhash = world.node.call("getLatestBlockhash")["value"]
+    message = Message.new_with_blockhash(
+        [transfer(params)], key.pubkey(), Hash.from_string(blockhash["blockhash"])
+    )
+    signed = Transaction([key], message, message.recent_blockhash)
+
+    async def built() -> SignedTransaction:
+        return SignedTransaction(bytes(signed), str(signed.signatures[0]), blockhash["lastValidBlockHeight"])
+
+    await world.land(built(), FINALIZED)
+    assert lamports(world) == 0
+
+
+async def fill(world: Any, amount: int) -> None:
+    before = lamports(world)
+    world.node.call("requestAirdrop", str(world.operator.pubkey), amount)
+    while lamports(world) == before:
+        await asyncio.sleep(0.02)
+
+
+async def test_steps_say_so_and_go_on_when_it_has_some(world: Any, ledger: Any, door_server: Any) -> None:
+    door, node = EngineDoor(door_server.url, "token"), world.node
+    lander = Lander(ledger, world.escrow)
+    steps = SlotActivities(door, world.escrow, lander, world.operator, 0)
+    one = Unbound(17, str(node.funded(1).pubkey))
+
+    async def short(step: Any) -> str:
+        with pytest.raises(ApplicationError) as caught:
+            await step
+        assert caught.value.type == OPERATOR_SHORT
+        return str(caught.value)
+
+    await drain(world)
+    assert "AccountNotFound" in await short(steps._open(one, Room(0)))
+    await fill(world, FEE - 1)
+    assert "InsufficientFundsForFee" in await short(steps._open(one, Room(0)))
+    # Enough for the fee, not for the rent of a page: that is the system program's word, with a number of the token program's too.
+    await fill(world, 10_000_000)
+    await short(steps._add_page(1))
+    assert {row.status for row in await ledger.submissions("page/1")} == {FAILED}
+    await fill(world, PLENTY)
+    await steps._add_page(1)
+    await steps._open(one, Room(0))
+    assert await world.escrow.view.slot_of(17) is not None
+    await door.close()
+
+
+@pytest.fixture
+async def paying(world: Any, ledger: Any, withdrawals: Any) -> Any:
+    """A payment that both are to sign, with an operator that has nothing: what it came to, once it has come to something."""
+    owner = await world.agent(16, 100_000_000)
+    await world.land(world.escrow.build_deposit(owner, 0, 2, 50_000_000), FINALIZED)
+    payment, run = Payment(16, str(owner.pubkey), AMOUNT, "", 7), ActivityEnvironment().run
+    await drain(world)
+    message = await run(withdrawals.build_message, payment)
+    signature = str(await owner.sign(base64.b64decode(message.message)))
+    return asyncio.create_task(run(withdrawals.pay, payment, message, signature))
+
+
+async def sent(ledger: Any) -> list[str]:
+    return [one.status for one in await ledger.submissions("withdrawal/7")]
+
+
+async def test_a_payment_waits_for_it(world: Any, ledger: Any, paying: Any) -> None:
+    while await sent(ledger) != [SIGNED]:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.5)
+    assert (paying.done(), await sent(ledger)) == (False, [SIGNED])
+    await fill(world, PLENTY)
+    outcome = await paying
+    assert outcome.status == PaymentStatus.PAID
+    assert (await world.escrow.view.slot_of(16, FINALIZED)).slot.balance == 45_000_000
+
+
+async def test_a_payment_that_waited_in_vain_is_signed_again_and_was_surely_not_sent(
+    world: Any, ledger: Any, paying: Any
+) -> None:
+    outcome: PaymentOutcome = await paying
+    assert (outcome.status, outcome.code) == (PaymentStatus.EXPIRED, OPERATOR_SHORT)
+    assert await sent(ledger) == [FAILED]
+    assert (await world.escrow.view.slot_of(16, FINALIZED)).slot.last_withdrawal == 0
