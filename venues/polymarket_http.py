@@ -61,7 +61,7 @@ class Clob:
         except (httpx.HTTPError, ValueError) as lost:
             raise Unavailable(VENUE, f"no credentials: {lost!r}") from lost
 
-    async def change(self, method: str, path: str, body: dict[str, Any], until: Nanos) -> Any:
+    async def change(self, method: str, path: str, body: dict[str, Any], until: Nanos | None) -> Any:
         """Send what changes something. Raises `Unknown`, or `Unavailable` where the venue certainly never got it."""
         text = json.dumps(body, separators=(",", ":"))
         headers = await self._authority(method, path, text)
@@ -72,13 +72,13 @@ class Clob:
                 return Refused(Reason.RATE_LIMITED, refused.words)
             known = refused_for(refused.words)
             if refused.status >= 500 and known.reason is not Reason.BUSY:
-                raise Unknown(VENUE, str(refused), until or None) from refused
+                raise Unknown(VENUE, str(refused), until) from refused
             self._credentials = None if refused.status == 401 else self._credentials
             return known
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as lost:
             raise Unavailable(VENUE, f"no connection: {lost!r}") from lost
         except (httpx.HTTPError, ValueError) as lost:
-            raise Unknown(VENUE, f"no answer: {lost!r}", until or None) from lost
+            raise Unknown(VENUE, f"no answer: {lost!r}", until) from lost
 
     async def private(self, method: str, path: str, query: str = "") -> Any:
         """A private list. What is asked in the query is not signed."""

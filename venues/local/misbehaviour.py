@@ -26,6 +26,10 @@ class Kind(StrEnum):
     """Tell every fill twice, until this is taken back."""
     STALE_BOOK = "stale_book"
     """Show prices and books as they are now, until this is taken back; orders meet the real ones."""
+    LATE_TRADES = "late_trades"
+    """List no trade that happens from now on, until this is taken back; all else shows them. Only Polymarket does."""
+    FORGET_ENDED = "forget_ended"
+    """Show nothing of an order that has ended, until this is taken back. Only Polymarket does."""
     COUNT_WEIGHT = "count_weight"
     """Refuse what is more than the venue documents that it takes from an address in a minute, until this is taken back. Only
     Hyperliquid does."""
@@ -33,7 +37,7 @@ class Kind(StrEnum):
     """Break every WebSocket now."""
 
 
-LASTING = frozenset({Kind.DUPLICATE, Kind.STALE_BOOK, Kind.COUNT_WEIGHT})
+LASTING = frozenset({Kind.DUPLICATE, Kind.STALE_BOOK, Kind.LATE_TRADES, Kind.FORGET_ENDED, Kind.COUNT_WEIGHT})
 
 
 class Request(msgspec.Struct, frozen=True):
