@@ -15,6 +15,7 @@ from core.risk_template import (
     RiskTemplate,
     leverage_of,
     refusal,
+    refusal_since,
     words_of,
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
@@ -126,6 +127,24 @@ def stands_for(order: StoredOrder, asked: OrderAsked) -> bool:
     return same and terms and bool(leverage) and (order.side, order.size) == (asked.side, asked.size)
 
 
+def asked_of(order: StoredOrder) -> OrderAsked:
+    """What was asked for, as far as the ledger has it: a close is the order that came of it, and a leverage may be the rules'."""
+    return OrderAsked(
+        order.vault,
+        order.client_id,
+        order.venue,
+        order.symbol,
+        order.side,
+        order.size,
+        reduce_only=bool(order.reduce_only),
+        leverage=order.leverage,
+        order_type=order.order_type,
+        limit_price=order.limit_price,
+        time_in_force=order.time_in_force,
+        placed_by=order.placed_by,
+    )
+
+
 def open_limit(asked: OrderAsked) -> OpenLimit | None:
     """How many orders of its vault may be open before this one; None: it does not wait, and takes risk off."""
     reducing = asked.reduce_only or asked.close
@@ -207,6 +226,17 @@ class OrderRules:
             return Judged(self._not_run(asked, ACCOUNT_MISSING, not_after))
         order = self._stored(asked, ticket, terms.template, code, name, not_after)
         return Judged(order, _most(terms.template.limits(asked.venue).max_leverage, backing))
+
+    async def no_more(self, order: StoredOrder) -> tuple[str, str] | None:
+        """Code and sentence of why an order that was accepted must not be sent now, None where it may: for what somebody has decided
+        about its vault or venue since. What it is worth is not reckoned again."""
+        terms = await self._terms(order.vault)
+        if terms is None:
+            return VAULT_UNKNOWN, NOT_RUN_HERE[VAULT_UNKNOWN]
+        held = await self._held(order.vault, Leg(order.venue, order.symbol)) if order.reduce_only else 0
+        ticket = asked_of(order).as_ticket(order.side, order.size)
+        code = refusal_since(ticket, terms.template, self._lifecycles, terms.paused, held != 0)
+        return None if code is None else (code.value, words_of(code, ticket, terms.template))
 
     async def _backed(
         self, vault: str, ticket: Ticket, template: RiskTemplate, index: PriceE8 | None

@@ -115,7 +115,8 @@ class OrderActivities:
     @activity.defn
     async def place_order(self, asked: OrderAsked, before: int, not_after: int = 0) -> Step:
         """Judge, keep, send, all `before` an instant: who stood still until then sends nothing, so whoever asks after it may believe
-        that this try is over. `not_after` is the order's own latest time, of all tries.
+        that this try is over. `not_after` is the order's own latest time, of all tries. What was decided since it was kept, as that
+        the vault is paused, counts for each of them.
 
         Whatever ends this before it answers: `resolve_order` says what became of it.
         """
@@ -138,7 +139,12 @@ class OrderActivities:
                 return Step(UNSENT, words=str(missing), code=ACCOUNT_MISSING)
             except VenueError as silent:
                 return Step(UNSENT, words=str(silent), code=VENUE_SILENT)
+            refused = await self._rules.no_more(order)
             before, now = min(before, order.not_after or before), self._clock()
+            if refused is not None:
+                await self._orders.move(order.ticket, Standing.ACCEPTED, Standing.REFUSED, now, *refused)
+                order = await kept(self._orders, order.ticket)
+                return Step(PLACED if order.status in ENDED else UNKNOWN, facts_of(order))
             if now >= before:
                 return Step(UNSENT, words="it is too late to send it", code=TOO_LATE)
             if not await self._orders.move(order.ticket, Standing.ACCEPTED, Standing.SENT, now):

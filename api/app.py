@@ -27,6 +27,7 @@ from api.routes import (
     subaccounts,
     vault_keys,
     vault_money,
+    vault_orders,
     vaults,
     withdrawals,
 )
@@ -74,6 +75,7 @@ def create_app(edge: Edge) -> FastAPI:
         quant,
         vaults,
         vault_keys,
+        vault_orders,
         vault_money,
         proofs,
         public,

@@ -205,6 +205,21 @@ def refusal(
     return Code.PRICE_UNAVAILABLE if index is None and not ticket.reduce_only else None
 
 
+def refusal_since(
+    ticket: Ticket, template: RiskTemplate, venues: Mapping[str, Lifecycle], paused: bool, holds: bool = False
+) -> Code | None:
+    """Why a ticket that was accepted is refused by now, or None: by what is decided about vaults and venues, and not by prices.
+
+    `ticket` has the leverage that it was accepted with. One that has none would get whatever the venue has set, so it is refused
+    where leverage has been bounded since.
+    """
+    code = refusal(ticket, template, venues, None, paused, holds)
+    if code is None or code is Code.PRICE_UNAVAILABLE:
+        unbounded = ticket.leverage is None and leverage_of(ticket, template.limits(ticket.venue)) is not None
+        return Code.LEVERAGE_TOO_HIGH if unbounded else None
+    return code
+
+
 def words_of(code: Code, ticket: Ticket, template: RiskTemplate) -> str:
     """A refusal as a sentence; of a venue that is not allowed with those that are, for a ticket that names none may be for one."""
     if code is not Code.VENUE_NOT_ALLOWED:

@@ -20,6 +20,7 @@ from cli.main import app
 from core.market import Side
 from core.quantities import SECOND, MicroUsdc
 from core.risk_template import VenueLimits
+from core.tickets import OrderType, price_from
 from core.vault_risk import Rules, VaultRisk
 from ledger.nav import NavSnapshots
 from ledger.vaults import Vault
@@ -174,6 +175,73 @@ async def test_an_order_that_waits_is_taken_back(quant):
     assert (await quant.post(CANCEL, client_id="waits")).json()["status"] == "cancelled"
     unknown = await quant.post(CANCEL, client_id="never")
     assert (unknown.status_code, code(unknown)) == (404, "venue_order_unknown")
+
+
+async def test_an_operator_takes_back_what_waits_without_any_key(quant, make_key, vault, monkeypatch):
+    """As after a pause: that stops nothing that a venue has already."""
+    ticket = {"symbol": "XAU", "side": "buy", "size": "1", "order_type": "limit"}
+    for name, price in (("one", "3000"), ("two", "2900"), ("three", "2800")):
+        placed = await quant.post(OPEN, **ticket, limit_price=price, client_id=name)
+        assert placed.json()["status"] == "open"
+    monkeypatch.setenv("API_URL", make_key.exchange.server.http_url)
+    monkeypatch.setenv("OPERATOR_TOKEN", OPERATOR_TOKEN)
+
+    async def perpdex(*arguments, code=0):
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["vault", *arguments])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    async def waiting():
+        found = json.loads(await perpdex("orders", "list", vault, "--json"))["orders"]
+        return [one["client_id"] for one in found]
+
+    await perpdex("pause", vault, "--why", "enough")
+    assert await waiting() == ["one", "two", "three"]
+    # Somebody's session is not enough, and a reason is wanted.
+    path = f"/api/v1/vaults/{vault}/orders/cancel"
+    refused = await quant.http.post(path, json={"why": "mine"}, headers=make_key.other.headers)
+    assert code(refused) == "vault_unknown"
+    assert "--why" in await perpdex("orders", "cancel", vault, code=2)
+    assert "venue_order_unknown" in await perpdex("orders", "cancel", vault, "never", "--why", "x", code=1)
+    assert "cancelled" in await perpdex("orders", "cancel", vault, "two", "--why", "first this")
+    assert await waiting() == ["one", "three"]
+    # The exchange is in this process, and so is its log.
+    said = await perpdex("orders", "cancel", vault, "--why", "all", "--json")
+    done = json.loads(said[said.index("{\n") :])["orders"]
+    assert [(one["client_id"], one["status"], one["code"]) for one in done] == [
+        ("one", "cancelled", None),
+        ("three", "cancelled", None),
+    ]
+    assert await waiting() == []
+    assert await perpdex("orders", "cancel", vault, "--why", "nothing is left") == "none\n"
+    kept = json.loads(await perpdex("changes", vault, "--json"))["changes"]
+    assert [(one["what"], one["who"], one["why"]) for one in kept[:3]] == [
+        ("2 orders taken back", "operator", "all"),
+        ("order two taken back", "operator", "first this"),
+        ("paused", "operator", "enough"),
+    ]
+
+
+async def test_who_cannot_be_asked_is_told_of_with_the_others(desk_at, vault, new_exchange):
+    """Nobody works: each is told of as it stood, and that nobody answers."""
+    desk = await desk_at("mock_gold")
+    run = ActivityEnvironment().run
+    price = price_from("3000")
+    for name in ("a", "b"):
+        ticket = desk.ticket(Side.BUY, order_type=OrderType.LIMIT, limit_price=price, client_id=name)
+        await run(
+            desk.steps.place_order, OrderAsked.of(vault, ticket, name, "ada"), desk.clock() + 60 * SECOND
+        )
+    trading = VaultTrading(ExecService(desk.client, "nobody-works-here", within_s=0.2), desk.pool)
+    books = VaultBooks(lambda: desk.pool, desk.vaults.set_up, desk.vaults.common)
+    exchange = await new_exchange(quant=trading, vaults=books)
+    path, headers = f"/api/v1/vaults/{vault}/orders/cancel", {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    answer = await exchange.http.post(path, json={"why": "enough"}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert [(one["client_id"], one["status"], one["code"]) for one in answer.json()["orders"]] == [
+        ("a", "open", "orders_unavailable"),
+        ("b", "open", "orders_unavailable"),
+    ]
 
 
 async def test_who_lost_the_answer_asks_what_became_of_the_order(quant, make_key, vault):
