@@ -90,7 +90,7 @@ class OpenBody(Body):
     time_in_force: Literal["gtc", "ioc", "fok", "post_only"] = "gtc"
     client_id: ClientId | None = Field(
         None,
-        description="The same one again is the same order; without one each call is an order of its own.",
+        description="The same one again is the same order; without one each call is an order of its own, whose id is in the answer.",
     )
     not_after: NotAfter = None
 
