@@ -13,6 +13,7 @@ from core.risk_template import (
     Code,
     Lifecycle,
     RiskTemplate,
+    carried_at,
     leverage_of,
     refusal,
     refusal_since,
@@ -225,7 +226,7 @@ class OrderRules:
         except AccountMissing:
             return Judged(self._not_run(asked, ACCOUNT_MISSING, not_after))
         order = self._stored(asked, ticket, terms.template, code, name, not_after)
-        return Judged(order, _most(terms.template.limits(asked.venue).max_leverage, backing))
+        return Judged(order, _most(carried_at(ticket, terms.template.limits(asked.venue)), backing))
 
     async def no_more(self, order: StoredOrder) -> tuple[str, str] | None:
         """Code and sentence of why an order that was accepted must not be sent now, None where it may: for what somebody has decided
@@ -243,7 +244,7 @@ class OrderRules:
     ) -> tuple[PriceE8 | None, Backing | None]:
         """The price, and what stands behind the ticket where that is asked for; neither when nobody knows what does."""
         ask = self._backing.get(ticket.venue)
-        if ask is None or index is None or template.limits(ticket.venue).max_leverage is None:
+        if ask is None or index is None or carried_at(ticket, template.limits(ticket.venue)) is None:
             return index, None
         found = await ask(vault, ticket)
         return (None if found is None else index), found

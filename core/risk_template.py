@@ -47,7 +47,8 @@ SENTENCES: Final[Mapping[Code, str]] = {
     Code.VENUE_NOT_ALLOWED: "This vault may not trade at that venue.",
     Code.SYMBOL_NOT_ALLOWED: "This vault may not trade that symbol.",
     Code.LEVERAGE_TOO_LOW: "The leverage is below the least that is allowed at that venue.",
-    Code.LEVERAGE_TOO_HIGH: "The leverage is above the most that is allowed at that venue.",
+    Code.LEVERAGE_TOO_HIGH: "The leverage is above the most that is allowed at that venue, or the vault's positions there would come "
+    "to more than that, or the ticket's own, carries.",
     Code.NOTIONAL_TOO_SMALL: "The order's value is below the least that is allowed at that venue.",
     Code.NOTIONAL_TOO_LARGE: "The order's value is above the most that is allowed at that venue.",
     Code.VENUE_CLOSE_ONLY: "That venue is closing: only orders that reduce a position are taken.",
@@ -174,6 +175,12 @@ def leverage_of(ticket: Ticket, limits: VenueLimits) -> int | None:
     return 1 if limits.max_leverage is not None else None
 
 
+def carried_at(ticket: Ticket, limits: VenueLimits) -> int | None:
+    """How many times what is behind them a vault's positions may come to by this ticket, at a venue that keeps no leverage itself;
+    None leaves that open. What a ticket names it means."""
+    return limits.max_leverage if ticket.leverage is None else ticket.leverage
+
+
 def refusal(
     ticket: Ticket,
     template: RiskTemplate,
@@ -242,7 +249,8 @@ def _beyond(
         return Code.LEVERAGE_TOO_LOW
     if leverage is not None and limits.max_leverage is not None and leverage > limits.max_leverage:
         return Code.LEVERAGE_TOO_HIGH
-    if limits.max_leverage is not None and backing is not None and not backing.carries(limits.max_leverage):
+    most = carried_at(ticket, limits)
+    if most is not None and backing is not None and not backing.carries(most):
         return Code.LEVERAGE_TOO_HIGH
     if index is None:
         return None
