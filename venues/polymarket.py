@@ -359,7 +359,7 @@ class Polymarket:
         try:
             answer = await self._clob.answered("GET", f"{self._clob.url}/book?token_id={symbol}")
         except HttpRefusal as refused:
-            if refused.status in (400, 404):
+            if refused.own and refused.status in (400, 404):
                 return Refused(Reason.SYMBOL_UNKNOWN, refused.words)
             raise Unavailable(VENUE, f"no book of {symbol}: {refused}") from refused
         except (httpx.HTTPError, ValueError) as lost:

@@ -57,7 +57,8 @@ LIST_EVERY: Final = 60 * SECOND
 
 
 class _Refusal(Exception):
-    """The venue's answer to a request that it refused as a whole."""
+    """An answer that refuses a request as a whole. Without a code it is not the venue's own: what is in between may have handed on
+    what it answers for."""
 
     def __init__(self, status: int, code: str, words: str) -> None:
         super().__init__(f"HTTP {status}: {code}: {words}")
@@ -306,7 +307,7 @@ class Synthetix:
             except _Refusal as refused:
                 if refused.status == 429:
                     return Refused(Reason.RATE_LIMITED, str(refused))
-                if refused.status < 500:
+                if refused.status < 500 and refused.code:
                     return refused_for(refused.code, refused.words)
                 raise self._unknown(str(refused)) from refused
             except requests.RequestException as lost:

@@ -151,6 +151,10 @@ class Faults:
         """Answer nothing to the next order, and do not take it either."""
         await self.ask("lose_request")
 
+    async def give_up_between(self) -> None:
+        """Take the next order, and have something in between answer that it lost patience."""
+        await self.ask("proxy_time_out")
+
     async def limit_rate(self) -> None:
         """Refuse the next order because there were too many."""
         await self.ask("rate_limit")

@@ -308,6 +308,17 @@ async def test_a_lost_reply_is_unknown_and_the_order_is_found(driver, place, mar
     assert filled(await all_fills(driver)) == place.size
 
 
+async def test_an_error_that_is_not_the_venues_own_refuses_nothing(driver, place, market, faults):
+    """Whatever is in between may have handed on what it answers for."""
+    await faults.give_up_between()
+    order = market("between")
+    with pytest.raises(Unknown):
+        await driver.submit(order)
+    state = await driver.order(order.client_id, place.symbol)
+    assert (state.status, state.filled) == (OrderStatus.FILLED, place.size)
+    assert filled(await all_fills(driver)) == place.size
+
+
 async def test_a_lost_request_is_unknown_and_the_order_is_not_found(driver, place, market, faults):
     await faults.lose_request()
     order = market("lost")

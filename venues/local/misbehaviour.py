@@ -16,6 +16,8 @@ class Kind(StrEnum):
     """Break the connection of the next orders without taking them."""
     TIME_OUT = "time_out"
     """Take the next orders and say nothing until the client gives up."""
+    PROXY_TIME_OUT = "proxy_time_out"
+    """Take the next orders, and answer as something in between does that lost patience: HTTP 408, in other words than the venue's."""
     RATE_LIMIT = "rate_limit"
     """Refuse the next orders because there were too many."""
     FAIL = "fail"
