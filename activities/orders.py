@@ -171,7 +171,7 @@ class OrderActivities:
             if order.status != Standing.SENT:
                 return Step(PLACED, facts_of(order))
             driver = await told(self._drivers.driver(order.vault, order.venue))
-            state = await told(driver.order(order.venue_client_id, order.symbol))
+            state = await told(driver.order(order.venue_client_id, order.symbol, order.at))
             if state is not None:
                 return Step(PLACED, await self._stands(order, state))
             if self._clock() < until + SKEW:
@@ -217,7 +217,7 @@ class OrderActivities:
         told are counted as before."""
         if order.status != Standing.OPEN or self._clock() - order.changed_at < FORGOTTEN_AFTER:
             return
-        if await told(driver.order(order.venue_client_id, order.symbol)) is None:
+        if await told(driver.order(order.venue_client_id, order.symbol, order.at)) is None:
             await told(self._books.collect(order.vault, order.venue))
             words = "The venue has nothing to take back, and knows the order no more; its fills until then are counted."
             await self._orders.advance(order.ticket, Standing.CANCELLED, self._clock(), "", FORGOTTEN, words)

@@ -172,7 +172,7 @@ class Hyper:
             raise Unknown(VENUE, f"a cancel was answered {str(status)[:200]}")
         return Cancelled(client_id)
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
         answer = await self._ask({"type": "orderStatus", "user": self._address, "oid": client_id})
         with Reading(VENUE):
             if answer["status"] == "unknownOid":

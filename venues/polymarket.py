@@ -138,7 +138,7 @@ class Polymarket:
             return Refused(Reason.ORDER_UNKNOWN, "no order was ever signed under this client id")
         return await self._cancel(sent)
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
         """None also for an order that is still on its way: to send it again is harmless, for it is the same.
 
         One that the venue does not show any more waits as long as a trade of it may still be listed.

@@ -138,7 +138,7 @@ class Synthetix:
             raise self._unknown(f"a cancel was answered {str(status)[:200]}")
         return Cancelled(client_id)
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
         # First those that wait: an order goes from there to the history, and never back.
         waiting = await self._read("getOpenOrders")
         with Reading(VENUE):
