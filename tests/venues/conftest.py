@@ -76,6 +76,8 @@ class Place(ABC):
     """Finer than the venue's lot."""
     step: PriceE8 = price_from("1")
     """A price difference that is small and a multiple of the venue's tick."""
+    spread = True
+    """Who buys at once pays more than the middle."""
     rests = True
     """Orders of agents may wait in its book."""
     fills_whole = True
