@@ -162,7 +162,7 @@ async def _states(driver: Driver, orders: Sequence[StoredOrder]) -> States:
 
 
 async def _state(driver: Driver, order: StoredOrder) -> OrderState:
-    state = await driver.order(order.venue_client_id, order.symbol) or _unheard_of(order)
+    state = await driver.order(order.venue_client_id, order.symbol, order.at) or _unheard_of(order)
     if isinstance(state, VenueError):
         raise state
     return state

@@ -12,7 +12,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeats import heartbeats
-from activities.order_rules import OrderAsked, stands_for, unsent
+from activities.order_rules import OrderAsked, asked_of, stands_for, unsent
 from core.quantities import SECOND
 from ledger.venue_orders import ENDED, Standing, StoredOrder, VenueOrders
 
@@ -97,24 +97,6 @@ async def take_up(client: Client, queue: str, order: StoredOrder, cancelled: boo
 def order_id(ticket: str) -> str:
     """Workflow id of a ticket's order."""
     return f"order/{ticket}"
-
-
-def asked_of(order: StoredOrder) -> OrderAsked:
-    """What was asked for, as far as the ledger has it: a close is the order that came of it, and a leverage may be the rules'."""
-    return OrderAsked(
-        order.vault,
-        order.client_id,
-        order.venue,
-        order.symbol,
-        order.side,
-        order.size,
-        reduce_only=bool(order.reduce_only),
-        leverage=order.leverage,
-        order_type=order.order_type,
-        limit_price=order.limit_price,
-        time_in_force=order.time_in_force,
-        placed_by=order.placed_by,
-    )
 
 
 def repeats(kept: OrderAsked, asked: OrderAsked) -> bool:

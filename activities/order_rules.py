@@ -13,8 +13,10 @@ from core.risk_template import (
     Code,
     Lifecycle,
     RiskTemplate,
+    carried_at,
     leverage_of,
     refusal,
+    refusal_since,
     words_of,
 )
 from core.tickets import Leg, OrderType, PriceE8, SizeE8, Ticket, TimeInForce
@@ -126,6 +128,24 @@ def stands_for(order: StoredOrder, asked: OrderAsked) -> bool:
     return same and terms and bool(leverage) and (order.side, order.size) == (asked.side, asked.size)
 
 
+def asked_of(order: StoredOrder) -> OrderAsked:
+    """What was asked for, as far as the ledger has it: a close is the order that came of it, and a leverage may be the rules'."""
+    return OrderAsked(
+        order.vault,
+        order.client_id,
+        order.venue,
+        order.symbol,
+        order.side,
+        order.size,
+        reduce_only=bool(order.reduce_only),
+        leverage=order.leverage,
+        order_type=order.order_type,
+        limit_price=order.limit_price,
+        time_in_force=order.time_in_force,
+        placed_by=order.placed_by,
+    )
+
+
 def open_limit(asked: OrderAsked) -> OpenLimit | None:
     """How many orders of its vault may be open before this one; None: it does not wait, and takes risk off."""
     reducing = asked.reduce_only or asked.close
@@ -206,14 +226,25 @@ class OrderRules:
         except AccountMissing:
             return Judged(self._not_run(asked, ACCOUNT_MISSING, not_after))
         order = self._stored(asked, ticket, terms.template, code, name, not_after)
-        return Judged(order, _most(terms.template.limits(asked.venue).max_leverage, backing))
+        return Judged(order, _most(carried_at(ticket, terms.template.limits(asked.venue)), backing))
+
+    async def no_more(self, order: StoredOrder) -> tuple[str, str] | None:
+        """Code and sentence of why an order that was accepted must not be sent now, None where it may: for what somebody has decided
+        about its vault or venue since. What it is worth is not reckoned again."""
+        terms = await self._terms(order.vault)
+        if terms is None:
+            return VAULT_UNKNOWN, NOT_RUN_HERE[VAULT_UNKNOWN]
+        held = await self._held(order.vault, Leg(order.venue, order.symbol)) if order.reduce_only else 0
+        ticket = asked_of(order).as_ticket(order.side, order.size)
+        code = refusal_since(ticket, terms.template, self._lifecycles, terms.paused, held != 0)
+        return None if code is None else (code.value, words_of(code, ticket, terms.template))
 
     async def _backed(
         self, vault: str, ticket: Ticket, template: RiskTemplate, index: PriceE8 | None
     ) -> tuple[PriceE8 | None, Backing | None]:
         """The price, and what stands behind the ticket where that is asked for; neither when nobody knows what does."""
         ask = self._backing.get(ticket.venue)
-        if ask is None or index is None or template.limits(ticket.venue).max_leverage is None:
+        if ask is None or index is None or carried_at(ticket, template.limits(ticket.venue)) is None:
             return index, None
         found = await ask(vault, ticket)
         return (None if found is None else index), found

@@ -115,7 +115,8 @@ class OrderActivities:
     @activity.defn
     async def place_order(self, asked: OrderAsked, before: int, not_after: int = 0) -> Step:
         """Judge, keep, send, all `before` an instant: who stood still until then sends nothing, so whoever asks after it may believe
-        that this try is over. `not_after` is the order's own latest time, of all tries.
+        that this try is over. `not_after` is the order's own latest time, of all tries. What was decided since it was kept, as that
+        the vault is paused, counts for each of them.
 
         Whatever ends this before it answers: `resolve_order` says what became of it.
         """
@@ -138,7 +139,12 @@ class OrderActivities:
                 return Step(UNSENT, words=str(missing), code=ACCOUNT_MISSING)
             except VenueError as silent:
                 return Step(UNSENT, words=str(silent), code=VENUE_SILENT)
+            refused = await self._rules.no_more(order)
             before, now = min(before, order.not_after or before), self._clock()
+            if refused is not None:
+                await self._orders.move(order.ticket, Standing.ACCEPTED, Standing.REFUSED, now, *refused)
+                order = await kept(self._orders, order.ticket)
+                return Step(PLACED if order.status in ENDED else UNKNOWN, facts_of(order))
             if now >= before:
                 return Step(UNSENT, words="it is too late to send it", code=TOO_LATE)
             if not await self._orders.move(order.ticket, Standing.ACCEPTED, Standing.SENT, now):
@@ -165,7 +171,7 @@ class OrderActivities:
             if order.status != Standing.SENT:
                 return Step(PLACED, facts_of(order))
             driver = await told(self._drivers.driver(order.vault, order.venue))
-            state = await told(driver.order(order.venue_client_id, order.symbol))
+            state = await told(driver.order(order.venue_client_id, order.symbol, order.at))
             if state is not None:
                 return Step(PLACED, await self._stands(order, state))
             if self._clock() < until + SKEW:
@@ -211,7 +217,7 @@ class OrderActivities:
         told are counted as before."""
         if order.status != Standing.OPEN or self._clock() - order.changed_at < FORGOTTEN_AFTER:
             return
-        if await told(driver.order(order.venue_client_id, order.symbol)) is None:
+        if await told(driver.order(order.venue_client_id, order.symbol, order.at)) is None:
             await told(self._books.collect(order.vault, order.venue))
             words = "The venue has nothing to take back, and knows the order no more; its fills until then are counted."
             await self._orders.advance(order.ticket, Standing.CANCELLED, self._clock(), "", FORGOTTEN, words)

@@ -22,6 +22,8 @@ BY_STATUS = {404: "not_found", 405: "method_not_allowed", 400: "bad_message", 41
 
 def error_response(error: ApiError) -> JSONResponse:
     detail = {"code": error.code, "message": error.message, "retryable": error.retryable}
+    if error.client_id:
+        detail["client_id"] = error.client_id
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
     return JSONResponse({"error": detail}, status_code=error.status, headers=headers)
 

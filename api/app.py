@@ -28,6 +28,7 @@ from api.routes import (
     subaccounts,
     vault_keys,
     vault_money,
+    vault_orders,
     vaults,
     withdrawals,
 )
@@ -75,6 +76,7 @@ def create_app(edge: Edge) -> FastAPI:
         quant,
         vaults,
         vault_keys,
+        vault_orders,
         vault_money,
         proofs,
         public,

@@ -216,9 +216,15 @@ EDGE: Final[dict[str, Entry]] = {
 }
 """Errors of the edge itself."""
 
+AGAIN: Final[dict[str, str]] = {
+    VenueCode.PRICE_UNAVAILABLE: " That stays so for its client id, so send it later under another one.",
+}
+"""What to do after a refusal that another order would not meet later."""
+
 VENUES: Final[dict[str, Entry]] = {
     **{
-        code.value: Entry(VENUE_STATUSES[code], SENTENCES[code], code is VenueCode.PRICE_UNAVAILABLE)
+        # What was refused stays so under its client id, or whoever repeats a call whose answer was lost would not know what it does.
+        code.value: Entry(VENUE_STATUSES[code], f"{SENTENCES[code]}{AGAIN.get(code, '')}")
         for code in VenueCode
     },
     "no_position": Entry(409, "The vault has no position there that could be closed."),
@@ -231,7 +237,8 @@ VENUES: Final[dict[str, Entry]] = {
     "ticket_invalid": Entry(422, "The ticket contradicts itself; the message says in what."),
     "orders_unavailable": Entry(
         503,
-        "The order process cannot be reached: what became of the call is unknown, and the same client id tells it later.",
+        "The order process cannot be reached: what became of the call is unknown. Send the same again with the `client_id` of this "
+        "error, whoever made it: that is the same order, and is told what became of it.",
         True,
     ),
     "scope_missing": Entry(403, "The key is not for that."),
@@ -248,12 +255,14 @@ CATALOGUE: Final[dict[str, Entry]] = {
 
 
 class ApiError(Exception):
-    """An expected refusal on its way out; `message` says more than the catalogue's sentence when given"""
+    """An expected refusal on its way out; `message` says more than the catalogue's sentence when given. `client_id` is of the order at
+    a venue that it is about, also where nobody but this process has made it up."""
 
-    def __init__(self, code: str, message: str = "") -> None:
+    def __init__(self, code: str, message: str = "", client_id: str = "") -> None:
         entry = CATALOGUE[code]
         super().__init__(code)
         self.code = code
+        self.client_id = client_id
         self.status = entry.status
         self.message = message or entry.sentence
         self.retryable = entry.retryable

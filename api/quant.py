@@ -21,6 +21,7 @@ from ledger.venue_reads import (
     heads_of,
     held_by,
     orders_before,
+    waiting_after,
 )
 from workflows.exec_service import ExecService
 
@@ -37,6 +38,10 @@ class VaultTrading:
     async def listed(self, vault: str, before: int, limit: int) -> list[NumberedOrder]:
         """Orders, the newest first."""
         return await self._read(lambda connection: orders_before(connection, vault, before, limit))
+
+    async def waiting(self, vault: str, after: int, limit: int) -> list[NumberedOrder]:
+        """Orders that have not ended, the oldest first."""
+        return await self._read(lambda connection: waiting_after(connection, vault, after, limit))
 
     async def order(self, vault: str, client_id: str) -> OrderFacts | None:
         """One order as the ledger has it, else as its workflow began or ended; None when nobody has heard of it.

@@ -32,6 +32,10 @@ class ErrorDetail(Answer):
     code: str = Field(description="Stable code; the catalogue is docs/reference/errors.md.")
     message: str = Field(description="A sentence for people; may improve.")
     retryable: bool = Field(description="Whether the same call may succeed later unchanged.")
+    client_id: str | None = Field(
+        None,
+        description="Only of an order at a venue: its client id, also where the call named none. The same with it is that order.",
+    )
 
 
 class ErrorBody(Answer):

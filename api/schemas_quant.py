@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from api.schemas import Answer, Body, SideName
-from api.schemas_vaults import Why
+from api.schemas_vaults import Reason, Why
 
 E8 = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}(\.[0-9]{1,8})?$", max_length=20)]
 NotAfter = Annotated[
@@ -90,7 +90,7 @@ class OpenBody(Body):
     time_in_force: Literal["gtc", "ioc", "fok", "post_only"] = "gtc"
     client_id: ClientId | None = Field(
         None,
-        description="The same one again is the same order; without one each call is an order of its own.",
+        description="The same one again is the same order; without one each call is an order of its own, whose id is in the answer.",
     )
     not_after: NotAfter = None
 
@@ -144,6 +144,31 @@ class ListedOrders(Answer):
     """The newest first. `next` is the `before` of the next page, null at the end."""
 
     orders: list[ListedOrder]
+    next: int | None
+
+
+class WaitingOrders(Answer):
+    """Orders that have not ended, the oldest first. `next` is the `after` of the next page, null at the end."""
+
+    orders: list[ListedOrder]
+    next: int | None
+
+
+class TakeBackBody(Body):
+    client_id: ClientId | None = Field(
+        None, description="Null: all that wait, the oldest 50 behind `after` in one call."
+    )
+    after: Annotated[int, Field(ge=0, le=(1 << 62) - 1)] = Field(
+        0, description="The `next` of the call before."
+    )
+    why: Reason = Field(description="Stays among the vault's changes.")
+
+
+class TakenBackAnswer(Answer):
+    """How the orders stand now. `code` is why one was not taken back: the venue's reason, or `orders_unavailable`: nobody knows, and
+    the same call asks again. `next` is the `after` of the next call, null at the end."""
+
+    orders: list[VenueOrderAnswer]
     next: int | None
 
 

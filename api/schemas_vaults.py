@@ -139,7 +139,8 @@ class PricedAnswer(Answer):
 
 class VaultChangeAnswer(Answer):
     what: str = Field(
-        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, or which leg was priced at what."
+        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, which leg was priced at what, or "
+        "which orders were taken back."
     )
     who: str
     why: str

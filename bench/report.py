@@ -1,9 +1,11 @@
 """What every benchmark prints: Markdown tables, percentiles, and targets beside what was reached."""
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import Final, NamedTuple
 
 NANOSECONDS_PER_MS: Final = 1_000_000
+HUNDRED: Final = 100
 NOISE: Final = (
     "Machines are noisy: compare figures of one run with each other, not with those of another run."
 )
@@ -21,7 +23,15 @@ class Target(NamedTuple):
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of all are not above. Raises `IndexError` when there are none."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    # Rounded, for a share is no exact number: 99 of a hundred are 99.
+    return ordered[max(0, ceil(round(len(ordered) * share, 6)) - 1)]
+
+
+def slowest(nanoseconds: Sequence[float]) -> str:
+    """The 99th percentile in milliseconds; of fewer than a hundred there is none, so the slowest, called that."""
+    if len(nanoseconds) < HUNDRED:
+        return f"max {milliseconds(max(nanoseconds))}"
+    return milliseconds(percentile(nanoseconds, 0.99))
 
 
 def milliseconds(nanoseconds: float) -> str:

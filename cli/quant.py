@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,12 @@ Symbol = Annotated[str, typer.Argument(help="ETH, or with its venue hyper::ETH")
 Side = Annotated[str, typer.Argument(help="buy or sell")]
 Size = Annotated[str, typer.Argument(help="in units of the symbol")]
 Venue = Annotated[str | None, typer.Option(help="where; the vault's default venue when left out")]
-ClientId = Annotated[str | None, typer.Option(help="your own: the same one again is the same order")]
+ClientId = Annotated[
+    str | None,
+    typer.Option(
+        help="your own: the same one again is the same order; without one it is made up and said first"
+    ),
+]
 Key = Annotated[
     Path | None, typer.Option("--key", help="file of the key; else it is in the variable QUANT_KEY")
 ]
@@ -34,6 +40,9 @@ Within = Annotated[
     int | None,
     typer.Option(min=1, max=600, help="seconds from now in which it may be sent; by its type when left out"),
 ]
+ASK: Final = (
+    "`quant-order show` asks what became of it, and the same again with --client-id is the same order."
+)
 TIMEOUT_S: Final = 30.0
 """Longer than the exchange waits for a venue."""
 
@@ -147,8 +156,16 @@ def _not_after(within: int | None) -> int | None:
 
 
 def _sent(path: str, body: dict[str, Any], key: Path | None, key_text: str, as_json: bool) -> None:
+    """Send what is about one order. Its client id is told before anything is sent, so that nothing which ends this can leave an order
+    that nobody can ask for."""
+    if body["client_id"] is None:
+        body["client_id"] = uuid.uuid4().hex
+        print(f"client id {body['client_id']}", file=sys.stderr, flush=True)
     with _asking(key, key_text) as ask:
-        found = ask("POST", path, body)
+        try:
+            found = ask("POST", path, body)
+        except NotDone as refused:
+            raise NotDone(f"{refused}\nclient id {body['client_id']}: {ASK}") from None
     if as_json:
         print(json.dumps(found, indent=2))
     else:

@@ -11,11 +11,13 @@ from cli.positions_file import NotAFile, read_positions
 from cli.vault_answers import AsJson, table, told, told_one
 from cli.vault_callers import ME, Agent, As, Id, Limit, ManagerKey, Why, door_of
 from cli.vault_keys import key
+from cli.vault_orders import orders
 from cli.vault_risk import risk
 from settings import Settings
 
 vault = typer.Typer(no_args_is_help=True, help="Look at vaults and decide about them.")
 vault.add_typer(key, name="key")
+vault.add_typer(orders, name="orders")
 vault.add_typer(risk, name="risk")
 Manager = Annotated[int, typer.Option(help="account that decides about it")]
 Venue = Annotated[str, typer.Option(help="where a symbol without a venue is")]
@@ -105,7 +107,7 @@ def pause(
     manager_key: ManagerKey = None,
     agent: Agent = "",
 ) -> None:
-    """Take no orders of a vault but those that reduce a position. What is open at venues goes on."""
+    """Take and send no orders of a vault but those that reduce a position. What waits at venues goes on: `vault orders cancel`."""
     with door_of(name, manager_key, agent) as door:
         told_one(as_json, door.send("POST", f"/vaults/{id}/pause", {"paused": True, "why": why}))
 
@@ -149,7 +151,7 @@ def changes(
     manager_key: ManagerKey = None,
     agent: Agent = "",
 ) -> None:
-    """Who made, paused and resumed a vault, and made and revoked its keys, newest first, and why."""
+    """Who made, paused and resumed a vault, made and revoked its keys, took its orders back, newest first, and why."""
     with door_of(name, manager_key, agent) as door:
         told(as_json, door.get(f"/vaults/{id}/changes?limit={limit}"), "changes")
 

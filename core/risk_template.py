@@ -47,7 +47,8 @@ SENTENCES: Final[Mapping[Code, str]] = {
     Code.VENUE_NOT_ALLOWED: "This vault may not trade at that venue.",
     Code.SYMBOL_NOT_ALLOWED: "This vault may not trade that symbol.",
     Code.LEVERAGE_TOO_LOW: "The leverage is below the least that is allowed at that venue.",
-    Code.LEVERAGE_TOO_HIGH: "The leverage is above the most that is allowed at that venue.",
+    Code.LEVERAGE_TOO_HIGH: "The leverage is above the most that is allowed at that venue, or the vault's positions there would come "
+    "to more than that, or the ticket's own, carries.",
     Code.NOTIONAL_TOO_SMALL: "The order's value is below the least that is allowed at that venue.",
     Code.NOTIONAL_TOO_LARGE: "The order's value is above the most that is allowed at that venue.",
     Code.VENUE_CLOSE_ONLY: "That venue is closing: only orders that reduce a position are taken.",
@@ -174,6 +175,12 @@ def leverage_of(ticket: Ticket, limits: VenueLimits) -> int | None:
     return 1 if limits.max_leverage is not None else None
 
 
+def carried_at(ticket: Ticket, limits: VenueLimits) -> int | None:
+    """How many times what is behind them a vault's positions may come to by this ticket, at a venue that keeps no leverage itself;
+    None leaves that open. What a ticket names it means."""
+    return limits.max_leverage if ticket.leverage is None else ticket.leverage
+
+
 def refusal(
     ticket: Ticket,
     template: RiskTemplate,
@@ -205,6 +212,21 @@ def refusal(
     return Code.PRICE_UNAVAILABLE if index is None and not ticket.reduce_only else None
 
 
+def refusal_since(
+    ticket: Ticket, template: RiskTemplate, venues: Mapping[str, Lifecycle], paused: bool, holds: bool = False
+) -> Code | None:
+    """Why a ticket that was accepted is refused by now, or None: by what is decided about vaults and venues, and not by prices.
+
+    `ticket` has the leverage that it was accepted with. One that has none would get whatever the venue has set, so it is refused
+    where leverage has been bounded since.
+    """
+    code = refusal(ticket, template, venues, None, paused, holds)
+    if code is None or code is Code.PRICE_UNAVAILABLE:
+        unbounded = ticket.leverage is None and leverage_of(ticket, template.limits(ticket.venue)) is not None
+        return Code.LEVERAGE_TOO_HIGH if unbounded else None
+    return code
+
+
 def words_of(code: Code, ticket: Ticket, template: RiskTemplate) -> str:
     """A refusal as a sentence; of a venue that is not allowed with those that are, for a ticket that names none may be for one."""
     if code is not Code.VENUE_NOT_ALLOWED:
@@ -227,7 +249,8 @@ def _beyond(
         return Code.LEVERAGE_TOO_LOW
     if leverage is not None and limits.max_leverage is not None and leverage > limits.max_leverage:
         return Code.LEVERAGE_TOO_HIGH
-    if limits.max_leverage is not None and backing is not None and not backing.carries(limits.max_leverage):
+    most = carried_at(ticket, limits)
+    if most is not None and backing is not None and not backing.carries(most):
         return Code.LEVERAGE_TOO_HIGH
     if index is None:
         return None

@@ -147,6 +147,11 @@ class Vaults:
         async with self._engine.connect() as connection:
             return [RiskVersion(*row) for row in await connection.execute(wanted)]
 
+    async def note(self, id: str, what: str, who: str, why: str, at: int) -> None:
+        """Write among a vault's changes what somebody has done elsewhere for it."""
+        async with self._engine.begin() as connection:
+            await changed(connection, id, what, who, why, at)
+
     async def changes(self, id: str, limit: int) -> list[VaultChange]:
         """The newest `limit` changes of a vault but those of its rules, newest first."""
         table = vault_changes.c

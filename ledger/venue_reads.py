@@ -6,7 +6,14 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.tables_venues import vault_events, vault_streams, venue_differences, venue_fills, venue_orders
+from ledger.tables_venues import (
+    WAITING,
+    vault_events,
+    vault_streams,
+    venue_differences,
+    venue_fills,
+    venue_orders,
+)
 from ledger.venue_fills import held_by as held_by
 from ledger.venue_orders import StoredOrder
 
@@ -66,6 +73,16 @@ async def orders_before(
     """The newest first; `before` 0 begins with the last."""
     wanted = select(*_ORDER).where(venue_orders.c.vault == vault)
     rows = await connection.execute(_page(wanted, venue_orders.c.number, before, limit))
+    return [NumberedOrder(number, StoredOrder(*order)) for number, *order in rows]
+
+
+async def waiting_after(
+    connection: AsyncConnection, vault: str, after: int, limit: int
+) -> list[NumberedOrder]:
+    """Those that have not ended, the oldest first."""
+    c = venue_orders.c
+    wanted = select(*_ORDER).where(WAITING, c.vault == vault, c.number > after)
+    rows = await connection.execute(wanted.order_by(c.number).limit(limit))
     return [NumberedOrder(number, StoredOrder(*order)) for number, *order in rows]
 
 

@@ -16,6 +16,7 @@ from core.risk_template import (
     VenueLimits,
     leverage_of,
     refusal,
+    refusal_since,
     tightened,
 )
 from core.tickets import Leg, OrderType, Ticket, leg_from, leg_said, price_from, size_from
@@ -106,6 +107,26 @@ def test_the_order_in_which_a_ticket_is_judged():
     assert refusal(ticket, template, venues, None, paused) is Code.PRICE_UNAVAILABLE
     assert refusal(ticket, template, venues, None, True) is Code.VAULT_PAUSED
     assert refusal(ticket, template, {"synthetix": Lifecycle.CLOSE_ONLY}, None, True) is Code.VENUE_CLOSE_ONLY
+
+
+@pytest.mark.parametrize(("code", "ticket", "circumstances"), REFUSED)
+def test_an_accepted_ticket_is_judged_again_by_what_somebody_decides_and_not_by_prices(
+    code, ticket, circumstances
+):
+    given = {"venues": VENUES, "paused": False} | circumstances
+    code = (
+        None if code in (Code.NOTIONAL_TOO_SMALL, Code.NOTIONAL_TOO_LARGE, Code.PRICE_UNAVAILABLE) else code
+    )
+    assert refusal_since(ticket, TEMPLATE, given["venues"], given["paused"]) is code
+
+
+def test_a_ticket_that_sets_no_leverage_is_refused_where_it_has_been_bounded_since():
+    at = replace(ONE, venue="hyper")
+    assert refusal_since(at, TEMPLATE, VENUES, False) is Code.LEVERAGE_TOO_HIGH
+    bounded = replace(TEMPLATE, per_venue={"hyper": VenueLimits(max_leverage=5)})
+    assert refusal_since(at, bounded, VENUES, False) is Code.LEVERAGE_TOO_HIGH
+    assert refusal_since(replace(at, leverage=1), bounded, VENUES, False) is None
+    assert refusal_since(replace(at, reduce_only=True), bounded, VENUES, True) is None
 
 
 def test_the_bounds_themselves_are_allowed():

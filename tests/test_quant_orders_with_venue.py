@@ -6,27 +6,33 @@ import os
 import sys
 import time
 from decimal import Decimal
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client, Interceptor, OutboundInterceptor
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 from typer.testing import CliRunner
 
-from activities.order_rules import OrderAsked
+from activities.order_rules import NOT_RUN_HERE, TOO_MANY_OPEN, OrderAsked
+from api.errors import CATALOGUE
 from api.quant import VaultTrading
 from api.vault_books import VaultBooks
 from cli.main import app
 from core.market import Side
 from core.quantities import SECOND, MicroUsdc
-from core.risk_template import VenueLimits
+from core.risk_template import Code, VenueLimits
+from core.tickets import OrderType, price_from
 from core.vault_risk import Rules, VaultRisk
 from ledger.nav import NavSnapshots
 from ledger.vaults import Vault
 from ledger.venue_fills import Difference
 from perpdex_sdk.agents.strategy import signed_in
 from perpdex_sdk.desk import Desk
-from perpdex_sdk.errors import Refused
+from perpdex_sdk.errors import Refused, Unreachable
+from venues.prices import VenuePriceRouter
 from workflows.exec_service import ExecService
 
 HERE = Path(__file__).parent
@@ -44,6 +50,7 @@ def _fixtures(name, path):
 _temporal = _fixtures("temporal_of_quants", HERE / "workflows" / "conftest.py")
 _desks = _fixtures("desks_of_quants", HERE / "workflows" / "orders" / "conftest.py")
 environment, client = _temporal.environment, _temporal.client
+QUEUE = _desks.QUEUE
 desk_of, desk_at, vault, new_exchange = _desks.desk_of, _desks.desk_at, _desks.vault, _desks.new_exchange
 
 OPERATOR_TOKEN = "operator-token-of-the-tests-0123456789"
@@ -71,7 +78,8 @@ async def make_key(desk_at, new_exchange, vault):
     """Keys of the vault, which agent 16 manages, at an exchange whose orders a real worker carries out."""
     desk = await desk_at("mock_gold")
     books = VaultBooks(lambda: desk.pool, desk.vaults.set_up, desk.vaults.common)
-    exchange = await new_exchange(quant=VaultTrading(desk.exec, desk.pool), vaults=books)
+    trading = VaultTrading(desk.exec, desk.pool)
+    exchange = await new_exchange(quant=trading, vaults=books)
     manager = await exchange.agent("manager")
     assert manager.account == 16
     other = await exchange.agent("other")
@@ -80,7 +88,13 @@ async def make_key(desk_at, new_exchange, vault):
         body = {"vault": vault, "name": name, "scopes": list(scopes), "days": 1}
         return await exchange.http.post("/api/v1/quant/keys", json=body, headers=of.headers)
 
-    make.exchange, make.manager, make.other, make.desk = exchange, manager, other, desk
+    make.exchange, make.manager, make.other, make.desk, make.trading = (
+        exchange,
+        manager,
+        other,
+        desk,
+        trading,
+    )
     async with asyncio.timeout(60), desk.worker():
         yield make
 
@@ -174,6 +188,73 @@ async def test_an_order_that_waits_is_taken_back(quant):
     assert (await quant.post(CANCEL, client_id="waits")).json()["status"] == "cancelled"
     unknown = await quant.post(CANCEL, client_id="never")
     assert (unknown.status_code, code(unknown)) == (404, "venue_order_unknown")
+
+
+async def test_an_operator_takes_back_what_waits_without_any_key(quant, make_key, vault, monkeypatch):
+    """As after a pause: that stops nothing that a venue has already."""
+    ticket = {"symbol": "XAU", "side": "buy", "size": "1", "order_type": "limit"}
+    for name, price in (("one", "3000"), ("two", "2900"), ("three", "2800")):
+        placed = await quant.post(OPEN, **ticket, limit_price=price, client_id=name)
+        assert placed.json()["status"] == "open"
+    monkeypatch.setenv("API_URL", make_key.exchange.server.http_url)
+    monkeypatch.setenv("OPERATOR_TOKEN", OPERATOR_TOKEN)
+
+    async def perpdex(*arguments, code=0):
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["vault", *arguments])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    async def waiting():
+        found = json.loads(await perpdex("orders", "list", vault, "--json"))["orders"]
+        return [one["client_id"] for one in found]
+
+    await perpdex("pause", vault, "--why", "enough")
+    assert await waiting() == ["one", "two", "three"]
+    # Somebody's session is not enough, and a reason is wanted.
+    path = f"/api/v1/vaults/{vault}/orders/cancel"
+    refused = await quant.http.post(path, json={"why": "mine"}, headers=make_key.other.headers)
+    assert code(refused) == "vault_unknown"
+    assert "--why" in await perpdex("orders", "cancel", vault, code=2)
+    assert "venue_order_unknown" in await perpdex("orders", "cancel", vault, "never", "--why", "x", code=1)
+    assert "cancelled" in await perpdex("orders", "cancel", vault, "two", "--why", "first this")
+    assert await waiting() == ["one", "three"]
+    # The exchange is in this process, and so is its log.
+    said = await perpdex("orders", "cancel", vault, "--why", "all", "--json")
+    done = json.loads(said[said.index("{\n") :])["orders"]
+    assert [(one["client_id"], one["status"], one["code"]) for one in done] == [
+        ("one", "cancelled", None),
+        ("three", "cancelled", None),
+    ]
+    assert await waiting() == []
+    assert await perpdex("orders", "cancel", vault, "--why", "nothing is left") == "none\n"
+    kept = json.loads(await perpdex("changes", vault, "--json"))["changes"]
+    assert [(one["what"], one["who"], one["why"]) for one in kept[:3]] == [
+        ("2 orders taken back", "operator", "all"),
+        ("order two taken back", "operator", "first this"),
+        ("paused", "operator", "enough"),
+    ]
+
+
+async def test_who_cannot_be_asked_is_told_of_with_the_others(desk_at, vault, new_exchange):
+    """Nobody works: each is told of as it stood, and that nobody answers."""
+    desk = await desk_at("mock_gold")
+    run = ActivityEnvironment().run
+    price = price_from("3000")
+    for name in ("a", "b"):
+        ticket = desk.ticket(Side.BUY, order_type=OrderType.LIMIT, limit_price=price, client_id=name)
+        await run(
+            desk.steps.place_order, OrderAsked.of(vault, ticket, name, "ada"), desk.clock() + 60 * SECOND
+        )
+    trading = VaultTrading(ExecService(desk.client, "nobody-works-here", within_s=0.2), desk.pool)
+    books = VaultBooks(lambda: desk.pool, desk.vaults.set_up, desk.vaults.common)
+    exchange = await new_exchange(quant=trading, vaults=books)
+    path, headers = f"/api/v1/vaults/{vault}/orders/cancel", {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    answer = await exchange.http.post(path, json={"why": "enough"}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert [(one["client_id"], one["status"], one["code"]) for one in answer.json()["orders"]] == [
+        ("a", "open", "orders_unavailable"),
+        ("b", "open", "orders_unavailable"),
+    ]
 
 
 async def test_who_lost_the_answer_asks_what_became_of_the_order(quant, make_key, vault):
@@ -491,7 +572,10 @@ async def test_the_same_at_a_terminal(quant, make_key):
     out = await perpdex("quant-order", "close", "XAU", "--size", "0.5")
     assert (out.exit_code, "sell" in out.stdout) == (0, True)
     refused = await perpdex("quant-order", "open", "XAU", "buy", "1", "--venue", "synthetix")
-    assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "unknown_venue")
+    [first, said, again] = refused.stderr.splitlines()
+    assert (refused.exit_code, said.split(":")[0]) == (1, "unknown_venue")
+    # Made up before it was sent, and told whatever comes of it.
+    assert again.startswith(f"{first}: ")
     shown = await perpdex("quant-order", "show", "typed", "--json")
     assert json.loads(shown.stdout) == json.loads(placed.stdout)
     assert "filled" in (await perpdex("quant-order", "show", "typed")).stdout
@@ -533,6 +617,106 @@ async def test_the_sdk_s_desk_sends_closes_cancels_and_asks_again(make_key):
             await asyncio.sleep(0.05)
     finally:
         await desk.close()
+
+
+class LosesAnswers(Interceptor):
+    """Temporal does what it is asked to, and the answer is lost, as long as `loses`."""
+
+    loses = True
+
+    def intercept_client(self, next):
+        interceptor = self
+
+        class Asking(OutboundInterceptor):
+            async def start_update_with_start_workflow(self, input):
+                answer = await super().start_update_with_start_workflow(input)
+                if interceptor.loses:
+                    raise RPCError("no connection", RPCStatusCode.UNAVAILABLE, b"")
+                return answer
+
+        return Asking(next)
+
+
+@pytest.fixture
+async def losing(make_key):
+    """The exchange loses Temporal's answers."""
+    lost = LosesAnswers()
+    told = make_key.desk.client.config() | {"interceptors": [lost]}
+    make_key.trading.orders = ExecService(Client(**told), QUEUE)
+    lost.key = (await make_key()).json()["key"]
+    return lost
+
+
+async def test_a_call_without_a_client_id_is_told_the_one_that_was_made_up_also_when_it_fails(
+    losing, make_key
+):
+    quant = Quant(make_key.exchange.http, losing.key)
+    ticket = {"symbol": "XAU", "side": "buy", "size": "1"}
+    for path, body in ((OPEN, ticket), (CLOSE, {"symbol": "XAU"})):
+        losing.loses = True
+        failed = await quant.post(path, **body)
+        assert (failed.status_code, code(failed)) == (503, "orders_unavailable")
+        losing.loses = False
+        told = await quant.post(path, **body, client_id=failed.json()["error"]["client_id"])
+        assert told.json()["status"] in ("open", "filled")
+        while (await quant.get("orders"))["orders"][0]["status"] != "filled":
+            await asyncio.sleep(0.05)
+    assert [one.side * one.size for one in await make_key.desk.told()] == [10**8, -(10**8)]
+    refused = await quant.post(OPEN, **ticket | {"venue": "atlantis"})
+    named = refused.json()["error"]["client_id"]
+    assert (await quant.http.get(f"/api/v1/quant/orders/{named}", headers=quant.headers)).json()[
+        "code"
+    ] == "unknown_venue"
+
+
+async def test_the_desk_and_the_terminal_make_a_client_id_before_they_send(losing, make_key):
+    url = make_key.exchange.server.http_url
+    desk = Desk(url, losing.key)
+    try:
+        with pytest.raises(Refused, match="client id") as failed:
+            await desk.open("XAU", "buy", "1")
+        environment = {"QUANT_KEY": losing.key, "API_URL": url}
+        words = ["quant-order", "open", "XAU", "buy", "2"]
+        typed = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+        assert typed.exit_code == 1
+        [first, *_] = typed.stderr.splitlines()
+        losing.loses = False
+        again = await desk.open("XAU", "buy", "1", failed.value.client_id)
+        assert (again.client_id, again.filled) == (failed.value.client_id, "1")
+        name = first.removeprefix("client id ")
+        again = await asyncio.to_thread(
+            CliRunner().invoke, app, [*words, "--client-id", name, "--json"], env=environment
+        )
+        assert json.loads(again.stdout)["filled"] == "2"
+        nobody = Desk("http://127.0.0.1:1", losing.key)
+        nobody._rest.call = partial(nobody._rest.call, tries=1)
+        with pytest.raises(Unreachable) as unreached:
+            await nobody.close_position("XAU")
+        assert str(unreached.value).endswith(f"(client id {unreached.value.client_id})")
+        await nobody.close()
+    finally:
+        await desk.close()
+    assert sum(one.size for one in await make_key.desk.told()) == 3 * 10**8
+
+
+async def test_what_is_refused_for_want_of_a_price_stays_so_and_says_so(quant, make_key):
+    desk = make_key.desk
+    known, desk.prices = desk.prices, VenuePriceRouter({}, [], lambda leg: None, time.time_ns)
+    ticket = {"symbol": "XAU", "side": "buy", "size": "1"}
+    refused = await quant.post(OPEN, **ticket, client_id="dark")
+    error = refused.json()["error"]
+    assert (error["code"], error["retryable"], error["client_id"]) == ("price_unavailable", False, "dark")
+    assert "under another" in error["message"]
+    desk.prices = known
+    again = await quant.post(OPEN, **ticket, client_id="dark")
+    assert again.json()["error"] == error
+    assert (await quant.post(OPEN, **ticket, client_id="light")).json()["status"] == "filled"
+
+
+def test_no_refusal_of_the_rules_says_that_the_same_call_may_succeed():
+    """They are kept under their client id."""
+    kept = {code.value for code in Code} | {*NOT_RUN_HERE, TOO_MANY_OPEN}
+    assert not [code for code in kept if CATALOGUE[code].retryable]
 
 
 async def test_a_strategy_trades_a_vault_in_a_process_of_its_own(make_key, tmp_path):

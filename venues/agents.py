@@ -12,7 +12,7 @@ import httpx
 import msgspec
 from solders.keypair import Keypair
 
-from core.quantities import USDC_UNIT, MicroUsdc, Nanos, units_from_decimal
+from core.quantities import SECOND, USDC_UNIT, MicroUsdc, Nanos, units_from_decimal
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce, e8_text, no_worse, price_from, size_from
 from venues.agents_wire import (
@@ -51,6 +51,8 @@ TTL_MS: Final = 1_000
 EXPIRES_US: Final = 10_000_000
 """A request that arrives later than so long after it was sent is refused."""
 PAGE: Final = 500
+CLOCKS_APART: Final = Nanos(60 * SECOND)
+"""So far the asker's clock may be ahead of the network's."""
 
 
 class Agents:
@@ -124,15 +126,15 @@ class Agents:
             return Refused(Reason.ORDER_UNKNOWN, f"request {client_id} had closed")
         return Cancelled(client_id)
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
-        """From the account's own numbered events, back to its first: an id that is in none of them was never taken."""
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
+        """From the account's own numbered events, back to when it was sent: an id that is in none of them was never taken."""
         open_requests = await self._ask("/api/v1/requests")
         with Reading(VENUE):
             for one in open_requests["requests"]:
                 if one["id"] == client_id:
                     terms = one["market"], side_of(one["side"]), OrderStatus.OPEN, size_from(one["size"])
                     return OrderState(client_id, str(one["request"]), *terms, SizeE8(0))
-        end = (await self._events(0, 1))["head"]
+        end, first = (await self._events(0, 1))["head"], (since - CLOCKS_APART) // 1_000
         while end > 0:
             start = max(0, end - PAGE)
             events = (await self._events(start, PAGE))["events"]
@@ -140,7 +142,7 @@ class Agents:
                 for event in reversed(events):
                     if event["ev"] == "closed" and event["key"] == client_id:
                         return state_of(event)
-            end = start
+                end = start if events and events[0]["at"] >= first else 0
         return None
 
     async def fills(self, cursor: str) -> Fills:

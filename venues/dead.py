@@ -48,7 +48,7 @@ class DeadVenue:
     async def cancel(self, client_id: str, symbol: str) -> Cancelled | Refused:
         return Refused(Reason.VENUE_DEAD, self._end)
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
         raise Unavailable(self._venue, self._end)
 
     async def fills(self, cursor: str) -> Fills:

@@ -245,8 +245,11 @@ class Driver(Protocol):
 
     async def cancel(self, client_id: str, symbol: str) -> Cancelled | Refused: ...
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
-        """How an order stands. None only when the venue answered that it has never had it."""
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
+        """How an order stands. None only when the venue answered that it has never had it.
+
+        It was not sent before `since` (nanoseconds by the asker's clock): who has to look through history looks no further back.
+        """
         ...
 
     async def fills(self, cursor: str) -> Fills:

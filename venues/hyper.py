@@ -46,6 +46,7 @@ from venues.hyper_wire import (
     cloid,
     fill_id,
     fill_of,
+    is_refusal,
     is_spot,
     mid_of,
     open_orders_of,
@@ -92,11 +93,15 @@ _BUDGETS: Final[dict[str, Budget]] = {}
 
 
 class _HttpError(Exception):
-    """An HTTP answer that is an error."""
+    """An HTTP answer that is an error.
+
+    `own` tells that the venue says so itself, which then did nothing. Anything in between may have handed on what it answers for.
+    """
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"HTTP {status}: {text[:200]}")
         self.status = status
+        self.own = status < 500 and is_refusal(text)
 
 
 class _Api(API):  # type: ignore[misc]  # The SDK has no types.
@@ -167,7 +172,7 @@ class Hyper:
             raise Unknown(VENUE, f"a cancel was answered {str(status)[:200]}")
         return Cancelled(client_id)
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
         answer = await self._ask({"type": "orderStatus", "user": self._address, "oid": client_id})
         with Reading(VENUE):
             if answer["status"] == "unknownOid":
@@ -317,7 +322,7 @@ class Hyper:
             if wrong.status == 429:
                 self._budget.refused()
                 return Refused(Reason.RATE_LIMITED, str(wrong))
-            if wrong.status < 500:
+            if wrong.own:
                 return Refused(Reason.OTHER, str(wrong))
             raise self._unknown(str(wrong)) from wrong
         except requests.RequestException as lost:

@@ -1,6 +1,7 @@
 """Hyperliquid's requests and answers as values: what is signed, what its words mean, and how its rows are read."""
 
 import hashlib
+import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,8 @@ from venues.driver import (
 )
 
 VENUE: Final = "hyper"
+UNREADABLE: Final = "Failed to deserialize the JSON body"
+"""What the venue says, in plain text, of a request that is none."""
 WORST: Final = 50_000
 """Parts per million from the middle that an order at the market without a limit accepts, as in the venue's SDK."""
 _FIGURES: Final = 5
@@ -100,6 +103,18 @@ def taken_price(price: PriceE8, side: Side, sz_decimals: int) -> PriceE8:
     together with the size's."""
     step = int(10 ** max(min(len(str(price)) - _FIGURES, 8), 8 - (_DECIMALS - sz_decimals), 0))
     return no_worse(price, side, step)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether the body of an HTTP error is the venue's own, which refuses a request as a whole: by a code, or because it cannot read
+    it."""
+    if text.startswith(UNREADABLE):
+        return True
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and {"code", "msg"} <= said.keys()
 
 
 def refused_in(words: str) -> Refused:

@@ -91,7 +91,7 @@ class MockGold:
         await self._look()
         return await self._in_thread(lambda desk: desk.cancel(client_id))
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
         await self._look()
         return await self._in_thread(lambda desk: desk.order(client_id))
 

@@ -120,7 +120,7 @@ class MockGoldEvm:
             return Refused(Reason.IN_BATCH, "its batch is being carried out")
         return Refused(Reason.ORDER_UNKNOWN, f"no order {client_id} is waiting")
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
         known = await self._batches.place_of(client_id)
         if known.order is not None:
             return _state(client_id, known.order.size, OrderStatus.OPEN)

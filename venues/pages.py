@@ -1,7 +1,7 @@
 """Cursors over a venue's list that can only be asked for from an instant on.
 
-Several rows may have the same instant, and some of them may come later than others, so a cursor is the last instant and the ids
-that were seen at it: ``1700000000000|a,b``.
+Several rows may have the same instant, and some of them may come later than others, so a cursor is the last instant, or one as long
+before it as rows may be late, and the ids that were seen from it on: ``1700000000000|a,b``.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,11 @@ STUCK = 500
 
 
 def newer(
-    rows: list[Row], cursor: str, at: Callable[[Row], int], name: Callable[[Row], str]
+    rows: list[Row], cursor: str, at: Callable[[Row], int], name: Callable[[Row], str], late: int = 0
 ) -> tuple[list[Row], str]:
     """Rows that were not seen before, oldest first and each once, and the cursor behind them.
+
+    A row that comes into the list behind another is told as well where its instant is no more than `late` before that of the last.
 
     Raises `ValueError` when the cursor cannot move although there are rows behind it.
     """
@@ -23,12 +25,12 @@ def newer(
     since, seen = int(instant or 0), set(filter(None, ids.split(",")))
     found: dict[str, Row] = {}
     for row in sorted(rows, key=at):
-        if at(row) > since or (at(row) == since and name(row) not in seen):
+        if at(row) >= since and name(row) not in seen:
             found.setdefault(name(row), row)
     if not found:
         if len(rows) >= STUCK:
             raise ValueError(f"{len(rows)} rows of one instant, and no way behind them")
         return [], cursor
-    last = max(at(row) for row in found.values())
-    at_last = {name(row) for row in found.values() if at(row) == last} | (seen if last == since else set())
-    return list(found.values()), f"{last}|{','.join(sorted(at_last))}"
+    begin = max(since, max(at(row) for row in found.values()) - late)
+    told = {name(row) for row in rows if at(row) >= begin} | (seen if begin == since else set())
+    return list(found.values()), f"{begin}|{','.join(sorted(told))}"

@@ -40,6 +40,7 @@ from venues.polymarket_signing import CHAIN_ID, Terms, Wallet
 from venues.polymarket_stream import stirs
 from venues.polymarket_wire import (
     FAILED_TRADE,
+    LISTED_S,
     LOT,
     VENUE,
     Book,
@@ -50,6 +51,8 @@ from venues.polymarket_wire import (
     client_id,
     fee,
     fees_of,
+    gone_state,
+    listed_by,
     open_state,
     parts_of,
     positions_of,
@@ -116,11 +119,13 @@ class Polymarket:
             known = await self._state(sent)
             if known is not None:
                 return Acknowledged(known)
-        if sent is None or 0 < sent.expires <= self._clock():
+        if sent is None or 0 < sent.expires <= self._clock() - LISTED_S * SECOND:
             made = await self._made(order)
             if isinstance(made, Refused):
                 return made
             sent = await in_thread(lambda: self._sent.keep(made))
+        # What takes time is done before the clock is looked at.
+        await self._clob.entered()
         late = order.late(self._clock())
         if late is not None:
             return late
@@ -133,8 +138,11 @@ class Polymarket:
             return Refused(Reason.ORDER_UNKNOWN, "no order was ever signed under this client id")
         return await self._cancel(sent)
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
-        """None also for an order that is still on its way: to send it again is harmless, for it is the same."""
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
+        """None also for an order that is still on its way: to send it again is harmless, for it is the same.
+
+        One that the venue does not show any more waits as long as a trade of it may still be listed.
+        """
         sent = await in_thread(lambda: self._sent.by_client_id(client_id))
         return None if sent is None else await self._state(sent)
 
@@ -146,7 +154,9 @@ class Polymarket:
         parts = {part.id: part for part in reversed(await self._parts(since))}
         with Reading(VENUE):
             rows = [{"part": part} for part in settled(list(parts.values()))]
-            found, cursor = newer(rows, cursor, lambda row: row["part"].second, lambda row: row["part"].id)
+            found, cursor = newer(
+                rows, cursor, lambda row: row["part"].second, lambda row: row["part"].id, LISTED_S
+            )
         fills = []
         for part in (row["part"] for row in found):
             fills.append(part.fill(await self._client_of(part.order_id), await self._cost(part)))
@@ -237,48 +247,54 @@ class Polymarket:
         return Sent(order.client_id, name, *kept)
 
     async def _acknowledged(self, sent: Sent, answer: dict[str, Any]) -> Acknowledged | Refused:
-        """What the venue said of an order that it took; one that shall not wait is ended."""
-        await in_thread(lambda: self._sent.was_taken(sent))
+        """What the venue said of an order that it took; one that shall not wait is ended, and followed while nobody knows how."""
         try:
             taken, given = (size_from(answer.get(name) or "0") for name in ("takingAmount", "makingAmount"))
         except (ValueError, TypeError) as wrong:
             raise self._unknown(sent, f"an order was answered {answer}") from wrong
         shares, money = (taken, given) if sent.side is Side.BUY else (given, taken)
+        sent = await in_thread(lambda: self._sent.was_taken(sent, shares))
         price = PriceE8(money * 10**8 // shares) if shares else None
         if shares == sent.size:
             return Acknowledged(state(sent, OrderStatus.FILLED, shares), price)
+        cancelled = False
         if sent.expires:
             try:
-                await self._cancel(sent)
+                cancelled = isinstance(await self._cancel(sent), Cancelled)
             except Unavailable as silent:
                 raise self._unknown(sent, f"an order may still wait: {silent}") from silent
         try:
             known = await self._state(sent)
         except Unavailable as silent:
             raise self._unknown(sent, f"nobody said how an order stands: {silent}") from silent
-        if known is None or (sent.expires and known.status is OrderStatus.OPEN):
+        if known is None:
             raise self._unknown(sent, "an order was taken, and it is not known how it stands")
-        if sent.expires and known.filled == 0:
+        if cancelled and known.status is OrderStatus.CANCELLED and known.filled == 0:
             return Refused(Reason.NO_LIQUIDITY, "nobody was there at this price, and the order was cancelled")
+        # Where there was nothing to cancel somebody may have taken it in between: that is no refusal.
         return Acknowledged(known, price)
 
     async def _state(self, sent: Sent) -> OrderState | None:
-        """How an order stands. The venue forgets those that filled: their trades say it."""
+        """How an order stands. The venue forgets those that filled: their trades say it, once they are listed."""
         row = await self._clob.private("GET", f"/data/order/{sent.order_id}")
         with Reading(VENUE):
-            if isinstance(row, dict) and row:
-                await in_thread(lambda: self._sent.was_taken(sent))
-                return open_state(sent, row)
+            shown = open_state(sent, row) if isinstance(row, dict) and row else None
+        if shown is not None:
+            if not sent.taken or sent.gone or sent.told < shown.filled:
+                await in_thread(lambda: self._sent.was_taken(sent, shown.filled))
+            return shown
         parts = await self._parts(sent.at // SECOND - EARLY_S, sent.symbol)
-        mine = [part for part in parts if part.order_id == sent.order_id and part.status != FAILED_TRADE]
-        filled = SizeE8(sum(part.size for part in {part.id: part for part in mine}.values()))
-        again = await in_thread(lambda: self._sent.by_client_id(sent.client_id))
-        if filled == 0 and not (again is not None and again.taken):
+        mine = {part.id: part for part in parts if part.order_id == sent.order_id}.values()
+        failed = sum(part.size for part in mine if part.status == FAILED_TRADE)
+        filled = SizeE8(sum(part.size for part in mine) - failed)
+        again = await in_thread(lambda: self._sent.by_order_id(sent.order_id))
+        if not mine and not (again is not None and again.taken):
             return None
-        return state(sent, OrderStatus.FILLED if filled >= sent.size else OrderStatus.CANCELLED, filled)
+        sent = await in_thread(lambda: self._sent.is_gone(sent, Nanos(self._clock())))
+        return gone_state(sent, filled, SizeE8(failed), self._clock() - sent.gone)
 
     async def _cancel(self, sent: Sent) -> Cancelled | Refused:
-        answer = await self._clob.change("DELETE", "/order", {"orderID": sent.order_id}, Nanos(0))
+        answer = await self._clob.change("DELETE", "/order", {"orderID": sent.order_id}, None)
         if isinstance(answer, Refused):
             return answer
         with Reading(VENUE):
@@ -289,7 +305,7 @@ class Polymarket:
     async def _post(self, sent: Sent) -> Any:
         credentials = await self._clob.entered()
         body = {**json.loads(sent.body), "owner": credentials.api_key}
-        answer = await self._clob.change("POST", "/order", body, sent.expires)
+        answer = await self._clob.change("POST", "/order", body, listed_by(sent.expires))
         if isinstance(answer, Refused) and answer.reason is Reason.CLIENT_ID_USED:
             # An earlier one of the same bytes has arrived: it is there.
             return {}
@@ -343,7 +359,7 @@ class Polymarket:
         try:
             answer = await self._clob.answered("GET", f"{self._clob.url}/book?token_id={symbol}")
         except HttpRefusal as refused:
-            if refused.status in (400, 404):
+            if refused.own and refused.status in (400, 404):
                 return Refused(Reason.SYMBOL_UNKNOWN, refused.words)
             raise Unavailable(VENUE, f"no book of {symbol}: {refused}") from refused
         except (httpx.HTTPError, ValueError) as lost:
@@ -352,7 +368,7 @@ class Polymarket:
             return book_of(answer)
 
     def _unknown(self, sent: Sent, what: str) -> Unknown:
-        return Unknown(VENUE, what, sent.expires or None)
+        return Unknown(VENUE, what, listed_by(sent.expires))
 
 
 def _at_once(order: VenueOrder) -> bool:

@@ -17,11 +17,12 @@ from venues.polymarket_wire import VENUE, loads, refused_for
 
 
 class HttpRefusal(Exception):
-    """An HTTP answer that is an error, in the venue's words."""
+    """An HTTP answer that is an error, in the venue's words where it is its `own`: what is in between may have handed on what it
+    answers for."""
 
-    def __init__(self, status: int, words: str) -> None:
+    def __init__(self, status: int, words: str, own: bool) -> None:
         super().__init__(words)
-        self.status, self.words = status, words
+        self.status, self.words, self.own = status, words, own
 
 
 class Clob:
@@ -61,7 +62,7 @@ class Clob:
         except (httpx.HTTPError, ValueError) as lost:
             raise Unavailable(VENUE, f"no credentials: {lost!r}") from lost
 
-    async def change(self, method: str, path: str, body: dict[str, Any], until: Nanos) -> Any:
+    async def change(self, method: str, path: str, body: dict[str, Any], until: Nanos | None) -> Any:
         """Send what changes something. Raises `Unknown`, or `Unavailable` where the venue certainly never got it."""
         text = json.dumps(body, separators=(",", ":"))
         headers = await self._authority(method, path, text)
@@ -71,14 +72,14 @@ class Clob:
             if refused.status == 429:
                 return Refused(Reason.RATE_LIMITED, refused.words)
             known = refused_for(refused.words)
-            if refused.status >= 500 and known.reason is not Reason.BUSY:
-                raise Unknown(VENUE, str(refused), until or None) from refused
+            if not refused.own or (refused.status >= 500 and known.reason is not Reason.BUSY):
+                raise Unknown(VENUE, str(refused), until) from refused
             self._credentials = None if refused.status == 401 else self._credentials
             return known
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as lost:
             raise Unavailable(VENUE, f"no connection: {lost!r}") from lost
         except (httpx.HTTPError, ValueError) as lost:
-            raise Unknown(VENUE, f"no answer: {lost!r}", until or None) from lost
+            raise Unknown(VENUE, f"no answer: {lost!r}", until) from lost
 
     async def private(self, method: str, path: str, query: str = "") -> Any:
         """A private list. What is asked in the query is not signed."""
@@ -89,7 +90,7 @@ class Clob:
         try:
             return await self.answered("GET", url, headers)
         except HttpRefusal as refused:
-            if refused.status == 404 and "/data/order/" in url:
+            if refused.own and refused.status == 404 and "/data/order/" in url:
                 return None
             self._credentials = None if refused.status == 401 else self._credentials
             raise Unavailable(VENUE, f"no answer: {refused}") from refused
@@ -116,5 +117,5 @@ class Clob:
             except ValueError:
                 said = None
             words = said.get("error") if isinstance(said, dict) else None
-            raise HttpRefusal(answer.status_code, str(words or f"HTTP {answer.status_code}"))
+            raise HttpRefusal(answer.status_code, str(words or f"HTTP {answer.status_code}"), bool(words))
         return loads(answer.content)

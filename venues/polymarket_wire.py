@@ -45,7 +45,13 @@ WORDS: Final = (
     ("closed-only", Reason.VENUE_CLOSE_ONLY),
 )
 """What refusals have in them, in lower case. The venue has no codes."""
-RESTING: Final = frozenset({"LIVE", "DELAYED", "UNMATCHED"})
+RESTING: Final = frozenset({"LIVE", "DELAYED", "UNMATCHED", "MATCHED"})
+"""An order that is matched in part may be called so, too: whether it is all, its size says."""
+LISTED_S: Final = 30
+"""A trade is in the venue's list at the latest so long after it happened; the venue promises nothing. Until then an order that it does
+not show any more is not taken for one that ended with less."""
+TOLD_LISTED_S: Final = 600
+"""So long it may take with those of which the venue has said already, in another answer, that they happened."""
 FINAL_TRADE: Final = "CONFIRMED"
 FAILED_TRADE: Final = "FAILED"
 
@@ -162,10 +168,11 @@ def refused_for(words: str) -> Refused:
 def open_state(sent: Sent, row: dict[str, Any]) -> OrderState:
     """An order that the venue shows: one that waits, or that was ended."""
     filled = size_from(row["size_matched"])
-    if row["status"] in RESTING:
-        status = OrderStatus.OPEN
-    elif filled >= sent.size:
+    said = row["status"].upper().removeprefix("ORDER_STATUS_")
+    if filled >= sent.size:
         status = OrderStatus.FILLED
+    elif said in RESTING:
+        status = OrderStatus.OPEN
     else:
         status = OrderStatus.CANCELLED
     return state(sent, status, filled)
@@ -173,6 +180,25 @@ def open_state(sent: Sent, row: dict[str, Any]) -> OrderState:
 
 def state(sent: Sent, status: OrderStatus, filled: SizeE8) -> OrderState:
     return OrderState(sent.client_id, sent.order_id, sent.symbol, sent.side, status, sent.size, filled)
+
+
+def listed_by(expires: Nanos) -> Nanos | None:
+    """From when on what the venue takes until then is shown, at least in a trade; None where it may take it any time."""
+    return Nanos(expires + LISTED_S * SECOND) if expires else None
+
+
+def gone_state(sent: Sent, filled: SizeE8, failed: SizeE8, since: int) -> OrderState:
+    """An order that the venue has not shown for so long, of which trades are listed that filled and that failed.
+
+    It has ended with what is listed once the rest can not be listed any more.
+    """
+    told = SizeE8(max(filled, min(sent.told, sent.size) - failed))
+    if told >= sent.size:
+        return state(sent, OrderStatus.FILLED, told)
+    wait = LISTED_S if told == filled else TOLD_LISTED_S
+    if filled + failed < sent.size and since < wait * SECOND:
+        return state(sent, OrderStatus.OPEN, told)
+    return state(sent, OrderStatus.CANCELLED, filled)
 
 
 class Part(NamedTuple):

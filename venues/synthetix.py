@@ -57,7 +57,8 @@ LIST_EVERY: Final = 60 * SECOND
 
 
 class _Refusal(Exception):
-    """The venue's answer to a request that it refused as a whole."""
+    """An answer that refuses a request as a whole. Without a code it is not the venue's own: what is in between may have handed on
+    what it answers for."""
 
     def __init__(self, status: int, code: str, words: str) -> None:
         super().__init__(f"HTTP {status}: {code}: {words}")
@@ -137,7 +138,7 @@ class Synthetix:
             raise self._unknown(f"a cancel was answered {str(status)[:200]}")
         return Cancelled(client_id)
 
-    async def order(self, client_id: str, symbol: str) -> OrderState | None:
+    async def order(self, client_id: str, symbol: str, since: int = 0) -> OrderState | None:
         # First those that wait: an order goes from there to the history, and never back.
         waiting = await self._read("getOpenOrders")
         with Reading(VENUE):
@@ -306,7 +307,7 @@ class Synthetix:
             except _Refusal as refused:
                 if refused.status == 429:
                     return Refused(Reason.RATE_LIMITED, str(refused))
-                if refused.status < 500:
+                if refused.status < 500 and refused.code:
                     return refused_for(refused.code, refused.words)
                 raise self._unknown(str(refused)) from refused
             except requests.RequestException as lost:

@@ -39,6 +39,8 @@ FOLLOWED_WITHIN: Final = timedelta(minutes=10)
 """Of one step, with a venue that is slow to answer each time."""
 FOLLOWED_BEAT: Final = timedelta(seconds=15)
 """There may be a thousand such steps, which shall not say every second that they are alive."""
+TAKEN_BACK_UNSENT: Final = "taken-back-unsent"
+"""Patch: earlier workflows tried once more to send what was taken back between two tries."""
 NEVER_THERE: Final = (Standing.REFUSED, Standing.NOT_SENT)
 """What ended so has nothing to be followed."""
 
@@ -159,6 +161,9 @@ class OrderWorkflow:
                     )
                 else:
                     await workflow.sleep(AGAIN)
+                    if self._cancelled and workflow.patched(TAKEN_BACK_UNSENT):
+                        # Nobody tries once more what is taken back.
+                        self._untried = step
                     continue
             if step.kind == UNKNOWN:
                 step = await self._resolved(step)

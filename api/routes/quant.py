@@ -1,5 +1,6 @@
 """Orders of vaults at outside venues: one ticket, whatever the venue. Keys are made by the vault's manager."""
 
+import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -9,7 +10,7 @@ from activities.orders import OrderFacts
 from api import views_quant as views
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
 from api.collaborators import Edge
-from api.errors import VENUES, ApiError
+from api.errors import AGAIN, VENUES, ApiError
 from api.quant_keys import CANCEL, KEY_ERRORS, QUOTA_HEADERS, Counting, Reader, Trader
 from api.schemas_quant import (
     CancelBody,
@@ -100,15 +101,15 @@ async def open_order(body: OpenBody, key: Trader, edge: EdgeGiven, counter: Coun
             OrderType(body.order_type),
             None if body.limit_price is None else price_from(body.limit_price),
             TimeInForce(body.time_in_force),
-            body.client_id or "",
+            body.client_id or _made_up(),
             _nanos(body.not_after),
         )
     except NotATicket as wrong:
         raise ApiError("ticket_invalid", f"{wrong}.") from None
     try:
-        return _answered(await edge.quant.orders.open(key.vault, ticket, key.name))
+        return _answered(await edge.quant.orders.open(key.vault, ticket, key.name), ticket.client_id)
     except OrdersUnavailable:
-        raise ApiError("orders_unavailable") from None
+        raise ApiError("orders_unavailable", client_id=ticket.client_id) from None
 
 
 @router.post(
@@ -124,13 +125,14 @@ async def close_position(
     size = None if body.size is None else size_from(body.size)
     if size == 0:
         raise ApiError("ticket_invalid", "The size must be positive.")
+    client_id = body.client_id or _made_up()
     try:
         facts = await edge.quant.orders.close(
-            key.vault, leg, size, body.client_id or "", key.name, _nanos(body.not_after)
+            key.vault, leg, size, client_id, key.name, _nanos(body.not_after)
         )
     except OrdersUnavailable:
-        raise ApiError("orders_unavailable") from None
-    return _answered(facts)
+        raise ApiError("orders_unavailable", client_id=client_id) from None
+    return _answered(facts, client_id)
 
 
 @router.post(
@@ -145,7 +147,7 @@ async def cancel_order(body: CancelBody, key: Trader, edge: EdgeGiven, counter: 
     except HistoryUnavailable:
         raise ApiError("history_unavailable") from None
     except OrdersUnavailable:
-        raise ApiError("orders_unavailable") from None
+        raise ApiError("orders_unavailable", client_id=body.client_id) from None
     if facts is None:
         raise ApiError("venue_order_unknown")
     return views.placed(facts)
@@ -177,7 +179,7 @@ async def order(client_id: Annotated[ClientId, Path()], key: Reader, edge: EdgeG
     except HistoryUnavailable:
         raise ApiError("history_unavailable") from None
     except OrdersUnavailable:
-        raise ApiError("orders_unavailable") from None
+        raise ApiError("orders_unavailable", client_id=client_id) from None
     if facts is None:
         raise ApiError("venue_order_unknown")
     return views.placed(facts)
@@ -239,8 +241,13 @@ def _nanos(microseconds: int | None) -> Nanos | None:
     return None if microseconds is None else Nanos(microseconds * MICROSECOND)
 
 
-def _answered(facts: OrderFacts) -> VenueOrderAnswer:
+def _made_up() -> str:
+    """A client id for a call without one, made before anything is sent, so that every answer can tell it."""
+    return uuid.uuid4().hex
+
+
+def _answered(facts: OrderFacts, client_id: str) -> VenueOrderAnswer:
     """What the rules refuse is an error; what the venue says of an order is how it stands."""
     if facts.status == Standing.REFUSED and facts.code in (*VENUES, VAULT_UNKNOWN):
-        raise ApiError(facts.code, facts.words)
+        raise ApiError(facts.code, f"{facts.words}{AGAIN.get(facts.code, '')}", client_id)
     return views.placed(facts)

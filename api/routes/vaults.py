@@ -109,8 +109,8 @@ async def vault(id: VaultId, caller: Caller, edge: EdgeGiven) -> VaultAnswer:
 
 @router.post("/{id}/pause", responses=errors(*PERSON_ERRORS, "vault_unknown", "vault_not_yours"))
 async def pause(id: VaultId, body: PauseBody, caller: Caller, edge: EdgeGiven) -> VaultAnswer:
-    """Whether the vault's orders are taken from now on: those that only reduce a position always are. What is open at venues
-    goes on."""
+    """Whether the vault's orders are taken, and sent, from now on: those that only reduce a position always are. What waits at venues
+    goes on until `POST /api/v1/vaults/{id}/orders/cancel`."""
     await managed(edge, id, caller)
     await answered(edge.vaults.vaults.pause(id, body.paused, caller.name, body.why, edge.clock()))
     return views_vaults.vault(await _again(edge, id))
@@ -153,7 +153,7 @@ async def price(id: VaultId, body: PriceBody, operator: Operator, edge: EdgeGive
 
 @router.get("/{id}/changes", responses=errors(*PERSON_ERRORS, "vault_unknown"))
 async def changes(id: VaultId, caller: Caller, edge: EdgeGiven, limit: Limit = 100) -> VaultChangesAnswer:
-    """Who made, paused and resumed the vault, and made and revoked its keys, and why."""
+    """Who made, paused and resumed the vault, made and revoked its keys, took its orders back, and why."""
     await found(edge, id, caller)
     rows = await answered(edge.vaults.vaults.changes(id, limit))
     return VaultChangesAnswer(

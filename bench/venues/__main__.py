@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from bench.disk import scratch
-from bench.report import NOISE, milliseconds, percentile, table
+from bench.report import NOISE, milliseconds, percentile, slowest, table
 from bench.venues.desk import Desk, desk_over
-from bench.venues.places import Place, all_places
+from bench.venues.places import Place, all_places, anvil
 from core.market import Side
 from core.tickets import OrderType, TimeInForce, price_from, size_from
-from venues.driver import Acknowledged, VenueOrder
+from venues.driver import Acknowledged, Driver, VenueOrder
 
 ORDERS: Final = 100
 SECONDS: Final = 15
@@ -30,11 +30,19 @@ Orders that fill at once, one after another, buying and selling in turn, each se
 real signatures. A ticket goes through the Exec service: an order workflow on a Temporal server (`start-dev`, its database a file), the
 vault's rules with the venue's price, three transactions in PostgreSQL, and the driver, in a worker that is a process of its own. It is
 timed until whoever sent it has the venue's answer; *to the ledger* is until the workflow has ended with the last fill written, for
-which the next order waits. Over a real network the way there comes on top of all three. Of fewer than 100 orders p99 is the slowest.
+which the next order waits. Over a real network the way there comes on top of all three. Of fewer than 100 orders there is no p99: the
+slowest stands there, as *max*.
 
 Not like for like: Polymarket's driver reads the book and keeps what it signs on disk before it sends, which its SDK does not. Of
 `agents` the driver speaks HTTP, and this network's SDK a WebSocket; both wait for the journal's sync. `mock_gold` is a file, synced to
-disk for each order, and has no SDK."""
+disk for each order, and has no SDK. `mock_gold_evm` gathers orders for 30 seconds: it acknowledges that one waits for its batch, only
+the worker brings it there, and *to the ledger* is one order, with its period, on a chain of one block a second."""
+NO_CHAIN: Final = (
+    "`mock_gold_evm` is not among them: there is no anvil on this machine. "
+    "`contracts/evm/check.sh` brings one; name it with ANVIL."
+)
+GATHERED: Final = 60
+"""Orders at a venue that gathers them: a vault has a hundred at most that have not ended."""
 
 TICKET: Final = "ticket"
 LEDGER: Final = "to the ledger"
@@ -45,6 +53,9 @@ SDK: Final = "SDK"
 async def measure(desk: Desk, place: Place, orders: int) -> dict[str, list[int]]:
     """Nanoseconds of each order by how it was sent."""
     taken: dict[str, list[int]] = defaultdict(list)
+    if place.driver is None:
+        waited, filled = await desk.gathered(place, min(orders, GATHERED) + FIRST, SECONDS)
+        return {TICKET: waited[FIRST:], LEDGER: [filled]}
     if place.stock:
         await desk.order(place, Side.BUY, place.stock)
     enough = time.monotonic() + SECONDS
@@ -53,7 +64,8 @@ async def measure(desk: Desk, place: Place, orders: int) -> dict[str, list[int]]
             break
         side = Side.BUY if number % 2 else Side.SELL
         acknowledged, ended = await desk.order(place, side)
-        found = {TICKET: acknowledged, LEDGER: ended, DRIVER: await by_driver(place, number, side)}
+        driven = await by_driver(place, place.driver, number, side)
+        found = {TICKET: acknowledged, LEDGER: ended, DRIVER: driven}
         if place.sdk is not None:
             begun = time.perf_counter_ns()
             await place.sdk(side)
@@ -64,9 +76,9 @@ async def measure(desk: Desk, place: Place, orders: int) -> dict[str, list[int]]
     return taken
 
 
-async def by_driver(place: Place, number: int, side: Side) -> int:
+async def by_driver(place: Place, driver: Driver, number: int, side: Side) -> int:
     order = VenueOrder(
-        place.driver.client_id(f"own/{number}"),
+        driver.client_id(f"own/{number}"),
         place.leg.symbol,
         side,
         size_from(place.size),
@@ -75,17 +87,17 @@ async def by_driver(place: Place, number: int, side: Side) -> int:
         TimeInForce.IOC,
     )
     begun = time.perf_counter_ns()
-    answer = await place.driver.submit(order)
+    answer = await driver.submit(order)
     taken = time.perf_counter_ns() - begun
     assert isinstance(answer, Acknowledged), answer
     return taken
 
 
 def row(place: Place, taken: dict[str, list[int]]) -> list[str]:
-    ticket, sdk = taken[TICKET], taken.get(SDK, [])
+    ticket, driver, sdk = (taken.get(what, []) for what in (TICKET, DRIVER, SDK))
     cells = [place.leg.venue, str(len(ticket))]
-    for values in (ticket, taken[DRIVER], sdk):
-        cells += [milliseconds(percentile(values, share)) if values else "" for share in (0.5, 0.99)]
+    for values in (ticket, driver, sdk):
+        cells += [milliseconds(percentile(values, 0.5)), slowest(values)] if values else ["", ""]
     ratios = [
         f"{percentile(taken[one], 0.5) / percentile(sdk, 0.5):.1f}" if sdk else "" for one in (TICKET, DRIVER)
     ]
@@ -105,6 +117,8 @@ async def main(orders: int) -> None:
     heads += ["ticket / SDK", "driver / SDK", f"{LEDGER} p50 ms", "its SDK"]
     print(f"## From ticket to acknowledgement\n\n{ABOUT}\n")
     print(table(heads, rows))
+    if anvil() is None:
+        print(f"\n{NO_CHAIN}")
     print(f"\nUp to {orders} orders of each kind, for up to {SECONDS} s. {NOISE}")
 
 

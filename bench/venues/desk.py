@@ -13,9 +13,11 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from activities.open_orders import order_id
+from activities.orders import OrderFacts
 from bench.gateway.processes import started
 from bench.venues.places import VAULT, Place
 from core.market import Side
+from core.quantities import SECOND
 from core.risk_template import RiskTemplate
 from core.tickets import OrderType, Ticket, TimeInForce, price_from, size_from
 from core.vault_risk import VaultRisk
@@ -41,23 +43,47 @@ class Desk:
 
     async def order(self, place: Place, side: Side, size: str = "") -> tuple[int, int]:
         """Nanoseconds until the venue's acknowledgement was there, and until the order had ended with its last fill in the ledger."""
-        ticket = Ticket(
-            place.leg.symbol,
-            size_from(size or place.size),
-            side,
-            place.leg.venue,
-            order_type=OrderType.LIMIT,
-            limit_price=price_from(place.limits[side]),
-            time_in_force=TimeInForce.IOC,
-        )
         begun = time.perf_counter_ns()
-        facts = await self._exec.open(VAULT, ticket)
+        facts = await self._exec.open(VAULT, _ticket(place, side, size))
         acknowledged = time.perf_counter_ns() - begun
         assert facts.status == "filled", facts
-        handle = self._client.get_workflow_handle(order_id(facts.ticket), result_type=OrderOutcome)
-        ended = (await handle.result()).facts
-        assert (ended.status, ended.filled) == ("filled", ticket.size), ended
+        ended = await self._ended(facts)
+        assert (ended.status, ended.filled) == ("filled", facts.size), ended
         return acknowledged, time.perf_counter_ns() - begun
+
+    async def gathered(self, place: Place, orders: int, seconds: float) -> tuple[list[int], int]:
+        """Nanoseconds until each of several orders waited for its batch, and until the first of them had ended with its fill in the
+        ledger. The others are taken back."""
+        taken: list[int] = []
+        placed: list[OrderFacts] = []
+        begun = time.perf_counter_ns()
+        while len(placed) < orders and time.perf_counter_ns() - begun < seconds * SECOND:
+            asked = time.perf_counter_ns()
+            placed.append(await self._exec.open(VAULT, _ticket(place, Side.BUY)))
+            taken.append(time.perf_counter_ns() - asked)
+            assert placed[-1].status == "open", placed[-1]
+        for facts in placed[1:]:
+            await self._exec.cancel(VAULT, facts.ticket.partition("/")[2])
+        ended = await self._ended(placed[0])
+        assert (ended.status, ended.filled) == ("filled", placed[0].size), ended
+        return taken, time.perf_counter_ns() - begun
+
+    async def _ended(self, facts: OrderFacts) -> OrderFacts:
+        handle = self._client.get_workflow_handle(order_id(facts.ticket), result_type=OrderOutcome)
+        outcome: OrderOutcome = await handle.result()
+        return outcome.facts
+
+
+def _ticket(place: Place, side: Side, size: str = "") -> Ticket:
+    return Ticket(
+        place.leg.symbol,
+        size_from(size or place.size),
+        side,
+        place.leg.venue,
+        order_type=OrderType.LIMIT,
+        limit_price=price_from(place.limits[side]),
+        time_in_force=TimeInForce.IOC,
+    )
 
 
 @asynccontextmanager

@@ -5,6 +5,8 @@ fills.
 """
 
 import asyncio
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +25,7 @@ from synthetix import Synthetix as SynthetixSdk
 
 from bench.gateway.agents import entered, operator_at
 from bench.gateway.processes import started
+from cli.ports import free_ports
 from core.market import Side
 from core.quantities import Nanos
 from core.tickets import Leg, price_from
@@ -43,6 +46,8 @@ MONEY: Final = 10_000_000
 GOLD_PRICE: Final = "4000"
 INDEX: Final = 60_000
 QUOTES_EVERY_S: Final = 5
+GOLD_SETTINGS: Final = 4
+"""Lines that the chain says, each a setting."""
 
 SdkCall = Callable[[Side], Awaitable[None]]
 
@@ -51,13 +56,14 @@ SdkCall = Callable[[Side], Awaitable[None]]
 class Place:
     """One venue under measurement. `settings` is what the worker must be told of it, `files` what it finds in its keys' directory.
 
-    `stock` is what must be bought before anything can be sold.
+    `stock` is what must be bought before anything can be sold. Without a `driver` orders are gathered: they are acknowledged when they
+    wait for their batch, and nothing but the worker brings them there.
     """
 
     leg: Leg
     size: str
     limits: Mapping[Side, str]
-    driver: Driver
+    driver: Driver | None
     sdk_name: str = ""
     sdk: SdkCall | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -153,6 +159,36 @@ async def gold(directory: Path) -> AsyncIterator[Place]:
     yield Place(Leg("mock_gold", "XAU"), "0.1", limits, driver, settings={"EXEC_DEMO_GOLD": GOLD_PRICE})
 
 
+def anvil() -> str | None:
+    """The program of a chain on this machine, where there is one."""
+    return os.environ.get("ANVIL") or shutil.which("anvil")
+
+
+@contextmanager
+def chain(directory: Path) -> Iterator[dict[str, str]]:
+    """A chain of anvil's as a user starts it: what the worker must be told of it. The vault's contract it writes down itself."""
+    [port] = free_ports(1)
+    command = [sys.executable, "-m", "cli.main", "venues", "simulate", "gold-chain"]
+    command += ["--vault", f"{VAULT}:{MONEY}", "--port", str(port), "--anvil", str(anvil())]
+    environment = os.environ | {"PERPDEX_DATA": str(directory / "data")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        said = [process.stdout.readline().strip().split("=", 1) for _ in range(GOLD_SETTINGS)]
+        # Which venues are allowed the desk says.
+        yield {name: value for name, value in said if name != "EXEC_ALLOWED_VENUES"}
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@asynccontextmanager
+async def gold_on_chain(directory: Path) -> AsyncIterator[Place]:
+    limits = {Side.BUY: "8000", Side.SELL: "2000"}
+    with chain(directory) as settings:
+        yield Place(Leg("mock_gold_evm", "XAU"), "0.1", limits, None, settings=settings)
+
+
 @asynccontextmanager
 async def network(directory: Path) -> AsyncIterator[Place]:
     """This network: engine, journal and API as a process of its own, one maker that stands on both sides."""
@@ -208,15 +244,9 @@ async def _ended(task: "asyncio.Task[None]") -> None:
 
 @asynccontextmanager
 async def all_places(directory: Path) -> AsyncIterator[list[Place]]:
-    """Every venue, open."""
+    """Every venue that there can be on this machine, open."""
+    openings = [network(directory), hyperliquid(), synthetix(), polymarket(directory), gold(directory)]
+    if anvil() is not None:
+        openings.append(gold_on_chain(directory))
     async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(opening)
-            for opening in (
-                network(directory),
-                hyperliquid(),
-                synthetix(),
-                polymarket(directory),
-                gold(directory),
-            )
-        ]
+        yield [await stack.enter_async_context(opening) for opening in openings]

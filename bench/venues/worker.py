@@ -12,12 +12,13 @@ import sys
 
 from settings import Settings
 from wiring import temporal_client
-from worker import working_orders
+from worker import working_gold, working_orders
 
 
 async def main() -> None:
     settings = Settings()
-    async with working_orders(await temporal_client(settings), settings):
+    client = await temporal_client(settings)
+    async with working_gold(client, settings), working_orders(client, settings):
         ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         print(json.dumps({"queue": settings.task_queue}), flush=True)
         await ended

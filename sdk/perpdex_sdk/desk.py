@@ -1,9 +1,11 @@
 """A vault's desk: tickets to any venue under one key, and what became of them."""
 
+import uuid
 from decimal import Decimal
 from typing import Any
 
 from perpdex_sdk.desk_answers import VaultEvents, VenueOrder, VenuePositions
+from perpdex_sdk.errors import ExchangeError
 from perpdex_sdk.rest import Rest
 from perpdex_sdk.trading import text
 
@@ -15,8 +17,10 @@ class Desk:
     """Made with the key of `Rest.quant_key`. Sizes and prices are decimal strings or `Decimal`s, never floats.
 
     A client id names an order for ever: the same one again is the same order, and is answered with what became of it. So a call that
-    raised `Unreachable`, or `Refused` with `orders_unavailable`, is repeated with the same one and never places a second order. What
-    the vault's rules refuse raises `Refused`, what the venue refuses is the order's `status` and `code`.
+    raised `Unreachable`, or `Refused` with `orders_unavailable`, is repeated with the same one and never places a second order. Where
+    none is given one is made here, before anything is sent: it is in the answer, and the `client_id` of whatever is raised. Who may be
+    ended in between gives one of its own, for nobody else knows it then. What the vault's rules refuse raises `Refused`, what the
+    venue refuses is the order's `status` and `code`.
     """
 
     def __init__(self, url: str, key: str) -> None:
@@ -30,7 +34,7 @@ class Desk:
         symbol: str,
         side: str,
         size: Decimal | str,
-        client_id: str,
+        client_id: str = "",
         *,
         venue: str | None = None,
         limit: Decimal | str | None = None,
@@ -49,18 +53,22 @@ class Desk:
             "time_in_force": time_in_force,
             "leverage": leverage,
             "reduce_only": reduce_only,
-            "client_id": client_id,
+            "client_id": client_id or uuid.uuid4().hex,
         }
         return await self._order("open", body)
 
     async def close_position(
-        self, symbol: str, client_id: str, *, venue: str | None = None, size: Decimal | str | None = None
+        self,
+        symbol: str,
+        client_id: str = "",
+        *,
+        venue: str | None = None,
+        size: Decimal | str | None = None,
     ) -> VenueOrder:
         """Close a position at the market, or `size` of it."""
         part = None if size is None else text(size)
-        return await self._order(
-            "close", {"symbol": symbol, "venue": venue, "size": part, "client_id": client_id}
-        )
+        body = {"symbol": symbol, "venue": venue, "size": part, "client_id": client_id or uuid.uuid4().hex}
+        return await self._order("close", body)
 
     async def cancel(self, client_id: str) -> VenueOrder:
         """Take an order back; one that had ended is answered as it ended."""
@@ -81,4 +89,8 @@ class Desk:
         return await self._rest.call("GET", f"/api/v1/quant/events?after={after}&limit={limit}", VaultEvents)
 
     async def _order(self, what: str, body: dict[str, Any]) -> VenueOrder:
-        return await self._rest.call("POST", f"/api/v1/quant/orders/{what}", VenueOrder, body)
+        try:
+            return await self._rest.call("POST", f"/api/v1/quant/orders/{what}", VenueOrder, body)
+        except ExchangeError as error:
+            error.client_id = body["client_id"]
+            raise

@@ -34,7 +34,17 @@ UNSEEN = frozenset({"overloaded", "rate_limited"})
 
 
 class ExchangeError(Exception):
-    """Base of this package's errors."""
+    """Base of this package's errors.
+
+    `client_id` is of the order at a venue that the failed call of a `Desk` was about: with it the same call is the same order. Empty
+    of all others.
+    """
+
+    client_id = ""
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return f"{said} (client id {self.client_id})" if self.client_id else said
 
 
 class Refused(ExchangeError):

@@ -129,7 +129,7 @@ async def test_a_vault_holds_at_mock_gold_no_more_than_its_leverage_times_what_i
     # The other side has room of its own, from what is held: 4 to -10.
     assert await desk.order(Side.SELL, "14.00000001") == "leverage_too_high"
     assert await desk.order(Side.SELL, "14") == ""
-    # What only reduces always passes, and what is set by the order says nothing.
+    # What only reduces always passes.
     assert await desk.order(Side.SELL, "4", reduce_only=True) == ""
     assert await desk.order(Side.BUY, "1", leverage=1) == "leverage_too_high"
 
@@ -167,6 +167,22 @@ async def test_at_this_network_the_account_there_is_behind_it(desk):
     # Nobody bounds it: nobody asks.
     desk.template = RiskTemplate(desk.template.venues, None, {})
     assert await desk.order(Side.BUY, "100", **leg) == ""
+
+
+async def test_at_this_network_a_ticket_is_held_to_the_leverage_that_it_names(desk):
+    """The network knows none, so an order must not come to more than its sender meant."""
+    leg = {"venue": "agents", "symbol": "BTC-PERP"}
+    desk.account.equity_now = 500_000_000
+    desk.template = RiskTemplate(desk.template.venues, None, {"agents": VenueLimits(max_leverage=3)})
+    assert await desk.order(Side.BUY, "10.00000001", **leg, leverage=2) == "leverage_too_high"
+    assert await desk.order(Side.BUY, "10", **leg, leverage=2) == ""
+    assert await desk.order(Side.BUY, "0.1", **leg, leverage=2) == "leverage_too_high"
+    assert await desk.order(Side.BUY, "5", **leg) == ""
+    assert await desk.order(Side.BUY, "1", **leg, leverage=4) == "leverage_too_high"
+    # Also where nobody else bounds it.
+    desk.template = RiskTemplate(desk.template.venues, None, {})
+    assert await desk.order(Side.BUY, "4.9", **leg, leverage=4) == ""
+    assert await desk.order(Side.BUY, "0.2", **leg, leverage=4) == "leverage_too_high"
 
 
 async def test_a_venue_that_keeps_leverage_itself_is_left_to_it(desk):

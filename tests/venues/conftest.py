@@ -76,6 +76,8 @@ class Place(ABC):
     """Finer than the venue's lot."""
     step: PriceE8 = price_from("1")
     """A price difference that is small and a multiple of the venue's tick."""
+    spread = True
+    """Who buys at once pays more than the middle."""
     rests = True
     """Orders of agents may wait in its book."""
     fills_whole = True
@@ -150,6 +152,10 @@ class Faults:
     async def lose_request(self) -> None:
         """Answer nothing to the next order, and do not take it either."""
         await self.ask("lose_request")
+
+    async def give_up_between(self) -> None:
+        """Take the next order, and have something in between answer that it lost patience."""
+        await self.ask("proxy_time_out")
 
     async def limit_rate(self) -> None:
         """Refuse the next order because there were too many."""

@@ -15,7 +15,7 @@ from core.market import Side
 from core.quantities import SECOND
 from core.tickets import OrderType, TimeInForce, notional_down, notional_up, price_from, size_from
 from matcher import commands as c
-from venues.agents import Agents
+from venues.agents import CLOCKS_APART, Agents
 from venues.agents_wire import Answer, fills_of, payments_of, refused_in
 from venues.driver import (
     Acknowledged,
@@ -114,6 +114,34 @@ async def test_fills_and_orders_are_found_behind_many_events(driver, exchange, m
         cursor = after
     assert [fill.client_id for fill in seen] == [one.client_id for one in orders for _ in range(2)]
     assert len({fill.id for fill in seen}) == 8
+
+
+async def test_an_order_is_looked_for_no_further_back_than_it_was_sent(driver, exchange, monkeypatch):
+    """Else each question about one that never arrived reads all that the account has ever done."""
+    monkeypatch.setattr("venues.agents.PAGE", 4)
+    await exchange.maker()
+    for number in range(6):
+        await driver.submit(order(driver, f"t{number}", size="0.1"))
+    asked = []
+
+    async def ask(request):
+        asked.append(request.url)
+
+    driver._http.event_hooks["request"].append(ask)
+
+    async def pages(ticket, since):
+        asked.clear()
+        found = await driver.order(driver.client_id(ticket), "BTC-PERP", since)
+        return found is not None, sum("after=" in str(url) for url in asked) - 1
+
+    _, whole = await pages("never", 0)
+    assert whole >= 4
+    now = time.time_ns()
+    assert await pages("never", now) == (False, whole)
+    # What happened before it was sent, by however much clocks may differ, is not its.
+    assert await pages("never", now + CLOCKS_APART) == (False, 1)
+    assert await pages("t5", now + CLOCKS_APART) == (True, 1)
+    assert (await pages("t0", now - SECOND))[0]
 
 
 async def test_fees_are_those_of_the_exchange(driver, exchange):

@@ -99,7 +99,8 @@ async def test_an_order_at_the_market_fills_and_is_in_every_answer(driver, place
     assert isinstance(answer, Acknowledged)
     assert answer.order.client_id == order.client_id
     assert (answer.order.status, answer.order.filled) == (OrderStatus.FILLED, place.size)
-    assert answer.average_price > place.price
+    assert (answer.average_price > place.price) is place.spread
+    assert answer.average_price >= place.price
     assert await driver.order(order.client_id, place.symbol) == answer.order
     fills = await all_fills(driver)
     assert filled(fills) == place.size
@@ -301,6 +302,17 @@ async def test_orders_side_by_side_do_not_mix(driver, place, market, moved):
 async def test_a_lost_reply_is_unknown_and_the_order_is_found(driver, place, market, faults):
     await faults.lose_reply()
     order = market("lost")
+    with pytest.raises(Unknown):
+        await driver.submit(order)
+    state = await driver.order(order.client_id, place.symbol)
+    assert (state.status, state.filled) == (OrderStatus.FILLED, place.size)
+    assert filled(await all_fills(driver)) == place.size
+
+
+async def test_an_error_that_is_not_the_venues_own_refuses_nothing(driver, place, market, faults):
+    """Whatever is in between may have handed on what it answers for."""
+    await faults.give_up_between()
+    order = market("between")
     with pytest.raises(Unknown):
         await driver.submit(order)
     state = await driver.order(order.client_id, place.symbol)

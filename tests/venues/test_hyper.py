@@ -26,6 +26,7 @@ from venues.errors import Unavailable, Unknown
 from venues.hyper import EXPIRES_MS, Hyper
 from venues.hyper_wire import (
     fill_of,
+    is_refusal,
     mid_of,
     open_orders_of,
     order_of,
@@ -505,3 +506,18 @@ def test_of_what_is_open_only_what_is_asked_for_is_read():
     # One that is asked for and can not be read is not taken for one that is not there.
     with pytest.raises(KeyError):
         open_orders_of(rows, {"0x2"})
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("Failed to deserialize the JSON body into the target type", True),
+        ('{"code": 400, "msg": "Invalid request", "data": null}', True),
+        ("<html>408 Request Time-out</html>", False),
+        ('{"error": "upstream"}', False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_only_the_venues_own_words_refuse(text, own):
+    assert is_refusal(text) is own

@@ -36,6 +36,26 @@ def test_every_row_is_told_once_and_in_order(steps):
     assert told + found == rows
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6), st.booleans()), max_size=30))
+def test_a_row_that_comes_late_is_told_once_as_well(steps):
+    """Each may come up to six instants after its own."""
+    coming, instant = [], 1_000
+    for number, (later, late, ask) in enumerate(steps):
+        instant += later
+        coming.append((instant + late, {"time": instant, "id": str(number)}, ask))
+    told, cursor = [], ""
+    for now in range(1_000, instant + 7):
+        listed = [row for listed_at, row, _ in coming if listed_at <= now]
+        if any(ask for listed_at, _, ask in coming if listed_at == now):
+            since = int(cursor.partition("|")[0] or 0)
+            answer = [row for row in listed if at(row) >= since]
+            found, cursor = newer(answer, cursor, at, name, late=6)
+            told += found
+            assert newer(answer, cursor, at, name, late=6) == ([], cursor)
+    told += newer([row for _, row, _ in coming], cursor, at, name, late=6)[0]
+    assert sorted(told, key=name) == sorted((row for _, row, _ in coming), key=name)
+
+
 @given(STEPS, st.integers(1, 4))
 def test_a_list_that_is_cut_off_is_gone_through(steps, limit):
     rows, instant = [], 0

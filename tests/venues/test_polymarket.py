@@ -26,16 +26,20 @@ from venues.local.polymarket_books import MARKETS, Failed, Funded, Redeemed, Res
 from venues.polymarket import LIVES_S, Polymarket
 from venues.polymarket_stream import stirs
 from venues.polymarket_wire import (
+    LISTED_S,
+    TOLD_LISTED_S,
     Fees,
     amounts,
     book_of,
     fee,
     loads,
+    open_state,
     parts_of,
     positions_of,
     resolution_of,
     settled,
 )
+from venues.sent_orders import Sent
 
 KEY = "0x" + "71" * 32
 ADDRESS = Account.from_key(KEY).address
@@ -137,7 +141,7 @@ async def test_one_that_is_not_cancelled_ends_by_itself(driver, venue, clock, pl
         await driver.submit(order(driver, "a", limit_price=price_from("0.45")))
     state = await driver.order(driver.client_id("a"), TOKEN)
     assert state.status is OrderStatus.OPEN
-    assert 0 < caught.value.until - clock() <= LIVES_S * SECOND
+    assert 0 < caught.value.until - clock() <= (LIVES_S + LISTED_S) * SECOND
     clock.ahead = LIVES_S * SECOND
     venue.do(Price(TOKEN, price_from("0.4")))
     state = await driver.order(driver.client_id("a"), TOKEN)
@@ -186,10 +190,139 @@ async def test_what_has_expired_on_its_way_is_signed_anew(driver, venue, clock, 
         await driver.submit(now)
     first = driver._sent.by_client_id(now.client_id)
     clock.ahead = (LIVES_S + 1) * SECOND
+    # A trade of the first may still be listed.
+    assert (await driver.submit(now)).reason is Reason.TOO_LATE
+    clock.ahead = (LIVES_S + LISTED_S + 1) * SECOND
     answer = await driver.submit(now)
     assert answer.order.status is OrderStatus.FILLED
     assert list(venue.books.placed) != [first.order_id]
     assert (await driver.positions())[TOKEN].size == size_from("250")
+
+
+# --- trades that are listed late ---
+
+
+async def test_a_waiting_order_that_filled_is_not_called_cancelled_before_its_trade_is_listed(
+    driver, opened, venue, clock, place_faults
+):
+    waiting = limit(driver, "a", "0.45", size="100")
+    await driver.submit(waiting)
+    await place_faults(venue, "late_trades")
+    venue.do(Price(TOKEN, price_from("0.4")))
+    assert (await driver.positions())[TOKEN].size == size_from("300")
+    state = await driver.order(waiting.client_id, TOKEN)
+    assert (state.status, state.filled) == (OrderStatus.OPEN, 0)
+    clock.ahead = (LISTED_S - 2) * SECOND
+    # Whoever goes on, in another process, counts from when the first one missed it.
+    other = opened()
+    assert (await other.order(waiting.client_id, TOKEN)).status is OrderStatus.OPEN
+    await place_faults(venue, "late_trades", times=0)
+    state = await other.order(waiting.client_id, TOKEN)
+    assert (state.status, state.filled) == (OrderStatus.FILLED, size_from("100"))
+    await other.close()
+
+
+async def test_an_order_that_is_gone_has_ended_once_no_trade_of_it_can_be_listed(
+    driver, venue, clock, place_faults
+):
+    waiting = limit(driver, "a", "0.45", size="100")
+    await driver.submit(waiting)
+    await place_faults(venue, "forget_ended")
+    assert await driver.cancel(waiting.client_id, TOKEN) == Cancelled(waiting.client_id)
+    assert (await driver.order(waiting.client_id, TOKEN)).status is OrderStatus.OPEN
+    clock.ahead = (LISTED_S + 1) * SECOND
+    state = await driver.order(waiting.client_id, TOKEN)
+    assert (state.status, state.filled) == (OrderStatus.CANCELLED, 0)
+
+
+async def test_what_the_answer_to_an_order_said_is_filled_is_waited_for_longer(
+    driver, venue, clock, place_faults
+):
+    for kind in ("late_trades", "forget_ended", "partial_fill"):
+        await place_faults(venue, kind)
+    answer = await driver.submit(order(driver, "a", size="100"))
+    assert (answer.order.status, answer.order.filled) == (OrderStatus.OPEN, size_from("50"))
+    clock.ahead = (LISTED_S + 1) * SECOND
+    assert await driver.order(driver.client_id("a"), TOKEN) == answer.order
+    await place_faults(venue, "late_trades", times=0)
+    state = await driver.order(driver.client_id("a"), TOKEN)
+    assert (state.status, state.filled) == (OrderStatus.CANCELLED, size_from("50"))
+
+
+async def test_what_the_venue_never_lists_never_was(driver, venue, clock, place_faults):
+    await place_faults(venue, "late_trades")
+    await place_faults(venue, "forget_ended")
+    await place_faults(venue, "partial_fill")
+    await driver.submit(order(driver, "a", size="100"))
+    clock.ahead = (TOLD_LISTED_S + 1) * SECOND
+    state = await driver.order(driver.client_id("a"), TOKEN)
+    assert (state.status, state.filled) == (OrderStatus.CANCELLED, 0)
+
+
+async def test_an_order_that_filled_whole_at_once_is_filled_while_its_trade_is_not_listed(
+    driver, venue, place_faults
+):
+    await place_faults(venue, "late_trades")
+    answer = await driver.submit(order(driver, "a"))
+    assert answer.order.status is OrderStatus.FILLED
+    assert await driver.order(driver.client_id("a"), TOKEN) == answer.order
+
+
+class Overtaken(LocalPolymarket):
+    """Somebody takes what waits just before it would be cancelled."""
+
+    async def _cancel(self, request):
+        self.do(Price(TOKEN, price_from("0.4")))
+        return await super()._cancel(request)
+
+
+async def test_a_cancel_that_finds_nothing_is_no_word_that_nobody_was_there(tmp_path, clock, place_faults):
+    venue = Overtaken(clock=clock)
+    await venue.start()
+    venue.do(Funded(ADDRESS.lower(), ADDRESS.lower(), 10_000_000_000))
+    await place_faults(venue, "late_trades")
+    driver = Polymarket(KEY, venue.url, venue.url, "", tmp_path / "sent.db", clock)
+    wanted = order(driver, "a", limit_price=price_from("0.45"))
+    answer = await driver.submit(wanted)
+    assert isinstance(answer, Acknowledged)
+    assert answer.order.status is OrderStatus.OPEN
+    await place_faults(venue, "late_trades", times=0)
+    assert (await driver.order(wanted.client_id, TOKEN)).filled == size_from("50")
+    await driver.close()
+    await venue.stop()
+
+
+async def test_a_trade_that_is_listed_behind_a_later_one_is_a_fill_all_the_same(
+    driver, venue, clock, place_faults
+):
+    await driver.submit(order(driver, "a"))
+    trades = venue.books.exchange.fills[ADDRESS.lower()]
+    await place_faults(venue, "late_trades")
+    clock.ahead = 20 * SECOND
+    await driver.submit(order(driver, "b", size="10"))
+    # The later one is listed first.
+    late, listed = trades[0], trades[1:]
+    trades[:] = listed
+    await place_faults(venue, "late_trades", times=0)
+    found, cursor = await driver.fills("")
+    assert [fill.size for fill in found] == [size_from("10")]
+    trades.insert(0, late)
+    more, cursor = await driver.fills(cursor)
+    assert [fill.size for fill in more] == [size_from("50")]
+    assert (await driver.fills(cursor)).fills == []
+
+
+def test_the_venues_words_of_how_an_order_stands():
+    sent = Sent("c", "0x1", TOKEN, Side.BUY, size_from("10"), "{}", 0, 0)
+    said = [("LIVE", "4"), ("ORDER_STATUS_LIVE", "4"), ("MATCHED", "4"), ("MATCHED", "10"), ("CANCELED", "4")]
+    found = [open_state(sent, {"status": status, "size_matched": size}) for status, size in said]
+    assert [(one.status, one.filled) for one in found] == [
+        (OrderStatus.OPEN, size_from("4")),
+        (OrderStatus.OPEN, size_from("4")),
+        (OrderStatus.OPEN, size_from("4")),
+        (OrderStatus.FILLED, size_from("10")),
+        (OrderStatus.CANCELLED, size_from("4")),
+    ]
 
 
 async def test_a_trade_is_a_fill_when_the_chain_has_it(driver, venue):

@@ -16,6 +16,8 @@ class Kind(StrEnum):
     """Break the connection of the next orders without taking them."""
     TIME_OUT = "time_out"
     """Take the next orders and say nothing until the client gives up."""
+    PROXY_TIME_OUT = "proxy_time_out"
+    """Take the next orders, and answer as something in between does that lost patience: HTTP 408, in other words than the venue's."""
     RATE_LIMIT = "rate_limit"
     """Refuse the next orders because there were too many."""
     FAIL = "fail"
@@ -26,6 +28,10 @@ class Kind(StrEnum):
     """Tell every fill twice, until this is taken back."""
     STALE_BOOK = "stale_book"
     """Show prices and books as they are now, until this is taken back; orders meet the real ones."""
+    LATE_TRADES = "late_trades"
+    """List no trade that happens from now on, until this is taken back; all else shows them. Only Polymarket does."""
+    FORGET_ENDED = "forget_ended"
+    """Show nothing of an order that has ended, until this is taken back. Only Polymarket does."""
     COUNT_WEIGHT = "count_weight"
     """Refuse what is more than the venue documents that it takes from an address in a minute, until this is taken back. Only
     Hyperliquid does."""
@@ -33,7 +39,7 @@ class Kind(StrEnum):
     """Break every WebSocket now."""
 
 
-LASTING = frozenset({Kind.DUPLICATE, Kind.STALE_BOOK, Kind.COUNT_WEIGHT})
+LASTING = frozenset({Kind.DUPLICATE, Kind.STALE_BOOK, Kind.LATE_TRADES, Kind.FORGET_ENDED, Kind.COUNT_WEIGHT})
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -76,6 +76,7 @@ class LocalPolymarket(Door):
         self._clock = clock
         self._last_ms = 0
         self._stale: dict[str, Any] | None = None
+        self._listed: dict[str, int] | None = None
         for entry in self._journal.earlier:
             self._apply(entry)
 
@@ -121,6 +122,10 @@ class LocalPolymarket(Door):
             now = self._now_ms()
             open_ones = self.books.markets.keys() - self.books.resolved.keys()
             self._stale = {token: answers.book(self.books, token, now) for token in open_ones}
+        if not self.misbehaviour.lasts(Kind.LATE_TRADES):
+            self._listed = None
+        elif self._listed is None:
+            self._listed = {wallet: len(fills) for wallet, fills in self.books.exchange.fills.items()}
 
     def do(self, command: Command) -> Any:
         """Carry a command out; the answer. Raises `Failed`."""
@@ -246,6 +251,8 @@ class LocalPolymarket(Door):
         placed = self.books.placed.get(name)
         if placed is None or self.books.owners.get(placed.order.user) != address or placed.order.left == 0:
             return None
+        if placed.order.status != "open" and self.misbehaviour.lasts(Kind.FORGET_ENDED):
+            return None
         return answers.order(self.books, name, placed)
 
     async def _open_orders(self, request: web.Request) -> Any:
@@ -265,11 +272,17 @@ class LocalPolymarket(Door):
             row
             for wallet in wallets
             if asked in ("", wallet)
-            for row in answers.trades(self.books, wallet, dict(request.query), self._status)
+            for row in answers.trades(
+                self.books, wallet, dict(request.query), self._status, self._listed_of(wallet)
+            )
         ]
         if self.misbehaviour.lasts(Kind.DUPLICATE):
             rows = [row for row in rows for _ in range(2)]
         return answers.page(rows, request.query.get("next_cursor", ""))
+
+    def _listed_of(self, wallet: str) -> int | None:
+        """How many of a wallet's trades are listed, None for all."""
+        return None if self._listed is None else self._listed.get(wallet, 0)
 
     async def _balance(self, request: web.Request) -> Any:
         address, query = await self._caller(request), request.query

@@ -120,10 +120,12 @@ def order(books: Books, name: str, placed: Placed) -> Body:
     }
 
 
-def trades(books: Books, wallet: str, params: dict[str, str], status: str) -> list[Body]:
-    """Newest first. The other side is always shown as the house's."""
+def trades(
+    books: Books, wallet: str, params: dict[str, str], status: str, listed: int | None = None
+) -> list[Body]:
+    """Newest first, of the first `listed` ones. The other side is always shown as the house's."""
     found = []
-    for row in reversed(books.exchange.fills.get(wallet, [])):
+    for row in reversed(books.exchange.fills.get(wallet, [])[:listed]):
         market, second = books.markets[row["coin"]], row["time"] // 1_000
         if params.get("asset_id", row["coin"]) != row["coin"] or second < int(params.get("after", 0)):
             continue

@@ -68,6 +68,10 @@ class Door(ABC):
         response = await act(kind)
         if kind is Kind.LOSE_REPLY:
             return _broken(request)
+        if kind is Kind.PROXY_TIME_OUT:
+            return web.Response(
+                status=408, text="<html>408 Request Time-out</html>", content_type="text/html"
+            )
         if kind is Kind.TIME_OUT:
             await self._stopped.wait()
         return response

@@ -98,6 +98,20 @@ async def test_an_order_that_rests_is_taken_back(desk_at, vault, venue, keep_his
     assert await desk.told() == []
 
 
+async def test_what_is_taken_back_between_two_tries_is_not_tried_again(desk_at, vault, keep_history):
+    desk = await desk_at("hyper")
+    await desk.place.faults.ask("rate_limit", times=1)
+    async with desk.worker():
+        placing = asyncio.create_task(desk.exec.open(vault, desk.ticket(Side.BUY, client_id="busy")))
+        while (kept := await desk.orders.order(f"{vault}/busy")) is None or kept.status != "accepted":
+            await asyncio.sleep(0.01)
+        facts = await desk.exec.cancel(vault, "busy")
+        assert (facts.status, facts.words) == ("not_sent", "It was taken back.")
+        assert await placing == await desk.ended(facts) == facts
+        await keep_history(desk.client, "order-taken-back-unsent", f"order/{facts.ticket}")
+    assert await desk.told() == []
+
+
 async def test_an_order_that_rests_is_followed_until_it_fills(desk_at, vault):
     desk = await desk_at("hyper")
     await desk.place.move(desk.place.price)

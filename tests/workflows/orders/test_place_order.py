@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.order_rules import OrderAsked
-from activities.orders import PLACED, UNKNOWN, UNSENT, facts_of
+from activities.order_rules import OrderAsked, OrderRules
+from activities.orders import PLACED, UNKNOWN, UNSENT, OrderActivities, facts_of
 from core.market import Side
 from core.quantities import SECOND
+from core.risk_template import Lifecycle, VenueLimits
 from core.tickets import Leg, notional_up
+from core.vault_risk import Rules
 from ledger.vault_transfers import VaultTransfers
 from ledger.venue_orders import Standing
 from venues.driver import VenueOrder
@@ -96,6 +98,55 @@ async def test_a_try_that_is_over_lets_go_of_its_own_turn_only(desk, asked):
     await desk.orders.move(asked.ticket, Standing.ACCEPTED, Standing.SENT, now + 2)
     assert not await desk.orders.move(asked.ticket, Standing.SENT, Standing.ACCEPTED, now + 3, since=now + 1)
     assert (await desk.orders.order(asked.ticket)).status == "sent"
+
+
+PAUSED = ("vault_paused", Rules())
+TIGHTENED = [
+    PAUSED,
+    ("venue_not_allowed", Rules(venues=frozenset())),
+    ("symbol_not_allowed", Rules(symbols=frozenset({"BTC"}))),
+    ("leverage_too_high", Rules(per_venue={"hyper": VenueLimits(max_leverage=2)})),
+]
+
+
+@pytest.mark.parametrize(("code", "rules"), TIGHTENED)
+async def test_what_is_decided_between_two_tries_counts_for_the_second(desk, vault, code, rules):
+    asked = OrderAsked.of(vault, desk.ticket(Side.BUY, leverage=3), "one", "ada")
+    await desk.place.faults.limit_rate()
+    assert (await placed(desk, asked)).kind == UNSENT
+    await desk.vaults.pause(vault, code == "vault_paused", "ada", "enough", 2)
+    await desk.vaults.set_risk(vault, "operator", rules, "ada", "enough", 2)
+    refused = await placed(desk, asked)
+    assert (refused.kind, refused.facts.status, refused.facts.code) == (PLACED, "refused", code)
+    # It stays so, whatever is decided afterwards: its sender was told.
+    await desk.vaults.pause(vault, False, "ada", "again", 3)
+    await desk.vaults.set_risk(vault, "operator", Rules(), "ada", "again", 3)
+    assert await placed(desk, asked) == refused
+    assert await sent(desk) == 0
+
+
+async def test_what_only_reduces_is_sent_while_the_vault_is_paused(desk, asked, vault):
+    await placed(desk, asked)
+    await ActivityEnvironment().run(desk.following.follow_order, asked.ticket, 1)
+    out = OrderAsked(vault, "out", "hyper", desk.place.symbol, close=True)
+    await desk.place.faults.limit_rate()
+    assert (await placed(desk, out)).kind == UNSENT
+    await desk.vaults.pause(vault, True, "ada", "enough", 2)
+    await desk.vaults.set_risk(vault, "operator", Rules(venues=frozenset()), "ada", "enough", 2)
+    assert (await placed(desk, out)).facts.status == "filled"
+    assert await sent(desk) == 2 * desk.place.size
+
+
+async def test_a_venue_that_closes_between_two_tries_takes_no_more(desk, asked):
+    """The worker is started again with another setting, and goes on with what was kept."""
+    await desk.place.faults.limit_rate()
+    assert (await placed(desk, asked)).kind == UNSENT
+    closing = {"hyper": Lifecycle.CLOSE_ONLY}
+    rules = OrderRules(closing, desk._terms, desk._held, desk._index, desk.clock)
+    desk.steps = OrderActivities(desk.orders, rules, desk.books, desk.drivers, desk.clock)
+    refused = await placed(desk, asked)
+    assert (refused.facts.status, refused.facts.code) == ("refused", "venue_close_only")
+    assert await sent(desk) == 0
 
 
 @pytest.mark.cell(STEP, "killed before")

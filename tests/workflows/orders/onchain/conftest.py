@@ -225,6 +225,8 @@ class GoldPlace:
     symbol = "XAU"
     size = size_from("1")
     price = price_from("2000")
+    step = price_from("1")
+    spread = False
 
     def __init__(self, client: Client, http: httpx.AsyncClient, chain: GoldChain) -> None:
         self.client = client
