@@ -150,6 +150,7 @@ def commands(state: Exchange, at: int) -> list[c.Command]:
         c.SetTier(TRADER, 1),
         c.BindSlot(WAITS, 0, 200),
         c.CreditDeposit(TRADER, 5, "more"),
+        c.CreditDeposits((c.CreditDeposit(TRADER, 5, "one"), c.CreditDeposit(MAKER, 6, "two"))),
         c.ReserveWithdrawal(TRADER, 5, "some"),
         c.FinishWithdrawal(1, True, "signature"),
         c.RequestExit(TRADER, 10**9, second + 86_400),
