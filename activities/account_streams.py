@@ -10,7 +10,6 @@ import structlog
 
 from activities.account_looks import Account
 from activities.venue_books import Drivers
-from oracles.polling import Backoff
 from venues.errors import VenueError
 
 STREAMS_MOST: Final = 10
@@ -116,6 +115,9 @@ class _Stream:
             ear.news.set()
 
     async def _listen(self) -> None:
+        # Here, because a worker starts without what knows prices, and few have orders that wait.
+        from oracles.polling import Backoff
+
         backoff = Backoff(*AGAIN_S)
         vault, venue = self._account
         while True:
