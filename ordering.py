@@ -66,7 +66,7 @@ async def order_steps(
     pool = open_pool(database_url(settings))
     try:
         fills = VenueFills(pool)
-        async with trading(settings, batches, known=fills.account) as at:
+        async with trading(settings, batches, known=fills.account_had) as at:
             vaults = Vaults(pool, set_up(settings), operator_template(settings))
 
             async def terms(vault: str) -> VaultTerms | None:

@@ -72,7 +72,8 @@ class Trading:
 
 
 Known = Callable[[str, str], Awaitable[str | None]]
-"""The account that a vault has at a venue, as its driver says it; empty: nobody wrote it down, None: it never had one."""
+"""The account that a vault has at a venue, as its driver says it; empty: nobody wrote it down, or an operator gave it up, None: it
+never had one."""
 
 
 async def _none_known(vault: str, venue: str) -> str | None:
@@ -226,7 +227,7 @@ class _Accounts:
             if account is not None:
                 whose = f" ({account})" if account else ""
                 raise KeyFileRefused(
-                    f"{path} is missing, and the vault has an account there{whose}: bring it back"
+                    f"{path} is missing, and the vault has had an account there{whose}: bring it back"
                 )
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             create_secret(path, make)

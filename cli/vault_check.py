@@ -136,7 +136,7 @@ async def _told(settings: Settings, pool: AsyncEngine) -> list[Told]:
     def none() -> NoReturn:
         raise AssertionError(f"the demonstration vault trades at {', '.join(VENUES)}")
 
-    async with trading(settings, none, known=VenueFills(pool).account) as at:
+    async with trading(settings, none, known=VenueFills(pool).account_had) as at:
         return [await _all_of(venue, await at.drivers.driver(VAULT, venue)) for venue in VENUES]
 
 

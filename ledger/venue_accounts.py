@@ -27,6 +27,16 @@ async def account_of(connection: AsyncConnection, vault: str, venue: str) -> str
     return (await connection.execute(wanted)).scalar_one_or_none()
 
 
+async def account_had(connection: AsyncConnection, vault: str, venue: str) -> str | None:
+    """As `account_of`, but empty also where an operator gave it up: somebody says which is the next, and none is made."""
+    known = await account_of(connection, vault, venue)
+    if known is not None:
+        return known
+    change = vault_changes.c
+    given_up = exists().where(change.vault == vault, change.what == f"{GIVEN_UP}{venue}")
+    return "" if (await connection.execute(select(given_up))).scalar_one() else None
+
+
 async def begin_account(
     connection: AsyncConnection, vault: str, venue: str, account: str, fills: str, funding: str, now: int
 ) -> str | None:

@@ -23,7 +23,7 @@ from ledger.tables_venues import (
 )
 from ledger.vault_cash import move_cash
 from ledger.vaults import changed
-from ledger.venue_accounts import account_of, begin_account
+from ledger.venue_accounts import account_had, account_of, begin_account
 from ledger.venue_doubts import EMPTY, SILENT, UNPRICED, Doubt, keep_doubts
 from ledger.venue_orders import Standing, take_turn, tell
 
@@ -112,6 +112,11 @@ class VenueFills:
         """As `ledger.venue_accounts.account_of`."""
         async with self._engine.connect() as connection:
             return await account_of(connection, vault, venue)
+
+    async def account_had(self, vault: str, venue: str) -> str | None:
+        """As `ledger.venue_accounts.account_had`."""
+        async with self._engine.connect() as connection:
+            return await account_had(connection, vault, venue)
 
     async def begin(
         self, vault: str, venue: str, account: str, fills: str, funding: str, now: int

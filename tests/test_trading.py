@@ -104,7 +104,7 @@ async def test_no_key_is_made_where_the_vault_is_known_to_have_had_one(tmp_path,
         async with trading(terms, nobody, known=known) as at:
             with capture_logs() as logs, pytest.raises(AccountMissing):
                 await at.drivers.driver("fund", venue)
-            assert "fund.key is missing, and the vault has an account there" in logs[0]["why"]
+            assert "fund.key is missing, and the vault has had an account there" in logs[0]["why"]
             assert account in logs[0]["why"]
     assert not (keys / "fund.key").exists()
     key.rename(keys / "fund.key")
@@ -216,5 +216,9 @@ async def test_gold_on_chain_is_a_venue_where_there_is_a_router(tmp_path):
         named.parent.mkdir(parents=True)
         named.write_text("0x" + "0a" * 20 + "\n")
         assert (await at.drivers.driver("fund", "mock_gold_evm")).venue == "mock_gold_evm"
+        # However an address is written, it is one account.
+        named.with_name("other.account").write_text("0x" + "0A" * 20 + "\n")
+        accounts = [(await at.drivers.driver(name, "mock_gold_evm")).account for name in ("fund", "other")]
+        assert accounts == ["0x" + "0a" * 20] * 2
         # A node that does not answer leaves it without a price.
         assert await at.index("fund", Leg("mock_gold_evm", "XAU")) is None

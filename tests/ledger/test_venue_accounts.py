@@ -68,6 +68,9 @@ async def test_an_operator_moves_a_vault_to_another_account(pool):
     await orders.advance("gold/5", Standing.CANCELLED, 6, "1")
     assert await given_up() is None
     assert await given_up() == "it has no account there"
+    # Somebody says which is the next one: none is made for a vault that had one.
+    assert (await fills.account("gold", "hyper"), await fills.account_had("gold", "hyper")) == (None, "")
+    assert await fills.account_had("iron", "hyper") is None
     assert await fills.begin("iron", "hyper", "0xa", "1", "1", 21) == "0xa"
     # What the new one did before is none of the vault's, though orders were sent from the old one.
     assert await fills.begin("gold", "hyper", "0xb", "70", "80", 22) == "0xb"
