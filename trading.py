@@ -1,7 +1,7 @@
 """Opens the venues that the settings allow, one account a vault, and prices what is traded there.
 
-A vault's key at a venue is in ``keys/venues/VENUE/VAULT.key``, made when it is missing; where the venue calls the account something
-else than the key's own address, ``VAULT.account`` beside it says what.
+A vault's key at a venue is in ``keys/venues/VENUE/VAULT.key``, made where the vault never had one; where the venue calls the
+account something else than the key's own address, ``VAULT.account`` beside it says what.
 """
 
 import asyncio
