@@ -78,9 +78,8 @@ async def serve_api(settings: Settings) -> None:
             feed = await price_feed(settings, engine, http)
             feeding = asyncio.create_task(feed.run())
             try:
-                server = await Server.start(
-                    await _given(settings, engine, pool, escrow, feed, room, template, tokens)
-                )
+                given = await _given(settings, engine, pool, escrow, feed, room, template, tokens)
+                server = await Server.start(given, ready=True)
                 # Code, routes and accounts stay for good: never looking at them again keeps collections short.
                 gc.collect()
                 gc.freeze()

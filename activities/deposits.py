@@ -1,6 +1,5 @@
 """Finalized deposits, and what owners claimed alone, from the chain into the engine, each once."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -17,10 +16,12 @@ from chain.claims import FoundClaim
 from chain.deposits import FoundDeposit
 from chain.escrow import EscrowClient
 from chain.escrow_view import DepositScan
+from chain.events import Deposited
 from chain.layout import EscrowState
 from chain.rpc import FINALIZED
 from core.accounts import FIRST_AGENT
-from matcher.commands import BindSlot, ClaimExit, CreditDeposit
+from matcher.commands import BindSlot, ClaimExit, CreditDeposit, CreditDeposits
+from matcher.limits import DEPOSITS_MAX
 from matcher.rejections import Code
 
 POLL_S: Final = 1.0
@@ -74,6 +75,9 @@ class DepositCursor:
 
 
 def _gone_on(cursor: DepositCursor, scan: DepositScan) -> DepositCursor:
+    if any(0 < one.deposit.number <= cursor.found for one in scan.deposits):
+        # A node that no longer knows the transaction to go on from lists everything anew.
+        cursor = replace(cursor, found=0, exited=0)
     return replace(
         cursor,
         signature=scan.cursor or "",
@@ -109,6 +113,10 @@ def _gap(cursor: DepositCursor) -> DepositCursor:
 def _stray(cursor: DepositCursor, key: str) -> DepositCursor:
     activity.logger.error("%s is of a slot that nobody here ordered", key)
     return replace(cursor, refused=cursor.refused + 1, last_refused=f"{key} slot_not_ordered")
+
+
+def _credit(found: FoundDeposit) -> CreditDeposit:
+    return CreditDeposit(found.deposit.account, found.deposit.amount, found.key)
 
 
 class DepositActivities:
@@ -155,50 +163,67 @@ class DepositActivities:
             return cursor
         deposits, claims = ([one.deposit for one in scan.deposits], [one.claim for one in scan.claims])
         slots = await ordered(self._door, {one.account for one in (*deposits, *claims)})
-        # One transaction has up to 31 deposits: they wait for the engine's disk together, and transactions stay in the chain's order.
+        deposited: list[FoundDeposit] = []
         for _, group in groupby(scan.found, key=lambda one: one.signature):
             of_one = list(group)
-            deposited = [one for one in of_one if isinstance(one, FoundDeposit)]
-            cursor = await self._credit_all(cursor, slots, deposited)
+            deposited += [one for one in of_one if isinstance(one, FoundDeposit)]
             for one in of_one:
                 if isinstance(one, FoundClaim):
+                    # What was paid in before a claim may be what it claimed.
+                    cursor = await self._credit_all(cursor, slots, deposited)
+                    deposited = []
                     ours = slots.has(one.claim)
                     cursor = await self._claim(cursor, one) if ours else _stray(cursor, one.key)
-        return cursor
+        return await self._credit_all(cursor, slots, deposited)
 
     async def _credit_all(
         self, cursor: DepositCursor, slots: Ordered, deposits: Sequence[FoundDeposit]
     ) -> DepositCursor:
+        """The oldest first, many by one command: dust, which anybody may pay in by the thousand, keeps nobody waiting."""
         ours = [one for one in deposits if slots.has(one.deposit)]
-        answers = await asyncio.gather(*map(self._credit, ours), return_exceptions=True)
-        for found, answer in zip(ours, answers, strict=True):
-            if isinstance(answer, BaseException):
-                raise answer
-            if answer is None:
-                cursor = replace(
-                    cursor, credited=cursor.credited + 1, amount=cursor.amount + found.deposit.amount
-                )
-            elif answer:
-                cursor = replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} {answer}")
+        for start in range(0, len(ours), DEPOSITS_MAX):
+            cursor = await self._credit_many(cursor, slots, ours[start : start + DEPOSITS_MAX])
         for found in deposits:
             if not slots.has(found.deposit):
                 cursor = _stray(cursor, found.key)
         return cursor
 
-    async def _credit(self, found: FoundDeposit) -> str | None:
-        """None once it is credited, nothing when it was before, else why the engine refuses it."""
-        deposit, key = found.deposit, found.key
+    async def _credit_many(
+        self, cursor: DepositCursor, slots: Ordered, deposits: Sequence[FoundDeposit]
+    ) -> DepositCursor:
+        # A slot may have been opened and paid into before its binding was told to the engine.
+        unbound = {one.deposit.account: one.deposit for one in deposits} if slots.waiting else {}
         try:
-            # The slot may have been opened and paid into before its binding was told to the engine.
-            if deposit.account >= FIRST_AGENT:
-                await self._door.command(BindSlot(deposit.account, deposit.page, deposit.slot))
-            answer = await self._door.command(CreditDeposit(deposit.account, deposit.amount, key))
+            for account in unbound.keys() & slots.waiting.keys():
+                await self._bind(unbound[account])
+            answer = await self._door.command(CreditDeposits(tuple(map(_credit, deposits))))
         except ApplicationError as error:
             if error.type not in REFUSALS:
                 raise
-            activity.logger.error("the engine refuses deposit %s: %s", key, error.message)
-            return error.type
-        return "" if answer.repeated else None
+            return await self._credit_each(cursor, deposits)
+        amounts = [event["amount"] for event in answer.events if event["type"] == "DepositCredited"]
+        return replace(cursor, credited=cursor.credited + len(amounts), amount=cursor.amount + sum(amounts))
+
+    async def _credit_each(self, cursor: DepositCursor, deposits: Sequence[FoundDeposit]) -> DepositCursor:
+        """One after the other, where the engine refuses one of them."""
+        for found in deposits:
+            try:
+                await self._bind(found.deposit)
+                answer = await self._door.command(_credit(found))
+            except ApplicationError as error:
+                if error.type not in REFUSALS:
+                    raise
+                activity.logger.error("the engine refuses deposit %s: %s", found.key, error.message)
+                cursor = replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} {error.type}")
+            else:
+                if not answer.repeated:
+                    amount = cursor.amount + found.deposit.amount
+                    cursor = replace(cursor, credited=cursor.credited + 1, amount=amount)
+        return cursor
+
+    async def _bind(self, deposit: Deposited) -> None:
+        if deposit.account >= FIRST_AGENT:
+            await self._door.command(BindSlot(deposit.account, deposit.page, deposit.slot))
 
     async def _claim(self, cursor: DepositCursor, found: FoundClaim) -> DepositCursor:
         claim = found.claim

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.admission import ALL, PER_ADDRESS, Admission
 from api.allowance import LIMITS, Allowances, Limits
-from api.app import COMMANDS, create_app
+from api.app import COMMANDS, create_app, work_out
 from api.body_limit import Commands
 from api.bucket import Rate
 from api.callers import PER_ADDRESS as PER_ADDRESS_OPEN
@@ -96,14 +97,17 @@ class Server:
         self.websocket_port = 0
 
     @classmethod
-    async def start(cls, given: Given) -> "Server":
-        """Raises `OSError` when a port is taken."""
+    async def start(cls, given: Given, ready: bool = False) -> "Server":
+        """`ready`: what the first call would wait for is done before the doors open. Raises `OSError` when a port is taken."""
         streams = await Streams.start(given.engine, given.journal)
         server: Server
         edge = build_edge(given, streams, lambda: server.websocket_url)
         waiting = Waiting(_places(given), given.room.waiting)
         server = cls(given, edge, SocketServer(edge, _places(given), waiting, given.room))
-        await server._open()
+        app = create_app(edge)
+        if ready:
+            work_out(app)
+        await server._open(app)
         return server
 
     @property
@@ -115,7 +119,7 @@ class Server:
         given = self._given
         return given.public_websocket_url or f"ws://{given.public_host}:{self.websocket_port}/ws"
 
-    async def _open(self) -> None:
+    async def _open(self, app: FastAPI) -> None:
         given = self._given
         family = socket.AF_INET6 if ":" in given.host else socket.AF_INET
         address, backlog = (given.host, given.http_port), given.room.backlog
@@ -125,7 +129,7 @@ class Server:
         self.http_port = listening.getsockname()[1]
         self.websocket_port = await self.sockets.start(given.host, given.websocket_port)
         config = uvicorn.Config(
-            create_app(self.edge),
+            app,
             lifespan="off",
             log_level="warning",
             access_log=False,

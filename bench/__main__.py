@@ -25,6 +25,7 @@ BENCHMARKS: Final = (
     "risk",
     "deleveraging",
     "sweep",
+    "cut",
     "replay",
     "snapshots",
     "journal",

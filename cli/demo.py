@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
+from activities.engine_door import HashedState
 from activities.schedules import SETTLEMENT_ID
 from chain.rpc import ChainUnavailable
 from cli.demo_vault import VaultOpening
@@ -24,6 +25,8 @@ from cli.vault_check import checked
 from ledger.database import open_pool
 from ledger.queries import Queries
 from ledger.views import Totals
+from matcher.image import state_hash
+from matcher.replaying import replayed
 from places import database_url
 from settings import Settings
 from wiring import engine_door, escrow_client, temporal_client
@@ -79,7 +82,9 @@ class Demo:
         vault = None if self._opening is None else asyncio.run(self._vault(began))
         ended |= self._stack.stop_agents()
         last = asyncio.run(self._settle())
-        chain, ledger, state_hash = asyncio.run(self._proofs())
+        chain, ledger, state = asyncio.run(self._proofs())
+        journal = self._settings.perpdex_data / "journal"
+        again = state_hash(replayed(journal, before.seq, state.seq))
         after = self._patiently(self._reader.status)
         batches = self._patiently(lambda: self._reader.batches_after(before.seq))
         tallied = self._tally.so_far()
@@ -103,7 +108,8 @@ class Demo:
             positions_zero_sum=after.positions_zero_sum and ledger.positions_zero_sum,
             book_mismatches=sum(self._tally.mismatches.values()),
             books_not_compared=self._tally.not_compared(ended),
-            state_hash=state_hash,
+            state_hash=state.state_hash,
+            replayed_hash=again,
             vault=vault,
         )
 
@@ -141,7 +147,7 @@ class Demo:
             settling.cancel()
         return receipt.batch if receipt is not None else 0
 
-    async def _proofs(self) -> tuple[ChainReport, Totals, str]:
+    async def _proofs(self) -> tuple[ChainReport, Totals, HashedState]:
         """What chain, ledger and engine hold, once the ledger has caught up with the engine."""
         pool, escrow = open_pool(database_url(self._settings)), await escrow_client(self._settings)
         door = engine_door(self._settings)
@@ -151,7 +157,7 @@ class Demo:
                 lambda: self._reader.has_projected(state.seq), "waiting for the ledger to catch up"
             )
             snapshot = await escrow.view.snapshot()
-            return ChainReport(snapshot.vault, snapshot.promised), await queries.totals(), state.state_hash
+            return ChainReport(snapshot.vault, snapshot.promised), await queries.totals(), state
         except ChainUnavailable as error:
             raise StackFailed(f"The chain does not answer: {error}") from error
         finally:

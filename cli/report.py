@@ -87,7 +87,7 @@ class Report(msgspec.Struct, frozen=True):
     """Counts are of this run; sums and checks are of everything at its end. `ack_ms` is from sending a request to its final answer.
 
     `books_not_compared` are processes of agents that ended badly, or without saying that their own books agreed. `vault` is None in a
-    run without one.
+    run without one. `state_hash` is the engine's own, `replayed_hash` what its journal comes to when it is played again.
     """
 
     seconds: float
@@ -110,6 +110,7 @@ class Report(msgspec.Struct, frozen=True):
     book_mismatches: int
     books_not_compared: tuple[str, ...]
     state_hash: str
+    replayed_hash: str
     vault: VaultReport | None = None
 
     def broken(self) -> list[str]:
@@ -124,6 +125,10 @@ class Report(msgspec.Struct, frozen=True):
                 f"vault {self.chain.vault}, pages {self.chain.pages_total} and ledger {self.ledger.total} differ",
             ),
             (self.ledger.imbalance == 0, f"the ledger's postings are off by {self.ledger.imbalance}"),
+            (
+                self.state_hash == self.replayed_hash,
+                f"the engine's state is {self.state_hash}, and the journal replays to {self.replayed_hash}",
+            ),
             (self.final_fills == self.fills, f"{self.fills - self.final_fills} fills are not final"),
             (
                 all(batch.status == "final" for batch in self.batches),
@@ -152,6 +157,9 @@ class Report(msgspec.Struct, frozen=True):
                 f"acknowledged in p50 {self.ack_ms.p50:.1f} ms, p99 {self.ack_ms.p99:.1f} ms; prices: {self.prices}",
                 f"vault {self.chain.vault} = pages {self.chain.pages_total} = ledger {self.ledger.total} micro-USDC",
                 *vault,
+                f"the journal replays to the engine's state {self.state_hash[:16]}…"
+                if self.state_hash == self.replayed_hash
+                else f"the journal replays to {self.replayed_hash[:16]}…, the engine's state is {self.state_hash[:16]}…",
                 verdict,
             )
         )

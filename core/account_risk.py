@@ -129,6 +129,13 @@ def account_risk(
     return AccountRisk(equity, initial, maintenance, notional)
 
 
+def equity_at(balance: int, positions: Mapping[int, Position], marks: Mapping[int, RiskMark]) -> int:
+    """The equity of `account_risk` alone, which takes a third of the time: what a batch settles, of every account."""
+    return balance + sum(
+        [held.size * marks[market].value_per_lot - held.cost for market, held in positions.items()]
+    )
+
+
 def counts_for(size: int, value_per_lot: int, end: int | None) -> int:
     """Micro-USDC that `size` lots (signed, and so is the result) count for: at the mark's `value_per_lot`, or at the `end` at which
     their market would settle, in its last hour (None: it is not), whichever is worse for who holds them."""

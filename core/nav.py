@@ -16,6 +16,10 @@ PER_SHARE_DIGITS: Final = 9
 """Decimals of a dollar in which the value of a share is told."""
 # A size times a price is in 1e-16 dollars.
 _PER_MICRO: Final = 10**10
+PAID_IN_FULL: Final = frozenset({"polymarket", "mock_gold_evm"})
+"""Venues that hold all that a position comes to; a short one's price, and as much again."""
+MARGINED_SHARE: Final = 10
+"""Elsewhere one part in so many of it stays behind a position. Source: Hyperliquid's transfer requirement."""
 RESOLVED: Final = "resolved"
 """Standing of a price that is what a leg counts for, for good: its market has ended. It may be 0, and does not grow old."""
 
@@ -71,12 +75,23 @@ class Valuation:
         """The same with each leg rounded up: what newcomers pay by, so that rounding gives them nothing of others'."""
         return MicroUsdc(self.cash + sum(one.value_up for one in self.legs))
 
+    @property
+    def free(self) -> MicroUsdc:
+        """What of the value can be paid out while the positions stand; negative where nothing can. What stays behind each is rounded
+        up."""
+        return MicroUsdc(self.nav - sum(_behind(one) for one in self.legs))
+
     def by_venue(self) -> dict[str, MicroUsdc]:
         """Value of the legs at each venue, which with the cash add up to `nav`."""
         found: dict[str, MicroUsdc] = {}
         for one in self.legs:
             found[one.leg.venue] = MicroUsdc(found.get(one.leg.venue, 0) + one.value)
         return found
+
+
+def _behind(one: PricedLeg) -> int:
+    size = max(abs(one.value), abs(one.value_up))
+    return size if one.leg.venue in PAID_IN_FULL else divide_up(size, MARGINED_SHARE)
 
 
 def per_share_e9(nav: int, shares: int) -> int | None:

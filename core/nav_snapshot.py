@@ -87,7 +87,7 @@ def snapshot(
     is that of `core.vault_shares`. At a doubtful value nothing moves, and they wait on.
     """
     shares = owned.shares
-    pool = Pool(found.nav, found.nav_up, found.cash, shares, owned.mark)
+    pool = Pool(found.nav, found.nav_up, found.free, shares, owned.mark)
     said = [*of_venues, *alerts(at, found, shares, owned.mark, before, limits)]
     holdings = dict(owned.holdings)
     if any(one.kind in DOUBTS for one in said):

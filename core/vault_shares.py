@@ -43,11 +43,11 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """A vault at one instant. `nav` and `nav_up` are its value rounded down and up, `cash` what of it can be paid out."""
+    """A vault at one instant. `nav` and `nav_up` are its value rounded down and up, `free` what of it its positions can do without."""
 
     nav: int
     nav_up: int
-    cash: int
+    free: int
     shares: int
     mark: Mark
 
@@ -98,7 +98,7 @@ def deposit(pool: Pool, amount: int) -> tuple[Pool, int] | Refusal:
         pool,
         nav=pool.nav + amount,
         nav_up=pool.nav_up + amount,
-        cash=pool.cash + amount,
+        free=pool.free + amount,
         shares=pool.shares + made,
     )
     return (after if pool.shares else replace(after, mark=Mark(after.nav, made))), made
@@ -107,21 +107,21 @@ def deposit(pool: Pool, amount: int) -> tuple[Pool, int] | Refusal:
 def withdraw(pool: Pool, shares: int) -> tuple[Pool, MicroUsdc] | Refusal:
     """The vault after `shares` millionths of a share (positive) went back, and the micro-USDC paid for them, rounded down.
 
-    Who holds all shares is paid all there is. Positions are not sold for it: more than the cash is refused.
+    Who holds all shares is paid all there is. Positions are not sold for it: more than they can do without is refused.
     """
     if shares > pool.shares:
         return Refusal.SHARES_SHORT
     paid = shares * pool.nav // pool.shares
     if paid <= 0:
         return Refusal.VAULT_WORTHLESS
-    if paid > pool.cash:
+    if paid > pool.free:
         return Refusal.VAULT_CASH_SHORT
     left = pool.shares - shares
     after = replace(
         pool,
         nav=pool.nav - paid,
         nav_up=pool.nav_up - paid,
-        cash=pool.cash - paid,
+        free=pool.free - paid,
         shares=left,
         mark=pool.mark if left else Mark(0, 0),
     )

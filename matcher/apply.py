@@ -5,6 +5,7 @@ from heapq import heapify
 from typing import Any, Final
 
 from core import events as e
+from core.account_risk import equity_at
 from core.accounts import CLEARING, FIRST_AGENT, INSURANCE, TREASURY
 from core.batches import BatchStatus
 from core.concerns import OF_ONE_ACCOUNT, concerns
@@ -239,7 +240,8 @@ def _forget_oldest(
 def _settlement_cut(state: Exchange, event: e.SettlementCut) -> None:
     settling = [account for account in state.accounts.values() if account.root.page >= 0]
     parents = {account.id: account.parent.id for account in settling if account.parent is not None}
-    equities = {account.id: state.worth_of(account).equity for account in settling}
+    marks = state.marks
+    equities = {account.id: equity_at(state.funds(account), account.positions, marks) for account in settling}
     for kept, amount in kept_of_hours(state).items():
         equities[kept] += amount
     settled = {account.id: account.settled for account in settling if account.parent is None}

@@ -208,6 +208,12 @@ class CreditDeposit(Command, frozen=True):
     key: str
 
 
+class CreditDeposits(Command, frozen=True):
+    """Many deposits at once, as by `CreditDeposit` each: all of them, but those that were credited before, or none."""
+
+    deposits: tuple[CreditDeposit, ...]
+
+
 class ReserveWithdrawal(Command, frozen=True):
     """Take `amount` out of the account until the chain paid it or the withdrawal is released.
 

@@ -13,7 +13,14 @@ from matcher import commands as c
 from matcher.account import GONE, WAITING
 from matcher.decide_custody import in_time_again
 from matcher.leaving import done_with, free, withdrawal_stopped
-from matcher.limits import KEY_LENGTH_MAX, NAME_LENGTH_MAX, PAGE_MAX, PRICE_MAX, SETTLEMENT_PATIENCE
+from matcher.limits import (
+    DEPOSITS_MAX,
+    KEY_LENGTH_MAX,
+    NAME_LENGTH_MAX,
+    PAGE_MAX,
+    PRICE_MAX,
+    SETTLEMENT_PATIENCE,
+)
 from matcher.marking import mark_updated
 from matcher.rejections import SUB_ACCOUNT_ONLY_TRADES, Code, Outcome, Rejection, Repeated
 from matcher.state import Exchange
@@ -147,6 +154,26 @@ def credit_deposit(state: Exchange, command: c.CreditDeposit, at: int) -> Outcom
     if account is None or account.page < 0:
         return Rejection(Code.ACCOUNT_UNKNOWN, "The account has no slot on chain: a deposit cannot be its.")
     return [e.DepositCredited(at, command.account, command.amount, command.key)]
+
+
+def credit_deposits(state: Exchange, command: c.CreditDeposits, at: int) -> Outcome:
+    """Credit those of many deposits that were not credited before. Where one of them cannot be, none is, and the answer is its."""
+    if not 0 < len(command.deposits) <= DEPOSITS_MAX:
+        return Rejection(Code.BAD_VALUE, f"A command credits 1 to {DEPOSITS_MAX} deposits.")
+    if len({one.key for one in command.deposits}) < len(command.deposits):
+        return Rejection(Code.KEY_CONFLICT, "One key stands for two deposits.")
+    credited: list[e.Event] = []
+    deposited = state.deposited
+    for one in command.deposits:
+        outcome = credit_deposit(state, one, at)
+        if isinstance(outcome, Rejection):
+            return outcome
+        if not isinstance(outcome, Repeated):
+            deposited += one.amount
+            credited += outcome
+    if deposited > MONEY_MAX:
+        return Rejection(Code.BAD_VALUE, "The deposits are beyond the exchange's range.")
+    return credited
 
 
 def reserve_withdrawal(state: Exchange, command: c.ReserveWithdrawal, at: int) -> Outcome:

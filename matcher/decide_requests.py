@@ -302,7 +302,7 @@ def accept_quote(state: Exchange, command: c.AcceptQuote, at: int) -> Outcome:
             )
         ]
     plan = Planner(state, terms, at).plan(answered_offers(state, terms, (answer,)), terms.all_or_none)
-    if plan.code is not None:
+    if plan.code is not None and not plan.filled:
         return not_affordable(state, state.accounts[command.account], plan.code, at)
     if not plan.filled:
         change, account = terms.side * terms.size, state.accounts[command.account]

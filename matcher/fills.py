@@ -56,6 +56,7 @@ class Planner:
 
     __slots__ = (
         "_at",
+        "_capped",
         "_left",
         "_makers",
         "_mark",
@@ -84,6 +85,7 @@ class Planner:
         self._taker = taker = exposure(state, state.accounts[terms.account], market, self._owners, at)
         self._makers: dict[int, Exposure] = {}
         self._open_interest = state.open_interest[market]
+        self._capped = False
         self._left = terms.size
         if terms.reduce_only or only_reduces(state, market):
             self._left = min(terms.size, reducible(taker.size, terms.side))
@@ -101,6 +103,8 @@ class Planner:
             if code is not None or self._left == 0 or len(trades) == FILLS_PER_REQUEST_MAX:
                 break
         filled = wanted - self._left
+        if code is None and self._left and self._capped:
+            code = Code.OPEN_INTEREST_CAP
         if wanted < self._terms.size and code is None and (whole or not wanted):
             code = self._too_large()
         if whole and filled < self._terms.size:
@@ -154,6 +158,15 @@ class Planner:
         change = terms.side * size
         longer = lengthened(taker.size, maker.size, change)
         open_interest = self._open_interest + longer
+        if longer > 0 and open_interest > market.open_interest_cap:
+            # Others further back may close a position with the taker's, which adds nothing.
+            self._capped = True
+            size = min(size, self._fits(maker))
+            if size < max(1, offer.min_fill):
+                return None
+            change = terms.side * size
+            longer = lengthened(taker.size, maker.size, change)
+            open_interest = self._open_interest + longer
         if open_interest > state.rises_above[terms.market]:
             mark = state.mark_at(terms.market, open_interest)
         value_per_lot = price * market.value_per_tick_lot
@@ -170,8 +183,6 @@ class Planner:
             if code is not Code.INDEX_UNAVAILABLE:
                 self._reject(offer, Code.MAKER_CANNOT_PAY if code is Code.INSUFFICIENT_MARGIN else code)
             return None
-        if longer > 0 and open_interest > market.open_interest_cap:
-            return Code.OPEN_INTEREST_CAP
         self._open_interest = open_interest
         self._left -= size
         self._value += value
@@ -200,6 +211,13 @@ class Planner:
         if isinstance(offer, Level):
             self._reduced.append(self._reduction(offer, offer.size - size))
         return None
+
+    def _fits(self, maker: Exposure) -> int:
+        """Lots that taker and maker may trade under the open-interest cap: those with which either closes a position add none, and of
+        others there may be as many as there is room for."""
+        side = self._terms.side
+        room = max(0, self._market.open_interest_cap - self._open_interest)
+        return reducible(self._taker.size, side) + reducible(maker.size, -side) + room
 
     def _reject(self, offer: QuoteGiven | Level, code: Code) -> None:
         at, market = self._at, self._terms.market

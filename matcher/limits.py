@@ -12,6 +12,8 @@ PAGE_MAX: Final = (1 << 32) - 1
 """The escrow numbers its pages so."""
 WITHDRAWALS_OPEN_MAX: Final = 4
 """Withdrawals of one account that are neither paid nor given back: each occupies the operator, who pays for it on chain."""
+DEPOSITS_MAX: Final = 100
+"""Deposits that are credited by one command: a few milliseconds in which nobody else has a turn."""
 KEY_LENGTH_MAX: Final = 64
 NAME_LENGTH_MAX: Final = 64
 KEYS_KEPT: Final = 24 * 3_600 * SECOND

@@ -54,6 +54,7 @@ OperatorCommand = (
     | c.SetTier
     | c.BindSlot
     | c.CreditDeposit
+    | c.CreditDeposits
     | c.ReserveWithdrawal
     | c.FinishWithdrawal
     | c.RequestExit

@@ -20,11 +20,11 @@ ABOUT: Final = f"""\
 Loopback WebSocket, the server in one process and all clients in another, journal on the disk that holds the code. Each of the
 connections has one request open at a time; times are from the send to the final answer, which comes when the fill is on disk. A
 request is answered either by standing quotes, or by a round trip: it is sent to ten makers, all ten quote, the best quote fills. The
-server is the real one, but for the limits on what one account may send: {MOST} traders and thirty makers, ten for each of three
-markets. Fixed rates are timed from the instant at which a request was due, over {MOST} connections. Round
-trips over {MOST} connections are the median of {ROUNDS} runs, each on a server just started, in turn with runs without syncs; all
-other rows of ours are one run on one server. Where synced runs come out near or above unsynced ones, the difference is noise, and
-the disk is not what limits."""
+server is the real one, but for the limits on what one account may send, and without what is around it: nothing is settled, no
+ledger follows, prices stand still. {MOST} traders and thirty makers, ten for each of three markets. Fixed rates are timed from the
+instant at which a request was due, over {MOST} connections. Round trips over {MOST} connections are the median of {ROUNDS} runs, each
+on a server just started, in turn with runs without syncs; all other rows of ours are one run on one server. Where synced runs come out
+near or above unsynced ones, the difference is noise, and the disk is not what limits."""
 
 UNLIKE: Final = """\
 Not like for like: ours authenticates every connection, checks margin, caps and the oracle band of both sides, and tells both sides

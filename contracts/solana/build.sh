@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the escrow program from source into the file named as first argument (default: the committed escrow.so).
 # Needs Debian's rustc-web, rust-web-src (Rust with library sources) and llvm-22; downloads nothing. The source is written for
-# `cargo build-sbf` too, which nobody has run on it yet. The bytes do not depend on where the checkout lies.
+# `cargo build-sbf` too, which nobody has run on it yet. The bytes do not depend on where the checkout lies, but on the compilers:
+# what they were made from stands beside them, in escrow.so.built_from.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(realpath -m "${1:-$here/escrow.so}")
@@ -23,3 +24,4 @@ for bitcode in *.o; do
   llc-22 -march=bpfel -mcpu=v2 -bpf-stack-size=4096 -O2 -filetype=obj "$bitcode" -o "$bitcode.linked"
 done
 python3 "$here/sbpf_link.py" -o "$out" ./*.linked
+"$here/built_from.sh" > "$out.built_from"

@@ -1,15 +1,46 @@
 """The OpenAPI document is complete. Calls are made from it in tests/e2e/test_openapi_fuzz.py."""
 
+import asyncio
+import threading
 from typing import Any
 
+import httpx
 import pytest
+from fastapi._compat import ModelField
 
+from api.app import create_app, work_out
 from api.errors import CATALOGUE
+from api.glossary import describe
 
 
 @pytest.fixture
 async def document(exchange: Any) -> dict[str, Any]:
     return dict((await exchange.http.get("/openapi.json")).json())
+
+
+async def test_it_is_made_once_beside_the_loop(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, turns = [], 0
+
+    def noted(document: dict[str, Any]) -> None:
+        made.append(threading.current_thread())
+        describe(document)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.001)
+
+    monkeypatch.setattr("api.document.describe", noted)
+    going = asyncio.create_task(others())
+    answers = await asyncio.gather(*(exchange.http.get("/openapi.json") for _ in range(3)))
+    answers.append(await exchange.http.get("/openapi.json"))
+    going.cancel()
+    assert {(one.status_code, one.content) for one in answers} == {(200, answers[0].content)}
+    assert answers[0].headers["content-type"] == "application/json"
+    assert len(made) == 1
+    assert made[0] is not threading.main_thread()
+    assert turns > 10
 
 
 async def test_every_operation_describes_its_errors(document: dict[str, Any]) -> None:
@@ -64,3 +95,18 @@ def _references(value: Any) -> list[str]:
     if isinstance(value, list):
         return [reference for part in value for reference in _references(part)]
     return []
+
+
+async def test_no_call_waits_for_routes_that_are_worked_out(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, fields = create_app(exchange.server.edge), []
+    made = ModelField.__post_init__
+    monkeypatch.setattr(ModelField, "__post_init__", lambda field: fields.append(field) or made(field))
+    work_out(app)
+    before = len(fields)
+    assert before > 100
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as http:
+        answers = [(await http.get(path)).status_code for path in ("/health", "/api/v1/status", "/nothing")]
+    assert answers == [200, 200, 404]
+    assert len(fields) == before

@@ -34,6 +34,7 @@ GOOD = Report(
     book_mismatches=0,
     books_not_compared=(),
     state_hash="00",
+    replayed_hash="00",
 )
 VAULT = VaultReport(
     vault="demo",
@@ -69,6 +70,7 @@ def test_a_good_report_has_nothing_broken(tmp_path):
         ({"positions_zero_sum": False}, "positions"),
         ({"chain": ChainReport(vault=6, pages_total=7)}, "vault 6, pages 7 and ledger 7 differ"),
         ({"chain": ChainReport(vault=7, pages_total=6)}, "vault 7, pages 6"),
+        ({"replayed_hash": "01"}, "state is 00, and the journal replays to 01"),
         ({"ledger": LedgerReport(total=8, imbalance=0)}, "ledger 8"),
         ({"ledger": LedgerReport(total=7, imbalance=1)}, "off by 1"),
         ({"final_fills": 4}, "1 fills are not final"),

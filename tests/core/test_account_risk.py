@@ -4,12 +4,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.account_risk import AccountRisk, RiskMark, account_risk, preview, trade_is_allowed
+from core.account_risk import AccountRisk, RiskMark, account_risk, equity_at, preview, trade_is_allowed
 from core.liquidation import Stage, stage
 from core.margin_terms import MarginTerms, Tier, initial_fraction, maintenance_fraction, steps
 from core.position import Position
 
 TIERED = MarginTerms((Tier(0, 20_000), Tier(1_000_000, 50_000), Tier(5_000_000, 200_000)))
+
+MONEY = st.integers(-(10**15), 10**15)
+SIZES = st.integers(-(10**9), 10**9)
 
 
 @st.composite
@@ -103,6 +106,13 @@ def test_the_fast_path_and_the_tiers_agree_and_maintenance_is_never_more_than_in
     assert risk.initial == mark.initial_of(size)
     assert risk.maintenance == mark.maintenance_of(size) <= risk.initial <= risk.notional
     assert account_risk(0, {}, {}).holding(size, 0, mark) == risk
+
+
+@given(marks(), marks(), MONEY, st.tuples(SIZES, MONEY), st.tuples(SIZES, MONEY))
+def test_equity_alone_is_the_equity_of_the_risk(mark, other, balance, one, two):
+    held = {1: Position(*one), 2: Position(*two)}
+    both = {1: mark, 2: other}
+    assert equity_at(balance, held, both) == account_risk(balance, held, both).equity
 
 
 @given(marks(), st.integers(1, 10**9), st.integers(1, 10**9))

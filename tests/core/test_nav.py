@@ -44,6 +44,32 @@ def test_the_seed_s_vault_by_hand():
     }
 
 
+@pytest.mark.parametrize(
+    ("cash", "legs", "free"),
+    [
+        (1_000, [], 1_000),
+        # 1,000 came in, and 10,000 for what was sold short: all of the 1,000 stays behind that.
+        (11_000, [leg("hyper::ETH", "-5", "2000")], 0),
+        # Twice what came in was bought.
+        (-1_000, [leg("hyper::ETH", "1", "2000")], 800),
+        (-9_500, [leg("hyper::ETH", "5", "2000")], -500),
+        (400, [leg("polymarket::71", "1000", "0.6")], 400),
+        # What it was sold for and as much again.
+        (1_200, [leg("mock_gold_evm::XAU", "-0.1", "4000")], 400),
+    ],
+)
+def test_what_can_be_paid_out_while_positions_stand(cash, legs, free):
+    assert Valuation(cash * 10**6, legs).free == free * 10**6
+
+
+def test_what_stays_behind_a_position_is_rounded_up():
+    one = PricedLeg(leg_from("hyper::X"), 1, 10**10 + 1, AT, "x", "venue")
+    assert (one.value, one.value_up) == (1, 2)
+    assert Valuation(100, [one]).free == 100 + 1 - 1
+    fuller = PricedLeg(leg_from("hyper::X"), 11, 10**10, AT, "x", "venue")
+    assert Valuation(100, [fuller]).free == 100 + 11 - 2
+
+
 def test_a_share_by_hand():
     assert per_share_e9(2_000_001, 3_000_000) == 666_667_000
     assert per_share_e9(2, 3) == 666_666_666

@@ -23,8 +23,8 @@ from core.vault_shares import (
 EMPTY = Pool(0, 0, 0, 0, Mark(0, 0))
 
 
-def pool(nav, shares, mark=None, up=0, cash=None):
-    return Pool(nav, nav + up, nav if cash is None else cash, shares, mark or Mark(shares, shares))
+def pool(nav, shares, mark=None, up=0, free=None):
+    return Pool(nav, nav + up, nav if free is None else free, shares, mark or Mark(shares, shares))
 
 
 def test_a_year_of_a_vault_by_hand():
@@ -39,12 +39,12 @@ def test_a_year_of_a_vault_by_hand():
     # 540 * 1,018.518518 / 1,100 = 499.999999(74...), down.
     now, made = deposit(now, 540_000_000)
     assert made == 499_999_999
-    now = replace(now, nav=1_500_000_000, nav_up=1_500_000_000, cash=1_500_000_000)
+    now = replace(now, nav=1_500_000_000, nav_up=1_500_000_000, free=1_500_000_000)
     assert charge(now, 200_000) == (now, Fee(0, 0))
     # 500 of 1,518.518517 shares, of 1,500: 493.902439(5...), down.
     now, paid = withdraw(now, 500_000_000)
     assert paid == 493_902_439
-    assert (now.nav, now.shares, now.cash) == (1_006_097_561, 1_018_518_517, 1_006_097_561)
+    assert (now.nav, now.shares, now.free) == (1_006_097_561, 1_018_518_517, 1_006_097_561)
 
 
 def test_newcomers_pay_by_the_value_rounded_up_and_leavers_are_paid_by_it_rounded_down():
@@ -105,7 +105,7 @@ def test_deposits_that_are_refused(now, amount, why):
         (pool(0, 10**6), 10**6, Refusal.VAULT_WORTHLESS),
         (pool(-5, 10**6), 10**6, Refusal.VAULT_WORTHLESS),
         (pool(10**5, 10**6), 9, Refusal.VAULT_WORTHLESS),
-        (pool(10**6, 10**6, cash=499_999), 500_000, Refusal.VAULT_CASH_SHORT),
+        (pool(10**6, 10**6, free=499_999), 500_000, Refusal.VAULT_CASH_SHORT),
     ],
 )
 def test_withdrawals_that_are_refused(now, shares, why):
@@ -155,10 +155,11 @@ def test_no_coming_or_going_takes_anything_from_others(steps):
                 now, paid = done
                 held[one] -= mine
                 assert paid + worth(now, held).get(one, 0) <= had[one]
-                assert now.cash >= 0
+                assert now.free >= 0
                 others = [who for who in HOLDERS if who != one]
             case "worth":
-                now = replace(now, nav=now.nav + one, nav_up=now.nav + one + other, cash=now.nav + one)
+                value = now.nav + one
+                now = replace(now, nav=value, nav_up=value + other, free=value - other * 10**9)
                 others = []
             case _:
                 now, fee = charge(now, one)

@@ -20,9 +20,11 @@ from matcher import commands as c
 from matcher.engine import TURN, Engine
 from matcher.image import state_hash
 from matcher.journal import STOPPED
+from matcher.recovery import JournalCorrupt
 from matcher.rejections import Rejection, Repeated
+from matcher.replaying import replayed
 from matcher.segments import JournalInUse, lock
-from matcher.snapshot import load_newest, save
+from matcher.snapshot import SnapshotUnreadable, load_newest, save
 from matcher.snapshot_process import LOCK, follow
 from matcher.state import conserved
 from matcher.watch import LOOKS_AT_ONCE
@@ -349,6 +351,28 @@ async def test_a_snapshot_is_made_by_one_process_at_a_time(tmp_path, clock):
     assert follow(tmp_path) == engine.synced
     assert state_hash(load_newest(tmp_path)) == state_hash(engine.state)
     await stop(engine)
+
+
+async def test_a_journal_that_is_being_written_replays_to_its_engine_s_state(tmp_path, clock):
+    engine = Engine(tmp_path, clock)
+    maker, trader = await populate(engine, clock)
+    began = engine.state.seq
+    follow(tmp_path)
+    await engine.ask(c.SetQuotes(maker, 1, (), ((600_100, 1_000),), clock.now + SECOND))
+    await engine.ask(request(trader, "a"))
+    seq, known = engine.state.seq, state_hash(engine.state)
+    follow(tmp_path)
+    await engine.ask(request(trader, "b"))
+    # From the snapshot of when it began, and from the first record; not from the later snapshot, which would say nothing of these.
+    assert state_hash(replayed(tmp_path, began, seq)) == known
+    assert state_hash(replayed(tmp_path, 0, seq)) == known
+    with pytest.raises(JournalCorrupt, match="no record after"):
+        replayed(tmp_path, 0, engine.state.seq + 1)
+    first = min(tmp_path.glob("*.snapshot"))
+    first.write_bytes(first.read_bytes()[:-1])
+    with pytest.raises(SnapshotUnreadable):
+        replayed(tmp_path, began, seq)
+    engine.close()
 
 
 async def test_a_stop_does_not_wait_for_a_snapshot(tmp_path, clock):

@@ -29,12 +29,14 @@ class DoorServer:
     """The operator's door over HTTP, which has every command done, or refuses it: `commands` are those it took, `reads` the paths of
     reads.
 
-    `answers` are what it says to reads, by path, besides the books. `accounts` are those: account, owner, page, slot and four amounts.
+    `credited` are deposits by key, and `taken_keys` those of others. `answers` are what it says to reads, by path, besides the books.
+    `accounts` are those: account, owner, page, slot and four amounts.
     """
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
-        self.together: asyncio.Barrier | None = None
+        self.credited: dict[str, dict[str, Any]] = {}
+        self.taken_keys: set[str] = set()
         self.reads: list[str] = []
         self.answers: dict[str, Any] = {}
         self.url = ""
@@ -58,11 +60,21 @@ class DoorServer:
             status, answer = 200, self.answers[path] if path in self.answers else self._books(path)
         else:
             self.commands.append(command := json.loads(body))
-            if self.together is not None and command["type"] == "CreditDeposit":
-                await self.together.wait()
-            status, answer = self.refusal or (200, {"seq": 1, "repeated": False, "events": []})
+            status, answer = self.refusal or self._refused(command) or (200, self._done(command))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+    def _refused(self, command: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        if self.taken_keys.isdisjoint(one.get("key") for one in (command, *command.get("deposits", ()))):
+            return None
+        return 409, {"error": {"code": "key_conflict", "message": "taken", "retryable": False}}
+
+    def _done(self, command: dict[str, Any]) -> dict[str, Any]:
+        """As the engine has it: of many deposits those that were not credited before."""
+        new = [one for one in command.get("deposits", ()) if one["key"] not in self.credited]
+        self.credited |= {one["key"]: one for one in new}
+        events = [{**one, "type": "DepositCredited"} for one in new]
+        return {"seq": 1, "repeated": False, "events": events}
 
     def _books(self, path: str) -> Any:
         numbers = dict.fromkeys(("seq", "batch", "status", "last_withdrawal", "claimed", "left_over"), 0)

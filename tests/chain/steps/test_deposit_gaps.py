@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from solana.rpc.async_api import AsyncClient
+from solders.signature import Signature
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -32,7 +34,8 @@ class Watch:
 
     def told(self) -> list[tuple[str, int]]:
         """Kind and micro-USDC of everything that the engine was told of, each key once, in order."""
-        money = [one for one in self._told.commands if one["type"] in ("CreditDeposit", "ClaimExit")]
+        parts = [part for one in self._told.commands for part in one.get("deposits", (one,))]
+        money = [one for one in parts if one["type"] in ("CreditDeposit", "ClaimExit")]
         return [(one["type"], one["amount"]) for one in {one["key"]: one for one in money}.values()]
 
 
@@ -114,3 +117,20 @@ async def test_a_node_that_never_shows_a_deposit_is_trouble(hasty: Any, watch: W
         await ActivityEnvironment().run(steps.watch_deposits, DepositCursor(), 60.0)
     assert error.value.type == "deposits_missing"
     assert watch.told() == [("CreditDeposit", 20)]
+
+
+async def test_a_node_that_lists_everything_anew_hides_no_gap_of_later(
+    hasty: Any, watch: Watch, owner: Any
+) -> None:
+    await pay(hasty, owner, 10, 20)
+    cursor = await watch.look(DepositCursor())
+    # It does not know the transaction to go on from: what was found before is found once more, and counted once.
+    cursor = await watch.look(replace(cursor, signature=str(Signature.new_unique())))
+    assert cursor.found == 2
+    await pay(hasty, owner, 30, 40)
+    watch.proxy.fail("getSignaturesForAddress", Fault.LIE)
+    cursor = await watch.look(cursor)
+    assert cursor.gaps == 1
+    cursor = await watch.look(cursor)
+    assert sorted(amount for _, amount in watch.told()) == [10, 20, 30, 40]
+    assert (cursor.found, cursor.gaps) == (4, 0)

@@ -31,7 +31,7 @@ class Reader:
         self.cursor = await ActivityEnvironment().run(self.steps.watch_deposits, self.cursor, 0.0)
 
     def credited(self) -> list[int]:
-        return [one["amount"] for one in self.told if one["type"] == "CreditDeposit"]
+        return [one["amount"] for command in self.told for one in command["deposits"]]
 
 
 @pytest.fixture

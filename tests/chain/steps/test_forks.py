@@ -74,7 +74,7 @@ async def test_a_deposit_that_was_rolled_back_was_never_credited(
     world.node.call("perpdexRollBack", before)
     cursor = await ActivityEnvironment().run(watch, cursor, 0.0)
     await door.close()
-    credited = [one["amount"] for one in door_server.commands if one["type"] == "CreditDeposit"]
+    credited = [one["amount"] for one in door_server.credited.values()]
     assert credited == [DEPOSIT]
     assert (cursor.found, cursor.gaps) == (1, 0)
 

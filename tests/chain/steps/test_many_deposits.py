@@ -1,15 +1,17 @@
-"""Anybody can put many deposits of dust into one transaction: they are credited side by side."""
+"""Anybody can put many deposits of dust into one transaction, and nobody else's money waits for them."""
 
-import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from solders.pubkey import Pubkey
 
 from activities.deposits import DepositActivities, DepositCursor
 from activities.engine_door import EngineDoor
+from chain.claims import FoundClaim
 from chain.deposits import FoundDeposit
 from chain.escrow_view import DepositScan
-from chain.events import Deposited
+from chain.events import Deposited, WithdrawalClaimed
 
 OWNER = Pubkey.new_unique()
 
@@ -18,24 +20,46 @@ def of(transaction: str, index: int, slot: int = 2) -> FoundDeposit:
     return FoundDeposit(transaction, index, 1, Deposited(0, slot, OWNER, 16, 1, index))
 
 
-async def test_deposits_of_a_transaction_wait_for_the_engine_together(door_server: Any) -> None:
-    door_server.accounts = [[16, str(OWNER), 0, 2, 0, 0, 0, 0]]
-    door_server.together = asyncio.Barrier(3)
-    scan = DepositScan(tuple(of(one, index) for one in ("a", "b") for index in range(3)), "b", True)
-    door = EngineDoor(door_server.url, "token")
-    async with asyncio.timeout(20):
-        cursor = await DepositActivities(door, None)._book(DepositCursor(found=0), scan)
-    await door.close()
-    assert (cursor.credited, cursor.amount, cursor.refused) == (6, 6, 0)
-    keys = [one["key"] for one in door_server.commands if one["type"] == "CreditDeposit"]
-    assert set(keys[:3]) == {"a:0", "a:1", "a:2"}
-    assert set(keys[3:]) == {"b:0", "b:1", "b:2"}
+def claim(transaction: str, amount: int) -> FoundClaim:
+    return FoundClaim(transaction, 0, 1, WithdrawalClaimed(0, 2, OWNER, 16, amount, amount))
 
 
-async def test_those_of_a_slot_that_nobody_ordered_are_left_out(door_server: Any) -> None:
+@pytest.fixture
+async def book(door_server: Any) -> AsyncIterator[Any]:
     door_server.accounts = [[16, str(OWNER), 0, 2, 0, 0, 0, 0]]
-    scan = DepositScan((of("a", 0), of("a", 1, slot=3), of("a", 2)), "a", True)
     door = EngineDoor(door_server.url, "token")
-    cursor = await DepositActivities(door, None)._book(DepositCursor(found=0), scan)
+    yield DepositActivities(door, None)._book
     await door.close()
+
+
+async def test_dust_is_credited_by_the_hundred(door_server: Any, book: Any) -> None:
+    scan = DepositScan(tuple(of(f"t{one}", index) for one in range(7) for index in range(31)), "t6", True)
+    cursor = await book(DepositCursor(found=0), scan)
+    assert (cursor.credited, cursor.amount, cursor.refused) == (217, 217, 0)
+    assert [len(one["deposits"]) for one in door_server.commands] == [100, 100, 17]
+    assert [one["key"] for command in door_server.commands for one in command["deposits"]] == [
+        found.key for found in scan.found
+    ]
+    # Those that were credited before are counted for nothing.
+    again = await book(cursor, DepositScan((*scan.found[-3:], of("new", 0)), "new", True))
+    assert (again.credited, again.amount, again.refused) == (218, 218, 0)
+
+
+async def test_a_claim_is_booked_after_what_was_paid_in_before_it(door_server: Any, book: Any) -> None:
+    found = (of("a", 0), of("b", 0), claim("c", 2), of("d", 0))
+    cursor = await book(DepositCursor(found=0), DepositScan(found, "d", True))
+    assert [one["type"] for one in door_server.commands] == ["CreditDeposits", "ClaimExit", "CreditDeposits"]
+    assert (cursor.credited, cursor.claimed) == (3, 2)
+
+
+async def test_where_one_is_refused_the_others_are_credited_all_the_same(door_server: Any, book: Any) -> None:
+    door_server.taken_keys = {"a:1"}
+    cursor = await book(DepositCursor(found=0), DepositScan((of("a", 0), of("a", 1), of("a", 2)), "a", True))
+    assert (cursor.credited, cursor.refused, cursor.last_refused) == (2, 1, "a:1 key_conflict")
+
+
+async def test_those_of_a_slot_that_nobody_ordered_are_left_out(door_server: Any, book: Any) -> None:
+    cursor = await book(
+        DepositCursor(found=0), DepositScan((of("a", 0), of("a", 1, slot=3), of("a", 2)), "a", True)
+    )
     assert (cursor.credited, cursor.refused, cursor.last_refused) == (2, 1, "a:1 slot_not_ordered")

@@ -119,16 +119,73 @@ def test_an_open_interest_cap_below_what_is_held_refuses_only_what_would_add_to_
     assert world.state.open_interest[1] == 100
     assert traded(world, maker, trader, -1, 70) == "filled"
     assert world.state.open_interest[1] == 30
-    assert traded(world, maker, trader, 1, 11) == "open_interest_cap"
-    assert traded(world, maker, trader, 1, 10) == "filled"
+    assert traded(world, maker, trader, 1, 11) == "partial"
+    assert world.state.open_interest[1] == 40
+    assert traded(world, maker, trader, 1, 1) == "open_interest_cap"
 
 
 def test_an_open_interest_cap_holds_to_the_lot(world):
     maker, trader = opened(world, lots=100)
     world.play(c.SetLimits(1, open_interest_cap=101))
-    assert traded(world, maker, trader, 1, 2) == "open_interest_cap"
-    assert traded(world, maker, trader, 1, 1) == "filled"
+    assert traded(world, maker, trader, 1, 2) == "partial"
     assert world.state.open_interest[1] == 101
+    assert traded(world, maker, trader, 1, 1) == "open_interest_cap"
+
+
+def test_at_the_open_interest_cap_whoever_closes_trades_past_offers_that_would_open(world):
+    holder, trader = opened(world, lots=100)
+    fresh, taker = world.agent(3, 10**12), world.agent(4, 10**12)
+    world.play(c.SetLimits(1, open_interest_cap=100))
+    # The trader is long, and sells ten to the taker; a new maker stands before it with what there is no room for.
+    world.quotes(fresh, [], [(599_990, 1)])
+    world.quotes(trader, [], [(600_000, 10)])
+    answer = world.closed(world.request(taker, "a", 1, 10, 601_000))
+    assert (answer.outcome, answer.filled) == ("filled", 10)
+    assert (world.held(trader)[0], world.held(fresh)[0], world.held(taker)[0]) == (90, 0, 10)
+    assert world.state.open_interest[1] == 100
+    # Of an offer that closes in part, what closes and what there is room for.
+    world.play(c.SetLimits(1, open_interest_cap=104))
+    world.quotes(fresh, [], [])
+    world.quotes(trader, [], [(600_000, 200)])
+    answer = world.closed(world.request(holder, "b", 1, 200, 601_000))
+    assert (answer.outcome, answer.filled) == ("partial", 194)
+    assert world.state.open_interest[1] == 104
+
+
+@pytest.mark.parametrize(
+    ("min_fill", "more", "outcome", "filled"),
+    [
+        (1, {}, "partial", 4),
+        (4, {}, "partial", 4),
+        (5, {}, "open_interest_cap", 0),
+        (1, {"all_or_none": True}, "open_interest_cap", 0),
+    ],
+)
+def test_what_is_cut_to_the_open_interest_cap_keeps_to_the_least_that_either_side_takes(
+    world, min_fill, more, outcome, filled
+):
+    opened(world, lots=100)
+    maker, taker = world.agent(3, 10**12), world.agent(4, 10**12)
+    world.play(c.SetLimits(1, open_interest_cap=104))
+    world.play(c.Subscribe(maker, (1,)))
+    request = world.opened(world.request(taker, "k", 1, 10, 601_000, **more)).request
+    until = world.now + SECOND
+    answer = world.closed(world.play(c.AnswerRequest(maker, request, 599_900, 600_100, 10, min_fill, until)))
+    assert (answer.outcome, answer.filled) == (outcome, filled)
+
+
+def test_an_accepted_quote_fills_as_far_as_the_open_interest_cap_lets_it(world):
+    opened(world, lots=100)
+    maker, taker = world.agent(3, 10**12), world.agent(4, 10**12)
+    world.play(c.Subscribe(maker, (1,)))
+    request = world.opened(world.request(taker, "k", 1, 10, 601_000, auto=False)).request
+    until = world.now + SECOND
+    quote = world.play(c.AnswerRequest(maker, request, 599_900, 600_100, 10, 1, until))[0].quote
+    world.play(c.SetLimits(1, open_interest_cap=100))
+    assert world.refuse(c.AcceptQuote(taker, request, quote)) == "open_interest_cap"
+    world.play(c.SetLimits(1, open_interest_cap=104))
+    answer = world.closed(world.do(c.AcceptQuote(taker, request, quote)))
+    assert (answer.outcome, answer.filled) == ("partial", 4)
 
 
 def test_a_band_and_a_fee_bind_from_the_next_fill_on(world):

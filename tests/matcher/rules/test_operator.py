@@ -11,7 +11,7 @@ from core.quantities import MONEY_MAX
 from matcher import commands as c
 from matcher.decide import decide
 from matcher.image import Image, dump, load
-from matcher.limits import WITHDRAWALS_OPEN_MAX
+from matcher.limits import DEPOSITS_MAX, WITHDRAWALS_OPEN_MAX
 from matcher.rejections import Repeated
 
 
@@ -49,6 +49,49 @@ def test_a_deposit_is_credited_once_per_key(world):
     assert world.refuse(c.CreditDeposit(agent, left + 1, "too much")) == "bad_value"
     world.play(c.CreditDeposit(agent, left, "all there may be"))
     assert world.balance(agent) == 5 + left
+
+
+def test_many_deposits_are_credited_at_once_each_once_per_key(world):
+    one, other = world.agent(1, deposit=0), world.agent(2, deposit=0)
+    deposits = (
+        c.CreditDeposit(one, 5, "a:0"),
+        c.CreditDeposit(other, 7, "a:1"),
+        c.CreditDeposit(one, 2, "b"),
+    )
+    world.play(c.CreditDeposit(other, 7, "a:1"))
+    credited = world.play(c.CreditDeposits(deposits))
+    assert [(event.account, event.amount, event.key) for event in credited] == [
+        (one, 5, "a:0"),
+        (one, 2, "b"),
+    ]
+    assert world.do(c.CreditDeposits(deposits)) == []
+    assert (world.balance(one), world.balance(other)) == (7, 7)
+
+
+def test_a_hundred_deposits_are_the_most_at_once(world):
+    agent = world.agent(1, deposit=0)
+    world.play(c.CreditDeposits(tuple(c.CreditDeposit(agent, 1, f"{n}") for n in range(DEPOSITS_MAX))))
+    assert world.balance(agent) == DEPOSITS_MAX
+
+
+def test_of_many_deposits_none_is_credited_where_one_cannot_be(world):
+    agent = world.agent(1, deposit=0)
+    fine = c.CreditDeposit(agent, 5, "fine")
+    world.play(c.CreditDeposit(agent, 1, "k"))
+    left = MONEY_MAX - world.state.deposited
+    for wrong, code in (
+        ((), "bad_value"),
+        ((fine, c.CreditDeposit(agent, 0, "nothing")), "bad_value"),
+        ((fine, c.CreditDeposit(4_000, 5, "nobody's")), "account_unknown"),
+        ((fine, c.CreditDeposit(agent, 2, "k")), "key_conflict"),
+        ((fine, fine), "key_conflict"),
+        ((fine, c.CreditDeposit(agent, left - 4, "too much together")), "bad_value"),
+        (tuple(c.CreditDeposit(agent, 1, f"{n}") for n in range(DEPOSITS_MAX + 1)), "bad_value"),
+    ):
+        assert world.refuse(c.CreditDeposits(wrong)) == code
+    assert world.balance(agent) == 1
+    world.play(c.CreditDeposits((fine, c.CreditDeposit(agent, left - 5, "all there may be"))))
+    assert world.state.deposited == MONEY_MAX
 
 
 def test_the_treasury_and_the_insurance_fund_can_be_paid_into_and_clearing_can_not(world):

@@ -35,6 +35,7 @@ SOON = st.sampled_from([-1, SECOND // 2, 60 * SECOND, 61 * SECOND])
 POSITION_CAP = 50_000
 """Of market 1, in lots: low enough for the agents' money to reach it."""
 AMOUNTS = st.sampled_from([-1, 0, 1, 10**8, 10**9, 10**12])
+OWNER = "So11111111111111111111111111111111111111112"
 LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=3).map(tuple)
 
 
@@ -115,6 +116,15 @@ MONEY: Final = (
         key=KEYS,
     ),
     st.builds(
+        c.CreditDeposits,
+        st.lists(
+            st.builds(
+                c.CreditDeposit, AGENTS | st.just(INSURANCE), st.sampled_from([0, 1, 10**9, 10**15]), KEYS
+            ),
+            max_size=3,
+        ).map(tuple),
+    ),
+    st.builds(
         c.ReserveWithdrawal, account=AGENTS, amount=st.sampled_from([-1, 0, 1, 10**9, 10**12]), key=KEYS
     ),
     st.builds(c.FinishWithdrawal, withdrawal=st.integers(0, 9), paid=st.booleans(), signature=st.just("s")),
@@ -183,6 +193,17 @@ OPERATING: Final = (
     st.builds(c.HoldWithdrawals, st.booleans()),
     st.builds(c.HoldSettlement, st.booleans()),
     st.builds(c.RetryBatch, st.integers(0, 3)),
+    st.builds(c.RegisterAgent, owner=st.sampled_from([OWNER, "nobody"]), name=st.sampled_from(["a", "b"])),
+    st.builds(c.BindSlot, account=AGENTS, page=st.integers(-1, 1), slot=st.integers(0, 12)),
+    st.builds(c.RevokeSessions, account=AGENTS),
+    st.builds(c.ReviewAccount, account=AGENTS),
+    st.builds(
+        c.SeeLossLimits,
+        batch=st.integers(0, 9),
+        landed=st.booleans(),
+        slots=st.lists(st.builds(c.LimitedSlot, AGENTS, AMOUNTS, AMOUNTS, AMOUNTS), max_size=3).map(tuple),
+    ),
+    st.just(c.StartEpoch()),
     st.just(c.Advance()),
 )
 ANY: Final = st.one_of(*REQUESTING, *QUOTING, *MONEY, *OPERATING)
