@@ -63,8 +63,8 @@ def sentence(error: Exception) -> str | None:
             return f"{_first(error)}: stop it, or set PERPDEX_DATA to another directory."
         case JournalDiffers():
             return (
-                f"{_first(error)}. The ledger must be made anew: set DATABASE_URL to an empty database, or delete postgres/ in "
-                "the data directory when the embedded one is used; it is then filled from the journal."
+                f"{_first(error)}. Look at DATABASE_URL and PERPDEX_DATA. Where these are right, stop the exchange and run `perpdex "
+                "ledger rebuild`, which says what to do. Never empty the database: what vaults have is in no journal."
             )
         case psycopg.Error() | SQLAlchemyError():
             return f"PostgreSQL cannot be used: {_first(error)}. Look at DATABASE_URL."

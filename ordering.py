@@ -65,9 +65,9 @@ async def order_steps(
 
     pool = open_pool(database_url(settings))
     try:
-        async with trading(settings, batches) as at:
+        fills = VenueFills(pool)
+        async with trading(settings, batches, known=fills.account_had) as at:
             vaults = Vaults(pool, set_up(settings), operator_template(settings))
-            fills = VenueFills(pool)
 
             async def terms(vault: str) -> VaultTerms | None:
                 found = await vaults.get(vault)

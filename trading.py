@@ -1,7 +1,7 @@
 """Opens the venues that the settings allow, one account a vault, and prices what is traded there.
 
-A vault's key at a venue is in ``keys/venues/VENUE/VAULT.key``, made when it is missing; where the venue calls the account something
-else than the key's own address, ``VAULT.account`` beside it says what.
+A vault's key at a venue is in ``keys/venues/VENUE/VAULT.key``, made where the vault never had one; where the venue calls the
+account something else than the key's own address, ``VAULT.account`` beside it says what.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from oracles.price import Price, to_ticks
 from settings import Settings
 from venues.dead import SYNTHETIX_V3, SYNTHETIX_V3_END, DeadVenue
 from venues.driver import Driver, Mid
-from venues.errors import AccountMissing
+from venues.errors import OTHER_ACCOUNT, AccountMissing
 from venues.prices import UNIT, LegPrice, NoPrice, Standing, VenuePriceRouter
 from venues.registry import Opening, Registry, VenueUnknown
 
@@ -71,17 +71,30 @@ class Trading:
         return None if isinstance(found, NoPrice) else found
 
 
+Known = Callable[[str, str], Awaitable[str | None]]
+"""The account that a vault has at a venue, as its driver says it; empty: nobody wrote it down, or an operator gave it up, None: it
+never had one."""
+
+
+async def _none_known(vault: str, venue: str) -> str | None:
+    return None
+
+
 @asynccontextmanager
 async def trading(
-    settings: Settings, batches: Callable[[], "Batches"], clock: Callable[[], int] = time.time_ns
+    settings: Settings,
+    batches: Callable[[], "Batches"],
+    clock: Callable[[], int] = time.time_ns,
+    known: Known = _none_known,
 ) -> AsyncIterator[Trading]:
     """Everything that orders at venues need; connections are closed at the end. `batches` opens what takes orders for gold on chain.
+    `known` says which accounts vaults have: no other is opened for them.
 
     Raises `VenueUnknown`; `Refused` and `OSError` for signers of prices that cannot be believed; `RecordingFailed` for a recording of
     gold that cannot be played.
     """
     async with httpx.AsyncClient() as http:
-        accounts = _Accounts(settings, http)
+        accounts = _Accounts(settings, http, known)
         # A recording is read whole.
         demo = await asyncio.to_thread(_demo, settings, clock)
         openings: dict[str, Opening] = {
@@ -92,7 +105,9 @@ async def trading(
             "polymarket": accounts.polymarket,
             "synthetix": accounts.synthetix,
         }
-        active = {name: (Lifecycle.ACTIVE, _set_up(name, opening)) for name, opening in openings.items()}
+        active = {
+            name: (Lifecycle.ACTIVE, _set_up(name, opening, known)) for name, opening in openings.items()
+        }
         accounts.look()
         drivers = Registry({**active, SYNTHETIX_V3: (Lifecycle.DEAD, _dead)}, settings.exec_close_only_venues)
         allowed = drivers.allowed(settings.exec_allowed_venues)
@@ -123,9 +138,10 @@ class _Accounts:
     What a driver needs is imported when one is opened: some of it takes more than half a second to load.
     """
 
-    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
+    def __init__(self, settings: Settings, http: httpx.AsyncClient, known: Known) -> None:
         self._settings = settings
         self._http = http
+        self._known = known
         self._data = settings.perpdex_data / "venues"
         self._keys = settings.perpdex_data / "keys" / "venues"
 
@@ -134,7 +150,7 @@ class _Accounts:
 
         from venues.agents import Agents
 
-        text = self._key("agents", vault, lambda: Keypair().to_json())
+        text = await self._key("agents", vault, lambda: Keypair().to_json())
         return Agents(self._settings.api_url, Keypair.from_json(text), vault, time.time_ns)
 
     async def hyper(self, vault: str) -> Driver:
@@ -142,7 +158,7 @@ class _Accounts:
 
         from venues.hyper import Hyper
 
-        wallet = Account.from_key(self._key("hyper", vault, _evm_key))
+        wallet = Account.from_key(await self._key("hyper", vault, _evm_key))
         address = self._account("hyper", vault)
         return Hyper(wallet, self._settings.exec_hyper_url, time.time_ns, address or None)
 
@@ -168,7 +184,7 @@ class _Accounts:
     async def polymarket(self, vault: str) -> Driver:
         from venues.polymarket import Polymarket
 
-        key = self._key("polymarket", vault, _evm_key)
+        key = await self._key("polymarket", vault, _evm_key)
         wallet, kind = (
             wallet_named(account_file(self._settings, "polymarket", vault)) if vault != READER else ("", 0)
         )
@@ -186,7 +202,7 @@ class _Accounts:
             path = account_file(self._settings, "synthetix", vault)
             raise KeyFileRefused(f"{path} does not say the number of the vault's account")
         return Synthetix(
-            self._key("synthetix", vault, _evm_key),
+            await self._key("synthetix", vault, _evm_key),
             int(account),
             self._settings.exec_synthetix_url,
             time.time_ns,
@@ -201,11 +217,18 @@ class _Accounts:
             except (KeyFileRefused, OSError, UnicodeDecodeError) as refused:
                 _log.error("a vault's account cannot be opened", vault=path.stem, venue="polymarket", why=str(refused))  # fmt: skip
 
-    def _key(self, venue: str, vault: str, make: Callable[[], str]) -> str:
+    async def _key(self, venue: str, vault: str, make: Callable[[], str]) -> str:
+        """A vault's key; made only where the vault never had an account there, for a new one opens an account that has nothing."""
         if vault == READER:
             return make()
         path = self._keys / venue / f"{vault}.key"
         if not path.exists():
+            account = await self._known(vault, venue)
+            if account is not None:
+                whose = f" ({account})" if account else ""
+                raise KeyFileRefused(
+                    f"{path} is missing, and the vault has had an account there{whose}: bring it back"
+                )
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             create_secret(path, make)
         return read_secret(path).decode().strip()
@@ -238,15 +261,21 @@ def wallet_named(path: Path) -> tuple[str, int]:
     return wallet, WALLETS[kind[0]]
 
 
-def _set_up(venue: str, opening: Opening) -> Opening:
+def _set_up(venue: str, opening: Opening, known: Known) -> Opening:
     """Opens an account, or raises `AccountMissing`: where keys lie is for the operator's log, and for nobody who sends a ticket."""
 
     async def opened(vault: str) -> Driver:
         try:
-            return await opening(vault)
+            driver = await opening(vault)
         except (KeyFileRefused, OSError, ValueError) as refused:
             _log.error("a vault's account cannot be opened", vault=vault, venue=venue, why=str(refused))
             raise AccountMissing(venue, "the vault's account there is not set up") from None
+        account = None if vault == READER else await known(vault, venue)
+        if account and account != driver.account:
+            await driver.close()
+            _log.error(OTHER_ACCOUNT, vault=vault, venue=venue, account=driver.account, known=account)
+            raise AccountMissing(venue, OTHER_ACCOUNT)
+        return driver
 
     return opened
 

@@ -134,7 +134,7 @@ class SettlementActivities:
             if projected > state.seq:
                 raise ApplicationError(
                     f"the ledger has record {projected} of a journal that ends at {state.seq}: "
-                    "it must be made anew, in an empty database",
+                    "its projections must be made anew by `perpdex ledger rebuild`",
                     type="ledger_ahead",
                 )
             await must_be_projected(self._ledger, state.seq)

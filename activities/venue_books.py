@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
+from core.nav import RESOLVED
 from core.quantities import SECOND
 from core.tickets import Leg
-from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills, unpriced_words
+from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills, empty_words, unpriced_words
 from venues.budget import Turn, looking
 from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
+from venues.errors import OTHER_ACCOUNT, AccountMissing
 
 if TYPE_CHECKING:
     # What knows prices takes long to load, and the worker starts without it.
@@ -22,6 +24,11 @@ LOOKS: Final = 3
 BETWEEN_S: Final = 1.0
 LATELY: Final = 300 * SECOND
 """Whoever had an order that ended so lately is asked after again before it is said to hold nothing."""
+
+EMPTY_FOR: Final = 600 * SECOND
+"""So long a venue must say that an account has nothing at all, where the ledger has something, before that is believed: a wrong
+account, or a venue that has just started, says so too."""
+TAKEN_ACCOUNT: Final = "the account there is another vault's"
 
 ENTRY: Final = "entry"
 """Whose word a price is that nobody knows but the venue, as the average that the position was opened at."""
@@ -53,21 +60,28 @@ class VenueBooks:
         self._priced = priced
         self._clock = clock
         self._between_s = between_s
-        self._begun: set[tuple[str, str]] = set()
 
     async def begin(self, vault: str, venue: str) -> None:
         """Have reading begin behind all that the account did before the vault had it: whoever first sends there calls this before.
 
-        What came of that is in the position that it began with, if in anything of the vault's. Raises `VenueError`.
+        What came of that is in the position that it began with, if in anything of the vault's. From then on that account is the
+        vault's, and no other's. Raises `VenueError`, `AccountMissing` for another account than the vault's.
         """
-        if (vault, venue) in self._begun:
+        driver = await self._drivers.driver(vault, venue)
+        account = driver.account
+        known = await self._fills.account(vault, venue)
+        if known == account:
             return
-        if not await self._fills.begun(vault, venue):
-            driver = await self._drivers.driver(vault, venue)
+        fills = funding = ""
+        if known is None:
             ask = _funding(driver)
             funding = "" if ask is None else await _end(ask)
-            await self._fills.begin(vault, venue, await _end(driver.fills), funding, self._clock())
-        self._begun.add((vault, venue))
+            fills = await _end(driver.fills)
+        kept = await self._fills.begin(vault, venue, account, fills, funding, self._clock())
+        if kept != account:
+            why = OTHER_ACCOUNT if kept is not None else TAKEN_ACCOUNT
+            _log.error(why, vault=vault, venue=venue, account=account, known=kept)
+            raise AccountMissing(venue, why)
 
     async def collect(self, vault: str, venue: str) -> int:
         """Record all fills that the venue tells by now; how many were new. Raises `VenueError`."""
@@ -168,8 +182,11 @@ class VenueBooks:
         theirs: Mapping[str, Position],
     ) -> list[Difference]:
         """Take positions over at their prices. One without stays as it is, and is kept as a doubt: at nothing, its whole value would
-        be won or lost."""
-        found, unpriced = [], {}
+        be won or lost. So do those that are gone all at once, but where their markets have ended, until that was so for long."""
+        found, unpriced, empty = [], {}, {}
+        now = self._clock()
+        since = None if theirs else await self._fills.empty_since(vault, venue)
+        doubtful = not theirs and (since is None or now - since < EMPTY_FOR)
         for symbol, (mine, yours) in differing.items():
             with looking(Turn.SOON):
                 told = await self._priced(vault, Leg(venue, symbol))
@@ -182,12 +199,17 @@ class VenueBooks:
                 _log.error("a vault has another position than its fills add up to, and nobody knows its price",
                            vault=vault, venue=venue, symbol=symbol, ours=mine, theirs=yours)  # fmt: skip
                 continue
+            if doubtful and standing != RESOLVED:
+                empty[symbol] = empty_words(mine)
+                _log.error("a venue says that a vault has nothing there at all",
+                           vault=vault, venue=venue, symbol=symbol, ours=mine)  # fmt: skip
+                continue
             difference = Difference(symbol, mine, yours, price, standing)
             if await self._fills.correct(vault, venue, difference, self._clock()):
                 _log.error("a venue has another position than its fills add up to", vault=vault, venue=venue,
                            symbol=symbol, ours=mine, theirs=yours, price=price)  # fmt: skip
                 found.append(difference)
-        await self._fills.unpriced(vault, venue, unpriced, self._clock())
+        await self._fills.unpriced(vault, venue, unpriced, now, empty)
         return found
 
 

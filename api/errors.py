@@ -172,7 +172,8 @@ EDGE: Final[dict[str, Entry]] = {
     "ledger_ahead": Entry(
         503,
         "The ledger has records that the journal does not have: it belongs to another journal, or this one was cut short. "
-        "It must be made anew, in an empty database.",
+        "Its projections must be made anew: stop the exchange and run `perpdex ledger rebuild`. Never empty the database: what vaults "
+        "have is in no journal.",
     ),
     "fill_unknown": Entry(404, "No fill has that number."),
     "market_not_settled": Entry(404, "The market was not delisted."),

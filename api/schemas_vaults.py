@@ -239,7 +239,17 @@ class NavsAnswer(Answer):
 class NavAlertAnswer(Answer):
     vault: str
     at: int
-    kind: Literal["difference_unpriced", "drawdown", "jump", "no_price", "stale_leg", "venue_silent"]
+    kind: Literal[
+        "difference",
+        "difference_large",
+        "difference_unpriced",
+        "drawdown",
+        "jump",
+        "no_price",
+        "stale_leg",
+        "venue_empty",
+        "venue_silent",
+    ]
     leg: str | None = Field(
         description="`venue::symbol`; a venue alone when it is about all there, null when about the whole."
     )

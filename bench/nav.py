@@ -50,6 +50,7 @@ SETTING_UP: Final = (
     "insert into vault_shares select id, 17, 1000000000 from vaults",
     "insert into vault_cash_moves (vault, venue, kind, reference, amount, at)"
     " select id, 'hyper', 'trade', m::text, 5000000, m from vaults, generate_series(1, :moves) m",
+    "insert into vault_cash select vault, venue, sum(amount) from vault_cash_moves group by vault, venue",
     "insert into venue_positions select id, venue, 'S' || (v * 7 + p) % :symbols, 100000000 * (1 + p % 3), 0"
     " from (select id, row_number() over () v from vaults) held, generate_series(1, :each) p,"
     " unnest(cast(:venues as text[])) venue",

@@ -34,6 +34,16 @@ def ready(url: str) -> bool:
         return False
 
 
+def answering(url: str) -> list[str]:
+    """The API at a URL in words, when it is one of ours: it may not have asked its database for anything yet."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=TIMEOUT_S) as response:
+            said = json.load(response)
+    except (OSError, ValueError):
+        return []
+    return [f"the API at {url}"] if isinstance(said, dict) and "disk_free_bytes" in said else []
+
+
 def rpc(url: str, method: str, *params: object) -> Any:
     """Result of a JSON-RPC call; None when there is none, whatever the reason."""
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()

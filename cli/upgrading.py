@@ -1,20 +1,20 @@
-"""`perpdex ledger upgrade`: bring the ledger's tables to this release, while nobody works with them."""
+"""`perpdex ledger`: bring the ledger's tables to this release, and what else is done while nobody works with them."""
 
-import json
-import sys
-import urllib.request
-from typing import Annotated, Final, NoReturn
+from typing import Annotated
 
 import typer
 
-from cli.probes import TIMEOUT_S
+from cli.moving_accounts import forget_account
+from cli.rebuilding import rebuild
+from cli.stopped import NOT_DONE, refuse, refuse_while_used
 from endings import told
-from ledger.migrate import Migration, Schema, SchemaNewer, schema, upgrade, users
+from ledger.migrate import Migration, Schema, SchemaNewer, schema, upgrade
 from places import database_url
 from settings import Settings
 
 ledger = typer.Typer(no_args_is_help=True, help="Look after the ledger's database.")
-NOT_DONE: Final = 1
+ledger.command("rebuild")(rebuild)
+ledger.command("forget-account")(forget_account)
 
 
 @ledger.callback()
@@ -35,17 +35,13 @@ def upgrade_tables(
         try:
             found = schema(url)
         except SchemaNewer as error:
-            _refuse(str(error))
+            refuse(str(error))
         print(_place(found))
         if not found.missing:
             print("nothing to do")
             return
         _list("to do:", found.missing)
-        running = users(url) + _answering(settings.api_url)
-        if running:
-            _refuse(
-                f"not while the exchange runs: {', '.join(running)}. Stop all of its processes first; nothing was changed"
-            )
+        refuse_while_used(url, settings.api_url)
         if check:
             raise typer.Exit(NOT_DONE)
         upgrade(url)
@@ -60,18 +56,3 @@ def _list(head: str, migrations: list[Migration]) -> None:
     print(head)
     for one in migrations:
         print(f"  {one.number} {one.what}")
-
-
-def _refuse(why: str) -> NoReturn:
-    print(why, file=sys.stderr)
-    raise typer.Exit(NOT_DONE)
-
-
-def _answering(url: str) -> list[str]:
-    """The API at a URL, when it is one of ours: it may not have asked its database for anything yet."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=TIMEOUT_S) as response:
-            said = json.load(response)
-    except (OSError, ValueError):
-        return []
-    return [f"the API at {url}"] if isinstance(said, dict) and "disk_free_bytes" in said else []

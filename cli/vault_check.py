@@ -20,6 +20,7 @@ from core.tickets import Leg, SizeE8, e8_text
 from ledger.database import open_pool
 from ledger.nav_reads import NavReads, NavSnapshot
 from ledger.vault_transfers import Transfer, VaultTransfers
+from ledger.venue_fills import VenueFills
 from ledger.venue_orders import Standing
 from ledger.venue_reads import standings
 from places import database_url
@@ -84,7 +85,7 @@ async def checked(settings: Settings, since: int) -> VaultReport:
     try:
         undecided = await _undecided(pool)
         found = await _snapshot(settings, pool)
-        told = await _told(settings)
+        told = await _told(settings, pool)
         async with pool.connect() as connection:
             tickets = await standings(connection, VAULT, since)
         transfers = await VaultTransfers(pool).transfers(VAULT, TRANSFERS_MAX)
@@ -128,14 +129,14 @@ async def _snapshot(settings: Settings, pool: AsyncEngine) -> NavSnapshot:
     return (await NavReads(pool).latest([VAULT]))[VAULT]
 
 
-async def _told(settings: Settings) -> list[Told]:
+async def _told(settings: Settings, pool: AsyncEngine) -> list[Told]:
     # Here, because what knows venues takes long to load, and a start waits for it.
     from trading import trading
 
     def none() -> NoReturn:
         raise AssertionError(f"the demonstration vault trades at {', '.join(VENUES)}")
 
-    async with trading(settings, none) as at:
+    async with trading(settings, none, known=VenueFills(pool).account_had) as at:
         return [await _all_of(venue, await at.drivers.driver(VAULT, venue)) for venue in VENUES]
 
 

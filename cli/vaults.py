@@ -129,14 +129,16 @@ def resume(
 @vault.command()
 def price(
     id: Id,
-    leg: Annotated[str, typer.Argument(help="venue::symbol, as the alert difference_unpriced names it")],
+    leg: Annotated[
+        str, typer.Argument(help="venue::symbol, as the alert difference_unpriced or venue_empty names it")
+    ],
     price: Annotated[str, typer.Argument(help="USDC each; 0 for what is lost")],
     position: Annotated[str, typer.Option(help="what the venue has of it, as that alert says")],
     why: Annotated[str, typer.Option(help="the reason, which stays with it")],
     as_json: AsJson = False,
     name: As = ME,
 ) -> None:
-    """Take over a position from a venue that differs from the vault's fills, at a price where nobody else knows one."""
+    """Take over a position from a venue that differs from the vault's fills, where nobody else knows a price or whether it is gone."""
     body = {"leg": leg, "price": price, "position": position, "why": why}
     with door_of(name) as door:
         told_one(as_json, door.send("POST", f"/vaults/{id}/price", body))

@@ -1,11 +1,12 @@
 """What is said aloud of a snapshot, and what makes it one that nobody deals at."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from core.nav import RESOLVED, Valuation
 from core.quantities import MILLION, SECOND, Nanos
+from core.tickets import Leg, PriceE8, SizeE8, e8_text, notional_up
 from core.vault_shares import Mark
 
 
@@ -26,15 +27,18 @@ DEFAULT_LIMITS: Final = AlertLimits()
 class Kind(StrEnum):
     """Stable."""
 
+    DIFFERENCE = "difference"
+    DIFFERENCE_LARGE = "difference_large"
     DIFFERENCE_UNPRICED = "difference_unpriced"
     DRAWDOWN = "drawdown"
     JUMP = "jump"
     NO_PRICE = "no_price"
     STALE_LEG = "stale_leg"
+    VENUE_EMPTY = "venue_empty"
     VENUE_SILENT = "venue_silent"
 
 
-DOUBTS: Final = frozenset(Kind) - {Kind.DRAWDOWN}
+DOUBTS: Final = frozenset(Kind) - {Kind.DIFFERENCE, Kind.DRAWDOWN}
 """Nobody deals and no fee is charged at a snapshot with one of these: the next may show that its value was none."""
 
 
@@ -44,6 +48,19 @@ class Alert(NamedTuple):
     kind: Kind
     leg: str
     sentence: str
+
+
+TAKEN_OVER_PPM: Final = 1_000
+"""Of a vault's value: what was taken over from venues since the snapshot before may come to so much, all of it added, and no more."""
+
+
+class TakenOver(NamedTuple):
+    """A position that the ledger had as `ours` and took over from its venue as `theirs`, at a price."""
+
+    leg: Leg
+    ours: SizeE8
+    theirs: SizeE8
+    price: PriceE8
 
 
 class Worth(NamedTuple):
@@ -68,6 +85,20 @@ def alerts(
     if all(one.known for one in found.legs):
         said.append(Alert(Kind.NO_PRICE, "", "it is worth more than can be counted"))
     return said
+
+
+def takeovers(found: Valuation, taken: Sequence[TakenOver]) -> list[Alert]:
+    """What to say of a snapshot before which positions were taken over, one alert a leg. Sizes at their prices are rounded up."""
+    if not taken:
+        return []
+    moved = sum(notional_up(one.price, SizeE8(abs(one.theirs - one.ours))) for one in taken)
+    large = moved * MILLION > max(0, found.nav) * TAKEN_OVER_PPM if found.known else True
+    kind = Kind.DIFFERENCE_LARGE if large else Kind.DIFFERENCE
+    told: dict[Leg, list[str]] = {}
+    for one in taken:
+        sentence = f"{e8_text(one.theirs)} there in place of {e8_text(one.ours)}, at {e8_text(one.price)}"
+        told.setdefault(one.leg, []).append(sentence)
+    return [Alert(kind, str(leg), f"taken over: {'; '.join(some)}") for leg, some in sorted(told.items())]
 
 
 def _of_legs(at: Nanos, found: Valuation, stale: Nanos) -> Iterator[Alert]:

@@ -58,6 +58,12 @@ SENTENCES: Final[Mapping[Code, str]] = {
 }
 
 
+ENDED: Final[Mapping[str, str]] = {
+    "synthetix_v3": "Synthetix Perps v3 was shut down on every L2 in July 2025; the venue of today is called synthetix",
+}
+"""Venues that have shut down: when, and what to use instead."""
+
+
 @dataclass(frozen=True)
 class VenueLimits:
     """Bounds at one venue; None leaves a side open. Leverage is whole times, notional that of one order."""
@@ -195,12 +201,13 @@ def refusal(
     `holds`: the vault has a position in it there. Such a one can be reduced at a venue that was taken off the template since.
     `backing` is what stands behind it where the venue does not keep leverage itself: then no more is opened than that carries.
     An order is valued at the index and at its limit: at the higher one against the most, at the lower one against the least.
+    Of a dead venue that is not allowed it is told that it is dead: no operator will ever allow it, and its name has a successor.
     """
     lifecycle = venues.get(ticket.venue)
     if lifecycle is None:
         return Code.UNKNOWN_VENUE
     if ticket.venue not in template.venues and not (ticket.reduce_only and holds):
-        return Code.VENUE_NOT_ALLOWED
+        return Code.VENUE_DEAD if lifecycle is Lifecycle.DEAD else Code.VENUE_NOT_ALLOWED
     if not ticket.reduce_only and (code := _beyond(ticket, template, index, backing)) is not None:
         return code
     if lifecycle is Lifecycle.CLOSE_ONLY and not ticket.reduce_only:
@@ -228,7 +235,10 @@ def refusal_since(
 
 
 def words_of(code: Code, ticket: Ticket, template: RiskTemplate) -> str:
-    """A refusal as a sentence; of a venue that is not allowed with those that are, for a ticket that names none may be for one."""
+    """A refusal as a sentence; of a venue that is not allowed with those that are, for a ticket that names none may be for one, and of
+    a dead one with what to use instead."""
+    if code is Code.VENUE_DEAD and ticket.venue in ENDED:
+        return f"{ENDED[ticket.venue]}."
     if code is not Code.VENUE_NOT_ALLOWED:
         return SENTENCES[code]
     allowed = ", ".join(sorted(template.venues)) or "none"

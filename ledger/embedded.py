@@ -163,7 +163,7 @@ class EmbeddedPostgres:
         ):
             raise PostgresFailed(
                 f"{self._directory} is a copy: {link} leads to the database of {owner.resolve()}, which it would share. Delete that "
-                "link, and an empty one is made and filled from the journal"
+                "link, and an empty one is made and filled from the journal, without vaults and whatever else no journal has"
             )
         self._own(home)
         self._hold(home)

@@ -86,6 +86,4 @@ def users(url: str) -> list[str]:
 
 
 def _newer(error: CommandError) -> SchemaNewer:
-    return SchemaNewer(
-        f"the database was written by a newer release ({error}): go on with that release, or give this one an empty database"
-    )
+    return SchemaNewer(f"the database was written by a newer release ({error}): go on with that release")

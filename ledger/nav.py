@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.nav import RESOLVED, PricedLeg, Valuation
-from core.nav_alerts import DEFAULT_LIMITS, Alert, AlertLimits
+from core.nav_alerts import DEFAULT_LIMITS, Alert, AlertLimits, takeovers
 from core.nav_snapshot import Owned, Snapshot, snapshot
 from core.quantities import SECOND, MicroUsdc, Nanos
 from core.tickets import Leg, PriceE8, SizeE8
@@ -26,6 +26,7 @@ from ledger.vault_books import (
     legs_at,
     newest_snapshots,
     positions_at,
+    taken_over,
     waiting_at,
     worth_before,
 )
@@ -135,6 +136,7 @@ async def _snapshots(
     shares = await holdings(connection, ids)
     before = await worth_before(connection, ids)
     doubts = await doubts_of(connection, ids)
+    differences = await taken_over(connection, ids)
     prices = await _prices(connection, at)
     found = {}
     for row in rows:
@@ -143,7 +145,7 @@ async def _snapshots(
         mark = Mark(row.mark_nav, row.mark_shares)
         owned = Owned(row.manager, row.fee_ppm, mark, shares.get(row.id, {}))
         mine = waiting.get(row.id, [])
-        said = doubts.get(row.id, [])
+        said = [*doubts.get(row.id, []), *takeovers(worth, differences.get(row.id, []))]
         found[row.id] = snapshot(Nanos(at), worth, owned, before.get(row.id), mine, limits, said)
     return found
 

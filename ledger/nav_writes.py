@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.nav_snapshot import Dealt, Snapshot
 from ledger.tables_vaults import nav_alerts, nav_snapshots, vault_shares, vault_transfers, vaults
-from ledger.tables_venues import vault_cash_moves
+from ledger.vault_cash import move_cash
 
 Rows = list[dict[str, Any]]
 
@@ -25,10 +25,12 @@ async def write(connection: AsyncConnection, at: int, now: int, taken: Mapping[s
         (_SHARES, _shares(moved)),
         (_DONE, [_done(vault, one, at) for vault, one in dealt if one.refused is None]),
         (_REFUSED, [_refused(vault, one, at) for vault, one in dealt if one.refused is not None]),
-        (insert(vault_cash_moves), [_cash(vault, one, at) for vault, one in dealt if one.cash]),
     ):
         if rows:
             await connection.execute(statement, rows)
+    cash = [_cash(vault, one, at) for vault, one in dealt if one.cash]
+    new = await move_cash(connection, cash)
+    assert new == len(cash), "a transfer was dealt with before"
 
 
 _POOL = (

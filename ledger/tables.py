@@ -1,8 +1,9 @@
 """The tables. Money is micro-USDC, prices are ticks, sizes lots, engine times nanoseconds, all as bigint.
 
 The first part is written by the projector alone and can be rebuilt from the journal; the second part is the settlement's own
-memory and cannot. Check constraints say what may never be; there are no foreign keys among projections, because the journal is
-already in order and every key would be looked up once more for each row.
+memory and cannot, nor can what vaults and venues have (`ledger.rebuild` has the names). Check constraints say what may never be;
+there are no foreign keys among projections, because the journal is already in order and every key would be looked up once more
+for each row.
 """
 
 from sqlalchemy import (

@@ -105,6 +105,14 @@ vault_cash_moves: Final = Table(
     Index("ix_vault_cash_moves_vault", "vault", "at"),
     comment="a vault's cash is their sum: what it holds at a venue is paid for in full, whatever margin the venue asks",
 )
+vault_cash: Final = Table(
+    "vault_cash",
+    metadata,
+    text("vault", key=True),
+    text("venue", "as in vault_cash_moves", key=True),
+    number("amount"),
+    comment="the sum of what vault_cash_moves has of it, kept in the transaction that adds to that",
+)
 venue_cursors: Final = Table(
     "venue_cursors",
     metadata,
@@ -114,6 +122,17 @@ venue_cursors: Final = Table(
     text("funding", "up to where its payments are"),
     number("moved_at"),
     number("seen_at", "when it was last asked after everything and told, 0: not since this was kept"),
+    text(
+        "account",
+        "the venue's name of the account that it is; empty: from before this was kept, until it is next used",
+    ),
+    Index(
+        "ix_venue_cursors_account",
+        "venue",
+        "account",
+        unique=True,
+        postgresql_where=sql_text("account <> ''"),
+    ),
     comment="moved in the transaction that records what was read",
 )
 venue_differences: Final = Table(
@@ -135,11 +154,11 @@ venue_doubts: Final = Table(
     metadata,
     text("vault", key=True),
     text("venue", key=True),
-    text(
-        "symbol", "whose position differs and has no price; empty: the venue did not tell anything", key=True
-    ),
+    text("symbol", "whose position differs; empty: the venue did not tell anything", key=True),
     text("sentence"),
     number("at", "since when"),
+    text("kind", "silent, unpriced or empty"),
+    CheckConstraint("kind in ('silent', 'unpriced', 'empty')", name="kind"),
     comment="why nobody deals with a vault; gone when it is told or priced",
 )
 vault_streams: Final = Table(

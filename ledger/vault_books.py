@@ -5,11 +5,17 @@ from collections.abc import Sequence
 from sqlalchemy import func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.nav_alerts import Worth
+from core.nav_alerts import TakenOver, Worth
 from core.nav_snapshot import TransferKind, Waiting
-from core.tickets import Leg
+from core.tickets import Leg, PriceE8, SizeE8
 from ledger.tables_vaults import nav_snapshots, vault_shares, vault_transfers
-from ledger.tables_venues import vault_cash_moves, venue_differences, venue_fills, venue_positions
+from ledger.tables_venues import (
+    vault_cash,
+    vault_cash_moves,
+    venue_differences,
+    venue_fills,
+    venue_positions,
+)
 
 
 async def positions_at(
@@ -51,13 +57,13 @@ async def legs_at(connection: AsyncConnection, at: int) -> list[Leg]:
 
 
 async def cash_at(connection: AsyncConnection, at: int, vaults: Sequence[str]) -> dict[str, int]:
-    """Micro-USDC of each vault at an instant: the sum of what had moved it."""
-    moves = vault_cash_moves.c
-    wanted = (
-        select(moves.vault, func.sum(moves.amount).label("cash"))
-        .where(moves.vault.in_(vaults), moves.at <= at)
-        .group_by(moves.vault)
-    )
+    """Micro-USDC of each vault at an instant: what it has now less what moved it later, which costs the same however old it is."""
+    has, moves = vault_cash.c, vault_cash_moves.c
+    every = union_all(
+        select(has.vault, has.amount).where(has.vault.in_(vaults)),
+        select(moves.vault, -moves.amount).where(moves.vault.in_(vaults), moves.at > at),
+    ).subquery()
+    wanted = select(every.c.vault, func.sum(every.c.amount).label("cash")).group_by(every.c.vault)
     return {row.vault: int(row.cash) for row in await connection.execute(wanted)}
 
 
@@ -91,6 +97,21 @@ async def newest_snapshots(connection: AsyncConnection, vaults: Sequence[str]) -
     t = nav_snapshots.c
     wanted = select(t.vault, func.max(t.at).label("at")).where(t.vault.in_(vaults)).group_by(t.vault)
     return {row.vault: row.at for row in await connection.execute(wanted)}
+
+
+async def taken_over(connection: AsyncConnection, vaults: Sequence[str]) -> dict[str, list[TakenOver]]:
+    """Positions of each vault that were taken over from venues since its newest snapshot's instant, in the order in which they were.
+
+    Also what came after the instant of the one that is taken now: it is valued without that, and known to be wrong.
+    """
+    d, taken = venue_differences.c, nav_snapshots.c
+    newest = select(func.coalesce(func.max(taken.at), -1)).where(taken.vault == d.vault).scalar_subquery()
+    wanted = select(venue_differences).where(d.vault.in_(vaults), d.at > newest).order_by(d.number)
+    found: dict[str, list[TakenOver]] = {}
+    for row in await connection.execute(wanted):
+        one = TakenOver(Leg(row.venue, row.symbol), SizeE8(row.ours), SizeE8(row.theirs), PriceE8(row.price))
+        found.setdefault(row.vault, []).append(one)
+    return found
 
 
 async def worth_before(connection: AsyncConnection, vaults: Sequence[str]) -> dict[str, Worth]:

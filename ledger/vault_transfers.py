@@ -10,6 +10,7 @@ from core.nav_snapshot import TransferKind
 from core.tickets import Leg
 from ledger.tables_vaults import vault_changes, vault_shares, vault_transfers, vaults
 from ledger.tables_venues import vault_cash_moves, venue_positions
+from ledger.vault_cash import move_cash
 
 WAITING_MAX: Final = 1_000
 """Transfers of one vault that wait: a snapshot deals with all of them in one transaction."""
@@ -104,7 +105,7 @@ class VaultTransfers:
                 "amount": cash,
                 "at": at,
             }
-            await connection.execute(insert(vault_cash_moves).values(move))
+            await move_cash(connection, [move])
             opening = Transfer(OPENING, holder, TransferKind.OPENING, 0, 0, "waiting", "", who, at, 0)
             await connection.execute(insert(vault_transfers).values(vault=vault, **opening._asdict()))
             change = {"vault": vault, "what": "imported", "who": who, "why": why, "at": at}

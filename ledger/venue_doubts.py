@@ -1,8 +1,10 @@
-"""Why nobody deals with a vault for now: what a venue does not tell of it, and positions that nobody knows a price of."""
+"""Why nobody deals with a vault for now: what a venue does not tell of it, positions that nobody knows a price of, and accounts that
+are suddenly empty."""
 
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, delete, exists, select, tuple_
+from sqlalchemy import ColumnElement, case, delete, exists, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,30 +13,44 @@ from core.tickets import Leg
 from ledger.tables_venues import venue_doubts, venue_orders, venue_positions
 from ledger.venue_orders import ENDED
 
+SILENT: Final = "silent"
+UNPRICED: Final = "unpriced"
+EMPTY: Final = "empty"
+_KINDS: Final = {UNPRICED: Kind.DIFFERENCE_UNPRICED, EMPTY: Kind.VENUE_EMPTY}
+
+
+class Doubt(NamedTuple):
+    """A row of `venue_doubts`, but since when."""
+
+    vault: str
+    venue: str
+    symbol: str
+    kind: str
+    sentence: str
+
 
 async def keep_doubts(
-    connection: AsyncConnection,
-    among: ColumnElement[bool],
-    rows: Sequence[tuple[str, str, str, str]],
-    now: int,
+    connection: AsyncConnection, among: ColumnElement[bool], rows: Sequence[Doubt], now: int
 ) -> None:
-    """Have these (vault, venue, symbol, sentence) and no others of the doubts `among` which they are; each since it began."""
+    """Have these and no others of the doubts `among` which they are; each since one of its kind began."""
     d = venue_doubts.c
-    names = [row[:3] for row in rows]
+    names = [(row.vault, row.venue, row.symbol) for row in rows]
     await connection.execute(
         delete(venue_doubts).where(among, tuple_(d.vault, d.venue, d.symbol).not_in(names))
     )
     if rows:
         new = insert(venue_doubts)
+        given = new.excluded
+        since = case((d.kind == given.kind, d.at), else_=given.at)
         kept = new.on_conflict_do_update(
-            index_elements=["vault", "venue", "symbol"], set_={"sentence": new.excluded.sentence}
+            index_elements=["vault", "venue", "symbol"],
+            set_={"sentence": given.sentence, "kind": given.kind, "at": since},
         )
-        named = ("vault", "venue", "symbol", "sentence")
-        await connection.execute(kept, [dict(zip(named, row, strict=True)) | {"at": now} for row in rows])
+        await connection.execute(kept, [row._asdict() | {"at": now} for row in rows])
 
 
 async def doubts_of(connection: AsyncConnection, vaults: Sequence[str]) -> dict[str, list[Alert]]:
-    """What venues do not tell of each vault, or nobody knows a price of.
+    """What venues do not tell of each vault, or nobody knows a price of, or is gone all at once.
 
     Where a vault neither holds anything nor has an order under way nothing is missed, so one that has left a venue goes on without it.
     """
@@ -47,14 +63,14 @@ async def doubts_of(connection: AsyncConnection, vaults: Sequence[str]) -> dict[
         orders.status.not_in(ENDED),
     )
     wanted = (
-        select(d.vault, d.venue, d.symbol, d.sentence)
+        select(d.vault, d.venue, d.symbol, d.kind, d.sentence)
         .where(d.vault.in_(vaults), (d.symbol != "") | holds | trades)
         .order_by(d.vault, d.venue, d.symbol)
     )
     found: dict[str, list[Alert]] = {}
-    for vault, venue, symbol, sentence in await connection.execute(wanted):
-        if symbol:
-            said = Alert(Kind.DIFFERENCE_UNPRICED, str(Leg(venue, symbol)), sentence)
+    for vault, venue, symbol, kind, sentence in await connection.execute(wanted):
+        if kind != SILENT:
+            said = Alert(_KINDS[kind], str(Leg(venue, symbol)), sentence)
         else:
             said = Alert(Kind.VENUE_SILENT, venue, f"its fills are not told: {sentence}")
         found.setdefault(vault, []).append(said)

@@ -5,7 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.backing import Exposure
 from core.tickets import Leg
-from ledger.tables_venues import WAITING, vault_cash_moves, venue_orders, venue_positions
+from ledger.tables_venues import WAITING, venue_orders, venue_positions
+from ledger.vault_cash import cash_of
 
 
 class VenueExposure:
@@ -22,15 +23,14 @@ class VenueExposure:
 
     async def worth(self, vault: str) -> tuple[int, dict[Leg, int]]:
         """Cash in micro-USDC, and all positions: what at their prices a vault is worth."""
-        p, moves = venue_positions.c, vault_cash_moves.c
+        p = venue_positions.c
         held = select(p.venue, p.symbol, p.size_e8).where(p.vault == vault, p.size_e8 != 0)
-        cash = select(func.coalesce(func.sum(moves.amount), 0)).where(moves.vault == vault)
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             positions = {
                 Leg(row.venue, row.symbol): int(row.size_e8) for row in await connection.execute(held)
             }
-            return int((await connection.execute(cash)).scalar_one()), positions
+            return int((await connection.execute(select(cash_of(vault)))).scalar_one()), positions
 
 
 async def exposures_of(connection: AsyncConnection, vault: str, venue: str) -> dict[str, Exposure]:

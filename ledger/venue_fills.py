@@ -5,6 +5,7 @@ cash and positions at their prices are a vault's value whatever margin a venue a
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, select, union, update
@@ -13,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.tickets import Leg, PriceE8, SizeE8, e8_text, notional_down, notional_up
 from ledger.tables_venues import (
-    vault_cash_moves,
     venue_cursors,
     venue_differences,
     venue_doubts,
@@ -21,8 +21,10 @@ from ledger.tables_venues import (
     venue_orders,
     venue_positions,
 )
+from ledger.vault_cash import move_cash
 from ledger.vaults import changed
-from ledger.venue_doubts import keep_doubts
+from ledger.venue_accounts import account_had, account_of, begin_account
+from ledger.venue_doubts import EMPTY, SILENT, UNPRICED, Doubt, keep_doubts
 from ledger.venue_orders import Standing, take_turn, tell
 
 TRADE: Final = "trade"
@@ -87,6 +89,11 @@ def unpriced_words(ours: int, theirs: int) -> str:
     return f"{e8_text(SizeE8(ours))} by its fills, {e8_text(SizeE8(theirs))} there, and nobody knows a price"
 
 
+def empty_words(ours: int) -> str:
+    """What is said of a position where the venue says that the account has nothing at all."""
+    return f"{e8_text(SizeE8(ours))} by its fills, and the venue says that the account has nothing at all"
+
+
 class VenueFills:
     """The part of the ledger that fills move."""
 
@@ -101,25 +108,22 @@ class VenueFills:
             row = (await connection.execute(wanted)).first()
             return ("", "") if row is None else (row.fills, row.funding)
 
-    async def begun(self, vault: str, venue: str) -> bool:
-        """Whether reading has begun somewhere."""
-        c = venue_cursors.c
-        wanted = select(c.vault).where(c.vault == vault, c.venue == venue)
+    async def account(self, vault: str, venue: str) -> str | None:
+        """As `ledger.venue_accounts.account_of`."""
         async with self._engine.connect() as connection:
-            return (await connection.execute(wanted)).first() is not None
+            return await account_of(connection, vault, venue)
 
-    async def begin(self, vault: str, venue: str, fills: str, funding: str, now: int) -> None:
-        """Have reading begin at these cursors, unless it has begun, or something was sent there that is behind none of them."""
-        o = venue_orders.c
-        never = (Standing.ACCEPTED, Standing.REFUSED, Standing.NOT_SENT)
-        sent = select(o.ticket).where(o.vault == vault, o.venue == venue, o.status.not_in(never)).limit(1)
+    async def account_had(self, vault: str, venue: str) -> str | None:
+        """As `ledger.venue_accounts.account_had`."""
+        async with self._engine.connect() as connection:
+            return await account_had(connection, vault, venue)
+
+    async def begin(
+        self, vault: str, venue: str, account: str, fills: str, funding: str, now: int
+    ) -> str | None:
+        """As `ledger.venue_accounts.begin_account`."""
         async with self._engine.begin() as connection:
-            if (await connection.execute(sent)).first() is not None:
-                fills = funding = ""
-            row = insert(venue_cursors).values(
-                vault=vault, venue=venue, fills=fills, funding=funding, moved_at=now, seen_at=0
-            )
-            await connection.execute(row.on_conflict_do_nothing())
+            return await begin_account(connection, vault, venue, account, fills, funding, now)
 
     async def accounts(self) -> list[SeenAccount]:
         """Every account in which something was ever sent or read, those first that were told of longest ago."""
@@ -210,9 +214,10 @@ class VenueFills:
     async def price(
         self, vault: str, venue: str, symbol: str, theirs: int, price: int, who: str, why: str, now: int
     ) -> Difference | None:
-        """Take over a position of which nobody knew a price at the one that an operator names; it stays among the vault's changes.
+        """Take over a position of which nobody knew a price, or whether it is gone, at the one that an operator names; it stays among
+        the vault's changes.
 
-        None, and nothing done, unless the last comparison found just that position there and no price for it.
+        None, and nothing done, unless the last comparison found just that position there and had that doubt.
         """
         d = venue_doubts.c
         async with self._engine.begin() as connection:
@@ -222,7 +227,8 @@ class VenueFills:
                 return None
             await take_turn(connection, vault)
             ours = await _lock(connection, vault, venue, symbol, now)
-            if doubt != unpriced_words(ours, theirs) or ours == theirs:
+            same = doubt == unpriced_words(ours, theirs) or (theirs == 0 and doubt == empty_words(ours))
+            if not same or ours == theirs:
                 return None
             await connection.execute(delete(venue_doubts).where(mine))
             found = Difference(symbol, ours, theirs, price, NAMED)
@@ -233,17 +239,37 @@ class VenueFills:
 
     async def silent(self, found: Mapping[tuple[str, str], str], now: int) -> None:
         """Keep of which accounts, by vault and venue, the venues do not tell, with a sentence each; no others."""
-        rows = [(vault, venue, "", sentence) for (vault, venue), sentence in found.items()]
+        rows = [Doubt(vault, venue, "", SILENT, sentence) for (vault, venue), sentence in found.items()]
         async with self._engine.begin() as connection:
             await keep_doubts(connection, venue_doubts.c.symbol == "", rows, now)
 
-    async def unpriced(self, vault: str, venue: str, found: Mapping[str, str], now: int) -> None:
-        """Keep which positions differ from the venue's and have no price to be taken over at, with a sentence each; no others."""
+    async def unpriced(
+        self,
+        vault: str,
+        venue: str,
+        found: Mapping[str, str],
+        now: int,
+        empty: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Keep which positions differ from the venue's and have no price to be taken over at, and which are gone with all others, with
+        a sentence each; no others."""
         d = venue_doubts.c
         mine = (d.vault == vault) & (d.venue == venue) & (d.symbol != "")
-        rows = [(vault, venue, symbol, sentence) for symbol, sentence in found.items()]
+        rows = [
+            Doubt(vault, venue, symbol, kind, sentence)
+            for kind, some in ((UNPRICED, found), (EMPTY, empty))
+            for symbol, sentence in some.items()
+        ]
         async with self._engine.begin() as connection:
             await keep_doubts(connection, mine, rows, now)
+
+    async def empty_since(self, vault: str, venue: str) -> int | None:
+        """Since when a venue has said at each comparison that an account has nothing at all; None: it does not."""
+        d = venue_doubts.c
+        wanted = select(func.min(d.at)).where(d.vault == vault, d.venue == venue, d.kind == EMPTY)
+        async with self._engine.connect() as connection:
+            found: int | None = (await connection.execute(wanted)).scalar_one()
+            return found
 
     async def _count(
         self,
@@ -313,7 +339,7 @@ def _cost(change: int, price: int) -> int:
 async def _at(connection: AsyncConnection, vault: str, venue: str, **where: str) -> bool:
     """Whether reading still begins at that cursor; then nobody else moves it before this transaction ends."""
     first = insert(venue_cursors).values(
-        vault=vault, venue=venue, fills="", funding="", moved_at=0, seen_at=0
+        vault=vault, venue=venue, fills="", funding="", moved_at=0, seen_at=0, account=""
     )
     await connection.execute(first.on_conflict_do_nothing())
     c = venue_cursors.c
@@ -376,5 +402,4 @@ async def _paid(
         for kind, reference, amount, at in moves
         if amount
     ]
-    if rows:
-        await connection.execute(insert(vault_cash_moves).on_conflict_do_nothing(), rows)
+    await move_cash(connection, rows)

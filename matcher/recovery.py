@@ -67,8 +67,8 @@ def _refuse_if_short(directory: Path, end: End, synced: int, after: int) -> None
             f"{where}: the journal can be read up to record {end.sequence} only, but record {synced} had been written safely "
             "and may have been acknowledged. Restore the journal's files from a copy, or delete the file "
             f"{directory / WATERMARK} to go on without the records after {end.sequence}. Two duties come with that: "
-            "the ledger may have got further and must then be made anew, in an empty database; and the chain may be ahead, with "
-            "batches and deposits that the journal then knows nothing of. Nothing was changed."
+            "the ledger may have got further, and `perpdex ledger rebuild --journal-cut-short` must then make it anew; and the chain "
+            "may be ahead, with batches and deposits that the journal then knows nothing of. Nothing was changed."
         )
     if end.sequence < after:
         raise JournalCorrupt(

@@ -20,6 +20,7 @@ from core.risk_template import (
     tightened,
 )
 from core.tickets import Leg, OrderType, Ticket, leg_from, leg_said, price_from, size_from
+from venues.dead import SYNTHETIX_V3, SYNTHETIX_V3_END
 
 TEMPLATE = RiskTemplate(
     venues=frozenset({"hyper", "mock_gold", "synthetix"}),
@@ -86,9 +87,14 @@ def test_the_order_in_which_a_ticket_is_judged():
     )
     ticket, venues, index, paused = replace(ONE, size=size_from("0.1"), leverage=1), {}, GOLD, True
     told = []
+
+    def allowed_and_dead():
+        venues.update(synthetix=Lifecycle.DEAD)
+        return replace(template, venues=frozenset({"synthetix"}))
+
     repairs = {
-        Code.UNKNOWN_VENUE: lambda: venues.update(synthetix=Lifecycle.DEAD),
-        Code.VENUE_NOT_ALLOWED: lambda: replace(template, venues=frozenset({"synthetix"})),
+        Code.UNKNOWN_VENUE: lambda: venues.update(synthetix=Lifecycle.ACTIVE),
+        Code.VENUE_NOT_ALLOWED: allowed_and_dead,
         Code.SYMBOL_NOT_ALLOWED: lambda: replace(template, symbols=None),
         Code.LEVERAGE_TOO_LOW: lambda: replace(ticket, leverage=4),
         Code.LEVERAGE_TOO_HIGH: lambda: replace(ticket, leverage=3),
@@ -290,6 +296,20 @@ def test_a_vault_that_is_full_of_orders_still_gets_out():
     assert open_limit(asked(replace(ONE, reduce_only=True))) is None
     assert open_limit(OrderAsked("fund", "id-2", "synthetix", "XAU", close=True)) is None
     assert open_limit(rests).code == "too_many_open_orders"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_whoever_sends_a_ticket_to_a_dead_venue_is_told_what_to_use_instead(books, allowed):
+    """By default it is not among the venues that are allowed, which nobody would ever change."""
+    books.venues |= {SYNTHETIX_V3: Lifecycle.DEAD}
+    books.template = replace(TEMPLATE, venues=TEMPLATE.venues | ({SYNTHETIX_V3} if allowed else set()))
+    for ticket in (replace(ONE, venue=SYNTHETIX_V3), replace(ONE, venue=SYNTHETIX_V3, reduce_only=True)):
+        kept = await books.judged(asked(ticket))
+        assert (kept.status, kept.code, kept.words) == ("refused", "venue_dead", f"{SYNTHETIX_V3_END}.")
+    books.held = {Leg(SYNTHETIX_V3, "XAU"): size_from("3")}
+    close = OrderAsked("fund", "id-2", SYNTHETIX_V3, "XAU", close=True)
+    assert (await books.judged(close)).words == f"{SYNTHETIX_V3_END}."
+    assert SYNTHETIX_V3_END.endswith("the venue of today is called synthetix")
 
 
 async def test_nobody_trades_for_a_vault_that_is_not_there(books):

@@ -80,6 +80,56 @@ async def test_each_vault_has_a_key_of_its_own_that_stays(tmp_path):
     assert keys["one.key"].read_text() == before
 
 
+@pytest.mark.parametrize("venue", ["agents", "hyper", "polymarket", "synthetix"])
+async def test_no_key_is_made_where_the_vault_is_known_to_have_had_one(tmp_path, venue):
+    """A new key's account has nothing, and everything that the vault held was taken for sold."""
+    kept, keys = {}, tmp_path / "keys" / "venues" / venue
+
+    async def known(vault, venue):
+        return kept.get((vault, venue))
+
+    if venue == "synthetix":
+        keys.mkdir(parents=True)
+        (keys / "fund.account").write_text("7\n")
+    terms = settings(tmp_path, exec_allowed_venues=venue)
+    async with trading(terms, nobody, known=known) as at:
+        kept["fund", venue] = (await at.drivers.driver("fund", venue)).account
+    assert kept["fund", venue]
+    async with trading(terms, nobody, known=known) as at:
+        assert (await at.drivers.driver("fund", venue)).account == kept["fund", venue]
+    key = (keys / "fund.key").rename(keys / "away")
+    # Also where it was not written down which account it is.
+    for account in (kept["fund", venue], ""):
+        kept["fund", venue] = account
+        async with trading(terms, nobody, known=known) as at:
+            with capture_logs() as logs, pytest.raises(AccountMissing):
+                await at.drivers.driver("fund", venue)
+            assert "fund.key is missing, and the vault has had an account there" in logs[0]["why"]
+            assert account in logs[0]["why"]
+    assert not (keys / "fund.key").exists()
+    key.rename(keys / "fund.key")
+    async with trading(terms, nobody, known=known) as at:
+        await at.drivers.driver("fund", venue)
+
+
+async def test_another_account_than_the_vault_s_is_refused_before_anything_is_asked_of_it(tmp_path):
+    named = tmp_path / "keys" / "venues" / "synthetix" / "fund.account"
+    named.parent.mkdir(parents=True)
+    create_secret(named.with_name("fund.key"), lambda: "0x" + "71" * 32)
+
+    async def known(vault, venue):
+        return "7"
+
+    async with trading(settings(tmp_path, exec_allowed_venues="synthetix"), nobody, known=known) as at:
+        named.write_text("8\n")
+        with capture_logs() as logs, pytest.raises(AccountMissing) as told:
+            await at.drivers.driver("fund", "synthetix")
+        assert str(told.value) == "synthetix: the account there is another one than the vault has"
+        assert (logs[-1]["account"], logs[-1]["known"]) == ("8", "7")
+        named.write_text("7\n")
+        assert (await at.drivers.driver("fund", "synthetix")).account == "7"
+
+
 async def test_an_account_that_nobody_can_guess_must_be_named(tmp_path):
     async with trading(settings(tmp_path, exec_allowed_venues="synthetix"), nobody) as at:
         with capture_logs() as logs, pytest.raises(AccountMissing) as told:
@@ -166,5 +216,9 @@ async def test_gold_on_chain_is_a_venue_where_there_is_a_router(tmp_path):
         named.parent.mkdir(parents=True)
         named.write_text("0x" + "0a" * 20 + "\n")
         assert (await at.drivers.driver("fund", "mock_gold_evm")).venue == "mock_gold_evm"
+        # However an address is written, it is one account.
+        named.with_name("other.account").write_text("0x" + "0A" * 20 + "\n")
+        accounts = [(await at.drivers.driver(name, "mock_gold_evm")).account for name in ("fund", "other")]
+        assert accounts == ["0x" + "0a" * 20] * 2
         # A node that does not answer leaves it without a price.
         assert await at.index("fund", Leg("mock_gold_evm", "XAU")) is None

@@ -69,6 +69,10 @@ class Agents:
         self._token = ""
         self._signing = asyncio.Lock()
 
+    @property
+    def account(self) -> str:
+        return str(self._owner.pubkey())
+
     def client_id(self, ticket_id: str) -> str:
         return "vault-" + hashlib.blake2b(ticket_id.encode(), digest_size=16).hexdigest()
 

@@ -6,7 +6,7 @@ Their names stay, because old tickets and positions have them, and every call sa
 from collections.abc import Collection
 from typing import Final
 
-from core.risk_template import Lifecycle
+from core.risk_template import ENDED, Lifecycle
 from venues.driver import (
     Acknowledged,
     Cancelled,
@@ -21,9 +21,7 @@ from venues.driver import (
 from venues.errors import Unavailable
 
 SYNTHETIX_V3: Final = "synthetix_v3"
-SYNTHETIX_V3_END: Final = (
-    "Synthetix Perps v3 was shut down on every L2 in July 2025; the venue of today is called synthetix"
-)
+SYNTHETIX_V3_END: Final = ENDED[SYNTHETIX_V3]
 
 
 class DeadVenue:
@@ -38,6 +36,10 @@ class DeadVenue:
     @property
     def venue(self) -> str:
         return self._venue
+
+    @property
+    def account(self) -> str:
+        return ""
 
     def client_id(self, ticket_id: str) -> str:
         return ticket_id

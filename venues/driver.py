@@ -235,6 +235,11 @@ class Driver(Protocol):
     @property
     def lifecycle(self) -> Lifecycle: ...
 
+    @property
+    def account(self) -> str:
+        """What the venue calls the account: whatever else has the same one, trades the same positions and the same money."""
+        ...
+
     def client_id(self, ticket_id: str) -> str:
         """The id under which the venue knows a ticket's order: the same for the same ticket, in any process, and for no other."""
         ...

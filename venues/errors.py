@@ -1,5 +1,7 @@
 """What a venue may leave open. What it refuses is a value: see `venues.driver.Refused`."""
 
+from typing import Final
+
 from core.quantities import Nanos
 
 
@@ -33,6 +35,9 @@ class NotAsked(Unavailable):
 
 class AccountMissing(VenueError):
     """The account is not set up here, or its key must not be used: nobody was asked anything. The process's log says what to do."""
+
+
+OTHER_ACCOUNT: Final = "the account there is another one than the vault has"
 
 
 class Reading:

@@ -137,6 +137,10 @@ class Hyper:
         self._assets: dict[str, Asset] = {}
         self._list_after = 0
 
+    @property
+    def account(self) -> str:
+        return self._address
+
     def client_id(self, ticket_id: str) -> str:
         return cloid(ticket_id)
 

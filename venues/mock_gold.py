@@ -75,6 +75,10 @@ class MockGold:
         self._clock = clock
         self._prepared = False
 
+    @property
+    def account(self) -> str:
+        return self._account
+
     def client_id(self, ticket_id: str) -> str:
         return "mg-" + hashlib.blake2b(ticket_id.encode(), digest_size=16).hexdigest()
 

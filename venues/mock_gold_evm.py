@@ -76,6 +76,10 @@ class MockGoldEvm:
         self._since = since
         self._clock = clock
 
+    @property
+    def account(self) -> str:
+        return self._account.lower()
+
     def client_id(self, ticket_id: str) -> str:
         return keccak(ticket_id.encode()).hex()
 

@@ -107,6 +107,10 @@ class Polymarket:
         self._fees: dict[str, Fees] = {}
         self._resolutions = Resolutions(self._clob)
 
+    @property
+    def account(self) -> str:
+        return self._wallet.lower()
+
     def client_id(self, ticket_id: str) -> str:
         return client_id(ticket_id)
 

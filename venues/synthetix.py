@@ -100,6 +100,10 @@ class Synthetix:
         self._markets: dict[str, Market] = {}
         self._list_after = 0
 
+    @property
+    def account(self) -> str:
+        return str(self._account)
+
     def client_id(self, ticket_id: str) -> str:
         return client_order_id(ticket_id)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.nav import PricedLeg, Valuation, per_share_e9
-from core.nav_alerts import DEFAULT_LIMITS, Alert, AlertLimits, Kind, Worth, alerts
+from core.nav_alerts import DEFAULT_LIMITS, Alert, AlertLimits, Kind, TakenOver, Worth, alerts, takeovers
 from core.quantities import Nanos
 from core.tickets import leg_from, price_from, size_from
 from core.vault_shares import Mark
@@ -169,3 +169,34 @@ def test_alerts_say_how_much():
     [jump, drawdown] = alerts(AT, Valuation(755, []), 1_000, MARK, Worth(1_000, 1_000))
     assert jump == Alert(Kind.JUMP, "", "a share is worth 24.5 % less than at the snapshot before")
     assert drawdown.sentence == "a share is worth 24.5 % less than its mark"
+
+
+@pytest.mark.parametrize(
+    ("nav", "others", "kind"),
+    [
+        (10_000_000_000, 0, Kind.DIFFERENCE),
+        (9_999_999_999, 0, Kind.DIFFERENCE_LARGE),
+        (10_000_000_000, 1, Kind.DIFFERENCE_LARGE),
+        (0, 0, Kind.DIFFERENCE_LARGE),
+        (-1, 0, Kind.DIFFERENCE_LARGE),
+    ],
+)
+def test_what_was_taken_over_is_a_doubt_beyond_a_thousandth_of_the_value(nav, others, kind):
+    """Five dollars twice at one venue, and a hundred millionth of an ounce at another: rounded up, a micro-dollar."""
+    eth, gold, half = leg_from("hyper::ETH"), leg_from("mock_gold::XAU"), size_from("0.5")
+    taken = [
+        TakenOver(eth, half, 0, price_from("10")),
+        *[TakenOver(gold, 0, -1, price_from("4000"))] * others,
+        TakenOver(eth, 0, -half, price_from("10")),
+    ]
+    said = takeovers(Valuation(nav, []), taken)
+    assert [one.kind for one in said] == [kind] * (1 + others)
+    both = "taken over: 0 there in place of 0.5, at 10; -0.5 there in place of 0, at 10"
+    assert (said[0].leg, said[0].sentence) == ("hyper::ETH", both)
+
+
+def test_nothing_taken_over_is_nothing_to_say_and_at_an_unknown_value_it_is_a_doubt():
+    assert takeovers(Valuation(1, []), []) == []
+    nobody_knows = Valuation(10**12, [leg("hyper::ETH", "1", "0")])
+    one = TakenOver(leg_from("hyper::ETH"), 0, 1, price_from("1"))
+    assert [said.kind for said in takeovers(nobody_knows, [one])] == [Kind.DIFFERENCE_LARGE]

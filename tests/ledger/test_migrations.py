@@ -65,6 +65,31 @@ async def test_batches_stored_before_can_be_proven_after(postgres_url):
     assert [len(above) for above, _ in before] == [3 * 32, 0]
 
 
+def test_what_vaults_cash_adds_up_to_is_kept_from_the_history_before(postgres_url):
+    command.downgrade(alembic_config(postgres_url), "0021")
+    move = "insert into vault_cash_moves (vault, venue, kind, reference, amount, at) values (%s, %s, 'fee', %s, %s, 1)"
+    moves = [
+        ("gold", "", "a", 9),
+        ("gold", "hyper", "a", -5),
+        ("gold", "hyper", "b", 3),
+        ("iron", "", "a", 1),
+    ]
+    with psycopg.connect(postgres_url) as connection:
+        for one in moves:
+            connection.execute(move, one)
+        for symbol in ("", "ETH"):
+            connection.execute("insert into venue_doubts values ('gold', 'hyper', %s, 'why', 5)", [symbol])
+        for vault in ("gold", "iron"):
+            connection.execute("insert into venue_cursors values (%s, 'hyper', '7', '8', 1, 2)", [vault])
+    upgrade(postgres_url)
+    with psycopg.connect(postgres_url) as connection:
+        kept = connection.execute("select vault, venue, amount from vault_cash order by 1, 2").fetchall()
+        assert kept == [("gold", "", 9), ("gold", "hyper", -2), ("iron", "", 1)]
+        kinds = connection.execute("select symbol, kind from venue_doubts order by 1").fetchall()
+        assert kinds == [("", "silent"), ("ETH", "unpriced")]
+        assert connection.execute("select distinct account from venue_cursors").fetchall() == [("",)]
+
+
 def test_the_insurance_fund_s_history_goes_on_from_what_it_had_before(postgres_url):
     command.downgrade(alembic_config(postgres_url), "0005")
     with psycopg.connect(postgres_url) as connection:

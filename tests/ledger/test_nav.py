@@ -335,10 +335,46 @@ async def test_a_fill_that_is_recorded_while_a_snapshot_is_taken_is_in_it_whole_
                 f" values ('alpha', 'hyper', 'trade', 'other', -2000000000, {T + 2})"
             )
         )
+        await recording.execute(
+            text("update vault_cash set amount = amount - 2000000000 where venue = 'hyper'")
+        )
         await recording.commit()
         await taking
     found = await books.newest()
     assert (found.cash, found.nav) == (8_000_000_000, 10_000_000_000)
+
+
+async def test_what_was_taken_over_from_a_venue_is_looked_at_for_a_snapshot_before_anybody_deals_at_it(pool):
+    """A venue that had lost an account said that nothing was there, and depositors dealt at what that came to."""
+    books = Books(pool)
+    await books.vault(fee=0)
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "1", "2000", T + 1)
+
+    async def corrected(ours, theirs, at):
+        found = Difference("ETH", size_from(ours), size_from(theirs), price_from("2000"), "venue")
+        assert await books.fills.correct("alpha", "hyper", found, at)
+
+    async def taken(at):
+        said = (await books.snapshot(at, hyper__ETH="2000")).alerts
+        return [(one.kind, one.leg) for _, one in said], (await books.newest()).doubts
+
+    await corrected("1", "0", T + 2)
+    await books.deposit(BOB, 500, "second", T + 3)
+    assert await taken(T + HOUR) == ([(Kind.DIFFERENCE_LARGE, "hyper::ETH")], ["difference_large"])
+    (second, _) = await books.transfers.transfers("alpha", 9)
+    assert second.status == "waiting"
+    assert await taken(T + 2 * HOUR) == ([], [])
+    assert (await books.transfers.transfers("alpha", 9))[0].status == "done"
+    # Ten dollars and a half of ten thousand and five hundred are said, and keep nobody from dealing; a cent more would.
+    await corrected("0", "0.00525", T + 2 * HOUR + 1)
+    assert await taken(T + 3 * HOUR) == ([(Kind.DIFFERENCE, "hyper::ETH")], [])
+    # What comes between a snapshot's instant and its being taken is in none of it, and makes both doubtful.
+    await corrected("0.00525", "0.0106", T + 4 * HOUR + 1)
+    assert (await taken(T + 4 * HOUR))[1] == ["difference_large"]
+    assert (await taken(T + 5 * HOUR))[1] == ["difference_large"]
+    assert (await taken(T + 6 * HOUR))[1] == []
 
 
 async def test_nobody_deals_while_a_venue_is_silent_where_something_may_be_missed(pool):

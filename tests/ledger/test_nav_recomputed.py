@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from core.nav_snapshot import TransferKind
@@ -59,7 +60,7 @@ class Days:
         await self.transfers.ask(name, wanted)
 
     async def hour(self, number):
-        """Fills, funding and a correction in one hour, some vaults' recorded at once."""
+        """Fills, funding and every other time a correction in one hour, some vaults' recorded at once."""
         await asyncio.gather(*(self.of_one(name, START + number * HOUR) for name in NAMES))
 
     async def of_one(self, name, begins):
@@ -74,7 +75,9 @@ class Days:
         payments = [Payment(f"{at}", leg.symbol, paid, at)]
         assert await self.fills.record_funding(name, leg.venue, since, payments, f"{since}.", at)
         self.facts.append((name, at, leg, 0, paid))
-        await self.correct(name, begins + HOUR - 1)
+        # At the snapshot that follows nobody deals, for a vault that is worth little or nothing differs by much.
+        if begins // HOUR % 2:
+            await self.correct(name, begins + HOUR - 1)
 
     async def fill(self, name, begins):
         leg, side = self.rng.choice(LEGS), self.rng.choice((1, -1))
@@ -135,6 +138,11 @@ async def test_every_value_is_what_the_bare_fills_and_prices_come_to(pool, seed)
             await step(number)
         for name in NAMES:
             await days.pay_in(name, days.rng.choice(HOLDERS), START + number * HOUR + 1)
+    # What each has at each venue is kept, and is what moved it.
+    async with pool.connect() as connection:
+        moved = "select vault, venue, sum(amount) from vault_cash_moves group by vault, venue order by 1, 2"
+        kept = await connection.execute(text("select vault, venue, amount from vault_cash order by 1, 2"))
+        assert [tuple(row) for row in kept] == [tuple(row) for row in await connection.execute(text(moved))]
     for name in NAMES:
         history = await days.reads.history(name, START * 2, 99)
         assert [one.at for one in history] == [START + number * HOUR for number in reversed(range(HOURS))]

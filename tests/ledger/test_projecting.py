@@ -84,4 +84,4 @@ async def test_a_watermark_that_went_back_is_waited_for_and_a_shorter_journal_is
         with pytest.raises(JournalDiffers, match="the journal has no record") as refused:
             await serve_projector(settings)
         engine.close()
-    assert "empty database" in str(sentence(refused.value))
+    assert "Never empty the database" in str(sentence(refused.value))

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from sqlalchemy import insert
 
 from activities.backing import VaultBacking
 from activities.order_rules import OrderAsked, OrderRules, VaultTerms
@@ -12,7 +11,7 @@ from core.market import Side
 from core.risk_template import Lifecycle, RiskTemplate, VenueLimits
 from core.tickets import Leg, OrderType, PriceE8, Ticket, price_from, size_from
 from ledger.database import open_pool
-from ledger.tables_venues import vault_cash_moves
+from ledger.vault_cash import move_cash
 from ledger.venue_exposure import VenueExposure
 from ledger.venue_fills import TakenFill, VenueFills
 from ledger.venue_orders import Standing, VenueOrders
@@ -80,7 +79,7 @@ class Desk:
     async def paid_in(self, dollars):
         row = {"kind": "deposit", "reference": "first", "amount": dollars * 10**6, "at": 1}
         async with self.pool.begin() as connection:
-            await connection.execute(insert(vault_cash_moves).values(vault="v", venue="", **row))
+            await move_cash(connection, [{"vault": "v", "venue": "", **row}])
 
     async def order(self, side, size, venue="mock_gold", symbol="XAU", **terms):
         """What becomes of a ticket: its code, or nothing once it is accepted."""

@@ -191,6 +191,8 @@ async def test_funding_is_cash_and_has_a_cursor_of_its_own(pool):
 class Forgetting:
     """A venue's account that tells payments of lately only, and says what it does not tell any more."""
 
+    account = "7"
+
     async def funding(self, cursor):
         return FundingPayments([FundingPayment("p3", "ETH", -4, 9_000)] if cursor == "5" else [], "9000")
 
@@ -208,7 +210,7 @@ class Drivers:
 
 async def test_what_a_venue_has_forgotten_by_the_time_it_is_asked_is_said_once_and_stays_written(pool):
     fills = VenueFills(pool)
-    await fills.begin("gold", "synthetix", "", "5", 10)
+    await fills.begin("gold", "synthetix", "7", "", "5", 10)
     books = VenueBooks(Drivers(), fills, fills.held, lambda vault, leg: None, lambda: 77)
     with capture_logs() as logs:
         await books.collect_funding("gold", "synthetix")
@@ -222,16 +224,16 @@ async def test_what_a_venue_has_forgotten_by_the_time_it_is_asked_is_said_once_a
 
 async def test_reading_begins_once_and_at_the_start_where_something_was_sent_before(pool):
     orders, fills = VenueOrders(pool), VenueFills(pool)
-    assert not await fills.begun("gold", "hyper")
+    assert await fills.account("gold", "hyper") is None
     await orders.accept(order())
-    await fills.begin("gold", "hyper", "7", "8", 10)
-    await fills.begin("gold", "hyper", "9", "9", 11)
-    assert await fills.begun("gold", "hyper")
+    assert await fills.begin("gold", "hyper", "0xa", "7", "8", 10) == "0xa"
+    assert await fills.begin("gold", "hyper", "0xa", "9", "9", 11) == "0xa"
+    assert await fills.account("gold", "hyper") == "0xa"
     assert await fills.cursors("gold", "hyper") == ("7", "8")
     assert await fills.record("gold", "hyper", "", [fill(1)], "1", 12) is None
     # A release that knew no such beginning has sent this one, and its fills are still to be read.
     await orders.accept(order(vault="iron", status=Standing.SENT))
-    await fills.begin("iron", "hyper", "7", "8", 10)
+    await fills.begin("iron", "hyper", "0xb", "7", "8", 10)
     assert await fills.cursors("iron", "hyper") == ("", "")
 
 

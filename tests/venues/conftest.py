@@ -126,8 +126,8 @@ class Gold(Place):
     async def source(self) -> Mid | None:
         return Mid(self.price, time.time_ns())
 
-    async def open(self, clock: Callable[[], int] = time.time_ns) -> Driver:
-        return MockGold(self.file, "vault-1", self.source, seed=7, clock=clock)
+    async def open(self, clock: Callable[[], int] = time.time_ns, account: str = "vault-1") -> Driver:
+        return MockGold(self.file, account, self.source, seed=7, clock=clock)
 
     async def move(self, price: PriceE8) -> None:
         self.price = price

@@ -75,6 +75,14 @@ def filled(fills):
     return sum(fill.side * fill.size for fill in fills)
 
 
+async def test_another_driver_of_the_account_calls_it_the_same(place, driver):
+    """The ledger takes no account for a vault's that is called something else."""
+    other = await place.open()
+    assert driver.account
+    assert (other.venue, other.account) == (driver.venue, driver.account)
+    await other.close()
+
+
 async def test_it_says_who_it_is(driver):
     assert driver.lifecycle is Lifecycle.ACTIVE
     assert driver.venue

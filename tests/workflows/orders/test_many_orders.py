@@ -26,7 +26,8 @@ def resting(desk, number):
 
 
 async def test_orders_that_wait_keep_no_other_waiting(desk_of, places, tmp_path, vault):
-    desk = await desk_of("mock_gold", places["mock_gold"](tmp_path, None), vaults=(vault, "other"))
+    place = places["mock_gold"](tmp_path, None)
+    desk = await desk_of("mock_gold", place, lambda name: place.open(account=name), (vault, "other"))
     async with asyncio.timeout(60), desk.worker(**SLOTS):
         waiting = await asyncio.gather(*(desk.exec.open(vault, resting(desk, n)) for n in range(MANY)))
         assert {one.status for one in waiting} == {"open"}

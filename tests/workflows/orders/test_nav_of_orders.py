@@ -115,11 +115,11 @@ async def test_who_could_not_be_asked_in_time_comes_first_the_next_time(desk_of,
         begun.append(vault)
         if len(begun) > 8:
             await later.wait()
-        return await place.open()
+        return await place.open(account=vault)
 
     desk = await desk_of("mock_gold", place, opening, vaults)
     for name in vaults:
-        await desk.fills.begin(name, "mock_gold", "", "", 1)
+        await desk.fills.begin(name, "mock_gold", "", "", "", 1)
 
     async def silent(round_s):
         collecting = VenueCollectionActivities(desk.fills, desk.books, desk.clock, round_s=round_s)
@@ -170,11 +170,11 @@ async def test_a_comparison_ends_with_whom_it_has_had_no_time_for_first_in_the_n
         begun.append(vault)
         if len(begun) > 4:
             await later.wait()
-        return await place.open()
+        return await place.open(account=vault)
 
     desk = await desk_of("mock_gold", place, opening, vaults)
     for name in vaults:
-        await desk.fills.begin(name, "mock_gold", "", "", 1)
+        await desk.fills.begin(name, "mock_gold", "", "", "", 1)
     run = ActivityEnvironment().run
     comparing = VenueReconciliationActivities(desk.fills, desk.books, desk.clock, round_s=1.5)
     assert (await run(comparing.reconcile_venues)).silent == []
@@ -212,7 +212,7 @@ async def test_what_is_wrong_with_one_account_is_a_doubt_about_that_one_alone(
     desk = await desk_of("mock_gold", place, opening, (fine, broken, unset))
     run = ActivityEnvironment().run
     for name in (fine, broken, unset):
-        await desk.fills.begin(name, "mock_gold", "", "", 1)
+        await desk.fills.begin(name, "mock_gold", "", "", "", 1)
     by_hand = VenueOrder("by-hand", place.symbol, Side.BUY, place.size)
     await (await desk.driver()).submit(by_hand)
     assert await run(VenueCollectionActivities(desk.fills, desk.books).collect_fills) == [

@@ -271,7 +271,7 @@ async def test_nothing_is_sent_or_counted_before_it_is_known_where_reading_begin
     assert (await desk.orders.order(asked.ticket)).status == "accepted"
     with pytest.raises(VenueError):
         await desk.books.collect(vault, "hyper")
-    assert not await desk.fills.begun(vault, "hyper")
+    assert await desk.fills.account(vault, "hyper") is None
 
 
 async def test_an_order_that_is_only_tried_out_has_ended_and_nobody_asks_for_it(

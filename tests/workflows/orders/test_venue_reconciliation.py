@@ -7,7 +7,9 @@ import httpx
 import pytest
 from eth_account import Account
 
+from activities.venue_books import EMPTY_FOR
 from core.market import Side
+from core.quantities import SECOND
 from core.tickets import PriceE8, e8_text, notional_up, price_from
 from ledger.venue_doubts import doubts_of
 from ledger.venue_fills import Difference
@@ -81,9 +83,48 @@ async def test_a_position_that_nobody_knows_a_price_of_is_left_and_doubted_until
         sentence = f"{e8_text(desk.place.size)} by its fills, 0 there, and nobody knows a price"
         assert await doubted(desk, vault) == [("difference_unpriced", "mock_gold::XAU", sentence)]
         desk.prices = known
-        assert len((await compared(desk, 2)).differences) == 1
+        # Nothing at all is there any more: a wrong account says so too, and so does a venue that has just started.
+        assert (await compared(desk, 2)).differences == []
+        sentence = (
+            f"{e8_text(desk.place.size)} by its fills, and the venue says that the account has nothing at all"
+        )
+        assert await doubted(desk, vault) == [("venue_empty", "mock_gold::XAU", sentence)]
+        desk.ahead = EMPTY_FOR - 10 * SECOND
+        assert (await compared(desk, 3)).differences == []
+        assert (await desk.held(), await desk.cash()) == (held, cash)
+        desk.ahead = EMPTY_FOR + 10 * SECOND
+        assert len((await compared(desk, 4)).differences) == 1
     assert await desk.held() == {}
     assert await desk.cash() - cash == 4_000_000_000
+    assert await doubted(desk, vault) == []
+
+
+async def test_an_account_that_is_empty_once_is_not_believed_and_an_operator_may_be_sure_before(
+    desk_at, vault
+):
+    desk = await desk_at("mock_gold")
+    await (await desk.driver()).submit(VenueOrder("by-hand", "XAU", Side.BUY, desk.place.size))
+    await desk.books.compare(vault, "mock_gold")
+    size, cash = desk.place.size, await desk.cash()
+    with sqlite3.connect(desk.place.file) as rows:
+        rows.execute("update positions set size = 0")
+    assert await desk.books.compare(vault, "mock_gold") == []
+    assert [kind for kind, *_ in await doubted(desk, vault)] == ["venue_empty"]
+    with sqlite3.connect(desk.place.file) as rows:
+        rows.execute("update positions set size = ?", (size,))
+    # It has it after all, and whatever comes later is looked at for as long again.
+    assert await desk.books.compare(vault, "mock_gold") == []
+    assert await doubted(desk, vault) == []
+    desk.ahead = EMPTY_FOR
+    with sqlite3.connect(desk.place.file) as rows:
+        rows.execute("update positions set size = 0")
+    assert await desk.books.compare(vault, "mock_gold") == []
+    assert await desk.held() == {"mock_gold": {"XAU": size}}
+    said = price_from("3900"), "ada", "it was delivered", 55
+    assert await desk.fills.price(vault, "mock_gold", "XAU", 1, *said) is None
+    booked = Difference("XAU", size, 0, price_from("3900"), "operator")
+    assert await desk.fills.price(vault, "mock_gold", "XAU", 0, *said) == booked
+    assert (await desk.held(), await desk.cash() - cash) == ({}, 3_900_000_000)
     assert await doubted(desk, vault) == []
 
 
