@@ -69,6 +69,11 @@ def with_limits(market: Market, limits: MarketLimits) -> Market:
     )
 
 
+def unlike(one: Market, other: Market) -> bool:
+    """Whether a price or a position means something else in the two, or comes from elsewhere: what limits do not say."""
+    return with_limits(one, limits_of(other)) != other
+
+
 def unlistable(market: Market) -> str:
     """What is wrong with a market that is to be listed in a sentence; empty when the rules can compute with it."""
     if not 0 < market.id <= NUMBER_MAX or not 0 < market.value_per_tick_lot <= VALUE_MAX:

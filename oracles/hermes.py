@@ -145,7 +145,13 @@ class Hermes:
 
     async def _received(self, path: str, limits: httpx.Timeout) -> AsyncGenerator[bytes, None]:
         """The body of one answer, piece by piece."""
-        query = {"ids[]": list(self._symbols), "encoding": "hex", "parsed": "false"}
+        query = {
+            "ids[]": list(self._symbols),
+            "encoding": "hex",
+            "parsed": "false",
+            # One market whose feed does not exist must not keep all others from their prices.
+            "ignore_invalid_price_ids": "true",
+        }
         try:
             async with self._client.stream(
                 "GET",

@@ -139,7 +139,8 @@ def judge(
     agreed: Agreed | None = None,
 ) -> Routed:
     """The best believed price of a route at `now`; where three publishers or more have a say, the one nearest to the middle of
-    what they say, else the first in the route's order. So no publisher moves the index by the tolerance within which the others agree with it.
+    what they say, else the first in the route's order. So no publisher moves the index by the tolerance within which the others agree
+    with it.
 
     That a price grows old or doubtful changes how far the index is believed, not which price it is: until then it is left only for a
     better believed one that is newer or of as fast a kind. What publishes once an hour confirms the last price of a source that is
