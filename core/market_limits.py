@@ -132,8 +132,9 @@ def flaw(limits: MarketLimits) -> str:
         )
     if limits.funding is not None and not _can_charge(limits.funding):
         return (
-            f"Funding's sizes are not negative: its cap is at most {RATE_CAP_MAX}, interest and clamp {INTEREST_MAX} (interest within "
-            f"the cap), velocity {VELOCITY_MAX}, all times 10^-12, its margin factor {MARGIN_FACTOR_MAX} parts per million, its share 1."
+            f"Funding's sizes are not negative: its cap is at most {RATE_CAP_MAX}, interest and clamp {INTEREST_MAX} (interest "
+            f"within the cap), velocity {VELOCITY_MAX}, all times 10^-12, its margin factor {MARGIN_FACTOR_MAX} parts per million, "
+            "its share 1."
         )
     return ""
 
