@@ -39,6 +39,10 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
         for one in engine.state.markets.values()
         if not _ended(engine, one.id) and _FEED.fullmatch(one.feed)
     }
+    others = _other_prices(settings, http, markets, engine.clock)
+    if others and not (settings.pyth_url or settings.pyth_rpc_url):
+        # Others know the network's own markets only. Without any index at all it is the setting that is wrong.
+        markets = {symbol: one for symbol, one in markets.items() if _indexed(symbol, others)} or markets
     feeds = {symbol: market.feed for symbol, market in markets.items()}
     source = await pick(
         feeds,
@@ -55,7 +59,7 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
         accounts=PythAccounts.of(http, settings.pyth_rpc_url, feeds, settings.older_price_accounts)
         if settings.pyth_rpc_url and feeds
         else None,
-        others=_other_prices(settings, http, markets, engine.clock),
+        others=others,
         path=settings.price_recording,
         seed=settings.price_seed,
         last={
@@ -69,6 +73,12 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     return feed_into(engine, source)
 
 
+def _indexed(symbol: str, others: Collection[Polled]) -> bool:
+    """Whether one of them has what may be the market's index."""
+    found = [limits for one in others if (limits := one.limits(symbol)) is not None]
+    return not all(limits.witness for limits in found)
+
+
 def feed_into(engine: Engine, source: Source) -> PriceFeed:
     """The feed of `source` that tells `engine` every judgement of a market that has not ended, in the ticks of its listing.
 
@@ -76,7 +86,9 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
     price, and that is logged and among the troubles: its source is known to the next start only.
     """
     listed, routed = engine.state.markets, {route.symbol for route in source.routes()}
-    followed = {one.symbol: one for one in listed.values() if one.symbol in routed}
+    followed = {
+        one.symbol: one for one in listed.values() if one.symbol in routed and not _ended(engine, one.id)
+    }
 
     def followed_as(market: Market) -> bool:
         as_ = followed.get(market.symbol)
@@ -96,6 +108,11 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
 
         engine.submit(c.UpdateIndex(market.id, *judgement(found, market.tick)), on_outcome)
 
+    def ended(symbol: str) -> bool:
+        if symbol in followed:
+            return _ended(engine, followed[symbol].id)
+        return any(one.symbol == symbol and _ended(engine, one.id) for one in listed.values())
+
     def on_event(sequence: int, event: Event) -> None:
         if isinstance(event, MarketListed):
             check(event.market)
@@ -104,7 +121,7 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
         source,
         on_routed,
         clock=engine.clock,
-        ended=lambda symbol: any(one.symbol == symbol and _ended(engine, one.id) for one in listed.values()),
+        ended=ended,
     )
     for market in listed.values():
         check(market)

@@ -75,6 +75,19 @@ async def test_a_market_without_a_source_or_listed_later_is_among_the_troubles_u
     assert set(feed.troubles) == {("engine", "ETH-PERP")}
 
 
+async def test_where_only_chainlink_is_asked_a_market_that_it_does_not_know_keeps_no_other_from_its_price(
+    engine, tmp_path
+):
+    for market in (BTC, replace(ETH, id=9, symbol="FOURTH-PERP")):
+        await engine.ask(c.ListMarket(market))
+    settings = Settings(
+        perpdex_data=tmp_path, pyth_url="", pyth_rpc_url="", chainlink_rpc_url="http://127.0.0.1:1"
+    )
+    async with httpx.AsyncClient() as http:
+        feed = await price_feed(settings, engine, http)
+    assert feed.troubles == {("engine", "FOURTH-PERP"): NOT_FOLLOWED}
+
+
 async def test_the_feed_follows_what_is_listed_and_has_a_feed(engine, outside, tmp_path):
     fourth = replace(COARSE, id=9, symbol="FOURTH-PERP", feed="ab" * 32)
     for market in (COARSE, fourth, replace(ETH, feed="nonsense")):
