@@ -51,7 +51,7 @@ examples: setup
 	$(VENV)/bin/pytest -n 2 --hypothesis-profile=new --hypothesis-seed=$$seed $(MONEY_RULES) \
 	|| { echo "the same examples again: $$again" >&2; exit 1; }
 
-# The recorded crashes with everybody, twice each, against the states they are known to end in; about five minutes of two processors.
+# The recorded crashes with everybody, twice each, against the states they are known to end in; about two minutes of two processors, more where others work.
 crashes: setup
 	@test -n "$(DATA)" || { echo "make crashes DATA=DIRECTORY: where market/ and ohlcv/ with the recordings are" >&2; exit 1; }
 	$(VENV)/bin/python -m stress.crashes $(DATA)

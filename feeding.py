@@ -1,10 +1,13 @@
 """Builds the price feed that the settings ask for, and tells the engine what it says."""
 
+import re
 from collections.abc import Collection
+from typing import Final
 
 import httpx
 
-from core.market import DEFAULT_MARKETS, MarketStatus
+from core.events import Event, MarketListed
+from core.market import Market, MarketStatus
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.rejections import Outcome, Rejection
@@ -20,14 +23,26 @@ from oracles.signers import named_signers
 from oracles.sources import LIVE, Clock, Source
 from settings import Settings
 
+_FEED: Final = re.compile("[0-9a-f]{64}")
+NOT_FOLLOWED: Final = "not_followed"
+"""Code of the trouble of a listed market of which no source of this process has prices."""
+
 
 async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient) -> PriceFeed:
     """The feed of every market's index, live where Pyth can be reached.
 
     Raises `OnlyLive`, `RecordingFailed`, and `Refused` and `OSError` for signers that cannot be believed.
     """
-    # A source that is gone with its market must not keep the others from being live.
-    markets = {one.symbol: one for one in DEFAULT_MARKETS if not _ended(engine, one.id)}
+    # A source that is gone with its market, or was never there, must not keep the others from being live.
+    markets = {
+        one.symbol: one
+        for one in engine.state.markets.values()
+        if not _ended(engine, one.id) and _FEED.fullmatch(one.feed)
+    }
+    others = _other_prices(settings, http, markets, engine.clock)
+    if others and not (settings.pyth_url or settings.pyth_rpc_url):
+        # Others know the network's own markets only. Without any index at all it is the setting that is wrong.
+        markets = {symbol: one for symbol, one in markets.items() if _indexed(symbol, others)} or markets
     feeds = {symbol: market.feed for symbol, market in markets.items()}
     source = await pick(
         feeds,
@@ -44,7 +59,7 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
         accounts=PythAccounts.of(http, settings.pyth_rpc_url, feeds, settings.older_price_accounts)
         if settings.pyth_rpc_url and feeds
         else None,
-        others=_other_prices(settings, http, markets, engine.clock),
+        others=others,
         path=settings.price_recording,
         seed=settings.price_seed,
         last={
@@ -58,24 +73,59 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     return feed_into(engine, source)
 
 
-def feed_into(engine: Engine, source: Source) -> PriceFeed:
-    """The feed of `source` that tells `engine` every judgement of a market that has not ended."""
-    markets = {market.symbol: market for market in DEFAULT_MARKETS}
+def _indexed(symbol: str, others: Collection[Polled]) -> bool:
+    """Whether one of them has what may be the market's index."""
+    found = [limits for one in others if (limits := one.limits(symbol)) is not None]
+    return not all(limits.witness for limits in found)
 
-    def on_routed(routed: Routed) -> None:
-        market = markets[routed.symbol]
+
+def feed_into(engine: Engine, source: Source) -> PriceFeed:
+    """The feed of `source` that tells `engine` every judgement of a market that has not ended, in the ticks of its listing.
+
+    Sources begin with the markets that are listed by then. A market without one, or that is listed later or with another feed, gets no
+    price, and that is logged and among the troubles: its source is known to the next start only.
+    """
+    listed, routed = engine.state.markets, {route.symbol for route in source.routes()}
+    followed = {
+        one.symbol: one for one in listed.values() if one.symbol in routed and not _ended(engine, one.id)
+    }
+
+    def followed_as(market: Market) -> bool:
+        as_ = followed.get(market.symbol)
+        return as_ is not None and (as_.id, as_.feed) == (market.id, market.feed)
+
+    def check(market: Market) -> None:
+        if not followed_as(market) and not _ended(engine, market.id):
+            feed.answered(market.symbol, NOT_FOLLOWED)
+
+    def on_routed(found: Routed) -> None:
+        market = listed[followed[found.symbol].id]
+        if not followed_as(market):
+            return
 
         def on_outcome(outcome: Outcome) -> None:
             feed.answered(market.symbol, outcome.code.value if isinstance(outcome, Rejection) else "")
 
-        engine.submit(c.UpdateIndex(market.id, *judgement(routed, market.tick)), on_outcome)
+        engine.submit(c.UpdateIndex(market.id, *judgement(found, market.tick)), on_outcome)
+
+    def ended(symbol: str) -> bool:
+        if symbol in followed:
+            return _ended(engine, followed[symbol].id)
+        return any(one.symbol == symbol and _ended(engine, one.id) for one in listed.values())
+
+    def on_event(sequence: int, event: Event) -> None:
+        if isinstance(event, MarketListed):
+            check(event.market)
 
     feed = PriceFeed(
         source,
         on_routed,
         clock=engine.clock,
-        ended=lambda symbol: _ended(engine, markets[symbol].id),
+        ended=ended,
     )
+    for market in listed.values():
+        check(market)
+    engine.listen(on_event)
     return feed
 
 

@@ -99,7 +99,8 @@ async def serve_api(settings: Settings) -> None:
 async def _list_markets(engine: Engine) -> None:
     for market in DEFAULT_MARKETS:
         # Where money is, nobody opens at a price of which too little is known; an operator with one maker may decide otherwise.
-        listed = await engine.ask(c.ListMarket(replace(market, thin_only_reduces=True)))
+        default = replace(market, thin_only_reduces=True)
+        listed = await engine.ask(c.ListMarket(default, who=EXCHANGE, why="a default of this release"))
         if isinstance(listed, Rejection):
             _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
 

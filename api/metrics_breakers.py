@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from api.listening import Listening
 from core.custody_events import ChainAccepted, SettlementLate
-from core.events import MarketStatusSet
+from core.events import MarketListed, MarketStatusSet
 from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
 from core.operator_events import (
@@ -31,6 +31,17 @@ from matcher.state import Exchange
 _log: Final = structlog.get_logger("breakers")
 
 
+def count_from_nothing(counter: Counter, state: Exchange, listening: Listening) -> None:
+    """Tell a count of every market before there is anything to count: one that appears as 1 has not increased, and raises no alarm."""
+    for market in state.markets.values():
+        counter.labels(market.symbol)
+
+    def listed(seq: int, event: MarketListed) -> None:
+        counter.labels(event.market.symbol)
+
+    listening.to((MarketListed,), listed)
+
+
 class BreakerMetrics(Collector):
     """Gauges are read when they are asked for; jumps are counted, and every decision is logged, as they reach the disk."""
 
@@ -43,6 +54,7 @@ class BreakerMetrics(Collector):
             registry=registry,
         )
         listening.to((OpenInterestJumped,), self._jumped)
+        count_from_nothing(self._jumps, state, listening)
         decisions = MarketStatusSet | InsuranceFloorSet | LimitsSet | MarketSettled | SettlementHeld
         orders = DelistingAnnounced | SaleOrdered | ReviewOrdered | RetryOrdered | SharingOrdered
         listening.to(get_args(decisions | WithdrawalsHeld | orders | ChainAccepted), self._decided)

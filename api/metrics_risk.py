@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.listening import Listening
+from api.metrics_breakers import count_from_nothing
 from core.accounts import INSURANCE
 from core.liquidation_events import Deleveraged, TakenOver
 from core.quantities import MILLION
@@ -35,6 +36,7 @@ class RiskMetrics(Collector):
             ["market"],
             registry=registry,
         )
+        count_from_nothing(self._deleveragings, state, listening)
         listening.to((TakenOver,), self._taken_over)
         listening.to((Deleveraged,), self._deleveraged)
         registry.register(self)

@@ -56,7 +56,11 @@ class EpochStarted(Event, frozen=True, array_like=True, tag=1):
 
 
 class MarketListed(Event, frozen=True, array_like=True, tag=2):
+    """`who` and `why` as in `core.operator_events`; empty in records older than those."""
+
     market: Market
+    who: str = ""
+    why: str = ""
 
 
 class MarketStatusSet(Event, frozen=True, array_like=True, tag=3):

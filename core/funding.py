@@ -23,9 +23,9 @@ class FundingTerms(msgspec.Struct, frozen=True, array_like=True):
 
     `interest` and `interest_clamp`: 0.01 % and 0.05 %; `cap`: 32 %, which is 4 % an hour (all Hyperliquid). `margin_factor` caps
     the rate at a multiple of initial less maintenance fraction (dYdX v4, 600 %): below 800 % no hour's payment takes an account
-    that meets its initial requirement to liquidation while the mark is at the index. `velocity` is the change per hour when all
-    of the open interest is skewed (GMX v2: 90 % a year within three hours). `treasury_share` of what a maker receives goes to the
-    treasury.
+    that meets its initial requirement to liquidation while the mark is at the index (`core.market_limits` takes 700 % at most).
+    `velocity` is the change per hour when all of the open interest is skewed (GMX v2: 90 % a year within three hours).
+    `treasury_share` of what a maker receives goes to the treasury.
     """
 
     interest: Rate = Rate(PERCENT // 100)

@@ -11,7 +11,7 @@ from core.mark_price import MarkTerms
 from core.market import PRICE_BAND, Market
 from core.open_interest import WINDOW_MAX, WINDOW_MIN, JumpAlarm
 from core.quantities import MILLION, MONEY_MAX, SECOND, Lots, Ppm
-from core.rates import RATE_ONE
+from core.rates import PERCENT, Rate
 
 FEE_MAX: Final = Ppm(10_000)
 """One percent. A request that is open when the fee changes pays the new one, so a slip of the hand must stay bearable."""
@@ -23,6 +23,16 @@ URGENCY_MAX: Final = Ppm(1_000 * MILLION)
 MAINTENANCE_MIN, MAINTENANCE_MAX = Ppm(100_000), Ppm(900_000)
 """Shares of the initial fraction. Without maintenance nobody is ever liquidated; without a distance between the two a mark has no room
 beside the index, and funding no rate (`core.mark_price.basis_bound`, `core.funding.rate_cap`)."""
+RATE_CAP_MAX: Final = Rate(32 * PERCENT)
+"""For eight hours: 4 % an hour, the most that anybody in the field takes (Hyperliquid). It may be set lower, never higher."""
+MARGIN_FACTOR_MAX: Final = Ppm(7 * MILLION)
+"""At eight times the distance of initial and maintenance fraction an hour's payment takes all of it, so that who has just opened is
+liquidated by funding alone; the eighth that is missing holds what is rounded up."""
+INTEREST_MAX: Final = Rate(PERCENT // 10)
+"""For eight hours, either way, and as the clamp: 0.3 % a day. Interest is paid at no premium at all, and within the clamp no premium
+moves the rate; the mark leaves the index by half a percent at most."""
+VELOCITY_MAX: Final = Rate(PERCENT)
+"""Per hour at full skew: in a day a rate of nothing comes to 24 %."""
 DRIFT_MAX: Final = Ppm(MILLION)
 NUMBER_MAX: Final = (1 << 31) - 1
 """Markets are named by 32-bit numbers in tables."""
@@ -67,6 +77,11 @@ def with_limits(market: Market, limits: MarketLimits) -> Market:
     return msgspec.structs.replace(
         market, **{name: value for name, value in given.items() if value is not None or name not in _SINCE}
     )
+
+
+def unlike(one: Market, other: Market) -> bool:
+    """Whether a price or a position means something else in the two, or comes from elsewhere: what limits do not say."""
+    return with_limits(one, limits_of(other)) != other
 
 
 def unlistable(market: Market) -> str:
@@ -116,7 +131,11 @@ def flaw(limits: MarketLimits) -> str:
             f"{LIQUIDATION_FEE_MAX} parts per million."
         )
     if limits.funding is not None and not _can_charge(limits.funding):
-        return "Funding's parameters are not negative, its interest within its cap, its share at most 1."
+        return (
+            f"Funding's sizes are not negative: its cap is at most {RATE_CAP_MAX}, interest and clamp {INTEREST_MAX} (interest "
+            f"within the cap), velocity {VELOCITY_MAX}, all times 10^-12, its margin factor {MARGIN_FACTOR_MAX} parts per million, "
+            "its share 1."
+        )
     return ""
 
 
@@ -139,9 +158,14 @@ def _can_liquidate(terms: LiquidationTerms) -> bool:
 
 
 def _can_charge(terms: FundingTerms) -> bool:
-    sizes = (terms.interest_clamp, terms.cap, terms.margin_factor, terms.velocity)
+    bounds = (
+        (terms.interest_clamp, INTEREST_MAX),
+        (terms.cap, RATE_CAP_MAX),
+        (terms.margin_factor, MARGIN_FACTOR_MAX),
+        (terms.velocity, VELOCITY_MAX),
+    )
     return (
-        all(0 <= size <= RATE_ONE for size in sizes)
-        and abs(terms.interest) <= terms.cap
+        all(0 <= size <= most for size, most in bounds)
+        and abs(terms.interest) <= min(terms.cap, INTEREST_MAX)
         and 0 <= terms.treasury_share <= MILLION
     )

@@ -4,14 +4,16 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.custody_events import ChainAccepted
-from core.events import Event, MarketStatusSet
+from core.events import Event, MarketListed, MarketStatusSet
 from core.liquidation_events import InsuranceFloorSet
 from core.market import MarketStatus
 from core.operator_events import (
+    EXCHANGE,
     DelistingAnnounced,
     LimitsSet,
     MarketSettled,
@@ -31,6 +33,7 @@ class Action(StrEnum):
     """What was decided."""
 
     STATUS = "status"
+    LISTING = "listing"
     LIMITS = "limits"
     DELISTING = "delisting"
     ANNOUNCED = "delisting_announced"
@@ -73,6 +76,10 @@ class MarketEnd(NamedTuple):
 def action_of(seq: int, event: Event) -> OperatorAction | None:
     """The entry that a record makes in the audit trail; None for records of another kind, and those without a reason."""
     match event:
+        case MarketListed(at=at, market=market, who=who, why=why) if who not in ("", EXCHANGE):
+            return OperatorAction(
+                seq, at, who, Action.LISTING.value, market.id, why, msgspec.to_builtins(asdict(market))
+            )
         case MarketStatusSet(at=at, market=market, status=status, who=who, why=why) if who:
             details: dict[str, Any] = {"status": MarketStatus(status).name.lower()}
             return OperatorAction(seq, at, who, Action.STATUS.value, market, why, details)

@@ -34,7 +34,7 @@ def _market_listed(state: Exchange, event: e.MarketListed) -> None:
     id = event.market.id
     state.statuses.setdefault(id, MarketStatus.OPEN)
     state.open_interest.setdefault(id, 0)
-    # A tick may be worth something else from here on.
+    # In older journals a tick may be worth something else from here on.
     state.pasts[id] = Past()
     state.book.asks.setdefault(id, Ladder(1))
     state.book.bids.setdefault(id, Ladder(-1))

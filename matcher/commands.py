@@ -38,12 +38,6 @@ class StartEpoch(Command, frozen=True):
     """The engine started: open requests and quotes of the last run are gone; new ids cannot meet old ones."""
 
 
-class ListMarket(Command, frozen=True):
-    """List `market`, or replace its parameters while nobody holds a position in it. Limits that an operator has set stay."""
-
-    market: Market
-
-
 class ByOperator(Command, frozen=True, kw_only=True):
     """Base of what a person decides. `who` is the name of the operator's credential, `why` the reason: both stay in the record."""
 
@@ -53,6 +47,13 @@ class ByOperator(Command, frozen=True, kw_only=True):
 
 class OrBySweep(ByOperator, frozen=True, kw_only=True):
     """Base of what the sweep asks for, too, every minute and without a reason: only what has one is in the audit trail."""
+
+
+class ListMarket(ByOperator, frozen=True):
+    """List `market`, or replace its parameters while nobody holds a position in it. Limits that an operator has set stay, and what
+    prices mean stays once there were any."""
+
+    market: Market
 
 
 class SetMarketStatus(ByOperator, frozen=True):

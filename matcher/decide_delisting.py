@@ -159,7 +159,8 @@ def settlement(state: Exchange, market: int, at: int, by: tuple[bool, str, str])
     """The record of a market's end at the average of the window before `at`; where nothing was believed in it, at its last index.
 
     The insurance fund closes what it took over like everybody, but pays as the fund only, down to its floor: what it gained is already
-    in what it has. `by` says whether it was forced, who did it, and why.
+    in what it has. What its other positions require it does not keep, as it does of a debt, which may wait: here winners would pay
+    instead, for good. `by` says whether it was forced, who did it, and why.
     """
     end = window_end(at)
     found = average_of(state, market, end)

@@ -7,7 +7,7 @@ from core.account_risk import RiskMark, account_risk
 from core.batches import BatchStatus
 from core.margin_terms import MarginTerms, steps
 from core.market import MarketStatus
-from core.market_limits import MarketLimits, flaw, limits_of, unlistable, with_limits
+from core.market_limits import MarketLimits, flaw, limits_of, unlike, unlistable, with_limits
 from core.operator_events import LimitsSet, RetryOrdered, SettlementHeld, WithdrawalsHeld
 from matcher import commands as c
 from matcher.closing import book_emptied
@@ -16,11 +16,19 @@ from matcher.state import Exchange
 
 _UNKNOWN = Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
 _UNPAID = Rejection(Code.MARKET_IN_USE, "Funding of that market is unpaid: its parameters stay until it is.")
+_PRICED = Rejection(
+    Code.MARKET_IN_USE,
+    "That market has had prices, which symbol, tick, lot and feed give their meaning: delist it and list another number.",
+)
 _SETTLED = Rejection(Code.MARKET_SETTLED, "The market was delisted: it stays as it is.")
 
 
 def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
-    """List a market or replace one in which nobody holds a position, keeping limits that an operator has set."""
+    """List a market or replace one in which nobody holds a position, keeping limits that an operator has set.
+
+    Index, mark, quotes, requests and every fill on record are in ticks, so a tick never becomes worth something else once there was
+    a price; before it nothing of that can be there.
+    """
     market, known = command.market, state.markets.get(command.market.id)
     wrong = unlistable(market)
     if wrong:
@@ -38,7 +46,11 @@ def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
         )
     if known is not None and state.funding[known.id].owed(at):
         return _UNPAID
-    return [e.MarketListed(at, market)]
+    if known is not None and known.id in state.indexes and unlike(known, market):
+        return _PRICED
+    if any(one.symbol == market.symbol and one.id != market.id for one in state.markets.values()):
+        return Rejection(Code.BAD_VALUE, "Another market has that symbol.")
+    return [e.MarketListed(at, market, command.who, command.why)]
 
 
 def set_market_status(state: Exchange, command: c.SetMarketStatus, at: int) -> Outcome:

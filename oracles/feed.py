@@ -209,10 +209,11 @@ class PriceFeed:
         """One look at the source, and a report on every market of which there is news."""
         for price in self._source.due(now):
             self._accepted[price.source, self._router.accept(price, now)] += 1
+        for symbol in [one for one in self._refused if self._ended(one)]:
+            self._refused.pop(symbol)
         for symbol in self._symbols:
             if self._ended(symbol):
                 self._routed.pop(symbol, None)
-                self._refused.pop(symbol, None)
                 continue
             before, routed = self._routed.get(symbol), self._router.route(symbol, now)
             self._routed[symbol] = routed

@@ -65,7 +65,10 @@ class Hermes:
         api_key: str = "",
     ) -> None:
         self._client = client
-        self._symbols = {feed.removeprefix("0x").lower(): symbol for symbol, feed in feeds.items()}
+        self._symbols: dict[str, list[str]] = {}
+        for symbol, feed in feeds.items():
+            # A market that ends and the one that takes its place have the same feed.
+            self._symbols.setdefault(feed.removeprefix("0x").lower(), []).append(symbol)
         self._trusted = tuple(trusted)
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -78,7 +81,7 @@ class Hermes:
     @property
     def symbols(self) -> frozenset[str]:
         """Of which it has prices."""
-        return frozenset(self._symbols.values())
+        return frozenset(symbol for symbols in self._symbols.values() for symbol in symbols)
 
     def limits(self) -> Limits:
         """Within what its prices are believed."""
@@ -139,13 +142,19 @@ class Hermes:
         prices = []
         for update in _updates(answer):
             for message in verify(update, self._trusted).prices:
-                if message.feed in self._symbols:
-                    prices.append(to_price(self._symbols[message.feed], message, SOURCE))
+                for symbol in self._symbols.get(message.feed, ()):
+                    prices.append(to_price(symbol, message, SOURCE))
         return tuple(prices)
 
     async def _received(self, path: str, limits: httpx.Timeout) -> AsyncGenerator[bytes, None]:
         """The body of one answer, piece by piece."""
-        query = {"ids[]": list(self._symbols), "encoding": "hex", "parsed": "false"}
+        query = {
+            "ids[]": list(self._symbols),
+            "encoding": "hex",
+            "parsed": "false",
+            # One market whose feed does not exist must not keep all others from their prices.
+            "ignore_invalid_price_ids": "true",
+        }
         try:
             async with self._client.stream(
                 "GET",

@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Final, NamedTuple
 
 from core.quantities import MILLION, SECOND, Nanos
-from core.validity import Validity, worse
+from core.validity import Validity, believed, worse
 from oracles.price import DOLLARS_MAX, ONE, Price
 from oracles.route import ALONE, Limits, Route
 
@@ -138,9 +138,13 @@ def judge(
     now: Nanos,
     agreed: Agreed | None = None,
 ) -> Routed:
-    """The best believed price of a route at `now`; of equally believed ones the fresher kind, then, where three publishers or more are
-    believed in full, the one nearest to the middle of what they say, then the first in the route's order. So no publisher moves the
-    index by the tolerance within which the others agree with it.
+    """The best believed price of a route at `now`; where three publishers or more have a say, the one nearest to the middle of
+    what they say, else the first in the route's order. So no publisher moves the index by the tolerance within which the others agree
+    with it.
+
+    That a price grows old or doubtful changes how far the index is believed, not which price it is: until then it is left only for a
+    better believed one that is newer or of as fast a kind. What publishes once an hour confirms the last price of a source that is
+    silent since seconds, but does not throw the index back to where the market was before it.
 
     `newest` is by source. `contested` says that publishers contradicted each other and have not agreed since: who was right is
     not known, so one that is left over is not believed. `agreed` tells a publisher that contradicts from one that is left behind.
@@ -188,19 +192,40 @@ def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]]) -> 
     most = max(_rank(one) for one in found)
     equals: dict[str, Routed] = {}
     for one in found:
-        if one.chosen is not None and _rank(one) == most:
+        if one.chosen is not None and (_rank(one) == most or _stands(one, found)):
             # Of two ways to the same publisher the first: they are one voice.
             equals.setdefault(one.chosen.limits.publisher, one)
-    said = sorted(price.exact for validity, price in voices.values() if validity is Validity.VALID)
+    # Who still stands has its say as before it grew old: else it would leave the middle by falling silent.
+    said = {
+        publisher: one.price for publisher, one in equals.items() if one.confirmed and one.price is not None
+    }
+    said |= {
+        publisher: price for publisher, (validity, price) in voices.items() if validity is Validity.VALID
+    }
     first = next(iter(equals.values()))
     if len(said) < _MIDDLE_OF or not first.confirmed:
         return first
-    low, high = said[(len(said) - 1) // 2], said[len(said) // 2]
+    sums = sorted(price.exact for price in said.values())
+    low, high = sums[(len(sums) - 1) // 2], sums[len(sums) // 2]
 
     def off(one: Routed) -> int:
         return abs(2 * one.price.exact - low - high) if one.price is not None else low + high
 
     return min(equals.values(), key=off)
+
+
+def _stands(one: Routed, found: list[Routed]) -> bool:
+    """Whether a price is still the publisher's newest that others confirm, though something older is believed further than it."""
+    if not (one.confirmed and believed(one.validity)):
+        return False
+    return not any(_rank(other) > _rank(one) and _replaces(other, one) for other in found)
+
+
+def _replaces(better: Routed, one: Routed) -> bool:
+    if better.chosen is None or better.price is None or one.chosen is None or one.price is None:
+        return False
+    as_fast = better.chosen.limits.ages.full <= one.chosen.limits.ages.full
+    return as_fast or better.price.published_at > one.price.published_at
 
 
 def _rank(one: Routed) -> tuple[int, int]:

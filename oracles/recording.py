@@ -51,6 +51,16 @@ class Kind:
     columns: tuple[str, ...]
 
 
+class Candle(NamedTuple):
+    """What a row of candles holds; prices times ``10**exponent``."""
+
+    exponent: int
+    first: int
+    high: int
+    low: int
+    last: int
+
+
 KINDS: Final = (
     Kind("mark prices", ("index",)),
     Kind("quotes", ("bid", "ask")),
@@ -58,6 +68,7 @@ KINDS: Final = (
     Kind("candles", ("open", "high", "low", "close")),
     Kind("trades", ("price",)),
 )
+_CANDLES: Final = [kind.name for kind in KINDS].index("candles")
 _BEST_FIRST: Final = ("mark prices", "quotes", "trades", "candles")
 
 
@@ -76,23 +87,23 @@ class Recording:
         return f"recording {self.path.name}"
 
 
-def load(path: Path, symbols: Collection[str]) -> dict[str, Recording]:
+def load(path: Path, symbols: Collection[str], *, wicks: bool = False) -> dict[str, Recording]:
     """The recording of each of `symbols` that `path` has, a file or a directory of them (searched to the bottom).
 
     Of several files for one market the one of the best kind is taken (mark prices, then quotes, trades, candles), and of those
-    the last by name. Raises `RecordingFailed`, also when there is nothing for any of the symbols.
+    the last by name. `wicks` as in `read`. Raises `RecordingFailed`, also when there is nothing for any of the symbols.
     """
     if path.is_dir():
         candidates = _candidates(path, symbols)
         if not candidates:
             raise RecordingFailed(f"{path} holds no recording of {_listed(symbols)} in a known format.")
-        return {symbol: read(file, symbol) for symbol, file in candidates.items()}
+        return {symbol: read(file, symbol, wicks=wicks) for symbol, file in candidates.items()}
     if not path.exists():
         raise RecordingFailed(f"There is no file or directory {path}.")
     symbol = symbol_of(path, symbols)
     if symbol is None:
         raise RecordingFailed(f"The name of {path} names none of the markets {_listed(symbols)}.")
-    return {symbol: read(path, symbol)}
+    return {symbol: read(path, symbol, wicks=wicks)}
 
 
 def file_of(path: Path, symbol: str) -> Path | None:
@@ -114,17 +125,23 @@ def symbol_of(path: Path, symbols: Collection[str]) -> str | None:
     return None
 
 
-def read(path: Path, symbol: str) -> Recording:
-    """One file, checked whole. Raises `RecordingFailed` with the line that is wrong."""
+def read(path: Path, symbol: str, *, wicks: bool = False) -> Recording:
+    """One file, checked whole. Raises `RecordingFailed` with the line that is wrong.
+
+    A candle is its close, as of its row; with `wicks` it is all four of its prices, as `_walked` says.
+    """
     with _opened(path) as text:
         rows = csv.reader(text)
         try:
             header = _header(next(rows, []))
             kind, time, columns = _layout(path, header)
             points: list[Point] = []
+            candles: list[Candle] = []
             for row in rows:
                 if len(row) != len(header):
                     raise ValueError(f"{len(row)} values for {len(header)} columns")
+                if wicks and kind.name == "candles":
+                    candles.append(_candle(row, header))
                 points.append(_point(row, time, columns, points[-1].at if points else Nanos(0)))
                 if len(points) > ROWS_MAX:
                     raise RecordingFailed(f"{path} has more than {ROWS_MAX} rows.")
@@ -134,7 +151,7 @@ def read(path: Path, symbol: str) -> Recording:
             raise RecordingFailed(f"{path} line {rows.line_num}: {error}.") from error
     if not points:
         raise RecordingFailed(f"{path} has no rows.")
-    return Recording(symbol, path, kind.name, tuple(points))
+    return Recording(symbol, path, kind.name, tuple(_walked(points, candles) if candles else points))
 
 
 def replay(
@@ -234,6 +251,31 @@ def _layout(path: Path, header: list[str]) -> tuple[Kind, int, tuple[int, ...]]:
         )
     used = kind.columns[-1:] if kind.name == "candles" else kind.columns
     return kind, header.index(time), tuple(header.index(name) for name in used)
+
+
+def _candle(row: list[str], header: list[str]) -> Candle:
+    prices = [_decimal(row[header.index(name)]) for name in KINDS[_CANDLES].columns]
+    exponent = min(exponent for _, exponent in prices)
+    first, high, low, last = (value * 10 ** (power - exponent) for value, power in prices)
+    if not low <= min(first, last) <= max(first, last) <= high:
+        raise ValueError("no candle: its low and high do not hold its open and close")
+    return Candle(exponent, first, high, low, last)
+
+
+def _walked(points: Sequence[Point], candles: Sequence[Candle]) -> Iterator[Point]:
+    """Every candle as its open, its extremes and its close, each for a quarter of the shortest time between two candles.
+
+    In which order it reached the extremes it does not say: the one on the side of its close comes first, then the other, which is the
+    longer way.
+    """
+    quarter = (
+        min((after.at - before.at for before, after in pairwise(points) if after.at > before.at), default=0)
+        // 4
+    )
+    for point, (exponent, first, high, low, last) in zip(points, candles, strict=True):
+        extremes = (high, low) if last > first else (low, high)
+        for number, value in enumerate((first, *extremes, last)):
+            yield Point(Nanos(point.at + number * quarter), value, exponent, 0)
 
 
 def _point(row: list[str], time: int, columns: tuple[int, ...], not_before: Nanos) -> Point:

@@ -55,15 +55,15 @@ class Played:
         times_as_fast: int = 1,
         last: Mapping[str, int] | None = None,
     ) -> None:
-        """`last` are the prices in micro-USD where generated walks go on."""
+        """`last` are the prices in micro-USD where generated walks go on; a symbol with neither these nor a first one has none."""
         self._recordings = dict(recordings)
-        self._made_up = tuple(symbol for symbol in symbols if symbol not in recordings)
+        starts = generator.STARTS if last is None else {**generator.STARTS, **last}
+        self._made_up = tuple(one for one in symbols if one not in recordings and one in starts)
         self._seed = seed
         self._plays = [
             _Play(recording.replay(one, start, times_as_fast=times_as_fast)) for one in recordings.values()
         ]
-        starts = last or {}
-        self._walks = {symbol: generator.prices(seed, symbol, starts.get(symbol)) for symbol in self._made_up}
+        self._walks = {symbol: generator.prices(seed, symbol, starts[symbol]) for symbol in self._made_up}
 
     @property
     def label(self) -> str:

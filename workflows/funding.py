@@ -14,6 +14,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.steps import MARKET, must_happen
 
 HOUR: Final = timedelta(hours=1)
+APART: Final = timedelta(seconds=1)
+"""Between the payments of two markets. Each is one turn of the exchange's loop, too long a one with very many positions: in a row they
+would have requests refused."""
 SCHEDULED: Final = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 """When a Schedule meant a run to start; it may have started hours later."""
 
@@ -103,7 +106,8 @@ class FundingWorkflow:
 class FundingHourWorkflow:
     """What the Schedule starts every hour: a workflow for each listed market, named after the hour that was due then.
 
-    It goes by the time it was scheduled for, not by when it runs, and waits for nobody: no market holds up another.
+    It goes by the time it was scheduled for, not by when it runs, and waits for nobody's payment: no market holds up another. But they
+    are started a second apart.
     """
 
     @workflow.run
@@ -111,7 +115,10 @@ class FundingHourWorkflow:
         info = workflow.info()
         hour = hour_ended_by(info.typed_search_attributes.get(SCHEDULED) or info.start_time)
         markets = await must_happen(FundingActivities.funded_markets, on_trouble=workflow.set_current_details)
-        for market in markets:
+        apart = workflow.patched("markets-apart")
+        for number, market in enumerate(markets):
+            if number and apart:
+                await workflow.sleep(APART)
             of = MarketHour(market.market, market.symbol, hour)
             try:
                 await workflow.start_child_workflow(

@@ -7,7 +7,7 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.sweep import SweepActivities
+    from activities.sweep import Reviewed, SweepActivities
     from workflows.steps import must_happen
 
 SWEEP_SCHEDULE: Final = "liquidation-sweep"
@@ -15,8 +15,10 @@ SWEEP_SCHEDULE: Final = "liquidation-sweep"
 SWEEP_EVERY: Final = timedelta(minutes=1)
 PAUSE: Final = timedelta(seconds=2)
 """After an auction in vain the engine waits as long at least."""
+SALES: Final = 20
+"""Auctions in each market after which the rest of what the insurance fund holds waits for the next sweep: it reviews first."""
 ROUNDS: Final = 100
-"""A sweep that is not done after so many leaves the rest to the next one: its history would get long."""
+"""Of a sweep that began before reviews were made once."""
 
 
 @dataclass
@@ -46,9 +48,11 @@ class Sweep:
 
 @workflow.defn
 class SweepWorkflow:
-    """One sweep. It goes on while accounts are being liquidated or stuck, or the insurance fund gets rid of something.
+    """One sweep: a review, and then the sale of what the insurance fund holds, as long as somebody buys.
 
-    The engine liquidates by itself; this is for what it overlooks, and for what nobody else would do. Two sweeps at once do no harm.
+    The engine liquidates by itself; this is for what it overlooks, and for what nobody else would do. A review looks at all accounts
+    and asks for each that is being liquidated, in a crash for many: so there is one a sweep, and the next sweep is a minute away. Two
+    sweeps at once do no harm.
     """
 
     @workflow.init
@@ -57,19 +61,39 @@ class SweepWorkflow:
 
     @workflow.run
     async def run(self) -> Sweep:
-        sweep = self._sweep
-        for _ in range(ROUNDS):
-            reviewed = await must_happen(SweepActivities.review_accounts, on_trouble=self._trouble)
-            sweep.forgotten += [one for one in reviewed.forgotten if one not in sweep.forgotten]
-            sweep.going_on, sweep.stuck = reviewed.going_on, reviewed.stuck
-            sold = await must_happen(SweepActivities.sell_inventory, on_trouble=self._trouble)
-            sweep.sold, sweep.left = sweep.sold + sold.lots, sold.left
-            self._show()
-            if not reviewed.going_on and not reviewed.stuck and not sold.lots:
+        if not workflow.patched("reviewed-once"):
+            return await self._round_by_round()
+        await self._review()
+        for _ in range(SALES):
+            if not await self._sell():
                 break
-            if not sold.lots:
+        return self._sweep
+
+    async def _round_by_round(self) -> Sweep:
+        """As sweeps went that began before."""
+        for _ in range(ROUNDS):
+            reviewed, sold = await self._review(), await self._sell()
+            if not reviewed.going_on and not reviewed.stuck and not sold:
+                break
+            if not sold:
                 await workflow.sleep(PAUSE)
-        return sweep
+        return self._sweep
+
+    async def _review(self) -> Reviewed:
+        sweep = self._sweep
+        reviewed = await must_happen(SweepActivities.review_accounts, on_trouble=self._trouble)
+        sweep.forgotten += [one for one in reviewed.forgotten if one not in sweep.forgotten]
+        sweep.going_on, sweep.stuck = reviewed.going_on, reviewed.stuck
+        self._show()
+        return reviewed
+
+    async def _sell(self) -> int:
+        """One auction in each market; lots that were sold."""
+        sweep = self._sweep
+        sold = await must_happen(SweepActivities.sell_inventory, on_trouble=self._trouble)
+        sweep.sold, sweep.left = sweep.sold + sold.lots, sold.left
+        self._show()
+        return sold.lots
 
     @workflow.query
     def progress(self) -> Sweep:

@@ -254,7 +254,7 @@ COMMANDS = [
     {"type": "ShareDebt", "account": 16, "why": "x"},
     {"type": "ReviewAccount", "account": 3},
     *[
-        {"type": "ListMarket", "market": [*MARKET[:place], value, *MARKET[place + 1 :]]}
+        {"type": "ListMarket", "why": "wanted", "market": [*MARKET[:place], value, *MARKET[place + 1 :]]}
         for place, value in (
             (0, 0),
             (1, ""),
@@ -270,7 +270,7 @@ COMMANDS = [
         )
     ],
     *[
-        {"type": "ListMarket", "market": [*MARKET, margin]}
+        {"type": "ListMarket", "why": "wanted", "market": [*MARKET, margin]}
         for margin in (
             7,
             [],
@@ -282,7 +282,7 @@ COMMANDS = [
         )
     ],
     *[
-        {"type": "ListMarket", "market": [*MARKET, None, False, [], False, funding]}
+        {"type": "ListMarket", "why": "wanted", "market": [*MARKET, None, False, [], False, funding]}
         for funding in (
             [0, -1],
             [10**9, 0, 10**8],
@@ -305,9 +305,13 @@ async def test_commands_that_the_operator_may_not_give(exchange: Any) -> None:
         )
         assert_refused(answer, command)
     assert exchange.recorded == before
-    assert (await exchange.operator({"type": "ListMarket", "market": MARKET})).status_code == 200
+    assert (
+        await exchange.operator({"type": "ListMarket", "why": "wanted", "market": MARKET})
+    ).status_code == 200
     tiered = [*MARKET, [[[0, 100_000], [10**12, 200_000]], 10**13, 10**14]]
-    assert (await exchange.operator({"type": "ListMarket", "market": tiered})).status_code == 200
+    assert (
+        await exchange.operator({"type": "ListMarket", "why": "wanted", "market": tiered})
+    ).status_code == 200
 
 
 async def test_no_text_that_cannot_be_read_gets_into_the_journal(exchange: Any) -> None:
@@ -329,7 +333,7 @@ async def test_no_text_that_cannot_be_read_gets_into_the_journal(exchange: Any) 
             {"type": "AdvanceBatch", "batch": 1, "status": 2, "signatures": [text]},
             {"type": "RegisterAgent", "owner": str(agent.keypair.pubkey()), "name": text},
             {"type": "RegisterAgent", "owner": text, "name": "a"},
-            {"type": "ListMarket", "market": [*MARKET[:-1], text]},
+            {"type": "ListMarket", "why": "wanted", "market": [*MARKET[:-1], text]},
         )
         for command in commands:
             answer = await exchange.operator(command)

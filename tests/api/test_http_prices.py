@@ -15,6 +15,10 @@ from oracles.route import AGREED, LIVE_AGES, Limits, Route
 from perpdex_sdk.rest import Rest
 
 BTC = "BTC-PERP"
+UNFOLLOWED = [
+    {"source": "engine", "market": symbol, "code": "not_followed"} for symbol in ("ETH-PERP", "SOL-PERP")
+]
+"""The source has no prices of these."""
 
 
 class Said:
@@ -64,13 +68,13 @@ async def test_an_index_that_the_engine_does_not_take_is_a_trouble_that_everybod
     said.said.prices += [Price(BTC, 1, -12, 0, Nanos(now), name) for name in ("one", "two")]
     said.say()
     trouble = {"source": "engine", "market": BTC, "code": "bad_value"}
-    assert (await said.http.get("/api/v1/status")).json()["prices"]["troubles"] == [trouble]
+    assert (await said.http.get("/api/v1/status")).json()["prices"]["troubles"] == [trouble, *UNFOLLOWED]
     metrics = (await said.http.get("/metrics")).text.splitlines()
     assert f'perpdex_index_refused_total{{code="bad_value",market="{BTC}"}} 1.0' in metrics
     assert f'perpdex_price_trouble{{code="bad_value",market="{BTC}",source="engine"}} 1.0' in metrics
     said.say(1, one=60_000, two=60_000)
     await said.engine.ask(SetInsuranceFloor(1))  # an index that is taken is told of once it is on disk
-    assert (await said.http.get("/api/v1/status")).json()["prices"]["troubles"] == []
+    assert (await said.http.get("/api/v1/status")).json()["prices"]["troubles"] == UNFOLLOWED
 
 
 async def market_of(exchange: Any) -> dict[str, Any]:
@@ -94,6 +98,7 @@ async def test_the_status_says_how_far_prices_are_believed_and_why(said: Any) ->
     assert btc["sources"][0]["confidence"] == "0.5"
     assert (eth["market"], eth["validity"], eth["judged"], eth["sources"]) == ("ETH-PERP", "valid", None, [])
     assert prices["troubles"] == [
+        *UNFOLLOWED,
         {"source": "perp", "market": None, "code": "timeout"},
         {"source": "two", "market": BTC, "code": "out_of_range"},
     ]

@@ -168,7 +168,9 @@ async def test_previews_need_a_session_and_a_price(exchange: Any) -> None:
     unknown = await exchange.http.post("/api/v1/margin/preview", json=TRADE)
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (401, "not_authenticated")
     new = [9, "X-PERP", "0.1", "0.001", 100, 10, 500, 10000, 1000, 1000, 60_000_000_000, ""]
-    assert (await exchange.operator({"type": "ListMarket", "market": new})).status_code == 200
+    assert (
+        await exchange.operator({"type": "ListMarket", "why": "wanted", "market": new})
+    ).status_code == 200
     shown = (await exchange.http.get("/api/v1/markets/X-PERP")).json()
     assert (shown["mark"], shown["mark_inputs"], shown["index_max_age_ms"]) == (None, None, 60_000)
     assert (shown["funding"]["rate"], shown["funding"]["unpaid"]) == ("0.000000000000", [])

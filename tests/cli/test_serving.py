@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from solders.keypair import Keypair
+from typer.testing import CliRunner
 
 from api.open_files import LEAST, NEEDED
-from cli.main import main
+from cli.main import app, main
 from core.events import MarketListed
 from core.market import DEFAULT_MARKETS
 from ledger.projector import Projector
@@ -21,32 +22,77 @@ from perpdex_sdk import Agent, Refused
 MICRO = 1_000_000
 
 
-async def funded(served: Any, name: str) -> Agent:
-    agent = await Agent.connect(served.http, Keypair(), name)
+async def funded(served: Any, name: str, key: Keypair | None = None, usdc: int = 10_000) -> Agent:
+    agent = await Agent.connect(served.http, key or Keypair(), name)
     account = agent.account
     served.operate(type="BindSlot", account=account, page=0, slot=account - 14)
-    served.operate(type="CreditDeposit", account=account, amount=10_000 * MICRO, key=f"deposit {account}")
+    served.operate(type="CreditDeposit", account=account, amount=usdc * MICRO, key=f"deposit {account}")
     return agent
 
 
-async def test_it_starts_and_trades_without_temporal_and_without_a_database(serve: Any) -> None:
+async def test_it_starts_and_trades_without_temporal_and_a_database_and_killed_inside_a_liquidation_goes_on_with_it(
+    serve: Any,
+) -> None:
+    """Nobody bids at first, so auctions in vain are all there is when the process is killed; with the next process somebody does."""
+    served, key = await asyncio.to_thread(lambda: serve().wait()), Keypair()
+    maker = await funded(served, "maker", key, 1_000_000)
+    other, trader = await funded(served, "other", usdc=1_000_000), await funded(served, "trader")
+    price = await index_of(served)
+    for one in (maker, other):
+        await one.quotes("BTC-PERP", [(str(price - 20), "10")], [(str(price), "10")], life_ms=60_000)
+    await opens(served)
+    size = f"{400_000 / price:.4f}"
+    closed = await trader.request("BTC-PERP", "buy", size, str(price))
+    assert (closed.outcome, closed.filled) == ("filled", size)
+    with pytest.raises(Refused) as refused:
+        await maker.rest.start_withdrawal("1", "w1", None)
+    assert (refused.value.code, refused.value.retryable) == ("withdrawals_unavailable", True)
+    for one in (maker, other):
+        await one.quotes("BTC-PERP", [], [])
+    # 2.5 % are left of what it holds, and from here on 2.8 % are too little.
+    margin = [[[0, 55_556]]]
+    served.operate(type="SetLimits", market=1, max_leverage=18, margin=margin, force=True, why="a test")
+    async with asyncio.timeout(30):
+        while trader.account not in going_on(served):
+            await asyncio.sleep(0.05)
+    served.process.kill()
+    served.process.wait()
+    for agent in (maker, other, trader):
+        await agent.close()
+
     served = await asyncio.to_thread(lambda: serve().wait())
-    maker, other, trader = [await funded(served, name) for name in ("maker", "other", "trader")]
+    assert going_on(served) == [trader.account]
+    maker = await Agent.connect(served.http, key, "maker")
     try:
-        index = next(market for market in await maker.rest.markets() if market.symbol == "BTC-PERP").index
-        assert index is not None
-        price = round(float(index))
-        for one in (maker, other):
-            await one.quotes("BTC-PERP", [(str(price - 20), "1")], [(str(price), "1")], life_ms=60_000)
-        await opens(served)
-        closed = await trader.request("BTC-PERP", "buy", "0.01", str(price))
-        assert (closed.outcome, closed.filled) == ("filled", "0.0100")
-        with pytest.raises(Refused) as refused:
-            await trader.rest.start_withdrawal("1", "w1", None)
-        assert (refused.value.code, refused.value.retryable) == ("withdrawals_unavailable", True)
+        async with asyncio.timeout(60):
+            while going_on(served):
+                price = await index_of(served)
+                bids, asks = [(str(price - 10), "10")], [(str(price + 10), "10")]
+                await maker.quotes("BTC-PERP", bids, asks, life_ms=10_000)
+                await asyncio.sleep(0.2)
     finally:
-        for agent in (maker, other, trader):
-            await agent.close()
+        await maker.close()
+    served.stop()
+    journal = str(served.data / "journal")
+    explained = CliRunner().invoke(app, ["explain", "liquidation", "1", "--journal", journal])
+    assert (explained.exit_code, "DIFFERS" in explained.output) == (0, False), explained.output
+    assert "auction" in explained.output
+
+
+def going_on(served: Any) -> list[int]:
+    token = (served.data / "keys" / "operator.token").read_text()
+    answer = httpx.get(
+        f"{served.http}/api/v1/operator/liquidations/going-on", headers={"Authorization": f"Bearer {token}"}
+    )
+    return list(answer.json()["going_on"])
+
+
+async def index_of(served: Any) -> int:
+    """In whole dollars."""
+    async with httpx.AsyncClient(base_url=served.http) as http, asyncio.timeout(60):
+        while (index := (await http.get("/api/v1/markets/BTC-PERP")).json()["index"]) is None:
+            await asyncio.sleep(0.05)
+    return round(float(index))
 
 
 async def opens(served: Any) -> None:

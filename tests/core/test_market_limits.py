@@ -2,11 +2,14 @@
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from core.funding import FundingTerms, rate_cap
+from core.account_risk import RiskMark
+from core.funding import FundingTerms, charge_per_lot, hourly_rate, payment, rate_cap
 from core.liquidation import LiquidationTerms
-from core.margin_terms import MarginTerms, Tier, maintenance_fraction
+from core.margin_terms import MarginTerms, Tier, maintenance_fraction, steps
 from core.mark_price import MarkTerms, basis_bound
 from core.market import DEFAULT_MARKETS
 from core.market_limits import (
@@ -14,11 +17,15 @@ from core.market_limits import (
     AGE_MIN,
     CAP_MAX,
     FEE_MAX,
+    INTEREST_MAX,
     LEVERAGE_MAX,
     LIQUIDATION_FEE_MAX,
     MAINTENANCE_MAX,
     MAINTENANCE_MIN,
+    MARGIN_FACTOR_MAX,
+    RATE_CAP_MAX,
     URGENCY_MAX,
+    VELOCITY_MAX,
     MarketLimits,
     flaw,
     limits_of,
@@ -26,7 +33,6 @@ from core.market_limits import (
 )
 from core.open_interest import WINDOW_MAX, WINDOW_MIN, JumpAlarm
 from core.quantities import MONEY_MAX
-from core.rates import RATE_ONE
 
 LIMITS = replace(limits_of(DEFAULT_MARKETS[0]), margin=None)
 
@@ -87,12 +93,28 @@ def test_the_default_markets_have_usable_limits():
         ),
         (
             "funding",
-            (FundingTerms(), FundingTerms(0, 0, 0, 0, 0, 0), FundingTerms(interest=-FundingTerms().cap)),
             (
-                FundingTerms(interest=FundingTerms().cap + 1),
-                FundingTerms(cap=RATE_ONE + 1),
+                FundingTerms(),
+                FundingTerms(0, 0, 0, 0, 0, 0),
+                FundingTerms(
+                    INTEREST_MAX, INTEREST_MAX, RATE_CAP_MAX, MARGIN_FACTOR_MAX, VELOCITY_MAX, 10**6
+                ),
+                FundingTerms(interest=-INTEREST_MAX),
+                FundingTerms(interest=5, cap=5),
+            ),
+            (
+                FundingTerms(interest=INTEREST_MAX + 1),
+                FundingTerms(interest=-INTEREST_MAX - 1),
+                FundingTerms(interest=6, cap=5),
+                FundingTerms(interest_clamp=INTEREST_MAX + 1),
+                FundingTerms(interest_clamp=-1),
+                FundingTerms(cap=RATE_CAP_MAX + 1),
+                FundingTerms(margin_factor=MARGIN_FACTOR_MAX + 1),
+                FundingTerms(margin_factor=-1),
+                FundingTerms(velocity=VELOCITY_MAX + 1),
                 FundingTerms(velocity=-1),
                 FundingTerms(treasury_share=10**6 + 1),
+                FundingTerms(treasury_share=-1),
             ),
         ),
     ],
@@ -112,6 +134,25 @@ def test_whatever_maintenance_is_taken_somebody_is_liquidated_and_the_mark_can_m
     assert maintenance > 0
     assert basis_bound(10**6, MarkTerms(), initial, maintenance) > 0
     assert rate_cap(FundingTerms(), initial, maintenance) > 0
+
+
+@pytest.mark.parametrize("market", DEFAULT_MARKETS, ids=lambda market: market.symbol)
+@pytest.mark.parametrize("share", [MAINTENANCE_MIN, 500_000, MAINTENANCE_MAX])
+@given(lots=st.integers(1, 10**6), index=st.integers(10_000, 10**6))
+def test_no_hour_of_funding_liquidates_who_has_just_opened_at_the_highest_terms_allowed(
+    market, share, lots, index
+):
+    terms = replace(
+        market.margin_terms, open_interest_lower=0, open_interest_upper=0, maintenance_share=share
+    )
+    highest = FundingTerms(INTEREST_MAX, INTEREST_MAX, RATE_CAP_MAX, MARGIN_FACTOR_MAX, VELOCITY_MAX)
+    assert flaw(replace(limits_of(market), margin=terms, funding=highest)) == ""
+    (first, *_) = made = steps(terms, 0)
+    rate = hourly_rate(rate_cap(highest, first.initial, first.maintenance))
+    value = index * market.value_per_tick_lot
+    mark = RiskMark.of(made, value)
+    left = mark.initial_of(lots) - payment(lots, charge_per_lot(value, rate))
+    assert left >= mark.maintenance_of(lots)
 
 
 def test_records_from_before_some_terms_could_change_leave_them():

@@ -6,7 +6,9 @@ from msgspec.structs import astuple
 from core import events as e
 from core.custody_events import ChainAccepted
 from core.liquidation_events import InsuranceFloorSet
+from core.market import DEFAULT_MARKETS
 from core.operator_events import (
+    EXCHANGE,
     LimitsSet,
     MarketSettled,
     RetryOrdered,
@@ -16,7 +18,6 @@ from core.operator_events import (
     SharingOrdered,
     WithdrawalsHeld,
 )
-from ledger.breakers import MarketEnd
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
@@ -81,18 +82,27 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
                 assert one.details["status"] in ("open", "reduce_only", "paused")
 
 
-async def test_a_status_that_nobody_signed_is_not_in_the_trail(postgres_url):
+async def test_what_nobody_signed_and_what_a_release_lists_is_not_in_the_trail(postgres_url):
+    listed = DEFAULT_MARKETS[0]
     projector = Projector(postgres_url)
-    projector.apply([(1, e.MarketStatusSet(5, 1, 2)), (2, e.MarketStatusSet(6, 1, 1, "ada", "why"))])
+    records = [
+        e.MarketListed(3, listed),
+        e.MarketListed(4, listed, EXCHANGE, "a default of this release"),
+        e.MarketListed(4, listed, "ada", "asked for"),
+        e.MarketStatusSet(5, 1, 2),
+        e.MarketStatusSet(6, 1, 1, "ada", "why"),
+    ]
+    projector.apply(list(enumerate(records, 1)))
     projector.close()
     pool = open_pool(postgres_url)
-    assert [one.seq for one in await Queries(pool).operator_actions(0, 10)] == [2]
-    await pool.dispose()
-
-
-async def test_the_end_of_a_market_with_its_sums(queries, records):
-    seq, end = records[-1]
-    assert await queries.market_end(2) == MarketEnd(
-        2, seq, end.at, 600_123, len(end.positions), 70, 20, 5, True
+    opened, asked = await Queries(pool).operator_actions(0, 10)
+    assert (opened.seq, opened.action) == (5, "status")
+    assert (asked.seq, asked.who, asked.action, asked.market, asked.why) == (
+        3,
+        "ada",
+        "listing",
+        1,
+        "asked for",
     )
-    assert await queries.market_end(1) is None
+    assert (asked.details["tick"], asked.details["feed"]) == (listed.tick, listed.feed)
+    await pool.dispose()

@@ -34,6 +34,7 @@ def test_golden_journals_stay_readable(golden):
         "golden-v1-liquidation": 7,
         "golden-v1-breakers": 5,
         "golden-v1-fund-orders": 3,
+        "golden-v1-listings": 1,
         "golden-v1-held": 2,
         "golden-v1-retried": 1,
         "golden-v1-delisting": 2,
@@ -60,6 +61,13 @@ def test_markets_of_journals_without_margin_terms_keep_their_highest_leverage(go
     listed = next(found.market for found in golden("golden-v1") if isinstance(found, MarketListed))
     assert (listed.margin, listed.thin_only_reduces) == (None, False)
     assert listed.margin_terms == MarginTerms((Tier(0, listed.initial_fraction),))
+
+
+def test_a_golden_listing_says_who_and_why_and_older_ones_nothing(golden):
+    (listed,) = golden("golden-v1-listings")
+    assert (listed.market.symbol, listed.who, listed.why) == ("NEW-PERP", "ada", "asked for by two makers")
+    older = [found for found in golden("golden-v1") if isinstance(found, MarketListed)]
+    assert {(found.who, found.why) for found in older} == {("", "")}
 
 
 def test_a_golden_revocation_names_its_account_and_generation(golden):

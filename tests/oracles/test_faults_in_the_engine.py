@@ -19,6 +19,7 @@ from api.vault_books import VaultBooks
 from api.withdrawals import TemporalWithdrawals
 from core.batches import BatchStatus
 from core.events import Filled
+from core.margin_terms import MarginTerms, Tier
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND, Nanos
 from core.risk_template import RiskTemplate
@@ -117,15 +118,35 @@ class Trading:
         price = self.feed.routed[BTC.symbol].inputs[-1].price
         return price is not None and abs(Decimal(price.value).scaleb(price.exponent) - mid) < 1
 
-    async def until(self, wanted: Validity) -> None:
-        """Look at the sources until the engine believes its index just so far; then exactly its actions are taken."""
+    async def stretched(self) -> int:
+        """An account that has just opened with the initial requirement and a little, in a market that asks for more by then: what it
+        may still lose is 0.5 % of what it holds."""
+        price, until = self.index, self.engine.clock() + 30 * SECOND
+        (registered,) = await self.engine.ask(c.RegisterAgent("11111111111111111111111111111115", "a"))
+        assert await self.take(c.BindSlot(registered.account, 0, 9))
+        value = BTC.notional(price, 100_000)
+        assert await self.take(c.CreditDeposit(registered.account, value * 21 // 1_000, "stretched"))
+        quotes = c.SetQuotes(self.accounts[2], BTC.id, (), ((price + 1, 100_000),), until)
+        assert await self.take(quotes)
+        opened = c.OpenRequest(registered.account, "stretched", BTC.id, 1, 100_000, price + 1, SECOND)
+        assert await self.take(opened)
+        assert self.engine.state.accounts[registered.account].positions[BTC.id].size == 100_000
+        assert await self.take(
+            c.SetLimits(BTC.id, max_leverage=33, margin=MarginTerms((Tier(0, 30_304),)), who="a", why="b")
+        )
+        return registered.account
+
+    async def until(self, wanted: Validity, tried: bool = True) -> None:
+        """Look at the sources until the engine believes its index just so far; then exactly its actions are taken.
+
+        Nothing is `tried` where accounts are to stay as they are."""
         async with asyncio.timeout(20):
             while True:
                 self.feed.step(Nanos(self.outside.clock()))
                 if validity(self.engine.state, BTC.id, self.engine.clock()) is wanted:
                     break
                 await asyncio.sleep(0.005)
-        if self.accounts:
+        if self.accounts and tried:
             cut = self.engine.state.cut
             waited = cut is not None and self.engine.clock() - cut.at > SETTLEMENT_PATIENCE
             # A cut waits for no index longer than that.
@@ -225,6 +246,26 @@ async def test_sources_that_drop_one_after_another_and_come_back(outside, tradin
     outside.up |= {"node": True, "venue": True}
     outside.chain_says(59_240)
     await trading.until(Validity.VALID)
+
+
+@pytest.mark.parametrize("venue", [True, False])
+async def test_seconds_of_silence_liquidate_nobody_at_an_hour_old_round(outside, tmp_path, venue):
+    """The chain's last round is from before the market rose by 0.86 %: it confirms the price that fell silent."""
+    before = outside.now // SECOND - 3_000
+    outside.node.say(outside.aggregator, "BTC / USD", (1, 58_730 * 10**8, before, before, 1))
+    async with exchange(outside, tmp_path, await outside.source()) as trading:
+        state, holder = trading.engine.state, await trading.stretched()
+        price = trading.index
+        assert price == pytest.approx(592_400, abs=100)
+        assert state.marks[BTC.id].value_per_lot == price * BTC.value_per_tick_lot
+        outside.up |= {"hermes": False, "venue": venue}
+        for seconds, validity in ((11, Validity.AGED), (50, Validity.STALE), (500, Validity.STALE)):
+            outside.pass_by(seconds)
+            await trading.until(validity, tried=False)
+            assert trading.index == price
+            await trading.engine.ask(c.Advance())
+            assert not state.liquidations
+            assert state.accounts[holder].positions[BTC.id].size == 100_000
 
 
 async def test_publishers_that_contradict_each_other(outside, trading):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -210,6 +211,14 @@ def test_updates_of_the_same_feed_under_another_spelling(guardians, update):
     client = httpx.AsyncClient()
     feeds = {"BTC-PERP": "0x" + FEEDS["BTC-PERP"].upper()}
     assert Hermes(client, feeds, guardians).proven(answer(update).encode()) == (BTC,)
+
+
+def test_two_markets_of_one_feed_have_both_its_price(guardians, update):
+    """One is announced to end, the other takes its place with another tick."""
+    feeds = {"BTC-PERP": FEEDS["BTC-PERP"], "XBT-PERP": FEEDS["BTC-PERP"]}
+    hermes = Hermes(httpx.AsyncClient(), feeds, guardians)
+    assert hermes.symbols == {"BTC-PERP", "XBT-PERP"}
+    assert hermes.proven(answer(update).encode()) == (BTC, replace(BTC, symbol="XBT-PERP"))
 
 
 @given(st.lists(st.integers(1, 40)), st.sampled_from([b"\n", b"\r\n", b"\r"]))

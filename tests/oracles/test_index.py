@@ -206,6 +206,61 @@ def test_far_from_the_average_is_not_believed_even_when_confirmed():
     assert judged(price("pyth", 150_000), route=played, average=1).validity is Validity.VALID
 
 
+@pytest.mark.parametrize("perp", [None, 100_983])
+@pytest.mark.parametrize(
+    ("silent_s", "validity"),
+    [(10, "valid"), (11, "aged"), (60, "aged"), (61, "stale"), (2_999, "stale"), (3_000, "stale")],
+)
+def test_an_hourly_word_from_before_replaces_no_silent_price(silent_s, validity, perp):
+    """The hourly one counts in full for 65 minutes. That makes its price no newer."""
+    others = [price("link", age_s=3_000)] + ([price("perp", perp)] if perp else [])
+    routed = judged(price("pyth", 100_983, age_s=silent_s), *others)
+    assert (routed.price.value, routed.validity.code) == (100_983, validity)
+
+
+def test_a_round_after_the_silence_began_is_the_price_and_so_is_what_is_left_when_the_silent_one_expired():
+    silent, perp = price("pyth", 100_983, age_s=61), price("perp", 100_400)
+    assert outcome(judged(silent, price("link", age_s=60), perp))[:2] == ("link", "valid")
+    assert outcome(judged(silent, price("link", age_s=61), perp))[:2] == ("link", "valid")
+    assert outcome(judged(silent, price("link", age_s=62), perp))[:2] == ("link", "valid")  # in the middle
+    assert outcome(judged(silent, price("link", age_s=60)))[:2] == ("link", "stale")
+    expired = price("pyth", 100_983, age_s=3_601)
+    assert outcome(judged(expired, price("link", age_s=3_700), perp))[:2] == ("link", "valid")
+    assert outcome(judged(expired, price("link", age_s=3_700)))[:2] == ("link", "lone")
+
+
+@pytest.mark.parametrize("age_s", [0, 10, 11, 61, 2_999])
+def test_who_is_not_the_middle_does_not_become_the_index_by_falling_silent(age_s):
+    routed = judged(price("pyth", 100_983, age_s=age_s), price("link", age_s=3_000), price("perp", 100_100))
+    assert outcome(routed)[:2] == ("link", "valid")
+
+
+def test_doubt_of_a_price_that_others_confirm_does_not_bring_back_an_older_one():
+    doubtful = price("pyth", 100_983, confidence=600)
+    assert outcome(judged(doubtful, price("link", age_s=3_000), price("perp", 100_983)))[:2] == (
+        "pyth",
+        "uncertain",
+    )
+    wrong = price("pyth", 102_000, confidence=600)
+    assert outcome(judged(wrong, price("link", age_s=3_000), price("perp", 100_983)))[:2] == ("link", "valid")
+    lagging = price("account", age_s=9)
+    assert outcome(judged(doubtful, lagging, price("perp", 100_983)))[:2] == ("account", "valid")
+
+
+@given(
+    st.integers(99_500, 100_490),
+    st.integers(99_500, 100_490),
+    st.integers(99_500, 100_490) | st.none(),
+    st.integers(0, 3_600),
+)
+def test_growing_old_never_changes_which_price_it_is(pyth, link, perp, silent_s):
+    """Nobody says anything new, so the market has not moved: neither may the index, however long the first one is silent."""
+    others = [price("link", link, age_s=3_600)] + ([price("perp", perp)] if perp else [])
+    before, after = (judged(price("pyth", pyth, age_s=age_s), *others) for age_s in (0, silent_s))
+    assert before.validity is Validity.VALID
+    assert (after.confirmed, after.price.value) == (True, before.price.value)
+
+
 def test_an_aged_price_that_a_fresh_one_contradicts_gives_way():
     routed = judged(price("pyth", age_s=11), price("link", 110_000))
     assert outcome(routed) == (

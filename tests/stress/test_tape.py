@@ -31,7 +31,7 @@ def test_a_price_stands_until_the_next_and_the_furthest_of_several_counts(record
 
 def test_the_steepest_hours_are_cut_out_with_more_before_than_after(recording):
     columns = "timestamp,open,high,low,close"
-    rows = [(minute * 60, "1,1,1,100" if minute < 1_000 else "1,1,1,80") for minute in range(1_440)]
+    rows = [(minute * 60, "100,100,100,100" if minute < 1_000 else "80,80,80,80") for minute in range(1_440)]
     tape = recorded([recording("SOLUSDT-1m.csv", rows, columns)], 3)
     assert len(tape) * tape.step == 3 * 3_600 * SECOND
     assert tape.beat * tape.step == 60 * SECOND
@@ -40,6 +40,25 @@ def test_the_steepest_hours_are_cut_out_with_more_before_than_after(recording):
     assert fell == len(tape) * 2 // 3
     assert tape.worst == fell // tape.beat * tape.beat
     assert max(tape.ranges()) == 250_000
+
+
+def test_a_candle_is_lived_through_by_its_extremes_on_the_longer_way(recording):
+    columns = "timestamp,open,high,low,close"
+    falls, rises, still = "100,102,90,95", "95,99.5,80,97", "97,98,96,97"
+    path = recording("SOLUSDT-1m.csv", [(0, falls), (60, rises), (120, still), (180, still)], columns)
+    (prices,) = recorded([path], 1).prices
+    assert prices[:36:3] == (
+        *(100_000, 90_000, 102_000, 95_000),
+        *(95_000, 99_500, 80_000, 97_000),
+        *(97_000, 96_000, 98_000, 97_000),
+    )
+    assert all(len(set(prices[at : at + 3])) == 1 for at in range(0, 36, 3))
+
+
+def test_a_candle_that_is_none_is_refused(recording):
+    rows = [(minute * 60, "100,101,99,100" if minute < 5 else "100,101,99,98") for minute in range(9)]
+    with pytest.raises(RecordingFailed, match="line 7: no candle"):
+        recorded([recording("SOLUSDT-1m.csv", rows, "timestamp,open,high,low,close")], 1)
 
 
 def test_markets_share_the_time_that_all_of_them_have(recording):

@@ -51,7 +51,7 @@ EXCEPTIONS = {
     "liquidation size": "closes what covers the shortage, of perps or of borrowed tokens; here a fixed slice at a time is closed",
     "liquidation swap bound": SPOT,
     "liquidation fee": "pays liquidators more the longer they wait; here makers bid, and the price bound widens with the shortage",
-    "socialised loss": "spreads a loss over all positions; here it goes to the insurance fund, then to deleveraging",
+    "socialised loss": "by lots over a market's positions; here by what each can give (debts) or gained (delisting)",
     "funding cap by fee pool": "caps what an automated pool pays; here every position has another one opposite",
     "insurance share rebase": "counts shares of stakers; the insurance fund here has none",
     "insurance shares lost": "counts shares of stakers; the insurance fund here has none",

@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.funding import MarketHour, PaidHour
 from workflows.funding import (
+    APART,
     FundingHourWorkflow,
     FundingProgress,
     FundingWorkflow,
@@ -86,13 +87,15 @@ async def test_every_market_gets_one_workflow_for_an_hour_and_none_waits_for_ano
         for number in range(2):
             id = f"funding-hour-{number}"
             await client.execute_workflow(FundingHourWorkflow.run, id=id, task_queue="test")
-            await keep_history(client, f"funding-hour-{number}", id)
+            await keep_history(client, f"funding-hour-apart-{number}", id)
         bitcoin, ether = (
             client.get_workflow_handle_for(
                 FundingWorkflow.run, funding_workflow_id(MarketHour(one.market, one.symbol, hour))
             )
             for one in markets
         )
+        first, second = [(await one.describe()).start_time for one in (bitcoin, ether)]
+        assert second - first >= APART
         result = await ether.result()
         assert result is not None
         assert result.hour == hour

@@ -1,7 +1,6 @@
 """A market's end as it is announced: only reducing meanwhile, no trade after it, and the average of the hour before as its price."""
 
 import pytest
-from msgspec.structs import replace
 
 from core.accounts import INSURANCE
 from core.events import MarketStatusSet, PremiumSampled
@@ -263,12 +262,6 @@ def test_forced_it_ends_at_once_at_the_average_of_the_hour_that_is_over(world, h
     assert (end.forced, end.who, end.until) == (True, "bob", began + minutes)
     assert end.believed == minutes
     assert end.price == round((20 * 600_000 + (minutes / MINUTE - 20) * 630_000) * MINUTE / minutes)
-
-
-def test_another_tick_begins_another_past(world):
-    index_until(world, world.now + 10 * MINUTE, 600_000)
-    world.play(c.ListMarket(replace(world.state.markets[1], tick="0.01")))
-    assert not world.state.pasts[1].minutes
 
 
 def test_the_status_says_who_announced_it(world, held):

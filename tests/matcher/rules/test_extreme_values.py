@@ -110,8 +110,11 @@ def commands(state: Exchange, at: int) -> list[c.Command]:
         c.SetProtection(MAKER, 1, SECOND, 100, 50, SECOND),
         c.Advance(),
         c.StartEpoch(),
-        *(c.ListMarket(msgspec.structs.replace(one, id=one.id + 10)) for one in DEFAULT_MARKETS),
-        c.ListMarket(msgspec.structs.replace(DEFAULT_MARKETS[1], feed="other")),
+        *(
+            c.ListMarket(msgspec.structs.replace(one, id=one.id + 10, symbol=f"{one.symbol}-2"))
+            for one in DEFAULT_MARKETS
+        ),
+        c.ListMarket(msgspec.structs.replace(DEFAULT_MARKETS[1], id=12, symbol="ETH-PERP-2", feed="other")),
         c.SetMarketStatus(1, MarketStatus.REDUCE_ONLY),
         c.SetLimits(
             1,

@@ -227,13 +227,42 @@ def test_margin_terms_count_at_once(world):
 
 
 def test_listing_anew_keeps_limits_that_an_operator_has_set(world):
-    listed = world.state.markets[1]
-    world.play(c.SetLimits(1, position_cap=7))
+    listed = replace(world.state.markets[1], id=3, symbol="NEW-PERP")
+    world.play(c.ListMarket(listed))
+    world.play(c.SetLimits(3, position_cap=7))
     assert world.play(c.ListMarket(listed)) == []
-    other = replace(listed, feed="other", position_cap=9)
-    assert world.play(c.ListMarket(other)) == [e.MarketListed(world.now, replace(other, position_cap=7))]
+    other, decided = replace(listed, feed="other", position_cap=9), {"who": "ada", "why": "a new feed"}
+    assert world.play(c.ListMarket(other, **decided)) == [
+        e.MarketListed(world.now, replace(other, position_cap=7), **decided)
+    ]
     assert dump(load(dump(world.state))) == dump(world.state)
-    assert load(dump(world.state)).breakers.limited == {1}
+    assert load(dump(world.state)).breakers.limited == {3}
+
+
+MEANING = {"symbol": "XBT-PERP", "tick": "1", "lot": "0.001", "value_per_tick_lot": 100, "feed": "other"}
+
+
+@pytest.mark.parametrize("name", MEANING)
+def test_what_a_price_means_stays_once_there_was_one(world, name):
+    """A standing quote at 600,100 ticks of 0.1 must never be one at 600,100 USD, nor a fill on record."""
+    other = replace(world.state.markets[1], **{name: MEANING[name]})
+    assert world.refuse(c.ListMarket(other)) == "market_in_use"
+    new = replace(world.state.markets[1], id=3, symbol="NEW-PERP")
+    world.play(c.ListMarket(new))
+    world.now += SECOND
+    maker = world.agent(1)
+    early = c.SetQuotes(maker, 3, ((599_900, 5),), ((600_100, 5),), world.now + SECOND)
+    assert world.refuse(early) == "index_unavailable"
+    assert world.refuse(c.OpenRequest(maker, "early", 3, 1, 5, 600_100, SECOND)) == "index_unavailable"
+    world.play(c.ListMarket(replace(new, **{name: MEANING[name]})))
+    assert getattr(world.state.markets[3], name) == MEANING[name]
+    world.index(3, 600_000)
+    assert world.refuse(c.ListMarket(new)) == "market_in_use"
+    world.play(c.ListMarket(replace(world.state.markets[3], oracle_band=9_000)))
+
+
+def test_two_markets_never_share_a_symbol(world):
+    assert world.refuse(c.ListMarket(replace(world.state.markets[1], id=3))) == "bad_value"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from core.accounts import INSURANCE
 from core.batches import BatchStatus
+from core.events import MarketListed
 from core.funding import HOUR, FundingTerms
 from core.liquidation import LiquidationTerms
 from core.quantities import SECOND
@@ -37,12 +38,12 @@ class History:
         self.delists, self.announces = rng.randrange(50, 900), rng.randrange(50, 600)
         self.bounds = rng.random() < 0.5
         self.leans = {market: rng.choice((0, 0, rng.randrange(-6, 7))) for market in (1, 2)}
-        # An hour costs up to 0.75 % of the notional, three quarters of what liquidation begins at.
+        # An hour costs up to 0.75 % of the notional, three quarters of what liquidation begins at: more than is taken today.
         funding = FundingTerms(Rate(rng.choice((-6, 6)) * PERCENT), Rate(6 * PERCENT))
         for market in (1, 2):
             listed = world.state.markets[market]
             terms = replace(listed, liquidation=SLICED, greedy_deleveraging=greedy, funding=funding)
-            world.play(c.ListMarket(terms))
+            world.record(MarketListed(world.now, terms))
         # Poor makers are ruined themselves, and leave the fund what nobody can pay for.
         self.makers = [world.agent(number, rng.choice((5 * 10**9, 10**12))) for number in (1, 2)]
         self.agents = [
