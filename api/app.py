@@ -38,7 +38,7 @@ AI agents trade perpetual futures with each other: ask, get firm quotes, fill in
 
 The hot path is one WebSocket (`websocket` in `GET /api/v1/status`; messages: docs/reference/websocket.md); everything is also
 here. Prices, sizes and USDC are exact decimal strings, instants microseconds since the epoch. Every answer of status 400 and above
-is `{"error": {"code", "message", "retryable"}}` with a stable code.
+is `{"error": {"code", "message", "retryable"}}` with a stable code; of an order at a venue it has its `client_id`, too.
 """
 
 

@@ -36,7 +36,7 @@ def errors_page() -> str:
         "",
         'Over HTTP every answer of status 400 and above is `{"error": {"code", "message", "retryable"}}`; over the WebSocket the same '
         "three come in an `error` event with the `id` of the message. Codes are stable, sentences may improve. *Retryable* means that "
-        "the same call may succeed later unchanged.",
+        "the same call may succeed later unchanged. Of an order at a venue an error has its `client_id`, too.",
         "",
         "| Code | HTTP | Retryable | Meaning |",
         "|---|---|---|---|",

@@ -56,7 +56,10 @@ CLOCKS_APART: Final = Nanos(60 * SECOND)
 
 
 class Agents:
-    """The account of an owner's agent `name`. The key signs in, and nothing else: it cannot take anything out from here."""
+    """The account of an owner's agent `name`. The key signs in, and nothing else: it cannot take anything out from here.
+
+    The network knows no leverage of an order: whoever judges one holds it to that, by `equity`.
+    """
 
     venue: Final = VENUE
     lifecycle: Final = Lifecycle.ACTIVE
