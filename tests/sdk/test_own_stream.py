@@ -16,7 +16,7 @@ from perpdex_sdk import messages as m
 
 CAPS = {"position_cap": "500", "open_interest_cap": "5000"}
 NEWLY_LISTED = market(77, "NEW-PERP", "0.1", "0.001", max_leverage=10, feed="NEW", **CAPS)
-LISTED_AGAIN = market(1, "BTC-PERP", "1", "0.00001", max_leverage=10, feed="BTC", **CAPS)
+LISTED_AGAIN = market(77, "NEW-PERP", "1", "0.00001", max_leverage=10, feed="NEW", **CAPS)
 
 
 async def connected(exchange: Any, name: str) -> Agent:
@@ -36,13 +36,6 @@ async def trader(exchange: Any) -> AsyncIterator[Agent]:
     await agent.close()
 
 
-@pytest.fixture
-async def maker(exchange: Any) -> AsyncIterator[Agent]:
-    agent = await connected(exchange, "maker")
-    yield agent
-    await agent.close()
-
-
 def heartbeat(exchange: Any, agent: Agent) -> None:
     frame = exchange.server.edge.hub.heartbeat(agent.account, 0)
     agent._receive(bytes(frame[frame.index(b"{") :]))
@@ -54,14 +47,18 @@ async def assert_books_agree(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listed", "ask", "size"),
-    [(NEWLY_LISTED, "60.0", "1.501"), (LISTED_AGAIN, "600", "1.50001")],
+    ("before", "listed", "ask", "size"),
+    [((), NEWLY_LISTED, "60.0", "1.501"), ((NEWLY_LISTED,), LISTED_AGAIN, "600", "1.50001")],
     ids=["new", "again, with another lot"],
 )
 async def test_books_follow_a_market_that_was_listed_after_they_were_read(
-    exchange: Any, trader: Agent, maker: Agent, listed: Market, ask: str, size: str
+    exchange: Any, before: tuple[Market, ...], listed: Market, ask: str, size: str
 ) -> None:
     heard: list[m.Message] = []
+    for one in before:
+        await exchange.engine.ask(c.ListMarket(one))
+    trader, maker = await connected(exchange, "trader"), await connected(exchange, "maker")
+    assert [trader.markets[one.symbol].lot for one in before] == [one.lot for one in before]
     for kind in (m.Fill, m.RequestClosed):
         trader.on(kind, heard.append)
     await exchange.engine.ask(c.ListMarket(listed))
@@ -74,8 +71,9 @@ async def test_books_follow_a_market_that_was_listed_after_they_were_read(
     assert trader.markets[listed.symbol].lot == listed.lot
     assert [type(one) for one in heard] == [m.Fill, m.RequestClosed] * 2
     assert (trader._link.breaks, maker._link.breaks, trader.mismatches) == (0, 0, 0)
-    await assert_books_agree(trader)
-    await assert_books_agree(maker)
+    for agent in (trader, maker):
+        await assert_books_agree(agent)
+        await agent.close()
 
 
 async def test_books_that_differ_are_read_again_and_no_event_is_lost_or_counted_twice(
