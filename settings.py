@@ -252,15 +252,6 @@ class Settings(BaseSettings):
             raise ValueError("PUBLIC_HOST must say where agents connect to when API_HOST is every address")
         if self.evm_router and not (self.evm_rpc_url and self.evm_chain_id):
             raise ValueError("EVM_ROUTER needs EVM_RPC_URL and EVM_CHAIN_ID, which say where it is")
-        venues = {name.strip() for name in self.exec_allowed_venues.split(",")}
-        if self.solana_cluster == "mainnet" and "mock_gold" in venues:
-            raise ValueError(
-                "EXEC_ALLOWED_VENUES must leave out mock_gold on mainnet: nobody pays what is won there"
-            )
-        if self.solana_cluster == "mainnet" and self.exec_demo_gold:
-            raise ValueError(
-                "EXEC_DEMO_GOLD must be empty on mainnet: shares would be dealt at a made-up price"
-            )
         return self
 
     @property

@@ -10,6 +10,7 @@ from core.vault_risk import SILENT, NotRules, common_template, rules_from
 from settings import Settings
 
 SETTING: Final = "EXEC_RISK_TEMPLATE"
+GAME: Final = "mock_gold"
 
 
 def set_up(settings: Settings) -> frozenset[str]:
@@ -18,7 +19,17 @@ def set_up(settings: Settings) -> frozenset[str]:
 
 
 def operator_template(settings: Settings) -> RiskTemplate:
-    """The operator's template for all vaults: everything that is set up, where no file says less. Raises `NotRules`, `OSError`."""
+    """The operator's template for all vaults: everything that is set up, where no file says less. Raises `NotRules`, also for a game
+    where money is real, and `OSError`."""
+    if settings.solana_cluster == "mainnet":
+        if GAME in set_up(settings):
+            raise NotRules(
+                f"EXEC_ALLOWED_VENUES must leave out {GAME} on mainnet: nobody pays what is won there"
+            )
+        if settings.exec_demo_gold:
+            raise NotRules(
+                "EXEC_DEMO_GOLD must be empty on mainnet: shares would be dealt at a made-up price"
+            )
     path = settings.exec_risk_template
     try:
         rules = SILENT if path is None else rules_from(json.loads(path.read_text()))

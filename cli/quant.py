@@ -158,10 +158,10 @@ def _not_after(within: int | None) -> int | None:
 def _sent(path: str, body: dict[str, Any], key: Path | None, key_text: str, as_json: bool) -> None:
     """Send what is about one order. Its client id is told before anything is sent, so that nothing which ends this can leave an order
     that nobody can ask for."""
-    if body["client_id"] is None:
-        body["client_id"] = uuid.uuid4().hex
-        print(f"client id {body['client_id']}", file=sys.stderr, flush=True)
     with _asking(key, key_text) as ask:
+        if body["client_id"] is None:
+            body["client_id"] = uuid.uuid4().hex
+            print(f"client id {body['client_id']}", file=sys.stderr, flush=True)
         try:
             found = ask("POST", path, body)
         except NotDone as refused:

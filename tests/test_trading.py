@@ -8,10 +8,12 @@ from chain.keys import create_secret
 from core.market import Side
 from core.quantities import SECOND
 from core.tickets import Leg, price_from, size_from
+from core.vault_risk import NotRules
 from endings import sentence
 from oracles.recording import RecordingFailed
 from settings import Settings
 from trading import GOLD, trading
+from vault_terms import operator_template
 from venues.driver import Acknowledged, VenueOrder
 from venues.errors import AccountMissing
 from venues.local.polymarket import LocalPolymarket
@@ -222,3 +224,15 @@ async def test_gold_on_chain_is_a_venue_where_there_is_a_router(tmp_path):
         assert accounts == ["0x" + "0a" * 20] * 2
         # A node that does not answer leaves it without a price.
         assert await at.index("fund", Leg("mock_gold_evm", "XAU")) is None
+
+
+def test_where_money_is_real_no_venue_is_a_game_and_no_price_made_up():
+    real = {"solana_cluster": "mainnet", "exec_allowed_venues": "agents,hyper"}
+    assert operator_template(Settings(**real)).venues == {"agents", "hyper"}
+    for wrong in ({"exec_allowed_venues": "agents, mock_gold"}, {"exec_demo_gold": "played"}):
+        with pytest.raises(NotRules, match="on mainnet"):
+            operator_template(Settings(**real | wrong))
+        assert operator_template(Settings(**real | wrong | {"solana_cluster": "devnet"})).venues
+    # Where nobody says otherwise there is one.
+    with pytest.raises(NotRules, match="EXEC_ALLOWED_VENUES must leave out mock_gold on mainnet"):
+        operator_template(Settings(solana_cluster="mainnet"))

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 import typer.main
-from pydantic import ValidationError
 from solders.pubkey import Pubkey
 
 from cli import main as perpdex
-from settings import Settings
 
 WITHOUT_SETTINGS = frozenset(
     {
@@ -74,15 +72,3 @@ def test_a_wrong_setting_is_one_sentence(
 
 def test_those_left_out_are_there_and_what_operators_use_is_not_left_out() -> None:
     assert ALL.keys() >= {"audit", "journal status", "explain liquidation", "reconcile", *WITHOUT_SETTINGS}
-
-
-def test_where_money_is_real_no_venue_is_a_game_and_no_price_made_up() -> None:
-    real = {"solana_cluster": "mainnet", "exec_allowed_venues": "agents,hyper"}
-    assert Settings(**real).exec_allowed_venues == "agents,hyper"
-    for wrong in ({"exec_allowed_venues": "agents, mock_gold"}, {"exec_demo_gold": "played"}):
-        with pytest.raises(ValidationError, match="on mainnet"):
-            Settings(**real | wrong)
-        assert Settings(**real | wrong | {"solana_cluster": "devnet"})
-    # Where nobody says otherwise there is one.
-    with pytest.raises(ValidationError, match="EXEC_ALLOWED_VENUES must leave out mock_gold on mainnet"):
-        Settings(solana_cluster="mainnet")

@@ -105,7 +105,8 @@ def test_on_a_public_cluster_nothing_of_the_local_chain_is_taken(machine, start)
 )
 def test_the_api_does_not_start_on_another_cluster(machine, start, genesis, wanted, sentence):
     operator = machine(start(genesis))
-    code, said = operator.perpdex("serve", "api", SOLANA_CLUSTER=wanted, DATABASE_URL=NO_LEDGER, PYTH_URL="")
+    settings = {"DATABASE_URL": NO_LEDGER, "PYTH_URL": "", "EXEC_ALLOWED_VENUES": "agents"}
+    code, said = operator.perpdex("serve", "api", SOLANA_CLUSTER=wanted, **settings)
     lines = said.strip().splitlines()
     assert (code, len(lines), sentence in lines[-1]) == (1, 1, True), said
     assert not (operator.directory / "journal").exists()

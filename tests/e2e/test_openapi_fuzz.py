@@ -102,7 +102,9 @@ def _code(response: Any) -> str | None:
         return ""
     try:
         error = response.json()["error"]
-        return str(error["code"]) if set(error) == {"code", "message", "retryable"} else None
+        return (
+            str(error["code"]) if error.keys() - {"client_id"} == {"code", "message", "retryable"} else None
+        )
     except (ValueError, KeyError, TypeError):
         return None
 
