@@ -20,7 +20,7 @@ HISTORIES = {
 }
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(**HISTORIES)
 def test_a_crash_leaves_nobody_below_zero_and_replays_the_same(
     new_history, below, replayed, seed, greedy, fund, floor
