@@ -18,7 +18,7 @@ LINGER_S: Final = 30.0
 """A stream that nobody hears stays open for so long: orders are followed in steps, and venues count who connects."""
 APART_S: Final = 2.0
 """However much stirs in an account, it wakes nobody sooner after the last time: a look costs more than a message."""
-AGAIN_S: Final = (8.0, 120.0)
+AGAIN_S: Final = (16.0, 240.0)
 """Between two tries to connect: ten accounts stay below the thirty connections that Hyperliquid lets an address make in a minute."""
 HELD_S: Final = 60.0
 """A connection that held for so long was a good one, and the next is made soon."""

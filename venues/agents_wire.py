@@ -146,7 +146,7 @@ def _handed_over(event: dict[str, Any], number: int, moved: dict[str, Any]) -> V
         price = PriceE8(max(1, divide_up(value * 10**10, size)))
         fee = notional_down(price, size) - value
     return VenueFill(
-        f"{event['ev']}-{event['n']}-{number}",
+        f"{event['ev']}-{event['at']}-{event['n']}-{number}",
         None,
         f"liquidation-{event['liquidation']}",
         moved["market"],
@@ -162,7 +162,7 @@ def _settled(event: dict[str, Any]) -> VenueFill:
     """A position that ended with its market."""
     held = size_from(event["size"])
     return VenueFill(
-        f"market_settled-{event['n']}",
+        f"market_settled-{event['at']}-{event['n']}",
         None,
         "delisting",
         event["market"],
@@ -176,7 +176,10 @@ def _settled(event: dict[str, Any]) -> VenueFill:
 
 def _payment(event: dict[str, Any], amount: str, kind: PaymentKind, sign: int = 1) -> FundingPayment:
     came = MicroUsdc(sign * micro(amount))
-    return FundingPayment(str(event["n"]), event.get("market", ""), came, Nanos(event["at"] * 1_000), kind)
+    # Every account numbers its events from 1, and a vault may get another account.
+    return FundingPayment(
+        f"{event['at']}-{event['n']}", event.get("market", ""), came, Nanos(event["at"] * 1_000), kind
+    )
 
 
 def position_of(answer: dict[str, Any]) -> Position:

@@ -28,7 +28,8 @@ def newer(
         if at(row) >= since and name(row) not in seen:
             found.setdefault(name(row), row)
     if not found:
-        if len(rows) >= STUCK:
+        # What may come late is in a list that is read whole.
+        if len(rows) >= STUCK and not late:
             raise ValueError(f"{len(rows)} rows of one instant, and no way behind them")
         return [], cursor
     begin = max(since, max(at(row) for row in found.values()) - late)

@@ -193,7 +193,7 @@ def gone_state(sent: Sent, filled: SizeE8, failed: SizeE8, since: int) -> OrderS
     It has ended with what is listed once the rest can not be listed any more.
     """
     told = SizeE8(max(filled, min(sent.told, sent.size) - failed))
-    if told >= sent.size:
+    if told >= sent.size and (filled + failed >= sent.size or since < TOLD_LISTED_S * SECOND):
         return state(sent, OrderStatus.FILLED, told)
     wait = LISTED_S if told == filled else TOLD_LISTED_S
     if filled + failed < sent.size and since < wait * SECOND:

@@ -41,6 +41,8 @@ FOLLOWED_BEAT: Final = timedelta(seconds=15)
 """There may be a thousand such steps, which shall not say every second that they are alive."""
 TAKEN_BACK_UNSENT: Final = "taken-back-unsent"
 """Patch: earlier workflows tried once more to send what was taken back between two tries."""
+TAKEN_BACK_LOST: Final = "taken-back-lost"
+"""The same of one that may have been sent, and was not."""
 NEVER_THERE: Final = (Standing.REFUSED, Standing.NOT_SENT)
 """What ended so has nothing to be followed."""
 
@@ -167,6 +169,9 @@ class OrderWorkflow:
                     continue
             if step.kind == UNKNOWN:
                 step = await self._resolved(step)
+                if step.kind == UNSENT and self._cancelled and workflow.patched(TAKEN_BACK_LOST):
+                    self._untried = step
+                    continue
             if step.kind == PLACED:
                 assert step.facts is not None
                 self._troubled("")

@@ -293,7 +293,7 @@ def test_what_counted_for_less_than_nothing_moves_cash_by_exactly_that():
     sold, bought = fills_of(event, {})
     assert notional_down(sold.price, sold.size) - sold.fee == -7_000_001
     assert -notional_up(bought.price, bought.size) - bought.fee == -600_000_001
-    assert (sold.id, bought.id, sold.at) == ("deleveraged-9-0", "deleveraged-9-1", 5_000)
+    assert (sold.id, bought.id, sold.at) == ("deleveraged-5-9-0", "deleveraged-5-9-1", 5_000)
     assert sold.price > 0 < bought.price
     assert payments_of(event) == []
 
@@ -301,4 +301,4 @@ def test_what_counted_for_less_than_nothing_moves_cash_by_exactly_that():
 def test_a_debt_that_others_paid_is_cash_and_so_is_one_that_was_paid_for_others():
     for role, amount, came in (("debtor", "5.000001", 5_000_001), ("payer", "-2.000000", -2_000_000)):
         event = to_builtins(DebtCovered(9, 70, 5, role=role, amount=amount)) | {"ev": "debt_covered"}
-        assert payments_of(event) == [FundingPayment("9", "", came, 5_000, PaymentKind.DEBT)]
+        assert payments_of(event) == [FundingPayment("5-9", "", came, 5_000, PaymentKind.DEBT)]

@@ -89,6 +89,13 @@ def test_an_instant_that_no_page_holds_is_told():
         newer(rows, cursor, at, name)
 
 
+def test_many_rows_that_may_be_late_are_no_page_that_ends_too_soon():
+    rows = [{"time": 5 + number % 20, "id": str(number)} for number in range(STUCK)]
+    found, cursor = newer(rows, "", at, name, late=30)
+    assert len(found) == STUCK
+    assert newer(rows, cursor, at, name, late=30) == ([], cursor)
+
+
 def test_a_cursor_that_is_none():
     with pytest.raises(ValueError, match="invalid literal"):
         newer([], "yesterday", at, name)

@@ -259,13 +259,18 @@ async def test_what_the_venue_never_lists_never_was(driver, venue, clock, place_
     assert (state.status, state.filled) == (OrderStatus.CANCELLED, 0)
 
 
-async def test_an_order_that_filled_whole_at_once_is_filled_while_its_trade_is_not_listed(
-    driver, venue, place_faults
+async def test_an_order_that_filled_whole_at_once_is_filled_while_its_trade_may_still_be_listed(
+    driver, venue, clock, place_faults
 ):
     await place_faults(venue, "late_trades")
     answer = await driver.submit(order(driver, "a"))
     assert answer.order.status is OrderStatus.FILLED
     assert await driver.order(driver.client_id("a"), TOKEN) == answer.order
+    # One that is never listed never was, and whoever waits for it shall not wait for ever.
+    await place_faults(venue, "forget_ended")
+    clock.ahead = (TOLD_LISTED_S + 1) * SECOND
+    state = await driver.order(driver.client_id("a"), TOKEN)
+    assert (state.status, state.filled) == (OrderStatus.CANCELLED, 0)
 
 
 class Overtaken(LocalPolymarket):

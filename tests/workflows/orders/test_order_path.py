@@ -188,6 +188,26 @@ async def test_a_lost_request_is_sent_again_once_it_can_not_come_any_more(desk_a
     assert sum(one.size for one in await desk.told()) == desk.place.size
 
 
+@pytest.mark.parametrize("venue", ["hyper", "agents", "synthetix"])
+async def test_what_is_taken_back_while_it_may_be_on_its_way_is_not_sent_again(desk_at, vault, venue):
+    desk = await desk_at(venue)
+    async with desk.worker():
+        await desk.place.faults.lose_request()
+        sending = asyncio.create_task(desk.exec.open(vault, desk.ticket(Side.BUY, client_id="lost")))
+        while (await desk.orders.order(f"{vault}/lost")) is None or not await trouble(desk, f"{vault}/lost"):
+            await asyncio.sleep(0.05)
+        taking_back = asyncio.create_task(desk.exec.cancel(vault, "lost"))
+        handle = desk.client.get_workflow_handle(order_id(f"{vault}/lost"))
+        while not await accepted(handle, "cancel"):
+            await asyncio.sleep(0.05)
+        desk.ahead = 20 * SECOND
+        facts, taken_back = await sending, await taking_back
+        assert (facts.status, taken_back.status) == ("not_sent", "not_sent")
+        await desk.ended(facts)
+    assert await desk.told() == []
+    assert (await desk.orders.order(f"{vault}/lost")).status == "not_sent"
+
+
 async def test_a_lost_request_that_may_come_for_longer_than_anybody_sends_again_is_given_up(desk_at, vault):
     """Polymarket's signed orders live longer than a minute: when it is certain that one is not there, its price is old."""
     desk = await desk_at("polymarket")
@@ -254,3 +274,10 @@ async def test_a_venues_refusal_is_told_in_its_words(desk_at, vault):
         facts = await desk.exec.open(vault, desk.ticket(Side.BUY, size=desk.place.odd))
         assert (facts.status, facts.code) == ("refused", "order_invalid")
         assert facts.words
+
+
+async def accepted(handle, update):
+    """Whether the workflow has heard of an update."""
+    history = await handle.fetch_history()
+    attributes = [one.workflow_execution_update_accepted_event_attributes for one in history.events]
+    return any(one.accepted_request.input.name == update for one in attributes)
