@@ -132,6 +132,9 @@ class _Stream:
                         self._stirred()
             except VenueError as broken:
                 _log.info("a venue's stream broke", vault=vault, venue=venue, why=str(broken))
+            except Exception:
+                # Orders are followed without it, and the ledger that says whose account it is may be away for a moment.
+                _log.exception("a venue's stream could not be heard", vault=vault, venue=venue)
             if time.monotonic() - begun >= HELD_S:
                 backoff.reset()
             await asyncio.sleep(backoff.next())

@@ -153,6 +153,8 @@ class VenueBooks:
                 await asyncio.sleep(self._between_s)
             new = await self.collect(vault, venue)
             theirs = await driver.positions()
+            if theirs:
+                await self._fills.not_empty(vault, venue)
             ours = (await self._held(vault)).get(venue, {})
             differing = _differing(ours, theirs)
             if not differing:

@@ -45,6 +45,12 @@ def _rebuild(url: str, journal: Path, cut_short: bool) -> None:
             "better. To go on without it, say --journal-cut-short; nothing was changed"
         )
     lost = [] if fits else _lost(accounts_of_vaults(url), journal)
+    # Before anything is changed: a second run would find nothing missing.
+    for one in lost:
+        print(
+            f"account {one.account} ({one.owner}; {one.named}) is not in this journal: whoever registers next may get its number, "
+            "and with it what that has in vaults. Let nobody register before its owner has"
+        )
     try:
         aside = clear(url, settlement_too=not fits)
     except ProjectorBusy as error:
@@ -53,11 +59,6 @@ def _rebuild(url: str, journal: Path, cut_short: bool) -> None:
     if aside:
         print(
             f"settlement's memory of the other journal is in the schema {aside}; its signed bytes may still land"
-        )
-    for one in lost:
-        print(
-            f"account {one.account} ({one.owner}; {one.named}) is not in this journal: whoever registers next may get its number, "
-            "and with it what that has in vaults. Let nobody register before its owner has"
         )
 
 

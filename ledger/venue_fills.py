@@ -271,6 +271,14 @@ class VenueFills:
             found: int | None = (await connection.execute(wanted)).scalar_one()
             return found
 
+    async def not_empty(self, vault: str, venue: str) -> None:
+        """The venue has said that an account has something: from now on it has not said so each time that there is nothing."""
+        d = venue_doubts.c
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                delete(venue_doubts).where(d.vault == vault, d.venue == venue, d.kind == EMPTY)
+            )
+
     async def _count(
         self,
         connection: AsyncConnection,

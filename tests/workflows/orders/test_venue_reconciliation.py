@@ -1,5 +1,6 @@
 """The venue is right about positions: what was traded there by others is recorded, and a difference is taken over and told."""
 
+import asyncio
 import sqlite3
 import time
 
@@ -126,6 +127,31 @@ async def test_an_account_that_is_empty_once_is_not_believed_and_an_operator_may
     assert await desk.fills.price(vault, "mock_gold", "XAU", 0, *said) == booked
     assert (await desk.held(), await desk.cash() - cash) == ({}, 3_900_000_000)
     assert await doubted(desk, vault) == []
+
+
+async def test_an_account_that_shows_something_in_between_was_not_empty_all_the_time(desk_at, vault):
+    desk = await desk_at("mock_gold")
+    await (await desk.driver()).submit(VenueOrder("by-hand", "XAU", Side.BUY, desk.place.size))
+    await desk.books.compare(vault, "mock_gold")
+
+    def has(size):
+        with sqlite3.connect(desk.place.file) as rows:
+            rows.execute("update positions set size = ?", (size,))
+
+    has(0)
+    assert await desk.books.compare(vault, "mock_gold") == []
+    desk.books._between_s = 0.5
+    has(desk.place.size // 2)
+    comparing = asyncio.create_task(desk.books.compare(vault, "mock_gold"))
+    while await doubted(desk, vault):
+        await asyncio.sleep(0.01)
+    has(0)
+    # Two looks differ, so nothing is corrected.
+    assert await comparing == []
+    desk.ahead, desk.books._between_s = EMPTY_FOR, 0.01
+    assert await desk.books.compare(vault, "mock_gold") == []
+    assert await desk.held() == {"mock_gold": {"XAU": desk.place.size}}
+    assert [kind for kind, *_ in await doubted(desk, vault)] == ["venue_empty"]
 
 
 async def doubted(desk, vault):
