@@ -101,6 +101,7 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
     In that order the chain is never behind: what the engine credited or paid was final first. The first reason that applies counts.
     """
     held = chain.pages_total + chain.clearing
+    claimed = engine.claimed + engine.claimed_astray
     if held != chain.deposits - chain.withdrawals:
         why = "pages_differ"
     elif chain.vault < held:
@@ -109,9 +110,9 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         why = "engine_not_conserved"
     elif engine.deposits > chain.deposits:
         why = "engine_over_credited"
-    elif engine.claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
+    elif claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
         why = "withdrawals_differ"
-    elif engine.claimed + engine.claimed_astray < chain.claimed:
+    elif claimed < chain.claimed:
         # Strays or not: until the engine knows of it nobody's request is released and no slot given again.
         why = "claims_pending"
     elif _only_strays(chain, engine):
@@ -132,7 +133,7 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         engine_withdrawals=engine.withdrawals,
         reserved=engine.reserved,
         claimed=chain.claimed,
-        engine_claimed=engine.claimed + engine.claimed_astray,
+        engine_claimed=claimed,
     )
 
 
