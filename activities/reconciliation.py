@@ -14,7 +14,7 @@ from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
 from activities.standing import Standing
 from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
-from chain.rpc import FINALIZED
+from chain.rpc import FINALIZED, ChainUnavailable
 from core.quantities import SECOND
 from core.reconciliation import Compared, Difference
 from ledger.queries import Queries
@@ -238,13 +238,22 @@ class ReconciliationActivities:
             activity.logger.error("batch %d is not final after %d s", waiting[0], late)
 
     async def _say_what_pays(self) -> None:
-        """For the alarm before the operator has too little SOL: every transaction of the exchange's costs some."""
-        state = await self._escrow.view.escrow_state(FINALIZED)
-        if state is not None:
-            lamports = await ClusterView(self._escrow.client).lamports(state.settings.operator)
-            activity.metric_meter().create_gauge(
-                "perpdex_operator_lamports", "What the escrow's operator has for rent and fees"
-            ).set(lamports)
+        """For the alarm before the operator has too little SOL: every transaction of the exchange's costs some.
+
+        A node that does not tell it keeps nothing from being compared.
+        """
+        try:
+            async with heartbeats():
+                state = await self._escrow.view.escrow_state(FINALIZED)
+                if state is None:
+                    return
+                lamports = await ClusterView(self._escrow.client).lamports(state.settings.operator)
+        except ChainUnavailable as error:
+            activity.logger.warning("what the operator has for rent and fees is not known: %s", error)
+            return
+        activity.metric_meter().create_gauge(
+            "perpdex_operator_lamports", "What the escrow's operator has for rent and fees"
+        ).set(lamports)
 
     async def _conclude(self, result: Reconciliation, reading: Reading) -> None:
         every = [asdict(one) for one in reading.compared.differences]
