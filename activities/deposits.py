@@ -189,21 +189,21 @@ class DepositActivities:
     ) -> DepositCursor:
         """The oldest first, many by one command: dust, which anybody may pay in by the thousand, keeps nobody waiting."""
         ours = [one for one in deposits if slots.has(one.deposit)]
-        for start in range(0, len(ours), DEPOSITS_MAX):
-            cursor = await self._credit_many(cursor, slots, ours[start : start + DEPOSITS_MAX])
+        for waits, run in groupby(ours, key=lambda one: one.deposit.account in slots.waiting):
+            some = list(run)
+            if waits:
+                # Paid into before its binding was told to the engine. Of several slots in its name the first one is the account's.
+                cursor = await self._credit_each(cursor, some)
+                continue
+            for start in range(0, len(some), DEPOSITS_MAX):
+                cursor = await self._credit_many(cursor, some[start : start + DEPOSITS_MAX])
         for found in deposits:
             if not slots.has(found.deposit):
                 cursor = await self._stray(cursor, found)
         return cursor
 
-    async def _credit_many(
-        self, cursor: DepositCursor, slots: Ordered, deposits: Sequence[FoundDeposit]
-    ) -> DepositCursor:
-        # A slot may have been opened and paid into before its binding was told to the engine.
-        unbound = {one.deposit.account: one.deposit for one in deposits} if slots.waiting else {}
+    async def _credit_many(self, cursor: DepositCursor, deposits: Sequence[FoundDeposit]) -> DepositCursor:
         try:
-            for account in unbound.keys() & slots.waiting.keys():
-                await self._bind(unbound[account])
             answer = await self._door.command(CreditDeposits(tuple(map(_credit, deposits))))
         except ApplicationError as error:
             if error.type not in REFUSALS:
@@ -213,7 +213,7 @@ class DepositActivities:
         return replace(cursor, credited=cursor.credited + len(amounts), amount=cursor.amount + sum(amounts))
 
     async def _credit_each(self, cursor: DepositCursor, deposits: Sequence[FoundDeposit]) -> DepositCursor:
-        """One after the other, where the engine refuses one of them."""
+        """One after the other, each after its slot is bound: where the engine refuses one of them, or waits to be told of the slot."""
         for found in deposits:
             try:
                 await self._bind(found.deposit)

@@ -30,7 +30,7 @@ class DoorServer:
     reads.
 
     `credited` are deposits by key, and `taken_keys` those of others. `answers` are what it says to reads, by path, besides the books.
-    `accounts` are those: account, owner, page, slot and four amounts.
+    `accounts` are those: account, owner, page, slot and four amounts. `bound` are pages and slots of those that were bound since.
     """
 
     def __init__(self) -> None:
@@ -41,6 +41,7 @@ class DoorServer:
         self.answers: dict[str, Any] = {}
         self.url = ""
         self.accounts: list[list[Any]] = []
+        self.bound: dict[int, tuple[int, int]] = {}
         self.refusal: tuple[int, dict[str, Any]] | None = None
 
     async def __call__(
@@ -65,6 +66,10 @@ class DoorServer:
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     def _refused(self, command: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        if command["type"] == "BindSlot":
+            place = (command["page"], command["slot"])
+            if self.bound.setdefault(command["account"], place) != place:
+                return 409, {"error": {"code": "slot_taken", "message": "taken", "retryable": False}}
         if self.taken_keys.isdisjoint(one.get("key") for one in (command, *command.get("deposits", ()))):
             return None
         return 409, {"error": {"code": "key_conflict", "message": "taken", "retryable": False}}

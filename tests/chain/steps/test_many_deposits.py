@@ -7,7 +7,7 @@ import pytest
 from solders.pubkey import Pubkey
 
 from activities.deposits import DepositActivities, DepositCursor
-from activities.engine_door import EngineDoor
+from activities.engine_door import DOOR, EngineDoor
 from chain.claims import FoundClaim
 from chain.deposits import FoundDeposit
 from chain.escrow_view import DepositScan
@@ -63,3 +63,21 @@ async def test_those_of_a_slot_that_nobody_ordered_are_left_out(door_server: Any
         DepositCursor(found=0), DepositScan((of("a", 0), of("a", 1, slot=3), of("a", 2)), "a", True)
     )
     assert (cursor.credited, cursor.refused, cursor.last_refused) == (2, 1, "a:1 slot_not_ordered")
+
+
+async def test_of_two_slots_for_one_newcomer_the_first_that_was_paid_into_is_its_own(
+    door_server: Any, book: Any
+) -> None:
+    """Somebody with the operator's key opened another one in its name: what comes in there is no part of what the books settle."""
+    door_server.accounts = []
+    door_server.answers[f"{DOOR}/accounts/unbound"] = {
+        "accounts": [{"account": 16, "owner": str(OWNER)}],
+        "next": 0,
+    }
+    found = (of("a", 0), of("a", 1, slot=3), of("a", 2))
+    cursor = await book(DepositCursor(found=0), DepositScan(found, "a", True))
+    assert door_server.bound == {16: (0, 2)}
+    credited = [one["key"] for one in door_server.commands if one["type"] == "CreditDeposit"]
+    assert credited == ["a:0", "a:2"]
+    assert (cursor.credited, cursor.amount) == (2, 2)
+    assert (cursor.refused, cursor.last_refused) == (1, "a:1 slot_taken")
