@@ -31,6 +31,7 @@ class DoorServer:
 
     `credited` are deposits by key, and `taken_keys` those of others. `answers` are what it says to reads, by path, besides the books.
     `accounts` are those: account, owner, page, slot and four amounts. `bound` are pages and slots of those that were bound since.
+    Each command waits at the `gate`, where there is one, until so many are there.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class DoorServer:
         self.answers: dict[str, Any] = {}
         self.url = ""
         self.accounts: list[list[Any]] = []
+        self.gate: asyncio.Barrier | None = None
         self.bound: dict[int, tuple[int, int]] = {}
         self.refusal: tuple[int, dict[str, Any]] | None = None
 
@@ -61,6 +63,8 @@ class DoorServer:
             status, answer = 200, self.answers[path] if path in self.answers else self._books(path)
         else:
             self.commands.append(command := json.loads(body))
+            if self.gate is not None:
+                await self.gate.wait()
             status, answer = self.refusal or self._refused(command) or (200, self._done(command))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
