@@ -1,5 +1,6 @@
 """Finalized deposits, and what owners claimed alone, from the chain into the engine, each once."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -25,6 +26,8 @@ from matcher.limits import DEPOSITS_MAX
 from matcher.rejections import Code
 
 POLL_S: Final = 1.0
+AT_ONCE: Final = 16
+"""Questions about strays on their way at one time."""
 MISSING: Final = "the escrow counts deposits or claims that the node does not show"
 GAPS: Final = 2
 """Looks in a row with something missing, the second of them from the start, before that is called trouble."""
@@ -170,40 +173,53 @@ class DepositActivities:
                     cursor = await self._credit_all(cursor, slots, deposited)
                     deposited = []
                     ours = slots.has(one.claim)
-                    cursor = await (self._claim(cursor, one) if ours else self._stray(cursor, one))
+                    cursor = await (self._claim(cursor, one) if ours else self._strays(cursor, [one]))
         return await self._credit_all(cursor, slots, deposited)
 
-    async def _stray(self, cursor: DepositCursor, found: FoundDeposit | FoundClaim) -> DepositCursor:
-        """Tell of money in a slot that is not the books' own; nothing new where its account had that slot when it was booked.
+    async def _strays(
+        self, cursor: DepositCursor, strays: Sequence[FoundDeposit | FoundClaim]
+    ) -> DepositCursor:
+        """Tell of money in slots that are not the books' own; nothing new where its account had that slot when it was booked.
 
-        What was claimed there is in the chain's sum of claims for ever, so the engine keeps it: see `ReleaseExit`.
+        What was claimed there is in the chain's sum of claims for ever, so the engine keeps it: see `ReleaseExit`. Of what came in it
+        keeps nothing, and only says whether it is booked: dust in such a slot costs no more time than so many questions side by side.
         """
-        claimed = found.claim.amount if isinstance(found, FoundClaim) else 0
-        if (await self._door.command(SeeStray(found.key, claimed))).repeated:
-            return cursor
-        activity.logger.error("%s is of a slot that nobody here ordered", found.key)
-        return replace(cursor, refused=cursor.refused + 1, last_refused=f"{found.key} slot_not_ordered")
+        new: list[FoundDeposit | FoundClaim] = []
+        for start in range(0, len(strays), AT_ONCE):
+            some = strays[start : start + AT_ONCE]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    asked = [group.create_task(self._booked(one)) for one in some]
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+            new += [one for one, booked in zip(some, asked, strict=True) if not booked.result()]
+        for one in new:
+            activity.logger.error("%s is of a slot that nobody here ordered", one.key)
+            refused = f"{one.key} slot_not_ordered"
+            cursor = replace(cursor, refused=cursor.refused + 1, last_refused=refused)
+        return cursor
+
+    async def _booked(self, stray: FoundDeposit | FoundClaim) -> bool:
+        claimed = stray.claim.amount if isinstance(stray, FoundClaim) else 0
+        return (await self._door.command(SeeStray(stray.key, claimed))).repeated
 
     async def _credit_all(
         self, cursor: DepositCursor, slots: Ordered, deposits: Sequence[FoundDeposit]
     ) -> DepositCursor:
         """The oldest first, many by one command: dust, which anybody may pay in by the thousand, keeps nobody waiting."""
         ours = [one for one in deposits if slots.has(one.deposit)]
-        for start in range(0, len(ours), DEPOSITS_MAX):
-            cursor = await self._credit_many(cursor, slots, ours[start : start + DEPOSITS_MAX])
-        for found in deposits:
-            if not slots.has(found.deposit):
-                cursor = await self._stray(cursor, found)
-        return cursor
+        for waits, run in groupby(ours, key=lambda one: one.deposit.account in slots.waiting):
+            some = list(run)
+            if waits:
+                # Paid into before its binding was told to the engine. Of several slots in its name the first one is the account's.
+                cursor = await self._credit_each(cursor, some)
+                continue
+            for start in range(0, len(some), DEPOSITS_MAX):
+                cursor = await self._credit_many(cursor, some[start : start + DEPOSITS_MAX])
+        return await self._strays(cursor, [one for one in deposits if not slots.has(one.deposit)])
 
-    async def _credit_many(
-        self, cursor: DepositCursor, slots: Ordered, deposits: Sequence[FoundDeposit]
-    ) -> DepositCursor:
-        # A slot may have been opened and paid into before its binding was told to the engine.
-        unbound = {one.deposit.account: one.deposit for one in deposits} if slots.waiting else {}
+    async def _credit_many(self, cursor: DepositCursor, deposits: Sequence[FoundDeposit]) -> DepositCursor:
         try:
-            for account in unbound.keys() & slots.waiting.keys():
-                await self._bind(unbound[account])
             answer = await self._door.command(CreditDeposits(tuple(map(_credit, deposits))))
         except ApplicationError as error:
             if error.type not in REFUSALS:
@@ -213,7 +229,7 @@ class DepositActivities:
         return replace(cursor, credited=cursor.credited + len(amounts), amount=cursor.amount + sum(amounts))
 
     async def _credit_each(self, cursor: DepositCursor, deposits: Sequence[FoundDeposit]) -> DepositCursor:
-        """One after the other, where the engine refuses one of them."""
+        """One after the other, each after its slot is bound: where the engine refuses one of them, or waits to be told of the slot."""
         for found in deposits:
             try:
                 await self._bind(found.deposit)

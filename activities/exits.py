@@ -39,7 +39,8 @@ class ExitsSeen:
     """The last look: how many accounts leave, why the engine did not do what it was told of the last one that it refused, and in how
     many slots settlement may take only so much.
 
-    Until `unbooked` micro-USDC of claims are booked, nothing is released or closed: one of them may be what was asked for."""
+    Until `unbooked` micro-USDC of claims are booked, nothing is released or closed: one of them may be what was asked for. Below 0 the
+    books have more than that view of the chain: it was behind, or, where that stays, they are wrong."""
 
     leaving: int = 0
     refused: str = ""
@@ -145,7 +146,7 @@ class ExitActivities:
         refused = await self._all(ReleaseExit(one.account, claimed) for one in gone) or refused
         leaving = {one.account for one in stay} | {new.account for new in told}
         unbooked = claimed - state.claimed - state.claimed_astray
-        return ExitsSeen(len(leaving), refused, limited, max(0, unbooked))
+        return ExitsSeen(len(leaving), refused, limited, unbooked)
 
     async def _bound(self, news: dict[Place, Request]) -> list[Request]:
         """Those in the slots that the books have for their account and owner."""

@@ -14,7 +14,7 @@ from activities.sides import ChainTotals, LedgerBehind, MovedOn, Reading, Sides
 from activities.standing import Standing
 from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
-from chain.rpc import FINALIZED
+from chain.rpc import FINALIZED, ChainUnavailable
 from core.quantities import SECOND
 from core.reconciliation import Compared, Difference
 from ledger.queries import Queries
@@ -101,6 +101,7 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
     In that order the chain is never behind: what the engine credited or paid was final first. The first reason that applies counts.
     """
     held = chain.pages_total + chain.clearing
+    claimed = engine.claimed + engine.claimed_astray
     if held != chain.deposits - chain.withdrawals:
         why = "pages_differ"
     elif chain.vault < held:
@@ -109,9 +110,9 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         why = "engine_not_conserved"
     elif engine.deposits > chain.deposits:
         why = "engine_over_credited"
-    elif engine.claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
+    elif claimed > chain.claimed or not 0 <= _paid(chain) - _paid(engine) <= engine.reserved:
         why = "withdrawals_differ"
-    elif engine.claimed + engine.claimed_astray < chain.claimed:
+    elif claimed < chain.claimed:
         # Strays or not: until the engine knows of it nobody's request is released and no slot given again.
         why = "claims_pending"
     elif _only_strays(chain, engine):
@@ -132,7 +133,7 @@ def compare(batch: int, chain: ChainTotals, engine: EngineState) -> Reconciliati
         engine_withdrawals=engine.withdrawals,
         reserved=engine.reserved,
         claimed=chain.claimed,
-        engine_claimed=engine.claimed + engine.claimed_astray,
+        engine_claimed=claimed,
     )
 
 
@@ -237,13 +238,22 @@ class ReconciliationActivities:
             activity.logger.error("batch %d is not final after %d s", waiting[0], late)
 
     async def _say_what_pays(self) -> None:
-        """For the alarm before the operator has too little SOL: every transaction of the exchange's costs some."""
-        state = await self._escrow.view.escrow_state(FINALIZED)
-        if state is not None:
-            lamports = await ClusterView(self._escrow.client).lamports(state.settings.operator)
-            activity.metric_meter().create_gauge(
-                "perpdex_operator_lamports", "What the escrow's operator has for rent and fees"
-            ).set(lamports)
+        """For the alarm before the operator has too little SOL: every transaction of the exchange's costs some.
+
+        A node that does not tell it keeps nothing from being compared.
+        """
+        try:
+            async with heartbeats():
+                state = await self._escrow.view.escrow_state(FINALIZED)
+                if state is None:
+                    return
+                lamports = await ClusterView(self._escrow.client).lamports(state.settings.operator)
+        except ChainUnavailable as error:
+            activity.logger.warning("what the operator has for rent and fees is not known: %s", error)
+            return
+        activity.metric_meter().create_gauge(
+            "perpdex_operator_lamports", "What the escrow's operator has for rent and fees"
+        ).set(lamports)
 
     async def _conclude(self, result: Reconciliation, reading: Reading) -> None:
         every = [asdict(one) for one in reading.compared.differences]

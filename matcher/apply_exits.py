@@ -58,6 +58,8 @@ def _claimed(state: Exchange, event: ExitClaimed) -> None:
     state.watch.suspect(event.account)
     _ended(state, event.account)
     state.claims[event.key] = event
+    # One that was told of as a stray's before is so no more: counted twice, it would keep every exit standing for ever.
+    state.custody.stray_claims.pop(event.key, None)
     if event.account == INSURANCE:
         state.fund_began -= event.amount
     state.claimed += event.amount

@@ -33,9 +33,14 @@ class ExitsState:
         ]
         if self.seen.refused:
             lines.append(f"- **not done now**: {self.seen.refused}")
-        if self.seen.unbooked:
+        if self.seen.unbooked > 0:
             lines.append(
                 f"- **waits**: {self.seen.unbooked} micro-USDC of claims are not booked; until then nothing is released or closed"
+            )
+        if self.seen.unbooked < 0:
+            lines.append(
+                f"- **waits**: the books have {-self.seen.unbooked} micro-USDC of claims more than the chain showed; while that stays "
+                "nothing is released or closed"
             )
         if self.trouble:
             lines.append(f"- **trouble**: {self.trouble}")

@@ -86,3 +86,10 @@ def test_a_rule_says_what_is_wrong_and_where_to_read_on(rule: dict[str, Any]) ->
     assert rule["annotations"]["summary"].endswith(".")
     assert (ROOT / rule["annotations"]["runbook"]).is_file()
     assert rule["expr"].count("(") == rule["expr"].count(")")
+
+
+@pytest.mark.parametrize("alert", ["ReconciliationDisagrees", "OperatorShortOfSol"])
+def test_what_a_worker_saw_that_compares_no_more_wakes_nobody(alert: str) -> None:
+    """Comparisons go to any of the workers, and each goes on telling what it saw last."""
+    [rule] = [rule for rule in rules() if rule["alert"] == alert]
+    assert rule["expr"].endswith(" and on (instance) time() - perpdex_reconciliation_finished_seconds < 120")

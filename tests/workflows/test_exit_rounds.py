@@ -5,7 +5,7 @@ import asyncio
 from temporalio.exceptions import ApplicationError
 
 from activities.exits import ExitsSeen
-from workflows.exits import ExitsWorkflow
+from workflows.exits import ExitsState, ExitsWorkflow
 
 ROUNDS = 3
 
@@ -45,3 +45,9 @@ async def test_a_chain_that_does_not_answer_is_shown_until_it_does(client, scrip
             await asyncio.sleep(0.05)
         assert "chain_unavailable" in trouble
         await looked.wait()
+
+
+def test_claims_that_only_one_side_has_are_told_of_whichever_it_is():
+    assert "7 micro-USDC of claims are not booked" in ExitsState(ExitsSeen(unbooked=7)).text()
+    assert "the books have 7 micro-USDC of claims more" in ExitsState(ExitsSeen(unbooked=-7)).text()
+    assert "claims" not in ExitsState(ExitsSeen()).text()

@@ -30,7 +30,8 @@ class DoorServer:
     reads.
 
     `credited` are deposits by key, and `taken_keys` those of others. `answers` are what it says to reads, by path, besides the books.
-    `accounts` are those: account, owner, page, slot and four amounts.
+    `accounts` are those: account, owner, page, slot and four amounts. `bound` are pages and slots of those that were bound since.
+    Each command waits at the `gate`, where there is one, until so many are there.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,8 @@ class DoorServer:
         self.answers: dict[str, Any] = {}
         self.url = ""
         self.accounts: list[list[Any]] = []
+        self.gate: asyncio.Barrier | None = None
+        self.bound: dict[int, tuple[int, int]] = {}
         self.refusal: tuple[int, dict[str, Any]] | None = None
 
     async def __call__(
@@ -60,11 +63,17 @@ class DoorServer:
             status, answer = 200, self.answers[path] if path in self.answers else self._books(path)
         else:
             self.commands.append(command := json.loads(body))
+            if self.gate is not None:
+                await self.gate.wait()
             status, answer = self.refusal or self._refused(command) or (200, self._done(command))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     def _refused(self, command: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        if command["type"] == "BindSlot":
+            place = (command["page"], command["slot"])
+            if self.bound.setdefault(command["account"], place) != place:
+                return 409, {"error": {"code": "slot_taken", "message": "taken", "retryable": False}}
         if self.taken_keys.isdisjoint(one.get("key") for one in (command, *command.get("deposits", ()))):
             return None
         return 409, {"error": {"code": "key_conflict", "message": "taken", "retryable": False}}

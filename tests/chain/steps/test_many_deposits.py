@@ -1,13 +1,15 @@
 """Anybody can put many deposits of dust into one transaction, and nobody else's money waits for them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from solders.pubkey import Pubkey
+from temporalio.exceptions import ApplicationError
 
-from activities.deposits import DepositActivities, DepositCursor
-from activities.engine_door import EngineDoor
+from activities.deposits import AT_ONCE, DepositActivities, DepositCursor
+from activities.engine_door import DOOR, EngineDoor
 from chain.claims import FoundClaim
 from chain.deposits import FoundDeposit
 from chain.escrow_view import DepositScan
@@ -63,3 +65,37 @@ async def test_those_of_a_slot_that_nobody_ordered_are_left_out(door_server: Any
         DepositCursor(found=0), DepositScan((of("a", 0), of("a", 1, slot=3), of("a", 2)), "a", True)
     )
     assert (cursor.credited, cursor.refused, cursor.last_refused) == (2, 1, "a:1 slot_not_ordered")
+
+
+async def test_dust_in_a_slot_that_nobody_ordered_is_asked_about_side_by_side(
+    door_server: Any, book: Any
+) -> None:
+    door_server.gate = asyncio.Barrier(AT_ONCE)
+    dust = tuple(of("a", index, slot=3) for index in range(2 * AT_ONCE))
+    async with asyncio.timeout(2):
+        cursor = await book(DepositCursor(found=0), DepositScan(dust, "a", True))
+    assert {one["key"] for one in door_server.commands} == {one.key for one in dust}
+    assert len(door_server.commands) == cursor.refused == 2 * AT_ONCE
+    assert cursor.last_refused == f"{dust[-1].key} slot_not_ordered"
+    # What the engine does not answer is asked again, all of it.
+    door_server.gate, door_server.taken_keys = None, {dust[1].key}
+    with pytest.raises(ApplicationError, match="taken"):
+        await book(cursor, DepositScan(dust, "a", True))
+
+
+async def test_of_two_slots_for_one_newcomer_the_first_that_was_paid_into_is_its_own(
+    door_server: Any, book: Any
+) -> None:
+    """Somebody with the operator's key opened another one in its name: what comes in there is no part of what the books settle."""
+    door_server.accounts = []
+    door_server.answers[f"{DOOR}/accounts/unbound"] = {
+        "accounts": [{"account": 16, "owner": str(OWNER)}],
+        "next": 0,
+    }
+    found = (of("a", 0), of("a", 1, slot=3), of("a", 2))
+    cursor = await book(DepositCursor(found=0), DepositScan(found, "a", True))
+    assert door_server.bound == {16: (0, 2)}
+    credited = [one["key"] for one in door_server.commands if one["type"] == "CreditDeposit"]
+    assert credited == ["a:0", "a:2"]
+    assert (cursor.credited, cursor.amount) == (2, 2)
+    assert (cursor.refused, cursor.last_refused) == (1, "a:1 slot_taken")

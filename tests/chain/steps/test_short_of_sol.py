@@ -5,20 +5,25 @@ import base64
 from typing import Any
 
 import pytest
+from solana.rpc.async_api import AsyncClient
 from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction
 from temporalio.exceptions import ApplicationError
+from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 from temporalio.testing import ActivityEnvironment
 
+from activities import heartbeats
 from activities.engine_door import EngineDoor, Unbound
 from activities.landing import OPERATOR_SHORT, Lander
+from activities.reconciliation import ReconciliationActivities
 from activities.slots import Room, SlotActivities
 from activities.withdrawals import Payment, PaymentOutcome, PaymentStatus
 from chain.rpc import FINALIZED
 from chain.transactions import SignedTransaction
+from fault_proxy import Fault, FaultProxy
 from ledger.settlement import FAILED, SIGNED
 
 AMOUNT, FEE = 5_000_000, 5_000
@@ -111,3 +116,33 @@ async def test_a_payment_waits_for_as_long_as_its_message_lives_and_was_surely_n
     await fill(world, PLENTY)
     assert (await paying).status == PaymentStatus.PAID
     assert (await world.escrow.view.slot_of(16, FINALIZED)).slot.balance == 45_000_000
+
+
+async def test_a_node_that_is_slow_or_refuses_to_say_what_pays_stops_no_comparison(
+    world: Any, ledger: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeats, "EVERY_S", 0.05)
+    async with FaultProxy(world.node.url) as proxy, AsyncClient(proxy.url) as client:
+        say = ReconciliationActivities(None, ledger, None, world.through(client))._say_what_pays
+
+        async def said() -> tuple[dict[str, int], int]:
+            told, beats = MetricBuffer(100), 0
+            environment = ActivityEnvironment()
+
+            def beat(*_: Any) -> None:
+                nonlocal beats
+                beats += 1
+
+            environment.on_heartbeat = beat
+            environment.metric_meter = Runtime(telemetry=TelemetryConfig(metrics=told)).metric_meter
+            await environment.run(say)
+            return {one.metric.name: one.value for one in told.retrieve_updates()}, beats
+
+        for method in ("getMultipleAccounts", "getBalance"):
+            proxy.fail(method, Fault.LIMITED)
+            assert (await said())[0] == {}
+            assert proxy.waiting() == 0
+        proxy.fail("getBalance", None, seconds=0.5)
+        figures, beats = await said()
+        assert figures == {"perpdex_operator_lamports": lamports(world)}
+        assert beats >= 4

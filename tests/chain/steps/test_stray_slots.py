@@ -137,3 +137,5 @@ def test_totals_agree_when_only_strays_are_not_booked() -> None:
     assert compare(1, pending, engine).why == "deposits_pending"
     # Until the engine knows of what was claimed there, nobody's exit is looked after: that is no agreement.
     assert compare(1, chain, msgspec.structs.replace(engine, claimed_astray=0)).why == "claims_pending"
+    # Nor is it when the engine knows of more than the chain paid: nothing that comes would mend that.
+    assert compare(1, chain, msgspec.structs.replace(engine, claimed_astray=4)).why == "withdrawals_differ"

@@ -148,6 +148,19 @@ def test_what_is_booked_is_no_stray_s_whoever_has_the_slot_now(world):
         assert world.refuse(c.SeeStray(key, amount)) == "bad_value"
 
 
+def test_a_claim_told_of_as_a_stray_s_is_one_no_more_once_it_is_booked(world):
+    agent = world.agent(1, 10_000 * USDC)
+    leave(world, agent, 50)
+    world.play(c.SeeStray("claim:a:0", 7))
+    world.play(c.SeeStray("claim:thief:0", 2))
+    assert isinstance(world.play(c.ClaimExit(agent, 7, "claim:a:0"))[0], ExitClaimed)
+    assert (world.state.claimed, world.state.custody.stray_claims) == (7, {"claim:thief:0": 2})
+    assert isinstance(world.do(c.SeeStray("claim:a:0", 7)), Repeated)
+    # The chain's total is 9: exits are looked after again.
+    leave(world, agent, 60)
+    assert isinstance(world.play(c.ReleaseExit(agent, 9))[0], ExitReleased)
+
+
 def test_a_claim_is_booked_once_and_ends_the_request(world):
     agent = world.agent(1, 10_000 * USDC)
     leave(world, agent, 4_000 * USDC)
