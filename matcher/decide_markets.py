@@ -100,6 +100,8 @@ def _to_judge(command: c.SetLimits, limits: MarketLimits) -> MarketLimits:
     """Without terms that stay as they are: bounds that came after these hold up no change of something else."""
     if command.margin is None and command.max_leverage is None:
         limits = replace(limits, margin=None)
+    if command.funding is None:
+        limits = replace(limits, funding=None)
     return replace(limits, mark=None) if command.mark is None else limits
 
 
