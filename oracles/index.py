@@ -142,8 +142,9 @@ def judge(
     what they say, else the first in the route's order. So no publisher moves the index by the tolerance within which the others agree
     with it.
 
-    That a price grows old or doubtful changes how far the index is believed, not which price it is: until then it is left only for a
-    better believed one that is newer or of as fast a kind. What publishes once an hour confirms the last price of a source that is
+    That a price grows old changes how far the index is believed, not which price it is: until then it is left only for a better
+    believed one that is newer or of as fast a kind. A doubtful one is left at once where others agree: who keeps publishing in doubt
+    never grows old, so waiting for it would have no end. What publishes once an hour confirms the last price of a source that is
     silent since seconds, but does not throw the index back to where the market was before it.
 
     `newest` is by source. `contested` says that publishers contradicted each other and have not agreed since: who was right is
@@ -215,8 +216,10 @@ def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]]) -> 
 
 
 def _stands(one: Routed, found: list[Routed]) -> bool:
-    """Whether a price is still the publisher's newest that others confirm, though something older is believed further than it."""
-    if not (one.confirmed and believed(one.validity)):
+    """Whether a price that grew old is still the newest that others confirm, though something older is believed further than it."""
+    if not (one.confirmed and believed(one.validity)) or one.chosen is None:
+        return False
+    if one.chosen.fault is Fault.UNCERTAIN:
         return False
     return not any(_rank(other) > _rank(one) and _replaces(other, one) for other in found)
 
