@@ -137,6 +137,7 @@ def judge(
     contested: bool,
     now: Nanos,
     agreed: Agreed | None = None,
+    last: str | None = None,
 ) -> Routed:
     """The best believed price of a route at `now`; where three publishers or more have a say, the one nearest to the middle of
     what they say, else the first in the route's order. So no publisher moves the index by the tolerance within which the others agree
@@ -149,6 +150,8 @@ def judge(
 
     `newest` is by source. `contested` says that publishers contradicted each other and have not agreed since: who was right is
     not known, so one that is left over is not believed. `agreed` tells a publisher that contradicts from one that is left behind.
+    `last` is the publisher whose price was the index and confirmed last: while one of the prices between which the middle would choose
+    has grown old, it stays that publisher's.
     """
     inputs = tuple(
         Input(limits, newest.get(limits.source), *inspect(newest.get(limits.source), limits, now))
@@ -175,7 +178,7 @@ def judge(
         )
         found.append(judged)
     if found:
-        return _best(found, voices)
+        return _best(found, voices, last)
     return Routed(
         symbol=route.symbol,
         at=now,
@@ -188,7 +191,7 @@ def judge(
     )
 
 
-def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]]) -> Routed:
+def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]], last: str | None) -> Routed:
     """The one to go by of judgements of a route's sources, which are in its order."""
     most = max(_rank(one) for one in found)
     equals: dict[str, Routed] = {}
@@ -206,6 +209,9 @@ def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]]) -> 
     first = next(iter(equals.values()))
     if len(said) < _MIDDLE_OF or not first.confirmed:
         return first
+    if last in equals and any(_rank(one) < most for one in equals.values()):
+        # Else who still speaks would move the index between a price that grew old and one that is older yet.
+        return equals[last]
     sums = sorted(price.exact for price in said.values())
     low, high = sums[(len(sums) - 1) // 2], sums[len(sums) // 2]
 
