@@ -18,7 +18,8 @@ _UNKNOWN = Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
 _UNPAID = Rejection(Code.MARKET_IN_USE, "Funding of that market is unpaid: its parameters stay until it is.")
 _PRICED = Rejection(
     Code.MARKET_IN_USE,
-    "That market has had prices, which symbol, tick, lot and feed give their meaning: delist it and list another number.",
+    "That market has had prices, which symbol, tick, lot and feed give their meaning: delist it, and list it under another number "
+    "and symbol.",
 )
 _SETTLED = Rejection(Code.MARKET_SETTLED, "The market was delisted: it stays as it is.")
 

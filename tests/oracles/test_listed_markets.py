@@ -1,5 +1,7 @@
 """Prices are in the ticks of the listing, whatever this release would list, and a market that nobody follows is told."""
 
+import asyncio
+
 import httpx
 import pytest
 import structlog
@@ -7,6 +9,7 @@ from msgspec.structs import replace
 
 from core.market import DEFAULT_MARKETS, MarketStatus
 from core.quantities import Nanos
+from core.validity import Validity
 from feeding import NOT_FOLLOWED, feed_into, price_feed
 from matcher import commands as c
 from matcher.engine import Engine
@@ -78,7 +81,7 @@ async def test_a_market_without_a_source_or_listed_later_is_among_the_troubles_u
 async def test_where_only_chainlink_is_asked_a_market_that_it_does_not_know_keeps_no_other_from_its_price(
     engine, tmp_path
 ):
-    for market in (BTC, replace(ETH, id=9, symbol="FOURTH-PERP")):
+    for market in (BTC, replace(ETH, id=9, symbol="FOURTH-PERP", feed="ab" * 32)):
         await engine.ask(c.ListMarket(market))
     settings = Settings(
         perpdex_data=tmp_path, pyth_url="", pyth_rpc_url="", chainlink_rpc_url="http://127.0.0.1:1"
@@ -86,6 +89,39 @@ async def test_where_only_chainlink_is_asked_a_market_that_it_does_not_know_keep
     async with httpx.AsyncClient() as http:
         feed = await price_feed(settings, engine, http)
     assert feed.troubles == {("engine", "FOURTH-PERP"): NOT_FOLLOWED}
+
+
+async def test_a_market_that_replaces_another_has_the_prices_of_all_that_its_feed_had(
+    engine, outside, site, tmp_path
+):
+    """Under a symbol that no other publisher knows: they are asked for what the feed prices."""
+    anew, unknown = replace(BTC, id=9, symbol="BTC2-PERP"), replace(BTC, feed="ab" * 32)
+    for market in (anew, unknown):
+        await engine.ask(c.ListMarket(market))
+    settings = Settings(
+        perpdex_data=tmp_path,
+        pyth_url="",
+        pyth_rpc_url=f"{site.url}/solana",
+        chainlink_rpc_url=site.url,
+        hyperliquid_url=site.url,
+    )
+    async with httpx.AsyncClient() as http:
+        feed = await price_feed(settings, engine, http)
+        feed.step(Nanos(outside.clock()))
+        running = asyncio.create_task(feed.run())
+        async with asyncio.timeout(5):
+            while feed.routed["BTC2-PERP"].validity is not Validity.VALID:
+                await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    of = {symbol: [one.limits.source for one in routed.inputs] for symbol, routed in feed.routed.items()}
+    assert of == {
+        "BTC2-PERP": ["pyth account", "chainlink", "hyperliquid mid"],
+        "BTC-PERP": ["pyth account"],  # its feed is not Bitcoin's, whatever it is called
+    }
+    await settled(engine)
+    assert engine.state.indexes[9].price == 592_400
 
 
 async def test_the_feed_follows_what_is_listed_and_has_a_feed(engine, outside, tmp_path):
