@@ -36,11 +36,7 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     Raises `OnlyLive`, `RecordingFailed`, and `Refused` and `OSError` for signers that cannot be believed.
     """
     # A source that is gone with its market, or was never there, must not keep the others from being live.
-    markets = {
-        one.symbol: one
-        for one in engine.state.markets.values()
-        if not _ended(engine, one.id) and _FEED.fullmatch(one.feed)
-    }
+    markets = {symbol: one for symbol, one in _by_symbol(engine).items() if _FEED.fullmatch(one.feed)}
     others = _other_prices(
         settings, http, {symbol: market.feed for symbol, market in markets.items()}, engine.clock
     )
@@ -90,9 +86,7 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
     price, and that is logged and among the troubles: its source is known to the next start only.
     """
     listed, routed = engine.state.markets, {route.symbol for route in source.routes()}
-    followed = {
-        one.symbol: one for one in listed.values() if one.symbol in routed and not _ended(engine, one.id)
-    }
+    followed = {symbol: one for symbol, one in _by_symbol(engine).items() if symbol in routed}
 
     def followed_as(market: Market) -> bool:
         as_ = followed.get(market.symbol)
@@ -131,6 +125,16 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
         check(market)
     engine.listen(on_event)
     return feed
+
+
+def _by_symbol(engine: Engine) -> dict[str, Market]:
+    """The markets that have not ended. Of two with one symbol, which older journals may have, the first that was listed: the other one
+    must not take its price away."""
+    found: dict[str, Market] = {}
+    for market in engine.state.markets.values():
+        if not _ended(engine, market.id):
+            found.setdefault(market.symbol, market)
+    return found
 
 
 def _ended(engine: Engine, market: int) -> bool:

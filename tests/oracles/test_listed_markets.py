@@ -7,12 +7,15 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
+from core.events import MarketListed
 from core.market import DEFAULT_MARKETS, MarketStatus
 from core.quantities import Nanos
 from core.validity import Validity
 from feeding import NOT_FOLLOWED, feed_into, price_feed
 from matcher import commands as c
 from matcher.engine import Engine
+from matcher.journal import Journal
+from matcher.recovery import End
 from oracles.generator import STARTS
 from oracles.sources import Played
 from settings import Settings
@@ -55,6 +58,24 @@ async def test_a_market_that_is_listed_anew_with_another_feed_gets_no_price_of_t
     await settled(engine)
     assert not engine.state.indexes
     assert feed.troubles == {("engine", "BTC-PERP"): NOT_FOLLOWED}
+
+
+async def test_of_two_markets_with_one_symbol_in_an_older_journal_the_first_has_the_prices(outside, tmp_path):
+    written = asyncio.Queue()
+    (tmp_path / "older").mkdir()
+    older = Journal(
+        tmp_path / "older", End(0, None, 0), asyncio.get_running_loop(), written.put_nowait, 1 << 16
+    )
+    older.append([MarketListed(outside.clock(), one, "ada", "why") for one in (BTC, replace(BTC, id=9))])
+    while await written.get() < 2:
+        pass
+    older.close()
+    engine = Engine(tmp_path / "older", outside.clock)
+    feed = feed_into(engine, played("BTC-PERP"))
+    feed.step(Nanos(outside.clock()))
+    await settled(engine)
+    engine.close()
+    assert {market: index.price for market, index in engine.state.indexes.items()} == {BTC.id: 600_000}
 
 
 async def test_a_market_without_a_source_or_listed_later_is_among_the_troubles_until_it_ends(engine, outside):
