@@ -36,14 +36,14 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     Raises `OnlyLive`, `RecordingFailed`, and `Refused` and `OSError` for signers that cannot be believed.
     """
     # A source that is gone with its market, or was never there, must not keep the others from being live.
-    markets = {symbol: one for symbol, one in _by_symbol(engine).items() if _FEED.fullmatch(one.feed)}
+    markets = {symbol: one for symbol, one in _by_symbol(engine).items() if _FEED.fullmatch(_feed_id(one))}
     others = _other_prices(
-        settings, http, {symbol: market.feed for symbol, market in markets.items()}, engine.clock
+        settings, http, {symbol: _feed_id(one) for symbol, one in markets.items()}, engine.clock
     )
     if others and not (settings.pyth_url or settings.pyth_rpc_url):
         # Others know the network's own markets only. Without any index at all it is the setting that is wrong.
         markets = {symbol: one for symbol, one in markets.items() if _indexed(symbol, others)} or markets
-    feeds = {symbol: market.feed for symbol, market in markets.items()}
+    feeds = {symbol: _feed_id(market) for symbol, market in markets.items()}
     source = await pick(
         feeds,
         clock=engine.clock,
@@ -125,6 +125,11 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
         check(market)
     engine.listen(on_event)
     return feed
+
+
+def _feed_id(market: Market) -> str:
+    """The market's feed as Pyth's messages name it: Hermes takes capitals and a leading 0x, too, so a listing may have them."""
+    return market.feed.lower().removeprefix("0x")
 
 
 def _by_symbol(engine: Engine) -> dict[str, Market]:

@@ -112,11 +112,12 @@ async def test_where_only_chainlink_is_asked_a_market_that_it_does_not_know_keep
     assert feed.troubles == {("engine", "FOURTH-PERP"): NOT_FOLLOWED}
 
 
+@pytest.mark.parametrize("feed_id", [BTC.feed, "0x" + BTC.feed.upper()])
 async def test_a_market_that_replaces_another_has_the_prices_of_all_that_its_feed_had(
-    engine, outside, site, tmp_path
+    engine, outside, site, tmp_path, feed_id
 ):
     """Under a symbol that no other publisher knows: they are asked for what the feed prices."""
-    anew, unknown = replace(BTC, id=9, symbol="BTC2-PERP"), replace(BTC, feed="ab" * 32)
+    anew, unknown = replace(BTC, id=9, symbol="BTC2-PERP", feed=feed_id), replace(BTC, feed="ab" * 32)
     for market in (anew, unknown):
         await engine.ask(c.ListMarket(market))
     settings = Settings(
