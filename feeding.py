@@ -1,13 +1,13 @@
 """Builds the price feed that the settings ask for, and tells the engine what it says."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import httpx
 
 from core.events import Event, MarketListed
-from core.market import Market, MarketStatus
+from core.market import DEFAULT_MARKETS, Market, MarketStatus
 from matcher import commands as c
 from matcher.engine import Engine
 from matcher.rejections import Outcome, Rejection
@@ -24,6 +24,8 @@ from oracles.sources import LIVE, Clock, Source
 from settings import Settings
 
 _FEED: Final = re.compile("[0-9a-f]{64}")
+_NAMES: Final = {market.feed: market.symbol for market in DEFAULT_MARKETS}
+"""What the other publishers' feeds are found by, of Pyth's feed."""
 NOT_FOLLOWED: Final = "not_followed"
 """Code of the trouble of a listed market of which no source of this process has prices."""
 
@@ -34,16 +36,14 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     Raises `OnlyLive`, `RecordingFailed`, and `Refused` and `OSError` for signers that cannot be believed.
     """
     # A source that is gone with its market, or was never there, must not keep the others from being live.
-    markets = {
-        one.symbol: one
-        for one in engine.state.markets.values()
-        if not _ended(engine, one.id) and _FEED.fullmatch(one.feed)
-    }
-    others = _other_prices(settings, http, markets, engine.clock)
+    markets = {symbol: one for symbol, one in _by_symbol(engine).items() if _FEED.fullmatch(_feed_id(one))}
+    others = _other_prices(
+        settings, http, {symbol: _feed_id(one) for symbol, one in markets.items()}, engine.clock
+    )
     if others and not (settings.pyth_url or settings.pyth_rpc_url):
         # Others know the network's own markets only. Without any index at all it is the setting that is wrong.
         markets = {symbol: one for symbol, one in markets.items() if _indexed(symbol, others)} or markets
-    feeds = {symbol: market.feed for symbol, market in markets.items()}
+    feeds = {symbol: _feed_id(market) for symbol, market in markets.items()}
     source = await pick(
         feeds,
         clock=engine.clock,
@@ -86,9 +86,7 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
     price, and that is logged and among the troubles: its source is known to the next start only.
     """
     listed, routed = engine.state.markets, {route.symbol for route in source.routes()}
-    followed = {
-        one.symbol: one for one in listed.values() if one.symbol in routed and not _ended(engine, one.id)
-    }
+    followed = {symbol: one for symbol, one in _by_symbol(engine).items() if symbol in routed}
 
     def followed_as(market: Market) -> bool:
         as_ = followed.get(market.symbol)
@@ -129,22 +127,42 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
     return feed
 
 
+def _feed_id(market: Market) -> str:
+    """The market's feed as Pyth's messages name it: Hermes takes capitals and a leading 0x, too, so a listing may have them."""
+    return market.feed.lower().removeprefix("0x")
+
+
+def _by_symbol(engine: Engine) -> dict[str, Market]:
+    """The markets that have not ended. Of two with one symbol, which older journals may have, the first that was listed: the other one
+    must not take its price away."""
+    found: dict[str, Market] = {}
+    for market in engine.state.markets.values():
+        if not _ended(engine, market.id):
+            found.setdefault(market.symbol, market)
+    return found
+
+
 def _ended(engine: Engine, market: int) -> bool:
     return engine.state.statuses.get(market) == MarketStatus.SETTLED
 
 
 def _other_prices(
-    settings: Settings, http: httpx.AsyncClient, symbols: Collection[str], clock: Clock
+    settings: Settings, http: httpx.AsyncClient, feeds: Mapping[str, str], clock: Clock
 ) -> list[Polled]:
-    """Publishers besides Pyth, where they are configured."""
+    """Publishers besides Pyth, where they are configured, of those of the markets (symbol to Pyth's feed) that they know.
+
+    What they call a market goes by its feed, not by its symbol: a market that replaces another one has its feed under a symbol of its
+    own, and a symbol says nothing of what another feed prices. A source that never answers would keep a market from trading.
+    """
+    names = {symbol: _NAMES[feed] for symbol, feed in feeds.items() if feed in _NAMES}
     others: list[Polled] = []
     if settings.chainlink_rpc_url:
         # Here, because web3 takes most of a second to import, and few need it.
         from oracles.chainlink import MAINNET, Chainlink
 
-        feeds = {symbol: MAINNET[symbol] for symbol in symbols if symbol in MAINNET}
-        others.append(Chainlink(http, settings.chainlink_rpc_url, feeds, clock))
+        rounds = {symbol: MAINNET[name] for symbol, name in names.items() if name in MAINNET}
+        others.append(Chainlink(http, settings.chainlink_rpc_url, rounds, clock))
     if settings.hyperliquid_url:
-        coins = {symbol: symbol.removesuffix("-PERP") for symbol in symbols}
+        coins = {symbol: name.removesuffix("-PERP") for symbol, name in names.items()}
         others.append(HyperliquidMids(http, coins, clock, settings.hyperliquid_url))
     return others

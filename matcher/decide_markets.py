@@ -18,7 +18,8 @@ _UNKNOWN = Rejection(Code.MARKET_UNKNOWN, "No market has that id.")
 _UNPAID = Rejection(Code.MARKET_IN_USE, "Funding of that market is unpaid: its parameters stay until it is.")
 _PRICED = Rejection(
     Code.MARKET_IN_USE,
-    "That market has had prices, which symbol, tick, lot and feed give their meaning: delist it and list another number.",
+    "That market has had prices, which symbol, tick, lot and feed give their meaning: delist it, and list it under another number "
+    "and symbol.",
 )
 _SETTLED = Rejection(Code.MARKET_SETTLED, "The market was delisted: it stays as it is.")
 
@@ -100,6 +101,8 @@ def _to_judge(command: c.SetLimits, limits: MarketLimits) -> MarketLimits:
     """Without terms that stay as they are: bounds that came after these hold up no change of something else."""
     if command.margin is None and command.max_leverage is None:
         limits = replace(limits, margin=None)
+    if command.funding is None:
+        limits = replace(limits, funding=None)
     return replace(limits, mark=None) if command.mark is None else limits
 
 

@@ -15,7 +15,8 @@ from matcher.state import Exchange
 
 
 class Previewed(msgspec.Struct, frozen=True):
-    """`mark` is the market's at the open interest after the trade, `fee` in micro-USDC; `code` is why it would be refused.
+    """`mark` is the market's at the open interest after the trade, `fee` in micro-USDC; `code` is why it would be refused, or
+    `open_interest_cap` where not all of it would fill: the rest of the answer is about all of it.
 
     `overstated` are the micro-USDC by which the account's positions are worth more at the marks than they count for after it
     (`Exchange.overstated`).

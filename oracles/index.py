@@ -137,17 +137,21 @@ def judge(
     contested: bool,
     now: Nanos,
     agreed: Agreed | None = None,
+    last: str | None = None,
 ) -> Routed:
     """The best believed price of a route at `now`; where three publishers or more have a say, the one nearest to the middle of
     what they say, else the first in the route's order. So no publisher moves the index by the tolerance within which the others agree
     with it.
 
-    That a price grows old or doubtful changes how far the index is believed, not which price it is: until then it is left only for a
-    better believed one that is newer or of as fast a kind. What publishes once an hour confirms the last price of a source that is
+    That a price grows old changes how far the index is believed, not which price it is: until then it is left only for a better
+    believed one that is newer or of as fast a kind. A doubtful one is left at once where others agree: who keeps publishing in doubt
+    never grows old, so waiting for it would have no end. What publishes once an hour confirms the last price of a source that is
     silent since seconds, but does not throw the index back to where the market was before it.
 
     `newest` is by source. `contested` says that publishers contradicted each other and have not agreed since: who was right is
     not known, so one that is left over is not believed. `agreed` tells a publisher that contradicts from one that is left behind.
+    `last` is the publisher whose price was the index and confirmed last: while one of the prices between which the middle would choose
+    has grown old, it stays that publisher's.
     """
     inputs = tuple(
         Input(limits, newest.get(limits.source), *inspect(newest.get(limits.source), limits, now))
@@ -174,7 +178,7 @@ def judge(
         )
         found.append(judged)
     if found:
-        return _best(found, voices)
+        return _best(found, voices, last)
     return Routed(
         symbol=route.symbol,
         at=now,
@@ -187,7 +191,7 @@ def judge(
     )
 
 
-def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]]) -> Routed:
+def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]], last: str | None) -> Routed:
     """The one to go by of judgements of a route's sources, which are in its order."""
     most = max(_rank(one) for one in found)
     equals: dict[str, Routed] = {}
@@ -205,6 +209,9 @@ def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]]) -> 
     first = next(iter(equals.values()))
     if len(said) < _MIDDLE_OF or not first.confirmed:
         return first
+    if last in equals and any(_rank(one) < most for one in equals.values()):
+        # Else who still speaks would move the index between a price that grew old and one that is older yet.
+        return equals[last]
     sums = sorted(price.exact for price in said.values())
     low, high = sums[(len(sums) - 1) // 2], sums[len(sums) // 2]
 
@@ -215,8 +222,10 @@ def _best(found: list[Routed], voices: Mapping[str, tuple[Validity, Price]]) -> 
 
 
 def _stands(one: Routed, found: list[Routed]) -> bool:
-    """Whether a price is still the publisher's newest that others confirm, though something older is believed further than it."""
-    if not (one.confirmed and believed(one.validity)):
+    """Whether a price that grew old is still the newest that others confirm, though something older is believed further than it."""
+    if not (one.confirmed and believed(one.validity)) or one.chosen is None:
+        return False
+    if one.chosen.fault is Fault.UNCERTAIN:
         return False
     return not any(_rank(other) > _rank(one) and _replaces(other, one) for other in found)
 

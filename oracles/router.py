@@ -47,6 +47,7 @@ class _Market:
         self.publishers = {limits.source: limits.publisher for limits in route.sources}
         self.past: dict[str, deque[Price]] = {source: deque(maxlen=PAST) for source in self.sources}
         self.agreed: dict[tuple[str, str], Nanos] = {}
+        self.last: str | None = None
 
     def compare(self, price: Price) -> None:
         """Note with whom a price that is just known agreed when it was published: it may have been long on its way."""
@@ -91,7 +92,11 @@ class PriceRouter:
         market = self._markets[symbol]
         mean = market.average.mean(now)
         average = None if mean is None else Price(symbol, mean, -EXPONENT_LIMIT, 0, now, AVERAGE)
-        routed = judge(market.route, market.newest, average, market.contested, now, market.agreed)
+        routed = judge(
+            market.route, market.newest, average, market.contested, now, market.agreed, market.last
+        )
+        if routed.chosen is not None and routed.confirmed:
+            market.last = routed.chosen.limits.publisher
         for pair in agreements(routed, market.route.rule.tolerance):
             market.agree(pair, now)
         market.contested = not routed.confirmed and (market.contested or routed.validity is Validity.DISPUTED)

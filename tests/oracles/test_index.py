@@ -235,16 +235,23 @@ def test_who_is_not_the_middle_does_not_become_the_index_by_falling_silent(age_s
     assert outcome(routed)[:2] == ("link", "valid")
 
 
-def test_doubt_of_a_price_that_others_confirm_does_not_bring_back_an_older_one():
-    doubtful = price("pyth", 100_983, confidence=600)
-    assert outcome(judged(doubtful, price("link", age_s=3_000), price("perp", 100_983)))[:2] == (
-        "pyth",
-        "uncertain",
+@pytest.mark.parametrize("pyth", [100_000, 100_983, 102_000])
+def test_who_publishes_in_doubt_for_ever_holds_nobody_up_that_agrees(pyth):
+    """Always newer than the round, and never old: nothing would be filled, paid out or funded until its doubt is over."""
+    doubtful = price("pyth", pyth, confidence=600)
+    routed = judged(doubtful, price("link", age_s=3_000), price("perp", 100_900))
+    assert outcome(routed)[:2] == ("link", "valid")
+    old = replace(doubtful, published_at=Nanos(NOW - 70 * SECOND))
+    assert outcome(judged(old, price("link", age_s=3_000), price("perp", 100_900)))[:2] == ("link", "valid")
+    assert outcome(judged(doubtful, price("account", age_s=9), price("perp", 100_983)))[:2] == (
+        "account",
+        "valid",
     )
-    wrong = price("pyth", 102_000, confidence=600)
-    assert outcome(judged(wrong, price("link", age_s=3_000), price("perp", 100_983)))[:2] == ("link", "valid")
-    lagging = price("account", age_s=9)
-    assert outcome(judged(doubtful, lagging, price("perp", 100_983)))[:2] == ("account", "valid")
+
+
+def test_doubt_where_nobody_else_agrees_is_still_the_price():
+    doubtful = price("pyth", 100_983, confidence=600)
+    assert outcome(judged(doubtful, price("link", age_s=3_000)))[:2] == ("pyth", "uncertain")
 
 
 @given(

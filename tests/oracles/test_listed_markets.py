@@ -1,15 +1,21 @@
 """Prices are in the ticks of the listing, whatever this release would list, and a market that nobody follows is told."""
 
+import asyncio
+
 import httpx
 import pytest
 import structlog
 from msgspec.structs import replace
 
+from core.events import MarketListed
 from core.market import DEFAULT_MARKETS, MarketStatus
 from core.quantities import Nanos
+from core.validity import Validity
 from feeding import NOT_FOLLOWED, feed_into, price_feed
 from matcher import commands as c
 from matcher.engine import Engine
+from matcher.journal import Journal
+from matcher.recovery import End
 from oracles.generator import STARTS
 from oracles.sources import Played
 from settings import Settings
@@ -54,6 +60,24 @@ async def test_a_market_that_is_listed_anew_with_another_feed_gets_no_price_of_t
     assert feed.troubles == {("engine", "BTC-PERP"): NOT_FOLLOWED}
 
 
+async def test_of_two_markets_with_one_symbol_in_an_older_journal_the_first_has_the_prices(outside, tmp_path):
+    written = asyncio.Queue()
+    (tmp_path / "older").mkdir()
+    older = Journal(
+        tmp_path / "older", End(0, None, 0), asyncio.get_running_loop(), written.put_nowait, 1 << 16
+    )
+    older.append([MarketListed(outside.clock(), one, "ada", "why") for one in (BTC, replace(BTC, id=9))])
+    while await written.get() < 2:
+        pass
+    older.close()
+    engine = Engine(tmp_path / "older", outside.clock)
+    feed = feed_into(engine, played("BTC-PERP"))
+    feed.step(Nanos(outside.clock()))
+    await settled(engine)
+    engine.close()
+    assert {market: index.price for market, index in engine.state.indexes.items()} == {BTC.id: 600_000}
+
+
 async def test_a_market_without_a_source_or_listed_later_is_among_the_troubles_until_it_ends(engine, outside):
     unknown = replace(ETH, id=7, symbol="UNKNOWN-PERP", feed="")
     for market in (BTC, unknown):
@@ -78,7 +102,7 @@ async def test_a_market_without_a_source_or_listed_later_is_among_the_troubles_u
 async def test_where_only_chainlink_is_asked_a_market_that_it_does_not_know_keeps_no_other_from_its_price(
     engine, tmp_path
 ):
-    for market in (BTC, replace(ETH, id=9, symbol="FOURTH-PERP")):
+    for market in (BTC, replace(ETH, id=9, symbol="FOURTH-PERP", feed="ab" * 32)):
         await engine.ask(c.ListMarket(market))
     settings = Settings(
         perpdex_data=tmp_path, pyth_url="", pyth_rpc_url="", chainlink_rpc_url="http://127.0.0.1:1"
@@ -86,6 +110,40 @@ async def test_where_only_chainlink_is_asked_a_market_that_it_does_not_know_keep
     async with httpx.AsyncClient() as http:
         feed = await price_feed(settings, engine, http)
     assert feed.troubles == {("engine", "FOURTH-PERP"): NOT_FOLLOWED}
+
+
+@pytest.mark.parametrize("feed_id", [BTC.feed, "0x" + BTC.feed.upper()])
+async def test_a_market_that_replaces_another_has_the_prices_of_all_that_its_feed_had(
+    engine, outside, site, tmp_path, feed_id
+):
+    """Under a symbol that no other publisher knows: they are asked for what the feed prices."""
+    anew, unknown = replace(BTC, id=9, symbol="BTC2-PERP", feed=feed_id), replace(BTC, feed="ab" * 32)
+    for market in (anew, unknown):
+        await engine.ask(c.ListMarket(market))
+    settings = Settings(
+        perpdex_data=tmp_path,
+        pyth_url="",
+        pyth_rpc_url=f"{site.url}/solana",
+        chainlink_rpc_url=site.url,
+        hyperliquid_url=site.url,
+    )
+    async with httpx.AsyncClient() as http:
+        feed = await price_feed(settings, engine, http)
+        feed.step(Nanos(outside.clock()))
+        running = asyncio.create_task(feed.run())
+        async with asyncio.timeout(5):
+            while feed.routed["BTC2-PERP"].validity is not Validity.VALID:
+                await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    of = {symbol: [one.limits.source for one in routed.inputs] for symbol, routed in feed.routed.items()}
+    assert of == {
+        "BTC2-PERP": ["pyth account", "chainlink", "hyperliquid mid"],
+        "BTC-PERP": ["pyth account"],  # its feed is not Bitcoin's, whatever it is called
+    }
+    await settled(engine)
+    assert engine.state.indexes[9].price == 592_400
 
 
 async def test_the_feed_follows_what_is_listed_and_has_a_feed(engine, outside, tmp_path):

@@ -266,3 +266,47 @@ def test_nobody_leaves_a_publisher_behind_that_publishes_as_often():
         router.accept(Price(SYMBOL, perp, 0, 0, Nanos(START), "perp"), now)
         routed = router.route(SYMBOL, now)
     assert routed.validity is Validity.DISPUTED
+
+
+ROUNDS = Route(SYMBOL, (PYTH, SLOW.sources[1], PERP), AGREED)
+
+
+def while_silent(perp, *later, round_at=-3_000):
+    """Whose the index is and how far it is believed: while Pyth and the perp speak, then at each (second, perp) of Pyth's silence.
+
+    Pyth's last price is 100,983; the round says 100,000 and is of `round_at` seconds after it, or before.
+    """
+    router, found = PriceRouter([ROUNDS]), []
+    router.accept(price("pyth", START, 100_983), Nanos(START))
+    for second, mid in ((0, perp), *later):
+        now = Nanos(START + second * SECOND)
+        if second >= round_at:
+            router.accept(price("link", START + round_at * SECOND, 100_000), now)
+        router.accept(price("perp", now, mid), now)
+        routed = router.route(SYMBOL, now)
+        found.append(f"{routed.chosen.limits.source} {routed.validity.code}")
+    return found
+
+
+def test_a_moving_perp_throws_no_silent_price_back_to_the_round_from_before_it():
+    """As far as 100,491 the silent one is nearer to the middle of all, below that the round is."""
+    mids = (11, 100_100), (61, 100_983), (70, 100_500), (71, 100_480), (72, 100_000), (73, 100_983)
+    assert while_silent(100_983, *mids) == ["pyth valid", "pyth aged", *["pyth stale"] * 5]
+
+
+def test_nor_does_it_make_a_silent_price_the_index_that_was_not_when_it_spoke():
+    mids = (11, 100_480), (61, 100_983), (70, 100_500), (71, 100_480)
+    assert while_silent(100_100, *mids) == ["link valid"] * 5
+
+
+def test_a_round_that_is_newer_than_the_silent_price_is_the_index_whatever_the_perp_says():
+    mids = (61, 100_983), (70, 100_983), (71, 100_983), (72, 100_480)
+    assert while_silent(100_983, *mids, round_at=70) == ["pyth valid", "pyth stale", *["link valid"] * 3]
+
+
+def test_a_silent_price_stays_until_it_expires():
+    assert while_silent(100_983, (3_600, 100_000), (3_601, 100_983), round_at=-200) == [
+        "pyth valid",
+        "pyth stale",
+        "link valid",
+    ]

@@ -13,6 +13,7 @@ from core.market_limits import limits_of
 from core.open_interest import WINDOW_MIN, JumpAlarm
 from core.operator_events import LimitsSet
 from core.quantities import SECOND, Ppm
+from core.rates import PERCENT, Rate
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.image import dump, load
@@ -64,6 +65,18 @@ def test_terms_of_before_a_bound_hold_up_no_other_change(world):
     (said,) = world.play(c.SetLimits(1, position_cap=7))
     assert said.limits == replace(lax, position_cap=7)
     assert world.refuse(c.SetLimits(1, max_leverage=49)) == "bad_value"
+
+
+def test_funding_of_before_its_bounds_holds_up_no_other_change(world):
+    lax = FundingTerms(cap=Rate(50 * PERCENT), margin_factor=Ppm(9_000_000))
+    listed = replace(limits_of(world.state.markets[1]), funding=lax)
+    before = LimitsSet(world.now, 1, listed, False, "ada", "before there were bounds")
+    apply(world.state, before)
+    world.journal.append(before)
+    assert world.refuse(c.SetLimits(1, funding=lax)) == "bad_value"
+    (said,) = world.play(c.SetLimits(1, position_cap=7))
+    assert said.limits == replace(listed, position_cap=7)
+    assert world.state.markets[1].funding == lax
 
 
 def test_a_position_cap_below_what_an_owner_holds_refuses_only_increases(world):

@@ -104,6 +104,17 @@ def test_a_market_that_stands_still(world, pair, status):
     assert agrees(world, *pair, 1) == (Code.MARKET_PAUSED if status == MarketStatus.PAUSED else None)
 
 
+def test_a_size_for_which_there_is_no_room_has_a_code_though_a_part_of_it_fills(world, pair):
+    world.play(c.SetLimits(1, open_interest_cap=104))
+    maker, other = world.agent(3, 10**13), world.state.accounts[world.agent(4, 10**13)]
+    said = preview_trade(world.state, other, 1, 5, INDEX, world.now)
+    assert (said.code, said.trade.size) == (Code.OPEN_INTEREST_CAP, 5)
+    world.quotes(maker, [], [(INDEX, 5)])
+    assert world.closed(world.request(other.id, "part", 1, 5, INDEX)).filled == 4
+    world.play(c.SetLimits(1, open_interest_cap=108))
+    assert agrees(world, maker, other.id, 4) is None
+
+
 def test_a_market_that_has_ended(world, pair):
     world.play(c.DelistMarket(1, force=True))
     assert agrees(world, *pair, 1) == Code.MARKET_SETTLED
