@@ -72,7 +72,7 @@ def routed(world: World) -> VenuePriceRouter:
 async def of_legs(rounds: int, legs: Collection[str]) -> dict[str, list[int]]:
     """Nanoseconds of each call, by where the prices were found."""
     taken: dict[str, list[int]] = {
-        place: [] for place in (*Standing, "refused") if place is not Standing.DEMO
+        place: [] for place in (*Standing, "refused") if place not in (Standing.DEMO, Standing.RESOLVED)
     }
     world = World()
     router = routed(world)

@@ -26,7 +26,9 @@ from ledger.database import open_pool
 from ledger.queries import Queries
 from ledger.views import Totals
 from matcher.image import state_hash
+from matcher.recovery import JournalCorrupt
 from matcher.replaying import replayed
+from matcher.snapshot import SnapshotUnreadable
 from places import database_url
 from settings import Settings
 from wiring import engine_door, escrow_client, temporal_client
@@ -83,8 +85,7 @@ class Demo:
         ended |= self._stack.stop_agents()
         last = asyncio.run(self._settle())
         chain, ledger, state = asyncio.run(self._proofs())
-        journal = self._settings.perpdex_data / "journal"
-        again = state_hash(replayed(journal, before.seq, state.seq))
+        again = self._replayed(before.seq, state.seq)
         after = self._patiently(self._reader.status)
         batches = self._patiently(lambda: self._reader.batches_after(before.seq))
         tallied = self._tally.so_far()
@@ -164,6 +165,13 @@ class Demo:
             await door.close()
             await escrow.client.close()
             await pool.dispose()
+
+    def _replayed(self, since: int, through: int) -> str:
+        """Hash of the state that the journal comes to when it is played again."""
+        try:
+            return state_hash(replayed(self._settings.perpdex_data / "journal", since, through))
+        except (JournalCorrupt, SnapshotUnreadable) as error:
+            raise StackFailed(f"The journal cannot be played again: {error}") from error
 
     def _patiently(self, read: Callable[[], Read]) -> Read:
         return patiently(read, self._stack.watch, self._stopped)
