@@ -24,4 +24,4 @@ for bitcode in *.o; do
   llc-22 -march=bpfel -mcpu=v2 -bpf-stack-size=4096 -O2 -filetype=obj "$bitcode" -o "$bitcode.linked"
 done
 python3 "$here/sbpf_link.py" -o "$out" ./*.linked
-"$here/built_from.sh" > "$out.built_from"
+{ "$here/built_from.sh"; echo "program $(sha256sum < "$out" | cut -d' ' -f1)"; } > "$out.built_from"

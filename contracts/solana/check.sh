@@ -18,14 +18,17 @@ trap 'rm -rf "$rebuilt"' EXIT
 if ! diff <(head -1 "$here/escrow.so.built_from") <(head -1 "$rebuilt/escrow.so.built_from") >/dev/null; then
   echo "the program's source has changed since escrow.so was built: run 'make contracts' and commit the result" >&2
   exit 1
+elif [ "$(tail -1 "$here/escrow.so.built_from")" != "program $(sha256sum < "$here/escrow.so" | cut -d' ' -f1)" ]; then
+  echo "escrow.so is not the program that escrow.so.built_from names: run 'make contracts' and commit the result" >&2
+  exit 1
 elif cmp "$rebuilt/escrow.so" "$here/escrow.so"; then
   echo "escrow.so is what its source builds"
-elif cmp -s "$rebuilt/escrow.so.built_from" "$here/escrow.so.built_from"; then
+elif diff <(sed '$d' "$rebuilt/escrow.so.built_from") <(sed '$d' "$here/escrow.so.built_from") >/dev/null; then
   echo "escrow.so is not what its source builds: run 'make contracts' and commit the result" >&2
   exit 1
 else
   echo "escrow.so was built from this source by other compilers than this machine has, so bytes differ and prove nothing; it was built with"
-  tail -n +2 "$here/escrow.so.built_from"
+  sed '1d;$d' "$here/escrow.so.built_from"
   echo "and here there are"
-  tail -n +2 "$rebuilt/escrow.so.built_from"
+  sed '1d;$d' "$rebuilt/escrow.so.built_from"
 fi
