@@ -61,7 +61,7 @@ class AccountStreams:
     def _stream(self, account: Account) -> "_Stream | None":
         stream = self._streams.get(account)
         if stream is None and sum(venue == account[1] for _, venue in self._streams) < STREAMS_MOST:
-            stream = _Stream(self._drivers, account, lambda: self._streams.pop(account))
+            stream = _Stream(self._drivers, account, lambda: self._streams.pop(account, None))
             self._streams[account] = stream
         return stream
 

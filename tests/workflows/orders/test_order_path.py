@@ -174,10 +174,7 @@ async def test_a_lost_reply_is_asked_for_and_nothing_is_sent_twice(desk_at, vaul
 async def test_a_lost_request_is_sent_again_once_it_can_not_come_any_more(desk_at, vault, venue):
     desk = await desk_at(venue)
     async with desk.worker():
-        await desk.place.faults.lose_request()
-        sending = asyncio.create_task(desk.exec.open(vault, desk.ticket(Side.BUY, client_id="lost")))
-        while (await desk.orders.order(f"{vault}/lost")) is None or not await trouble(desk, f"{vault}/lost"):
-            await asyncio.sleep(0.05)
+        sending = await lost(desk, vault)
         # Nobody sends while the first may still arrive.
         assert (await desk.orders.order(f"{vault}/lost")).status == "sent"
         assert await desk.told() == []
@@ -192,10 +189,7 @@ async def test_a_lost_request_is_sent_again_once_it_can_not_come_any_more(desk_a
 async def test_what_is_taken_back_while_it_may_be_on_its_way_is_not_sent_again(desk_at, vault, venue):
     desk = await desk_at(venue)
     async with desk.worker():
-        await desk.place.faults.lose_request()
-        sending = asyncio.create_task(desk.exec.open(vault, desk.ticket(Side.BUY, client_id="lost")))
-        while (await desk.orders.order(f"{vault}/lost")) is None or not await trouble(desk, f"{vault}/lost"):
-            await asyncio.sleep(0.05)
+        sending = await lost(desk, vault)
         taking_back = asyncio.create_task(desk.exec.cancel(vault, "lost"))
         handle = desk.client.get_workflow_handle(order_id(f"{vault}/lost"))
         while not await accepted(handle, "cancel"):
@@ -274,6 +268,15 @@ async def test_a_venues_refusal_is_told_in_its_words(desk_at, vault):
         facts = await desk.exec.open(vault, desk.ticket(Side.BUY, size=desk.place.odd))
         assert (facts.status, facts.code) == ("refused", "order_invalid")
         assert facts.words
+
+
+async def lost(desk, vault):
+    """Whoever waits for an order whose request is lost; nobody knows that yet, and the order's workflow says so."""
+    await desk.place.faults.lose_request()
+    sending = asyncio.create_task(desk.exec.open(vault, desk.ticket(Side.BUY, client_id="lost")))
+    while (await desk.orders.order(f"{vault}/lost")) is None or not await trouble(desk, f"{vault}/lost"):
+        await asyncio.sleep(0.05)
+    return sending
 
 
 async def accepted(handle, update):
