@@ -1,8 +1,9 @@
 """Builds the price feed that the settings ask for, and tells the engine what it says."""
 
+import asyncio
 import re
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import httpx
 
@@ -15,12 +16,14 @@ from oracles.feed import PriceFeed, pick
 from oracles.hermes import Hermes
 from oracles.index import Routed
 from oracles.judgement import judgement
+from oracles.live import Live
 from oracles.perp_mids import HyperliquidMids
 from oracles.polling import Polled
 from oracles.price import micro_usd
 from oracles.pyth_account import PythAccounts
 from oracles.signers import named_signers
 from oracles.sources import LIVE, Clock, Source
+from oracles.vaa import SignerSet
 from settings import Settings
 
 _FEED: Final = re.compile("[0-9a-f]{64}")
@@ -30,47 +33,71 @@ NOT_FOLLOWED: Final = "not_followed"
 """Code of the trouble of a listed market of which no source of this process has prices."""
 
 
+class _Configured(NamedTuple):
+    """What the settings say of live prices, for the markets that are listed now."""
+
+    feeds: dict[str, str]
+    """Pyth's feed of each symbol that has a source, as its messages name it."""
+    hermes: Hermes | None
+    accounts: PythAccounts | None
+    others: list[Polled]
+
+    def live(self, clock: Clock) -> Live:
+        """Raises `ValueError` for a market without a source that could be its index."""
+        polled = ([self.accounts] if self.accounts else []) + self.others
+        return Live(self.feeds, self.hermes, polled, clock, asyncio.sleep)
+
+
 async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient) -> PriceFeed:
-    """The feed of every market's index, live where Pyth can be reached.
+    """The feed of every market's index, live where Pyth can be reached; live sources take up what is listed while they run.
 
     Raises `OnlyLive`, `RecordingFailed`, and `Refused` and `OSError` for signers that cannot be believed.
     """
-    # A source that is gone with its market, or was never there, must not keep the others from being live.
-    markets = {symbol: one for symbol, one in _by_symbol(engine).items() if _FEED.fullmatch(_feed_id(one))}
-    others = _other_prices(
-        settings, http, {symbol: _feed_id(one) for symbol, one in markets.items()}, engine.clock
-    )
-    if others and not (settings.pyth_url or settings.pyth_rpc_url):
-        # Others know the network's own markets only. Without any index at all it is the setting that is wrong.
-        markets = {symbol: one for symbol, one in markets.items() if _indexed(symbol, others)} or markets
-    feeds = {symbol: _feed_id(market) for symbol, market in markets.items()}
+    trusted = [named_signers(settings.pyth_guardians, settings.pyth_hand_overs)]
+    found = _configured(settings, engine, http, trusted)
     source = await pick(
-        feeds,
+        # Without any index at all it is the setting that is wrong.
+        found.feeds or _feeds(engine),
         clock=engine.clock,
-        hermes=Hermes(
-            http,
-            feeds,
-            [named_signers(settings.pyth_guardians, settings.pyth_hand_overs)],
-            settings.pyth_url,
-            settings.pyth_api_key,
-        )
-        if settings.pyth_url and feeds
-        else None,
-        accounts=PythAccounts.of(http, settings.pyth_rpc_url, feeds, settings.older_price_accounts)
-        if settings.pyth_rpc_url and feeds
-        else None,
-        others=others,
+        hermes=found.hermes,
+        accounts=found.accounts,
+        others=found.others,
         path=settings.price_recording,
         seed=settings.price_seed,
         last={
             symbol: micro_usd(index.price, market.tick)
-            for symbol, market in markets.items()
+            for symbol, market in _by_symbol(engine).items()
             if (index := engine.state.indexes.get(market.id)) is not None
         },
         only_live=bool(settings.solana_cluster)
         or any(index.source in LIVE for index in engine.state.indexes.values()),
     )
-    return feed_into(engine, source)
+    if not isinstance(source, Live):
+        return feed_into(engine, source)
+    return feed_into(engine, source, lambda: _configured(settings, engine, http, trusted).live(engine.clock))
+
+
+def _configured(
+    settings: Settings, engine: Engine, http: httpx.AsyncClient, trusted: Sequence[SignerSet]
+) -> _Configured:
+    feeds = _feeds(engine)
+    others = _other_prices(settings, http, feeds, engine.clock)
+    if others and not (settings.pyth_url or settings.pyth_rpc_url):
+        # Others know the network's own markets only.
+        feeds = {symbol: feed for symbol, feed in feeds.items() if _indexed(symbol, others)}
+    hermes, accounts = None, None
+    if settings.pyth_url and feeds:
+        hermes = Hermes(http, feeds, trusted, settings.pyth_url, settings.pyth_api_key)
+    if settings.pyth_rpc_url and feeds:
+        accounts = PythAccounts.of(http, settings.pyth_rpc_url, feeds, settings.older_price_accounts)
+    return _Configured(feeds, hermes, accounts, others)
+
+
+def _feeds(engine: Engine) -> dict[str, str]:
+    """Pyth's feed of each market that has one: a source that was never there must not keep the others from being live."""
+    return {
+        symbol: feed for symbol, one in _by_symbol(engine).items() if _FEED.fullmatch(feed := _feed_id(one))
+    }
 
 
 def _indexed(symbol: str, others: Collection[Polled]) -> bool:
@@ -79,18 +106,16 @@ def _indexed(symbol: str, others: Collection[Polled]) -> bool:
     return not all(limits.witness for limits in found)
 
 
-def feed_into(engine: Engine, source: Source) -> PriceFeed:
+def feed_into(engine: Engine, source: Source, anew: Callable[[], Source] | None = None) -> PriceFeed:
     """The feed of `source` that tells `engine` every judgement of a market that has not ended, in the ticks of its listing.
 
-    Sources begin with the markets that are listed by then. A market without one, or that is listed later or with another feed, gets no
-    price, and that is logged and among the troubles: its source is known to the next start only.
+    Sources know the markets that were listed when they were made. For one that is listed later, or with another feed, `anew` makes
+    sources that know it, too; a market of which none has prices is logged and among the troubles.
     """
-    listed, routed = engine.state.markets, {route.symbol for route in source.routes()}
-    followed = {symbol: one for symbol, one in _by_symbol(engine).items() if symbol in routed}
+    listed, followed = engine.state.markets, _followed(engine, source)
 
     def followed_as(market: Market) -> bool:
-        as_ = followed.get(market.symbol)
-        return as_ is not None and (as_.id, as_.feed) == (market.id, market.feed)
+        return _same(followed.get(market.symbol), market)
 
     def check(market: Market) -> None:
         if not followed_as(market) and not _ended(engine, market.id):
@@ -112,8 +137,16 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
         return any(one.symbol == symbol and _ended(engine, one.id) for one in listed.values())
 
     def on_event(sequence: int, event: Event) -> None:
-        if isinstance(event, MarketListed):
-            check(event.market)
+        nonlocal followed
+        if not isinstance(event, MarketListed):
+            return
+        if anew is not None and not followed_as(event.market):
+            newer = anew()
+            before, found = followed, _followed(engine, newer)
+            if event.market.symbol in found:
+                followed = found
+                feed.follow(newer, {one for one in found if not _same(before.get(one), found[one])})
+        check(event.market)
 
     feed = PriceFeed(
         source,
@@ -125,6 +158,16 @@ def feed_into(engine: Engine, source: Source) -> PriceFeed:
         check(market)
     engine.listen(on_event)
     return feed
+
+
+def _same(one: Market | None, other: Market) -> bool:
+    """Whether a price of the one is a price of the other."""
+    return one is not None and (one.id, one.feed) == (other.id, other.feed)
+
+
+def _followed(engine: Engine, source: Source) -> dict[str, Market]:
+    routed = {route.symbol for route in source.routes()}
+    return {symbol: one for symbol, one in _by_symbol(engine).items() if symbol in routed}
 
 
 def _feed_id(market: Market) -> str:

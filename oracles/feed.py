@@ -178,6 +178,18 @@ class PriceFeed:
             say = _log.error if code else _log.info
             say("index refused" if code else "index taken again", symbol=symbol, code=code or before)
 
+    def follow(self, source: Source, anew: Collection[str]) -> None:
+        """From the next look on, report the markets of `source` instead. What is known of them stays, but for those of `anew`."""
+        self._source = source
+        routes = source.routes()
+        self._router.follow(routes, anew)
+        self._symbols = tuple(route.symbol for route in routes)
+        for symbol in anew:
+            self._routed.pop(symbol, None)
+            self._told.pop(symbol, None)
+            self.answered(symbol, "")
+        _log.info("following", source=source.label, markets=self._symbols, anew=sorted(anew))
+
     async def run(self) -> None:
         """Report prices until cancelled.
 
@@ -191,19 +203,21 @@ class PriceFeed:
             except Exception as error:
                 _log.error("the price feed broke", source=self._source.label, exc_info=error)
                 self._broken = True
-            await self._sleep(backoff.next())
+                await self._sleep(backoff.next())
 
     async def _run_source(self, backoff: Backoff) -> None:
-        steady_from = self._clock() + STEADY
+        """Until there is another source to follow."""
+        steady_from, source = self._clock() + STEADY, self._source
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._source.run())
-            while True:
+            running = tasks.create_task(source.run())
+            while source is self._source:
                 now = Nanos(self._clock())
                 self.step(now)
                 if self._broken and now >= steady_from:
                     self._broken = False
                     backoff.reset()
                 await self._sleep(self._every_s)
+            running.cancel()
 
     def step(self, now: Nanos) -> None:
         """One look at the source, and a report on every market of which there is news."""

@@ -5,7 +5,7 @@ prices would look old.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -69,6 +69,16 @@ class PriceRouter:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._markets = {route.symbol: _Market(route) for route in routes}
+
+    def follow(self, routes: Iterable[Route], anew: Collection[str]) -> None:
+        """Route by `routes` from now on. Nothing is remembered of the markets of `anew`, nor of those whose route is another one."""
+        held = {symbol: one for symbol, one in self._markets.items() if symbol not in anew}
+        self._markets = {
+            route.symbol: known
+            if (known := held.get(route.symbol)) is not None and known.route == route
+            else _Market(route)
+            for route in routes
+        }
 
     def accept(self, price: Price, now: Nanos) -> Accepted:
         """Take a source's price; only NEWER changes anything. Raises `KeyError` for a market without a route."""

@@ -16,6 +16,7 @@ from matcher import commands as c
 from matcher.engine import Engine
 from matcher.journal import Journal
 from matcher.recovery import End
+from oracles.feed import LISTENER, PriceFeed
 from oracles.generator import STARTS
 from oracles.sources import Played
 from settings import Settings
@@ -112,13 +113,18 @@ async def test_where_only_chainlink_is_asked_a_market_that_it_does_not_know_keep
     assert feed.troubles == {("engine", "FOURTH-PERP"): NOT_FOLLOWED}
 
 
+async def valid(feed: PriceFeed, symbol: str) -> None:
+    async with asyncio.timeout(5):
+        while symbol not in feed.routed or feed.routed[symbol].validity is not Validity.VALID:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("feed_id", [BTC.feed, "0x" + BTC.feed.upper()])
-async def test_a_market_that_replaces_another_has_the_prices_of_all_that_its_feed_had(
+async def test_a_market_that_replaces_another_while_live_prices_run_has_the_prices_of_all_that_its_feed_had(
     engine, outside, site, tmp_path, feed_id
 ):
     """Under a symbol that no other publisher knows: they are asked for what the feed prices."""
-    anew, unknown = replace(BTC, id=9, symbol="BTC2-PERP", feed=feed_id), replace(BTC, feed="ab" * 32)
-    for market in (anew, unknown):
+    for market in (BTC, replace(ETH, feed="ab" * 32)):
         await engine.ask(c.ListMarket(market))
     settings = Settings(
         perpdex_data=tmp_path,
@@ -129,18 +135,22 @@ async def test_a_market_that_replaces_another_has_the_prices_of_all_that_its_fee
     )
     async with httpx.AsyncClient() as http:
         feed = await price_feed(settings, engine, http)
-        feed.step(Nanos(outside.clock()))
         running = asyncio.create_task(feed.run())
-        async with asyncio.timeout(5):
-            while feed.routed["BTC2-PERP"].validity is not Validity.VALID:
-                await asyncio.sleep(0.01)
+        await valid(feed, "BTC-PERP")
+        await engine.ask(c.ListMarket(replace(ETH, id=10, symbol="NEW-PERP", feed="nonsense")))
+        assert feed.troubles[LISTENER, "NEW-PERP"] == NOT_FOLLOWED
+        await engine.ask(c.ListMarket(replace(BTC, id=9, symbol="BTC2-PERP", feed=feed_id)))
+        assert feed.routed["BTC-PERP"].validity is Validity.VALID
+        await valid(feed, "BTC2-PERP")
+        assert (LISTENER, "BTC2-PERP") not in feed.troubles
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
     of = {symbol: [one.limits.source for one in routed.inputs] for symbol, routed in feed.routed.items()}
     assert of == {
         "BTC2-PERP": ["pyth account", "chainlink", "hyperliquid mid"],
-        "BTC-PERP": ["pyth account"],  # its feed is not Bitcoin's, whatever it is called
+        "BTC-PERP": ["pyth account", "chainlink", "hyperliquid mid"],
+        "ETH-PERP": ["pyth account"],  # its feed is not Ether's, whatever it is called
     }
     await settled(engine)
     assert engine.state.indexes[9].price == 592_400
