@@ -144,6 +144,8 @@ class Network:
         self.temporal = self.process("temporal", self._temporal_command(), GOGC="400")
         self.api = self.process("api", [sys.executable, "-m", "cli.main", "serve", "api"])
         self.projector = self.process("projector", [sys.executable, "-m", "cli.main", "serve", "projector"])
+        self._asked: asyncio.Task[None] | None = None
+        """The round that is asked for. A call that is given up stays with the server, which takes few of them at one time."""
         self.worker = self.another_worker("worker")
         self.agents = [self._agents(role, count) for role, count in AGENTS.items()]
         self.operator = KeypairSigner.load_or_create(directory / "keys" / "operator.json")
@@ -194,6 +196,8 @@ class Network:
             agents.start()
 
     async def stop(self) -> None:
+        if self._asked is not None:
+            self._asked.cancel()
         for process in (*self.agents, self.worker, self.projector, self.api, self.temporal):
             process.kill()
         await self.door.close()
@@ -225,18 +229,13 @@ class Network:
 
     async def settling(self, true: Callable[[], Awaitable[Any]]) -> None:
         """Settle one round after the other, whatever becomes of it, until `true`."""
-        rounds: asyncio.Task[None] | None = None
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not await true():
-                    if rounds is None or rounds.done():
-                        if rounds is not None:
-                            rounds.result()
-                        rounds = asyncio.create_task(self._round())
-                    await asyncio.sleep(0.1)
-        finally:
-            if rounds is not None:
-                rounds.cancel()
+        async with asyncio.timeout(PATIENCE_S):
+            while not await true():
+                if self._asked is None or self._asked.done():
+                    if self._asked is not None:
+                        self._asked.result()
+                    self._asked = asyncio.create_task(self._round())
+                await asyncio.sleep(0.1)
 
     async def _round(self) -> None:
         for agents in self.agents:
