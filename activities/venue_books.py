@@ -96,6 +96,8 @@ class VenueBooks:
             added = await self._fills.record(vault, venue, since, taken, told.cursor, self._clock())
             # None: somebody else has read on, and from there it goes on here.
             new += len(added or ())
+            if added is not None and not told.more:
+                return new
 
     async def held_by_now(self, vault: str, leg: Leg) -> int:
         """A vault's position; where an order of it may have fills that nobody has read, with them. Raises `VenueError`."""
@@ -120,6 +122,8 @@ class VenueBooks:
             moved = await self._fills.record_funding(vault, venue, since, payments, told.cursor, now, lost)
             if lost and moved:
                 _log.error("a venue does not tell what a vault was paid any more", vault=vault, venue=venue, why=lost)  # fmt: skip
+            if moved and not told.more:
+                return
 
     async def collect_all(self, vault: str, venue: str) -> None:
         """Record all fills and payments that the venue tells by now, and that it has told them. Raises `VenueError`."""
@@ -228,9 +232,9 @@ def _forgotten(driver: Driver, cursor: str) -> str:
 
 async def _end(ask: Callable[[str], Awaitable[Fills | FundingPayments]]) -> str:
     """The cursor behind all that there is."""
-    cursor = ""
-    while (told := await ask(cursor)).cursor != cursor:
-        cursor = told.cursor
+    cursor, more = "", True
+    while more and (told := await ask(cursor)).cursor != cursor:
+        cursor, more = told.cursor, told.more
     return cursor
 
 

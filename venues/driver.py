@@ -166,10 +166,15 @@ class VenueFill:
 
 
 class Fills(NamedTuple):
-    """Fills in the order in which they happened. `cursor` goes into the next call."""
+    """Fills in the order in which they happened. `cursor` goes into the next call.
+
+    `more` is False where the venue had nothing behind the cursor when it answered: who reads on all the same finds that out, too, but
+    pays for it.
+    """
 
     fills: list[VenueFill]
     cursor: str
+    more: bool = True
 
 
 @dataclass(frozen=True)
@@ -218,8 +223,11 @@ class FundingPayment:
 
 
 class FundingPayments(NamedTuple):
+    """As `Fills`."""
+
     payments: list[FundingPayment]
     cursor: str
+    more: bool = True
 
 
 class Driver(Protocol):

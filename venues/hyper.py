@@ -70,6 +70,8 @@ EXPIRES_MS: Final = 15_000
 PING_S: Final = 30.0
 LIST_EVERY: Final = 60 * SECOND
 OPEN_ORDERS: Final = {"type": "frontendOpenOrders"}
+PAGE_MIN: Final = 500
+"""An answer with fewer rows ended with the list: it has up to 2,000 fills, or 500 payments."""
 ONE_BY_ONE: Final = weight_of(OPEN_ORDERS) // LIGHT
 """To ask for so many orders weighs no more than to ask for all that are open."""
 
@@ -203,15 +205,15 @@ class Hyper:
     async def fills(self, cursor: str) -> Fills:
         """Those of perps; the venue itself remembers an account's last 10,000."""
         body = {"type": "userFillsByTime", "user": self._address, "aggregateByTime": False}
-        rows, cursor = await self._newer(body, cursor, fill_id)
+        rows, cursor, more = await self._newer(body, cursor, fill_id)
         with Reading(VENUE):
-            return Fills([fill_of(row) for row in rows if not is_spot(row["coin"])], cursor)
+            return Fills([fill_of(row) for row in rows if not is_spot(row["coin"])], cursor, more)
 
     async def funding(self, cursor: str) -> FundingPayments:
         body = {"type": "userFunding", "user": self._address}
-        rows, cursor = await self._newer(body, cursor, payment_id)
+        rows, cursor, more = await self._newer(body, cursor, payment_id)
         with Reading(VENUE):
-            return FundingPayments([payment_of(row) for row in rows], cursor)
+            return FundingPayments([payment_of(row) for row in rows], cursor, more)
 
     async def positions(self) -> dict[str, Position]:
         answer = await self._ask({"type": "clearinghouseState", "user": self._address})
@@ -371,13 +373,14 @@ class Hyper:
 
     async def _newer(
         self, body: dict[str, Any], cursor: str, name: Callable[[dict[str, Any]], str]
-    ) -> tuple[list[dict[str, Any]], str]:
+    ) -> tuple[list[dict[str, Any]], str, bool]:
+        """Rows behind a cursor, the cursor behind them, and whether the answer may have ended before the list did."""
         with Reading(VENUE):
             since = int(cursor.partition("|")[0] or 0)
         rows = await self._ask({**body, "startTime": since})
         with Reading(VENUE):
             self._budget.spend(weight_of_rows(rows))
-            return newer(rows, cursor, lambda row: int(row["time"]), name)
+            return *newer(rows, cursor, lambda row: int(row["time"]), name), len(rows) >= PAGE_MIN
 
     def _unknown(self, what: str) -> Unknown:
         return Unknown(VENUE, what, Nanos((self._now_ms() + EXPIRES_MS) * MILLISECOND))

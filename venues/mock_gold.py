@@ -299,7 +299,8 @@ class _Desk:
             )
             for number, client_id, side, size, price, fee, at in found
         ]
-        return Fills(fills, str(found[-1][0] if found else after) if found or after else "")
+        cursor = str(found[-1][0] if found else after) if found or after else ""
+        return Fills(fills, cursor, more=False)
 
     def positions(self) -> dict[str, Position]:
         size, cost = self._held()

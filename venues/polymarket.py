@@ -164,7 +164,7 @@ class Polymarket:
         fills = []
         for part in (row["part"] for row in found):
             fills.append(part.fill(await self._client_of(part.order_id), await self._cost(part)))
-        return Fills(fills, cursor)
+        return Fills(fills, cursor, more=False)
 
     async def unsettled(self, cursor: str) -> bool:
         with Reading(VENUE):

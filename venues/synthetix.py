@@ -178,7 +178,7 @@ class Synthetix:
             found, cursor = newer(
                 rows, cursor, lambda row: int(row["timestamp"]), lambda row: str(row["tradeId"])
             )
-            return Fills([fill_of(row) for row in found], cursor)
+            return Fills([fill_of(row) for row in found], cursor, more=False)
 
     async def funding(self, cursor: str) -> FundingPayments:
         """All payments up to now that the venue remembers. The cursor moves on where nothing is paid, so that one older than that
@@ -200,7 +200,7 @@ class Synthetix:
             found, cursor = newer(rows, cursor, _paid_at, lambda row: str(row["paymentId"]))
             if not found:
                 cursor = history.moved_on(cursor, now)
-            return FundingPayments([payment_of(row) for row in found], cursor)
+            return FundingPayments([payment_of(row) for row in found], cursor, more=False)
 
     def forgotten(self, cursor: str) -> str:
         return history.forgotten(cursor, self._clock())

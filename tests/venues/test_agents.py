@@ -107,7 +107,7 @@ async def test_fills_and_orders_are_found_behind_many_events(driver, exchange, m
     assert await driver.order(driver.client_id("never"), "BTC-PERP") is None
     seen, cursor = [], ""
     while True:
-        fills, after = await driver.fills(cursor)
+        fills, after, _ = await driver.fills(cursor)
         seen += fills
         if after == cursor:
             break
@@ -184,7 +184,7 @@ async def test_funding_is_told_once_and_as_the_exchange_booked_it(new_exchange):
     exchange.index(1, 600_000)
     before = exchange.engine.state.accounts[desk.account].balance
     await exchange.engine.ask(c.SettleFunding(1, clock.now // HOUR))
-    (paid,), cursor = await driver.funding("")
+    (paid,), cursor, _ = await driver.funding("")
     assert paid.symbol == "BTC-PERP"
     assert paid.amount == exchange.engine.state.accounts[desk.account].balance - before < 0
     # What is behind the position by the exchange's own reckoning.

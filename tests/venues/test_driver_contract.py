@@ -285,7 +285,7 @@ async def test_cursors_tell_every_fill_once_to_whoever_goes_on(driver, place, ma
         await driver.submit(market(f"t{number}", Side.BUY if number % 3 else Side.SELL))
         # Whoever goes on may be another process.
         other = await place.open()
-        more, cursor = await other.fills(cursor)
+        more, cursor, _ = await other.fills(cursor)
         assert more
         assert (await other.fills(cursor)).fills == []
         seen += more

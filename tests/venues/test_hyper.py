@@ -361,9 +361,9 @@ async def test_a_symbol_that_is_not_there_is_not_looked_for_all_the_time(answeri
 async def test_fills_told_twice_count_once(driver, venue, place_faults):
     await place_faults(venue, "duplicate")
     await driver.submit(order(driver, "a"))
-    fills, cursor = await driver.fills("")
+    fills, cursor, _ = await driver.fills("")
     assert sum(fill.size for fill in fills) == size_from("1")
-    assert await driver.fills(cursor) == ([], cursor)
+    assert await driver.fills(cursor) == ([], cursor, False)
 
 
 async def test_a_stale_book_shows_its_age(driver, venue, place_faults):
@@ -390,11 +390,11 @@ async def test_a_book_that_is_not_told_keeps_nobody_from_hearing_of_the_others(d
 async def test_funding_is_told_once(driver, venue):
     await driver.submit(order(driver, "a"))
     await venue.do(Funding("PAXG", price_from("0.0001")))
-    (paid,), cursor = await driver.funding("")
+    (paid,), cursor, _ = await driver.funding("")
     assert (paid.symbol, paid.amount) == ("PAXG", -400_000)
-    assert await driver.funding(cursor) == ([], cursor)
+    assert await driver.funding(cursor) == ([], cursor, False)
     await venue.do(Funding("PAXG", price_from("-0.00000001")))
-    (got,), cursor = await driver.funding(cursor)
+    (got,), cursor, _ = await driver.funding(cursor)
     assert got.amount == 40
     assert got.id != paid.id
 
@@ -473,7 +473,7 @@ async def test_what_weighs_too_much_is_refused_by_the_venue_and_never_asked_by_w
     reads = [asyncio.create_task(looked(driver)) for _ in range(70)]
     # 800 of 1,200 a minute, at 20 for a list of fills: so many are answered however long that takes here, and no more are asked.
     for read in reads[:40]:
-        assert await asyncio.wait_for(read, 20) == ([], "")
+        assert await asyncio.wait_for(read, 20) == ([], "", False)
     waiting = reads[40:]
     assert driver._budget.spent == 800
     assert not any(one.done() for one in waiting)

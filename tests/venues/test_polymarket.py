@@ -114,7 +114,7 @@ async def test_what_is_not_to_be_had_here(driver, terms, reason):
     answer = await driver.submit(order(driver, "a", **terms))
     assert isinstance(answer, Refused)
     assert answer.reason is reason
-    assert await driver.fills("") == ([], "")
+    assert await driver.fills("") == ([], "", False)
 
 
 async def test_reduce_only_sells_what_there_is(driver):
@@ -309,10 +309,10 @@ async def test_a_trade_that_is_listed_behind_a_later_one_is_a_fill_all_the_same(
     late, listed = trades[0], trades[1:]
     trades[:] = listed
     await place_faults(venue, "late_trades", times=0)
-    found, cursor = await driver.fills("")
+    found, cursor, _ = await driver.fills("")
     assert [fill.size for fill in found] == [size_from("10")]
     trades.insert(0, late)
-    more, cursor = await driver.fills(cursor)
+    more, cursor, _ = await driver.fills(cursor)
     assert [fill.size for fill in more] == [size_from("50")]
     assert (await driver.fills(cursor)).fills == []
 
@@ -338,9 +338,9 @@ async def test_a_trade_is_a_fill_when_the_chain_has_it(driver, venue):
     await settling(False)
     answer = await driver.submit(order(driver, "a"))
     assert answer.order.status is OrderStatus.FILLED
-    assert await driver.fills("") == ([], "")
+    assert await driver.fills("") == ([], "", False)
     await settling(True)
-    (fill,), cursor = await driver.fills("")
+    (fill,), cursor, _ = await driver.fills("")
     assert (fill.client_id, fill.size) == (driver.client_id("a"), size_from("50"))
     assert (await driver.fills(cursor)).fills == []
 
@@ -350,7 +350,7 @@ async def test_fills_are_read_over_many_pages_and_once(driver, venue, place_faul
     for number in range(5):
         await driver.submit(order(driver, f"t{number}", size="10"))
     await place_faults(venue, "duplicate")
-    fills, cursor = await driver.fills("")
+    fills, cursor, _ = await driver.fills("")
     assert [fill.client_id for fill in fills] == [driver.client_id(f"t{number}") for number in range(5)]
     assert (await driver.fills(cursor)).fills == []
 

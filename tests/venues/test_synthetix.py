@@ -94,13 +94,13 @@ async def test_fills_are_read_over_many_pages_and_once(driver, venue, place_faul
     orders = [order(driver, f"t{number}", size="0.1") for number in range(5)]
     for one in orders:
         await driver.submit(one)
-    fills, cursor = await driver.fills("")
+    fills, cursor, _ = await driver.fills("")
     assert [fill.client_id for fill in fills] == [one.client_id for one in orders]
     await place_faults(venue, "duplicate")
-    assert await driver.fills("") == (fills, cursor)
+    assert await driver.fills("") == (fills, cursor, False)
     last = order(driver, "last", size="0.1")
     await driver.submit(last)
-    more, _ = await driver.fills(cursor)
+    more, _, _ = await driver.fills(cursor)
     assert [fill.client_id for fill in more] == [last.client_id]
 
 
@@ -197,12 +197,12 @@ async def test_an_account_to_which_nothing_is_paid_goes_on_for_ever_and_says_wha
         cursor = await all_funding(driver, cursor, [])
     await driver.submit(order(driver, "a"))
     venue.do(Funding("XAU-USDT", 100))
-    (_,), filled = await driver.fills("")
+    (_,), filled, _ = await driver.fills("")
     clock.ahead += 31 * DAY
     venue.do(Funding("XAU-USDT", 200))
     # Nobody asked for a month: what was paid meanwhile is gone, and is not passed over in silence.
     assert "is told no more" in driver.forgotten(cursor)
-    (paid,), moved = await driver.funding(cursor)
+    (paid,), moved, _ = await driver.funding(cursor)
     assert paid.amount == usd_of(venue.exchange.funding[account][-1])
     assert driver.forgotten(moved) == ""
     # Nor does a fill of long ago keep those of now from being asked for.
@@ -228,9 +228,9 @@ async def test_the_venue_gives_no_more_than_its_documents_say(venue):
 async def test_funding_is_told_once(driver, venue):
     await driver.submit(order(driver, "a"))
     venue.do(Funding("XAU-USDT", price_from("0.0001")))
-    (paid,), cursor = await driver.funding("")
+    (paid,), cursor, _ = await driver.funding("")
     assert (paid.symbol, paid.amount) == ("XAU", -400_000)
-    assert await driver.funding(cursor) == ([], cursor)
+    assert await driver.funding(cursor) == ([], cursor, False)
 
 
 async def test_a_lost_order_says_when_it_can_come_no_more(driver, venue, place_faults):

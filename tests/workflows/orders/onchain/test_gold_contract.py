@@ -61,7 +61,7 @@ async def test_what_every_driver_promises_of_fills(desk, chain):
     [before] = (await driver.fills("")).fills
     # Out of it again, at another price: what is told goes on behind a cursor, in another process too.
     chain.price(2_100 * 10**8)
-    _, cursor = await driver.fills("")
+    _, cursor, _ = await driver.fills("")
     out = await driver.submit(market("out", Side.SELL, reduce_only=True))
     assert (out.order.status, out.average_price) == (OrderStatus.FILLED, price_from("2100"))
     assert await moved() == {}
