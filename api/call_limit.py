@@ -15,6 +15,8 @@ from api.sessions import Sessions
 
 WATCHED: Final = frozenset({"/health", "/ready", "/metrics"})
 """Who watches the exchange must see that it is busy, not take it for dead."""
+CANCELS: Final = frozenset({"/api/v1/quant/orders/cancel"})
+"""What takes back besides DELETE."""
 
 
 class CallLimit:
@@ -41,7 +43,7 @@ class CallLimit:
 
     def _refusal(self, scope: Scope) -> str:
         """Code of why the call is not taken, or nothing."""
-        now, cancels = time.monotonic_ns(), scope["method"] == "DELETE"
+        now, cancels = time.monotonic_ns(), scope["method"] == "DELETE" or scope["path"] in CANCELS
         if self._sessions.is_operator(dict(scope["headers"]).get(b"authorization", b"")):
             return ""
         address = scope["client"][0] if scope["client"] else ""

@@ -201,6 +201,7 @@ EDGE: Final[dict[str, Entry]] = {
         "That position does not wait for a price, or the venue was last seen with another one: look at the vault's alerts.",
     ),
     "shares_short": Entry(409, "The account has fewer shares that are not asked back already."),
+    "too_many_keys": Entry(409, "The vault has as many keys that count as it may have: revoke one."),
     "too_many_transfers": Entry(
         429, "As many transfers of the vault as are allowed wait for the next snapshot.", True
     ),

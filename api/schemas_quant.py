@@ -33,7 +33,7 @@ Status = Literal["accepted", "sent", "open", "filled", "cancelled", "rejected", 
 
 class QuantKeyBody(Body):
     vault: VaultId
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
+    name: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=64)] = Field(
         description="Whose it is: orders keep it."
     )
     scopes: list[Literal["read", "trade"]] = Field(min_length=1, max_length=2)

@@ -16,8 +16,9 @@ from chain.layout import ESCROW_BYTES, PAGE_BYTES, TOKEN_ACCOUNT_BYTES
 from chain.limits import DAY_S, DEFAULT_LIMITS, MICRO, Limits
 from chain.transactions import LAMPORTS_PER_SIGNATURE, Budget
 from cli.cluster_checks import Checks, Finding, Level
-from cli.custody_tables import Rows, fee_rows, limits_rows, print_table, settings_rows, totals_rows, utc
+from cli.custody_tables import Rows, fee_rows, limits_rows, settings_rows, totals_rows, utc
 from cli.on_chain import WRONG, Price, client_of, land, public_key, run, signer_at, state_of
+from cli.tables import print_table
 from settings import Settings
 
 escrow = typer.Typer(

@@ -1,10 +1,6 @@
 """What `perpdex escrow` prints: keys, limits and totals of an escrow, and what the operator pays."""
 
 import time
-from collections.abc import Sequence
-
-from rich.console import Console
-from rich.table import Table
 
 from chain.budget import BatchCost, rent
 from chain.building import UNITS
@@ -76,10 +72,3 @@ def fee_rows(batch: BatchCost, interval: int, price: int, rent_per_byte: int) ->
 
 def utc(second: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(second))
-
-
-def print_table(heads: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(*map(str, heads))
-    for row in rows:
-        table.add_row(*map(str, row))
-    Console(soft_wrap=True).print(table)

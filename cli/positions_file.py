@@ -1,16 +1,20 @@
 """The file `positions.json`: cash and signed sizes of vaults, as an earlier system kept them.
 
 ``{"vault-1": {"cash": 1000000, "positions": {"hyper::ETH": 1.5, "XAU": -0.8}}}``. Numbers are taken as they are written, never as
-floats; a symbol without a venue, as all were once, is at the default one.
+floats; of one that is too fine for that, what a float adds behind the fifteenth figure is left away (0.1 + 0.2 is written
+0.30000000000000004). A symbol without a venue, as all were once, is at the default one.
 """
 
 import json
-from decimal import Decimal
-from typing import Any
+from collections.abc import Callable
+from decimal import Context, Decimal
+from typing import Any, Final
 
 from core.quantities import USDC_UNIT, NotAQuantity, units_from_decimal
 from core.tickets import NotATicket, leg_from, size_from
 
+FLOAT: Final = Context(prec=15)
+"""The figures that every float keeps."""
 Held = tuple[str, dict[str, str]]
 """Cash in USDC, and sizes by ``venue::symbol``, as exact decimal strings."""
 
@@ -45,21 +49,27 @@ def _held(vault: str, held: Any, default_venue: str) -> Held:
         raise NotAFile(f"{vault}: positions are sizes by symbol")
     found: dict[str, str] = {}
     try:
-        cash = _plain(held.get("cash", Decimal(0)))
-        units_from_decimal(cash, USDC_UNIT)
+        cash = _plain(held.get("cash", Decimal(0)), lambda text: units_from_decimal(text, USDC_UNIT))
         for name, size in positions.items():
             leg = str(leg_from(name, default_venue))
             if leg in found:
                 raise NotAFile(f"{vault}: {leg} is there twice")
-            found[leg] = _plain(size)
-            size_from(found[leg])
+            found[leg] = _plain(size, size_from)
     except (NotAQuantity, NotATicket) as error:
         raise NotAFile(f"{vault}: {error}") from None
     return cash, found
 
 
-def _plain(value: Any) -> str:
-    """Without exponent. Raises `NotAQuantity` for what is no number."""
+def _plain(value: Any, check: Callable[[str], object]) -> str:
+    """Without exponent. Raises `NotAQuantity` for what is no number, or none that `check` takes."""
     if not isinstance(value, Decimal) or not value.is_finite() or abs(value.adjusted()) > 30:
         raise NotAQuantity(f"{value!r} is no number in range")
-    return format(value, "f")
+    exact = format(value, "f")
+    try:
+        check(exact)
+    except NotAQuantity:
+        if len(value.as_tuple().digits) <= FLOAT.prec:
+            raise
+        exact = format(FLOAT.plus(value), "f")
+        check(exact)
+    return exact

@@ -7,15 +7,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 from urllib.parse import quote
 
 import httpx
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from cli.door import NotDone
+from cli.tables import plain
+from cli.vault_answers import table
 from settings import Settings
 
 quant_order = typer.Typer(
@@ -109,12 +108,12 @@ def cancel(client_id: str, key: Key = None, key_text: KeyText = "", as_json: AsJ
 @quant_order.command()
 def show(client_id: str, key: Key = None, key_text: KeyText = "", as_json: AsJson = False) -> None:
     """What became of one order, also where the answer to it was lost."""
-    with _asking(key, key_text) as ask:
+    with _asking(key, key_text, as_json) as ask:
         found = ask("GET", f"/orders/{quote(client_id, safe='')}", None)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        _table([_line(found)])
+        table([_line(found)])
 
 
 @quant_order.command("list")
@@ -125,23 +124,23 @@ def list_orders(
     as_json: AsJson = False,
 ) -> None:
     """The vault's orders, the newest first."""
-    with _asking(key, key_text) as ask:
+    with _asking(key, key_text, as_json) as ask:
         found = ask("GET", f"/orders?limit={limit}", None)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        _table([_line(one) for one in found["orders"]])
+        table([_line(one) for one in found["orders"]])
 
 
 def quant_positions(key: Key = None, key_text: KeyText = "", as_json: AsJson = False) -> None:
     """A vault's positions at all venues."""
-    with _asking(key, key_text) as ask:
+    with _asking(key, key_text, as_json) as ask:
         found = ask("GET", "/positions", None)
     if as_json:
         print(json.dumps(found["positions"], indent=2))
         return
     held = found["positions"]
-    _table(
+    table(
         [
             {"venue": venue, "symbol": symbol, "size": size}
             for venue, symbols in held.items()
@@ -158,18 +157,15 @@ def _not_after(within: int | None) -> int | None:
 def _sent(path: str, body: dict[str, Any], key: Path | None, key_text: str, as_json: bool) -> None:
     """Send what is about one order. Its client id is told before anything is sent, so that nothing which ends this can leave an order
     that nobody can ask for."""
-    with _asking(key, key_text) as ask:
-        if body["client_id"] is None:
-            body["client_id"] = uuid.uuid4().hex
-            print(f"client id {body['client_id']}", file=sys.stderr, flush=True)
-        try:
-            found = ask("POST", path, body)
-        except NotDone as refused:
-            raise NotDone(f"{refused}\nclient id {body['client_id']}: {ASK}") from None
+    if body["client_id"] is None:
+        body["client_id"] = uuid.uuid4().hex
+        print(f"client id {body['client_id']}", file=sys.stderr, flush=True)
+    with _asking(key, key_text, as_json, body["client_id"]) as ask:
+        found = ask("POST", path, body)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        _table([_line(found)])
+        table([_line(found)])
     if found["code"]:
         raise typer.Exit(1)
 
@@ -180,19 +176,39 @@ def _line(order: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _asking(key: Path | None, key_text: str) -> Iterator[Any]:
-    """Asks with the key. What the exchange refuses is a sentence and exit code 1."""
+def _asking(key: Path | None, key_text: str, as_json: bool, client_id: str = "") -> Iterator[Any]:
+    """Asks with the key. What the exchange refuses is a sentence, or JSON with its code, and exit code 1."""
     settings = Settings()
     try:
         token = key.read_text().strip() if key is not None else key_text
         if not token:
-            raise NotDone("there is no key: set QUANT_KEY, or name its file with --key")
+            raise _Refused("no_key", "there is no key: set QUANT_KEY, or name its file with --key")
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=settings.api_url, headers=headers, timeout=TIMEOUT_S) as http:
             yield lambda method, path, body: _answer(http, method, path, body)
-    except (NotDone, OSError) as refused:
-        print(refused, file=sys.stderr)
-        raise typer.Exit(1) from None
+    except OSError as error:
+        _tell(_Refused("key_unreadable", f"{key} cannot be read ({error.strerror})"), as_json, client_id)
+    except _Refused as refused:
+        _tell(refused, as_json, client_id)
+
+
+class _Refused(Exception):
+    """An answer that is none of the order: its stable code and the sentence."""
+
+    def __init__(self, code: str, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+def _tell(refused: _Refused, as_json: bool, client_id: str) -> NoReturn:
+    if as_json:
+        named = {"client_id": client_id} if client_id else {}
+        print(json.dumps({"error": {"code": refused.code, "message": str(refused)}, **named}, indent=2))
+    else:
+        print(f"{refused.code}: {plain(str(refused))}", file=sys.stderr)
+        if client_id:
+            print(f"client id {client_id}: {ASK}", file=sys.stderr)
+    raise typer.Exit(1) from None
 
 
 def _answer(http: httpx.Client, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
@@ -200,17 +216,7 @@ def _answer(http: httpx.Client, method: str, path: str, body: dict[str, Any] | N
         answer = http.request(method, f"/api/v1/quant{path}", json=body)
         found: dict[str, Any] = answer.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise NotDone(f"{http.base_url} does not answer ({type(error).__name__}).") from None
+        raise _Refused("no_answer", f"{http.base_url} does not answer ({type(error).__name__}).") from None
     if answer.is_error:
-        raise NotDone(f"{found['error']['code']}: {found['error']['message']}")
+        raise _Refused(found["error"]["code"], found["error"]["message"])
     return found
-
-
-def _table(rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        print("none")
-        return
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)

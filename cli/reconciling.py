@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
@@ -21,6 +19,7 @@ from chain.layout import LayoutMismatch
 from chain.rpc import ChainUnavailable
 from cli.accepting import accepting, found_withdrawal, must_have_left
 from cli.door import Door, NotDone, token_of
+from cli.tables import plain, print_table
 from endings import NotReachable, sentence, told
 from ledger.database import open_pool
 from ledger.queries import Queries
@@ -268,48 +267,30 @@ def _sentence(outcome: Outcome) -> str:
 
 
 def _table(outcome: Outcome) -> None:
-    told, console = _told(outcome), Console(soft_wrap=True)
-    console.print(
+    told = _told(outcome)
+    print(
         f"{told['sentence']}: {told['accounts']} accounts at slot {told['slot']}, record {told['seq']}, batch {told['batch']}"
     )
-    totals = Table("micro-USDC", *told["chain"])
-    totals.add_row("chain", *map(str, told["chain"].values()))
+    totals: list[list[object]] = [["chain", *told["chain"].values()]]
     if told["engine"] is not None:
         engine = told["engine"]
-        totals.add_row(
-            "engine",
-            "",
-            "",
-            "",
-            str(engine["deposits"]),
-            f"{engine['withdrawals']} (reserved {engine['reserved']})",
-        )
-    console.print(totals)
+        moved = (engine["deposits"], f"{engine['withdrawals']} (reserved {engine['reserved']})")
+        totals.append(["engine", "", "", "", *moved])
+    print_table(["micro-USDC", *told["chain"]], totals)
     if told["differences"]:
-        console.print(
-            _listed(
-                ["why", "account", "owner", "page", "slot", "chain", "engine", "ledger"], told["differences"]
-            )
-        )
+        _listed(["why", "account", "owner", "page", "slot", "chain", "engine", "ledger"], told["differences"])
     if told["on_its_way"]:
-        console.print("on its way, and therefore no difference:")
-        console.print(
-            _listed(
-                ["account", "deposits", "withdrawals", "unlanded", "claims", "unapplied"], told["on_its_way"]
-            )
-        )
+        print("on its way, and therefore no difference:")
+        _listed(["account", "deposits", "withdrawals", "unlanded", "claims", "unapplied"], told["on_its_way"])
     if told["foreign_batches"]:
-        console.print(f"sealed on chain and none of ours: batches {told['foreign_batches']}")
+        print(f"sealed on chain and none of ours: batches {told['foreign_batches']}")
     if told["pending"]:
-        console.print(f"to wait for, or to look into when it stays: {told['pending']}")
+        print(f"to wait for, or to look into when it stays: {told['pending']}")
     for line in told["not_compared"]:
-        console.print(f"not compared: {line}")
+        print(f"not compared: {line}")
     if told["settlement_held"]:
-        console.print(f"settlement is held: {told['settlement_held']}")
+        print(f"settlement is held: {plain(told['settlement_held'])}")
 
 
-def _listed(columns: list[str], rows: list[dict[str, Any]]) -> Table:
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*("-" if row[name] is None else str(row[name]) for name in columns))
-    return table
+def _listed(columns: list[str], rows: list[dict[str, Any]]) -> None:
+    print_table(columns, [["-" if row[name] is None else row[name] for name in columns] for row in rows])

@@ -2,17 +2,14 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from cli.tables import print_table
 from core.quantities import MILLION
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
-WIDTH: Final = 400
-"""A table takes what it needs of it: on a narrower screen its lines wrap, and no figure is cut."""
 
 
 def told(as_json: bool, answer: dict[str, Any], of: str) -> None:
@@ -33,10 +30,7 @@ def table(rows: list[dict[str, Any]]) -> None:
     if not rows:
         print("none")
         return
-    shown = Table(*rows[0])
-    for row in rows:
-        shown.add_row(*(_cell(name, value) for name, value in row.items()))
-    Console(width=WIDTH).print(shown)
+    print_table(rows[0], [[_cell(name, value) for name, value in row.items()] for row in rows])
 
 
 def _cell(name: str, value: Any) -> str:

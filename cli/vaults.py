@@ -80,6 +80,7 @@ def import_file(
     holder: Annotated[int | None, typer.Option(help="whose they become; the manager's when left out")] = None,
     default_venue: Venue = "hyper",
     fee_ppm: Fee = 0,
+    as_json: AsJson = False,
     name: As = ME,
 ) -> None:
     """Make vaults of what a file says they hold, which becomes the holder's at the next snapshot. Again, it changes nothing."""
@@ -90,12 +91,16 @@ def import_file(
     except (NotAFile, OSError) as error:
         print(f"nothing was made: {file}: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+    made: list[dict[str, Any]] = []
     with door_of(name) as door:
         for id, (cash, positions) in held.items():
             terms = {"default_venue": default_venue, "performance_fee_ppm": fee_ppm, "holder": holder}
             body = {"id": id, "manager": manager, "cash": cash, "positions": positions, **terms}
-            door.send("POST", "/vaults", body)
-            print(f"{id}: {cash} USDC and {len(positions)} positions")
+            made.append(door.send("POST", "/vaults", body))
+            if not as_json:
+                print(f"{id}: {cash} USDC and {len(positions)} positions")
+    if as_json:
+        print(json.dumps({"vaults": made}, indent=2))
 
 
 @vault.command()

@@ -26,7 +26,7 @@ PRICE_MAX: Final = PriceE8(10**17)
 DEFAULT_VENUE: Final = "hyper"
 SEND_WITHIN_MAX: Final = Nanos(600 * SECOND)
 """Longer nobody tries to reach a venue for an order, whatever its ticket says."""
-_SEPARATOR: Final = "::"
+SEPARATOR: Final = "::"
 _NAME_MAX: Final = 80
 """Polymarket's token ids have up to 78 digits."""
 _CLIENT_ID_MAX: Final = 128
@@ -65,14 +65,14 @@ class Leg(NamedTuple):
 def leg(venue: str, symbol: str) -> str:
     """How positions and prices name a symbol at a venue: ``hyper::ETH``. Raises `NotATicket`."""
     for name in (venue, symbol):
-        if not 0 < len(name) <= _NAME_MAX or _SEPARATOR in name or name != name.strip().strip(":"):
+        if not 0 < len(name) <= _NAME_MAX or SEPARATOR in name or name != name.strip().strip(":"):
             raise NotATicket(f"{name!r} is no name of a venue or symbol")
-    return f"{venue}{_SEPARATOR}{symbol}"
+    return f"{venue}{SEPARATOR}{symbol}"
 
 
 def leg_from(text: str, default_venue: str = DEFAULT_VENUE) -> Leg:
     """The leg in ``hyper::ETH``; a symbol alone is at `default_venue`. Raises `NotATicket`."""
-    venue, separator, symbol = text.partition(_SEPARATOR)
+    venue, separator, symbol = text.partition(SEPARATOR)
     found = Leg(venue, symbol) if separator else Leg(default_venue, text)
     leg(*found)
     return found

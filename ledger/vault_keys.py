@@ -1,12 +1,15 @@
 """Keys of vaults' quants: which were made, by whom, and which were revoked. The keys themselves are signed, and nowhere here."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ledger.tables_vaults import vault_keys
+from ledger.tables_vaults import vault_keys, vaults
 from ledger.vaults import changed
+
+MOST_KEYS: Final = 100
+"""Of one vault that count at one time: each has a rate of its own at every venue."""
 
 
 class VaultKey(NamedTuple):
@@ -33,11 +36,18 @@ class VaultKeys:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def make(self, key: VaultKey, who: str) -> None:
-        """Record a key; before that it is none."""
+    async def make(self, key: VaultKey, who: str) -> bool:
+        """Record a key; before that it is none. False when its vault has `MOST_KEYS` that count."""
+        mine = (vault_keys.c.vault == key.vault) & (vault_keys.c.revoked_at == 0)
         async with self._engine.begin() as connection:
+            # One after the other: two that are made at once must not be one too many.
+            await connection.execute(select(vaults.c.id).where(vaults.c.id == key.vault).with_for_update())
+            counting = select(func.count()).where(mine, vault_keys.c.expires_at > key.at)
+            if (await connection.execute(counting)).scalar_one() >= MOST_KEYS:
+                return False
             await connection.execute(insert(vault_keys).values(**key._asdict()))
             await changed(connection, key.vault, "key made", who, _called(key), key.at)
+            return True
 
     async def counts(self, id: str) -> bool:
         """Whether there is a key of that id that nobody has revoked."""

@@ -365,6 +365,8 @@ async def test_what_the_venue_refuses_is_told_as_the_orders_status(quant):
 async def test_keys_are_the_managers_to_make_and_end_with_its_sessions(make_key, quant):
     theirs = await make_key(of=make_key.other)
     assert (theirs.status_code, code(theirs)) == (404, "vault_unknown")
+    unnamed = await make_key(name="nul\x00")
+    assert (unnamed.status_code, code(unnamed)) == (422, "validation_failed")
     reading = Quant(make_key.exchange.http, (await make_key(("read",))).json()["key"])
     assert (await reading.get("positions"))["positions"] == {}
     answer = await reading.post(OPEN, symbol="XAU", side="buy", size="1")
@@ -551,9 +553,27 @@ async def test_a_quota_is_one_keys_at_one_venue_and_told_with_every_answer(quant
     )
 
 
+async def test_what_names_no_venue_is_counted_before_anything_is_looked_up(quant):
+    left = []
+    for symbol in ("hyper::", "mock_gold::XAU"):
+        refused = await quant.post(OPEN, symbol=symbol, side="buy", size="1", venue="synthetix")
+        assert code(refused) in ("validation_failed", "ticket_invalid")
+        left.append(refused.headers.get("RateLimit-Remaining"))
+    assert left == [None, "19"]
+
+
+async def test_a_vault_has_so_many_keys_and_no_more(make_key, monkeypatch):
+    monkeypatch.setattr("ledger.vault_keys.MOST_KEYS", 3)
+    made = [await make_key() for _ in range(2)]
+    assert [one.status_code for one in made] == [200, 200]
+    at_once = await asyncio.gather(make_key(), make_key())
+    assert sorted(one.status_code for one in at_once) == [200, 409]
+    assert {code(one) for one in at_once if one.status_code == 409} == {"too_many_keys"}
+
+
 async def test_the_same_at_a_terminal(quant, make_key):
     key = quant.headers["Authorization"].split()[1]
-    environment = {"QUANT_KEY": key, "API_URL": make_key.exchange.server.http_url, "COLUMNS": "200"}
+    environment = {"QUANT_KEY": key, "API_URL": make_key.exchange.server.http_url, "COLUMNS": "40"}
 
     async def perpdex(*words):
         # Beside the loop, which is the exchange's.
@@ -583,8 +603,18 @@ async def test_the_same_at_a_terminal(quant, make_key):
         assert (await perpdex("quant-order", command, "never")).stderr.startswith("venue_order_unknown")
     listed = json.loads((await perpdex("quant-order", "list", "--json")).stdout)["orders"]
     assert listed[-1]["client_id"] == "typed"
+    # Narrow screens cut nothing: an order is taken back by what its own list says.
+    long = "a-client-id-of-an-agent-that-gives-long-ones-0123456789"
+    await perpdex("quant-order", "open", "XAU", "buy", "0.12345678", "--limit", "1", "--client-id", long)
+    row = next(line for line in (await perpdex("quant-order", "list")).stdout.splitlines() if long in line)
+    assert "0.12345678" in row
+    as_json = await perpdex(
+        "quant-order", "open", "XAU", "buy", "1", "--venue", "atlantis", "--client-id", "no", "--json"
+    )
+    told = json.loads(as_json.stdout)
+    assert (as_json.exit_code, told["error"]["code"], told["client_id"]) == (1, "unknown_venue", "no")
     without = await asyncio.to_thread(CliRunner().invoke, app, ["quant-positions"], env={"QUANT_KEY": ""})
-    assert (without.exit_code, without.stderr.split(":")[0]) == (1, "there is no key")
+    assert (without.exit_code, without.stderr.split(":")[0]) == (1, "no_key")
 
 
 async def test_the_sdk_s_desk_sends_closes_cancels_and_asks_again(make_key):

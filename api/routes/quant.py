@@ -11,7 +11,7 @@ from api import views_quant as views
 from api.access import SESSION_ERRORS, Caller, EdgeGiven, errors
 from api.collaborators import Edge
 from api.errors import AGAIN, VENUES, ApiError
-from api.quant_keys import CANCEL, KEY_ERRORS, QUOTA_HEADERS, Counting, Reader, Trader
+from api.quant_keys import CANCEL, ELSEWHERE, KEY_ERRORS, QUOTA_HEADERS, Counter, Counting, Reader, Trader
 from api.schemas_quant import (
     CancelBody,
     ClientId,
@@ -32,6 +32,8 @@ from api.vault_books import answered
 from core.quantities import SECOND, Nanos
 from core.risk_template import Code
 from core.tickets import (
+    DEFAULT_VENUE,
+    SEPARATOR,
     Leg,
     NotATicket,
     OrderType,
@@ -41,7 +43,7 @@ from core.tickets import (
     price_from,
     size_from,
 )
-from ledger.vault_keys import VaultKey
+from ledger.vault_keys import MOST_KEYS, VaultKey
 from ledger.vaults import Vault
 from ledger.venue_orders import Standing
 from workflows.exec_service import OrdersUnavailable
@@ -63,7 +65,9 @@ def _counted(*codes: str) -> dict[int | str, dict[str, Any]]:
     return described
 
 
-@router.post("/keys", responses=errors(*SESSION_ERRORS, "vault_unknown", "vaults_unavailable"))
+@router.post(
+    "/keys", responses=errors(*SESSION_ERRORS, "vault_unknown", "vaults_unavailable", "too_many_keys")
+)
 async def make_key(body: QuantKeyBody, caller: Caller, edge: EdgeGiven) -> QuantKeyAnswer:
     """Make a key for a vault that the session's account manages. Revoking the account's sessions ends all its keys, and
     `POST /api/v1/vaults/{id}/keys/{key}/revoke` ends one."""
@@ -72,7 +76,8 @@ async def make_key(body: QuantKeyBody, caller: Caller, edge: EdgeGiven) -> Quant
     generation = edge.engine.state.accounts[caller].generation
     token, key = edge.sessions.issue_key(caller, generation, body.vault, scopes, body.name, body.days)
     made = VaultKey(key.id, key.vault, key.name, list(scopes), caller, edge.clock(), key.expires_at * SECOND)
-    await answered(edge.vaults.keys.make(made, f"account/{caller}"))
+    if not await answered(edge.vaults.keys.make(made, f"account/{caller}")):
+        raise ApiError("too_many_keys", f"A vault has at most {MOST_KEYS} keys that count: revoke one.")
     return QuantKeyAnswer(
         key=token,
         id=key.id,
@@ -88,8 +93,7 @@ async def make_key(body: QuantKeyBody, caller: Caller, edge: EdgeGiven) -> Quant
 )
 async def open_order(body: OpenBody, key: Trader, edge: EdgeGiven, counter: Counting) -> VenueOrderAnswer:
     """Send a ticket to its venue. Answers when the venue has, or after ten seconds with what is known by then."""
-    leg = await _leg(edge, key, body.symbol, body.venue)
-    counter.count(key, leg.venue)
+    leg = await _leg(edge, key, body.symbol, body.venue, counter)
     try:
         ticket = Ticket(
             leg.symbol,
@@ -120,8 +124,7 @@ async def close_position(
     body: CloseBody, key: Trader, edge: EdgeGiven, counter: Counting
 ) -> VenueOrderAnswer:
     """Close a position, or a part of it, at the market and reduce-only."""
-    leg = await _leg(edge, key, body.symbol, body.venue)
-    counter.count(key, leg.venue)
+    leg = await _leg(edge, key, body.symbol, body.venue, counter)
     size = None if body.size is None else size_from(body.size)
     if size == 0:
         raise ApiError("ticket_invalid", "The size must be positive.")
@@ -224,17 +227,24 @@ async def _managed(edge: Edge, vault: str, account: int) -> Vault:
     return found
 
 
-async def _leg(edge: Edge, key: QuantKey, symbol: str, venue: str | None) -> Leg:
-    """Where a ticket is for; without a venue, the vault's default one."""
-    vault = await _managed(edge, key.vault, key.account)
+async def _leg(edge: Edge, key: QuantKey, symbol: str, venue: str | None, counter: Counter) -> Leg:
+    """Where a ticket is for, counted there; without a venue, the vault's default one. What names none is counted elsewhere."""
+    at_default = venue is None and SEPARATOR not in symbol
     try:
-        leg = leg_said(symbol, venue or vault.default_venue)
-        named = leg if venue is None else leg_said(leg.symbol, venue)
+        said = leg_said(symbol, venue or DEFAULT_VENUE)
+        named = said if venue is None else leg_said(said.symbol, venue)
     except NotATicket as wrong:
+        counter.count(key, ELSEWHERE)
         raise ApiError("ticket_invalid", f"{wrong}.") from None
-    if named != leg:
-        raise ApiError("ticket_invalid", f"The symbol is for {leg.venue}, and the ticket for {venue}.")
-    return leg
+    if not at_default:
+        counter.count(key, said.venue)
+    if named != said:
+        raise ApiError("ticket_invalid", f"The symbol is for {said.venue}, and the ticket for {venue}.")
+    vault = await _managed(edge, key.vault, key.account)
+    if not at_default:
+        return said
+    counter.count(key, vault.default_venue)
+    return said._replace(venue=vault.default_venue)
 
 
 def _nanos(microseconds: int | None) -> Nanos | None:

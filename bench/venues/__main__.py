@@ -19,8 +19,8 @@ from core.tickets import OrderType, TimeInForce, price_from, size_from
 from venues.driver import Acknowledged, Driver, VenueOrder
 
 ORDERS: Final = 100
-SECONDS: Final = 15
-"""At each venue: on a busy machine there are fewer orders."""
+SECONDS: Final = 240
+"""At each venue: on a busy machine there are fewer orders. Hyperliquid lets an address look at some thirty a minute."""
 FIRST: Final = 5
 """Of each kind, which are not counted: connections are opened and code is loaded."""
 

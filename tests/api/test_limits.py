@@ -238,6 +238,8 @@ async def test_while_the_loop_lags_new_work_is_refused_and_cancels_pass(new_exch
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
     assert refused.json()["error"]["retryable"]
     assert (await exchange.http.get("/health")).status_code == 200
+    taken_back = await exchange.http.post("/api/v1/quant/orders/cancel", json={"client_id": "one"})
+    assert (taken_back.status_code, taken_back.json()["error"]["code"]) == (401, "not_authenticated")
     # A call to register would be refused as well; the operator's is not.
     answer = await exchange.operator({"type": "RegisterAgent", "owner": str(owner.pubkey()), "name": "a"})
     account = answer.json()["events"][0]["account"]

@@ -44,6 +44,8 @@ async def test_a_file_of_positions_becomes_vaults_and_their_values_are_told(
     for _ in range(2):
         said = await perpdex("vault", "import", str(file), "--manager", manager)
         assert said == "vault-1: 1000000 USDC and 3 positions\n"
+    made = await perpdex("vault", "import", str(file), "--manager", manager, "--json")
+    assert [one["id"] for one in json.loads(made)["vaults"]] == ["vault-1"]
     at = int(exchange.clock())
     nav = NavSnapshots(exchange.ledger.pool())
     prices = {"hyper::ETH": "2000", "synthetix::XAU": "4000", "mock_gold::XAU": "4000"}

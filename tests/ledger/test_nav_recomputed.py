@@ -29,6 +29,7 @@ LEGS = [Leg("agents", "BTC-PERP"), Leg("hyper", "ETH"), Leg("mock_gold", "XAU"),
 COMMON = RiskTemplate(frozenset(leg.venue for leg in LEGS), None, {})
 NAMES = ["alpha", "beta", "gamma"]
 HOLDERS = [17, 18]
+SIGNS = {TransferKind.DEPOSIT: 1, TransferKind.WITHDRAWAL: -1}
 
 
 @pytest.fixture
@@ -113,8 +114,15 @@ class Days:
             if not any(isinstance(one, BaseException) for one in done):
                 return
 
+    async def ask_back(self, name, holder, at):
+        held = (await self.transfers.holders(name)).get(holder, 0)
+        if held:
+            part = self.rng.randrange(1, held + 1)
+            wanted = Transfer(f"{at}b", holder, TransferKind.WITHDRAWAL, 0, part, "waiting", "", "ada", at, 0)
+            await self.transfers.ask(name, wanted)
+
     def expected(self, name, at, dealt):
-        """Cash and value at an instant, from the facts and from what was paid in and out before it."""
+        """Cash and value, rounded down and up, at an instant, from the facts and from what was paid in and out before it."""
         mine = [
             (leg, change, cash)
             for vault, when, leg, change, cash in self.facts
@@ -124,8 +132,42 @@ class Days:
         sizes = defaultdict(int)
         for leg, change, _ in mine:
             sizes[leg] += change
-        values = [floor(Fraction(size * self.prices[at][leg], 10**10)) for leg, size in sizes.items()]
-        return cash, cash + sum(values)
+        values = [Fraction(size * self.prices[at][leg], 10**10) for leg, size in sizes.items()]
+        return cash, cash + sum(map(floor, values)), cash + sum(map(ceil, values))
+
+
+class Shares:
+    """Whose a vault is, made anew from its values: the fee is a part of what is gained above the highest value of a share so far."""
+
+    def __init__(self):
+        self.holders, self.highest = defaultdict(int), None
+
+    @property
+    def all(self):
+        return sum(self.holders.values())
+
+    def fee(self, nav):
+        """Micro-USDC and shares that the manager is given."""
+        gain = nav - ceil(self.highest * self.all) if self.all else 0
+        if gain <= 0:
+            return 0, 0
+        fee = gain * 200_000 // 1_000_000
+        made = floor(Fraction(fee * self.all, nav - fee))
+        self.holders[16] += made
+        self.highest = Fraction(nav, self.all)
+        return fee, made
+
+    def deal(self, one, nav, nav_up):
+        """One transfer at a value; what it moved in cash and in shares."""
+        if one.kind == TransferKind.WITHDRAWAL:
+            paid = floor(Fraction(one.shares * nav, self.all))
+            self.holders[one.holder] -= one.shares
+            return -paid, -one.shares
+        made = floor(Fraction(one.amount * self.all, nav_up)) if self.all else one.amount
+        self.holders[one.holder] += made
+        if self.highest is None:
+            self.highest = Fraction(nav + one.amount, made)
+        return one.amount, made
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -138,18 +180,34 @@ async def test_every_value_is_what_the_bare_fills_and_prices_come_to(pool, seed)
             await step(number)
         for name in NAMES:
             await days.pay_in(name, days.rng.choice(HOLDERS), START + number * HOUR + 1)
+            await days.ask_back(name, days.rng.choice(HOLDERS), START + number * HOUR + 2)
     # What each has at each venue is kept, and is what moved it.
     async with pool.connect() as connection:
         moved = "select vault, venue, sum(amount) from vault_cash_moves group by vault, venue order by 1, 2"
         kept = await connection.execute(text("select vault, venue, amount from vault_cash order by 1, 2"))
         assert [tuple(row) for row in kept] == [tuple(row) for row in await connection.execute(text(moved))]
+    fees = back = 0
     for name in NAMES:
         history = await days.reads.history(name, START * 2, 99)
         assert [one.at for one in history] == [START + number * HOUR for number in reversed(range(HOURS))]
         done = await days.transfers.transfers(name, 99)
-        dealt = [(one.dealt_at, one.amount) for one in done if one.status == "done"]
+        done = sorted((one for one in done if one.status == "done"), key=lambda one: one.at)
+        dealt = [(one.dealt_at, SIGNS[one.kind] * one.amount) for one in done]
         assert dealt
-        for one in history:
-            assert (one.cash, one.nav) == days.expected(name, one.at, dealt)
+        shares = Shares()
+        for one in reversed(history):
+            cash, nav, nav_up = days.expected(name, one.at, dealt)
+            assert (one.cash, one.nav, one.shares) == (cash, nav, shares.all)
+            assert (one.fee, one.fee_shares) == ((0, 0) if one.doubts else shares.fee(nav))
+            for moved in (other for other in done if other.dealt_at == one.at):
+                assert not one.doubts
+                change, made = shares.deal(moved, nav, nav_up)
+                assert (SIGNS[moved.kind] * moved.amount, SIGNS[moved.kind] * moved.shares) == (change, made)
+                nav, nav_up = nav + change, nav_up + change
         holders = await days.transfers.holders(name)
-        assert sum(holders.values()) == (await days.vaults.get(name)).shares
+        assert holders == {holder: held for holder, held in shares.holders.items() if held}
+        assert shares.all == (await days.vaults.get(name)).shares
+        fees += any(one.fee for one in history)
+        back += any(one.kind == TransferKind.WITHDRAWAL for one in done)
+    assert fees
+    assert back
