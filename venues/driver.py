@@ -308,8 +308,11 @@ class ForgettingDriver(FundedDriver, Protocol):
 class SettlingDriver(Driver, Protocol):
     """A driver of a venue that tells a fill once nothing takes it back, and has it in positions before."""
 
-    async def unsettled(self, cursor: str) -> bool:
-        """Whether something was filled after `cursor` that `fills` does not tell yet."""
+    async def unsettled(self, cursor: str) -> Nanos | None:
+        """When the oldest of what was filled after `cursor`, and `fills` does not tell yet, was filled; None: there is none.
+
+        While there is, `fills` may tell nothing that came after it either.
+        """
         ...
 
 

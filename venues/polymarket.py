@@ -169,10 +169,10 @@ class Polymarket:
             fills.append(part.fill(await self._client_of(part.order_id), await self._cost(part)))
         return Fills(fills, cursor)
 
-    async def unsettled(self, cursor: str) -> bool:
+    async def unsettled(self, cursor: str) -> Nanos | None:
         with Reading(VENUE):
             since = int(cursor.partition("|")[0] or 0)
-        return bool(unsettled(await self._parts(since)))
+        return min((part.at for part in unsettled(await self._parts(since))), default=None)
 
     async def positions(self) -> dict[str, Position]:
         """From the venue's data interface, which follows the chain some seconds behind."""

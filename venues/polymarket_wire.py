@@ -219,11 +219,14 @@ class Part(NamedTuple):
     status: str
     second: int
 
-    def fill(self, client: str | None, cost: MicroUsdc) -> VenueFill:
+    @property
+    def at(self) -> Nanos:
         # The venue tells the second only. By its first instant a fill would count in a snapshot of that second that was taken before
         # the fill came: snapshot and books would never agree again.
-        at = Nanos((self.second + 1) * SECOND - 1)
-        terms = (self.symbol, self.side, self.size, self.price, cost, at)
+        return Nanos((self.second + 1) * SECOND - 1)
+
+    def fill(self, client: str | None, cost: MicroUsdc) -> VenueFill:
+        terms = (self.symbol, self.side, self.size, self.price, cost, self.at)
         return VenueFill(self.id, client, self.order_id, *terms)
 
 
