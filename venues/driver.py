@@ -13,6 +13,7 @@ from core.market import Side
 from core.quantities import MicroUsdc, Nanos
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
+from venues.errors import Unavailable
 
 
 class Reason(StrEnum):
@@ -278,8 +279,11 @@ class Driver(Protocol):
 class ListingDriver(Driver, Protocol):
     """A driver of a venue that tells of many orders at once."""
 
-    async def standing(self, orders: Sequence[tuple[str, str]]) -> dict[str, OrderState | None]:
-        """As `order` of each client id and symbol, by client id, for less than that many questions cost; there may be more in it."""
+    async def standing(self, orders: Sequence[tuple[str, str]]) -> dict[str, OrderState | Unavailable | None]:
+        """As `order` of each client id and symbol, by client id, for less than that many questions cost; there may be more in it.
+
+        An order of which nothing can be read has the reason in it, and says nothing of the others.
+        """
         ...
 
 
