@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from core.nav import RESOLVED
-from core.quantities import SECOND
+from core.quantities import SECOND, Nanos
 from core.tickets import Leg
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills, empty_words, unpriced_words
 from venues.budget import Turn, looking
 from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
-from venues.errors import OTHER_ACCOUNT, AccountMissing
+from venues.errors import OTHER_ACCOUNT, AccountMissing, Unavailable
 
 if TYPE_CHECKING:
     # What knows prices takes long to load, and the worker starts without it.
@@ -28,6 +28,8 @@ LATELY: Final = 300 * SECOND
 EMPTY_FOR: Final = 600 * SECOND
 """So long a venue must say that an account has nothing at all, where the ledger has something, before that is believed: a wrong
 account, or a venue that has just started, says so too."""
+UNSETTLED_FOR: Final = 600 * SECOND
+"""What a venue has matched and not settled for so long holds back all that was filled after it, and it is a doubt."""
 TAKEN_ACCOUNT: Final = "the account there is another vault's"
 
 ENTRY: Final = "entry"
@@ -126,10 +128,12 @@ class VenueBooks:
                 return
 
     async def collect_all(self, vault: str, venue: str) -> None:
-        """Record all fills and payments that the venue tells by now, and that it has told them. Raises `VenueError`."""
+        """Record all fills and payments that the venue tells by now, and that it has told them. Raises `VenueError`, also where it
+        holds fills back for long."""
         begun = self._clock()
         await self.collect(vault, venue)
         await self.collect_funding(vault, venue)
+        await self._settling(vault, venue)
         await self._fills.seen(vault, venue, begun)
 
     async def silent(self, found: Mapping[tuple[str, str], str]) -> None:
@@ -141,6 +145,7 @@ class VenueBooks:
         begun = self._clock()
         await self.collect_funding(vault, venue)
         found = await self.compare(vault, venue)
+        await self._settling(vault, venue)
         await self._fills.seen(vault, venue, begun)
         return found
 
@@ -167,16 +172,25 @@ class VenueBooks:
             if look and (new or differing != seen):
                 # Something moves: the next comparison will tell.
                 return []
-            if await self._unsettled(driver, vault, venue):
+            if await self._unsettled(driver, vault, venue) is not None:
                 # What is in the positions already will be a fill yet, or will never have been.
                 return []
             seen = differing
         return await self._correct(vault, venue, differing, theirs)
 
-    async def _unsettled(self, driver: Driver, vault: str, venue: str) -> bool:
-        ask: Callable[[str], Awaitable[bool]] | None = getattr(driver, "unsettled", None)
+    async def _settling(self, vault: str, venue: str) -> None:
+        """Raises `Unavailable` where the venue holds back since long what was filled: nothing that came after it is told either."""
+        since = await self._unsettled(await self._drivers.driver(vault, venue), vault, venue)
+        waits = 0 if since is None else self._clock() - since
+        if waits > UNSETTLED_FOR:
+            what = f"a fill has not settled for {waits // (60 * SECOND)} minutes, and none after it is told"
+            raise Unavailable(venue, what)
+
+    async def _unsettled(self, driver: Driver, vault: str, venue: str) -> Nanos | None:
+        """Since when the venue has a fill that it does not tell yet, at venues that have such."""
+        ask: Callable[[str], Awaitable[Nanos | None]] | None = getattr(driver, "unsettled", None)
         if ask is None:
-            return False
+            return None
         since, _ = await self._fills.cursors(vault, venue)
         return await ask(since)
 

@@ -13,6 +13,7 @@ from core.market import Side
 from core.quantities import MicroUsdc, Nanos
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
+from venues.errors import Unavailable
 
 
 class Reason(StrEnum):
@@ -286,8 +287,11 @@ class Driver(Protocol):
 class ListingDriver(Driver, Protocol):
     """A driver of a venue that tells of many orders at once."""
 
-    async def standing(self, orders: Sequence[tuple[str, str]]) -> dict[str, OrderState | None]:
-        """As `order` of each client id and symbol, by client id, for less than that many questions cost; there may be more in it."""
+    async def standing(self, orders: Sequence[tuple[str, str]]) -> dict[str, OrderState | Unavailable | None]:
+        """As `order` of each client id and symbol, by client id, for less than that many questions cost; there may be more in it.
+
+        An order of which nothing can be read has the reason in it, and says nothing of the others.
+        """
         ...
 
 
@@ -316,8 +320,11 @@ class ForgettingDriver(FundedDriver, Protocol):
 class SettlingDriver(Driver, Protocol):
     """A driver of a venue that tells a fill once nothing takes it back, and has it in positions before."""
 
-    async def unsettled(self, cursor: str) -> bool:
-        """Whether something was filled after `cursor` that `fills` does not tell yet."""
+    async def unsettled(self, cursor: str) -> Nanos | None:
+        """When the oldest of what was filled after `cursor`, and `fills` does not tell yet, was filled; None: there is none.
+
+        While there is, `fills` may tell nothing that came after it either.
+        """
         ...
 
 

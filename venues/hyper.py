@@ -36,7 +36,7 @@ from venues.driver import (
     Refused,
     VenueOrder,
 )
-from venues.errors import Reading, Unavailable, Unknown
+from venues.errors import NotAsked, Reading, Unavailable, Unknown
 from venues.hyper_weights import ACTION, FOR_LOOKING, LIGHT, weight_of, weight_of_rows
 from venues.hyper_wire import (
     TIFS,
@@ -185,9 +185,12 @@ class Hyper:
                 return None
             return order_of(client_id, answer["order"])
 
-    async def standing(self, orders: Sequence[tuple[str, str]]) -> dict[str, OrderState | None]:
-        """Many are looked up in one list of what is open; only those that are not there are asked for alone."""
-        found: dict[str, OrderState | None] = {}
+    async def standing(self, orders: Sequence[tuple[str, str]]) -> dict[str, OrderState | Unavailable | None]:
+        """Many are looked up in one list of what is open; only those that are not there, or cannot be read in it, are asked for alone.
+
+        Raises `Unavailable` where there is no such list, and `NotAsked` where one could not be asked for.
+        """
+        found: dict[str, OrderState | Unavailable | None] = {}
         if len(orders) > ONE_BY_ONE:
             rows = await self._ask({**OPEN_ORDERS, "user": self._address})
             with Reading(VENUE):
@@ -195,9 +198,14 @@ class Hyper:
         rest = [(client_id, symbol) for client_id, symbol in orders if client_id not in found]
         room = asyncio.Semaphore(ONE_BY_ONE)
 
-        async def alone(client_id: str, symbol: str) -> OrderState | None:
+        async def alone(client_id: str, symbol: str) -> OrderState | Unavailable | None:
             async with room:
-                return await self.order(client_id, symbol)
+                try:
+                    return await self.order(client_id, symbol)
+                except NotAsked:
+                    raise
+                except Unavailable as silent:
+                    return silent
 
         asked = await asyncio.gather(*(alone(*one) for one in rest))
         return found | {client_id: state for (client_id, _), state in zip(rest, asked, strict=True)}

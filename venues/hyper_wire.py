@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from eth_account.signers.local import LocalAccount
@@ -158,9 +159,13 @@ def order_of(client_id: str, answer: dict[str, Any]) -> OrderState:
 
 def open_orders_of(rows: Sequence[dict[str, Any]], client_ids: Collection[str]) -> dict[str, OrderState]:
     """Of these orders those that are in the list of what is open. The others' rows are not read: whatever somebody else placed in the
-    account keeps nobody from hearing of these."""
-    mine = [row for row in rows if row.get("cloid") in client_ids]
-    return {row["cloid"]: _state(row["cloid"], row, OrderStatus.OPEN) for row in mine}
+    account keeps nobody from hearing of these. Nor does a row of these that cannot be read: that order is not in the answer."""
+    found = {}
+    for row in rows:
+        if row.get("cloid") in client_ids:
+            with suppress(KeyError, TypeError, ValueError):
+                found[row["cloid"]] = _state(row["cloid"], row, OrderStatus.OPEN)
+    return found
 
 
 def _state(client_id: str, found: dict[str, Any], status: OrderStatus) -> OrderState:

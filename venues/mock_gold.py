@@ -1,12 +1,13 @@
 """A venue for gold that needs nothing but a file: a made-up book around a given price, and real positions in SQLite.
 
 The book at a price is the same for the same seed, so the same orders at the same prices fill in the same way and get the same
-answers, in any process. It is as deep again for every order: nobody else trades here. Orders that rest fill when somebody looks and
-the book has reached them.
+answers, in any process; only the names of fills and cursors are of the file. It is as deep again for every order: nobody else trades
+here. Orders that rest fill when somebody looks and the book has reached them.
 """
 
 import asyncio
 import hashlib
+import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import closing, contextmanager
@@ -44,6 +45,8 @@ CASH: Final = 10_000_000 * E8 * E8
 LEVERAGE_MAX: Final = 20
 """An account's leverage until an order sets another, and the most that one may set."""
 _BUSY_S: Final = 10.0
+_NAMED: Final = "create table if not exists made (name text not null)"
+"""A random name that a file gets when it is made; files of before there was one have none."""
 _SCHEMA: Final = """
 create table if not exists orders (
     account text, client_id text, venue_id text not null, side integer not null, size integer not null, filled integer not null,
@@ -101,7 +104,7 @@ class MockGold:
 
     async def fills(self, cursor: str) -> Fills:
         await self._look()
-        return await self._in_thread(lambda desk: desk.fills(int(cursor or 0)))
+        return await self._in_thread(lambda desk: desk.fills(cursor))
 
     async def positions(self) -> dict[str, Position]:
         await self._look()
@@ -135,7 +138,18 @@ def _prepare(file: Path) -> None:
     with closing(sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None)) as rows:
         # One sync a transaction instead of several; the file remembers.
         rows.execute("pragma journal_mode = wal")
+        rows.execute("begin immediate")
+        if not _has(rows, "fills"):
+            rows.execute(_NAMED)
+            named = "insert into made select ? where not exists (select 1 from made)"
+            rows.execute(named, (secrets.token_hex(8),))
+        rows.execute("commit")
         rows.executescript(_SCHEMA)
+
+
+def _has(rows: sqlite3.Connection, table: str) -> bool:
+    wanted = "select 1 from sqlite_master where type = 'table' and name = ?"
+    return rows.execute(wanted, (table,)).fetchone() is not None
 
 
 @contextmanager
@@ -280,14 +294,19 @@ class _Desk:
         venue_id, side, status, size, filled = row
         return OrderState(client_id, venue_id, SYMBOL, Side(side), OrderStatus(status), size, filled)
 
-    def fills(self, after: int) -> Fills:
+    def fills(self, cursor: str) -> Fills:
+        """Those after a cursor; after one of another file, that was lost, all of this one. Their numbers begin anew in each file, so
+        ids and cursors have its name."""
+        name = self._name()
+        of, _, number = cursor.rpartition(":")
+        after = int(number or 0) if of == name else 0
         found = self._rows.execute(
             "select number, client_id, side, size, price, fee, at from fills where account = ? and number > ? order by number",
             (self._account, after),
         ).fetchall()
         fills = [
             VenueFill(
-                f"mgf-{number}",
+                f"mgf-{name}-{number}" if name else f"mgf-{number}",
                 client_id,
                 "mgo-" + client_id.removeprefix("mg-"),
                 SYMBOL,
@@ -299,8 +318,16 @@ class _Desk:
             )
             for number, client_id, side, size, price, fee, at in found
         ]
-        cursor = str(found[-1][0] if found else after) if found or after else ""
-        return Fills(fills, cursor, more=False)
+        if not found:
+            return Fills([], cursor, more=False)
+        last = found[-1][0]
+        return Fills(fills, f"{name}:{last}" if name else str(last), more=False)
+
+    def _name(self) -> str:
+        """The file's; empty: it was made before they had any."""
+        if not _has(self._rows, "made"):
+            return ""
+        return str(self._rows.execute("select name from made").fetchone()[0])
 
     def positions(self) -> dict[str, Position]:
         size, cost = self._held()

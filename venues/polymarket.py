@@ -157,19 +157,22 @@ class Polymarket:
         # Newest first: of one second, the order is the list's.
         parts = {part.id: part for part in reversed(await self._parts(since))}
         with Reading(VENUE):
-            rows = [{"part": part} for part in settled(list(parts.values()))]
+            told: dict[str, list[Part]] = {}
+            for part in settled(list(parts.values())):
+                told.setdefault(part.told, []).append(part)
+            rows = [{"name": name, "second": of[0].second, "parts": of} for name, of in told.items()]
             found, cursor = newer(
-                rows, cursor, lambda row: row["part"].second, lambda row: row["part"].id, LISTED_S
+                rows, cursor, lambda row: int(row["second"]), lambda row: str(row["name"]), LISTED_S
             )
         fills = []
-        for part in (row["part"] for row in found):
+        for part in (part for row in found for part in row["parts"]):
             fills.append(part.fill(await self._client_of(part.order_id), await self._cost(part)))
         return Fills(fills, cursor, more=False)
 
-    async def unsettled(self, cursor: str) -> bool:
+    async def unsettled(self, cursor: str) -> Nanos | None:
         with Reading(VENUE):
             since = int(cursor.partition("|")[0] or 0)
-        return bool(unsettled(await self._parts(since)))
+        return min((part.at for part in unsettled(await self._parts(since))), default=None)
 
     async def positions(self) -> dict[str, Position]:
         """From the venue's data interface, which follows the chain some seconds behind."""

@@ -202,9 +202,13 @@ def gone_state(sent: Sent, filled: SizeE8, failed: SizeE8, since: int) -> OrderS
 
 
 class Part(NamedTuple):
-    """Our part of a trade. One trade may have several of ours, each of another order."""
+    """Our part of a trade. One trade may have several of ours, each with another maker's order or of another of ours.
+
+    `told` is what a cursor calls it: what a taker got of all makers of one trade is told together.
+    """
 
     id: str
+    told: str
     order_id: str
     symbol: str
     side: Side
@@ -215,23 +219,48 @@ class Part(NamedTuple):
     status: str
     second: int
 
-    def fill(self, client: str | None, cost: MicroUsdc) -> VenueFill:
+    @property
+    def at(self) -> Nanos:
         # The venue tells the second only. By its first instant a fill would count in a snapshot of that second that was taken before
         # the fill came: snapshot and books would never agree again.
-        at = Nanos((self.second + 1) * SECOND - 1)
-        terms = (self.symbol, self.side, self.size, self.price, cost, at)
+        return Nanos((self.second + 1) * SECOND - 1)
+
+    def fill(self, client: str | None, cost: MicroUsdc) -> VenueFill:
+        terms = (self.symbol, self.side, self.size, self.price, cost, self.at)
         return VenueFill(self.id, client, self.order_id, *terms)
 
 
 def parts_of(row: dict[str, Any], account: str) -> list[Part]:
-    """Ours of a trade. A maker of the same token had the other side; one of the opposite token bought or sold as the taker did."""
+    """Ours of a trade. A maker of the same token had the other side; one of the opposite token bought or sold as the taker did.
+
+    A trade's own price is the limit of the taker's order. What the taker paid or got is what its makers asked for, and each of them
+    may have asked for another price.
+    """
     side = Side.BUY if row["side"] == "BUY" else Side.SELL
     common = (row["market"], row["status"].upper().removeprefix("TRADE_STATUS_"), int(row["match_time"]))
+    makers = row["maker_orders"]
     if row["trader_side"] == "TAKER":
-        size, price = size_from(row["size"]), price_from(row["price"])
-        return [Part(row["id"], row["taker_order_id"], row["asset_id"], side, size, price, True, *common)]
+        if not makers:
+            raise ValueError(f"trade {row['id']} says nothing of its makers, and so nothing of what was paid")
+        # Where there is only one maker, the fill has the trade's id.
+        name = "{trade}" if len(makers) == 1 else "{trade}:{maker}"
+        return [
+            Part(
+                name.format(trade=row["id"], maker=maker["order_id"]),
+                row["id"],
+                row["taker_order_id"],
+                row["asset_id"],
+                side,
+                size_from(maker["matched_amount"]),
+                _takers_price(row, maker),
+                True,
+                *common,
+            )
+            for maker in makers
+        ]
     return [
         Part(
+            f"{row['id']}:{maker['order_id']}",
             f"{row['id']}:{maker['order_id']}",
             maker["order_id"],
             maker["asset_id"],
@@ -241,9 +270,16 @@ def parts_of(row: dict[str, Any], account: str) -> list[Part]:
             False,
             *common,
         )
-        for maker in row["maker_orders"]
+        for maker in makers
         if maker["maker_address"].lower() == account.lower()
     ]
+
+
+def _takers_price(row: dict[str, Any], maker: dict[str, Any]) -> PriceE8:
+    """What a share was to the taker. With a maker of the opposite token a pair of shares is made of a dollar, or becomes one: the
+    taker has the rest of it."""
+    price = price_from(maker["price"])
+    return price if maker["asset_id"] == row["asset_id"] else PriceE8(E8 - price)
 
 
 def unsettled(parts: list[Part]) -> list[Part]:

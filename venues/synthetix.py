@@ -65,8 +65,8 @@ class _Refusal(Exception):
         self.status, self.code, self.words = status, code, words
 
 
-class _Late(Exception):
-    """Nothing was signed: the order's latest time had come."""
+class _NotSigned(Exception):
+    """Nothing was signed: the order's latest time had come, or what is signed now would be good for longer than it may be."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.words)
@@ -97,6 +97,7 @@ class Synthetix:
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._changing = asyncio.Lock()
+        self._nonce = 0
         self._markets: dict[str, Market] = {}
         self._list_after = 0
 
@@ -121,7 +122,10 @@ class Synthetix:
             return Refused(Reason.ORDER_INVALID, "size and price must be multiples of the market's steps")
         fields = order_fields(order)
         if self._dry_run:
-            self._placing(order, fields)
+            try:
+                self._placing(order, fields)
+            except _NotSigned as why:
+                return why.refused
             return Acknowledged(_state(order, f"dry-run-{order.client_id}", OrderStatus.CANCELLED, SizeE8(0)))
         if (times := order.new_leverage) is not None:
             refused = await self._set_leverage(order, times)
@@ -132,9 +136,7 @@ class Synthetix:
 
     async def cancel(self, client_id: str, symbol: str) -> Cancelled | Refused:
         status = await self._status(
-            lambda: self._signer.sign_cancel_orders_by_cloid(
-                self._account, [client_id], expires_after_ms=EXPIRES_MS
-            )
+            lambda: self._signer.sign_cancel_orders_by_cloid(self._account, [client_id], **self._terms(None))
         )
         if isinstance(status, Refused):
             return status
@@ -225,20 +227,26 @@ class Synthetix:
     # --- what is asked ---
 
     def _placing(self, order: VenueOrder, fields: dict[str, Any]) -> dict[str, Any]:
-        made: dict[str, Any] = self._signer.sign_place_orders(
-            self._account, [fields], expires_after_ms=self._lives_ms(order)
-        )
+        made: dict[str, Any] = self._signer.sign_place_orders(self._account, [fields], **self._terms(order))
         return made
 
-    def _lives_ms(self, order: VenueOrder) -> int:
-        """For how long the venue takes what is signed now: some seconds, and not after the order's latest time. Raises `_Late`."""
-        now = self._clock()
-        late = order.late(now)
-        if late is not None:
-            raise _Late(late)
-        return min(
-            EXPIRES_MS, EXPIRES_MS if order.not_after is None else (order.not_after - now) // MILLISECOND
-        )
+    def _terms(self, order: VenueOrder | None) -> dict[str, int]:
+        """The nonce of what is signed now, and for how long from that on the venue takes it: for some seconds from now, and not after
+        the order's latest time. Raises `_NotSigned`.
+
+        The venue reckons from the nonce, which never goes back. A clock that was ahead and was put right has left it ahead, so what
+        is left until the wanted end is signed, and nothing where none is left.
+        """
+        now, ends = self._clock(), self._clock() // MILLISECOND + EXPIRES_MS
+        if order is not None and order.not_after is not None:
+            late, ends = order.late(now), min(ends, order.not_after // MILLISECOND)
+            if late is not None:
+                raise _NotSigned(late)
+        self._nonce = max(now // MILLISECOND, self._nonce + 1)
+        if ends <= self._nonce:
+            words = "nothing can be signed that is good for so short: the clock was ahead, or there is no time left"
+            raise _NotSigned(Refused(Reason.BUSY, words))
+        return {"nonce": self._nonce, "expires_after_ms": ends - self._nonce}
 
     async def _market(self, symbol: str) -> Market | None:
         """A market's steps; for a symbol that is not known the venue is asked again, but not all the time."""
@@ -256,7 +264,7 @@ class Synthetix:
                     self._account,
                     market_symbol(order.symbol),
                     str(times),
-                    expires_after_ms=self._lives_ms(order),
+                    **self._terms(order),
                 )
             )
         except Unknown as lost:
@@ -303,23 +311,31 @@ class Synthetix:
 
     async def _change(self, sign: Callable[[], dict[str, Any]]) -> Any:
         """Send what changes something. Raises `Unknown`, or `Unavailable` where the venue certainly never got it."""
+        ends = 0
+
+        def send() -> Any:
+            nonlocal ends
+            body = sign()
+            ends = int(body["expiresAfter"])
+            return self._sent("/trade", body)
+
         async with self._changing:
             try:
-                return await in_thread(lambda: self._sent("/trade", sign()))
-            except _Late as late:
-                return late.refused
+                return await in_thread(send)
+            except _NotSigned as why:
+                return why.refused
             except _Refusal as refused:
                 if refused.status == 429:
                     return Refused(Reason.RATE_LIMITED, str(refused))
                 if refused.status < 500 and refused.code:
                     return refused_for(refused.code, refused.words)
-                raise self._unknown(str(refused)) from refused
+                raise self._unknown(str(refused), ends) from refused
             except requests.RequestException as lost:
                 if never_sent(lost):
                     raise Unavailable(VENUE, f"no connection: {lost!r}") from lost
-                raise self._unknown(f"no answer: {lost!r}") from lost
+                raise self._unknown(f"no answer: {lost!r}", ends) from lost
             except ValueError as nonsense:
-                raise self._unknown(f"not the venue's answer: {nonsense!r}") from nonsense
+                raise self._unknown(f"not the venue's answer: {nonsense!r}", ends) from nonsense
 
     async def _read(self, action: str, **params: Any) -> Any:
         """A private list. Reading is signed too."""
@@ -354,8 +370,10 @@ class Synthetix:
             raise _Refusal(answer.status_code, "", str(said)[:200])
         raise ValueError(str(said)[:200])
 
-    def _unknown(self, what: str) -> Unknown:
-        return Unknown(VENUE, what, Nanos(self._clock() + EXPIRES_MS * MILLISECOND))
+    def _unknown(self, what: str, ends_ms: int = 0) -> Unknown:
+        """`ends_ms` is until when the venue takes what was signed; 0 where it has answered, and may know of it a little later."""
+        until = ends_ms or self._clock() // MILLISECOND + EXPIRES_MS
+        return Unknown(VENUE, what, Nanos(until * MILLISECOND))
 
 
 def _paid_at(row: dict[str, Any]) -> int:

@@ -466,6 +466,22 @@ async def test_many_orders_are_looked_up_together(driver, venue, many):
     assert found["0x" + "0" * 32] is None
 
 
+@pytest.mark.parametrize("many", [3, 12])
+async def test_an_order_that_cannot_be_read_says_nothing_of_the_others(driver, venue, many):
+    ids = [driver.client_id(f"rests-{number}") for number in range(many)]
+    for client_id in ids:
+        await driver.submit(
+            VenueOrder(client_id, "PAXG", Side.BUY, size_from("1"), OrderType.LIMIT, price_from("3000"))
+        )
+    await driver.cancel(ids[1], "PAXG")
+    # What the venue says of one is nonsense from now on.
+    venue.books.exchange.find(driver.account, ids[0]).frontend = lambda: {"cloid": ids[0], "sz": "all of it"}
+    found = await driver.standing([(client_id, "PAXG") for client_id in ids])
+    assert isinstance(found[ids[0]], Unavailable)
+    assert found[ids[1]].status is OrderStatus.CANCELLED
+    assert {found[client_id].status for client_id in ids[2:]} == {OrderStatus.OPEN}
+
+
 async def test_what_weighs_too_much_is_refused_by_the_venue_and_never_asked_by_who_looks(
     driver, venue, place_faults
 ):
@@ -503,9 +519,8 @@ def test_of_what_is_open_only_what_is_asked_for_is_read():
     assert found == {
         "0x1": OrderState("0x1", "7", "ETH", Side.BUY, OrderStatus.OPEN, size_from("1.5"), size_from("1"))
     }
-    # One that is asked for and can not be read is not taken for one that is not there.
-    with pytest.raises(KeyError):
-        open_orders_of(rows, {"0x2"})
+    # One that can not be read is asked for alone, and keeps nobody from hearing of the others.
+    assert open_orders_of(rows, {"0x1", "0x2"}) == found
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Gold: the same seed, prices and orders give the same answers, and positions are in the file."""
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -67,7 +68,8 @@ async def test_the_same_orders_at_the_same_prices_get_the_same_answers(gold):
             await driver.submit(order(driver, "a", Side.BUY, "3.5")),
             await driver.submit(order(driver, "b", Side.SELL, "1.25")),
         ]
-        return answers, await driver.fills(""), await driver.positions()
+        fills = [replace(fill, id="") for fill in (await driver.fills("")).fills]
+        return answers, fills, await driver.positions()
 
     assert await play(gold(file="one.db")) == await play(gold(file="two.db"))
     assert await play(gold(file="three.db", seed=2)) != await play(gold(file="one.db"))
@@ -83,6 +85,43 @@ async def test_positions_survive_and_accounts_are_apart(gold):
     assert (await again.positions())["XAU"].entry_price == answer.average_price
     assert await gold("vault-2").positions() == {}
     assert await gold("vault-2").order(driver.client_id("a"), "XAU") is None
+
+
+async def test_fills_of_a_new_file_are_told_after_those_of_one_that_was_lost(gold):
+    """They were numbered from one again, and whoever had read further was never told of them."""
+    driver = gold(file="lost.db")
+    for ticket in "abc":
+        await driver.submit(order(driver, ticket, Side.BUY))
+    lost, cursor = await driver.fills("")
+    other = gold(file="new.db")
+    # Nothing has happened in it, so whoever read goes on from where it was.
+    assert await other.fills(cursor) == ([], cursor)
+    await other.submit(order(other, "d", Side.BUY))
+    told, moved = await other.fills(cursor)
+    assert {fill.client_id for fill in told} == {other.client_id("d")}
+    assert not {fill.id for fill in told} & {fill.id for fill in lost}
+    assert await other.fills(moved) == ([], moved)
+    again = gold(file="new.db")
+    await again.submit(order(again, "e", Side.BUY))
+    assert {fill.client_id for fill in (await again.fills(moved)).fills} == {other.client_id("e")}
+
+
+async def test_a_file_of_before_files_had_names_goes_on_as_it_was(gold, tmp_path):
+    driver = gold(file="old.db")
+    await driver.submit(order(driver, "a", Side.BUY, "0.001"))
+    with sqlite3.connect(tmp_path / "old.db") as rows:
+        rows.execute("drop table made")
+    driver = gold(file="old.db")
+    (fill,), cursor = await driver.fills("")
+    assert (fill.id, cursor) == ("mgf-1", "1")
+    await driver.submit(order(driver, "b", Side.BUY, "0.001"))
+    (fill,), cursor = await driver.fills(cursor)
+    assert (fill.id, cursor) == ("mgf-2", "2")
+    # A new file in its place has a name, and the cursor is of none.
+    other = gold(file="new.db")
+    await other.submit(order(other, "c", Side.BUY, "0.001"))
+    ((told,), _) = await other.fills(cursor)
+    assert told.client_id == other.client_id("c")
 
 
 async def test_a_client_id_is_good_for_one_order(gold):

@@ -17,7 +17,17 @@ from py_clob_client_v2.clob_types import ApiCreds
 
 from core.market import Side
 from core.quantities import MILLION, SECOND, MicroUsdc
-from core.tickets import E8, OrderType, PriceE8, SizeE8, TimeInForce, price_from, size_from
+from core.tickets import (
+    E8,
+    OrderType,
+    PriceE8,
+    SizeE8,
+    TimeInForce,
+    notional_down,
+    notional_up,
+    price_from,
+    size_from,
+)
 from venues.driver import Acknowledged, Cancelled, OrderStatus, Reason, Refused, VenueOrder
 from venues.errors import Unavailable, Unknown
 from venues.local.hyperliquid_actions import Price
@@ -355,6 +365,40 @@ async def test_fills_are_read_over_many_pages_and_once(driver, venue, place_faul
     assert (await driver.fills(cursor)).fills == []
 
 
+async def test_what_is_taken_of_several_makers_costs_what_each_asked_for(driver, venue):
+    """One trade, whose own price is the order's limit. The second maker's order is for the opposite token."""
+    answer = await driver.submit(order(driver, "a", size="2500", limit_price=price_from("0.51")))
+    assert answer.order.status is OrderStatus.FILLED
+    (trade,) = (await driver._clob.private("GET", "/data/trades", f"maker_address={ADDRESS}"))["data"]
+    assert (trade["size"], trade["price"], trade["trader_side"]) == ("2500", "0.51", "TAKER")
+    asked = [(maker["asset_id"] == TOKEN, maker["price"]) for maker in trade["maker_orders"]]
+    assert asked == [(True, "0.501"), (False, "0.498"), (True, "0.503")]
+    fills, cursor = await driver.fills("")
+    assert sorted((fill.price, fill.size) for fill in fills) == [
+        (price_from("0.501"), size_from("1000")),
+        (price_from("0.502"), size_from("1000")),
+        (price_from("0.503"), size_from("500")),
+    ]
+    assert sum(notional_up(fill.price, fill.size) for fill in fills) == 1_254_500_000
+    assert {fill.client_id for fill in fills} == {driver.client_id("a")}
+    assert len({fill.id for fill in fills}) == 3
+    # A cursor of when a trade of a taker was one fill names it so, too: what such a one has told is not told again.
+    assert cursor.partition("|")[2] == trade["id"]
+    assert await driver.fills(cursor) == ([], cursor)
+
+
+async def test_what_is_sold_to_several_makers_brings_what_each_gave(driver, venue):
+    venue.do(Funded(ADDRESS.lower(), ADDRESS.lower(), 0, TOKEN, size_from("2000")))
+    await driver.submit(order(driver, "a", Side.SELL, "2200", limit_price=price_from("0.4")))
+    fills = (await driver.fills("")).fills
+    assert sorted((fill.price, fill.size) for fill in fills) == [
+        (price_from("0.497"), size_from("200")),
+        (price_from("0.498"), size_from("1000")),
+        (price_from("0.499"), size_from("1000")),
+    ]
+    assert sum(notional_down(fill.price, fill.size) for fill in fills) == 1_096_400_000
+
+
 async def test_fees_are_the_markets(driver, venue):
     token = SNOW.tokens[0]
     await driver.submit(replace(order(driver, "a", size="100"), symbol=token))
@@ -528,7 +572,42 @@ def test_a_recorded_trade_of_a_taker(recorded):
     (part,) = parts_of(recorded("polymarket/ws-trades.json"), "0xa3D82Ed56F4c68d2328Fb8c29e568Ba2cAF7d7c8")
     assert (part.side, part.size, part.price) == (Side.BUY, size_from("5"), price_from("0.489"))
     assert part.order_id == "0x4505aada9831d06078a005c8ec96396a78c8f06035bf763b40fc16d27a250043"
+    assert part.id == "0c357886-b9d3-44bb-9aa9-72d8abc90e6e"
     assert settled([part]) == [part]
+
+
+def test_a_recorded_trade_of_six_makers_as_their_taker_has_it(recorded):
+    """What the makers got, and not what the taker would have given at most."""
+    row = {**recorded("polymarket/ws-user_trade1.json"), "trader_side": "TAKER", "price": "0.53"}
+    parts = parts_of(row, "0x")
+    assert {(part.symbol, part.side, part.order_id) for part in parts} == {
+        (row["asset_id"], Side.BUY, row["taker_order_id"])
+    }
+    assert sum(part.size for part in parts) == size_from(row["size"])
+    # 1,086.87 at 0.518 of the same token, and 10 with whoever gave 0.482 for the opposite one.
+    assert sum(notional_up(part.price, part.size) for part in parts) == 568_178_660
+    assert len({part.id for part in parts}) == 6
+    assert {part.told for part in parts} == {row["id"]}
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_with_the_opposite_token_a_taker_has_the_rest_of_a_dollar(side):
+    makers = [maker("0xa", "2", "3.000001", "0.619"), maker("0xb", "1", "2", "0.38")]
+    parts = parts_of({**row(1, "CONFIRMED", 5), "side": side, "maker_orders": makers}, "0x")
+    assert [(part.symbol, part.size, part.price) for part in parts] == [
+        ("1", size_from("3.000001"), price_from("0.381")),
+        ("1", size_from("2"), price_from("0.38")),
+    ]
+    assert {part.side for part in parts} == {Side[side]}
+    # The makers of a purchase had 1 - 0.619 and 0.38 dollars a share of the taker: exactly so much, in 1e-16 dollars.
+    assert (
+        sum(part.size * part.price for part in parts) == 300_000_100 * 38_100_000 + 200_000_000 * 38_000_000
+    )
+
+
+def test_a_trade_that_names_no_makers_says_nothing_of_its_cost():
+    with pytest.raises(ValueError, match="nothing of what was paid"):
+        parts_of({**row(1, "CONFIRMED", 5), "maker_orders": []}, "0x")
 
 
 def test_a_recorded_trade_of_makers_of_both_tokens(recorded):
@@ -619,8 +698,13 @@ def row(number, status, second):
         "status": status,
         "match_time": str(second),
         "trader_side": "TAKER",
-        "maker_orders": [],
+        "maker_orders": [maker("0x2", "1", "5", "0.5")],
     }
+
+
+def maker(name, token, size, price):
+    given = {"order_id": name, "maker_address": "0x9", "asset_id": token}
+    return {**given, "matched_amount": size, "price": price}
 
 
 def test_nothing_is_told_behind_what_may_still_fail():

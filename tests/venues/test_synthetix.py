@@ -126,7 +126,7 @@ async def test_a_venue_that_gives_the_same_page_again_is_not_asked_for_ever(monk
 
 
 class Clock:
-    """Of the past, moved by tests: requests expire by the SDK's own clock, and none may be late here."""
+    """Of the past, moved by tests."""
 
     ahead = -1_000 * DAY
 
@@ -238,6 +238,46 @@ async def test_a_lost_order_says_when_it_can_come_no_more(driver, venue, place_f
     with pytest.raises(Unknown) as lost:
         await driver.submit(order(driver, "a"))
     assert time.time_ns() < lost.value.until <= time.time_ns() + EXPIRES_MS * 1_000_000
+
+
+class Noting(LocalSynthetix):
+    """Keeps what came and would have changed something."""
+
+    def _changed(self, asked, at):
+        self.came = [*getattr(self, "came", []), asked]
+        return super()._changed(asked, at)
+
+
+async def test_what_a_clock_signs_that_was_ahead_is_good_no_longer_for_that(place_faults):
+    venue, clock = Noting(), Clock()
+    await venue.start()
+    account = venue.do(Opened(Account.from_key(KEY).address, 100_000_000_000))
+    driver, clock.ahead = Synthetix(KEY, int(account), f"{venue.url}/v1", clock), 10 * SECOND
+    await driver.submit(order(driver, "a"))
+    clock.ahead = 0
+    await driver.submit(order(driver, "b", leverage=3))
+    await driver.cancel(driver.client_id("b"), "XAU")
+    await place_faults(venue, "lose_reply")
+    with pytest.raises(Unknown) as lost:
+        await driver.submit(order(driver, "c"))
+    by_now = time.time_ns() // 1_000_000 + EXPIRES_MS
+    first, *later = venue.came
+    assert first.nonce < later[0].nonce < later[1].nonce < later[2].nonce < later[3].nonce
+    assert all(one.expires_after - one.nonce > 0 and one.expires_after <= by_now for one in later)
+    # Until then the lost one may come, and no longer.
+    assert lost.value.until == later[-1].expires_after * 1_000_000
+    # What has no time left is not sent at all.
+    soon = order(driver, "d", not_after=Nanos(time.time_ns() + 5 * SECOND))
+    refused = await driver.submit(soon)
+    assert (refused.reason, refused.retryable) == (Reason.BUSY, True)
+    clock.ahead = HOUR
+    await driver.submit(order(driver, "e"))
+    clock.ahead, came = 0, len(venue.came)
+    assert (await driver.submit(order(driver, "f"))).reason is Reason.BUSY
+    assert (await driver.cancel(driver.client_id("e"), "XAU")).reason is Reason.BUSY
+    assert len(venue.came) == came
+    await driver.close()
+    await venue.stop()
 
 
 @pytest.mark.parametrize("kind", ["fail", "time_out"])

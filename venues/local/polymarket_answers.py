@@ -123,50 +123,84 @@ def order(books: Books, name: str, placed: Placed) -> Body:
 def trades(
     books: Books, wallet: str, params: dict[str, str], status: str, listed: int | None = None
 ) -> list[Body]:
-    """Newest first, of the first `listed` ones. The other side is always shown as the house's."""
-    found = []
-    for row in reversed(books.exchange.fills.get(wallet, [])[:listed]):
-        market, second = books.markets[row["coin"]], row["time"] // 1_000
-        if params.get("asset_id", row["coin"]) != row["coin"] or second < int(params.get("after", 0)):
-            continue
-        if params.get("id", str(row["tid"])) != str(row["tid"]):
-            continue
-        ours = {
-            "order_id": row["cloid"],
-            "owner": books.placed[row["cloid"]].owner if row["cloid"] in books.placed else HOUSE,
-            "maker_address": wallet,
-            "matched_amount": plain(row["sz"]),
-            "price": plain(row["px"]),
-            "fee_rate_bps": "0",
-            "asset_id": row["coin"],
-            "outcome": market.outcome(row["coin"]),
-        }
-        theirs = {**ours, "order_id": row["hash"], "owner": HOUSE, "maker_address": NOBODY}
-        mine = Side.BUY if row["side"] == "B" else Side.SELL
-        taker, maker = (ours, theirs) if row["crossed"] else (theirs, ours)
-        found.append(
-            {
-                "id": str(row["tid"]),
-                "taker_order_id": taker["order_id"],
-                "market": market.condition,
-                "asset_id": row["coin"],
-                "side": side(mine if row["crossed"] else Side(-mine)),
-                "size": ours["matched_amount"],
-                "fee_rate_bps": "0",
-                "price": ours["price"],
-                "status": status,
-                "match_time": str(second),
-                "last_update": str(second),
-                "outcome": ours["outcome"],
-                "bucket_index": 0,
-                "owner": taker["owner"],
-                "maker_address": taker["maker_address"],
-                "transaction_hash": row["hash"],
-                "maker_orders": [maker],
-                "trader_side": "TAKER" if row["crossed"] else "MAKER",
-            }
-        )
-    return found
+    """Newest first, of the first `listed` fills. The other side is always shown as the house's.
+
+    What an order takes at once is one trade of all its makers, and the trade's price is that order's limit.
+    """
+    matches: dict[Any, list[Body]] = {}
+    for row in books.exchange.fills.get(wallet, [])[:listed]:
+        matches.setdefault(("taker", row["oid"]) if row["crossed"] else ("maker", row["tid"]), []).append(row)
+    return [
+        trade(books, wallet, rows, status)
+        for rows in reversed(matches.values())
+        if params.get("asset_id", rows[0]["coin"]) == rows[0]["coin"]
+        and rows[0]["time"] // 1_000 >= int(params.get("after", 0))
+        and params.get("id", trade_id(rows)) == trade_id(rows)
+    ]
+
+
+def trade_id(rows: list[Body]) -> str:
+    """Of a trade with these fills of one account."""
+    return str(rows[0]["tid"])
+
+
+def trade(books: Books, wallet: str, rows: list[Body], status: str) -> Body:
+    """What an order took at once, with all its fills, or one fill of an order that waited."""
+    first, second, taking = rows[0], str(rows[0]["time"] // 1_000), rows[0]["crossed"]
+    market, token = books.markets[first["coin"]], first["coin"]
+    mine, placed = Side.BUY if first["side"] == "B" else Side.SELL, books.placed.get(first["cloid"])
+    owner = HOUSE if placed is None else placed.owner
+    if taking:
+        makers = [_house(market, row, number % 2 == 1) for number, row in enumerate(rows)]
+        limit = first["px"] if placed is None else e8_text(PriceE8(placed.order.limit))
+        taker = (first["cloid"], owner, wallet)
+    else:
+        makers = [_maker(market, row, first["cloid"], owner, wallet) for row in rows]
+        limit, taker = first["px"], (first["hash"], HOUSE, NOBODY)
+    return {
+        "id": trade_id(rows),
+        "taker_order_id": taker[0],
+        "market": market.condition,
+        "asset_id": token,
+        "side": side(mine if taking else Side(-mine)),
+        "size": e8_text(SizeE8(sum(price_from(row["sz"]) for row in rows))),
+        "fee_rate_bps": "0",
+        "price": plain(limit),
+        "status": status,
+        "match_time": second,
+        "last_update": second,
+        "outcome": market.outcome(token),
+        "bucket_index": 0,
+        "owner": taker[1],
+        "maker_address": taker[2],
+        "transaction_hash": first["hash"],
+        "maker_orders": makers,
+        "trader_side": "TAKER" if taking else "MAKER",
+    }
+
+
+def _maker(market: Market, row: Body, name: str, owner: str, wallet: str) -> Body:
+    return {
+        "order_id": name,
+        "owner": owner,
+        "maker_address": wallet,
+        "matched_amount": plain(row["sz"]),
+        "price": plain(row["px"]),
+        "fee_rate_bps": "0",
+        "asset_id": row["coin"],
+        "outcome": market.outcome(row["coin"]),
+    }
+
+
+def _house(market: Market, row: Body, opposite: bool) -> Body:
+    """The house as a maker; with an order for the opposite token, what it asks for is the rest of a dollar."""
+    made = _maker(market, row, row["hash"], HOUSE, NOBODY)
+    if not opposite:
+        return made
+    first, second = market.tokens
+    token = second if row["coin"] == first else first
+    price = e8_text(PriceE8(E8 - price_from(row["px"])))
+    return {**made, "asset_id": token, "outcome": market.outcome(token), "price": price}
 
 
 def positions(books: Books, wallet: str) -> list[Body]:

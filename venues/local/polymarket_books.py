@@ -330,8 +330,9 @@ class Books:
             "takingAmount": e8_text(SizeE8(taken)) if shares else "",
             "makingAmount": e8_text(SizeE8(given)) if shares else "",
             "status": "matched" if shares else "live",
-            "transactionsHashes": [row["hash"] for row in rows],
-            "tradeIDs": [str(row["tid"]) for row in rows],
+            # All that it took at once is one trade.
+            "transactionsHashes": [row["hash"] for row in rows[:1]],
+            "tradeIDs": [str(row["tid"]) for row in rows[:1]],
             "success": True,
         }
 

@@ -7,8 +7,11 @@ import time
 import httpx
 import pytest
 from eth_account import Account
+from temporalio.testing import ActivityEnvironment
 
-from activities.venue_books import EMPTY_FOR
+from activities.venue_books import EMPTY_FOR, UNSETTLED_FOR
+from activities.venue_collection import VenueCollectionActivities
+from activities.venue_reconciliation import VenueReconciliationActivities
 from core.market import Side
 from core.quantities import SECOND
 from core.tickets import PriceE8, e8_text, notional_up, price_from
@@ -233,6 +236,41 @@ async def test_shares_that_are_redeemed_are_booked_at_what_their_market_ended_at
     assert (await desk.held(), await desk.cash() - cash) == ({}, comes_in)
     assert await doubted(desk, vault) == []
     assert await desk.books.compare(vault, "polymarket") == []
+
+
+async def test_a_fill_that_does_not_settle_for_long_is_a_doubt_until_it_does(desk_at, vault):
+    """It hides whatever was filled after it, and the books knew nothing of that for ever."""
+    desk = await desk_at("polymarket")
+    place, driver = desk.place, await desk.driver()
+    await desk.books.compare(vault, "polymarket")
+    await desk.books.collect_all(vault, "polymarket")
+    seen = (await desk.fills.accounts())[0].seen_at
+    place.venue.settling = False
+    await driver.submit(VenueOrder(driver.client_id("slow"), place.symbol, Side.BUY, place.size))
+    activities = VenueCollectionActivities(desk.fills, desk.books, desk.clock)
+    environment = ActivityEnvironment()
+    assert await environment.run(activities.collect_fills) == []
+    desk.ahead = UNSETTLED_FOR - 10 * SECOND
+    assert await environment.run(activities.collect_fills) == []
+    last = (await desk.fills.accounts())[0].seen_at
+    assert last - seen >= UNSETTLED_FOR - 10 * SECOND
+    assert await doubted(desk, vault) == []
+    desk.ahead = UNSETTLED_FOR + 10 * SECOND
+    why = "polymarket: a fill has not settled for 10 minutes, and none after it is told"
+    assert await environment.run(activities.collect_fills) == [f"{vault} at polymarket: {why}"]
+    assert await doubted(desk, vault) == [
+        ("venue_silent", "polymarket", f"its fills are not told: {why}"),
+    ]
+    # Nor is it told by then that the account was read.
+    assert (await desk.fills.accounts())[0].seen_at == last
+    comparison = VenueReconciliationActivities(desk.fills, desk.books, desk.clock)
+    found = await environment.run(comparison.reconcile_venues)
+    assert (found.differences, found.silent) == ([], [f"{vault}: {why}"])
+    place.venue.settling = True
+    assert await environment.run(activities.collect_fills) == []
+    assert await doubted(desk, vault) == []
+    assert (await environment.run(comparison.reconcile_venues)).silent == []
+    assert await desk.held() == {"polymarket": {place.symbol: place.held + place.size}}
 
 
 async def test_what_is_in_positions_before_its_fill_is_told_is_no_difference(desk_at, vault):
