@@ -143,7 +143,7 @@ class Chainlink:
         try:
             head = await self._head()
             return {symbol: await self._price(symbol, *head) for symbol in self._contracts}
-        except (Web3Exception, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (Web3Exception, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             # web3 decodes what a node says with whatever error its shape leads to.
             raise SourceFailed("nonsense", f"The node's answer is no answer: {error!r}") from error
 

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from oracles.accumulator import to_price, verify
-from oracles.polling import BACKOFF_S, Backoff, Sleep, SourceFailed
+from oracles.polling import BACKOFF_S, BROKEN, Backoff, Sleep, SourceFailed
 from oracles.price import Price
 from oracles.refusal import Reason, Refused
 from oracles.route import LIVE_AGES, LIVE_CONFIDENCE_MAX, Limits
@@ -135,6 +135,9 @@ class Hermes:
             except Refused as error:
                 failed(error)
                 _log.error("update refused", url=self._url, code=error.reason, why=error.found)
+            except Exception as error:  # whatever one server makes of us, the other sources go on
+                failed(HermesFailed(BROKEN, f"The stream broke: {error!r}"))
+                _log.error("the stream broke", url=self._url, exc_info=error)
             await sleep(backoff.next(least))
 
     def proven(self, answer: bytes) -> tuple[Price, ...]:
@@ -200,6 +203,6 @@ def _updates(answer: bytes) -> list[bytes]:
             return [bytes.fromhex(text) for text in binary.data]
         if binary.encoding == "base64":
             return [base64.b64decode(text, validate=True) for text in binary.data]
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError, RecursionError) as error:
         raise Refused(Reason.WRONG_ENCODING, str(error)) from None
     raise Refused(Reason.WRONG_ENCODING, f"encoding {binary.encoding!r}")

@@ -217,7 +217,7 @@ class PythAccounts:
             return msgspec.json.decode(response.content, type=_Answer).result
         except httpx.HTTPError as error:
             raise AccountsUnavailable(f"the node can not be reached: {error!r}") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             text = response.text[:200]
             raise AccountsUnavailable(f"the node answered HTTP {response.status_code}: {text}") from error
 

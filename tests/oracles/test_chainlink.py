@@ -130,6 +130,8 @@ async def test_a_node_that_stands_still_or_runs_ahead_is_no_source(node, chainli
         ("eth_getBlockByNumber", {"jsonrpc": "2.0", "id": 1, "result": [1]}, "nonsense"),
         ("eth_getBlockByNumber", {"jsonrpc": "2.0", "id": 1, "error": {"code": -32005, "message": "busy"}}, "nonsense"),
         ("eth_getBlockByNumber", {"jsonrpc": "2.0", "id": 1, "error": "busy"}, "nonsense"),
+        ("eth_getBlockByNumber", '{"x":' + "[" * 100_000, "nonsense"),
+        ("eth_getBlockByNumber", '{"jsonrpc":"2.0","id":1,"result":{"number":"0x1","timestamp":1e999}}', "nonsense"),
         ("eth_getBlockByNumber", 500, "failing"),
         ("eth_getBlockByNumber", 429, "rate_limited"),
         ("latestRoundData", {"jsonrpc": "2.0", "id": 1, "result": "zz"}, "nonsense"),

@@ -118,6 +118,7 @@ async def test_nobody_there_or_silent(http, guardians, site, hermes):
         *("", "[]", "{}", "\xff", answer("zz"), answer("504e41550"), answer("ü")),
         *(answer("!", encoding="base64"), answer("00", encoding="base58")),
         json.dumps({"binary": {"encoding": "hex", "data": 7}}),
+        '{"x":' + "[" * 100_000,
     ],
 )
 async def test_answers_of_another_shape_are_refused(site, hermes, body):

@@ -199,6 +199,7 @@ async def test_the_recorded_stale_price_account_is_no_price(site, http, pyth):
     [
         *("", "{}", "\xff", '{"jsonrpc":"2.0","id":0,"error":{"code":-32005,"message":"behind"}}'),
         '{"result":{"context":{"slot":1},"value":[null]}}',
+        '{"x":' + "[" * 100_000,
     ],
 )
 async def test_a_node_that_makes_no_sense_is_unavailable(site, http, body):
