@@ -17,7 +17,7 @@ LOOKS: Final = 20
 LOOK_EVERY_S: Final = 0.25
 """An auction is open for a quarter of a second."""
 REVIEW_S: Final = 60.0
-"""For how long one review asks account after account: a crash leaves thousands, and the insurance fund's inventory is sold after it."""
+"""For how long one review asks account after account: a crash leaves thousands, and the fund's inventory is sold after it."""
 
 
 @dataclass
