@@ -100,7 +100,9 @@ async def _list_markets(engine: Engine) -> None:
     for market in DEFAULT_MARKETS:
         # Where money is, nobody opens at a price of which too little is known; an operator with one maker may decide otherwise.
         default = replace(market, thin_only_reduces=True)
-        listed = await engine.ask(c.ListMarket(default, who=EXCHANGE, why="a default of this release"))
+        # What changes an exchange that runs is in the audit trail; what it begins with is in none.
+        why = "another default of this release" if market.id in engine.state.markets else ""
+        listed = await engine.ask(c.ListMarket(default, who=EXCHANGE, why=why))
         if isinstance(listed, Rejection):
             _log.warning("market kept as it was listed", symbol=market.symbol, why=listed.message)
 

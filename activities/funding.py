@@ -48,13 +48,13 @@ class FundingActivities:
 
     @activity.defn
     async def funded_markets(self) -> list[MarketHour]:
-        """Every market that is not delisted, with the last hour of it that is done with."""
+        """Every market that is not delisted or still owes an hour, with the last hour of it that is done with."""
         async with heartbeats():
             return [MarketHour(one.market, one.symbol, one.settled) for one in await self._door.funding()]
 
     @activity.defn
     async def missed_hours(self, of: MarketHour) -> list[int]:
-        """Hours of the market before this one that have not been paid, oldest first; none of one that was delisted meanwhile."""
+        """Hours of the market before this one that have not been paid, oldest first; none of one that owes none."""
         async with heartbeats():
             due = [one for one in await self._door.funding() if one.market == of.market]
         return [hour for one in due for hour in one.unpaid if hour < of.hour]

@@ -16,6 +16,8 @@ from matcher.commands import ReviewAccount, SellInventory
 LOOKS: Final = 20
 LOOK_EVERY_S: Final = 0.25
 """An auction is open for a quarter of a second."""
+REVIEW_S: Final = 60.0
+"""For how long one review asks account after account: a crash leaves thousands, and the fund's inventory is sold after it."""
 
 
 @dataclass
@@ -39,18 +41,20 @@ class Sold:
 class SweepActivities:
     def __init__(self, door: EngineDoor) -> None:
         self._door = door
+        self._next = 0
+        """The account that the next review of this process begins with. Another process's begins elsewhere, which does no harm."""
 
     @activity.defn
     async def review_accounts(self) -> Reviewed:
         """Have the engine look at every account that is being liquidated, or should be.
 
-        One that is refused or stuck holds up no other, nor what comes after: it is told.
+        One that is refused or stuck holds up no other, nor what comes after: it is told. What a minute was too short for is left for
+        the next review, which goes on where this one stopped; the engine liquidates by itself meanwhile.
         """
         async with heartbeats():
             seen = await self._door.liquidations()
             forgotten = [below.account for below in seen.forgotten]
-            for account in (*forgotten, *seen.going_on):
-                await self._review(account)
+            await self._review_in_turn([*self._in_turn(forgotten), *self._in_turn(seen.going_on)])
             left = await self._still(forgotten)
             for _ in range(LOOKS):
                 if not left:
@@ -60,6 +64,20 @@ class SweepActivities:
             now = await self._door.liquidations_going_on()
         _tell(left)
         return Reviewed(forgotten, now.going_on, left)
+
+    def _in_turn(self, accounts: list[int]) -> list[int]:
+        return sorted(accounts, key=lambda account: (account < self._next, account))
+
+    async def _review_in_turn(self, accounts: list[int]) -> None:
+        """As many as there is time for, one at least."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + REVIEW_S
+        for account in accounts:
+            if loop.time() >= until and account != accounts[0]:
+                self._next = account
+                return
+            await self._review(account)
+        self._next = 0
 
     async def _review(self, account: int) -> None:
         try:

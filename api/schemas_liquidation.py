@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas import Answer
 
-OutcomeName = Literal["recovered", "sold", "taken_over", "deleveraged"]
+OutcomeName = Literal["recovered", "sold", "taken_over", "deleveraged", "delisted"]
 StepName = Literal["auction", "takeover", "deleveraging"]
 ChangeName = Literal[
     "deposit",

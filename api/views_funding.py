@@ -101,7 +101,7 @@ def _unpaid(state: Exchange, market: int, at: int) -> list[int]:
 
 
 def due(state: Exchange, at: int) -> list[f.FundingDueAnswer]:
-    """Every market that is not delisted, by id."""
+    """Every market that is not delisted or still owes an hour, by id."""
     return [
         f.FundingDueAnswer(
             market=id,

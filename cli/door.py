@@ -64,8 +64,9 @@ class Door:
     def insurance(self) -> dict[str, Any]:
         return self._ask("GET", "/api/v1/insurance")
 
-    def audit(self, limit: int) -> list[dict[str, Any]]:
-        return list(self._ask("GET", f"/api/v1/operator/audit?limit={limit}")["actions"])
+    def audit(self, limit: int, before: int | None) -> list[dict[str, Any]]:
+        older = "" if before is None else f"&before={before}"
+        return list(self._ask("GET", f"/api/v1/operator/audit?limit={limit}{older}")["actions"])
 
     def gate(self) -> dict[str, Any]:
         return self._ask("GET", "/api/v1/operator/withdrawals/gate")

@@ -275,13 +275,22 @@ def review(
         print(f"account {account} is looked at")
 
 
-def audit(limit: Annotated[int, typer.Option(min=1, max=500, help="how many")] = 50, name: As = ME) -> None:
-    """Who decided what, when and why, newest first."""
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=500, help="how many")] = 50,
+    before: Annotated[
+        int | None, typer.Option(min=1, help="only older ones than this sequence number")
+    ] = None,
+    name: As = ME,
+) -> None:
+    """Who decided what, when and why, newest first; says at the end how to ask for older ones."""
     with _door(name) as door:
-        for one in door.audit(limit):
+        actions = door.audit(limit, before)
+        for one in actions:
             at = datetime.fromtimestamp(one["at"] / MILLION, UTC).isoformat(timespec="seconds")
             details = " ".join(f"{key}={value}" for key, value in one["details"].items())
             print(f"{at}  {one['who']}  {one['action']}  {_about(one)}: {one['why']}  [{details}]")
+    if len(actions) == limit:
+        print(f"older ones: --before {actions[-1]['seq']}", file=sys.stderr)
 
 
 def _set_status(symbol: str, status: MarketStatus, why: str, name: str) -> None:

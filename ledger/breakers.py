@@ -76,7 +76,7 @@ class MarketEnd(NamedTuple):
 def action_of(seq: int, event: Event) -> OperatorAction | None:
     """The entry that a record makes in the audit trail; None for records of another kind, and those without a reason."""
     match event:
-        case MarketListed(at=at, market=market, who=who, why=why) if who not in ("", EXCHANGE):
+        case MarketListed(at=at, market=market, who=who, why=why) if who not in ("", EXCHANGE) or why:
             return OperatorAction(
                 seq, at, who, Action.LISTING.value, market.id, why, msgspec.to_builtins(asdict(market))
             )

@@ -15,10 +15,11 @@ liquidations: Final = Table(
     number("account"),
     number("equity", "micro-USDC at its start; of the insurance fund without its floor"),
     number("maintenance", "micro-USDC required at its start"),
-    text("outcome", "recovered, sold, taken_over or deleveraged; empty while it goes on"),
+    text("outcome", "recovered, sold, taken_over, deleveraged or delisted; empty while it goes on"),
     number("ended_at", "0 while it goes on"),
     CheckConstraint(
-        "outcome in ('', 'recovered', 'sold', 'taken_over', 'deleveraged') and (outcome = '') = (ended_at = 0)",
+        "outcome in ('', 'recovered', 'sold', 'taken_over', 'deleveraged', 'delisted')"
+        " and (outcome = '') = (ended_at = 0)",
         name="outcome",
     ),
 )

@@ -9,6 +9,7 @@ from core.market import Market, MarketStatus
 from core.market_limits import with_limits
 from core.open_interest import Lows
 from core.operator_events import (
+    EXCHANGE,
     DelistingAnnounced,
     LimitsSet,
     MarketSettled,
@@ -42,6 +43,10 @@ def _market_listed(state: Exchange, event: e.MarketListed) -> None:
     if id not in state.funding:
         state.funding[id] = MarketFunding()
         state.book.sample(id, event.at, event.at)
+    if event.who in ("", EXCHANGE):
+        state.breakers.chosen.discard(id)
+    else:
+        state.breakers.chosen.add(id)
     _take_over(state, event.market, event.at)
 
 

@@ -8,6 +8,7 @@ from core.operator_events import DelistingAnnounced, OpenInterestJumped, Settlem
 
 class Breakers(msgspec.Struct):
     """Durable, by market. `limited` have limits that an operator set; `closing` says since when a market takes nothing that opens.
+    `chosen` are as an operator listed them last, which no start of another release changes.
 
     `announced` are the ends of markets that are to come. `lows` are those of markets with an alarm and `jumps` their last jumps.
     `held`: an operator holds withdrawals. `settlement`: why no batch is cut, None while they are.
@@ -20,6 +21,7 @@ class Breakers(msgspec.Struct):
     held: bool = False
     settlement: SettlementHeld | None = None
     announced: dict[int, DelistingAnnounced] = {}
+    chosen: set[int] = set()
 
 
 class BreakersImage(msgspec.Struct, array_like=True):
@@ -33,6 +35,7 @@ class BreakersImage(msgspec.Struct, array_like=True):
     held: bool = False
     settlement: SettlementHeld | None = None
     announced: list[DelistingAnnounced] = []
+    chosen: list[int] = []
 
 
 def image_of(breakers: Breakers) -> BreakersImage:
@@ -45,6 +48,7 @@ def image_of(breakers: Breakers) -> BreakersImage:
         breakers.held,
         breakers.settlement,
         [breakers.announced[market] for market in sorted(breakers.announced)],
+        sorted(breakers.chosen),
     )
 
 
@@ -57,4 +61,5 @@ def breakers_in(image: BreakersImage) -> Breakers:
         image.held,
         image.settlement,
         {announced.market: announced for announced in image.announced},
+        set(image.chosen),
     )

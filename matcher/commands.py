@@ -46,7 +46,8 @@ class ByOperator(Command, frozen=True, kw_only=True):
 
 
 class OrBySweep(ByOperator, frozen=True, kw_only=True):
-    """Base of what the sweep asks for, too, every minute and without a reason: only what has one is in the audit trail."""
+    """Base of what the sweep asks for, too, every minute and without a reason, as nobody else may: only what has one is in the
+    audit trail."""
 
 
 class ListMarket(ByOperator, frozen=True):

@@ -8,7 +8,7 @@ from core.batches import BatchStatus
 from core.margin_terms import MarginTerms, steps
 from core.market import MarketStatus
 from core.market_limits import MarketLimits, flaw, limits_of, unlike, unlistable, with_limits
-from core.operator_events import LimitsSet, RetryOrdered, SettlementHeld, WithdrawalsHeld
+from core.operator_events import EXCHANGE, LimitsSet, RetryOrdered, SettlementHeld, WithdrawalsHeld
 from matcher import commands as c
 from matcher.closing import book_emptied
 from matcher.rejections import Code, Outcome, Rejection
@@ -25,7 +25,8 @@ _SETTLED = Rejection(Code.MARKET_SETTLED, "The market was delisted: it stays as 
 
 
 def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
-    """List a market or replace one in which nobody holds a position, keeping limits that an operator has set.
+    """List a market or replace one in which nobody holds a position, keeping limits that an operator has set. A default of a release
+    replaces none that an operator listed.
 
     Index, mark, quotes, requests and every fill on record are in ticks, so a tick never becomes worth something else once there was
     a price; before it nothing of that can be there.
@@ -36,7 +37,7 @@ def list_market(state: Exchange, command: c.ListMarket, at: int) -> Outcome:
         return Rejection(Code.BAD_VALUE, wrong)
     if known is not None and known.id in state.breakers.limited:
         market = with_limits(market, limits_of(known))
-    if known == market:
+    if known == market or (command.who == EXCHANGE and market.id in state.breakers.chosen):
         return []
     if known is not None and state.statuses[known.id] == MarketStatus.SETTLED:
         return _SETTLED

@@ -74,7 +74,11 @@ class Round:
 
 
 def checked(before: Round | None, now: Round) -> Round:
-    """`now`, if it is a whole round that may follow `before`, the last one that was checked. Raises `Refused`."""
+    """`now`, if it is a whole round that may follow `before`, the last one that was checked. Raises `Refused`.
+
+    Their times say which is later, not their numbers: a time is held to the block's and so to our clock, but a number that a node made
+    up once would make every honest round after it look old, for ever. Of one time, numbers do not go back; a round stays as it was.
+    """
     if now.updated_at <= 0 or now.started_at <= 0:
         raise Refused(Reason.ROUND_INCOMPLETE, f"round {now.number} has no answer yet")
     if now.updated_at < now.started_at:
@@ -87,7 +91,7 @@ def checked(before: Round | None, now: Round) -> Round:
         raise Refused(Reason.OUT_OF_RANGE, f"round {now.number} answers {now.answer}")
     if before is None:
         return now
-    if now.number < before.number or now.updated_at < before.updated_at:
+    if (now.updated_at, now.number) < (before.updated_at, before.number):
         raise Refused(Reason.WENT_BACK, f"round {now.number} at {now.updated_at} after {before.number}")
     if now.number == before.number and now != before:
         raise Refused(Reason.CONTRADICTS, f"round {now.number} was {before.answer} and is {now.answer}")
@@ -143,7 +147,7 @@ class Chainlink:
         try:
             head = await self._head()
             return {symbol: await self._price(symbol, *head) for symbol in self._contracts}
-        except (Web3Exception, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (Web3Exception, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             # web3 decodes what a node says with whatever error its shape leads to.
             raise SourceFailed("nonsense", f"The node's answer is no answer: {error!r}") from error
 

@@ -30,7 +30,7 @@ class HttpxProvider(AsyncJSONBaseProvider):
         )
         try:
             decoded = self.decode_rpc_response(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SourceFailed("nonsense", f"The node answered no JSON: {error}") from error
         if not isinstance(decoded, dict) or not ("result" in decoded or "error" in decoded):
             raise SourceFailed("nonsense", f"The node answered {str(decoded)[:200]}")

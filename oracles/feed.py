@@ -10,13 +10,12 @@ import structlog
 
 from core.quantities import MILLISECOND, SECOND, Nanos
 from core.validity import Validity
-from oracles.hermes import Hermes, HermesFailed
+from oracles.hermes import Hermes
 from oracles.index import Fault, Routed, inspect
 from oracles.live import Live
-from oracles.polling import Backoff, Polled, Sleep
+from oracles.polling import BROKEN, Backoff, Polled, Sleep, SourceFailed, reading
 from oracles.pyth_account import PythAccounts
 from oracles.recording import load
-from oracles.refusal import Refused
 from oracles.router import Accepted, PriceRouter
 from oracles.sources import Clock, Played, Source, Troubles
 
@@ -27,8 +26,6 @@ REPEAT: Final = Nanos(5 * SECOND)
 """An index that does not change is reported this often: who hears nothing for longer knows that the feed is dead, not quiet."""
 AGAIN_S: Final = (0.5, 30.0)
 STEADY: Final = Nanos(60 * SECOND)
-BROKEN: Final = "broken"
-"""Code of the trouble that nobody expected."""
 LISTENER: Final = "engine"
 """Where a trouble says that it took no price from us."""
 _log = structlog.get_logger("prices")
@@ -84,11 +81,8 @@ async def pick(
 async def _try(live: Live, hermes: Hermes, symbols: Collection[str], clock: Clock) -> str | None:
     """Why live prices can not be used now; None when they can, and then `live` has the first ones."""
     try:
-        async with asyncio.timeout(TRY_S):
-            prices = await hermes.latest(TRY_S)
-    except TimeoutError:
-        return f"Hermes did not answer within {TRY_S:g} s."
-    except (HermesFailed, Refused) as error:
+        prices = await reading(f"Hermes ({hermes.host})", hermes.latest(TRY_S), TRY_S)
+    except SourceFailed as error:
         return str(error)
     proven = {price.symbol: price for price in prices}
     now = Nanos(clock())

@@ -3,10 +3,11 @@
 Only the signed bytes are asked for and only what they prove is used: the server's own decoding is neither needed nor believed.
 """
 
+import asyncio
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import httpx
@@ -14,7 +15,8 @@ import msgspec
 import structlog
 
 from oracles.accumulator import to_price, verify
-from oracles.polling import BACKOFF_S, Backoff, Sleep, SourceFailed
+from oracles.asking import PLAIN, whole
+from oracles.polling import BACKOFF_S, BROKEN, Backoff, Sleep, SourceFailed
 from oracles.price import Price
 from oracles.refusal import Reason, Refused
 from oracles.route import LIVE_AGES, LIVE_CONFIDENCE_MAX, Limits
@@ -26,10 +28,12 @@ SOURCE: Final = "pyth hermes"
 PUBLIC_URL: Final = "https://hermes.pyth.network"
 _LATEST: Final = "/v2/updates/price/latest"
 _STREAM: Final = "/v2/updates/price/stream"
-BODY_BYTES_MAX: Final = 1 << 20
+UPDATES_MIN: Final = 16
+"""An answer may hold this many updates and messages, or as many as feeds are asked for where these are more. An honest one has one
+update with a message for each feed; each update costs a check of signatures: a megabyte of them would hold the engine's process up."""
 CONNECT_S: Final = 5.0
 QUIET_S: Final = 10.0
-"""A stream that says nothing for this long is dead: prices come several times a second."""
+"""A stream without an event for this long is dead, whatever else it sends: prices come several times a second."""
 RATE_LIMITED_S: Final = 60.0
 """How long the public service refuses who asked too often."""
 
@@ -71,7 +75,7 @@ class Hermes:
             self._symbols.setdefault(feed.removeprefix("0x").lower(), []).append(symbol)
         self._trusted = tuple(trusted)
         self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = PLAIN | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
 
     @property
     def host(self) -> str:
@@ -89,22 +93,28 @@ class Hermes:
 
     async def latest(self, timeout_s: float = 5.0) -> tuple[Price, ...]:
         """The newest price of every feed, once. Raises `HermesFailed` or `Refused`."""
-        async with aclosing(self._received(_LATEST, httpx.Timeout(timeout_s))) as received:
-            body = bytearray()
-            async for piece in received:
-                body += piece
-                if len(body) > BODY_BYTES_MAX:
-                    raise Refused(Reason.WRONG_ENCODING, f"an answer of more than {BODY_BYTES_MAX} bytes")
-        return self.proven(bytes(body))
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._opened(_LATEST, httpx.Timeout(timeout_s)) as response,
+            ):
+                body = await whole(response)
+        except TimeoutError as error:
+            raise HermesFailed("timeout", f"Hermes did not answer within {timeout_s:g} s.") from error
+        return self.proven(body)
 
     async def updates(self, quiet_s: float = QUIET_S) -> AsyncGenerator[tuple[Price, ...], None]:
         """Prices as they are published, over one connection, until it ends. Raises `HermesFailed` or `Refused`."""
-        events = EventStream()
+        events, loop = EventStream(), asyncio.get_running_loop()
+        heard = loop.time()
         limits = httpx.Timeout(CONNECT_S, read=quiet_s)
-        async with aclosing(self._received(_STREAM, limits)) as received:
-            async for piece in received:
+        async with self._opened(_STREAM, limits) as response:
+            async for piece in response.aiter_raw():
                 for event in events.feed(piece):
                     yield self.proven(event)
+                    heard = loop.time()
+                if loop.time() - heard > quiet_s:
+                    raise HermesFailed("timeout", f"Hermes sent no event within {quiet_s:g} s.")
 
     async def stream(
         self,
@@ -135,19 +145,30 @@ class Hermes:
             except Refused as error:
                 failed(error)
                 _log.error("update refused", url=self._url, code=error.reason, why=error.found)
+            except Exception as error:  # whatever one server makes of us, the other sources go on
+                failed(HermesFailed(BROKEN, f"The stream broke: {error!r}"))
+                _log.error("the stream broke", url=self._url, exc_info=error)
             await sleep(backoff.next(least))
 
     def proven(self, answer: bytes) -> tuple[Price, ...]:
-        """What an answer of the server proves about our feeds. Raises `Refused`; one bad update spoils the whole answer."""
-        prices = []
-        for update in _updates(answer):
-            for message in verify(update, self._trusted).prices:
+        """What an answer of the server proves about our feeds. Raises `Refused`; one bad update, or one too many, spoils all of it."""
+        prices, messages, most = [], 0, max(UPDATES_MIN, len(self._symbols))
+        updates = _updates(answer)
+        if len(updates) > most:
+            raise Refused(Reason.TOO_MANY, f"{len(updates)} updates for {len(self._symbols)} feeds")
+        for data in updates:
+            update = verify(data, self._trusted)
+            messages += len(update.prices) + update.others
+            if messages > most:
+                raise Refused(Reason.TOO_MANY, f"{messages} messages for {len(self._symbols)} feeds")
+            for message in update.prices:
                 for symbol in self._symbols.get(message.feed, ()):
                     prices.append(to_price(symbol, message, SOURCE))
         return tuple(prices)
 
-    async def _received(self, path: str, limits: httpx.Timeout) -> AsyncGenerator[bytes, None]:
-        """The body of one answer, piece by piece."""
+    @asynccontextmanager
+    async def _opened(self, path: str, limits: httpx.Timeout) -> AsyncGenerator[httpx.Response, None]:
+        """One good answer, whose body is still to be read. Raises `HermesFailed`, also while it is read."""
         query = {
             "ids[]": list(self._symbols),
             "encoding": "hex",
@@ -165,8 +186,7 @@ class Hermes:
                 follow_redirects=True,
             ) as response:
                 _must_be_good(response)
-                async for piece in response.aiter_bytes():
-                    yield piece
+                yield response
         except httpx.TimeoutException as error:
             raise HermesFailed("timeout", f"Hermes was silent: {type(error).__name__}.") from error
         except httpx.HTTPError as error:
@@ -200,6 +220,6 @@ def _updates(answer: bytes) -> list[bytes]:
             return [bytes.fromhex(text) for text in binary.data]
         if binary.encoding == "base64":
             return [base64.b64decode(text, validate=True) for text in binary.data]
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError, RecursionError) as error:
         raise Refused(Reason.WRONG_ENCODING, str(error)) from None
     raise Refused(Reason.WRONG_ENCODING, f"encoding {binary.encoding!r}")

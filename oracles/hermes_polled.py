@@ -3,7 +3,7 @@
 from typing import Final
 
 from oracles.hermes import Hermes
-from oracles.polling import SourceFailed
+from oracles.polling import reading
 from oracles.price import Price
 from oracles.refusal import Refused
 from oracles.route import Limits
@@ -30,7 +30,5 @@ class PolledHermes:
 
     async def latest(self) -> dict[str, Price | Refused]:
         """The newest proven price of every feed. Raises `SourceFailed`, under the reason's code also where something is not proven."""
-        try:
-            return {price.symbol: price for price in await self._hermes.latest()}
-        except Refused as refused:
-            raise SourceFailed(refused.reason.value, refused.found) from refused
+        proven = await reading(self.label, self._hermes.latest())
+        return {price.symbol: price for price in proven}

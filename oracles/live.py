@@ -10,7 +10,7 @@ import structlog
 
 from core.quantities import SECOND, Nanos
 from oracles.hermes import Hermes
-from oracles.polling import Backoff, Polled, Read, Sleep, SourceFailed, poll
+from oracles.polling import Backoff, Polled, Read, Sleep, SourceFailed, poll, reading
 from oracles.price import Price
 from oracles.refusal import Refused
 from oracles.route import AGREED, ALONE, Limits, Route
@@ -97,11 +97,11 @@ class Live:
             if self._clock() - self._heard < QUIET_MAX:
                 continue
             try:
-                self.take(await hermes.latest())
-            except (SourceFailed, Refused) as error:
-                wait = backoff.next(max(ASK_EVERY_S, getattr(error, "wait_s", 0.0)))
+                self.take(await reading(hermes.host, hermes.latest()))
+            except SourceFailed as error:
+                wait = backoff.next(max(ASK_EVERY_S, error.wait_s))
                 self._note(hermes.host, "", error)
-                _log.warning("hermes failed", code=self._troubles[hermes.host, ""], why=str(error))
+                _log.warning("hermes failed", code=error.code, why=str(error))
             else:
                 backoff.reset()
                 self._forget(hermes.host, "")

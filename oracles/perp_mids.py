@@ -70,7 +70,7 @@ class HyperliquidMids:
         )
         try:
             return msgspec.json.decode(body, type=dict[str, str])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise SourceFailed("wrong_encoding", f"Hyperliquid answered no mids: {error}") from error
 
 

@@ -1,8 +1,9 @@
 """Sources that are asked again and again: what they have in common, and how one is asked for ever without being hammered."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
@@ -11,11 +12,16 @@ from oracles.refusal import Refused
 from oracles.route import Limits
 
 Sleep = Callable[[float], Awaitable[None]]
+_Answer = TypeVar("_Answer")
 Read = Mapping[str, Price | Refused]
 """What one answer holds for each symbol: a price, or why it was not believed."""
 BACKOFF_S: Final = (0.25, 30.0)
 """First and longest wait before asking again."""
 EVERY_JITTER: Final = 0.1
+READ_S: Final = 20.0
+"""How long one reading of a source may take in all, however many questions it is and however slowly the answers come."""
+BROKEN: Final = "broken"
+"""Code of the trouble that nobody expected."""
 _log = structlog.get_logger("sources")
 
 
@@ -44,6 +50,25 @@ class Polled(Protocol):
 
     async def latest(self) -> Read:
         """The newest prices. Raises `SourceFailed`."""
+
+
+async def reading(label: str, answer: Awaitable[_Answer], within_s: float = READ_S) -> _Answer:
+    """What a source answers. Raises `SourceFailed` and nothing else, under the reason's code where all of an answer was refused.
+
+    What nobody expected is that source's trouble, too, and logged as the surprise it is: what one says must never end the others.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            return await answer
+    except SourceFailed:
+        raise
+    except Refused as refused:
+        raise SourceFailed(refused.reason.value, refused.found) from refused
+    except TimeoutError as error:
+        raise SourceFailed("timeout", f"{label} did not answer within {within_s:g} s.") from error
+    except Exception as error:
+        _log.error("a source broke", source=label, exc_info=error)
+        raise SourceFailed(BROKEN, f"{label} broke: {error!r}") from error
 
 
 class Backoff:
@@ -75,7 +100,7 @@ async def poll(
     backoff = Backoff(*backoff_s)
     while True:
         try:
-            read = await source.latest()
+            read = await reading(source.label, source.latest())
         except SourceFailed as error:
             _log.warning("source failed", source=source.label, code=error.code, why=str(error))
             failed(error)

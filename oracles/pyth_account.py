@@ -17,6 +17,7 @@ import msgspec
 from solders.pubkey import Pubkey
 
 from oracles.accumulator import PriceMessage, to_price
+from oracles.asking import posted
 from oracles.polling import SourceFailed
 from oracles.price import EXPONENT_LIMIT, Price
 from oracles.refusal import Reason, Refused
@@ -129,7 +130,7 @@ def parse_price_account(symbol: str, data: bytes, slot: int) -> Price:
 
 
 class AccountsUnavailable(SourceFailed):
-    """The node did not answer, or with nonsense: nothing is known."""
+    """The node answered with nonsense: nothing is known."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__("accounts_unavailable", sentence)
@@ -194,7 +195,7 @@ class PythAccounts:
         return Limits(source, PUBLISHER, LIVE_AGES, LIVE_CONFIDENCE_MAX)
 
     async def latest(self, timeout_s: float = 5.0) -> dict[str, Price | Refused]:
-        """A price or the reason against it, for every symbol. Raises `AccountsUnavailable`."""
+        """A price or the reason against it, for every symbol. Raises `SourceFailed`."""
         result = await self._ask(timeout_s)
         if len(result.value) != len(self._places):
             raise AccountsUnavailable(f"{len(result.value)} accounts for {len(self._places)} addresses")
@@ -212,14 +213,11 @@ class PythAccounts:
             "method": "getMultipleAccounts",
             "params": [addresses, options],
         }
+        body = await posted(self._client, self._url, "The node", timeout_s, json=request)
         try:
-            response = await self._client.post(self._url, json=request, timeout=timeout_s)
-            return msgspec.json.decode(response.content, type=_Answer).result
-        except httpx.HTTPError as error:
-            raise AccountsUnavailable(f"the node can not be reached: {error!r}") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            text = response.text[:200]
-            raise AccountsUnavailable(f"the node answered HTTP {response.status_code}: {text}") from error
+            return msgspec.json.decode(body, type=_Answer).result
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise AccountsUnavailable(f"the node answered {body[:200]!r}: {error}") from error
 
 
 def _read(

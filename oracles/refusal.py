@@ -10,6 +10,8 @@ class Reason(StrEnum):
     """The bytes end before what they announce."""
     WRONG_ENCODING = "wrong_encoding"
     """Not the text encoding or the JSON shape that was asked for."""
+    TOO_MANY = "too_many"
+    """More parts than an answer to what was asked can have."""
     WRONG_MAGIC = "wrong_magic"
     UNSUPPORTED_VERSION = "unsupported_version"
     UNKNOWN_EMITTER = "unknown_emitter"

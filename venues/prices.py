@@ -14,7 +14,7 @@ from typing import Final
 from core.nav import RESOLVED
 from core.quantities import SECOND, Nanos
 from core.tickets import DEFAULT_VENUE, Leg, PriceE8, leg_from
-from oracles.polling import Polled, Read, SourceFailed
+from oracles.polling import Polled, Read, SourceFailed, reading
 from oracles.price import Price, to_ticks
 from oracles.route import MINUTE
 from venues.budget import patience
@@ -212,10 +212,7 @@ class _Oracle:
             if now >= self._again_at:
                 wait_s = self._source.every_s
                 try:
-                    async with asyncio.timeout(self._patience_s):
-                        self._read = await self._source.latest()
-                except TimeoutError:
-                    self._read = "no answer in time"
+                    self._read = await reading(self._source.label, self._source.latest(), self._patience_s)
                 except SourceFailed as error:
                     self._read = f"{error.code}: {error}"
                     wait_s = max(wait_s, error.wait_s)

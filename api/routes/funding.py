@@ -64,7 +64,7 @@ async def payments(
 
 @router.get("/operator/funding", responses=errors(*OPERATOR_ERRORS), dependencies=[OperatorOnly])
 async def due(edge: EdgeGiven) -> list[FundingDueAnswer]:
-    """Hours that wait to be paid, of every market that is not delisted."""
+    """Hours that wait to be paid, of every market that is not delisted or still owes one."""
     answer = views_funding.due(edge.engine.state, edge.clock())
     await edge.hub.on_disk()
     return answer

@@ -39,6 +39,7 @@ INTEGER_MAX: Final = (1 << 62) - 1
 TEXT_MAX: Final = 256
 UNBOUND_MAX: Final = 100
 
+# No `UpdateIndex`: prices come from the feed, which runs beside the engine, and nobody with a token sets one.
 OperatorCommand = (
     c.ListMarket
     | c.SetMarketStatus
@@ -50,7 +51,6 @@ OperatorCommand = (
     | c.AcceptChain
     | c.SeeExitDelay
     | c.SeeStray
-    | c.UpdateIndex
     | c.RegisterAgent
     | c.SetTier
     | c.BindSlot
@@ -89,14 +89,15 @@ async def command(request: Request, edge: EdgeGiven, operator: Operator) -> Outc
     """Run one command; answers when what it led to is on disk.
 
     Commands that have `why` need one, and `who` is always the caller's credential: both stay in the audit trail. What the sweep, too,
-    asks for every minute needs none, and is in the trail only with one. All other commands leave no name, deposits and payments among
-    them: only the credential of the network's own processes may give them, and so it is with withdrawals that were found on chain.
+    asks for every minute needs none from the network's own processes, and is in the trail only with one. All other commands leave no
+    name, deposits and payments among them: only the credential of the network's own processes may give them, and so it is with
+    withdrawals that were found on chain.
     """
     given = read_command(await request.body())
     if isinstance(given, c.AcceptChain) and given.withdrawn and operator != NETWORK:
         raise ApiError("network_only")
     if isinstance(given, c.ByOperator):
-        if given.why or not isinstance(given, c.OrBySweep):
+        if given.why or operator != NETWORK or not isinstance(given, c.OrBySweep):
             check_reason(given.why)
         given = msgspec.structs.replace(given, who=operator)
     elif operator != NETWORK:

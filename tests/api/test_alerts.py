@@ -64,6 +64,28 @@ async def test_every_metric_of_a_rule_is_told(exchange: Any) -> None:
     assert [len(wanted & told) for told in (worker, vaults)] == [10, 5]
 
 
+def test_no_alarm_that_waits_begins_anew_with_another_code() -> None:
+    """A trouble is told under its code: one that alternates between two of them has none of them for a whole minute."""
+    coded = {"perpdex_price_trouble", "perpdex_index_refused", "perpdex_prices"}
+    families = {"GaugeMetricFamily", "CounterMetricFamily"}
+    changing = {
+        str(node.args[0].value)
+        for file in (ROOT / "api").glob("metrics*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.args[0] if node.args else None, ast.Constant)
+        and ast.unparse(node.func) in families
+        and {"code", "outcome", "reason"}
+        & {part.value for word in node.keywords if word.arg == "labels" for part in word.value.elts}
+    }
+    assert changing >= coded
+    for rule in rules():
+        if "for" in rule and changing & set(METRIC.findall(rule["expr"])):
+            by = re.search(r"by \(([^)]*)\)", rule["expr"])
+            assert by is not None, rule["alert"]
+            assert not {"code", "outcome", "reason"} & set(by[1].split(", ")), rule["alert"]
+
+
 async def test_what_an_alarm_counts_by_market_is_told_before_it_happens(exchange: Any) -> None:
     """A count that appears with its first case has not increased, says Prometheus: the first one would wake nobody."""
     await exchange.operator(

@@ -51,6 +51,37 @@ async def test_a_pause_is_told_to_all_and_ends_what_was_open(exchange: Any) -> N
     assert refused["code"] == "market_paused"
 
 
+async def test_nobody_sets_a_price_whatever_token_it_has(exchange: Any) -> None:
+    recorded, mark = exchange.recorded, exchange.engine.state.mark_price(1)
+    at = time.time_ns()
+    price = {
+        "type": "UpdateIndex",
+        "market": 1,
+        "price": 1,
+        "confidence": 0,
+        "published": at,
+        "source": "pyth",
+    }
+    for refused in (await exchange.operator(price), await exchange.operator(price, ADA)):
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_message")
+    assert (exchange.recorded, exchange.engine.state.mark_price(1)) == (recorded, mark)
+
+
+async def test_only_the_sweep_asks_without_a_reason(exchange: Any) -> None:
+    agent = await exchange.agent()
+    review = {"type": "ReviewAccount", "account": agent.account}
+    recorded = exchange.recorded
+    for silent in (review, {"type": "SellInventory", "market": 1}):
+        refused = await exchange.operator(silent, ADA)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "bad_value")
+    assert exchange.recorded == recorded
+    assert (await exchange.operator(review)).status_code == 200
+    assert await audit(exchange) == []
+    assert (await exchange.operator({**review, "why": "a customer asks"}, ADA)).status_code == 200
+    (kept,) = await audit(exchange)
+    assert (kept["who"], kept["action"], kept["why"]) == ("ada", "review", "a customer asks")
+
+
 async def test_a_decision_is_kept_under_the_credential_it_was_made_with(exchange: Any) -> None:
     before = exchange.engine.state.seq
     await exchange.operator({**PAUSE, "who": "somebody else"}, ADA)

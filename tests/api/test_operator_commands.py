@@ -54,12 +54,17 @@ async def test_statuses(exchange: Any, run: Run) -> None:
         assert f"\nBTC-PERP: {status.name.lower()}, open interest 0.0000 of 10000" in f"\n{result.output}"
     shown = await run("market", "status")
     assert [line.split(":")[0] for line in shown.output.splitlines()] == ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
-    trail = (await run("audit", "--limit", "2")).output.splitlines()
-    assert [line.split("  ")[1:4] for line in trail] == [
+    shown = await run("audit", "--limit", "2")
+    assert [line.split("  ")[1:4] for line in shown.stdout.splitlines()] == [
         ["ada", "status", "BTC-PERP: to resume"],
         ["ada", "status", "BTC-PERP: to pause"],
     ]
-    assert trail[0].endswith("[status=open]")
+    older = await run("audit", "--limit", "2", *shown.stderr.removeprefix("older ones: ").split())
+    assert [line.split("  ")[1:4] for line in older.stdout.splitlines()] == [
+        ["ada", "status", "BTC-PERP: to reduce-only"]
+    ]
+    assert not older.stderr
+    assert shown.stdout.splitlines()[0].endswith("[status=open]")
 
 
 async def test_limits(exchange: Any, run: Run) -> None:

@@ -82,20 +82,26 @@ async def test_every_decision_is_in_the_trail_with_who_when_what_and_why(queries
                 assert one.details["status"] in ("open", "reduce_only", "paused")
 
 
-async def test_what_nobody_signed_and_what_a_release_lists_is_not_in_the_trail(postgres_url):
+async def test_what_nobody_signed_and_what_an_exchange_begins_with_is_not_in_the_trail(postgres_url):
     listed = DEFAULT_MARKETS[0]
     projector = Projector(postgres_url)
     records = [
         e.MarketListed(3, listed),
-        e.MarketListed(4, listed, EXCHANGE, "a default of this release"),
+        e.MarketListed(4, listed, EXCHANGE),
         e.MarketListed(4, listed, "ada", "asked for"),
         e.MarketStatusSet(5, 1, 2),
         e.MarketStatusSet(6, 1, 1, "ada", "why"),
+        e.MarketListed(7, listed, EXCHANGE, "another default of this release"),
     ]
     projector.apply(list(enumerate(records, 1)))
     projector.close()
     pool = open_pool(postgres_url)
-    opened, asked = await Queries(pool).operator_actions(0, 10)
+    changed, opened, asked = await Queries(pool).operator_actions(0, 10)
+    assert (changed.who, changed.action, changed.why) == (
+        EXCHANGE,
+        "listing",
+        "another default of this release",
+    )
     assert (opened.seq, opened.action) == (5, "status")
     assert (asked.seq, asked.who, asked.action, asked.market, asked.why) == (
         3,

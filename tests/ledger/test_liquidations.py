@@ -1,9 +1,15 @@
 """Liquidations that the rules really made, projected: the ledger has what the exchange has, and each step with its amounts."""
 
+import re
+from typing import get_args
+
 import base58
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import CheckConstraint
 
+from api import views_liquidation
+from api.schemas_liquidation import OutcomeName, StepName
 from core import events as e
 from core import liquidation_events as le
 from core.accounts import CLEARING, INSURANCE
@@ -14,6 +20,7 @@ from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
 from ledger.tables import balances, positions
+from ledger.tables_liquidation import liquidation_steps, liquidations
 from matcher import commands as c
 from matcher.apply import apply
 from matcher.decide import decide
@@ -41,12 +48,27 @@ class Crash:
             self.quotes(maker, (), ((INDEX, LOTS),))
             self.play(c.OpenRequest(agent, "k", 1, 1, LOTS, INDEX, SECOND))
         self.play(c.CancelAll(maker))
+        self.maker = maker
+
+    def to_the_end(self):
         while not self.state.last_liquidation or self.state.liquidations:
             self.now += SECOND
             self.play(c.UpdateIndex(1, CRASH, 0, self.now, "t"))
-            self.quotes(maker, ((CRASH - 20, 5_000),), ())
+            self.quotes(self.maker, ((CRASH - 20, 5_000),), ())
             while 0 < self.state.next_deadline() <= self.now:
                 self.play(c.Advance())
+
+    def delisted(self):
+        """Its only market ends while accounts are being liquidated."""
+        self.now += SECOND
+        self.play(c.UpdateIndex(1, CRASH, 0, self.now, "t"))
+        while not self.state.liquidations:
+            self.now += SECOND
+            self.play(c.Advance())
+        self.play(c.DelistMarket(1, True, who="ops", why="it ends"))
+        while self.state.liquidations:
+            self.now += SECOND
+            self.play(c.Advance())
 
     def agent(self, number, amount):
         owner = base58.b58encode(number.to_bytes(32, "big")).decode()
@@ -74,6 +96,7 @@ class Crash:
 @pytest.fixture(scope="module")
 def crash():
     made = Crash()
+    made.to_the_end()
     for kind in (le.LiquidationSliced, le.TakenOver, le.Deleveraged, le.LiquidationEnded):
         assert made.of(kind), kind
     return made
@@ -115,6 +138,33 @@ async def test_liquidations_come_newest_first_with_their_outcome(pool, crash):
         for seq, s in reversed(crash.of(le.LiquidationStarted))
     ]  # fmt: skip
     assert await queries.liquidation(found[0].liquidation + 1) is None
+
+
+async def test_a_liquidation_that_a_delisting_ends_is_projected_and_told(postgres_url):
+    """The ledger refused the row, and with it every record after it; the API had no name for it."""
+    ending = Crash()
+    ending.delisted()
+    ended = [event.why for _, event in ending.of(le.LiquidationEnded)]
+    assert "delisted" in ended
+    projector = Projector(postgres_url)
+    projector.apply(ending.records)
+    projector.close()
+    pool = open_pool(postgres_url)
+    found = await Queries(pool).liquidations(0, 100)
+    await pool.dispose()
+    assert [one.outcome for one in reversed(found)] == ended
+    assert {view.outcome for view in map(views_liquidation.liquidation, found)} == set(ended)
+
+
+def test_every_outcome_and_every_kind_of_step_has_its_name():
+    for name, names in (("outcome", OutcomeName), ("kind", StepName)):
+        (check,) = [
+            str(one.sqltext)
+            for table in (liquidations, liquidation_steps)
+            for one in table.constraints
+            if isinstance(one, CheckConstraint) and str(one.name).endswith(f"_{name}")
+        ]
+        assert set(re.findall(r"'(\w+)'", check)) == set(get_args(names))
 
 
 async def test_every_step_has_its_amounts(pool, crash):

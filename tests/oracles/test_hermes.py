@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import httpx
@@ -45,6 +46,17 @@ def says(body: str | bytes, status: int = 200, **headers: str):
         return web.Response(body=data, status=status, headers=headers)
 
     return handle
+
+
+async def dripping(request: web.Request) -> web.StreamResponse:
+    """An answer that never ends, and whose next byte always comes in time."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.02)
+    return response
 
 
 class Naps:
@@ -118,6 +130,7 @@ async def test_nobody_there_or_silent(http, guardians, site, hermes):
         *("", "[]", "{}", "\xff", answer("zz"), answer("504e41550"), answer("ü")),
         *(answer("!", encoding="base64"), answer("00", encoding="base58")),
         json.dumps({"binary": {"encoding": "hex", "data": 7}}),
+        '{"x":' + "[" * 100_000,
     ],
 )
 async def test_answers_of_another_shape_are_refused(site, hermes, body):
@@ -131,6 +144,28 @@ async def test_an_endless_answer_is_cut_off(site, hermes):
     site.routes[LATEST] = says(b" " * (1 << 21))
     with pytest.raises(Refused):
         await hermes.latest()
+
+
+def test_one_genuine_update_said_a_thousand_times_holds_nobody_up(http, guardians, hermes, update):
+    """Two messages are in it, so that eight of it have as many as an answer may; each would cost a check of signatures."""
+    assert hermes.proven(answer(*[update] * 8).encode()) == (BTC, ETH) * 8
+    for many, reason in (
+        (["00"] * 16, Reason.TRUNCATED),
+        (["00"] * 17, Reason.TOO_MANY),
+        ([update] * 9, Reason.TOO_MANY),
+    ):
+        with pytest.raises(Refused) as error:
+            hermes.proven(answer(*many).encode())
+        assert error.value.reason is reason
+    more = FEEDS | {f"{number}-PERP": f"{number:064x}" for number in range(18 - len(FEEDS))}
+    assert len(Hermes(http, more, guardians).proven(answer(*[update] * 9).encode())) == 18
+
+
+async def test_a_stream_of_single_bytes_is_as_dead_as_a_silent_one(site, hermes):
+    site.routes[STREAM] = dripping
+    with pytest.raises(HermesFailed) as error:
+        await asyncio.wait_for(anext(hermes.updates(quiet_s=0.2)), 5)
+    assert error.value.code == "timeout"
 
 
 async def test_the_stream_survives_drops_lies_and_silence(site, hermes, update):

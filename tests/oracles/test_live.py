@@ -8,8 +8,10 @@ import pytest
 from core.quantities import SECOND, Nanos
 from core.validity import Action, Validity, allowed
 from oracles.feed import PriceFeed
+from oracles.hermes import Hermes
 from oracles.index import Fault, Routed
 from oracles.live import Live
+from oracles.polling import BROKEN
 from oracles.price import to_ticks
 from oracles.pyth_account import PythAccounts
 from oracles.refusal import Reason
@@ -116,12 +118,29 @@ async def test_when_all_disagree_everything_stops_and_is_told_once(outside, feed
 async def test_a_chain_that_goes_back_in_time_is_refused_and_what_it_said_before_stays(outside, feed):
     await all_agree(feed)
     second = outside.now // SECOND
-    outside.node.say(outside.aggregator, "BTC / USD", (0, 1, second, second, 0))
+    outside.node.say(outside.aggregator, "BTC / USD", (0, 1, second - 9, second - 9, 0))
     await until(feed, lambda _: feed.troubles)
     assert feed.troubles == {("Chainlink (127.0.0.1)", BTC): Reason.WENT_BACK}
     assert not feed.routed[BTC].reasons
     outside.chain_says(59_241)
     await until(feed, lambda _: not feed.troubles)
+
+
+async def test_a_source_that_breaks_in_a_way_nobody_expected_ends_no_other(outside, http):
+    """What breaks here is our own check of signatures, in the stream and in the question that helps it out."""
+    nobody = object()
+    outside.hermes = Hermes(http, {BTC: outside.pyth_feed}, [nobody], outside.site.url)  # type: ignore[list-item]
+    async with running(await outside.feed()) as feed:
+        routed = await until(feed, lambda one: one.validity is Validity.VALID)
+        assert chosen(routed) == ("chainlink", Validity.VALID)
+        outside.pass_by(4)
+        await until(feed, lambda _: len(feed.troubles) == 2)
+        assert feed.troubles == {("127.0.0.1 stream", ""): BROKEN, ("127.0.0.1", ""): BROKEN}
+        outside.node.broken["eth_getBlockByNumber"] = '{"x":' + "[" * 100_000
+        await until(feed, lambda _: ("Chainlink (127.0.0.1)", "") in feed.troubles)
+        outside.node.broken.clear()
+        await until(feed, lambda _: ("Chainlink (127.0.0.1)", "") not in feed.troubles)
+        assert feed.routed[BTC].validity is Validity.VALID
 
 
 async def test_a_quiet_index_is_repeated_so_that_a_dead_feed_is_told_apart(outside):

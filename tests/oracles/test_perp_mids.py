@@ -112,6 +112,7 @@ async def test_one_bad_mid_is_refused_and_the_others_count(site, mids, answer, t
         ({"BTC": 30135.0}, 200, "wrong_encoding"),
         ({"BTC": None}, 200, "wrong_encoding"),
         ("", 200, "wrong_encoding"),
+        ('{"x":' + "[" * 100_000, 200, "wrong_encoding"),
     ],
 )
 async def test_what_is_no_answer_is_a_failure_with_its_code(site, mids, body, status, code):

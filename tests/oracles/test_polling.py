@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.quantities import Nanos
-from oracles.polling import Backoff, SourceFailed, poll
+from oracles.polling import Backoff, SourceFailed, poll, reading
 from oracles.price import Price
+from oracles.refusal import Reason, Refused
 
 GOOD = Price("BTC-PERP", 1, 0, 0, Nanos(1), "there")
 
@@ -19,7 +20,7 @@ class Scripted:
     label = "there"
     every_s = 1.0
 
-    def __init__(self, *script: SourceFailed | None) -> None:
+    def __init__(self, *script: Exception | None) -> None:
         self.script = list(script)
 
     def limits(self, symbol: str):
@@ -34,7 +35,7 @@ class Scripted:
         return {"BTC-PERP": GOOD}
 
 
-async def polled(*script: SourceFailed | None) -> tuple[list[float], list[str], int]:
+async def polled(*script: Exception | None) -> tuple[list[float], list[str], int]:
     """The waits, the codes of failures, and how many answers were taken."""
     waits, codes, taken = [], [], []
 
@@ -62,6 +63,25 @@ async def test_failures_wait_longer_each_time_and_an_answer_ends_that():
 async def test_a_source_that_says_how_long_is_not_asked_sooner():
     waits, _, _ = await polled(SourceFailed("rate_limited", "Later.", 60.0), None)
     assert waits[0] == 60.0
+
+
+async def test_what_nobody_expected_and_what_was_refused_are_the_sources_trouble_and_end_nothing():
+    waits, codes, taken = await polled(
+        RecursionError("deep"), OverflowError("1e999"), Refused(Reason.WRONG_PROOF, "a leaf"), None
+    )
+    assert codes == ["broken", "broken", "wrong_proof"]
+    assert taken == 1
+    assert 8 <= waits[2] <= 16
+
+
+async def test_an_answer_that_never_ends_is_given_up():
+    async def endless() -> None:
+        while True:
+            await asyncio.sleep(0.001)
+
+    with pytest.raises(SourceFailed) as error:
+        await reading("there", endless(), 0.02)
+    assert error.value.code == "timeout"
 
 
 @given(st.floats(0.01, 10), st.floats(1, 100), st.integers(1, 50))

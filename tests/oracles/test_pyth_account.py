@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 
 from core.market import DEFAULT_MARKETS
 from core.quantities import SECOND
+from oracles.polling import SourceFailed
 from oracles.price import Price
 from oracles.pyth_account import (
     DISCRIMINATOR,
@@ -18,7 +19,6 @@ from oracles.pyth_account import (
     LEGACY_SOURCE,
     RECEIVER,
     SOURCE,
-    AccountsUnavailable,
     PriceAccountAt,
     PythAccounts,
     UpdateAt,
@@ -199,6 +199,7 @@ async def test_the_recorded_stale_price_account_is_no_price(site, http, pyth):
     [
         *("", "{}", "\xff", '{"jsonrpc":"2.0","id":0,"error":{"code":-32005,"message":"behind"}}'),
         '{"result":{"context":{"slot":1},"value":[null]}}',
+        '{"x":' + "[" * 100_000,
     ],
 )
 async def test_a_node_that_makes_no_sense_is_unavailable(site, http, body):
@@ -206,6 +207,7 @@ async def test_a_node_that_makes_no_sense_is_unavailable(site, http, body):
         return web.Response(body=body.encode("latin-1"), content_type="application/json")
 
     site.routes["/"] = handle
-    for url in (site.url, "http://127.0.0.1:1"):
-        with pytest.raises(AccountsUnavailable):
+    for url, code in ((site.url, "accounts_unavailable"), ("http://127.0.0.1:1", "unreachable")):
+        with pytest.raises(SourceFailed) as error:
             await PythAccounts.of(http, url, FEEDS, {}).latest()
+        assert error.value.code == code

@@ -272,6 +272,17 @@ async def test_what_goes_wrong_in_ways_that_nobody_expects_is_not_swallowed(worl
         await one(world.router(), "ETH")
 
 
+async def test_an_oracle_that_breaks_takes_no_price_from_the_others_nor_from_venues(world):
+    world.chainlink.wrong = RecursionError("deep")
+    router = world.router()
+    found = await router.get_index_prices(["hyper::ETH", "mock_gold::XAU"])
+    assert (found["hyper::ETH"].source, found["mock_gold::XAU"].source) == ("hyper mid", "pyth hermes")
+    world.pyth.wrong = OverflowError("1e999")
+    world.later(11 * SECOND)
+    found = await router.get_index_prices(["hyper::ETH", "mock_gold::XAU"])
+    assert (found["hyper::ETH"].source, found["mock_gold::XAU"].standing) == ("hyper mid", Standing.LAST_GOOD)
+
+
 async def test_gold_is_quoted_around_what_oracles_say(world, tmp_path):
     router = world.router()
     driver = MockGold(

@@ -56,7 +56,7 @@ async def review(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     monkeypatch.setattr(sweep, "LOOK_EVERY_S", 0.001)
     runners = []
 
-    async def review(engine: Engine, told: MetricBuffer | None = None) -> Reviewed:
+    async def review(engine: Engine, told: MetricBuffer | None = None, times: int = 1) -> Reviewed:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", engine.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -69,7 +69,10 @@ async def review(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
             environment = ActivityEnvironment()
             if told is not None:
                 environment.metric_meter = Runtime(telemetry=TelemetryConfig(metrics=told)).metric_meter
-            return await environment.run(SweepActivities(door).review_accounts)
+            activities = SweepActivities(door)
+            for _ in range(times):
+                reviewed = await environment.run(activities.review_accounts)
+            return reviewed
         finally:
             await door.close()
 
@@ -82,6 +85,16 @@ async def test_one_that_is_stuck_and_one_that_is_refused_hold_up_no_other(review
     engine = Engine([STUCK, GONE, FINE], {STUCK}, {GONE: (404, "account_unknown")})
     assert await review(engine) == Reviewed([STUCK, GONE, FINE], [FINE], [STUCK, GONE])
     assert engine.reviewed == [STUCK, FINE]
+
+
+async def test_a_review_that_is_out_of_time_is_gone_on_with_by_the_next_one(
+    review: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "REVIEW_S", 0.0)
+    everyone = [STUCK, GONE, FINE]
+    engine = Engine(everyone, set(everyone), {})
+    assert await review(engine, times=4) == Reviewed(everyone, [], everyone)
+    assert engine.reviewed == [STUCK, GONE, FINE, STUCK]
 
 
 @pytest.mark.parametrize(("forgotten", "stuck"), [([STUCK, FINE], 1), ([FINE], 0), ([], 0)])

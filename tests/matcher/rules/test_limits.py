@@ -11,7 +11,7 @@ from core.margin_terms import MarginTerms, Tier
 from core.mark_price import MarkTerms
 from core.market_limits import limits_of
 from core.open_interest import WINDOW_MIN, JumpAlarm
-from core.operator_events import LimitsSet
+from core.operator_events import EXCHANGE, LimitsSet
 from core.quantities import SECOND, Ppm
 from core.rates import PERCENT, Rate
 from matcher import commands as c
@@ -250,6 +250,23 @@ def test_listing_anew_keeps_limits_that_an_operator_has_set(world):
     ]
     assert dump(load(dump(world.state))) == dump(world.state)
     assert load(dump(world.state)).breakers.limited == {3}
+
+
+def test_no_start_takes_back_what_an_operator_listed(world):
+    """A release lists its defaults at every start; whoever decided otherwise has said why, and the record stays."""
+    first = replace(world.state.markets[1], id=3, symbol="NEW-PERP")
+    begins, starts = {"who": EXCHANGE}, {"who": EXCHANGE, "why": "another default of this release"}
+    world.play(c.ListMarket(first, **begins))
+    default = replace(first, taker_fee=first.taker_fee + 1)
+    assert world.play(c.ListMarket(default, **starts)) == [e.MarketListed(world.now, default, **starts)]
+    chosen = replace(first, position_cap=7)
+    world.play(c.ListMarket(chosen, who="ada", why="ten times smaller"))
+    for state in (world.state, load(dump(world.state))):
+        assert (state.breakers.chosen, state.markets[3]) == ({3}, chosen)
+    assert world.play(c.ListMarket(default, **starts)) == []
+    assert world.play(c.ListMarket(default, **begins)) == []
+    assert world.play(c.ListMarket(default, who="ada", why="the default, after all")) != []
+    assert world.state.markets[3] == default
 
 
 MEANING = {"symbol": "XBT-PERP", "tick": "1", "lot": "0.001", "value_per_tick_lot": 100, "feed": "other"}
