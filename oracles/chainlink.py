@@ -73,11 +73,11 @@ class Round:
     answered_in: int
 
 
-def checked(before: Round | None, now: Round) -> Round:
+def checked(before: Round | None, now: Round, heartbeat_s: int) -> Round:
     """`now`, if it is a whole round that may follow `before`, the last one that was checked. Raises `Refused`.
 
-    Their times say which is later, not their numbers: a time is held to the block's and so to our clock, but a number that a node made
-    up once would make every honest round after it look old, for ever. Of one time, numbers do not go back; a round stays as it was.
+    Neither time nor number goes back, but a number that a node made up once must not make every honest round after it look old for
+    ever: it counts for a heartbeat, in which the feed would have gone on.
     """
     if now.updated_at <= 0 or now.started_at <= 0:
         raise Refused(Reason.ROUND_INCOMPLETE, f"round {now.number} has no answer yet")
@@ -91,7 +91,8 @@ def checked(before: Round | None, now: Round) -> Round:
         raise Refused(Reason.OUT_OF_RANGE, f"round {now.number} answers {now.answer}")
     if before is None:
         return now
-    if (now.updated_at, now.number) < (before.updated_at, before.number):
+    follows = now.number >= before.number or now.updated_at > before.updated_at + heartbeat_s
+    if not follows or now.updated_at < before.updated_at:
         raise Refused(Reason.WENT_BACK, f"round {now.number} at {now.updated_at} after {before.number}")
     if now.number == before.number and now != before:
         raise Refused(Reason.CONTRADICTS, f"round {now.number} was {before.answer} and is {now.answer}")
@@ -172,7 +173,9 @@ class Chainlink:
             if now.updated_at > block_at:
                 # Remembered, it would make every honest round after it look old.
                 raise Refused(Reason.OUT_OF_RANGE, f"round {now.number} ended after the block it is in")
-            self._rounds[symbol] = checked(self._rounds.get(symbol), now)
+            self._rounds[symbol] = checked(
+                self._rounds.get(symbol), now, self._aggregators[symbol].heartbeat_s
+            )
             return to_price(symbol, self._rounds[symbol], self._decimals[symbol])
         except Refused as error:
             return error

@@ -118,7 +118,7 @@ async def test_when_all_disagree_everything_stops_and_is_told_once(outside, feed
 async def test_a_chain_that_goes_back_in_time_is_refused_and_what_it_said_before_stays(outside, feed):
     await all_agree(feed)
     second = outside.now // SECOND
-    outside.node.say(outside.aggregator, "BTC / USD", (0, 1, second - 9, second - 9, 0))
+    outside.node.say(outside.aggregator, "BTC / USD", (0, 1, second, second, 0))
     await until(feed, lambda _: feed.troubles)
     assert feed.troubles == {("Chainlink (127.0.0.1)", BTC): Reason.WENT_BACK}
     assert not feed.routed[BTC].reasons
