@@ -39,7 +39,8 @@ with workflow.unsafe.imports_passed_through():
 GOLD_SETTLEMENT: Final = "gold-settlement"
 """Id of the workflow, one for each executor's key."""
 MOST_LEGS: Final = 100
-"""About ten million gas: a third of a block of mainnet."""
+"""Whatever gas allows: each step's arguments have all of a batch. A hundred use about ten million gas, but must be given what they may
+use at worst, so that fewer fit a transaction (`most_gold_orders`): 37 with the 400,000 that the market is registered with."""
 VALID_FOR: Final = timedelta(minutes=15)
 AFTER_REFUSAL: Final = timedelta(seconds=30)
 BATCHES_PER_RUN: Final = 50
@@ -78,7 +79,8 @@ class GoldSettlementWorkflow:
         for _ in range(BATCHES_PER_RUN):
             await workflow.wait_condition(lambda: bool(book.waiting))
             await workflow.sleep(book.period_s)
-            orders, book.waiting = _next_batch(book.waiting)
+            most = await self._most_orders()
+            orders, book.waiting = _next_batch(book.waiting, most)
             self._under_way = orders
             orders = await self._covered(orders)
             self._under_way = orders
@@ -143,17 +145,24 @@ class GoldSettlementWorkflow:
         outcome = self._book.outcomes.get(order)
         return OrderPlace("") if outcome is None else OrderPlace(DONE, outcome=outcome)
 
+    def _told(self, sentence: str) -> None:
+        self._trouble = sentence
+
+    async def _most_orders(self) -> int:
+        """How many the next batch may have. Where only one waits nobody is asked."""
+        if len(self._book.waiting) < 2 or not workflow.patched("batch-gas"):
+            return MOST_LEGS
+        fit = await must_happen(GoldSettlementActivities.most_gold_orders, on_trouble=self._told)
+        return min(MOST_LEGS, fit)
+
     async def _covered(self, orders: list[VaultOrder]) -> list[VaultOrder]:
         """The orders as they go into a batch; what does not go there has its outcome."""
         bare = [order for order in orders if order.cover]
         if not bare:
             return orders
 
-        def told(sentence: str) -> None:
-            self._trouble = sentence
-
         made = await must_happen(
-            GoldSettlementActivities.cover_gold_orders, bare, self._book.block, on_trouble=told
+            GoldSettlementActivities.cover_gold_orders, bare, self._book.block, on_trouble=self._told
         )
         oldest = workflow.now().timestamp() - VALID_FOR.total_seconds()
         late = [order for order in made.orders if order.until and order.until < oldest]
@@ -196,6 +205,13 @@ class GoldSettlementWorkflow:
             )
             if fate.kind == OVERDUE:
                 what.sent = True
+                self._trouble = "overdue: no block has taken it"
+                if workflow.now().timestamp() > batch.deadline and workflow.patched("overdue-late"):
+                    # A node that never takes it says so in words of its own. What it may hold uses the nonce up, and comes to nothing.
+                    ended = await must_happen(steps.end_gold_batch, batch, on_trouble=told)
+                    if ended is not None:
+                        self._trouble = ""
+                        return ended
                 continue
             if fate.kind not in (DISPLACED, REFUSED):
                 self._trouble = ""
@@ -216,8 +232,8 @@ class GoldSettlementWorkflow:
             del outcomes[old]
 
 
-def _next_batch(waiting: list[VaultOrder]) -> tuple[list[VaultOrder], list[VaultOrder]]:
-    """Orders of the next batch, the first that came first, and those that go on waiting.
+def _next_batch(waiting: list[VaultOrder], most: int) -> tuple[list[VaultOrder], list[VaultOrder]]:
+    """Up to `most` orders of the next batch, the first that came first, and those that go on waiting.
 
     An order that is to be covered is the only one of its vault: what it needs depends on what becomes of the others.
     """
@@ -226,7 +242,7 @@ def _next_batch(waiting: list[VaultOrder]) -> tuple[list[VaultOrder], list[Vault
     vaults: dict[str, bool] = {}
     for order in waiting:
         alone = vaults.get(order.vault)
-        if len(taken) == MOST_LEGS or alone or (order.cover and alone is not None):
+        if len(taken) == most or alone or (order.cover and alone is not None):
             left.append(order)
         else:
             taken.append(order)

@@ -32,9 +32,14 @@ _NEVER: Final = (
     "insufficient funds",
     "intrinsic gas too low",
     "exceeds block gas limit",
+    "exceeds block's gas limit",
+    "gas limit too high",
+    "intrinsic gas too high",
+    "greater than the cap",
     "invalid sender",
     "chain id",
 )
+"""What a node says, of whichever program, when it never takes such a transaction. Words that are not here end nothing."""
 
 
 class WrongChain(Exception):

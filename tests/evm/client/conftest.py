@@ -53,6 +53,7 @@ class SimChain:
     reverts: set[bytes] = field(default_factory=set)
     refuses: str = ""
     purse: int = 10**30
+    gas_limit: int = 30_000_000
     behind: int = 0
     salt: int = 0
     lose_after: dict[str, int] = field(default_factory=dict)
@@ -152,6 +153,7 @@ class SimChain:
                     "hash": name,
                     "timestamp": hex(12 * number),
                     "baseFeePerGas": hex(self.base_fee),
+                    "gasLimit": hex(self.gas_limit),
                     "transactions": shown,
                 }
             case "eth_getTransactionReceipt":

@@ -265,6 +265,21 @@ async def test_a_refusal_costs_nothing(desk):
     assert desk.executed() == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "exceeds block gas limit",
+        "transaction gas limit too high (cap: 16777216, tx: 16981072)",
+        "intrinsic gas too high -- tx.gas_limit > env.block.gas_limit",
+        "transaction gas limit (16981072) is greater than the cap (16777216)",
+        "transaction's gas limit 30265092 exceeds block's gas limit 30000000",
+    ],
+)
+async def test_more_gas_than_a_node_takes_is_a_refusal(desk, words):
+    desk.chain.refuses = words
+    assert await follow(desk) == Refused(words)
+
+
 async def test_a_refusal_of_what_may_have_been_sent_is_no_answer(desk):
     """The node has it, its answer is lost, and by then the money for it is spoken for."""
     desk.chain.lose_after["eth_sendRawTransaction"] = 1
@@ -347,7 +362,7 @@ async def test_bad_weather(new_desk, seed):
 @settings(max_examples=300)
 def test_a_replacement_is_a_tenth_more_and_within_the_cap(most, part, base, priority, cap):
     waiting = Fees(most, min(part, most))
-    rate = going_rate(Block(1, "", 0, base), priority, cap)
+    rate = going_rate(Block(1, "", 0, base, 30_000_000), priority, cap)
     assert 0 <= rate.priority <= rate.most <= cap
     fees = replacement(waiting, rate, cap)
     if fees is None:
