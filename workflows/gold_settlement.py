@@ -46,6 +46,7 @@ AFTER_REFUSAL: Final = timedelta(seconds=30)
 BATCHES_PER_RUN: Final = 50
 """After so many the workflow goes on as a new run: its history would get long."""
 OUTCOMES_KEPT: Final = 1_000
+"""Of orders that were carried out, and as many of others: of the first the chain tells for ever, of the others nobody else."""
 ORDER_LATE: Final = "order_late"
 
 
@@ -228,8 +229,10 @@ class GoldSettlementWorkflow:
     def _keep(self, came: list[OrderOutcome]) -> None:
         outcomes = self._book.outcomes
         outcomes.update((one.id, one) for one in came)
-        for old in list(outcomes)[: max(0, len(outcomes) - OUTCOMES_KEPT)]:
-            del outcomes[old]
+        for carried_out in (True, False):
+            alike = [name for name, one in outcomes.items() if (not one.reason) is carried_out]
+            for old in alike[: max(0, len(alike) - OUTCOMES_KEPT)]:
+                del outcomes[old]
 
 
 def _next_batch(waiting: list[VaultOrder], most: int) -> tuple[list[VaultOrder], list[VaultOrder]]:

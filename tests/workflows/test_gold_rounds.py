@@ -10,6 +10,7 @@ from workflows.gold_settlement import (
     BATCHES_PER_RUN,
     GOLD_SETTLEMENT,
     MOST_LEGS,
+    OUTCOMES_KEPT,
     GoldBook,
     GoldSettlementWorkflow,
 )
@@ -291,6 +292,28 @@ async def test_what_no_block_takes_ends_with_the_deadline_and_the_next_batch_goe
     assert script.names().count("end_gold_batch") == 2
     begun = script.names().index("end_gold_batch")
     assert script.names()[begun - 1 : begun + 2] == ["watch_gold_batch", "end_gold_batch", "sign_gold_batch"]
+
+
+async def test_what_was_refused_is_not_forgotten_for_what_was_carried_out(
+    environment, client, script_of, working
+):
+    """Of the refused one nobody else can tell."""
+    refused = OrderOutcome(order(0).id, 0, 0, "nothing to reduce", "would_not_reduce", 1)
+    known = {refused.id: refused} | {
+        order(number).id: OrderOutcome(order(number).id, 2_000, 0) for number in range(1, OUTCOMES_KEPT + 1)
+    }
+    handle = await client.start_workflow(
+        GoldSettlementWorkflow.run, GoldBook(0, outcomes=known), id=GOLD_SETTLEMENT, task_queue="test"
+    )
+    async with working(script_of(sign_gold_batch=signed(1), watch_gold_batch=executed)):
+        newest = OUTCOMES_KEPT + 1
+        await handle.execute_update(GoldSettlementWorkflow.place, order(newest))
+        await outcome(environment, handle, newest)
+        assert await handle.query(GoldSettlementWorkflow.outcome, refused.id) == refused
+        for number, kept in ((1, False), (2, True)):
+            found = await handle.query(GoldSettlementWorkflow.outcome, order(number).id)
+            assert (found is not None) is kept
+    await handle.terminate()
 
 
 async def test_it_goes_on_as_a_new_run_and_keeps_its_outcomes(environment, client, script_of, working):
