@@ -207,7 +207,7 @@ class GoldSettlementWorkflow:
             if fate.kind == OVERDUE:
                 what.sent = True
                 self._trouble = "overdue: no block has taken it"
-                if workflow.now().timestamp() > batch.deadline and workflow.patched("overdue-late"):
+                if workflow.now().timestamp() > batch.deadline and _ends_overdue():
                     # A node that never takes it says so in words of its own. What it may hold uses the nonce up, and comes to nothing.
                     ended = await must_happen(steps.end_gold_batch, batch, on_trouble=told)
                     if ended is not None:
@@ -252,6 +252,15 @@ def _next_batch(waiting: list[VaultOrder], most: int) -> tuple[list[VaultOrder],
         # Also by one that waits: no later order of a vault overtakes it.
         vaults[order.vault] = bool(alone) or order.cover
     return taken, left
+
+
+def _ends_overdue() -> bool:
+    """Whether an overdue batch may end. A run that was overdue before this was known does not know the first mark for good, for it is
+    played again from before; so each of its rounds has a mark of its own, which the first new one sets."""
+    late = "overdue-late"
+    return workflow.patched(late) or workflow.patched(
+        f"{late}-{workflow.info().get_current_history_length()}"
+    )
 
 
 def _outcomes(orders: list[VaultOrder], fate: GoldFate) -> list[OrderOutcome]:

@@ -1,10 +1,14 @@
 """Gold orders: one batch for a period, what is signed is kept before it is sent, and an order has one outcome."""
 
+import asyncio
+
 import pytest
+from temporalio import workflow
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
 
-from activities.gold_settlement import GoldCovered, GoldFate, SignedAttempt
+from activities.gold_settlement import GoldCovered, GoldFate, GoldSettlementActivities, SignedAttempt
 from chain.evm.gold_orders import OrderOutcome, VaultOrder
 from workflows.gold_settlement import (
     BATCHES_PER_RUN,
@@ -217,6 +221,38 @@ async def test_a_batch_that_was_signed_too_late_is_not_sent(environment, place, 
         found = await outcome(environment, place.handle, 1)
     assert (found.code, found.price) == (("", 7) if known else ("expired", 0))
     assert "watch_gold_batch" not in script.names()
+
+
+async def test_a_run_that_was_overdue_for_ever_ends_once_its_worker_knows_how(
+    environment, client, place, script_of, working, monkeypatch
+):
+    """The earlier worker watched on after the deadline, so all its rounds are played again without the mark of the later one."""
+    overdue, steps = GoldFate("overdue"), GoldSettlementActivities
+    watched = [overdue, *no_node(), overdue, overdue, overdue, *no_node()]
+    script = script_of(sign_gold_batch=signed(1), watch_gold_batch=watched)
+    known = workflow.patched
+    with monkeypatch.context() as earlier:
+        earlier.setattr(workflow, "patched", lambda mark: "overdue" not in mark and known(mark))
+        uncached = Worker(
+            client,
+            task_queue="test",
+            workflows=[GoldSettlementWorkflow],
+            activities=script.activities([steps.sign_gold_batch, steps.watch_gold_batch]),
+            max_cached_workflows=0,
+        )
+        async with uncached:
+            await place(order(1))
+            while len(watched) > 20:
+                await environment.sleep(PERIOD_S)
+            # A worker that ends with a task in its hands keeps it for ten seconds.
+            await asyncio.sleep(0.5)
+    late = GoldFate("late", reason="no block took it in time")
+    script = script_of(sign_gold_batch=signed(1), watch_gold_batch=[overdue, executed], end_gold_batch=late)
+    async with working(script):
+        assert (await outcome(environment, place.handle, 1)).code == "expired"
+        await place(order(2))
+        assert (await outcome(environment, place.handle, 2)).price == 2_000
+    assert script.names().count("end_gold_batch") == 1
 
 
 async def test_an_order_that_comes_late_is_refused_at_the_door(environment, place, script_of, working):
