@@ -247,7 +247,9 @@ async def working_gold(client: Client, settings: Settings) -> AsyncIterator[None
             workflows=[GoldSettlementWorkflow],
             activities=[
                 steps.cover_gold_orders,
+                steps.end_gold_batch,
                 steps.find_gold_batch,
+                steps.most_gold_orders,
                 steps.sign_gold_batch,
                 steps.watch_gold_batch,
             ],

@@ -12,7 +12,7 @@ from chain.evm.cover import covered
 from chain.evm.fees import Fees
 from chain.evm.gold_market import GoldMarket, Quote
 from chain.evm.gold_orders import OrderOutcome, VaultOrder
-from chain.evm.router import Executed, RouterClient, Undone
+from chain.evm.router import Executed, Expired, RouterClient, Undone
 from chain.evm.sending import Attempt, Displaced, Overdue
 from chain.rpc import ChainUnavailable
 from core.quantities import MicroUsdc
@@ -29,6 +29,8 @@ LATE: Final = "late"
 REHEARSED: Final = bytes(32)
 """Id of a batch that is only tried: the router has never carried it out, and never will."""
 FOR_EVER: Final = 2**64 - 1
+NO_ORDER: Final = VaultOrder("00" * 32, "0x" + "00" * 20, 0, 0, 0, 0)
+"""As large in a transaction as any."""
 
 
 @dataclass
@@ -90,6 +92,14 @@ class GoldSettlementActivities:
         self._market = market
 
     @activity.defn
+    async def most_gold_orders(self) -> int:
+        """How many orders one transaction may have now, each given the gas that it may use at worst. One at least: whether that is too
+        much the node says."""
+        async with heartbeats():
+            [leg] = _batch(GoldBatch(REHEARSED.hex(), FOR_EVER, [NO_ORDER])).legs
+            return max(1, await self._router.most_legs(leg))
+
+    @activity.defn
     async def cover_gold_orders(self, orders: list[VaultOrder], since: int) -> GoldCovered:
         """Give each order the cash that it needs by what its vault has now, and refuse what would be undone anyway.
 
@@ -141,6 +151,17 @@ class GoldSettlementActivities:
         async with heartbeats():
             found = await self._router.find(_batch(batch))
             return None if found is None else _executed(batch, found)
+
+    @activity.defn
+    async def end_gold_batch(self, batch: GoldBatch) -> GoldFate | None:
+        """What came of a batch for certain, whatever was signed and sent of it; None while that may still carry it out."""
+        async with heartbeats():
+            match await self._router.ended(_batch(batch)):
+                case Executed() as executed:
+                    return _executed(batch, executed)
+                case Expired():
+                    return GoldFate(LATE, reason="no block took it in time")
+            return None
 
     @activity.defn
     async def sign_gold_batch(self, what: GoldTry) -> SignedAttempt | None:

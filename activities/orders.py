@@ -171,10 +171,12 @@ class OrderActivities:
             if order.status != Standing.SENT:
                 return Step(PLACED, facts_of(order))
             driver = await told(self._drivers.driver(order.vault, order.venue))
+            # Before the question: until its answer is here the venue may have taken what it did not have when it judged it.
+            asked = self._clock()
             state = await told(driver.order(order.venue_client_id, order.symbol, order.at))
             if state is not None:
                 return Step(PLACED, await self._stands(order, state))
-            if self._clock() < until + SKEW:
+            if asked < until + SKEW:
                 return Step(
                     UNKNOWN, until=until, words="the venue does not have it, and it may be on its way"
                 )

@@ -161,6 +161,7 @@ class VenueBooks:
             if look:
                 await asyncio.sleep(self._between_s)
             new = await self.collect(vault, venue)
+            asked = self._clock()
             theirs = await driver.positions()
             if theirs:
                 await self._fills.not_empty(vault, venue)
@@ -176,7 +177,7 @@ class VenueBooks:
                 # What is in the positions already will be a fill yet, or will never have been.
                 return []
             seen = differing
-        return await self._correct(vault, venue, differing, theirs)
+        return await self._correct(vault, venue, differing, theirs, asked)
 
     async def _settling(self, vault: str, venue: str) -> None:
         """Raises `Unavailable` where the venue holds back since long what was filled: nothing that came after it is told either."""
@@ -200,13 +201,15 @@ class VenueBooks:
         venue: str,
         differing: Mapping[str, tuple[int, int]],
         theirs: Mapping[str, Position],
+        asked: int,
     ) -> list[Difference]:
         """Take positions over at their prices. One without stays as it is, and is kept as a doubt: at nothing, its whole value would
-        be won or lost. So do those that are gone all at once, but where their markets have ended, until that was so for long."""
+        be won or lost. So do those that are gone all at once, but where their markets have ended, until that was so for long when the
+        venue was `asked`."""
         found, unpriced, empty = [], {}, {}
         now = self._clock()
         since = None if theirs else await self._fills.empty_since(vault, venue)
-        doubtful = not theirs and (since is None or now - since < EMPTY_FOR)
+        doubtful = not theirs and (since is None or asked - since < EMPTY_FOR)
         for symbol, (mine, yours) in differing.items():
             with looking(Turn.SOON):
                 told = await self._priced(vault, Leg(venue, symbol))

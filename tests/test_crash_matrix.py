@@ -44,7 +44,14 @@ OF_THE_LEDGER = {
 }
 """What they change is one transaction of the ledger, the same whoever does it and however often; a venue takes an order back once."""
 
-OF_ANOTHER_CHAIN = {"cover_gold_orders", "find_gold_batch", "sign_gold_batch", "watch_gold_batch"}
+OF_ANOTHER_CHAIN = {
+    "cover_gold_orders",
+    "end_gold_batch",
+    "find_gold_batch",
+    "most_gold_orders",
+    "sign_gold_batch",
+    "watch_gold_batch",
+}
 """The router there carries a batch out once, and what is signed is in the workflow's history before it is sent: tests/evm."""
 
 

@@ -117,13 +117,15 @@ class Polymarket:
     async def submit(self, order: VenueOrder) -> Acknowledged | Refused:
         """The same client id again sends what was signed for it, and nothing else, until that has expired."""
         sent = await in_thread(lambda: self._sent.by_client_id(order.client_id))
+        # Before the question: an order that expires until its answer is here may have been taken in between.
+        asked = self._clock()
         if sent is not None:
             if (sent.symbol, sent.side) != (order.symbol, order.side):
                 return Refused(Reason.CLIENT_ID_USED, "another order was signed under this client id")
             known = await self._state(sent)
             if known is not None:
                 return Acknowledged(known)
-        if sent is None or 0 < sent.expires <= self._clock() - LISTED_S * SECOND:
+        if sent is None or 0 < sent.expires <= asked - LISTED_S * SECOND:
             made = await self._made(order)
             if isinstance(made, Refused):
                 return made
@@ -283,6 +285,8 @@ class Polymarket:
 
     async def _state(self, sent: Sent) -> OrderState | None:
         """How an order stands. The venue forgets those that filled: their trades say it, once they are listed."""
+        # What is not listed then may be listed by the time when it is answered.
+        asked = self._clock()
         row = await self._clob.private("GET", f"/data/order/{sent.order_id}")
         with Reading(VENUE):
             shown = open_state(sent, row) if isinstance(row, dict) and row else None
@@ -298,7 +302,7 @@ class Polymarket:
         if not mine and not (again is not None and again.taken):
             return None
         sent = await in_thread(lambda: self._sent.is_gone(sent, Nanos(self._clock())))
-        return gone_state(sent, filled, SizeE8(failed), self._clock() - sent.gone)
+        return gone_state(sent, filled, SizeE8(failed), asked - sent.gone)
 
     async def _cancel(self, sent: Sent) -> Cancelled | Refused:
         answer = await self._clob.change("DELETE", "/order", {"orderID": sent.order_id}, None)

@@ -39,12 +39,14 @@ with workflow.unsafe.imports_passed_through():
 GOLD_SETTLEMENT: Final = "gold-settlement"
 """Id of the workflow, one for each executor's key."""
 MOST_LEGS: Final = 100
-"""About ten million gas: a third of a block of mainnet."""
+"""Whatever gas allows: each step's arguments have all of a batch. A hundred use about ten million gas, but must be given what they may
+use at worst, so that fewer fit a transaction (`most_gold_orders`): 37 with the 400,000 that the market is registered with."""
 VALID_FOR: Final = timedelta(minutes=15)
 AFTER_REFUSAL: Final = timedelta(seconds=30)
 BATCHES_PER_RUN: Final = 50
 """After so many the workflow goes on as a new run: its history would get long."""
 OUTCOMES_KEPT: Final = 1_000
+"""Of orders that were carried out, and as many of others: of the first the chain tells for ever, of the others nobody else."""
 ORDER_LATE: Final = "order_late"
 
 
@@ -78,7 +80,8 @@ class GoldSettlementWorkflow:
         for _ in range(BATCHES_PER_RUN):
             await workflow.wait_condition(lambda: bool(book.waiting))
             await workflow.sleep(book.period_s)
-            orders, book.waiting = _next_batch(book.waiting)
+            most = await self._most_orders()
+            orders, book.waiting = _next_batch(book.waiting, most)
             self._under_way = orders
             orders = await self._covered(orders)
             self._under_way = orders
@@ -143,17 +146,24 @@ class GoldSettlementWorkflow:
         outcome = self._book.outcomes.get(order)
         return OrderPlace("") if outcome is None else OrderPlace(DONE, outcome=outcome)
 
+    def _told(self, sentence: str) -> None:
+        self._trouble = sentence
+
+    async def _most_orders(self) -> int:
+        """How many the next batch may have. Where only one waits nobody is asked."""
+        if len(self._book.waiting) < 2 or not workflow.patched("batch-gas"):
+            return MOST_LEGS
+        fit = await must_happen(GoldSettlementActivities.most_gold_orders, on_trouble=self._told)
+        return min(MOST_LEGS, fit)
+
     async def _covered(self, orders: list[VaultOrder]) -> list[VaultOrder]:
         """The orders as they go into a batch; what does not go there has its outcome."""
         bare = [order for order in orders if order.cover]
         if not bare:
             return orders
 
-        def told(sentence: str) -> None:
-            self._trouble = sentence
-
         made = await must_happen(
-            GoldSettlementActivities.cover_gold_orders, bare, self._book.block, on_trouble=told
+            GoldSettlementActivities.cover_gold_orders, bare, self._book.block, on_trouble=self._told
         )
         oldest = workflow.now().timestamp() - VALID_FOR.total_seconds()
         late = [order for order in made.orders if order.until and order.until < oldest]
@@ -196,6 +206,13 @@ class GoldSettlementWorkflow:
             )
             if fate.kind == OVERDUE:
                 what.sent = True
+                self._trouble = "overdue: no block has taken it"
+                if workflow.now().timestamp() > batch.deadline and _ends_overdue():
+                    # A node that never takes it says so in words of its own. What it may hold uses the nonce up, and comes to nothing.
+                    ended = await must_happen(steps.end_gold_batch, batch, on_trouble=told)
+                    if ended is not None:
+                        self._trouble = ""
+                        return ended
                 continue
             if fate.kind not in (DISPLACED, REFUSED):
                 self._trouble = ""
@@ -212,12 +229,14 @@ class GoldSettlementWorkflow:
     def _keep(self, came: list[OrderOutcome]) -> None:
         outcomes = self._book.outcomes
         outcomes.update((one.id, one) for one in came)
-        for old in list(outcomes)[: max(0, len(outcomes) - OUTCOMES_KEPT)]:
-            del outcomes[old]
+        for carried_out in (True, False):
+            alike = [name for name, one in outcomes.items() if (not one.reason) is carried_out]
+            for old in alike[: max(0, len(alike) - OUTCOMES_KEPT)]:
+                del outcomes[old]
 
 
-def _next_batch(waiting: list[VaultOrder]) -> tuple[list[VaultOrder], list[VaultOrder]]:
-    """Orders of the next batch, the first that came first, and those that go on waiting.
+def _next_batch(waiting: list[VaultOrder], most: int) -> tuple[list[VaultOrder], list[VaultOrder]]:
+    """Up to `most` orders of the next batch, the first that came first, and those that go on waiting.
 
     An order that is to be covered is the only one of its vault: what it needs depends on what becomes of the others.
     """
@@ -226,13 +245,22 @@ def _next_batch(waiting: list[VaultOrder]) -> tuple[list[VaultOrder], list[Vault
     vaults: dict[str, bool] = {}
     for order in waiting:
         alone = vaults.get(order.vault)
-        if len(taken) == MOST_LEGS or alone or (order.cover and alone is not None):
+        if len(taken) == most or alone or (order.cover and alone is not None):
             left.append(order)
         else:
             taken.append(order)
         # Also by one that waits: no later order of a vault overtakes it.
         vaults[order.vault] = bool(alone) or order.cover
     return taken, left
+
+
+def _ends_overdue() -> bool:
+    """Whether an overdue batch may end. A run that was overdue before this was known does not know the first mark for good, for it is
+    played again from before; so each of its rounds has a mark of its own, which the first new one sets."""
+    late = "overdue-late"
+    return workflow.patched(late) or workflow.patched(
+        f"{late}-{workflow.info().get_current_history_length()}"
+    )
 
 
 def _outcomes(orders: list[VaultOrder], fate: GoldFate) -> list[OrderOutcome]:

@@ -132,10 +132,21 @@ def gas_for(legs: Sequence[Leg], leg_gas: int) -> int:
 
     What is not used is not paid. Too little would undo the whole batch, not single legs.
     """
-    data = sum(len(leg.order) + 160 for leg in legs)
-    return _BATCH_GAS + len(legs) * (leg_gas + leg_gas // 63 + _LEG_GAS) + data * _BYTE_GAS
+    return _BATCH_GAS + sum(_gas_of(leg, leg_gas) for leg in legs)
 
 
+def most_legs(leg: Leg, leg_gas: int, block_gas: int) -> int:
+    """How many legs like this one fit one transaction by `gas_for`, in blocks of `block_gas`; rounded down."""
+    return max(0, min(MOST_GAS, block_gas - block_gas // 8) - _BATCH_GAS) // _gas_of(leg, leg_gas)
+
+
+def _gas_of(leg: Leg, leg_gas: int) -> int:
+    return leg_gas + leg_gas // 63 + _LEG_GAS + (len(leg.order) + 160) * _BYTE_GAS
+
+
+MOST_GAS: Final = 2**24
+"""What a transaction may be given on Ethereum (EIP-7825); nodes take none that is given more. Of a block that is smaller an eighth is
+left: until a batch's deadline, 75 blocks later, its limit can fall by 75/1024."""
 _BATCH_GAS: Final = 150_000
 _LEG_GAS: Final = 25_000
 _BYTE_GAS: Final = 40

@@ -28,12 +28,13 @@ class NodeRefused(ChainUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block's place. `base_fee` in wei a unit of gas; `time` in seconds since 1970."""
+    """A block's place. `base_fee` in wei a unit of gas; `time` in seconds since 1970; `gas_limit` for all its transactions."""
 
     number: int
     hash: str
     time: int
     base_fee: int
+    gas_limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Node:
             str(found.get("hash")),
             _number(found.get("timestamp")),
             _number(found.get("baseFeePerGas")),
+            _number(found.get("gasLimit")),
         )
 
     async def transaction_count(self, address: str, at: int | str) -> int:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from eth_hash.auto import keccak
 
 from chain.evm.abi import ContractError, Event, load
-from chain.evm.batch import Batch, LegOutcome, gas_for, id32, outcomes, reason
-from chain.evm.node import LATEST, NodeRefused, Receipt
+from chain.evm.batch import Batch, Leg, LegOutcome, gas_for, id32, most_legs, outcomes, reason
+from chain.evm.node import LATEST, Block, NodeRefused, Receipt
 from chain.evm.sending import (
     Attempt,
     Call,
@@ -51,6 +51,11 @@ class Undone:
     reason: ContractError
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A block that stays is past the batch's deadline and the router had not carried it out: it takes it in none that comes."""
+
+
 class RouterClient:
     """One router, and the key whose batches it takes."""
 
@@ -63,6 +68,12 @@ class RouterClient:
         """With gas for what the batch's adapters are registered with now. Raises `ChainUnavailable`."""
         registered = [await self._registered_gas(adapter) for adapter in {leg.adapter for leg in batch.legs}]
         return Call(self.address, batch.call_data(), gas_for(batch.legs, max(registered, default=0)))
+
+    async def most_legs(self, leg: Leg) -> int:
+        """How many legs like this one a batch may have, by what its adapter is registered with and by the newest block. Raises
+        `ChainUnavailable`."""
+        head, gas = await self._node.block(), await self._registered_gas(leg.adapter)
+        return most_legs(leg, gas, head.gas_limit)
 
     async def carry_out(
         self, batch: Batch, attempts: Sequence[Attempt], store: Store
@@ -90,10 +101,22 @@ class RouterClient:
 
     async def find(self, batch: Batch) -> Executed | None:
         """What came of a batch that the router knows, at a depth that stays; None when it does not know it there."""
+        return await self._found(batch, (await self._deep()).number)
+
+    async def ended(self, batch: Batch) -> Executed | Expired | None:
+        """What came of a batch for certain, whoever still holds transactions that carry it; None while one of them may do so."""
+        deep = await self._deep()
+        found = await self._found(batch, deep.number)
+        return Expired() if found is None and deep.time > batch.deadline else found
+
+    async def _deep(self) -> Block:
+        """The newest block that stays."""
         head = await self._node.block()
-        depth = max(0, head.number - self._sender.confirmations + 1)
+        return await self._node.block(max(0, head.number - self._sender.confirmations + 1))
+
+    async def _found(self, batch: Batch, at: int) -> Executed | None:
         router = load("Router")
-        answer = await self._node.call(self.address, router.call("executedIn", batch.id), at=depth)
+        answer = await self._node.call(self.address, router.call("executedIn", batch.id), at=at)
         block = router.answer("executedIn", answer)
         if not block:
             return None

@@ -17,6 +17,7 @@ import structlog
 from chain.evm.fees import Fees, going_rate, replacement
 from chain.evm.key import EvmKey
 from chain.evm.node import LATEST, Block, Node, NodeRefused, Receipt
+from chain.evm.refusals import forgotten, has_it, never, too_cheap
 from chain.rpc import ChainUnavailable
 
 _log = structlog.get_logger("evm")
@@ -26,15 +27,6 @@ RESEND_BLOCKS: Final = 2
 PATIENCE_BLOCKS: Final = 3
 """A transaction at the going rate is in one of the next blocks, unless the rate has changed."""
 CONFIRMATIONS: Final = 3
-_HAS_IT: Final = ("already known", "known transaction", "already imported")
-_TOO_CHEAP: Final = ("underpriced", "max fee per gas less than block base fee", "fee too low")
-_NEVER: Final = (
-    "insufficient funds",
-    "intrinsic gas too low",
-    "exceeds block gas limit",
-    "invalid sender",
-    "chain id",
-)
 
 
 class WrongChain(Exception):
@@ -79,7 +71,10 @@ class Reverted:
 
 @dataclass(frozen=True, slots=True)
 class Displaced:
-    """Something else that this key signed has used the nonce: none of the attempts landed or ever will."""
+    """Something else that this key signed has used the nonce, by a `block`: none of the attempts landed or ever will.
+
+    `by` is empty where nobody can say any more what it was.
+    """
 
     by: str
     block: int
@@ -247,9 +242,14 @@ class Sender:
         """Prove who used the nonce. That receipts are missing proves nothing: the node that was asked may be behind."""
         nonce = attempts[0].nonce
         low, high = attempts[0].since, head.number
-        if await self.node.transaction_count(self.address, low) > nonce:
-            # Used before we chose it: the node that was asked for a free one was behind.
-            return Displaced("", low)
+        try:
+            if await self.node.transaction_count(self.address, low) > nonce:
+                # Used before we chose it: the node that was asked for a free one was behind.
+                return Displaced("", low)
+        except NodeRefused as error:
+            if not forgotten(error.message):
+                raise
+            return await self._displaced_long_ago(attempts, head)
         while low < high:
             middle = (low + high) // 2
             if await self.node.transaction_count(self.address, middle) > nonce:
@@ -261,6 +261,19 @@ class Sender:
             raise ChainUnavailable("the node does not show what used a nonce")
         block = await self.node.block(low)
         return Displaced(user, low) if await self._is_deep(low, block.hash, head) else Waiting()
+
+    async def _displaced_long_ago(self, attempts: Sequence[Attempt], head: Block) -> "Displaced | Waiting":
+        """Where the node does not know any more when the nonce was used: it was by a block that stays, and no attempt has a receipt.
+
+        A receipt may be missing for another reason, so whoever signs a call anew must be sure that it counts once.
+        """
+        deep = max(0, head.number - self.confirmations + 1)
+        if await self.node.transaction_count(self.address, deep) <= attempts[0].nonce:
+            return Waiting()
+        for attempt in attempts:
+            if await self.node.receipt(attempt.hash) is not None:
+                raise ChainUnavailable("the node shows what used a nonce only now")
+        return Displaced("", deep)
 
     async def _is_deep(self, number: int, name: str, head: Block) -> bool:
         if head.number - number + 1 < self.confirmations:
@@ -282,13 +295,12 @@ class Sender:
         try:
             await self.node.submit(attempt.raw)
         except NodeRefused as error:
-            said = error.message.lower()
-            if any(words in said for words in _HAS_IT):
+            if has_it(error.message):
                 return _Submission.TAKEN
             _log.info("the node does not take a transaction", hash=attempt.hash, said=error.message)
-            if any(words in said for words in _TOO_CHEAP):
+            if too_cheap(error.message):
                 return _Submission.TOO_CHEAP
-            if any(words in said for words in _NEVER):
+            if never(error.message):
                 return Refused(error.message)
             return _Submission.UNKNOWN
         return _Submission.TAKEN

@@ -209,7 +209,55 @@ async def test_what_has_expired_on_its_way_is_signed_anew(driver, venue, clock, 
     assert (await driver.positions())[TOKEN].size == size_from("250")
 
 
+class Slow(LocalPolymarket):
+    """Answers some seconds after it has judged how an order stands."""
+
+    takes = 0
+
+    async def _order(self, request):
+        answer = await super()._order(request)
+        self._clock.ahead += self.takes
+        return answer
+
+
+@pytest.fixture
+async def slow(clock, tmp_path):
+    venue = Slow(clock=clock)
+    await venue.start()
+    venue.do(Funded(ADDRESS.lower(), ADDRESS.lower(), 10_000_000_000, TOKEN, size_from("200")))
+    driver = Polymarket(KEY, venue.url, venue.url, "", tmp_path / "slow.db", clock, timeout_s=5)
+    yield venue, driver
+    await driver.close()
+    await venue.stop()
+
+
+async def test_what_expires_while_the_venue_answers_is_not_signed_anew(slow, clock, place_faults):
+    venue, driver = slow
+    await place_faults(venue, "lose_request")
+    now = order(driver, "a")
+    with pytest.raises(Unknown):
+        await driver.submit(now)
+    first = driver._sent.by_client_id(now.client_id)
+    clock.ahead, venue.takes = (LIVES_S + LISTED_S - 2) * SECOND, 4 * SECOND
+    # When the venue was asked, a trade of the first might still be listed.
+    assert (await driver.submit(now)).reason is Reason.TOO_LATE
+    assert driver._sent.by_client_id(now.client_id) == first
+
+
 # --- trades that are listed late ---
+
+
+async def test_an_order_has_not_ended_while_a_trade_of_it_may_be_listed_before_the_answer(
+    slow, clock, place_faults
+):
+    venue, driver = slow
+    waiting = limit(driver, "a", "0.45", size="100")
+    await driver.submit(waiting)
+    await place_faults(venue, "late_trades")
+    venue.do(Price(TOKEN, price_from("0.4")))
+    assert (await driver.order(waiting.client_id, TOKEN)).status is OrderStatus.OPEN
+    clock.ahead, venue.takes = (LISTED_S - 2) * SECOND, 4 * SECOND
+    assert (await driver.order(waiting.client_id, TOKEN)).status is OrderStatus.OPEN
 
 
 async def test_a_waiting_order_that_filled_is_not_called_cancelled_before_its_trade_is_listed(

@@ -42,8 +42,9 @@ async def outcome(environment, handle, order):
     return found
 
 
-async def settled(anvil, orders):
-    """What came of each order; all placed in one period, by a worker that is replaced once in the middle."""
+async def settled(anvil, orders, waiting=()):
+    """What came of each order; all placed in one period, behind those that wait already, by a worker that is replaced once in the
+    middle."""
     steps = GoldSettlementActivities(anvil.router_client(), GoldMarket(anvil.node, anvil.router))
     async with temporal() as environment:
 
@@ -54,7 +55,9 @@ async def settled(anvil, orders):
                 workflows=[GoldSettlementWorkflow],
                 activities=[
                     steps.cover_gold_orders,
+                    steps.end_gold_batch,
                     steps.find_gold_batch,
+                    steps.most_gold_orders,
                     steps.sign_gold_batch,
                     steps.watch_gold_batch,
                 ],
@@ -63,7 +66,7 @@ async def settled(anvil, orders):
             )
 
         handle = await environment.client.start_workflow(
-            GoldSettlementWorkflow.run, GoldBook(30), id=GOLD_SETTLEMENT, task_queue="gold"
+            GoldSettlementWorkflow.run, GoldBook(30, list(waiting)), id=GOLD_SETTLEMENT, task_queue="gold"
         )
         async with worker():
             for order in orders:
@@ -103,6 +106,88 @@ async def test_orders_of_several_vaults_are_one_transaction(anvil):
     ]
     assert len(sent) == 1
     assert any(sent[0].encode() in event.SerializeToString() for event in history.events)
+
+
+async def executed_batches(anvil):
+    """Of each transaction of the key: its legs, and the gas that it was given."""
+    found, key = [], anvil.sender().address.lower()
+    for number in range(int(await anvil.rpc("eth_blockNumber"), 16) + 1):
+        block = await anvil.rpc("eth_getBlockByNumber", hex(number), True)
+        for one in (each for each in block["transactions"] if each["from"].lower() == key):
+            receipt = await anvil.node.receipt(one["hash"])
+            told = [event.name for event in anvil.router_client().events(receipt)]
+            found.append((told.count("LegExecuted"), int(one["gas"], 16)))
+    return found
+
+
+async def test_a_batch_is_cut_where_its_gas_would_be_more_than_a_transaction_may_have(anvil):
+    """One order more than fit: at worst 38 legs of 400,000 are more than 2^24, which nodes of mainnet refuse, and for ever."""
+    orders = [
+        VaultOrder(f"{number:064x}", anvil.vaults[number % 3], OZ // 100, ANY_PRICE_TO_BUY, 20 * USD, 0)
+        for number in range(1, 39)
+    ]
+    *waiting, last = orders
+    outcomes, _ = await settled(anvil, [last], waiting)
+    assert outcomes == [OrderOutcome(last.id, 2_000 * OZ, 0, size=OZ // 100)]
+    [full, rest] = await executed_batches(anvil)
+    assert (full[0], rest[0]) == (37, 1)
+    assert 2**24 - 442_869 < full[1] <= 2**24
+    assert await anvil.balance(anvil.gold) == 38 * 20 * USD
+
+
+async def test_a_block_that_is_small_has_room_for_fewer_orders_and_at_least_for_one(anvil):
+    steps, run = GoldSettlementActivities(anvil.router_client(), None), ActivityEnvironment().run
+    for limit, most in ((30_000_000, 37), (2_000_000, 3), (300_000, 1)):
+        await anvil.rpc("evm_setBlockGasLimit", hex(limit))
+        await anvil.rpc("evm_mine")
+        assert await run(steps.most_gold_orders) == most
+
+
+async def test_a_batch_of_more_gas_than_a_block_is_refused_and_ends(anvil):
+    """What a node that never takes it says is known by its words, and without them its end is told by the chain's time."""
+    steps, run = GoldSettlementActivities(anvil.router_client(), None), ActivityEnvironment().run
+    now = int((await anvil.rpc("eth_getBlockByNumber", "latest", False))["timestamp"], 16)
+    orders = [VaultOrder(f"{n:064x}", anvil.vaults[0], OZ // 100, 2**63, 20 * USD, 0) for n in range(1, 69)]
+    what = GoldTry(GoldBatch("0a" * 32, now + 1_000, orders))
+    what.attempts.append(await run(steps.sign_gold_batch, what))
+    fate = await run(steps.watch_gold_batch, what)
+    assert (fate.kind, fate.reason.split(" --")[0]) == ("refused", "intrinsic gas too high")
+    assert await run(steps.end_gold_batch, what.batch) is None
+    await anvil.rpc("evm_increaseTime", 1_001)
+    assert await run(steps.end_gold_batch, what.batch) is None
+    for _ in range(3):
+        await anvil.rpc("evm_mine")
+    assert (await run(steps.end_gold_batch, what.batch)).kind == "late"
+
+
+async def test_what_a_node_still_holds_of_a_batch_that_ended_late_fills_nothing(anvil):
+    steps, run = GoldSettlementActivities(anvil.router_client(), None), ActivityEnvironment().run
+    now = int((await anvil.rpc("eth_getBlockByNumber", "latest", False))["timestamp"], 16)
+    late, following = (
+        GoldTry(
+            GoldBatch(name * 32, until, [VaultOrder(name * 32, anvil.vaults[0], OZ, 2**63, 2_000 * USD, 0)])
+        )
+        for name, until in (("0a", now + 1_000), ("0b", 2**40))
+    )
+    late.attempts.append(await run(steps.sign_gold_batch, late))
+    await anvil.rpc("evm_increaseTime", 1_001)
+    for _ in range(3):
+        await anvil.rpc("evm_mine")
+    assert (await run(steps.end_gold_batch, late.batch)).kind == "late"
+    # The next batch has its nonce, and then somebody sends what was kept of the late one.
+    following.attempts.append(await run(steps.sign_gold_batch, following))
+    await anvil.rpc("eth_sendRawTransaction", "0x" + late.attempts[0].raw)
+    await anvil.rpc("evm_mine")
+    fate = await run(steps.watch_gold_batch, following)
+    assert (fate.kind, fate.hash) == ("displaced", late.attempts[0].hash)
+    assert (await run(steps.end_gold_batch, late.batch)).kind == "late"
+    assert await anvil.balance(anvil.gold) == 0
+    following.attempts = [await run(steps.sign_gold_batch, GoldTry(following.batch))]
+    assert (await run(steps.watch_gold_batch, following)).kind == "executed"
+    assert (await run(steps.end_gold_batch, following.batch)).orders == [
+        OrderOutcome("0b" * 32, 2_000 * OZ, 0, size=OZ)
+    ]
+    assert await anvil.balance(anvil.gold) == 2_000 * USD
 
 
 async def test_a_ticket_is_covered_by_what_the_node_says_and_its_fill_is_read_there(anvil):

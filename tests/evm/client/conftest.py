@@ -42,7 +42,8 @@ class RpcError(Exception):
 
 @dataclass
 class SimChain:
-    """`base_fee` decides what fits, `purse` what may be offered, `reverts` are calls that are undone.
+    """`base_fee` decides what fits, `purse` what may be offered, `reverts` are calls that are undone. Of the
+    blocks that it `keeps` the node knows how things stood.
 
     Faults happen on request, or all the time by `weather`.
     """
@@ -53,6 +54,8 @@ class SimChain:
     reverts: set[bytes] = field(default_factory=set)
     refuses: str = ""
     purse: int = 10**30
+    gas_limit: int = 30_000_000
+    keeps: int = 10**9
     behind: int = 0
     salt: int = 0
     lose_after: dict[str, int] = field(default_factory=dict)
@@ -137,6 +140,8 @@ class SimChain:
             case "eth_maxPriorityFeePerGas":
                 return hex(GWEI)
             case "eth_getTransactionCount":
+                if at(params[1]) <= seen - 1 - self.keeps:
+                    raise RpcError("missing trie node 5e0b (path ) state 0x5e0b is not available")
                 return hex(self.count(params[0], at(params[1]) + 1))
             case "eth_getBlockByNumber":
                 if params[0] == "latest":
@@ -152,6 +157,7 @@ class SimChain:
                     "hash": name,
                     "timestamp": hex(12 * number),
                     "baseFeePerGas": hex(self.base_fee),
+                    "gasLimit": hex(self.gas_limit),
                     "transactions": shown,
                 }
             case "eth_getTransactionReceipt":

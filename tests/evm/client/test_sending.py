@@ -221,6 +221,49 @@ async def test_a_nonce_that_something_else_used(desk):
     assert (desk.stored[0].nonce, desk.executed()) == (1, 1)
 
 
+async def test_a_nonce_that_something_else_used_before_all_that_the_node_remembers(desk):
+    """The worker was away for longer than the 128 blocks of which most nodes know how things stood."""
+    desk.chain.lose_before["eth_sendRawTransaction"] = 10**6
+    desk.chain.weather = lambda chain: None
+    with pytest.raises(TimeoutError):
+        await follow(desk, seconds=0.1)
+    desk.chain.lose_before.clear()
+    desk.chain.keeps = 128
+    desk.chain.take(desk.raw(0, b"by hand"))
+    desk.chain.mine()
+    desk.chain.weather = lambda chain: chain.mine()
+    for _ in range(200):
+        desk.chain.mine()
+    fate = await follow(desk)
+    assert (fate.by, fate.block) == ("", len(desk.chain.blocks) - 3)
+    desk.stored.clear()
+    assert isinstance(await follow(desk, []), Landed)
+    assert (desk.stored[0].nonce, desk.executed()) == (1, 1)
+
+
+async def test_what_landed_before_all_that_the_node_remembers_is_found(desk):
+    desk.chain.lose_after["eth_sendRawTransaction"] = 10**6
+    desk.chain.weather = lambda chain: None
+    with pytest.raises(TimeoutError):
+        await follow(desk, seconds=0.1)
+    desk.chain.lose_after.clear()
+    desk.chain.keeps = 128
+    desk.chain.weather = lambda chain: chain.mine()
+    for _ in range(200):
+        desk.chain.mine()
+    answered, missing = desk.chain.answer, [None]
+
+    def slow(method, params):
+        """The node that is asked first has no receipts yet."""
+        if method == "eth_getTransactionReceipt" and missing:
+            return missing.pop()
+        return answered(method, params)
+
+    desk.chain.answer = slow
+    fate = await follow(desk)
+    assert (fate.receipt.hash, len(desk.stored), desk.executed()) == (desk.stored[0].hash, 1, 1)
+
+
 async def test_a_nonce_from_a_node_that_was_behind(desk):
     for _ in range(3):
         desk.chain.mine()
@@ -263,6 +306,21 @@ async def test_a_refusal_costs_nothing(desk):
     fate = await follow(desk)
     assert fate == Refused("insufficient funds for gas * price + value")
     assert desk.executed() == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "exceeds block gas limit",
+        "transaction gas limit too high (cap: 16777216, tx: 16981072)",
+        "intrinsic gas too high -- tx.gas_limit > env.block.gas_limit",
+        "transaction gas limit (16981072) is greater than the cap (16777216)",
+        "transaction's gas limit 30265092 exceeds block's gas limit 30000000",
+    ],
+)
+async def test_more_gas_than_a_node_takes_is_a_refusal(desk, words):
+    desk.chain.refuses = words
+    assert await follow(desk) == Refused(words)
 
 
 async def test_a_refusal_of_what_may_have_been_sent_is_no_answer(desk):
@@ -347,7 +405,7 @@ async def test_bad_weather(new_desk, seed):
 @settings(max_examples=300)
 def test_a_replacement_is_a_tenth_more_and_within_the_cap(most, part, base, priority, cap):
     waiting = Fees(most, min(part, most))
-    rate = going_rate(Block(1, "", 0, base), priority, cap)
+    rate = going_rate(Block(1, "", 0, base, 30_000_000), priority, cap)
     assert 0 <= rate.priority <= rate.most <= cap
     fees = replacement(waiting, rate, cap)
     if fees is None:

@@ -8,7 +8,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.order_rules import OrderAsked, OrderRules
-from activities.orders import PLACED, UNKNOWN, UNSENT, OrderActivities, facts_of
+from activities.orders import PLACED, SKEW, UNKNOWN, UNSENT, OrderActivities, facts_of
 from core.market import Side
 from core.quantities import SECOND
 from core.risk_template import Lifecycle, VenueLimits
@@ -18,6 +18,7 @@ from ledger.vault_transfers import VaultTransfers
 from ledger.venue_orders import Standing
 from venues.driver import VenueOrder
 from venues.errors import VenueError
+from venues.local.hyperliquid import LocalHyperliquid
 from venues.local.hyperliquid_actions import Funding
 from venues.prices import LegPrice, VenuePriceRouter
 from venues.prices import Standing as PriceStanding
@@ -172,6 +173,45 @@ async def test_one_whose_reply_is_lost_is_found(desk, asked):
     found = await ActivityEnvironment().run(desk.steps.resolve_order, asked.ticket, step.until)
     assert (found.kind, found.facts.status) == (PLACED, "filled")
     assert (await placed(desk, asked)).kind == PLACED
+    assert await sent(desk) == desk.place.size
+
+
+class Slow(LocalHyperliquid):
+    """Judges a question, and answers when `between` is over."""
+
+    between = None
+
+    async def _info(self, request):
+        answer = await super()._info(request)
+        if self.between is not None:
+            await self.between()
+        return answer
+
+
+async def test_one_that_comes_while_the_venue_answers_that_it_is_not_there_is_found(
+    desk_of, places, tmp_path, vault
+):
+    place = places["hyper"](tmp_path, None)
+    place.venue = Slow()
+    desk = await desk_of("hyper", place)
+    asked, run = OrderAsked.of(vault, desk.ticket(Side.BUY), "one", "ada"), ActivityEnvironment().run
+    assert (await placed(desk, asked, late=60)).kind == UNSENT
+    await desk.orders.move(asked.ticket, Standing.ACCEPTED, Standing.SENT, desk.clock())
+    order, driver = await desk.orders.order(asked.ticket), await desk.driver()
+
+    async def arrives():
+        """What was lost, a second before it could not come any more; the answer is on its way for four."""
+        place.venue.between = None
+        await driver.submit(VenueOrder(order.venue_client_id, order.symbol, Side.BUY, desk.place.size))
+        desk.ahead = 4 * SECOND
+
+    place.venue.between = arrives
+    until = desk.clock() - SKEW + SECOND
+    step = await run(desk.steps.resolve_order, asked.ticket, until)
+    assert (step.kind, step.until) == (UNKNOWN, until)
+    assert (await desk.orders.order(asked.ticket)).status == "sent"
+    found = await run(desk.steps.resolve_order, asked.ticket, until)
+    assert (found.kind, found.facts.status) == (PLACED, "filled")
     assert await sent(desk) == desk.place.size
 
 

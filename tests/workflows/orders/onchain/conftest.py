@@ -257,7 +257,9 @@ class GoldPlace:
             workflows=[GoldSettlementWorkflow],
             activities=[
                 steps.cover_gold_orders,
+                steps.end_gold_batch,
                 steps.find_gold_batch,
+                steps.most_gold_orders,
                 steps.sign_gold_batch,
                 steps.watch_gold_batch,
             ],
