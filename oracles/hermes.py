@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import structlog
 
+from core.hosts import only_hosts
 from oracles.accumulator import to_price, verify
 from oracles.polling import BACKOFF_S, Backoff, Sleep, SourceFailed
 from oracles.price import Price
@@ -127,14 +128,14 @@ class Hermes:
                         yield prices
                 if not brought:
                     raise HermesFailed("ended", "Hermes ended the stream before the first price.")
-                _log.info("stream ended", url=self._url)
+                _log.info("stream ended", url=only_hosts(self._url))
             except HermesFailed as error:
                 least = error.wait_s
                 failed(error)
-                _log.warning("stream failed", url=self._url, code=error.code, why=str(error))
+                _log.warning("stream failed", url=only_hosts(self._url), code=error.code, why=str(error))
             except Refused as error:
                 failed(error)
-                _log.error("update refused", url=self._url, code=error.reason, why=error.found)
+                _log.error("update refused", url=only_hosts(self._url), code=error.reason, why=error.found)
             await sleep(backoff.next(least))
 
     def proven(self, answer: bytes) -> tuple[Price, ...]:
@@ -170,7 +171,9 @@ class Hermes:
         except httpx.TimeoutException as error:
             raise HermesFailed("timeout", f"Hermes was silent: {type(error).__name__}.") from error
         except httpx.HTTPError as error:
-            raise HermesFailed("unreachable", f"Hermes can not be reached: {error!r}.") from error
+            raise HermesFailed(
+                "unreachable", f"Hermes can not be reached: {only_hosts(repr(error))}."
+            ) from None
 
 
 def _must_be_good(response: httpx.Response) -> None:
