@@ -22,7 +22,6 @@ async def trouble(network: Any, until: Any) -> None:
     for method, fault in (
         ("getLatestBlockhash", Fault.GARBAGE),
         ("getLatestBlockhash", Fault.LIMITED),
-        ("sendTransaction", Fault.LIMITED),
         ("sendTransaction", Fault.GARBAGE),
         ("sendTransaction", Fault.LOSE_ANSWER),
     ):
