@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from core.hosts import only_hosts
+
 CANNOT: Final = 1
 
 
@@ -105,8 +107,8 @@ def wrong_setting(error: Exception) -> str | None:
 
 
 def _first(error: Exception) -> str:
-    """The first line of what was said, which is where libraries say it."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    """The first line of what was said, which is where libraries say it; of addresses the hosts, as some have a password or a key."""
+    return only_hosts((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))
 
 
 def _name(location: tuple[int | str, ...]) -> str:

@@ -10,6 +10,7 @@ from chain.escrow_view import EscrowView
 from chain.layout import EscrowState, LayoutMismatch, Page
 from chain.rpc import ChainUnavailable
 from core.accounts import FIRST_AGENT
+from core.hosts import only_hosts
 from matcher.state import Exchange
 from places import rpc_url
 from settings import Settings
@@ -64,7 +65,7 @@ def misfit(journal: Known, escrow: EscrowState | None, pages: tuple[Page, ...]) 
 async def compared(settings: Settings, journal: Known) -> bool:
     """Compare once with the chain; False when the node does not tell. Raises `DoesNotFit`."""
     addresses = await escrow_addresses(settings)
-    where = f"{settings.perpdex_data / 'journal'} and the escrow {addresses.escrow} at {rpc_url(settings)}"
+    where = f"{settings.perpdex_data / 'journal'} and the escrow {addresses.escrow} at {only_hosts(rpc_url(settings))}"
     async with AsyncClient(rpc_url(settings), timeout=10) as client:
         view = EscrowView(client, addresses)
         try:

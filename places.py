@@ -4,6 +4,7 @@ import secrets
 from pathlib import Path
 
 from chain.keys import KeyFileRefused, create_secret, read_secret
+from core.hosts import only_hosts
 from endings import NotReachable
 from settings import Settings
 
@@ -25,6 +26,17 @@ def operator_token(settings: Settings) -> str:
 
 def rpc_url(settings: Settings) -> str:
     return settings.solana_rpc_url or f"http://127.0.0.1:{settings.rpc_port}"
+
+
+def public_rpc_url(settings: Settings) -> str:
+    """The node that agents are told of, which anybody may read; empty for none.
+
+    The exchange's own is told only where it is nobody's secret: on a chain of one's own, and at an address that is a host and no more.
+    """
+    if settings.public_rpc_url:
+        return settings.public_rpc_url
+    url = rpc_url(settings)
+    return "" if settings.solana_cluster or only_hosts(url) != url else url
 
 
 def database_url(settings: Settings) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 import psycopg
 import structlog
 
+from core.hosts import only_hosts
 from core.quantities import SECOND
 from endings import told_to_stop
 from ledger.projector import JournalDiffers, JournalGap, Projector, ProjectorBusy
@@ -32,7 +33,7 @@ async def serve_projector(settings: Settings) -> None:
         try:
             await _project(settings, stopped)
         except (psycopg.OperationalError, ProjectorBusy, JournalGap) as error:
-            _log.warning("projecting again soon", why=str(error).strip())
+            _log.warning("projecting again soon", why=only_hosts(str(error).strip()))
             await _pause(stopped, PROJECT_AGAIN_S)
 
 

@@ -36,7 +36,7 @@ from matcher.clock import SteadyClock
 from matcher.engine import Engine
 from matcher.rejections import Rejection
 from oracles.feed import PriceFeed
-from places import database_url, operator_token, rpc_url, secret
+from places import database_url, operator_token, public_rpc_url, secret
 from settings import Settings
 from vault_terms import operator_template, set_up
 from wiring import escrow_addresses, escrow_mint, must_be_our_cluster, temporal_client
@@ -147,7 +147,7 @@ async def _given(
             escrow=str(escrow.escrow),
             vault=str(escrow.vault),
             mint=str(escrow_mint(settings)),
-            rpc_url=rpc_url(settings),
+            rpc_url=public_rpc_url(settings),
         ),
         prices=feed,
         vaults=VaultBooks(lambda: pool, set_up(settings), template),

@@ -25,19 +25,25 @@ class Settings(BaseSettings):
         ge=0,
         description="Free megabytes on the journal's disk below which requests that may add risk are refused.",
     )
-    database_url: str = Field("", description="PostgreSQL, as a SQLAlchemy or libpq URL.")
+    database_url: str = Field("", repr=False, description="PostgreSQL, as a SQLAlchemy or libpq URL.")
     requests_kept_days: int = Field(
         30, ge=1, description="Days after which the ledger forgets requests that ended without a fill."
     )
     temporal_address: str = Field("", description="host:port of the Temporal frontend.")
     temporal_namespace: str = Field("default", description="Temporal namespace of all workflows.")
-    solana_rpc_url: str = Field("", description="JSON-RPC of the Solana cluster.")
+    solana_rpc_url: str = Field("", repr=False, description="JSON-RPC of the Solana cluster.")
+    public_rpc_url: str = Field(
+        "",
+        description="JSON-RPC that agents are told of, for everybody to read: no key in it; empty: the local chain's, else none.",
+    )
     solana_cluster: Literal["", "devnet", "mainnet"] = Field(
         "",
         description="Public cluster that SOLANA_RPC_URL must lead to, devnet or mainnet; empty for any other chain.",
     )
     api_url: str = Field("http://127.0.0.1:8080", description="Base address of the API, for the worker.")
-    operator_token: str = Field("", description="Bearer token of the operator door; made at first start.")
+    operator_token: str = Field(
+        "", repr=False, description="Bearer token of the operator door; made at first start."
+    )
     operator_key: str = Field(
         "",
         description="Where the operator's key is: file:PATH, awskms:KEY or vault:MOUNT/KEY; keys/operator.json when empty.",
@@ -103,9 +109,12 @@ class Settings(BaseSettings):
     pyth_url: str = Field(
         "https://hermes.pyth.network", description="Pyth's Hermes for live prices; empty for none."
     )
-    pyth_api_key: str = Field("", description="Bearer token for Hermes; the public service asks for one.")
+    pyth_api_key: str = Field(
+        "", repr=False, description="Bearer token for Hermes; the public service asks for one."
+    )
     pyth_rpc_url: str = Field(
         "",
+        repr=False,
         description="Solana RPC where Pyth's accounts are read for live prices and vaults' positions, beside Hermes or alone.",
     )
     pyth_price_accounts: str = Field(
@@ -122,6 +131,7 @@ class Settings(BaseSettings):
     )
     chainlink_rpc_url: str = Field(
         "",
+        repr=False,
         description="Ethereum RPC where Chainlink's prices are read, for vaults too; empty for none. Live sources must then agree.",
     )
     hyperliquid_url: str = Field(
@@ -132,7 +142,9 @@ class Settings(BaseSettings):
         None, description="File or directory of recorded prices, played when live ones cannot be had."
     )
     price_seed: int = Field(1, description="Seed of generated prices, used when there are no others.")
-    evm_rpc_url: str = Field("", description="JSON-RPC of the EVM chain that gold orders are carried out on.")
+    evm_rpc_url: str = Field(
+        "", repr=False, description="JSON-RPC of the EVM chain that gold orders are carried out on."
+    )
     evm_chain_id: int = Field(0, ge=0, description="Chain id that the chain of EVM_RPC_URL must have.")
     evm_router: str = Field(
         "",
@@ -250,6 +262,10 @@ class Settings(BaseSettings):
     def _is_whole(self) -> "Settings":
         if self.api_host in EVERYWHERE and not self.public_host:
             raise ValueError("PUBLIC_HOST must say where agents connect to when API_HOST is every address")
+        if self.public_rpc_url and self.public_rpc_url == self.solana_rpc_url:
+            raise ValueError(
+                "PUBLIC_RPC_URL is published to everybody and must not be SOLANA_RPC_URL, which may have a key in it"
+            )
         if self.evm_router and not (self.evm_rpc_url and self.evm_chain_id):
             raise ValueError("EVM_ROUTER needs EVM_RPC_URL and EVM_CHAIN_ID, which say where it is")
         return self

@@ -18,6 +18,7 @@ from chain.escrow import EscrowClient
 from chain.escrow_view import EscrowSnapshot
 from chain.layout import Slot
 from chain.rpc import FINALIZED
+from core.accounts import FIRST_AGENT
 from core.quantities import MONEY_MAX, SECOND
 from ledger.settlement import Settlement
 from matcher.commands import ReduceForExit, ReleaseExit, RequestExit, SeeExitDelay
@@ -196,12 +197,17 @@ def _asked(snapshot: EscrowSnapshot) -> dict[Place, Request]:
     """What is asked for, by the slot in which it is."""
     return {
         Place(page.index, one.index): Request(
-            one.account, str(one.owner), min(one.pending, MONEY_MAX), one.exit_at
+            one.account, _owner(one), min(one.pending, MONEY_MAX), one.exit_at
         )
         for page in snapshot.pages
         for one in page.slots
         if one.exit_at > 0 and one.pending > 0
     }
+
+
+def _owner(slot: Slot) -> str:
+    """As the engine has it: of treasury and insurance fund it knows the slots, and no owner."""
+    return str(slot.owner) if slot.account >= FIRST_AGENT else ""
 
 
 def _known(one: StandingExit | None) -> Request | None:

@@ -43,7 +43,7 @@ WithdrawalStatus = Literal[
 
 
 class EscrowInfo(NamedTuple):
-    """Addresses in base58 that an agent needs to deposit by itself."""
+    """Addresses in base58 that an agent needs to deposit by itself, and a node that anybody may use, empty for none."""
 
     program: str
     escrow: str

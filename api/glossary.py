@@ -150,7 +150,7 @@ WORDS: Final = {
     "reserved": "What is taken out of balances for withdrawals that are not paid yet.",
     "reserved:integer": "Micro-USDC that withdrawals under way have taken out of balances.",
     "role": "Whether the account asked (`taker`) or quoted (`maker`); null where it is no fill.",
-    "rpc_url": "Node that the exchange reads the chain from: use one of your own.",
+    "rpc_url": "Node that everybody may use, empty where the exchange names none: use one of your own.",
     "samples": "Premiums sampled in the running hour.",
     "seconds": "Length in seconds.",
     "seq": "Journal sequence of its record.",

@@ -10,13 +10,16 @@ from prometheus_client.registry import Collector
 
 from api.listening import Listening
 from api.metrics_breakers import count_from_nothing
-from core.accounts import INSURANCE
+from core.accounts import INSURANCE, TREASURY
+from core.exit_events import ExitRequested
 from core.liquidation_events import Deleveraged, TakenOver
 from core.quantities import MILLION
 from matcher.gates import below_zero
 from matcher.state import Exchange
 
 _log: Final = structlog.get_logger("risk")
+OWN: Final = {TREASURY: "treasury", INSURANCE: "insurance"}
+"""The exchange's own accounts with a slot on chain, by number."""
 
 
 class RiskMetrics(Collector):
@@ -39,6 +42,7 @@ class RiskMetrics(Collector):
         count_from_nothing(self._deleveragings, state, listening)
         listening.to((TakenOver,), self._taken_over)
         listening.to((Deleveraged,), self._deleveraged)
+        listening.to((ExitRequested,), self._asked)
         registry.register(self)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -51,7 +55,14 @@ class RiskMetrics(Collector):
         )
         for id, market in state.markets.items():
             unpaid.add_metric([market.symbol], len(state.funding[id].owed(now)))
-        yield unpaid
+        asked = GaugeMetricFamily(
+            "perpdex_own_exit_asked_usdc",
+            "What the key of the exchange's own slot asked the chain for, to be paid without anybody else",
+            labels=["account"],
+        )
+        for id, name in OWN.items():
+            asked.add_metric([name], state.exits[id].amount / MILLION if id in state.exits else 0)
+        yield from (unpaid, asked)
         for name, text, value in (
             ("insurance_equity_usdc", "What the insurance fund has at the marks", fund.equity / MILLION),
             (
@@ -63,6 +74,11 @@ class RiskMetrics(Collector):
             ("liquidations_running", "Accounts that are being liquidated", len(state.liquidations)),
         ):
             yield GaugeMetricFamily(f"perpdex_{name}", text, value=value)
+
+    def _asked(self, seq: int, event: ExitRequested) -> None:
+        if event.account in OWN:
+            name, until = OWN[event.account], event.exit_at
+            _log.error("an own slot is left", account=name, micro_usdc=event.amount, exit_at=until, seq=seq)
 
     def _taken_over(self, seq: int, event: TakenOver) -> None:
         self._takeovers.inc()

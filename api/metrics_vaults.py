@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.quant import VaultTrading
 from api.streams import HistoryUnavailable
+from core.hosts import only_hosts
 from core.nav_alerts import Kind
 from core.quantities import SECOND
 from ledger.vault_figures import VaultFigures
@@ -46,7 +47,7 @@ class VaultMetrics(Collector):
         except (HistoryUnavailable, TimeoutError, SQLAlchemyError) as error:
             # Everything else that is measured is told all the same, also over tables of another release.
             if self._found is not None:
-                _log.warning("the ledger does not tell of vaults", why=str(error))
+                _log.warning("the ledger does not tell of vaults", why=only_hosts(str(error)))
             self._found = None
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:

@@ -20,8 +20,9 @@ from solders.signature import Signature
 
 from chain.idl import error_name
 from chain.landed import landed_transaction
-from chain.rpc import CONFIRMED, FINALIZED, LEVELS, PROCESSED, ChainUnavailable, ask
+from chain.rpc import CONFIRMED, FINALIZED, LEVELS, PROCESSED, ChainUnavailable, ask, lost
 from chain.transactions import SignedTransaction
+from core.hosts import only_hosts
 
 _log = structlog.get_logger("send")
 POLL_S: Final = 0.2
@@ -193,11 +194,9 @@ async def _submit(client: AsyncClient, transaction: SignedTransaction) -> Refuse
             return Refused(signature, code, tuple(answer.data.logs or ()))
         if isinstance(answer, InvalidParamsMessage):
             return Refused(signature, "InvalidTransaction", (answer.message,))
-        _log.info("the node did not take a transaction", signature=signature, error=str(error))
+        _log.info("the node did not take a transaction", signature=signature, error=only_hosts(str(error)))
     except (SolanaRpcException, SerdeJSONError, ValueError) as error:
-        _log.info(
-            "the answer to a submission is lost", signature=signature, error=repr(error.__cause__ or error)
-        )
+        _log.info("the answer to a submission is lost", signature=signature, error=lost(error))
     return _Submission.UNKNOWN
 
 

@@ -58,6 +58,7 @@ ROLES: Final = {
                 "api_port",
                 "public_host",
                 "public_websocket_url",
+                "public_rpc_url",
                 "websocket_port",
             ),
             *("trusted_proxies", "connections_per_address", "price_recording", "price_seed"),

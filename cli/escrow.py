@@ -12,6 +12,7 @@ from chain.send import Landed, send_until
 from chain.signers.interface import Signer, SigningFailed
 from cli.probes import rpc
 from cli.processes import StackFailed
+from core.hosts import only_hosts
 from places import rpc_url
 from settings import Settings
 from wiring import escrow_client, operator_signer
@@ -35,11 +36,11 @@ async def create_escrow(settings: Settings, say: Callable[[str], None]) -> None:
     except SigningFailed as error:
         raise StackFailed(f"The operator's key does not sign: {error}") from None
     except ChainUnavailable as error:
-        raise StackFailed(f"The chain at {rpc_url(settings)} does not answer: {error}") from error
+        raise StackFailed(f"The chain at {only_hosts(rpc_url(settings))} does not answer: {error}") from error
     except LayoutMismatch as error:
         raise StackFailed(
-            f"What is on the chain at {rpc_url(settings)} cannot be used: {error}; set PERPDEX_DATA to an empty directory, or "
-            f"go on with the release that filled {settings.perpdex_data}."
+            f"What is on the chain at {only_hosts(rpc_url(settings))} cannot be used: {error}; set PERPDEX_DATA to an empty "
+            f"directory, or go on with the release that filled {settings.perpdex_data}."
         ) from error
     finally:
         await escrow.client.close()

@@ -1,6 +1,6 @@
 """`perpdex settlement` and `perpdex escrow`: groups whose commands come from several modules."""
 
-from cli import governing, open_batch, pages, proposing, retrying, rotating
+from cli import governing, open_batch, own_slots, pages, proposing, retrying, rotating
 from cli.custody import escrow
 from cli.reconciling import settlement
 
@@ -17,3 +17,4 @@ for on_escrow in (
     escrow.command()(on_escrow)
 escrow.add_typer(proposing.propose, name="propose")
 escrow.add_typer(rotating.rotation, name="rotation")
+escrow.add_typer(own_slots.own, name="own")

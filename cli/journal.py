@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import psycopg
 import typer
 
+from core.hosts import only_hosts
 from core.quantities import SECOND
 from endings import NotReachable
 from ledger.journal_needs import journal_needs
@@ -72,7 +73,7 @@ def _ledger_needs(settings: Settings, since: int) -> list[Need]:
         return [Need(*one) for one in journal_needs(database_url(settings), since)]
     except (psycopg.Error, NotReachable) as error:
         raise PruneRefused(
-            f"the ledger cannot be asked which records it still needs, so all of them stay: {str(error).strip()}"
+            f"the ledger cannot be asked which records it still needs, so all of them stay: {only_hosts(str(error).strip())}"
         ) from error
 
 

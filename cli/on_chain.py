@@ -17,6 +17,7 @@ from chain.send import Expired, Landed, send_until
 from chain.signers.interface import Signer, SigningFailed
 from chain.signers.opening import open_signer
 from chain.transactions import SignedTransaction
+from core.hosts import only_hosts
 from endings import told
 from places import rpc_url
 from settings import Settings
@@ -48,7 +49,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
             print(error, file=sys.stderr)
             raise typer.Exit(UNKNOWN) from None
         except ChainUnavailable as error:
-            print(f"The chain at {rpc_url(Settings())} does not tell: {error}", file=sys.stderr)
+            print(f"The chain at {only_hosts(rpc_url(Settings()))} does not tell: {error}", file=sys.stderr)
             raise typer.Exit(UNKNOWN) from None
         except LayoutMismatch as error:
             print(f"What lies at the escrow's address cannot be read: {error}", file=sys.stderr)

@@ -23,10 +23,11 @@ from cli.leftovers import end_leftovers, started_at, write_down
 from cli.ports import must_be_free
 from cli.probes import connects, ready, rpc
 from cli.processes import Child, StackFailed
+from core.hosts import only_hosts
 from endings import NotReachable
 from ledger.embedded import EmbeddedPostgres, PostgresFailed
 from ledger.migrate import SchemaNewer, upgrade
-from places import rpc_url
+from places import public_rpc_url, rpc_url
 from settings import Settings
 from wiring import temporal_client
 
@@ -91,15 +92,20 @@ class Stack:
         """Demonstration agents ("makers" or "traders") in a process of their own, talking over the network only."""
         self._say(f"starting {count} {name}: each gets a slot on chain and deposits test USDC")
         module = f"perpdex_sdk.agents.{name.removesuffix('s')}"
-        given = ["--url", self.settings.api_url, "--rpc", rpc_url(self.settings)]
+        given = ["--url", self.settings.api_url, *self._node_of_agents()]
         given += ["--keys", str(self._data / "agents"), "--count", str(count)]
         self._start(name, _python("-m", module, *given, *options), on_line)
 
     def start_strategy(self, options: Sequence[str], on_line: Callable[[str], None]) -> None:
         """What trades the demonstration vault, in a process of its own, over the network only."""
-        given = ["--url", self.settings.api_url, "--rpc", rpc_url(self.settings)]
+        given = ["--url", self.settings.api_url, *self._node_of_agents()]
         given += ["--keys", str(self._data / "agents"), *options]
         self._start(STRATEGY, _python("-m", "perpdex_sdk.agents.strategy", *given), on_line)
+
+    def _node_of_agents(self) -> list[str]:
+        """A command line is for everybody on the machine to read, as what agents are told is."""
+        url = public_rpc_url(self.settings)
+        return ["--rpc", url] if url else []
 
     def stop_agents(self, names: Sequence[str] = (*AGENTS, STRATEGY)) -> dict[str, int]:
         """Let them finish what they do and report the rest; the exit code of each process by its name, below 0 for a signal."""
@@ -216,7 +222,9 @@ class Stack:
         except (PostgresFailed, SchemaNewer) as error:
             raise StackFailed(str(error)) from error
         except SQLAlchemyError as error:
-            raise StackFailed(f"The database cannot be used: {str(error).splitlines()[0]}") from error
+            raise StackFailed(
+                f"The database cannot be used: {only_hosts(str(error).splitlines()[0])}"
+            ) from error
 
     def _start_temporal(self) -> None:
         self._say("starting the Temporal server")

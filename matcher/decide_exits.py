@@ -26,15 +26,14 @@ _NO_SLOT: Final = Rejection(Code.ACCOUNT_UNKNOWN, "The account has no slot on ch
 def request_exit(state: Exchange, command: c.RequestExit, at: int) -> Outcome:
     """Take note of what an owner asks to take out, and withdraw the quotes of its accounts that the rest does not cover.
 
-    A repeat withdraws those that are not covered any more. Nobody depends on the margin of the exchange's own accounts.
+    A repeat withdraws those that are not covered any more. The treasury and the insurance fund are owners as all others: their keys
+    can be stolen, too, and what the fund is asked for it takes nothing over with (`matcher.decide_liquidation`).
     """
     account = state.accounts.get(command.account)
     if account is None or account.page < 0:
         return _NO_SLOT
     if not 0 < command.amount <= MONEY_MAX or not 0 < command.exit_at <= MONEY_MAX // SECOND:
         return Rejection(Code.BAD_VALUE, "An exit has a positive amount and time, both within range.")
-    if account.id not in state.owned:
-        return []
     stands = state.exits.get(account.id)
     same = stands is not None and (stands.amount, stands.exit_at) == (command.amount, command.exit_at)
     asked = ExitRequested(at, account.id, command.amount, command.exit_at, sell_by(command.exit_at))

@@ -41,6 +41,7 @@ from matcher.account import Account
 from matcher.auctions import closing_now, limit_of
 from matcher.closing import cancelled, pull_everything
 from matcher.decide_requests import not_tradable
+from matcher.exiting import promised
 from matcher.limits import AUCTION_PAUSE
 from matcher.offering import auction
 from matcher.opposite import opposite
@@ -136,17 +137,16 @@ def waterfall_step(state: Exchange, account: Account, at: int) -> Auction | Take
     terms = {market: markets[market].liquidation for market in account.positions}
     ticks = {market: markets[market].value_per_tick_lot for market in account.positions}
     funds, within = state.backing(account), known(state, account, at)
-    if account is fund:
-        step = next_step(funds, fund.positions, state.marks, terms, ticks, False, within, state.ends)
-        return Deleverage(_fund_part(state, fund, step.part)) if isinstance(step, Deleverage) else step
     risk, going = state.margin_of(account), state.liquidations.get(account.id)
     offered = within - going.unsold if going is not None else within
     if offered and state.offered_first(account):
         return _offered(state, account, offered)
+    if account is fund:
+        step = next_step(funds, fund.positions, state.marks, terms, ticks, False, within, state.ends)
+        return Deleverage(_fund_part(state, fund, step.part)) if isinstance(step, Deleverage) else step
     over = stage(risk.equity, risk.maintenance) is Stage.TAKEOVER
     parts = _parts(state, account, within) if over else ()
-    can = Fund(state.backing(fund), fund.positions, state.insurance_floor, state.fund_began)
-    takes = over and may_take(can, parts, state.marks, state.ends)
+    takes = over and may_take(_able(state), parts, state.marks, state.ends)
     step = next_step(funds, account.positions, state.marks, terms, ticks, takes, within, state.ends)
     match step:
         case Takeover():
@@ -155,6 +155,17 @@ def waterfall_step(state: Exchange, account: Account, at: int) -> Auction | Take
             return Deleverage(parts[0])
         case _:
             return step
+
+
+def _able(state: Exchange) -> Fund:
+    """The fund as it takes over: without what whoever has its slot's key asked the chain for, which may be gone when it is needed.
+
+    What leaves is no loss by takeovers, so it is not in what the fund had when the period began either.
+    """
+    fund = state.accounts[INSURANCE]
+    leaving = promised(state, fund)
+    balance = state.funds(fund) - state.overstated(fund) - leaving
+    return Fund(balance, fund.positions, state.insurance_floor, state.fund_began - leaving)
 
 
 def _offered(state: Exchange, account: Account, within: set[int]) -> Auction:

@@ -37,6 +37,13 @@ def leaving_of(state: Exchange, account: Account, asked: int | None = None) -> i
     return max(0, asked - others)
 
 
+def promised(state: Exchange, account: Account) -> int:
+    """Micro-USDC of the equity of an account without sub-accounts that its owner asked the chain for, whether or not it can be claimed
+    already; never more than there are."""
+    request = state.exits.get(account.id) if state.exits else None
+    return min(request.amount, max(0, state.counted_of(account).equity)) if request is not None else 0
+
+
 def uncovered(state: Exchange, request: ExitRequested) -> int:
     """Micro-USDC that still have to come free for the request to be paid out of free money alone; 0 when it can be.
 

@@ -1,10 +1,12 @@
 """One question over HTTP, what counts as no answer to it, and how much of an answer is read at all."""
 
 import asyncio
+import logging
 from typing import Any, Final
 
 import httpx
 
+from core.hosts import hide_in_log, only_hosts
 from oracles.polling import SourceFailed
 from oracles.refusal import Reason, Refused
 
@@ -13,6 +15,8 @@ BODY_BYTES_MAX: Final = 1 << 20
 """Beyond any honest answer: the engine's process reads no more of one."""
 PLAIN: Final = {"Accept-Encoding": "identity"}
 """Asks for no compression: a few kilobytes of it can stand for gigabytes, and what is compressed in spite of that is not expanded."""
+
+logging.getLogger("httpx").addFilter(hide_in_log)
 
 
 async def whole(response: httpx.Response) -> bytes:
@@ -41,7 +45,7 @@ async def posted(client: httpx.AsyncClient, url: str, who: str, timeout_s: float
     except (TimeoutError, httpx.TimeoutException) as error:
         raise SourceFailed("timeout", f"{who} was silent: {type(error).__name__}.") from error
     except httpx.HTTPError as error:
-        raise SourceFailed("unreachable", f"{who} can not be reached: {error!r}.") from error
+        raise SourceFailed("unreachable", f"{who} can not be reached: {only_hosts(repr(error))}.") from None
     except Refused as refused:
         raise SourceFailed(refused.reason.value, f"{who}: {refused.found}") from refused
 

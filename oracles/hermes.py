@@ -14,6 +14,7 @@ import httpx
 import msgspec
 import structlog
 
+from core.hosts import only_hosts
 from oracles.accumulator import to_price, verify
 from oracles.asking import PLAIN, whole
 from oracles.polling import BACKOFF_S, BROKEN, Backoff, Sleep, SourceFailed
@@ -137,17 +138,17 @@ class Hermes:
                         yield prices
                 if not brought:
                     raise HermesFailed("ended", "Hermes ended the stream before the first price.")
-                _log.info("stream ended", url=self._url)
+                _log.info("stream ended", url=only_hosts(self._url))
             except HermesFailed as error:
                 least = error.wait_s
                 failed(error)
-                _log.warning("stream failed", url=self._url, code=error.code, why=str(error))
+                _log.warning("stream failed", url=only_hosts(self._url), code=error.code, why=str(error))
             except Refused as error:
                 failed(error)
-                _log.error("update refused", url=self._url, code=error.reason, why=error.found)
+                _log.error("update refused", url=only_hosts(self._url), code=error.reason, why=error.found)
             except Exception as error:  # whatever one server makes of us, the other sources go on
-                failed(HermesFailed(BROKEN, f"The stream broke: {error!r}"))
-                _log.error("the stream broke", url=self._url, exc_info=error)
+                failed(HermesFailed(BROKEN, f"The stream broke: {only_hosts(repr(error))}"))
+                _log.error("the stream broke", url=only_hosts(self._url), exc_info=error)
             await sleep(backoff.next(least))
 
     def proven(self, answer: bytes) -> tuple[Price, ...]:
@@ -190,7 +191,9 @@ class Hermes:
         except httpx.TimeoutException as error:
             raise HermesFailed("timeout", f"Hermes was silent: {type(error).__name__}.") from error
         except httpx.HTTPError as error:
-            raise HermesFailed("unreachable", f"Hermes can not be reached: {error!r}.") from error
+            raise HermesFailed(
+                "unreachable", f"Hermes can not be reached: {only_hosts(repr(error))}."
+            ) from None
 
 
 def _must_be_good(response: httpx.Response) -> None:

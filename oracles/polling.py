@@ -7,6 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
+from core.hosts import only_hosts
 from oracles.price import Price
 from oracles.refusal import Refused
 from oracles.route import Limits
@@ -68,7 +69,7 @@ async def reading(label: str, answer: Awaitable[_Answer], within_s: float = READ
         raise SourceFailed("timeout", f"{label} did not answer within {within_s:g} s.") from error
     except Exception as error:
         _log.error("a source broke", source=label, exc_info=error)
-        raise SourceFailed(BROKEN, f"{label} broke: {error!r}") from error
+        raise SourceFailed(BROKEN, f"{label} broke: {only_hosts(repr(error))}") from error
 
 
 class Backoff:

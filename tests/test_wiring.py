@@ -18,6 +18,7 @@ from core.quantities import SECOND, Nanos
 from core.risk_template import RiskTemplate, VenueLimits
 from core.vault_risk import NotRules
 from endings import sentence
+from places import public_rpc_url
 from serving import operators
 from settings import Settings
 from vault_terms import alert_limits, operator_template
@@ -222,3 +223,28 @@ def test_the_operator_sets_when_alerts_of_vaults_are_said():
     ):
         with pytest.raises(ValidationError):
             Settings(**beyond)
+
+
+PROVIDER = "https://node.example/v2/key?api-key=key"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "http://127.0.0.1:8899"),
+        ({"rpc_port": 9}, "http://127.0.0.1:9"),
+        ({"solana_rpc_url": "http://10.0.0.1:8899"}, "http://10.0.0.1:8899"),
+        ({"solana_rpc_url": PROVIDER}, ""),
+        ({"solana_rpc_url": "http://user:key@10.0.0.1:8899"}, ""),
+        ({"solana_rpc_url": PROVIDER, "solana_cluster": "mainnet"}, ""),
+        ({"solana_rpc_url": "https://key.node.example", "solana_cluster": "devnet"}, ""),
+        ({"solana_rpc_url": PROVIDER, "public_rpc_url": "https://open.example"}, "https://open.example"),
+    ],
+)
+def test_agents_are_told_of_no_node_that_a_key_may_be_in(given, told):
+    assert public_rpc_url(Settings(**given)) == told
+
+
+def test_the_node_that_everybody_is_told_of_is_not_the_exchanges_own():
+    with pytest.raises(ValidationError, match="is published"):
+        Settings(solana_rpc_url=PROVIDER, public_rpc_url=PROVIDER)

@@ -250,6 +250,7 @@ class Escrow(msgspec.Struct, frozen=True):
     vault: str
     mint: str
     rpc_url: str
+    """A node that anybody may use, in the exchange's word; empty for none."""
 
 
 class FillStatus(msgspec.Struct, frozen=True):

@@ -9,12 +9,13 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import httpx
 import msgspec
 from solders.pubkey import Pubkey
 
 from perpdex_sdk import files, reading
 from perpdex_sdk.answers import Escrow
-from perpdex_sdk.errors import AddressRefused, NotProven
+from perpdex_sdk.errors import AddressRefused, NoNode, NotProven
 from perpdex_sdk.funds import TOKEN_PROGRAM, vault_address
 from perpdex_sdk.proofs import ESCROW_MARK
 from perpdex_sdk.rpc import Rpc
@@ -48,14 +49,24 @@ class Custody(NamedTuple):
 
     @property
     def node(self) -> str:
-        """To send by: what is sent is built here, so a node that lies can keep it back and not change it."""
-        return self.own_node or self.escrow.rpc_url
+        """To send by: what is sent is built here, so a node that lies can keep it back and not change it.
+
+        Raises `NoNode` where neither the caller nor the exchange named one.
+        """
+        node = self.own_node or self.escrow.rpc_url
+        if not node:
+            raise NoNode(
+                "the exchange names no Solana node: give rpc_url one of your own, to Agent.connect or to this call"
+            )
+        return node
 
     def node_to_believe(self, rpc_url: str | None, exchanges_node: bool) -> str:
         """To ask what is true. Raises `NotProven` when that would be the exchange's and this was not wanted."""
         own = rpc_url or self.own_node
         if own is not None:
             return own
+        if not self.escrow.rpc_url:
+            raise NotProven("no_node", "give rpc_url a node of your own: the exchange names none")
         if not exchanges_node:
             raise NotProven(
                 "no_node",
@@ -141,8 +152,8 @@ async def must_be_on_chain(escrow: Escrow, rpc_url: str) -> None:
     ):
         raise AddressRefused(
             "escrow_not_on_chain",
-            f"{rpc_url} has no escrow {escrow.escrow} of the program {escrow.program} with the mint {escrow.mint}: it is another "
-            "cluster's, or nobody's",
+            f"{httpx.URL(rpc_url).host} has no escrow {escrow.escrow} of the program {escrow.program} with the mint {escrow.mint}: it "
+            "is another cluster's, or nobody's",
         )
     if vault.program != str(TOKEN_PROGRAM) or (vault.data[:32], vault.data[32:64]) != (
         keys[0],

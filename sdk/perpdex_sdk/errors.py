@@ -129,6 +129,12 @@ class AddressRefused(ExchangeError):
         self.code = code
 
 
+class NoNode(ExchangeError):
+    """There is no Solana node to send by: the caller gave none, and the exchange names none. Nothing was signed. `code` is stable."""
+
+    code = "no_node"
+
+
 class KeyFileRefused(ExchangeError):
     """A key file that must not be used; its text says why and what to do."""
 

@@ -36,8 +36,8 @@ class Money:
     """Part of an `Agent`. Amounts are USDC, decimal strings or `Decimal`s, never floats.
 
     `rpc_url` is the Solana node to use, by default that of `Agent.connect`. Where there is neither, transactions go through the node
-    that the exchange names, which can keep them back and not change them; what is to be proven is asked there only with
-    `exchanges_node`, as an exchange that lies names a node that lies.
+    that the exchange names, which can keep them back and not change them; where it names none `NoNode` is raised. What is to be
+    proven is asked there only with `exchanges_node`, as an exchange that lies names a node that lies.
     """
 
     def __init__(self, rest: Rest, keypair: Keypair, name: str, custody: Custody, talk: Conversation) -> None:

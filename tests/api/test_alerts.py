@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
+
+from core.accounts import INSURANCE, TREASURY
+from core.quantities import SECOND
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATING = ROOT / "docs" / "operating"
@@ -99,6 +103,27 @@ async def test_what_an_alarm_counts_by_market_is_told_before_it_happens(exchange
     for name in ("open_interest_jumps", "deleveragings"):
         for symbol in ("BTC-PERP", "X-PERP"):
             assert f'perpdex_{name}_total{{market="{symbol}"}} 0.0' in lines
+
+
+@pytest.mark.parametrize(("account", "name"), [(TREASURY, "treasury"), (INSURANCE, "insurance")])
+async def test_what_is_asked_of_an_own_slot_is_told_before_it_is_paid(
+    exchange: Any, account: int, name: str
+) -> None:
+    gauge = 'perpdex_own_exit_asked_usdc{account="%s"} %s'
+    assert gauge % (name, 0.0) in (await exchange.http.get("/metrics")).text.splitlines()
+    exit_at = exchange.engine.clock() // SECOND + 3_600
+    asked = {"type": "RequestExit", "account": account, "amount": 2_500_000, "exit_at": exit_at}
+    with capture_logs() as said:
+        assert (await exchange.operator(asked)).status_code == 200
+    assert [(one["account"], one["micro_usdc"]) for one in said if one["event"] == "an own slot is left"] == [
+        (name, 2_500_000)
+    ]
+    assert gauge % (name, 2.5) in (await exchange.http.get("/metrics")).text.splitlines()
+    headers = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
+    listed = await exchange.http.get("/api/v1/operator/settlement/exits", headers=headers)
+    assert [row[:8] for row in listed.json()] == [
+        [account, "", 0, account - TREASURY, 2_500_000, exit_at, False, False]
+    ]
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))

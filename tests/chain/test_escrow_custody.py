@@ -32,9 +32,10 @@ from chain.events import (
 )
 from chain.limits import UNLIMITED, Settings
 from chain.localnet.genesis import PROGRAM_ID
+from chain.owning import EVERYTHING
 from chain.rpc import CONFIRMED, FINALIZED
 from chain.send import Refused
-from owner_transactions import EVERYTHING, OwnerTransactions
+from owner_transactions import OwnerTransactions
 
 ROOT = bytes(range(32))
 

@@ -29,6 +29,7 @@ MORE = {
         for name, key in zip(("operator", "guardian", "treasury", "insurance"), KEYS, strict=True)
         for word in (f"--{name}", key)
     ],
+    **{f"escrow own {what}": ["--slot", "treasury"] for what in ("deposit", "ask", "cancel", "claim")},
 }
 """What else they want before they look at settings."""
 

@@ -15,7 +15,6 @@ import pytest
 
 from activities.schedules import SETTLEMENT_ID
 from chain.keys import KeypairSigner
-from chain.send import Landed, send_until
 from cli.demo_vault import VaultOpening, strategy_options, with_vault
 from cli.stack import Stack
 from cli.tally import Tally
@@ -88,8 +87,12 @@ async def test_large_deposits_and_the_operators_own_are_credited_too(stack: Stac
         fund_key = KeypairSigner.load_or_create(stack.settings.perpdex_data / "keys" / "insurance.json")
         await rpc.call("requestAirdrop", str(fund_key.pubkey), 10**9)
         await rpc.call("perpdexMintTestUsdc", str(fund_key.pubkey), 500_000_000)
-        paid = await escrow.build_deposit(fund_key, 0, 1, 500_000_000)
-        assert isinstance(await send_until(escrow.client, paid), Landed)
+        wallet = escrow.wallet_of(fund_key.pubkey)
+        async with asyncio.timeout(30):
+            while await escrow.view.tokens([wallet]) != [500_000_000]:
+                await asyncio.sleep(0.2)
+        pay = [sys.executable, "-m", "cli.main", "escrow", "own", "deposit", "--slot", "insurance"]
+        assert "500.000000 USDC are in" in await told([*pay, "--amount", "500"], stack)
         client = await temporal_client(stack.settings)
         handle = client.get_workflow_handle_for(SettlementWorkflow.run, SETTLEMENT_ID)
         async with asyncio.timeout(60):
@@ -162,6 +165,7 @@ async def told(command: list[str], stack: Stack) -> str:
         "PERPDEX_DATA": str(settings.perpdex_data),
         "API_URL": settings.api_url,
         "TEMPORAL_ADDRESS": f"127.0.0.1:{settings.temporal_port}",
+        "RPC_PORT": str(settings.rpc_port),
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "sdk"))),
         "COLUMNS": "200",
     }

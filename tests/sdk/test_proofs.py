@@ -21,7 +21,7 @@ from solders.transaction import Transaction
 from chain.layout import ESCROW_BYTES
 from core import merkle
 from core.merkle import account_leaf, account_path, batch_root, fill_leaf, fill_path, root
-from perpdex_sdk import NotProven, Unreachable
+from perpdex_sdk import NoNode, NotProven, Unreachable
 from perpdex_sdk.answers import Escrow, Proof, Step
 from perpdex_sdk.custody import Custody
 from perpdex_sdk.errors import ExitFailedCode, NotProvenCode
@@ -245,6 +245,18 @@ async def test_whoever_asks_the_node_that_the_exchange_names_says_so_and_is_warn
     assert without.node_to_believe(None, True) == "http://the-exchanges"
     (warning,) = caplog.messages
     assert "http://the-exchanges" in warning
+
+
+def test_without_any_node_nothing_is_sent_and_nothing_believed():
+    """On a public cluster the exchange names none: its own has a key in its address."""
+    nowhere = Custody(Escrow(str(PROGRAM), str(ESCROW), "vault", "mint", ""), None, None)
+    with pytest.raises(NoNode, match="give rpc_url one of your own") as refused:
+        _ = nowhere.node
+    assert refused.value.code == "no_node"
+    for exchanges_node in (False, True):
+        with pytest.raises(NotProven, match="give rpc_url a node of your own"):
+            nowhere.node_to_believe(None, exchanges_node)
+    assert nowhere.node_to_believe("http://mine", False) == "http://mine"
 
 
 def test_every_code_is_documented():

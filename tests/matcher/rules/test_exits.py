@@ -3,9 +3,10 @@
 import pytest
 
 from core import events as e
-from core.accounts import INSURANCE
+from core.accounts import INSURANCE, TREASURY
 from core.custody_events import StrayClaimed
 from core.exit_events import DeltasUnapplied, ExitClaimed, ExitReleased, ExitRequested
+from core.exits import sell_by
 from core.quantities import MONEY_MAX, SECOND
 from matcher import commands as c
 from matcher.decide_exits import closing, quoting
@@ -173,9 +174,27 @@ def test_a_claim_is_booked_once_and_ends_the_request(world):
     assert not world.state.exits
 
 
-def test_the_exchanges_own_accounts_claim_and_reserve_nothing(world):
+@pytest.mark.parametrize("own", [TREASURY, INSURANCE])
+def test_what_is_asked_of_the_exchanges_own_slots_is_an_event_like_any_other(world, own, replayed):
+    """Whoever has the key of one of these slots is seen as soon as the chain shows it, and not when the money is gone."""
+    world.play(c.CreditDeposit(own, 100, "own"))
+    (asked,) = leave(world, own, 100)
+    assert asked == ExitRequested(world.now, own, 100, at_delay(world), sell_by(at_delay(world)))
+    assert leave(world, own, 100) == []
+    assert world.state.exits == {own: asked}
+    assert not quoting(world.state, asked)
+    assert not closing(world.state, asked, world.now + DELAY)
+    assert world.play(c.ReduceForExit(own, 0)) == []
+    assert isinstance(world.play(c.ReleaseExit(own, 0))[0], ExitReleased)
+    leave(world, own, 50)
+    world.play(c.ClaimExit(own, 40, "claim:own:0"))
+    assert (world.balance(own), world.state.exits) == (60, {})
+    state = replayed(world.journal)
+    assert dump(state) == dump(world.state) == dump(load(dump(state)))
+
+
+def test_the_exchanges_own_accounts_claim_no_more_than_there_is(world):
     world.play(c.CreditDeposit(INSURANCE, 100, "fund"))
-    assert leave(world, INSURANCE, 100) == []
     world.play(c.ClaimExit(INSURANCE, 40, "claim:fund:0"))
     assert world.balance(INSURANCE) == 60
     assert world.refuse(c.ClaimExit(INSURANCE, 61, "claim:fund:1")) == "bad_value"

@@ -51,6 +51,8 @@ from workflows.settling import settle_now
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "operator-token-of-the-tests-0123456789"
+PROVIDERS_KEY = "key-of-a-provider-0123456789"
+"""In the address of the node, where providers have it: `secrecy` looks for it everywhere."""
 SLOT_MS = 20
 """Blockhashes live three seconds."""
 LONG_HISTORY = 150
@@ -130,7 +132,8 @@ class Network:
             "PERPDEX_DATA": str(directory),
             "DATABASE_URL": postgres_url,
             "TEMPORAL_ADDRESS": f"127.0.0.1:{temporal}",
-            "SOLANA_RPC_URL": chain.url,
+            "SOLANA_RPC_URL": f"{chain.url}/?api-key={PROVIDERS_KEY}",
+            "PUBLIC_RPC_URL": chain.url,
             "API_URL": self.api_url,
             "API_PORT": str(api),
             "WEBSOCKET_PORT": str(websocket),
@@ -162,7 +165,9 @@ class Network:
         return Process(command, self.directory / f"{name}.log", {**self.settings, **settings})
 
     def another_worker(self, name: str) -> Process:
-        return self.process(name, [sys.executable, "worker.py"], SOLANA_RPC_URL=self.proxy.url)
+        return self.process(
+            name, [sys.executable, "worker.py"], SOLANA_RPC_URL=f"{self.proxy.url}/?api-key={PROVIDERS_KEY}"
+        )
 
     def _agents(self, role: str, count: int) -> Process:
         command = [sys.executable, "-m", f"perpdex_sdk.agents.{role}", "--url", self.api_url]

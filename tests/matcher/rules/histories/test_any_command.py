@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from core.accounts import INSURANCE
+from core.accounts import INSURANCE, TREASURY
 from core.batches import BatchStatus
 from core.funding import HOUR, FundingTerms
 from core.liquidation import LiquidationTerms
@@ -22,6 +22,7 @@ from matcher.image import dump, load, state_hash
 from matcher.limits import TTL_CLASSES
 
 AGENTS = st.integers(16, 26)
+OWN = st.sampled_from([TREASURY, INSURANCE])
 """Eight agents, two sub-accounts that are there from the beginning, and one that may come about."""
 MARKETS = st.sampled_from([1, 1, 1, 2, 7])
 PRICES = st.one_of(
@@ -132,12 +133,12 @@ MONEY: Final = (
     st.builds(c.Transfer, account=AGENTS, giver=AGENTS, receiver=AGENTS, amount=AMOUNTS, key=KEYS),
     st.builds(
         c.RequestExit,
-        account=AGENTS,
+        account=AGENTS | OWN,
         amount=st.sampled_from([0, 10**8, 10**10, 10**12]),
         exit_at=st.just(60),
     ),
-    st.builds(c.ReleaseExit, account=AGENTS, claimed=st.sampled_from([0, 0, 10**8])),
-    st.builds(c.ReduceForExit, account=AGENTS, claimed=st.sampled_from([0, 10**8, 10**10])),
+    st.builds(c.ReleaseExit, account=AGENTS | OWN, claimed=st.sampled_from([0, 0, 10**8])),
+    st.builds(c.ReduceForExit, account=AGENTS | OWN, claimed=st.sampled_from([0, 10**8, 10**10])),
     st.builds(
         c.ClaimExit, account=AGENTS | st.just(INSURANCE), amount=st.sampled_from([0, 10**8, 10**10]), key=KEYS
     ),

@@ -3,12 +3,16 @@
 import pytest
 from msgspec.structs import replace
 
+from core import events as e
 from core import liquidation_events as le
 from core.accounts import INSURANCE
 from core.concerns import concerns, seen_by
+from core.exit_events import ExitRequested
+from core.exits import LEAD
 from core.fund import PERIOD
 from core.quantities import SECOND
 from matcher import commands as c
+from matcher.exiting import promised
 from matcher.image import dump, load, state_hash
 
 
@@ -48,6 +52,67 @@ def test_the_fund_keeps_its_floor_besides_four_times_what_the_market_requires(cr
     assert world.play(c.SetInsuranceFloor(floor)) == []
     assert world.refuse(c.SetInsuranceFloor(-1)) == "bad_value"
     crash.only(crash.mark(590_000), le.TakenOver if taken else le.Deleveraged)
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"), [(55_800_000_000, True), (55_800_000_001, False), (2 * 10**11, False)]
+)
+def test_what_is_asked_of_the_funds_slot_takes_nothing_over(crash, asked, taken, replayed):
+    """As a floor does, from the moment it is asked for: it is gone when the position needs it."""
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 10**11, "fund"))
+    later = (world.now + 10**6 * SECOND) // SECOND
+    crash.only(world.play(c.RequestExit(INSURANCE, asked, later)), ExitRequested)
+    crash.only(crash.mark(590_000), le.TakenOver if taken else le.Deleveraged)
+    assert state_hash(replayed(world.journal)) == state_hash(world.state)
+
+
+def test_what_is_taken_back_takes_over_again_and_what_leaves_is_no_loss_of_the_days(crash):
+    """Four fifths of the fund are asked for: with the rest it may lose a quarter of the rest, not nothing."""
+    world = crash.world
+    world.play(c.CreditDeposit(INSURANCE, 5 * 10**11, "fund"))
+    world.play(c.RequestExit(INSURANCE, 4 * 10**11, (world.now + 10**6 * SECOND) // SECOND))
+    crash.only(crash.mark(590_000), le.TakenOver)
+    fund = world.state.accounts[INSURANCE]
+    assert promised(world.state, fund) == 4 * 10**11
+    world.play(c.ReleaseExit(INSURANCE, 0))
+    assert promised(world.state, fund) == 0
+
+
+def test_a_fund_that_is_left_sells_what_it_holds_in_time_and_offers_the_rest_before_winners_must_close(
+    crash, replayed
+):
+    world = crash.world
+    crash.fund_holds()
+    claimed, asked = 9 * 10**10, 4 * LEAD
+    world.play(c.Subscribe(crash.maker, (1,)))
+    world.play(c.RequestExit(INSURANCE, 10**12, (world.now + asked) // SECOND))
+    assert world.play(c.ReduceForExit(INSURANCE, claimed)) == []
+    world.now += asked // 2 - 2 * SECOND
+    crash.mark(590_000)
+    # A batch lands, as ever: otherwise it would mature at once.
+    world.play(c.CutSettlement(1))
+    world.finalize(1)
+    crash.mark(590_000)
+    (opened,) = world.play(c.ReduceForExit(INSURANCE, claimed))
+    assert (opened.account, opened.side, opened.size, opened.limit) == (INSURANCE, -1, 20_000, 589_345)
+    bid = c.AnswerRequest(crash.maker, opened.request, 589_345, 600_000, 20_000, 1, world.now + SECOND)
+    assert crash.only(world.play(bid), e.Filled).size == 20_000
+    # Nobody wants the rest. Once the chain can pay, all that stands behind it is what is not asked for, which is nothing.
+    world.now += asked // 4
+    seen = []
+    for _ in range(9):
+        world.now += 9 * SECOND
+        seen += crash.mark(590_000)
+        for waiting in list(world.state.book.requests.values()):
+            seen += world.play(c.PassRequest(crash.maker, waiting.opened.request))
+        seen += crash.at_once()
+    steps = [kind for kind in crash.kinds(seen) if kind != "PremiumSampled"]
+    assert steps[:2] == ["ExitMatured", "LiquidationStarted"]
+    assert steps.index("LiquidationSliced") < steps.index("Deleveraged")
+    assert crash.only(seen, le.Deleveraged).size == 80_000
+    assert world.held(INSURANCE)[0] == 0
+    assert state_hash(replayed(world.journal)) == state_hash(world.state)
 
 
 def test_without_a_fund_winners_close_at_the_bankruptcy_price_in_proportion(crash):

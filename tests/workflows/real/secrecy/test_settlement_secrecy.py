@@ -1,4 +1,5 @@
-"""A whole settlement with everything captured: nothing of the operator's private key is anywhere but in its file."""
+"""A whole settlement with everything captured: nothing of the operator's private key is anywhere but in its file, and of its
+provider's key, which is in the node's address, nothing at all."""
 
 import asyncio
 import json
@@ -20,7 +21,7 @@ async def trouble(network: Any, until: Any) -> None:
     """Errors in the steps that sign, for so long that the worker logs them: no blockhash, then nothing that is sent is answered."""
     for method, fault in (
         ("getLatestBlockhash", Fault.GARBAGE),
-        ("getLatestBlockhash", Fault.SERVER_ERROR),
+        ("getLatestBlockhash", Fault.LIMITED),
         ("sendTransaction", Fault.GARBAGE),
         ("sendTransaction", Fault.LOSE_ANSWER),
     ):
@@ -107,3 +108,7 @@ async def test_the_operators_key_is_nowhere_but_in_its_file(network: Any, until:
     assert shown(raw, key.read_bytes()) == {"list of numbers"}
     leaks = {name: forms for name, data in captured.items() if (forms := shown(raw, data))}
     assert leaks == {}
+    provider = network.settings["SOLANA_RPC_URL"].partition("=")[2].encode()
+    assert provider
+    assert b"429 Too Many Requests" in captured["worker.log"]
+    assert [name for name, data in captured.items() if provider in data] == []

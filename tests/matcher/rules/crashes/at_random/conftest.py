@@ -98,7 +98,7 @@ class History:
             case 8:
                 self.settle(number)
             case 9:
-                self.leave(rng.choice(self.agents))
+                self.leave(rng.choice((*self.agents, INSURANCE)))
             case 10:
                 self.watch_exits(number)
             case 11:
