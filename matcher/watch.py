@@ -240,7 +240,12 @@ class Watch:
             and going.paused
             and (now is Stage.AUCTION or (going.stuck and now is not Stage.NONE))
         ):
+            # A pause keeps nobody from the next stage, and nobody who has recovered in liquidation.
             self._watch(state, account, risk, TAKEOVER_LEVEL)
+            if account.root.id in state.loss_limits or account.root.id in state.matured:
+                self.near.add(account.id)  # What counts of its equity changes with batches, too.
+            else:
+                self._watch_recovery(state, account, risk, MILLION)
         elif going is not None or risk.liquidatable:
             if self._waits(account, Action.FILL if state.bound(account) else Action.LIQUIDATE):
                 self._watch(state, account, risk, ZERO_LEVEL)
@@ -258,7 +263,7 @@ class Watch:
             further = (level for level in WARNINGS if level > account.warned)
             self._watch(state, account, risk, next(further, MILLION))
             if account.warned:
-                self._watch_recovery(state, account, risk)
+                self._watch_recovery(state, account, risk, account.warned * LIFTED_AT // MILLION)
 
     def _waits(self, account: Account, action: Action) -> bool:
         """Whether nothing can be done about the account, as no price is trusted that it takes; it is looked at again with the next.
@@ -281,14 +286,13 @@ class Watch:
         for below, market, price in edges:
             self._push(below, market, price, account.id)
 
-    def _watch_recovery(self, state: "Exchange", account: Account, risk: AccountRisk) -> None:
-        """Look again when the account's last warning may no longer hold; with every mark while its margin follows from more than
+    def _watch_recovery(self, state: "Exchange", account: Account, risk: AccountRisk, level: int) -> None:
+        """Look again when maintenance may have fallen to `level` of equity; with every mark while its margin follows from more than
         its own."""
         if account.id in self.tied or not state.ends.keys().isdisjoint(account.positions):
             self.near.add(account.id)
             return
         ticks = {id: state.markets[id].value_per_tick_lot for id in account.positions}
-        level = account.warned * LIFTED_AT // MILLION
         for market, price in recovery_prices(risk, account.positions, state.marks, ticks, level).items():
             self._push(account.positions[market].size < 0, market, price, account.id)
 
