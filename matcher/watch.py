@@ -36,6 +36,9 @@ UNPAID_PAUSE: Final = 10 * SECOND
 """How long nobody is asked again for debts that nobody could pay, unless money comes in."""
 LOOKS_AT_ONCE: Final = 64
 """Accounts that get a look before others have their turn: less than a millisecond."""
+LOOKS_BEFORE_STEPS: Final = 1 << 17
+"""Looks without a break for which steps wait, so that the riskiest of all comes first: less than two seconds. Where marks come faster
+than looks, waiting for all of these would have nobody liquidated."""
 _STILL: Final = (0, 0)
 
 
@@ -93,6 +96,8 @@ class Watch:
     are the (market, action) whose price is not trusted and `waiting` the accounts that wait for a market's next one. A look gives an
     account a new stamp, and entries with another are outdated.
 
+    `looked` are the looks taken since nobody needed one.
+
     `drifts` are the ticks that a lot's holders have come to owe in funding, longs and shorts: entries are of marks and drift together.
 
     A fill, a deposit or a withdrawal never makes an account liquidatable: margin is checked before. So they may wait.
@@ -107,6 +112,7 @@ class Watch:
         self.dirty: set[int] = set()
         self.pressing = Turns()
         self.pending = Turns()
+        self.looked = 0
         self.due: set[int] = set()
         self.ranked: list[tuple[object, int, int]] = []
         self.warned: dict[int, None] = {}
@@ -123,6 +129,11 @@ class Watch:
     def behind(self) -> bool:
         """Whether there are accounts that need a look now."""
         return bool(self.pressing) or bool(self.pending)
+
+    @property
+    def holds(self) -> bool:
+        """Whether steps wait for more looks: somebody riskier may be among those that need one."""
+        return self.behind and self.looked < LOOKS_BEFORE_STEPS
 
     def unseen(self, account: int) -> bool:
         """Whether an account needs a look now: what is known of it may be outdated."""
@@ -202,7 +213,8 @@ class Watch:
         for _ in range(LOOKS_AT_ONCE):
             id = self.pressing.take() or self.pending.take()
             if id is None:
-                return
+                break
+            self.looked += 1
             self.pending.drop(id)
             if id in dirty:
                 dirty.discard(id)
@@ -214,6 +226,8 @@ class Watch:
                 known.discard(id)
             if id in state.owned or id == INSURANCE:
                 self._look_at(state, state.accounts[id])
+        if not self.behind:
+            self.looked = 0
 
     def _look_at(self, state: "Exchange", account: Account) -> None:
         if state.loss_limits and account.root.id in state.loss_limits:
