@@ -18,6 +18,7 @@ from core.open_interest import WINDOW_MIN, JumpAlarm
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
+from matcher.gates import below_zero
 from matcher.image import dump, load, state_hash
 from matcher.limits import TTL_CLASSES
 
@@ -359,6 +360,12 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(
     assert loaded.conditions == world.state.conditions
     assert loaded.values_until == world.state.values_until
     assert loaded.breakers == world.state.breakers
+    watched = {*loaded.owned, INSURANCE}
+    owing = [id for id in sorted(watched) if loaded.margin_of(loaded.accounts[id]).equity < 0]
+    for state in (loaded, world.state):
+        while state.watch.behind:
+            state.watch.look(state)
+        assert below_zero(state) == owing
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
