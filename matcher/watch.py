@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from core.account_risk import AccountRisk
-from core.accounts import INSURANCE
+from core.accounts import INSURANCE, OF_EXCHANGE, TREASURY
 from core.edge_prices import recovery_prices
 from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
 from core.quantities import MILLION, SECOND
@@ -208,6 +208,8 @@ class Watch:
             and dirty.isdisjoint(self.debtors)
         ):
             self._press(sorted(dirty & (self.due | self.warned.keys() | self.debtors)))
+        if TREASURY in self.debtors:
+            self._press((TREASURY,))  # Fees come in with every fill, and may have paid what it owed.
         if not self.due:
             self.ranked.clear()
         for _ in range(LOOKS_AT_ONCE):
@@ -224,7 +226,7 @@ class Watch:
             self.stamps[id] = self.stamp
             for known in (self.debtors, self.unpaid, self.below_zero):
                 known.discard(id)
-            if id in state.owned or id == INSURANCE:
+            if id in state.owned or id in OF_EXCHANGE:
                 self._look_at(state, state.accounts[id])
         if not self.behind:
             self.looked = 0
