@@ -63,7 +63,8 @@ def stress(
     plot: Annotated[Path | None, typer.Option(help="file for the picture, an SVG", callback=writable)] = None,
     journal: Annotated[Path | None, typer.Option(help="new directory in which the journal is kept")] = None,
 ) -> None:
-    """Play a crash through the whole exchange at the time of its recording: exit code 0 when every invariant held."""
+    """Play a crash through the engine and its journal, with makers and traders, at the time of its recording: exit code 0 when every
+    invariant held. With --routed prices pass the feed's router, too."""
     scenario = Scenario(
         prices=tuple(str(path.resolve()) for path in prices or ()),
         hours=hours,

@@ -9,3 +9,5 @@ INSURANCE: Final = 2
 CLEARING: Final = 3
 """Other side of every realized profit or loss: minus the cost of all open positions. Has no slot on chain."""
 FIRST_AGENT: Final = 16
+OF_EXCHANGE: Final = frozenset({TREASURY, INSURANCE})
+"""The exchange's own accounts that may come to owe something, as agents' may: the chain pays their owners what it holds for them."""

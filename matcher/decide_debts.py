@@ -1,6 +1,6 @@
 """Debts of accounts that hold nothing: paid at once, by a rule; where the rule ends an operator decides."""
 
-from core.accounts import INSURANCE, TREASURY
+from core.accounts import INSURANCE, OF_EXCHANGE, TREASURY
 from core.debt_events import DebtAwaited, DebtCovered
 from core.debts import Cover, Payer, Tie, cover
 from core.event import Event
@@ -26,7 +26,7 @@ def debt_due(state: Exchange, at: int) -> list[Event]:
 def share_debt(state: Exchange, command: c.ShareDebt, at: int) -> Outcome:
     """Have everybody that has something pay what the rule has left of an account's debt."""
     account = state.accounts.get(command.account)
-    if account is None or (account.id not in state.owned and account.id != INSURANCE):
+    if account is None or (account.id not in state.owned and account.id not in OF_EXCHANGE):
         return Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")
     debt = -state.funds(account)
     if account.positions or account.id in state.liquidations or debt <= 0:

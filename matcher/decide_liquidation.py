@@ -5,7 +5,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from core.account_risk import counts_for
-from core.accounts import INSURANCE
+from core.accounts import INSURANCE, OF_EXCHANGE
 from core.deleveraging import deleverage, greedy, pro_rata
 from core.events import Event
 from core.fund import Fund, Part, may_take
@@ -216,7 +216,7 @@ def fund_standing(state: Exchange) -> FundStanding:
 
 
 def review_account(state: Exchange, command: c.ReviewAccount, at: int) -> Outcome:
-    if command.account not in state.owned and command.account != INSURANCE:
+    if command.account not in state.owned and command.account not in OF_EXCHANGE:
         return Rejection(Code.ACCOUNT_UNKNOWN, "No agent has that account.")
     ordered = [ReviewOrdered(at, command.account, command.who, command.why)] if command.why else []
     return [*ordered, ReviewAsked(at, command.account)]

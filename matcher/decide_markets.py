@@ -1,5 +1,7 @@
 """What operators decide about markets: listing, status and limits; and whether withdrawals and settlement are held."""
 
+from collections.abc import Iterator
+
 from msgspec.structs import asdict, replace
 
 from core import events as e
@@ -10,6 +12,7 @@ from core.market import MarketStatus
 from core.market_limits import MarketLimits, flaw, limits_of, unlike, unlistable, with_limits
 from core.operator_events import EXCHANGE, LimitsSet, RetryOrdered, SettlementHeld, WithdrawalsHeld
 from matcher import commands as c
+from matcher.account import Account
 from matcher.closing import book_emptied
 from matcher.rejections import Code, Outcome, Rejection
 from matcher.state import Exchange
@@ -113,12 +116,26 @@ def _sunk(state: Exchange, market: int, terms: MarginTerms) -> int:
     if mark is None or terms == state.markets[market].margin_terms:
         return 0
     value = mark.value_per_lot
-    marks = {**state.marks, market: RiskMark.of(steps(terms, state.open_interest[market] * value), value)}
+    changed = RiskMark.of(steps(terms, state.open_interest[market] * value), value)
+    marks = {**state.marks, market: changed}
     return sum(
         account_risk(state.backing(account), account.positions, marks).liquidatable
         and not state.margin_of(account).liquidatable
-        for account in state.holders_of(market)
+        for account in _in_question(state, market, changed)
     )
+
+
+def _in_question(state: Exchange, market: int, changed: RiskMark) -> Iterator[Account]:
+    """Holders whose remembered value does not meet the initial requirement under the changed terms, which is never below maintenance,
+    or does not count as a whole. Nearly everybody is none of them, and all of this is one turn of the loop."""
+    bound, marked = state.loss_limits.keys() | state.matured, state.marked
+    for id, held in state.positions_in(market).items():
+        account = state.accounts[id]
+        if account.valued != marked:
+            state.value(account)
+        required = account.required - held.required + changed.initial_of(held.size)
+        if account.balance + account.gain < required or (bound and account.root.id in bound):
+            yield account
 
 
 def hold_withdrawals(state: Exchange, command: c.HoldWithdrawals, at: int) -> Outcome:

@@ -136,7 +136,8 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
     """Deal with the one earliest deadline that has come; later ones follow in later commands, each seeing the state after it.
 
     The end of an hour of funding comes first, because it is owed from then on, and what the chain may pay from now on, because it
-    backs nothing any more; then whether the chain is too far behind; then what is due for an account in trouble. A request's deadline
+    backs nothing any more; then whether the chain is too far behind; then what is due for an account in trouble, which
+    waits for the look at all others, as one of them may be riskier. A request's deadline
     closes it, a standing quote's pulls it, a dead-man switch pulls everything of its account, a market's next premium is sampled, a
     market whose end was announced is settled.
     """
@@ -147,10 +148,13 @@ def advance(state: Exchange, command: c.Advance, at: int) -> Outcome:
         return exit_matured(state, at)
     if 0 < state.late_at() <= at:
         return growth_stopped(state, at)
-    state.watch.look(state)
-    if state.watch.debtors:
+    watch = state.watch
+    watch.look(state)
+    if (watch.debtors or watch.due or watch.warned) and watch.holds:
+        return []
+    if watch.debtors:
         return debt_due(state, at)
-    if state.watch.due or state.watch.warned:
+    if watch.due or watch.warned:
         return go_on(state, at)
     earliest = book.earliest()
     if earliest is None or earliest[0] > at:

@@ -171,8 +171,9 @@ def load(data: bytes) -> Exchange:
     for account in image.accounts:
         _load_account(state, account)
     state.sums = summed(state.accounts.values())
+    state.follow_hours()
     state.watch.suspect_many(
-        [one.id for one in image.accounts if one.positions or one.warned or one.balance < 0]
+        [one.id for one in state.accounts.values() if one.positions or one.warned or state.funds(one) < 0]
     )
     for going in image.liquidations:
         unsold = set(going.unsold_in)
@@ -180,7 +181,6 @@ def load(data: bytes) -> Exchange:
             unsold = set(state.accounts[going.account].positions)
         state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, unsold)
         state.watch.suspect(going.account)
-    state.follow_hours()
     state.breakers = breakers_in(image.breakers)
     for announced in image.breakers.announced:
         heappush(state.book.deadlines, (announced.settles_at, DELISTING_DEADLINE, 0, announced.market))

@@ -1,5 +1,6 @@
 """Whose liquidation is due, and since when: what an honest engine goes by, asked of a journal afterwards. Changes nothing."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from core.accounts import INSURANCE
@@ -18,19 +19,31 @@ LATE: Final = 5 * SECOND
 def riskier(state: Exchange, account: Account, at: int) -> list[int]:
     """Accounts to be liquidated before this one that nobody has begun with, ascending, their prices trusted for it at `at`."""
     own = state.margin_of(account)
-    return [
-        id
-        for id in sorted(state.accounts)
-        if id != account.id and _to_begin(state, state.accounts[id], at)
-        for risk in (state.margin_of(state.accounts[id]),)
-        if compare_risk(risk.equity, risk.maintenance, own.equity, own.maintenance) > 0
-    ]
+    return sorted(
+        one.id
+        for one in _to_begin(state)
+        if one is not account
+        for risk in (state.margin_of(one),)
+        if risk.liquidatable
+        and compare_risk(risk.equity, risk.maintenance, own.equity, own.maintenance) > 0
+        and known(state, one, at)
+    )
 
 
-def _to_begin(state: Exchange, account: Account, at: int) -> bool:
-    if not account.positions or account.id in state.liquidations or not state.margin_of(account).liquidatable:
-        return False
-    return bool(known(state, account, at))
+def _to_begin(state: Exchange) -> Iterator[Account]:
+    """Holders whom nobody has begun to liquidate and who may have to be, all of them among these.
+
+    Whose remembered value meets the initial requirement, which is never below maintenance, and counts as a whole, is not: nearly
+    everybody, at every step.
+    """
+    accounts, marked = state.accounts, state.marked
+    bound = state.loss_limits.keys() | state.matured
+    for id in set().union(*state.longs.values(), *state.shorts.values()) - state.liquidations.keys():
+        account = accounts[id]
+        if account.valued != marked:
+            state.value(account)
+        if account.balance + account.gain < account.required or (bound and account.root.id in bound):
+            yield account
 
 
 class Due:

@@ -50,7 +50,7 @@ class Step(msgspec.Struct):
     differences: list[str] = []
 
 
-class _Found(msgspec.Struct):
+class Found(msgspec.Struct):
     """The records of a liquidation; `asked_by` has for each auction's record the request and the fills that lead to it."""
 
     account: int
@@ -73,21 +73,30 @@ def retrace(journal: Journal, liquidation: int, before: Exchange | None = None) 
     `before` is the state before the first record that `journal` reads, a snapshot from before the liquidation, which is taken at its
     word and played on; None: an empty one. Raises `BeganEarlier`, and what reading raises.
     """
-    found = _find(journal, liquidation)
+    found = find(journal, liquidation)
     if found is None:
         return []
     if before is not None and before.seq and not isinstance(found.steps[0].record, LiquidationStarted):
         raise BeganEarlier
-    return _Retracing(found, before or Exchange()).run(journal)
+    state = before or Exchange()
+    retracing = Retracing(found, state)
+    for sequence, event in journal():
+        retracing.check(sequence)
+        if sequence == found.last:
+            break
+        apply(state, event)
+        retracing.applied(event)
+    return found.steps
 
 
-def _find(journal: Journal, liquidation: int) -> _Found | None:
-    found: _Found | None = None
+def find(journal: Journal, liquidation: int) -> Found | None:
+    """The records of a liquidation, not looked at yet; None when the journal has none of that number."""
+    found: Found | None = None
     request, fills = 0, list[Step]()
     for sequence, event in journal():
         if isinstance(event, _STEPS) and event.liquidation == liquidation:
             if found is None:
-                found = _Found(event.account, sequence)
+                found = Found(event.account, sequence)
             step = Step(sequence, event)
             found.steps.append(step)
             if isinstance(event, LiquidationSliced):
@@ -108,10 +117,11 @@ def _find(journal: Journal, liquidation: int) -> _Found | None:
     return found
 
 
-class _Retracing:
-    """Replays the journal and stops where something is to be derived."""
+class Retracing:
+    """Derives a liquidation's records while the journal is replayed into `before`: `check` comes before each record, `applied` after
+    it. What is late is known of steps that were due for `LATE` since the first record that was `applied`."""
 
-    def __init__(self, found: _Found, before: Exchange) -> None:
+    def __init__(self, found: Found, before: Exchange) -> None:
         self._found = found
         self._state = before
         self._due = Due(found.account)
@@ -127,20 +137,18 @@ class _Retracing:
         self._derived: dict[int, Event] = {}
         self._limits: dict[int, int] = {}
 
-    def run(self, journal: Journal) -> list[Step]:
+    def check(self, sequence: int) -> None:
+        """This record is the next."""
         state = self._state
-        for sequence, event in journal():
-            if state.seq >= self._found.first and state.seq in self._decided_after:
-                self._decided[state.seq] = self._auction_due()
-            if sequence in self._auctions:
-                self._derive_auction(self._steps[self._auctions[sequence]])
-            if sequence in self._steps:
-                self._check(self._steps[sequence])
-            if sequence == self._found.last:
-                break
-            apply(state, event)
-            self._due.applied(state, event)
-        return self._found.steps
+        if state.seq >= self._found.first and state.seq in self._decided_after:
+            self._decided[state.seq] = self._auction_due()
+        if sequence in self._auctions:
+            self._derive_auction(self._steps[self._auctions[sequence]])
+        if sequence in self._steps:
+            self._check(self._steps[sequence])
+
+    def applied(self, event: Event) -> None:
+        self._due.applied(self._state, event)
 
     def _auction_due(self) -> Decided | None:
         state = self._state

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from core.account_risk import AccountRisk
-from core.accounts import INSURANCE
+from core.accounts import INSURANCE, OF_EXCHANGE, TREASURY
 from core.edge_prices import recovery_prices
 from core.liquidation import LIFTED_AT, WARNINGS, Stage, compare_risk, stage, warning_in_force
 from core.quantities import MILLION, SECOND
@@ -36,6 +36,9 @@ UNPAID_PAUSE: Final = 10 * SECOND
 """How long nobody is asked again for debts that nobody could pay, unless money comes in."""
 LOOKS_AT_ONCE: Final = 64
 """Accounts that get a look before others have their turn: less than a millisecond."""
+LOOKS_BEFORE_STEPS: Final = 1 << 17
+"""Looks without a break for which steps wait, so that the riskiest of all comes first: less than two seconds. Where marks come faster
+than looks, waiting for all of these would have nobody liquidated."""
 _STILL: Final = (0, 0)
 
 
@@ -93,6 +96,8 @@ class Watch:
     are the (market, action) whose price is not trusted and `waiting` the accounts that wait for a market's next one. A look gives an
     account a new stamp, and entries with another are outdated.
 
+    `looked` are the looks taken since nobody needed one.
+
     `drifts` are the ticks that a lot's holders have come to owe in funding, longs and shorts: entries are of marks and drift together.
 
     A fill, a deposit or a withdrawal never makes an account liquidatable: margin is checked before. So they may wait.
@@ -107,6 +112,7 @@ class Watch:
         self.dirty: set[int] = set()
         self.pressing = Turns()
         self.pending = Turns()
+        self.looked = 0
         self.due: set[int] = set()
         self.ranked: list[tuple[object, int, int]] = []
         self.warned: dict[int, None] = {}
@@ -123,6 +129,11 @@ class Watch:
     def behind(self) -> bool:
         """Whether there are accounts that need a look now."""
         return bool(self.pressing) or bool(self.pending)
+
+    @property
+    def holds(self) -> bool:
+        """Whether steps wait for more looks: somebody riskier may be among those that need one."""
+        return self.behind and self.looked < LOOKS_BEFORE_STEPS
 
     def unseen(self, account: int) -> bool:
         """Whether an account needs a look now: what is known of it may be outdated."""
@@ -197,12 +208,15 @@ class Watch:
             and dirty.isdisjoint(self.debtors)
         ):
             self._press(sorted(dirty & (self.due | self.warned.keys() | self.debtors)))
+        if TREASURY in self.debtors:
+            self._press((TREASURY,))  # Fees come in with every fill, and may have paid what it owed.
         if not self.due:
             self.ranked.clear()
         for _ in range(LOOKS_AT_ONCE):
             id = self.pressing.take() or self.pending.take()
             if id is None:
-                return
+                break
+            self.looked += 1
             self.pending.drop(id)
             if id in dirty:
                 dirty.discard(id)
@@ -212,8 +226,10 @@ class Watch:
             self.stamps[id] = self.stamp
             for known in (self.debtors, self.unpaid, self.below_zero):
                 known.discard(id)
-            if id in state.owned or id == INSURANCE:
+            if id in state.owned or id in OF_EXCHANGE:
                 self._look_at(state, state.accounts[id])
+        if not self.behind:
+            self.looked = 0
 
     def _look_at(self, state: "Exchange", account: Account) -> None:
         if state.loss_limits and account.root.id in state.loss_limits:
@@ -240,7 +256,12 @@ class Watch:
             and going.paused
             and (now is Stage.AUCTION or (going.stuck and now is not Stage.NONE))
         ):
+            # A pause keeps nobody from the next stage, and nobody who has recovered in liquidation.
             self._watch(state, account, risk, TAKEOVER_LEVEL)
+            if account.root.id in state.loss_limits or account.root.id in state.matured:
+                self.near.add(account.id)  # What counts of its equity changes with batches, too.
+            else:
+                self._watch_recovery(state, account, risk, MILLION)
         elif going is not None or risk.liquidatable:
             if self._waits(account, Action.FILL if state.bound(account) else Action.LIQUIDATE):
                 self._watch(state, account, risk, ZERO_LEVEL)
@@ -258,7 +279,7 @@ class Watch:
             further = (level for level in WARNINGS if level > account.warned)
             self._watch(state, account, risk, next(further, MILLION))
             if account.warned:
-                self._watch_recovery(state, account, risk)
+                self._watch_recovery(state, account, risk, account.warned * LIFTED_AT // MILLION)
 
     def _waits(self, account: Account, action: Action) -> bool:
         """Whether nothing can be done about the account, as no price is trusted that it takes; it is looked at again with the next.
@@ -281,14 +302,13 @@ class Watch:
         for below, market, price in edges:
             self._push(below, market, price, account.id)
 
-    def _watch_recovery(self, state: "Exchange", account: Account, risk: AccountRisk) -> None:
-        """Look again when the account's last warning may no longer hold; with every mark while its margin follows from more than
+    def _watch_recovery(self, state: "Exchange", account: Account, risk: AccountRisk, level: int) -> None:
+        """Look again when maintenance may have fallen to `level` of equity; with every mark while its margin follows from more than
         its own."""
         if account.id in self.tied or not state.ends.keys().isdisjoint(account.positions):
             self.near.add(account.id)
             return
         ticks = {id: state.markets[id].value_per_tick_lot for id in account.positions}
-        level = account.warned * LIFTED_AT // MILLION
         for market, price in recovery_prices(risk, account.positions, state.marks, ticks, level).items():
             self._push(account.positions[market].size < 0, market, price, account.id)
 

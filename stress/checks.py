@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from core.accounts import INSURANCE
-from core.event import Event
 from core.market import MarketStatus
-from matcher.apply import apply
 from matcher.image import state_hash
-from matcher.recovery import replay
 from matcher.state import Exchange
 from stress.audit import Audit, equities
+from stress.explained import read_back
 from stress.report import Check, Sample, Scenario
 from stress.slots import Slots
 from stress.tape import Tape
@@ -72,20 +70,19 @@ def checks(
         last = tape.markets[-1]
         settled = state.statuses[last.id] == MarketStatus.SETTLED
         yield Check("what was announced has ended", settled, last.symbol)
-    read = replayed(directory)
+    read = read_back(directory)
     yield Check(
         "the journal read back gives the same state",
-        state_hash(read) == state_hash(state),
-        f"{read.seq} records of {state.seq}",
+        state_hash(read.state) == state_hash(state),
+        f"{read.state.seq} records of {state.seq}",
     )
-
-
-def replayed(directory: Path) -> Exchange:
-    """The exchange that a journal on disk tells of, from its first record on. Raises `JournalCorrupt`."""
-    state = Exchange()
-
-    def visit(_: int, event: Event) -> None:
-        apply(state, event)
-
-    replay(directory, 0, visit)
-    return state
+    yield Check(
+        "the riskiest account came first",
+        not read.out_of_turn,
+        "; ".join(read.out_of_turn[:3]) or f"{read.turns} starts, takeovers and deleveragings",
+    )
+    yield Check(
+        "liquidations follow from the records before them",
+        not read.differing,
+        "; ".join(read.differing[:3]) or f"{read.explained} of {read.liquidations} derived again",
+    )

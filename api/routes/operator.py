@@ -76,6 +76,10 @@ decode: Final = msgspec.json.Decoder(OperatorCommand).decode
 COMMAND_SCHEMAS: Final = msgspec.json.schema_components(
     (OperatorCommand,), ref_template="#/components/schemas/{name}"
 )
+ONLY_REDUCES: Final = Market.__struct_fields__.index("thin_only_reduces")
+"""Where a listing says whether nobody opens anything at a price of which too little is known. At this door nothing said means so; a
+record that does not say it is of a market from before there was the choice, so the rules' own default is another."""
+COMMAND_SCHEMAS[1]["Market"]["prefixItems"][ONLY_REDUCES]["default"] = True
 
 
 @router.post(
@@ -119,6 +123,10 @@ def read_command(body: bytes) -> c.Command:
     check_ranges(given)
     if isinstance(given, c.ListMarket):
         check_market(given.market)
+        if len(msgspec.json.decode(body)["market"]) <= ONLY_REDUCES:
+            return msgspec.structs.replace(
+                given, market=msgspec.structs.replace(given.market, thin_only_reduces=True)
+            )
     return given
 
 

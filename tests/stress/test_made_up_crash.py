@@ -18,6 +18,8 @@ CHECKED = {
     "no account is below zero",
     "the books know what batches left undone",
     "the journal read back gives the same state",
+    "the riskiest account came first",
+    "liquidations follow from the records before them",
 }
 
 

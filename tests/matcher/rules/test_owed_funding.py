@@ -4,11 +4,13 @@ import pytest
 
 from core import events as e
 from core.accounts import INSURANCE
+from core.debt_events import DebtCovered
 from core.funding import HOUR
 from core.liquidation_events import TakenOver
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
+from matcher.gates import below_zero, debt_gate
 from matcher.image import dump, load, state_hash
 
 INDEX = 600_000
@@ -110,3 +112,24 @@ def test_what_is_owed_counts_in_equity_in_what_may_be_opened_and_in_cuts(world, 
     world.play(c.SettleFunding(1, hour))
     for id in (*makers, payer):
         assert world.state.margin_of(world.state.accounts[id]).equity == equities[id]
+
+
+def test_a_start_knows_who_is_below_zero_by_nothing_but_funding(world, dear):
+    """It holds nothing, its balance is not negative, and what it owes for the hour is more."""
+    hour, _, payer, _ = dear
+    world.request(payer, "out", -1, 100_000, INDEX - 200)
+    owed = world.state.owed(world.state.accounts[payer])
+    world.play(c.ClaimExit(payer, world.balance(payer) - owed // 2, "claim:payer:0"))
+    assert world.balance(payer) == owed // 2
+    loaded = load(dump(world.state))
+    for state in (world.state, loaded):
+        assert below_zero(state) == [payer]
+        assert debt_gate(state) == "An account is below zero: withdrawals go on once its debt is paid."
+    world.state = loaded
+    loaded.book.secret = b"x"
+    world.play(c.StartEpoch())
+    world.pass_time(0)
+    covered = [event for event in world.journal if isinstance(event, DebtCovered)]
+    assert [(one.account, one.debt, one.left) for one in covered] == [(payer, owed - owed // 2, 0)]
+    world.play(c.SettleFunding(1, hour))
+    assert (world.balance(payer), below_zero(loaded), debt_gate(loaded)) == (0, [], "")

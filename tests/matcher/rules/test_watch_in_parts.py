@@ -1,17 +1,20 @@
 """Many accounts that need a look at once: they get it a few at a time, nobody is forgotten, nothing passes that needed the look."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
 from core.accounts import INSURANCE
+from core.liquidation import compare_risk
 from core.liquidation_events import LiquidationStarted
 from matcher import commands as c
 from matcher.edges import Edges
 from matcher.image import dump, load
+from matcher.retrace import retrace
 from matcher.state import AT_ONCE
 from matcher.turns import Turns
-from matcher.watch import LOOKS_AT_ONCE
+from matcher.watch import LOOKS_AT_ONCE, LOOKS_BEFORE_STEPS
 
 ACCOUNTS = 3 * LOOKS_AT_ONCE + 5
 LOTS = 1_000
@@ -76,6 +79,43 @@ def test_everybody_is_liquidated_although_marks_and_deposits_come_between_the_lo
     assert not set(started) & set(saved)
     assert all(world.held(trader)[0] == 0 for trader in started)
     assert dump(replayed(world.journal)) == dump(world.state)
+
+
+def starts(events):
+    return [event for event in events if isinstance(event, LiquidationStarted)]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_riskiest_of_all_whom_a_mark_crosses_is_the_first(crowd, killed):
+    """Who came last is poorest, and all are found by a mark or, after a kill, by the look at everybody."""
+    world, traders, _ = crowd
+    for place, trader in enumerate(traders):
+        world.play(c.CreditDeposit(trader, 10_000 * (len(traders) - place), f"more{place}"))
+    world.pass_time(0)
+    world.index(1, 590_000)
+    if killed:
+        world.state = load(dump(world.state))
+        world.state.book.secret = b"x"
+        world.play(c.StartEpoch())
+    first, *others = starts(world.pass_time(0))
+    assert (first.account, len(others)) == (traders[-1], ACCOUNTS - 1)
+    for before, after in pairwise([first, *others]):
+        assert compare_risk(before.equity, before.maintenance, after.equity, after.maintenance) > 0
+    last = retrace(lambda: enumerate(world.journal, 1), others[-1].liquidation)
+    assert [step.differences for step in last] == [[]] * len(last)
+
+
+def test_steps_do_not_wait_for_ever_where_marks_come_faster_than_looks(crowd):
+    world, _, _ = crowd
+    world.index(1, 590_000)
+    watch, rounds = world.state.watch, 10
+    watch.looked = LOOKS_BEFORE_STEPS - rounds * LOOKS_AT_ONCE
+    for _ in range(rounds - 1):
+        assert world.play(c.Advance()) == []
+        # Every mark has those that are due looked at again.
+        world.index(1, 590_000)
+    assert watch.behind
+    assert starts(world.play(c.Advance()))
 
 
 def test_nothing_is_withdrawn_until_all_that_need_it_had_their_look(crowd):

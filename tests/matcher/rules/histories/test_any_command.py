@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from core.accounts import INSURANCE, TREASURY
+from core.accounts import INSURANCE, OF_EXCHANGE, TREASURY
 from core.batches import BatchStatus
 from core.funding import HOUR, FundingTerms
 from core.liquidation import LiquidationTerms
@@ -18,6 +18,7 @@ from core.open_interest import WINDOW_MIN, JumpAlarm
 from core.quantities import SECOND
 from core.validity import Validity
 from matcher import commands as c
+from matcher.gates import below_zero
 from matcher.image import dump, load, state_hash
 from matcher.limits import TTL_CLASSES
 
@@ -112,7 +113,7 @@ QUOTING: Final = (
 MONEY: Final = (
     st.builds(
         c.CreditDeposit,
-        account=AGENTS | st.just(INSURANCE),
+        account=AGENTS | OWN,
         amount=st.sampled_from([-1, 0, 1, 10**9, 10**15]),
         key=KEYS,
     ),
@@ -140,7 +141,10 @@ MONEY: Final = (
     st.builds(c.ReleaseExit, account=AGENTS | OWN, claimed=st.sampled_from([0, 0, 10**8])),
     st.builds(c.ReduceForExit, account=AGENTS | OWN, claimed=st.sampled_from([0, 10**8, 10**10])),
     st.builds(
-        c.ClaimExit, account=AGENTS | st.just(INSURANCE), amount=st.sampled_from([0, 10**8, 10**10]), key=KEYS
+        c.ClaimExit,
+        account=AGENTS | OWN,
+        amount=st.sampled_from([0, 10**8, 10**10]),
+        key=KEYS,
     ),
     st.builds(
         c.TakeUnapplied,
@@ -180,7 +184,7 @@ OPERATING: Final = (
     ),
     st.builds(c.SetInsuranceFloor, floor=st.sampled_from([-1, 0, 10**9])),
     st.builds(c.SellInventory, market=MARKETS),
-    st.builds(c.ShareDebt, account=AGENTS | st.just(INSURANCE)),
+    st.builds(c.ShareDebt, account=AGENTS | st.sampled_from([INSURANCE, TREASURY])),
     st.builds(c.SetTier, account=AGENTS, tier=st.integers(-1, 2)),
     st.builds(c.SetMarketStatus, market=MARKETS, status=st.sampled_from([*MarketStatus, 1, 1])),
     st.builds(
@@ -360,6 +364,12 @@ def test_no_history_makes_money_and_replay_gives_the_same_state(
     assert loaded.conditions == world.state.conditions
     assert loaded.values_until == world.state.values_until
     assert loaded.breakers == world.state.breakers
+    watched = loaded.owned | OF_EXCHANGE
+    owing = [id for id in sorted(watched) if loaded.margin_of(loaded.accounts[id]).equity < 0]
+    for state in (loaded, world.state):
+        while state.watch.behind:
+            state.watch.look(state)
+        assert below_zero(state) == owing
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

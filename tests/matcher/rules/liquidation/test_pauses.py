@@ -6,16 +6,17 @@ from core.accounts import INSURANCE
 from core.market import MarketStatus
 from core.quantities import SECOND
 from matcher import commands as c
+from matcher.retrace import retrace
 
 
-def pauses(crash, times):
-    """Seconds between an auction in vain and the next."""
+def pauses(crash, times, account=0):
+    """Seconds between an auction in vain of the account's, the trader's by default, and the next."""
     world, found = crash.world, []
     for _ in range(times):
         due = next(
             due
             for due, *_ in sorted(world.state.book.deadlines)
-            if due == world.state.liquidations[crash.trader].until
+            if due == world.state.liquidations[account or crash.trader].until
         )
         found.append((due - world.now) // SECOND)
         while world.now < due:
@@ -75,3 +76,34 @@ def test_a_pause_does_not_keep_the_fund_from_being_deleveraged(crash):
     done = crash.only(crash.mark(550_000), le.Deleveraged)
     assert (done.account, done.equity < 0) == (INSURANCE, True)
     assert world.balance(INSURANCE) == 0
+
+
+def test_who_recovers_during_a_pause_is_free_at_once(crash):
+    world = crash.world
+    crash.mark(592_500)
+    assert pauses(crash, 5)[-1] == 32
+    going = world.state.liquidations[crash.trader]
+    assert going.until > world.now + 20 * SECOND
+    # Equity falls short by (maintenance fraction 1 %) what a tick less one hundredth of it makes up for each.
+    risk, per_tick = crash.standing(), crash.LOTS * world.state.markets[1].value_per_tick_lot
+    edge = 592_500 - (risk.equity - risk.maintenance) * 100 // (99 * per_tick)
+    assert crash.mark(edge - 1) == []
+    ended = crash.only(crash.mark(edge), le.LiquidationEnded)
+    assert (ended.account, ended.why) == (crash.trader, "recovered")
+    assert going.until > world.now
+    world.quotes(crash.maker, [(edge, 10)], [])
+    assert crash.only(world.request(crash.trader, "out", -1, 10, edge), e.Filled).size == 10
+    for step in retrace(lambda: enumerate(world.journal, 1), going.id):
+        assert step.differences == []
+
+
+def test_a_fund_that_recovers_during_a_pause_is_free_at_once(crash):
+    world = crash.world
+    crash.fund_holds()
+    fell = crash.mark(582_500)
+    going = crash.only(fell, le.LiquidationStarted).liquidation
+    assert pauses(crash, 4, INSURANCE)[-1] == 16
+    ended = crash.only(crash.mark(590_000), le.LiquidationEnded)
+    assert (ended.liquidation, ended.why) == (going, "recovered")
+    for step in retrace(lambda: enumerate(world.journal, 1), going):
+        assert step.differences == []
