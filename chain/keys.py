@@ -85,6 +85,10 @@ def read_secret(path: Path, *, root_may: bool = False) -> bytes:
             return file.read()
     except FileNotFoundError:
         raise KeyFileRefused(f"{path} is not there: put the key file there, or name another one") from None
+    except OSError as error:
+        raise KeyFileRefused(
+            f"{path} cannot be read ({error.strerror}): it must be a file of user number {os.geteuid()}, which runs this"
+        ) from None
 
 
 def create_secret(path: Path, make: Callable[[], str]) -> None:

@@ -89,7 +89,7 @@ async def signer_at(settings: Settings, place: str) -> AsyncIterator[Signer]:
         async with open_signer(place) as signer:
             yield signer
     except KeyFileRefused as error:
-        raise Refused(str(error)) from None
+        raise Refused(f"{error} ({error.code})") from None
     except SigningFailed as error:
         raise Refused(f"the key does not sign: {error} ({error.code})") from None
 

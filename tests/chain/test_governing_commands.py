@@ -115,9 +115,14 @@ async def test_a_rotation_is_not_begun_for_a_key_that_has_a_part_or_without_the_
     for place, sentence in (
         ("[1, 2, 3]", "a key's place begins with file:"),
         ("file:nowhere", "is not there"),
+        ("file:/dev", "cannot be read (Is a directory)"),
     ):
         code, said = await perpdex("escrow", "pause", "--guardian", place)
         assert (code, sentence in said, "[1, 2, 3]" in said) == (1, True, False), said
+        assert "(key_file_refused)" in said
+    guardian = ("escrow", "pause", "--guardian", "awskms:alias/guardian")
+    code, said = await perpdex(*guardian, AWS_DEFAULT_REGION="eu-central-1", AWS_ENDPOINT_URL_KMS="kms:443")
+    assert (code, "(signer_unreachable)" in said, "Traceback" in said) == (1, True, False), said
 
 
 async def test_no_batch_is_given_up_while_nobody_knows_that_settlement_is_held(

@@ -64,6 +64,26 @@ def test_a_key_that_is_another_users_is_refused(tmp_path: Path) -> None:
     assert KeypairSigner.load(path).pubkey == made.pubkey
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away and become another")
+def test_a_key_that_this_user_may_not_read_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "id.json"
+    KeypairSigner.load_or_create(path)
+    os.seteuid(12_345)
+    try:
+        with pytest.raises(KeyFileRefused, match=rf"{path} cannot be read .Permission denied.*number 12345"):
+            KeypairSigner.load(path)
+    finally:
+        os.seteuid(0)
+
+
+def test_a_directory_in_place_of_a_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileRefused, match=r"cannot be read .Is a directory"):
+        KeypairSigner.load(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyFileRefused, match=r"cannot be read .Not a directory"):
+        KeypairSigner.load(tmp_path / "file" / "id.json")
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1,2,3]", "[999]", "null", json.dumps([7] * 64)])
 def test_a_file_that_holds_no_key_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "id.json"
