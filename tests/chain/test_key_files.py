@@ -113,6 +113,37 @@ def test_a_secret_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         secret(path)
 
 
+def test_what_a_killed_process_left_of_a_key_is_taken_away_at_the_next_start(tmp_path: Path) -> None:
+    """Killed between link and unlink there are two names of one key; killed before, a draft that became nothing."""
+    path = tmp_path / "operator.json"
+    made = KeypairSigner.load_or_create(path)
+    second, draft = tmp_path / ".operator.json.4711", tmp_path / ".operator.json.4712"
+    others = [tmp_path / name for name in (".operator.json.4713", ".operator.json.bak", ".operator.jsn.1")]
+    os.link(path, second)
+    for file in (draft, *others):
+        file.write_text("[")
+    for file in (draft, *others[1:]):
+        os.utime(file, (0, 0))
+    assert KeypairSigner.load_or_create(path).pubkey == made.pubkey
+    # Not what somebody may be writing now, nor what is not ours.
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
+    assert path.stat().st_nlink == 1
+
+
+def test_a_new_keys_name_is_synced_after_it_was_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced, sync = tmp_path / "operator.json", [], os.fsync
+
+    def told(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, path.exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", told)
+    KeypairSigner.load_or_create(path)
+    assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
 def test_a_signer_does_not_print_its_secret(tmp_path: Path) -> None:
     keypair = Keypair()
     assert str(keypair) not in repr(KeypairSigner(keypair))
