@@ -11,9 +11,7 @@ from settings import Settings
 
 def secret(path: Path) -> str:
     """The secret in a file of one's own, made when there is none. Raises `KeyFileRefused`, also of a file that others can read."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        create_secret(path, lambda: secrets.token_hex(32))
+    create_secret(path, lambda: secrets.token_hex(32))
     text = read_secret(path).decode().strip()
     if not text:
         raise KeyFileRefused(f"{path} is empty: delete it, and a new secret is made")

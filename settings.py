@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     priority_fee: int = Field(
         0,
         ge=0,
-        description="Micro-lamports per compute unit of a first attempt; doubled after each that expired, to 1,000 at least.",
+        description="Least micro-lamports per compute unit that a step begins at; doubled after each that expired, to 1,000 at least.",
     )
     withdrawal_minimum: int = Field(
         1_000_000,

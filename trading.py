@@ -229,8 +229,7 @@ class _Accounts:
                 raise KeyFileRefused(
                     f"{path} is missing, and the vault has had an account there{whose}: bring it back"
                 )
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            create_secret(path, make)
+        create_secret(path, make)
         return read_secret(path).decode().strip()
 
     def _account(self, venue: str, vault: str) -> str:

@@ -12,16 +12,14 @@ from typing import Final
 
 from temporalio.exceptions import ApplicationError
 
+from chain.bids import first_offer, next_offer, offered
 from chain.escrow import EscrowClient
 from chain.rpc import CONFIRMED, ask
 from chain.send import POLL_S, RESEND_POLLS, Expired, Failed, Fate, Landed, Refused, send_until, slot_past
 from chain.signers.interface import SigningFailed
 from chain.transactions import SignedTransaction
-from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submission
+from ledger.settlement import EXPIRED, FAILED, LANDED, SIGNED, Settlement, Submission, batch_of
 
-PRIORITY_FEE_FIRST: Final = 1_000
-PRIORITY_FEE_MAX: Final = 1_000_000
-"""Micro-lamports per compute unit: at most one lamport a unit, so 67,250 lamports for the largest page."""
 PATIENCE_S: Final = 20.0
 """How long one try waits for the chain to decide on bytes; the next try goes on with the same ones."""
 
@@ -44,24 +42,24 @@ async def by_code(building: Awaitable[SignedTransaction]) -> SignedTransaction:
 
 
 class Lander:
-    """Lands steps of one escrow. `first_fee` is the priority fee of a first try, in micro-lamports per compute unit; `poll_s` is how
-    long to wait between two looks at what became of one: half a slot."""
+    """Lands steps of one escrow. `least_fee` is the least priority fee, in micro-lamports per compute unit; `poll_s` is how long to
+    wait between two looks at what became of one: half a slot."""
 
     def __init__(
-        self, ledger: Settlement, escrow: EscrowClient, first_fee: int = 0, poll_s: float = POLL_S
+        self, ledger: Settlement, escrow: EscrowClient, least_fee: int = 0, poll_s: float = POLL_S
     ) -> None:
         self._ledger = ledger
         self._escrow = escrow
-        self._first_fee = first_fee
+        self._least_fee = least_fee
         self._poll_s = poll_s
 
     async def land(self, reference: str, build: Build, done: Done, commitment: str = CONFIRMED) -> None:
         """Return once the step is on chain at `commitment`, by a transaction of this or an earlier run.
 
-        `build` signs with a priority fee, which doubles with every transaction of this reference that expired; `done` asks the chain
-        whether it has the step. Raises a retryable `ApplicationError` of type ``escrow_<name>`` when the program refuses a step
-        that is not done, of type ``operator_short_of_sol`` when the operator cannot pay for it, of type ``signer_<why>`` when nobody
-        signs, and of type ``not_landed`` when the chain takes its time: so that whoever waits is told.
+        `build` signs with a priority fee, which begins at what landed last and doubles after every transaction of this reference that
+        expired; `done` asks the chain whether it has the step. Raises a retryable `ApplicationError` of type ``escrow_<name>`` when
+        the program refuses a step that is not done, of type ``operator_short_of_sol`` when the operator cannot pay for it, of type
+        ``signer_<why>`` when nobody signs, and of type ``not_landed`` when the chain takes its time: so that whoever waits is told.
         """
         while True:
             tried = await self._ledger.submissions(reference)
@@ -71,7 +69,7 @@ class Lander:
                 if tried and await done():
                     await self.find_landed(tried)
                     return
-                signed = await by_code(build(self.fee(tried)))
+                signed = await by_code(build(await self.fee(reference, tried)))
                 pending = await self.keep(reference, signed, tried)
                 sent_before = pending.signature != signed.signature
             try:
@@ -166,13 +164,20 @@ class Lander:
             if one.status == LANDED and not one.lamports:
                 await self._close(one.signature, LANDED)
 
-    def fee(self, tried: list[Submission]) -> int:
-        """Priority fee of the next transaction of a step, after those that were `tried`, in micro-lamports per compute unit."""
-        expired = sum(one.status == EXPIRED for one in tried)
-        if not expired:
-            return self._first_fee
-        more = max(self._first_fee << expired, PRIORITY_FEE_FIRST << (expired - 1))
-        return min(more, max(self._first_fee, PRIORITY_FEE_MAX))
+    async def fee(self, reference: str, tried: list[Submission]) -> int:
+        """Priority fee of a step's next transaction, after those that were `tried`, in micro-lamports per compute unit.
+
+        What landed last for a batch tells what the chain asks: else every step would have to find out by waiting.
+        """
+        last = await self._ledger.landed_last()
+        first = self._least_fee
+        if last is not None:
+            paid_in = batch_of(last.reference) or 0
+            # What is of no batch is for the same blocks and the same account.
+            batches = max(0, (batch_of(reference) or paid_in) - paid_in)
+            first = first_offer(first, offered(last.raw), batches)
+        expired = [offered(one.raw) for one in tried if one.status == EXPIRED]
+        return next_offer(self._least_fee, first, max(expired)) if expired else first
 
     async def _close(self, signature: str, status: str) -> None:
         receipt = await self._escrow.view.receipt(signature)

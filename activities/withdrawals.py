@@ -210,7 +210,7 @@ class WithdrawalActivities:
             payment.amount,
             payment.withdrawal,
             target=target,
-            price=self._lander.fee(tried),
+            price=await self._lander.fee(_reference(payment), tried),
         )
         return MessageToSign(base64.b64encode(unsigned.message).decode(), unsigned.last_valid_block_height)
 

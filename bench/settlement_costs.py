@@ -227,7 +227,7 @@ the one signature: an estimate, since no such program is here, and the baseline 
 transaction without netting them would pay a tenth. **Alone**: the very fills of the batch, the first {ALONE} of them where there are
 more, each opened, settled and sealed by itself through the same program in the same run. The program is not made for it, three or four
 transactions as the two accounts are on one page or on two; the mean is given. Priority fees are zero in all; bytes are those of whole
-transactions; larger deltas take more of them, and up to 201 units each."""
+transactions; larger deltas take more of them, and up to 199 units each."""
     return "\n\n".join(("## Cost of settlement on chain", about, table(HEADS, (row.cells() for row in rows))))
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from chain.bids import PRIORITY_FEE_MAX
 from chain.building import UNITS
 from chain.deltas import SLOTS_PER_PAGE
 from chain.escrow import SETTLE_UNITS, SETTLE_UNITS_PER_DELTA
@@ -67,3 +68,9 @@ def rent(size: int, lamports_per_byte: int) -> int:
 def operator_lamports_min(page_rent: int) -> int:
     """Rent of two pages, `page_rent` each, and ten thousand transactions: with less, the operator is soon without fees."""
     return _PAGES_AHEAD * page_rent + _TRANSACTIONS_AHEAD * LAMPORTS_PER_SIGNATURE
+
+
+def keeper_lamports_min(account_rent: int) -> int:
+    """What guardian and admin need for one transaction at the most that is offered, and to keep their account, `account_rent`."""
+    priority = max(Budget(UNITS[name], PRIORITY_FEE_MAX).lamports for name in ("set_pause", "propose"))
+    return account_rent + LAMPORTS_PER_SIGNATURE + priority

@@ -125,7 +125,10 @@ class BatchOpened:
 
 @dataclass(frozen=True, slots=True)
 class PageSettled:
-    """`debits` and `credits` in micro-USDC were applied. `shortfall` could not be taken from slots, `withheld` was held back."""
+    """`debits` and `credits` in micro-USDC were applied. `shortfall` could not be taken from slots, `withheld` was held back.
+
+    `short` are all slots of the page, ascending, that are marked as owing after it: whose loss limit keeps something from settlement.
+    """
 
     id: int
     page: int
@@ -133,6 +136,7 @@ class PageSettled:
     credits: int
     shortfall: int
     withheld: int
+    short: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +261,9 @@ def _event(name: str, data: Any) -> Event:
     fields = {field: getattr(data, field) for field in kind.__dataclass_fields__}
     if "root" in fields:
         fields["root"] = bytes(fields["root"])
+    if "short" in fields:
+        marks = int.from_bytes(bytes(fields["short"]), "little")
+        fields["short"] = tuple(slot for slot in range(marks.bit_length()) if marks >> slot & 1)
     if "shorts" in fields:
         fields["shorts"] = tuple((short.slot, short.amount) for short in fields["shorts"])
     if "settings" in fields:

@@ -8,6 +8,7 @@ import os
 import resource
 import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -17,6 +18,8 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 _PR_SET_DUMPABLE: Final = 4
+_DRAFT_S: Final = 60.0
+"""A key is written in milliseconds: a draft that is older belongs to a process that was killed."""
 
 
 class KeyFileRefused(Exception):
@@ -58,9 +61,7 @@ class KeypairSigner:
     @staticmethod
     def load_or_create(path: Path) -> "KeypairSigner":
         """Read a key file, or make one with a new key. Of two processes that make it at once, one wins and both use its key."""
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            create_secret(path, lambda: Keypair().to_json())
+        create_secret(path, lambda: Keypair().to_json())
         return KeypairSigner.load(path)
 
 
@@ -85,11 +86,20 @@ def read_secret(path: Path, *, root_may: bool = False) -> bytes:
             return file.read()
     except FileNotFoundError:
         raise KeyFileRefused(f"{path} is not there: put the key file there, or name another one") from None
+    except OSError as error:
+        raise KeyFileRefused(
+            f"{path} cannot be read ({error.strerror}): it must be a file of user number {os.geteuid()}, which runs this"
+        ) from None
 
 
 def create_secret(path: Path, make: Callable[[], str]) -> None:
     """Write what `make` returns to a file for its owner only, unless there is one. It is there whole or not at all, whenever the
-    machine stops."""
+    machine stops; what an earlier process left behind that was killed in the middle is taken away."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in path.parent.glob(f".{path.name}.*"):
+        _take_away(left, path)
+    if path.exists():
+        return
     # Written aside and linked into place: a reader never sees half a key, and an existing key is never replaced.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -103,7 +113,27 @@ def create_secret(path: Path, make: Callable[[], str]) -> None:
         except FileExistsError:
             return
     finally:
-        draft.unlink()
+        # Another process that found the key linked may have been quicker.
+        draft.unlink(missing_ok=True)
+    # The name as well: what is encrypted or funded with a key must find it after the power failed.
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _take_away(left: Path, path: Path) -> None:
+    """Remove a draft of `path` that is linked already, a second copy of the key, or that nobody can be writing any more."""
+    if not left.name.removeprefix(f".{path.name}.").isdecimal():
+        return
+    try:
+        found = left.stat()
+        linked = path.exists() and path.samefile(left)
+    except FileNotFoundError:
+        return
+    if linked or time.time() - found.st_mtime > _DRAFT_S:
+        left.unlink(missing_ok=True)
 
 
 def forbid_core_dumps() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from solders.pubkey import Pubkey
 
+from chain.budget import keeper_lamports_min
 from chain.cluster import Cluster, ClusterView, WrongCluster, code_hash
 from chain.escrow import EscrowClient
 from chain.layout import EscrowState
@@ -68,7 +69,8 @@ class Checks:
             )
         if state.operator != operator:
             found.append(_wrong(f"the escrow's operator is {state.operator}, OPERATOR_KEY is {operator}"))
-        return [*found, *_keys(state), *await self.delays(state), *await self._money(state)]
+        found += [*_keys(state), *await self._keepers(state)]
+        return [*found, *await self.delays(state), *await self._money(state)]
 
     async def delays(self, state: EscrowState) -> list[Finding]:
         """Delays that leave nobody time, in force or proposed: on a public cluster they are wrong, on a chain of one's own a note.
@@ -78,7 +80,7 @@ class Checks:
         named = [("", state.settings.limits)]
         if state.proposal is not None:
             named.append((f"proposal {state.proposal.number}: ", state.proposal.settings.limits))
-        level = Level.NOTE if await self._view.cluster() is None else Level.WRONG
+        level = await self._for_people()
         return [Finding(level, who + text) for who, limits in named for text in too_short(limits)]
 
     async def must_give_time(self, limits: Limits) -> None:
@@ -93,6 +95,23 @@ class Checks:
         if has < needed:
             return _wrong(f"{who} {key} has {has / SOL:.9f} SOL and needs {needed / SOL:.9f}: send it some")
         return _ok(f"{who} {key} has {has / SOL:.9f} SOL")
+
+    async def _keepers(self, state: EscrowState) -> list[Finding]:
+        """Whether guardian and admin can pay for what they are there for: a pause must not wait until somebody sends SOL."""
+        needed = keeper_lamports_min(await self._view.rent(0))
+        keys = {state.guardian: "the guardian", state.admin: "the admin"}
+        found = []
+        for key, who in keys.items():
+            if key == state.operator:
+                continue  # It needs more than that, and is looked at for itself.
+            finding = await self.funds(key, needed, who)
+            level = finding.level if finding.level is Level.OK else await self._for_people()
+            found.append(Finding(level, finding.text))
+        return found
+
+    async def _for_people(self) -> Level:
+        """What must not be so on a public cluster and may be on a chain of one's own."""
+        return Level.NOTE if await self._view.cluster() is None else Level.WRONG
 
     async def _cluster(self) -> Finding:
         try:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -154,16 +155,16 @@ async def _initialize(settings: Settings, plan: Plan, place: str, price: int, ye
             if not yes:
                 print("nothing was sent: repeat with --yes")
                 return
-            building = client.build_initialize(
+            build = partial(
+                client.build_initialize,
                 admin,
                 operator=plan.operator,
                 guardian=plan.guardian,
                 treasury=plan.treasury,
                 insurance=plan.insurance,
                 limits=plan.limits,
-                price=price,
             )
-            await land(client, building, "create the escrow")
+            await land(client, build, "create the escrow", price)
         print(f"created; set on every machine: ESCROW_ADMIN={key}")
 
 

@@ -1,6 +1,7 @@
 """`perpdex escrow pause|unpause|pending|cancel|execute`: what guardian and admin do on chain, with preconditions checked first."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Final
 
 import typer
 from solders.pubkey import Pubkey
@@ -17,8 +18,12 @@ Guardian = Annotated[str, typer.Option(help="where the guardian's key is: file:,
 Admin = Annotated[str, typer.Option(help="where the admin's key is: file:, awskms:, vault:")]
 Payer = Annotated[str, typer.Option(help="where the key is that pays the fee: file:, awskms:, vault:")]
 
+PAUSE_PRICE: Final = 100_000
+"""Micro-lamports per compute unit that a pause offers first: 2,000 lamports, so that an emergency does not begin with finding out by
+waiting what the chain asks."""
 
-def pause(guardian: Guardian, price: Price = 0) -> None:
+
+def pause(guardian: Guardian, price: Price = PAUSE_PRICE) -> None:
     """Stop settlement on chain. Deposits, withdrawals and exits go on. Repeating it changes nothing."""
     run(_set_pause(Settings(), guardian, True, price))
 
@@ -46,8 +51,12 @@ def cancel(admin: Admin, price: Price = 0) -> None:
             state = await state_of(client)
             must_be("admin", state.admin, signer)
             proposal = _pending(state)
-            building = client.governance.build_cancel_proposal(signer, price=price)
-            await land(client, building, "cancel the proposal")
+            await land(
+                client,
+                partial(client.governance.build_cancel_proposal, signer),
+                "cancel the proposal",
+                price,
+            )
             print(f"proposal {proposal.number} is taken back")
 
     run(take_back(Settings()))
@@ -66,8 +75,12 @@ def execute(payer: Payer, price: Price = 0) -> None:
                 raise Refused(
                     f"proposal {proposal.number} has lapsed: the admin cancels it before another one"
                 )
-            building = client.governance.build_execute_proposal(signer, price=price)
-            await land(client, building, "execute the proposal")
+            await land(
+                client,
+                partial(client.governance.build_execute_proposal, signer),
+                "execute the proposal",
+                price,
+            )
             print(f"proposal {proposal.number} is in effect: `perpdex escrow show`")
 
     run(put_into_effect(Settings()))
@@ -104,6 +117,6 @@ async def _set_pause(settings: Settings, place: str, paused: bool, price: int) -
     async with client_of(settings) as client, signer_at(settings, place) as guardian:
         must_be("guardian", (await state_of(client)).guardian, guardian)
         # Sent even when it is so already: what is final may be older than what somebody else has just sent.
-        building = client.governance.build_set_pause(guardian, paused, price=price)
-        await land(client, building, "pause settlement" if paused else "lift the pause")
+        what = "pause settlement" if paused else "lift the pause"
+        await land(client, partial(client.governance.build_set_pause, guardian, paused), what, price)
         print("settlement is paused" if paused else "settlement goes on")

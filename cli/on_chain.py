@@ -4,16 +4,18 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import typer
 from solders.pubkey import Pubkey
 
+from chain.bids import next_offer
 from chain.escrow import EscrowClient
 from chain.keys import KeyFileRefused, forbid_core_dumps
 from chain.layout import EscrowState, LayoutMismatch
 from chain.rpc import FINALIZED, ChainUnavailable
 from chain.send import Expired, Landed, send_until
+from chain.send import Refused as NotTaken
 from chain.signers.interface import Signer, SigningFailed
 from chain.signers.opening import open_signer
 from chain.transactions import SignedTransaction
@@ -26,7 +28,16 @@ from wiring import escrow_client, operator_signer
 WRONG, UNKNOWN = 1, 2
 LAND_S: Final = 180.0
 """Longer than a blockhash lives: by then the transaction has landed or never will."""
-Price = Annotated[int, typer.Option(min=0, help="micro-lamports per compute unit")]
+Price = Annotated[
+    int,
+    typer.Option(min=0, help="micro-lamports per compute unit; doubled after each transaction that expired"),
+]
+
+
+class Build(Protocol):
+    """Builds and signs a transaction at a price in micro-lamports per compute unit."""
+
+    def __call__(self, *, price: int) -> Awaitable[SignedTransaction]: ...
 
 
 class Refused(Exception):
@@ -90,7 +101,7 @@ async def signer_at(settings: Settings, place: str) -> AsyncIterator[Signer]:
         async with open_signer(place) as signer:
             yield signer
     except KeyFileRefused as error:
-        raise Refused(str(error)) from None
+        raise Refused(f"{error} ({error.code})") from None
     except SigningFailed as error:
         raise Refused(f"the key does not sign: {error} ({error.code})") from None
 
@@ -103,20 +114,45 @@ async def state_of(client: EscrowClient) -> EscrowState:
     return state
 
 
-async def land(client: EscrowClient, building: Awaitable[SignedTransaction], what: str) -> None:
+async def land(client: EscrowClient, build: Build, what: str, price: int = 0) -> None:
     """Send until it is final. Raises `Refused` when it never will be, `Undecided` when that is not known after `LAND_S`.
 
-    `what` goes on from "the chain did not".
+    `build` signs with a priority fee in micro-lamports per compute unit: `price` first, twice as much after each transaction that
+    expired, which is told. What the key has too little SOL for is offered no more. `what` goes on from "the chain did not".
     """
-    signed = await building
-    try:
-        async with asyncio.timeout(LAND_S):
-            fate = await send_until(client.client, signed, FINALIZED)
-    except TimeoutError:
-        raise Undecided(f"not decided after {LAND_S:.0f} s: ask for {signed.signature}") from None
-    if not isinstance(fate, Landed):
-        why = "it expired: run this again" if isinstance(fate, Expired) else fate.code
-        raise Refused(f"the chain did not {what}: {why}")
+    offer, let_through, short = price, 0, False
+    while True:
+        signed = await build(price=offer)
+        try:
+            async with asyncio.timeout(LAND_S):
+                fate = await send_until(client.client, signed, FINALIZED)
+        except TimeoutError:
+            raise Undecided(f"not decided after {LAND_S:.0f} s: ask for {signed.signature}") from None
+        if isinstance(fate, Landed):
+            return
+        if isinstance(fate, Expired):
+            let_through = offer
+            # One that expired can land no more, so another one does the same thing once.
+            more = offer if short else next_offer(price, price, offer)
+            if more == offer:
+                raise Refused(
+                    f"the chain did not {what}: it expired at the most that is offered, {offer} micro-lamports per compute unit: run "
+                    "this again with a higher --price"
+                )
+            offer = more
+            print(f"it expired; it is sent again and {_offers(offer)}", file=sys.stderr)
+        elif isinstance(fate, NotTaken) and fate.payer_short and offer:
+            offer, short = let_through if let_through < offer else 0, True
+            print(
+                f"the key has too little SOL for that offer; it is sent again and {_offers(offer)}",
+                file=sys.stderr,
+            )
+        else:
+            raise Refused(f"the chain did not {what}: {fate.code}")
+
+
+def _offers(price: int) -> str:
+    return f"offers {price} micro-lamports per compute unit"
 
 
 def public_key(name: str, text: str) -> Pubkey:

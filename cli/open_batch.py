@@ -1,5 +1,7 @@
 """`perpdex settlement abort` and `carry`: what people do by hand about the batch that is open on chain, when that may be done."""
 
+from functools import partial
+
 from temporalio.exceptions import ApplicationError
 
 from activities.numbering import Owned
@@ -31,7 +33,9 @@ def abort() -> None:
                 )
             if await _ours(settings, client, state.open_batch):
                 raise Refused(f"batch {state.open_batch} is this ledger's own: the workflow finishes it")
-            await land(client, client.build_abort_batch(operator, state.open_batch), "give the batch up")
+            await land(
+                client, partial(client.build_abort_batch, operator, state.open_batch), "give the batch up"
+            )
             print(f"batch {state.open_batch} is given up: the next one has its number")
 
     run(give_up(Settings()))
@@ -50,11 +54,15 @@ def carry() -> None:
             if await _ours(settings, client, state.open_batch):
                 raise Refused(f"batch {state.open_batch} is this ledger's own: the workflow finishes it")
             for page in await _lacking(client, state):
-                building = client.build_settle_page(operator, state.open_batch, page, [(0, -1)])
-                await land(client, building, f"settle page {page}")
+                settle = partial(client.build_settle_page, operator, state.open_batch, page, [(0, -1)])
+                await land(client, settle, f"settle page {page}")
             state = await _open(client)
-            build = client.build_carry_batch if state.clearing else client.build_seal_batch
-            await land(client, build(operator, state.open_batch), "seal the batch")
+            seal = partial(
+                client.build_carry_batch if state.clearing else client.build_seal_batch,
+                operator,
+                state.open_batch,
+            )
+            await land(client, seal, "seal the batch")
             print(f"batch {state.open_batch} is sealed; {state.clearing} micro-USDC are left for the next")
 
     run(finish(Settings()))

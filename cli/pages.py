@@ -1,5 +1,7 @@
 """`perpdex escrow close-page`: give up the last page of the escrow when nobody has a place in it; its rent comes back."""
 
+from functools import partial
+
 from temporalio.exceptions import ApplicationError
 
 from chain.cluster import ClusterView
@@ -27,8 +29,12 @@ def close_page(price: Price = 0) -> None:
             await _must_be_done_with(settings, snapshot, page)
             # What is in it, not what a page costs: clusters lower their rent, and whoever paid more gets more back.
             lamports = await ClusterView(client.client).lamports(client.addresses.page(page.index))
-            building = client.build_close_page(operator, page.index, page.payer, price=price)
-            await land(client, building, f"close page {page.index}")
+            await land(
+                client,
+                partial(client.build_close_page, operator, page.index, page.payer),
+                f"close page {page.index}",
+                price,
+            )
             print(f"page {page.index} is closed: {lamports} lamports went to {page.payer}")
 
     run(close(Settings()))

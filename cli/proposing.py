@@ -5,6 +5,7 @@ One proposal is pending at a time, and it holds all settings: what a command doe
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -118,7 +119,10 @@ def _propose(change: Change, place: str, price: int) -> None:
             if wanted.limits != state.settings.limits:
                 await Checks(settings, client).must_give_time(wanted.limits)
             await land(
-                client, client.governance.build_propose(admin, wanted, price=price), "take the proposal"
+                client,
+                partial(client.governance.build_propose, admin, wanted),
+                "take the proposal",
+                price,
             )
             await tell_pending(client, await state_of(client))
 

@@ -66,6 +66,12 @@ class Submission(NamedTuple):
     lamports: int
 
 
+def batch_of(reference: str) -> int | None:
+    """The batch that a reference is of; None for what is of no batch, such as a withdrawal."""
+    kind, _, rest = reference.partition("/")
+    return int(rest.partition("/")[0]) if kind == "batch" else None
+
+
 class Settlement:
     """The settlement's part of the ledger."""
 
@@ -168,7 +174,7 @@ class Settlement:
                 .values(
                     signature=signature,
                     reference=reference,
-                    batch=_batch_of(reference),
+                    batch=batch_of(reference),
                     attempt=tried + 1,
                     raw=raw,
                     last_valid_block_height=last_valid_block_height,
@@ -212,6 +218,13 @@ class Settlement:
     async def submissions_of_batch(self, batch: int) -> list[Submission]:
         """Everything signed for a batch, oldest first."""
         return await self._submissions(select(submissions).where(submissions.c.batch == batch))
+
+    async def landed_last(self) -> Submission | None:
+        """What was signed last of what landed for the newest batch of which anything did; None before the first batch."""
+        landed = select(submissions).where(submissions.c.batch.is_not(None), submissions.c.status == LANDED)
+        newest = landed.order_by(submissions.c.batch.desc(), submissions.c.number.desc()).limit(1)
+        found = await self._submissions(newest)
+        return found[0] if found else None
 
     async def close_submission(self, signature: str, status: str, lamports: int = 0) -> None:
         """What became of signed bytes, and the fee paid. What has landed stays so, and a fee once known stays known."""
@@ -278,11 +291,6 @@ def _page_rows(batch: int, pages: Sequence[tuple[PagePlan, bytes]]) -> list[dict
         }
         for position, (plan, data) in enumerate(pages)
     ]
-
-
-def _batch_of(reference: str) -> int | None:
-    kind, _, rest = reference.partition("/")
-    return int(rest.partition("/")[0]) if kind == "batch" else None
 
 
 async def _load(connection: AsyncConnection, batch: int) -> StoredBatch | None:

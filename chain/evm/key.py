@@ -49,7 +49,5 @@ class EvmKey:
     @staticmethod
     def load_or_create(path: Path) -> "EvmKey":
         """Read a key file, or make one with a new key. Of two processes that make it at once, one wins and both use its key."""
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            create_secret(path, lambda: "0x" + secrets.token_bytes(32).hex())
+        create_secret(path, lambda: "0x" + secrets.token_bytes(32).hex())
         return EvmKey.load(path)

@@ -18,6 +18,7 @@ from botocore.exceptions import (
     ConnectionError,
     CredentialRetrievalError,
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -79,9 +80,8 @@ async def open_awskms(key: str) -> AsyncIterator[AwsKmsSigner]:
     async with AsyncExitStack() as held:
         try:
             client = await held.enter_async_context(creating)
-        except NoRegionError:
-            why = "KMS's region is not known: set AWS_DEFAULT_REGION, or name the key by its ARN"
-            raise SigningFailed(NotSigned(Why.UNUSABLE, why)) from None
+        except (BotoCoreError, ValueError) as error:
+            raise SigningFailed(_unusable(error)) from None
         yield AwsKmsSigner(client, key, await _public_key(client, key))
 
 
@@ -90,6 +90,8 @@ async def _public_key(client: Any, key: str) -> Pubkey:
         answer = await client.get_public_key(KeyId=key)
     except _ERRORS as error:
         raise SigningFailed(_reason(error)) from None
+    except ValueError as error:
+        raise SigningFailed(_unusable(error)) from None
     raw = answer.get("PublicKey", b"")
     if answer.get("KeySpec") != KEY_SPEC or ALGORITHM not in answer.get("SigningAlgorithms", ()):
         spec = answer.get("KeySpec")
@@ -107,6 +109,18 @@ def _region(key: str) -> str | None:
     """The region that an ARN names; of other names the environment knows it."""
     parts = key.split(":")
     return parts[3] if parts[0] == "arn" and len(parts) > 3 else None
+
+
+def _unusable(error: Exception) -> NotSigned:
+    """What in the environment leads to no KMS: nothing was asked yet."""
+    match error:
+        case NoRegionError() | InvalidRegionError():
+            why = "KMS's region is not known: set AWS_DEFAULT_REGION, or name the key by its ARN"
+            return NotSigned(Why.UNUSABLE, why)
+        case BotoCoreError():
+            # A profile that is not there, a file of profiles that cannot be read: nobody knows who we are.
+            return NotSigned(Why.DENIED, f"no credentials for KMS: {error}; look at AWS_PROFILE")
+    return NotSigned(Why.UNREACHABLE, f"KMS has no address: {error}; look at AWS_ENDPOINT_URL_KMS")
 
 
 def _reason(error: Exception) -> NotSigned:

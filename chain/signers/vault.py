@@ -29,7 +29,8 @@ KEY_TYPE: Final = "ed25519"
 ANSWER_S: Final = SIGN_S * 0.8
 """Shorter than whoever waits, so that no thread stays behind."""
 _NO_KEY: Final = "Vault answered with something that is not a key"
-_ERRORS: Final = (VaultError, requests.RequestException)
+_ERRORS: Final = (VaultError, requests.RequestException, OSError)
+"""Also what the system says of a file: certificates that are not there, a token that this user may not read."""
 _NONSENSE: Final = (LookupError, TypeError, ValueError)
 
 
@@ -123,4 +124,7 @@ def _reason(error: Exception) -> NotSigned:
             return NotSigned(Why.DENIED, f"Vault refuses: {error}")
         case InvalidPath() | InvalidRequest():
             return NotSigned(Why.UNUSABLE, f"Vault has no such key to sign with: {error}")
+        case OSError(filename=str()):
+            # Of the files the system names only the token's: the library looks for certificates itself.
+            return NotSigned(Why.DENIED, f"the token for Vault cannot be read: {error}")
     return NotSigned(Why.UNREACHABLE, f"Vault does not answer: {error}")

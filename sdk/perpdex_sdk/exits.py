@@ -18,13 +18,17 @@ from perpdex_sdk import asked, exit_kit, own_slot, reading
 from perpdex_sdk.asked import Asked
 from perpdex_sdk.errors import DepositFailed, ExitFailed, NotProven, Unreachable
 from perpdex_sdk.exit_kit import ExitKit, OnChain
-from perpdex_sdk.funds import MICRO, page_address, token_account
+from perpdex_sdk.funds import MICRO, page_address
 from perpdex_sdk.own_slot import EVERYTHING
 from perpdex_sdk.rpc import Rpc
 
 LOOK_EVERY_S: Final = 1.0
 PENDING, NOT_PENDING, NOT_READY, OWING = 6043, 6044, 6045, 6056
 """The program's errors `WithdrawalPending`, `NoWithdrawalPending`, `WithdrawalNotReady`, `LossOutstanding`."""
+NOT_OWNERS: Final = 6015
+"""`WrongTokenAccount`: what is paid to is no token account of the owner's and of the escrow's mint."""
+_TARGET: Final = 3
+"""Which of a claim's accounts is paid."""
 CLAIM, CANCEL = (
     own_slot.instruction_mark(name) for name in ("claim_withdrawal", "cancel_withdrawal_request")
 )
@@ -90,22 +94,22 @@ async def give_up(kit: ExitKit, keypair: Keypair, rpc_url: str, kept: Path, pric
     return left
 
 
-async def claim(kit: ExitKit, keypair: Keypair, rpc_url: str, price: int = 0) -> Left:
-    """Take what was asked for, to the owner's token account, which is made when it is not there.
+async def claim(
+    kit: ExitKit, keypair: Keypair, rpc_url: str, price: int = 0, to: Pubkey | None = None
+) -> Left:
+    """Take what was asked for, to the owner's associated token account, which is made when it is not there; or to the token account
+    `to`, which must be there and the same owner's.
 
-    `price` as in `ask`. Raises what `ask` raises; `ExitFailed` as long as the delay is not over.
+    `price` as in `ask`. Raises what `ask` raises; `ExitFailed` as long as the delay is not over, and for a `to` that is not the
+    owner's (number `NOT_OWNERS`).
     """
     must_own(kit, keypair)
     owner = keypair.pubkey()
     rpc = Rpc(rpc_url)
     try:
-        signed = await own_slot.signed(
-            rpc,
-            keypair,
-            own_slot.create_token_account(kit.escrow, owner),
-            own_slot.claim_withdrawal(kit.escrow, kit.place, owner),
-            price=price,
-        )
+        making = [own_slot.create_token_account(kit.escrow, owner)] if to is None else []
+        paying = own_slot.claim_withdrawal(kit.escrow, kit.place, owner, to)
+        signed = await own_slot.signed(rpc, keypair, *making, paying, price=price)
         await own_slot.land(rpc, signed)
         # A receipt for what the chain may yet give up would be worth nothing.
         while (found := await reading.transaction(rpc, signed.signature)) is None:
@@ -198,7 +202,10 @@ def _of_slot(kit: ExitKit, call: reading.Call) -> bool:
 
 
 def _paid(kit: ExitKit, signature: str, found: reading.Transaction) -> Left:
-    target = str(token_account(Pubkey.from_string(kit.owner), Pubkey.from_string(kit.escrow.mint)))
+    # As the transaction names it: another run may have had it paid elsewhere.
+    target = next(
+        call.accounts[_TARGET] for call in found.calls if _of_slot(kit, call) and call.data[:8] == CLAIM
+    )
     return Left(found.gained.get(target, 0), target, signature)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from perpdex_sdk import asked, exit_kit, exits, own_slot, priority
 from perpdex_sdk.errors import ChainRefused, ExitFailed, NotProven, OutcomeUnknown, Unreachable
@@ -46,6 +47,7 @@ async def leave(
     kept: Path | None = None,
     price: int = 0,
     price_max: int = priority.MOST,
+    to: Pubkey | None = None,
 ) -> Left:
     """Ask, wait until the delay is over, and claim; `told` hears how far it is. Raises what `ask` and `claim` raise.
 
@@ -58,11 +60,13 @@ async def leave(
     `price` is offered besides the fee, in micro-lamports per compute unit, and doubled up to `price_max` after each transaction that
     expired, or of which the node did not tell. What the owner has too little SOL for is offered no more: the last price that was let
     through is, or none.
+
+    `to` is a token account of the owner's that is paid in place of its associated one; it must be there when it is claimed.
     """
     exits.must_own(kit, keypair)
     amount = own_slot.EVERYTHING if micro_usdc is None else micro_usdc
     offer = priority.Offer(price, price_max)
-    return await _Leaving(kit, keypair, rpc_url, amount, told, kept, offer).run()
+    return await _Leaving(kit, keypair, rpc_url, amount, told, kept, offer, to).run()
 
 
 class _Leaving:
@@ -75,8 +79,9 @@ class _Leaving:
         told: Callable[[str], None],
         kept: Path | None,
         offer: priority.Offer,
+        to: Pubkey | None,
     ) -> None:
-        self._kit, self._keypair, self._url, self._amount = kit, keypair, rpc_url, amount
+        self._kit, self._keypair, self._url, self._amount, self._to = kit, keypair, rpc_url, amount, to
         self._tell, self._kept, self._offer = told, kept, offer
         self._said: set[str] = set()
         self._second = 0
@@ -178,7 +183,7 @@ class _Leaving:
             await asyncio.sleep(min(left, NAP_S))
             return None
         self._sent = True
-        return await exits.claim(self._kit, self._keypair, self._url, self._offer.price)
+        return await exits.claim(self._kit, self._keypair, self._url, self._offer.price, self._to)
 
     def _remember(self, what: asked.Asked) -> None:
         self._asked = what
@@ -240,16 +245,21 @@ def main(arguments: list[str] | None = None) -> int:
         default=str(priority.MOST),
         help="where the price, doubled after each transaction that expired, stays (default: %(default)s)",
     )
+    parser.add_argument(
+        "--to",
+        help="token account of the owner's that is paid (default: its associated one, made when missing)",
+    )
     given = parser.parse_args(arguments)
     try:
         micro_usdc, kept = _micro(given.amount), asked.beside(given.kit)
         price, price_max = _price(given.price), _price(given.price_max)
+        to = Pubkey.from_string(given.to) if given.to else None
         kit, keypair = exit_kit.load(given.kit), _keypair(given.keypair)
         if given.take_back:
             paid = asyncio.run(exits.give_up(kit, keypair, given.rpc, kept, price))
             print(f"it was paid before: {_receipt(paid)}" if paid else "taken back: nothing is asked for")
             return LEFT
-        leaving = leave(kit, keypair, given.rpc, micro_usdc, print, kept, price, price_max)
+        leaving = leave(kit, keypair, given.rpc, micro_usdc, print, kept, price, price_max, to)
         left = asyncio.run(leaving)
     except (ExitFailed, NotProven, OSError, ValueError) as error:
         print(f"not left: {error}", file=sys.stderr)

@@ -45,9 +45,9 @@ def cancel_withdrawal_request(escrow: Escrow, place: Place, owner: Pubkey) -> In
     return _instruction("cancel_withdrawal_request", escrow, place, owner)
 
 
-def claim_withdrawal(escrow: Escrow, place: Place, owner: Pubkey) -> Instruction:
-    """Pay what was asked for, or the balance when that is less, to the owner's associated token account."""
-    target = token_account(owner, Pubkey.from_string(escrow.mint))
+def claim_withdrawal(escrow: Escrow, place: Place, owner: Pubkey, to: Pubkey | None = None) -> Instruction:
+    """Pay what was asked for, or the balance when that is less, to the owner's token account `to`, else its associated one."""
+    target = to or token_account(owner, Pubkey.from_string(escrow.mint))
     paying = [
         AccountMeta(target, is_signer=False, is_writable=True),
         AccountMeta(vault_address(escrow.program, escrow.escrow), is_signer=False, is_writable=True),

@@ -63,7 +63,7 @@ async def test_a_batch_from_deposits_to_seal(world: Any) -> None:
     opened = await world.land(escrow.build_open_batch(operator, 1, ROOT, 2))
     assert await events_of(world, opened.signature) == [BatchOpened(1, ROOT, 2)]
     debits = await world.land(escrow.build_settle_page(operator, 1, 0, [(0, 250), (2, -1_000_250)]))
-    assert await events_of(world, debits.signature) == [PageSettled(1, 0, 1_000_250, 250, 0, 0)]
+    assert await events_of(world, debits.signature) == [PageSettled(1, 0, 1_000_250, 250, 0, 0, ())]
     middle = await escrow.view.escrow_state()
     assert (middle.open_batch, middle.clearing, middle.pages_settled, middle.root) == (1, 1_000_000, 1, ROOT)
     assert middle.sealed_root(1) is None

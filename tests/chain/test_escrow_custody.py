@@ -111,7 +111,7 @@ async def test_limits_read_as_they_are_enforced(hasty: Any) -> None:
     await hasty.land(escrow.build_open_batch(operator, 1, ROOT, 1))
     deltas = [(2, -1_500_000), (3, 1_500_000)]
     assert await events_of(hasty, escrow.build_settle_page(operator, 1, 0, deltas)) == [
-        PageSettled(1, 0, 1_000_000, 1_000_000, 500_000, 500_000),
+        PageSettled(1, 0, 1_000_000, 1_000_000, 500_000, 500_000, (2,)),
         PageShort(1, 0, ((2, -500_000), (3, 500_000))),
     ]
     assert await events_of(hasty, escrow.build_seal_batch(operator, 1)) == [

@@ -8,11 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
+from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.system_program import TransferParams, transfer
+from solders.transaction import Transaction
 
 from chain.limits import DEFAULT_LIMITS, EXIT_DELAY_MIN_S, too_short
 from chain.rpc import FINALIZED
+from chain.transactions import SignedTransaction
 from core.quantities import SECOND
+from fault_proxy import Fault, FaultProxy
 from matcher.limits import LATE_LEAST
 
 
@@ -61,6 +67,63 @@ async def test_keys_are_replaced_after_the_timelock_and_the_new_guardian_pauses(
         code, said = await perpdex("escrow", command, "--guardian", stranger)
         assert code == 0, said
         assert (await hasty.escrow.view.escrow_state(FINALIZED)).paused == paused
+
+
+def lamports(world: Any, key: Pubkey) -> int:
+    return int(world.node.call("getBalance", str(key), {"commitment": "finalized"})["value"])
+
+
+async def test_a_pause_that_expires_is_sent_again_at_twice_the_price_and_says_so(
+    hasty: Any, hasty_admin: Keypair, perpdex: Any, tmp_path: Path
+) -> None:
+    guardian = key_file(tmp_path / "guardian.json", hasty_admin)
+    before = lamports(hasty, hasty_admin.pubkey())
+    async with FaultProxy(hasty.node.url) as proxy:
+
+        async def pause(expired: int, *price: str) -> tuple[int, str]:
+            proxy.heal()
+            # The chain takes none of them, and then is past every height at which it could have.
+            proxy.fail("sendTransaction", Fault.SWALLOW, times=expired)
+            for call in ("getEpochInfo", "getBlockHeight"):
+                proxy.fail(call, Fault.LIE, times=expired)
+            done: tuple[int, str] = await perpdex(
+                "escrow", "pause", "--guardian", guardian, *price, SOLANA_RPC_URL=proxy.url
+            )
+            return done
+
+        code, said = await pause(1)
+        assert code == 0, said
+        assert sorted(said.splitlines()) == [
+            "it expired; it is sent again and offers 200000 micro-lamports per compute unit",
+            "settlement is paused",
+        ]
+        assert (await hasty.escrow.view.escrow_state(FINALIZED)).paused
+        assert before - lamports(hasty, hasty_admin.pubkey()) == 5_000 + 20_000 * 200_000 // 1_000_000
+        code, said = await pause(1, "--price", "1000000")
+        assert (code, "at the most that is offered, 1000000" in said) == (1, True), said
+
+
+async def test_a_guardian_with_little_sol_pauses_at_the_price_that_it_can_pay(
+    hasty: Any, hasty_admin: Keypair, perpdex: Any, tmp_path: Path
+) -> None:
+    guardian, key = key_file(tmp_path / "guardian.json", hasty_admin), hasty_admin.pubkey()
+    rent = hasty.node.call("getMinimumBalanceForRentExemption", 0)
+    goes = lamports(hasty, key) - 5_000 - (rent + 6_999)
+    to = TransferParams(from_pubkey=key, to_pubkey=Keypair().pubkey(), lamports=goes)
+    latest = hasty.node.call("getLatestBlockhash")["value"]
+    signed = Transaction.new_signed_with_payer(
+        [transfer(to)], key, [hasty_admin], Hash.from_string(latest["blockhash"])
+    )
+
+    async def built() -> SignedTransaction:
+        return SignedTransaction(bytes(signed), str(signed.signatures[0]), latest["lastValidBlockHeight"])
+
+    await hasty.land(built(), FINALIZED)
+    code, said = await perpdex("escrow", "pause", "--guardian", guardian)
+    assert (code, "too little SOL for that offer" in said, "offers 0 micro" in said) == (0, True, True), said
+    assert lamports(hasty, key) == rent + 1_999
+    code, said = await perpdex("escrow", "unpause", "--guardian", guardian)
+    assert (code, "InsufficientFundsForRent" in said) == (1, True), said
 
 
 async def test_limits_and_delays_change_by_name_and_the_rest_stays(
@@ -115,9 +178,14 @@ async def test_a_rotation_is_not_begun_for_a_key_that_has_a_part_or_without_the_
     for place, sentence in (
         ("[1, 2, 3]", "a key's place begins with file:"),
         ("file:nowhere", "is not there"),
+        ("file:/dev", "cannot be read (Is a directory)"),
     ):
         code, said = await perpdex("escrow", "pause", "--guardian", place)
         assert (code, sentence in said, "[1, 2, 3]" in said) == (1, True, False), said
+        assert "(key_file_refused)" in said
+    guardian = ("escrow", "pause", "--guardian", "awskms:alias/guardian")
+    code, said = await perpdex(*guardian, AWS_DEFAULT_REGION="eu-central-1", AWS_ENDPOINT_URL_KMS="kms:443")
+    assert (code, "(signer_unreachable)" in said, "Traceback" in said) == (1, True, False), said
 
 
 async def test_no_batch_is_given_up_while_nobody_knows_that_settlement_is_held(

@@ -64,6 +64,26 @@ def test_a_key_that_is_another_users_is_refused(tmp_path: Path) -> None:
     assert KeypairSigner.load(path).pubkey == made.pubkey
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away and become another")
+def test_a_key_that_this_user_may_not_read_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "id.json"
+    KeypairSigner.load_or_create(path)
+    os.seteuid(12_345)
+    try:
+        with pytest.raises(KeyFileRefused, match=rf"{path} cannot be read .Permission denied.*number 12345"):
+            KeypairSigner.load(path)
+    finally:
+        os.seteuid(0)
+
+
+def test_a_directory_in_place_of_a_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileRefused, match=r"cannot be read .Is a directory"):
+        KeypairSigner.load(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyFileRefused, match=r"cannot be read .Not a directory"):
+        KeypairSigner.load(tmp_path / "file" / "id.json")
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1,2,3]", "[999]", "null", json.dumps([7] * 64)])
 def test_a_file_that_holds_no_key_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "id.json"
@@ -91,6 +111,37 @@ def test_a_secret_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_text("")
     with pytest.raises(KeyFileRefused, match="is empty"):
         secret(path)
+
+
+def test_what_a_killed_process_left_of_a_key_is_taken_away_at_the_next_start(tmp_path: Path) -> None:
+    """Killed between link and unlink there are two names of one key; killed before, a draft that became nothing."""
+    path = tmp_path / "operator.json"
+    made = KeypairSigner.load_or_create(path)
+    second, draft = tmp_path / ".operator.json.4711", tmp_path / ".operator.json.4712"
+    others = [tmp_path / name for name in (".operator.json.4713", ".operator.json.bak", ".operator.jsn.1")]
+    os.link(path, second)
+    for file in (draft, *others):
+        file.write_text("[")
+    for file in (draft, *others[1:]):
+        os.utime(file, (0, 0))
+    assert KeypairSigner.load_or_create(path).pubkey == made.pubkey
+    # Not what somebody may be writing now, nor what is not ours.
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
+    assert path.stat().st_nlink == 1
+
+
+def test_a_new_keys_name_is_synced_after_it_was_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced, sync = tmp_path / "operator.json", [], os.fsync
+
+    def told(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, path.exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", told)
+    KeypairSigner.load_or_create(path)
+    assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
 
 
 def test_a_signer_does_not_print_its_secret(tmp_path: Path) -> None:

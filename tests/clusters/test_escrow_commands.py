@@ -20,8 +20,16 @@ def test_an_escrow_is_created_with_its_own_limits_and_everything_belongs_togethe
     code, said = operator.initialize("--yes")
     assert (code, f"ESCROW_ADMIN={admin}" in said) == (0, True), said
     chain.fund(operator.key)
+    # What an account of no bytes keeps, and one transaction at the most that is offered. On a public cluster less is wrong.
+    guardian, needed = operator.made("guardian").pubkey, 128 * 6_960 + 5_000 + 20_000
+    chain.fund(guardian, needed - 1)
     code, said = operator.run("check", ESCROW_ADMIN=str(admin))
     assert code == 0, said
+    assert f"ok    the admin {admin} has " in said
+    lacks = f"has {(needed - 1) / 10**9:.9f} SOL and needs {needed / 10**9:.9f}: send it some"
+    assert f"note  the guardian {guardian} {lacks}" in said
+    chain.fund(guardian, 1)
+    assert f"ok    the guardian {guardian} has" in operator.run("check", ESCROW_ADMIN=str(admin))[1]
     assert "is this release's" in said
     assert f"{chain.authority.pubkey()} may replace the program" in said
     code, said = operator.run("show", ESCROW_ADMIN=str(admin))

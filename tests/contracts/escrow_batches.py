@@ -56,7 +56,7 @@ class Batches(Escrow):
             (there.short.add if left < 0 < slot.balance else there.short.discard)(number)
             there.slots[number] = slot
         page_short = -sum(left for _, left in undone if left < 0)
-        self.tell("PageSettled", id, page, taken, given, page_short, missing)
+        self.tell("PageSettled", id, page, taken, given, page_short, missing, there.marks())
         if undone:
             self.tell("PageShort", id, page, undone)
 

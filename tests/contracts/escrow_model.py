@@ -60,7 +60,8 @@ class Model(Batches):
         must(found.closed_batch == 0, "AccountClosed")
         must(found.balance == 0, "BalanceNotZero")
         found.closed_batch = (self.opened or self.sealed) + 1
-        found.pending = found.exit_at = 0
+        if found.exit_at:
+            self.drop_request(found, page, slot)
         self.tell("AccountClosed", page, slot, owner, found.account, found.closed_batch)
 
     # Money.
@@ -110,9 +111,12 @@ class Model(Batches):
     def cancel_withdrawal_request(self, owner: Key | None, page: int, slot: int) -> None:
         found = self.owned(page, slot, owner)
         must(found.exit_at > 0, "NoWithdrawalPending")
+        self.drop_request(found, page, slot)
+
+    def drop_request(self, found: Slot, page: int, slot: int) -> None:
         asked = (found.pending, found.exit_at)
         found.pending = found.exit_at = 0
-        self.tell("WithdrawalRequestCancelled", page, slot, owner, found.account, *asked)
+        self.tell("WithdrawalRequestCancelled", page, slot, found.owner, found.account, *asked)
 
     def claim_withdrawal(self, owner: Key | None, page: int, slot: int, now: int) -> None:
         found = self.owned(page, slot, owner)

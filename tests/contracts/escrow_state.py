@@ -122,10 +122,13 @@ class Page:
     slots: list[Slot] = field(default_factory=list)
     short: set[int] = field(default_factory=set)
 
+    def marks(self) -> bytes:
+        """A bit for each slot that is short, the lowest first."""
+        return sum(1 << slot for slot in self.short).to_bytes(14, "little")
+
     def packed(self, escrow: Key, index: int) -> bytes:
-        short = sum(1 << slot for slot in self.short).to_bytes(14, "little")
         kind, used = discriminator("account", "Page"), len(self.slots)
-        head = PAGE.pack(kind, escrow, self.payer, self.last_batch, index, used, short)
+        head = PAGE.pack(kind, escrow, self.payer, self.last_batch, index, used, self.marks())
         return head + b"".join([slot.packed() for slot in self.slots]) + bytes(SLOT.size * (SLOTS - used))
 
 

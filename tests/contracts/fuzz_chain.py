@@ -78,8 +78,13 @@ def _event(name: str) -> tuple[bytes, struct.Struct | None]:
     kinds = [field["type"] for field in fields[1:]]
     if any(isinstance(kind, dict) and "vec" in kind for kind in kinds):
         return discriminator("event", name), None
-    text = [FIELDS[kind] if isinstance(kind, str) else "32s" if "array" in kind else "136s" for kind in kinds]
-    return discriminator("event", name), struct.Struct("<" + "".join(text))
+    return discriminator("event", name), struct.Struct("<" + "".join(map(_field, kinds)))
+
+
+def _field(kind: Any) -> str:
+    if isinstance(kind, str):
+        return FIELDS[kind]
+    return f"{kind['array'][1]}s" if "array" in kind else "136s"
 
 
 def event_bytes(escrow: bytes, name: str, *fields: Any) -> bytes:

@@ -50,7 +50,16 @@ def test_a_place_is_given_again_after_the_batch_that_follows_those_under_way(sec
         assert escrow.open(3, account, index=1) is None
     assert escrow.open_batch(1, 1) is None
     assert escrow.owns(2, "request_withdrawal", 0, 5, index=1) is None
+    exit_at = escrow.slots(1)[0].exit_at
     assert escrow.owns(2, "close_account", 0, index=1) is None
+    dropped, closed = escrow.events()
+    assert (dropped[0], dropped[1].slot, dropped[1].amount, dropped[1].exit_at) == (
+        "WithdrawalRequestCancelled",
+        0,
+        5,
+        exit_at,
+    )
+    assert (closed[0], closed[1].account) == ("AccountClosed", 30)
     assert (escrow.slots(1)[0].closed_batch, escrow.slots(1)[0].exit_at) == (2, 0)
     assert escrow.settle(1, bytes([2, 3, 3, 2])) is None
     assert escrow.seal(1) is None

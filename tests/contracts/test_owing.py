@@ -49,6 +49,20 @@ def test_a_limit_does_not_let_the_loser_leave_before_the_winner_is_paid(owing):
     assert owing.slots()[2].exit_at == owing.now, "what was asked for stands"
 
 
+def test_every_mark_that_is_set_or_cleared_is_in_the_pages_event(owing):
+    """A bit for each slot of the page, also for those that the batch does not move."""
+    seen = []
+    lost, won, others = ((2, -LOST), (3, LOST)), ((2, 1), (3, -1)), ((0, 1), (3, -1))
+    for id, pairs in enumerate((lost, won, lost, others), 2):
+        assert owing.open_batch(id, 1) is None, owing.logs
+        assert owing.settle(id, encode_deltas(pairs)) is None, owing.logs
+        name, data = owing.events()[0]
+        seen.append((name, bytes(data.short), owing.short()))
+        assert owing.seal(id) is None, owing.logs
+    marked, clear = ("PageSettled", bytes([4, *bytes(13)]), [2]), ("PageSettled", bytes(14), [])
+    assert seen == [marked, clear, marked, marked]
+
+
 def test_raising_the_limit_frees_the_loser_as_soon_as_a_page_took_the_loss_and_not_before(owing):
     assert owing.owns(0, "set_loss_limit", 2, UNLIMITED) is None
     assert claim(owing) == ERRORS["LossOutstanding"]

@@ -75,6 +75,23 @@ def test_the_operators_key_takes_the_loss_limits_until_the_guardian_pauses(robbe
     assert escrow.tokens(escrow.vault) == lost
 
 
+def test_with_the_guardians_key_too_nothing_stops_him_until_another_operator_is_in_force(robbed):
+    """Every pause is lifted at once; the windows that he gets are those that the timelock touches."""
+    escrow = robbed
+    assert escrow.propose(operator=escrow.owners[3].pubkey()) is None
+    windows = TIMELOCK // WINDOW
+    for _ in range(windows):
+        assert escrow.by(escrow.admin, "execute_proposal") == ERRORS["ProposalNotReady"]
+        for paused in (True, False):
+            assert escrow.by(escrow.guardian, "set_pause", paused) is None
+        rob(escrow)
+        escrow.wait(WINDOW)
+    assert escrow.by(escrow.admin, "execute_proposal") is None
+    lost = min(BALANCE, windows * LIMIT)
+    assert escrow.balances()[2:] == [BALANCE - lost, BALANCE - lost, len(VICTIMS) * lost]
+    assert escrow.open_batch(escrow.state().sealed_batch + 1, 1) == ERRORS["NotOperator"]
+
+
 def settle_back(escrow, amount: int) -> None:
     """What the rightful operator, who has the same key, can do about it while the thief waits."""
     id = escrow.state().sealed_batch + 1

@@ -49,7 +49,10 @@ DELTAS = ((0, 0, 600_007), (0, 2, -1_234_567), (1, 0, 745_671), (1, 1, -111_111)
 """Page, slot and micro-USDC: page 0 gives 634,560 to the clearing, and page 1 takes them."""
 GIVEN_UP = 1_000_000
 """What the batch moves after which a closed account's slot may be used again."""
-SETTLED = {0: PageSettled(1, 0, 1_234_567, 600_007, 0, 0), 1: PageSettled(1, 1, 111_111, 745_671, 0, 0)}
+SETTLED = {
+    0: PageSettled(1, 0, 1_234_567, 600_007, 0, 0, ()),
+    1: PageSettled(1, 1, 111_111, 745_671, 0, 0, ()),
+}
 TRIES = 20
 """Temporal tries without end; a step that needs more than this is stuck."""
 BATCH_STEPS = ("open_batch", "settle_page: debits", "settle_page: credits", "seal_batch")

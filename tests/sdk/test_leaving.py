@@ -16,10 +16,15 @@ import pytest
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
-from solders.system_program import TransferParams, transfer
+from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.transaction import Transaction
 from spl.token.constants import TOKEN_PROGRAM_ID
-from spl.token.instructions import CloseAccountParams, close_account
+from spl.token.instructions import (
+    CloseAccountParams,
+    InitializeAccountParams,
+    close_account,
+    initialize_account,
+)
 
 from chain.addresses import wallet_of
 from chain.keys import KeypairSigner
@@ -27,6 +32,7 @@ from chain.limits import DEFAULT_LIMITS, Limits
 from chain.localnet.genesis import PROGRAM_ID
 from chain.rpc import FINALIZED
 from chain.send import Landed, send_until
+from chain.transactions import SignedTransaction
 from fault_proxy import Fault, FaultProxy
 from perpdex_sdk import (
     ChainRefused,
@@ -450,6 +456,41 @@ async def test_a_token_account_that_was_closed_is_made_again(owner: Owner) -> No
     await rpc.close()
     left = await leave.leave(owner.kit, owner.key, owner.url)
     assert (left.paid, left.target) == (5_000, str(target))
+
+
+async def token_account_of(owner: Owner, holder: Pubkey) -> Pubkey:
+    """A token account at an address of its own, paid for by the owner."""
+    made, client = Keypair(), owner.client.client
+    latest = (await client.get_latest_blockhash()).value
+    create = CreateAccountParams(
+        from_pubkey=owner.key.pubkey(),
+        to_pubkey=made.pubkey(),
+        lamports=2_039_280,
+        space=165,
+        owner=TOKEN_PROGRAM_ID,
+    )
+    begin = InitializeAccountParams(TOKEN_PROGRAM_ID, made.pubkey(), owner.client.mint, holder)
+    both = [create_account(create), initialize_account(begin)]
+    signed = Transaction.new_signed_with_payer(both, owner.key.pubkey(), [owner.key, made], latest.blockhash)
+
+    async def built() -> SignedTransaction:
+        return SignedTransaction(bytes(signed), str(signed.signatures[0]), latest.last_valid_block_height)
+
+    await owner.land(built())
+    return made.pubkey()
+
+
+async def test_another_token_account_of_the_owners_is_paid_and_nobody_elses(owner: Owner) -> None:
+    theirs = await token_account_of(owner, Keypair().pubkey())
+    mine = await token_account_of(owner, owner.key.pubkey())
+    async with asyncio.timeout(30):
+        with pytest.raises(ExitFailed) as failed:
+            await leave.leave(owner.kit, owner.key, owner.url, to=theirs)
+        assert failed.value.number == exits.NOT_OWNERS
+        assert (await owner.slot()).balance == 5_000
+        left = await leave.leave(owner.kit, owner.key, owner.url, to=mine)
+    assert (left.paid, left.target) == (5_000, str(mine))
+    assert (await owner.client.client.get_token_account_balance(mine)).value.amount == "5000"
 
 
 async def test_a_key_of_somebody_else_signs_nothing(owner: Owner) -> None:

@@ -11,6 +11,7 @@ from solders.keypair import Keypair
 from chain.keys import KeyFileRefused, KeypairSigner
 from chain.signers.interface import SigningFailed, Why, signature_of
 from chain.signers.opening import open_signer
+from chain.signers.vault import VaultSigner
 
 MESSAGE = b"a message of a transaction"
 
@@ -118,6 +119,55 @@ async def test_kms_without_credentials_is_denied(kms: Any, monkeypatch: pytest.M
             pass
     assert failed.value.code == Why.DENIED
     assert kms.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("AWS_PROFILE", "opertor", Why.DENIED),
+        ("AWS_CONFIG_FILE", "broken", Why.DENIED),
+        ("AWS_DEFAULT_REGION", "eu central", Why.UNUSABLE),
+        ("AWS_ENDPOINT_URL_KMS", "kms.example:443", Why.UNREACHABLE),
+        ("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:99999999", Why.UNREACHABLE),
+    ],
+)
+async def test_a_mistyped_environment_has_a_code_and_asks_nobody(
+    kms: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: Why
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken").write_text("[profile")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SigningFailed, match="KMS") as failed:
+        async with open_signer(kms.place):
+            pass
+    assert failed.value.code == why
+    assert kms.asked == 0
+
+
+async def test_a_file_of_vaults_that_cannot_be_read_has_a_code(
+    vault: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Certificates that are not there, and a token that is no file, at the start and once it runs."""
+    token = Path.home() / ".vault-token"
+    token.write_text("hvs.token-of-the-tests")
+    monkeypatch.delenv("VAULT_TOKEN")
+    async with open_signer(vault.place) as signer:
+        token.unlink()
+        token.mkdir()
+        with pytest.raises(SigningFailed, match="token for Vault") as failed:
+            await signature_of(signer, MESSAGE)
+        assert failed.value.code == Why.DENIED
+        with pytest.raises(SigningFailed, match="token for Vault") as failed:
+            await VaultSigner.open(vault.place.removeprefix("vault:"))
+        assert failed.value.code == Why.DENIED
+        token.rmdir()
+        token.write_text("hvs.token-of-the-tests")
+        # The library takes VAULT_CACERT up once, when it is imported; this one goes the same way for each call.
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("VAULT_ADDR", "https://127.0.0.1:9")
+        with pytest.raises(SigningFailed, match="TLS CA certificate bundle") as failed:
+            await signature_of(signer, MESSAGE)
+        assert failed.value.code == Why.UNREACHABLE
 
 
 async def test_a_version_of_a_vault_key_is_a_key_of_its_own(vault: Any) -> None:

@@ -164,8 +164,12 @@ pub fn close_account(context: &Context, data: &mut Reader) -> Outcome {
     }
     let next = state.sealed_batch.max(state.open_batch).checked_add(1).ok_or(Error::Overflow)?;
     slot.closed_batch = u32::try_from(next).map_err(|_| Error::Overflow)?;
+    let place = Place { escrow: escrow.key(), page: number, slot: index };
+    if slot.exit_at != 0 {
+        events::withdrawal_request_cancelled(&place, slot);
+    }
     (slot.pending, slot.exit_at) = (0, 0);
-    events::account_closed(&Place { escrow: escrow.key(), page: number, slot: index }, slot);
+    events::account_closed(&place, slot);
     Ok(())
 }
 

@@ -70,7 +70,7 @@ pub fn settle_page(context: &Context, data: &mut Reader) -> Outcome {
     state.pages_settled += 1;
     let moved = settling.debits.checked_add(settling.credits).ok_or(Error::Overflow)?;
     state.gross = state.gross.checked_add(moved).ok_or(Error::Overflow)?;
-    events::page_settled(escrow.key(), id, page.index, &settling);
+    events::page_settled(escrow.key(), id, page, &settling);
     Ok(())
 }
 

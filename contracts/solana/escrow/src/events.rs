@@ -4,7 +4,7 @@
 use crate::deltas::Settling;
 use crate::discriminators as d;
 use crate::runtime::{log_event, Key};
-use crate::state::{Escrow, Settings, Slot, SLOTS};
+use crate::state::{Escrow, Page, Settings, Slot, SHORT_BYTES, SLOTS};
 
 /// A fixed-size byte buffer that fields are written to in order.
 struct Writer<const N: usize> {
@@ -150,18 +150,20 @@ pub fn batch_aborted(escrow: &Key, id: u64) {
     Writer::<48>::new(&d::BATCH_ABORTED, escrow).put(&id.to_le_bytes()).log();
 }
 
-/// The page's sums, and when somebody was short, who and by how much.
-pub fn page_settled(escrow: &Key, id: u64, page: u32, settling: &Settling) {
-    Writer::<84>::new(&d::PAGE_SETTLED, escrow)
-        .put(&id.to_le_bytes())
-        .put(&page.to_le_bytes())
-        .put(&settling.debits.to_le_bytes())
-        .put(&settling.credits.to_le_bytes())
-        .put(&settling.shortfall.to_le_bytes())
-        .put(&settling.withheld.to_le_bytes())
-        .log();
+/// The page's sums and marks, and when somebody was short, who and by how much.
+pub fn page_settled(escrow: &Key, id: u64, page: &Page, settling: &Settling) {
+    // In place: a chain of `put` moves the whole buffer each time, and every page pays for that.
+    let mut event = Writer::<{ 84 + SHORT_BYTES }>::new(&d::PAGE_SETTLED, escrow);
+    event.add(&id.to_le_bytes());
+    event.add(&page.index.to_le_bytes());
+    event.add(&settling.debits.to_le_bytes());
+    event.add(&settling.credits.to_le_bytes());
+    event.add(&settling.shortfall.to_le_bytes());
+    event.add(&settling.withheld.to_le_bytes());
+    event.add(&page.short);
+    event.log();
     if settling.short > 0 {
-        page_short(escrow, id, page, settling);
+        page_short(escrow, id, page.index, settling);
     }
 }
 
