@@ -1,6 +1,7 @@
-"""What workflows ask of Temporal itself: wake the settlement entity, pause its Schedule."""
+"""What workflows ask of Temporal itself: start what runs for ever, wake the settlement entity, pause its Schedule."""
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from temporalio import activity
 from temporalio.client import Client
@@ -11,8 +12,44 @@ SETTLEMENT_SCHEDULE: Final = "settlement-interval"
 SETTLEMENT_WORKFLOW: Final = "SettlementWorkflow"
 SETTLEMENT_ID: Final = "settlement"
 """Workflow id of the settlement entity: there is one."""
+DEPOSITS_ID: Final = "deposits"
+"""Workflow id of the watch of deposits and claims: there is one."""
+EXITS_ID: Final = "exits"
+"""Workflow id of the watch of what owners decide on chain: there is one."""
+ENTITIES: Final = (
+    (SETTLEMENT_WORKFLOW, SETTLEMENT_ID, "Settles fills on Solana, batch by batch"),
+    ("DepositsWorkflow", DEPOSITS_ID, "Opens slots and credits finalized deposits"),
+    ("ExitsWorkflow", EXITS_ID, "Keeps free what owners ask to take out alone"),
+)
+"""Type, workflow id and summary of what runs for ever on the worker's own queue."""
 WAKE_SIGNAL: Final = "cut_now"
 RESUME_SIGNAL: Final = "resume"
+
+
+async def ensure_entities(client: Client, task_queue: str) -> None:
+    """Start the workflows that run for ever, where they are not running."""
+    for workflow, id, summary in ENTITIES:
+        await ensure_entity(client, task_queue, workflow, id, summary)
+
+
+async def ensure_entity(
+    client: Client,
+    task_queue: str,
+    workflow: str | Callable[..., Awaitable[None]],
+    id: str,
+    summary: str,
+    *args: Any,
+) -> None:
+    """Start a workflow that runs for ever, with `args`, where it is not running."""
+    await client.start_workflow(
+        workflow,
+        args=args,
+        id=id,
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=summary,
+        memo={"entity": id},
+    )
 
 
 class ScheduleActivities:
@@ -21,6 +58,11 @@ class ScheduleActivities:
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
+
+    @activity.defn
+    async def keep_entities(self) -> None:
+        """Start again what runs for ever and was ended: nothing else would notice that nobody watches any more."""
+        await ensure_entities(self._client, self._task_queue)
 
     @activity.defn
     async def wake_settlement(self) -> None:

@@ -26,7 +26,7 @@ ONLY_READ = {
     "check_key",
     "settlement_paused",
 }
-TELL_TEMPORAL = {"wake_settlement", "pause_settlement", "resume_settlement"}
+TELL_TEMPORAL = {"keep_entities", "wake_settlement", "pause_settlement", "resume_settlement"}
 """What the workflow of settlement and its Schedule forget is in the engine's journal, which is asked before a batch is cut."""
 
 TAKE_UP = {"take_up_orders"}
