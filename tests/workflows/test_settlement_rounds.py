@@ -43,7 +43,19 @@ async def test_what_is_unfinished_comes_before_what_is_due(client, script_of, wo
     assert receipt is not None
     assert (receipt.batch, state.settled, state.trouble) == (4, 2, "")
     assert [arguments[0] for name, arguments in script.calls if name == "cut_batch"] == [3, 4]
-    assert next(arguments[0] for name, arguments in script.calls if name == "reconcile") == 4
+    steps = [(name, *arguments) for name, arguments in script.calls if name in ("cut_batch", "reconcile")]
+    assert steps[:4] == [("cut_batch", 3), ("reconcile", 3), ("cut_batch", 4), ("reconcile", 4)]
+
+
+async def test_nothing_is_cut_when_the_sides_differ_after_what_was_unfinished(client, script_of, working):
+    script = script_of(**answers(Work(unfinished=3, due=0), Work(unfinished=0, due=4), reconcile=SHORT))
+    async with working(script):
+        handle = await started(client)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await settle_now(handle)
+        assert SHORT.sentence() in str(refused.value.cause)
+    assert [arguments[0] for name, arguments in script.calls if name == "cut_batch"] == [3]
+    assert ("pause_settlement", (SHORT.sentence(),)) in script.calls
 
 
 async def test_a_difference_halts_until_somebody_resumes(client, script_of, working, keep_history):
