@@ -249,11 +249,11 @@ class SettlementActivities:
     async def publish_status(self, of: StatusOf) -> None:
         """Tell engine and ledger, and through them the agents, how far the batch is; with it the fees paid so far."""
         async with heartbeats():
-            sent = await self._ledger.submissions_of_batch(of.batch)
-            await self._lander.missing_fees(sent)
+            landed = await self._ledger.submissions_of_batch(of.batch, LANDED)
+            await self._lander.missing_fees(landed)
             await self._ledger.record_lamports(of.batch)
-            landed = tuple(one.signature for one in sent if one.status == LANDED)
-            await self._door.command(AdvanceBatch(of.batch, of.status, landed))
+            signatures = tuple(one.signature for one in landed)
+            await self._door.command(AdvanceBatch(of.batch, of.status, signatures))
             await self._ledger.advance(of.batch, BatchStatus(of.status))
 
     @activity.defn
