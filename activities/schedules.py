@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from temporalio import activity
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
 
 SETTLEMENT_SCHEDULE: Final = "settlement-interval"
 """Id of the Schedule that wakes the settlement."""
@@ -52,6 +53,19 @@ async def ensure_entity(
     )
 
 
+async def signal_settlement(client: Client, task_queue: str, name: str) -> None:
+    """Signal the settlement entity; start it when it is not there, for what it has to do is in the ledger, not in its history."""
+    await client.start_workflow(
+        SETTLEMENT_WORKFLOW,
+        id=SETTLEMENT_ID,
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=name,
+        static_summary=ENTITIES[0][2],
+        memo={"entity": SETTLEMENT_ID},
+    )
+
+
 class ScheduleActivities:
     """Over the worker's own client and task queue."""
 
@@ -66,13 +80,18 @@ class ScheduleActivities:
 
     @activity.defn
     async def wake_settlement(self) -> None:
-        """Signal the settlement entity; start it when it is not there, for what it has to do is in the ledger, not in its history."""
-        await self._signal(WAKE_SIGNAL)
+        """Have the settlement entity look for something to settle, unless it is going to anyhow; start it when it is not there.
+
+        A run takes ten thousand signals in all and an operator's must be among them, while a batch may be stuck for days: so one that
+        has been woken, and has not begun to look, is not woken again.
+        """
+        if not await self._is_woken():
+            await signal_settlement(self._client, self._task_queue, WAKE_SIGNAL)
 
     @activity.defn
     async def resume_settlement(self) -> None:
         """Have the settlement entity compare, and go on when the engine's journal holds nothing."""
-        await self._signal(RESUME_SIGNAL)
+        await signal_settlement(self._client, self._task_queue, RESUME_SIGNAL)
 
     @activity.defn
     async def settlement_paused(self) -> str:
@@ -86,11 +105,17 @@ class ScheduleActivities:
         """Pause the Schedule with a note that says why."""
         await self._client.get_schedule_handle(SETTLEMENT_SCHEDULE).pause(note=why)
 
-    async def _signal(self, name: str) -> None:
-        await self._client.start_workflow(
-            SETTLEMENT_WORKFLOW,
-            id=SETTLEMENT_ID,
-            task_queue=self._task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal=name,
-        )
+    async def _is_woken(self) -> bool:
+        """Whether the settlement entity runs and says that another look is due. One that cannot say anything could do nothing with a
+        signal either: the error is for whoever tries again."""
+        handle = self._client.get_workflow_handle(SETTLEMENT_ID)
+        try:
+            status = (await handle.describe()).status
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+        if status != WorkflowExecutionStatus.RUNNING:
+            return False
+        state: dict[str, Any] = await handle.query("state")
+        return bool(state["due"])
