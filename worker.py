@@ -21,7 +21,7 @@ from activities.landing import Lander
 from activities.open_withdrawals import OpenWithdrawalActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.rotation import RotationActivities
-from activities.schedules import ScheduleActivities
+from activities.schedules import ScheduleActivities, ensure_entities, ensure_entity
 from activities.settlement import SettlementActivities
 from activities.slots import SlotActivities
 from activities.sweep import SweepActivities
@@ -43,7 +43,7 @@ from workflows.nav import NavWorkflow
 from workflows.order import OrderWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.rotation import RotationWorkflow
-from workflows.schedules import ensure_entities, ensure_entity, ensure_schedules, ensure_search_attributes
+from workflows.schedules import ensure_schedules, ensure_search_attributes
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.steps import FOLLOWING, GOLD, ORDERS, PAYMENTS, WITHDRAWALS
 from workflows.sweep import SweepWorkflow
@@ -169,6 +169,7 @@ async def working(client: Client, task_queue: str, steps: Steps) -> AsyncIterato
             steps.rotation.execute_proposal,
             steps.rotation.check_key,
             steps.rotation.release_after_rotation,
+            steps.schedules.keep_entities,
             steps.schedules.wake_settlement,
             steps.schedules.resume_settlement,
             steps.schedules.settlement_paused,

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Final, NamedTuple
 
 from temporalio import activity
@@ -90,9 +90,12 @@ class ExitActivities:
         while True:
             async with heartbeats():
                 seen = await self.look()
-            activity.metric_meter().create_gauge("perpdex_exits_requested", "Accounts that ask to leave").set(
-                seen.leaving
-            )
+            meter = activity.metric_meter()
+            meter.create_gauge("perpdex_exits_requested", "Accounts that ask to leave").set(seen.leaving)
+            meter.create_gauge(
+                "perpdex_exits_looked_seconds",
+                "When what owners ask for on chain was last looked at whole, since the epoch",
+            ).set(time_ns() // SECOND)
             if monotonic() >= until or not await pause(POLL_S):
                 return seen
 

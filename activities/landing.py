@@ -8,8 +8,10 @@ run at once agree on the bytes: only the first that stores the next try of a ref
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final
 
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from chain.bids import first_offer, next_offer, offered
@@ -26,6 +28,11 @@ PATIENCE_S: Final = 20.0
 OPERATOR_SHORT: Final = "operator_short_of_sol"
 """The operator's key has too little SOL for a transaction: nothing was sent, and it goes on by itself once it has some."""
 
+FOR_PEOPLE: Final = frozenset({"Paused", "NotOperator"})
+"""Refusals that last until a person has mended something: for days, maybe."""
+UNHURRIED: Final = timedelta(seconds=30)
+OFTEN: Final = 3
+
 _ALIVE: Final = 10
 """Blocks that bytes must live yet for another try."""
 
@@ -39,6 +46,11 @@ async def by_code(building: Awaitable[SignedTransaction]) -> SignedTransaction:
         return await building
     except SigningFailed as error:
         raise ApplicationError(str(error), type=error.code) from None
+
+
+def _tried_often() -> bool:
+    """Whether Temporal has this step tried again and again: then there is no hurry, and each try is signed and kept."""
+    return activity.in_activity() and activity.info().attempt > OFTEN
 
 
 class Lander:
@@ -84,9 +96,15 @@ class Lander:
                 return
             if isinstance(fate, Failed | Refused) and not await done():
                 if isinstance(fate, Refused) and fate.payer_short:
+                    await self._ledger.forget_refused(reference)
                     short = f"{reference}: the operator's key has too little SOL ({fate.code})"
                     raise ApplicationError(short, type=OPERATOR_SHORT)
-                raise ApplicationError(f"{reference}: {fate.logs}", type=f"escrow_{fate.code}")
+                await self._ledger.forget_refused(reference)
+                raise ApplicationError(
+                    f"{reference}: {fate.logs}",
+                    type=f"escrow_{fate.code}",
+                    next_retry_delay=UNHURRIED if fate.code in FOR_PEOPLE and _tried_often() else None,
+                )
 
     async def decide(
         self,
@@ -142,7 +160,8 @@ class Lander:
         So of one reference no two transactions are alive at a time, and a step that could be done in two places is done in one.
         """
         height = signed.last_valid_block_height
-        return await self._ledger.add_submission(signed.signature, reference, signed.raw, height, len(tried))
+        last = tried[-1].attempt if tried else 0
+        return await self._ledger.add_submission(signed.signature, reference, signed.raw, height, last)
 
     async def find_landed(self, tried: list[Submission]) -> str:
         """Signature of the one that did the step: the program's state outranks a node that called landed bytes expired.

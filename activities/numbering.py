@@ -15,6 +15,7 @@ from chain.events import BatchOpened, parse_events
 from chain.landed import NodeLies
 from chain.layout import EscrowState
 from chain.rpc import CONFIRMED, FINALIZED
+from chain.seals import seal_of
 from chain.settlements import settled_deltas
 from ledger.settlement import Settlement, StoredBatch, StoredPage, Submission
 
@@ -48,6 +49,17 @@ class Owned:
         if not await self._is_ours(snapshot, stored, number, FINALIZED):
             raise taken(number, stored)
         return True
+
+    async def seal_of(self, stored: StoredBatch) -> str:
+        """Signature of the final transaction that sealed our batch, whoever sent it; empty where the chain shows it no longer, and of
+        a batch that had nothing to land. Raises what `took_ours` raises."""
+        number = await self.number_of(stored, FINALIZED) if stored.pages else 0
+        if not number:
+            return ""
+        try:
+            return await seal_of(self._escrow.client, self._escrow.addresses, number, stored.root)
+        except NodeLies as error:
+            raise ApplicationError(str(error), type=error.code) from None
 
     async def _is_ours(
         self, snapshot: EscrowSnapshot, stored: StoredBatch, number: int, commitment: str

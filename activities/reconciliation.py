@@ -231,9 +231,13 @@ class ReconciliationActivities:
         """For the alarm about a batch that is stuck: told every minute, whatever the comparison comes to."""
         waiting = await self._ledger.unfinished_since()
         late = (time_ns() - waiting[1]) // SECOND if waiting is not None else 0
-        activity.metric_meter().create_gauge(
-            "perpdex_batch_waiting_seconds", "Age of the cut batch that is not final"
-        ).set(max(0, late))
+        meter = activity.metric_meter()
+        meter.create_gauge("perpdex_batch_waiting_seconds", "Age of the cut batch that is not final").set(
+            max(0, late)
+        )
+        meter.create_gauge(
+            "perpdex_batch_looked_seconds", "When that was last looked at, since the epoch"
+        ).set(time_ns() // SECOND)
         if waiting is not None and late >= STUCK_S:
             activity.logger.error("batch %d is not final after %d s", waiting[0], late)
 

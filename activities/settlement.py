@@ -24,7 +24,7 @@ from core.batches import BatchStatus
 from core.pages import plan_pages
 from core.quantities import SECOND
 from ledger.queries import Queries
-from ledger.settlement import LANDED, AccountAtCut, Settlement, StoredBatch
+from ledger.settlement import LANDED, AccountAtCut, Settlement, StoredBatch, Submission
 from matcher.commands import AdvanceBatch, CutSettlement
 from matcher.rejections import Code
 
@@ -247,13 +247,19 @@ class SettlementActivities:
 
     @activity.defn
     async def publish_status(self, of: StatusOf) -> None:
-        """Tell engine and ledger, and through them the agents, how far the batch is; with it the fees paid so far."""
+        """Tell engine and ledger, and through them the agents, how far the batch is; with it the fees paid so far.
+
+        The last signature of a final batch is that of its seal, in which proofs find the root for ever: where it is not known, none is
+        told.
+        """
         async with heartbeats():
-            sent = await self._ledger.submissions_of_batch(of.batch)
-            await self._lander.missing_fees(sent)
+            landed = await self._ledger.submissions_of_batch(of.batch, LANDED)
+            await self._lander.missing_fees(landed)
             await self._ledger.record_lamports(of.batch)
-            landed = tuple(one.signature for one in sent if one.status == LANDED)
-            await self._door.command(AdvanceBatch(of.batch, of.status, landed))
+            signatures = tuple(one.signature for one in landed)
+            if of.status == BatchStatus.FINAL:
+                signatures = await self._up_to_the_seal(of.batch, landed)
+            await self._door.command(AdvanceBatch(of.batch, of.status, signatures))
             await self._ledger.advance(of.batch, BatchStatus(of.status))
 
     @activity.defn
@@ -295,6 +301,13 @@ class SettlementActivities:
             for page in before:
                 await self.settle_page(PageOf(stored.batch, chain_batch, page))
             await self._lander.land(reference, build, done, commitment)
+
+    async def _up_to_the_seal(self, batch: int, landed: Sequence[Submission]) -> tuple[str, ...]:
+        """What landed for a final batch, its seal last. That is not ours where somebody else with the operator's key was quicker, and
+        the ledger has not ours where it was lost since: then the chain is asked."""
+        seal = next((one.signature for one in landed if one.reference == f"batch/{batch}/seal"), "")
+        seal = seal or await self._owned.seal_of(await self._stored(batch))
+        return (*(one.signature for one in landed if one.signature != seal), seal) if seal else ()
 
     async def _is_due(self) -> bool:
         totals = await self._queries.totals()

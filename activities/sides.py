@@ -21,7 +21,6 @@ from chain.events import Deposited, WithdrawalClaimed
 from chain.layout import ROOTS_KEPT, EscrowState
 from chain.rpc import FINALIZED
 from core.batches import BatchStatus
-from core.exit_events import CLAIM
 from core.quantities import MONEY_MAX
 from core.reconciliation import Booked, Books, Compared, Flight, OnChain, Reserved, compare
 from ledger.books import LedgerBooks
@@ -183,7 +182,7 @@ class Sides:
         ):
             return [], []
         found: list[FoundDeposit | FoundClaim] = []
-        cursor, complete = await self._scan_from(seq), False
+        cursor, complete = await self._queries.booked_before(seq), False
         while not complete:
             scan = await self._view.deposits_since(cursor)
             found += scan.found
@@ -199,12 +198,6 @@ class Sides:
             [one.deposit for one in unbooked if isinstance(one, FoundDeposit)],
             [one.claim for one in unbooked if isinstance(one, FoundClaim)],
         )
-
-    async def _scan_from(self, seq: int) -> str | None:
-        """A transaction before which all are booked: that is done in the order of the chain, of one transaction maybe in part."""
-        booked = await self._queries.last_credited(seq)
-        newest_first = [key.removeprefix(CLAIM).rpartition(":")[0] for key in booked]
-        return next((signature for signature in newest_first if signature != newest_first[0]), None)
 
 
 def _by_account(moved: Sequence[Deposited] | Sequence[WithdrawalClaimed]) -> dict[int, int]:

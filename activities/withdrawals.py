@@ -32,8 +32,7 @@ FINAL: Final[frozenset[str]] = frozenset(Code) - {Code.OVERLOADED} | {"bad_messa
 as a token that the API does not take, says nothing about an earlier try whose answer was lost: asked again, until that is mended."""
 LEDGER_PATIENCE_S: Final = 20.0
 _SHORT: Final = "The operator has too little SOL for the network's fee now; sign a new message."
-EXPIRY_POLL_S: Final = 1.0
-"""Bytes take about a minute to expire."""
+BETWEEN_LOOKS_S: Final = 1.0
 
 
 @dataclass
@@ -87,6 +86,8 @@ class Ending(StrEnum):
     RELEASED = "released"
     UNDECIDED = "undecided"
     """The chain no longer tells whether it was paid: nothing is done until a person says."""
+    WAITING = "waiting"
+    """What was signed may still land: nothing is done, and the chain is to be asked again later."""
 
 
 @dataclass
@@ -181,6 +182,7 @@ class WithdrawalActivities:
     async def build_message(self, payment: Payment) -> MessageToSign:
         """The message that owner and operator both sign, with a higher priority fee after each one that expired.
 
+        ``bad_destination`` where no token account of the owner's is: the escrow would refuse it once it is signed.
         ``funds_not_landed`` while a batch that pays into the slot is on its way, ``outflow_limited`` while the escrow pays no such
         amount, ``owner_outflow_limited`` while it is more than the owner's share: all accounts share what may leave in an hour and a
         day, and nobody should sign in vain.
@@ -201,6 +203,14 @@ class WithdrawalActivities:
             target = Pubkey.from_string(payment.destination) if payment.destination else None
         except ValueError as error:
             raise ApplicationError(str(error), type="bad_destination", non_retryable=True) from None
+        if not await self._escrow.view.pays_out_to(
+            target or self._escrow.wallet_of(place.slot.owner), place.slot.owner
+        ):
+            raise ApplicationError(
+                "no token account of the owner's for the escrow's mint is there",
+                type="bad_destination",
+                non_retryable=True,
+            )
         tried = await self._ledger.submissions(_reference(payment))
         unsigned = await self._escrow.withdraw_message(
             self._operator.pubkey,
@@ -253,13 +263,14 @@ class WithdrawalActivities:
     async def finish(self, closing: Closing) -> Closed:
         """Close the reservation in the engine, paid or given back, or leave it when the chain does not tell which.
 
-        Nothing is given back before the chain was asked at a moment when nothing that was signed can land any more.
+        Nothing is given back before the chain was asked at a moment when nothing that was signed can land any more; until then it is
+        `WAITING`, at once: whoever waits in here has one of the places in which others are paid.
         """
         async with heartbeats():
             closed = Closed(Ending.PAID if closing.paid else Ending.RELEASED, closing.signature)
             if not (closing.paid or closing.decided):
                 closed = await self._last_look(closing)
-            if closed.ending != Ending.UNDECIDED:
+            if closed.ending in (Ending.PAID, Ending.RELEASED):
                 paid = closed.ending == Ending.PAID
                 number = closing.payment.withdrawal
                 await self._door.command(FinishWithdrawal(number, paid, closed.signature))
@@ -298,11 +309,13 @@ class WithdrawalActivities:
                 return PaymentOutcome(PaymentStatus.EXPIRED, fate.signature)
 
     async def _last_look(self, closing: Closing) -> Closed:
-        """What became of a withdrawal by the finalized slot, once everything signed for it has expired."""
+        """What became of a withdrawal by the finalized slot, where everything signed for it has expired."""
         payment = closing.payment
         tried = await self._ledger.submissions(_reference(payment))
         heights = (one.last_valid_block_height for one in tried)
         last = await self._last_withdrawal_after(payment, max(closing.last_height, *heights, 0))
+        if last is None:
+            return Closed(Ending.WAITING)
         if last < payment.withdrawal:
             return Closed(Ending.RELEASED)
         signature = await self._lander.find_landed(tried)
@@ -314,19 +327,20 @@ class WithdrawalActivities:
         unpaid = all_known and all(one.status == FAILED for one in tried)
         return Closed(Ending.RELEASED if unpaid else Ending.UNDECIDED)
 
-    async def _last_withdrawal_after(self, payment: Payment, height: int) -> int:
-        """Number of the account's last paid withdrawal, finalized, as of a slot past the block `height` (0: any).
+    async def _last_withdrawal_after(self, payment: Payment, height: int) -> int | None:
+        """Number of the account's last paid withdrawal, finalized, as of a slot past the block `height` (0: any); None before that.
 
         The chain is asked twice, a while apart, and must say the same: one round of untrue answers, or of a node that lags behind
         the others, gives nothing back that may still be paid.
         """
-        told: int | None = None
-        while True:
-            last = await self._last_withdrawal_past(payment, height)
-            if last is not None and (last == told or not height):
-                return last
+        last = await self._last_withdrawal_past(payment, height)
+        while last is not None and height:
             told = last
-            await asyncio.sleep(EXPIRY_POLL_S)
+            await asyncio.sleep(BETWEEN_LOOKS_S)
+            last = await self._last_withdrawal_past(payment, height)
+            if last == told:
+                break
+        return last
 
     async def _last_withdrawal_past(self, payment: Payment, height: int) -> int | None:
         """What one view of the chain says, None while it is not past `height`."""

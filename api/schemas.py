@@ -352,6 +352,7 @@ class WithdrawalAnswer(Answer):
     code: str | None = Field(
         description="Why it was refused or given back, or what stands in its way: `owner_never_signed`, `transaction_expired`, "
         "`funds_not_landed` (a batch that pays into the slot is on its way), `outflow_limited` (the escrow pays no such amount now), "
-        "`owner_outflow_limited` (more than the owner's share of it), `operator_short_of_sol` (it cannot pay the fee now: sign "
+        "`owner_outflow_limited` (more than the owner's share of it), `bad_destination` (no token account of the owner's is there), "
+        "`operator_short_of_sol` (it cannot pay the fee now: sign "
         "another message), `chain_unavailable`, `ledger_unavailable`, the name of an error of the escrow, or a code of the catalogue."
     )

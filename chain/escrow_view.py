@@ -21,6 +21,7 @@ from chain.layout import (
     decode_escrow,
     decode_page,
     decode_token_amount,
+    decode_token_holder,
 )
 from chain.rpc import CONFIRMED, FINALIZED, ChainUnavailable, ask
 from chain.vault_listing import VaultListing
@@ -141,6 +142,13 @@ class EscrowView:
             for part in answers
             for data in part
         ]
+
+    async def pays_out_to(self, target: Pubkey, owner: Pubkey, commitment: str = CONFIRMED) -> bool:
+        """Whether `target` looks like what the program pays `owner` to: a token account of its own, for the escrow's mint."""
+        _, (state, data) = await self._read([self._at.escrow, target], commitment)
+        if state is None or data is None or len(data) != TOKEN_ACCOUNT_BYTES:
+            return False
+        return decode_token_holder(data) == (decode_escrow(state).mint, owner)
 
     async def slot_of(
         self, account: int, commitment: str = CONFIRMED, owner: str = "", page: int | None = None

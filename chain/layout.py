@@ -298,3 +298,10 @@ def decode_token_amount(data: bytes) -> int:
     if len(data) != TOKEN_ACCOUNT_BYTES:
         raise LayoutMismatch("not a token account")
     return int.from_bytes(data[_TOKEN_AMOUNT_AT : _TOKEN_AMOUNT_AT + 8], "little")
+
+
+def decode_token_holder(data: bytes) -> tuple[Pubkey, Pubkey]:
+    """Mint and owner of an SPL token account."""
+    if len(data) != TOKEN_ACCOUNT_BYTES:
+        raise LayoutMismatch("not a token account")
+    return Pubkey(data[:32]), Pubkey(data[32:64])

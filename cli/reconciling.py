@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 
 from activities.engine_door import UNREACHABLE, EngineDoor
 from activities.reconciliation import PENDING, REASONS, compare
-from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
+from activities.schedules import RESUME_SIGNAL, SETTLEMENT_SCHEDULE, signal_settlement
 from activities.sides import LedgerBehind, MovedOn, Reading, Sides
 from chain.layout import LayoutMismatch
 from chain.rpc import ChainUnavailable
@@ -137,7 +137,8 @@ async def _must_have_left(reading: Reading, found: list[c.ForeignWithdrawal]) ->
 async def _wake(settings: Settings, why: str) -> None:
     client = await temporal_client(settings)
     try:
-        await client.get_workflow_handle(SETTLEMENT_ID).signal("resume")
+        # Where it does not run it is started, for the journal's hold is lifted by now: a worker takes it up when there is one.
+        await signal_settlement(client, settings.task_queue, RESUME_SIGNAL)
         await client.get_schedule_handle(SETTLEMENT_SCHEDULE).unpause(note=why)
     except RPCError as error:
         raise NotReachable(

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import ARRAY, Text, any_, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.exit_events import CLAIM
 from core.postings import RESERVED
 from ledger.breakers import Action
 from ledger.settled import OWN_SLOTS, settled_at
@@ -102,21 +103,34 @@ async def books_at(connection: AsyncConnection, asked: int | None) -> LedgerBook
 
 
 async def credited(connection: AsyncConnection, keys: Sequence[str], seq: int) -> set[str]:
-    """Which of these deposits and claims were booked by record `seq`."""
+    """Which of these deposits and claims were booked by record `seq`. Any number: they are one parameter, an array."""
     sides = [
-        select(one.c.key).where(one.c.key.in_(keys), one.c.seq <= seq) for one in (deposits, exit_claims)
+        select(one.c.key).where(one.c.key == any_(literal(list(keys), ARRAY(Text))), one.c.seq <= seq)
+        for one in (deposits, exit_claims)
     ]
     return {row.key for row in await connection.execute(union_all(*sides))}
 
 
-async def last_credited(connection: AsyncConnection, seq: int, count: int = 20) -> list[str]:
-    """Keys of the last deposits and claims that were booked by record `seq`, the newest first."""
-    newest = [
-        select(one.c.key, one.c.seq).where(one.c.seq <= seq).order_by(one.c.seq.desc()).limit(count)
-        for one in (deposits, exit_claims)
-    ]
-    rows = await connection.execute(union_all(*(each.subquery().select() for each in newest)))
-    return [row.key for row in sorted(rows, key=lambda row: row.seq, reverse=True)[:count]]
+async def booked_before(connection: AsyncConnection, seq: int) -> str | None:
+    """The last transaction but one of which something was booked by record `seq`: it and all before it are booked whole.
+
+    Of the last one only some may be, for that is done in the order of the chain, deposits and claims one by one; and one transaction
+    has as many as its sender likes.
+    """
+    last = await _newest_booked(connection, seq)
+    return await _newest_booked(connection, seq, besides=last) if last is not None else None
+
+
+async def _newest_booked(connection: AsyncConnection, seq: int, besides: str | None = None) -> str | None:
+    """Signature of the transaction of the newest deposit or claim that was booked by record `seq`, without those of one."""
+    sides = []
+    for one, kind in ((deposits, ""), (exit_claims, CLAIM)):
+        wanted = select(one.c.key, one.c.seq).where(one.c.seq <= seq).order_by(one.c.seq.desc()).limit(1)
+        if besides is not None:
+            wanted = wanted.where(~one.c.key.startswith(f"{kind}{besides}:", autoescape=True))
+        sides.append(wanted.subquery().select())
+    newest = max(await connection.execute(union_all(*sides)), key=lambda row: row.seq, default=None)
+    return newest.key.removeprefix(CLAIM).rpartition(":")[0] if newest is not None else None
 
 
 async def _unapplied(connection: AsyncConnection, seq: int) -> dict[int, int]:

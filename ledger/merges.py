@@ -19,10 +19,10 @@ MERGES: Final = {
         " from agents where account = %(parent)s"
     ),
     "tiers": "update agents set tier = %(tier)s where %(account)s in (account, parent)",
-    # Who had the slot before has none any more.
+    # Who had the slot before has none any more: page -2, and for its statements -2 less the page in place of the slot (`page_of`).
     "slots": (
         "update agents set page = case when account = %(account)s then %(page)s else -2 end,"
-        " slot = case when account = %(account)s then %(slot)s else -1 end"
+        " slot = case when account = %(account)s then %(slot)s else -2 - page end"
         " where account = %(account)s or (page = %(page)s and slot = %(slot)s)"
     ),
     "withdrawals": (

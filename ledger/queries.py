@@ -11,7 +11,7 @@ from core.accounts import CLEARING
 from core.batches import BatchStatus
 from core.postings import OUTSIDE
 from ledger.batch_roots import Proof, prove_account, prove_fill
-from ledger.books import LedgerBooks, books_at, credited, last_credited
+from ledger.books import LedgerBooks, booked_before, books_at, credited
 from ledger.breakers import MarketEnd as MarketEnd
 from ledger.breakers import OperatorAction as OperatorAction
 from ledger.breakers import actions_before, market_end
@@ -227,10 +227,10 @@ class Queries:
         async with self._engine.connect() as connection:
             return await credited(connection, keys, seq)
 
-    async def last_credited(self, seq: int) -> list[str]:
-        """Keys of the last deposits and claims that were booked by record `seq`, the newest first."""
+    async def booked_before(self, seq: int) -> str | None:
+        """The last transaction but one of which a deposit or a claim was booked by record `seq`, None where there are fewer."""
         async with self._engine.connect() as connection:
-            return await last_credited(connection, seq)
+            return await booked_before(connection, seq)
 
     async def newest_roots(self, count: int) -> frozenset[bytes]:
         """Roots of the last batches that had something to land."""

@@ -188,7 +188,7 @@ class Rows:
                 }
                 self._merged["cuts"].append(row)
             case e.BatchAdvanced(at=at, batch=batch, status=status, signatures=signatures):
-                # A batch's transactions come in the order in which they were signed, and nothing is signed after the seal.
+                # Of a final batch the last one is its seal, whoever sealed it; where that is not known there are none.
                 seal = signatures[-1] if signatures else ""
                 self._merged["advances"].append({"batch": batch, "status": status, "at": at, "seal": seal})
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -25,6 +25,8 @@ PAYMENT: Final = "withdrawal"
 PAYMENTS_LOCK: Final = 7_239_402
 """Of PostgreSQL's advisory locks, the one that whoever lets money out holds."""
 SIGNED_LATELY: Final = 20_000
+BLOCKS_DEAD: Final = 450
+"""Bytes that could land in no block beyond so many before those of newer ones are long dead: bytes live for 150 blocks at most."""
 
 
 class LedgerBehind(Exception):
@@ -56,7 +58,8 @@ class StoredBatch(NamedTuple):
 
 
 class Submission(NamedTuple):
-    """Signed bytes, kept before they are first sent. `status` is signed, landed, failed or expired."""
+    """Signed bytes, kept before they are first sent. `status` is signed, landed, failed or expired. `attempt` numbers the tries of a
+    reference; of those that nobody has, some are forgotten."""
 
     signature: str
     reference: str
@@ -64,6 +67,7 @@ class Submission(NamedTuple):
     last_valid_block_height: int
     status: str
     lamports: int
+    attempt: int
 
 
 def batch_of(reference: str) -> int | None:
@@ -164,30 +168,47 @@ class Settlement:
     async def add_submission(
         self, signature: str, reference: str, raw: bytes, last_valid_block_height: int, tried: int
     ) -> Submission:
-        """Keep signed bytes, made when `tried` others of their reference were known; must return before they are sent.
+        """Keep signed bytes, made when the last known try of their reference was `tried` (0: none); must return before they are sent.
 
         Returns what is kept in their place: something else when another worker was first. Only what this returns may be sent.
         """
+        row = {
+            "signature": signature,
+            "reference": reference,
+            "batch": batch_of(reference),
+            "attempt": tried + 1,
+            "raw": raw,
+            "last_valid_block_height": last_valid_block_height,
+            "status": SIGNED,
+            "lamports": 0,
+        }
+        # Not by the unique number alone: the next try may be forgotten already, but never the last one.
+        later = select(submissions.c.number).where(
+            submissions.c.reference == reference, submissions.c.attempt > tried
+        )
+        values = select(*(literal(one, submissions.c[name].type) for name, one in row.items()))
         async with self._engine.begin() as connection:
             await connection.execute(
                 insert(submissions)
-                .values(
-                    signature=signature,
-                    reference=reference,
-                    batch=batch_of(reference),
-                    attempt=tried + 1,
-                    raw=raw,
-                    last_valid_block_height=last_valid_block_height,
-                    status=SIGNED,
-                    lamports=0,
-                )
+                .from_select(list(row), values.where(~later.exists()))
                 .on_conflict_do_nothing()
             )
-        mine = (submissions.c.signature == signature) | (submissions.c.attempt == tried + 1)
-        (kept,) = await self._submissions(
-            select(submissions).where(submissions.c.reference == reference, mine)
-        )
-        return kept
+        mine = (submissions.c.signature == signature) | (submissions.c.attempt > tried)
+        found = await self._submissions(select(submissions).where(submissions.c.reference == reference, mine))
+        return next((one for one in found if one.signature == signature), found[0])
+
+    async def forget_refused(self, reference: str) -> None:
+        """Delete what was signed for a step, refused before anybody had it, and is long dead (`BLOCKS_DEAD`): a step that is refused
+        for days is signed anew every few seconds. The newest stays: its number tells whoever signs that he is not the first."""
+        known = submissions.c.reference == reference
+        newest = select(func.max(submissions.c.last_valid_block_height)).where(known).scalar_subquery()
+        last = select(func.max(submissions.c.number)).where(known).scalar_subquery()
+        dead = submissions.c.last_valid_block_height < newest - BLOCKS_DEAD
+        refused = (submissions.c.status == FAILED) & (submissions.c.lamports == 0)
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                delete(submissions).where(known, refused, dead, submissions.c.number < last)
+            )
 
     async def submissions(self, reference: str) -> list[Submission]:
         """Everything signed for `reference`, oldest first."""
@@ -215,9 +236,12 @@ class Settlement:
         )
         return await self._submissions(wanted)
 
-    async def submissions_of_batch(self, batch: int) -> list[Submission]:
-        """Everything signed for a batch, oldest first."""
-        return await self._submissions(select(submissions).where(submissions.c.batch == batch))
+    async def submissions_of_batch(self, batch: int, status: str | None = None) -> list[Submission]:
+        """Everything signed for a batch, or what has that status, oldest first."""
+        wanted = select(submissions).where(submissions.c.batch == batch)
+        return await self._submissions(
+            wanted if status is None else wanted.where(submissions.c.status == status)
+        )
 
     async def landed_last(self) -> Submission | None:
         """What was signed last of what landed for the newest batch of which anything did; None before the first batch."""
@@ -317,5 +341,11 @@ async def _load(connection: AsyncConnection, batch: int) -> StoredBatch | None:
 
 def _submission(row: "Row[Any]") -> Submission:
     return Submission(
-        row.signature, row.reference, row.raw, row.last_valid_block_height, row.status, row.lamports
+        row.signature,
+        row.reference,
+        row.raw,
+        row.last_valid_block_height,
+        row.status,
+        row.lamports,
+        row.attempt,
     )

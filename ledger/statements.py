@@ -23,6 +23,7 @@ FILL: Final = "fill"
 class Period(NamedTuple):
     """A statement's frame, over what the ledger has up to record `through_seq`.
 
+    `page` is the one in which the account's money lies, or lay: a sub-account's is its parent's; below 0 where none is known.
     `opening` and `closing` are balances in micro-USDC at the instants `start` and `end` (nanoseconds, `end` exclusive), `sums` what
     the postings of each kind come to between them. `after_seq` is a record before all lines.
     """
@@ -90,7 +91,7 @@ async def period(
         account,
         who.owner if who is not None else "",
         who.name if who is not None else "",
-        who.page if who is not None else 0,
+        await _page_of(connection, who) if who is not None else 0,
         start,
         end,
         after,
@@ -208,6 +209,14 @@ async def _signatures(
                     signature = signature.removeprefix(CLAIM).rpartition(":")[0]
                 found[seq, why] = signature
     return found
+
+
+async def _page_of(connection: AsyncConnection, who: Any) -> int:
+    """The page of an agent's money. Of a slot that is another's by now the projector keeps the page, where it did so already when that
+    was given away (`ledger.merges`): what was settled there was settled by the same transactions as before."""
+    if who.parent:
+        who = (await connection.execute(select(agents).where(agents.c.account == who.parent))).one()
+    return -2 - int(who.slot) if who.page == -2 and who.slot <= -2 else int(who.page)
 
 
 async def _cut_before(connection: AsyncConnection, at: int) -> int:

@@ -14,8 +14,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.slots import SlotActivities
     from workflows.steps import must_happen
 
-DEPOSITS_ID: Final = "deposits"
-"""Workflow id: there is one."""
 ROUNDS_PER_RUN: Final = 200
 WATCH: Final = timedelta(seconds=60)
 """How long one activity watches before it hands its cursor back."""

@@ -10,8 +10,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.exits import ExitActivities, ExitsSeen
     from workflows.steps import must_happen
 
-EXITS_ID: Final = "exits"
-"""Workflow id: there is one."""
 ROUNDS_PER_RUN: Final = 500
 WATCH: Final = timedelta(seconds=60)
 """How long one activity watches: it begins with a look at everything, so nothing is handed on."""

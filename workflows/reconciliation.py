@@ -1,4 +1,7 @@
-"""The comparison on a Schedule of its own: it looks also while nothing is settled, and while settlement is held."""
+"""The comparison on a Schedule of its own: it looks also while nothing is settled, and while settlement is held.
+
+Nobody pauses that Schedule, so it is also what keeps alive what runs for ever.
+"""
 
 from datetime import timedelta
 from typing import Final
@@ -19,10 +22,13 @@ BETWEEN_BATCHES: Final = 0
 
 @workflow.defn
 class ReconciliationWorkflow:
-    """Compare chain, engine and ledger; a difference stops settlement at once, its Schedule with it."""
+    """Compare chain, engine and ledger; a difference stops settlement at once, its Schedule with it. Before that, see to it that there
+    are still those who watch: with `exits` ended nothing would be kept free of what the chain is about to pay."""
 
     @workflow.run
     async def run(self) -> Reconciliation:
+        if workflow.patched("keeps-entities"):
+            await must_happen(ScheduleActivities.keep_entities, on_trouble=workflow.set_current_details)
         result = await must_happen(
             ReconciliationActivities.reconcile, BETWEEN_BATCHES, on_trouble=workflow.set_current_details
         )

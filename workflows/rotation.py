@@ -168,7 +168,10 @@ class RotationWorkflow:
         await self._step(RotationActivities.hold_for_rotation, state.why)
         assert state.proposal is not None
         if state.proposal.operator == state.operator:
-            # Somebody was faster: the old key can finish nothing any more, the new one will.
+            # Somebody was faster: the old key can finish nothing any more, the new one will. Who abandoned meanwhile came too late:
+            # were settlement let go on, every step would be refused until the workers have the new key.
+            if self._abandoned and workflow.patched("executed-is-not-abandoned"):
+                self._abandoned = False
             return True
         while not self._abandoned:
             state.batch = await self._step(RotationActivities.batch_under_way)

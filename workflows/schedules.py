@@ -1,4 +1,4 @@
-"""What must exist in Temporal before anything runs: search attributes, the entity workflows, and the Schedules."""
+"""What must exist in Temporal before anything runs, besides the workflows that run for ever: search attributes and Schedules."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -19,11 +19,8 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
-from temporalio.common import WorkflowIDConflictPolicy
 
-from activities.schedules import SETTLEMENT_ID, SETTLEMENT_SCHEDULE
-from workflows.deposits import DEPOSITS_ID, DepositsWorkflow
-from workflows.exits import EXITS_ID, ExitsWorkflow
+from activities.schedules import SETTLEMENT_SCHEDULE
 from workflows.funding import HOUR, FundingHourWorkflow
 from workflows.nav import NAV_CATCHUP, NAV_EVERY, NAV_SCHEDULE, NavWorkflow
 from workflows.reconciliation import (
@@ -31,7 +28,7 @@ from workflows.reconciliation import (
     RECONCILIATION_SCHEDULE,
     ReconciliationWorkflow,
 )
-from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
+from workflows.settlement import SettlementTickWorkflow
 from workflows.steps import AGENT, BATCH, MARKET, ORDERS, SYMBOL, VAULT, VENUE
 from workflows.sweep import SWEEP_EVERY, SWEEP_SCHEDULE, SweepWorkflow
 from workflows.venue_reconciliation import (
@@ -63,36 +60,6 @@ async def ensure_search_attributes(client: Client) -> None:
                 namespace=client.namespace, search_attributes=dict.fromkeys(missing, keyword)
             )
         )
-
-
-async def ensure_entities(client: Client, task_queue: str) -> None:
-    """Start the workflows that run for ever, where they are not running."""
-    for workflow, id, summary in (
-        (SettlementWorkflow.run, SETTLEMENT_ID, "Settles fills on Solana, batch by batch"),
-        (DepositsWorkflow.run, DEPOSITS_ID, "Opens slots and credits finalized deposits"),
-        (ExitsWorkflow.run, EXITS_ID, "Keeps free what owners ask to take out alone"),
-    ):
-        await ensure_entity(client, task_queue, workflow, id, summary)
-
-
-async def ensure_entity(
-    client: Client,
-    task_queue: str,
-    run: Callable[..., Awaitable[None]],
-    id: str,
-    summary: str,
-    *args: Any,
-) -> None:
-    """Start a workflow that runs for ever, with `args`, where it is not running."""
-    await client.start_workflow(
-        run,
-        args=args,
-        id=id,
-        task_queue=task_queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=summary,
-        memo={"entity": id},
-    )
 
 
 async def ensure_schedules(

@@ -31,6 +31,8 @@ MESSAGES_KEPT: Final = 8
 """Messages handed out and still accepted when signed; each lives as long as its blockhash anyway."""
 MESSAGE_FRESH: Final = timedelta(seconds=15)
 """A message younger than this is handed out again: most of its minute is left."""
+BETWEEN_ASKING: Final = timedelta(seconds=5)
+"""Before the chain is asked again whether what was signed can land no more: that takes about a minute, and no place of a payment."""
 
 UNDECIDED: Final = (
     "withdrawal_undecided: a later withdrawal of the account was paid, and no node knows what became of this one; look for it in the "
@@ -220,13 +222,17 @@ class WithdrawalWorkflow:
         self._to(WithdrawalStatus.PAID if closed.ending == Ending.PAID else WithdrawalStatus.RELEASED)
 
     async def _finish(self, closing: Closing) -> Closed:
-        return await must_happen(
-            WithdrawalActivities.finish,
-            closing,
-            on_trouble=self._trouble,
-            within=timedelta(minutes=5),
-            task_queue=_payments(),
-        )
+        while True:
+            closed = await must_happen(
+                WithdrawalActivities.finish,
+                closing,
+                on_trouble=self._trouble,
+                within=timedelta(minutes=5),
+                task_queue=_payments(),
+            )
+            if closed.ending != Ending.WAITING:
+                return closed
+            await workflow.sleep(BETWEEN_ASKING)
 
     async def _ask_a_person(self) -> Decision:
         """Wait for `decide`, however long; the memo shows it in every list of workflows."""

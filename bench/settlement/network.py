@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from temporalio.client import Client
 
 from activities.deposits import DepositCursor
-from activities.schedules import SETTLEMENT_ID
+from activities.schedules import DEPOSITS_ID, SETTLEMENT_ID
 from activities.settlement import BatchReceipt
 from bench.settlement.accounts import HOLDING, Opener, places
 from bench.settlement.history import populate, trade
@@ -22,7 +22,7 @@ from matcher.recovery import replay
 from places import database_url, rpc_url
 from settings import Settings
 from wiring import escrow_client, operator_signer, temporal_client
-from workflows.deposits import DEPOSITS_ID, DepositsState, DepositsWorkflow
+from workflows.deposits import DepositsState, DepositsWorkflow
 from workflows.settlement import SettlementWorkflow
 from workflows.settling import settle_now
 

@@ -100,9 +100,10 @@ class OnChain(msgspec.Struct, frozen=True):
 
 
 def save(path: Path, kit: ExitKit) -> None:
-    """Replace the kit at once. One that is there already is never replaced by an older one. Raises `OSError`."""
-    if path.exists():
-        before = load(path)
+    """Replace the kit at once. One that is there already is never replaced by an older one, and one that `load` refuses is set aside
+    under its own name and the code of the refusal. Raises `NotProven` for another account's, `OSError`."""
+    before = _kept(path)
+    if before is not None:
         ours = (before.owner, before.account, before.escrow.escrow) == (
             kit.owner,
             kit.account,
@@ -115,6 +116,17 @@ def save(path: Path, kit: ExitKit) -> None:
         if before.proof is not None and (kit.proof is None or kit.proof.batch < before.proof.batch):
             return
     files.write(path, kit)
+
+
+def _kept(path: Path) -> ExitKit | None:
+    """The kit that is there. One that cannot be used must not keep a good one from being kept, and is nobody's to throw away."""
+    if not path.exists():
+        return None
+    try:
+        return load(path)
+    except NotProven as refused:
+        path.replace(path.with_name(f"{path.name}.{refused.code}"))
+        return None
 
 
 def load(path: Path) -> ExitKit:

@@ -65,7 +65,7 @@ async def test_every_metric_of_a_rule_is_told(exchange: Any) -> None:
     text = (await exchange.http.get("/metrics")).text
     api = set(re.findall(r"^# TYPE (\S+) ", text, re.M))
     assert wanted - worker - vaults <= api
-    assert [len(wanted & told) for told in (worker, vaults)] == [10, 5]
+    assert [len(wanted & told) for told in (worker, vaults)] == [12, 5]
 
 
 def test_no_alarm_that_waits_begins_anew_with_another_code() -> None:
@@ -135,8 +135,15 @@ def test_a_rule_says_what_is_wrong_and_where_to_read_on(rule: dict[str, Any]) ->
     assert rule["expr"].count("(") == rule["expr"].count(")")
 
 
-@pytest.mark.parametrize("alert", ["ReconciliationDisagrees", "OperatorShortOfSol"])
+@pytest.mark.parametrize(
+    "alert", ["ReconciliationDisagrees", "OperatorShortOfSol", "StraySlots", "ForeignBatches"]
+)
 def test_what_a_worker_saw_that_compares_no_more_wakes_nobody(alert: str) -> None:
     """Comparisons go to any of the workers, and each goes on telling what it saw last."""
     [rule] = [rule for rule in rules() if rule["alert"] == alert]
     assert rule["expr"].endswith(" and on (instance) time() - perpdex_reconciliation_finished_seconds < 120")
+
+
+def test_a_stuck_batch_is_told_while_no_comparison_comes_to_an_end() -> None:
+    [rule] = [rule for rule in rules() if rule["alert"] == "BatchStuck"]
+    assert rule["expr"].endswith(" and on (instance) time() - perpdex_batch_looked_seconds < 300")

@@ -298,4 +298,5 @@ def test_who_had_a_slot_before_has_none_any_more(postgres_url, together):
         project(postgres_url, part)
     with psycopg.connect(postgres_url) as connection:
         found = connection.execute("select account, page, slot from agents order by account").fetchall()
-    assert found == [(16, -2, -1), (17, 0, 2)]
+    # Page -2; in place of the slot it is kept which page it was, as -2 less that.
+    assert found == [(16, -2, -2), (17, 0, 2)]

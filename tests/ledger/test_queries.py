@@ -117,20 +117,36 @@ async def test_a_private_stream_has_only_the_account_s_own_part_of_funding(queri
     assert len(parts) > 2
 
 
-async def test_deposits_and_claims_that_were_booked_come_newest_first(postgres_url):
+async def test_a_scan_begins_before_the_last_transaction_however_many_deposits_that_has(postgres_url):
     booked = [
         (1, e.DepositCredited(1, 1, 50, "a:0")),
         (2, ExitClaimed(2, 1, 10, "claim:b:0", ())),
-        (3, e.DepositCredited(3, 1, 5, "b:0")),
-        (4, ExitClaimed(4, 1, 3, "claim:c:0", ())),
+        (3, e.DepositCredited(3, 1, 5, "b:1")),
+        (4, e.DepositCredited(4, 1, 5, "c_1:0")),
+        *((5 + i, e.DepositCredited(5 + i, 1, 1, f"cx1:{i}")) for i in range(31)),
+        (36, ExitClaimed(36, 1, 3, "claim:cx1:31", ())),
     ]
     projector = Projector(postgres_url)
     projector.apply(booked)
     projector.close()
     pool = open_pool(postgres_url)
-    keys = [event.key for _, event in booked]
-    assert await Queries(pool).last_credited(4) == keys[::-1]
-    assert await Queries(pool).last_credited(3) == keys[2::-1]
+    queries = Queries(pool)
+    assert await queries.booked_before(40) == "c_1"
+    assert await queries.booked_before(4) == "b"
+    assert await queries.booked_before(3) == "a"
+    assert await queries.booked_before(1) is None
+    assert await queries.booked_before(0) is None
+    await pool.dispose()
+
+
+async def test_it_is_said_of_any_number_of_deposits_and_claims_which_are_booked(postgres_url):
+    projector = Projector(postgres_url)
+    projector.apply([(1, e.DepositCredited(1, 1, 50, "a:0")), (2, ExitClaimed(2, 1, 10, "claim:b:0", ()))])
+    projector.close()
+    pool = open_pool(postgres_url)
+    keys = [f"{number:088d}:0" for number in range(70_000)]
+    assert await Queries(pool).credited([*keys, "claim:b:0", "a:0"], 2) == {"a:0", "claim:b:0"}
+    assert await Queries(pool).credited([*keys, "claim:b:0", "a:0"], 1) == {"a:0"}
     await pool.dispose()
 
 

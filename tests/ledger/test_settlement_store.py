@@ -18,7 +18,7 @@ from ledger.batch_roots import WIDTH
 from ledger.database import open_pool
 from ledger.projector import Projector
 from ledger.queries import Queries
-from ledger.settlement import EXPIRED, FAILED, LANDED, AccountAtCut, LedgerBehind, Settlement
+from ledger.settlement import BLOCKS_DEAD, EXPIRED, FAILED, LANDED, AccountAtCut, LedgerBehind, Settlement
 
 FILLED = e.Filled(1, 1, 1, 1, 1, 16, 17, 1, 5, 600_000, 7, 3, -3, 10, -10, 1)
 LATER = e.Filled(3, 2, 1, 1, 1, 16, 18, 1, 5, 600_000, 7, 0, 0, 1, 1, 1)
@@ -186,6 +186,36 @@ async def test_submissions_are_kept_in_order_and_their_fees_are_the_batchs(pool,
     await settlement.advance(1, BatchStatus.FINAL)
     assert (await queries.pages(1))[0].status == PageStatus.FINALIZED
     assert await queries.pages(7) == []
+
+
+async def test_of_a_step_that_is_refused_for_days_few_tries_are_kept(pool):
+    """Never the last one, nor what may still land or has landed, and a number is never given twice."""
+    settlement, reference = Settlement(pool), "batch/1/page/0"
+    await settlement.add_submission("expired", reference, b"raw", 1, 0)
+    await settlement.close_submission("expired", EXPIRED)
+    await settlement.add_submission("failed", reference, b"raw", 2, 1)
+    await settlement.close_submission("failed", FAILED, 5_000)
+    for number in range(2, 300):
+        signature, height = f"sig{number}", number * 10
+        kept = await settlement.add_submission(signature, reference, b"raw", height, number)
+        assert (kept.signature, kept.attempt) == (signature, number + 1)
+        await settlement.close_submission(signature, FAILED)
+        await settlement.forget_refused(reference)
+    found = await settlement.submissions(reference)
+    kept = BLOCKS_DEAD // 10 + 1
+    assert [one.signature for one in found] == [
+        "expired",
+        "failed",
+        *(f"sig{number}" for number in range(300 - kept, 300)),
+    ]
+    # Who has slept since the third try is not the first with the fourth, though that is gone: he sends nothing of his own.
+    late = await settlement.add_submission("late", reference, b"late", 3_000, 3)
+    assert late == found[2]
+    assert await settlement.submissions(reference) == found
+    await settlement.forget_refused("batch/1/page/1")
+    await settlement.add_submission("other", "batch/1/page/1", b"raw", 9_999, 0)
+    await settlement.close_submission("other", LANDED)
+    assert [one.signature for one in await settlement.submissions_of_batch(1, LANDED)] == ["other"]
 
 
 async def test_what_may_never_be_is_refused_by_the_tables(pool, journal, postgres_url):

@@ -415,6 +415,10 @@ async def test_the_kits_own_calls_are_enough_for_any_tool(owner: Owner, tmp_path
     assert await owner.client.view.vault_amount() == 0
 
 
+def replaced(kit: exit_kit.ExitKit, format: int) -> exit_kit.ExitKit:
+    return msgspec.structs.replace(kit, format=format)
+
+
 def test_a_kit_whose_way_out_was_altered_is_refused(tmp_path: Path) -> None:
     keys = [str(Pubkey(bytes([number] * 32))) for number in range(1, 7)]
     kit = exit_kit.kit_of(Pubkey.from_string(keys[4]), 16, Escrow(*keys[:4], "url"), Place(0, 2), None)
@@ -429,6 +433,12 @@ def test_a_kit_whose_way_out_was_altered_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotProven) as damaged:
         exit_kit.load(path)
     assert damaged.value.code == "file_damaged"
+    # What cannot be used is set aside, and does not keep a good one from being kept.
+    for content, code in ((b"{", "file_damaged"), (msgspec.json.encode(replaced(kit, 3)), "file_newer")):
+        path.write_bytes(content)
+        exit_kit.save(path, kit)
+        assert exit_kit.load(path) == kit
+        assert (tmp_path / f"kit.json.{code}").read_bytes() == content
     # Kits of before there was a way out in them still lead out.
     old = msgspec.structs.replace(kit, way_out=None, format=1)
     path.write_bytes(msgspec.json.encode(old))

@@ -2,9 +2,15 @@
 
 from dataclasses import replace
 
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.testing import ActivityEnvironment
+
 from activities.reconciliation import Reconciliation
+from activities.schedules import ENTITIES, EXITS_ID, ScheduleActivities
 from activities.settlement import Work
 from core.reconciliation import Difference
+from workflows.deposits import DepositsWorkflow
+from workflows.exits import ExitsWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.settlement import SettlementWorkflow
 from workflows.settling import settle_now
@@ -13,7 +19,7 @@ AGREES = Reconciliation(0, "", 10, 10, 0, 10, 0, 10, 0, 0)
 """Ten micro-USDC came in, and vault, pages and engine have them."""
 DIFFERENT = Difference("balance_differs", 16, "owner", 0, 2, 7, 10, 10)
 DIFFERS = replace(AGREES, why="accounts_differ", different=1, differences=[DIFFERENT])
-STEPS = {"next_batch": Work(unfinished=0, due=0), "pause_settlement": None}
+STEPS = {"next_batch": Work(unfinished=0, due=0), "pause_settlement": None, "keep_entities": None}
 
 
 async def compare(client):
@@ -26,7 +32,23 @@ async def test_nothing_is_said_while_all_agree(client, script_of, working):
     script = script_of(**STEPS, reconcile=AGREES)
     async with working(script):
         assert await compare(client) == AGREES
-    assert script.names() == ["reconcile"]
+    assert script.names() == ["keep_entities", "reconcile"]
+
+
+async def test_what_runs_for_ever_and_was_ended_is_started_again(client):
+    """And what runs is left alone: its history does not grow by it."""
+    steps = ScheduleActivities(client, "test")
+    await ActivityEnvironment().run(steps.keep_entities)
+    began = [await client.get_workflow_handle(id).describe() for _, id, _ in ENTITIES]
+    assert [one.workflow_type for one in began] == [
+        kind.__name__ for kind in (SettlementWorkflow, DepositsWorkflow, ExitsWorkflow)
+    ]
+    await client.get_workflow_handle(EXITS_ID).terminate()
+    await ActivityEnvironment().run(steps.keep_entities)
+    now = [await client.get_workflow_handle(id).describe() for _, id, _ in ENTITIES]
+    assert {one.status for one in now} == {WorkflowExecutionStatus.RUNNING}
+    assert [one.run_id for one in now][:2] == [one.run_id for one in began][:2]
+    assert [one.history_length for one in now] == [one.history_length for one in began]
 
 
 async def test_a_difference_names_the_account_and_stops_settlement(client, script_of, working, keep_history):

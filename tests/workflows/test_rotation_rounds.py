@@ -129,6 +129,26 @@ async def test_it_is_abandoned_while_the_batch_is_being_finished_and_not_after(
         assert refused.value.cause.type == "too_late"
 
 
+@pytest.mark.parametrize("during", ["look_for_proposal", "hold_for_rotation"])
+async def test_who_abandons_what_somebody_has_executed_is_too_late(client, script_of, working, during):
+    """The workers have the old key: settlement must not go on before one was seen with the new one."""
+    script = script_of(**answers(look_for_proposal=DONE))
+    before = script.answers[during]
+
+    async def abandoned_meanwhile() -> object:
+        await client.get_workflow_handle("operator-rotation").execute_update(RotationWorkflow.abandon)
+        return before[0]
+
+    script.answers[during] = [lambda *_: abandoned_meanwhile()]
+    async with working(script):
+        handle = await started(client)
+        await at(handle, Stage.KEY)
+        assert "resume_settlement" not in script.names()
+        await handle.execute_update(RotationWorkflow.key_changed)
+        ended = await handle.result()
+    assert (ended.stage, script.names()[-1]) == (Stage.DONE, "resume_settlement")
+
+
 async def test_a_proposal_that_is_gone_lets_settlement_go_on_until_the_next(
     client, script_of, working, keep_history
 ):

@@ -1,12 +1,18 @@
 """The settlement entity: what a round does, and that a difference halts it."""
 
+import asyncio
+import functools
 from dataclasses import replace
+from typing import Final
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation
+from activities.schedules import RESUME_SIGNAL, ScheduleActivities, signal_settlement
 from activities.settlement import BatchPlan, BatchReceipt, Work
 from workflows.settlement import SettlementTickWorkflow, SettlementWorkflow
 from workflows.settling import settle_now
@@ -15,6 +21,7 @@ AGREES = Reconciliation(0, "", 10, 10, 0, 10, 0, 10, 0, 0)
 """Ten micro-USDC came in, and vault, pages and engine have them."""
 SHORT = replace(AGREES, why="vault_short", vault=9)
 NOTHING = Work(unfinished=0, due=0)
+SIGNALED: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 Handle = WorkflowHandle[SettlementWorkflow, None]
 
 
@@ -43,7 +50,19 @@ async def test_what_is_unfinished_comes_before_what_is_due(client, script_of, wo
     assert receipt is not None
     assert (receipt.batch, state.settled, state.trouble) == (4, 2, "")
     assert [arguments[0] for name, arguments in script.calls if name == "cut_batch"] == [3, 4]
-    assert next(arguments[0] for name, arguments in script.calls if name == "reconcile") == 4
+    steps = [(name, *arguments) for name, arguments in script.calls if name in ("cut_batch", "reconcile")]
+    assert steps[:4] == [("cut_batch", 3), ("reconcile", 3), ("cut_batch", 4), ("reconcile", 4)]
+
+
+async def test_nothing_is_cut_when_the_sides_differ_after_what_was_unfinished(client, script_of, working):
+    script = script_of(**answers(Work(unfinished=3, due=0), Work(unfinished=0, due=4), reconcile=SHORT))
+    async with working(script):
+        handle = await started(client)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await settle_now(handle)
+        assert SHORT.sentence() in str(refused.value.cause)
+    assert [arguments[0] for name, arguments in script.calls if name == "cut_batch"] == [3]
+    assert ("pause_settlement", (SHORT.sentence(),)) in script.calls
 
 
 async def test_a_difference_halts_until_somebody_resumes(client, script_of, working, keep_history):
@@ -144,6 +163,45 @@ async def test_a_resume_outlives_a_round_that_found_settlement_held(client, scri
         assert (await handle.query(SettlementWorkflow.state)).halted == ""
     # Whoever asks late in the second round has a third one.
     assert script.names()[:4] == ["next_batch", "reconcile"] * 2
+
+
+async def signals(handle: Handle) -> int:
+    """How many it has been sent: a run takes ten thousand."""
+    return len([one async for one in handle.fetch_history_events() if one.event_type == SIGNALED])
+
+
+async def test_a_busy_settlement_is_woken_once(client, script_of, working):
+    """However long a step of its round takes: ticks of a day would use up what a run takes, and leave no signal for an operator."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stuck() -> Reconciliation:
+        begun.set()
+        await go_on.wait()
+        return AGREES
+
+    tick = functools.partial(ActivityEnvironment().run, ScheduleActivities(client, "test").wake_settlement)
+    script = script_of(**answers(reconcile=[lambda batch: stuck(), AGREES]))
+    async with working(script):
+        await tick()
+        handle = client.get_workflow_handle_for(SettlementWorkflow.run, "settlement")
+        await begun.wait()
+        for _ in range(10):
+            await tick()
+        assert await signals(handle) == 2
+        go_on.set()
+        await settle_now(handle)
+        state = await handle.query(SettlementWorkflow.state)
+        assert (state.due, state.started >= 2) == (False, True)
+        await tick()
+        assert await signals(handle) == 3
+
+
+async def test_an_operator_s_word_starts_a_settlement_that_does_not_run(client, script_of, working):
+    async with working(script_of(**answers())):
+        await (await started(client)).terminate()
+        await signal_settlement(client, "test", RESUME_SIGNAL)
+        handle = client.get_workflow_handle_for(SettlementWorkflow.run, "settlement")
+        assert (await settle_now(handle), await signals(handle)) == (None, 1)
 
 
 async def test_the_tick_wakes_the_settlement(client, script_of, working, keep_history):

@@ -20,7 +20,7 @@ from activities.withdrawals import (
     PaymentStatus,
 )
 from workflows.withdrawal_state import Decision, WithdrawalRequest, WithdrawalState, WithdrawalStatus
-from workflows.withdrawals import OWNER_PATIENCE, WithdrawalWorkflow
+from workflows.withdrawals import BETWEEN_ASKING, OWNER_PATIENCE, WithdrawalWorkflow
 
 OWNER = Keypair.from_seed(bytes(32))
 REQUEST = WithdrawalRequest(16, str(OWNER.pubkey()), 5_000_000, "rent")
@@ -86,6 +86,21 @@ async def test_the_chain_refuses(client, script_of, working, keep_history):
         await keep_history(client, "withdrawal-refused-by-chain", handle.id)
     assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "WithdrawalOrder")
     assert closings(script) == [Closing(PAYMENT, False, "", 150)]
+
+
+async def test_what_may_still_land_is_waited_for_outside_of_the_step(environment, client, script_of, working):
+    """Each look is a step of its own: between them nobody's payment waits for a place."""
+    waiting, given_back = Closed(Ending.WAITING), Closed(Ending.RELEASED)
+    finish = [waiting, waiting, given_back]
+    script = script_of(reserve=7, build_message=FIRST, pay=REFUSED, finish=finish)
+    async with working(script):
+        handle = await started(client, "waits-to-expire")
+        await sign(handle)
+        began = await environment.get_current_time()
+        ended = await handle.result()
+        assert await environment.get_current_time() - began >= 2 * BETWEEN_ASKING
+    assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "WithdrawalOrder")
+    assert closings(script) == [Closing(PAYMENT, False, "", 150)] * 3
 
 
 async def test_the_engine_refuses(client, script_of, working, keep_history):

@@ -8,11 +8,19 @@ from typing import Any
 
 import pytest
 from solana.rpc.async_api import AsyncClient
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.engine_door import EngineDoor
 from activities.landing import Lander
-from activities.withdrawals import Closed, Closing, Ending, Payment, WithdrawalActivities
+from activities.withdrawals import (
+    BETWEEN_LOOKS_S,
+    Closed,
+    Closing,
+    Ending,
+    Payment,
+    WithdrawalActivities,
+)
 from chain.rpc import ChainUnavailable
 from chain.transactions import SignedTransaction
 from core import events as e
@@ -52,6 +60,11 @@ class Payer:
     async def give_back(self, withdrawal: int, last_height: int = 0, resumed: bool = False) -> Closed:
         payment = Payment(16, str(self.owner.pubkey), AMOUNT, "", withdrawal)
         closing = Closing(payment, paid=False, signature="", last_height=last_height, resumed=resumed)
+        while (closed := await self.look(closing)).ending == Ending.WAITING:
+            await asyncio.sleep(0.2)
+        return closed
+
+    async def look(self, closing: Closing) -> Closed:
         closed: Closed = await ActivityEnvironment().run(self.steps.finish, closing)
         return closed
 
@@ -83,6 +96,28 @@ async def test_nothing_is_given_back_while_signed_bytes_may_land(payer: Payer) -
     await payer.land(signed)
     assert await giving == Closed(Ending.PAID, signed.signature)
     assert payer.told() == [(7, True, signed.signature)]
+
+
+async def test_what_may_still_land_holds_no_place_in_which_others_are_paid(payer: Payer) -> None:
+    """Not until it expires: refused bytes are free of charge for whoever has them signed, and there are fifty places."""
+    await payer.signed(7, FAILED)
+    closing = Closing(Payment(16, str(payer.owner.pubkey), AMOUNT, "", 7), paid=False, signature="")
+    async with asyncio.timeout(BETWEEN_LOOKS_S / 2):
+        assert await payer.look(closing) == Closed(Ending.WAITING)
+    assert payer.told() == []
+
+
+async def test_no_message_is_built_that_pays_where_the_escrow_would_refuse_to(payer: Payer) -> None:
+    stranger = await payer.world.agent(17, 1)
+    theirs = payer.world.escrow.wallet_of(stranger.pubkey)
+    own = payer.world.escrow.wallet_of(payer.owner.pubkey)
+    for destination in (stranger.pubkey, theirs, payer.owner.pubkey, payer.world.escrow.mint):
+        payment = Payment(16, str(payer.owner.pubkey), AMOUNT, str(destination), 7)
+        with pytest.raises(ApplicationError) as refused:
+            await ActivityEnvironment().run(payer.steps.build_message, payment)
+        assert (refused.value.type, refused.value.non_retryable) == ("bad_destination", True)
+    payment = Payment(16, str(payer.owner.pubkey), AMOUNT, str(own), 7)
+    await ActivityEnvironment().run(payer.steps.build_message, payment)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from activities.engine_door import EngineDoor
 from activities.landing import Lander
 from activities.settlement import PageOf, SealOf, SettlementActivities, StatusOf
 from activities.shortfalls import tell_unapplied
+from chain.events import parse_events
 from chain.rpc import FINALIZED, ChainUnavailable
 from core.batches import BatchStatus
 from fault_proxy import Fault, FaultProxy
@@ -129,6 +130,29 @@ async def test_a_status_is_published_with_the_fees_that_the_chain_tells(
     (told,) = door_server.commands
     assert (told["type"], told["signatures"]) == ("AdvanceBatch", [opened.signature])
     assert (await reader.ledger.load_batch(1)).lamports == 5_000
+
+
+@pytest.mark.parametrize("whose", ["ours", "somebody else's"])
+async def test_the_last_signature_of_a_final_batch_is_its_seal_whoever_sealed_it(
+    world: Any, steps: Any, reader: Reader, door_server: Any, whose: str
+) -> None:
+    """A proof that names a page's transaction instead finds no root there, once the escrow remembers the batch no more."""
+    run = ActivityEnvironment().run
+    await run(steps.open_batch, 1)
+    await run(steps.settle_page, PageOf(1, 1, 0))
+    if whose == "ours":
+        await run(steps.seal_batch, SealOf(1, 1))
+    else:
+        await world.land(world.escrow.build_seal_batch(world.operator, 1), FINALIZED)
+    door_server.commands.clear()
+    await run(steps.publish_status, StatusOf(1, int(BatchStatus.FINAL)))
+    (told,) = [one for one in door_server.commands if one["type"] == "AdvanceBatch"]
+    ours = [one.signature for one in await reader.ledger.submissions_of_batch(1, LANDED)]
+    assert (told["signatures"] == ours) == (whose == "ours")
+    assert (len(told["signatures"]), told["signatures"][:2]) == (3, ours[:2])
+    receipt = await world.escrow.view.receipt(told["signatures"][-1], FINALIZED)
+    kinds = [type(one).__name__ for one in parse_events(receipt.logs, world.escrow.addresses)]
+    assert "BatchSealed" in kinds
 
 
 async def built(transaction: Any) -> Any:

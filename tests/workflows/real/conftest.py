@@ -46,6 +46,7 @@ from ledger.queries import Queries
 from ledger.settlement import Settlement, StoredBatch
 from matcher.commands import RegisterAgent
 from perpdex_sdk.keys import key_at
+from workflows.reconciliation import RECONCILIATION_SCHEDULE
 from workflows.settlement import SettlementState, SettlementWorkflow
 from workflows.settling import settle_now
 
@@ -267,6 +268,11 @@ class Network:
 
     async def loud(self) -> None:
         await self.client.get_schedule_handle(SETTLEMENT_SCHEDULE).unpause()
+
+    async def end_for_good(self, workflow_id: str) -> None:
+        """End what runs for ever; the comparison of every minute, which would start it again, rests from then on."""
+        await self.client.get_schedule_handle(RECONCILIATION_SCHEDULE).pause()
+        await self.client.get_workflow_handle(workflow_id).terminate()
 
     async def land(self, building: Awaitable[SignedTransaction]) -> Landed:
         """Straight to the chain, and final."""

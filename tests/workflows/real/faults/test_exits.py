@@ -14,6 +14,7 @@ from solders.keypair import Keypair
 from solders.signature import Signature
 
 import perpdex_sdk
+from activities.schedules import EXITS_ID
 from chain.keys import KeypairSigner
 from chain.limits import DEFAULT_LIMITS, Limits
 from chain.rpc import FINALIZED
@@ -23,7 +24,6 @@ from matcher.commands import RegisterAgent
 from owner_transactions import OwnerTransactions
 from perpdex_sdk.agent import Agent
 from perpdex_sdk.keys import key_at
-from workflows.exits import EXITS_ID
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 USDC = 1_000_000
@@ -131,7 +131,7 @@ async def test_a_trader_leaves_whole_and_nothing_stops(network, until):
 
 async def test_what_a_loss_limit_holds_back_is_known_to_all_books(network, until):
     # The engine is not told of the limits, or nobody would lose more than they leave.
-    await network.client.get_workflow_handle(EXITS_ID).terminate()
+    await network.end_for_good(EXITS_ID)
     owners = [trader(network, name) for name in ("trader-2", "trader-3", "maker-1", "maker-2")]
     for owner in owners:
         page, slot = await slot_of(network, owner)

@@ -9,11 +9,11 @@ import pytest
 from solders.keypair import Keypair
 from temporalio.exceptions import ApplicationError
 
+from activities.schedules import DEPOSITS_ID
 from activities.sides import MovedOn, Sides
 from chain.keys import KeypairSigner
 from core.batches import BatchStatus
 from matcher.commands import FinishWithdrawal, RegisterAgent, ReserveWithdrawal
-from workflows.deposits import DEPOSITS_ID
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 USDC = 1_000_000
@@ -186,7 +186,7 @@ async def test_what_came_in_and_is_not_booked_is_told_and_batches_go_on(network,
         return any(one.account == account for one in (await network.door.books()).accounts)
 
     await until(bound)
-    await network.client.get_workflow_handle(DEPOSITS_ID).terminate()
+    await network.end_for_good(DEPOSITS_ID)
     paid = 0
 
     async def waiting() -> bool:
