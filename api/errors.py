@@ -194,7 +194,8 @@ EDGE: Final[dict[str, Entry]] = {
         403, "Only the vault's manager, an operator, or whose shares they are may do that."
     ),
     "risk_not_tighter": Entry(
-        409, "A manager's rules may only narrow what the operator set; the message says what does not."
+        409,
+        "A manager's rules may only narrow what the operator set, and nobody's may bound what is not there; the message says what does.",
     ),
     "nothing_unpriced": Entry(
         409,

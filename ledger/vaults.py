@@ -118,7 +118,7 @@ class Vaults:
             if held.first() is None:
                 return None
             risk = (await self._risks(connection, [id]))[id]
-            beyond = risk.beyond(rules) if role == "manager" else risk.not_set_up(rules)
+            beyond = risk.beyond(rules) if role == "manager" else risk.impossible(rules)
             if beyond:
                 return beyond
             newest = select(func.coalesce(func.max(vault_risk_versions.c.version), 0)).where(

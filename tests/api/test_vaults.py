@@ -89,6 +89,8 @@ async def test_a_manager_narrows_and_an_operator_may_widen_and_each_version_stay
     )
     assert await desk.risk(manager, perVenue={"hyper": {"maxLeverage": 7}}, allowedSymbols="ETH,BTC") == ""
     assert await desk.risk(OPERATOR, allowedVenues="nowhere") == "risk_not_tighter"
+    for who in (manager, OPERATOR):
+        assert await desk.risk(who, perVenue={"mockgold": {"maxNotionalUsd": 100}}) == "risk_not_tighter"
     assert await desk.risk(OPERATOR, perVenue={"hyper": {"maxLeverage": 0}}) == "bad_value"
     assert await desk.risk(OPERATOR, perVenue={"hyper": {"maxLever": 1}}) == "validation_failed"
     found = await desk.get("/vaults/alpha/risk", manager)
