@@ -202,8 +202,9 @@ EDGE: Final[dict[str, Entry]] = {
         "That position does not wait for a price, or the venue was last seen with another one: look at the vault's alerts.",
     ),
     "shares_short": Entry(409, "The account has fewer shares that are not asked back already."),
+    "too_few_shares": Entry(409, "Less than a hundredth of a share is given back only as all there is."),
     "too_many_transfers": Entry(
-        429, "As many transfers of the vault as are allowed wait for the next snapshot.", True
+        429, "Ten withdrawals that the holder has asked for wait for the vault's next snapshot.", True
     ),
     "vaults_unavailable": Entry(
         503,

@@ -28,7 +28,7 @@ from ledger.vault_transfers import Transfer
 
 router = APIRouter(prefix="/api/v1", tags=["vaults"])
 WAITING = "waiting"
-TRANSFER_ERRORS = ("vaults_unavailable", "vault_unknown", "bad_value", "key_conflict", "too_many_transfers")
+TRANSFER_ERRORS = ("vaults_unavailable", "vault_unknown", "bad_value", "key_conflict")
 OneVault = Annotated[str, Query(pattern=VAULT_PATTERN)]
 # In microseconds, as instants are.
 BeforeInstant = Annotated[int, Query(ge=1, le=NEWEST // 1_000)]
@@ -54,7 +54,14 @@ async def deposit(id: VaultId, body: DepositBody, operator: Operator, edge: Edge
 
 @router.post(
     "/vaults/{id}/withdrawals",
-    responses=errors(*PERSON_ERRORS, *TRANSFER_ERRORS, "shares_short", "vault_not_yours"),
+    responses=errors(
+        *PERSON_ERRORS,
+        *TRANSFER_ERRORS,
+        "shares_short",
+        "too_few_shares",
+        "too_many_transfers",
+        "vault_not_yours",
+    ),
 )
 async def withdraw(id: VaultId, body: ShareBody, caller: Caller, edge: EdgeGiven) -> VaultTransferAnswer:
     """Give shares back, for money at the value of the next snapshot. An account gives back its own, an operator anybody's."""

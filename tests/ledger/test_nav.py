@@ -14,10 +14,11 @@ from core.quantities import SECOND
 from core.risk_template import RiskTemplate
 from core.tickets import leg_from, price_from, size_from
 from core.vault_risk import VaultRisk
+from core.vault_shares import SHARES_MIN
 from ledger.database import open_pool
 from ledger.nav import CARRIED, CARRIED_AGE_MAX, NavPrice, NavSnapshots
 from ledger.nav_reads import NavReads
-from ledger.vault_transfers import Transfer, VaultTransfers
+from ledger.vault_transfers import WAITING_MAX, Transfer, VaultTransfers
 from ledger.vaults import Vault, Vaults
 from ledger.venue_fills import Difference, TakenFill, VenueFills
 
@@ -66,8 +67,13 @@ class Books:
         return (await self.reads.history(vault, T * 2, 1))[0]
 
 
-def asked(kind, holder, key, at, amount=0, shares=0):
-    return Transfer(key, holder, kind, amount, shares, "waiting", "", "ada", at, 0)
+def asked(kind, holder, key, at, amount=0, shares=0, who="ada"):
+    return Transfer(key, holder, kind, amount, shares, "waiting", "", who, at, 0)
+
+
+def own(holder, key, shares, at=T):
+    """A withdrawal that its holder asks for."""
+    return asked(TransferKind.WITHDRAWAL, holder, key, at, shares=shares, who=f"account/{holder}")
 
 
 @pytest.fixture
@@ -264,6 +270,37 @@ async def test_what_cannot_be_paid_is_refused_with_its_reason(books):
     assert (paid.status, paid.amount) == ("done", half)
     assert (refused.status, refused.code, refused.shares) == ("refused", "vault_cash_short", half)
     assert await books.transfers.holders("alpha") == {ANN: half}
+
+
+async def test_a_holder_s_many_or_tiny_withdrawals_take_no_room_of_anybody_else_s(books):
+    await books.vault(fee=0)
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.deposit(BOB, 1, "his", T - HOUR)
+    await books.snapshot(T)
+    ask = books.transfers.ask
+    assert await ask("alpha", own(BOB, "dust", SHARES_MIN - 1)) == "too_few_shares"
+    for number in range(WAITING_MAX):
+        assert not isinstance(await ask("alpha", own(BOB, f"b{number}", SHARES_MIN)), str)
+    assert await ask("alpha", own(BOB, "one more", SHARES_MIN)) == "too_many_transfers"
+    # Asked again it is the one that waits; others, and the operator for him, go on.
+    assert (await ask("alpha", own(BOB, "b9", SHARES_MIN))).status == "waiting"
+    assert (await ask("alpha", own(ANN, "b9", 10**9))).status == "waiting"
+    for number in range(WAITING_MAX + 1):
+        await books.deposit(BOB, 1, f"b{number}", T)
+    for_him = asked(TransferKind.WITHDRAWAL, BOB, "tiny", T, shares=1)
+    assert (await ask("alpha", for_him)).status == "waiting"
+    await books.snapshot(T + HOUR)
+    done = await books.transfers.transfers("alpha", 99)
+    assert {one.status for one in done} == {"done"}
+    assert [one.who for one in done if one.key == "b9"] == ["ada", f"account/{ANN}", f"account/{BOB}"]
+    # What is left of him is less than the least, and he may give back all of it.
+    has = 12 * 10**6 - WAITING_MAX * SHARES_MIN - 1
+    assert (await books.transfers.holders("alpha"))[BOB] == has
+    assert (await ask("alpha", own(BOB, "most", has - 5, T + HOUR))).status == "waiting"
+    assert await ask("alpha", own(BOB, "not all", 4, T + HOUR)) == "too_few_shares"
+    assert (await ask("alpha", own(BOB, "all", 5, T + HOUR))).status == "waiting"
+    await books.snapshot(T + 2 * HOUR)
+    assert await books.transfers.holders("alpha") == {ANN: 9 * 10**9}
 
 
 async def test_what_a_vault_began_with_becomes_its_holder_s_once(books):
