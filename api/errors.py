@@ -195,13 +195,15 @@ EDGE: Final[dict[str, Entry]] = {
     ),
     "risk_not_tighter": Entry(
         409,
-        "A manager's rules may only narrow what the operator set, and nobody's may bound what is not there; the message says what does.",
+        "A manager's rules may only narrow what the operator set, and none may bound what is not there; the message says what does.",
     ),
     "nothing_unpriced": Entry(
         409,
         "That position does not wait for a price, or the venue was last seen with another one: look at the vault's alerts.",
     ),
     "shares_short": Entry(409, "The account has fewer shares that are not asked back already."),
+    "transfer_unknown": Entry(404, "The vault has no such transfer, or the caller may not see it."),
+    "transfer_not_waiting": Entry(409, "It does not wait any more, or is what the vault began with."),
     "too_few_shares": Entry(409, "Less than a hundredth of a share is given back only as all there is."),
     "too_many_transfers": Entry(
         429, "Ten withdrawals that the holder has asked for wait for the vault's next snapshot.", True

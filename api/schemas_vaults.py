@@ -138,9 +138,10 @@ class PricedAnswer(Answer):
 
 
 class VaultChangeAnswer(Answer):
+    number: int = Field(description="In the order of recording, over all vaults.")
     what: str = Field(
-        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, which leg was priced at what, or "
-        "which orders were taken back."
+        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, which leg was priced at what, "
+        "which orders, or which transfer, were taken back."
     )
     who: str
     why: str
@@ -167,12 +168,22 @@ class ShareBody(Body):
     holder: Account | None = Field(None, description="For operators; an account gives back its own.")
 
 
+class CancelBody(Body):
+    """A transfer that is taken back while it waits."""
+
+    why: Why = ""
+
+
+TransferStatus = Literal["waiting", "done", "refused", "cancelled"]
+
+
 class VaultTransferAnswer(Answer):
-    key: str
+    number: int = Field(description="In the order of acceptance, over all vaults.")
+    key: str = Field(description="The asker's own.")
     holder: int
     kind: Literal["deposit", "withdrawal", "opening"]
-    status: Literal["waiting", "done", "refused"] = Field(
-        description="It waits for the next snapshot without doubts, and is dealt with at its value."
+    status: TransferStatus = Field(
+        description="It waits for the next snapshot without doubts, and is dealt with at its value; `cancelled`: it was taken back."
     )
     amount: str = Field(description="USDC given of a deposit, else paid; 0 while it waits.")
     shares: str = Field(description="Given back of a withdrawal, else made; 0 while it waits.")

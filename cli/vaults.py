@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from cli.positions_file import NotAFile, read_positions
 from cli.vault_answers import AsJson, table, told, told_one
-from cli.vault_callers import ME, Agent, As, Id, Limit, ManagerKey, Why, door_of
+from cli.vault_callers import ME, Agent, As, Before, Id, Limit, ManagerKey, Why, before_of, door_of
 from cli.vault_keys import key
 from cli.vault_orders import orders
 from cli.vault_risk import risk
@@ -23,6 +24,15 @@ Manager = Annotated[int, typer.Option(help="account that decides about it")]
 Venue = Annotated[str, typer.Option(help="where a symbol without a venue is")]
 Fee = Annotated[int, typer.Option(help="parts per million of what is gained above the mark, for the manager")]
 Key = Annotated[str, typer.Option(help="a name of your own: the same one again is the same transfer")]
+
+
+class TransferStatus(StrEnum):
+    """How a transfer stands."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
 
 
 @vault.command("list")
@@ -147,6 +157,7 @@ def price(
 @vault.command()
 def changes(
     id: Id,
+    before: Before = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     name: As = ME,
@@ -155,7 +166,7 @@ def changes(
 ) -> None:
     """Who made, paused and resumed a vault, made and revoked its keys, took its orders back, newest first, and why."""
     with door_of(name, manager_key, agent) as door:
-        told(as_json, door.get(f"/vaults/{id}/changes?limit={limit}"), "changes")
+        told(as_json, door.get(f"/vaults/{id}/changes?limit={limit}{before_of(before)}"), "changes")
 
 
 @vault.command()
@@ -191,6 +202,8 @@ def withdraw(
 @vault.command()
 def transfers(
     id: Id,
+    before: Before = None,
+    status: Annotated[TransferStatus | None, typer.Option(help="only those that stand so")] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
     name: As = ME,
@@ -198,8 +211,25 @@ def transfers(
     agent: Agent = "",
 ) -> None:
     """Deposits and withdrawals of a vault, newest first."""
+    only = "" if status is None else f"&status={status}"
     with door_of(name, manager_key, agent) as door:
-        told(as_json, door.get(f"/vaults/{id}/transfers?limit={limit}"), "transfers")
+        found = door.get(f"/vaults/{id}/transfers?limit={limit}{before_of(before)}{only}")
+        told(as_json, found, "transfers")
+
+
+@vault.command()
+def cancel(
+    id: Id,
+    number: Annotated[int, typer.Argument(help="the transfer's, as `perpdex vault transfers` has it")],
+    why: Why,
+    as_json: AsJson = False,
+    name: As = ME,
+    manager_key: ManagerKey = None,
+    agent: Agent = "",
+) -> None:
+    """Take back a deposit or withdrawal that waits: whoever asked for it, or an operator."""
+    with door_of(name, manager_key, agent) as door:
+        told_one(as_json, door.send("POST", f"/vaults/{id}/transfers/{number}/cancel", {"why": why}))
 
 
 def nav(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.nav_snapshot import TransferKind
@@ -12,11 +12,13 @@ from core.vault_shares import SHARES_MIN
 from ledger.tables_vaults import vault_changes, vault_shares, vault_transfers, vaults
 from ledger.tables_venues import vault_cash_moves, venue_positions
 from ledger.vault_cash import move_cash
+from ledger.vaults import NUMBER_MAX, changed
 
 WAITING_MAX: Final = 10
 """Transfers of one vault that a holder itself has waiting: a snapshot deals with all of them in one transaction. Holders are whom an
 operator has booked money of, and an operator's transfers are not bounded: so nobody's fill the room of others."""
 OPENING: Final = "opening"
+CANCELLED: Final = "cancelled"
 _HOLDER: Final = "account/"
 """What `who` begins with where no operator asked."""
 
@@ -53,6 +55,9 @@ class Transfer(NamedTuple):
         """What it is for: whose it is, which kind, and how much of what is given."""
         given = {TransferKind.DEPOSIT: self.amount, TransferKind.WITHDRAWAL: self.shares}
         return self.holder, self.kind, given.get(self.kind, 0)
+
+
+_COLUMNS = [vault_transfers.c[name] for name in Transfer._fields]
 
 
 class VaultTransfers:
@@ -126,18 +131,56 @@ class VaultTransfers:
             await connection.execute(insert(vault_changes).values(change))
             return True
 
-    async def transfers(self, vault: str, limit: int, holder: int | None = None) -> list[Transfer]:
-        """The newest `limit` transfers of a vault, or of one holder of it, newest first."""
+    async def cancel(
+        self, vault: str, number: int, sees: int | None, asker: str | None, who: str, why: str, at: int
+    ) -> Transfer | str:
+        """Have a transfer not wait any more, with a line among the vault's changes; one that was taken back before stays so.
+
+        `sees` is whose transfers alone the caller knows of, and `asker` whose it may take back; None: anybody's. A stable code when it
+        cannot be: transfer_unknown, vault_not_yours, or transfer_not_waiting.
+        """
+        t = vault_transfers.c
+        mine = (t.vault == vault) & (t.number == number)
+        async with self._engine.begin() as connection:
+            # A snapshot that deals with it has locked the vault: it is done then, and seen to be.
+            await connection.execute(select(vaults.c.id).where(vaults.c.id == vault).with_for_update())
+            row = (await connection.execute(select(*_COLUMNS).where(mine))).first()
+            found = None if row is None else _transfer(row)
+            if found is None or sees not in (None, found.holder):
+                return "transfer_unknown"
+            if asker not in (None, found.who):
+                return "vault_not_yours"
+            if found.status == CANCELLED:
+                return found
+            if found.status != "waiting" or found.kind is TransferKind.OPENING:
+                return "transfer_not_waiting"
+            await connection.execute(update(vault_transfers).where(mine).values(status=CANCELLED))
+            what = f"{found.kind.value} {found.number} of account/{found.holder} taken back"
+            await changed(connection, vault, what, who, why, at)
+            return found._replace(status=CANCELLED)
+
+    async def transfers(
+        self,
+        vault: str,
+        limit: int,
+        holder: int | None = None,
+        before: int = NUMBER_MAX,
+        status: str | None = None,
+    ) -> list[Transfer]:
+        """Up to `limit` transfers of a vault with numbers below `before`, newest first; of one holder or status where given."""
         t = vault_transfers.c
         wanted = (
-            select(*(t[name] for name in Transfer._fields))
-            .where(t.vault == vault)
+            select(*_COLUMNS)
+            .where(t.vault == vault, t.number < before)
             .order_by(t.number.desc())
             .limit(limit)
         )
+        if holder is not None:
+            wanted = wanted.where(t.holder == holder)
+        if status is not None:
+            wanted = wanted.where(t.status == status)
         async with self._engine.connect() as connection:
-            rows = await connection.execute(wanted if holder is None else wanted.where(t.holder == holder))
-            return [_transfer(row) for row in rows]
+            return [_transfer(row) for row in await connection.execute(wanted)]
 
     async def shares_of(self, vault: str, holder: int) -> int:
         """Millionths of a share that an account has."""
@@ -170,7 +213,7 @@ async def _waiting(connection: AsyncConnection, vault: str, who: str) -> int:
 
 async def _find(connection: AsyncConnection, vault: str, key: str) -> Transfer | None:
     t = vault_transfers.c
-    wanted = select(*(t[name] for name in Transfer._fields)).where(t.vault == vault, t.key == key)
+    wanted = select(*_COLUMNS).where(t.vault == vault, t.key == key)
     row = (await connection.execute(wanted)).first()
     return None if row is None else _transfer(row)
 

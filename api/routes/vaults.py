@@ -152,14 +152,15 @@ async def price(id: VaultId, body: PriceBody, operator: Operator, edge: EdgeGive
 
 
 @router.get("/{id}/changes", responses=errors(*PERSON_ERRORS, "vault_unknown"))
-async def changes(id: VaultId, caller: Caller, edge: EdgeGiven, limit: Limit = 100) -> VaultChangesAnswer:
-    """Who made, paused and resumed the vault, made and revoked its keys, took its orders back, and why."""
+async def changes(
+    id: VaultId, caller: Caller, edge: EdgeGiven, before: Before = NEWEST, limit: Limit = 100
+) -> VaultChangesAnswer:
+    """Who made, paused and resumed the vault, made and revoked its keys, took its orders and transfers back, and why, newest first:
+    those with numbers below `before`."""
     await found(edge, id, caller)
-    rows = await answered(edge.vaults.vaults.changes(id, limit))
+    rows = await answered(edge.vaults.vaults.changes(id, limit, before))
     return VaultChangesAnswer(
-        changes=[
-            VaultChangeAnswer(what=one.what, who=one.who, why=one.why, at=micros(one.at)) for one in rows
-        ]
+        changes=[VaultChangeAnswer(**{**one._asdict(), "at": micros(one.at)}) for one in rows]
     )
 
 

@@ -114,6 +114,15 @@ async def test_an_operator_makes_pauses_and_sets_the_rules_of_a_vault(exchange: 
     await perpdex("vault", "deposit", "alpha", "1000", "--holder", manager, "--key", "one")
     refused = await perpdex("vault", "withdraw", "alpha", "1", "--holder", manager, "--key", "two", code=1)
     assert "shares_short" in refused
+    [one] = json.loads(await perpdex("vault", "transfers", "alpha", "--status", "waiting", "--json"))[
+        "transfers"
+    ]
+    number = str(one["number"])
+    cancelled = json.loads(await perpdex("vault", "cancel", "alpha", number, "--why", "sent back", "--json"))
+    assert cancelled == one | {"status": "cancelled"}
+    assert await perpdex("vault", "transfers", "alpha", "--before", number) == "none\n"
+    last = json.loads(await perpdex("vault", "changes", "alpha", "--json"))["changes"][-1]["number"]
+    assert await perpdex("vault", "changes", "alpha", "--before", str(last)) == "none\n"
 
 
 async def test_a_manager_narrows_its_vault_s_rules_and_nobody_else_does(
