@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import Final
 
 from core.nav import RESOLVED
+from core.printable import printable
 from core.quantities import SECOND, Nanos
-from core.tickets import DEFAULT_VENUE, Leg, PriceE8, leg_from
+from core.tickets import DEFAULT_VENUE, PRICE_MAX, Leg, PriceE8, leg_from
 from oracles.polling import Polled, Read, SourceFailed
 from oracles.price import Price, to_ticks
 from oracles.route import MINUTE
@@ -76,8 +77,8 @@ class _Search:
 
     def offer(self, price: LegPrice, now: Nanos, age_max: Nanos) -> None:
         """Take a price, unless it is none, too old, or of a time that has not come."""
-        if price.price <= 0:
-            self.tried.append(f"{price.source}: {price.price} is no price")
+        if not 0 < price.price <= PRICE_MAX:
+            self.tried.append(f"{price.source}: {str(price.price)[:40]} is no price")
         elif now - price.at > age_max:
             self.tried.append(f"{price.source}: {(now - price.at) // SECOND} s old")
         elif price.at - now > AHEAD_MAX:
@@ -159,7 +160,7 @@ class VenuePriceRouter:
             mid = found.get(search.leg.symbol)
             if mid is None:
                 search.tried.append(f"{source}: {why}")
-            elif mid.final:
+            elif mid.final and 0 <= mid.price <= PRICE_MAX:
                 search.found = LegPrice(mid.price, mid.at, f"{venue} resolution", Standing.RESOLVED)
             else:
                 search.offer(LegPrice(mid.price, mid.at, source, Standing.VENUE), now, MID_AGE_MAX)
@@ -217,7 +218,7 @@ class _Oracle:
                 except TimeoutError:
                     self._read = "no answer in time"
                 except SourceFailed as error:
-                    self._read = f"{error.code}: {error}"
+                    self._read = printable(f"{error.code}: {error}")
                     wait_s = max(wait_s, error.wait_s)
                 self._again_at = now + int(wait_s * SECOND)
             return self._read
