@@ -199,7 +199,8 @@ EDGE: Final[dict[str, Entry]] = {
     ),
     "nothing_unpriced": Entry(
         409,
-        "That position does not wait for a price, or the venue was last seen with another one: look at the vault's alerts.",
+        "That position does not wait for a price, or none was named for it, or its venue was last seen with another one: the vault's "
+        "alerts say.",
     ),
     "shares_short": Entry(409, "The account has fewer shares that are not asked back already."),
     "transfer_unknown": Entry(404, "The vault has no such transfer, or the caller may not see it."),

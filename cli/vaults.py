@@ -136,22 +136,36 @@ def resume(
         told_one(as_json, door.send("POST", f"/vaults/{id}/pause", {"paused": False, "why": why}))
 
 
+UnpricedLeg = Annotated[str, typer.Argument(help="venue::symbol, as the alert names it")]
+NamedWhy = Annotated[str, typer.Option("--why", help="the reason, which stays with it")]
+
+
 @vault.command()
 def price(
     id: Id,
-    leg: Annotated[
-        str, typer.Argument(help="venue::symbol, as the alert difference_unpriced or venue_empty names it")
-    ],
+    leg: UnpricedLeg,
     price: Annotated[str, typer.Argument(help="USDC each; 0 for what is lost")],
-    position: Annotated[str, typer.Option(help="what the venue has of it, as that alert says")],
-    why: Annotated[str, typer.Option(help="the reason, which stays with it")],
+    why: NamedWhy,
+    position: Annotated[
+        str | None,
+        typer.Option(
+            help="what the venue has of it, as difference_unpriced or venue_empty says: it is taken over"
+        ),
+    ] = None,
     as_json: AsJson = False,
     name: As = ME,
 ) -> None:
-    """Take over a position from a venue that differs from the vault's fills, where nobody else knows a price or whether it is gone."""
+    """Name a price that nobody else knows: for a day of snapshots at most, or for a position that a venue has changed."""
     body = {"leg": leg, "price": price, "position": position, "why": why}
     with door_of(name) as door:
         told_one(as_json, door.send("POST", f"/vaults/{id}/price", body))
+
+
+@vault.command("withdraw-price")
+def withdraw_price(id: Id, leg: UnpricedLeg, why: NamedWhy, as_json: AsJson = False, name: As = ME) -> None:
+    """Have the price that an operator named for snapshots not count any more."""
+    with door_of(name) as door:
+        told_one(as_json, door.send("POST", f"/vaults/{id}/price/withdraw", {"leg": leg, "why": why}))
 
 
 @vault.command()
@@ -269,16 +283,20 @@ def nav(
 
 def _worth(one: dict[str, Any]) -> dict[str, Any]:
     by_venue = ", ".join(f"{at['venue']} {at['value']}" for at in one["venues"])
-    made_up = [
-        f"{at['venue']}::{leg['symbol']}"
-        for at in one["venues"]
-        for leg in at["legs"]
-        if leg["standing"] == "demo"
-    ]
     kept = ("vault", "at", "nav", "cash", "nav_per_share", "shares")
     return {
         **{name: one[name] for name in kept},
         "venues": by_venue,
         "doubts": ", ".join(one["doubts"]),
-        "demo prices": ", ".join(made_up),
+        "demo prices": ", ".join(_priced_by(one, "demo")),
+        "operators' prices": ", ".join(_priced_by(one, "operator")),
     }
+
+
+def _priced_by(one: dict[str, Any], standing: str) -> list[str]:
+    return [
+        f"{at['venue']}::{leg['symbol']}"
+        for at in one["venues"]
+        for leg in at["legs"]
+        if leg["standing"] == standing
+    ]

@@ -116,6 +116,25 @@ nav_prices: Final = Table(
     CheckConstraint("price >= 0", name="price"),
     comment="every vault is valued at the same ones, also by a snapshot that is taken up again",
 )
+nav_named_prices: Final = Table(
+    "nav_named_prices",
+    metadata,
+    counted("order of naming", key=True),
+    text("venue"),
+    text("symbol"),
+    text("vault", "in whose snapshot nobody knew one"),
+    number("price", "1e-8 of a dollar; 0: it is lost"),
+    text("who", "name of the operator's credential"),
+    text("why"),
+    number("at"),
+    number(
+        "ended_at", "the instant of a snapshot that had another price, or when it was withdrawn; 0: neither"
+    ),
+    text("ended_by", "who withdrew it; empty where there was a price again"),
+    CheckConstraint("price >= 0", name="price"),
+    Index("ix_nav_named_prices_leg", "venue", "symbol", "number"),
+    comment="the newest of a leg counts, until it is ended or a day old",
+)
 nav_snapshots: Final = Table(
     "nav_snapshots",
     metadata,

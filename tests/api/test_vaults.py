@@ -334,7 +334,9 @@ async def test_an_operator_names_the_price_of_a_position_that_nobody_knows_one_o
         "position": "0",
         "price": "0.25",
         "who": "ada",
+        "until": None,
     }
+    assert await desk.code("POST", f"{path}/withdraw", desk.manager.headers, body) == "operator_only"
     assert await desk.code("POST", path, OPERATOR, body) == "nothing_unpriced"
     [change, _] = (await desk.get("/vaults/alpha/changes"))["changes"]
     what = (change["what"], change["who"], change["why"])

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from core.market import Side
+from core.nav import NAMED
 from core.nav_alerts import AlertLimits, Kind
 from core.nav_snapshot import TransferKind
 from core.quantities import SECOND
@@ -16,6 +17,7 @@ from core.tickets import leg_from, price_from, size_from
 from core.vault_risk import VaultRisk
 from core.vault_shares import SHARES_MIN
 from ledger.database import open_pool
+from ledger.named_prices import NamedPrice, NamedPrices
 from ledger.nav import CARRIED, CARRIED_AGE_MAX, NavPrice, NavSnapshots
 from ledger.nav_reads import NavReads
 from ledger.vault_transfers import WAITING_MAX, Transfer, VaultTransfers
@@ -188,6 +190,68 @@ async def test_a_demo_price_is_never_carried_into_a_snapshot_that_has_none(books
     await books.snapshot(T + 3 * HOUR, mock_gold__XAU="0")
     [leg] = (await books.newest()).legs
     assert (leg.price, leg.price_at, leg.standing) == (price_from("4001"), T + HOUR, "carried")
+
+
+async def test_an_operator_s_price_lets_everybody_deal_until_there_is_one_again(books, pool):
+    named = NamedPrices(pool)
+    wrong = NamedPrice(price_from("1900"), "ada", "a guess", T + HOUR)
+    await books.vault(fee=0)
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "1", "2000", T + 1)
+    await books.snapshot(T + HOUR, hyper__ETH="2000")
+    # Its price is fresh, or it is held nowhere: nothing to name.
+    assert await named.name("alpha", ETH, wrong) is None
+    assert await named.name("alpha", GOLD, wrong) is None
+    assert await named.name("beta", ETH, wrong) is None
+    await books.snapshot(T + 2 * HOUR, hyper__ETH="0")
+    assert (await books.newest()).doubts == ["stale_leg"]
+    assert await named.name("alpha", ETH, wrong._replace(at=T + 3 * HOUR + 1)) == 10**8
+    await books.transfers.ask("alpha", own(ANN, "out", 10**9, T + 2 * HOUR))
+    await books.snapshot(T + 3 * HOUR, hyper__ETH="0")
+    # It was named after that snapshot's instant.
+    assert (await books.newest()).doubts == ["stale_leg"]
+    assert await named.name("alpha", ETH, NamedPrice(price_from("1950"), "bob", "three say so", T + 4 * HOUR)) == 10**8  # fmt: skip
+    await books.snapshot(T + 4 * HOUR, hyper__ETH="0")
+    found = await books.newest()
+    assert (found.doubts, found.nav) == ([], 9_950_000_000)
+    [leg] = found.legs
+    assert (leg.price, leg.standing, leg.source, leg.price_at) == (
+        price_from("1950"), NAMED, "bob: three say so", T + 4 * HOUR,
+    )  # fmt: skip
+    [out, _] = await books.transfers.transfers("alpha", 9)
+    assert (out.status, out.amount) == ("done", 995_000_000)
+    # For a day to the nanosecond, and it is carried nowhere.
+    await books.snapshot(T + 28 * HOUR, hyper__ETH="0")
+    assert (await books.newest()).legs[0].standing == NAMED
+    await books.snapshot(T + 28 * HOUR + 1, hyper__ETH="0")
+    assert ((await books.newest()).legs[0].standing, (await books.newest()).legs[0].price) == (
+        CARRIED,
+        price_from("2000"),
+    )
+    # Nothing is what it is worth when it is lost; a stale price does not end that, a fresh one does.
+    await named.name("alpha", ETH, NamedPrice(0, "bob", "it is lost", T + 29 * HOUR))
+    await books.nav.record_prices(
+        T + 29 * HOUR, {ETH: NavPrice(price_from("9"), T + 28 * HOUR, "t", "oracle")}
+    )
+    await books.nav.take(T + 29 * HOUR, "", 9, T)
+    assert ((await books.newest()).nav, (await books.newest()).legs[0].source) == (
+        7_005_000_000,
+        "bob: it is lost",
+    )
+    await books.snapshot(T + 30 * HOUR, hyper__ETH="1990")
+    assert (await books.newest()).legs[0].standing == "venue"
+    await books.snapshot(T + 31 * HOUR, hyper__ETH="0")
+    assert (await books.newest()).legs[0].standing == CARRIED
+    # Withdrawn, it counts no more.
+    await named.name("alpha", ETH, NamedPrice(price_from("1980"), "bob", "again", T + 31 * HOUR))
+    taken_back = await named.withdraw("alpha", ETH, "ada", "no", T + 31 * HOUR + 5)
+    assert taken_back == NamedPrice(price_from("1980"), "bob", "again", T + 31 * HOUR)
+    assert await named.withdraw("alpha", ETH, "ada", "no", T + 31 * HOUR + 5) is None
+    await books.snapshot(T + 32 * HOUR, hyper__ETH="0")
+    assert (await books.newest()).legs[0].standing == CARRIED
+    [last, *_] = await books.vaults.changes("alpha", 1)
+    assert last[:4] == ("hyper::ETH counted at no named price", "ada", "no", T + 31 * HOUR + 5)
 
 
 async def test_what_a_market_ended_at_is_no_doubt_however_old_and_though_it_be_nothing(books):
