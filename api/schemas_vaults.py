@@ -159,8 +159,8 @@ class PriceWithdrawnAnswer(Answer):
 class VaultChangeAnswer(Answer):
     number: int = Field(description="In the order of recording, over all vaults.")
     what: str = Field(
-        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, which leg was priced or counted at what, "
-        "which orders, or which transfer, were taken back."
+        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, which leg was priced or counted at "
+        "what, which orders, or which transfer, were taken back."
     )
     who: str
     why: str
@@ -235,8 +235,8 @@ class NavLegAnswer(Answer):
     source: str = Field(description="Without a price: why there is none.")
     standing: Literal["venue", "resolved", "oracle", "last_good", "demo", "operator", "carried", "none"] = (
         Field(
-            description="Where in the chain of sources it was found; `resolved`: what its market ended at; `operator`: an operator named "
-            "it, as the source says; `carried`: of an earlier snapshot; `demo`: made up."
+            description="Where in the chain of sources it was found; `resolved`: what its market ended at; `operator`: an operator "
+            "named it, as the source says; `carried`: of an earlier snapshot; `demo`: made up."
         )
     )
     value: str = Field(description="USDC, rounded down.")

@@ -178,7 +178,8 @@ async def _carried(connection: AsyncConnection, at: int, legs: Sequence[Leg]) ->
         select(nav_prices)
         .distinct(c.venue, c.symbol)
         .where(tuple_(c.venue, c.symbol).in_(legs), c.at < at, c.at > at - CARRIED_AGE_MAX)
-        .where((c.price > 0) | (c.standing == RESOLVED), c.standing.not_in((DEMO, NAMED)))
+        .where((c.standing == RESOLVED) | ((c.price > 0) & (c.price_at > at - CARRIED_AGE_MAX)))
+        .where(c.standing.not_in((DEMO, NAMED)))
         .order_by(c.venue, c.symbol, c.at.desc())
     )
     return {

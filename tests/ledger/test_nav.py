@@ -176,6 +176,24 @@ async def test_everybody_deals_up_to_the_limits_that_the_operator_set(books, poo
     assert (await books.transfers.transfers("alpha", 1))[0].status == "done"
 
 
+async def test_a_price_is_carried_for_a_week_from_when_it_was_of_hour_by_hour(books):
+    """Each round's row is new, and the price in it is not."""
+    nobody = NavPrice(0, 0, "nobody", "none")
+    await books.nav.record_prices(T, {ETH: NavPrice(price_from("2000"), T - 1, "t", "venue")})
+    await books.vault()
+    await books.fill(ETH, Side.BUY, "1", "2000", T)
+    for hour in range(1, 8 * 24):
+        await books.nav.record_prices(T + hour * HOUR, {ETH: nobody})
+        if hour in (7 * 24 - 1, 7 * 24, 8 * 24 - 1):
+            await books.nav.take(T + hour * HOUR, "", 9, T)
+    kept = [one.legs[0] for one in await books.reads.history("alpha", T * 2, 9)]
+    assert [(one.standing, one.price, one.price_at) for one in reversed(kept)] == [
+        (CARRIED, price_from("2000"), T - 1),
+        ("none", 0, 0),
+        ("none", 0, 0),
+    ]
+
+
 async def test_a_demo_price_is_never_carried_into_a_snapshot_that_has_none(books):
     """It would be somebody's word there; the one before it is carried instead, while it is of the last week."""
     await books.vault()
