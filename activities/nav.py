@@ -10,7 +10,7 @@ from temporalio import activity
 from activities.heartbeats import heartbeats
 from core.printable import printable
 from core.tickets import Leg
-from ledger.nav import NONE, NavPrice, NavSnapshots
+from ledger.nav import AHEAD_MAX, NONE, NavPrice, NavSnapshots
 from venues.budget import Turn, looking
 
 if TYPE_CHECKING:
@@ -55,7 +55,13 @@ class NavActivities:
 
     @activity.defn
     async def price_legs(self, of: NavInstant) -> int:
-        """Record a price for every leg that a vault held at the instant and that has none yet; how many. None is recorded as none."""
+        """Record a price for every leg that a vault held at the instant and that has none yet; how many. None is recorded as none.
+
+        Of an instant that has not come nothing is recorded: a clock is wrong, and the rounds until then would be skipped.
+        """
+        if of.at > self._clock() + AHEAD_MAX:
+            _log.error("a snapshot is due at an instant that has not come: a clock is wrong", at=of.at)
+            return 0
         async with heartbeats():
             legs = await self._nav.unpriced(of.at)
             for first in range(0, len(legs), LEGS_AT_ONCE):

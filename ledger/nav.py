@@ -42,6 +42,9 @@ NONE: Final = "none"
 CARRIED_AGE_MAX: Final = Nanos(7 * 24 * 3_600 * SECOND)
 """An older price says nothing any more."""
 
+AHEAD_MAX: Final = Nanos(5 * SECOND)
+"""How far a snapshot's instant may be ahead of the clock of who takes it: those whose instants come before it would not be taken."""
+
 
 class NavPrice(NamedTuple):
     """A leg's price at a snapshot, 1e-8 of a dollar; 0 with the reasons as `source` when nobody knew one."""
@@ -109,8 +112,11 @@ class NavSnapshots:
     async def take(self, at: int, after: str, limit: int, now: int) -> Taken:
         """Snapshots of up to `limit` vaults with names after `after` that were there at an instant; what waited is dealt with.
 
-        A vault that has a snapshot of that instant or a later one is left alone. `now` is when they are recorded.
+        A vault that has a snapshot of that instant or a later one is left alone. `now` is when they are recorded; none are taken of an
+        instant more than `AHEAD_MAX` after it.
         """
+        if at > now + AHEAD_MAX:
+            return Taken("", 0, [])
         async with self._engine.connect() as connection, _unmoved(connection):
             due = (
                 select(vaults)

@@ -61,7 +61,7 @@ async def test_every_metric_of_a_rule_is_told(exchange: Any) -> None:
     text = (await exchange.http.get("/metrics")).text
     api = set(re.findall(r"^# TYPE (\S+) ", text, re.M))
     assert wanted - worker - vaults <= api
-    assert [len(wanted & told) for told in (worker, vaults)] == [10, 5]
+    assert [len(wanted & told) for told in (worker, vaults)] == [10, 7]
 
 
 async def test_what_an_alarm_counts_by_market_is_told_before_it_happens(exchange: Any) -> None:

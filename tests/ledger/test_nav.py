@@ -18,7 +18,7 @@ from core.vault_risk import VaultRisk
 from core.vault_shares import SHARES_MIN
 from ledger.database import open_pool
 from ledger.named_prices import NamedPrice, NamedPrices
-from ledger.nav import CARRIED, CARRIED_AGE_MAX, NavPrice, NavSnapshots
+from ledger.nav import AHEAD_MAX, CARRIED, CARRIED_AGE_MAX, NavPrice, NavSnapshots
 from ledger.nav_reads import NavReads
 from ledger.vault_transfers import WAITING_MAX, Transfer, VaultTransfers
 from ledger.vaults import Vault, Vaults
@@ -124,6 +124,16 @@ async def test_a_vault_s_first_days_by_hand(books):
     assert (await books.vaults.get("alpha")).shares == found.shares == 5_019_742_846
 
 
+async def test_no_snapshot_is_taken_of_an_instant_that_has_not_come(books):
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    now = T - AHEAD_MAX
+    assert (await books.nav.take(T + 1, "", 9, now)).vaults == 0
+    # The rounds before that one go on, and Ann is not kept waiting.
+    assert (await books.nav.take(T, "", 9, now)).vaults == 1
+    assert [one.status for one in await books.transfers.transfers("alpha", 9)] == ["done"]
+
+
 async def test_a_snapshot_is_of_its_instant_however_late_it_is_taken(books):
     await books.vault()
     await books.deposit(ANN, 10_000, "first", T - HOUR)
@@ -185,7 +195,7 @@ async def test_a_price_is_carried_for_a_week_from_when_it_was_of_hour_by_hour(bo
     for hour in range(1, 8 * 24):
         await books.nav.record_prices(T + hour * HOUR, {ETH: nobody})
         if hour in (7 * 24 - 1, 7 * 24, 8 * 24 - 1):
-            await books.nav.take(T + hour * HOUR, "", 9, T)
+            await books.nav.take(T + hour * HOUR, "", 9, T + hour * HOUR)
     kept = [one.legs[0] for one in await books.reads.history("alpha", T * 2, 9)]
     assert [(one.standing, one.price, one.price_at) for one in reversed(kept)] == [
         (CARRIED, price_from("2000"), T - 1),
@@ -252,7 +262,7 @@ async def test_an_operator_s_price_lets_everybody_deal_until_there_is_one_again(
     await books.nav.record_prices(
         T + 29 * HOUR, {ETH: NavPrice(price_from("9"), T + 28 * HOUR, "t", "oracle")}
     )
-    await books.nav.take(T + 29 * HOUR, "", 9, T)
+    await books.nav.take(T + 29 * HOUR, "", 9, T + 29 * HOUR)
     assert ((await books.newest()).nav, (await books.newest()).legs[0].source) == (
         7_005_000_000,
         "bob: it is lost",
@@ -433,7 +443,7 @@ async def test_a_fill_that_is_recorded_while_a_snapshot_is_taken_is_in_it_whole_
     async with pool.connect() as recording, pool.connect() as looking:
         # It has read the positions when it is held up before the cash.
         await recording.execute(text("lock table vault_cash_moves in access exclusive mode"))
-        taking = asyncio.create_task(books.nav.take(T + HOUR, "", 9, T))
+        taking = asyncio.create_task(books.nav.take(T + HOUR, "", 9, T + HOUR))
         waits = text(
             "select count(*) from pg_locks where not granted and relation = 'vault_cash_moves'::regclass"
         )

@@ -90,6 +90,7 @@ class World:
             [self.chainlink, self.pyth],
             lambda leg: leg.symbol,
             self.clock,
+            elapsed=terms.pop("elapsed", self.clock),
             **terms,
         )
 
@@ -264,6 +265,22 @@ async def test_oracles_are_asked_when_they_have_something_new_and_by_one_at_a_ti
     world.later(1)
     await one(router, "ETH")
     assert world.chainlink.asked == 2
+
+
+async def test_a_clock_that_steps_back_keeps_no_oracle_from_being_asked_nor_an_old_price_good(world):
+    step = 3_600 * SECOND
+    router = world.router(mids={"mock_gold": None}, elapsed=lambda: elapsed)
+    elapsed = 0
+    assert (await one(router, "mock_gold::XAU")).price == price_from("4000")
+    world.now -= step
+    world.chainlink.prices["XAU"], elapsed = 4_007, 60 * SECOND
+    found = await one(router, "mock_gold::XAU")
+    assert (found.price, found.standing, world.chainlink.asked) == (price_from("4007"), Standing.ORACLE, 2)
+    world.chainlink.wrong = world.pyth.wrong = SourceFailed("down", "it is")
+    elapsed += LAST_AGE_MAX
+    assert (await one(router, "mock_gold::XAU")).standing is Standing.LAST_GOOD
+    elapsed += 1
+    assert isinstance(await one(router, "mock_gold::XAU"), NoPrice)
 
 
 @pytest.mark.parametrize("final", [False, True])

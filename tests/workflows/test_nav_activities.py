@@ -10,7 +10,7 @@ from core.risk_template import RiskTemplate
 from core.tickets import Leg, leg_from, price_from, size_from
 from core.vault_risk import VaultRisk
 from ledger.database import open_pool
-from ledger.nav import NavSnapshots
+from ledger.nav import AHEAD_MAX, NavSnapshots
 from ledger.nav_reads import NavReads
 from ledger.vault_transfers import VaultTransfers
 from ledger.vaults import Vault, Vaults
@@ -104,6 +104,18 @@ async def test_a_price_of_long_after_the_instant_is_stale(pool):
     part = await take(steps, NavInstant(T))
     assert len(part.alerts) == 6
     assert part.alerts[0] == "v0 hyper::ETH: the price of hyper mid is of 3600 s after the snapshot"
+
+
+async def test_of_an_instant_that_has_not_come_nothing_is_recorded(pool):
+    venues, nav = Venues(), NavSnapshots(pool)
+    steps = NavActivities(nav, venues.router(), lambda: venues.now)
+    ahead = NavInstant(venues.now + AHEAD_MAX + 1)
+    with capture_logs() as logs:
+        assert await ActivityEnvironment().run(steps.price_legs, ahead) == 0
+        assert (await take(steps, ahead)).through == ""
+    assert [one["log_level"] for one in logs] == ["error"]
+    assert len(await nav.unpriced(ahead.at)) == 2
+    assert await NavReads(pool).latest(["v0", "v1", "v2"]) == {}
 
 
 async def test_what_is_wrong_with_one_venue_or_leg_keeps_no_other_from_a_price(pool):
