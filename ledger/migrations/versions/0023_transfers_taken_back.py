@@ -10,7 +10,7 @@ KEY = "the caller's, the same one again is the same transfer; behind who and a s
 KEY_BEFORE = "the caller's: the same one again is the same transfer"
 STATUS = "waiting, done, refused or cancelled"
 STATUS_BEFORE = "waiting, done or refused"
-CHECK = op.f("ck_vault_transfers_status")
+CHECK = "ck_vault_transfers_status"
 
 
 def _described(key: str, key_before: str, status: str, status_before: str) -> None:
@@ -30,9 +30,9 @@ def upgrade() -> None:
         "update vault_transfers set key = who || ' ' || key"
         " where who like 'account/%' and key not like 'account/% %'"
     )
-    op.drop_constraint(CHECK, "vault_transfers", type_="check")
+    op.drop_constraint(op.f(CHECK), "vault_transfers", type_="check")
     op.create_check_constraint(
-        CHECK, "vault_transfers", "status in ('waiting', 'done', 'refused', 'cancelled')"
+        op.f(CHECK), "vault_transfers", "status in ('waiting', 'done', 'refused', 'cancelled')"
     )
     _described(KEY, KEY_BEFORE, STATUS, STATUS_BEFORE)
 
@@ -40,6 +40,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     # Keys stay as they are: without who asked two of them may be one.
     op.execute("update vault_transfers set status = 'refused', code = 'cancelled' where status = 'cancelled'")
-    op.drop_constraint(CHECK, "vault_transfers", type_="check")
-    op.create_check_constraint(CHECK, "vault_transfers", "status in ('waiting', 'done', 'refused')")
+    op.drop_constraint(op.f(CHECK), "vault_transfers", type_="check")
+    op.create_check_constraint(op.f(CHECK), "vault_transfers", "status in ('waiting', 'done', 'refused')")
     _described(KEY_BEFORE, KEY, STATUS_BEFORE, STATUS)
