@@ -150,8 +150,10 @@ class PricedAnswer(Answer):
 
 
 class PriceWithdrawnAnswer(Answer):
+    """A price that was named for snapshots, and counts no more."""
+
     vault: str
-    leg: str
+    leg: str = Field(description="Of which it was: `venue::symbol`.")
     price: str = Field(description="USDC each that counts no more.")
     who: str = Field(description="Who had named it.")
 
