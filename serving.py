@@ -131,6 +131,7 @@ async def _given(
         reads=History(Queries(pool)),
         withdrawals=TemporalWithdrawals(temporal, settings.task_queue + WITHDRAWALS),
         withdrawal_minimum=settings.withdrawal_minimum,
+        nav_interval_s=settings.nav_interval_s,
         quant=VaultTrading(
             ExecService(
                 temporal,

@@ -115,8 +115,9 @@ async def trading(
             raise VenueUnknown(f"{GOLD_EVM} is a venue only where EVM_ROUTER says on which chain")
         mids = {venue: _mids(drivers, venue) for venue in sorted(allowed - {GOLD.venue})}
         router = VenuePriceRouter(
-            # Gold's own book is made around this very price.
-            {**mids, GOLD.venue: None},
+            # A venue that is not allowed any more is not asked, and what is still held there is what oracles say. Gold's own book is
+            # made around this very price.
+            {**dict.fromkeys(drivers.lifecycles), **mids, GOLD.venue: None},
             _oracles(settings, http, clock),
             lambda leg: leg.symbol.removesuffix("-PERP"),
             clock,

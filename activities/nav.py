@@ -8,7 +8,9 @@ import structlog
 from temporalio import activity
 
 from activities.heartbeats import heartbeats
-from ledger.nav import NONE, NavPrice, NavSnapshots
+from core.printable import printable
+from core.tickets import Leg
+from ledger.nav import AHEAD_MAX, NONE, NavPrice, NavSnapshots
 from venues.budget import Turn, looking
 
 if TYPE_CHECKING:
@@ -53,15 +55,33 @@ class NavActivities:
 
     @activity.defn
     async def price_legs(self, of: NavInstant) -> int:
-        """Record a price for every leg that a vault held at the instant and that has none yet; how many. None is recorded as none."""
+        """Record a price for every leg that a vault held at the instant and that has none yet; how many. None is recorded as none.
+
+        Of an instant that has not come nothing is recorded: a clock is wrong, and the rounds until then would be skipped.
+        """
+        if of.at > self._clock() + AHEAD_MAX:
+            _log.error("a snapshot is due at an instant that has not come: a clock is wrong", at=of.at)
+            return 0
         async with heartbeats():
             legs = await self._nav.unpriced(of.at)
             for first in range(0, len(legs), LEGS_AT_ONCE):
-                some = legs[first : first + LEGS_AT_ONCE]
                 with looking(Turn.SOON):
-                    found = await self._prices.get_index_prices([str(leg) for leg in some])
-                await self._nav.record_prices(of.at, {leg: _kept(found[str(leg)]) for leg in some})
+                    found = await self._asked(legs[first : first + LEGS_AT_ONCE])
+                await self._nav.record_prices(of.at, found)
             return len(legs)
+
+    async def _asked(self, legs: list[Leg]) -> dict[Leg, NavPrice]:
+        """Their prices. What nobody expected is wrong with one of them leaves that one without, and keeps no other vault's from being
+        told: halves are asked for again until it is alone."""
+        try:
+            found = await self._prices.get_index_prices([str(leg) for leg in legs])
+            return {leg: _kept(found[str(leg)]) for leg in legs}
+        except Exception as error:
+            if len(legs) > 1:
+                half = len(legs) // 2
+                return await self._asked(legs[:half]) | await self._asked(legs[half:])
+            _log.error("a leg cannot be priced", leg=str(legs[0]), exc_info=error)
+            return {legs[0]: NavPrice(0, 0, f"it cannot be priced: {type(error).__name__}", NONE)}
 
     @activity.defn
     async def take_snapshots(self, of: NavInstant) -> NavPart:
@@ -79,5 +99,5 @@ def _kept(found: "LegPrice | NoPrice") -> NavPrice:
     from venues.prices import NoPrice
 
     if isinstance(found, NoPrice):
-        return NavPrice(0, 0, "; ".join(found.tried), NONE)
-    return NavPrice(found.price, found.at, found.source, found.standing.value)
+        return NavPrice(0, 0, printable("; ".join(found.tried)), NONE)
+    return NavPrice(found.price, found.at, printable(found.source), found.standing.value)

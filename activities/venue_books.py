@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from core.nav import RESOLVED
-from core.quantities import SECOND, Nanos
-from core.tickets import Leg
+from core.quantities import MONEY_MAX, SECOND, Nanos
+from core.tickets import PRICE_MAX, SIZE_MAX, Leg, NotATicket, leg
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills, empty_words, unpriced_words
 from venues.budget import Turn, looking
 from venues.driver import Driver, Fills, FundingPayments, Position, VenueFill
@@ -94,7 +94,7 @@ class VenueBooks:
             told = await driver.fills(since)
             if told.cursor == since:
                 return new
-            taken = [_taken(one) for one in told.fills]
+            taken = [_taken(venue, one) for one in told.fills]
             added = await self._fills.record(vault, venue, since, taken, told.cursor, self._clock())
             # None: somebody else has read on, and from there it goes on here.
             new += len(added or ())
@@ -163,6 +163,8 @@ class VenueBooks:
             new = await self.collect(vault, venue)
             asked = self._clock()
             theirs = await driver.positions()
+            for symbol in theirs:
+                _named(venue, symbol)
             if theirs:
                 await self._fills.not_empty(vault, venue)
             ours = (await self._held(vault)).get(venue, {})
@@ -265,15 +267,24 @@ def _differing(ours: Mapping[str, int], theirs: Mapping[str, Position]) -> dict[
     return found
 
 
-def _taken(fill: VenueFill) -> TakenFill:
+def _taken(venue: str, fill: VenueFill) -> TakenFill:
+    """Raises `Unavailable` for what cannot be one: recorded, nobody could value the vault any more."""
+    _named(venue, fill.symbol)
+    names = (fill.id, fill.client_id or "", fill.venue_order_id)
+    counted = 0 < fill.size <= SIZE_MAX and 0 <= fill.price <= PRICE_MAX and abs(fill.fee) <= MONEY_MAX
+    if not (counted and all(name.isprintable() for name in names)):
+        raise Unavailable(venue, f"it tells of {fill}, which is no fill")
     return TakenFill(
-        fill.id,
-        fill.client_id or "",
-        fill.venue_order_id,
-        fill.symbol,
-        int(fill.side),
-        fill.size,
-        fill.price,
-        fill.fee,
-        fill.at,
+        *(fill.id, fill.client_id or "", fill.venue_order_id, fill.symbol),
+        *(int(fill.side), fill.size, fill.price, fill.fee, fill.at),
     )
+
+
+def _named(venue: str, symbol: str) -> None:
+    """Raises `Unavailable` for a name that no symbol can have."""
+    try:
+        leg(venue, symbol)
+    except NotATicket as error:
+        raise Unavailable(venue, f"it tells of a position or a fill: {error}") from None
+    if not symbol.isprintable():
+        raise Unavailable(venue, f"it tells of a symbol {symbol!r}")

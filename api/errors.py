@@ -194,16 +194,21 @@ EDGE: Final[dict[str, Entry]] = {
         403, "Only the vault's manager, an operator, or whose shares they are may do that."
     ),
     "risk_not_tighter": Entry(
-        409, "A manager's rules may only narrow what the operator set; the message says what does not."
+        409,
+        "A manager's rules may only narrow what the operator set, and none may bound what is not there; the message says what does.",
     ),
     "nothing_unpriced": Entry(
         409,
-        "That position does not wait for a price, or the venue was last seen with another one: look at the vault's alerts.",
+        "That position does not wait for a price, or none was named for it, or its venue was last seen with another one: the vault's "
+        "alerts say.",
     ),
     "shares_short": Entry(409, "The account has fewer shares that are not asked back already."),
     "too_many_keys": Entry(409, "The vault has as many keys that count as it may have: revoke one."),
+    "transfer_unknown": Entry(404, "The vault has no such transfer, or the caller may not see it."),
+    "transfer_not_waiting": Entry(409, "It does not wait any more, or is what the vault began with."),
+    "too_few_shares": Entry(409, "Less than a hundredth of a share is given back only as all there is."),
     "too_many_transfers": Entry(
-        429, "As many transfers of the vault as are allowed wait for the next snapshot.", True
+        429, "Ten withdrawals that the holder has asked for wait for the vault's next snapshot.", True
     ),
     "vaults_unavailable": Entry(
         503,

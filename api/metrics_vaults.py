@@ -26,13 +26,19 @@ KEPT_NS: Final = 10 * SECOND
 
 
 class VaultMetrics(Collector):
-    """What `refresh` last found. While the ledger cannot be read, nothing is told of vaults but that."""
+    """What `refresh` last found. While the ledger cannot be read, nothing is told of vaults but that.
 
-    def __init__(self, quant: VaultTrading, clock: Callable[[], int], registry: CollectorRegistry) -> None:
+    `nav_interval_s` is how often snapshots are due.
+    """
+
+    def __init__(
+        self, quant: VaultTrading, clock: Callable[[], int], registry: CollectorRegistry, nav_interval_s: int
+    ) -> None:
         self._quant = quant
         self._clock = clock
         self._found: VaultFigures | None = None
         self._until = 0
+        self._nav_interval_s = nav_interval_s
         registry.register(self)
 
     async def refresh(self) -> None:
@@ -85,9 +91,18 @@ class VaultMetrics(Collector):
             said.add_metric([kind], found.said.get(kind, 0))
             standing.add_metric([kind], found.standing.get(kind, 0))
         yield from (said, standing)
-        if found.oldest is not None:
+        if found.oldest is not None and found.newest is not None:
+            now = self._clock()
+            yield GaugeMetricFamily(
+                "perpdex_nav_interval_seconds", "How often snapshots are due", value=self._nav_interval_s
+            )
+            yield GaugeMetricFamily(
+                "perpdex_nav_ahead_seconds",
+                "How far the last snapshot of any vault is dated ahead; negative where it is of before",
+                value=(found.newest - now) / SECOND,
+            )
             yield GaugeMetricFamily(
                 "perpdex_nav_age_seconds",
                 "Age of the newest snapshot of the vault that waits longest for the next",
-                value=(self._clock() - found.oldest) / SECOND,
+                value=(now - found.oldest) / SECOND,
             )

@@ -116,31 +116,53 @@ class PauseBody(Body):
 
 
 class PriceBody(Body):
-    """What a position counts for that a venue has changed and that nobody knows a price of."""
+    """What a position counts for that nobody knows a price of: in snapshots, or where a venue has changed it."""
 
     leg: Name = Field(description="`venue::symbol`.")
-    position: SignedDecimals = Field(
-        description="What the venue has of it, as the alert says; 0 when it is gone."
+    position: SignedDecimals | None = Field(
+        None,
+        description="What the venue has of it, as the alert `difference_unpriced` or `venue_empty` says; 0 when it is gone. Left "
+        "out, the price is that of snapshots.",
     )
     price: Decimals = Field(description="USDC each; 0 for what is lost.")
     why: Reason
 
 
+class WithdrawPriceBody(Body):
+    """A price that was named for snapshots and is to count no more."""
+
+    leg: Name = Field(description="`venue::symbol`.")
+    why: Reason
+
+
 class PricedAnswer(Answer):
-    """A position that was taken over from a venue."""
+    """A position that was taken over from a venue, or a leg that snapshots count at an operator's price."""
 
     vault: str
-    leg: str = Field(description="Which it was: `venue::symbol`.")
+    leg: str = Field(description="Which it is: `venue::symbol`.")
     before: str = Field(description="What the fills added up to.")
     position: str = Field(description="What the venue has of it, and the vault's books from now on.")
-    price: str = Field(description="USDC each that the difference was booked at.")
+    price: str = Field(description="USDC each that the difference was booked at, or snapshots count it at.")
     who: str = Field(description="Name of the operator's credential.")
+    until: int | None = Field(
+        description="Until when snapshots count it so, where no price is there again before; null for one that was booked."
+    )
+
+
+class PriceWithdrawnAnswer(Answer):
+    """A price that was named for snapshots, and counts no more."""
+
+    vault: str
+    leg: str = Field(description="Of which it was: `venue::symbol`.")
+    price: str = Field(description="USDC each that counts no more.")
+    who: str = Field(description="Who had named it.")
 
 
 class VaultChangeAnswer(Answer):
+    number: int = Field(description="In the order of recording, over all vaults.")
     what: str = Field(
-        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, which leg was priced at what, or "
-        "which orders were taken back."
+        description="made, paused, resumed, imported, key made, key revoked, payments forgotten, which leg was priced or counted at "
+        "what, which orders, or which transfer, were taken back."
     )
     who: str
     why: str
@@ -167,12 +189,22 @@ class ShareBody(Body):
     holder: Account | None = Field(None, description="For operators; an account gives back its own.")
 
 
+class CancelBody(Body):
+    """A transfer that is taken back while it waits."""
+
+    why: Why = ""
+
+
+TransferStatus = Literal["waiting", "done", "refused", "cancelled"]
+
+
 class VaultTransferAnswer(Answer):
-    key: str
+    number: int = Field(description="In the order of acceptance, over all vaults.")
+    key: str = Field(description="The asker's own.")
     holder: int
     kind: Literal["deposit", "withdrawal", "opening"]
-    status: Literal["waiting", "done", "refused"] = Field(
-        description="It waits for the next snapshot without doubts, and is dealt with at its value."
+    status: TransferStatus = Field(
+        description="It waits for the next snapshot without doubts, and is dealt with at its value; `cancelled`: it was taken back."
     )
     amount: str = Field(description="USDC given of a deposit, else paid; 0 while it waits.")
     shares: str = Field(description="Given back of a withdrawal, else made; 0 while it waits.")
@@ -203,9 +235,11 @@ class NavLegAnswer(Answer):
     price: str | None = Field(description="Null when nobody knew one.")
     price_at: int | None
     source: str = Field(description="Without a price: why there is none.")
-    standing: Literal["venue", "resolved", "oracle", "last_good", "demo", "carried", "none"] = Field(
-        description="Where in the chain of sources it was found; `resolved`: what its market ended at; `carried`: of an earlier "
-        "snapshot; `demo`: made up."
+    standing: Literal["venue", "resolved", "oracle", "last_good", "demo", "operator", "carried", "none"] = (
+        Field(
+            description="Where in the chain of sources it was found; `resolved`: what its market ended at; `operator`: an operator "
+            "named it, as the source says; `carried`: of an earlier snapshot; `demo`: made up."
+        )
     )
     value: str = Field(description="USDC, rounded down.")
 

@@ -54,7 +54,7 @@ class Given:
     `public_websocket_url` says all of its address.
 
     `trusted_proxies` are the addresses or networks, separated by commas, whose word on who is calling counts. `withdrawal_minimum` is
-    the worker's, in micro-USDC.
+    the worker's, in micro-USDC, and `nav_interval_s` how often it takes snapshots of vaults.
     """
 
     engine: Engine
@@ -74,6 +74,7 @@ class Given:
     websocket_port: int = 0
     trusted_proxies: str = ""
     withdrawal_minimum: int = 0
+    nav_interval_s: int = 3_600
     connections_per_address: int = PER_ADDRESS_OPEN
     room: Room = ROOM
     patience: Patience = PATIENCE
@@ -219,7 +220,7 @@ def build_edge(given: Given, streams: Streams, websocket_url: Callable[[], str])
         lag=lag,
         statistics=statistics,
         metrics=metrics,
-        vault_metrics=VaultMetrics(given.quant, given.clock, metrics.registry),
+        vault_metrics=VaultMetrics(given.quant, given.clock, metrics.registry, given.nav_interval_s),
         reads=given.reads,
         withdrawals=given.withdrawals,
         vaults=given.vaults,

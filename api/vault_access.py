@@ -77,6 +77,13 @@ async def found(edge: Edge, id: str, person: Person) -> Vault:
     return vault
 
 
+async def concerned(edge: Edge, id: str, person: Person) -> Vault:
+    """A vault that the caller may see, or has a transfer of, if only one of before. Raises `ApiError` vault_unknown."""
+    vault = await answered(edge.vaults.vaults.get(id))
+    own = await answered(edge.vaults.transfers.transfers(id, 1, person.account))
+    return vault if vault is not None and own else await found(edge, id, person)
+
+
 async def managed(edge: Edge, id: str, person: Person) -> Vault:
     """A vault that the caller decides about. Raises `ApiError` vault_unknown, and vault_not_yours where it only has shares."""
     vault = await found(edge, id, person)

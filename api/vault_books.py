@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.errors import ApiError
 from core.risk_template import RiskTemplate
+from ledger.named_prices import NamedPrices
 from ledger.nav_reads import NavReads
 from ledger.vault_keys import VaultKeys
 from ledger.vault_transfers import VaultTransfers
@@ -25,7 +26,9 @@ class VaultBooks:
         self.set_up = set_up
         self.common = common
         self._pool = pool
-        self._opened: tuple[Vaults, VaultTransfers, NavReads, VaultKeys, VenueFills] | None = None
+        self._opened: tuple[Vaults, VaultTransfers, NavReads, VaultKeys, VenueFills, NamedPrices] | None = (
+            None
+        )
 
     @property
     def vaults(self) -> Vaults:
@@ -47,11 +50,16 @@ class VaultBooks:
     def fills(self) -> VenueFills:
         return self._books()[4]
 
-    def _books(self) -> tuple[Vaults, VaultTransfers, NavReads, VaultKeys, VenueFills]:
+    @property
+    def named_prices(self) -> NamedPrices:
+        return self._books()[5]
+
+    def _books(self) -> tuple[Vaults, VaultTransfers, NavReads, VaultKeys, VenueFills, NamedPrices]:
         if self._opened is None:
             pool = self._pool()
             vaults = Vaults(pool, self.set_up, self.common)
-            self._opened = vaults, VaultTransfers(pool), NavReads(pool), VaultKeys(pool), VenueFills(pool)
+            money = VaultTransfers(pool), NavReads(pool)
+            self._opened = vaults, *money, VaultKeys(pool), VenueFills(pool), NamedPrices(pool)
         return self._opened
 
 

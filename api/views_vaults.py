@@ -69,6 +69,7 @@ def risk_version(of: RiskVersion) -> RiskVersionAnswer:
 def transfer(of: Transfer) -> VaultTransferAnswer:
     return VaultTransferAnswer.model_validate(
         {
+            "number": of.number,
             "key": of.key,
             "holder": of.holder,
             "kind": of.kind.value,

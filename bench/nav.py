@@ -122,7 +122,11 @@ async def main(vaults: int) -> None:
             rounds: list[tuple[int, int]] = []
             parts: list[int] = []
             router = VenuePriceRouter(
-                dict.fromkeys(VENUES, prices.mids), [], lambda leg: None, lambda: prices.now
+                dict.fromkeys(VENUES, prices.mids),
+                [],
+                lambda leg: None,
+                lambda: prices.now,
+                elapsed=lambda: prices.now,
             )
             steps = NavActivities(NavSnapshots(pool), router, lambda: prices.now)
             for number in range(ROUNDS):

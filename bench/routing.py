@@ -66,7 +66,10 @@ def routed(world: World) -> VenuePriceRouter:
     def asset(leg: Leg) -> str:
         return leg.symbol
 
-    return VenuePriceRouter(dict.fromkeys(VENUES, world.mids), [world], asset, lambda: world.now)
+    def now() -> int:
+        return world.now
+
+    return VenuePriceRouter(dict.fromkeys(VENUES, world.mids), [world], asset, now, elapsed=now)
 
 
 async def of_legs(rounds: int, legs: Collection[str]) -> dict[str, list[int]]:

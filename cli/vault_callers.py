@@ -15,12 +15,18 @@ from settings import Settings
 Id = Annotated[str, typer.Argument(help="the vault's name")]
 Why = Annotated[str, typer.Option(help="the reason, which stays with it")]
 Limit = Annotated[int, typer.Option(help="how many at most")]
+Before = Annotated[int | None, typer.Option(help="number of the last one of the page before")]
 As = Annotated[str, typer.Option("--as", help="whose credential: keys/operators/NAME.token")]
 ManagerKey = Annotated[
     Path | None, typer.Option(help="key file of the vault's manager, who then asks instead of an operator")
 ]
 Agent = Annotated[str, typer.Option(help="name that the manager goes by; that of its key file when left out")]
 ME: Final = "operator"
+
+
+def before_of(number: int | None) -> str:
+    """What of a question says so."""
+    return "" if number is None else f"&before={number}"
 
 
 @contextmanager

@@ -57,6 +57,7 @@ def create(
 @key.command("list")
 def list_keys(
     id: Id,
+    before: Annotated[str, typer.Option(help="id of the last key of the page before")] = "",
     limit: Limit = 100,
     manager_key: ManagerKey = None,
     agent: Agent = "",
@@ -65,7 +66,7 @@ def list_keys(
 ) -> None:
     """Keys that were made, newest first, with who revoked which and why."""
     with door_of(name, manager_key, agent) as door:
-        told(as_json, door.get(f"/vaults/{id}/keys?limit={limit}"), "keys")
+        told(as_json, door.get(f"/vaults/{id}/keys?limit={limit}&before={before}"), "keys")
 
 
 @key.command()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from cli.positions_file import NotAFile, read_positions
 from cli.vault_answers import AsJson, table, told, told_one
-from cli.vault_callers import ME, Agent, As, Id, Limit, ManagerKey, Why, door_of
+from cli.vault_callers import ME, Agent, As, Before, Id, Limit, ManagerKey, Why, before_of, door_of
 from cli.vault_keys import key
 from cli.vault_orders import orders
 from cli.vault_risk import risk
@@ -23,6 +24,15 @@ Manager = Annotated[int, typer.Option(help="account that decides about it")]
 Venue = Annotated[str, typer.Option(help="where a symbol without a venue is")]
 Fee = Annotated[int, typer.Option(help="parts per million of what is gained above the mark, for the manager")]
 Key = Annotated[str, typer.Option(help="a name of your own: the same one again is the same transfer")]
+
+
+class TransferStatus(StrEnum):
+    """How a transfer stands."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
 
 
 @vault.command("list")
@@ -131,27 +141,42 @@ def resume(
         told_one(as_json, door.send("POST", f"/vaults/{id}/pause", {"paused": False, "why": why}))
 
 
+UnpricedLeg = Annotated[str, typer.Argument(help="venue::symbol, as the alert names it")]
+NamedWhy = Annotated[str, typer.Option("--why", help="the reason, which stays with it")]
+
+
 @vault.command()
 def price(
     id: Id,
-    leg: Annotated[
-        str, typer.Argument(help="venue::symbol, as the alert difference_unpriced or venue_empty names it")
-    ],
+    leg: UnpricedLeg,
     price: Annotated[str, typer.Argument(help="USDC each; 0 for what is lost")],
-    position: Annotated[str, typer.Option(help="what the venue has of it, as that alert says")],
-    why: Annotated[str, typer.Option(help="the reason, which stays with it")],
+    why: NamedWhy,
+    position: Annotated[
+        str | None,
+        typer.Option(
+            help="what the venue has of it, as difference_unpriced or venue_empty says: it is taken over"
+        ),
+    ] = None,
     as_json: AsJson = False,
     name: As = ME,
 ) -> None:
-    """Take over a position from a venue that differs from the vault's fills, where nobody else knows a price or whether it is gone."""
+    """Name a price that nobody else knows: for a day of snapshots at most, or for a position that a venue has changed."""
     body = {"leg": leg, "price": price, "position": position, "why": why}
     with door_of(name) as door:
         told_one(as_json, door.send("POST", f"/vaults/{id}/price", body))
 
 
+@vault.command("withdraw-price")
+def withdraw_price(id: Id, leg: UnpricedLeg, why: NamedWhy, as_json: AsJson = False, name: As = ME) -> None:
+    """Have the price that an operator named for snapshots not count any more."""
+    with door_of(name) as door:
+        told_one(as_json, door.send("POST", f"/vaults/{id}/price/withdraw", {"leg": leg, "why": why}))
+
+
 @vault.command()
 def changes(
     id: Id,
+    before: Before = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     name: As = ME,
@@ -160,7 +185,7 @@ def changes(
 ) -> None:
     """Who made, paused and resumed a vault, made and revoked its keys, took its orders back, newest first, and why."""
     with door_of(name, manager_key, agent) as door:
-        told(as_json, door.get(f"/vaults/{id}/changes?limit={limit}"), "changes")
+        told(as_json, door.get(f"/vaults/{id}/changes?limit={limit}{before_of(before)}"), "changes")
 
 
 @vault.command()
@@ -196,6 +221,8 @@ def withdraw(
 @vault.command()
 def transfers(
     id: Id,
+    before: Before = None,
+    status: Annotated[TransferStatus | None, typer.Option(help="only those that stand so")] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
     name: As = ME,
@@ -203,8 +230,25 @@ def transfers(
     agent: Agent = "",
 ) -> None:
     """Deposits and withdrawals of a vault, newest first."""
+    only = "" if status is None else f"&status={status}"
     with door_of(name, manager_key, agent) as door:
-        told(as_json, door.get(f"/vaults/{id}/transfers?limit={limit}"), "transfers")
+        found = door.get(f"/vaults/{id}/transfers?limit={limit}{before_of(before)}{only}")
+        told(as_json, found, "transfers")
+
+
+@vault.command()
+def cancel(
+    id: Id,
+    number: Annotated[int, typer.Argument(help="the transfer's, as `perpdex vault transfers` has it")],
+    why: Why,
+    as_json: AsJson = False,
+    name: As = ME,
+    manager_key: ManagerKey = None,
+    agent: Agent = "",
+) -> None:
+    """Take back a deposit or withdrawal that waits: whoever asked for it, or an operator."""
+    with door_of(name, manager_key, agent) as door:
+        told_one(as_json, door.send("POST", f"/vaults/{id}/transfers/{number}/cancel", {"why": why}))
 
 
 def nav(
@@ -244,16 +288,20 @@ def nav(
 
 def _worth(one: dict[str, Any]) -> dict[str, Any]:
     by_venue = ", ".join(f"{at['venue']} {at['value']}" for at in one["venues"])
-    made_up = [
-        f"{at['venue']}::{leg['symbol']}"
-        for at in one["venues"]
-        for leg in at["legs"]
-        if leg["standing"] == "demo"
-    ]
     kept = ("vault", "at", "nav", "cash", "nav_per_share", "shares")
     return {
         **{name: one[name] for name in kept},
         "venues": by_venue,
         "doubts": ", ".join(one["doubts"]),
-        "demo prices": ", ".join(made_up),
+        "demo prices": ", ".join(_priced_by(one, "demo")),
+        "operators' prices": ", ".join(_priced_by(one, "operator")),
     }
+
+
+def _priced_by(one: dict[str, Any], standing: str) -> list[str]:
+    return [
+        f"{at['venue']}::{leg['symbol']}"
+        for at in one["venues"]
+        for leg in at["legs"]
+        if leg["standing"] == standing
+    ]

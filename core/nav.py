@@ -23,11 +23,16 @@ MARGINED_SHARE: Final = 10
 RESOLVED: Final = "resolved"
 """Standing of a price that is what a leg counts for, for good: its market has ended. It may be 0, and does not grow old."""
 
+NAMED: Final = "operator"
+"""Standing of a price that an operator named, because nobody else knew one. It may be 0."""
+GIVEN: Final = frozenset({RESOLVED, NAMED})
+"""Standings of prices that count whatever they are and of whenever."""
+
 
 @dataclass(frozen=True)
 class PricedLeg:
     """A position and the price it is valued at: whose word that is, and of when. `price` 0: nobody knows one, unless the market of
-    the leg has ended at nothing."""
+    the leg has ended at nothing, or an operator says that it is lost."""
 
     leg: Leg
     size: SizeE8
@@ -39,7 +44,7 @@ class PricedLeg:
     @property
     def known(self) -> bool:
         """Whether anybody knows its price."""
-        return self.price > 0 or self.standing == RESOLVED
+        return self.price > 0 or self.standing in GIVEN
 
     @property
     def value(self) -> MicroUsdc:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from core.nav import RESOLVED, Valuation
+from core.nav import GIVEN, Valuation
 from core.quantities import MILLION, SECOND, Nanos
 from core.tickets import Leg, PriceE8, SizeE8, e8_text, notional_up
 from core.vault_shares import Mark
@@ -106,7 +106,7 @@ def _of_legs(at: Nanos, found: Valuation, stale: Nanos) -> Iterator[Alert]:
         away = abs(at - one.price_at)
         if not one.known:
             yield Alert(Kind.NO_PRICE, str(one.leg), f"nobody knows a price: {one.source}")
-        elif away > stale and one.standing != RESOLVED:
+        elif away > stale and one.standing not in GIVEN:
             when = "before" if one.price_at < at else "after"
             sentence = f"the price of {one.source} is of {away // SECOND} s {when} the snapshot"
             yield Alert(Kind.STALE_LEG, str(one.leg), sentence)

@@ -108,7 +108,7 @@ def tightened(template: RiskTemplate, override: Override) -> RiskTemplate:
         template.venues if override.venues is None else template.venues & override.venues,
         _both(template.symbols, override.symbols),
         {
-            venue: _narrower(template.limits(venue), mine.get(venue, NO_LIMITS))
+            venue: narrower(template.limits(venue), mine.get(venue, NO_LIMITS))
             for venue in sorted({*template.per_venue, *mine})
         },
     )
@@ -150,7 +150,7 @@ def _both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset
     return one & other
 
 
-def _narrower(one: VenueLimits, other: VenueLimits) -> VenueLimits:
+def narrower(one: VenueLimits, other: VenueLimits) -> VenueLimits:
     return VenueLimits(
         min_leverage=_among(max, one.min_leverage, other.min_leverage),
         max_leverage=_among(min, one.max_leverage, other.max_leverage),

@@ -59,7 +59,8 @@ class Leg(NamedTuple):
     symbol: str
 
     def __str__(self) -> str:
-        return leg(self.venue, self.symbol)
+        # Of any, be it none that `leg` takes: what is in a ledger has to be told.
+        return f"{self.venue}{SEPARATOR}{self.symbol}"
 
 
 def leg(venue: str, symbol: str) -> str:

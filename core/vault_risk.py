@@ -2,7 +2,7 @@
 
 The operator's word on a vault replaces the common template in what it names, limit by limit, and may be wider; the manager's only
 narrows what is then left. Documents are the API's: lists of names are one string, separated by commas, and ``*`` means every symbol;
-notionals are whole dollars.
+notionals are whole dollars. Venues are called as in tickets: ``mock-gold`` is ``mock_gold``.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.quantities import MILLION, MicroUsdc
-from core.risk_template import NO_LIMITS, Bound, Override, RiskTemplate, VenueLimits, tightened, widenings
-from core.tickets import NotATicket, leg
+from core.risk_template import (
+    NO_LIMITS,
+    Bound,
+    Override,
+    RiskTemplate,
+    VenueLimits,
+    narrower,
+    tightened,
+    widenings,
+)
+from core.tickets import NotATicket, leg, leg_said
 
 EVERY: Final = "*"
 LEVERAGE_MAX: Final = 1_000
@@ -77,13 +86,18 @@ class VaultRisk:
         return tightened(self.ceiling, self.manager.narrowing)
 
     def beyond(self, manager: Rules) -> list[str]:
-        """What in a manager's rules is wider than it may be, as sentences."""
-        return widenings(self.ceiling, manager.narrowing)
+        """What in a manager's rules is wider than it may be, or bounds nothing, as sentences."""
+        return [*widenings(self.ceiling, manager.narrowing), *_boundless(self.set_up, manager)]
 
-    def not_set_up(self, operator: Rules) -> list[str]:
+    def impossible(self, operator: Rules) -> list[str]:
         """What in the operator's rules cannot be, as sentences."""
         strange = sorted((operator.venues or frozenset()) - self.set_up)
-        return [f"venues that are not set up here: {', '.join(strange)}"] if strange else []
+        found = [f"venues that are not set up here: {', '.join(strange)}"] if strange else []
+        found += _boundless(self.set_up, operator)
+        for venue, said in sorted((operator.per_venue or {}).items()):
+            if _contrary(_named_first(said, self.common.limits(venue))):
+                found.append(f"a least of {venue} above its most, with what is common to all vaults")
+        return found
 
 
 def _named_first(said: VenueLimits, common: VenueLimits) -> VenueLimits:
@@ -102,15 +116,21 @@ def _named_first(said: VenueLimits, common: VenueLimits) -> VenueLimits:
 
 def common_template(set_up: frozenset[str], rules: Rules) -> RiskTemplate:
     """The operator's template for all vaults. Raises `NotRules` when it names a venue that is not set up."""
-    if strange := sorted((rules.venues or frozenset()) - set_up):
+    if strange := sorted({*(rules.venues or ()), *(rules.per_venue or ())} - set_up):
         raise NotRules(f"venues that are not set up: {', '.join(strange)}")
     return RiskTemplate(
         set_up if rules.venues is None else rules.venues, rules.symbols, dict(rules.per_venue or {})
     )
 
 
+def _boundless(set_up: frozenset[str], rules: Rules) -> list[str]:
+    """A limit of a misspelt venue would bound nothing, and who set it would think that it does."""
+    strange = sorted((rules.per_venue or {}).keys() - set_up)
+    return [f"limits of venues that are not set up here: {', '.join(strange)}"] if strange else []
+
+
 def rules_from(document: object) -> Rules:
-    """The rules in a document. Raises `NotRules`."""
+    """The rules in a document; of limits under two spellings of a venue the narrower count. Raises `NotRules`."""
     if not isinstance(document, dict) or not document.keys() <= _KEYS:
         raise NotRules("rules have allowedSymbols, allowedVenues and perVenue, and nothing else")
     symbols = _names(document.get("allowedSymbols"), "allowedSymbols")
@@ -118,13 +138,16 @@ def rules_from(document: object) -> Rules:
     if per_venue is not None and not isinstance(per_venue, dict):
         raise NotRules("perVenue has a venue's name for each of its limits")
     every = symbols is not None and EVERY in symbols
+    venues = _names(document.get("allowedVenues"), "allowedVenues")
+    limits: dict[str, VenueLimits] = {}
+    for name, said in (per_venue or {}).items():
+        venue = _venue(name)
+        limits[venue] = narrower(limits.get(venue, NO_LIMITS), _limits(venue, said))
     return Rules(
-        venues=_names(document.get("allowedVenues"), "allowedVenues"),
+        venues=None if venues is None else frozenset(_venue(name) for name in venues),
         symbols=None if every else symbols,
         every_symbol=every,
-        per_venue=None
-        if per_venue is None
-        else {_named(venue): _limits(venue, limits) for venue, limits in per_venue.items()},
+        per_venue=None if per_venue is None else limits,
     )
 
 
@@ -187,6 +210,11 @@ def _named(name: object) -> str:
     return str(name)
 
 
+def _venue(name: object) -> str:
+    """As tickets call it."""
+    return leg_said("X", _named(name)).venue
+
+
 def _limits(venue: object, document: object) -> VenueLimits:
     if not isinstance(document, dict) or not document.keys() <= _LIMITS.keys():
         raise NotRules(f"{venue}: limits are {', '.join(_LIMITS)}, and nothing else")
@@ -215,9 +243,15 @@ def _money(value: int | None) -> MicroUsdc | None:
 
 def _possible(venue: object, limits: VenueLimits) -> None:
     """A least above its most would refuse everything, and nobody who writes that means it."""
-    for least, most in (
-        (limits.min_leverage, limits.max_leverage),
-        (limits.min_notional, limits.max_notional),
-    ):
-        if least is not None and most is not None and least > most:
-            raise NotRules(f"{venue}: a least is above its most")
+    if _contrary(limits):
+        raise NotRules(f"{venue}: a least is above its most")
+
+
+def _contrary(limits: VenueLimits) -> bool:
+    return any(
+        least is not None and most is not None and least > most
+        for least, most in (
+            (limits.min_leverage, limits.max_leverage),
+            (limits.min_notional, limits.max_notional),
+        )
+    )

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 from core.quantities import MILLION, MONEY_MAX, MicroUsdc, divide_up
 
 SHARES_MIN: Final = 10_000
-"""Millionths of a share that a deposit must make at least: rounding then takes less than a ten-thousandth of it."""
+"""Millionths of a share that a deposit must make, and a holder give back, at least: rounding then takes less than a ten-thousandth of
+it. Who has less gives all back."""
 WORTH_MIN: Final = 1_000
 """A share that is worth less than one part in so many of a dollar is no base to make more of."""
 FEE_MAX_PPM: Final = 500_000

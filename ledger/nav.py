@@ -12,12 +12,13 @@ from sqlalchemy import Row, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.nav import RESOLVED, PricedLeg, Valuation
+from core.nav import GIVEN, NAMED, RESOLVED, PricedLeg, Valuation
 from core.nav_alerts import DEFAULT_LIMITS, Alert, AlertLimits, takeovers
 from core.nav_snapshot import Owned, Snapshot, snapshot
 from core.quantities import SECOND, MicroUsdc, Nanos
 from core.tickets import Leg, PriceE8, SizeE8
 from core.vault_shares import Mark
+from ledger.named_prices import end_named, named_at
 from ledger.nav_writes import write
 from ledger.tables_vaults import nav_prices, vaults
 from ledger.vault_books import (
@@ -41,6 +42,9 @@ NONE: Final = "none"
 CARRIED_AGE_MAX: Final = Nanos(7 * 24 * 3_600 * SECOND)
 """An older price says nothing any more."""
 
+AHEAD_MAX: Final = Nanos(5 * SECOND)
+"""How far a snapshot's instant may be ahead of the clock of who takes it: those whose instants come before it would not be taken."""
+
 
 class NavPrice(NamedTuple):
     """A leg's price at a snapshot, 1e-8 of a dollar; 0 with the reasons as `source` when nobody knew one."""
@@ -52,7 +56,7 @@ class NavPrice(NamedTuple):
 
     @property
     def known(self) -> bool:
-        return self.price > 0 or self.standing == RESOLVED
+        return self.price > 0 or self.standing in GIVEN
 
 
 class Taken(NamedTuple):
@@ -80,23 +84,39 @@ class NavSnapshots:
     async def record_prices(self, at: int, found: Mapping[Leg, NavPrice]) -> None:
         """Write the prices of an instant; those that are written already stay.
 
-        A leg without one gets that of the newest snapshot that had one of the last week and not a `DEMO` one, as `CARRIED`; what its
-        market ended at stays that.
+        A leg without a fresh one gets what an operator named by then, as `NAMED`; where nobody did, one without any that of the newest
+        snapshot that had one of the last week and not a `DEMO` one, as `CARRIED`; what its market ended at stays that. Where there is
+        a fresh one, what was named ends.
         """
         if not found:
             return
+        fresh = {leg for leg, one in found.items() if self._fresh(at, one)}
         async with self._engine.begin() as connection:
+            await end_named(connection, fresh, at)
             carried = await _carried(connection, at, [leg for leg, one in found.items() if not one.known])
+            resolved = {leg for leg, one in carried.items() if one.standing == RESOLVED}
+            named = await named_at(connection, at, found.keys() - fresh - resolved)
+            given = {
+                leg: NavPrice(one.price, one.at, f"{one.who}: {one.why}", NAMED) for leg, one in named.items()
+            }
             rows = [
-                {"at": at, **leg._asdict(), **carried.get(leg, one)._asdict()} for leg, one in found.items()
+                {"at": at, **leg._asdict(), **(given.get(leg) or carried.get(leg) or one)._asdict()}
+                for leg, one in found.items()
             ]
             await connection.execute(upsert(nav_prices).on_conflict_do_nothing(), rows)
+
+    def _fresh(self, at: int, one: NavPrice) -> bool:
+        """Whether a price makes no snapshot of an instant doubtful."""
+        return one.known and (one.standing in GIVEN or abs(at - one.price_at) <= self._limits.stale)
 
     async def take(self, at: int, after: str, limit: int, now: int) -> Taken:
         """Snapshots of up to `limit` vaults with names after `after` that were there at an instant; what waited is dealt with.
 
-        A vault that has a snapshot of that instant or a later one is left alone. `now` is when they are recorded.
+        A vault that has a snapshot of that instant or a later one is left alone. `now` is when they are recorded; none are taken of an
+        instant more than `AHEAD_MAX` after it.
         """
+        if at > now + AHEAD_MAX:
+            return Taken("", 0, [])
         async with self._engine.connect() as connection, _unmoved(connection):
             due = (
                 select(vaults)
@@ -164,7 +184,8 @@ async def _carried(connection: AsyncConnection, at: int, legs: Sequence[Leg]) ->
         select(nav_prices)
         .distinct(c.venue, c.symbol)
         .where(tuple_(c.venue, c.symbol).in_(legs), c.at < at, c.at > at - CARRIED_AGE_MAX)
-        .where((c.price > 0) | (c.standing == RESOLVED), c.standing != DEMO)
+        .where((c.standing == RESOLVED) | ((c.price > 0) & (c.price_at > at - CARRIED_AGE_MAX)))
+        .where(c.standing.not_in((DEMO, NAMED)))
         .order_by(c.venue, c.symbol, c.at.desc())
     )
     return {

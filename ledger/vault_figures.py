@@ -13,13 +13,15 @@ class VaultFigures(NamedTuple):
     """Instants in nanoseconds. `differences` are by venue how many there were and the instant of the last.
 
     `said` are alerts by kind so far, `standing` by kind how many vaults have one at their newest snapshot. `oldest` is the newest
-    snapshot of the vault that waits longest for the next, of a vault without any when it was made; None without vaults.
+    snapshot of the vault that waits longest for the next, of a vault without any when it was made; `newest` is the last of any.
+    None without vaults.
     """
 
     differences: dict[str, tuple[int, int]]
     said: dict[str, int]
     standing: dict[str, int]
     oldest: int | None
+    newest: int | None
 
 
 async def vault_figures(connection: AsyncConnection) -> VaultFigures:
@@ -41,12 +43,13 @@ async def vault_figures(connection: AsyncConnection) -> VaultFigures:
         .join(nav_alerts, (a.vault == vaults.c.id) & (a.at == newest.c.at))
         .group_by(a.kind)
     )
-    waiting = select(func.min(func.coalesce(newest.c.at, vaults.c.at))).select_from(
-        vaults.outerjoin(newest, true())
-    )
+    each = func.coalesce(newest.c.at, vaults.c.at)
+    waiting = select(func.min(each), func.max(each)).select_from(vaults.outerjoin(newest, true()))
+    oldest, last = (await connection.execute(waiting)).one()
     return VaultFigures(
         {venue: (count, at) for venue, count, at in differing},
         {row[0]: row[1] for row in said},
         {row[0]: row[1] for row in await connection.execute(standing)},
-        (await connection.execute(waiting)).scalar_one(),
+        oldest,
+        last,
     )

@@ -69,10 +69,14 @@ class VaultKeys:
             row = (await connection.execute(select(*_COLUMNS).where(mine))).first()
             return None if row is None else VaultKey(*row)
 
-    async def of(self, vault: str, limit: int) -> list[VaultKey]:
-        """The newest `limit` keys of a vault, newest first."""
-        wanted = select(*_COLUMNS).where(vault_keys.c.vault == vault)
-        wanted = wanted.order_by(vault_keys.c.at.desc(), vault_keys.c.id).limit(limit)
+    async def of(self, vault: str, before: str, limit: int) -> list[VaultKey]:
+        """Up to `limit` keys of a vault, newest first: those after the key of the id `before`, where one is given."""
+        c = vault_keys.c
+        wanted = select(*_COLUMNS).where(c.vault == vault)
+        if before:
+            at = select(c.at).where(c.vault == vault, c.id == before).scalar_subquery()
+            wanted = wanted.where((c.at < at) | ((c.at == at) & (c.id > before)))
+        wanted = wanted.order_by(c.at.desc(), c.id).limit(limit)
         async with self._engine.connect() as connection:
             return [VaultKey(*row) for row in await connection.execute(wanted)]
 

@@ -3,23 +3,30 @@
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.nav_snapshot import TransferKind
 from core.tickets import Leg
+from core.vault_shares import SHARES_MIN
 from ledger.tables_vaults import vault_changes, vault_shares, vault_transfers, vaults
 from ledger.tables_venues import vault_cash_moves, venue_positions
 from ledger.vault_cash import move_cash
+from ledger.vaults import NUMBER_MAX, changed
 
-WAITING_MAX: Final = 1_000
-"""Transfers of one vault that wait: a snapshot deals with all of them in one transaction."""
+WAITING_MAX: Final = 10
+"""Transfers of one vault that a holder itself has waiting: a snapshot deals with all of them in one transaction. Holders are whom an
+operator has booked money of, and an operator's transfers are not bounded: so nobody's fill the room of others."""
 OPENING: Final = "opening"
+CANCELLED: Final = "cancelled"
+_HOLDER: Final = "account/"
+"""What `who` begins with where no operator asked."""
 
 
 class Transfer(NamedTuple):
     """`amount` is micro-USDC and `shares` millionths: of a deposit the first is given and the second comes of it, of a withdrawal the
-    other way round. `status` is waiting, done or refused, with a code of `core.vault_shares.Refusal`."""
+    other way round. `status` is waiting, done, refused with a code of `core.vault_shares.Refusal`, or cancelled. `key` is the asker's
+    own: an operator's and a holder's of the same name are two. `number` is that of acceptance, 0 before."""
 
     key: str
     holder: int
@@ -31,12 +38,26 @@ class Transfer(NamedTuple):
     who: str
     at: int
     dealt_at: int
+    number: int = 0
+
+    @property
+    def by_holder(self) -> bool:
+        """Whether no operator asked."""
+        return self.who.startswith(_HOLDER)
+
+    @property
+    def stored_key(self) -> str:
+        """As the ledger has it: no caller's key has a space."""
+        return f"{self.who} {self.key}" if self.by_holder else self.key
 
     @property
     def asked(self) -> tuple[int, TransferKind, int]:
         """What it is for: whose it is, which kind, and how much of what is given."""
         given = {TransferKind.DEPOSIT: self.amount, TransferKind.WITHDRAWAL: self.shares}
         return self.holder, self.kind, given.get(self.kind, 0)
+
+
+_COLUMNS = [vault_transfers.c[name] for name in Transfer._fields]
 
 
 class VaultTransfers:
@@ -48,27 +69,25 @@ class VaultTransfers:
     async def ask(self, vault: str, wanted: Transfer) -> Transfer | str:
         """Accept a transfer, which then waits; the one of that key when there is one.
 
-        A stable code when it cannot be accepted: vault_unknown, key_conflict (that key is another transfer), too_many_transfers, or
-        shares_short (counting what waits already).
+        A stable code when it cannot be accepted: vault_unknown, key_conflict (that key is another transfer), shares_short (counting
+        what waits already), and of a holder's own too_many_transfers, or too_few_shares of less than `SHARES_MIN` and not all it has.
         """
-        t = vault_transfers.c
         async with self._engine.begin() as connection:
             locked = select(vaults.c.id).where(vaults.c.id == vault).with_for_update()
             if (await connection.execute(locked)).first() is None:
                 return "vault_unknown"
-            found = await _find(connection, vault, wanted.key)
+            found = await _find(connection, vault, wanted.stored_key)
             if found is not None:
                 return found if found.asked == wanted.asked else "key_conflict"
-            waits = (t.vault == vault) & (t.status == "waiting")
-            count = select(func.count()).select_from(vault_transfers).where(waits)
-            if (await connection.execute(count)).scalar_one() >= WAITING_MAX:
+            if wanted.by_holder and await _waiting(connection, vault, wanted.who) >= WAITING_MAX:
                 return "too_many_transfers"
-            if wanted.kind is TransferKind.WITHDRAWAL and wanted.shares > await _free(
-                connection, vault, wanted.holder
-            ):
-                return "shares_short"
-            await connection.execute(insert(vault_transfers).values(vault=vault, **wanted._asdict()))
-            return wanted
+            if wanted.kind is TransferKind.WITHDRAWAL:
+                free = await _free(connection, vault, wanted.holder)
+                if wanted.shares > free:
+                    return "shares_short"
+                if wanted.by_holder and wanted.shares < min(SHARES_MIN, free):
+                    return "too_few_shares"
+            return wanted._replace(number=await _insert(connection, vault, wanted))
 
     async def begin_with(
         self, vault: str, holder: int, cash: int, positions: Mapping[Leg, int], who: str, at: int
@@ -107,23 +126,61 @@ class VaultTransfers:
             }
             await move_cash(connection, [move])
             opening = Transfer(OPENING, holder, TransferKind.OPENING, 0, 0, "waiting", "", who, at, 0)
-            await connection.execute(insert(vault_transfers).values(vault=vault, **opening._asdict()))
+            await _insert(connection, vault, opening)
             change = {"vault": vault, "what": "imported", "who": who, "why": why, "at": at}
             await connection.execute(insert(vault_changes).values(change))
             return True
 
-    async def transfers(self, vault: str, limit: int, holder: int | None = None) -> list[Transfer]:
-        """The newest `limit` transfers of a vault, or of one holder of it, newest first."""
+    async def cancel(
+        self, vault: str, number: int, sees: int | None, asker: str | None, who: str, why: str, at: int
+    ) -> Transfer | str:
+        """Have a transfer not wait any more, with a line among the vault's changes; one that was taken back before stays so.
+
+        `sees` is whose transfers alone the caller knows of, and `asker` whose it may take back; None: anybody's. A stable code when it
+        cannot be: transfer_unknown, vault_not_yours, or transfer_not_waiting.
+        """
+        t = vault_transfers.c
+        mine = (t.vault == vault) & (t.number == number)
+        async with self._engine.begin() as connection:
+            # A snapshot that deals with it has locked the vault: it is done then, and seen to be.
+            await connection.execute(select(vaults.c.id).where(vaults.c.id == vault).with_for_update())
+            row = (await connection.execute(select(*_COLUMNS).where(mine))).first()
+            found = None if row is None else _transfer(row)
+            if found is None or sees not in (None, found.holder):
+                return "transfer_unknown"
+            if asker not in (None, found.who):
+                return "vault_not_yours"
+            if found.status == CANCELLED:
+                return found
+            if found.status != "waiting" or found.kind is TransferKind.OPENING:
+                return "transfer_not_waiting"
+            await connection.execute(update(vault_transfers).where(mine).values(status=CANCELLED))
+            what = f"{found.kind.value} {found.number} of account/{found.holder} taken back"
+            await changed(connection, vault, what, who, why, at)
+            return found._replace(status=CANCELLED)
+
+    async def transfers(
+        self,
+        vault: str,
+        limit: int,
+        holder: int | None = None,
+        before: int = NUMBER_MAX,
+        status: str | None = None,
+    ) -> list[Transfer]:
+        """Up to `limit` transfers of a vault with numbers below `before`, newest first; of one holder or status where given."""
         t = vault_transfers.c
         wanted = (
-            select(*(t[name] for name in Transfer._fields))
-            .where(t.vault == vault)
+            select(*_COLUMNS)
+            .where(t.vault == vault, t.number < before)
             .order_by(t.number.desc())
             .limit(limit)
         )
+        if holder is not None:
+            wanted = wanted.where(t.holder == holder)
+        if status is not None:
+            wanted = wanted.where(t.status == status)
         async with self._engine.connect() as connection:
-            rows = await connection.execute(wanted if holder is None else wanted.where(t.holder == holder))
-            return [_transfer(row) for row in rows]
+            return [_transfer(row) for row in await connection.execute(wanted)]
 
     async def shares_of(self, vault: str, holder: int) -> int:
         """Millionths of a share that an account has."""
@@ -138,15 +195,32 @@ class VaultTransfers:
             return {row.holder: row.shares for row in await connection.execute(wanted)}
 
 
+async def _insert(connection: AsyncConnection, vault: str, wanted: Transfer) -> int:
+    """Its number."""
+    values = wanted._asdict() | {"vault": vault, "key": wanted.stored_key}
+    del values["number"]
+    row = insert(vault_transfers).values(values).returning(vault_transfers.c.number)
+    return int((await connection.execute(row)).scalar_one())
+
+
+async def _waiting(connection: AsyncConnection, vault: str, who: str) -> int:
+    """How many that somebody has asked for wait."""
+    t = vault_transfers.c
+    mine = (t.vault == vault) & (t.status == "waiting") & (t.who == who)
+    count = select(func.count()).select_from(vault_transfers).where(mine)
+    return int((await connection.execute(count)).scalar_one())
+
+
 async def _find(connection: AsyncConnection, vault: str, key: str) -> Transfer | None:
     t = vault_transfers.c
-    wanted = select(*(t[name] for name in Transfer._fields)).where(t.vault == vault, t.key == key)
+    wanted = select(*_COLUMNS).where(t.vault == vault, t.key == key)
     row = (await connection.execute(wanted)).first()
     return None if row is None else _transfer(row)
 
 
 def _transfer(row: "Row[Any]") -> Transfer:
-    return Transfer(**{**row._mapping, "kind": TransferKind(row.kind)})
+    key = row.key.rpartition(" ")[2]
+    return Transfer(**{**row._mapping, "key": key, "kind": TransferKind(row.kind)})
 
 
 async def _shares_of(connection: AsyncConnection, vault: str, holder: int) -> int:

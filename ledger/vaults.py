@@ -1,7 +1,7 @@
 """Vaults: who manages each, what it may trade, and every change of that with who and when."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -12,6 +12,7 @@ from core.vault_risk import SILENT, Rules, VaultRisk, rules_document, rules_from
 from ledger.tables_vaults import vault_changes, vault_risk_versions, vault_shares, vaults
 
 Role = Literal["operator", "manager"]
+NUMBER_MAX: Final = (1 << 63) - 1
 
 
 class Vault(NamedTuple):
@@ -44,12 +45,13 @@ class RiskVersion(NamedTuple):
 
 
 class VaultChange(NamedTuple):
-    """What else was done to a vault."""
+    """What else was done to a vault; `number` is the order of recording, over all vaults."""
 
     what: str
     who: str
     why: str
     at: int
+    number: int
 
 
 class Vaults:
@@ -118,7 +120,7 @@ class Vaults:
             if held.first() is None:
                 return None
             risk = (await self._risks(connection, [id]))[id]
-            beyond = risk.beyond(rules) if role == "manager" else risk.not_set_up(rules)
+            beyond = risk.beyond(rules) if role == "manager" else risk.impossible(rules)
             if beyond:
                 return beyond
             newest = select(func.coalesce(func.max(vault_risk_versions.c.version), 0)).where(
@@ -152,12 +154,12 @@ class Vaults:
         async with self._engine.begin() as connection:
             await changed(connection, id, what, who, why, at)
 
-    async def changes(self, id: str, limit: int) -> list[VaultChange]:
-        """The newest `limit` changes of a vault but those of its rules, newest first."""
+    async def changes(self, id: str, limit: int, before: int = NUMBER_MAX) -> list[VaultChange]:
+        """Up to `limit` changes of a vault, but those of its rules, with numbers below `before`, newest first."""
         table = vault_changes.c
         wanted = (
             select(*(table[name] for name in VaultChange._fields))
-            .where(table.vault == id)
+            .where(table.vault == id, table.number < before)
             .order_by(table.number.desc())
             .limit(limit)
         )

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.nav import NAMED
 from core.tickets import Leg, PriceE8, SizeE8, e8_text, notional_down, notional_up
 from ledger.tables_venues import (
     venue_cursors,
@@ -31,8 +32,6 @@ TRADE: Final = "trade"
 FEE: Final = "fee"
 FUNDING: Final = "funding"
 DIFFERENCE: Final = "difference"
-NAMED: Final = "operator"
-"""Standing of a price that an operator named."""
 FORGOTTEN: Final = "payments forgotten"
 """What is among a vault's changes, with the venue as who did it."""
 

@@ -530,6 +530,9 @@ async def test_differences_and_alerts_are_in_the_metrics(make_key, vault):
         assert line in lines
     [age] = [line.split()[1] for line in lines if line.startswith("perpdex_nav_age_seconds ")]
     assert 3_600 <= float(age) < 3_700
+    [ahead] = [line.split()[1] for line in lines if line.startswith("perpdex_nav_ahead_seconds ")]
+    assert -3_700 < float(ahead) <= -3_600
+    assert "perpdex_nav_interval_seconds 3600.0" in lines
 
 
 async def test_a_quota_is_one_keys_at_one_venue_and_told_with_every_answer(quant, make_key):

@@ -45,6 +45,21 @@ async def test_gold_has_a_demo_price_only_where_the_settings_say_so(tmp_path):
         assert await at.index("fund", Leg("mock_gold", "SILVER")) is None
 
 
+async def test_what_is_held_at_a_venue_that_is_not_allowed_any_more_is_what_oracles_say(tmp_path):
+    nowhere = "http://127.0.0.1:9"
+    terms = settings(
+        tmp_path, exec_allowed_venues="mock_gold", chainlink_rpc_url=nowhere, exec_hyper_url=nowhere
+    )
+    async with trading(terms, nobody) as at:
+        legs = ("hyper::ETH", "synthetix_v3::BTC", "mock_gold::XAU", "atlantis::ETH")
+        found = await at.prices.get_index_prices(legs)
+    # The oracle is asked, which nobody answers for here, and the venue is not.
+    for leg in legs[:3]:
+        [why] = found[leg].tried
+        assert why.startswith("Chainlink (127.0.0.1): unreachable: "), leg
+    assert found["atlantis::ETH"].tried == ("there is no venue atlantis",)
+
+
 async def test_gold_is_played_as_generated_or_as_recorded_and_marked_as_neither_s_word(tmp_path):
     """Whoever asks, in whatever process, is told the same of an instant; another seed or a recording says something else."""
 

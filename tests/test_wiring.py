@@ -182,7 +182,16 @@ def test_the_operators_template_is_read_from_its_file(tmp_path):
     assert everything == RiskTemplate(frozenset({"hyper", "mock_gold"}), None, {})
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"allowedVenues": "agents"}', '{"venues": "hyper"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"allowedVenues": "agents"}',
+        '{"venues": "hyper"}',
+        '{"perVenue": {"hiper": {"maxLeverage": 5}}}',
+    ],
+)
 def test_a_template_that_cannot_be_meant_is_a_sentence_that_names_its_setting(tmp_path, text):
     file = tmp_path / "template.json"
     file.write_text(text)

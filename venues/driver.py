@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from core.market import Side
+from core.printable import printable
 from core.quantities import MicroUsdc, Nanos
 from core.risk_template import Lifecycle
 from core.tickets import OrderType, PriceE8, SizeE8, TimeInForce
@@ -117,6 +118,9 @@ class OrderState:
     reason: Reason | None = None
     words: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", printable(self.words))
+
 
 @dataclass(frozen=True)
 class Acknowledged:
@@ -139,6 +143,9 @@ class Refused:
 
     reason: Reason
     words: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", printable(self.words))
 
     @property
     def retryable(self) -> bool:

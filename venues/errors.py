@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from core.printable import printable
 from core.quantities import Nanos
 
 
@@ -9,7 +10,7 @@ class VenueError(Exception):
     """Base of this package's errors; `venue` is who did not answer."""
 
     def __init__(self, venue: str, what: str) -> None:
-        super().__init__(f"{venue}: {what}")
+        super().__init__(f"{venue}: {printable(what)}")
         self.venue = venue
 
 

@@ -6,14 +6,16 @@ as `demo`, come last, are marked as such, and are never remembered as good.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from core.nav import RESOLVED
+from core.printable import printable
 from core.quantities import SECOND, Nanos
-from core.tickets import DEFAULT_VENUE, Leg, PriceE8, leg_from
+from core.tickets import DEFAULT_VENUE, PRICE_MAX, Leg, PriceE8, leg_from
 from oracles.polling import Polled, Read, SourceFailed, reading
 from oracles.price import Price, to_ticks
 from oracles.route import MINUTE
@@ -76,8 +78,8 @@ class _Search:
 
     def offer(self, price: LegPrice, now: Nanos, age_max: Nanos) -> None:
         """Take a price, unless it is none, too old, or of a time that has not come."""
-        if price.price <= 0:
-            self.tried.append(f"{price.source}: {price.price} is no price")
+        if not 0 < price.price <= PRICE_MAX:
+            self.tried.append(f"{price.source}: {str(price.price)[:40]} is no price")
         elif now - price.at > age_max:
             self.tried.append(f"{price.source}: {(now - price.at) // SECOND} s old")
         elif price.at - now > AHEAD_MAX:
@@ -89,7 +91,8 @@ class _Search:
 class VenuePriceRouter:
     """`mids` has every venue there is, and None for one without a book of its own, which is priced by oracles alone.
 
-    `oracles` know prices by the names of assets; `asset` says which one a leg is, None for a leg that no oracle prices.
+    `oracles` know prices by the names of assets; `asset` says which one a leg is, None for a leg that no oracle prices. How old prices
+    are is told by `clock`; for how long they were had, and when to ask again, by `elapsed`, which never steps back.
     """
 
     def __init__(
@@ -101,15 +104,17 @@ class VenuePriceRouter:
         demo: Demo | None = None,
         default_venue: str = DEFAULT_VENUE,
         patience_s: float = PATIENCE_S,
+        elapsed: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._mids = dict(mids)
-        self._oracles = [_Oracle(source, clock, patience_s) for source in oracles]
+        self._oracles = [_Oracle(source, elapsed, patience_s) for source in oracles]
         self._asset = asset
         self._clock = clock
+        self._elapsed = elapsed
         self._demo = demo
         self._default_venue = default_venue
         self._patience_s = patience_s
-        self._last: dict[Leg, tuple[LegPrice, Nanos]] = {}
+        self._last: dict[Leg, tuple[LegPrice, int]] = {}
 
     async def get_index_prices(
         self, symbols: Collection[str], venue: str | None = None
@@ -121,9 +126,9 @@ class VenuePriceRouter:
         searches = {text: _Search(leg_from(text, venue or self._default_venue)) for text in symbols}
         await self._ask_venues(list(searches.values()))
         await self._ask_oracles([one for one in searches.values() if one.found is None])
-        now = Nanos(self._clock())
+        elapsed = self._elapsed()
         for search in searches.values():
-            self._remember_or_recall(search, now)
+            self._remember_or_recall(search, elapsed)
         return {text: one.found or NoPrice(tuple(one.tried)) for text, one in searches.items()}
 
     async def mid(self, leg: Leg) -> Mid | None:
@@ -159,7 +164,7 @@ class VenuePriceRouter:
             mid = found.get(search.leg.symbol)
             if mid is None:
                 search.tried.append(f"{source}: {why}")
-            elif mid.final:
+            elif mid.final and 0 <= mid.price <= PRICE_MAX:
                 search.found = LegPrice(mid.price, mid.at, f"{venue} resolution", Standing.RESOLVED)
             else:
                 search.offer(LegPrice(mid.price, mid.at, source, Standing.VENUE), now, MID_AGE_MAX)
@@ -178,18 +183,18 @@ class VenuePriceRouter:
                 if search.found is None and asset is not None:
                     oracle.offer(search, asset, read, now)
 
-    def _remember_or_recall(self, search: _Search, now: Nanos) -> None:
+    def _remember_or_recall(self, search: _Search, elapsed: int) -> None:
         if search.found is not None:
-            self._last[search.leg] = search.found, now
+            self._last[search.leg] = search.found, elapsed
             return
         if search.leg in self._last:
             last, seen_at = self._last[search.leg]
             if last.standing is Standing.RESOLVED:
                 search.found = last
-            elif now - seen_at <= LAST_AGE_MAX:
+            elif elapsed - seen_at <= LAST_AGE_MAX:
                 search.found = LegPrice(last.price, last.at, last.source, Standing.LAST_GOOD)
             else:
-                search.tried.append(f"{last.source}: was good {(now - seen_at) // SECOND} s ago")
+                search.tried.append(f"{last.source}: was good {(elapsed - seen_at) // SECOND} s ago")
         if search.found is None and self._demo is not None and search.leg.venue in self._mids:
             search.found = self._demo(search.leg)
 
@@ -197,24 +202,24 @@ class VenuePriceRouter:
 class _Oracle:
     """A source that is asked by one at a time, no more often than it has something new, and after a refusal not before it said."""
 
-    def __init__(self, source: Polled, clock: Callable[[], int], patience_s: float) -> None:
+    def __init__(self, source: Polled, elapsed: Callable[[], int], patience_s: float) -> None:
         self._source = source
-        self._clock = clock
+        self._elapsed = elapsed
         self._patience_s = patience_s
         self._asking = asyncio.Lock()
-        self._again_at = 0
+        self._again_at: int | None = None
         self._read: Read | str = ""
 
     async def read(self) -> Read | str:
         """What it said last, or why it said nothing."""
         async with self._asking:
-            now = self._clock()
-            if now >= self._again_at:
+            now = self._elapsed()
+            if self._again_at is None or now >= self._again_at:
                 wait_s = self._source.every_s
                 try:
                     self._read = await reading(self._source.label, self._source.latest(), self._patience_s)
                 except SourceFailed as error:
-                    self._read = f"{error.code}: {error}"
+                    self._read = printable(f"{error.code}: {error}")
                     wait_s = max(wait_s, error.wait_s)
                 self._again_at = now + int(wait_s * SECOND)
             return self._read

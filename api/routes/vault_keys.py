@@ -21,10 +21,18 @@ _log: Final = structlog.get_logger("vaults")
 
 
 @router.get("/{id}/keys", responses=errors(*_ERRORS))
-async def keys(id: VaultId, caller: Caller, edge: EdgeGiven, limit: Limit = 100) -> VaultKeysAnswer:
-    """Keys that were made for the vault, those included that expired or were revoked."""
+async def keys(
+    id: VaultId,
+    caller: Caller,
+    edge: EdgeGiven,
+    before: Annotated[
+        str, Query(pattern=r"^([0-9a-f]{16})?$", description="Last id of the page before.")
+    ] = "",
+    limit: Limit = 100,
+) -> VaultKeysAnswer:
+    """Keys that were made for the vault, newest first, those included that expired or were revoked."""
     await managed(edge, id, caller)
-    rows = await answered(edge.vaults.keys.of(id, limit))
+    rows = await answered(edge.vaults.keys.of(id, before, limit))
     return VaultKeysAnswer(keys=[_shown(one) for one in rows])
 
 

@@ -2,25 +2,36 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from api import views_vaults
 from api.access import EdgeGiven, Operator, errors
 from api.collaborators import Edge
 from api.errors import ApiError
-from api.routes.vaults import NEWEST, Limit
+from api.routes.vaults import NEWEST, Before, Limit
 from api.schemas_vaults import (
+    CancelBody,
     DepositBody,
     HolderAnswer,
     HoldersAnswer,
     NavAlertsAnswer,
     NavsAnswer,
     ShareBody,
+    TransferStatus,
     VaultTransferAnswer,
     VaultTransfersAnswer,
 )
 from api.units import micro_usdc
-from api.vault_access import AFTER_PATTERN, PERSON_ERRORS, VAULT_PATTERN, Caller, Person, VaultId, found
+from api.vault_access import (
+    AFTER_PATTERN,
+    PERSON_ERRORS,
+    VAULT_PATTERN,
+    Caller,
+    Person,
+    VaultId,
+    concerned,
+    found,
+)
 from api.vault_books import answered
 from core.nav_snapshot import TransferKind
 from core.quantities import MONEY_MAX
@@ -28,7 +39,7 @@ from ledger.vault_transfers import Transfer
 
 router = APIRouter(prefix="/api/v1", tags=["vaults"])
 WAITING = "waiting"
-TRANSFER_ERRORS = ("vaults_unavailable", "vault_unknown", "bad_value", "key_conflict", "too_many_transfers")
+TRANSFER_ERRORS = ("vaults_unavailable", "vault_unknown", "bad_value", "key_conflict")
 OneVault = Annotated[str, Query(pattern=VAULT_PATTERN)]
 # In microseconds, as instants are.
 BeforeInstant = Annotated[int, Query(ge=1, le=NEWEST // 1_000)]
@@ -54,11 +65,19 @@ async def deposit(id: VaultId, body: DepositBody, operator: Operator, edge: Edge
 
 @router.post(
     "/vaults/{id}/withdrawals",
-    responses=errors(*PERSON_ERRORS, *TRANSFER_ERRORS, "shares_short", "vault_not_yours"),
+    responses=errors(
+        *PERSON_ERRORS,
+        *TRANSFER_ERRORS,
+        "shares_short",
+        "too_few_shares",
+        "too_many_transfers",
+        "vault_not_yours",
+    ),
 )
 async def withdraw(id: VaultId, body: ShareBody, caller: Caller, edge: EdgeGiven) -> VaultTransferAnswer:
     """Give shares back, for money at the value of the next snapshot. An account gives back its own, an operator anybody's."""
-    await found(edge, id, caller)
+    # Who has given all of it back may ask again what became of that.
+    await concerned(edge, id, caller)
     holder = body.holder or caller.account
     if not caller.operator and holder != caller.account:
         raise ApiError("vault_not_yours")
@@ -82,12 +101,44 @@ async def withdraw(id: VaultId, body: ShareBody, caller: Caller, edge: EdgeGiven
 
 
 @router.get("/vaults/{id}/transfers", responses=errors(*PERSON_ERRORS, "vault_unknown"))
-async def transfers(id: VaultId, caller: Caller, edge: EdgeGiven, limit: Limit = 100) -> VaultTransfersAnswer:
-    """Deposits and withdrawals of a vault; who only has shares of it sees its own."""
-    vault = await found(edge, id, caller)
+async def transfers(
+    id: VaultId,
+    caller: Caller,
+    edge: EdgeGiven,
+    before: Annotated[Before, Query(description="Number of the last transfer of the page before.")] = NEWEST,
+    status: TransferStatus | None = None,
+    limit: Limit = 100,
+) -> VaultTransfersAnswer:
+    """Deposits and withdrawals of a vault, newest first; who has, or had, shares of it sees its own."""
+    vault = await concerned(edge, id, caller)
     mine = None if caller.operator or caller.account == vault.manager else caller.account
-    rows = await answered(edge.vaults.transfers.transfers(id, limit, mine))
+    rows = await answered(edge.vaults.transfers.transfers(id, limit, mine, before, status))
     return VaultTransfersAnswer(transfers=[views_vaults.transfer(one) for one in rows])
+
+
+@router.post(
+    "/vaults/{id}/transfers/{number}/cancel",
+    responses=errors(
+        *PERSON_ERRORS, "vault_unknown", "transfer_unknown", "transfer_not_waiting", "vault_not_yours"
+    ),
+)
+async def cancel(
+    id: VaultId,
+    number: Annotated[int, Path(ge=1, le=NEWEST, description="As the transfers are listed.")],
+    body: CancelBody,
+    caller: Caller,
+    edge: EdgeGiven,
+) -> VaultTransferAnswer:
+    """Take back a transfer that waits: who asked for it, or an operator. It stays, as cancelled; again, it changes nothing."""
+    vault = await concerned(edge, id, caller)
+    sees = None if caller.operator or caller.account == vault.manager else caller.account
+    asker = None if caller.operator else caller.name
+    done = await answered(
+        edge.vaults.transfers.cancel(id, number, sees, asker, caller.name, body.why, edge.clock())
+    )
+    if isinstance(done, str):
+        raise ApiError(done)
+    return views_vaults.transfer(done)
 
 
 @router.get("/vaults/{id}/holders", responses=errors(*PERSON_ERRORS, "vault_unknown"))

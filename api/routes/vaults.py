@@ -13,6 +13,7 @@ from api.schemas_vaults import (
     PauseBody,
     PriceBody,
     PricedAnswer,
+    PriceWithdrawnAnswer,
     RiskBody,
     RiskVersionsAnswer,
     VaultAnswer,
@@ -21,6 +22,7 @@ from api.schemas_vaults import (
     VaultChangesAnswer,
     VaultRiskAnswer,
     VaultsAnswer,
+    WithdrawPriceBody,
 )
 from api.units import micro_usdc
 from api.vault_access import AFTER_PATTERN, PERSON_ERRORS, Caller, VaultId, found, managed
@@ -31,6 +33,7 @@ from core.tickets import (
     SIZE_MAX,
     Leg,
     NotATicket,
+    PriceE8,
     SizeE8,
     e8_text,
     leg_said,
@@ -38,6 +41,7 @@ from core.tickets import (
     size_from,
 )
 from core.vault_risk import NotRules, VaultRisk, rules_from
+from ledger.named_prices import NAMED_AGE_MAX, NamedPrice
 from ledger.vaults import Vault
 
 router = APIRouter(prefix="/api/v1/vaults", tags=["vaults"])
@@ -128,38 +132,70 @@ async def pause(id: VaultId, body: PauseBody, caller: Caller, edge: EdgeGiven) -
     ),
 )
 async def price(id: VaultId, body: PriceBody, operator: Operator, edge: EdgeGiven) -> PricedAnswer:
-    """Take over a position from a venue at a price that the operator names: one that differs from the vault's fills and that nobody
-    knows a price of, so that nobody deals with the vault. Who and why stay among its changes."""
+    """Name the price of a position that nobody knows one of, so that nobody deals with the vault. Who and why stay among its changes.
+
+    With `position` one that differs from the vault's fills is taken over from its venue at it. Without, the leg counts at it in the
+    snapshots of all vaults, from the next one on: until there is a price again, for a day, or until it is withdrawn.
+    """
     try:
-        leg, theirs, named = leg_said(body.leg, ""), size_from(body.position), price_from(body.price)
+        leg, named = leg_said(body.leg, ""), price_from(body.price)
+        theirs = None if body.position is None else size_from(body.position)
     except (NotATicket, NotAQuantity) as error:
         raise ApiError("bad_value", str(error)) from None
     if named > PRICE_MAX:
         raise ApiError("bad_value", "a price is at most a billion dollars")
     await _again(edge, id)
-    booked = edge.vaults.fills.price(id, *leg, theirs, named, operator, body.why, edge.clock())
-    done = await answered(booked)
+    now = edge.clock()
+    told = {"vault": id, "leg": str(leg), "price": e8_text(named), "who": operator}
+    if theirs is None:
+        wanted = NamedPrice(named, operator, body.why, now)
+        size = await answered(edge.vaults.named_prices.name(id, leg, wanted))
+        if size is None:
+            raise ApiError("nothing_unpriced")
+        held = e8_text(SizeE8(size))
+        return PricedAnswer(**told, before=held, position=held, until=micros(now + NAMED_AGE_MAX))
+    done = await answered(edge.vaults.fills.price(id, *leg, theirs, named, operator, body.why, now))
     if done is None:
         raise ApiError("nothing_unpriced")
-    return PricedAnswer(
-        vault=id,
-        leg=str(leg),
-        before=e8_text(SizeE8(done.ours)),
-        position=e8_text(theirs),
-        price=e8_text(named),
-        who=operator,
-    )
+    return PricedAnswer(**told, before=e8_text(SizeE8(done.ours)), position=e8_text(theirs), until=None)
+
+
+@router.post(
+    "/{id}/price/withdraw",
+    responses=errors(
+        "not_authenticated",
+        "operator_only",
+        "vaults_unavailable",
+        "vault_unknown",
+        "bad_value",
+        "nothing_unpriced",
+    ),
+)
+async def withdraw_price(
+    id: VaultId, body: WithdrawPriceBody, operator: Operator, edge: EdgeGiven
+) -> PriceWithdrawnAnswer:
+    """Have the price that an operator named for snapshots not count any more, in all vaults."""
+    try:
+        leg = leg_said(body.leg, "")
+    except NotATicket as error:
+        raise ApiError("bad_value", str(error)) from None
+    await _again(edge, id)
+    done = await answered(edge.vaults.named_prices.withdraw(id, leg, operator, body.why, edge.clock()))
+    if done is None:
+        raise ApiError("nothing_unpriced")
+    return PriceWithdrawnAnswer(vault=id, leg=str(leg), price=e8_text(PriceE8(done.price)), who=done.who)
 
 
 @router.get("/{id}/changes", responses=errors(*PERSON_ERRORS, "vault_unknown"))
-async def changes(id: VaultId, caller: Caller, edge: EdgeGiven, limit: Limit = 100) -> VaultChangesAnswer:
-    """Who made, paused and resumed the vault, made and revoked its keys, took its orders back, and why."""
+async def changes(
+    id: VaultId, caller: Caller, edge: EdgeGiven, before: Before = NEWEST, limit: Limit = 100
+) -> VaultChangesAnswer:
+    """Who made, paused and resumed the vault, made and revoked its keys, took its orders and transfers back, and why, newest first:
+    those with numbers below `before`."""
     await found(edge, id, caller)
-    rows = await answered(edge.vaults.vaults.changes(id, limit))
+    rows = await answered(edge.vaults.vaults.changes(id, limit, before))
     return VaultChangesAnswer(
-        changes=[
-            VaultChangeAnswer(what=one.what, who=one.who, why=one.why, at=micros(one.at)) for one in rows
-        ]
+        changes=[VaultChangeAnswer(**{**one._asdict(), "at": micros(one.at)}) for one in rows]
     )
 
 

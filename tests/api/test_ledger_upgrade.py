@@ -16,7 +16,7 @@ from ledger.projector import Projector
 
 NOBODY = "http://127.0.0.1:1"
 TODO = """\
-the ledger is at 0015, this release has 0024
+the ledger is at 0015, this release has 0025
 to do:
   0016 Until when an order at a venue may be sent
   0017 Keys of vaults, with who made and who revoked them
@@ -25,7 +25,9 @@ to do:
   0020 What was refused or given up before anybody knew its side and size is kept under its client id, too
   0021 When a venue last told all of an account
   0022 Which account of a venue is which vault's, why a venue is doubted, and what each vault's cash adds up to
-  0024 A delisting may close the last position of an account that is liquidated
+  0023 Transfers that were taken back, and keys that are their asker's own
+  0024 Prices that operators name for legs that have none
+  0025 A delisting may close the last position of an account that is liquidated
 """
 
 
@@ -52,7 +54,7 @@ def test_it_says_what_it_will_do_and_does_it_once(old_url: str, upgrade: Any) ->
     assert schema(old_url).at == "0015"
     assert upgrade(old_url) == (0, TODO + "done: the ledger is at 0024\n", "")
     command.check(alembic_config(old_url))
-    current = "the ledger is at 0024, this release has 0024\nnothing to do\n"
+    current = "the ledger is at 0024, this release has 0025\nnothing to do\n"
     assert upgrade(old_url) == upgrade(old_url, "--check") == (0, current, "")
 
 
@@ -62,7 +64,7 @@ def test_an_empty_database_becomes_a_ledger(postgres_url: str, upgrade: Any) -> 
     url = postgres_url.replace(urlsplit(postgres_url).path, "/nothing_yet")
     status, said, _ = upgrade(url)
     assert status == 0
-    assert said.startswith("the ledger is empty, this release has 0024\nto do:\n  0001 ")
+    assert said.startswith("the ledger is empty, this release has 0025\nto do:\n  0001 ")
     command.check(alembic_config(url))
 
 

@@ -88,6 +88,33 @@ async def test_an_operator_names_a_price_at_a_terminal(exchange: Any, perpdex: A
     assert "polymarket::7132 priced at 1" in await perpdex("vault", "changes", "alpha")
 
 
+async def test_an_operator_names_what_snapshots_count_a_leg_at(exchange: Any, perpdex: Any) -> None:
+    manager = str((await exchange.agent("m")).account)
+    await perpdex("vault", "make", "alpha", "--manager", manager)
+    pool = exchange.ledger.pool()
+    at = int(exchange.clock())
+    bought = TakenFill("f1", "", "", "7132", 1, size_from("12.5"), price_from("0.5"), 0, at)
+    await VenueFills(pool).record("alpha", "polymarket", "", [bought], "1", at)
+    nav, leg = NavSnapshots(pool), leg_from("polymarket::7132")
+    terms = ("vault", "price", "alpha", str(leg), "0.4", "--why", "as it was sold elsewhere")
+    assert "nothing_unpriced" in await perpdex(*terms, code=1)
+    await nav.record_prices(at, {leg: NavPrice(0, 0, "nobody", "none")})
+    await nav.take(at, "", 10, at)
+    named = json.loads(await perpdex(*terms, "--json"))
+    assert (named["before"], named["position"], named["price"]) == ("12.5", "12.5", "0.4")
+    at = int(exchange.clock())
+    await nav.record_prices(at, {leg: NavPrice(0, 0, "nobody", "none")})
+    await nav.take(at, "", 10, at)
+    [worth] = json.loads(await perpdex("nav", "alpha", "--json"))["navs"]
+    assert (worth["nav"], worth["doubts"]) == ("-1.250000", [])
+    assert worth["venues"][0]["legs"][0]["standing"] == "operator"
+    assert "polymarket::7132" in await perpdex("nav")
+    assert named["until"] - worth["venues"][0]["legs"][0]["price_at"] == 86_400_000_000
+    away = ("vault", "withdraw-price", "alpha", str(leg), "--why", "it trades again")
+    assert json.loads(await perpdex(*away, "--json"))["price"] == "0.4"
+    assert "nothing_unpriced" in await perpdex(*away, code=1)
+
+
 async def test_an_operator_makes_pauses_and_sets_the_rules_of_a_vault(exchange: Any, perpdex: Any) -> None:
     manager = str((await exchange.agent("m")).account)
     await perpdex("vault", "make", "alpha", "--manager", manager, "--fee-ppm", "200000")
@@ -116,6 +143,15 @@ async def test_an_operator_makes_pauses_and_sets_the_rules_of_a_vault(exchange: 
     await perpdex("vault", "deposit", "alpha", "1000", "--holder", manager, "--key", "one")
     refused = await perpdex("vault", "withdraw", "alpha", "1", "--holder", manager, "--key", "two", code=1)
     assert "shares_short" in refused
+    [one] = json.loads(await perpdex("vault", "transfers", "alpha", "--status", "waiting", "--json"))[
+        "transfers"
+    ]
+    number = str(one["number"])
+    cancelled = json.loads(await perpdex("vault", "cancel", "alpha", number, "--why", "sent back", "--json"))
+    assert cancelled == one | {"status": "cancelled"}
+    assert await perpdex("vault", "transfers", "alpha", "--before", number) == "none\n"
+    last = json.loads(await perpdex("vault", "changes", "alpha", "--json"))["changes"][-1]["number"]
+    assert await perpdex("vault", "changes", "alpha", "--before", str(last)) == "none\n"
 
 
 async def test_a_manager_narrows_its_vault_s_rules_and_nobody_else_does(

@@ -7,6 +7,7 @@ import pytest
 from core.tickets import leg_from, price_from, size_from
 from ledger.database import open_pool
 from ledger.nav import NavPrice, NavSnapshots
+from ledger.vault_keys import VaultKey, VaultKeys
 from ledger.venue_fills import TakenFill, VenueFills, unpriced_words
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-the-tests-0123456789"}
@@ -89,6 +90,8 @@ async def test_a_manager_narrows_and_an_operator_may_widen_and_each_version_stay
     )
     assert await desk.risk(manager, perVenue={"hyper": {"maxLeverage": 7}}, allowedSymbols="ETH,BTC") == ""
     assert await desk.risk(OPERATOR, allowedVenues="nowhere") == "risk_not_tighter"
+    for who in (manager, OPERATOR):
+        assert await desk.risk(who, perVenue={"mockgold": {"maxNotionalUsd": 100}}) == "risk_not_tighter"
     assert await desk.risk(OPERATOR, perVenue={"hyper": {"maxLeverage": 0}}) == "bad_value"
     assert await desk.risk(OPERATOR, perVenue={"hyper": {"maxLever": 1}}) == "validation_failed"
     found = await desk.get("/vaults/alpha/risk", manager)
@@ -169,6 +172,78 @@ async def test_money_waits_for_the_next_snapshot_and_comes_and_goes_at_its_value
     assert (done["status"], done["amount"], done["who"]) == ("done", "400.000000", f"account/{ann.account}")
     holders = (await desk.get("/vaults/alpha/holders", ann.headers))["holders"]
     assert holders == [{"holder": ann.account, "shares": "600.000000"}]
+    # Who has left sees what it is owed, and what it asked for again is what was done; the vault itself it sees no more.
+    rest = {"key": "three", "shares": "600"}
+    assert await desk.code("POST", path, ann.headers, rest) == ""
+    await desk.snapshot()
+    again = (await desk.http.post(f"/api/v1{path}", json=rest, headers=ann.headers)).json()
+    assert (again["status"], again["amount"]) == ("done", "600.000000")
+    own = (await desk.get("/vaults/alpha/transfers", ann.headers))["transfers"]
+    assert [one["amount"] for one in own] == ["600.000000", "400.000000", "1000.000000"]
+    assert await desk.code("GET", "/vaults/alpha", ann.headers) == "vault_unknown"
+    assert await desk.code("GET", "/vaults/alpha/transfers", bob.headers) == "vault_unknown"
+
+
+async def test_what_waits_is_taken_back_by_who_asked_for_it_and_by_an_operator(desk: Desk) -> None:
+    ann, bob, manager = desk.ann, desk.bob, desk.manager
+    for who in (ann, bob):
+        paid = {"key": f"of {who.account}".replace(" ", "-"), "holder": who.account, "amount": "1000"}
+        assert await desk.code("POST", "/vaults/alpha/deposits", OPERATOR, paid) == ""
+    [bobs, anns] = (await desk.get("/vaults/alpha/transfers"))["transfers"]
+
+    async def cancel(one: Any, headers: Any) -> str:
+        path = f"/vaults/alpha/transfers/{one['number']}/cancel"
+        return await desk.code("POST", path, headers, {"why": "sent back"})
+
+    assert await cancel(bobs, bob.headers) == "vault_not_yours"
+    assert await cancel(bobs, ann.headers) == "transfer_unknown"
+    assert await cancel(bobs, OPERATOR) == await cancel(bobs, ADA) == ""
+    await desk.snapshot()
+    assert (await desk.get("/vaults/alpha/holders"))["holders"] == [
+        {"holder": ann.account, "shares": "1000.000000"}
+    ]
+    assert await cancel(anns, OPERATOR) == "transfer_not_waiting"
+    back = {"key": "all", "shares": "1000"}
+    assert await desk.code("POST", "/vaults/alpha/withdrawals", ann.headers, back) == ""
+    # An operator's key of the same name is another transfer.
+    deposit = {"key": "all", "holder": bob.account, "amount": "5"}
+    assert await desk.code("POST", "/vaults/alpha/deposits", OPERATOR, deposit) == ""
+    [_, mine, *_] = (await desk.get("/vaults/alpha/transfers"))["transfers"]
+    assert await cancel(mine, manager.headers) == "vault_not_yours"
+    assert await cancel(mine, bob.headers) == "transfer_unknown"
+    assert await cancel(mine, ann.headers) == ""
+    # What it wanted to give back is its own again.
+    back = {"key": "half", "shares": "1000"}
+    assert await desk.code("POST", "/vaults/alpha/withdrawals", ann.headers, back) == ""
+    await desk.snapshot()
+    every = (await desk.get("/vaults/alpha/transfers"))["transfers"]
+    assert [(one["key"], one["status"]) for one in every] == [
+        ("half", "done"),
+        ("all", "done"),
+        ("all", "cancelled"),
+        (f"of-{bob.account}", "cancelled"),
+        (f"of-{ann.account}", "done"),
+    ]
+    taken_back = await desk.get("/vaults/alpha/transfers", status="cancelled", limit=1)
+    assert [one["number"] for one in taken_back["transfers"]] == [mine["number"]]
+    older = await desk.get("/vaults/alpha/transfers", status="cancelled", before=mine["number"])
+    assert [one["number"] for one in older["transfers"]] == [bobs["number"]]
+    [change, *_] = (await desk.get("/vaults/alpha/changes"))["changes"]
+    name = f"withdrawal {mine['number']} of account/{ann.account} taken back"
+    assert (change["what"], change["who"], change["why"]) == (name, f"account/{ann.account}", "sent back")
+    before = (await desk.get("/vaults/alpha/changes", before=change["number"], limit=1))["changes"]
+    assert [(one["who"], one["what"].split()[0]) for one in before] == [("operator", "deposit")]
+
+
+async def test_keys_are_listed_page_by_page(desk: Desk) -> None:
+    keys = VaultKeys(desk.exchange.ledger.pool())
+    for number, at in enumerate((5, 5, 5, 9)):
+        await keys.make(VaultKey(f"{number:016x}", "alpha", "a desk", ["read"], 16, at, 10), "ada")
+    found, last = [], ""
+    while page := (await desk.get("/vaults/alpha/keys", before=last, limit=2))["keys"]:
+        last = page[-1]["id"]
+        found += [int(one["id"], 16) for one in page]
+    assert found == [3, 0, 1, 2]
 
 
 async def test_what_was_held_elsewhere_is_valued_by_venue_with_each_price_and_its_source(
@@ -259,7 +334,9 @@ async def test_an_operator_names_the_price_of_a_position_that_nobody_knows_one_o
         "position": "0",
         "price": "0.25",
         "who": "ada",
+        "until": None,
     }
+    assert await desk.code("POST", f"{path}/withdraw", desk.manager.headers, body) == "operator_only"
     assert await desk.code("POST", path, OPERATOR, body) == "nothing_unpriced"
     [change, _] = (await desk.get("/vaults/alpha/changes"))["changes"]
     what = (change["what"], change["who"], change["why"])

@@ -59,7 +59,7 @@ async def test_a_killed_venue_comes_back_with_its_books(tmp_path):
         assert _state(url) == bought
         driver = Hyper(WALLET, url, time.time_ns, timeout_s=20)
         assert await driver.fills("") == fills
-        assert await driver.fills(fills.cursor) == ([], fills.cursor)
+        assert await driver.fills(fills.cursor) == ([], fills.cursor, False)
         await driver.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

@@ -102,11 +102,39 @@ def test_a_venue_that_is_no_longer_set_up_is_not_allowed_whoever_said_so():
         frozenset({"agents"}), RiskTemplate(SET_UP, None, {}), rules_from({"allowedVenues": "agents,hyper"})
     )
     assert gone.effective.venues == {"agents"}
-    assert gone.not_set_up(rules_from({"allowedVenues": "agents,hyper"})) == [
+    assert gone.impossible(rules_from({"allowedVenues": "agents,hyper"})) == [
         "venues that are not set up here: hyper"
     ]
     with pytest.raises(NotRules, match="not set up: nowhere"):
         common_template(SET_UP, rules_from({"allowedVenues": "nowhere"}))
+
+
+def test_a_limit_counts_at_the_venue_that_its_author_means_or_is_refused():
+    hyphen = rules_from({"allowedVenues": "mock-gold", "perVenue": {"mock-gold": {"maxNotionalUsd": 100}}})
+    assert hyphen == rules_from(
+        {"allowedVenues": "mock_gold", "perVenue": {"mock_gold": {"maxNotionalUsd": 100}}}
+    )
+    assert VaultRisk(SET_UP, risk().common, manager=hyphen).effective.limits("mock_gold") == VenueLimits(
+        min_notional=50_000_000, max_notional=100_000_000
+    )
+    # Under both spellings the narrower of each.
+    both = {"mock_gold": {"maxNotionalUsd": 70}, "mock-gold": {"maxNotionalUsd": 90, "minNotionalUsd": 60}}
+    assert rules_from({"perVenue": both}).per_venue == {
+        "mock_gold": VenueLimits(min_notional=60_000_000, max_notional=70_000_000)
+    }
+    strange = rules_from({"perVenue": {"mockgold": {"maxNotionalUsd": 100}, "Hyper": {"maxLeverage": 2}}})
+    sentence = ["limits of venues that are not set up here: Hyper, mockgold"]
+    assert risk().beyond(strange) == risk().impossible(strange) == sentence
+    with pytest.raises(NotRules, match="not set up: Hyper, mockgold"):
+        common_template(SET_UP, strange)
+
+
+def test_an_operators_least_above_the_common_most_is_refused():
+    assert risk().impossible(rules_from({"perVenue": {"hyper": {"minLeverage": 5}}})) == []
+    assert risk().impossible(rules_from({"perVenue": {"hyper": {"minLeverage": 6, "maxLeverage": 6}}})) == []
+    assert risk().impossible(rules_from({"perVenue": {"hyper": {"minLeverage": 6}}})) == [
+        "a least of hyper above its most, with what is common to all vaults"
+    ]
 
 
 @pytest.mark.parametrize(

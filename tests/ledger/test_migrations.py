@@ -90,6 +90,26 @@ def test_what_vaults_cash_adds_up_to_is_kept_from_the_history_before(postgres_ur
         assert connection.execute("select distinct account from venue_cursors").fetchall() == [("",)]
 
 
+def test_keys_of_transfers_that_holders_asked_for_become_their_own(postgres_url):
+    command.downgrade(alembic_config(postgres_url), "0022")
+    transfer = (
+        "insert into vault_transfers (vault, key, holder, kind, amount, shares, status, code, who, at, dealt_at)"
+        " values ('gold', %s, 16, %s, 5, 5, 'done', '', %s, 1, 2)"
+    )
+    moved = "insert into vault_cash_moves (vault, venue, kind, reference, amount, at) values ('gold', '', %s, %s, 5, 3)"
+    with psycopg.connect(postgres_url) as connection:
+        for key, kind, who in (("a", "withdrawal", "account/16"), ("b", "deposit", "ada")):
+            connection.execute(transfer, (key, kind, who))
+            connection.execute(moved, (kind, key))
+    for _ in range(2):
+        upgrade(postgres_url)
+        with psycopg.connect(postgres_url) as connection:
+            for column, table in (("key", "vault_transfers"), ("reference", "vault_cash_moves")):
+                kept = connection.execute(f"select {column} from {table} order by 1").fetchall()
+                assert kept == [("account/16 a",), ("b",)]
+        command.downgrade(alembic_config(postgres_url), "0022")
+
+
 def test_the_insurance_fund_s_history_goes_on_from_what_it_had_before(postgres_url):
     command.downgrade(alembic_config(postgres_url), "0005")
     with psycopg.connect(postgres_url) as connection:

@@ -8,16 +8,19 @@ import pytest
 from sqlalchemy import text
 
 from core.market import Side
+from core.nav import NAMED
 from core.nav_alerts import AlertLimits, Kind
 from core.nav_snapshot import TransferKind
 from core.quantities import SECOND
 from core.risk_template import RiskTemplate
 from core.tickets import leg_from, price_from, size_from
 from core.vault_risk import VaultRisk
+from core.vault_shares import SHARES_MIN
 from ledger.database import open_pool
-from ledger.nav import CARRIED, CARRIED_AGE_MAX, NavPrice, NavSnapshots
+from ledger.named_prices import NamedPrice, NamedPrices
+from ledger.nav import AHEAD_MAX, CARRIED, CARRIED_AGE_MAX, NavPrice, NavSnapshots
 from ledger.nav_reads import NavReads
-from ledger.vault_transfers import Transfer, VaultTransfers
+from ledger.vault_transfers import WAITING_MAX, Transfer, VaultTransfers
 from ledger.vaults import Vault, Vaults
 from ledger.venue_fills import Difference, TakenFill, VenueFills
 
@@ -66,8 +69,13 @@ class Books:
         return (await self.reads.history(vault, T * 2, 1))[0]
 
 
-def asked(kind, holder, key, at, amount=0, shares=0):
-    return Transfer(key, holder, kind, amount, shares, "waiting", "", "ada", at, 0)
+def asked(kind, holder, key, at, amount=0, shares=0, who="ada"):
+    return Transfer(key, holder, kind, amount, shares, "waiting", "", who, at, 0)
+
+
+def own(holder, key, shares, at=T):
+    """A withdrawal that its holder asks for."""
+    return asked(TransferKind.WITHDRAWAL, holder, key, at, shares=shares, who=f"account/{holder}")
 
 
 @pytest.fixture
@@ -114,6 +122,16 @@ async def test_a_vault_s_first_days_by_hand(books):
     found = await books.newest()
     assert found.nav == 10_099_500_000 - 5_039_800_000
     assert (await books.vaults.get("alpha")).shares == found.shares == 5_019_742_846
+
+
+async def test_no_snapshot_is_taken_of_an_instant_that_has_not_come(books):
+    await books.vault()
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    now = T - AHEAD_MAX
+    assert (await books.nav.take(T + 1, "", 9, now)).vaults == 0
+    # The rounds before that one go on, and Ann is not kept waiting.
+    assert (await books.nav.take(T, "", 9, now)).vaults == 1
+    assert [one.status for one in await books.transfers.transfers("alpha", 9)] == ["done"]
 
 
 async def test_a_snapshot_is_of_its_instant_however_late_it_is_taken(books):
@@ -168,6 +186,24 @@ async def test_everybody_deals_up_to_the_limits_that_the_operator_set(books, poo
     assert (await books.transfers.transfers("alpha", 1))[0].status == "done"
 
 
+async def test_a_price_is_carried_for_a_week_from_when_it_was_of_hour_by_hour(books):
+    """Each round's row is new, and the price in it is not."""
+    nobody = NavPrice(0, 0, "nobody", "none")
+    await books.nav.record_prices(T, {ETH: NavPrice(price_from("2000"), T - 1, "t", "venue")})
+    await books.vault()
+    await books.fill(ETH, Side.BUY, "1", "2000", T)
+    for hour in range(1, 8 * 24):
+        await books.nav.record_prices(T + hour * HOUR, {ETH: nobody})
+        if hour in (7 * 24 - 1, 7 * 24, 8 * 24 - 1):
+            await books.nav.take(T + hour * HOUR, "", 9, T + hour * HOUR)
+    kept = [one.legs[0] for one in await books.reads.history("alpha", T * 2, 9)]
+    assert [(one.standing, one.price, one.price_at) for one in reversed(kept)] == [
+        (CARRIED, price_from("2000"), T - 1),
+        ("none", 0, 0),
+        ("none", 0, 0),
+    ]
+
+
 async def test_a_demo_price_is_never_carried_into_a_snapshot_that_has_none(books):
     """It would be somebody's word there; the one before it is carried instead, while it is of the last week."""
     await books.vault()
@@ -182,6 +218,68 @@ async def test_a_demo_price_is_never_carried_into_a_snapshot_that_has_none(books
     await books.snapshot(T + 3 * HOUR, mock_gold__XAU="0")
     [leg] = (await books.newest()).legs
     assert (leg.price, leg.price_at, leg.standing) == (price_from("4001"), T + HOUR, "carried")
+
+
+async def test_an_operator_s_price_lets_everybody_deal_until_there_is_one_again(books, pool):
+    named = NamedPrices(pool)
+    wrong = NamedPrice(price_from("1900"), "ada", "a guess", T + HOUR)
+    await books.vault(fee=0)
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.snapshot(T)
+    await books.fill(ETH, Side.BUY, "1", "2000", T + 1)
+    await books.snapshot(T + HOUR, hyper__ETH="2000")
+    # Its price is fresh, or it is held nowhere: nothing to name.
+    assert await named.name("alpha", ETH, wrong) is None
+    assert await named.name("alpha", GOLD, wrong) is None
+    assert await named.name("beta", ETH, wrong) is None
+    await books.snapshot(T + 2 * HOUR, hyper__ETH="0")
+    assert (await books.newest()).doubts == ["stale_leg"]
+    assert await named.name("alpha", ETH, wrong._replace(at=T + 3 * HOUR + 1)) == 10**8
+    await books.transfers.ask("alpha", own(ANN, "out", 10**9, T + 2 * HOUR))
+    await books.snapshot(T + 3 * HOUR, hyper__ETH="0")
+    # It was named after that snapshot's instant.
+    assert (await books.newest()).doubts == ["stale_leg"]
+    assert await named.name("alpha", ETH, NamedPrice(price_from("1950"), "bob", "three say so", T + 4 * HOUR)) == 10**8  # fmt: skip
+    await books.snapshot(T + 4 * HOUR, hyper__ETH="0")
+    found = await books.newest()
+    assert (found.doubts, found.nav) == ([], 9_950_000_000)
+    [leg] = found.legs
+    assert (leg.price, leg.standing, leg.source, leg.price_at) == (
+        price_from("1950"), NAMED, "bob: three say so", T + 4 * HOUR,
+    )  # fmt: skip
+    [out, _] = await books.transfers.transfers("alpha", 9)
+    assert (out.status, out.amount) == ("done", 995_000_000)
+    # For a day to the nanosecond, and it is carried nowhere.
+    await books.snapshot(T + 28 * HOUR, hyper__ETH="0")
+    assert (await books.newest()).legs[0].standing == NAMED
+    await books.snapshot(T + 28 * HOUR + 1, hyper__ETH="0")
+    assert ((await books.newest()).legs[0].standing, (await books.newest()).legs[0].price) == (
+        CARRIED,
+        price_from("2000"),
+    )
+    # Nothing is what it is worth when it is lost; a stale price does not end that, a fresh one does.
+    await named.name("alpha", ETH, NamedPrice(0, "bob", "it is lost", T + 29 * HOUR))
+    await books.nav.record_prices(
+        T + 29 * HOUR, {ETH: NavPrice(price_from("9"), T + 28 * HOUR, "t", "oracle")}
+    )
+    await books.nav.take(T + 29 * HOUR, "", 9, T + 29 * HOUR)
+    assert ((await books.newest()).nav, (await books.newest()).legs[0].source) == (
+        7_005_000_000,
+        "bob: it is lost",
+    )
+    await books.snapshot(T + 30 * HOUR, hyper__ETH="1990")
+    assert (await books.newest()).legs[0].standing == "venue"
+    await books.snapshot(T + 31 * HOUR, hyper__ETH="0")
+    assert (await books.newest()).legs[0].standing == CARRIED
+    # Withdrawn, it counts no more.
+    await named.name("alpha", ETH, NamedPrice(price_from("1980"), "bob", "again", T + 31 * HOUR))
+    taken_back = await named.withdraw("alpha", ETH, "ada", "no", T + 31 * HOUR + 5)
+    assert taken_back == NamedPrice(price_from("1980"), "bob", "again", T + 31 * HOUR)
+    assert await named.withdraw("alpha", ETH, "ada", "no", T + 31 * HOUR + 5) is None
+    await books.snapshot(T + 32 * HOUR, hyper__ETH="0")
+    assert (await books.newest()).legs[0].standing == CARRIED
+    [last, *_] = await books.vaults.changes("alpha", 1)
+    assert last[:4] == ("hyper::ETH counted at no named price", "ada", "no", T + 31 * HOUR + 5)
 
 
 async def test_what_a_market_ended_at_is_no_doubt_however_old_and_though_it_be_nothing(books):
@@ -266,6 +364,37 @@ async def test_what_cannot_be_paid_is_refused_with_its_reason(books):
     assert await books.transfers.holders("alpha") == {ANN: half}
 
 
+async def test_a_holder_s_many_or_tiny_withdrawals_take_no_room_of_anybody_else_s(books):
+    await books.vault(fee=0)
+    await books.deposit(ANN, 10_000, "first", T - HOUR)
+    await books.deposit(BOB, 1, "his", T - HOUR)
+    await books.snapshot(T)
+    ask = books.transfers.ask
+    assert await ask("alpha", own(BOB, "dust", SHARES_MIN - 1)) == "too_few_shares"
+    for number in range(WAITING_MAX):
+        assert not isinstance(await ask("alpha", own(BOB, f"b{number}", SHARES_MIN)), str)
+    assert await ask("alpha", own(BOB, "one more", SHARES_MIN)) == "too_many_transfers"
+    # Asked again it is the one that waits; others, and the operator for him, go on.
+    assert (await ask("alpha", own(BOB, "b9", SHARES_MIN))).status == "waiting"
+    assert (await ask("alpha", own(ANN, "b9", 10**9))).status == "waiting"
+    for number in range(WAITING_MAX + 1):
+        await books.deposit(BOB, 1, f"b{number}", T)
+    for_him = asked(TransferKind.WITHDRAWAL, BOB, "tiny", T, shares=1)
+    assert (await ask("alpha", for_him)).status == "waiting"
+    await books.snapshot(T + HOUR)
+    done = await books.transfers.transfers("alpha", 99)
+    assert {one.status for one in done} == {"done"}
+    assert [one.who for one in done if one.key == "b9"] == ["ada", f"account/{ANN}", f"account/{BOB}"]
+    # What is left of him is less than the least, and he may give back all of it.
+    has = 12 * 10**6 - WAITING_MAX * SHARES_MIN - 1
+    assert (await books.transfers.holders("alpha"))[BOB] == has
+    assert (await ask("alpha", own(BOB, "most", has - 5, T + HOUR))).status == "waiting"
+    assert await ask("alpha", own(BOB, "not all", 4, T + HOUR)) == "too_few_shares"
+    assert (await ask("alpha", own(BOB, "all", 5, T + HOUR))).status == "waiting"
+    await books.snapshot(T + 2 * HOUR)
+    assert await books.transfers.holders("alpha") == {ANN: 9 * 10**9}
+
+
 async def test_what_a_vault_began_with_becomes_its_holder_s_once(books):
     await books.vault()
     held = {ETH: size_from("1.5"), GOLD: size_from("-0.8")}
@@ -314,7 +443,7 @@ async def test_a_fill_that_is_recorded_while_a_snapshot_is_taken_is_in_it_whole_
     async with pool.connect() as recording, pool.connect() as looking:
         # It has read the positions when it is held up before the cash.
         await recording.execute(text("lock table vault_cash_moves in access exclusive mode"))
-        taking = asyncio.create_task(books.nav.take(T + HOUR, "", 9, T))
+        taking = asyncio.create_task(books.nav.take(T + HOUR, "", 9, T + HOUR))
         waits = text(
             "select count(*) from pg_locks where not granted and relation = 'vault_cash_moves'::regclass"
         )

@@ -49,7 +49,11 @@ class Desk:
             {"mock_gold": ONCE, "agents": ONCE, "hyper": ONCE},
         )
         self.router = VenuePriceRouter(
-            dict.fromkeys(self.template.venues, self.mids), [], lambda leg: None, lambda: self.now
+            dict.fromkeys(self.template.venues, self.mids),
+            [],
+            lambda leg: None,
+            lambda: self.now,
+            elapsed=lambda: self.now,
         )
         self.backing = VaultBacking(VenueExposure(pool), self.router, self)
         lifecycles = dict.fromkeys(self.template.venues, Lifecycle.ACTIVE)

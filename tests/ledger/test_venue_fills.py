@@ -1,17 +1,21 @@
 """Fills at venues: whoever reads and however often, each moves orders, positions, cash and events once."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
+from temporalio.testing import ActivityEnvironment
 
 from activities.venue_books import VenueBooks
+from activities.venue_collection import VenueCollectionActivities
+from core.market import Side
 from core.risk_template import RiskTemplate
-from core.tickets import price_from, size_from
+from core.tickets import PRICE_MAX, SIZE_MAX, price_from, size_from
 from ledger.database import open_pool
-from ledger.tables_venues import vault_cash_moves
+from ledger.tables_venues import vault_cash_moves, venue_doubts
 from ledger.vaults import Vaults
 from ledger.venue_fills import Difference, Payment, TakenFill, VenueFills
 from ledger.venue_orders import OpenLimit, Standing, StoredOrder, VenueOrders
@@ -24,7 +28,7 @@ from ledger.venue_reads import (
     orders_before,
     standings,
 )
-from venues.driver import Fills, FundingPayment, FundingPayments
+from venues.driver import Fills, FundingPayment, FundingPayments, VenueFill
 
 ONE = size_from("1")
 
@@ -219,7 +223,43 @@ async def test_what_a_venue_has_forgotten_by_the_time_it_is_asked_is_said_once_a
     sentence = "what was paid in the 9 hours after five is told no more"
     assert [(one["log_level"], one["why"]) for one in logs] == [("error", sentence)]
     vaults = Vaults(pool, frozenset(), RiskTemplate(frozenset(), None, {}))
-    assert await vaults.changes("gold", 9) == [("payments forgotten", "synthetix", sentence, 77)]
+    assert [one[:4] for one in await vaults.changes("gold", 9)] == [
+        ("payments forgotten", "synthetix", sentence, 77)
+    ]
+
+
+class Telling:
+    """An account of which its venue tells one fill."""
+
+    account = "7"
+
+    def __init__(self, told):
+        self.told = told
+
+    async def driver(self, vault, venue):
+        return self
+
+    async def fills(self, cursor):
+        return Fills([self.told], "6", False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"symbol": "x:"}, {"symbol": "a\x00"}, {"id": "\x00"}, {"size": SIZE_MAX + 1}, {"price": PRICE_MAX + 1}],
+)
+async def test_what_can_be_no_fill_is_not_recorded_and_its_venue_doubted(pool, wrong):
+    fills = VenueFills(pool)
+    await fills.begin("gold", "hyper", "7", "5", "", 10)
+    told = VenueFill("f", None, "o", "ETH", Side.BUY, ONE, price_from("2000"), 0, 9)
+    told = replace(told, **wrong)
+    books = VenueBooks(Telling(told), fills, fills.held, lambda vault, leg: None, lambda: 77)
+    with capture_logs() as logs:
+        [sentence] = await ActivityEnvironment().run(VenueCollectionActivities(fills, books).collect_fills)
+    assert sentence.startswith("gold at hyper: hyper: it tells of ")
+    assert [one["log_level"] for one in logs] == ["warning"]
+    assert await fills.held("gold") == {}
+    async with pool.connect() as connection:
+        assert len((await connection.execute(select(venue_doubts))).all()) == 1
 
 
 async def test_reading_begins_once_and_at_the_start_where_something_was_sent_before(pool):

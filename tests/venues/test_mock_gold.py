@@ -92,12 +92,12 @@ async def test_fills_of_a_new_file_are_told_after_those_of_one_that_was_lost(gol
     driver = gold(file="lost.db")
     for ticket in "abc":
         await driver.submit(order(driver, ticket, Side.BUY))
-    lost, cursor = await driver.fills("")
+    lost, cursor, _ = await driver.fills("")
     other = gold(file="new.db")
     # Nothing has happened in it, so whoever read goes on from where it was.
     assert await other.fills(cursor) == ([], cursor)
     await other.submit(order(other, "d", Side.BUY))
-    told, moved = await other.fills(cursor)
+    told, moved, _ = await other.fills(cursor)
     assert {fill.client_id for fill in told} == {other.client_id("d")}
     assert not {fill.id for fill in told} & {fill.id for fill in lost}
     assert await other.fills(moved) == ([], moved)
@@ -112,15 +112,15 @@ async def test_a_file_of_before_files_had_names_goes_on_as_it_was(gold, tmp_path
     with sqlite3.connect(tmp_path / "old.db") as rows:
         rows.execute("drop table made")
     driver = gold(file="old.db")
-    (fill,), cursor = await driver.fills("")
+    (fill,), cursor, _ = await driver.fills("")
     assert (fill.id, cursor) == ("mgf-1", "1")
     await driver.submit(order(driver, "b", Side.BUY, "0.001"))
-    (fill,), cursor = await driver.fills(cursor)
+    (fill,), cursor, _ = await driver.fills(cursor)
     assert (fill.id, cursor) == ("mgf-2", "2")
     # A new file in its place has a name, and the cursor is of none.
     other = gold(file="new.db")
     await other.submit(order(other, "c", Side.BUY, "0.001"))
-    ((told,), _) = await other.fills(cursor)
+    ((told,), _, _) = await other.fills(cursor)
     assert told.client_id == other.client_id("c")
 
 

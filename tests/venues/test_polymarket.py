@@ -421,7 +421,7 @@ async def test_what_is_taken_of_several_makers_costs_what_each_asked_for(driver,
     assert (trade["size"], trade["price"], trade["trader_side"]) == ("2500", "0.51", "TAKER")
     asked = [(maker["asset_id"] == TOKEN, maker["price"]) for maker in trade["maker_orders"]]
     assert asked == [(True, "0.501"), (False, "0.498"), (True, "0.503")]
-    fills, cursor = await driver.fills("")
+    fills, cursor, _ = await driver.fills("")
     assert sorted((fill.price, fill.size) for fill in fills) == [
         (price_from("0.501"), size_from("1000")),
         (price_from("0.502"), size_from("1000")),

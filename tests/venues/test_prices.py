@@ -11,7 +11,7 @@ from eth_account import Account
 
 from core.market import Side
 from core.quantities import MILLISECOND, SECOND
-from core.tickets import Leg, NotATicket, PriceE8, price_from, size_from
+from core.tickets import PRICE_MAX, Leg, NotATicket, PriceE8, price_from, size_from
 from oracles.chainlink import Round, checked, to_price
 from oracles.polling import SourceFailed
 from oracles.price import Price
@@ -90,6 +90,7 @@ class World:
             [self.chainlink, self.pyth],
             lambda leg: leg.symbol,
             self.clock,
+            elapsed=terms.pop("elapsed", self.clock),
             **terms,
         )
 
@@ -264,6 +265,39 @@ async def test_oracles_are_asked_when_they_have_something_new_and_by_one_at_a_ti
     world.later(1)
     await one(router, "ETH")
     assert world.chainlink.asked == 2
+
+
+async def test_a_clock_that_steps_back_keeps_no_oracle_from_being_asked_nor_an_old_price_good(world):
+    step = 3_600 * SECOND
+    router = world.router(mids={"mock_gold": None}, elapsed=lambda: elapsed)
+    elapsed = 0
+    assert (await one(router, "mock_gold::XAU")).price == price_from("4000")
+    world.now -= step
+    world.chainlink.prices["XAU"], elapsed = 4_007, 60 * SECOND
+    found = await one(router, "mock_gold::XAU")
+    assert (found.price, found.standing, world.chainlink.asked) == (price_from("4007"), Standing.ORACLE, 2)
+    world.chainlink.wrong = world.pyth.wrong = SourceFailed("down", "it is")
+    elapsed += LAST_AGE_MAX
+    assert (await one(router, "mock_gold::XAU")).standing is Standing.LAST_GOOD
+    elapsed += 1
+    assert isinstance(await one(router, "mock_gold::XAU"), NoPrice)
+
+
+@pytest.mark.parametrize("final", [False, True])
+async def test_a_middle_beyond_what_can_be_counted_is_none(world, final):
+    async def mids(symbols):
+        return {"ETH": Mid(PRICE_MAX + 1, world.now, final)}
+
+    world.chainlink.prices.clear()
+    world.pyth.wrong = SourceFailed("refused", "no\x00\x1b[31m")
+    found = await one(world.router(mids={"hyper": mids}), "ETH")
+    assert found == NoPrice(
+        (
+            f"hyper mid: {PRICE_MAX + 1} is no price",
+            "chainlink: does not price ETH",
+            "pyth hermes: refused: no  [31m",
+        )
+    )
 
 
 async def test_what_goes_wrong_in_ways_that_nobody_expects_is_not_swallowed(world):

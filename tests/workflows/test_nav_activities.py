@@ -1,15 +1,16 @@
 """The steps of a round over a real ledger, with the router over venues that tests can silence, and kills in between."""
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.testing import ActivityEnvironment
 
 from activities.nav import NavActivities, NavInstant
 from core.quantities import SECOND
 from core.risk_template import RiskTemplate
-from core.tickets import leg_from, price_from, size_from
+from core.tickets import Leg, leg_from, price_from, size_from
 from core.vault_risk import VaultRisk
 from ledger.database import open_pool
-from ledger.nav import NavSnapshots
+from ledger.nav import AHEAD_MAX, NavSnapshots
 from ledger.nav_reads import NavReads
 from ledger.vault_transfers import VaultTransfers
 from ledger.vaults import Vault, Vaults
@@ -103,3 +104,54 @@ async def test_a_price_of_long_after_the_instant_is_stale(pool):
     part = await take(steps, NavInstant(T))
     assert len(part.alerts) == 6
     assert part.alerts[0] == "v0 hyper::ETH: the price of hyper mid is of 3600 s after the snapshot"
+
+
+async def test_of_an_instant_that_has_not_come_nothing_is_recorded(pool):
+    venues, nav = Venues(), NavSnapshots(pool)
+    steps = NavActivities(nav, venues.router(), lambda: venues.now)
+    ahead = NavInstant(venues.now + AHEAD_MAX + 1)
+    with capture_logs() as logs:
+        assert await ActivityEnvironment().run(steps.price_legs, ahead) == 0
+        assert (await take(steps, ahead)).through == ""
+    assert [one["log_level"] for one in logs] == ["error"]
+    assert len(await nav.unpriced(ahead.at)) == 2
+    assert await NavReads(pool).latest(["v0", "v1", "v2"]) == {}
+
+
+async def test_what_is_wrong_with_one_venue_or_leg_keeps_no_other_from_a_price(pool):
+    """A middle beyond what a database holds, words with a zero, a leg in the ledger that is none, and a bug about one symbol."""
+    venues = Venues()
+    venues.prices |= {
+        "lying": {"A": str(2**63 // 10**8 + 1)},
+        "speaking": None,
+        "broken": {"B": "1", "C": "3"},
+    }
+    mids = venues.mids
+
+    async def misbehaving(venue, symbols):
+        if venue == "speaking":
+            raise Unavailable(venue, "no\x00thing\ud800 \x1b[31mred")
+        if "C" in symbols:
+            raise KeyError("C")
+        return await mids(venue, symbols)
+
+    venues.mids = misbehaving
+    names = [("lying", "A"), ("speaking", "A"), ("broken", "B"), ("broken", "C"), ("hyper", "x:")]
+    strange = Vault("w", 16, "hyper", False, 0, 0, T - 9, VaultRisk(COMMON.venues, COMMON))
+    await Vaults(pool, COMMON.venues, COMMON).make(strange, "ada")
+    held = {Leg(*name): size_from("1") for name in names}
+    await VaultTransfers(pool).begin_with("w", 17, 0, held, "ada", T - 9)
+    steps = NavActivities(NavSnapshots(pool), venues.router(), lambda: venues.now)
+    with capture_logs() as logs:
+        assert await ActivityEnvironment().run(steps.price_legs, NavInstant(T)) == 7
+    assert sorted(one["leg"] for one in logs) == ["broken::C", "hyper::x:"]
+    assert (await take(steps, NavInstant(T))).vaults == 4
+    latest = await NavReads(pool).latest(["v0", "w"])
+    assert (latest["v0"].nav, latest["w"].nav) == (10**12 + 3_000_000_000 + 8_000_000_000, None)
+    assert [(f"{one.leg}", one.price, one.source) for one in latest["w"].legs] == [
+        ("broken::B", 10**8, "broken mid"),
+        ("broken::C", 0, "it cannot be priced: KeyError"),
+        ("hyper::x:", 0, "it cannot be priced: NotATicket"),
+        ("lying::A", 0, f"lying mid: {(2**63 // 10**8 + 1) * 10**8} is no price"),
+        ("speaking::A", 0, "speaking mid: speaking: no thing   [31mred"),
+    ]

@@ -66,7 +66,7 @@ async def test_what_every_driver_promises_of_fills(desk, chain):
     assert (out.order.status, out.average_price) == (OrderStatus.FILLED, price_from("2100"))
     assert await moved() == {}
     other = await place.open()
-    [after], cursor = await other.fills(cursor)
+    [after], cursor, _ = await other.fills(cursor)
     assert (after.client_id, after.side * after.size) == (driver.client_id("out"), -place.size)
     assert (await other.fills(cursor)).fills == []
     assert (await other.fills("")).fills == [before, after]

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0024"
-down_revision = "0022"
+revision = "0025"
+down_revision = "0024"
 
 BEFORE = ("", "recovered", "sold", "taken_over", "deleveraged")
 SENTENCE_BEFORE = "recovered, sold, taken_over or deleveraged; empty while it goes on"
