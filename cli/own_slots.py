@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -53,7 +54,8 @@ def deposit(slot: Whose, amount: Amount, key: Key = "", price: Price = 0) -> Non
         (has,) = await client.view.tokens([wallet])
         if has < amount:
             raise Refused(f"the token account {wallet} of the key has {usdc(has)}: send it USDC")
-        await land(client, client.build_deposit(signer, PAGE, there.index, amount, price=price), "take it")
+        build = partial(client.build_deposit, signer, PAGE, there.index, amount)
+        await land(client, build, "take it", price)
         print(
             f"{usdc(amount)} are in the {slot} slot; the books have them within seconds while a worker runs"
         )
@@ -83,10 +85,8 @@ def ask(
         if not there.balance:
             raise Refused("the slot is empty")
         wanted = EVERYTHING if amount is None else amount
-        build = OwnerTransactions(client).build_request_withdrawal(
-            signer, PAGE, there.index, wanted, price=price
-        )
-        await land(client, build, "take note of it")
+        build = partial(OwnerTransactions(client).build_request_withdrawal, signer, PAGE, there.index, wanted)
+        await land(client, build, "take note of it", price)
         there = await _slot_of(client, slot)
         print(
             f"{_asked(there)} can be claimed from {utc(there.exit_at)} on: `perpdex escrow own claim --slot {slot}`. Until then it is "
@@ -103,10 +103,8 @@ def cancel(slot: Whose, key: Key = "", price: Price = 0) -> None:
     async def take_back(client: EscrowClient, signer: Signer, there: Slot) -> None:
         if not there.exit_at:
             raise Refused("nothing is asked for")
-        build = OwnerTransactions(client).build_cancel_withdrawal_request(
-            signer, PAGE, there.index, price=price
-        )
-        await land(client, build, "take it back")
+        build = partial(OwnerTransactions(client).build_cancel_withdrawal_request, signer, PAGE, there.index)
+        await land(client, build, "take it back", price)
         print(f"{_asked(there)} is not asked for any more; if that was not you, somebody else has the key")
 
     run(_as_owner(slot, key, take_back))
@@ -122,8 +120,8 @@ def claim(slot: Whose, key: Key = "", price: Price = 0) -> None:
         if await client.view.clock() < there.exit_at:
             raise Refused(f"{_asked(there)} can be claimed from {utc(there.exit_at)} on: run this again then")
         wallet = client.wallet_of(signer.pubkey)
-        build = OwnerTransactions(client).build_claim_withdrawal(signer, PAGE, there.index, price=price)
-        await land(client, build, f"pay it to the token account {wallet}")
+        build = partial(OwnerTransactions(client).build_claim_withdrawal, signer, PAGE, there.index)
+        await land(client, build, f"pay it to the token account {wallet}", price)
         left = await _slot_of(client, slot)
         print(f"it is paid to {wallet}; {usdc(left.balance)} are left in the {slot} slot")
 
