@@ -32,6 +32,8 @@ FINAL: Final[frozenset[str]] = frozenset(Code) - {Code.OVERLOADED} | {"bad_messa
 as a token that the API does not take, says nothing about an earlier try whose answer was lost: asked again, until that is mended."""
 LEDGER_PATIENCE_S: Final = 20.0
 _SHORT: Final = "The operator has too little SOL for the network's fee now; sign a new message."
+BAD_DESTINATION: Final = "bad_destination"
+"""What is to be paid is no token account of the owner's: the escrow would refuse it."""
 BETWEEN_LOOKS_S: Final = 1.0
 
 
@@ -202,13 +204,13 @@ class WithdrawalActivities:
         try:
             target = Pubkey.from_string(payment.destination) if payment.destination else None
         except ValueError as error:
-            raise ApplicationError(str(error), type="bad_destination", non_retryable=True) from None
+            raise ApplicationError(str(error), type=BAD_DESTINATION, non_retryable=True) from None
         if not await self._escrow.view.pays_out_to(
             target or self._escrow.wallet_of(place.slot.owner), place.slot.owner
         ):
             raise ApplicationError(
                 "no token account of the owner's for the escrow's mint is there",
-                type="bad_destination",
+                type=BAD_DESTINATION,
                 non_retryable=True,
             )
         tried = await self._ledger.submissions(_reference(payment))

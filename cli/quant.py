@@ -157,6 +157,8 @@ def _not_after(within: int | None) -> int | None:
 def _sent(path: str, body: dict[str, Any], key: Path | None, key_text: str, as_json: bool) -> None:
     """Send what is about one order. Its client id is told before anything is sent, so that nothing which ends this can leave an order
     that nobody can ask for."""
+    # What is set wrong is said first, as by every command.
+    Settings()
     if body["client_id"] is None:
         body["client_id"] = uuid.uuid4().hex
         print(f"client id {body['client_id']}", file=sys.stderr, flush=True)

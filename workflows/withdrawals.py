@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.landing import OPERATOR_SHORT
     from activities.withdrawals import (
+        BAD_DESTINATION,
         Closed,
         Closing,
         Ending,
@@ -55,6 +56,7 @@ class WithdrawalWorkflow:
         self._signed: tuple[MessageToSign, str] | None = None
         self._last_height = 0
         self._too_late = False
+        self._bad_destination = ""
         self._undecided = False
         self._decision: Decision | None = None
 
@@ -82,18 +84,24 @@ class WithdrawalWorkflow:
     async def message_to_sign(self) -> MessageToSign:
         """A message for the owner to sign, at most `MESSAGE_FRESH` old; it can land for about a minute, so ask again when late.
 
-        Fails with type `not_awaiting_signature` in any other state.
+        Fails with type `not_awaiting_signature` in any other state, and with `bad_destination` where the chain would refuse what is
+        signed: then the amount is given back at once.
         """
         await workflow.wait_condition(lambda: self._state.status != WithdrawalStatus.STARTING)
         self._must_await_signature()
         if self._messages and workflow.now() - self._messages[-1][0] < MESSAGE_FRESH:
             return self._messages[-1][1]
-        message = await workflow.execute_activity_method(
-            WithdrawalActivities.build_message,
-            self._payment(),
-            start_to_close_timeout=timedelta(seconds=5),
-            schedule_to_close_timeout=timedelta(seconds=8),
-        )
+        try:
+            message = await workflow.execute_activity_method(
+                WithdrawalActivities.build_message,
+                self._payment(),
+                start_to_close_timeout=timedelta(seconds=5),
+                schedule_to_close_timeout=timedelta(seconds=8),
+            )
+        except ActivityError as error:
+            if code(error) == BAD_DESTINATION and workflow.patched("bad-destination"):
+                self._bad_destination = reason(error)
+            raise
         self._must_await_signature()
         self._messages = [*self._messages[1 - MESSAGES_KEPT :], (workflow.now(), message)]
         return message
@@ -186,15 +194,19 @@ class WithdrawalWorkflow:
                         outcome.message or "The transaction came too late; sign a new message.",
                     )
                     self._to(WithdrawalStatus.AWAITING_SIGNATURE)
+        if self._bad_destination:
+            self._explain(BAD_DESTINATION, self._bad_destination)
         # An owner that signed, and was kept waiting by the operator, is not told that it did not.
-        if self._state.code != OPERATOR_SHORT:
+        elif self._state.code != OPERATOR_SHORT:
             self._explain("owner_never_signed", "The owner did not sign in time; the amount was given back.")
         return False
 
     async def _owner_signs_before(self, deadline: datetime) -> bool:
         patience = max(deadline - workflow.now(), timedelta(0))
         with suppress(TimeoutError):
-            await workflow.wait_condition(lambda: self._signed is not None, timeout=patience)
+            await workflow.wait_condition(
+                lambda: self._signed is not None or bool(self._bad_destination), timeout=patience
+            )
         # From here on no signature is accepted: the amount goes back.
         self._too_late = self._signed is None
         return not self._too_late

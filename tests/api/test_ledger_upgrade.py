@@ -52,9 +52,9 @@ def upgrade(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_it_says_what_it_will_do_and_does_it_once(old_url: str, upgrade: Any) -> None:
     assert upgrade(old_url, "--check") == (1, TODO, "")
     assert schema(old_url).at == "0015"
-    assert upgrade(old_url) == (0, TODO + "done: the ledger is at 0024\n", "")
+    assert upgrade(old_url) == (0, TODO + "done: the ledger is at 0025\n", "")
     command.check(alembic_config(old_url))
-    current = "the ledger is at 0024, this release has 0025\nnothing to do\n"
+    current = "the ledger is at 0025, this release has 0025\nnothing to do\n"
     assert upgrade(old_url) == upgrade(old_url, "--check") == (0, current, "")
 
 

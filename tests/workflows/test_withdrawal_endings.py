@@ -67,6 +67,21 @@ async def test_it_is_paid(client, script_of, working, keep_history):
     assert closings(script) == [Closing(PAYMENT, True, "signature", 150)]
 
 
+async def test_a_destination_that_the_escrow_would_refuse_ends_it_before_anybody_signs(
+    client, script_of, working
+):
+    refused = ApplicationError("no such token account", type="bad_destination", non_retryable=True)
+    script = script_of(reserve=7, build_message=refused, finish=as_asked)
+    async with working(script):
+        handle = await started(client, "astray")
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update(WithdrawalWorkflow.message_to_sign)
+        async with asyncio.timeout(10):
+            ended = await handle.result()
+    assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "bad_destination")
+    assert closings(script) == [Closing(PAYMENT, False, "", 0)]
+
+
 async def test_the_owner_never_signs(client, script_of, working, keep_history):
     script = script_of(reserve=7, finish=as_asked)
     async with working(script):
