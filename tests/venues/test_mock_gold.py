@@ -95,7 +95,7 @@ async def test_fills_of_a_new_file_are_told_after_those_of_one_that_was_lost(gol
     lost, cursor, _ = await driver.fills("")
     other = gold(file="new.db")
     # Nothing has happened in it, so whoever read goes on from where it was.
-    assert await other.fills(cursor) == ([], cursor)
+    assert await other.fills(cursor) == ([], cursor, False)
     await other.submit(order(other, "d", Side.BUY))
     told, moved, _ = await other.fills(cursor)
     assert {fill.client_id for fill in told} == {other.client_id("d")}

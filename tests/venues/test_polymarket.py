@@ -432,7 +432,7 @@ async def test_what_is_taken_of_several_makers_costs_what_each_asked_for(driver,
     assert len({fill.id for fill in fills}) == 3
     # A cursor of when a trade of a taker was one fill names it so, too: what such a one has told is not told again.
     assert cursor.partition("|")[2] == trade["id"]
-    assert await driver.fills(cursor) == ([], cursor)
+    assert await driver.fills(cursor) == ([], cursor, False)
 
 
 async def test_what_is_sold_to_several_makers_brings_what_each_gave(driver, venue):
