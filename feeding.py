@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httpx
 
@@ -25,6 +25,9 @@ from oracles.signers import named_signers
 from oracles.sources import LIVE, Clock, Source
 from oracles.vaa import SignerSet
 from settings import Settings
+
+if TYPE_CHECKING:
+    from oracles.chainlink import Round
 
 _FEED: Final = re.compile("[0-9a-f]{64}")
 _NAMES: Final = {market.feed: market.symbol for market in DEFAULT_MARKETS}
@@ -54,7 +57,8 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     Raises `OnlyLive`, `RecordingFailed`, and `Refused` and `OSError` for signers that cannot be believed.
     """
     trusted = [named_signers(settings.pyth_guardians, settings.pyth_hand_overs)]
-    found = _configured(settings, engine, http, trusted)
+    rounds: dict[str, Round] = {}
+    found = _configured(settings, engine, http, trusted, rounds)
     source = await pick(
         # Without any index at all it is the setting that is wrong.
         found.feeds or _feeds(engine),
@@ -74,14 +78,21 @@ async def price_feed(settings: Settings, engine: Engine, http: httpx.AsyncClient
     )
     if not isinstance(source, Live):
         return feed_into(engine, source)
-    return feed_into(engine, source, lambda: _configured(settings, engine, http, trusted).live(engine.clock))
+    return feed_into(
+        engine, source, lambda: _configured(settings, engine, http, trusted, rounds).live(engine.clock)
+    )
 
 
 def _configured(
-    settings: Settings, engine: Engine, http: httpx.AsyncClient, trusted: Sequence[SignerSet]
+    settings: Settings,
+    engine: Engine,
+    http: httpx.AsyncClient,
+    trusted: Sequence[SignerSet],
+    rounds: dict[str, "Round"],
 ) -> _Configured:
+    """`rounds` of Chainlink are kept from one to the next: a feed goes back for no listing."""
     feeds = _feeds(engine)
-    others = _other_prices(settings, http, feeds, engine.clock)
+    others = _other_prices(settings, http, feeds, engine.clock, rounds)
     if others and not (settings.pyth_url or settings.pyth_rpc_url):
         # Others know the network's own markets only.
         feeds = {symbol: feed for symbol, feed in feeds.items() if _indexed(symbol, others)}
@@ -190,7 +201,11 @@ def _ended(engine: Engine, market: int) -> bool:
 
 
 def _other_prices(
-    settings: Settings, http: httpx.AsyncClient, feeds: Mapping[str, str], clock: Clock
+    settings: Settings,
+    http: httpx.AsyncClient,
+    feeds: Mapping[str, str],
+    clock: Clock,
+    rounds: dict[str, "Round"],
 ) -> list[Polled]:
     """Publishers besides Pyth, where they are configured, of those of the markets (symbol to Pyth's feed) that they know.
 
@@ -203,8 +218,8 @@ def _other_prices(
         # Here, because web3 takes most of a second to import, and few need it.
         from oracles.chainlink import MAINNET, Chainlink
 
-        rounds = {symbol: MAINNET[name] for symbol, name in names.items() if name in MAINNET}
-        others.append(Chainlink(http, settings.chainlink_rpc_url, rounds, clock))
+        asked = {symbol: MAINNET[name] for symbol, name in names.items() if name in MAINNET}
+        others.append(Chainlink(http, settings.chainlink_rpc_url, asked, clock, rounds))
     if settings.hyperliquid_url:
         coins = {symbol: name.removesuffix("-PERP") for symbol, name in names.items()}
         others.append(HyperliquidMids(http, coins, clock, settings.hyperliquid_url))

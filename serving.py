@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 from collections.abc import Mapping
 
 import httpx
@@ -180,12 +179,11 @@ def operators(settings: Settings) -> dict[str, str]:
         try:
             token = read_secret(path).decode().strip()
         except (KeyFileRefused, OSError, UnicodeDecodeError) as refused:
-            what = f"run: chown {os.geteuid()} {path}; " if isinstance(refused, PermissionError) else ""
             _log.error(
                 "a person's token is not accepted",
                 name=path.stem,
                 why=str(refused),
-                then=f"{what}restart the API",
+                then="restart the API",
             )
             continue
         if path.stem in (NETWORK, EXCHANGE):

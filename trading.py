@@ -86,6 +86,7 @@ async def trading(
     batches: Callable[[], "Batches"],
     clock: Callable[[], int] = time.time_ns,
     known: Known = _none_known,
+    elapsed: Callable[[], int] = time.monotonic_ns,
 ) -> AsyncIterator[Trading]:
     """Everything that orders at venues need; connections are closed at the end. `batches` opens what takes orders for gold on chain.
     `known` says which accounts vaults have: no other is opened for them.
@@ -122,6 +123,7 @@ async def trading(
             lambda leg: leg.symbol.removesuffix("-PERP"),
             clock,
             demo,
+            elapsed=elapsed,
         )
 
         async def gold() -> Mid | None:

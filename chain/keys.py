@@ -88,7 +88,7 @@ def read_secret(path: Path, *, root_may: bool = False) -> bytes:
         raise KeyFileRefused(f"{path} is not there: put the key file there, or name another one") from None
     except OSError as error:
         raise KeyFileRefused(
-            f"{path} cannot be read ({error.strerror}): it must be a file of user number {os.geteuid()}, which runs this"
+            f"{path} cannot be read ({error.strerror}): it must be a file of the user who runs this; run: chown {os.geteuid()} {path}"
         ) from None
 
 

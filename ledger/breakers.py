@@ -27,6 +27,8 @@ from core.operator_events import (
 from ledger.tables import market_ends, operator_actions
 
 OF_ALL_MARKETS: Final = 0
+BEGINNING: Final = "a default of this release"
+"""What earlier releases gave as the reason of what an exchange begins with, which is nobody's decision."""
 
 
 class Action(StrEnum):
@@ -76,7 +78,10 @@ class MarketEnd(NamedTuple):
 def action_of(seq: int, event: Event) -> OperatorAction | None:
     """The entry that a record makes in the audit trail; None for records of another kind, and those without a reason."""
     match event:
-        case MarketListed(at=at, market=market, who=who, why=why) if who not in ("", EXCHANGE) or why:
+        case MarketListed(at=at, market=market, who=who, why=why) if who not in ("", EXCHANGE) or why not in (
+            "",
+            BEGINNING,
+        ):
             return OperatorAction(
                 seq, at, who, Action.LISTING.value, market.id, why, msgspec.to_builtins(asdict(market))
             )

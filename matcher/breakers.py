@@ -1,5 +1,7 @@
 """What the exchange remembers for its circuit breakers, and its place in snapshots."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from core.open_interest import Lows
@@ -25,7 +27,8 @@ class Breakers(msgspec.Struct):
 
 
 class BreakersImage(msgspec.Struct, array_like=True):
-    """The same in a canonical order. `negative` is empty: who is below zero was kept there before the watch knew it."""
+    """The same in a canonical order. `negative` is empty: who is below zero was kept there before the watch knew it. `chosen` is None
+    in images from before it was kept: then every market counts as chosen, as who listed it is not known."""
 
     limited: list[int] = []
     closing: list[tuple[int, int]] = []
@@ -35,7 +38,7 @@ class BreakersImage(msgspec.Struct, array_like=True):
     held: bool = False
     settlement: SettlementHeld | None = None
     announced: list[DelistingAnnounced] = []
-    chosen: list[int] = []
+    chosen: list[int] | None = None
 
 
 def image_of(breakers: Breakers) -> BreakersImage:
@@ -52,7 +55,8 @@ def image_of(breakers: Breakers) -> BreakersImage:
     )
 
 
-def breakers_in(image: BreakersImage) -> Breakers:
+def breakers_in(image: BreakersImage, markets: Iterable[int]) -> Breakers:
+    """`markets` are all that are listed."""
     return Breakers(
         set(image.limited),
         dict(image.closing),
@@ -61,5 +65,5 @@ def breakers_in(image: BreakersImage) -> Breakers:
         image.held,
         image.settlement,
         {announced.market: announced for announced in image.announced},
-        set(image.chosen),
+        set(markets if image.chosen is None else image.chosen),
     )

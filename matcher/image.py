@@ -181,7 +181,7 @@ def load(data: bytes) -> Exchange:
             unsold = set(state.accounts[going.account].positions)
         state.liquidations[going.account] = Liquidation(going.id, going.account, going.step, unsold)
         state.watch.suspect(going.account)
-    state.breakers = breakers_in(image.breakers)
+    state.breakers = breakers_in(image.breakers, state.markets)
     for announced in image.breakers.announced:
         heappush(state.book.deadlines, (announced.settles_at, DELISTING_DEADLINE, 0, announced.market))
     state.pasts |= {id: Past(minutes) for id, minutes in image.pasts}

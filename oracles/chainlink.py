@@ -115,7 +115,9 @@ class Chainlink:
         url: str,
         aggregators: Mapping[str, Aggregator],
         clock: Callable[[], int],
+        rounds: dict[str, Round] | None = None,
     ) -> None:
+        """`rounds` are the last ones that were checked, by address: whoever follows another client goes on from them."""
         self._host = httpx.URL(url).host
         self._web3 = AsyncWeb3(HttpxProvider(client, url), middleware=[])
         self._aggregators = dict(aggregators)
@@ -125,7 +127,7 @@ class Chainlink:
         }
         self._clock = clock
         self._decimals: dict[str, int] = {}
-        self._rounds: dict[str, Round] = {}
+        self._rounds = {} if rounds is None else rounds
 
     @property
     def label(self) -> str:
@@ -173,10 +175,10 @@ class Chainlink:
             if now.updated_at > block_at:
                 # Remembered, it would make every honest round after it look old.
                 raise Refused(Reason.OUT_OF_RANGE, f"round {now.number} ended after the block it is in")
-            self._rounds[symbol] = checked(
-                self._rounds.get(symbol), now, self._aggregators[symbol].heartbeat_s
-            )
-            return to_price(symbol, self._rounds[symbol], self._decimals[symbol])
+            feed = self._aggregators[symbol]
+            believed = checked(self._rounds.get(feed.address), now, feed.heartbeat_s)
+            self._rounds[feed.address] = believed
+            return to_price(symbol, believed, self._decimals[symbol])
         except Refused as error:
             return error
         except (ContractLogicError, BadFunctionCallOutput) as error:

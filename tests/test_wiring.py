@@ -117,7 +117,8 @@ def test_a_persons_file_that_the_api_may_not_open_is_left_out():
         finally:
             os.seteuid(0)
     assert named == {"operator": "n" * 32}
-    assert told[0]["then"] == f"run: chown 12345 {path}; restart the API"
+    assert told[0]["why"].endswith(f"run: chown 12345 {path}")
+    assert told[0]["then"] == "restart the API"
 
 
 def test_a_token_of_the_network_that_is_too_short_is_refused(tmp_path):

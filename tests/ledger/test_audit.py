@@ -88,6 +88,7 @@ async def test_what_nobody_signed_and_what_an_exchange_begins_with_is_not_in_the
     records = [
         e.MarketListed(3, listed),
         e.MarketListed(4, listed, EXCHANGE),
+        e.MarketListed(4, listed, EXCHANGE, "a default of this release"),  # as earlier releases began
         e.MarketListed(4, listed, "ada", "asked for"),
         e.MarketStatusSet(5, 1, 2),
         e.MarketStatusSet(6, 1, 1, "ada", "why"),
@@ -102,9 +103,9 @@ async def test_what_nobody_signed_and_what_an_exchange_begins_with_is_not_in_the
         "listing",
         "another default of this release",
     )
-    assert (opened.seq, opened.action) == (5, "status")
+    assert (opened.seq, opened.action) == (6, "status")
     assert (asked.seq, asked.who, asked.action, asked.market, asked.why) == (
-        3,
+        4,
         "ada",
         "listing",
         1,

@@ -44,6 +44,8 @@ class Days:
 
     def __init__(self, pool, seed):
         self.rng = random.Random(seed)
+        # Of its own each: they are recorded at once, in any order.
+        self.rngs = {name: random.Random(f"{seed} {name}") for name in NAMES}
         self.fills, self.nav, self.reads = VenueFills(pool), NavSnapshots(pool), NavReads(pool)
         self.vaults, self.transfers = Vaults(pool, COMMON.venues, COMMON), VaultTransfers(pool)
         self.facts, self.prices = [], {}
@@ -56,7 +58,7 @@ class Days:
             await self.pay_in(name, 17, START - 1)
 
     async def pay_in(self, name, holder, at):
-        key, amount = f"{at}", self.rng.randrange(10**9, 10**12)
+        key, amount = f"{at}", self.rngs[name].randrange(10**9, 10**12)
         wanted = Transfer(key, holder, TransferKind.DEPOSIT, amount, 0, "waiting", "", "ada", at, 0)
         await self.transfers.ask(name, wanted)
 
@@ -65,12 +67,12 @@ class Days:
         await asyncio.gather(*(self.of_one(name, START + number * HOUR) for name in NAMES))
 
     async def of_one(self, name, begins):
-        for _ in range(self.rng.randrange(1, 6)):
+        for _ in range(self.rngs[name].randrange(1, 6)):
             await self.fill(name, begins)
         leg, at, paid = (
-            self.rng.choice(LEGS),
-            begins + self.rng.randrange(1, HOUR),
-            self.rng.randrange(-(10**6), 10**6),
+            self.rngs[name].choice(LEGS),
+            begins + self.rngs[name].randrange(1, HOUR),
+            self.rngs[name].randrange(-(10**6), 10**6),
         )
         _, since = await self.fills.cursors(name, leg.venue)
         payments = [Payment(f"{at}", leg.symbol, paid, at)]
@@ -81,10 +83,10 @@ class Days:
             await self.correct(name, begins + HOUR - 1)
 
     async def fill(self, name, begins):
-        leg, side = self.rng.choice(LEGS), self.rng.choice((1, -1))
-        at = begins + self.rng.randrange(1, HOUR)
-        size, price = self.rng.randrange(1, 10**10), self.rng.randrange(1, 10**12)
-        fee = self.rng.randrange(-100, 10**6)
+        leg, side = self.rngs[name].choice(LEGS), self.rngs[name].choice((1, -1))
+        at = begins + self.rngs[name].randrange(1, HOUR)
+        size, price = self.rngs[name].randrange(1, 10**10), self.rngs[name].randrange(1, 10**12)
+        fee = self.rngs[name].randrange(-100, 10**6)
         since = self.cursors[name, leg.venue]
         self.cursors[name, leg.venue] = now = f"{since}."
         taken = TakenFill(now, "", "", leg.symbol, side, size, price, fee, at)
@@ -93,9 +95,9 @@ class Days:
         self.facts.append((name, at, leg, side * size, (-ceil(cost) if side > 0 else floor(cost)) - fee))
 
     async def correct(self, name, at):
-        leg = self.rng.choice(LEGS)
+        leg = self.rngs[name].choice(LEGS)
         ours = (await self.fills.held(name)).get(leg.venue, {}).get(leg.symbol, 0)
-        theirs, price = ours + self.rng.choice((-7, 11)), self.rng.randrange(1, 10**12)
+        theirs, price = ours + self.rngs[name].choice((-7, 11)), self.rngs[name].randrange(1, 10**12)
         assert await self.fills.correct(name, leg.venue, Difference(leg.symbol, ours, theirs, price), at)
         cost = Fraction((theirs - ours) * price, 10**10)
         self.facts.append((name, at, leg, theirs - ours, -ceil(cost)))
@@ -117,7 +119,7 @@ class Days:
     async def ask_back(self, name, holder, at):
         held = (await self.transfers.holders(name)).get(holder, 0)
         if held:
-            part = self.rng.randrange(1, held + 1)
+            part = held // self.rngs[name].randrange(2, 100) or held
             wanted = Transfer(f"{at}b", holder, TransferKind.WITHDRAWAL, 0, part, "waiting", "", "ada", at, 0)
             await self.transfers.ask(name, wanted)
 
@@ -179,8 +181,8 @@ async def test_every_value_is_what_the_bare_fills_and_prices_come_to(pool, seed)
         for step in (days.snapshot, days.hour) if number % 2 else (days.hour, days.snapshot):
             await step(number)
         for name in NAMES:
-            await days.pay_in(name, days.rng.choice(HOLDERS), START + number * HOUR + 1)
-            await days.ask_back(name, days.rng.choice(HOLDERS), START + number * HOUR + 2)
+            await days.pay_in(name, days.rngs[name].choice(HOLDERS), START + number * HOUR + 1)
+            await days.ask_back(name, days.rngs[name].choice(HOLDERS), START + number * HOUR + 2)
     # What each has at each venue is kept, and is what moved it.
     async with pool.connect() as connection:
         moved = "select vault, venue, sum(amount) from vault_cash_moves group by vault, venue order by 1, 2"

@@ -64,7 +64,10 @@ def nobody():
 
 
 def prices(world, directory, **given):
-    return trading(Settings(perpdex_data=directory, **given), nobody, lambda: world.now)
+    def now():
+        return world.now
+
+    return trading(Settings(perpdex_data=directory, **given), nobody, now, elapsed=now)
 
 
 async def test_hermes_prices_what_its_venue_does_not(world, tmp_path, guardians_file):

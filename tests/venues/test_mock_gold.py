@@ -100,7 +100,7 @@ async def test_fills_of_a_new_file_are_told_after_those_of_one_that_was_lost(gol
     told, moved, _ = await other.fills(cursor)
     assert {fill.client_id for fill in told} == {other.client_id("d")}
     assert not {fill.id for fill in told} & {fill.id for fill in lost}
-    assert await other.fills(moved) == ([], moved)
+    assert await other.fills(moved) == ([], moved, False)
     again = gold(file="new.db")
     await again.submit(order(again, "e", Side.BUY))
     assert {fill.client_id for fill in (await again.fills(moved)).fills} == {other.client_id("e")}

@@ -386,7 +386,7 @@ async def test_real_rounds_of_chainlink(data_file, world):
     router = world.router()
     for row in rows(data_file("chainlink/mainnet-BTC-USD-rounds-to-2023-10-14.csv.gz"))[1::10]:
         terms = [int(row[name]) for name in ("round", "answer", "start", "update", "answeredInRound")]
-        before = checked(before, Round(*terms))
+        before = checked(before, Round(*terms), 3_600)
         world.chainlink.prices = {"BTC": to_price("BTC", before, 8)}
         world.pyth.prices = {}
         world.now = before.updated_at * SECOND

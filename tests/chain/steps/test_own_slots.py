@@ -10,6 +10,7 @@ from solana.rpc.async_api import AsyncClient
 
 from activities.engine_door import DOOR, EngineDoor
 from activities.exits import ExitActivities
+from chain.cluster import ClusterView
 from chain.escrow import EscrowClient
 from chain.keys import KeypairSigner
 from chain.limits import Limits
@@ -69,6 +70,9 @@ async def test_the_fund_pays_in_asks_takes_back_and_claims(
     code, said = await owned.own("deposit", *slot, "--amount", "500")
     assert (code, "has no SOL for the fee" in said) == (1, True), said
     node.call("requestAirdrop", str(fund.pubkey), 10**9)
+    async with asyncio.timeout(20):
+        while not await ClusterView(owned.escrow.client).lamports(fund.pubkey):
+            await asyncio.sleep(0.02)
     code, said = await owned.own("deposit", *slot, "--amount", "500")
     assert (code, "has 0.000000 USDC: send it USDC" in said) == (1, True), said
     node.call("perpdexMintTestUsdc", str(fund.pubkey), 500 * USDC)

@@ -1,5 +1,6 @@
 """Limits that change while positions are open: what is held stays, what would grow is refused, nobody is liquidated by surprise."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -16,7 +17,8 @@ from core.quantities import SECOND, Ppm
 from core.rates import PERCENT, Rate
 from matcher import commands as c
 from matcher.apply import apply
-from matcher.image import dump, load
+from matcher.decide_markets import list_market
+from matcher.image import Image, dump, load
 
 
 def opened(world, lots=100, deposit=10**11):
@@ -267,6 +269,17 @@ def test_no_start_takes_back_what_an_operator_listed(world):
     assert world.play(c.ListMarket(default, **begins)) == []
     assert world.play(c.ListMarket(default, who="ada", why="the default, after all")) != []
     assert world.state.markets[3] == default
+
+
+def test_after_an_image_that_does_not_know_who_listed_a_market_no_start_takes_it_back(world):
+    first = replace(world.state.markets[1], id=3, symbol="NEW-PERP")
+    world.play(c.ListMarket(first, who="ada", why="before it was kept"))
+    image = msgspec.msgpack.decode(dump(world.state), type=Image)
+    image.breakers.chosen = None
+    older = load(msgspec.msgpack.encode(image))
+    assert older.breakers.chosen == set(world.state.markets)
+    default = c.ListMarket(replace(first, taker_fee=first.taker_fee + 1), who=EXCHANGE, why="a default")
+    assert list_market(older, default, world.now) == []
 
 
 MEANING = {"symbol": "XBT-PERP", "tick": "1", "lot": "0.001", "value_per_tick_lot": 100, "feed": "other"}
