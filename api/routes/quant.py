@@ -240,7 +240,12 @@ async def _leg(edge: Edge, key: QuantKey, symbol: str, venue: str | None, counte
         counter.count(key, said.venue)
     if named != said:
         raise ApiError("ticket_invalid", f"The symbol is for {said.venue}, and the ticket for {venue}.")
-    vault = await _managed(edge, key.vault, key.account)
+    try:
+        vault = await _managed(edge, key.vault, key.account)
+    except ApiError:
+        if at_default:
+            counter.count(key, ELSEWHERE)
+        raise
     if not at_default:
         return said
     counter.count(key, vault.default_venue)
