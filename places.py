@@ -34,7 +34,7 @@ def public_rpc_url(settings: Settings) -> str:
     if settings.public_rpc_url:
         return settings.public_rpc_url
     url = rpc_url(settings)
-    return "" if settings.solana_cluster or only_hosts(url) != url else url
+    return "" if settings.solana_cluster or only_hosts(url) != url.rstrip("/") else url
 
 
 def database_url(settings: Settings) -> str:

@@ -89,7 +89,7 @@ class Lander:
                     fate = await self.decide(pending, commitment, done, sent_before=sent_before)
             except TimeoutError:
                 raise ApplicationError(
-                    f"{reference}: {pending.signature} is not {commitment} yet; sent for the {len(tried) or 1}. time",
+                    f"{reference}: {pending.signature} is not {commitment} yet; sent for the {pending.attempt}. time",
                     type="not_landed",
                 ) from None
             if isinstance(fate, Landed):

@@ -8,6 +8,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.heartbeats import heartbeats
+
 SETTLEMENT_SCHEDULE: Final = "settlement-interval"
 """Id of the Schedule that wakes the settlement."""
 SETTLEMENT_WORKFLOW: Final = "SettlementWorkflow"
@@ -76,7 +78,8 @@ class ScheduleActivities:
     @activity.defn
     async def keep_entities(self) -> None:
         """Start again what runs for ever and was ended: nothing else would notice that nobody watches any more."""
-        await ensure_entities(self._client, self._task_queue)
+        async with heartbeats():
+            await ensure_entities(self._client, self._task_queue)
 
     @activity.defn
     async def wake_settlement(self) -> None:
@@ -85,8 +88,9 @@ class ScheduleActivities:
         A run takes ten thousand signals in all and an operator's must be among them, while a batch may be stuck for days: so one that
         has been woken, and has not begun to look, is not woken again.
         """
-        if not await self._is_woken():
-            await signal_settlement(self._client, self._task_queue, WAKE_SIGNAL)
+        async with heartbeats():
+            if not await self._is_woken():
+                await signal_settlement(self._client, self._task_queue, WAKE_SIGNAL)
 
     @activity.defn
     async def resume_settlement(self) -> None:

@@ -5,6 +5,7 @@ event begins with. No event of another escrow leaves this module.
 """
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ _INVOKE: Final = re.compile(rf"Program ({_KEY}) invoke \[\d+\]")
 _END: Final = re.compile(rf"Program {_KEY} (success|failed: .*)", re.DOTALL)
 _DATA: Final = "Program data: "
 _TRUNCATED: Final = "Log truncated"
+_PAGE_SETTLED: Final = hashlib.sha256(b"event:PageSettled").digest()[:8]
+_WITHOUT_MARKS: Final = 84
+"""Bytes of a `PageSettled` that a program logged before the event had `short`: chains keep them for ever."""
+_MARKS: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,8 @@ class BatchOpened:
 class PageSettled:
     """`debits` and `credits` in micro-USDC were applied. `shortfall` could not be taken from slots, `withheld` was held back.
 
-    `short` are all slots of the page, ascending, that are marked as owing after it: whose loss limit keeps something from settlement.
+    `short` are all slots of the page, ascending, that are marked as owing after it: whose loss limit keeps something from settlement;
+    none in the event of an older program, which did not tell.
     """
 
     id: int
@@ -251,9 +257,15 @@ def parse_events(logs: Iterable[str], at: EscrowAddresses) -> Iterator[Event]:
         elif _END.fullmatch(line) and running:
             running.pop()
         elif line.startswith(_DATA) and running and running[-1] == ours:
-            event = _coder().parse(base64.b64decode(line[len(_DATA) :]))
+            event = _coder().parse(_as_of_now(base64.b64decode(line[len(_DATA) :])))
             if event is not None and event.name in _KINDS and event.data.escrow == at.escrow:
                 yield _event(event.name, event.data)
+
+
+def _as_of_now(data: bytes) -> bytes:
+    """An event as today's program logs it: an older page is told without marks."""
+    older = data.startswith(_PAGE_SETTLED) and len(data) == _WITHOUT_MARKS
+    return data + bytes(_MARKS) if older else data
 
 
 def _event(name: str, data: Any) -> Event:

@@ -4,7 +4,10 @@ import logging
 import re
 from typing import Final
 
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(\S*?)(['\")>,.;]*)(?=\s|$)")
+_URL: Final = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://((?:[^\s:]*:\S*[ \t](?:(?!://).)*@)?\S*?)(['\")>,.;]*)(?=\s|$)"
+)
+"""Also over spaces, up to the last `@` of the line: a password may have them."""
 _END: Final = re.compile(r"[/?#]")
 
 
@@ -15,10 +18,12 @@ def only_hosts(text: str) -> str:
 
 def _cut(found: re.Match[str]) -> str:
     scheme, rest, mark = found.groups()
-    host = _END.split(rest, maxsplit=1)[0].rsplit("@", 1)[-1]
+    authority, *path = _END.split(rest, maxsplit=1)
+    host = authority.rsplit("@", 1)[-1]
     name, colon, port = host.rpartition(":")
-    if colon and not port.isdecimal() and not name.startswith("["):
-        # Not a port but what a slash in a password left of it.
+    no_port = colon and not port.isdecimal() and not name.startswith("[")
+    if no_port or "@" in "".join(path) or any(one.isspace() for one in rest):
+        # Perhaps no host but what a slash or a space in a password left of it.
         return f"{scheme}://...{mark}"
     return f"{scheme}://{host}{mark}"
 

@@ -170,7 +170,7 @@ class Settlement:
     ) -> Submission:
         """Keep signed bytes, made when the last known try of their reference was `tried` (0: none); must return before they are sent.
 
-        Returns what is kept in their place: something else when another worker was first. Only what this returns may be sent.
+        Returns what is kept in their place: the newest try when another worker was first. Only what this returns may be sent.
         """
         row = {
             "signature": signature,
@@ -195,7 +195,7 @@ class Settlement:
             )
         mine = (submissions.c.signature == signature) | (submissions.c.attempt > tried)
         found = await self._submissions(select(submissions).where(submissions.c.reference == reference, mine))
-        return next((one for one in found if one.signature == signature), found[0])
+        return next((one for one in found if one.signature == signature), found[-1])
 
     async def forget_refused(self, reference: str) -> None:
         """Delete what was signed for a step, refused before anybody had it, and is long dead (`BLOCKS_DEAD`): a step that is refused

@@ -244,6 +244,7 @@ PROVIDER = "https://node.example/v2/key?api-key=key"
         ({}, "http://127.0.0.1:8899"),
         ({"rpc_port": 9}, "http://127.0.0.1:9"),
         ({"solana_rpc_url": "http://10.0.0.1:8899"}, "http://10.0.0.1:8899"),
+        ({"solana_rpc_url": "http://10.0.0.1:8899/"}, "http://10.0.0.1:8899/"),
         ({"solana_rpc_url": PROVIDER}, ""),
         ({"solana_rpc_url": "http://user:key@10.0.0.1:8899"}, ""),
         ({"solana_rpc_url": PROVIDER, "solana_cluster": "mainnet"}, ""),

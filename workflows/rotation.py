@@ -179,6 +179,10 @@ class RotationWorkflow:
                 break
             await self._wait(LOOK_AT_BATCH)
         if self._abandoned:
+            if workflow.patched("executed-between-looks"):
+                # Between two looks at the batch somebody may have executed it: who abandons then is too late as well.
+                state.proposal = await self._step(RotationActivities.look_for_proposal, state.operator)
+                self._abandoned = state.proposal.operator != state.operator
             return True
         self._to(Stage.EXECUTING)
         of = ExecuteOf(state.operator, state.proposal.number)

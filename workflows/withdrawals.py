@@ -34,6 +34,9 @@ MESSAGE_FRESH: Final = timedelta(seconds=15)
 """A message younger than this is handed out again: most of its minute is left."""
 BETWEEN_ASKING: Final = timedelta(seconds=5)
 """Before the chain is asked again whether what was signed can land no more: that takes about a minute, and no place of a payment."""
+LONGEST_ASKING: Final = timedelta(minutes=10)
+"""The pause doubles up to this: where finality stalls for days, looks must not use up the history that one withdrawal may have."""
+MAY_STILL_LAND: Final = "what was signed may still land: the chain is asked again until it cannot"
 
 UNDECIDED: Final = (
     "withdrawal_undecided: a later withdrawal of the account was paid, and no node knows what became of this one; look for it in the "
@@ -234,6 +237,7 @@ class WithdrawalWorkflow:
         self._to(WithdrawalStatus.PAID if closed.ending == Ending.PAID else WithdrawalStatus.RELEASED)
 
     async def _finish(self, closing: Closing) -> Closed:
+        pause = BETWEEN_ASKING
         while True:
             closed = await must_happen(
                 WithdrawalActivities.finish,
@@ -243,8 +247,11 @@ class WithdrawalWorkflow:
                 task_queue=_payments(),
             )
             if closed.ending != Ending.WAITING:
+                self._trouble("")
                 return closed
-            await workflow.sleep(BETWEEN_ASKING)
+            self._trouble(MAY_STILL_LAND)
+            await workflow.sleep(pause)
+            pause = min(pause * 2, LONGEST_ASKING)
 
     async def _ask_a_person(self) -> Decision:
         """Wait for `decide`, however long; the memo shows it in every list of workflows."""

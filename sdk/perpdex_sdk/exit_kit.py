@@ -6,6 +6,7 @@ The proof says besides what the agent had at the last cut, should the operator h
 
 import hashlib
 import struct
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -101,7 +102,8 @@ class OnChain(msgspec.Struct, frozen=True):
 
 def save(path: Path, kit: ExitKit) -> None:
     """Replace the kit at once. One that is there already is never replaced by an older one, and one that `load` refuses is set aside
-    under its own name and the code of the refusal. Raises `NotProven` for another account's, `OSError`."""
+    under its own name, the code of the refusal and, from the second one on, a number. Raises `NotProven` for another account's,
+    `OSError`."""
     before = _kept(path)
     if before is not None:
         ours = (before.owner, before.account, before.escrow.escrow) == (
@@ -125,8 +127,14 @@ def _kept(path: Path) -> ExitKit | None:
     try:
         return load(path)
     except NotProven as refused:
-        path.replace(path.with_name(f"{path.name}.{refused.code}"))
+        path.replace(_unused(path.with_name(f"{path.name}.{refused.code}")))
         return None
+
+
+def _unused(path: Path) -> Path:
+    """`path`, or with the first number from 2 on under which nothing is kept yet."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in count(2))
+    return next(one for one in chain([path], numbered) if not one.exists())
 
 
 def load(path: Path) -> ExitKit:

@@ -238,6 +238,17 @@ def test_events_are_read_while_our_program_runs() -> None:
     assert list(parse_events(lines, AT)) == [Deposited(0, 2, OWNER, 16, 5, 1)]
 
 
+def test_a_page_that_an_older_program_settled_is_read_without_marks() -> None:
+    settled = hashlib.sha256(b"event:PageSettled").digest()[:8] + struct.pack(
+        "<32sQIQQQQ", bytes(AT.escrow), 7, 1, 40, 30, 20, 10
+    )
+    lines = [OURS, *(f"Program data: {base64.b64encode(one).decode()}" for one in (settled, EVENT))]
+    assert list(parse_events(lines, AT)) == [
+        PageSettled(7, 1, 40, 30, 20, 10, ()),
+        Deposited(0, 2, OWNER, 16, 5, 1),
+    ]
+
+
 @pytest.mark.parametrize(
     "said", ["Program log: success", "Program log: failed: no", f"Program log: Program {PROGRAM_ID} success"]
 )

@@ -20,6 +20,12 @@ from core.hosts import hide_in_log, only_hosts
         ("postgresql://user:SEC@RET@host/ledger", "postgresql://host"),
         ("postgresql://user:SEC'RET@host:1/ledger", "postgresql://host:1"),
         ("postgresql://user:SECR/ET@host:1/ledger", "postgresql://..."),
+        ("postgresql://user:5432/SECRET@host/ledger", "postgresql://..."),
+        ("postgresql://user:5432?SECRET@host/ledger", "postgresql://..."),
+        ("no 'postgresql://user:SEC RET@host/ledger'.", "no 'postgresql://...'."),
+        ("postgresql://user:SE@C R@ET@host/ledger fails", "postgresql://... fails"),
+        ("https://h:1/x and https://u:SECRET@i/x", "https://h:1 and https://i"),
+        ("http://h:1/x is down\nask ada@example.org", "http://h:1 is down\nask ada@example.org"),
         ("wss://[2001:db8::1]/SECRET", "wss://[2001:db8::1]"),
         (
             "for url 'http://h:1/?k=SECRET'\nmore: https://x.org/a.",

@@ -439,6 +439,11 @@ def test_a_kit_whose_way_out_was_altered_is_refused(tmp_path: Path) -> None:
         exit_kit.save(path, kit)
         assert exit_kit.load(path) == kit
         assert (tmp_path / f"kit.json.{code}").read_bytes() == content
+    for number in (2, 3):
+        path.write_bytes(b"{%d" % number)
+        exit_kit.save(path, kit)
+        assert (tmp_path / f"kit.json.file_damaged.{number}").read_bytes() == b"{%d" % number
+    assert (tmp_path / "kit.json.file_damaged").read_bytes() == b"{"
     # Kits of before there was a way out in them still lead out.
     old = msgspec.structs.replace(kit, way_out=None, format=1)
     path.write_bytes(msgspec.json.encode(old))

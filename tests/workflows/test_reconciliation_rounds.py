@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation
@@ -11,7 +12,7 @@ from activities.settlement import Work
 from core.reconciliation import Difference
 from workflows.deposits import DepositsWorkflow
 from workflows.exits import ExitsWorkflow
-from workflows.reconciliation import ReconciliationWorkflow
+from workflows.reconciliation import KEEP_ENTITIES_TRIES, ReconciliationWorkflow
 from workflows.settlement import SettlementWorkflow
 from workflows.settling import settle_now
 
@@ -35,10 +36,22 @@ async def test_nothing_is_said_while_all_agree(client, script_of, working):
     assert script.names() == ["keep_entities", "reconcile"]
 
 
+async def test_the_comparison_comes_also_where_nothing_can_be_started(client, script_of, working):
+    down = ApplicationError("no shard", type="unavailable")
+    script = script_of(**{**STEPS, "keep_entities": down}, reconcile=AGREES)
+    async with working(script):
+        assert await compare(client) == AGREES
+        told = await client.get_workflow_handle("reconciliation").query("__temporal_workflow_metadata")
+    assert script.names() == ["keep_entities"] * KEEP_ENTITIES_TRIES + ["reconcile"]
+    assert "keep_entities: unavailable: no shard" in str(told)
+
+
 async def test_what_runs_for_ever_and_was_ended_is_started_again(client):
-    """And what runs is left alone: its history does not grow by it."""
-    steps = ScheduleActivities(client, "test")
-    await ActivityEnvironment().run(steps.keep_entities)
+    """And what runs is left alone: its history does not grow by it. A cluster that takes its time is no worker that is gone."""
+    steps, beats, beating = ScheduleActivities(client, "test"), [], ActivityEnvironment()
+    beating.on_heartbeat = lambda *_: beats.append("alive")
+    await beating.run(steps.keep_entities)
+    assert beats
     began = [await client.get_workflow_handle(id).describe() for _, id, _ in ENTITIES]
     assert [one.workflow_type for one in began] == [
         kind.__name__ for kind in (SettlementWorkflow, DepositsWorkflow, ExitsWorkflow)

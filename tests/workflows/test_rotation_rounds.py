@@ -149,6 +149,20 @@ async def test_who_abandons_what_somebody_has_executed_is_too_late(client, scrip
     assert (ended.stage, script.names()[-1]) == (Stage.DONE, "resume_settlement")
 
 
+async def test_who_abandons_between_two_looks_at_the_batch_is_too_late_as_well(client, script_of, working):
+    """Somebody executed it since the look before: settlement must not go on with the old key."""
+    script = script_of(**answers(look_for_proposal=[RIPE, DONE], batch_under_way="batch 7 is submitted"))
+    async with working(script):
+        handle = await started(client)
+        await until(handle, lambda state: bool(state.batch))
+        await handle.execute_update(RotationWorkflow.abandon)
+        await at(handle, Stage.KEY)
+        assert "resume_settlement" not in script.names()
+        await handle.execute_update(RotationWorkflow.key_changed)
+        ended = await handle.result()
+    assert (ended.stage, script.names()[-1]) == (Stage.DONE, "resume_settlement")
+
+
 async def test_a_proposal_that_is_gone_lets_settlement_go_on_until_the_next(
     client, script_of, working, keep_history
 ):

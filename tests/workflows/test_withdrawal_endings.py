@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from activities.withdrawals import (
     PaymentStatus,
 )
 from workflows.withdrawal_state import Decision, WithdrawalRequest, WithdrawalState, WithdrawalStatus
-from workflows.withdrawals import BETWEEN_ASKING, OWNER_PATIENCE, WithdrawalWorkflow
+from workflows.withdrawals import BETWEEN_ASKING, MAY_STILL_LAND, OWNER_PATIENCE, WithdrawalWorkflow
 
 OWNER = Keypair.from_seed(bytes(32))
 REQUEST = WithdrawalRequest(16, str(OWNER.pubkey()), 5_000_000, "rent")
@@ -116,6 +117,24 @@ async def test_what_may_still_land_is_waited_for_outside_of_the_step(environment
         assert await environment.get_current_time() - began >= 2 * BETWEEN_ASKING
     assert (ended.status, ended.code) == (WithdrawalStatus.RELEASED, "WithdrawalOrder")
     assert closings(script) == [Closing(PAYMENT, False, "", 150)] * 3
+
+
+async def test_a_stall_of_days_does_not_use_up_the_history(environment, client, script_of, working):
+    """Pauses of 5, 10, ... 320 and then 600 seconds: a day is some 150 looks, not 17,000."""
+    waiting = Closed(Ending.WAITING)
+    script = script_of(
+        reserve=7, build_message=FIRST, pay=REFUSED, finish=[waiting] * 10 + [Closed(Ending.RELEASED)]
+    )
+    async with working(script):
+        handle = await started(client, "stalls")
+        await sign(handle)
+        while (await handle.query(WithdrawalWorkflow.state)).trouble != MAY_STILL_LAND:
+            await asyncio.sleep(0.02)
+        began = await environment.get_current_time()
+        ended = await handle.result()
+        assert await environment.get_current_time() - began >= timedelta(seconds=2_400)
+    assert (ended.status, ended.trouble) == (WithdrawalStatus.RELEASED, "")
+    assert len(closings(script)) == 11
 
 
 async def test_the_engine_refuses(client, script_of, working, keep_history):
