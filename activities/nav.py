@@ -20,6 +20,8 @@ _log = structlog.get_logger("nav")
 VAULTS_AT_ONCE: Final = 100
 """In one transaction, which nobody who deals with one of them waits for long."""
 LEGS_AT_ONCE: Final = 200
+WHOLE_ATTEMPTS: Final = 3
+"""A leg is said to have no price, for good, only at the third attempt: what was wrong may have been of a moment."""
 
 
 class LegPrices(Protocol):
@@ -72,11 +74,13 @@ class NavActivities:
 
     async def _asked(self, legs: list[Leg]) -> dict[Leg, NavPrice]:
         """Their prices. What nobody expected is wrong with one of them leaves that one without, and keeps no other vault's from being
-        told: halves are asked for again until it is alone."""
+        told: halves are asked for again until it is alone. Raises it before the last of `WHOLE_ATTEMPTS`."""
         try:
             found = await self._prices.get_index_prices([str(leg) for leg in legs])
             return {leg: _kept(found[str(leg)]) for leg in legs}
         except Exception as error:
+            if activity.info().attempt < WHOLE_ATTEMPTS:
+                raise
             if len(legs) > 1:
                 half = len(legs) // 2
                 return await self._asked(legs[:half]) | await self._asked(legs[half:])

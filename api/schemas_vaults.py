@@ -211,7 +211,7 @@ class VaultTransferAnswer(Answer):
     code: str | None = Field(description="Why it was refused; else null.")
     who: str
     at: int
-    dealt_at: int | None = Field(description="Instant of the snapshot; else null.")
+    dealt_at: int | None = Field(description="Instant of the snapshot, or when it was taken back; else null.")
 
 
 class VaultTransfersAnswer(Answer):

@@ -75,6 +75,7 @@ ROLES: Final = {
                 "exec_risk_template",
                 "exec_market_within_s",
                 "exec_limit_within_s",
+                "nav_interval_s",
             ),
         },
         (*REACHES_OUT, *LEDGER, *SIGNS, *DURABLE),

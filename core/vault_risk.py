@@ -26,6 +26,10 @@ EVERY: Final = "*"
 LEVERAGE_MAX: Final = 1_000
 DOLLARS_MAX: Final = 10**12
 NAMES_MAX: Final = 500
+VENUES: Final = frozenset(
+    {"agents", "hyper", "mock_gold", "mock_gold_evm", "polymarket", "synthetix", "synthetix_v3"}
+)
+"""All that there are, be they set up or not: a limit stays where it is written while its venue is not allowed."""
 _KEYS: Final = frozenset({"allowedSymbols", "allowedVenues", "perVenue"})
 _LIMITS: Final = {
     "minLeverage": "min_leverage",
@@ -86,14 +90,14 @@ class VaultRisk:
         return tightened(self.ceiling, self.manager.narrowing)
 
     def beyond(self, manager: Rules) -> list[str]:
-        """What in a manager's rules is wider than it may be, or bounds nothing, as sentences."""
-        return [*widenings(self.ceiling, manager.narrowing), *_boundless(self.set_up, manager)]
+        """What in a manager's rules is wider than it may be, bounds nothing or refuses everything, as sentences."""
+        return [*widenings(self.ceiling, manager.narrowing), *_senseless(manager)]
 
     def impossible(self, operator: Rules) -> list[str]:
         """What in the operator's rules cannot be, as sentences."""
         strange = sorted((operator.venues or frozenset()) - self.set_up)
         found = [f"venues that are not set up here: {', '.join(strange)}"] if strange else []
-        found += _boundless(self.set_up, operator)
+        found += _boundless(operator)
         for venue, said in sorted((operator.per_venue or {}).items()):
             if _contrary(_named_first(said, self.common.limits(venue))):
                 found.append(f"a least of {venue} above its most, with what is common to all vaults")
@@ -115,18 +119,27 @@ def _named_first(said: VenueLimits, common: VenueLimits) -> VenueLimits:
 
 
 def common_template(set_up: frozenset[str], rules: Rules) -> RiskTemplate:
-    """The operator's template for all vaults. Raises `NotRules` when it names a venue that is not set up."""
-    if strange := sorted({*(rules.venues or ()), *(rules.per_venue or ())} - set_up):
+    """The operator's template for all vaults. Raises `NotRules` when it allows a venue that is not set up, or when limits of it bound
+    nothing or refuse everything."""
+    if strange := sorted((rules.venues or frozenset()) - set_up):
         raise NotRules(f"venues that are not set up: {', '.join(strange)}")
+    if senseless := _senseless(rules):
+        raise NotRules("; ".join(senseless))
     return RiskTemplate(
         set_up if rules.venues is None else rules.venues, rules.symbols, dict(rules.per_venue or {})
     )
 
 
-def _boundless(set_up: frozenset[str], rules: Rules) -> list[str]:
+def _boundless(rules: Rules) -> list[str]:
     """A limit of a misspelt venue would bound nothing, and who set it would think that it does."""
-    strange = sorted((rules.per_venue or {}).keys() - set_up)
-    return [f"limits of venues that are not set up here: {', '.join(strange)}"] if strange else []
+    strange = sorted((rules.per_venue or {}).keys() - VENUES)
+    return [f"limits of venues that do not exist: {', '.join(strange)}"] if strange else []
+
+
+def _senseless(rules: Rules) -> list[str]:
+    """Limits that bound nothing, and those that are contrary once both spellings of a venue are put together."""
+    contrary = [venue for venue, said in sorted((rules.per_venue or {}).items()) if _contrary(said)]
+    return [*_boundless(rules), *(f"a least of {venue} above its most" for venue in contrary)]
 
 
 def rules_from(document: object) -> Rules:

@@ -50,12 +50,16 @@ class NamedPrices:
             return size
 
     async def withdraw(self, vault: str, leg: Leg, who: str, why: str, at: int) -> NamedPrice | None:
-        """Have the price that was named for a leg not count any more; which it was. None when none counts."""
+        """Have the price that was named for a leg not count any more; which it was. None when none counts.
+
+        It is among the changes of that vault, and of the one that it was named in.
+        """
         async with self._engine.begin() as connection:
             found = (await named_at(connection, at, [leg])).get(leg)
             if found is not None:
                 await end_named(connection, [leg], at, who)
-                await changed(connection, vault, f"{leg} counted at no named price", who, why, at)
+                for told in sorted({vault, await _named_in(connection, leg, at)}):
+                    await changed(connection, told, f"{leg} counted at no named price", who, why, at)
             return found
 
 
@@ -73,6 +77,14 @@ async def named_at(connection: AsyncConnection, at: int, legs: Collection[Leg]) 
         for row in await connection.execute(newest)
         if not row.ended_at and at - row.at <= NAMED_AGE_MAX
     }
+
+
+async def _named_in(connection: AsyncConnection, leg: Leg, at: int) -> str:
+    """The vault in which the newest price of a leg that has one was named."""
+    c = nav_named_prices.c
+    there = (c.venue == leg.venue) & (c.symbol == leg.symbol) & (c.at <= at)
+    newest = select(c.vault).where(there).order_by(c.number.desc()).limit(1)
+    return str((await connection.execute(newest)).scalar_one())
 
 
 async def end_named(connection: AsyncConnection, legs: Collection[Leg], at: int, by: str = "") -> None:

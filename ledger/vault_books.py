@@ -68,11 +68,15 @@ async def cash_at(connection: AsyncConnection, at: int, vaults: Sequence[str]) -
 
 
 async def waiting_at(connection: AsyncConnection, at: int, vaults: Sequence[str]) -> dict[str, list[Waiting]]:
-    """Transfers of each vault that were accepted until an instant and wait, in the order of acceptance."""
+    """Transfers of each vault that were accepted until an instant and waited at it, in the order of acceptance.
+
+    Also those that were taken back since: the prices of the instant were there to be looked at by then.
+    """
     t = vault_transfers.c
+    waited = (t.status == "waiting") | ((t.status == "cancelled") & (t.dealt_at > at))
     wanted = (
         select(t.vault, *(t[name] for name in Waiting._fields))
-        .where(t.vault.in_(vaults), t.status == "waiting", t.at <= at)
+        .where(t.vault.in_(vaults), waited, t.at <= at)
         .order_by(t.number)
     )
     found: dict[str, list[Waiting]] = {}

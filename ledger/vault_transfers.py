@@ -26,7 +26,8 @@ _HOLDER: Final = "account/"
 class Transfer(NamedTuple):
     """`amount` is micro-USDC and `shares` millionths: of a deposit the first is given and the second comes of it, of a withdrawal the
     other way round. `status` is waiting, done, refused with a code of `core.vault_shares.Refusal`, or cancelled. `key` is the asker's
-    own: an operator's and a holder's of the same name are two. `number` is that of acceptance, 0 before."""
+    own: an operator's and a holder's of the same name are two. `dealt_at` is the snapshot's instant, of what was taken back when that
+    was, and 0 before. `number` is that of acceptance, 0 before."""
 
     key: str
     holder: int
@@ -136,6 +137,9 @@ class VaultTransfers:
     ) -> Transfer | str:
         """Have a transfer not wait any more, with a line among the vault's changes; one that was taken back before stays so.
 
+        A snapshot of an instant before `at`, and not before it was asked for, deals with it all the same, however late it is taken:
+        else whoever asked could look at the prices of that instant first, and then choose.
+
         `sees` is whose transfers alone the caller knows of, and `asker` whose it may take back; None: anybody's. A stable code when it
         cannot be: transfer_unknown, vault_not_yours, or transfer_not_waiting.
         """
@@ -154,10 +158,12 @@ class VaultTransfers:
                 return found
             if found.status != "waiting" or found.kind is TransferKind.OPENING:
                 return "transfer_not_waiting"
-            await connection.execute(update(vault_transfers).where(mine).values(status=CANCELLED))
+            await connection.execute(
+                update(vault_transfers).where(mine).values(status=CANCELLED, dealt_at=at)
+            )
             what = f"{found.kind.value} {found.number} of account/{found.holder} taken back"
             await changed(connection, vault, what, who, why, at)
-            return found._replace(status=CANCELLED)
+            return found._replace(status=CANCELLED, dealt_at=at)
 
     async def transfers(
         self,

@@ -154,8 +154,13 @@ class Vaults:
         async with self._engine.begin() as connection:
             await changed(connection, id, what, who, why, at)
 
-    async def changes(self, id: str, limit: int, before: int = NUMBER_MAX) -> list[VaultChange]:
-        """Up to `limit` changes of a vault, but those of its rules, with numbers below `before`, newest first."""
+    async def changes(
+        self, id: str, limit: int, before: int = NUMBER_MAX, sees: int | None = None
+    ) -> list[VaultChange]:
+        """Up to `limit` changes of a vault, but those of its rules, with numbers below `before`, newest first.
+
+        `sees` is whose transfers alone the caller knows of: those that others took back are left out. None: it knows of all.
+        """
         table = vault_changes.c
         wanted = (
             select(*(table[name] for name in VaultChange._fields))
@@ -163,6 +168,11 @@ class Vaults:
             .order_by(table.number.desc())
             .limit(limit)
         )
+        if sees is not None:
+            own = table.what.regexp_match(f"^[a-z]+ [0-9]+ of account/{sees} taken back$")
+            wanted = wanted.where(
+                own | ~table.what.regexp_match("^[a-z]+ [0-9]+ of account/[0-9]+ taken back$")
+            )
         async with self._engine.connect() as connection:
             return [VaultChange(*row) for row in await connection.execute(wanted)]
 

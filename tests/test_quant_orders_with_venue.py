@@ -79,7 +79,7 @@ async def make_key(desk_at, new_exchange, vault):
     desk = await desk_at("mock_gold")
     books = VaultBooks(lambda: desk.pool, desk.vaults.set_up, desk.vaults.common)
     trading = VaultTrading(desk.exec, desk.pool)
-    exchange = await new_exchange(quant=trading, vaults=books)
+    exchange = await new_exchange(quant=trading, vaults=books, nav_interval_s=900)
     manager = await exchange.agent("manager")
     assert manager.account == 16
     other = await exchange.agent("other")
@@ -532,7 +532,7 @@ async def test_differences_and_alerts_are_in_the_metrics(make_key, vault):
     assert 3_600 <= float(age) < 3_700
     [ahead] = [line.split()[1] for line in lines if line.startswith("perpdex_nav_ahead_seconds ")]
     assert -3_700 < float(ahead) <= -3_600
-    assert "perpdex_nav_interval_seconds 3600.0" in lines
+    assert "perpdex_nav_interval_seconds 900.0" in lines
 
 
 async def test_a_quota_is_one_keys_at_one_venue_and_told_with_every_answer(quant, make_key):

@@ -8,7 +8,7 @@ from chain.keys import create_secret
 from core.market import Side
 from core.quantities import SECOND
 from core.tickets import Leg, price_from, size_from
-from core.vault_risk import NotRules
+from core.vault_risk import VENUES, NotRules
 from endings import sentence
 from oracles.recording import RecordingFailed
 from settings import Settings
@@ -36,6 +36,7 @@ def settings(directory, **given):
 async def test_gold_has_a_demo_price_only_where_the_settings_say_so(tmp_path):
     async with trading(settings(tmp_path), nobody) as at:
         assert await at.index("fund", GOLD) is None
+        assert at.drivers.lifecycles.keys() == VENUES
     async with trading(settings(tmp_path, exec_demo_gold="4000.5"), nobody) as at:
         assert await at.index("fund", GOLD) == price_from("4000.5")
         found = (await at.prices.get_index_prices([str(GOLD)]))[str(GOLD)]

@@ -179,6 +179,9 @@ def test_the_operators_template_is_read_from_its_file(tmp_path):
     assert operator_template(settings) == RiskTemplate(
         frozenset({"hyper"}), None, {"hyper": VenueLimits(max_leverage=5)}
     )
+    # To leave a venue out of those that are allowed does not ask for another template.
+    file.write_text('{"perVenue": {"polymarket": {"maxLeverage": 1}}}')
+    assert operator_template(settings).limits("polymarket") == VenueLimits(max_leverage=1)
     everything = operator_template(Settings(exec_allowed_venues="hyper, mock_gold"))
     assert everything == RiskTemplate(frozenset({"hyper", "mock_gold"}), None, {})
 

@@ -129,7 +129,10 @@ async def cancel(
     caller: Caller,
     edge: EdgeGiven,
 ) -> VaultTransferAnswer:
-    """Take back a transfer that waits: who asked for it, or an operator. It stays, as cancelled; again, it changes nothing."""
+    """Take back a transfer that waits: who asked for it, or an operator. It stays, as cancelled; again, it changes nothing.
+
+    A snapshot whose instant came between asking and taking back still deals with it, and then it is done: before a deposit's money is
+    sent back, see that it is cancelled after that snapshot, too."""
     vault = await concerned(edge, id, caller)
     sees = None if caller.operator or caller.account == vault.manager else caller.account
     asker = None if caller.operator else caller.name

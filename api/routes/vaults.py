@@ -191,9 +191,10 @@ async def changes(
     id: VaultId, caller: Caller, edge: EdgeGiven, before: Before = NEWEST, limit: Limit = 100
 ) -> VaultChangesAnswer:
     """Who made, paused and resumed the vault, made and revoked its keys, took its orders and transfers back, and why, newest first:
-    those with numbers below `before`."""
-    await found(edge, id, caller)
-    rows = await answered(edge.vaults.vaults.changes(id, limit, before))
+    those with numbers below `before`. Who is neither manager nor operator sees no transfers of others."""
+    vault = await found(edge, id, caller)
+    sees = None if caller.operator or caller.account == vault.manager else caller.account
+    rows = await answered(edge.vaults.vaults.changes(id, limit, before, sees))
     return VaultChangesAnswer(
         changes=[VaultChangeAnswer(**{**one._asdict(), "at": micros(one.at)}) for one in rows]
     )

@@ -148,7 +148,8 @@ async def test_an_operator_makes_pauses_and_sets_the_rules_of_a_vault(exchange: 
     ]
     number = str(one["number"])
     cancelled = json.loads(await perpdex("vault", "cancel", "alpha", number, "--why", "sent back", "--json"))
-    assert cancelled == one | {"status": "cancelled"}
+    assert cancelled == one | {"status": "cancelled", "dealt_at": cancelled["dealt_at"]}
+    assert cancelled["dealt_at"] >= one["at"]
     assert await perpdex("vault", "transfers", "alpha", "--before", number) == "none\n"
     last = json.loads(await perpdex("vault", "changes", "alpha", "--json"))["changes"][-1]["number"]
     assert await perpdex("vault", "changes", "alpha", "--before", str(last)) == "none\n"

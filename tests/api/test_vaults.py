@@ -231,6 +231,20 @@ async def test_what_waits_is_taken_back_by_who_asked_for_it_and_by_an_operator(d
     [change, *_] = (await desk.get("/vaults/alpha/changes"))["changes"]
     name = f"withdrawal {mine['number']} of account/{ann.account} taken back"
     assert (change["what"], change["who"], change["why"]) == (name, f"account/{ann.account}", "sent back")
+    # Other holders' are nobody's business but the manager's and operators'.
+    paid = {"key": "again", "holder": ann.account, "amount": "7"}
+    assert await desk.code("POST", "/vaults/alpha/deposits", OPERATOR, paid) == ""
+    await desk.snapshot()
+    told = {
+        who.account: [
+            one["what"] for one in (await desk.get("/vaults/alpha/changes", who.headers))["changes"]
+        ]
+        for who in (ann, bob, manager)
+    }
+    of_bob = f"deposit {bobs['number']} of account/{bob.account} taken back"
+    assert told[manager.account][:2] == [name, of_bob]
+    assert [one for one in told[ann.account] if "taken back" in one] == [name]
+    assert [one for one in told[bob.account] if "taken back" in one] == [of_bob]
     before = (await desk.get("/vaults/alpha/changes", before=change["number"], limit=1))["changes"]
     assert [(one["who"], one["what"].split()[0]) for one in before] == [("operator", "deposit")]
 

@@ -101,6 +101,8 @@ def test_the_network_s_own_parts_have_what_they_need(told: None) -> None:
     settings = Settings()
     api, projector, worker = (environment_of(part, settings) for part in ("api", "projector", "worker"))
     assert (SECRETS.keys() - api.keys()) == NOBODYS
+    often = Settings(nav_interval_s=60)
+    assert {environment_of(part, often)["NAV_INTERVAL_S"] for part in ("api", "worker")} == {"60"}
     assert (SECRETS.keys() - worker.keys()) == NOBODYS
     assert (SECRETS.keys() & projector.keys()) == {"DATABASE_URL", "PGPASSWORD"}
     assert {name: api[name] for name in SECRETS if name in api} == {

@@ -123,10 +123,25 @@ def test_a_limit_counts_at_the_venue_that_its_author_means_or_is_refused():
         "mock_gold": VenueLimits(min_notional=60_000_000, max_notional=70_000_000)
     }
     strange = rules_from({"perVenue": {"mockgold": {"maxNotionalUsd": 100}, "Hyper": {"maxLeverage": 2}}})
-    sentence = ["limits of venues that are not set up here: Hyper, mockgold"]
+    sentence = ["limits of venues that do not exist: Hyper, mockgold"]
     assert risk().beyond(strange) == risk().impossible(strange) == sentence
-    with pytest.raises(NotRules, match="not set up: Hyper, mockgold"):
+    with pytest.raises(NotRules, match="do not exist: Hyper, mockgold"):
         common_template(SET_UP, strange)
+    # A limit of a venue that is not allowed here bounds whoever trades there once it is.
+    later = rules_from({"perVenue": {"polymarket": {"maxNotionalUsd": 100}}})
+    assert risk().beyond(later) == risk().impossible(later) == []
+    assert common_template(SET_UP, later).limits("polymarket") == VenueLimits(max_notional=100_000_000)
+
+
+def test_limits_under_two_spellings_that_refuse_everything_are_refused_whoever_sets_them():
+    contrary = rules_from(
+        {"perVenue": {"hyper": {}, "mock-gold": {"minLeverage": 5}, "mock_gold": {"maxLeverage": 2}}}
+    )
+    sentence = "a least of mock_gold above its most"
+    assert risk().beyond(contrary) == [sentence]
+    assert risk().impossible(contrary) == [f"{sentence}, with what is common to all vaults"]
+    with pytest.raises(NotRules, match=sentence):
+        common_template(SET_UP, contrary)
 
 
 def test_an_operators_least_above_the_common_most_is_refused():

@@ -273,13 +273,15 @@ async def test_an_operator_s_price_lets_everybody_deal_until_there_is_one_again(
     assert (await books.newest()).legs[0].standing == CARRIED
     # Withdrawn, it counts no more.
     await named.name("alpha", ETH, NamedPrice(price_from("1980"), "bob", "again", T + 31 * HOUR))
-    taken_back = await named.withdraw("alpha", ETH, "ada", "no", T + 31 * HOUR + 5)
+    await books.vault("beta")
+    taken_back = await named.withdraw("beta", ETH, "ada", "no", T + 31 * HOUR + 5)
     assert taken_back == NamedPrice(price_from("1980"), "bob", "again", T + 31 * HOUR)
     assert await named.withdraw("alpha", ETH, "ada", "no", T + 31 * HOUR + 5) is None
     await books.snapshot(T + 32 * HOUR, hyper__ETH="0")
     assert (await books.newest()).legs[0].standing == CARRIED
-    [last, *_] = await books.vaults.changes("alpha", 1)
-    assert last[:4] == ("hyper::ETH counted at no named price", "ada", "no", T + 31 * HOUR + 5)
+    # Whose word counted there is told where it was named, too.
+    [last], [same] = await books.vaults.changes("alpha", 1), await books.vaults.changes("beta", 1)
+    assert last[:4] == same[:4] == ("hyper::ETH counted at no named price", "ada", "no", T + 31 * HOUR + 5)
 
 
 async def test_what_a_market_ended_at_is_no_doubt_however_old_and_though_it_be_nothing(books):
@@ -393,6 +395,33 @@ async def test_a_holder_s_many_or_tiny_withdrawals_take_no_room_of_anybody_else_
     assert (await ask("alpha", own(BOB, "all", 5, T + HOUR))).status == "waiting"
     await books.snapshot(T + 2 * HOUR)
     assert await books.transfers.holders("alpha") == {ANN: 9 * 10**9}
+
+
+async def test_who_takes_back_after_an_instant_is_dealt_with_at_it_all_the_same(books):
+    await books.vault()
+    await books.deposit(ANN, 1_000, "first", T)
+    await books.snapshot(T)
+    back = await books.transfers.ask("alpha", own(ANN, "half", 500_000_000, T + 1))
+    kept = await books.transfers.ask("alpha", own(ANN, "rest", 500_000_000, T + 2))
+    at = T + HOUR
+    # Whether prices are recorded by then or not: it is the instant that counts.
+    await books.nav.record_prices(at, {ETH: NavPrice(price_from("2000"), at, "a test", "venue")})
+
+    async def cancel(one, when):
+        return await books.transfers.cancel("alpha", one.number, ANN, one.who, one.who, "dear", when)
+
+    assert (await cancel(kept, at)).status == "cancelled"
+    late = await cancel(back, at + 1)
+    assert (late.status, late.dealt_at) == ("cancelled", at + 1)
+    await books.nav.take(at, "", 9, at + 45 * SECOND)
+    rest, half, _ = await books.transfers.transfers("alpha", 9)
+    assert (half.status, half.amount, half.dealt_at) == ("done", 500_000_000, at)
+    assert (rest.status, rest.amount, rest.dealt_at) == ("cancelled", 0, at)
+    assert await books.transfers.shares_of("alpha", ANN) == 500_000_000
+    assert await cancel(back, at + HOUR) == "transfer_not_waiting"
+    # Of an instant that comes later nothing is left of it.
+    await books.snapshot(at + HOUR)
+    assert await books.transfers.transfers("alpha", 9) == [rest, half, _]
 
 
 async def test_what_a_vault_began_with_becomes_its_holder_s_once(books):
