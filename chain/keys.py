@@ -87,8 +87,9 @@ def read_secret(path: Path, *, root_may: bool = False) -> bytes:
     except FileNotFoundError:
         raise KeyFileRefused(f"{path} is not there: put the key file there, or name another one") from None
     except OSError as error:
+        then = f"; run: chown {os.geteuid()} {path}" if isinstance(error, PermissionError) else ""
         raise KeyFileRefused(
-            f"{path} cannot be read ({error.strerror}): it must be a file of the user who runs this; run: chown {os.geteuid()} {path}"
+            f"{path} cannot be read ({error.strerror}): it must be a file of the user who runs this{then}"
         ) from None
 
 

@@ -291,9 +291,12 @@ class Hyper:
 
     async def _acknowledged(self, order: VenueOrder, status: Any) -> Acknowledged:
         if isinstance(status, dict) and "filled" in status:
-            with Reading(VENUE):
+            try:
                 done, average = size_from(status["filled"]["totalSz"]), status["filled"]["avgPx"]
                 price, oid = price_cut(average), str(status["filled"]["oid"])
+            except (LookupError, TypeError, ValueError, AttributeError) as wrong:
+                # The venue took it, whatever it says of it.
+                raise self._unknown(f"an order was taken, and answered {str(status)[:200]}") from wrong
             if done == order.size:
                 terms = (order.symbol, order.side, OrderStatus.FILLED, order.size, done)
                 return Acknowledged(OrderState(order.client_id, oid, *terms), price)

@@ -41,8 +41,6 @@ NO_CHAIN: Final = (
     "`mock_gold_evm` is not among them: there is no anvil on this machine. "
     "`contracts/evm/check.sh` brings one; name it with ANVIL."
 )
-GATHERED: Final = 60
-"""Orders at a venue that gathers them: a vault has a hundred at most that have not ended."""
 
 TICKET: Final = "ticket"
 LEDGER: Final = "to the ledger"
@@ -54,7 +52,7 @@ async def measure(desk: Desk, place: Place, orders: int) -> dict[str, list[int]]
     """Nanoseconds of each order by how it was sent."""
     taken: dict[str, list[int]] = defaultdict(list)
     if place.driver is None:
-        waited, filled = await desk.gathered(place, min(orders, GATHERED) + FIRST, SECONDS)
+        waited, filled = await desk.gathered(place, orders + FIRST, SECONDS)
         return {TICKET: waited[FIRST:], LEDGER: [filled]}
     if place.stock:
         await desk.order(place, Side.BUY, place.stock)

@@ -70,7 +70,9 @@ def test_a_key_that_this_user_may_not_read_is_refused_by_name(tmp_path: Path) ->
     KeypairSigner.load_or_create(path)
     os.seteuid(12_345)
     try:
-        with pytest.raises(KeyFileRefused, match=rf"{path} cannot be read .Permission denied.*number 12345"):
+        with pytest.raises(
+            KeyFileRefused, match=rf"{path} cannot be read .Permission denied.*run: chown 12345 {path}"
+        ):
             KeypairSigner.load(path)
     finally:
         os.seteuid(0)

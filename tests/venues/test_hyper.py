@@ -324,6 +324,10 @@ async def test_an_error_of_the_server_leaves_everything_open(driver, venue, plac
         "[]",
         '{"status": "ok"}',
         '{"status": "ok", "response": {"data": {"statuses": [{"new": 1}]}}}',
+        '{"status": "ok", "response": {"data": {"statuses": [{"filled": {}}]}}}',
+        '{"status": "ok", "response": {"data": {"statuses": [{"filled": null}]}}}',
+        '{"status": "ok", "response": {"data": {"statuses": [{"filled": {"totalSz": "1", "avgPx": null, "oid": 1}}]}}}',
+        '{"status": "ok", "response": {"data": {"statuses": [{"filled": {"totalSz": "0.000000001", "avgPx": "1", "oid": 1}}]}}}',
     ],
 )
 async def test_an_answer_that_is_none_of_the_venues_leaves_everything_open(body, answering):
