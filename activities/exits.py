@@ -92,10 +92,12 @@ class ExitActivities:
                 seen = await self.look()
             meter = activity.metric_meter()
             meter.create_gauge("perpdex_exits_requested", "Accounts that ask to leave").set(seen.leaving)
-            meter.create_gauge(
-                "perpdex_exits_looked_seconds",
-                "When what owners ask for on chain was last looked at whole, since the epoch",
-            ).set(time_ns() // SECOND)
+            if any(self._newest):
+                # A node that shows no escrow at all leaves nothing to look at, and the alarm has to ring.
+                meter.create_gauge(
+                    "perpdex_exits_looked_seconds",
+                    "When what owners ask for on chain was last looked at whole, since the epoch",
+                ).set(time_ns() // SECOND)
             if monotonic() >= until or not await pause(POLL_S):
                 return seen
 
